@@ -1,0 +1,281 @@
+"""The one reverse walk. `backward`, `grad` and the debugger all drain it.
+
+Reverse mode in one paragraph: visit the recorded nodes from last to first. When a node's turn comes, all its
+consumers have been visited, so the gradient that arrived is complete; the node's rule then sends one
+contribution to each operand, and contributions to the same tensor add up. A weight shared by T time steps
+receives T contributions: their sum is backpropagation through time.
+
+Reverse accumulation: S. Linnainmaa (1976), BIT 16(2), 146-160; through time: P. J. Werbos (1990),
+Proc. IEEE 78(10), 1550-1560.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import GraphError, MutationError, ShapeError
+from .primitives import broadcast_to, cast, reshape
+from .scope import state
+from .tensor import Tensor, _recording, as_tensor, from_array
+
+
+@dataclass(slots=True)
+class Contribution:
+    """What one use of a tensor adds to its gradient."""
+
+    slot: int  #: which operand of the node
+    target: Tensor  #: the tensor that receives it
+    step: BackwardStep = field(repr=False)
+    _value: Any = field(default=None, repr=False)
+
+    @property
+    def value(self) -> Any:
+        """The contribution, in the target's shape and dtype: an array, or a tensor when the walk is recorded."""
+        if self._value is None:  # it went straight into the target's buffer; build it for whoever looks
+            return _pull(self.step.node, self.slot, self.step.gradient, lambda x: x._array)
+        return self._value
+
+
+@dataclass(slots=True)
+class BackwardStep:
+    """One node's turn: its complete gradient, and what it sends to each of its operands."""
+
+    node: Tensor
+    gradient: Any  #: an array, or a tensor when the walk is recorded
+    contributions: list[Contribution] = field(default_factory=list)
+
+
+def walk(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Any],
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    create_graph: bool = False,
+) -> Iterator[BackwardStep]:
+    """Yield a `BackwardStep` for every node between ``outputs`` and the leaves (or ``inputs``), last made first.
+
+    ``gradients`` are arrays of the outputs' shapes; the walk changes nothing but what it yields. With
+    ``create_graph`` they are tensors, and the walk's own arithmetic is recorded.
+    """
+    order = nodes_between(outputs, inputs)
+    wanted = {node.serial for node in order}
+    lift = (lambda x: x) if create_graph else (lambda x: x._array)
+    arrived: dict[int, Any] = {}
+    owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
+
+    def arrive(x: Tensor, value: Any) -> None:
+        key = x.serial
+        if key not in arrived:
+            arrived[key] = value
+        elif key in owned:
+            arrived[key] += value
+        else:
+            arrived[key] = arrived[key] + value
+            if not create_graph and type(arrived[key]) is np.ndarray:
+                owned.add(key)
+
+    for output, gradient in zip(outputs, gradients, strict=True):
+        arrive(output, gradient)
+
+    for node in order:
+        if node.serial not in arrived:
+            continue  # a path ended in an operand without a gradient
+        gradient = arrived.pop(node.serial)
+        if node._hooks:
+            gradient = _hooked(node, gradient, create_graph)
+        step = BackwardStep(node, gradient)
+        for slot, x in enumerate(node.inputs):
+            if not isinstance(x, Tensor) or x.serial not in wanted or not node.op.has_rule(slot):  # type: ignore[union-attr]
+                continue
+            _guard(node, slot)
+            contribution = Contribution(slot, x, step)
+            if node.op.accumulate is not None and not create_graph and slot == 0:  # type: ignore[union-attr]
+                if x.serial not in owned:
+                    held = arrived.get(x.serial)
+                    arrived[x.serial] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
+                    owned.add(x.serial)
+                node.op.accumulate(arrived[x.serial], gradient, node._array, *map(_value, node.inputs), **node.attrs)  # type: ignore[union-attr]
+            else:
+                contribution._value = _pull(node, slot, gradient, lift)
+                arrive(x, contribution._value)
+            step.contributions.append(contribution)
+        yield step
+
+
+def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
+    """Tensors that need a gradient on the way from ``outputs`` down to ``inputs`` (None: every leaf), last made first."""
+    found = {x.serial: x for x in outputs}
+    pending = list(found.values())
+    while pending:
+        for x in pending.pop().inputs:
+            if isinstance(x, Tensor) and x.requires_grad and x.serial not in found:
+                found[x.serial] = x
+                pending.append(x)
+    order = [found[serial] for serial in sorted(found, reverse=True)]
+    if inputs is None:
+        return order
+    leads = {x.serial for x in inputs}
+    for node in reversed(order):
+        if any(isinstance(x, Tensor) and x.serial in leads for x in node.inputs):
+            leads.add(node.serial)
+    return [node for node in order if node.serial in leads]
+
+
+def backward(
+    output: Tensor, gradient: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False
+) -> None:
+    """See `Tensor.backward`."""
+    seeds = [_seed(output, gradient, create_graph)]
+    finished: list[tuple[Tensor, Any]] = []
+    for node, value in _drain([output], seeds, None, retain_graph, create_graph):
+        if node.op is None or node._retains_grad:
+            finished.append((node, value))
+    for node, value in finished:  # only now, so that an error midway leaves every .grad as it was
+        fresh = value if create_graph else from_array(np.array(value))
+        with _recording(create_graph):
+            node.grad = fresh if node.grad is None else node.grad + fresh
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of (the sum of) ``outputs`` with respect to each of ``inputs``; ``.grad`` stays untouched.
+
+    ``grad_outputs``: one upstream gradient per output, of its shape; None stands for 1 of a scalar. Returns one
+    tensor per input, of its shape and dtype. An input no output depends on is an error, or None with
+    ``allow_unused``.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (first,) = tg.grad(x ** 3, x, create_graph=True)
+    >>> (second,) = tg.grad(first, x)
+    >>> float(first), float(second)
+    (27.0, 18.0)
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    upstream = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(outputs)
+    if len(upstream) != len(outputs):
+        raise GraphError(f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(upstream)}")
+    for x in inputs:
+        if not x.requires_grad:
+            raise GraphError(f"grad: input {x._described()} does not require a gradient; set requires_grad=True")
+    seeds = [_seed(y, g, create_graph) for y, g in zip(outputs, upstream, strict=True)]
+    asked = {x.serial for x in inputs}
+    found: dict[int, Any] = {}
+    for node, value in _drain(outputs, seeds, inputs, retain_graph, create_graph):
+        if node.serial in asked:
+            found[node.serial] = value
+    for x in inputs:
+        if x.serial not in found and not allow_unused:
+            raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
+    if create_graph:
+        return tuple(found.get(x.serial) for x in inputs)
+    return tuple(from_array(np.array(found[x.serial])) if x.serial in found else None for x in inputs)
+
+
+def _drain(
+    outputs: Sequence[Tensor], seeds: list[Any], inputs: Sequence[Tensor] | None, retain: bool | None, record: bool
+) -> Iterator[tuple[Tensor, Any]]:
+    """Walk, and afterwards mark the graph as walked unless it is to be kept."""
+    visited = []
+    with _recording(record):
+        for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
+            if step.node._spent:
+                raise GraphError(
+                    f"the graph of {step.node._described()} (made at {step.node.site}) was walked backward before; "
+                    "pass retain_graph=True the first time, or detach() the state carried over from an earlier window"
+                )
+            if step.node.op is not None:
+                visited.append(step.node)
+            yield step.node, step.gradient
+    if not (record if retain is None else retain):
+        for node in visited:
+            node._spent = True
+
+
+def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
+    """The gradient a walk starts from."""
+    if not output.requires_grad:
+        raise GraphError(
+            f"{output._described()} does not depend on anything that requires a gradient; "
+            "set requires_grad=True on a leaf, and compute outside tg.no_grad()"
+        )
+    if gradient is None:
+        if output.numel() != 1:
+            raise GraphError(
+                f"backward starts from a scalar, but {output._described()} (made at {output.site}) has "
+                f"{output.numel()} elements; reduce it (.sum(), .mean()) or pass the upstream gradient"
+            )
+        gradient = from_array(np.ones(output.shape, output.dtype))
+    gradient = as_tensor(gradient)
+    if gradient.shape != output.shape:
+        raise ShapeError(f"the upstream gradient has shape {gradient.shape} but {output._described()} is to receive it")
+    if gradient.dtype != output.dtype:
+        gradient = gradient.astype(output.dtype)
+    return gradient if record else gradient._array
+
+
+def _value(x: Any) -> Any:
+    return x._array if isinstance(x, Tensor) else x
+
+
+def _pull(node: Tensor, slot: int, gradient: Any, lift: Any) -> Any:
+    """One contribution: the rule, then back to the operand's shape and dtype."""
+    x = node.inputs[slot]
+    assert node.op is not None and isinstance(x, Tensor)
+    operands = tuple(lift(operand) if isinstance(operand, Tensor) else operand for operand in node.inputs)
+    outer = state.scope
+    state.scope = node.scope._replace(backward=True)
+    try:
+        value = node.op.pull(slot, gradient, lift(node), operands, node.attrs)
+        if value.shape != x.shape:
+            value = _unbroadcast(value, x.shape)
+        return value if value.dtype == x.dtype else cast(value, dtype=x.dtype)
+    finally:
+        state.scope = outer
+
+
+def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: an operand that was repeated receives the sum over its repetitions."""
+    extra = len(value.shape) - len(shape)
+    repeated = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and value.shape[extra + i] != 1
+    )
+    if extra >= 0 and repeated:
+        value = value.sum(axis=repeated, keepdims=True)
+        return value if not extra else reshape(value, shape=shape)
+    return broadcast_to(value, shape=shape)  # a rule may answer with something smaller, such as one number
+
+
+def _guard(node: Tensor, slot: int) -> None:
+    """Refuse to differentiate with a value that was overwritten since ``node`` used it."""
+    assert node.op is not None
+    needs_result, needed = node.op.values_needed(slot)
+    needs = range(len(node.inputs)) if needed is None else needed
+    for x in (*(node.inputs[i] for i in needs if i < len(node.inputs)), *((node,) if needs_result else ())):
+        if isinstance(x, Tensor) and x._memory is not None and x._memory.written > node.serial:
+            raise MutationError(
+                f"{node.op.name} (at {node.site}) needs {x._described()} as it was, but it was written in place "
+                f"at {x._memory.site}; write after backward(), or use a copy"
+            )
+
+
+def _hooked(node: Tensor, gradient: Any, record: bool) -> Any:
+    for hook in list((node._hooks or {}).values()):
+        replaced = hook(gradient if record else from_array(np.array(gradient)))
+        if replaced is not None:
+            replaced = as_tensor(replaced)
+            if replaced.shape != node.shape:
+                raise ShapeError(f"a hook on {node._described()} returned a gradient of shape {replaced.shape}")
+            gradient = replaced if record else replaced._array.astype(node.dtype, copy=False)
+    return gradient

@@ -1,0 +1,31 @@
+"""The errors a user can meet: each message is one line that says what, where, and what to do."""
+
+from __future__ import annotations
+
+
+class TinygradError(Exception):
+    """The common base: ``except tg.TinygradError`` catches whatever this package raises on purpose."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes that do not fit; the message names the operands, their shapes and the dimension."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """A dtype an operation cannot work with, such as an integer tensor that should require a gradient."""
+
+
+class OutOfRangeError(TinygradError, IndexError):
+    """An index, a class target or a token id outside what it points into."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """A graph asked for something it cannot give: backward twice, from a non-scalar, without a path."""
+
+
+class MutationError(GraphError):
+    """A value was written in place while a recorded graph still needed the old one."""
+
+
+class DataError(TinygradError, ValueError):
+    """Input from outside (a file, a text, a checkpoint) that cannot be used."""

@@ -1,0 +1,204 @@
+"""Functions of tensors: the methods under their function names, and what takes several tensors.
+
+Everything accepts tensors, arrays and numbers. Losses and other layers' functions are in `tinygrad_rnn.nn.functional`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
+
+from . import primitives as P
+from .errors import ShapeError
+from .primitives.loss import check_targets
+from .tensor import Tensor, as_tensor, get_default_dtype
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """``a`` where ``condition`` holds, ``b`` elsewhere, all broadcast; the branch not taken gets an exact 0 gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([0.0, 4.0], requires_grad=True)
+    >>> tg.where(x > 0, x, 1.0).sqrt().sum().backward()
+    >>> x.grad
+    tensor([0.  , 0.25])
+    """
+    return P.where(as_tensor(condition), a, b)  # type: ignore[no-any-return]
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of two, elementwise; equal elements share the gradient half and half."""
+    return _first(a, b)._record(P.maximum, (a, b), {})
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of two, elementwise; equal elements share the gradient half and half."""
+    return _first(a, b)._record(P.minimum, (a, b), {})
+
+
+def matmul(a: Any, b: Any) -> Tensor:
+    """Matrix product with NumPy's rules for vectors and batches."""
+    return _first(a, b)._record(P.matmul, (a, b), {})
+
+
+def outer(a: Any, b: Any) -> Tensor:
+    """``a[i] * b[j]`` of two vectors."""
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim != 1 or b.ndim != 1:
+        raise ShapeError(f"outer takes two vectors, not {a._described()} and {b._described()}")
+    return a.expand_dims(1) * b
+
+
+def einsum(subscripts: str, *operands: Any) -> Tensor:
+    """Einstein summation, with NumPy's notation: implicit or explicit output, ``...``, repeated indices.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.einsum("ii->i", tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
+    """
+    tensors = [as_tensor(x) for x in operands]
+    terms, output = _explicit_subscripts(subscripts, tensors)
+    for k, term in enumerate(terms):
+        for letter in dict.fromkeys(term):
+            while term.count(letter) > 1:  # the diagonal of two equal indices
+                first, second = term.index(letter), term.rindex(letter)
+                if tensors[k].shape[first] != tensors[k].shape[second]:
+                    raise ShapeError(f"einsum: index {letter!r} repeats in operand {k} with sizes that differ: {tensors[k].shape}")
+                axes = [i for i in range(len(term)) if i not in (first, second)]
+                n = np.arange(tensors[k].shape[first])
+                tensors[k] = tensors[k].permute([first, second, *axes])[n, n]
+                term = letter + "".join(term[i] for i in axes)
+        terms[k] = term
+    return tensors[0]._record(P.einsum, tuple(tensors), {"subscripts": ",".join(terms) + "->" + output})
+
+
+def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
+    """Subscripts with an output and letters in place of every ``...``."""
+    text = subscripts.replace(" ", "")
+    left, arrow, output = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(tensors):
+        raise ShapeError(f"einsum: {subscripts!r} is for {len(terms)} operand(s), but got {len(tensors)}")
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
+    ranks = [x.ndim - len(term.replace("...", "")) for term, x in zip(terms, tensors, strict=True)]
+    widest = builtins.max((rank for term, rank in zip(terms, ranks, strict=True) if "..." in term), default=0)
+    dots = "".join(free[:widest])
+    full = [term.replace("...", dots[widest - rank :] if rank > 0 else "") for term, rank in zip(terms, ranks, strict=True)]
+    if not arrow:
+        letters = left.replace(",", "").replace("...", "")
+        output = ("..." if "..." in left else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    output = output.replace("...", dots)
+    for letter in output:
+        if not any(letter in term for term in full) or output.count(letter) > 1:
+            raise ShapeError(f"einsum: output index {letter!r} of {subscripts!r} must be one index of an operand, once")
+    return full, output
+
+
+def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """Tensors one after the other along an existing axis."""
+    operands = _some(tensors, "concat")
+    return operands[0]._record(P.concat, operands, {"axis": axis if dim is None else dim})
+
+
+def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
+    """Tensors of one shape side by side along a new axis."""
+    operands = _some(tensors, "stack")
+    return operands[0]._record(P.stack, operands, {"axis": axis if dim is None else dim})
+
+
+def take(table: Any, indices: Any) -> Tensor:
+    """Rows of ``table`` at integer ``indices`` (any shape); repeats add up in the gradient."""
+    return as_tensor(table)._record(P.take, (table, as_tensor(indices)), {})
+
+
+def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
+    """Vectors with a 1 at ``indices`` and 0 elsewhere, along a new last axis."""
+    wanted = np.dtype(dtype) if dtype is not None else get_default_dtype()
+    tensor = as_tensor(indices)
+    check_targets(tensor.numpy(), num_classes, -1)
+    return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted})
+
+
+def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor of zeros, of the default dtype unless told."""
+    return Tensor(np.zeros(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+
+
+def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor of ones, of the default dtype unless told."""
+    return Tensor(np.ones(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+
+
+def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+
+
+def _first(*operands: Any) -> Tensor:
+    """A tensor to record on."""
+    for x in operands:
+        if isinstance(x, Tensor):
+            return x
+    return as_tensor(operands[0])
+
+
+def _some(tensors: Sequence[Any], name: str) -> tuple[Tensor, ...]:
+    operands = tuple(as_tensor(x) for x in tensors)
+    if not operands:
+        raise ShapeError(f"{name} needs at least one tensor")
+    return operands
+
+
+# One-operand functions: tg.exp(x) is x.exp() --------------------------------------------------------------
+
+Arguments = ParamSpec("Arguments")
+
+
+def _function(method: Callable[Concatenate[Tensor, Arguments], Tensor]) -> Callable[Concatenate[Any, Arguments], Tensor]:
+    @wraps(method)
+    def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        return method(as_tensor(x), *args, **kwargs)
+
+    return function
+
+
+exp = _function(Tensor.exp)
+log = _function(Tensor.log)
+sqrt = _function(Tensor.sqrt)
+square = _function(Tensor.square)
+sin = _function(Tensor.sin)
+cos = _function(Tensor.cos)
+tanh = _function(Tensor.tanh)
+sigmoid = _function(Tensor.sigmoid)
+softplus = _function(Tensor.softplus)
+relu = _function(Tensor.relu)
+leaky_relu = _function(Tensor.leaky_relu)
+abs = _function(Tensor.abs)
+clip = clamp = _function(Tensor.clip)
+sum = _function(Tensor.sum)
+mean = _function(Tensor.mean)
+var = _function(Tensor.var)
+prod = _function(Tensor.prod)
+max = _function(Tensor.max)
+min = _function(Tensor.min)
+argmax = _function(Tensor.argmax)
+logsumexp = _function(Tensor.logsumexp)
+softmax = _function(Tensor.softmax)
+log_softmax = _function(Tensor.log_softmax)
+cumsum = _function(Tensor.cumsum)
+reshape = _function(Tensor.reshape)
+permute = _function(Tensor.permute)
+transpose = _function(Tensor.transpose)
+broadcast_to = _function(Tensor.broadcast_to)
+expand_dims = unsqueeze = _function(Tensor.expand_dims)
+squeeze = _function(Tensor.squeeze)
+flip = _function(Tensor.flip)
+pad = _function(Tensor.pad)
+
+
+def split(x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
+    """See `Tensor.split`."""
+    return as_tensor(x).split(split_size, axis, dim=dim)

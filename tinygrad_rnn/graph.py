@@ -1,0 +1,354 @@
+"""Graph: the recorded computation as a table one can hold, print, re-evaluate, save, draw and compile.
+
+A `Graph` is a snapshot of everything a tensor was made from: nodes in topological order, each naming its
+operands by position. It is immutable, and it never looks at the tensors again, so a picture or a saved file
+stays true while training goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import DataError, GraphError, ShapeError
+from .files import write_atomically
+from .primitives import TABLE
+from .primitives.record import Primitive
+from .scope import Scope
+from .tensor import Array, Literal, Tensor, _short
+
+FORMAT = "tinygrad_rnn.graph/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An operand that is another node, by its position in the graph."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of the computation: a leaf (``op`` is None) or the result of an operation."""
+
+    index: int  #: position in the graph
+    op: Primitive | None
+    operands: tuple[Ref | Literal, ...]
+    attrs: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    value: Array | None  #: as it was when the graph was taken
+    requires_grad: bool
+    scope: Scope
+    name: str | None
+    role: str | None
+    site: str | None  #: the user's source line, "file.py:12"
+    serial: int  #: the tensor's creation number, which the reverse walk's steps carry too
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Positions of the operands that are nodes, in slot order; ``x * x`` names x twice."""
+        return tuple(x.index for x in self.operands if isinstance(x, Ref))
+
+    @property
+    def is_parameter(self) -> bool:
+        """A leaf that requires a gradient."""
+        return self.op is None and self.requires_grad
+
+    @property
+    def label(self) -> str:
+        """What to call it: its name, else its role, else its operation."""
+        return self.name or self.role or (self.op.symbol if self.op else "constant")
+
+
+class Graph:
+    """Everything ``outputs`` were computed from.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> graph = tg.Graph((x * x).sum())
+    >>> [node.label for node in graph.nodes]
+    ['x', '×', 'Σ']
+    >>> graph.edges
+    ((0, 1, 0), (0, 1, 1), (1, 2, 0))
+    >>> graph.evaluate({"x": [3.0, 4.0]})[0]
+    array(25., dtype=float32)
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+
+    def __init__(self, *outputs: Tensor) -> None:
+        if not outputs or not all(isinstance(x, Tensor) for x in outputs):
+            raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
+        tensors = _reachable(outputs)
+        position = {x.serial: index for index, x in enumerate(tensors)}
+        self.nodes = tuple(_node(index, x, position) for index, x in enumerate(tensors))
+        self.outputs = tuple(position[x.serial] for x in outputs)
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], outputs: Sequence[int]) -> Graph:
+        """A graph from its nodes, for passes that rewrite one graph into another."""
+        graph = cls.__new__(cls)
+        graph.nodes = tuple(nodes)
+        graph.outputs = tuple(outputs)
+        for index, node in enumerate(graph.nodes):
+            if node.index != index or any(source >= index for source in node.sources):
+                raise GraphError(f"node {node.index} at position {index} does not come after its operands")
+        return graph
+
+    # Looking ---------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def edges(self) -> tuple[tuple[int, int, int], ...]:
+        """(from, to, slot) for every operand that is a node."""
+        return tuple(
+            (operand.index, node.index, slot)
+            for node in self.nodes
+            for slot, operand in enumerate(node.operands)
+            if isinstance(operand, Ref)
+        )
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """Per node, the nodes that use it, once per use."""
+        uses: list[list[int]] = [[] for _ in self.nodes]
+        for source, target, _ in self.edges:
+            uses[source].append(target)
+        return tuple(map(tuple, uses))
+
+    @property
+    def parameters(self) -> tuple[Node, ...]:
+        """Leaves that require a gradient."""
+        return tuple(node for node in self.nodes if node.is_parameter)
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """Leaves that do not: data, initial states, constants."""
+        return tuple(node for node in self.nodes if node.op is None and not node.requires_grad)
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """The time steps that occur, ascending, from 0."""
+        return tuple(sorted({n.scope.step for n in self.nodes if n.scope.step is not None}))
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each operation occurs."""
+        return Counter(node.op.name for node in self.nodes if node.op is not None)
+
+    def by_serial(self) -> dict[int, int]:
+        """Position of the node made by each tensor, by the tensor's creation number."""
+        return {node.serial: node.index for node in self.nodes}
+
+    def find(self, name: str) -> Node:
+        """The one leaf of this name."""
+        found = [node for node in self.nodes if node.op is None and node.name == name]
+        if len(found) == 1:
+            return found[0]
+        names = sorted({node.name for node in self.nodes if node.op is None and node.name})
+        raise GraphError(
+            f"{len(found) or 'no'} leaves are named {_short(name)!r}; named leaves are: {_short(', '.join(names), 200) or 'none'}"
+        )
+
+    def __repr__(self) -> str:
+        steps = f", {len(self.steps)} time steps" if self.steps else ""
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges, {len(self.parameters)} parameters{steps})"
+
+    def __str__(self) -> str:
+        """A table: one row a node, elided in the middle past 200 rows."""
+        rows = [("#", "t", "scope", "name", "operation", "shape", "dtype", "line")]
+        shown = self.nodes if len(self.nodes) <= 200 else (*self.nodes[:100], None, *self.nodes[-100:])
+        for node in shown:
+            if node is None:
+                rows.append(("…", "", "", f"{len(self.nodes) - 200} nodes more", "", "", "", ""))
+                continue
+            operands = ", ".join(f"#{x.index}" if isinstance(x, Ref) else f"{x:g}" for x in node.operands[:6])
+            more = ", …" if len(node.operands) > 6 else ""
+            place = ".".join((*node.scope.path, *filter(None, [node.scope.part])))
+            rows.append(
+                (
+                    f"#{node.index}",
+                    "" if node.scope.step is None else str(node.scope.step + 1),
+                    _short(place, 28),
+                    _short(node.name or node.role or "", 20),
+                    f"{node.op.name}({operands}{more})" if node.op else ("parameter" if node.is_parameter else "input"),
+                    "×".join(map(str, node.shape)) or "scalar",
+                    str(node.dtype),
+                    _short(node.site or "", 28),
+                )
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([repr(self), lines[0], "-" * len(lines[0]), *lines[1:]])
+
+    # Evaluating ------------------------------------------------------------------------------------------
+
+    def evaluate(self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False) -> tuple[Array, ...]:
+        """Compute the outputs again, leaves replaced by ``feeds``: {name, node or tensor: array of the same shape}.
+
+        ``reference=True`` uses the primitives' references only, and accepts complex feeds: the way a complex
+        step differentiates the graph without differentiating it.
+        """
+        values = self.values(feeds, reference=reference)
+        return tuple(values[index] for index in self.outputs)
+
+    def values(self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False) -> list[Array]:
+        """Like `evaluate`, but the values of all nodes."""
+        fed = {self._leaf(key).index: value for key, value in (feeds or {}).items()}
+        values: list[Any] = []
+        for node in self.nodes:
+            if node.index in fed:
+                value = np.asarray(fed[node.index])
+                if value.shape != node.shape:
+                    raise ShapeError(f"{node.label} has shape {node.shape} in this graph, but was fed {value.shape}")
+                values.append(value if np.iscomplexobj(value) else value.astype(node.dtype))
+            elif node.op is None:
+                values.append(node.value)
+            else:
+                operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
+                compute = node.op.reference if reference else node.op.forward
+                values.append(np.asarray(compute(*operands, **node.attrs)))
+        return values
+
+    def _leaf(self, key: Any) -> Node:
+        if isinstance(key, str):
+            return self.find(key)
+        if isinstance(key, Tensor):
+            found = [node for node in self.nodes if node.serial == key.serial]
+            if not found:
+                raise GraphError(f"{key._described()} is not in this graph")
+            key = found[0]
+        node: Node = self.nodes[key.index if isinstance(key, Node) else key]
+        if node.op is not None:
+            raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
+        return node
+
+    # Saving ----------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """The graph as JSON text, the leaves' values included."""
+        nodes = [
+            {
+                "op": node.op.name if node.op else None,
+                "operands": [{"node": x.index} if isinstance(x, Ref) else x for x in node.operands],
+                "attrs": {key: _encoded(value) for key, value in node.attrs.items()},
+                "shape": node.shape,
+                "dtype": node.dtype.str,
+                "requires_grad": node.requires_grad,
+                "scope": node.scope,
+                "name": node.name,
+                "role": node.role,
+                "site": node.site,
+                **({"value": _encoded(node.value)} if node.op is None else {}),
+            }
+            for node in self.nodes
+        ]
+        return json.dumps({"format": FORMAT, "outputs": self.outputs, "nodes": nodes}, ensure_ascii=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_atomically(path, self.to_json().encode())
+
+    @classmethod
+    def from_json(cls, text: str) -> Graph:
+        """The graph `to_json` described, its values computed again."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise DataError(f"graph format {_short(str(data['format']))!r} is not {FORMAT!r}")
+            nodes = [_decoded_node(index, item) for index, item in enumerate(data["nodes"])]
+            graph = cls.of(nodes, [int(i) for i in data["outputs"]])
+            values = graph.values()
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"not a saved graph: {_short(str(error), 200)}") from None
+        for node, value in zip(nodes, values, strict=True):
+            if value.shape != node.shape:
+                raise DataError(f"not a saved graph: node {node.index} says {node.shape} but computes {value.shape}")
+        return cls.of((replace(node, value=v) for node, v in zip(nodes, values, strict=True)), graph.outputs)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Graph:
+        """Read a file that `save` wrote."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+        return cls.from_json(text)
+
+
+def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
+    found = {x.serial: x for x in outputs}
+    pending = list(found.values())
+    while pending:
+        for x in pending.pop().inputs:
+            if isinstance(x, Tensor) and x.serial not in found:
+                found[x.serial] = x
+                pending.append(x)
+    return [found[serial] for serial in sorted(found)]
+
+
+def _node(index: int, x: Tensor, position: Mapping[int, int]) -> Node:
+    operands = tuple(Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs)
+    # a leaf may be written in place later; what an operation made never is
+    value = x.numpy() if x.op is not None else x.numpy().copy()
+    return Node(
+        index, x.op, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
+        x.scope, x.name, x.role, str(x.site) if x.site else None, x.serial,
+    )  # fmt: skip
+
+
+def _encoded(value: Any) -> Any:
+    """An attribute or array as JSON."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.dtype.str, "shape": value.shape, "hex": np.ascontiguousarray(value).tobytes().hex()}
+    if isinstance(value, slice):
+        return {"slice": [value.start, value.stop, value.step]}
+    if isinstance(value, np.dtype):
+        return {"dtype": value.str}
+    if value is Ellipsis:
+        return {"ellipsis": True}
+    if isinstance(value, tuple):
+        return {"tuple": [_encoded(item) for item in value]}
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        dtype = np.dtype(value["array"])
+        if dtype.kind not in "fiub":
+            raise DataError(f"an array of dtype {dtype} has no place in a graph")
+        return np.frombuffer(bytes.fromhex(value["hex"]), dtype).reshape(value["shape"]).copy()
+    if "slice" in value:
+        return slice(*value["slice"])
+    if "dtype" in value:
+        return np.dtype(value["dtype"])
+    if "ellipsis" in value:
+        return Ellipsis
+    return tuple(_decoded(item) for item in value["tuple"])
+
+
+def _decoded_node(index: int, item: dict[str, Any]) -> Node:
+    operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
+    path, step, part, backward = item["scope"]
+    return Node(
+        index, TABLE[item["op"]] if item["op"] is not None else None, operands,
+        {key: _decoded(value) for key, value in item["attrs"].items()},
+        tuple(item["shape"]), np.dtype(item["dtype"]), _decoded(item["value"]) if item["op"] is None else None,
+        bool(item["requires_grad"]), Scope(tuple(path), step, part, backward),
+        item["name"], item["role"], item["site"], -1 - index,
+    )  # fmt: skip

@@ -1,0 +1,15 @@
+"""Layers, losses and initialisers, with PyTorch's names, defaults, shapes and parameter names."""
+
+from . import functional, init, utils
+from .cells import GRUCell, LSTMCell, RNNCell, labelled
+from .layers import Dropout, Embedding, Linear
+from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .module import Module, Parameter, Sequential
+from .recurrent import GRU, LSTM, RNN
+from .seq2seq import Decoder, Seq2Seq
+
+__all__ = [
+    "GRU", "LSTM", "RNN", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding", "GRUCell", "LSTMCell", "Linear",
+    "MSELoss", "Module", "NLLLoss", "Parameter", "RNNCell", "Seq2Seq", "Sequential", "functional", "init", "labelled",
+    "utils",
+]  # fmt: skip

@@ -1,0 +1,91 @@
+"""Initial values, written into a tensor in place; names and defaults are ``torch.nn.init``'s."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..random import generator
+from ..tensor import Tensor, no_grad
+
+
+def _fill(tensor: Tensor, values: object) -> Tensor:
+    with no_grad():
+        return tensor.copy_(np.broadcast_to(np.asarray(values), tensor.shape).astype(tensor.dtype))
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    if tensor.ndim != 2:
+        raise ShapeError(f"fan-in and fan-out are a matrix's, but {tensor._described()} has {tensor.ndim} dimension(s)")
+    return tensor.shape[1], tensor.shape[0]
+
+
+def constant_(tensor: Tensor, value: float) -> Tensor:
+    """Every element ``value``."""
+    return _fill(tensor, value)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Every element 0."""
+    return _fill(tensor, 0.0)
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Uniform in [a, b)."""
+    return _fill(tensor, generator().uniform(a, b, tensor.shape))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    return _fill(tensor, generator().normal(mean, std, tensor.shape))
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Uniform with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Normal with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
+
+
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0) -> Tensor:
+    """Uniform with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
+    bound = math.sqrt(6.0 / ((1 + a * a) * _fans(tensor)[0]))
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(tensor: Tensor, a: float = 0.0) -> Tensor:
+    """Normal with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
+    return normal_(tensor, 0.0, math.sqrt(2.0 / ((1 + a * a) * _fans(tensor)[0])))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
+    fan_in, fan_out = _fans(tensor)
+    q, r = np.linalg.qr(generator().normal(size=(max(fan_in, fan_out), min(fan_in, fan_out))))
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform (Haar)
+    return _fill(tensor, gain * (q if fan_out >= fan_in else q.T))
+
+
+def eye_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """``gain`` times the identity: with relu and zero biases an IRNN (Le, Jaitly and Hinton 2015)."""
+    fan_in, fan_out = _fans(tensor)
+    return _fill(tensor, gain * np.eye(fan_out, fan_in))
+
+
+def forget_bias_(bias: Tensor, value: float = 1.0) -> Tensor:
+    """Set the forget-gate quarter of an LSTM bias (4 * hidden_size), leaving the rest (Gers et al. 2000).
+
+    The LSTM adds two biases, so set one of them and leave the other's quarter at 0.
+    """
+    if bias.ndim != 1 or bias.shape[0] % 4:
+        raise ShapeError(f"an LSTM bias has 4 * hidden_size elements, but {bias._described()}")
+    quarter = bias.shape[0] // 4
+    with no_grad():
+        bias[quarter : 2 * quarter] = value
+    return bias

@@ -1,0 +1,190 @@
+"""Module: a tree of named parameters, and the scope its nodes are made in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, ShapeError
+from ..scope import scope
+from ..tensor import Tensor, no_grad
+
+
+class Parameter(Tensor):
+    """A leaf tensor that a module owns and an optimizer updates; it requires a gradient."""
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
+        super().__init__(data, dtype, requires_grad, name)
+
+
+class Module:
+    """Base of all layers: assign `Parameter` and `Module` attributes, define ``forward``, call the module.
+
+    >>> import tinygrad_rnn as tg
+    >>> class Double(tg.nn.Module):
+    ...     def __init__(self):
+    ...         self.weight = tg.nn.Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.weight
+    >>> model = Double()
+    >>> model(tg.tensor([3.0]))
+    tensor([6.], op=mul)
+    >>> [name for name, _ in model.named_parameters()]
+    ['weight']
+    """
+
+    training: bool = True
+    _name: str | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter) and value.name is None:
+            value.name = name
+        elif isinstance(value, Module) and value._name is None:
+            object.__setattr__(value, "_name", name)
+        object.__setattr__(self, name, value)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; subclasses say."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._name is None:
+            return self.forward(*args, **kwargs)
+        with scope(self._name):
+            return self.forward(*args, **kwargs)
+
+    # The tree --------------------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Modules assigned to this one, in order of assignment."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, under dotted names."""
+        seen: set[int] = set()
+
+        def visit(module: Module, name: str) -> Iterator[tuple[str, Module]]:
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+                for child_name, child in module.named_children():
+                    yield from visit(child, f"{name}.{child_name}" if name else child_name)
+
+        return visit(self, prefix)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters, each once, under dotted names."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    # State -----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Name to value of every parameter (sharing memory, so copy what must outlive the next update)."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Overwrite the parameters; values may be tensors, arrays or PyTorch tensors.
+
+        All names and shapes are checked first, so a state that does not fit changes nothing. ``strict=False``
+        ignores missing and unexpected names.
+        """
+        own = dict(self.named_parameters())
+        missing, unexpected = sorted(own.keys() - state_dict.keys()), sorted(state_dict.keys() - own.keys())
+        if strict and (missing or unexpected):
+            raise DataError(
+                f"state_dict does not fit {type(self).__name__}: "
+                f"missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
+            )
+        arrays = {name: np.asarray(state_dict[name]) for name in own.keys() & state_dict.keys()}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ShapeError(f"state_dict: {name} has shape {array.shape}, the module's is {own[name].shape}")
+        with no_grad():
+            for name, array in arrays.items():
+                own[name].copy_(array)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Ask for, or decline, gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Training mode: dropout drops. Returns the module."""
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode: dropout does nothing. Returns the module."""
+        return self.train(False)
+
+    def to(self, dtype: Any) -> Module:
+        """Convert all parameters to float32 or float64, in place; gradients are forgotten."""
+        for parameter in self.parameters():
+            converted = Parameter(parameter.detach(), dtype)
+            parameter._array, parameter._memory, parameter.grad = converted._array, converted._memory, None
+        return self
+
+    def double(self) -> Module:
+        """All parameters in float64."""
+        return self.to(np.float64)
+
+    def float(self) -> Module:
+        """All parameters in float32."""
+        return self.to(np.float32)
+
+    def extra_repr(self) -> str:
+        """The settings shown by ``repr``."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        if not lines:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+class Sequential(Module):
+    """Modules applied one after the other; parameters are named by position.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Linear(3, 1))(tg.zeros(4, 2)).shape
+    (4, 1)
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        for index, module in enumerate(modules):
+            setattr(self, str(index), module)
+
+    def forward(self, x: Any) -> Any:
+        """Each module's result is the next one's input."""
+        for _, module in self.named_children():
+            x = module(x)
+        return x
+
+    def __getitem__(self, index: int) -> Module:
+        return [module for _, module in self.named_children()][index]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.named_children())

@@ -1,0 +1,253 @@
+"""RNN, LSTM and GRU over whole sequences, unrolled step by step into an explicit graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, ShapeError
+from ..functional import concat, stack, where, zeros
+from ..scope import scope
+from ..tensor import Tensor, as_tensor, from_array
+from .cells import Weights, check_nonlinearity, gru_step, labelled, lstm_step, make_weights, rnn_step
+from .functional import dropout as drop
+from .layers import positive
+from .module import Module
+
+State = tuple[Tensor, ...]
+
+
+class _Recurrent(Module):
+    """The unrolling; what one time step does, and how many state tensors it carries, is the subclass's."""
+
+    gates = 1
+    roles: tuple[str, ...] = ("h",)
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"{type(self).__name__}: dropout is a probability, from 0 to 1, not {dropout}")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
+        for layer in range(num_layers):
+            size = input_size if layer == 0 else hidden_size * self.num_directions
+            for suffix in self._suffixes(layer):
+                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                for name, weight in zip(names, make_weights(size, hidden_size, self.gates, bias, dtype), strict=True):
+                    setattr(self, f"{name}_{suffix}", weight)
+
+    @property
+    def num_directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"l{layer}", f"l{layer}_reverse"][: self.num_directions]
+
+    def _weights(self, suffix: str) -> Weights:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return tuple(getattr(self, f"{name}_{suffix}") for name in names)  # type: ignore[return-value]
+
+    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+        raise NotImplementedError
+
+    def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
+        """Run over a sequence: returns ``(output, final state)``.
+
+        ``x`` (T, N, input_size), or (N, T, input_size) with ``batch_first``, or (T, input_size) unbatched. ``hx``: the
+        initial state (num_layers * num_directions, N, H), for the LSTM a pair of them; zeros if None. ``lengths``:
+        N integers from 1 to T for ragged batches; outputs are 0 past a sequence's end, the final state is the one
+        at its own end, and the reverse direction starts there.
+        ``output`` is (T, N, num_directions * H), laid out as ``x``.
+        """
+        x = as_tensor(x)
+        unbatched = x.ndim == 2
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            layout = "(N, T, " if self.batch_first else "(T, N, "
+            raise ShapeError(f"{type(self).__name__}: the input {x._described()} should be {layout}{self.input_size})")
+        if unbatched:
+            x = x.expand_dims(1)
+        elif self.batch_first:
+            x = x.transpose(0, 1)
+        time, batch = x.shape[:2]
+        if time == 0:
+            raise ShapeError(f"{type(self).__name__}: the sequence has no time steps; give at least one")
+        initial = self._initial(hx, batch, unbatched)
+        masks = self._masks(lengths, time, batch)
+
+        sequence: list[Tensor] = []
+        for t in range(time):
+            with scope(step=t):
+                sequence.append(labelled(x[t], "x"))
+        final: list[State] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                sequence = [self._dropped(value, t) for t, value in enumerate(sequence)]
+            directions = []
+            for suffix in self._suffixes(layer):
+                outputs, last = self._unroll(suffix, sequence, self._pick(initial, len(final), suffix), masks)
+                directions.append(outputs)
+                final.append(last)
+            sequence = directions[0] if len(directions) == 1 else self._joined(directions)
+        output = stack(sequence)
+        state = tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
+        if unbatched:
+            output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
+        elif self.batch_first:
+            output = output.transpose(0, 1)
+        return output, state if len(state) > 1 else state[0]
+
+    def _unroll(
+        self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None
+    ) -> tuple[list[Tensor], State]:
+        weights = self._weights(suffix)
+        outputs: list[Any] = [None] * len(sequence)
+        order = range(len(sequence))
+        with scope(suffix):
+            for t in reversed(order) if suffix.endswith("_reverse") else order:
+                with scope(step=t):
+                    new = self._step(sequence[t], state, weights)
+                    outputs[t] = new[0]
+                    if masks is not None:  # past its end a sequence keeps its state and puts out zeros
+                        outputs[t] = where(masks[t], new[0], 0.0)
+                        new = tuple(labelled(where(masks[t], a, b), a.role or "") for a, b in zip(new, state, strict=True))
+                    state = new
+        return outputs, state
+
+    def step(self, x: Any, hx: Any = None) -> tuple[Tensor, Any]:
+        """One time step through all layers: x (N, input_size) -> (output (N, H), new state as ``forward`` gives it).
+
+        For feeding a network its own output. Set the time step with ``for t in tg.steps(n)`` to have it drawn as one.
+        """
+        x = as_tensor(x)
+        if self.bidirectional:
+            raise ShapeError(f"{type(self).__name__}: a bidirectional network needs the whole sequence; use forward")
+        if x.ndim != 2 or x.shape[-1] != self.input_size:
+            raise ShapeError(f"{type(self).__name__}.step: the input {x._described()} should be (N, {self.input_size})")
+        initial = self._initial(hx, x.shape[0], False)
+        final: list[State] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = drop(x, self.dropout, self.training)
+            with scope(f"l{layer}"):
+                final.append(self._step(x, self._pick(initial, layer, f"l{layer}"), self._weights(f"l{layer}")))
+            x = final[-1][0]
+        state = tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
+        return x, state if len(state) > 1 else state[0]
+
+    def _dropped(self, value: Tensor, t: int) -> Tensor:
+        with scope(step=t):
+            return drop(value, self.dropout, self.training)
+
+    def _joined(self, directions: list[list[Tensor]]) -> list[Tensor]:
+        joined = []
+        for t, pair in enumerate(zip(*directions, strict=True)):
+            with scope(step=t):
+                joined.append(concat(pair, axis=-1))
+        return joined
+
+    def _initial(self, hx: Any, batch: int, unbatched: bool) -> State | None:
+        """The initial state as given, one tensor a role, checked; None stands for zeros."""
+        if hx is None:
+            return None
+        given = (hx,) if len(self.roles) == 1 else tuple(hx)
+        if len(given) != len(self.roles):
+            raise ShapeError(f"{type(self).__name__}: the initial state is a pair (h_0, c_0), not {len(given)} tensors")
+        states = []
+        for role, value in zip(self.roles, map(as_tensor, given), strict=True):
+            if unbatched and value.ndim == 2:
+                value = value.expand_dims(1)
+            wanted = (self.num_layers * self.num_directions, batch, self.hidden_size)
+            if value.shape != wanted:
+                raise ShapeError(f"{type(self).__name__}: the initial state {role}_0 {value.shape} should be {wanted}")
+            states.append(value)
+        return tuple(states)
+
+    def _pick(self, initial: State | None, index: int, suffix: str) -> State:
+        """The initial state of one layer and direction."""
+        with scope(suffix):
+            if initial is None:
+                weight = self._weights(suffix)[1]
+                # one row stands for the whole batch; broadcasting does the rest
+                return tuple(labelled(zeros(1, self.hidden_size, dtype=weight.dtype), role) for role in self.roles)
+            return tuple(labelled(value[index], role) for value, role in zip(initial, self.roles, strict=True))
+
+    def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:
+        if lengths is None:
+            return None
+        array = np.asarray(lengths)
+        if array.dtype.kind not in "iu":
+            raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
+        if array.shape != (batch,) or (batch and (array.min() < 1 or array.max() > time)):
+            raise ShapeError(
+                f"{type(self).__name__}: lengths must be {batch} integers from 1 to {time}, but are {array.tolist()}"
+            )
+        return [from_array((t < array)[:, None]) for t in range(time)]
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *flags])
+
+
+class RNN(_Recurrent):
+    """A stack of tanh (or relu) recurrent layers, unrolled; see `rnn_step` for the equation.
+
+    Arguments, defaults, shapes and parameter names (``weight_ih_l0``, ``bias_hh_l0_reverse``) are ``torch.nn.RNN``'s.
+
+    >>> import tinygrad_rnn as tg
+    >>> output, h_n = tg.nn.RNN(3, 5)(tg.ones(7, 2, 3))
+    >>> output.shape, h_n.shape
+    ((7, 2, 5), (1, 2, 5))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
+        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        self.nonlinearity = check_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+
+    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+        return (rnn_step(x, state[0], weights, self.nonlinearity),)
+
+
+class LSTM(_Recurrent):
+    """A stack of LSTM layers, unrolled; see `lstm_step` for the equations. The state is the pair ``(h, c)``.
+
+    Arguments, defaults, shapes and parameter names are ``torch.nn.LSTM``'s (without ``proj_size``).
+
+    >>> import tinygrad_rnn as tg
+    >>> output, (h_n, c_n) = tg.nn.LSTM(3, 5, num_layers=2)(tg.ones(7, 2, 3))
+    >>> output.shape, c_n.shape
+    ((7, 2, 5), (2, 2, 5))
+    """
+
+    gates = 4
+    roles = ("h", "c")
+
+    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+        return lstm_step(x, *state, weights)
+
+
+class GRU(_Recurrent):
+    """A stack of GRU layers, unrolled; see `gru_step` for the equations.
+
+    Arguments, defaults, shapes and parameter names are ``torch.nn.GRU``'s.
+
+    >>> import tinygrad_rnn as tg
+    >>> output, h_n = tg.nn.GRU(3, 5, bidirectional=True)(tg.ones(7, 2, 3))
+    >>> output.shape, h_n.shape
+    ((7, 2, 10), (2, 2, 5))
+    """
+
+    gates = 3
+
+    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+        return (gru_step(x, state[0], weights),)

@@ -1,0 +1,49 @@
+"""Gradient clipping; names and results are ``torch.nn.utils``'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..errors import GraphError
+from ..tensor import Tensor, from_array
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [(p, p.grad) for p in tensors if p.grad is not None]
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients by ``max_norm / (norm + 1e-6)`` if the norm of them all together exceeds ``max_norm``.
+
+    Keeps the direction (Pascanu, Mikolov and Bengio 2013). Returns the norm before clipping.
+    ``error_if_nonfinite`` makes an infinite or nan norm an error that names the parameter, before anything is changed.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
+    pairs = _gradients(parameters)
+    if not pairs:
+        return from_array(np.zeros((), np.float32))
+    norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
+    total = float(np.linalg.norm(norms, norm_type))
+    if error_if_nonfinite and not math.isfinite(total):
+        name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
+        raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {total}; look for the step that made it")
+    scale = max_norm / (total + 1e-6)
+    if not scale >= 1:  # also when nan
+        for p, g in pairs:
+            p.grad = from_array(np.asarray(g._array * g.dtype.type(scale)))
+    return from_array(np.asarray(total, pairs[0][1].dtype))
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]. Changes the direction."""
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
+    for p, g in _gradients(parameters):
+        p.grad = from_array(np.clip(g._array, -clip_value, clip_value))

@@ -1,0 +1,185 @@
+"""Elementwise primitives: arithmetic, the nonlinearities, comparisons, and the choice between two values.
+
+Ties: where `maximum`, `minimum` meet equal operands, each receives half the gradient (JAX and PyTorch do the
+same); `relu` and `abs` have derivative 0 at 0 (as PyTorch).
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from .record import Primitive, broadcast, same_shape
+
+
+def _sigmoid(x: Any) -> Any:
+    # exp of a non-positive real part only: stable at any magnitude, and analytic for a complex step
+    positive = x.real >= 0
+    e = np.exp(np.where(positive, -x, x))
+    return np.where(positive, 1, e) / (1 + e)
+
+
+def _softplus(x: Any) -> Any:
+    positive = x.real > 0
+    return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
+
+
+def _abs(x: Any) -> Any:
+    return np.abs(x) if not np.iscomplexobj(x) else x * np.sign(x.real)
+
+
+add = Primitive(
+    "add", "+", broadcast, operator.add,
+    vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
+    rule=(r"\bar a = \bar y", r"\bar b = \bar y"),
+)  # fmt: skip
+sub = Primitive(
+    "sub", "−", broadcast, operator.sub,
+    vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
+    rule=(r"\bar a = \bar y", r"\bar b = -\bar y"),
+)  # fmt: skip
+mul = Primitive(
+    "mul", "×", broadcast, operator.mul,
+    vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
+    rule=(r"\bar a = \bar y \odot b", r"\bar b = \bar y \odot a"),
+)  # fmt: skip
+div = Primitive(
+    "div", "÷", broadcast, operator.truediv,
+    vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b),
+    rule=(r"\bar a = \bar y \oslash b", r"\bar b = -\bar y \odot y \oslash b"),
+)  # fmt: skip
+neg = Primitive(
+    "neg", "−", same_shape, operator.neg, vjp=(lambda g, _y, _x: -g,), rule=(r"\bar x = -\bar y",)
+)
+exp = Primitive(
+    "exp", "exp", same_shape, np.exp, vjp=(lambda g, y, _x: g * y,), rule=(r"\bar x = \bar y \odot y",)
+)
+log = Primitive(
+    "log", "log", same_shape, np.log, vjp=(lambda g, _y, x: g / x,), rule=(r"\bar x = \bar y \oslash x",)
+)
+sqrt = Primitive(
+    "sqrt", "√", same_shape, np.sqrt,
+    vjp=(lambda g, y, _x: g * 0.5 / y,),
+    rule=(r"\bar x = \bar y \oslash (2 y)",),
+)  # fmt: skip
+sin = Primitive(
+    "sin", "sin", same_shape, np.sin,
+    vjp=(lambda g, _y, x: g * cos(x),),
+    rule=(r"\bar x = \bar y \odot \cos x",),
+)  # fmt: skip
+cos = Primitive(
+    "cos", "cos", same_shape, np.cos,
+    vjp=(lambda g, _y, x: -g * sin(x),),
+    rule=(r"\bar x = -\bar y \odot \sin x",),
+)  # fmt: skip
+tanh = Primitive(
+    "tanh", "tanh", same_shape, np.tanh,
+    vjp=(lambda g, y, _x: g * (1 - y * y),),
+    rule=(r"\bar x = \bar y \odot (1 - y^2)",),
+    kernel="tanh", kernel_dtypes="f",
+)  # fmt: skip
+sigmoid = Primitive(
+    "sigmoid", "σ", same_shape, _sigmoid,
+    vjp=(lambda g, y, _x: g * (y * (1 - y)),),
+    rule=(r"\bar x = \bar y \odot y \odot (1 - y)",),
+    kernel="sigmoid",
+)  # fmt: skip
+softplus = Primitive(
+    "softplus", "softplus", same_shape, _softplus,
+    vjp=(lambda g, _y, x: g * sigmoid(x),),
+    rule=(r"\bar x = \bar y \odot \sigma(x)",),
+)  # fmt: skip
+relu = Primitive(
+    "relu", "relu", same_shape, lambda x: np.where(x.real > 0, x, x * 0),
+    vjp=(lambda g, _y, x: where(greater(x, 0), g, 0),),
+    rule=(r"\bar x = \bar y \odot [x > 0]",),
+    kernel="relu",
+)  # fmt: skip
+abs_ = Primitive(
+    "abs", "|·|", same_shape, _abs,
+    vjp=(lambda g, _y, x: g * sign(x),),
+    rule=(r"\bar x = \bar y \odot \operatorname{sign} x",),
+)  # fmt: skip
+sign = Primitive("sign", "sign", same_shape, lambda x: np.sign(x.real))
+cast = Primitive(
+    "cast", "cast", lambda x, *, dtype: x,
+    # a complex step travels through a change of precision with its imaginary part
+    lambda x, *, dtype: x if np.iscomplexobj(x) else x.astype(dtype),
+    vjp=(lambda g, _y, _x, *, dtype: g,),
+    rule=(r"\bar x = \bar y",),
+)  # fmt: skip
+
+# An exponent of 0 makes the derivative 0 everywhere, also at base 0, where n * 0 ** (n - 1) would be nan;
+# and the slope of 0 ** b in b is 0 where b > 0.
+def _one_less(n: Any) -> Any:
+    if hasattr(n, "dtype"):
+        return where(equal(n, 0), 0, n - 1)
+    return n and n - 1
+
+
+power = Primitive(
+    "pow", "^", broadcast, operator.pow,
+    vjp=(
+        lambda g, _y, a, b: g * (b * a ** _one_less(b)),
+        lambda g, y, a, _b: g * (y * log(where(equal(a, 0), 1, a))),
+    ),
+    rule=(r"\bar a = \bar y \odot b\, a^{b-1}", r"\bar b = \bar y \odot y \odot \log a"),
+)  # fmt: skip
+
+
+def _half_of_ties(g: Any, mine: Any, other: Any, wins: Any) -> Any:
+    return where(equal(mine, other), g * 0.5, where(wins(mine, other), g, 0))
+
+
+maximum = Primitive(
+    "maximum", "max", broadcast, np.maximum,
+    vjp=(
+        lambda g, _y, a, b: _half_of_ties(g, a, b, greater),
+        lambda g, _y, a, b: _half_of_ties(g, b, a, greater),
+    ),
+    rule=(r"\bar a = \bar y \odot [a > b]", r"\bar b = \bar y \odot [b > a]"),
+)  # fmt: skip
+minimum = Primitive(
+    "minimum", "min", broadcast, np.minimum,
+    vjp=(
+        lambda g, _y, a, b: _half_of_ties(g, a, b, less),
+        lambda g, _y, a, b: _half_of_ties(g, b, a, less),
+    ),
+    rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
+)  # fmt: skip
+# The untaken branch receives an exact zero, so a nan or inf computed there cannot leak through it.
+where = Primitive(
+    "where", "where", broadcast, lambda condition, a, b: _where(condition, a, b),
+    vjp=(
+        None,
+        lambda g, _y, condition, _a, _b: where(condition, g, 0),
+        lambda g, _y, condition, _a, _b: where(condition, 0, g),
+    ),
+    rule=("", r"\bar a = \bar y \odot [c]", r"\bar b = \bar y \odot [\lnot c]"),
+)  # fmt: skip
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    # numpy.where does not treat a Python number as weak: give it the other branch's dtype
+    if not hasattr(a, "dtype") and hasattr(b, "dtype"):
+        a = np.asarray(a, np.result_type(b.dtype, a))
+    elif not hasattr(b, "dtype") and hasattr(a, "dtype"):
+        b = np.asarray(b, np.result_type(a.dtype, b))
+    return np.where(condition, a, b)
+
+
+def _compare(name: str, symbol: str, function: Any) -> Primitive:
+    def reference(a: Any, b: Any) -> Any:
+        return function(getattr(a, "real", a), getattr(b, "real", b))
+
+    return Primitive(name, symbol, broadcast, reference)
+
+
+greater = _compare("greater", ">", operator.gt)
+greater_equal = _compare("greater_equal", "≥", operator.ge)
+less = _compare("less", "<", operator.lt)
+less_equal = _compare("less_equal", "≤", operator.le)
+equal = _compare("equal", "=", operator.eq)
+not_equal = _compare("not_equal", "≠", operator.ne)

@@ -1,0 +1,109 @@
+"""Reading elements out by position, and its mirror image: adding them back in.
+
+`getitem` and `scatter`, `take` and `scatter_rows` are each other's derivatives. An unrolled network reads a
+row per time step; were each read's gradient built densely, T steps would cost O(T^2). So the reading
+primitives say how to ``accumulate`` their contribution into one buffer in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutOfRangeError, ShapeError
+from .record import Primitive, Shape
+
+Index = tuple[Any, ...]
+
+
+def _selects_once(index: Index) -> bool:
+    """Whether no element can be selected twice: no integer arrays (a mask selects once)."""
+    return not any(isinstance(part, np.ndarray) and part.dtype != bool for part in index)
+
+
+def _add_at(buffer: Any, index: Index, g: Any) -> None:
+    if _selects_once(index):
+        buffer[index] += g
+    else:
+        np.add.at(buffer, index, g)
+
+
+def _getitem_shape(x: Shape, *, index: Index) -> Shape:
+    try:
+        return np.broadcast_to(np.empty((), bool), x)[index].shape
+    except IndexError as error:
+        raise OutOfRangeError(f"{error}") from None
+
+
+def _scatter(g: Any, *, index: Index, shape: Shape) -> Any:
+    buffer = np.zeros(shape, g.dtype)
+    _add_at(buffer, index, g)
+    return buffer
+
+
+getitem = Primitive(
+    "getitem", "[ ]", _getitem_shape, lambda x, *, index: x[index],
+    vjp=(lambda g, _y, _x, *, index: scatter(g, index=index, shape=_x.shape),),
+    rule=(r"\bar x_{[k]} \mathrel{+}= \bar y",),
+    accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
+    view=True,
+)  # fmt: skip
+scatter = Primitive(
+    "scatter", "[ ] +=", lambda g, *, index, shape: shape, _scatter,
+    vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
+    rule=(r"\bar x = \bar y_{[k]}",),
+)  # fmt: skip
+
+
+def _take_shape(table: Shape, indices: Shape) -> Shape:
+    if not table:
+        raise ShapeError("there are no rows to take from a 0-dimensional tensor")
+    return indices + table[1:]
+
+
+def _take(table: Any, indices: Any) -> Any:
+    if indices.dtype.kind not in "iu":
+        raise OutOfRangeError(f"indices must be integers, not {indices.dtype}")
+    if indices.size and (indices.min() < 0 or indices.max() >= table.shape[0]):
+        at = np.argwhere((indices < 0) | (indices >= table.shape[0]))[0]
+        where = f" at position {tuple(map(int, at))}" if indices.ndim else ""
+        raise OutOfRangeError(
+            f"index {indices[tuple(at)]}{where} is outside the {table.shape[0]} rows of the table; "
+            f"use indices from 0 to {table.shape[0] - 1}"
+        )
+    return table[indices]
+
+
+def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
+    buffer = np.zeros((rows, *g.shape[indices.ndim :]), g.dtype)
+    _add_rows(buffer, g, None, None, indices)
+    return buffer
+
+
+def _add_rows(buffer: Any, g: Any, _y: Any, _table: Any, indices: Any) -> None:
+    if g.size >= 256 and g.dtype.char in "fd":
+        add_rows.compiled(buffer, g, indices)
+    else:
+        np.add.at(buffer, indices, g)
+
+
+take = Primitive(
+    "take", "rows", _take_shape, _take,
+    vjp=(lambda g, _y, _table, indices: scatter_rows(g, indices, rows=_table.shape[0]), None),
+    rule=(r"\bar E_{[i]} \mathrel{+}= \bar y", ""),
+    accumulate=_add_rows,
+)  # fmt: skip
+scatter_rows = Primitive(
+    "scatter_rows", "rows +=", lambda g, indices, *, rows: (rows, *g[len(indices) :]), _scatter_rows,
+    vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
+    rule=(r"\bar x = \bar y_{[i]}", ""),
+)  # fmt: skip
+one_hot = Primitive(
+    "one_hot", "one-hot", lambda indices, *, num_classes, dtype: (*indices, num_classes),
+    lambda indices, *, num_classes, dtype: (indices[..., None] == np.arange(num_classes)).astype(dtype),
+)  # fmt: skip
+argmax = Primitive(
+    "argmax", "argmax", lambda x, *, axis: x[: axis % len(x)] + x[axis % len(x) + 1 :],
+    lambda x, *, axis: np.argmax(x.real, axis),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""Products: matmul, the affine map of a layer, and einsum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from .record import Primitive, Shape, broadcast
+from .shape import broadcast_to, reshape, swap_last
+
+
+def _matmul_shape(a: Shape, b: Shape) -> Shape:
+    if not a or not b:
+        raise ShapeError("a 0-dimensional operand cannot be matrix-multiplied; use * instead")
+    rows = a[:-1] if len(a) > 1 else ()
+    inner_b, columns = (b[-2], b[-1:]) if len(b) > 1 else (b[0], ())
+    if a[-1] != inner_b:
+        raise ShapeError(
+            f"the last dimension of operand 0 is {a[-1]} but the "
+            f"{'second to last' if len(b) > 1 else 'only'} dimension of operand 1 is {inner_b}; "
+            "these must be equal (did you mean to transpose one?)"
+        )
+    return broadcast(rows[:-1], b[:-2]) + rows[-1:] + columns
+
+
+def _matmul_grad_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:
+    if len(b.shape) == 1:
+        return reshape(g, shape=(*g.shape, 1)) * b  # the sum over batches is the walk's un-broadcasting
+    if len(_a.shape) == 1:
+        return _vector_grad(b @ reshape(g, shape=(*g.shape, 1)))
+    return g @ swap_last(b)
+
+
+def _matmul_grad_b(g: Any, _y: Any, a: Any, _b: Any) -> Any:
+    if len(a.shape) == 1:
+        return reshape(a, shape=(*a.shape, 1)) * reshape(g, shape=(*g.shape[:-1], 1, g.shape[-1])) \
+            if len(_b.shape) > 1 else g * a  # fmt: skip
+    if len(_b.shape) == 1:
+        return _vector_grad(swap_last(a) @ reshape(g, shape=(*g.shape, 1)))
+    return swap_last(a) @ g
+
+
+def _vector_grad(column: Any) -> Any:
+    """A vector operand's gradient arrives as a (possibly batched) one-column matrix."""
+    return reshape(column, shape=column.shape[:-1])
+
+
+matmul = Primitive(
+    "matmul", "@", _matmul_shape, np.matmul,
+    vjp=(_matmul_grad_a, _matmul_grad_b),
+    rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
+)  # fmt: skip
+
+
+def _linear_shape(x: Shape, weight: Shape, bias: Shape | None = None) -> Shape:
+    if len(weight) != 2:
+        raise ShapeError(f"the weight (operand 1) must have 2 dimensions, not {len(weight)}")
+    if not x or x[-1] != weight[1]:
+        raise ShapeError(
+            f"the last dimension of the input (operand 0) is {x[-1] if x else 'missing'} "
+            f"but the weight (operand 1) takes {weight[1]} features"
+        )
+    if bias is not None and bias != weight[:1]:
+        raise ShapeError(f"the bias (operand 2) has shape {bias} but the weight gives {weight[0]} features")
+    return (*x[:-1], weight[0])
+
+
+def _rows(x: Any) -> Any:
+    return x if len(x.shape) == 2 else reshape(x, shape=(-1, x.shape[-1]))
+
+
+def _like(rows: Any, x: Any) -> Any:
+    return rows if len(x.shape) == 2 else reshape(rows, shape=x.shape)
+
+
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    # one GEMM for any number of leading dimensions; NumPy would loop over all but the last two
+    y = x @ weight.T if x.ndim <= 2 else (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
+    return y if bias is None else y + bias
+
+
+linear = Primitive(
+    "linear", "W·x + b", _linear_shape, _linear,
+    vjp=(
+        lambda g, _y, _x, weight, _b=None: _like(_rows(g) @ weight, _x),
+        lambda g, _y, x, _w, _b=None: swap_last(_rows(g)) @ _rows(x),
+        lambda g, _y, _x, _w, _b: g,
+    ),
+    rule=(r"\bar x = \bar y\, W", r"\bar W = \bar y^\top x", r"\bar b = \textstyle\sum \bar y"),
+)  # fmt: skip
+
+
+def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
+    terms, output = subscripts.split("->")
+    sizes: dict[str, int] = {}
+    for operand, (term, shape) in enumerate(zip(terms.split(","), shapes, strict=True)):
+        if len(term) != len(shape):
+            raise ShapeError(f"{term!r} has {len(term)} indices but operand {operand} has {len(shape)} dimensions")
+        for letter, size in zip(term, shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ShapeError(f"index {letter!r} is {sizes[letter]} and, in operand {operand}, {size}")
+    return tuple(sizes[letter] for letter in output)
+
+
+def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) -> Any:
+    """Contract the upstream gradient with the other operands; indices only this operand has are broadcast."""
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    mine, others = terms[slot], terms[:slot] + terms[slot + 1 :]
+    known = [letter for letter in mine if letter in output or any(letter in term for term in others)]
+    partial = einsum(
+        g, *operands[:slot], *operands[slot + 1 :],
+        subscripts=",".join([output, *others]) + "->" + "".join(known),
+    )  # fmt: skip
+    spread = tuple(n if letter in known else 1 for letter, n in zip(mine, operands[slot].shape, strict=True))
+    return broadcast_to(reshape(partial, shape=spread), shape=operands[slot].shape)
+
+
+#: Subscripts are explicit, and no index repeats within a term; `functional.einsum` brings others to that form.
+einsum = Primitive(
+    "einsum", "einsum", _einsum_shape,
+    lambda *operands, subscripts: np.einsum(subscripts, *operands, optimize=len(operands) > 2),
+    vjp=_einsum_grad,
+    rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
+)  # fmt: skip

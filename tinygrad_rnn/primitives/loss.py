@@ -1,0 +1,55 @@
+"""Softmax cross-entropy, fused because its gradient (probabilities minus one-hot) is the lecture's simplest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, OutOfRangeError, ShapeError
+from .elementwise import not_equal, where
+from .index import one_hot
+from .record import Primitive, Shape
+from .reduce import _logsumexp, softmax
+from .shape import reshape
+
+
+def _cross_entropy_shape(logits: Shape, target: Shape, *, ignore_index: int) -> Shape:
+    if not logits or logits[:-1] != target:
+        raise ShapeError(
+            f"logits {logits} want targets of shape {logits[:-1]}, one class index per row, but got {target}"
+        )
+    return target
+
+
+def check_targets(target: Any, classes: int, ignore_index: int) -> None:
+    """Every target is a class index or the one to ignore; else say which is not."""
+    if target.dtype.kind not in "iu":
+        raise DTypeError(f"targets must be class indices (integers), not {target.dtype}")
+    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise OutOfRangeError(f"target {target[at]} at position {at} is not one of the {classes} classes")
+
+
+def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
+    check_targets(target, logits.shape[-1], ignore_index)
+    keep = target != ignore_index
+    picked = np.take_along_axis(logits, np.where(keep, target, 0)[..., None], -1)[..., 0]
+    return np.where(keep, _logsumexp(logits, axis=-1) - picked, 0)
+
+
+def _cross_entropy_grad(g: Any, _y: Any, logits: Any, target: Any, *, ignore_index: int) -> Any:
+    expected = one_hot(target, num_classes=logits.shape[-1], dtype=logits.dtype)
+    column = (*target.shape, 1)
+    keep = reshape(not_equal(target, ignore_index), shape=column)
+    return where(keep, reshape(g, shape=column) * (softmax(logits, axis=-1) - expected), 0)
+
+
+#: One loss per row of ``logits`` (..., C); rows whose target is ``ignore_index`` give 0.
+cross_entropy = Primitive(
+    "cross_entropy", "cross-entropy", _cross_entropy_shape, _cross_entropy,
+    vjp=(_cross_entropy_grad, None),
+    rule=(r"\bar x = \bar y\,(\operatorname{softmax}(x) - \mathbf 1_{k})", ""),
+    kernel="cross_entropy",
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""Where a node belongs: which layer, which time step, which part of the cell.
+
+The code that builds a network says where it is; every node made meanwhile carries the answer. Levels of
+detail in a picture, rows of the shared-weight ledger and time batching all read it, and nothing else does
+the naming.
+
+>>> import tinygrad_rnn as tg
+>>> with tg.scope("encoder"), tg.scope(step=2, part="f"):
+...     x = tg.tensor([1.0, 2.0])
+...     y = x * 2.0
+>>> y.scope
+Scope(path=('encoder',), step=2, part='f', backward=False)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Scope(NamedTuple):
+    """A node's place. ``step`` counts from 0; pictures print it from 1, as lectures do."""
+
+    path: tuple[str, ...] = ()  #: names of the modules it was made in, outermost first
+    step: int | None = None  #: time step, or None outside the recurrence
+    part: str | None = None  #: the piece of a cell: a gate ("i", "f", ...), a state, the output ...
+    backward: bool = False  #: made by a rule of the reverse walk, not by the forward pass
+
+
+class _State(threading.local):
+    """What is current in this thread."""
+
+    scope: Scope = Scope()
+    recording: bool = True
+
+
+state = _State()
+
+
+class scope:
+    """Enter a scope: ``name`` is appended to the path, ``step`` and ``part`` replace the current ones.
+
+    Leaving it restores what was current before, also after an exception.
+    """
+
+    __slots__ = ("name", "outer", "part", "step")
+
+    def __init__(self, name: str | None = None, *, step: int | None = None, part: str | None = None) -> None:
+        self.name, self.step, self.part = name, step, part
+
+    def __enter__(self) -> Scope:
+        self.outer = outer = state.scope
+        state.scope = Scope(
+            outer.path if self.name is None else (*outer.path, self.name),
+            outer.step if self.step is None else self.step,
+            outer.part if self.part is None else self.part,
+            outer.backward,
+        )
+        return state.scope
+
+    def __exit__(self, *_exception: object) -> None:
+        state.scope = self.outer
+
+
+def steps(count: int) -> Iterator[int]:
+    """``range(count)`` that also sets the time step, so that a hand-written unrolling can be drawn as one.
+
+    >>> import tinygrad_rnn as tg
+    >>> h = tg.tensor([1.0])
+    >>> for t in tg.steps(3):
+    ...     h = h * 0.5
+    >>> h.scope.step
+    2
+    """
+    outer = state.scope
+    try:
+        for step in range(count):
+            state.scope = outer._replace(step=step)
+            yield step
+            state.scope = outer
+    finally:
+        state.scope = outer

@@ -1,0 +1,509 @@
+"""Tensor: a value and how it was made.
+
+Every operation on tensors makes a new tensor that remembers its operation, its operands, the scope it was made
+in and the user's source line. That memory *is* the computational graph: backward walks it, pictures draw it,
+the compiler lowers it. There is no other representation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import primitives as P
+from .errors import DTypeError, GraphError, OutOfRangeError, ShapeError
+from .operators import Operators
+from .primitives.record import Primitive
+from .scope import Scope, state
+
+Array = npt.NDArray[Any]
+Literal = float | int | bool
+
+#: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
+_serials = itertools.count()
+_PACKAGE = str(Path(__file__).parent)
+_NO_ATTRS: dict[str, Any] = {}
+_default_dtype = np.dtype(np.float32)
+
+
+class Site(NamedTuple):
+    """A place in the user's source."""
+
+    code: CodeType
+    instruction: int
+
+    @property
+    def filename(self) -> str:
+        """Path of the file."""
+        return self.code.co_filename
+
+    @property
+    def line(self) -> int:
+        """Line number, from 1."""
+        lines = (line for start, end, line in self.code.co_lines() if start <= self.instruction < end)
+        return next(lines, None) or self.code.co_firstlineno
+
+    def __str__(self) -> str:
+        return f"{Path(self.filename).name}:{self.line}"
+
+
+def user_site() -> Site:
+    """The innermost place on the call stack that is not in this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return Site(frame.f_code, frame.f_lasti)
+
+
+class Memory:
+    """When a buffer that may be written in place was last written. Shared by a leaf and its views."""
+
+    __slots__ = ("site", "written")
+
+    def __init__(self) -> None:
+        self.written = -1
+        self.site: Site | None = None
+
+
+class Tensor(Operators):
+    """An n-dimensional array that remembers how it was made.
+
+    ``Tensor(data, dtype=None, requires_grad=False, name=None)`` copies ``data``: numbers, nested lists, arrays or
+    another tensor. Python floats become the default dtype (float32), arrays keep theirs, integers become int64.
+    Supported are float32 and float64 to differentiate, integers to index, booleans to choose.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+    >>> loss = (w * w).sum()
+    >>> loss.backward()
+    >>> w.grad
+    tensor([2., 4.])
+    """
+
+    _array: Array
+    serial: int  #: creation number; orders any graph topologically
+    requires_grad: bool = False  #: whether gradients flow to this tensor
+    grad: Tensor | None = None  #: what `backward` accumulated here: leaves, and those with `retain_grad`
+    op: Primitive | None = None  #: the operation that made it, None for a leaf
+    inputs: tuple[Tensor | Literal, ...] = ()  #: that operation's operands; Python numbers stay numbers
+    attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
+    scope: Scope = Scope()  #: where it belongs: module path, time step, part of the cell
+    site: Site | None = None  #: the user's source line that made it
+    name: str | None = None  #: what pictures and errors call it
+    role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
+    _memory: Memory | None = None
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+    _retains_grad = False
+    _spent = False
+
+    # NumPy must hand `array + tensor` over to the tensor
+    __array_ufunc__ = None
+
+    def __init__(
+        self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
+    ) -> None:
+        array = _as_array(data, dtype).copy()
+        self._array = array
+        self._memory = Memory()
+        self.serial = next(_serials)
+        self.scope = state.scope
+        self.site = user_site()
+        if name is not None:
+            self.name = name
+        if requires_grad:
+            self.requires_grad_()
+
+    # Recording -------------------------------------------------------------------------------------------
+
+    def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+        """Compute ``op`` and remember it: the one way a graph grows."""
+        arrays: list[Any] = []
+        needs_grad = False
+        for x in operands:
+            if isinstance(x, Tensor):
+                arrays.append(x._array)
+                needs_grad = needs_grad or x.requires_grad
+            elif type(x) is float or type(x) is int or type(x) is bool:
+                arrays.append(x)
+            else:
+                return self._record(op, tuple(_as_operand(y) for y in operands), attrs)
+        try:
+            value = op.forward(*arrays, **attrs)
+        except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
+            raise _explained(error, op, operands, attrs) from None
+        if type(value) is not np.ndarray:
+            value = np.asarray(value)
+        if value.dtype.char == "d" and (type(arrays[0]) is not np.ndarray or arrays[0].dtype.char != "d"):
+            recast = _recast_integers(op, operands, value)
+            if recast is not None:
+                return self._record(op, recast, attrs)
+
+        result = Tensor.__new__(Tensor)
+        result._array = value
+        result.serial = next(_serials)
+        if op.view:
+            result._memory = operands[0]._memory
+        if state.recording:
+            result.op = op
+            result.inputs = operands
+            result.attrs = attrs
+            result.scope = state.scope
+            result.site = user_site()
+            if needs_grad and op.differentiable and value.dtype.kind == "f":
+                result.requires_grad = True
+        return result
+
+    # Looking ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Size of each dimension."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """Element type, a NumPy dtype."""
+        return self._array.dtype
+
+    @property
+    def ndim(self) -> int:  # type: ignore[override]
+        """Number of dimensions."""
+        return self._array.ndim
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no operation made it (or none that gradients flow through)."""
+        return self.op is None or not self.requires_grad
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._array.size
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._array.ndim
+
+    def numpy(self) -> Array:
+        """The value as a read-only NumPy array that shares memory; ``.copy()`` it to write."""
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            return self._array.astype(dtype or self.dtype)
+        return self.numpy()
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        if self._array.size != 1:
+            raise ShapeError(f"item() wants one element, but {self._described()} has {self._array.size}; use tolist()")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError(f"a {self.dtype} tensor cannot be used as an index; it takes integers")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ShapeError("a 0-dimensional tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._array, separator=", ", prefix="tensor(")
+        notes = [f"dtype={self.dtype}"] if self.dtype not in (_default_dtype, np.int64, np.bool_) else []
+        if self.op is not None:
+            notes.append(f"op={self.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        if self.name:
+            notes.append(f"name={self.name!r}")
+        return f"tensor({', '.join([body, *notes])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self._array.size == 1 else repr(self), spec)
+
+    def _described(self) -> str:
+        """Name and shape, for a message."""
+        return f"{_short(self.name or self.role or (self.op.name if self.op else 'a tensor'))} {self.shape}"
+
+    # Gradients -------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+        """Accumulate into ``.grad`` of every leaf the gradient of this tensor with respect to it.
+
+        ``gradient``, of this tensor's shape, is where the walk starts; a scalar starts from 1. The graph can be
+        walked once unless ``retain_graph`` (default: ``create_graph``) keeps it. ``create_graph=True`` records the
+        walk itself, so that gradients can be differentiated again.
+        """
+        from .backward import backward
+
+        backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for (or decline) gradients of this leaf."""
+        if requires_grad and self.dtype.kind != "f":
+            raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
+        if self.op is not None and not requires_grad:
+            raise GraphError(f"{self._described()} was made by {self.op.name}; use detach() to cut it off")
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> Tensor:
+        """Keep the gradient of this tensor in ``.grad`` although an operation made it."""
+        self._retains_grad = True
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it.
+
+        Returns a function that removes the hook.
+        """
+        if not self.requires_grad:
+            raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
+        self._hooks = self._hooks if self._hooks is not None else {}
+        key = next(_serials)
+        self._hooks[key] = hook
+        return lambda: None if self._hooks is None else (self._hooks.pop(key, None), None)[1]
+
+    def detach(self) -> Tensor:
+        """The same value, cut off from the graph: no gradient flows through it."""
+        result = Tensor.__new__(Tensor)
+        result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
+        result.name, result.role, result.scope, result.site = self.name, self.role, state.scope, user_site()
+        return result
+
+    def clone(self) -> Tensor:
+        """A copy that gradients flow through."""
+        return self * 1
+
+    # Writing in place ------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Tensor:
+        """The value, cut off from the graph; writing to it (``p.data -= ...``, ``p.data[0] = ...``) writes here."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = _as_array(value, self.dtype)
+        if array is not self._array:
+            self._array = array if isinstance(value, Tensor) else array.copy()
+            self._memory = self._memory or Memory()
+            self._touch()
+
+    def copy_(self, value: Any) -> Tensor:
+        """Overwrite the elements in place with ``value``, broadcast to this shape."""
+        return self._write(..., value)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._write(np.asarray(index) if isinstance(index, Tensor) else index, value)
+
+    def _write(self, index: Any, value: Any) -> Tensor:
+        if self.op is not None or (self.requires_grad and state.recording):
+            cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
+            raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
+        if self._memory is None or not self._array.flags.writeable:
+            # the buffer belongs to a recorded value: the first write takes a copy
+            self._array, self._memory = self._array.copy(), Memory()
+        try:
+            self._array[index] = np.asarray(value, dtype=None if isinstance(value, Tensor) else self.dtype)
+        except (ValueError, IndexError) as error:
+            raise ShapeError(f"write in place to {self._described()}: {error}") from None
+        self._touch()
+        return self
+
+    def _touch(self) -> None:
+        assert self._memory is not None
+        self._memory.written, self._memory.site = next(_serials), user_site()
+
+    def _in_place(self, op: Primitive, other: Any) -> Tensor:
+        """``x += y``: under `no_grad` a leaf is written, otherwise the name is bound to a new tensor."""
+        if state.recording and self.requires_grad and self.op is None:
+            raise GraphError(f"{self._described()} is a leaf that requires a gradient; update it under tg.no_grad()")
+        result = self._record(op, (self, other), {})
+        return result if state.recording or self.op is not None else self._write(..., result)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place(P.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place(P.sub, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place(P.mul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place(P.div, other)
+
+
+def tensor(
+    data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
+    """A new leaf tensor with a copy of ``data``; see `Tensor`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tensor([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    return Tensor(data, dtype, requires_grad, name)
+
+
+def as_tensor(value: Any) -> Tensor:
+    """``value`` itself if it is a tensor, else a new leaf with a copy of it."""
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def from_array(array: Array) -> Tensor:
+    """A leaf that takes ownership of ``array`` without a copy. For the engine's own fresh arrays."""
+    result = Tensor.__new__(Tensor)
+    result._array, result._memory, result.serial = array, Memory(), next(_serials)
+    return result
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype Python floats become: float32 unless changed."""
+    return _default_dtype
+
+
+def set_default_dtype(dtype: npt.DTypeLike) -> None:
+    """Make Python floats, layers' parameters and initial states float32 or float64."""
+    global _default_dtype
+    chosen = np.dtype(dtype)
+    if chosen.char not in "fd":
+        raise DTypeError(f"the default dtype is float32 or float64, not {chosen}")
+    _default_dtype = chosen
+
+
+@contextmanager
+def _recording(value: bool) -> Iterator[None]:
+    before, state.recording = state.recording, value
+    try:
+        yield
+    finally:
+        state.recording = before
+
+
+def no_grad() -> Any:
+    """Within ``with no_grad():`` (or a function decorated ``@no_grad()``) nothing is recorded; leaves may be written."""
+    return _recording(False)
+
+
+def enable_grad() -> Any:
+    """Record again inside a `no_grad`."""
+    return _recording(True)
+
+
+# Coming in from outside ----------------------------------------------------------------------------------
+
+
+def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
+    if isinstance(data, Tensor):
+        array = data._array
+    elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
+        array = np.stack([np.asarray(x) for x in data])
+    else:
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
+    if dtype is not None:
+        wanted = np.dtype(dtype)
+    elif array.dtype.kind == "f" and not hasattr(data, "dtype"):
+        wanted = _default_dtype if not _holds_arrays(data) else array.dtype
+    else:
+        wanted = array.dtype
+    if wanted.char not in "fd" and wanted.kind not in "iub":
+        raise DTypeError(f"a tensor holds float32, float64, integers or booleans, not {wanted}; convert with astype")
+    return array.astype(wanted, copy=False)
+
+
+def _holds_arrays(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(
+        isinstance(x, np.ndarray | Tensor) or _holds_arrays(x) for x in data
+    )
+
+
+def _as_operand(value: Any) -> Tensor | Literal:
+    """Tensors and Python numbers stay; NumPy scalars become (weak) Python numbers; the rest becomes a constant."""
+    if isinstance(value, (Tensor, float, int, bool)):
+        return value if isinstance(value, (Tensor, bool)) or type(value) in (int, float) else _plain(value)
+    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        literal: Literal = value.item()
+        return literal
+    return Tensor(value)
+
+
+def _plain(value: float | int) -> Literal:
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> tuple[Any, ...] | None:
+    """Integers meeting floats take the floats' dtype (NumPy would give float64), or the default where there is none."""
+    if value.dtype.kind != "f" or op.view:
+        return None
+    tensors = [x for x in operands if isinstance(x, Tensor)]
+    floats = [x.dtype for x in tensors if x.dtype.kind == "f"]
+    wanted = max(floats, key=lambda d: d.itemsize) if floats else _default_dtype
+    if value.dtype == wanted or op is P.cast or not any(x.dtype.kind in "iu" for x in tensors):
+        return None
+    return tuple(x.astype(wanted) if isinstance(x, Tensor) and x.dtype.kind in "iu" else x for x in operands)
+
+
+# Explaining ----------------------------------------------------------------------------------------------
+
+
+def _short(text: str, limit: int = 60) -> str:
+    """One printable line of at most ``limit`` characters."""
+    line = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text[: limit + 1])
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Exception:
+    """The error again, as one line: what, which operands, the user's own line."""
+    detail: Exception = error
+    if not isinstance(error, (ShapeError, DTypeError, OutOfRangeError)):
+        try:
+            op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
+        except (ShapeError, OutOfRangeError) as better:
+            detail = better
+        except Exception:  # the rule itself cannot make sense of the operands: NumPy's word must do
+            pass
+    shown = ", ".join(
+        f"operand {i} {x._described()} {x.dtype}" if isinstance(x, Tensor) else f"operand {i} {x!r}"
+        for i, x in enumerate(operands[:4])
+    ) + (f", ... ({len(operands)} in all)" if len(operands) > 4 else "")
+    kinds: dict[type[Exception], type[Exception]] = {
+        ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError, AttributeError: DTypeError,
+    }  # fmt: skip
+    kind = kinds.get(type(detail), type(detail))
+    return kind(f"{op.name}: {_short(str(detail), 400)} [{shown}; at {user_site()}]")
