@@ -107,7 +107,7 @@ def walk(
 
 
 def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
-    """Tensors that need a gradient on the way from ``outputs`` down to ``inputs`` (None: every leaf), last made first."""
+    """Tensors needing a gradient on the way from ``outputs`` to ``inputs`` (None: every leaf), last made first."""
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
     while pending:

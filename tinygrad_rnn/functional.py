@@ -27,7 +27,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     >>> x.grad
     tensor([0.  , 0.25])
     """
-    return P.where(as_tensor(condition), a, b)  # type: ignore[no-any-return]
+    return P.where(as_tensor(condition), a, b)
 
 
 def maximum(a: Any, b: Any) -> Tensor:
@@ -67,7 +67,9 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
             while term.count(letter) > 1:  # the diagonal of two equal indices
                 first, second = term.index(letter), term.rindex(letter)
                 if tensors[k].shape[first] != tensors[k].shape[second]:
-                    raise ShapeError(f"einsum: index {letter!r} repeats in operand {k} with sizes that differ: {tensors[k].shape}")
+                    raise ShapeError(
+                        f"einsum: index {letter!r} repeats in operand {k} with sizes that differ: {tensors[k].shape}"
+                    )
                 axes = [i for i in range(len(term)) if i not in (first, second)]
                 n = np.arange(tensors[k].shape[first])
                 tensors[k] = tensors[k].permute([first, second, *axes])[n, n]
@@ -87,7 +89,9 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
     ranks = [x.ndim - len(term.replace("...", "")) for term, x in zip(terms, tensors, strict=True)]
     widest = builtins.max((rank for term, rank in zip(terms, ranks, strict=True) if "..." in term), default=0)
     dots = "".join(free[:widest])
-    full = [term.replace("...", dots[widest - rank :] if rank > 0 else "") for term, rank in zip(terms, ranks, strict=True)]
+    full = [
+        term.replace("...", dots[widest - rank :] if rank > 0 else "") for term, rank in zip(terms, ranks, strict=True)
+    ]
     if not arrow:
         letters = left.replace(",", "").replace("...", "")
         output = ("..." if "..." in left else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
@@ -157,7 +161,9 @@ def _some(tensors: Sequence[Any], name: str) -> tuple[Tensor, ...]:
 Arguments = ParamSpec("Arguments")
 
 
-def _function(method: Callable[Concatenate[Tensor, Arguments], Tensor]) -> Callable[Concatenate[Any, Arguments], Tensor]:
+def _function(
+    method: Callable[Concatenate[Tensor, Arguments], Tensor],
+) -> Callable[Concatenate[Any, Arguments], Tensor]:
     @wraps(method)
     def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
         return method(as_tensor(x), *args, **kwargs)
@@ -199,6 +205,8 @@ flip = _function(Tensor.flip)
 pad = _function(Tensor.pad)
 
 
-def split(x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
+def split(
+    x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
+) -> tuple[Tensor, ...]:
     """See `Tensor.split`."""
     return as_tensor(x).split(split_size, axis, dim=dim)

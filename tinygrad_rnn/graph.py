@@ -157,9 +157,8 @@ class Graph:
         if len(found) == 1:
             return found[0]
         names = sorted({node.name for node in self.nodes if node.op is None and node.name})
-        raise GraphError(
-            f"{len(found) or 'no'} leaves are named {_short(name)!r}; named leaves are: {_short(', '.join(names), 200) or 'none'}"
-        )
+        known = _short(", ".join(names), 200) or "none"
+        raise GraphError(f"{len(found) or 'no'} leaves are named {_short(name)!r}; named leaves are: {known}")
 
     def __repr__(self) -> str:
         steps = f", {len(self.steps)} time steps" if self.steps else ""

@@ -153,7 +153,7 @@ class Operators:
 
     def leaky_relu(self, negative_slope: Number = 0.01) -> Tensor:
         """``x`` where positive, ``negative_slope * x`` elsewhere."""
-        return P.where(self > 0, self, self * negative_slope)  # type: ignore[no-any-return]
+        return P.where(self > 0, self, self * negative_slope)
 
     def abs(self) -> Tensor:
         """Absolute value, elementwise; the derivative at 0 is 0."""
@@ -168,7 +168,7 @@ class Operators:
             result = P.where(result < min, min, result)
         if max is not None:
             result = P.where(result > max, max, result)
-        return result  # type: ignore[no-any-return]
+        return result
 
     clamp = clip
 
@@ -207,7 +207,9 @@ class Operators:
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape)) - correction
         return total / count if count > 0 else total * np.nan
 
-    def prod(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    def prod(
+        self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
+    ) -> Tensor:
         """Product over one axis (or all): a tree of multiplications, so zeros need no special rule."""
         axis = axis if dim is None else dim
         if axis is None:
@@ -221,7 +223,7 @@ class Operators:
         while (n := x.shape[axis]) > 1:
             pairs = x[(*before, slice(0, n - n % 2, 2))] * x[(*before, slice(1, n, 2))]
             x = P.concat(pairs, x[(*before, slice(n - 1, n))], axis=axis) if n % 2 else pairs
-        return x if keepdims or keepdim else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])  # type: ignore[no-any-return]
+        return x if keepdims or keepdim else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
 
     def max(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Largest element over ``axis``; ties share the gradient equally."""
@@ -238,7 +240,9 @@ class Operators:
             return self.reshape(-1).argmax(0)
         return self._record(P.argmax, (self,), {"axis": axis})
 
-    def logsumexp(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+    def logsumexp(
+        self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+    ) -> Tensor:
         """``log(sum(exp(x)))`` over ``axis``, stable at any magnitude."""
         return self._record(P.logsumexp, (self,), {"axis": _axis(axis, dim), "keepdims": keepdims or keepdim})
 
@@ -307,8 +311,10 @@ class Operators:
         axes = record.normalize_axis(_axis(axis, dim), self.ndim)
         return self[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(self.ndim))]
 
-    def split(self, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
-        """Consecutive pieces along ``axis``: of ``split_size`` each (the last may be smaller), or of the sizes listed."""
+    def split(
+        self, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
+    ) -> tuple[Tensor, ...]:
+        """Consecutive pieces along ``axis``: of ``split_size`` (the last may be smaller), or of the sizes listed."""
         (axis,) = record.normalize_axis(axis if dim is None else dim, self.ndim)
         length = self.shape[axis]
         if isinstance(split_size, int):

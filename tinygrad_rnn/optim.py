@@ -82,7 +82,8 @@ class Optimizer:
                 state[key] = int(array) if key == "step" else array
             loaded.append(state)
         self.state = loaded
-        self.defaults.update({key: tuple(v) if isinstance(v, list) else v for key, v in group.items() if key in self.defaults})
+        known = {key: value for key, value in group.items() if key in self.defaults}
+        self.defaults.update({key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.defaults.items())})"
@@ -199,7 +200,15 @@ class Adam(Optimizer):
         return {"step": 0, "exp_avg": np.zeros_like(p._array), "exp_avg_sq": np.zeros_like(p._array)}
 
     def _updated(  # type: ignore[override]
-        self, p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+        self,
+        p: Array,
+        g: Array,
+        state: State,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
     ) -> Array:
         state["step"] += 1
         if weight_decay and self.decoupled:

@@ -31,7 +31,7 @@ Literal = float | int | bool
 _serials = itertools.count()
 _PACKAGE = str(Path(__file__).parent)
 _NO_ATTRS: dict[str, Any] = {}
-_default_dtype = np.dtype(np.float32)
+_default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
 
 class Site(NamedTuple):
@@ -414,7 +414,7 @@ def _recording(value: bool) -> Iterator[None]:
 
 
 def no_grad() -> Any:
-    """Within ``with no_grad():`` (or a function decorated ``@no_grad()``) nothing is recorded; leaves may be written."""
+    """In ``with no_grad():`` (or below ``@no_grad()``) nothing is recorded, and leaves may be written."""
     return _recording(False)
 
 
@@ -448,9 +448,7 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
 
 
 def _holds_arrays(data: Any) -> bool:
-    return isinstance(data, (list, tuple)) and any(
-        isinstance(x, np.ndarray | Tensor) or _holds_arrays(x) for x in data
-    )
+    return isinstance(data, (list, tuple)) and any(isinstance(x, np.ndarray | Tensor) or _holds_arrays(x) for x in data)
 
 
 def _as_operand(value: Any) -> Tensor | Literal:
@@ -484,7 +482,7 @@ def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> 
 
 def _short(text: str, limit: int = 60) -> str:
     """One printable line of at most ``limit`` characters."""
-    line = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text[: limit + 1])
+    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -67,7 +67,7 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
     chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype)
     losses = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0)
     if reduction == "mean":
-        return losses.sum() / keep.sum()  # type: ignore[no-any-return]
+        return losses.sum() / keep.sum()
     return _reduced(losses, reduction)
 
 

@@ -51,7 +51,7 @@ class _Recurrent(Module):
 
     def _weights(self, suffix: str) -> Weights:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return tuple(getattr(self, f"{name}_{suffix}") for name in names)  # type: ignore[return-value]
+        return tuple(getattr(self, f"{name}_{suffix}") for name in names)
 
     def _step(self, x: Tensor, state: State, weights: Weights) -> State:
         raise NotImplementedError
@@ -115,7 +115,8 @@ class _Recurrent(Module):
                     outputs[t] = new[0]
                     if masks is not None:  # past its end a sequence keeps its state and puts out zeros
                         outputs[t] = where(masks[t], new[0], 0.0)
-                        new = tuple(labelled(where(masks[t], a, b), a.role or "") for a, b in zip(new, state, strict=True))
+                        kept = zip(self.roles, new, state, strict=True)
+                        new = tuple(labelled(where(masks[t], a, b), role) for role, a, b in kept)
                     state = new
         return outputs, state
 
@@ -233,7 +234,8 @@ class LSTM(_Recurrent):
     roles = ("h", "c")
 
     def _step(self, x: Tensor, state: State, weights: Weights) -> State:
-        return lstm_step(x, *state, weights)
+        h, c = state
+        return lstm_step(x, h, c, weights)
 
 
 class GRU(_Recurrent):

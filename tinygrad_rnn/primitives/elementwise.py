@@ -50,26 +50,20 @@ div = Primitive(
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b),
     rule=(r"\bar a = \bar y \oslash b", r"\bar b = -\bar y \odot y \oslash b"),
 )  # fmt: skip
-neg = Primitive(
-    "neg", "−", same_shape, operator.neg, vjp=(lambda g, _y, _x: -g,), rule=(r"\bar x = -\bar y",)
-)
-exp = Primitive(
-    "exp", "exp", same_shape, np.exp, vjp=(lambda g, y, _x: g * y,), rule=(r"\bar x = \bar y \odot y",)
-)
-log = Primitive(
-    "log", "log", same_shape, np.log, vjp=(lambda g, _y, x: g / x,), rule=(r"\bar x = \bar y \oslash x",)
-)
+neg = Primitive("neg", "−", same_shape, operator.neg, vjp=(lambda g, _y, _x: -g,), rule=(r"\bar x = -\bar y",))
+exp = Primitive("exp", "exp", same_shape, np.exp, vjp=(lambda g, y, _x: g * y,), rule=(r"\bar x = \bar y \odot y",))
+log = Primitive("log", "log", same_shape, np.log, vjp=(lambda g, _y, x: g / x,), rule=(r"\bar x = \bar y \oslash x",))
 sqrt = Primitive(
     "sqrt", "√", same_shape, np.sqrt,
     vjp=(lambda g, y, _x: g * 0.5 / y,),
     rule=(r"\bar x = \bar y \oslash (2 y)",),
 )  # fmt: skip
-sin = Primitive(
+sin: Primitive = Primitive(
     "sin", "sin", same_shape, np.sin,
     vjp=(lambda g, _y, x: g * cos(x),),
     rule=(r"\bar x = \bar y \odot \cos x",),
 )  # fmt: skip
-cos = Primitive(
+cos: Primitive = Primitive(
     "cos", "cos", same_shape, np.cos,
     vjp=(lambda g, _y, x: -g * sin(x),),
     rule=(r"\bar x = -\bar y \odot \sin x",),
@@ -92,17 +86,16 @@ softplus = Primitive(
     rule=(r"\bar x = \bar y \odot \sigma(x)",),
 )  # fmt: skip
 relu = Primitive(
-    "relu", "relu", same_shape, lambda x: np.where(x.real > 0, x, x * 0),
+    "relu", "relu", same_shape, lambda x: np.maximum(x, 0),
     vjp=(lambda g, _y, x: where(greater(x, 0), g, 0),),
     rule=(r"\bar x = \bar y \odot [x > 0]",),
-    kernel="relu",
 )  # fmt: skip
 abs_ = Primitive(
     "abs", "|·|", same_shape, _abs,
     vjp=(lambda g, _y, x: g * sign(x),),
     rule=(r"\bar x = \bar y \odot \operatorname{sign} x",),
 )  # fmt: skip
-sign = Primitive("sign", "sign", same_shape, lambda x: np.sign(x.real))
+sign: Primitive = Primitive("sign", "sign", same_shape, lambda x: np.sign(x.real))
 cast = Primitive(
     "cast", "cast", lambda x, *, dtype: x,
     # a complex step travels through a change of precision with its imaginary part
@@ -110,6 +103,7 @@ cast = Primitive(
     vjp=(lambda g, _y, _x, *, dtype: g,),
     rule=(r"\bar x = \bar y",),
 )  # fmt: skip
+
 
 # An exponent of 0 makes the derivative 0 everywhere, also at base 0, where n * 0 ** (n - 1) would be nan;
 # and the slope of 0 ** b in b is 0 where b > 0.
@@ -150,7 +144,7 @@ minimum = Primitive(
     rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
 )  # fmt: skip
 # The untaken branch receives an exact zero, so a nan or inf computed there cannot leak through it.
-where = Primitive(
+where: Primitive = Primitive(
     "where", "where", broadcast, lambda condition, a, b: _where(condition, a, b),
     vjp=(
         None,
@@ -177,9 +171,9 @@ def _compare(name: str, symbol: str, function: Any) -> Primitive:
     return Primitive(name, symbol, broadcast, reference)
 
 
-greater = _compare("greater", ">", operator.gt)
+greater: Primitive = _compare("greater", ">", operator.gt)
 greater_equal = _compare("greater_equal", "≥", operator.ge)
-less = _compare("less", "<", operator.lt)
+less: Primitive = _compare("less", "<", operator.lt)
 less_equal = _compare("less_equal", "≤", operator.le)
-equal = _compare("equal", "=", operator.eq)
+equal: Primitive = _compare("equal", "=", operator.eq)
 not_equal = _compare("not_equal", "≠", operator.ne)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutOfRangeError, ShapeError
-from .record import Primitive, Shape
+from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel
 
 Index = tuple[Any, ...]
 
@@ -42,14 +42,14 @@ def _scatter(g: Any, *, index: Index, shape: Shape) -> Any:
     return buffer
 
 
-getitem = Primitive(
+getitem: Primitive = Primitive(
     "getitem", "[ ]", _getitem_shape, lambda x, *, index: x[index],
     vjp=(lambda g, _y, _x, *, index: scatter(g, index=index, shape=_x.shape),),
     rule=(r"\bar x_{[k]} \mathrel{+}= \bar y",),
     accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
     view=True,
 )  # fmt: skip
-scatter = Primitive(
+scatter: Primitive = Primitive(
     "scatter", "[ ] +=", lambda g, *, index, shape: shape, _scatter,
     vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
     rule=(r"\bar x = \bar y_{[k]}",),
@@ -62,7 +62,7 @@ def _take_shape(table: Shape, indices: Shape) -> Shape:
     return indices + table[1:]
 
 
-def _take(table: Any, indices: Any) -> Any:
+def _check_indices(table: Any, indices: Any) -> None:
     if indices.dtype.kind not in "iu":
         raise OutOfRangeError(f"indices must be integers, not {indices.dtype}")
     if indices.size and (indices.min() < 0 or indices.max() >= table.shape[0]):
@@ -72,7 +72,6 @@ def _take(table: Any, indices: Any) -> Any:
             f"index {indices[tuple(at)]}{where} is outside the {table.shape[0]} rows of the table; "
             f"use indices from 0 to {table.shape[0] - 1}"
         )
-    return table[indices]
 
 
 def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
@@ -82,19 +81,20 @@ def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
 
 
 def _add_rows(buffer: Any, g: Any, _y: Any, _table: Any, indices: Any) -> None:
-    if g.size >= 256 and g.dtype.char in "fd":
-        add_rows.compiled(buffer, g, indices)
+    if g.size >= KERNEL_MIN_SIZE and g.dtype.char in "fd":
+        load_kernel("add_rows")(buffer, g, indices)
     else:
         np.add.at(buffer, indices, g)
 
 
 take = Primitive(
-    "take", "rows", _take_shape, _take,
+    "take", "rows", _take_shape, lambda table, indices: table[indices],
     vjp=(lambda g, _y, _table, indices: scatter_rows(g, indices, rows=_table.shape[0]), None),
     rule=(r"\bar E_{[i]} \mathrel{+}= \bar y", ""),
+    check=_check_indices,
     accumulate=_add_rows,
 )  # fmt: skip
-scatter_rows = Primitive(
+scatter_rows: Primitive = Primitive(
     "scatter_rows", "rows +=", lambda g, indices, *, rows: (rows, *g[len(indices) :]), _scatter_rows,
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),

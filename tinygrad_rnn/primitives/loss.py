@@ -33,7 +33,6 @@ def check_targets(target: Any, classes: int, ignore_index: int) -> None:
 
 
 def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
-    check_targets(target, logits.shape[-1], ignore_index)
     keep = target != ignore_index
     picked = np.take_along_axis(logits, np.where(keep, target, 0)[..., None], -1)[..., 0]
     return np.where(keep, _logsumexp(logits, axis=-1) - picked, 0)
@@ -51,5 +50,6 @@ cross_entropy = Primitive(
     "cross_entropy", "cross-entropy", _cross_entropy_shape, _cross_entropy,
     vjp=(_cross_entropy_grad, None),
     rule=(r"\bar x = \bar y\,(\operatorname{softmax}(x) - \mathbf 1_{k})", ""),
+    check=lambda logits, target, *, ignore_index: check_targets(target, logits.shape[-1], ignore_index),
     kernel="cross_entropy",
 )  # fmt: skip

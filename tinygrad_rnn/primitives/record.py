@@ -54,6 +54,8 @@ class Primitive:
     kernel: str | None = None
     #: dtypes the kernel is for
     kernel_dtypes: str = "fd"
+    #: ``check(*operands, **attrs)`` refuses operands for their values, such as an index out of range
+    check: Callable[..., None] | None = None
     #: ``accumulate(buffer, g, y, *operands, **attrs)`` adds the contribution to operand 0 into a buffer in
     #: place; given where building the contribution densely would make unrolling quadratic in time
     accumulate: Callable[..., None] | None = None
@@ -91,6 +93,8 @@ class Primitive:
 
     def forward(self, *arrays: Any, **attrs: Any) -> Any:
         """Compute the result from arrays: by the kernel where that pays, else by the reference."""
+        if self.check is not None:
+            self.check(*arrays, **attrs)
         if self.kernel is not None:
             first = arrays[0]
             if first.size >= KERNEL_MIN_SIZE and first.dtype.char in self.kernel_dtypes:
@@ -99,9 +103,8 @@ class Primitive:
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
-        """The kernel. Looked up on first use, so that importing the engine does not import Numba."""
-        kernel: Callable[..., Any] = getattr(import_module("tinygrad_rnn.kernels"), self.kernel or "")
-        return kernel
+        """The kernel, for arrays of the dtypes it is for."""
+        return load_kernel(self.kernel or "")
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         """Compute on arrays, record on tensors."""
@@ -109,6 +112,12 @@ class Primitive:
             if hasattr(operand, "_record"):
                 return operand._record(self, operands, attrs)
         return self.forward(*operands, **attrs)
+
+
+def load_kernel(name: str) -> Callable[..., Any]:
+    """A function of ``kernels``, found on first use, so that importing the engine does not import Numba."""
+    kernel: Callable[..., Any] = getattr(import_module("tinygrad_rnn.kernels"), name)
+    return kernel
 
 
 def _values_used(rule: Callable[..., Any], variadic: bool) -> tuple[bool, tuple[int, ...] | None]:

@@ -72,7 +72,7 @@ log_softmax = Primitive(
     rule=(r"\bar x = \bar y - e^y \odot \textstyle\sum \bar y",),
     kernel="log_softmax",
 )  # fmt: skip
-cumsum = Primitive(
+cumsum: Primitive = Primitive(
     "cumsum", "running Σ", lambda x, *, axis: (normalize_axis(axis, len(x)), same_shape(x))[1],
     lambda x, *, axis: np.cumsum(x, axis),
     vjp=(lambda g, _y, _x, *, axis: _reversed(cumsum(_reversed(g, axis), axis=axis), axis),),

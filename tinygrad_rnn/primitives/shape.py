@@ -23,7 +23,7 @@ def _reshape_shape(x: Shape, *, shape: Shape) -> Shape:
     return result
 
 
-reshape = Primitive(
+reshape: Primitive = Primitive(
     "reshape", "reshape", _reshape_shape, lambda x, *, shape: np.reshape(x, shape),
     vjp=(lambda g, _y, _x, *, shape: reshape(g, shape=_x.shape),),
     rule=(r"\bar x = \operatorname{reshape}(\bar y)",),
@@ -37,7 +37,7 @@ def _permute_shape(x: Shape, *, axes: tuple[int, ...]) -> Shape:
     return tuple(x[a] for a in axes)
 
 
-permute = Primitive(
+permute: Primitive = Primitive(
     "permute", "ᵀ", _permute_shape, lambda x, *, axes: np.transpose(x, axes),
     vjp=(lambda g, _y, _x, *, axes: permute(g, axes=tuple(int(a) for a in np.argsort([a % len(axes) for a in axes]))),),
     rule=(r"\bar x = \bar y^\top",),
