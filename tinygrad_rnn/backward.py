@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .errors import GraphError, MutationError, ShapeError
-from .primitives import broadcast_to, cast, reshape
+from .primitives import Primitive, broadcast_to, cast, reshape
 from .scope import state
 from .tensor import Tensor, _recording, as_tensor, from_array
 
@@ -36,7 +36,9 @@ class Contribution:
     def value(self) -> Any:
         """The contribution, in the target's shape and dtype: an array, or a tensor when the walk is recorded."""
         if self._value is None:  # it went straight into the target's buffer; build it for whoever looks
-            return _pull(self.step.node, self.slot, self.step.gradient, lambda x: x._array)
+            node = self.step.node
+            assert node.op is not None
+            self._value = _pull(node, node.op, self.slot, self.step.gradient)
         return self._value
 
 
@@ -46,7 +48,7 @@ class BackwardStep:
 
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
-    contributions: list[Contribution] = field(default_factory=list)
+    contributions: list[Contribution]
 
 
 def walk(
@@ -63,23 +65,21 @@ def walk(
     """
     order = nodes_between(outputs, inputs)
     wanted = {node.serial for node in order}
-    lift = (lambda x: x) if create_graph else (lambda x: x._array)
     arrived: dict[int, Any] = {}
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
 
-    def arrive(x: Tensor, value: Any) -> None:
-        key = x.serial
+    def arrive(key: int, value: Any) -> None:
         if key not in arrived:
             arrived[key] = value
         elif key in owned:
             arrived[key] += value
         else:
-            arrived[key] = arrived[key] + value
-            if not create_graph and type(arrived[key]) is np.ndarray:
+            total = arrived[key] = arrived[key] + value
+            if type(total) is np.ndarray:
                 owned.add(key)
 
     for output, gradient in zip(outputs, gradients, strict=True):
-        arrive(output, gradient)
+        arrive(output.serial, gradient)
 
     for node in order:
         if node.serial not in arrived:
@@ -87,22 +87,24 @@ def walk(
         gradient = arrived.pop(node.serial)
         if node._hooks:
             gradient = _hooked(node, gradient, create_graph)
-        step = BackwardStep(node, gradient)
-        for slot, x in enumerate(node.inputs):
-            if not isinstance(x, Tensor) or x.serial not in wanted or not node.op.has_rule(slot):  # type: ignore[union-attr]
-                continue
-            _guard(node, slot)
-            contribution = Contribution(slot, x, step)
-            if node.op.accumulate is not None and not create_graph and slot == 0:  # type: ignore[union-attr]
-                if x.serial not in owned:
-                    held = arrived.get(x.serial)
-                    arrived[x.serial] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
-                    owned.add(x.serial)
-                node.op.accumulate(arrived[x.serial], gradient, node._array, *map(_value, node.inputs), **node.attrs)  # type: ignore[union-attr]
-            else:
-                contribution._value = _pull(node, slot, gradient, lift)
-                arrive(x, contribution._value)
-            step.contributions.append(contribution)
+        step = BackwardStep(node, gradient, [])
+        op = node.op
+        if op is not None:
+            for slot, x in enumerate(node.inputs):
+                if not isinstance(x, Tensor) or x.serial not in wanted or not op.has_rule(slot):
+                    continue
+                _guard(node, op, slot)
+                contribution = Contribution(slot, x, step)
+                step.contributions.append(contribution)
+                if op.accumulate is not None and slot == 0 and not create_graph:
+                    if x.serial not in owned:
+                        held = arrived.get(x.serial)
+                        arrived[x.serial] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
+                        owned.add(x.serial)
+                    op.accumulate(arrived[x.serial], gradient, node._array, *_arrays(node), **node.attrs)
+                else:
+                    contribution._value = (_pull_recorded if create_graph else _pull)(node, op, slot, gradient)
+                    arrive(x.serial, contribution._value)
         yield step
 
 
@@ -225,24 +227,31 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
     return gradient if record else gradient._array
 
 
-def _value(x: Any) -> Any:
-    return x._array if isinstance(x, Tensor) else x
+def _arrays(node: Tensor) -> list[Any]:
+    return [x._array if isinstance(x, Tensor) else x for x in node.inputs]
 
 
-def _pull(node: Tensor, slot: int, gradient: Any, lift: Any) -> Any:
+def _pull(node: Tensor, op: Primitive, slot: int, gradient: Any) -> Any:
     """One contribution: the rule, then back to the operand's shape and dtype."""
     x = node.inputs[slot]
-    assert node.op is not None and isinstance(x, Tensor)
-    operands = tuple(lift(operand) if isinstance(operand, Tensor) else operand for operand in node.inputs)
+    assert isinstance(x, Tensor)
+    return _fitted(op.pull(slot, gradient, node._array, _arrays(node), node.attrs), x._array)
+
+
+def _pull_recorded(node: Tensor, op: Primitive, slot: int, gradient: Any) -> Any:
+    """The same, recorded, in the scope of the node whose derivative it is."""
     outer = state.scope
     state.scope = node.scope._replace(backward=True)
     try:
-        value = node.op.pull(slot, gradient, lift(node), operands, node.attrs)
-        if value.shape != x.shape:
-            value = _unbroadcast(value, x.shape)
-        return value if value.dtype == x.dtype else cast(value, dtype=x.dtype)
+        return _fitted(op.pull(slot, gradient, node, node.inputs, node.attrs), node.inputs[slot])
     finally:
         state.scope = outer
+
+
+def _fitted(value: Any, x: Any) -> Any:
+    if value.shape != x.shape:
+        value = _unbroadcast(value, x.shape)
+    return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)
 
 
 def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
@@ -257,15 +266,14 @@ def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
     return broadcast_to(value, shape=shape)  # a rule may answer with something smaller, such as one number
 
 
-def _guard(node: Tensor, slot: int) -> None:
+def _guard(node: Tensor, op: Primitive, slot: int) -> None:
     """Refuse to differentiate with a value that was overwritten since ``node`` used it."""
-    assert node.op is not None
-    needs_result, needed = node.op.values_needed(slot)
-    needs = range(len(node.inputs)) if needed is None else needed
-    for x in (*(node.inputs[i] for i in needs if i < len(node.inputs)), *((node,) if needs_result else ())):
+    needs_result, needed = op.values_needed(slot)
+    operands = node.inputs if needed is None else [node.inputs[i] for i in needed if i < len(node.inputs)]
+    for x in (*operands, node) if needs_result else operands:
         if isinstance(x, Tensor) and x._memory is not None and x._memory.written > node.serial:
             raise MutationError(
-                f"{node.op.name} (at {node.site}) needs {x._described()} as it was, but it was written in place "
+                f"{op.name} (at {node.site}) needs {x._described()} as it was, but it was written in place "
                 f"at {x._memory.site}; write after backward(), or use a copy"
             )
 

@@ -225,6 +225,23 @@ softmax = _rowwise(_softmax)
 log_softmax = _rowwise(_log_softmax)
 
 
+@kernel
+def _logsumexp(x, y):
+    e = np.empty(x.shape[1], x.dtype)
+    for i in range(x.shape[0]):
+        shift, total = _shifted_exponentials(x[i], e)
+        y[i] = shift + math.log(total)
+
+
+def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    reduced = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
+    kept = tuple(a for a in range(x.ndim) if a not in reduced)
+    y = np.empty(tuple(x.shape[a] for a in kept), x.dtype)
+    if y.size:
+        _logsumexp(np.ascontiguousarray(x.transpose(kept + reduced)).reshape(y.size, -1), y.reshape(-1))
+    return y.reshape(tuple(1 if a in reduced else n for a, n in enumerate(x.shape))) if keepdims else y
+
+
 def cross_entropy(logits: Array, target: Array, *, ignore_index: int) -> Array:
     losses = np.empty(target.shape, logits.dtype)
     rows = np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])

@@ -31,7 +31,9 @@ Literal = float | int | bool
 _serials = itertools.count()
 _PACKAGE = str(Path(__file__).parent)
 _NO_ATTRS: dict[str, Any] = {}
-_default_dtype: np.dtype[Any] = np.dtype(np.float32)
+_ndarray = np.ndarray
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
+_default_dtype: np.dtype[Any] = _FLOAT32
 
 
 class Site(NamedTuple):
@@ -55,12 +57,17 @@ class Site(NamedTuple):
         return f"{Path(self.filename).name}:{self.line}"
 
 
-def user_site() -> Site:
-    """The innermost place on the call stack that is not in this package."""
-    frame = sys._getframe(1)
+def _user_code() -> tuple[CodeType, int]:
+    """The innermost place on the call stack that is not in this package: cheap, for every node keeps it."""
+    frame = sys._getframe(2)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
-    return Site(frame.f_code, frame.f_lasti)
+    return frame.f_code, frame.f_lasti
+
+
+def user_site() -> Site:
+    """The user's source line that is being executed."""
+    return Site(*_user_code())
 
 
 class Memory:
@@ -96,9 +103,9 @@ class Tensor(Operators):
     inputs: tuple[Tensor | Literal, ...] = ()  #: that operation's operands; Python numbers stay numbers
     attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
     scope: Scope = Scope()  #: where it belongs: module path, time step, part of the cell
-    site: Site | None = None  #: the user's source line that made it
     name: str | None = None  #: what pictures and errors call it
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
+    _made_at: tuple[CodeType, int] | None = None
     _memory: Memory | None = None
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
@@ -115,7 +122,7 @@ class Tensor(Operators):
         self._memory = Memory()
         self.serial = next(_serials)
         self.scope = state.scope
-        self.site = user_site()
+        self._made_at = _user_code()
         if name is not None:
             self.name = name
         if requires_grad:
@@ -130,7 +137,8 @@ class Tensor(Operators):
         for x in operands:
             if isinstance(x, Tensor):
                 arrays.append(x._array)
-                needs_grad = needs_grad or x.requires_grad
+                if x.requires_grad:
+                    needs_grad = True
             elif type(x) is float or type(x) is int or type(x) is bool:
                 arrays.append(x)
             else:
@@ -139,9 +147,10 @@ class Tensor(Operators):
             value = op.forward(*arrays, **attrs)
         except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
             raise _explained(error, op, operands, attrs) from None
-        if type(value) is not np.ndarray:
+        if type(value) is not _ndarray:
             value = np.asarray(value)
-        if value.dtype.char == "d" and (type(arrays[0]) is not np.ndarray or arrays[0].dtype.char != "d"):
+        dtype = value.dtype
+        if dtype is _FLOAT64 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
             recast = _recast_integers(op, operands, value)
             if recast is not None:
                 return self._record(op, recast, attrs)
@@ -156,8 +165,8 @@ class Tensor(Operators):
             result.inputs = operands
             result.attrs = attrs
             result.scope = state.scope
-            result.site = user_site()
-            if needs_grad and op.differentiable and value.dtype.kind == "f":
+            result._made_at = _user_code()
+            if needs_grad and op.differentiable and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
         return result
 
@@ -177,6 +186,11 @@ class Tensor(Operators):
     def ndim(self) -> int:  # type: ignore[override]
         """Number of dimensions."""
         return self._array.ndim
+
+    @property
+    def site(self) -> Site | None:
+        """The user's source line that made it."""
+        return None if self._made_at is None else Site(*self._made_at)
 
     @property
     def is_leaf(self) -> bool:
@@ -299,7 +313,7 @@ class Tensor(Operators):
         """The same value, cut off from the graph: no gradient flows through it."""
         result = Tensor.__new__(Tensor)
         result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
-        result.name, result.role, result.scope, result.site = self.name, self.role, state.scope, user_site()
+        result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, _user_code()
         return result
 
     def clone(self) -> Tensor:

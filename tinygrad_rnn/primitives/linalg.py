@@ -76,6 +76,8 @@ def _like(rows: Any, x: Any) -> Any:
 
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):  # NumPy would broadcast
+        _linear_shape(x.shape, weight.shape, None if bias is None else bias.shape)
     # one GEMM for any number of leading dimensions; NumPy would loop over all but the last two
     y = x @ weight.T if x.ndim <= 2 else (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
     return y if bias is None else y + bias

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -61,21 +61,23 @@ class Primitive:
     accumulate: Callable[..., None] | None = None
     #: the result may share memory with operand 0
     view: bool = False
+    #: read from the rules: per slot (-1: all), whether they use the result's value, and which operands' (None: all)
     uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False, repr=False)
+    #: whether any operand can receive a gradient
+    differentiable: bool = field(init=False, repr=False)
+    #: computes the result from arrays: by the kernel where that pays, else by the reference
+    forward: Callable[..., Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.name in TABLE:
             raise ValueError(f"a primitive named {self.name!r} exists already; choose another name")
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
+        self.differentiable = bool(self.uses)
+        self.forward = self.reference if self.kernel is None and self.check is None else self._checked
         TABLE[self.name] = self
 
-    @property
-    def differentiable(self) -> bool:
-        """Whether any operand can receive a gradient."""
-        return bool(self.uses)
-
-    def pull(self, slot: int, g: Any, y: Any, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    def pull(self, slot: int, g: Any, y: Any, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         """The contribution of upstream gradient ``g`` to operand ``slot``."""
         if isinstance(self.vjp, tuple):
             rule = self.vjp[slot]
@@ -91,8 +93,7 @@ class Primitive:
         """Does the rule of ``slot`` need the result's value, and which operands' (None: all of them)?"""
         return self.uses[slot] if slot in self.uses else self.uses[-1]
 
-    def forward(self, *arrays: Any, **attrs: Any) -> Any:
-        """Compute the result from arrays: by the kernel where that pays, else by the reference."""
+    def _checked(self, *arrays: Any, **attrs: Any) -> Any:
         if self.check is not None:
             self.check(*arrays, **attrs)
         if self.kernel is not None:
