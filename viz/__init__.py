@@ -1,0 +1,7 @@
+"""Pictures of unrolled graphs. ``import viz; viz.render(loss, "picture.svg")``."""
+
+from .engine import RenderError
+from .picture import Picture
+from .render import render
+
+__all__ = ["Picture", "RenderError", "render"]

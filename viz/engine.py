@@ -1,0 +1,98 @@
+"""Finding a Graphviz that works, and running it with a time limit.
+
+Graphviz lays out and draws; we only ever hand it DOT text and read back what it wrote. Three places may hold
+one: an explicit setting, the wheel ``graphviz-pure`` (a static binary installed with this package), and the
+system. The wheel draws everything but PDF.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from tinygrad_rnn.errors import TinygradError
+
+#: Environment variable that names the ``dot`` to use.
+SETTING = "TINYGRAD_RNN_DOT"
+#: Seconds a drawing may take: layouts of dense graphs have been seen to run for minutes.
+TIMEOUT = 60.0
+#: What to do when there is no renderer at all.
+CURE = f"pip install graphviz-pure, or install Graphviz from your system's packages, or set {SETTING}=/path/to/dot"
+
+
+class RenderError(TinygradError, RuntimeError):
+    """The picture could not be drawn: no renderer, one that failed, or one that did not finish in time."""
+
+
+@cache
+def _bundled() -> Path | None:
+    """The binary that the wheel graphviz-pure installed, wherever pip put it."""
+    try:
+        files = metadata.distribution("graphviz-pure").files or []
+    except metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        path = Path(str(file.locate()))
+        if path.stem == "graphviz-pure" and path.suffix in ("", ".exe") and path.is_file():
+            return path.resolve()
+    return None
+
+
+def find_dot(format: str = "svg", dot: str | Path | None = None) -> Path:
+    """The renderer to use for ``format``: ``dot`` or the environment's setting, graphviz-pure, the system's dot.
+
+    For PDF, which graphviz-pure cannot write, only the setting and the system's are asked.
+
+    Raises `RenderError` if there is none, or if the one that was set does not exist.
+    """
+    setting = str(dot) if dot is not None else os.environ.get(SETTING, "")
+    if setting:
+        found = shutil.which(setting)
+        if found is None:
+            raise RenderError(f"the renderer {setting!r} is not an executable file; correct {SETTING} or dot=")
+        return Path(found)
+    system = shutil.which("dot")
+    if format == "pdf":
+        if system is None:
+            raise RenderError("PDF needs the system's Graphviz (graphviz-pure writes SVG and PNG only): install it, "
+                              f"or set {SETTING}=/path/to/dot, or save as .svg")  # fmt: skip
+        return Path(system)
+    found_dot = _bundled() or (Path(system) if system else None)
+    if found_dot is None:
+        raise RenderError(f"no Graphviz renderer found: {CURE}")
+    return found_dot
+
+
+def run(
+    source: str, format: str, *, positioned: bool = False, dot: str | Path | None = None, timeout: float | None = None
+) -> bytes:
+    """Draw DOT text as ``format``; with ``positioned`` its coordinates are kept as they are (``neato -n2``).
+
+    Raises `RenderError` if there is no renderer, if it fails, or if it takes longer than ``timeout`` seconds.
+    """
+    from graphviz import CalledProcessError  # importing viz should not cost loading the Graphviz bindings
+    from graphviz.backend import dot_command, execute
+
+    binary = find_dot(format, dot)
+    limit = TIMEOUT if timeout is None else timeout
+    _, *options = dot_command.command("neato" if positioned else "dot", format, neato_no_op=2 if positioned else None)
+    try:
+        finished = execute.run_check(
+            [binary, *options], input=source.encode(), capture_output=True, quiet=True, timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        raise RenderError(
+            f"the renderer {binary} did not finish within {limit:g} s; draw fewer steps (max_steps=) or less detail"
+        ) from None
+    except CalledProcessError as error:
+        reason = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+        raise RenderError(f"the renderer {binary} failed: {reason[-1][:200]}") from None
+    except OSError as error:
+        raise RenderError(f"the renderer {binary} cannot be run: {error.strerror}; {CURE}") from None
+    if not finished.stdout:
+        raise RenderError(f"the renderer {binary} wrote nothing; {CURE}")
+    return bytes(finished.stdout)

@@ -1,0 +1,165 @@
+"""How things look and what they are called: the one palette, text, numbers, formulas.
+
+Colours are pale tints from the Okabe-Ito set, which stays apart in every kind of colour blindness; none of
+them means anything alone: each kind of box also has its own shape, border or thickness.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FONT = "Helvetica"
+INK = "#1a1a1a"
+GREY = "#595959"
+
+
+class Look(NamedTuple):
+    """One kind of box."""
+
+    fill: str
+    border: str
+    style: str = "rounded,filled"
+    shape: str = "box"
+    width: float = 1.0  #: of the border, in points
+
+
+LOOKS: Mapping[str, Look] = {
+    "x": Look("#D6ECFA", "#0072B2"),
+    "cell": Look("#CDEBDF", "#00664D", "filled", width=1.8),
+    "gate": Look("#CDEBDF", "#00664D"),
+    "state": Look("#FBE3B8", "#A86500", width=1.8),
+    "op": Look("#FFFFFF", "#4d4d4d"),
+    "logits": Look("#EFE3F2", "#8A4F77", "filled"),
+    "loss": Look("#F6D3C0", "#B34700", "filled", "octagon", 1.2),
+    "parameter": Look("#FBF6B9", "#7A7000", "filled", "note"),
+    "input": Look("#EDEDED", "#4d4d4d", "filled,dashed"),
+    "bar": Look("#FFFFFF", "#4d4d4d"),
+    "gradient": Look("#FFFFFF", "#B3003B", "rounded,filled,dashed", width=1.4),
+}
+
+#: Edges: colour, thickness, dashes.
+STROKES: Mapping[str, tuple[str, float, str]] = {
+    "flow": (GREY, 1.0, "solid"),
+    "h": ("#0072B2", 2.0, "solid"),
+    "c": ("#D55E00", 2.6, "solid"),
+    "weight": ("#857A00", 1.2, "solid"),
+    "gradient": ("#B3003B", 1.6, "dashed"),
+    "uses": ("#8c8c8c", 0.8, "dotted"),
+    "elided": ("#8c8c8c", 1.2, "dotted"),
+}
+
+_SUBSCRIPTS = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
+_SUPERSCRIPTS = str.maketrans("0123456789+-=()T", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵀ")
+
+
+def subscript(number: int) -> str:
+    """The number in Unicode subscript digits: plain text, so every renderer and search box can read it."""
+    return str(number).translate(_SUBSCRIPTS)
+
+
+def superscript(number: int) -> str:
+    """The number in Unicode superscript digits."""
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+# Text ----------------------------------------------------------------------------------------------------
+
+
+def visible(text: str) -> str:
+    """User text on one line: control characters as their pictures (a newline is ␊), nothing XML forbids."""
+    return "".join(_visible(c) for c in text)
+
+
+def _visible(c: str) -> str:
+    code = ord(c)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE:
+        return "�"
+    return c
+
+
+def elided(text: str, limit: int) -> str:
+    """At most ``limit`` characters, the middle left out."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head):]}"
+
+
+def escape(text: str) -> str:
+    r"""Text for a DOT label or tooltip that comes out as it is: no ``\N``, no ``&amp;``, no HTML, lines kept."""
+    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\") for line in text.split("\n"))
+
+
+# The advance widths of Helvetica, in thousandths of the font size: boxes are sized before anything is drawn.
+_NARROW = dict.fromkeys("ijl'|", 222) | dict.fromkeys(" .,:;!/\\[]tfI·", 278) | dict.fromkeys('r()-`"', 350)
+_WIDE = dict.fromkeys("mM", 850) | dict.fromkeys("wCDHNRU&AKBEPSVXY", 722) | dict.fromkeys("WOQG@%", 945)
+
+
+def text_width(text: str, size: float) -> float:
+    """Width in points, on the safe side."""
+    return sum(_NARROW.get(c) or _WIDE.get(c) or (560 if ord(c) < 0x2190 else 1000) for c in text) * size / 1000
+
+
+# Numbers -------------------------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """Three significant digits at most, a true minus sign, no exponent where it can be helped."""
+    if value != value:
+        return "nan"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    text = f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
+    return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
+
+
+def norm(value: Any) -> float:
+    """Euclidean length of all elements together, without overflow on the way."""
+    flat = np.asarray(value, np.float64).ravel()
+    largest = float(np.max(np.abs(flat), initial=0.0))
+    if not np.isfinite(largest) or largest == 0:
+        return largest
+    return largest * float(np.linalg.norm(flat / largest))
+
+
+def array_text(value: Any, limit: int = 8) -> str:
+    """An array for a tooltip: shortened past ``limit`` elements a dimension."""
+    array = np.asarray(value)
+    with np.printoptions(precision=4, threshold=24, edgeitems=3, linewidth=10**6, suppress=False):
+        text = re.sub(r"\s*\n\s*", " ", np.array2string(array, separator=", "))
+    return elided(text, 60 * limit)
+
+
+# Formulas ------------------------------------------------------------------------------------------------
+
+_COMMANDS = {
+    "odot": "⊙", "oslash": "⊘", "sum": "Σ", "top": "ᵀ", "sigma": "σ", "cos": "cos", "sin": "sin", "log": "log",
+    "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "", "mathrel": "", "operatorname": "", "text": "",
+    "partial": "∂", "times": "×", "cdot": "·",
+}  # fmt: skip
+
+
+def unicode_formula(latex: str) -> str:
+    r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``x̄ = ȳ ⊙ (1 − y²)``."""
+    text = re.sub(r"\\bar\s*\{?(\w)\}?", lambda m: f"{m[1]}\u0304", latex)
+    text = text.replace(r"\,", " ").replace(r"\#", "#").replace("-", "−")
+    text = re.sub(r"\\([a-zA-Z]+)\s?", lambda m: _COMMANDS.get(m[1], m[1]), text)
+    text = re.sub(r"\^\{?([\w−]+)\}?", lambda m: _raised(m[1]), text)
+    text = re.sub(r"_\{\[(\w+)\]\}", r"[\1]", text)
+    text = re.sub(r"\^?ᵀ", "ᵀ", text)
+    return re.sub(r"\s+", " ", text.replace("{", "").replace("}", "")).strip()
+
+
+def _raised(text: str) -> str:
+    plain = text.replace("−", "-")
+    return plain.translate(_SUPERSCRIPTS) if re.fullmatch(r"[0-9+\-T]+", plain) else f"^{text}" if len(text) == 1 else f"^({text})"
