@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import primitives as P
-from .errors import DTypeError, GraphError, OutOfRangeError, ShapeError
+from .errors import DTypeError, GraphError, OutOfRangeError, ShapeError, TinygradError
 from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
@@ -515,7 +515,8 @@ def _explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs
         for i, x in enumerate(operands[:4])
     ) + (f", ... ({len(operands)} in all)" if len(operands) > 4 else "")
     kinds: dict[type[Exception], type[Exception]] = {
-        ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError, AttributeError: DTypeError,
+        TinygradError: type(detail), ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError,
+        AttributeError: DTypeError, MemoryError: MemoryError,
     }  # fmt: skip
-    kind = kinds.get(type(detail), type(detail))
+    kind = next(kind for base, kind in kinds.items() if isinstance(detail, base))  # NumPy raises subclasses
     return kind(f"{op.name}: {_short(str(detail), 400)} [{shown}; at {user_site()}]")

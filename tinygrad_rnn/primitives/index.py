@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import OutOfRangeError, ShapeError
 from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel
+from .reduce import max_shape, ranked
 
 Index = tuple[Any, ...]
 
@@ -36,8 +37,15 @@ def _getitem_shape(x: Shape, *, index: Index) -> Shape:
         raise OutOfRangeError(f"{error}") from None
 
 
+def _scatter_shape(g: Shape, *, index: Index, shape: Shape) -> Shape:
+    selected = _getitem_shape(shape, index=index)
+    if g != selected:
+        raise ShapeError(f"the index selects {selected} of {shape}, but the value to put there has shape {g}")
+    return shape
+
+
 def _scatter(g: Any, *, index: Index, shape: Shape) -> Any:
-    buffer = np.zeros(shape, g.dtype)
+    buffer = np.zeros(_scatter_shape(g.shape, index=index, shape=shape), g.dtype)  # NumPy would broadcast
     _add_at(buffer, index, g)
     return buffer
 
@@ -50,7 +58,7 @@ getitem: Primitive = Primitive(
     view=True,
 )  # fmt: skip
 scatter: Primitive = Primitive(
-    "scatter", "[ ] +=", lambda g, *, index, shape: shape, _scatter,
+    "scatter", "[ ] +=", _scatter_shape, _scatter,
     vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
     rule=(r"\bar x = \bar y_{[k]}",),
 )  # fmt: skip
@@ -74,8 +82,14 @@ def _check_indices(table: Any, indices: Any) -> None:
         )
 
 
+def _scatter_rows_shape(g: Shape, indices: Shape, *, rows: int) -> Shape:
+    if g[: len(indices)] != indices:
+        raise ShapeError(f"indices of shape {indices} want as many rows, but the value has shape {g}")
+    return (rows, *g[len(indices) :])
+
+
 def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
-    buffer = np.zeros((rows, *g.shape[indices.ndim :]), g.dtype)
+    buffer = np.zeros(_scatter_rows_shape(g.shape, indices.shape, rows=rows), g.dtype)
     _add_rows(buffer, g, None, None, indices)
     return buffer
 
@@ -95,7 +109,7 @@ take = Primitive(
     accumulate=_add_rows,
 )  # fmt: skip
 scatter_rows: Primitive = Primitive(
-    "scatter_rows", "rows +=", lambda g, indices, *, rows: (rows, *g[len(indices) :]), _scatter_rows,
+    "scatter_rows", "rows +=", _scatter_rows_shape, _scatter_rows,
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),
 )  # fmt: skip
@@ -104,6 +118,5 @@ one_hot = Primitive(
     lambda indices, *, num_classes, dtype: (indices[..., None] == np.arange(num_classes)).astype(dtype),
 )  # fmt: skip
 argmax = Primitive(
-    "argmax", "argmax", lambda x, *, axis: x[: axis % len(x)] + x[axis % len(x) + 1 :],
-    lambda x, *, axis: np.argmax(x.real, axis),
+    "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
 )  # fmt: skip

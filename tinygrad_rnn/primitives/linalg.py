@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from .record import Primitive, Shape, broadcast
+from .record import Primitive, Shape, broadcast, size_of
 from .shape import broadcast_to, reshape, swap_last
 
 
@@ -68,7 +68,7 @@ def _linear_shape(x: Shape, weight: Shape, bias: Shape | None = None) -> Shape:
 
 
 def _rows(x: Any) -> Any:
-    return x if len(x.shape) == 2 else reshape(x, shape=(-1, x.shape[-1]))
+    return x if len(x.shape) == 2 else reshape(x, shape=(size_of(x.shape[:-1]), x.shape[-1]))
 
 
 def _like(rows: Any, x: Any) -> Any:
@@ -79,7 +79,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):  # NumPy would broadcast
         _linear_shape(x.shape, weight.shape, None if bias is None else bias.shape)
     # one GEMM for any number of leading dimensions; NumPy would loop over all but the last two
-    y = x @ weight.T if x.ndim <= 2 else (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1)
+    y = x @ weight.T if x.ndim <= 2 else (_rows(x) @ weight.T).reshape(*x.shape[:-1], len(weight))
     return y if bias is None else y + bias
 
 
@@ -106,6 +106,12 @@ def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
     return tuple(sizes[letter] for letter in output)
 
 
+def _einsum(*operands: Any, subscripts: str) -> Any:
+    _einsum_shape(*(x.shape for x in operands), subscripts=subscripts)  # NumPy would broadcast a size of 1
+    y = np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+    return y if len(operands) > 1 else np.array(y)  # of one operand it may be a view
+
+
 def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) -> Any:
     """Contract the upstream gradient with the other operands; indices only this operand has are broadcast."""
     inputs, output = subscripts.split("->")
@@ -122,8 +128,7 @@ def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) ->
 
 #: Subscripts are explicit, and no index repeats within a term; `functional.einsum` brings others to that form.
 einsum = Primitive(
-    "einsum", "einsum", _einsum_shape,
-    lambda *operands, subscripts: np.einsum(subscripts, *operands, optimize=len(operands) > 2),
+    "einsum", "einsum", _einsum_shape, _einsum,
     vjp=_einsum_grad,
     rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
 )  # fmt: skip

@@ -32,6 +32,11 @@ def check_targets(target: Any, classes: int, ignore_index: int) -> None:
         raise OutOfRangeError(f"target {target[at]} at position {at} is not one of the {classes} classes")
 
 
+def _check(logits: Any, target: Any, *, ignore_index: int) -> None:
+    _cross_entropy_shape(logits.shape, target.shape, ignore_index=ignore_index)  # NumPy would broadcast
+    check_targets(target, logits.shape[-1], ignore_index)
+
+
 def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
     keep = target != ignore_index
     picked = np.take_along_axis(logits, np.where(keep, target, 0)[..., None], -1)[..., 0]
@@ -50,6 +55,6 @@ cross_entropy = Primitive(
     "cross_entropy", "cross-entropy", _cross_entropy_shape, _cross_entropy,
     vjp=(_cross_entropy_grad, None),
     rule=(r"\bar x = \bar y\,(\operatorname{softmax}(x) - \mathbf 1_{k})", ""),
-    check=lambda logits, target, *, ignore_index: check_targets(target, logits.shape[-1], ignore_index),
+    check=_check,
     kernel="cross_entropy",
 )  # fmt: skip

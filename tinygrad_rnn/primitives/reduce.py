@@ -20,14 +20,14 @@ def _kept(g: Any, x: Any, axis: Any) -> Any:
     return reshape(g, shape=reduced_shape(x.shape, axis=axis, keepdims=True))
 
 
-def _ranked(x: Any, axis: Any) -> Any:
+def ranked(x: Any, axis: Any) -> Any:
     """``x``; NumPy takes axis 0 of a 0-dimensional array for good, we do not."""
     if not x.ndim:
         normalize_axis(axis, 0)
     return x
 
 
-def _max_shape(x: Shape, *, axis: Any = None, keepdims: bool = False) -> Shape:
+def max_shape(x: Shape, *, axis: Any = None, keepdims: bool = False) -> Shape:
     if any(x[a] == 0 for a in normalize_axis(axis, len(x))):
         raise ShapeError("an empty dimension has no maximum; reduce over one with at least one element")
     return reduced_shape(x, axis=axis, keepdims=keepdims)
@@ -39,7 +39,7 @@ def _shared_by_ties(x: Any, y: Any, axis: Any) -> Any:
 
 
 def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    top = _ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf)
+    top = ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
         y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
@@ -47,17 +47,17 @@ def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _softmax(x: Any, *, axis: int) -> Any:
-    e = np.exp(x - _ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf))
+    e = np.exp(x - ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 sum_ = Primitive(
-    "sum", "Σ", reduced_shape, lambda x, *, axis=None, keepdims=False: np.sum(_ranked(x, axis), axis, keepdims=keepdims),
+    "sum", "Σ", reduced_shape, lambda x, *, axis=None, keepdims=False: np.sum(ranked(x, axis), axis, keepdims=keepdims),
     vjp=(lambda g, _y, _x, *, axis=None, keepdims=False: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
     rule=(r"\bar x_i = \bar y",),
 )  # fmt: skip
 max_ = Primitive(
-    "max", "max", _max_shape, lambda x, *, axis=None, keepdims=False: np.max(_ranked(x, axis), axis, keepdims=keepdims),
+    "max", "max", max_shape, lambda x, *, axis=None, keepdims=False: np.max(ranked(x, axis), axis, keepdims=keepdims),
     vjp=(lambda g, y, x, *, axis=None, keepdims=False: _kept(g, x, axis) * _shared_by_ties(x, y, axis),),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
 )  # fmt: skip
@@ -82,7 +82,7 @@ log_softmax = Primitive(
 )  # fmt: skip
 cumsum: Primitive = Primitive(
     "cumsum", "running Σ", lambda x, *, axis: (normalize_axis(axis, len(x)), same_shape(x))[1],
-    lambda x, *, axis: np.cumsum(_ranked(x, axis), axis),
+    lambda x, *, axis: np.cumsum(ranked(x, axis), axis),
     vjp=(lambda g, _y, _x, *, axis: _reversed(cumsum(_reversed(g, axis), axis=axis), axis),),
     rule=(r"\bar x_i = \textstyle\sum_{j \ge i} \bar y_j",),
 )  # fmt: skip
