@@ -136,8 +136,8 @@ def backward(
     for node, value in _drain([output], seeds, None, retain_graph, create_graph):
         if node.op is None or node._retains_grad:
             finished.append((node, value))
-    for node, value in finished:  # only now, so that an error midway leaves every .grad as it was
-        fresh = value if create_graph else from_array(np.array(value))
+    fresh_values = _own([value for _, value in finished], create_graph)
+    for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad
         with _recording(create_graph):
             node.grad = fresh if node.grad is None else node.grad + fresh
 
@@ -180,9 +180,26 @@ def grad(
     for x in inputs:
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
-    if create_graph:
-        return tuple(found.get(x.serial) for x in inputs)
-    return tuple(from_array(np.array(found[x.serial])) if x.serial in found else None for x in inputs)
+    present = [x.serial for x in inputs if x.serial in found]
+    owned = dict(zip(present, _own([found[serial] for serial in present], create_graph), strict=True))
+    return tuple(owned.get(x.serial) for x in inputs)
+
+
+def _own(values: Sequence[Any], recorded: bool) -> list[Tensor]:
+    """Gradients as tensors of their own memory: one that was handed on unchanged, or viewed, is copied."""
+    if not recorded:
+        return [from_array(np.array(value)) for value in values]
+    result: list[Tensor] = []
+    held: set[int] = set()
+    for value in values:
+        if value.op is None or value.op.view or value.serial in held:
+            outer, state.scope = state.scope, value.scope._replace(backward=True)
+            with _recording(True):
+                value = value.clone()
+            state.scope = outer
+        held.add(value.serial)
+        result.append(value)
+    return result
 
 
 def _drain(
