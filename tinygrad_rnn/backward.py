@@ -29,16 +29,17 @@ class Contribution:
 
     slot: int  #: which operand of the node
     target: Tensor  #: the tensor that receives it
-    step: BackwardStep = field(repr=False)
+    node: Tensor = field(repr=False)  #: the use: the node whose operand it is
+    gradient: Any = field(repr=False)  #: that node's complete gradient
     _value: Any = field(default=None, repr=False)
 
     @property
     def value(self) -> Any:
         """The contribution, in the target's shape and dtype: an array, or a tensor when the walk is recorded."""
         if self._value is None:  # it went straight into the target's buffer; build it for whoever looks
-            node = self.step.node
-            assert node.op is not None
-            self._value = _pull(node, node.op, self.slot, self.step.gradient)
+            assert self.node.op is not None
+            pulled = self.node.op.pull(self.slot, self.gradient, self.node._array, _arrays(self.node), self.node.attrs)
+            self._value = _fitted(pulled, self.target._array)
         return self._value
 
 
@@ -89,22 +90,33 @@ def walk(
             gradient = _hooked(node, gradient, create_graph)
         step = BackwardStep(node, gradient, [])
         op = node.op
-        if op is not None:
+        if op is None:
+            yield step
+            continue
+        y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
+        outer = state.scope
+        if create_graph:  # the derivative belongs where the node belongs
+            state.scope = node.scope._replace(backward=True)
+        try:
             for slot, x in enumerate(node.inputs):
-                if not isinstance(x, Tensor) or x.serial not in wanted or not op.has_rule(slot):
+                if not isinstance(x, Tensor) or x.serial not in wanted or slot not in op.slots:
                     continue
-                _guard(node, op, slot)
-                contribution = Contribution(slot, x, step)
+                if node._reads_memory:
+                    _guard(node, op, slot)
+                contribution = Contribution(slot, x, node, gradient)
                 step.contributions.append(contribution)
                 if op.accumulate is not None and slot == 0 and not create_graph:
                     if x.serial not in owned:
                         held = arrived.get(x.serial)
                         arrived[x.serial] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
                         owned.add(x.serial)
-                    op.accumulate(arrived[x.serial], gradient, node._array, *_arrays(node), **node.attrs)
+                    op.accumulate(arrived[x.serial], gradient, y, *operands, **node.attrs)
                 else:
-                    contribution._value = (_pull_recorded if create_graph else _pull)(node, op, slot, gradient)
-                    arrive(x.serial, contribution._value)
+                    value = op.pull(slot, gradient, y, operands, node.attrs)
+                    contribution._value = value = _fitted(value, x if create_graph else x._array)
+                    arrive(x.serial, value)
+        finally:
+            state.scope = outer
         yield step
 
 
@@ -248,24 +260,8 @@ def _arrays(node: Tensor) -> list[Any]:
     return [x._array if isinstance(x, Tensor) else x for x in node.inputs]
 
 
-def _pull(node: Tensor, op: Primitive, slot: int, gradient: Any) -> Any:
-    """One contribution: the rule, then back to the operand's shape and dtype."""
-    x = node.inputs[slot]
-    assert isinstance(x, Tensor)
-    return _fitted(op.pull(slot, gradient, node._array, _arrays(node), node.attrs), x._array)
-
-
-def _pull_recorded(node: Tensor, op: Primitive, slot: int, gradient: Any) -> Any:
-    """The same, recorded, in the scope of the node whose derivative it is."""
-    outer = state.scope
-    state.scope = node.scope._replace(backward=True)
-    try:
-        return _fitted(op.pull(slot, gradient, node, node.inputs, node.attrs), node.inputs[slot])
-    finally:
-        state.scope = outer
-
-
 def _fitted(value: Any, x: Any) -> Any:
+    """A rule's answer in the operand's shape and dtype."""
     if value.shape != x.shape:
         value = _unbroadcast(value, x.shape)
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)

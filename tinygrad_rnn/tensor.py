@@ -107,6 +107,7 @@ class Tensor(Operators):
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
     _made_at: tuple[CodeType, int] | None = None
     _memory: Memory | None = None
+    _reads_memory = False  # an operand might be written in place later
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
     _spent = False
@@ -133,12 +134,14 @@ class Tensor(Operators):
     def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Compute ``op`` and remember it: the one way a graph grows."""
         arrays: list[Any] = []
-        needs_grad = False
+        needs_grad = reads_memory = False
         for x in operands:
             if isinstance(x, Tensor):
                 arrays.append(x._array)
                 if x.requires_grad:
                     needs_grad = True
+                if x.op is None or x._memory is not None:
+                    reads_memory = True
             elif type(x) is float or type(x) is int or type(x) is bool:
                 arrays.append(x)
             else:
@@ -166,8 +169,9 @@ class Tensor(Operators):
             result.attrs = attrs
             result.scope = state.scope
             result._made_at = _user_code()
-            if needs_grad and op.differentiable and (dtype is _FLOAT32 or dtype is _FLOAT64):
+            if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
+                result._reads_memory = reads_memory
         return result
 
     # Looking ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -63,8 +64,8 @@ class Primitive:
     view: bool = False
     #: read from the rules: per slot (-1: all), whether they use the result's value, and which operands' (None: all)
     uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False, repr=False)
-    #: whether any operand can receive a gradient
-    differentiable: bool = field(init=False, repr=False)
+    #: the operands that can receive a gradient
+    slots: Sequence[int] = field(init=False, repr=False)
     #: computes the result from arrays: by the kernel where that pays, else by the reference
     forward: Callable[..., Any] = field(init=False, repr=False)
 
@@ -73,7 +74,7 @@ class Primitive:
             raise ValueError(f"a primitive named {self.name!r} exists already; choose another name")
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
-        self.differentiable = bool(self.uses)
+        self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
         TABLE[self.name] = self
 
@@ -84,10 +85,6 @@ class Primitive:
             assert rule is not None
             return rule(g, y, *operands, **attrs)
         return self.vjp(slot, g, y, *operands, **attrs)
-
-    def has_rule(self, slot: int) -> bool:
-        """Whether operand ``slot`` can receive a gradient."""
-        return slot in self.uses or -1 in self.uses
 
     def values_needed(self, slot: int) -> tuple[bool, tuple[int, ...] | None]:
         """Does the rule of ``slot`` need the result's value, and which operands' (None: all of them)?"""
