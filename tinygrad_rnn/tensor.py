@@ -80,6 +80,17 @@ class Memory:
         self.site: Site | None = None
 
 
+class RemovableHandle(NamedTuple):
+    """What `Tensor.register_hook` returns."""
+
+    hooks: dict[int, Callable[[Tensor], Tensor | None]]
+    key: int
+
+    def remove(self) -> None:
+        """Take the hook off; a second time does nothing."""
+        self.hooks.pop(self.key, None)
+
+
 class Tensor(Operators):
     """An n-dimensional array that remembers how it was made.
 
@@ -301,17 +312,18 @@ class Tensor(Operators):
         self._retains_grad = True
         return self
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it.
 
-        Returns a function that removes the hook.
+        Returns a handle whose ``remove()`` takes the hook off again.
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
-        self._hooks = self._hooks if self._hooks is not None else {}
-        key = next(_serials)
-        self._hooks[key] = hook
-        return lambda: None if self._hooks is None else (self._hooks.pop(key, None), None)[1]
+        if self._hooks is None:
+            self._hooks = {}
+        handle = RemovableHandle(self._hooks, next(_serials))
+        self._hooks[handle.key] = hook
+        return handle
 
     def detach(self) -> Tensor:
         """The same value, cut off from the graph: no gradient flows through it."""
