@@ -101,7 +101,7 @@ class Source:
 
 
 def elementwise(*domains: str) -> Recipe:
-    """A recipe for a primitive that broadcasts: a domain (``"anywhere"``, ``"nonzero"``, ``"positive"`` ...) an operand.
+    """A recipe for a primitive that broadcasts: a domain an operand, ``"anywhere"``, ``"nonzero"``, ``"positive"``, ...
 
     >>> from tinygrad_rnn.testing import Source, elementwise
     >>> str(elementwise("positive")(Source(sizes=[2])))

@@ -1,0 +1,96 @@
+"""What every test shares: Hypothesis profiles, one kernel cache a worker, and the watch over global state."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+ROOT = Path(__file__).parent.parent
+
+# Numba's cache races between processes; and it must be told before it is imported
+os.environ["NUMBA_CACHE_DIR"] = str(
+    Path(os.environ.get("NUMBA_CACHE_DIR", ROOT / ".pytest_cache" / "numba"))
+    / os.environ.get("PYTEST_XDIST_WORKER", "main")
+)
+
+import tinygrad_rnn as tg  # noqa: E402
+import tinygrad_rnn.random  # noqa: E402
+from tinygrad_rnn.scope import state  # noqa: E402
+
+# dev looks around a little on every run; ci looks at the same examples each time, so that a change is never blamed for
+# an old bug found by luck; nightly is the one that explores, and keeps what it found.
+settings.register_profile("dev", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, max_examples=50, print_blob=True)
+settings.register_profile(
+    "nightly", settings.get_profile("dev"), derandomize=False, max_examples=1000, print_blob=True,
+    database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "nightly"),
+)  # fmt: skip
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def global_state() -> dict[str, object]:
+    """Everything a test could leave behind."""
+    return {
+        "the default dtype": tg.get_default_dtype(),
+        "gradient recording": state.recording,
+        "the scope": state.scope,
+        "NumPy's error handling": np.geterr(),
+        "the table of primitives": tuple(tg.TABLE),
+    }
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if the global state is another afterwards; put it back for whoever comes next."""
+    before, table, generator = global_state(), dict(tg.TABLE), tinygrad_rnn.random._generator
+    tg.manual_seed(0)
+    yield
+    after = global_state()
+    tg.set_default_dtype(before["the default dtype"])
+    state.recording, state.scope = before["gradient recording"], before["the scope"]
+    np.seterr(**before["NumPy's error handling"])
+    tg.TABLE.clear()
+    tg.TABLE.update(table)
+    tinygrad_rnn.random._generator = generator
+    changed = [name for name in before if before[name] != after[name]]
+    if changed:
+        pytest.fail(f"the test left {' and '.join(changed)} changed")
+
+
+@pytest.fixture(autouse=True)
+def _watch_global_state() -> Iterator[None]:
+    with nothing_left_behind():
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_kernels() -> None:
+    """Compile what a test needs before it starts, so that no test pays for another's kernels."""
+    for primitive in list(tg.TABLE.values()):
+        if primitive.kernel is None:
+            continue
+        for dtype in primitive.kernel_dtypes:
+            x = np.ones((64, 64), dtype)
+            if primitive.name == "cross_entropy":
+                primitive.compiled(x, np.zeros(64, np.int64), ignore_index=-100)
+            else:
+                primitive.compiled(x, **({"axis": -1} if "softmax" in primitive.name else {}))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers for a test's data, the same on every run."""
+    return np.random.default_rng(20)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Layers, zeros and Python floats in double precision."""
+    tg.set_default_dtype(np.float64)
+    yield
+    tg.set_default_dtype(np.float32)

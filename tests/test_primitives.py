@@ -1,0 +1,135 @@
+"""Every primitive of the table obeys the same laws; and the laws themselves can fail."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.testing import (
+    RECIPES,
+    Case,
+    PrimitiveError,
+    Source,
+    check_case,
+    check_primitive,
+    elementwise,
+    recipe_for,
+)
+
+NAMES = list(tg.TABLE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obeys_the_laws(name: str, warm_kernels: None) -> None:
+    check_primitive(tg.TABLE[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_obeys_the_laws_on_any_operands(name: str, data: st.DataObject, seed: int) -> None:
+    source = Source(seed, integer=lambda low, high: data.draw(st.integers(low, high)))
+    check_case(tg.TABLE[name], recipe_for(tg.TABLE[name])(source), seed)
+
+
+def test_every_recipe_is_for_a_primitive_that_exists() -> None:
+    assert set(RECIPES) == set(tg.TABLE)
+
+
+def test_differentiable_primitives_have_their_rules_as_text() -> None:
+    for primitive in tg.TABLE.values():
+        if isinstance(primitive.vjp, tuple):
+            assert len(primitive.rule) == len(primitive.vjp), primitive.name
+            assert all(bool(text) == (rule is not None) for text, rule in zip(primitive.rule, primitive.vjp)), (
+                primitive.name
+            )
+        else:
+            assert len(primitive.rule) == 1, primitive.name
+
+
+def test_kernels_are_plain_python_when_not_compiled() -> None:
+    """JIT or no JIT: the same laws hold."""
+    program = (
+        "import tinygrad_rnn as tg; from tinygrad_rnn.testing import check_primitive\n"
+        "for p in list(tg.TABLE.values()):\n"
+        "    if p.kernel: check_primitive(p, rounds=2); print(p.name)"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [p.name for p in tg.TABLE.values() if p.kernel]
+
+
+# The laws can fail: one primitive, spoilt in as many ways ----------------------------------------------------
+
+
+def square(**changes: object) -> tg.Primitive:
+    settings = {
+        "name": "test_square", "symbol": "x²", "shape": lambda x: x, "reference": lambda x: x * x,
+        "vjp": (lambda g, _y, x: 2 * g * x,),
+    }  # fmt: skip
+    tg.TABLE.pop("test_square", None)
+    return tg.Primitive(**{**settings, **changes})
+
+
+@pytest.fixture
+def _forget_square():
+    yield
+    tg.TABLE.pop("test_square", None)
+
+
+def _writes(x: np.ndarray) -> np.ndarray:
+    if np.iscomplexobj(x):
+        return x * x
+    np.multiply(x, x, out=x)
+    return x.copy()
+
+
+SPOILT = {
+    "wrong factor": ({"vjp": (lambda g, _y, x: 1.999999 * g * x,)}, "the gradient of operand 0 is"),
+    "shifted": ({"vjp": (lambda g, _y, x: 2 * g * x + 1e-9,)}, "the gradient of operand 0 is"),
+    "not linear": ({"vjp": (lambda g, _y, x: 2 * g * x + 1e-9 * g * g,)}, "gradient of operand 0"),
+    "wrong shape rule": ({"shape": lambda x: (*x, 1)}, "the shape rule says"),
+    "always double": ({"reference": lambda x: x.astype(complex if np.iscomplexobj(x) else float) ** 2}, "float32 operands give"),
+    "writes its operand": ({"reference": _writes}, "writes to what it was given"),
+    "shares memory": ({"reference": lambda x: x, "vjp": (lambda g, _y, _x: g,)}, "shares memory with an operand"),
+    "lies to the guard": ({"vjp": (lambda g, _y, _x: 2 * g * _x,)}, "leading underscore"),
+    "numb second derivative": (
+        {"vjp": (lambda g, _y, x: 2 * g * (tg.tensor(x.numpy()) if isinstance(x, tg.Tensor) else x),)}, "second derivative",
+    ),
+    "accumulates wrongly": ({"accumulate": lambda buffer, g, _y, x: buffer.__iadd__(g * x)}, "operand 0"),
+    "rule fails": ({"shape": lambda x: x if len(x) < 3 else x[99]}, "the shape rule"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("_forget_square")
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_spoilt_primitive_is_caught(what: str) -> None:
+    changes, words = SPOILT[what]
+    primitive = square(**changes)
+    with pytest.raises((PrimitiveError, tg.TinygradError), match=words) as caught:
+        check_primitive(primitive, elementwise("anywhere"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_forget_square")
+def test_a_users_own_primitive_passes() -> None:
+    check_primitive(square(), elementwise("anywhere"))
+    check_primitive(square(), lambda source: Case((source.positive((2, source.size())),)))
+
+
+@pytest.mark.usefixtures("_forget_square")
+def test_a_primitive_without_a_recipe_says_what_to_add() -> None:
+    with pytest.raises(LookupError, match="test_square has no recipe: say which operands it takes"):
+        check_primitive(square())
+
+
+@pytest.mark.usefixtures("_forget_square")
+def test_a_name_can_be_taken_once() -> None:
+    square()
+    with pytest.raises(ValueError, match="exists already"):
+        tg.Primitive("test_square", "", lambda x: x, lambda x: x)
