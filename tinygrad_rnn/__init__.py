@@ -7,21 +7,69 @@
 from . import nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .errors import (
-    DataError, DTypeError, GraphError, MutationError, OutOfRangeError, ShapeError, TinygradError,
+    DataError,
+    DTypeError,
+    GraphError,
+    MutationError,
+    OutOfRangeError,
+    ShapeError,
+    TinygradError,
 )  # fmt: skip
 from .functional import (
-    abs, argmax, broadcast_to, clamp, clip, concat, cos, cumsum, einsum, exp, expand_dims, flip, leaky_relu, log,
-    log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, one_hot, ones, outer, pad, permute, prod, relu,
-    reshape, sigmoid, sin, softmax, softplus, split, sqrt, square, squeeze, stack, sum, take, tanh, transpose,
-    unsqueeze, var, where, zeros,
+    abs,
+    argmax,
+    broadcast_to,
+    clamp,
+    clip,
+    concat,
+    cos,
+    cumsum,
+    einsum,
+    exp,
+    expand_dims,
+    flip,
+    leaky_relu,
+    log,
+    log_softmax,
+    logsumexp,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    one_hot,
+    ones,
+    outer,
+    pad,
+    permute,
+    prod,
+    relu,
+    reshape,
+    sigmoid,
+    sin,
+    softmax,
+    softplus,
+    split,
+    sqrt,
+    square,
+    squeeze,
+    stack,
+    sum,
+    take,
+    tanh,
+    transpose,
+    unsqueeze,
+    var,
+    where,
+    zeros,
 )  # fmt: skip
 from .graph import Graph, Node, Ref
+from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype
 from .primitives import TABLE, Primitive
 from .random import manual_seed
 from .scope import Scope, scope, steps
-from .tensor import (
-    Tensor, as_tensor, enable_grad, get_default_dtype, no_grad, set_default_dtype, tensor,
-)  # fmt: skip
+from .tensor import Tensor, as_tensor, tensor
 
 __version__ = "0.1.0"
 

@@ -11,16 +11,24 @@ Proc. IEEE 78(10), 1550-1560.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import GraphError, MutationError, ShapeError
+from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape
 from .scope import state
-from .tensor import Tensor, _recording, as_tensor, from_array
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+#: Operands that are plain numbers; every other operand is a tensor. This file sits below `Tensor` and asks of one only
+#: what it recorded.
+LITERALS = (float, int)
 
 
 @dataclass(slots=True)
@@ -99,7 +107,7 @@ def walk(
             state.scope = node.scope._replace(backward=True)
         try:
             for slot, x in enumerate(node.inputs):
-                if not isinstance(x, Tensor) or x.serial not in wanted or slot not in op.slots:
+                if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
                     continue
                 if node._reads_memory:
                     _guard(node, op, slot)
@@ -126,7 +134,7 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
     pending = list(found.values())
     while pending:
         for x in pending.pop().inputs:
-            if isinstance(x, Tensor) and x.requires_grad and x.serial not in found:
+            if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found:
                 found[x.serial] = x
                 pending.append(x)
     order = [found[serial] for serial in sorted(found, reverse=True)]
@@ -134,7 +142,7 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
         return order
     leads = {x.serial for x in inputs}
     for node in reversed(order):
-        if any(isinstance(x, Tensor) and x.serial in leads for x in node.inputs):
+        if any(not isinstance(x, LITERALS) and x.serial in leads for x in node.inputs):
             leads.add(node.serial)
     return [node for node in order if node.serial in leads]
 
@@ -148,9 +156,9 @@ def backward(
     for node, value in _drain([output], seeds, None, retain_graph, create_graph):
         if node.op is None or node._retains_grad:
             finished.append((node, value))
-    fresh_values = _own([value for _, value in finished], create_graph)
+    fresh_values = _own([value for _, value in finished], create_graph, output._leaf)
     for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad
-        with _recording(create_graph):
+        with recording(create_graph):
             node.grad = fresh if node.grad is None else node.grad + fresh
 
 
@@ -175,8 +183,7 @@ def grad(
     >>> float(first), float(second)
     (27.0, 18.0)
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outputs, inputs = _listed(outputs), _listed(inputs)
     upstream = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(outputs)
     if len(upstream) != len(outputs):
         raise GraphError(f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(upstream)}")
@@ -193,20 +200,24 @@ def grad(
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
     present = [x.serial for x in inputs if x.serial in found]
-    owned = dict(zip(present, _own([found[serial] for serial in present], create_graph), strict=True))
+    owned = dict(zip(present, _own([found[serial] for serial in present], create_graph, outputs[0]._leaf), strict=True))
     return tuple(owned.get(x.serial) for x in inputs)
 
 
-def _own(values: Sequence[Any], recorded: bool) -> list[Tensor]:
+def _listed(tensors: Any) -> list[Tensor]:
+    return [tensors] if hasattr(tensors, "_record") else list(tensors)
+
+
+def _own(values: Sequence[Any], recorded: bool, leaf: Callable[[Any], Tensor]) -> list[Tensor]:
     """Gradients as tensors of their own memory: one that was handed on unchanged, or viewed, is copied."""
     if not recorded:
-        return [from_array(np.array(value)) for value in values]
+        return [leaf(np.array(value)) for value in values]
     result: list[Tensor] = []
     held: set[int] = set()
     for value in values:
         if value.op is None or value.op.view or value.serial in held:
             outer, state.scope = state.scope, value.scope._replace(backward=True)
-            with _recording(True):
+            with recording(True):
                 value = value.clone()
             state.scope = outer
         held.add(value.serial)
@@ -219,7 +230,7 @@ def _drain(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Walk, and afterwards mark the graph as walked unless it is to be kept."""
     visited = []
-    with _recording(record):
+    with recording(record):
         for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
             if step.node._spent:
                 raise GraphError(
@@ -247,8 +258,8 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
                 f"backward starts from a scalar, but {output._described()} (made at {output.site}) has "
                 f"{output.numel()} elements; reduce it (.sum(), .mean()) or pass the upstream gradient"
             )
-        gradient = from_array(np.ones(output.shape, output.dtype))
-    gradient = as_tensor(gradient)
+        gradient = output._leaf(np.ones(output.shape, output.dtype))
+    gradient = output._coerced(gradient)
     if gradient.shape != output.shape:
         raise ShapeError(f"the upstream gradient has shape {gradient.shape} but {output._described()} is to receive it")
     if gradient.dtype != output.dtype:
@@ -257,7 +268,7 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
 
 
 def _arrays(node: Tensor) -> list[Any]:
-    return [x._array if isinstance(x, Tensor) else x for x in node.inputs]
+    return [x if isinstance(x, LITERALS) else x._array for x in node.inputs]
 
 
 def _fitted(value: Any, x: Any) -> Any:
@@ -284,7 +295,7 @@ def _guard(node: Tensor, op: Primitive, slot: int) -> None:
     needs_result, needed = op.values_needed(slot)
     operands = node.inputs if needed is None else [node.inputs[i] for i in needed if i < len(node.inputs)]
     for x in (*operands, node) if needs_result else operands:
-        if isinstance(x, Tensor) and x._memory is not None and x._memory.written > node.serial:
+        if not isinstance(x, LITERALS) and x._memory is not None and x._memory.written > node.serial:
             raise MutationError(
                 f"{op.name} (at {node.site}) needs {x._described()} as it was, but it was written in place "
                 f"at {x._memory.site}; write after backward(), or use a copy"
@@ -293,9 +304,9 @@ def _guard(node: Tensor, op: Primitive, slot: int) -> None:
 
 def _hooked(node: Tensor, gradient: Any, record: bool) -> Any:
     for hook in list((node._hooks or {}).values()):
-        replaced = hook(gradient if record else from_array(np.array(gradient)))
+        replaced = hook(gradient if record else node._leaf(np.array(gradient)))
         if replaced is not None:
-            replaced = as_tensor(replaced)
+            replaced = node._coerced(replaced)
             if replaced.shape != node.shape:
                 raise ShapeError(f"a hook on {node._described()} returned a gradient of shape {replaced.shape}")
             gradient = replaced if record else replaced._array.astype(node.dtype, copy=False)

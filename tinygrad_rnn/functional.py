@@ -14,8 +14,9 @@ import numpy as np
 
 from . import primitives as P
 from .errors import ShapeError
+from .mode import get_default_dtype
 from .primitives.loss import check_targets
-from .tensor import Tensor, as_tensor, get_default_dtype
+from .tensor import Tensor, as_tensor
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, GraphError, ShapeError
+from .explain import Site, short
 from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .scope import Scope
-from .tensor import Array, Literal, Site, Tensor, _short
+from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"
 
@@ -158,8 +159,8 @@ class Graph:
         if len(found) == 1:
             return found[0]
         names = sorted({node.name for node in self.nodes if node.op is None and node.name})
-        known = _short(", ".join(names), 200) or "none"
-        raise GraphError(f"{len(found) or 'no'} leaves are named {_short(name)!r}; named leaves are: {known}")
+        known = short(", ".join(names), 200) or "none"
+        raise GraphError(f"{len(found) or 'no'} leaves are named {short(name)!r}; named leaves are: {known}")
 
     def __repr__(self) -> str:
         steps = f", {len(self.steps)} time steps" if self.steps else ""
@@ -180,12 +181,12 @@ class Graph:
                 (
                     f"#{node.index}",
                     "" if node.scope.step is None else str(node.scope.step + 1),
-                    _short(place, 28),
-                    _short(node.name or node.role or "", 20),
+                    short(place, 28),
+                    short(node.name or node.role or "", 20),
                     f"{node.op.name}({operands}{more})" if node.op else ("parameter" if node.is_parameter else "input"),
                     "×".join(map(str, node.shape)) or "scalar",
                     str(node.dtype),
-                    _short(node.site or "", 28),
+                    short(node.site or "", 28),
                 )
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -266,14 +267,14 @@ class Graph:
         try:
             data = json.loads(text)
             if data["format"] != FORMAT:
-                raise DataError(f"graph format {_short(str(data['format']))!r} is not {FORMAT!r}")
+                raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}")
             nodes = [_decoded_node(index, item) for index, item in enumerate(data["nodes"])]
             graph = cls.of(nodes, [int(i) for i in data["outputs"]])
             values = graph.values()
         except DataError:
             raise
         except Exception as error:
-            raise DataError(f"not a saved graph: {_short(str(error), 200)}") from None
+            raise DataError(f"not a saved graph: {short(str(error), 200)}") from None
         for node, value in zip(nodes, values, strict=True):
             if value.shape != node.shape:
                 raise DataError(f"not a saved graph: node {node.index} says {node.shape} but computes {value.shape}")

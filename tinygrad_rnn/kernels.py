@@ -4,9 +4,9 @@ A kernel computes what its primitive's ``reference`` computes, on float arrays, 
 Two rules hold for all: ``error_model="numpy"`` (else a division might raise, and the loop does not vectorise), and
 of the fast-math flags only ``contract`` (the others turn nan into numbers).
 
-exp and float32's tanh are our own because the C library's do not vectorise: a Taylor polynomial after the usual reduction
-by powers of two; and a rational function fitted by least squares to a relative error of 4e-10 on [-8, 8], where
-float32 rounding (3e-7) is all that remains.
+exp and float32's tanh are our own because the C library's do not vectorise: a Taylor polynomial after the usual
+reduction by powers of two; and a rational function fitted by least squares to a relative error of 4e-10 on [-8, 8],
+where float32 rounding (3e-7) is all that remains.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, GraphError, ShapeError
-from .tensor import Array, Tensor, no_grad
+from .mode import no_grad
+from .tensor import Array, Tensor
 
 State = dict[str, Any]
 

@@ -8,10 +8,7 @@ the compiler lowers it. There is no other representation.
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -19,7 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import primitives as P
-from .errors import DTypeError, GraphError, OutOfRangeError, ShapeError, TinygradError
+from .backward import backward
+from .errors import DTypeError, GraphError, ShapeError
+from .explain import Site, explained, short, user_code, user_site
+from .mode import get_default_dtype
 from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
@@ -29,45 +29,9 @@ Literal = float | int | bool
 
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
 _serials = itertools.count()
-_PACKAGE = str(Path(__file__).parent)
 _NO_ATTRS: dict[str, Any] = {}
 _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
-_default_dtype: np.dtype[Any] = _FLOAT32
-
-
-class Site(NamedTuple):
-    """A place in the user's source."""
-
-    code: CodeType
-    instruction: int
-
-    @property
-    def filename(self) -> str:
-        """Path of the file."""
-        return self.code.co_filename
-
-    @property
-    def line(self) -> int:
-        """Line number, from 1."""
-        lines = (line for start, end, line in self.code.co_lines() if start <= self.instruction < end)
-        return next(lines, None) or self.code.co_firstlineno
-
-    def __str__(self) -> str:
-        return f"{Path(self.filename).name}:{self.line}"
-
-
-def _user_code() -> tuple[CodeType, int]:
-    """The innermost place on the call stack that is not in this package: cheap, for every node keeps it."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
-
-
-def user_site() -> Site:
-    """The user's source line that is being executed."""
-    return Site(*_user_code())
 
 
 class Memory:
@@ -134,11 +98,22 @@ class Tensor(Operators):
         self._memory = Memory()
         self.serial = next(_serials)
         self.scope = state.scope
-        self._made_at = _user_code()
+        self._made_at = user_code()
         if name is not None:
             self.name = name
         if requires_grad:
             self.requires_grad_()
+
+    @staticmethod
+    def _leaf(array: Array) -> Tensor:
+        """A leaf that takes ownership of ``array`` without a copy; for the engine's own fresh arrays."""
+        result = Tensor.__new__(Tensor)
+        result._array, result._memory, result.serial = array, Memory(), next(_serials)
+        return result
+
+    @staticmethod
+    def _coerced(value: Any) -> Tensor:
+        return value if isinstance(value, Tensor) else Tensor(value)
 
     # Recording -------------------------------------------------------------------------------------------
 
@@ -160,7 +135,7 @@ class Tensor(Operators):
         try:
             value = op.forward(*arrays, **attrs)
         except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
-            raise _explained(error, op, operands, attrs) from None
+            raise explained(error, op, operands, attrs) from None
         if type(value) is not _ndarray:
             value = np.asarray(value)
         dtype = value.dtype
@@ -179,7 +154,7 @@ class Tensor(Operators):
             result.inputs = operands
             result.attrs = attrs
             result.scope = state.scope
-            result._made_at = _user_code()
+            result._made_at = user_code()
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
                 result._reads_memory = reads_memory
@@ -269,7 +244,7 @@ class Tensor(Operators):
 
     def __repr__(self) -> str:
         body = np.array2string(self._array, separator=", ", prefix="tensor(")
-        notes = [f"dtype={self.dtype}"] if self.dtype not in (_default_dtype, np.int64, np.bool_) else []
+        notes = [f"dtype={self.dtype}"] if self.dtype not in (get_default_dtype(), np.int64, np.bool_) else []
         if self.op is not None:
             notes.append(f"op={self.op.name}")
         elif self.requires_grad:
@@ -283,7 +258,7 @@ class Tensor(Operators):
 
     def _described(self) -> str:
         """Name and shape, for a message."""
-        return f"{_short(self.name or self.role or (self.op.name if self.op else 'a tensor'))} {self.shape}"
+        return f"{short(self.name or self.role or (self.op.name if self.op else 'a tensor'))} {self.shape}"
 
     # Gradients -------------------------------------------------------------------------------------------
 
@@ -294,8 +269,6 @@ class Tensor(Operators):
         walked once unless ``retain_graph`` (default: ``create_graph``) keeps it. ``create_graph=True`` records the
         walk itself, so that gradients can be differentiated again.
         """
-        from .backward import backward
-
         backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -329,7 +302,7 @@ class Tensor(Operators):
         """The same value, cut off from the graph: no gradient flows through it."""
         result = Tensor.__new__(Tensor)
         result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
-        result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, _user_code()
+        result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, user_code()
         return result
 
     def clone(self) -> Tensor:
@@ -410,47 +383,10 @@ def tensor(
 
 def as_tensor(value: Any) -> Tensor:
     """``value`` itself if it is a tensor, else a new leaf with a copy of it."""
-    return value if isinstance(value, Tensor) else Tensor(value)
+    return Tensor._coerced(value)
 
 
-def from_array(array: Array) -> Tensor:
-    """A leaf that takes ownership of ``array`` without a copy. For the engine's own fresh arrays."""
-    result = Tensor.__new__(Tensor)
-    result._array, result._memory, result.serial = array, Memory(), next(_serials)
-    return result
-
-
-def get_default_dtype() -> np.dtype[Any]:
-    """The dtype Python floats become: float32 unless changed."""
-    return _default_dtype
-
-
-def set_default_dtype(dtype: npt.DTypeLike) -> None:
-    """Make Python floats, layers' parameters and initial states float32 or float64."""
-    global _default_dtype
-    chosen = np.dtype(dtype)
-    if chosen.char not in "fd":
-        raise DTypeError(f"the default dtype is float32 or float64, not {chosen}")
-    _default_dtype = chosen
-
-
-@contextmanager
-def _recording(value: bool) -> Iterator[None]:
-    before, state.recording = state.recording, value
-    try:
-        yield
-    finally:
-        state.recording = before
-
-
-def no_grad() -> Any:
-    """In ``with no_grad():`` (or below ``@no_grad()``) nothing is recorded, and leaves may be written."""
-    return _recording(False)
-
-
-def enable_grad() -> Any:
-    """Record again inside a `no_grad`."""
-    return _recording(True)
+from_array = Tensor._leaf
 
 
 # Coming in from outside ----------------------------------------------------------------------------------
@@ -469,7 +405,7 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
     if dtype is not None:
         wanted = np.dtype(dtype)
     elif array.dtype.kind == "f" and not hasattr(data, "dtype"):
-        wanted = _default_dtype if not _holds_arrays(data) else array.dtype
+        wanted = get_default_dtype() if not _holds_arrays(data) else array.dtype
     else:
         wanted = array.dtype
     if wanted.char not in "fd" and wanted.kind not in "iub":
@@ -501,38 +437,7 @@ def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> 
         return None
     tensors = [x for x in operands if isinstance(x, Tensor)]
     floats = [x.dtype for x in tensors if x.dtype.kind == "f"]
-    wanted = max(floats, key=lambda d: d.itemsize) if floats else _default_dtype
+    wanted = max(floats, key=lambda d: d.itemsize) if floats else get_default_dtype()
     if value.dtype == wanted or op is P.cast or not any(x.dtype.kind in "iu" for x in tensors):
         return None
     return tuple(x.astype(wanted) if isinstance(x, Tensor) and x.dtype.kind in "iu" else x for x in operands)
-
-
-# Explaining ----------------------------------------------------------------------------------------------
-
-
-def _short(text: str, limit: int = 60) -> str:
-    """One printable line of at most ``limit`` characters."""
-    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Exception:
-    """The error again, as one line: what, which operands, the user's own line."""
-    detail: Exception = error
-    if not isinstance(error, (ShapeError, DTypeError, OutOfRangeError)):
-        try:
-            op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
-        except (ShapeError, OutOfRangeError) as better:
-            detail = better
-        except Exception:  # the rule itself cannot make sense of the operands: NumPy's word must do
-            pass
-    shown = ", ".join(
-        f"operand {i} {x._described()} {x.dtype}" if isinstance(x, Tensor) else f"operand {i} {x!r}"
-        for i, x in enumerate(operands[:4])
-    ) + (f", ... ({len(operands)} in all)" if len(operands) > 4 else "")
-    kinds: dict[type[Exception], type[Exception]] = {
-        TinygradError: type(detail), ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError,
-        AttributeError: DTypeError, MemoryError: MemoryError,
-    }  # fmt: skip
-    kind = next(kind for base, kind in kinds.items() if isinstance(detail, base))  # NumPy raises subclasses
-    return kind(f"{op.name}: {_short(str(detail), 400)} [{shown}; at {user_site()}]")

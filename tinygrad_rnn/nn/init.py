@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ..errors import ShapeError
+from ..mode import no_grad
 from ..random import generator
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 
 
 def _fill(tensor: Tensor, values: object) -> Tensor:

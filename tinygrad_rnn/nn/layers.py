@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..tensor import Tensor, get_default_dtype
+from ..mode import get_default_dtype
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module, Parameter

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ShapeError
+from ..mode import no_grad
 from ..scope import scope
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor
 
 
 class Parameter(Tensor):
