@@ -174,7 +174,7 @@ class Operators:
 
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype; the gradient comes back in this tensor's own."""
-        return self._record(P.cast, (self,), {"dtype": np.dtype(dtype)})
+        return self._record(P.cast, (self,), {"dtype": np.dtype(np.dtype(dtype).type)})
 
     def float(self) -> Tensor:
         """As float32."""

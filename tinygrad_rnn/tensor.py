@@ -410,7 +410,8 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
         wanted = array.dtype
     if wanted.char not in "fd" and wanted.kind not in "iub":
         raise DTypeError(f"a tensor holds float32, float64, integers or booleans, not {wanted}; convert with astype")
-    return array.astype(wanted, copy=False)
+    wanted = np.dtype(wanted.type)  # native byte order, and the one object the engine compares with
+    return array if array.dtype is wanted else array.astype(wanted)
 
 
 def _holds_arrays(data: Any) -> bool:
