@@ -1,0 +1,148 @@
+"""One node under the glass: its rule with the numbers in it, its Jacobian, and a numerical check of its derivative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Ref
+
+from .. import style
+from .trace import Array, Trace
+
+#: Operations that work on each element by itself, so that their Jacobian is a diagonal.
+ELEMENTWISE = frozenset(
+    "add sub mul div neg exp log sqrt sin cos tanh sigmoid softplus relu abs cast pow maximum minimum where".split()
+)
+#: A Jacobian with more entries than this is described instead of built.
+JACOBIAN_LIMIT = 65_536
+#: The check nudges at most this many elements of an operand, evenly spread.
+CHECK_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one operand's contribution comes about: ``contribution = upstream · factor``."""
+
+    slot: int
+    target: int
+    formula: str  #: as text
+    latex: str
+    kind: str  #: "diagonal" (elementwise product), "jacobian" (matrix product) or "none" (too large to show)
+    upstream: Array
+    factor: Array | None  #: the diagonal, in the result's shape, or the Jacobian (result elements x operand elements)
+    contribution: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One operand's contribution against a numerical derivative of the operation alone."""
+
+    slot: int
+    target: int
+    method: str
+    compared: int  #: elements compared
+    error: float  #: largest difference, relative to the largest element
+    passed: bool
+
+
+def formulas(node: tg.Node, slot: int) -> tuple[str, str]:
+    """The rule for an operand, as text and as LaTeX."""
+    assert node.op is not None
+    latex = node.op.rule[slot if slot < len(node.op.rule) else -1] if node.op.rule else ""
+    return style.unicode_formula(latex), latex
+
+
+def rule(trace: Trace, k: int, index: int) -> Rule:
+    """Contribution ``index`` of step ``k``, taken apart."""
+    step = trace.steps[k - 1]
+    sent = step.contributions[index]
+    node = trace.graph.nodes[step.node]
+    assert node.op is not None
+    text, latex = formulas(node, sent.slot)
+    kind, factor = "none", None
+    if node.op.name in ELEMENTWISE:
+        kind, factor = "diagonal", _diagonal(trace, node, sent.slot)
+    elif step.gradient.size * trace.contribution(k, index).size <= JACOBIAN_LIMIT // 16:
+        kind, factor = "jacobian", jacobian(trace, step.node, sent.slot)
+    return Rule(
+        sent.slot, sent.target, text, latex, kind, step.gradient, factor, trace.contribution(k, index)
+    )  # fmt: skip
+
+
+def vjp(trace: Trace, node: int, slot: int, gradient: Array) -> Array:
+    """What the upstream ``gradient`` of ``node`` contributes to its operand ``slot``."""
+    return trace._pulled(node, slot, gradient)
+
+
+def jacobian(trace: Trace, node: int, slot: int) -> Array:
+    """The matrix of d result / d operand, (result elements, operand elements): a row for every unit vector."""
+    result = trace.graph.nodes[node]
+    operand = trace.operands(node)[slot]
+    entries = int(np.prod(result.shape)) * operand.size
+    if entries > JACOBIAN_LIMIT:
+        raise tg.GraphError(
+            f"the Jacobian of #{node} has {entries:,} entries, more than the {JACOBIAN_LIMIT:,} that are shown; "
+            "vjp shows its product with the gradient"
+        )
+    units = np.eye(int(np.prod(result.shape)), dtype=result.dtype).reshape(-1, *result.shape)
+    rows = [vjp(trace, node, slot, unit).ravel() for unit in units]
+    return np.array(rows).reshape(len(rows), operand.size)
+
+
+def _diagonal(trace: Trace, node: tg.Node, slot: int) -> Array:
+    assert node.op is not None
+    ones = np.ones(node.shape, node.dtype)
+    with np.errstate(all="ignore"):
+        pulled = node.op.pull(slot, ones, node.value, trace.operands(node.index), node.attrs)
+    return np.broadcast_to(np.asarray(pulled), node.shape)
+
+
+def check(trace: Trace, k: int) -> list[Check]:
+    """Differentiate the operation of step ``k`` by the complex step and compare what it sent.
+
+    ``d/dx sum(g * f(x))`` is ``Im sum(g * f(x + ih)) / h`` with h = 1e-30, exact to rounding (Squire and Trapp 1998),
+    on the primitive's reference in double precision: independent of the rule it checks.
+    """
+    step = trace.steps[k - 1]
+    node = trace.graph.nodes[step.node]
+    if node.op is None:
+        raise tg.GraphError(f"#{step.node} is a leaf: no operation made it, so there is no derivative to check")
+    results = []
+    for index, sent in enumerate(step.contributions):
+        analytic = trace.contribution(k, index).ravel()
+        positions = np.unique(np.linspace(0, analytic.size - 1, min(analytic.size, CHECK_LIMIT)).astype(int))
+        numerical = np.array([_complex_step(trace, node, sent.slot, int(i), step.gradient) for i in positions])
+        with np.errstate(all="ignore"):
+            scale = max(float(np.max(np.abs(numerical), initial=0.0)), float(np.finfo(np.float64).tiny))
+            error = float(np.max(np.abs(analytic[positions] - numerical), initial=0.0)) / scale
+        bound = 64 * max(np.finfo(node.dtype).eps, np.finfo(analytic.dtype).eps) * np.sqrt(max(step.gradient.size, 1))
+        results.append(Check(sent.slot, sent.target, "complex step", len(positions), error, bool(error <= bound)))
+    return results
+
+
+def _complex_step(trace: Trace, node: tg.Node, slot: int, position: int, gradient: Array) -> float:
+    assert node.op is not None
+    operands = [_double(x) for x in trace.operands(node.index)]
+    nudged = np.array(operands[slot], np.complex128)
+    nudged.flat[position] += 1e-30j
+    operands[slot] = nudged
+    with np.errstate(all="ignore"):
+        y = np.asarray(node.op.reference(*operands, **_wide(node)))
+        return float(np.sum(gradient.astype(np.float64) * y.imag) / 1e-30)
+
+
+def _double(x: Any) -> Any:
+    return x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+
+
+def _wide(node: tg.Node) -> dict[str, Any]:
+    return {key: np.dtype(np.float64) if key == "dtype" else value for key, value in node.attrs.items()}
+
+
+def slots(node: tg.Node) -> list[tuple[int, int]]:
+    """(slot, node) of the operands that are nodes."""
+    return [(slot, x.index) for slot, x in enumerate(node.operands) if isinstance(x, Ref)]

@@ -1,0 +1,93 @@
+"""What nodes are called, and finding a node by what a person types.
+
+A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
+initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
+that several nodes share is preceded by the place, ``l1.h_3``, and if that does not tell them apart followed by a
+number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+
+import tinygrad_rnn as tg
+
+from .. import style
+
+NAME_LIMIT = 40
+
+
+class Names:
+    """The names of a graph's nodes."""
+
+    def __init__(self, graph: tg.Graph) -> None:
+        self.graph = graph
+        short = [_short(node) for node in graph.nodes]
+        places = [".".join((*node.scope.path, *filter(None, [node.scope.part]))) for node in graph.nodes]
+        full = [f"{style.elided(style.visible(p), NAME_LIMIT)}.{s}" if p else s for p, s in zip(places, short)]
+        sharing: dict[str, list[int]] = defaultdict(list)
+        for index, name in enumerate(short):
+            sharing[name].append(index)
+        qualified: dict[str, list[int]] = defaultdict(list)
+        for index, name in enumerate(full):
+            qualified[name].append(index)
+        self.names: list[str] = []
+        self._aliases: dict[str, list[int]] = defaultdict(list)
+        for index, (name, longer) in enumerate(zip(short, full)):
+            twins = qualified[longer]
+            numbered = longer if len(twins) == 1 else f"{longer}:{twins.index(index) + 1}"
+            shown = name if len(sharing[name]) == 1 else numbered
+            self.names.append(shown)
+            for alias in {name, longer, numbered, *_tails(graph.nodes[index], name)}:
+                self._aliases[alias].append(index)
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
+
+    def find(self, text: str) -> int:
+        """The node somebody means by ``text``; if that is none or several, the error says which are near."""
+        text = text.strip()
+        if re.fullmatch(r"#\d{1,12}", text):
+            if int(text[1:]) < len(self.graph):
+                return int(text[1:])
+            raise tg.GraphError(f"there is no node {text}; they go from #0 to #{len(self.graph) - 1}")
+        found = self._aliases.get(text) or self._aliases.get(_spelled(text)) or []
+        if len(found) == 1:
+            return found[0]
+        shown = style.elided(style.visible(text), NAME_LIMIT)
+        if found:
+            some = ", ".join(f"{self.names[i]} (#{i})" for i in found[:5])
+            raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{', …' * (len(found) > 5)}; say which")
+        near = difflib.get_close_matches(text[:NAME_LIMIT], list(self._aliases), 3, 0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "list shows what there is, #12 is node 12"
+        raise tg.GraphError(f"no node is called {shown}; {hint}")
+
+    def starting(self, text: str) -> list[str]:
+        """Names that begin so, for completion."""
+        return sorted(name for name in set(self.names) if name.startswith(text))
+
+
+def _short(node: tg.Node) -> str:
+    if node.op is None and node.name:
+        return style.elided(style.visible(node.name), NAME_LIMIT).replace(" ", "␣")
+    what = node.role or (node.op.name if node.op else "constant")
+    if node.name and node.op is not None:
+        what = node.name
+    what = style.elided(style.visible(what), NAME_LIMIT).replace(" ", "␣")
+    if node.scope.step is not None:
+        return f"{what}_{node.scope.step + 1}"
+    return f"{what}_0" if node.op is None and node.role in ("h", "c") else what
+
+
+def _tails(node: tg.Node, short: str) -> list[str]:
+    """Shorter ways to say a place: ``l1.h_3`` of ``model.lstm.l1.h_3``, with or without the gate."""
+    path = node.scope.path
+    return [".".join((*path[start:], short)) for start in range(len(path))]
+
+
+def _spelled(text: str) -> str:
+    """``h3``, ``h₃``, ``h[3]``, ``h.3`` mean ``h_3``."""
+    plain = text.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
+    return re.sub(r"^(.*?[^\W\d_])[.\[]?(\d+)\]?$", r"\1_\2", plain)

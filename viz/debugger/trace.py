@@ -1,0 +1,337 @@
+"""Trace: one reverse walk, written down.
+
+A trace is pure data: the graph as it was, and an event for every node the walk visited, holding the gradient that
+had arrived and what it sent on. Nothing is ever run again to look at an earlier moment: stepping back is an index.
+Partial sums are not stored; they are added up from the contributions, in the walk's order and with its arithmetic,
+so the memory a trace takes is the contributions' own.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.backward import _fitted, _seed, nodes_between, walk
+from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.graph import Ref
+
+Array = npt.NDArray[Any]
+
+#: Beyond either of these `record` says what the walk would cost instead of starting it.
+STEP_LIMIT, BYTE_LIMIT = 50_000, 2**30
+_BYTES_PER_STEP, _SECONDS_PER_STEP = 1500, 2e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one use of a node adds to its gradient."""
+
+    slot: int  #: which operand of the sending node
+    target: int  #: the node that receives it
+    value: Array | None = field(repr=False)  #: None: one row of a large operand; `Trace.contribution` builds it
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node's turn in the reverse walk."""
+
+    node: int
+    gradient: Array = field(repr=False)  #: complete: every consumer has contributed
+    contributions: tuple[Contribution, ...]
+    #: "hook" or "what-if" if the gradient was replaced, so that it is not the sum of what arrived
+    replaced: str | None = None
+    #: {node: its partial sum} after the time steps a sampled trace left out just before this step
+    brought: tuple[tuple[int, Array], ...] = field(default=(), repr=False)
+
+
+class Arrival(NamedTuple):
+    """One addition to a node's gradient."""
+
+    step: int  #: the step that sent it, from 1; 0 is the seed the walk starts from
+    slot: int  #: which of that step's contributions; -1 for a partial sum brought by left-out time steps
+    contribution: Contribution | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What recording a walk would take, roughly."""
+
+    steps: int
+    bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        size = f"{self.bytes / 2**30:.1f} GB" if self.bytes >= 2**30 else f"{max(self.bytes / 2**20, 1):.0f} MB"
+        return f"{self.steps:,} steps, about {size} and {max(self.seconds, 1):.0f} s"
+
+
+class Trace:
+    """The event log of one backward pass; `record` makes it, `load` reads it.
+
+    ``steps[k - 1]`` is step k of the walk. Indices of nodes are positions in ``graph``.
+    """
+
+    def __init__(self, graph: tg.Graph, seed: Array, steps: Sequence[Step], every: int = 1) -> None:
+        self.graph = graph
+        self.seed = seed  #: the gradient the walk started from at the output
+        self.steps = tuple(steps)
+        self.every = every  #: one time step in this many was kept
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        sampled = f", one time step in {self.every}" if self.every > 1 else ""
+        return f"Trace({len(self)} steps back through {len(self.graph)} nodes{sampled})"
+
+    @property
+    def output(self) -> int:
+        """The node the walk started from."""
+        return self.graph.outputs[0]
+
+    # What arrived, and when ------------------------------------------------------------------------------
+
+    @cached_property
+    def turn(self) -> dict[int, int]:
+        """{node: the number of its step, from 1}; a node that is missing received nothing."""
+        return {step.node: k for k, step in enumerate(self.steps, 1)}
+
+    @cached_property
+    def arrivals(self) -> dict[int, tuple[Arrival, ...]]:
+        """Per node everything that is added to its gradient, in order."""
+        found: dict[int, list[Arrival]] = {self.output: [Arrival(0, -1, None)]}
+        for k, step in enumerate(self.steps, 1):
+            for node, _ in step.brought:
+                found.setdefault(node, []).append(Arrival(k - 1, -1, None))
+            for index, sent in enumerate(step.contributions):
+                found.setdefault(sent.target, []).append(Arrival(k, index, sent))
+        return {node: tuple(events) for node, events in found.items()}
+
+    def operands(self, node: int) -> list[Any]:
+        """The values of a node's operands."""
+        nodes = self.graph.nodes
+        return [nodes[x.index].value if isinstance(x, Ref) else x for x in nodes[node].operands]
+
+    def contribution(self, k: int, index: int) -> Array:
+        """The value of contribution ``index`` of step ``k``, in its target's shape."""
+        step = self.steps[k - 1]
+        sent = step.contributions[index]
+        return self._pulled(step.node, sent.slot, step.gradient) if sent.value is None else sent.value
+
+    def summed(self, node: int, count: int) -> Array | None:
+        """The partial sum of the first ``count`` arrivals at ``node``, None of none: what the walk held then."""
+        held, total = self._sums.get(node, (0, None))
+        if held > count:
+            held, total = 0, None
+        for arrival in self.arrivals.get(node, ())[held:count]:
+            total = self._added(node, total, arrival)
+        if total is not None:
+            self._sums[node] = count, total
+        return total
+
+    @cached_property
+    def _sums(self) -> dict[int, tuple[int, Array]]:
+        return {}  # the latest partial sum asked for: walking on from it costs one addition
+
+    def arrived(self, node: int, k: int) -> int:
+        """How many of ``arrivals[node]`` have come when step ``k`` is over."""
+        return bisect_right(self.arrivals.get(node, ()), k, key=lambda arrival: arrival.step)
+
+    def gradient(self, node: int, k: int | None = None) -> Array | None:
+        """The gradient of ``node`` when step ``k`` (default: the last) is over; None if nothing arrived yet."""
+        turn = self.turn.get(node)
+        if turn is not None and (k is None or k >= turn):
+            return self.steps[turn - 1].gradient
+        return self.summed(node, self.arrived(node, len(self) if k is None else k))
+
+    def _added(self, node: int, total: Array | None, arrival: Arrival) -> Array:
+        if arrival.contribution is not None:
+            return self._plus(total, self.steps[arrival.step - 1], arrival.contribution)
+        return self.seed if arrival.step == 0 and node == self.output else self._brought(node, arrival.step)
+
+    def _plus(self, total: Array | None, step: Step, sent: Contribution) -> Array:
+        """``total`` and one contribution more, added as the walk adds them."""
+        if sent.value is not None:
+            return sent.value if total is None else _quietly(np.add, total, sent.value)
+        target, sender = self.graph.nodes[sent.target], self.graph.nodes[step.node]
+        buffer = np.zeros(target.shape, target.dtype) if total is None else np.array(total)
+        assert sender.op is not None and sender.op.accumulate is not None
+        _quietly(sender.op.accumulate, buffer, step.gradient, sender.value, *self.operands(step.node), **sender.attrs)
+        return buffer
+
+    def _brought(self, node: int, k: int) -> Array:
+        return next(total for target, total in self.steps[k].brought if target == node)
+
+    def _pulled(self, node: int, slot: int, gradient: Array) -> Array:
+        operation, operands = self.graph.nodes[node], self.operands(node)
+        assert operation.op is not None
+        value = _quietly(operation.op.pull, slot, gradient, operation.value, operands, operation.attrs)
+        fitted: Array = _quietly(_fitted, value, operands[slot])
+        return fitted
+
+    # What if ---------------------------------------------------------------------------------------------
+
+    def with_gradient(self, node: int, value: Any) -> Trace:
+        """The walk as it would have gone had the gradient of ``node`` been ``value`` (broadcast to its shape).
+
+        Everything before that node's turn stays; the rest is propagated anew. Hooks are not run again: what one of
+        them put in place stays.
+        """
+        target = self.graph.nodes[node]
+        if node not in self.turn:
+            raise tg.GraphError(f"#{node} received no gradient in this walk, so there is none to replace")
+        if self.every > 1:
+            raise tg.GraphError("a sampled trace cannot propagate anew; record it without every=")
+        try:
+            chosen = np.broadcast_to(np.asarray(value, target.dtype), target.shape).copy()
+        except ValueError:
+            raise tg.ShapeError(f"#{node} has shape {target.shape}; give one number or values of that shape") from None
+        totals: dict[int, Array] = {self.output: self.seed}
+        steps: list[Step] = []
+        for k, old in enumerate(self.steps, 1):
+            step = old
+            if old.node == node:
+                step = self._sent(old, chosen, "what-if")
+            elif k > self.turn[node]:
+                step = self._sent(old, old.gradient if old.replaced else totals.pop(old.node), old.replaced)
+            steps.append(step)
+            for sent in step.contributions:
+                totals[sent.target] = self._plus(totals.get(sent.target), step, sent)
+        return Trace(self.graph, self.seed, steps)
+
+    def _sent(self, old: Step, gradient: Array, replaced: str | None) -> Step:
+        sent = tuple(
+            Contribution(c.slot, c.target, None if c.value is None else self._pulled(old.node, c.slot, gradient))
+            for c in old.contributions
+        )
+        return Step(old.node, gradient, sent, replaced)
+
+    # Saving ----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace as JSON, whole or not at all."""
+        from .store import dumps  # the two modules know each other; this one is the floor
+
+        write_atomically(path, dumps(self).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
+        from .store import loads
+
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise tg.DataError(f"cannot read {path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise tg.DataError(f"{path} is not a saved trace: it is not text") from None
+        return loads(text, str(path))
+
+
+def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
+    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are.
+
+    ``gradient``, of the shape of ``loss``, is where the walk starts; a scalar starts from 1. ``every=10`` keeps one
+    time step in ten (and everything outside the recurrence); without it a walk of more than 50,000 steps or 1 GB is
+    refused with what it would cost, unless ``anyway``.
+    """
+    if not isinstance(loss, tg.Tensor):
+        raise tg.GraphError(f"debug wants the tensor to walk back from, not {type(loss).__name__}")
+    if every < 1:
+        raise tg.GraphError(f"every= is how many time steps to take one of, from 1 up, not {every}")
+    seed = _seed(loss, gradient, False)
+    order = nodes_between([loss])
+    for tensor in order:
+        if tensor._spent:
+            raise tg.GraphError(
+                f"the graph of {loss._described()} was walked backward already (at {tensor.site}); "
+                "debug it before backward(), or call backward(retain_graph=True)"
+            )
+    times = sorted({x.scope.step for x in order if x.scope.step is not None})
+    left_out = set(times) - {*times[::every], *times[-1:]}
+    if not anyway:
+        _check_cost(order, times, left_out)
+    graph = tg.Graph(loss)
+    position = graph.by_serial()
+    trace = Trace(graph, np.array(seed), (), every)
+    sampler = _Sampler(trace, {x.serial for x in order if x.scope.step in left_out})
+    steps: list[Step] = []
+    with tg.no_grad(), np.errstate(all="ignore"):
+        for seen in walk([loss], [trace.seed]):
+            sent = tuple([Contribution(c.slot, position[c.target.serial], c._value) for c in seen.contributions])
+            step = Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.node._hooks else None)
+            if left_out:
+                kept = sampler.take(step, seen.node.serial)
+                if kept is not None:
+                    steps.append(kept)
+            else:
+                steps.append(step)
+    trace.steps = tuple(steps)
+    return trace
+
+
+class _Sampler:
+    """Keeps the steps of some time steps, and of the others only what they brought to the kept ones."""
+
+    def __init__(self, trace: Trace, left_out: Collection[int]) -> None:
+        self.trace = trace
+        self.left_out = left_out
+        self.dropped = {node.index for node in trace.graph.nodes if node.serial in left_out}
+        self.totals: dict[int, Array] = {trace.output: trace.seed}
+        self.brought: set[int] = set()
+
+    def take(self, step: Step, serial: int) -> Step | None:
+        """The step as it is to be kept, or None if it is left out."""
+        kept = serial not in self.left_out
+        if kept:
+            brought = tuple((node, self.totals[node]) for node in sorted(self.brought))
+            step = Step(step.node, step.gradient, step.contributions, step.replaced, brought)
+            self.brought.clear()
+            self.totals.pop(step.node, None)
+        for sent in step.contributions:
+            if sent.target not in self.dropped:
+                self.totals[sent.target] = self.trace._plus(self.totals.get(sent.target), step, sent)
+                if not kept:
+                    self.brought.add(sent.target)
+        return step if kept else None
+
+
+def estimate(order: Sequence[tg.Tensor], left_out: Collection[int] = ()) -> Cost:
+    """What keeping these nodes' steps would take: their contributions' memory, and the walk's time."""
+    kept = [x for x in order if x.scope.step not in left_out]
+    size = sum(
+        x._array.nbytes
+        for node in kept
+        if node.op is not None
+        for slot, x in enumerate(node.inputs)
+        if isinstance(x, tg.Tensor) and x.requires_grad and not (slot == 0 and node.op.accumulate)
+    )
+    total = size + len(kept) * _BYTES_PER_STEP
+    return Cost(len(kept), total, len(order) * _SECONDS_PER_STEP + total / 2**31)
+
+
+def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Collection[int]) -> None:
+    cost = estimate(order, left_out)
+    if cost.steps <= STEP_LIMIT and cost.bytes <= BYTE_LIMIT:
+        return
+    offer = "reduce the graph"
+    for every in (10, 100, 1000, 10_000):
+        sampled = estimate(order, set(times) - {*times[::every], *times[-1:]})
+        if sampled.steps <= STEP_LIMIT and sampled.bytes <= BYTE_LIMIT:
+            offer = f"keep one time step in {every} with every={every} ({sampled})"
+            break
+    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True")
+
+
+def _quietly(function: Any, *operands: Any, **attrs: Any) -> Any:
+    """Computed without NumPy's warnings: looking at a nan must not print one."""
+    with np.errstate(all="ignore"):
+        return function(*operands, **attrs)
