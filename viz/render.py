@@ -9,6 +9,11 @@ from typing import Any
 import tinygrad_rnn as tg
 
 from . import style
+from .draw import dot_source
+from .labels import Labels
+from .layout import Composer
+from .levels import Level, collapse
+from .numbers import gradients
 from .picture import Picture
 
 
@@ -28,15 +33,18 @@ def render(
     timeout: float | None = None,
 ) -> Picture:
     """Draw a tensor's graph, or a `tinygrad_rnn.Graph`."""
-    import graphviz
-
-    graph = what if isinstance(what, tg.Graph) else tg.Graph(what)
-    drawing = graphviz.Digraph(graph_attr={"rankdir": "BT"}, node_attr={"fontname": style.FONT, "shape": "box"})
-    for node in graph.nodes:
-        drawing.node(f"n{node.index}", graphviz.nohtml(style.escape(style.visible(node.label))), id=f"n{node.index}")
-    for source, target, slot in graph.edges:
-        drawing.edge(f"n{source}", f"n{target}", id=f"e{source}_{target}_{slot}")
-    picture = Picture(drawing.source, positioned=False, renderer=dot, timeout=timeout)
+    outputs = [what] if isinstance(what, tg.Tensor) else []
+    graph = what if isinstance(what, tg.Graph) else tg.Graph(*outputs)
+    level = collapse(graph, detail)
+    found = gradients(outputs, level) if grads else None
+    labels = Labels(level, values=values, gradients=found)
+    lines = [labels.lines(box) for box in level.boxes]
+    sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
+    layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()
+    picture = Picture(
+        dot_source(level, layout, lines, labels, captions=captions, title=title),
+        positioned=True, renderer=dot, timeout=timeout,
+    )
     if path is not None:
         picture.save(path)
     return picture

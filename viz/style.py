@@ -163,3 +163,18 @@ def unicode_formula(latex: str) -> str:
 def _raised(text: str) -> str:
     plain = text.replace("−", "-")
     return plain.translate(_SUPERSCRIPTS) if re.fullmatch(r"[0-9+\-T]+", plain) else f"^{text}" if len(text) == 1 else f"^({text})"
+
+
+# Sizes ---------------------------------------------------------------------------------------------------
+
+FONT_SIZE = {"cell": 13.0, "gate": 10.5, "op": 10.0}
+
+
+def box_size(kind: str, lines: list[str], detail: str) -> tuple[float, float]:
+    """Width and height in points of a box that holds these lines."""
+    size = FONT_SIZE[detail]
+    width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter") else 14)
+    height = 1.2 * size * len(lines) + (10 if detail == "cell" else 7)
+    if kind == "cell":
+        return max(width, 52.0), max(height, 52.0)
+    return max(width, 3.2 * size), height

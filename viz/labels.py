@@ -1,0 +1,235 @@
+"""What is written in and behind each box: titles, number lines, tooltips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinygrad_rnn.graph import Graph, Node, Ref
+
+from . import style
+from .columns import Column
+from .levels import Box, Level
+from .numbers import Gradients
+
+_SIGN = {"logits": "y", "loss": "L"}
+_INFIX = {"add": " + ", "sub": " − ", "mul": "×", "div": "÷", "matmul": "·"}
+_FUNCTIONS = {"tanh", "sigmoid", "relu", "exp", "log", "softplus", "sqrt", "neg", "sin", "cos", "cross_entropy", "sum"}
+#: Names longer than this are shortened in a label; the tooltip has more of them.
+NAME_LIMIT = 22
+TOOLTIP_NAME_LIMIT = 400
+
+
+def sign(node: Node) -> str:
+    """The letter the lecture uses for a node's role."""
+    return _SIGN.get(node.role or "", node.role or "")
+
+
+class Labels:
+    """Words for the boxes of one `Level`."""
+
+    def __init__(self, level: Level, *, values: bool = False, gradients: Gradients | None = None) -> None:
+        self.level, self.graph = level, level.graph
+        self.values, self.gradients = values, gradients
+        self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
+
+    def _layer(self, path: tuple[str, ...]) -> str:
+        """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
+        if path not in self.level.recurrent:
+            return ""
+        last = path[-1] if path else ""
+        kin = [p[-1] if p else "" for p in self.level.recurrent if p[:-1] == path[:-1]]
+        forward = [name for name in kin if not name.endswith("_reverse")]
+        arrow = "" if len(forward) == len(kin) else "←" if last.endswith("_reverse") else "→"
+        base = last.removesuffix("_reverse")
+        number = style.superscript(forward.index(base) + 1) if len(forward) > 1 and base in forward else ""
+        return f"{number}{arrow}"
+
+    # Titles ----------------------------------------------------------------------------------------------
+
+    def title(self, box: Box) -> str:
+        """The first line."""
+        node = self.graph.nodes[box.main]
+        if box.kind == "cell":
+            return f"f{self._weight_name(box, 'ᵂ')}"
+        if box.kind == "parameter":
+            return self._parameter_title(box)
+        if box.before:
+            zero = node.op is None and node.value is not None and not np.any(node.value)
+            return f"{sign(node) or 'h'}{self.layers.get(node.scope.path, '')}₀{' = 0' if zero else ''}"
+        name = style.elided(style.visible(node.name), NAME_LIMIT) if node.name else ""
+        if node.role and box.kind != "input":
+            what = f"{sign(node)}{self.layers.get(node.scope.path, '')}{self._time(box.column)}"
+            if name:
+                return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
+            how = self._how(node, box)
+            return f"{what} = {how}" if how else what
+        if name:
+            return name
+        if box.key[0] == "part":
+            return f"{box.key[2]}{self._time(box.column)} = {self._how(node, box)}"
+        if node.op is None:
+            return style.number(float(node.value.ravel()[0])) if node.value is not None and node.value.size == 1 else "constant"
+        if box.kind == "state":
+            return f"s{self._time(box.column)} = {self._how(node, box)}"
+        return self._how(node, box) or node.op.symbol
+
+    def _time(self, column: Column | None) -> str:
+        return "" if column is None else style.subscript(column.step + 1)
+
+    def _weight_name(self, box: Box, letter: str) -> str:
+        paths = self.level.recurrent
+        path = box.key[1] if box.key[0] == "cell" else ()
+        if len(paths) < 2 or path not in paths:
+            return letter
+        return f"{letter}{style.superscript(paths.index(path) + 1) if letter == 'ᵂ' else style.subscript(paths.index(path) + 1)}"
+
+    def _parameter_title(self, box: Box) -> str:
+        if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell":
+            paths = self.level.recurrent
+            return f"W{style.subscript(paths.index(box.key[2]) + 1)}" if len(paths) > 1 else "W"
+        return "\n".join(self.parameter_name(index) for index in box.members)
+
+    def parameter_name(self, index: int) -> str:
+        """A parameter's own name, shortened."""
+        return style.elided(style.visible(self.graph.nodes[index].name or "parameter"), NAME_LIMIT)
+
+    def _how(self, node: Node, box: Box) -> str:
+        """The formula that made a node, from the letters of what went in, if that is short; else the operation."""
+        if node.op is None or self.level.detail == "cell":
+            return ""
+        if box.kind in ("logits", "loss", "x"):
+            return "" if self.level.detail == "gate" else node.op.symbol
+        if self.level.detail == "op":
+            return _index_text(node) if node.op.name == "getitem" else node.op.symbol
+        text = self._formula(node, 2 if box.kind == "state" else 1, box)
+        return text if len(text) <= 18 else node.op.symbol
+
+    def _formula(self, node: Node, depth: int, box: Box) -> str:
+        assert node.op is not None
+        linears = [m for m in box.members if (op := self.graph.nodes[m].op) and op.name == "linear"]
+        if box.key[0] == "part" and linears and box.main in (linears[-1], box.members[-1]):
+            terms = ["W x" if k == 0 and box.key[2] != "ah" else "U h" for k in range(len(linears))]
+            biased = any(len(self.graph.nodes[m].operands) > 2 for m in linears)
+            return " + ".join([*terms, "b"][: None if biased else -1])
+        if box.kind == "gate":
+            return node.op.symbol
+        parts = [self._operand(x, depth) for x in node.operands]
+        if node.op.name in _INFIX and all(parts):
+            return _INFIX[node.op.name].join(parts)
+        if node.op.name in _FUNCTIONS and parts[0]:
+            return f"{node.op.symbol} {parts[0]}"
+        return node.op.symbol
+
+    def _operand(self, operand: object, depth: int) -> str:
+        if not isinstance(operand, Ref):
+            return style.number(float(operand))  # type: ignore[arg-type]
+        node = self.graph.nodes[operand.index]
+        if node.role:
+            return sign(node)
+        if node.op is None or depth == 0:
+            return ""
+        parts = [self._operand(x, depth - 1) for x in node.operands]
+        if not all(parts):
+            return ""
+        if node.op.name in ("sub", "add"):
+            return f"({_INFIX[node.op.name].strip().join(parts)})"
+        if node.op.name in _INFIX:
+            return _INFIX[node.op.name].join(parts)
+        return f"{node.op.symbol} {parts[0]}" if node.op.name in _FUNCTIONS else ""
+
+    # Lines -----------------------------------------------------------------------------------------------
+
+    def lines(self, box: Box) -> list[str]:
+        """The title and, as asked for, the value and the gradient."""
+        title = self.title(box).split("\n")
+        if box.kind == "parameter":
+            return self._parameter_lines(box, title)
+        node = self.graph.nodes[box.main]
+        numbers = []
+        if self.values and node.value is not None and box.kind != "cell":
+            if self.level.detail == "cell" and 1 < node.value.size <= 5 and node.dtype.kind == "f":
+                return [*title, *(style.number(float(v)) for v in node.value.ravel()), *self._gradient_line(box)]
+            if node.value.size == 1:
+                numbers.append(style.number(float(node.value.ravel()[0])))
+            else:
+                numbers.append(f"|v| {style.number(style.norm(node.value))}")
+        return [*title, *filter(None, ["  ".join([*numbers, *self._gradient_line(box)])])]
+
+    def _gradient_line(self, box: Box) -> list[str]:
+        if self.gradients is None or box.kind == "cell":
+            return []
+        gradient = self.gradients.of.get(box.main)
+        return [] if gradient is None else [f"|∂| {style.number(style.norm(gradient))}"]
+
+    def _parameter_lines(self, box: Box, title: list[str]) -> list[str]:
+        if self.gradients is None:
+            return title
+        if self.level.detail == "cell" and box.column is None and title[0].startswith("W"):
+            total = [self.gradients.of[i] for i in box.members if i in self.gradients.of]
+            return [*title, f"|∂| {style.number(style.norm(np.concatenate([g.ravel() for g in total])))}"] if total else title
+        shares = self._shares(box)
+        return [f"{name}  |∂| {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
+
+    def _shares(self, box: Box) -> dict[int, str]:
+        """Per parameter the share of its gradient that comes from this box's time step."""
+        gradients = self.gradients
+        assert gradients is not None
+        found: dict[int, str] = {}
+        me = self.level.boxes.index(box)
+        for position, edge in enumerate(self.level.edges):
+            if edge.source == me:
+                for parameter in {source for source, _, _ in edge.uses}:
+                    if (position, parameter) in gradients.shares:
+                        size = gradients.shares[position, parameter]
+                        percent = "" if box.column is None else f" ({100 * gradients.fraction(position, parameter):.0f}%)"
+                        found[parameter] = f"{style.number(size)}{percent}"
+        return found
+
+    # Tooltips --------------------------------------------------------------------------------------------
+
+    def tooltip(self, box: Box) -> str:
+        """Everything about a box, in lines."""
+        members: Sequence[int] = box.members if box.kind == "parameter" else [box.main]
+        lines = [self.title(box).replace("\n", ", ")] if box.kind != "parameter" else []
+        if box.column is not None:
+            lines.append(f"time step t={box.column.step + 1}")
+        for index in members:
+            lines += self._about(self.graph.nodes[index])
+        if len(box.members) > 1 and box.kind != "parameter":
+            ops = [n.op.name if n.op else n.label for n in (self.graph.nodes[i] for i in box.members)]
+            lines.append(style.elided(f"made of {len(ops)} nodes: {', '.join(map(style.visible, ops))}", 300))
+        return "\n".join(lines)
+
+    def _about(self, node: Node) -> list[str]:
+        lines = [f"#{node.index} {node.op.name if node.op else 'parameter' if node.is_parameter else 'input'}"]
+        if node.name:
+            lines.append(f"name: {style.elided(style.visible(node.name), TOOLTIP_NAME_LIMIT)}")
+        lines.append(f"shape: {'×'.join(map(str, node.shape)) or 'scalar'}  dtype: {node.dtype}")
+        if node.value is not None:
+            lines.append(f"value: {style.array_text(node.value)}")
+        if self.gradients is not None and node.index in self.gradients.of:
+            lines.append(f"gradient: {style.array_text(self.gradients.of[node.index])}")
+        rules = [style.unicode_formula(rule) for rule in (node.op.rule if node.op else ()) if rule]
+        if rules:
+            lines.append(f"rule: {';  '.join(rules)}")
+        if node.site:
+            lines.append(f"line: {style.visible(node.site)}")
+        return lines
+
+
+def _index_text(node: Node) -> str:
+    """An index as it was written."""
+    parts = [_part_text(part) for part in node.attrs["index"]]
+    return style.elided(f"[{', '.join(parts)}]", 14)
+
+
+def _part_text(part: object) -> str:
+    if isinstance(part, slice):
+        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+    return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"
+
+
+__all__ = ["Graph", "Labels", "sign"]

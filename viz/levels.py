@@ -1,0 +1,308 @@
+"""Levels of detail: nodes collapsed into boxes by their scope.
+
+``op`` shows every node. ``gate`` makes one box of each named part of a cell. ``cell`` makes one box of a whole
+cell and one of the state it puts out, as on a lecture's slide. In the two coarser levels, what only carries
+values around (stacking the steps' outputs, reading one of them back) is seen through, and what only prepares
+data or finishes a loss belongs to the box it feeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.graph import Graph, Node
+
+from . import columns as C
+from .columns import Column, Key
+
+DETAILS = ("cell", "gate", "op")
+#: What only moves values around.
+_TRANSPORT = {"stack", "getitem", "reshape", "permute", "concat", "scatter"}
+
+
+@dataclass(slots=True)
+class Box:
+    """What is drawn as one box. Boxes of one ``key`` stand at the same place of every column."""
+
+    key: Key
+    column: Column | None  #: None: it belongs to no time step
+    kind: str  #: which look it has, see `style.LOOKS`
+    main: int  #: the node whose value, name and tooltip it shows
+    members: list[int]
+    before: bool = False  #: an initial state: stands before the first step
+
+
+@dataclass(slots=True)
+class Edge:
+    """``uses`` are the graph's own edges it stands for: (from, to, slot)."""
+
+    source: int
+    target: int
+    kind: str
+    uses: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Level:
+    """A graph seen at one level of detail."""
+
+    graph: Graph
+    detail: str
+    boxes: list[Box]
+    edges: list[Edge]
+    columns: list[Column]
+    recurrent: list[C.Path]  #: scopes that carry a state, in order
+
+
+def collapse(graph: Graph, detail: str) -> Level:
+    """``graph`` at level ``detail``: "cell", "gate" or "op"."""
+    if detail not in DETAILS:
+        raise GraphError(f'render: detail is "cell", "gate" or "op", not {detail!r:.40}')
+    return _Collapsing(graph, detail).level()
+
+
+class _Collapsing:
+    def __init__(self, graph: Graph, detail: str) -> None:
+        self.graph, self.detail = graph, detail
+        self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
+        self.users = C.consumers(self.feeds)
+        names = C.keys(graph, [node.scope.step for node in graph.nodes])
+        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen)
+        self.initial = C.initial_states(graph, self.feeds, names)
+        segments = C.segments(graph, self.feeds, self.initial, self.recurrent)
+        self.columns: list[Column | None] = [
+            None if s is None or node.scope.step is None else Column(s, node.scope.step)
+            for node, s in zip(graph.nodes, segments, strict=True)
+        ]
+        self._place_stepless()
+        self.names = C.keys(graph, self.columns)
+        self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
+        self.kinds: dict[Hashable, str] = {}
+        self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
+
+    def _place_stepless(self) -> None:
+        """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
+        reach: list[frozenset[Column]] = []
+        for node in self.graph.nodes:
+            found: frozenset[Column] = frozenset()
+            if node.scope.step is None and node.op is not None:
+                found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
+                if len(found) == 1 or (self.detail == "op" and len(found) == 2 and node.op.name not in _TRANSPORT):
+                    self.columns[node.index] = max(found)
+            column = self.columns[node.index]
+            reach.append(found if column is None else frozenset([column]))
+        for node in reversed(self.graph.nodes):
+            if self.columns[node.index] is None and not node.is_parameter and node.index not in self.initial:
+                used_in = {self.columns[user] for user in self.users[node.index]}
+                if len(used_in) == 1 and not reach[node.index]:
+                    self.columns[node.index] = used_in.pop()
+
+    # Owners ----------------------------------------------------------------------------------------------
+
+    def level(self) -> Level:
+        """Give every node its box, then connect the boxes."""
+        assign = self._own_box if self.detail == "op" else self._coarse_box
+        after_state = self._after_state() if self.detail == "cell" else set()
+        for node in reversed(self.graph.nodes):
+            assign(node, node.index in after_state)
+        index: dict[tuple[Key, Column | None], int] = {}
+        boxes: list[Box] = []
+        for node in self.graph.nodes:
+            owner = self.owners[node.index]
+            if owner is None:
+                continue
+            if owner not in index:
+                index[owner] = len(boxes)
+                boxes.append(Box(*owner, self.kinds[owner], node.index, [], owner[0][0] == "initial"))
+            boxes[index[owner]].members.append(node.index)
+        for box in boxes:
+            box.main = self._main(box)
+        edges = self._edges(boxes, index)
+        shown = sorted({box.column for box in boxes if box.column is not None})
+        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths())
+
+    def _ordered_paths(self) -> list[C.Path]:
+        first: dict[C.Path, int] = {}
+        for node in self.graph.nodes:
+            if node.scope.path in self.recurrent and node.scope.step is not None:
+                first.setdefault(node.scope.path, node.index)
+        return sorted(first, key=first.__getitem__)
+
+    def _set(self, node: Node, key: Key, kind: str, column: Column | None) -> None:
+        self.owners[node.index] = (key, column)
+        self.kinds.setdefault((key, column), kind)
+
+    def _own_box(self, node: Node, _after: bool) -> None:
+        if node.is_parameter and node.index not in self.initial and self.columns_exist:
+            return
+        if node.index in self.initial and node.op is None:
+            self._set(node, ("initial", *self.names[node.index]), "state", None)
+        else:
+            self._set(node, ("op", *self.names[node.index]), self._kind(node), self.columns[node.index])
+
+    @property
+    def columns_exist(self) -> bool:
+        """Whether there is any time step."""
+        return any(column is not None for column in self.columns)
+
+    def _kind(self, node: Node) -> str:
+        if node.role in C.STATES:
+            return "state"
+        if node.role in ("x", "logits", "loss"):
+            return node.role
+        if node.role in ("i", "f", "g", "o", "r", "z", "n"):
+            return "gate"
+        if node.index in self.graph.outputs and not node.shape and node.op is not None:
+            return "loss"
+        if node.op is None:
+            return "parameter" if node.is_parameter else "input"
+        return "op"
+
+    def _coarse_box(self, node: Node, after_state: bool) -> None:
+        i, column, path = node.index, self.columns[node.index], node.scope.path
+        inside = path in self.recurrent and column is not None and node.scope.step is not None
+        is_output = i in self.graph.outputs
+        if i in self.initial and (node.op is None or node.scope.step is None):
+            if self.initial[i] >= 0 or not self._is_carried(i):
+                self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
+                return
+        if node.is_parameter:
+            return
+        if not self.users[i] and not (is_output and not self._only_transport(node)):
+            return
+        if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
+            self._set(node, ("state", node.role, path), "state", column)
+        elif inside and not node.role and self._is_carried(i):
+            self._set(node, ("state", "", path, self.names[i]), "state", column)
+        elif node.role in ("x", "logits", "loss"):
+            self._set(node, (node.role, *self.names[i]), node.role, column)
+        elif inside and self.detail == "cell":
+            key, kind = (("state", "h", path), "state") if after_state else (("cell", path), "cell")
+            self._set(node, key, kind, column)
+        elif inside and node.scope.part:
+            kind = "gate" if any(self.graph.nodes[j].role == node.scope.part for j in self._siblings(node)) else "op"
+            self._set(node, ("part", path, node.scope.part), kind, column)
+        elif inside:
+            self._set(node, ("op", *self.names[i]), self._kind(node), column)
+        else:
+            self._fold(node, is_output)
+
+    def _fold(self, node: Node, is_output: bool) -> None:
+        """A node outside the cells joins the one box it feeds, if it is that box's preparation; else it has its own."""
+        i, column = node.index, self.columns[node.index]
+        fed = {owner: None for user in self.users[i] for owner in self._owners_of(user)}
+        kinds = {self.kinds[owner] for owner in fed}
+        if not is_output and column is None and fed and kinds == {"x"}:
+            self.fed_by_data[i] = list(fed)
+            return
+        if not is_output and len(fed) == 1:
+            owner = next(iter(fed))
+            data = node.op is None and node.dtype.kind != "f"
+            near = column in (None, owner[1])
+            if near and (self.detail == "cell" or data or kinds <= {"loss", "x"}) and (node.op or self.detail == "cell" or data):
+                self.owners[i] = owner
+                return
+        if not fed and not is_output:
+            return
+        self._set(node, ("op", *self.names[i]), self._kind(node), column)
+
+    def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
+        owner = self.owners[index]
+        return [owner] if owner is not None else self.fed_by_data.get(index, [])
+
+    def _only_transport(self, node: Node) -> bool:
+        """Whether an output merely collects what has boxes of its own."""
+        while node.op is not None and node.op.name in _TRANSPORT:
+            if node.op.name in ("stack", "concat"):
+                return any(self.columns[source] is not None for source in node.sources)
+            node = self.graph.nodes[node.sources[0]]
+        return False
+
+    def _is_carried(self, index: int) -> bool:
+        """Whether another time step of the same scope uses it."""
+        here, path = self.columns[index], self.graph.nodes[index].scope.path
+        return here is not None and any(
+            self.columns[user] not in (here, None) and self.graph.nodes[user].scope.path == path
+            for user in self.users[index]
+        )
+
+    def _has_h(self, path: C.Path) -> bool:
+        return any(n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None for n in self.graph.nodes)
+
+    def _siblings(self, node: Node) -> list[int]:
+        return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
+
+    def _after_state(self) -> set[int]:
+        """Nodes of a cell computed from the state it has just put out, such as one masked by a sequence's length."""
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            for _, source in self.feeds[node.index]:
+                other = self.graph.nodes[source]
+                same = other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                if same and (source in found or (other.role == "h" and other.op is not None)):
+                    found.add(node.index)
+        return found
+
+    # Boxes and edges -------------------------------------------------------------------------------------
+
+    def _main(self, box: Box) -> int:
+        """The member a box is about: the last one with a role, else the last made."""
+        nodes = [self.graph.nodes[i] for i in box.members]
+        outputs = [n.index for n in nodes if n.index in self.graph.outputs]
+        if box.kind in ("x", "logits", "loss", "state", "gate"):
+            named = [n.index for n in nodes if n.role]
+            return (named or outputs or box.members)[-1]
+        return (outputs or box.members)[-1]
+
+    def _edges(self, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> list[Edge]:
+        edges: dict[Hashable, Edge] = {}
+        aliases: dict[Hashable, int] = {}
+        for node in self.graph.nodes:
+            for target in self._owners_of(node.index):
+                for slot, source in self.feeds[node.index]:
+                    origin = self.graph.nodes[source]
+                    owner = self.owners[source]
+                    if owner is None and origin.is_parameter:
+                        if self.detail == "cell" and self.recurrent and boxes[index[target]].kind != "cell":
+                            boxes[index[target]].members.append(source)
+                            continue
+                        start = self._alias(origin, index[target], boxes, aliases)
+                    elif owner is None or owner == target:
+                        continue
+                    else:
+                        start = index[owner]
+                    ends: Hashable = (start, index[target], slot if self.detail == "op" else 0)
+                    ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
+                    if ends not in edges:
+                        kind = "weight" if boxes[start].kind == "parameter" else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                        edges[ends] = Edge(start, index[target], kind)
+                    edges[ends].uses.append((source, node.index, slot))
+        return list(edges.values())
+
+    def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+        if start.kind == "cell" and start.column != end.column:
+            return "c"
+        if (start.before or (start.column != end.column and None not in (start.column, end.column))) and start.kind != "loss":
+            return "c" if origin.role == "c" else "h"
+        return "flow"
+
+    def _alias(self, parameter: Node, target: int, boxes: list[Box], aliases: dict[Hashable, int]) -> int:
+        """The box of a shared parameter: one for all cells at cell level, else a copy in each step that uses it."""
+        user = boxes[target]
+        if self.detail == "cell":
+            place: Hashable = user.key
+            key: Key = ("W", *user.key)
+            column = None
+        elif self.detail == "gate":
+            place, key, column = target, ("W", *user.key), user.column
+        else:
+            place, key, column = (parameter.index, user.column), ("W", parameter.index), user.column
+        if place not in aliases:
+            aliases[place] = len(boxes)
+            boxes.append(Box(key, column, "parameter", parameter.index, []))
+        alias = aliases[place]
+        if parameter.index not in boxes[alias].members:
+            boxes[alias].members.append(parameter.index)
+        return alias

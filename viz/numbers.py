@@ -1,0 +1,68 @@
+"""The numbers written into a picture: every node's gradient, and what each time step adds to a shared weight's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.graph import Array
+
+from . import style
+from .levels import Level
+
+Use = tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class Gradients:
+    """What one reverse walk found; ``.grad`` of the tensors is neither read nor written."""
+
+    of: dict[int, Array] = field(default_factory=dict)  #: by node
+    shares: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm, by (edge, parameter)
+
+    def fraction(self, edge: int, parameter: int) -> float:
+        """A share among the norms of all shares of that parameter."""
+        total = sum(value for (_, p), value in self.shares.items() if p == parameter)
+        return self.shares[edge, parameter] / total if total else 0.0
+
+
+def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
+    """Walk backward from the scalar ``outputs`` and keep all gradients, and each step's share of shared ones.
+
+    It can be done any number of times, also after ``backward()``. Raises `GraphError` if an output is no scalar
+    or needs no gradient, `MutationError` if a value the rules need was overwritten since.
+    """
+    for output in outputs:
+        if output.numel() != 1 or not output.requires_grad:
+            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
+                "does not depend on anything that requires a gradient")  # fmt: skip
+            raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
+    position = level.graph.by_serial()
+    edges = {use: i for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
+    waiting = Counter((edge, use[0]) for use, edge in edges.items())
+    sums: dict[tuple[int, int], Any] = {}
+    found = Gradients()
+    seeds = [np.ones(output.shape, output.dtype) for output in outputs]
+    with tg.no_grad():
+        for step in tg.walk(outputs, seeds):
+            node = position[step.node.serial]
+            found.of[node] = step.gradient
+            for contribution in step.contributions:
+                target = position[contribution.target.serial]
+                edge = edges.get((target, node, contribution.slot))
+                if edge is None:
+                    continue
+                key = (edge, target)
+                sums[key] = sums[key] + contribution.value if key in sums else contribution.value
+                waiting[key] -= 1
+                if not waiting[key]:  # a thousand steps' shares of a big matrix do not fit into memory together
+                    found.shares[key] = style.norm(sums.pop(key))
+    for key, value in sums.items():
+        found.shares[key] = style.norm(value)
+    return found

@@ -1,0 +1,199 @@
+"""Lines that go around boxes: shortest rectilinear paths with few bends, drawn with rounded corners.
+
+Graphviz routes the edges inside a time step; the edges between steps, the shared weight's line and the lines
+into the total loss are routed here, once per kind of edge, and then copied along time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+Point = tuple[float, float]
+
+CLEARANCE = 5.0  #: points a line keeps from a box
+LANE = 7.0  #: points between parallel lines
+BEND = 14.0  #: what a bend costs, in points of length
+SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
+RADIUS = 8.0  #: of rounded corners
+ARROW = 7.0  #: length of an arrowhead
+
+
+class Rect(NamedTuple):
+    """A box: its centre and its size, in points; y grows upwards."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def left(self) -> float:
+        """Smallest x."""
+        return self.x - self.w / 2
+
+    @property
+    def right(self) -> float:
+        """Largest x."""
+        return self.x + self.w / 2
+
+    @property
+    def bottom(self) -> float:
+        """Smallest y."""
+        return self.y - self.h / 2
+
+    @property
+    def top(self) -> float:
+        """Largest y."""
+        return self.y + self.h / 2
+
+    def moved(self, dx: float, dy: float = 0.0) -> Rect:
+        """The same box elsewhere."""
+        return Rect(self.x + dx, self.y + dy, self.w, self.h)
+
+
+class Port(NamedTuple):
+    """Where a line may leave or enter a box, and in which direction it then runs."""
+
+    x: float
+    y: float
+    dx: int
+    dy: int
+    cost: float = 0.0
+
+
+def hits(a: Point, b: Point, boxes: Iterable[Rect], clearance: float = CLEARANCE) -> bool:
+    """Whether the straight (horizontal or vertical) line from ``a`` to ``b`` comes too near to a box."""
+    left, right = min(a[0], b[0]) - clearance, max(a[0], b[0]) + clearance
+    bottom, top = min(a[1], b[1]) - clearance, max(a[1], b[1]) + clearance
+    return any(r.left < right and r.right > left and r.bottom < top and r.top > bottom for r in boxes)
+
+
+def path(
+    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: set[tuple[Point, Point]],
+    xs: Iterable[float] = (), ys: Iterable[float] = (),
+) -> list[Point]:
+    """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
+
+    ``xs`` and ``ys`` are the lanes it may run in besides those of the ports and around the boxes; ``taken`` are the
+    stretches other lines use, and this one's are added. If there is no path, a straight line.
+    """
+    stub = CLEARANCE + 3
+    begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
+    finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
+    xs = sorted({*xs, *(x for x, _ in begin + finish)})
+    ys = sorted({*ys, *(y for _, y in begin + finish)})
+    column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
+    goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
+    lengths: dict[tuple[int, int, bool], float | None] = {}
+
+    def length(i: int, j: int, across: bool) -> float | None:
+        """What the stretch from (i, j) to its right or upper neighbour costs; None: a box is in the way."""
+        if (i, j, across) not in lengths:
+            a, b = (xs[i], ys[j]), ((xs[i + 1], ys[j]) if across else (xs[i], ys[j + 1]))
+            direct = b[0] - a[0] + b[1] - a[1]
+            lengths[i, j, across] = (
+                None if hits(a, b, boxes) else direct * (1 + SHARED) if _along(a, b, taken) else direct
+            )
+        return lengths[i, j, across]
+
+    queue: list[tuple[float, int, int, int, int]] = []
+    best: dict[tuple[int, int, int, int], float] = {}
+    came: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
+    roots: dict[tuple[int, int, int, int], Port] = {}
+    for k, (x, y) in enumerate(begin):
+        state = (column[x], row[y], starts[k].dx, starts[k].dy)
+        best[state], roots[state] = starts[k].cost, starts[k]
+        heapq.heappush(queue, (starts[k].cost, *state))
+    while queue:
+        cost, i, j, di, dj = heapq.heappop(queue)
+        state = (i, j, di, dj)
+        if cost > best[state] + 1e-9:
+            continue
+        if (i, j) in goals and (ends[goals[i, j]].dx, ends[goals[i, j]].dy) == (di, dj):
+            end = ends[goals[i, j]]
+            points = [(end.x, end.y), (xs[i], ys[j])]
+            while state not in roots:
+                state = came[state]
+                points.append((xs[state[0]], ys[state[1]]))
+            points.append((roots[state].x, roots[state].y))
+            corners = _corners(points[::-1])
+            taken.update(_stretches(corners))
+            return corners
+        for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
+                continue
+            distance = length(min(i, i + ni), min(j, j + nj), ni != 0)
+            if distance is None:
+                continue
+            ahead = (i + ni, j + nj, ni, nj)
+            extra = ends[goals[ahead[:2]]].cost if ahead[:2] in goals else 0.0
+            new = cost + distance + (BEND if (ni, nj) != (di, dj) else 0.0) + extra
+            if new < best.get(ahead, float("inf")) - 1e-9 and ahead not in roots:
+                best[ahead], came[ahead] = new, state
+                heapq.heappush(queue, (new, *ahead))
+    return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
+
+
+def _along(a: Point, b: Point, taken: set[tuple[Point, Point]]) -> bool:
+    """Whether another line runs (nearly) where ``a`` to ``b`` would."""
+    upright = a[0] == b[0]
+    fixed, low, high = (a[0], *sorted((a[1], b[1]))) if upright else (a[1], *sorted((a[0], b[0])))
+    for p, q in taken:
+        if (p[0] == q[0]) != upright:
+            continue
+        other, start, stop = (p[0], *sorted((p[1], q[1]))) if upright else (p[1], *sorted((p[0], q[0])))
+        if abs(other - fixed) < LANE - 1 and start < high and stop > low:
+            return True
+    return False
+
+
+def _stretches(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    return list(zip(points, points[1:]))
+
+
+def _corners(points: Sequence[Point]) -> list[Point]:
+    """Without the points in the middle of straight stretches."""
+    kept = [points[0]]
+    for before, here, after in zip(points, points[1:], points[2:]):
+        straight = (before[0] == here[0] == after[0]) or (before[1] == here[1] == after[1])
+        if not straight and here != kept[-1]:
+            kept.append(here)
+    return [*kept, points[-1]]
+
+
+def spline(points: Sequence[Point], arrow: float = ARROW) -> str:
+    """A path as Graphviz's ``pos``: straight stretches and rounded corners, an arrowhead ``arrow`` long at its end."""
+    *_, before, end = points
+    length = max(abs(end[0] - before[0]) + abs(end[1] - before[1]), 1e-6)
+    if before[0] != end[0] and before[1] != end[1]:
+        length = ((end[0] - before[0]) ** 2 + (end[1] - before[1]) ** 2) ** 0.5
+    cut = min(arrow, 0.8 * length)
+    tip = (end[0] - (end[0] - before[0]) * cut / length, end[1] - (end[1] - before[1]) * cut / length)
+    line = [*points[:-1], tip]
+    curve = [line[0]]
+    for k in range(1, len(line)):
+        start, stop = curve[-1], line[k]
+        if k + 1 < len(line):
+            arrive, leave = _toward(stop, line[k - 1]), _toward(stop, line[k + 1])
+            curve += [_between(start, arrive, 1 / 3), _between(start, arrive, 2 / 3), arrive]
+            curve += [_between(arrive, stop, 0.55), _between(leave, stop, 0.55), leave]
+        else:
+            curve += [_between(start, stop, 1 / 3), _between(start, stop, 2 / 3), stop]
+    head = f"e,{_xy(end)} " if arrow else ""
+    return head + " ".join(map(_xy, curve))
+
+
+def _toward(corner: Point, other: Point) -> Point:
+    """The point where rounding the corner begins, at most halfway to the other end of the stretch."""
+    length = abs(other[0] - corner[0]) + abs(other[1] - corner[1]) or 1.0
+    return _between(corner, other, min(RADIUS, length / 2) / length)
+
+
+def _between(a: Point, b: Point, part: float) -> Point:
+    return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
+
+
+def _xy(point: Point) -> str:
+    return f"{point[0]:.2f},{point[1]:.2f}"

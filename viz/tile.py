@@ -1,0 +1,131 @@
+"""Where the boxes of one time step stand: a grid for whole cells, Graphviz's dot for everything finer.
+
+A tile is laid out once for all time steps: it has a place for every kind of box that occurs in any of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import engine
+from .columns import Key
+from .route import Rect
+
+Size = tuple[float, float]
+Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
+
+ROW_GAP, COLUMN_GAP = 46.0, 34.0
+GATES = {name: rank for rank, name in enumerate("figo" "rzn")}
+
+
+@dataclass(slots=True)
+class Tile:
+    """Positions relative to the lower left corner of the step; ``curves`` are splines as DOT writes them."""
+
+    boxes: dict[Key, Rect]
+    curves: dict[Wire, list[tuple[float, float]]] = field(default_factory=dict)
+    tips: dict[Wire, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def width(self) -> float:
+        """Extent along time."""
+        return max((r.right for r in self.boxes.values()), default=0.0)
+
+    @property
+    def height(self) -> float:
+        """Extent upwards."""
+        return max((r.top for r in self.boxes.values()), default=0.0)
+
+
+def grid(sizes: Mapping[Key, Size], places: Mapping[Key, tuple[int, int]]) -> Tile:
+    """Boxes at (row, column) places, rows counted from below."""
+    rows = sorted({row for row, _ in places.values()})
+    columns = sorted({column for _, column in places.values()})
+    heights = {row: max(sizes[k][1] for k, (r, _) in places.items() if r == row) for row in rows}
+    widths = {column: max(sizes[k][0] for k, (_, c) in places.items() if c == column) for column in columns}
+    y, x = {}, {}
+    at = 0.0
+    for row in rows:
+        y[row] = at + heights[row] / 2
+        at += heights[row] + ROW_GAP
+    at = 0.0
+    for column in columns:
+        x[column] = at + widths[column] / 2
+        at += widths[column] + COLUMN_GAP
+    return Tile({key: Rect(x[c], y[r], *sizes[key]) for key, (r, c) in places.items()})
+
+
+def by_dot(
+    sizes: Mapping[Key, Size], wires: Sequence[Wire], bars: Sequence[Key], carried: Sequence[tuple[Key, Key]],
+    *, rankdir: str = "BT", dot: str | Path | None = None, timeout: float | None = None,
+) -> Tile:
+    """Let dot place boxes of these ``sizes`` and route ``wires``.
+
+    ``bars`` will be drawn across all steps, so nothing else may stand in their rank. ``carried`` are the
+    edges into the next step: where they come in goes to the left.
+    """
+    import graphviz
+
+    names = {key: f"b{i}" for i, key in enumerate(sizes)}
+    gap = "0.3" if rankdir == "BT" else "0.5"
+    source = graphviz.Digraph(
+        graph_attr={"rankdir": rankdir, "nodesep": "0.25", "ranksep": gap, "ordering": "", "remincross": "true"},
+        node_attr={"shape": "box", "fixedsize": "true", "label": ""},
+        edge_attr={"arrowsize": "0.7"},
+    )
+    for key, (width, height) in sizes.items():
+        source.node(names[key], width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
+    for tail, head, _ in wires:
+        source.edge(names[tail], names[head], weight="4" if tail[0] != "W" else "1")
+    for bar in bars:
+        below = _ancestors(bar, wires)
+        for key in sizes:
+            if key != bar and key not in below:
+                source.edge(names[bar], names[key], style="invis", weight="0")
+    _rank_gates(source, names)
+    drawn = json.loads(engine.run(source.source, "json", dot=dot, timeout=timeout))
+    keys = {name: key for key, name in names.items()}
+    boxes, order = {}, {}
+    for item in drawn.get("objects", []):
+        if item["name"] in keys and "pos" in item:
+            x, y = map(float, item["pos"].split(","))
+            boxes[keys[item["name"]]] = Rect(x, y, *sizes[keys[item["name"]]])
+            order[item["_gvid"]] = keys[item["name"]]
+    tile = Tile({key: boxes[key] for key in sizes})
+    seen: dict[tuple[Key, Key], int] = {}
+    for item in drawn.get("edges", []):
+        ends = order[item["tail"]], order[item["head"]]
+        if item.get("style") == "invis":
+            continue
+        wire = (*ends, seen.get(ends, 0))
+        seen[ends] = wire[2] + 1
+        numbers = [part.split(",") for part in item["pos"].split()]
+        tile.tips[wire] = next((float(p[1]), float(p[2])) for p in numbers if p[0] == "e")
+        tile.curves[wire] = [(float(p[0]), float(p[1])) for p in numbers if p[0] not in ("e", "s")]
+    return tile
+
+
+def _ancestors(key: Key, wires: Sequence[Wire]) -> set[Key]:
+    found = {key}
+    while True:
+        more = {tail for tail, head, _ in wires if head in found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _rank_gates(source: object, names: Mapping[Key, str]) -> None:
+    """The gates of one cell side by side, in an order that keeps the state's path straight."""
+    cells: dict[object, list[tuple[int, str]]] = {}
+    for key, name in names.items():
+        if key[0] == "part" and key[2] in GATES:
+            cells.setdefault(key[1], []).append((GATES[key[2]], name))
+    for gates in cells.values():
+        ordered = [name for _, name in sorted(gates)]
+        if len(ordered) == 4:
+            with source.subgraph(graph_attr={"rank": "same"}) as same:  # type: ignore[attr-defined]
+                for left, right in zip(ordered, ordered[1:]):
+                    same.edge(left, right, style="invis")
