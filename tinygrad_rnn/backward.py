@@ -199,9 +199,9 @@ def grad(
     for x in inputs:
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
-    present = [x.serial for x in inputs if x.serial in found]
-    owned = dict(zip(present, _own([found[serial] for serial in present], create_graph, outputs[0]._leaf), strict=True))
-    return tuple(owned.get(x.serial) for x in inputs)
+    present = [found[x.serial] for x in inputs if x.serial in found]
+    owned = iter(_own(present, create_graph, outputs[0]._leaf))
+    return tuple(next(owned) if x.serial in found else None for x in inputs)
 
 
 def _listed(tensors: Any) -> list[Tensor]:
