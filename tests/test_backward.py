@@ -264,13 +264,18 @@ def test_hooks_see_the_complete_gradient_and_may_replace_it():
     assert seen == [[5.0]] and x.grad.tolist() == [5.0]
     x.grad = None
     y = x * 1
-    y.register_hook(lambda g: g * 10)
+    tenfold = y.register_hook(lambda g: g * 10)
     y.register_hook(lambda g: g + 1)
     y.retain_grad()
     (y * 2).backward()
     assert x.grad.tolist() == [21.0] and y.grad.tolist() == [21.0]
-    first.remove()
-    first.remove()
+    tenfold.remove()
+    tenfold.remove()
+    x.grad = None
+    y = x * 1
+    y.register_hook(lambda g: g + 1).remove()
+    (y * 2).backward()
+    assert x.grad.tolist() == [2.0]
     z = leaf(1.0)
     z.register_hook(lambda g: -g)
     (z * 4).backward()
