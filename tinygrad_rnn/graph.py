@@ -35,7 +35,7 @@ class Ref:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: attributes and values cannot be hashed
 class Node:
     """One value of the computation: a leaf (``op`` is None) or the result of an operation."""
 
