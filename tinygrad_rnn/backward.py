@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GraphError, MutationError, ShapeError
+from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape
 from .scope import state
@@ -109,7 +110,7 @@ def walk(
             for slot, x in enumerate(node.inputs):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
                     continue
-                if node._reads_memory:
+                if Memory.latest > node.serial:
                     _guard(node, op, slot)
                 contribution = Contribution(slot, x, node, gradient)
                 step.contributions.append(contribution)
