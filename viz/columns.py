@@ -108,6 +108,32 @@ def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
     return None
 
 
+def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
+    """Each node's role; a cross-entropy that nobody labelled is a loss all the same."""
+    result = [node.role or "" for node in graph.nodes]
+    if "loss" in result:
+        return result
+    users = consumers(feeds)
+    for node in graph.nodes:
+        if node.op is not None and node.op.name == "cross_entropy":
+            last = node
+            while len(users[last.index]) == 1 and (after := graph.nodes[users[last.index][0]]).site == node.site:
+                if after.op is None or after.op.name not in ("sum", "div"):
+                    break
+                last = after
+            result[last.index] = "loss"
+    return result
+
+
+def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:
+    """Nodes computed from a loss: the running sum of all steps' losses, which is no recurrence."""
+    found: set[int] = set()
+    for target, pairs in enumerate(feeds):
+        if any(roles[source] == "loss" or source in found for _, source in pairs):
+            found.add(target)
+    return found
+
+
 def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], unseen: set[int]) -> set[Path]:
     """Scopes whose values at one time step are computed from their values at another."""
     found: set[Path] = set()

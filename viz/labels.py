@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.graph import Node, Ref
 
 from . import style
 from .columns import Column
@@ -17,13 +17,8 @@ _SIGN = {"logits": "y", "loss": "L"}
 _INFIX = {"add": " + ", "sub": " − ", "mul": "×", "div": "÷", "matmul": "·"}
 _FUNCTIONS = {"tanh", "sigmoid", "relu", "exp", "log", "softplus", "sqrt", "neg", "sin", "cos", "cross_entropy", "sum"}
 #: Names longer than this are shortened in a label; the tooltip has more of them.
-NAME_LIMIT = 22
+NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
-
-
-def sign(node: Node) -> str:
-    """The letter the lecture uses for a node's role."""
-    return _SIGN.get(node.role or "", node.role or "")
 
 
 class Labels:
@@ -32,6 +27,9 @@ class Labels:
     def __init__(self, level: Level, *, values: bool = False, gradients: Gradients | None = None) -> None:
         self.level, self.graph = level, level.graph
         self.values, self.gradients = values, gradients
+        self.outgoing: dict[int, list[int]] = {}
+        for position, edge in enumerate(level.edges):
+            self.outgoing.setdefault(id(level.boxes[edge.source]), []).append(position)
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
 
     def _layer(self, path: tuple[str, ...]) -> str:
@@ -46,6 +44,14 @@ class Labels:
         number = style.superscript(forward.index(base) + 1) if len(forward) > 1 and base in forward else ""
         return f"{number}{arrow}"
 
+    def sign(self, node: Node) -> str:
+        """The letter the lecture uses for a node's role."""
+        role = self.level.roles[node.index]
+        return _SIGN.get(role, role)
+
+    def _layer_of(self, node: Node) -> str:
+        return "" if node.role in ("x", "logits", "loss") else self.layers.get(node.scope.path, "")
+
     # Titles ----------------------------------------------------------------------------------------------
 
     def title(self, box: Box) -> str:
@@ -56,11 +62,11 @@ class Labels:
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
-            zero = node.op is None and node.value is not None and not np.any(node.value)
-            return f"{sign(node) or 'h'}{self.layers.get(node.scope.path, '')}₀{' = 0' if zero else ''}"
+            zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
+            return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
         name = style.elided(style.visible(node.name), NAME_LIMIT) if node.name else ""
-        if node.role and box.kind != "input":
-            what = f"{sign(node)}{self.layers.get(node.scope.path, '')}{self._time(box.column)}"
+        if self.sign(node) and box.kind != "input":
+            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if node.scope.step is not None else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
@@ -127,7 +133,7 @@ class Labels:
             return style.number(float(operand))  # type: ignore[arg-type]
         node = self.graph.nodes[operand.index]
         if node.role:
-            return sign(node)
+            return self.sign(node)
         if node.op is None or depth == 0:
             return ""
         parts = [self._operand(x, depth - 1) for x in node.operands]
@@ -150,7 +156,7 @@ class Labels:
         numbers = []
         if self.values and node.value is not None and box.kind != "cell":
             if self.level.detail == "cell" and 1 < node.value.size <= 5 and node.dtype.kind == "f":
-                return [*title, *(style.number(float(v)) for v in node.value.ravel()), *self._gradient_line(box)]
+                return [*title, *style.column_of_numbers(node.value.ravel()), *self._gradient_line(box)]
             if node.value.size == 1:
                 numbers.append(style.number(float(node.value.ravel()[0])))
             else:
@@ -170,21 +176,18 @@ class Labels:
             total = [self.gradients.of[i] for i in box.members if i in self.gradients.of]
             return [*title, f"|∂| {style.number(style.norm(np.concatenate([g.ravel() for g in total])))}"] if total else title
         shares = self._shares(box)
-        return [f"{name}  |∂| {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
+        return [f"{name}  ∂ {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
 
     def _shares(self, box: Box) -> dict[int, str]:
         """Per parameter the share of its gradient that comes from this box's time step."""
-        gradients = self.gradients
-        assert gradients is not None
+        assert self.gradients is not None
         found: dict[int, str] = {}
-        me = self.level.boxes.index(box)
-        for position, edge in enumerate(self.level.edges):
-            if edge.source == me:
-                for parameter in {source for source, _, _ in edge.uses}:
-                    if (position, parameter) in gradients.shares:
-                        size = gradients.shares[position, parameter]
-                        percent = "" if box.column is None else f" ({100 * gradients.fraction(position, parameter):.0f}%)"
-                        found[parameter] = f"{style.number(size)}{percent}"
+        for edge in self.outgoing.get(id(box), ()):
+            for parameter in box.members:
+                size = self.gradients.shares.get((edge, parameter))
+                if size is not None:
+                    percent = "" if box.column is None else f" ({100 * self.gradients.fraction(edge, parameter):.0f}%)"
+                    found[parameter] = f"{style.number(size)}{percent}"
         return found
 
     # Tooltips --------------------------------------------------------------------------------------------
@@ -231,5 +234,3 @@ def _part_text(part: object) -> str:
         return ":".join(ends) + ("" if part.step is None else f":{part.step}")
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"
 
-
-__all__ = ["Graph", "Labels", "sign"]

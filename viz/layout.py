@@ -16,10 +16,11 @@ from typing import NamedTuple
 from . import tile as T
 from .columns import Column, Key
 from .levels import Box, Edge, Level
-from .route import LANE, Point, Port, Rect, path, spline
+from .route import LANE, Point, Port, Rect, Stretch, path, spline, stretches
 
-GUTTER = 44.0
+GUTTER = 40.0
 PAD = 12.0  #: between a step's boxes and its frame
+HIGHWAY = 11.0  #: how far below a cell's top the cell state's line enters and leaves
 GAP_WIDTH = 110.0  #: room for "× 994 steps"
 
 
@@ -80,7 +81,7 @@ class Composer:
         self.is_grid = level.detail == "cell" and any(box.kind == "cell" for box in self.boxes)
         self.framed = not self.is_grid
         self.layout = Layout()
-        self.taken: dict[object, set[tuple[Point, Point]]] = defaultdict(set)
+        self.taken: dict[object, list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
 
     def compose(self) -> Layout:
@@ -147,6 +148,10 @@ class Composer:
                 w, h = sizes[box.column.segment].get(box.key, (0.0, 0.0))
                 sizes[box.column.segment][box.key] = (max(w, self.sizes[i][0]), max(h, self.sizes[i][1]))
         wires = self._wires()
+        if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
+            for own in sizes.values():
+                high = 2 * max(h for key, (_, h) in own.items() if key[0] == "state")
+                own.update({key: (w, max(h, high + 40)) for key, (w, h) in own.items() if key[0] == "cell"})
         if self.is_grid:
             union = {key: size for segment in sizes.values() for key, size in segment.items()}
             for segment in sizes.values():
@@ -158,8 +163,17 @@ class Composer:
         for segment, own in sizes.items():
             bars = [self.boxes[i].key for i in self.bars if any(self.boxes[i].key in w[:2] for w in wires[segment])]
             own.update({self.boxes[i].key: (30.0, 22.0) for i in self.bars if self.boxes[i].key in bars})
-            self.tiles[segment] = T.by_dot(own, wires[segment], bars, [], **self.engine)  # type: ignore[arg-type]
+            self.tiles[segment] = T.by_dot(own, wires[segment], bars, self._carried(segment), **self.engine)  # type: ignore[arg-type]
         self._align()
+
+    def _carried(self, segment: int) -> list[tuple[Key, Key]]:
+        """The kinds of edges that lead from one step of a pass to another."""
+        found: dict[tuple[Key, Key], None] = {}
+        for e in self.edges:
+            a, b = self.boxes[e.source], self.boxes[e.target]
+            if a.column and b.column and a.column != b.column and a.column.segment == b.column.segment == segment:
+                found[(a.key, b.key) if a.column < b.column else (b.key, a.key)] = None
+        return list(found)
 
     def _wires(self) -> dict[int, list[T.Wire]]:
         """Per pass, the edges inside a step, over all shown steps."""
@@ -244,6 +258,7 @@ class Composer:
         at, segment = 0.0, None
         self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
         self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
+        below = 24.0 if self.framed and self.sources else 8.0  # room for the line of what feeds every step
         for slot in self.slots:
             if segment is not None and slot.segment != segment and any(self.boxes[i].kind == "parameter" for i in self.sources):
                 at += 60.0
@@ -256,7 +271,7 @@ class Composer:
             at += pad
             self.x[slot] = at
             width = self.tiles[slot.segment].width
-            frame = Rect(at + width / 2, (self.bottom + self.top) / 2 - 8, width + 2 * pad, self.top - self.bottom + 2 * pad + 16)
+            frame = Rect(at + width / 2, (self.bottom + self.top) / 2 - below, width + 2 * pad, self.top - self.bottom + 2 * pad + 2 * below)
             self.layout.frames.append((slot, frame))
             at += width + pad + GUTTER
         self.right = at - GUTTER
@@ -305,7 +320,7 @@ class Composer:
                 kind is None or a.kind == "cell" and kind == "c" or a.key[1] == kind
             ):
                 own = tile.boxes[a.key]
-                return own.top - 8 if a.kind == "cell" else own.y
+                return own.top - HIGHWAY if a.kind == "cell" else own.y
         return tile.boxes[homes[0].key].y
 
     def _runs_backward(self, homes: Sequence[Box]) -> bool:
@@ -355,7 +370,8 @@ class Composer:
                 stops = [Port(b.x + d, b.y - up * b.h / 2, 0, up, c) for d, c in ((toward, 0.0), (-toward, 6.0))]
                 obstacles = [*others, a, b]
                 xs = [*_beside(obstacles), a.x, b.x]
-                points = path(starts, stops, obstacles, self.taken["grid", segment], xs, _lanes(obstacles))
+                points = path(starts, stops, obstacles, self._others_lines(ends[0]), xs, _lanes(obstacles))
+                self.taken[ends[0]] += stretches(points)
             self.routes[segment, ends] = points
         return self.routes[segment, ends]
 
@@ -439,7 +455,8 @@ class Composer:
         sign = 1 if a.x < b.x else -1
         if around is None:
             assert target.column is not None
-            around = [a], self._tile_rects(target.column)
+            states = [self.layout.rects[i] for i in self.before if i in self.layout.rects]
+            around = states, self._tile_rects(target.column)
         obstacles = [*around[0], *around[1]]
         edge_of = max if sign > 0 else min
         rim = edge_of(r.right if sign > 0 else r.left for r in around[0])
@@ -448,8 +465,8 @@ class Composer:
         lanes = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else _spread(rim + pad, far - pad)
         high = source.kind == "cell" and target.kind == "cell" or (source.before and target.kind == "cell" and e.kind == "c")
         if high:
-            starts = [Port(a.x + sign * a.w / 2, a.top - 8 if source.kind == "cell" else a.y, sign, 0)]
-            stops = [Port(b.x - sign * b.w / 2, b.top - 8, sign, 0)]
+            starts = [Port(a.x + sign * a.w / 2, a.top - HIGHWAY if source.kind == "cell" else a.y, sign, 0)]
+            stops = [Port(b.x - sign * b.w / 2, b.top - HIGHWAY, sign, 0)]
         else:
             up = 1 if b.y > a.y else -1
             starts = [
@@ -462,7 +479,15 @@ class Composer:
                 Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 30),
             ]  # fmt: skip
         xs = [*lanes, *_beside(obstacles)]
-        return path(starts, stops, obstacles, self.taken["between"], xs, [*_lanes(obstacles), a.y, b.y])
+        middle = (rim + far) / 2
+        tolls = {x: 1.6 for x in xs} | {x: 1 + abs(x - middle) * 0.002 for x in lanes}
+        points = path(starts, stops, obstacles, self._others_lines(source.key), xs, [*_lanes(obstacles), a.y, b.y], tolls)
+        self.taken[source.key] += stretches(points)
+        return points
+
+    def _others_lines(self, source: Key) -> list[Stretch]:
+        """Where lines from other boxes run: two lines of one box may share their way, others keep apart."""
+        return [stretch for key, lines in self.taken.items() if key != source for stretch in lines]
 
     # Shared weights and total losses ---------------------------------------------------------------------
 
@@ -510,7 +535,7 @@ class Composer:
                 if a.y == b.y:
                     points = [(a.right, a.y), (b.left, b.y)]
                 else:
-                    points = path([Port(a.right, a.y, 1, 0)], [Port(b.left, b.y, 1, 0)], [], set(), [(a.right + b.left) / 2])
+                    points = path([Port(a.right, a.y, 1, 0)], [Port(b.left, b.y, 1, 0)], [], xs=[(a.right + b.left) / 2])
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def _fan_in(self) -> None:

@@ -54,6 +54,7 @@ class Level:
     edges: list[Edge]
     columns: list[Column]
     recurrent: list[C.Path]  #: scopes that carry a state, in order
+    roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
 
 
 def collapse(graph: Graph, detail: str) -> Level:
@@ -68,12 +69,14 @@ class _Collapsing:
         self.graph, self.detail = graph, detail
         self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
         self.users = C.consumers(self.feeds)
+        self.roles = C.roles(graph, self.feeds)
+        self.after_loss = C.after_losses(self.feeds, self.roles)
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
-        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen)
+        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss)
         self.initial = C.initial_states(graph, self.feeds, names)
         segments = C.segments(graph, self.feeds, self.initial, self.recurrent)
         self.columns: list[Column | None] = [
-            None if s is None or node.scope.step is None else Column(s, node.scope.step)
+            None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
             for node, s in zip(graph.nodes, segments, strict=True)
         ]
         self._place_stepless()
@@ -82,12 +85,16 @@ class _Collapsing:
         self.kinds: dict[Hashable, str] = {}
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
 
+    def _is_total(self, node: Node) -> bool:
+        """Whether a node sums up losses; in the coarser levels the total stands beside the steps."""
+        return node.index in self.after_loss and self.detail != "op"
+
     def _place_stepless(self) -> None:
         """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
         reach: list[frozenset[Column]] = []
         for node in self.graph.nodes:
             found: frozenset[Column] = frozenset()
-            if node.scope.step is None and node.op is not None:
+            if self.columns[node.index] is None and node.op is not None:
                 found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
                 if len(found) == 1 or (self.detail == "op" and len(found) == 2 and node.op.name not in _TRANSPORT):
                     self.columns[node.index] = max(found)
@@ -121,7 +128,7 @@ class _Collapsing:
             box.main = self._main(box)
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
-        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths())
+        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles)
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}
@@ -148,11 +155,12 @@ class _Collapsing:
         return any(column is not None for column in self.columns)
 
     def _kind(self, node: Node) -> str:
-        if node.role in C.STATES:
+        role = self.roles[node.index]
+        if role in C.STATES:
             return "state"
-        if node.role in ("x", "logits", "loss"):
-            return node.role
-        if node.role in ("i", "f", "g", "o", "r", "z", "n"):
+        if role in ("x", "logits", "loss"):
+            return role
+        if role in ("i", "f", "g", "o", "r", "z", "n"):
             return "gate"
         if node.index in self.graph.outputs and not node.shape and node.op is not None:
             return "loss"
@@ -176,8 +184,8 @@ class _Collapsing:
             self._set(node, ("state", node.role, path), "state", column)
         elif inside and not node.role and self._is_carried(i):
             self._set(node, ("state", "", path, self.names[i]), "state", column)
-        elif node.role in ("x", "logits", "loss"):
-            self._set(node, (node.role, *self.names[i]), node.role, column)
+        elif self.roles[i] in ("x", "logits", "loss"):
+            self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
         elif inside and self.detail == "cell":
             key, kind = (("state", "h", path), "state") if after_state else (("cell", path), "cell")
             self._set(node, key, kind, column)
@@ -200,7 +208,7 @@ class _Collapsing:
         if not is_output and len(fed) == 1:
             owner = next(iter(fed))
             data = node.op is None and node.dtype.kind != "f"
-            near = column in (None, owner[1])
+            near = column in (None, owner[1]) or i in self.after_loss
             if near and (self.detail == "cell" or data or kinds <= {"loss", "x"}) and (node.op or self.detail == "cell" or data):
                 self.owners[i] = owner
                 return
@@ -252,7 +260,7 @@ class _Collapsing:
         nodes = [self.graph.nodes[i] for i in box.members]
         outputs = [n.index for n in nodes if n.index in self.graph.outputs]
         if box.kind in ("x", "logits", "loss", "state", "gate"):
-            named = [n.index for n in nodes if n.role]
+            named = [n.index for n in nodes if self.roles[n.index]]
             return (named or outputs or box.members)[-1]
         return (outputs or box.members)[-1]
 
@@ -282,6 +290,8 @@ class _Collapsing:
         return list(edges.values())
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+        if start.column != end.column and start.kind != "state" and not start.before and end.kind == "x":
+            return "feedback"
         if start.kind == "cell" and start.column != end.column:
             return "c"
         if (start.before or (start.column != end.column and None not in (start.column, end.column))) and start.kind != "loss":

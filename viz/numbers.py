@@ -25,11 +25,11 @@ class Gradients:
 
     of: dict[int, Array] = field(default_factory=dict)  #: by node
     shares: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm, by (edge, parameter)
+    totals: dict[int, float] = field(default_factory=dict)  #: sum of all shares, by parameter
 
     def fraction(self, edge: int, parameter: int) -> float:
         """A share among the norms of all shares of that parameter."""
-        total = sum(value for (_, p), value in self.shares.items() if p == parameter)
-        return self.shares[edge, parameter] / total if total else 0.0
+        return self.shares[edge, parameter] / (self.totals[parameter] or 1.0)
 
 
 def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
@@ -65,4 +65,6 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
                     found.shares[key] = style.norm(sums.pop(key))
     for key, value in sums.items():
         found.shares[key] = style.norm(value)
+    for (_, parameter), value in found.shares.items():
+        found.totals[parameter] = found.totals.get(parameter, 0.0) + value
     return found

@@ -7,10 +7,11 @@ into the total loss are routed here, once per kind of edge, and then copied alon
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 Point = tuple[float, float]
+Stretch = tuple[Point, Point]
 
 CLEARANCE = 5.0  #: points a line keeps from a box
 LANE = 7.0  #: points between parallel lines
@@ -71,14 +72,15 @@ def hits(a: Point, b: Point, boxes: Iterable[Rect], clearance: float = CLEARANCE
 
 
 def path(
-    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: set[tuple[Point, Point]],
-    xs: Iterable[float] = (), ys: Iterable[float] = (),
-) -> list[Point]:
+    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
+    xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None,
+) -> list[Point]:  # fmt: skip
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
-    ``xs`` and ``ys`` are the lanes it may run in besides those of the ports and around the boxes; ``taken`` are the
-    stretches other lines use, and this one's are added. If there is no path, a straight line.
+    ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
+    lanes dearer; ``taken`` are the stretches other lines use. If there is no path, a straight line.
     """
+    taken = list(taken)
     stub = CLEARANCE + 3
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
@@ -86,6 +88,7 @@ def path(
     ys = sorted({*ys, *(y for _, y in begin + finish)})
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
+    dear = tolls or {}
     lengths: dict[tuple[int, int, bool], float | None] = {}
 
     def length(i: int, j: int, across: bool) -> float | None:
@@ -94,7 +97,7 @@ def path(
             a, b = (xs[i], ys[j]), ((xs[i + 1], ys[j]) if across else (xs[i], ys[j + 1]))
             direct = b[0] - a[0] + b[1] - a[1]
             lengths[i, j, across] = (
-                None if hits(a, b, boxes) else direct * (1 + SHARED) if _along(a, b, taken) else direct
+                None if hits(a, b, boxes) else direct * (1 + SHARED * _along(a, b, taken)) * (1 if across else dear.get(xs[i], 1))
             )
         return lengths[i, j, across]
 
@@ -118,9 +121,7 @@ def path(
                 state = came[state]
                 points.append((xs[state[0]], ys[state[1]]))
             points.append((roots[state].x, roots[state].y))
-            corners = _corners(points[::-1])
-            taken.update(_stretches(corners))
-            return corners
+            return _corners(points[::-1])
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
@@ -136,7 +137,7 @@ def path(
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
 
 
-def _along(a: Point, b: Point, taken: set[tuple[Point, Point]]) -> bool:
+def _along(a: Point, b: Point, taken: Iterable[Stretch]) -> bool:
     """Whether another line runs (nearly) where ``a`` to ``b`` would."""
     upright = a[0] == b[0]
     fixed, low, high = (a[0], *sorted((a[1], b[1]))) if upright else (a[1], *sorted((a[0], b[0])))
@@ -149,7 +150,8 @@ def _along(a: Point, b: Point, taken: set[tuple[Point, Point]]) -> bool:
     return False
 
 
-def _stretches(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+def stretches(points: Sequence[Point]) -> list[Stretch]:
+    """The straight pieces of a path."""
     return list(zip(points, points[1:]))
 
 

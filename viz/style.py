@@ -46,6 +46,7 @@ STROKES: Mapping[str, tuple[str, float, str]] = {
     "flow": (GREY, 1.0, "solid"),
     "h": ("#0072B2", 2.0, "solid"),
     "c": ("#D55E00", 2.6, "solid"),
+    "feedback": ("#8A4F77", 1.4, "dashed"),
     "weight": ("#857A00", 1.2, "solid"),
     "gradient": ("#B3003B", 1.6, "dashed"),
     "uses": ("#8c8c8c", 0.8, "dotted"),
@@ -132,6 +133,14 @@ def norm(value: Any) -> float:
     return largest * float(np.linalg.norm(flat / largest))
 
 
+def column_of_numbers(values: Any) -> list[str]:
+    """A short vector, one number a line, all with as many decimals."""
+    numbers = [float(v) for v in values]
+    whole = all(v == round(v) and abs(v) < 1000 for v in numbers)
+    small = all(abs(v) < 100 for v in numbers)
+    return [f"{v:.0f}" if whole else f"{v:.2f}".replace("-", "−") if small else number(v) for v in numbers]
+
+
 def array_text(value: Any, limit: int = 8) -> str:
     """An array for a tooltip: shortened past ``limit`` elements a dimension."""
     array = np.asarray(value)
@@ -176,5 +185,5 @@ def box_size(kind: str, lines: list[str], detail: str) -> tuple[float, float]:
     width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter") else 14)
     height = 1.2 * size * len(lines) + (10 if detail == "cell" else 7)
     if kind == "cell":
-        return max(width, 52.0), max(height, 52.0)
+        return max(width, 54.0), max(height, 54.0)
     return max(width, 3.2 * size), height

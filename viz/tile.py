@@ -72,7 +72,7 @@ def by_dot(
     names = {key: f"b{i}" for i, key in enumerate(sizes)}
     gap = "0.3" if rankdir == "BT" else "0.5"
     source = graphviz.Digraph(
-        graph_attr={"rankdir": rankdir, "nodesep": "0.25", "ranksep": gap, "ordering": "", "remincross": "true"},
+        graph_attr={"rankdir": rankdir, "nodesep": "0.2", "ranksep": gap, "ordering": "", "remincross": "true"},
         node_attr={"shape": "box", "fixedsize": "true", "label": ""},
         edge_attr={"arrowsize": "0.7"},
     )
@@ -105,7 +105,18 @@ def by_dot(
         numbers = [part.split(",") for part in item["pos"].split()]
         tile.tips[wire] = next((float(p[1]), float(p[2])) for p in numbers if p[0] == "e")
         tile.curves[wire] = [(float(p[0]), float(p[1])) for p in numbers if p[0] not in ("e", "s")]
-    return tile
+    forward = sum(tile.boxes[a].x - tile.boxes[b].x for a, b in carried if a in tile.boxes and b in tile.boxes)
+    return _mirrored(tile) if forward < 0 else tile
+
+
+def _mirrored(tile: Tile) -> Tile:
+    """Left and right exchanged, so that what a step hands on lies on the side of the next step."""
+    w = tile.width
+    return Tile(
+        {key: Rect(w - r.x, r.y, r.w, r.h) for key, r in tile.boxes.items()},
+        {wire: [(w - x, y) for x, y in curve] for wire, curve in tile.curves.items()},
+        {wire: (w - x, y) for wire, (x, y) in tile.tips.items()},
+    )
 
 
 def _ancestors(key: Key, wires: Sequence[Wire]) -> set[Key]:
