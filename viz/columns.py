@@ -160,7 +160,7 @@ def initial_states(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], nam
         for slot, source in feeds[node.index]:
             if graph.nodes[source].is_parameter and graph.nodes[source].role not in STATES:
                 continue
-            if graph.nodes[source].scope.path == node.scope.path and graph.nodes[source].scope.step is not None:
+            if graph.nodes[source].op is not None and graph.nodes[source].scope == node.scope:
                 continue
             for neighbour in (step + 1, step - 1):
                 later = place.get((names[node.index], neighbour))

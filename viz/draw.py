@@ -65,6 +65,8 @@ def name(level: Level, i: int) -> str:
     """A box's name and id, from the graph's own indices: the same graph gives the same bytes."""
     box = level.boxes[i]
     when = "" if box.column is None else f"_s{box.column.segment}_t{box.column.step + 1}"
+    if box.key[0] == "∂":
+        return f"g{box.main}_{i}{when}"
     if box.kind == "parameter":
         return f"w{box.main}{when}" if level.detail == "op" else f"w{box.main}_{i}{when}"
     return f"n{box.main}{when}"
@@ -73,11 +75,12 @@ def name(level: Level, i: int) -> str:
 def _box(drawing: Any, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels, i: int) -> None:
     box, rect = level.boxes[i], layout.rects[i]
     look = style.LOOKS[box.kind]
+    larger = {"fontsize": f"{1.35 * style.FONT_SIZE['cell']:g}"} if box.kind in ("cell", "backward") else {}
     step = "" if box.column is None else f" t{box.column.step + 1}"
     drawing.node(
         name(level, i), graphviz.nohtml("\\n".join(map(style.escape, lines[i]))), pos=_at(rect), width=_inches(rect.w), height=_inches(rect.h),
         id=name(level, i), **{"class": f"{box.kind}{step}"}, tooltip=style.escape(labels.tooltip(box)),
-        shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}",
+        shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}", **larger,
     )  # fmt: skip
 
 

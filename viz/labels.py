@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,10 +28,18 @@ class Labels:
     def __init__(self, level: Level, *, values: bool = False, gradients: Gradients | None = None) -> None:
         self.level, self.graph = level, level.graph
         self.values, self.gradients = values, gradients
+        self.kinds = {box.key: box.kind for box in level.boxes}
+        self.total = self._total()
         self.outgoing: dict[int, list[int]] = {}
         for position, edge in enumerate(level.edges):
             self.outgoing.setdefault(id(level.boxes[edge.source]), []).append(position)
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
+
+    def _total(self) -> str:
+        """What the differentiated output is called."""
+        names = {self.graph.nodes[i].name for i in self.graph.outputs}
+        name = names.pop() if len(names) == 1 else None
+        return style.elided(style.visible(name), 8) if name else "L"
 
     def _layer(self, path: tuple[str, ...]) -> str:
         """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
@@ -57,6 +66,8 @@ class Labels:
     def title(self, box: Box) -> str:
         """The first line."""
         node = self.graph.nodes[box.main]
+        if box.key[0] == "∂":
+            return self._gradient_title(box)
         if box.kind == "cell":
             return f"f{self._weight_name(box, 'ᵂ')}"
         if box.kind == "parameter":
@@ -80,6 +91,16 @@ class Labels:
         if box.kind == "state":
             return f"s{self._time(box.column)} = {self._how(node, box)}"
         return self._how(node, box) or node.op.symbol
+
+    def _gradient_title(self, box: Box) -> str:
+        forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
+        if box.kind == "backward":
+            return f"{self.title(forward).replace('f', 'f′', 1)}"
+        names = self.title(forward).split("\n")
+        return "\n".join(f"∂{self.total}/∂{name.split(' ')[0]}" for name in names)
+
+    def _forward_kind(self, box: Box) -> str:
+        return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
 
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
@@ -106,9 +127,9 @@ class Labels:
         if node.op is None or self.level.detail == "cell":
             return ""
         if box.kind in ("logits", "loss", "x"):
-            return "" if self.level.detail == "gate" else node.op.symbol
+            return "" if self.level.detail == "gate" else _symbol(node)
         if self.level.detail == "op":
-            return _index_text(node) if node.op.name == "getitem" else node.op.symbol
+            return _symbol(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
         return text if len(text) <= 18 else node.op.symbol
 
@@ -150,6 +171,8 @@ class Labels:
     def lines(self, box: Box) -> list[str]:
         """The title and, as asked for, the value and the gradient."""
         title = self.title(box).split("\n")
+        if box.key[0] == "∂":
+            return self._gradient_lines(box, title)
         if box.kind == "parameter":
             return self._parameter_lines(box, title)
         node = self.graph.nodes[box.main]
@@ -162,6 +185,23 @@ class Labels:
             else:
                 numbers.append(f"|v| {style.number(style.norm(node.value))}")
         return [*title, *filter(None, ["  ".join([*numbers, *self._gradient_line(box)])])]
+
+    def _gradient_lines(self, box: Box, title: list[str]) -> list[str]:
+        assert self.gradients is not None
+        if box.kind == "backward":
+            return title
+        of = self.gradients.of
+        if self.kinds.get(box.key[1:]) == "parameter":
+            sizes = [style.norm(of[i]) for i in box.members if i in of]
+            if self.level.detail == "cell":
+                return [*title, f"|∂| {style.number(sum(s * s for s in sizes) ** 0.5)}"]
+            shares = self._shares(box)
+            return [f"{name}  {shares.get(i, '')}".rstrip() for name, i in zip(title, box.members)]
+        gradient = of[box.main]
+        if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
+            return [*title, *style.column_of_numbers(gradient.ravel())]
+        text = style.number(float(gradient.ravel()[0])) if gradient.size == 1 else f"|∂| {style.number(style.norm(gradient))}"
+        return [*title, text]
 
     def _gradient_line(self, box: Box) -> list[str]:
         if self.gradients is None or box.kind == "cell":
@@ -194,13 +234,14 @@ class Labels:
 
     def tooltip(self, box: Box) -> str:
         """Everything about a box, in lines."""
-        members: Sequence[int] = box.members if box.kind == "parameter" else [box.main]
+        whole = box.kind == "parameter" or self.kinds.get(box.key[1:]) == "parameter"
+        members: Sequence[int] = box.members if whole else [box.main]
         lines = [self.title(box).replace("\n", ", ")] if box.kind != "parameter" else []
         if box.column is not None:
             lines.append(f"time step t={box.column.step + 1}")
         for index in members:
             lines += self._about(self.graph.nodes[index])
-        if len(box.members) > 1 and box.kind != "parameter":
+        if len(box.members) > 1 and not whole:
             ops = [n.op.name if n.op else n.label for n in (self.graph.nodes[i] for i in box.members)]
             lines.append(style.elided(f"made of {len(ops)} nodes: {', '.join(map(style.visible, ops))}", 300))
         return "\n".join(lines)
@@ -220,6 +261,11 @@ class Labels:
         if node.site:
             lines.append(f"line: {style.visible(node.site)}")
         return lines
+
+
+def _symbol(node: Node) -> str:
+    assert node.op is not None
+    return _index_text(node) if node.op.name == "getitem" else node.op.symbol
 
 
 def _index_text(node: Node) -> str:

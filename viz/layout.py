@@ -209,6 +209,15 @@ class Composer:
         return self._edges_in_steps
 
     def _grid_places(self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]) -> dict[Key, tuple[int, int]]:
+        """Rows as `_forward_places` has them, and above them, upside down, those of the gradients."""
+        forward = {key: size for key, size in sizes.items() if key[0] != "∂"}
+        ways = {s: [w for w in ws if w[0] in forward and w[1] in forward] for s, ws in wires.items()}
+        places = self._forward_places(forward, ways)
+        top = max(row for row, _ in places.values())
+        image = {key: places[key[1:]] for key in sizes if key[0] == "∂"}
+        return places | {key: (2 * top + 2 - row, column) for key, (row, column) in image.items()}
+
+    def _forward_places(self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]) -> dict[Key, tuple[int, int]]:
         """Rows by what feeds what; the cells of one layer in one row, each with its state beside it."""
         rows = dict.fromkeys(sizes, 0)
         order = {path: k for k, path in enumerate(self.level.recurrent)}
@@ -476,7 +485,7 @@ class Composer:
             stops = [
                 Port(b.x - sign * b.w / 2, b.y, sign, 0),
                 Port(b.x - sign * b.w * 0.3, b.bottom, 0, 1, 12 if up > 0 else 30),
-                Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 30),
+                Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 60),
             ]  # fmt: skip
         xs = [*lanes, *_beside(obstacles)]
         middle = (rim + far) / 2
@@ -504,15 +513,16 @@ class Composer:
             rows[floor] += 1
             w, h = self.sizes[i]
             start = min(self.x[c] for _, e in targets if (c := self.boxes[e.target].column) is not None)
-            x = start - (PAD if self.framed else 0) - 18 - w / 2
+            side = 1 if self.boxes[i].kind == "gradient" else -1
+            x = (self.right if side > 0 else start) + side * ((PAD if self.framed else 0) + 22 + w / 2)
             rect = Rect(x, y, w, h)
             while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6 for r in self.layout.rects.values()):
-                rect = rect.moved(-6)
+                rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in targets:
                 r = self.layout.rects[e.target]
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
-                self.layout.lines.append(Line(n, spline([(rect.right, y), (at, y), (at, r.bottom)]), i, e.target))
+                self.layout.lines.append(Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target))
         self._chain([i for i in self.sources if i not in self.layout.rects], before=True)
 
     def _chain(self, waiting: list[int], *, before: bool) -> None:
@@ -552,13 +562,16 @@ class Composer:
             y = ceiling + 18 + LANE * rows[ceiling]
             rows[ceiling] += 1
             w, h = self.sizes[i]
-            rect = Rect(self.right + (PAD if self.framed else 0) + 26 + w / 2, y, w, h)
+            back = self.boxes[i].kind == "gradient"
+            side = -1 if back else 1
+            rect = Rect((0 if back else self.right) + side * ((PAD if self.framed else 0) + 26 + w / 2), y, w, h)
             while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4 for r in self.layout.rects.values()):
-                rect = rect.moved(6)
+                rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in fed:
                 r = self.layout.rects[e.source]
-                self.layout.lines.append(Line(n, spline([(r.x, r.top), (r.x, y), (rect.left, y)]), e.source, i))
+                at = r.x - 0.3 * r.w if back else r.x
+                self.layout.lines.append(Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i))
         self._chain(waiting, before=False)
 
     def _row(self, rect: Rect) -> tuple[float, float]:

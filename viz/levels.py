@@ -91,6 +91,11 @@ class _Collapsing:
 
     def _place_stepless(self) -> None:
         """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
+        for node in self.graph.nodes:
+            if node.role == "x" and self.detail != "op":  # a sample fed back belongs to the step that reads it
+                readers = {self.columns[user] for user in self.users[node.index]} - {None}
+                if len(readers) == 1:
+                    self.columns[node.index] = readers.pop()
         reach: list[frozenset[Column]] = []
         for node in self.graph.nodes:
             found: frozenset[Column] = frozenset()
@@ -290,11 +295,12 @@ class _Collapsing:
         return list(edges.values())
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
-        if start.column != end.column and start.kind != "state" and not start.before and end.kind == "x":
+        apart = None not in (start.column, end.column) and start.column != end.column
+        if apart and end.kind == "x" and start.kind != "state":
             return "feedback"
         if start.kind == "cell" and start.column != end.column:
             return "c"
-        if (start.before or (start.column != end.column and None not in (start.column, end.column))) and start.kind != "loss":
+        if (start.before or apart) and start.kind != "loss" and origin.index not in self.after_loss:
             return "c" if origin.role == "c" else "h"
         return "flow"
 

@@ -12,7 +12,8 @@ from . import style
 from .draw import dot_source
 from .labels import Labels
 from .layout import Composer
-from .levels import Level, collapse
+from .levels import collapse
+from .mirror import mirrored
 from .numbers import gradients
 from .picture import Picture
 
@@ -36,7 +37,9 @@ def render(
     outputs = [what] if isinstance(what, tg.Tensor) else []
     graph = what if isinstance(what, tg.Graph) else tg.Graph(*outputs)
     level = collapse(graph, detail)
-    found = gradients(outputs, level) if grads else None
+    found = gradients(outputs, level) if grads or backward else None
+    if backward and found is not None:
+        level = mirrored(level, found)
     labels = Labels(level, values=values, gradients=found)
     lines = [labels.lines(box) for box in level.boxes]
     sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]

@@ -38,7 +38,8 @@ LOOKS: Mapping[str, Look] = {
     "parameter": Look("#FBF6B9", "#7A7000", "filled", "note"),
     "input": Look("#EDEDED", "#4d4d4d", "filled,dashed"),
     "bar": Look("#FFFFFF", "#4d4d4d"),
-    "gradient": Look("#FFFFFF", "#B3003B", "rounded,filled,dashed", width=1.4),
+    "gradient": Look("#FBE4EC", "#B3003B", "rounded,filled,dashed", width=1.3),
+    "backward": Look("#F3C9D8", "#B3003B", "filled,dashed", width=1.8),
 }
 
 #: Edges: colour, thickness, dashes.
@@ -48,7 +49,7 @@ STROKES: Mapping[str, tuple[str, float, str]] = {
     "c": ("#D55E00", 2.6, "solid"),
     "feedback": ("#8A4F77", 1.4, "dashed"),
     "weight": ("#857A00", 1.2, "solid"),
-    "gradient": ("#B3003B", 1.6, "dashed"),
+    "gradient": ("#B3003B", 1.5, "solid"),
     "uses": ("#8c8c8c", 0.8, "dotted"),
     "elided": ("#8c8c8c", 1.2, "dotted"),
 }
@@ -184,6 +185,6 @@ def box_size(kind: str, lines: list[str], detail: str) -> tuple[float, float]:
     size = FONT_SIZE[detail]
     width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter") else 14)
     height = 1.2 * size * len(lines) + (10 if detail == "cell" else 7)
-    if kind == "cell":
+    if kind in ("cell", "backward"):
         return max(width, 54.0), max(height, 54.0)
     return max(width, 3.2 * size), height

@@ -17,7 +17,7 @@ from .route import Rect
 Size = tuple[float, float]
 Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
 
-ROW_GAP, COLUMN_GAP = 46.0, 34.0
+ROW_GAP, COLUMN_GAP, EMPTY_ROW = 46.0, 34.0, 16.0
 GATES = {name: rank for rank, name in enumerate("figo" "rzn")}
 
 
@@ -42,9 +42,9 @@ class Tile:
 
 def grid(sizes: Mapping[Key, Size], places: Mapping[Key, tuple[int, int]]) -> Tile:
     """Boxes at (row, column) places, rows counted from below."""
-    rows = sorted({row for row, _ in places.values()})
+    rows = range(min(row for row, _ in places.values()), max(row for row, _ in places.values()) + 1)
     columns = sorted({column for _, column in places.values()})
-    heights = {row: max(sizes[k][1] for k, (r, _) in places.items() if r == row) for row in rows}
+    heights = {row: max((sizes[k][1] for k, (r, _) in places.items() if r == row), default=EMPTY_ROW) for row in rows}
     widths = {column: max(sizes[k][0] for k, (_, c) in places.items() if c == column) for column in columns}
     y, x = {}, {}
     at = 0.0
@@ -85,6 +85,9 @@ def by_dot(
         for key in sizes:
             if key != bar and key not in below:
                 source.edge(names[bar], names[key], style="invis", weight="0")
+    for key in sizes:  # the backward pass goes on upwards from where the forward pass ends
+        if key[0] == "∂" and key[1:] in sizes and not any(tail == key[1:] and head[0] != "∂" for tail, head, _ in wires):
+            source.edge(names[key[1:]], names[key], style="invis")
     _rank_gates(source, names)
     drawn = json.loads(engine.run(source.source, "json", dot=dot, timeout=timeout))
     keys = {name: key for key, name in names.items()}

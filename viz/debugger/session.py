@@ -18,7 +18,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
 
 from .. import style
-from . import ledger, local, recurrence, views, words
+from . import ledger, local, origin, recurrence, views, words
 from .measure import measure, ratio, saturated
 from .names import Names
 from .trace import Array, Trace
@@ -366,49 +366,8 @@ class Session:
         return recurrence.cuts(self.trace)
 
     def origin(self) -> views.Origin | None:
-        """Where the first number that is not finite came from, None if there is none.
-
-        If the loss is not finite the cause is in the forward pass: the first value that is not. Otherwise it is the
-        first step back that made something infinite or nan of a finite gradient; a value of the forward pass that is
-        infinite on purpose, such as a mask, is then not to blame.
-        """
-        output = self.graph.nodes[self.trace.output].value
-        if output is not None and not np.isfinite(output).all():
-            for node in self.graph.nodes:
-                if node.value is not None and node.dtype.kind == "f" and not np.isfinite(node.value).all():
-                    return self._forward_origin(node)
-        for k, step in enumerate(self.trace.steps, 1):
-            if not np.isfinite(step.gradient).all():
-                return self._backward_origin(k, step.node, "arrived as it is at the start of the walk")
-            for flow in self.flows(k):
-                bad = measure(flow.contribution)
-                if not bad.finite:
-                    at = _position_of(flow.contribution)
-                    what = f"sent {style.number(float(flow.contribution[at]))} to {flow.name}{_index(at)}"
-                    return self._backward_origin(k, step.node, f"received a finite gradient and {what}")
-        return None
-
-    def _forward_origin(self, node: tg.Node) -> views.Origin:
-        assert node.value is not None
-        at = _position_of(node.value)
-        value = style.number(float(node.value[at]))
-        if node.op is None:
-            text = f"{self.names[node.index]} is a leaf and came in with {value} at {_index(at) or 'its one element'}"
-            position = next((p for p in range(self.first, 0) if node.index in self.graph.nodes[self.node_at(p)].sources), 0)
-        else:
-            text = f"{self.names[node.index]}{_index(at)} = {value}: all operands of {self.expression(node.index)} are finite"
-            extremes = [
-                f"{self.names[s]} goes from {style.number(float(v.min()))} to {style.number(float(v.max()))}"
-                for s in dict.fromkeys(node.sources)
-                if (v := self.graph.nodes[s].value) is not None and v.size
-            ]
-            text = "; ".join([text, *extremes[:3]])
-            position = self.first + self.forward.index(node.index)
-        return views.Origin(position, node.index, self.names[node.index], "forward", text)
-
-    def _backward_origin(self, k: int, node: int, text: str) -> views.Origin:
-        what = f"{self.names[node]} = {self.expression(node)}"
-        return views.Origin(k, node, self.names[node], "backward", f"in the walk back {what} {text}")
+        """Where the first number that is not finite came from, None if there is none; see `origin.find`."""
+        return origin.find(self)
 
     # Everything ------------------------------------------------------------------------------------------
 
@@ -444,14 +403,4 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session at {self.position} of {self.first}..{self.last}: {self.sentence()}"
-
-
-def _position_of(array: Array) -> tuple[int, ...]:
-    """Where the first element that is not finite is."""
-    return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-
-
-def _index(at: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, at))}]" if at else ""
-
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROLES = {
     "x": "the input", "h": "the hidden state", "c": "the cell state", "i": "the input gate", "f": "the forget gate",
     "g": "the candidate", "o": "the output gate", "r": "the reset gate", "z": "the update gate", "n": "the candidate",
-    "logits": "the scores", "loss": "the loss",
+    "logits": "the score vector",
 }  # fmt: skip
 
 _ALIKE = "hands its gradient on, unchanged, to {targets}"
@@ -66,8 +66,9 @@ def sentence(session: Session, position: int) -> str:
     if position < 0:
         return _forward(session, node, when, who)
     if position == 0:
-        value = _number(node.value) if node.value is not None and node.value.size == 1 else "computed"
-        return f"The forward pass is over and the loss is {value}. The walk back starts here, with the gradient it was given."
+        value = f"is {_number(node.value)}" if np.size(node.value) == 1 else f"has {np.size(node.value)} elements"
+        seed = _number(session.trace.seed) if session.trace.seed.size == 1 else "given"
+        return f"The forward pass is over: the loss {value}. The walk back starts here with the gradient {seed}."
     step = session.trace.steps[position - 1]
     came = "" if step.replaced is None else f" (replaced by a {step.replaced})"
     if not step.contributions:
@@ -77,6 +78,8 @@ def sentence(session: Session, position: int) -> str:
         return f"{first}: its gradient is finished, norm {style.number(measure(step.gradient).norm)}, and flows no further."
     targets = _and([called(session, c.target) for c in step.contributions])
     how = _HOW.get(node.op.name if node.op else "", "applies its rule and sends the result to {targets}")
+    if (highway := _highway(session, position)) is not None:
+        how = highway
     text = f"{when}{who}{came} {how.format(targets=targets, slope=_slope(node))}"
     return f"{text[:1].upper()}{text[1:]}{_change(session, position)}."
 
@@ -100,6 +103,21 @@ def _slope(node: tg.Node) -> str:
         slope = 1 - y * y if node.op.name == "tanh" else y * (1 - y)
     low, high = style.number(float(slope.min())), style.number(float(slope.max()))
     return f" (here {low})" if low == high else f" (here {low} to {high})"
+
+
+def _highway(session: Session, position: int) -> str | None:
+    """The product that carries a state's gradient to the time step before."""
+    sent = session.trace.steps[position - 1].contributions
+    nodes = session.graph.nodes
+    gate = next((nodes[c.target] for c in sent if nodes[c.target].role in ("f", "z")), None)
+    state = next((nodes[c.target] for c in sent if nodes[c.target].role in ("c", "h")), None)
+    if gate is None or state is None or gate.value is None:
+        return None
+    low, high = style.number(float(gate.value.min())), style.number(float(gate.value.max()))
+    return (
+        f"carries its gradient along the highway to {called(session, state.index)}, times {called(session, gate.index)}"
+        f" (here {low} to {high}), and tells the gate how much its being open mattered"
+    )
 
 
 def _change(session: Session, position: int) -> str:
