@@ -77,7 +77,10 @@ class Optimizer:
         for i, p in enumerate(self.params):
             state = self._initial(p)
             for key, value in saved.get(i, {}).items():
-                array = np.array(value, dtype=None if key == "step" else p.dtype)
+                if value is None:  # PyTorch's word for a momentum that has not begun
+                    continue
+                array = np.asarray(value)
+                array = array.copy() if key == "step" else array.astype(p.dtype)
                 if key != "step" and array.shape != p.shape:
                     raise ShapeError(f"optimizer state {key} of parameter {i} has shape {array.shape}, not {p.shape}")
                 state[key] = int(array) if key == "step" else array

@@ -46,4 +46,4 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
     for p, g in _gradients(parameters):
-        p.grad = from_array(np.clip(g._array, -clip_value, clip_value))
+        p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
