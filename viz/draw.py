@@ -28,13 +28,14 @@ def dot_source(
         "unrolled",
         graph_attr={
             "splines": "true", "outputorder": "nodesfirst", "bgcolor": "white", "fontname": style.FONT,
-            "fontsize": f"{size + 3:g}", "pad": "0.15", "id": "graph", "class": f"detail_{level.detail}", "tooltip": " ",
+            "fontsize": f"{size + 1:g}", "pad": "0.15", "id": "graph", "class": f"detail_{level.detail}", "tooltip": " ",
         },
         node_attr={"fontname": style.FONT, "fontsize": f"{size:g}", "fontcolor": style.INK, "fixedsize": "true", "margin": "0"},
         edge_attr={"arrowsize": "0.7", "fontname": style.FONT, "fontsize": f"{size - 2:g}"},
     )  # fmt: skip
-    if title:
-        drawing.attr(label=graphviz.nohtml(style.escape(style.visible(title))), labelloc="t")
+    heading = "\n".join(filter(None, [style.visible(title or ""), labels.legend()]))
+    if heading:
+        drawing.attr(label=graphviz.nohtml(style.escape(heading)), labelloc="t")
     frames = dict(layout.frames)
     inside: dict[Column | None, list[int]] = {}
     for i in layout.rects:
@@ -90,16 +91,18 @@ def _step(
 ) -> None:  # fmt: skip
     ident = f"step_s{column.segment}_t{column.step + 1}"
     text = graphviz.nohtml(style.escape(caption))
+    size = style.FONT_SIZE[level.detail]
     if level.detail == "cell":
         for i in members:
             _box(drawing, level, layout, lines, labels, i)
-        drawing.node(ident, text, pos=f"{frame.x:.2f},{frame.bottom - 8:.2f}!", shape="plaintext", id=ident, width=_inches(frame.w), height="0.25",
+        standing = [layout.rects[i].x for i in members if level.boxes[i].kind in ("x", "cell")]
+        drawing.node(ident, text, pos=f"{standing[0] if standing else frame.x:.2f},{frame.bottom - 4:.2f}!", shape="plaintext", id=ident, width=_inches(frame.w), height="0.25",
                      **{"class": "caption"}, tooltip=text)  # fmt: skip
         return
     with drawing.subgraph(name=f"cluster_{ident}") as cluster:
         cluster.attr(
             bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}", lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}",
-            label=text, id=ident, style="rounded,filled", fillcolor="#F7F7F7", color="#B3B3B3", tooltip=text, **{"class": f"step t{column.step + 1}"},
+            label=text, fontsize=f"{size + 3:g}", id=ident, style="rounded,filled", fillcolor="#F7F7F7", color="#B3B3B3", tooltip=text, **{"class": f"step t{column.step + 1}"},
         )  # fmt: skip
         for i in members:
             _box(cluster, level, layout, lines, labels, i)

@@ -25,9 +25,12 @@ TOOLTIP_NAME_LIMIT = 400
 class Labels:
     """Words for the boxes of one `Level`."""
 
-    def __init__(self, level: Level, *, values: bool = False, gradients: Gradients | None = None) -> None:
+    def __init__(
+        self, level: Level, *, values: bool = False, grads: bool = False, gradients: Gradients | None = None
+    ) -> None:
         self.level, self.graph = level, level.graph
-        self.values, self.gradients = values, gradients
+        self.values, self.grads, self.gradients = values, grads, gradients
+        self.of_key = {(box.key, box.column): box for box in level.boxes}
         self.kinds = {box.key: box.kind for box in level.boxes}
         self.total = self._total()
         self.outgoing: dict[int, list[int]] = {}
@@ -192,10 +195,9 @@ class Labels:
             return title
         of = self.gradients.of
         if self.kinds.get(box.key[1:]) == "parameter":
-            sizes = [style.norm(of[i]) for i in box.members if i in of]
             if self.level.detail == "cell":
-                return [*title, f"|∂| {style.number(sum(s * s for s in sizes) ** 0.5)}"]
-            shares = self._shares(box)
+                return [*title, self._length(box)]
+            shares = self._shares(self.of_key[box.key[1:], box.column])
             return [f"{name}  {shares.get(i, '')}".rstrip() for name, i in zip(title, box.members)]
         gradient = of[box.main]
         if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
@@ -203,18 +205,23 @@ class Labels:
         text = style.number(float(gradient.ravel()[0])) if gradient.size == 1 else f"|∂| {style.number(style.norm(gradient))}"
         return [*title, text]
 
+    def _length(self, box: Box) -> str:
+        """The length of a box's parameters' gradients together."""
+        assert self.gradients is not None
+        sizes = [style.norm(self.gradients.of[i]) for i in box.members if i in self.gradients.of]
+        return f"|∂| {style.number(sum(s * s for s in sizes) ** 0.5)}"
+
     def _gradient_line(self, box: Box) -> list[str]:
-        if self.gradients is None or box.kind == "cell":
+        if self.gradients is None or not self.grads or box.kind == "cell":
             return []
         gradient = self.gradients.of.get(box.main)
         return [] if gradient is None else [f"|∂| {style.number(style.norm(gradient))}"]
 
     def _parameter_lines(self, box: Box, title: list[str]) -> list[str]:
-        if self.gradients is None:
+        if self.gradients is None or not self.grads:
             return title
         if self.level.detail == "cell" and box.column is None and title[0].startswith("W"):
-            total = [self.gradients.of[i] for i in box.members if i in self.gradients.of]
-            return [*title, f"|∂| {style.number(style.norm(np.concatenate([g.ravel() for g in total])))}"] if total else title
+            return [*title, self._length(box)]
         shares = self._shares(box)
         return [f"{name}  ∂ {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
 
@@ -229,6 +236,17 @@ class Labels:
                     percent = "" if box.column is None else f" ({100 * self.gradients.fraction(edge, parameter):.0f}%)"
                     found[parameter] = f"{style.number(size)}{percent}"
         return found
+
+    def legend(self) -> str:
+        """What the numbers mean, if there are any."""
+        told = []
+        if self.values:
+            told.append("|v|: norm of the value")
+        if self.gradients is not None:
+            told.append(f"|∂|: norm of ∂{self.total}/∂(this value)")
+            if self.level.detail != "cell" and self.gradients.shares:
+                told.append("∂ … (%): this time step's share of a shared weight's gradient")
+        return ",   ".join(told)
 
     # Tooltips --------------------------------------------------------------------------------------------
 

@@ -150,8 +150,9 @@ class Composer:
         wires = self._wires()
         if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
             for own in sizes.values():
-                high = 2 * max(h for key, (_, h) in own.items() if key[0] == "state")
-                own.update({key: (w, max(h, high + 40)) for key, (w, h) in own.items() if key[0] == "cell"})
+                tall = max(h for key, (_, h) in own.items() if key[0] == "state")
+                high = max(tall + 46, min(2 * tall + 38, 92))
+                own.update({key: (w, max(h, high)) for key, (w, h) in own.items() if key[0] == "cell"})
         if self.is_grid:
             union = {key: size for segment in sizes.values() for key, size in segment.items()}
             for segment in sizes.values():
@@ -513,7 +514,7 @@ class Composer:
             rows[floor] += 1
             w, h = self.sizes[i]
             start = min(self.x[c] for _, e in targets if (c := self.boxes[e.target].column) is not None)
-            side = 1 if self.boxes[i].kind == "gradient" else -1
+            side = 1 if self.boxes[i].key[0] == "∂" else -1
             x = (self.right if side > 0 else start) + side * ((PAD if self.framed else 0) + 22 + w / 2)
             rect = Rect(x, y, w, h)
             while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6 for r in self.layout.rects.values()):
@@ -562,7 +563,7 @@ class Composer:
             y = ceiling + 18 + LANE * rows[ceiling]
             rows[ceiling] += 1
             w, h = self.sizes[i]
-            back = self.boxes[i].kind == "gradient"
+            back = self.boxes[i].key[0] == "∂"
             side = -1 if back else 1
             rect = Rect((0 if back else self.right) + side * ((PAD if self.framed else 0) + 26 + w / 2), y, w, h)
             while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4 for r in self.layout.rects.values()):

@@ -8,6 +8,7 @@ data or finishes a loss belongs to the box it feeds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -81,6 +82,12 @@ class _Collapsing:
         ]
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
+        order: Counter[Column | None] = Counter()
+        self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
+        for i, role in enumerate(self.roles):
+            if role == "x" and i not in self.unseen:
+                self.inputs[i] = order[self.columns[i]]
+                order[self.columns[i]] += 1
         self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
         self.kinds: dict[Hashable, str] = {}
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
@@ -189,7 +196,9 @@ class _Collapsing:
             self._set(node, ("state", node.role, path), "state", column)
         elif inside and not node.role and self._is_carried(i):
             self._set(node, ("state", "", path, self.names[i]), "state", column)
-        elif self.roles[i] in ("x", "logits", "loss"):
+        elif self.roles[i] == "x":
+            self._set(node, ("x", self.inputs[i]), "x", column)
+        elif self.roles[i] in ("logits", "loss"):
             self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
         elif inside and self.detail == "cell":
             key, kind = (("state", "h", path), "state") if after_state else (("cell", path), "cell")

@@ -15,11 +15,12 @@ from .numbers import Gradients
 
 def mirrored(level: Level, gradients: Gradients) -> Level:
     """``level`` with its backward graph added: keys of gradient boxes begin with "∂"."""
-    boxes, image = list(level.boxes), dict[int, int]()
+    boxes = list(level.boxes)
+    image: dict[int, int] = {}
     for i, box in enumerate(level.boxes):
         if any(member in gradients.of for member in box.members):
             image[i] = len(boxes)
-            kind = "backward" if box.kind == "cell" else "gradient"
+            kind = {"cell": "backward", "parameter": "share"}.get(box.kind, "gradient")
             boxes.append(Box(("∂", *box.key), box.column, kind, box.main, list(box.members), box.before))
     edges = list(level.edges)
     for e in level.edges:

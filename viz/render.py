@@ -40,7 +40,7 @@ def render(
     found = gradients(outputs, level) if grads or backward else None
     if backward and found is not None:
         level = mirrored(level, found)
-    labels = Labels(level, values=values, gradients=found)
+    labels = Labels(level, values=values, grads=grads, gradients=found)
     lines = [labels.lines(box) for box in level.boxes]
     sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
     layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()

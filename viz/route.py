@@ -13,9 +13,10 @@ from typing import NamedTuple
 Point = tuple[float, float]
 Stretch = tuple[Point, Point]
 
-CLEARANCE = 5.0  #: points a line keeps from a box
+CLEARANCE = 4.0  #: points a line keeps from a box
 LANE = 7.0  #: points between parallel lines
 BEND = 14.0  #: what a bend costs, in points of length
+TIGHT = 24.0  #: what a bend right before the arrowhead costs
 SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
 RADIUS = 8.0  #: of rounded corners
 ARROW = 7.0  #: length of an arrowhead
@@ -81,7 +82,7 @@ def path(
     lanes dearer; ``taken`` are the stretches other lines use. If there is no path, a straight line.
     """
     taken = list(taken)
-    stub = CLEARANCE + 3
+    stub = CLEARANCE + 6
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
     xs = sorted({*xs, *(x for x, _ in begin + finish)})
@@ -122,6 +123,10 @@ def path(
                 points.append((xs[state[0]], ys[state[1]]))
             points.append((roots[state].x, roots[state].y))
             return _corners(points[::-1])
+        turned = (ends[goals[i, j]].dx, ends[goals[i, j]].dy) if (i, j) in goals else (di, dj)
+        if turned != (di, dj) and turned != (-di, -dj) and cost + TIGHT < best.get((i, j, *turned), float("inf")):
+            best[i, j, *turned], came[i, j, *turned] = cost + TIGHT, state
+            heapq.heappush(queue, (cost + TIGHT, i, j, *turned))
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
@@ -157,10 +162,11 @@ def stretches(points: Sequence[Point]) -> list[Stretch]:
 
 def _corners(points: Sequence[Point]) -> list[Point]:
     """Without the points in the middle of straight stretches."""
+    points = [point for k, point in enumerate(points) if not k or point != points[k - 1]]
     kept = [points[0]]
     for before, here, after in zip(points, points[1:], points[2:]):
         straight = (before[0] == here[0] == after[0]) or (before[1] == here[1] == after[1])
-        if not straight and here != kept[-1]:
+        if not straight:
             kept.append(here)
     return [*kept, points[-1]]
 

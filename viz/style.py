@@ -39,6 +39,7 @@ LOOKS: Mapping[str, Look] = {
     "input": Look("#EDEDED", "#4d4d4d", "filled,dashed"),
     "bar": Look("#FFFFFF", "#4d4d4d"),
     "gradient": Look("#FBE4EC", "#B3003B", "rounded,filled,dashed", width=1.3),
+    "share": Look("#FBE4EC", "#B3003B", "filled,dashed", "note", 1.2),
     "backward": Look("#F3C9D8", "#B3003B", "filled,dashed", width=1.8),
 }
 
@@ -183,7 +184,7 @@ FONT_SIZE = {"cell": 13.0, "gate": 10.5, "op": 10.0}
 def box_size(kind: str, lines: list[str], detail: str) -> tuple[float, float]:
     """Width and height in points of a box that holds these lines."""
     size = FONT_SIZE[detail]
-    width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter") else 14)
+    width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter", "share") else 14)
     height = 1.2 * size * len(lines) + (10 if detail == "cell" else 7)
     if kind in ("cell", "backward"):
         return max(width, 54.0), max(height, 54.0)

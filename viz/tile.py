@@ -87,7 +87,7 @@ def by_dot(
                 source.edge(names[bar], names[key], style="invis", weight="0")
     for key in sizes:  # the backward pass goes on upwards from where the forward pass ends
         if key[0] == "∂" and key[1:] in sizes and not any(tail == key[1:] and head[0] != "∂" for tail, head, _ in wires):
-            source.edge(names[key[1:]], names[key], style="invis")
+            source.edge(names[key[1:]], names[key], style="invis", minlen="3")
     _rank_gates(source, names)
     drawn = json.loads(engine.run(source.source, "json", dot=dot, timeout=timeout))
     keys = {name: key for key, name in names.items()}

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from .. import style
-from .trace import Arrival, Array, Trace
+from .trace import Array, Arrival, Trace
 from .views import Ledger, LedgerRow
 
 Key = tuple[int | None, int]

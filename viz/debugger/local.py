@@ -15,7 +15,7 @@ from .trace import Array, Trace
 
 #: Operations that work on each element by itself, so that their Jacobian is a diagonal.
 ELEMENTWISE = frozenset(
-    "add sub mul div neg exp log sqrt sin cos tanh sigmoid softplus relu abs cast pow maximum minimum where".split()
+    ["add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "abs", "cast", "pow", "maximum", "minimum", "where"]
 )
 #: A Jacobian with more entries than this is described instead of built.
 JACOBIAN_LIMIT = 65_536

@@ -78,7 +78,7 @@ def _short(node: tg.Node, is_output: bool) -> str:
         return _clean(node.name)
     unnamed = "loss" if is_output and not node.shape else node.op.name if node.op else "constant"
     what = _clean(node.name or node.role or unnamed)
-    if node.scope.step is not None and what != "loss" or node.role == "loss" and node.scope.step is not None:
+    if (node.scope.step is not None and what != "loss") or (node.role == "loss" and node.scope.step is not None):
         return f"{what}_{node.scope.step + 1}"
     return f"{what}_0" if node.op is None and node.role in ("h", "c") else what
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,9 +146,12 @@ def _not_finite(session: Session, position: int, what: str) -> str | None:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise tg.GraphError(f"{text[:40]} is not a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise tg.GraphError(f"{text[:40]} is not a number a norm can be compared with")
+    return value
 
 
 def _times(session: Session) -> str:

@@ -66,16 +66,18 @@ def sentence(session: Session, position: int) -> str:
     if position < 0:
         return _forward(session, node, when, who)
     if position == 0:
-        value = f"is {_number(node.value)}" if np.size(node.value) == 1 else f"has {np.size(node.value)} elements"
-        seed = _number(session.trace.seed) if session.trace.seed.size == 1 else "given"
-        return f"The forward pass is over: the loss {value}. The walk back starts here with the gradient {seed}."
+        seed = session.trace.seed
+        value = f"is {_number(node.value)}" if seed.size == 1 else f"has {seed.size} elements"
+        start = _number(seed) if seed.size == 1 else "it was given"
+        return f"The forward pass is over: the loss {value}. The walk back starts here with the gradient {start}."
     step = session.trace.steps[position - 1]
     came = "" if step.replaced is None else f" (replaced by a {step.replaced})"
     if not step.contributions:
         count = len(session.trace.arrivals[index])
         what = f"{count} contributions have" if count > 1 else "only contribution has"
         first = f"The {what} arrived at {who}{came}" if count == 1 else f"All {what} arrived at {who}{came}"
-        return f"{first}: its gradient is finished, norm {style.number(measure(step.gradient).norm)}, and flows no further."
+        norm = style.number(measure(step.gradient).norm)
+        return f"{first}: its gradient is finished, norm {norm}, and flows no further."
     targets = _and([called(session, c.target) for c in step.contributions])
     how = _HOW.get(node.op.name if node.op else "", "applies its rule and sends the result to {targets}")
     if (highway := _highway(session, position)) is not None:
