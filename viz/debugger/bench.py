@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import style
 from . import stops
 from .local import Rule
-from .measure import measure
-from .screen import Screen, bar, brief, signs
+from .measure import measure, saturated
+from .recurrence import STATES
+from .screen import Screen, bars, brief, percent, signs
 from .session import Session
 from .views import Flow
 
@@ -50,7 +53,7 @@ class Bench:
             self.onecmd(line)
 
     def place(self) -> None:
-        """The cursor's place, on one line."""
+        """Where the cursor is, why, and the node there."""
         where = self.session.where()
         step = {"forward": f"forward {where.position - where.first + 1} of {-where.first}", "loss": "the loss"}.get(
             where.phase, f"step {where.position} of {where.last}"
@@ -60,33 +63,48 @@ class Bench:
         notes += [f"gate {style.visible(where.part)}"] if where.part else []
         notes += [style.visible(where.site)] if where.site else []
         self.screen.say(
-            (step, "bold cyan"), "  ", (where.name, "bold"), f" = {where.expression}",
-            ("   " + " · ".join([*notes, self.session.reason]), "dim"),
+            (step, "bold cyan"), f"   {' · '.join(notes)}   ", (f"[{self.session.reason}]", "dim")
         )  # fmt: skip
+        self.screen.say("  ", (where.name, "bold"), f" = {where.expression}")
 
     def _backward(self) -> None:
         session = self.session
         flows, rules = session.flows(), session.rules()
         gradient = session.trace.steps[session.position - 1].gradient
         incoming = measure(gradient)
-        self.screen.say(("  upstream ", "dim"), f"{brief(gradient)}   norm {style.number(incoming.norm)}, {signs(incoming)}")
+        flat = saturated(session.graph.nodes[session.node_at()])
+        note = f", saturated {percent(flat)}" if flat else ""
+        label = "upstream" if flows else "gradient"
+        text = f"{brief(gradient)}   norm {style.number(incoming.norm)}; {signs(incoming)}{note}"
+        self.screen.say((f"  {label} ", "dim"), text)
+        self._ways()
         width = max((len(flow.name) for flow in flows), default=0)
         for rule, flow in zip(rules, flows):
             self._contribution(rule, flow, incoming.norm, width)
 
+    def _ways(self) -> None:
+        """Of a carried state's gradient, how much came which way."""
+        node = self.session.node_at()
+        if self.session.graph.nodes[node].role in STATES:
+            ways = self.session.split(node).ways
+            shown = [f"{way} {'nothing' if v is None else style.number(measure(v).norm)}" for way, v in ways.items()]
+            self.screen.say(("  came by  ", "dim"), ", ".join(shown))
+
     def _contribution(self, rule: Rule, flow: Flow, incoming: float, width: int) -> None:
         sent = measure(flow.contribution)
-        change = f" (× {style.number(sent.norm / incoming)})" if incoming and incoming == incoming else ""
+        change = f" (× {style.number(sent.norm / incoming)})" if incoming and math.isfinite(incoming) else ""
+        longest = bars([sent.norm, incoming], 16)[0]
         self.screen.say(
             ("  to ", "dim"), (f"{flow.name:{width}}", "bold"), f"  {rule.formula}",
-            f"   norm {style.number(sent.norm)}{change} ", (bar(sent.norm, max(sent.norm, incoming), 16), "cyan"),
+            f"   norm {style.number(sent.norm)}{change} ", (longest, "cyan"),
         )  # fmt: skip
         indent = " " * (width + 7)
+        received = brief(flow.contribution)
         if rule.factor is not None and rule.factor.size <= 8 and rule.upstream.size <= 8:
-            factor = "⊙" if rule.kind == "diagonal" else "· J, J ="
-            self.screen.say(f"{indent}{brief(rule.upstream)} {factor} {brief(rule.factor)} = {brief(flow.contribution)}")
+            times = "⊙" if rule.kind == "diagonal" else "·"
+            self.screen.say(f"{indent}{brief(rule.upstream)} {times} {brief(rule.factor)} = {received}")
         else:
-            self.screen.say(f"{indent}{brief(flow.contribution)}, {signs(sent)}")
+            self.screen.say(f"{indent}{received}; {signs(sent)}")
         before = "nothing yet" if flow.before is None else style.number(measure(flow.before).norm)
         after = style.number(measure(flow.after).norm)
         count = f"{flow.ordinal} of {flow.expected} arrived" + (": complete" if flow.complete else "")

@@ -60,7 +60,8 @@ class Condition:
             self._tree = ast.parse(self.text, mode="eval").body
             _check(self._tree)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            why = error if isinstance(error, tg.TinygradError) else "it is not an expression such as norm > 1 and t == 3"
+            plain = "it is not an expression such as norm > 1 and t == 3"
+            why = error if isinstance(error, tg.TinygradError) else plain
             raise tg.GraphError(f"cannot use the condition: {why}") from None
 
     def holds(self, session: Session, position: int) -> bool:

@@ -103,7 +103,8 @@ class Moving(Bench):
         if re.fullmatch(r"[-−+]?\d{1,9}", argument):
             position = int(argument.replace("−", "-"))
             if not self.session.first <= position <= self.session.last:
-                raise tg.GraphError(f"steps go from {self.session.first} to {self.session.last}, and {position} does not exist")
+                ends = f"{self.session.first} to {self.session.last}"
+                raise tg.GraphError(f"steps go from {ends}, and {position} does not exist")
             self.session.goto(position)
         elif re.fullmatch(r"t\s*[= ]\s*\d{1,9}", argument):
             _, test, _ = stops.parse(self.session, argument)

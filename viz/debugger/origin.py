@@ -64,7 +64,8 @@ def _ranges(session: Session, node: tg.Node) -> list[str]:
         value = session.graph.nodes[source].value
         if value is not None and value.size:
             low, high = style.number(float(value.min())), style.number(float(value.max()))
-            found.append(f"{session.names[source]} is {low}" if low == high else f"{session.names[source]} goes from {low} to {high}")
+            reach = f"is {low}" if low == high else f"goes from {low} to {high}"
+            found.append(f"{session.names[source]} {reach}")
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class Gain:
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     """Singular values of a layer's recurrent Jacobians, first time step first; batches count with their largest."""
-    blocks = [_blocks(trace, before, after) for before, after in zip(moments, moments[1:])]
+    blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
     product: Array | None = None
     limit: float | None = 1.0
     rows: list[Gain] = []
@@ -171,7 +172,7 @@ def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
     if h.op is None or h.op.name not in ("tanh", "relu") or "h" not in before.nodes or h.value is None:
         return None
     a = nodes[h.sources[0]]
-    terms = [a] if a.op and a.op.name == "linear" else [nodes[s] for s in a.sources] if a.op and a.op.name == "add" else []
+    terms = [nodes[s] for s in a.sources] if a.op is not None and a.op.name == "add" else [a]
     mine = [x for x in terms if x.op is not None and x.op.name == "linear" and x.sources[0] == before.nodes["h"]]
     if len(mine) != 1:
         return None
@@ -188,37 +189,43 @@ class Split:
     """A carried state's gradient by the way it came back."""
 
     node: int
-    ways: dict[str, Array | None]  #: "highway", "through the cell", "from this time step": their sums; None: nothing
+    ways: dict[str, Array | None]  #: {way: the sum of what came along it, None if nothing did yet}
 
 
 def split(trace: Trace, node: int, k: int | None = None) -> Split:
     """What had arrived at state ``node`` after step ``k``, by way.
 
     The highway of an LSTM is ``f * dc`` from the next cell state, of a GRU ``z * dh`` from the next state: an
-    elementwise product with that gate. ``through the cell`` is the rest of what came from another time step;
-    ``from this time step`` came from the step's own output or, for c, through its own h.
+    elementwise product with that gate. ``through the next step`` is the rest of what came from another time step, by
+    its gates. The remainder came through the step's own h (an LSTM's c) or from its output (h).
     """
-    nodes = trace.graph.nodes
-    ways: dict[str, Array | None] = {"highway": None, "through the cell": None, "from this time step": None}
+    state = trace.graph.nodes[node]
+    own = "through h" if state.role == "c" else "from its output"
+    ways: dict[str, Array | None] = {"highway": None, "through the next step": None, own: None}
+    possible = {own}
     last = len(trace) if k is None else k
     for arrival in trace.arrivals.get(node, ()):
-        if arrival.step > last or arrival.contribution is None:
+        if arrival.contribution is None:
             continue
-        sender = nodes[trace.steps[arrival.step - 1].node]
-        way = _way(trace, nodes[node], sender)
-        value = trace.contribution(arrival.step, arrival.slot)
-        so_far = ways[way]
-        ways[way] = value if so_far is None else so_far + value
-    return Split(node, ways)
+        way = _way(trace, state, trace.graph.nodes[trace.steps[arrival.step - 1].node]) or own
+        possible.add(way)
+        if arrival.step <= last:
+            value, so_far = trace.contribution(arrival.step, arrival.slot), ways[way]
+            ways[way] = value if so_far is None else so_far + value
+    if state.role == "c":
+        possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
+    return Split(node, {way: part for way, part in ways.items() if way in possible})
 
 
-def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str:
-    if sender.scope.step == state.scope.step or sender.scope.step is None or sender.scope.path[: len(state.scope.path)] != state.scope.path:
-        return "from this time step"
+def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str | None:
+    """The way a contribution came from another time step; None from its own."""
+    path, time = state.scope.path, state.scope.step
+    if sender.scope.step in (None, time) or sender.scope.path[: len(path)] != path:
+        return None
     gates = {trace.graph.nodes[source].role for source in sender.sources}
     if sender.op is not None and sender.op.name == "mul" and gates & {"f", "z"}:
         return "highway"
-    return "through the cell"
+    return "through the next step"
 
 
 def cuts(trace: Trace) -> list[tuple[int, int]]:

@@ -17,8 +17,8 @@ from .trace import Array
 
 Part = str | tuple[str, str]
 BAR = "▇"
-#: A bar is empty at this many powers of ten below the longest.
-DECADES = 8
+#: A bar is empty at most this many powers of ten below the longest.
+DECADES = 16
 
 
 class Screen:
@@ -63,7 +63,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -
 
 
 def _numeric(cell: str) -> bool:
-    return not cell or cell[0] in "0123456789−-+∞n×" and not cell.startswith("no")
+    return not cell or (cell[0] in "0123456789−-+∞n×" and not cell.startswith("no"))
 
 
 def brief(array: Array | None) -> str:
@@ -85,16 +85,20 @@ def norm(value: float | None) -> str:
     return "not yet" if value is None else style.number(value)
 
 
-def bar(value: float | None, longest: float, width: int = 24) -> str:
-    """A bar on a logarithmic scale, full at ``longest`` and empty 8 powers of ten below."""
+def bars(values: Sequence[float | None], width: int = 24) -> list[str]:
+    """Bars on one logarithmic scale: the longest value's is full, the smallest's still to be seen."""
+    known = [v for v in values if v is not None and math.isfinite(v) and v > 0]
+    top = math.log10(max(known, default=1))
+    decades = min(max(top - math.log10(min(known, default=1)) + 1, 2), DECADES)
+    return [_bar(v, top, decades, width) for v in values]
+
+
+def _bar(value: float | None, top: float, decades: float, width: int) -> str:
     if value is None:
         return "·"
     if not math.isfinite(value):
         return "!" * width
-    if value <= 0 or not math.isfinite(longest):
-        return ""
-    length = width * (1 + math.log10(value / longest) / DECADES)
-    return BAR * min(max(round(length), 0), width)
+    return BAR * max(round(width * (1 + (math.log10(value) - top) / decades)), 0) if value > 0 else ""
 
 
 def share_bar(share: float | None, width: int = 20) -> str:
@@ -107,9 +111,9 @@ def share_bar(share: float | None, width: int = 20) -> str:
 
 
 def signs(found: Measure) -> str:
-    """How many elements are negative, zero, positive, and what is worse."""
-    text = f"{found.negative} −, {found.zero} 0, {found.positive} +"
-    return text + f", {found.infinite} inf" * bool(found.infinite) + f", {found.nan} nan" * bool(found.nan)
+    """How many elements are negative, zero, positive, and what is worse; nothing of what there is none of."""
+    counts = {"−": found.negative, "zero": found.zero, "+": found.positive, "inf": found.infinite, "nan": found.nan}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def percent(value: Any) -> str:

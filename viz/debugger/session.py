@@ -339,27 +339,30 @@ class Session:
     def path(self, node: int) -> list[views.Hop]:
         """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most."""
         hops: list[views.Hop] = []
-        here = node
+        here, row = node, 0
         while here != self.trace.output:
             events = [a for a in self.trace.arrivals.get(here, ()) if a.contribution is not None]
             if not events:
                 if here == node:
                     raise tg.GraphError(f"no gradient reaches {self.names[node]} in this walk")
                 break
-            norms = [measure(self.trace.contribution(a.step, a.slot)).norm for a in events]
-            best = int(np.argmax([n if n == n else np.inf for n in norms]))
-            sender = self.trace.steps[events[best].step - 1].node
-            made = self.graph.nodes[sender]
+            norms = [measure(self._part(here, row, self.trace.contribution(a.step, a.slot))).norm for a in events]
+            most = int(np.argmax([n if n == n else np.inf for n in norms]))
+            best = events[most]
+            step = self.trace.steps[best.step - 1]
+            made, before = self.graph.nodes[step.node], measure(step.gradient).norm
             time = None if made.scope.step is None else made.scope.step + 1
-            before = measure(self.trace.steps[events[best].step - 1].gradient).norm
-            hops.append(
-                views.Hop(
-                    events[best].step, sender, self.names[sender], made.op.name if made.op else "",
-                    time, norms[best], ratio(norms[best], before),
-                )
-            )  # fmt: skip
-            here = sender
+            op = made.op.name if made.op else ""
+            name, length = self.names[step.node], norms[most]
+            hops.append(views.Hop(best.step, step.node, name, op, time, length, ratio(length, before)))
+            here, row = step.node, step.contributions[best.slot].slot
         return hops[::-1]
+
+    def _part(self, node: int, row: int, contribution: Array) -> Array:
+        """Of a contribution to a stack, the row the way came from: the others belong to other time steps."""
+        made = self.graph.nodes[node]
+        stacked = made.op is not None and made.op.name == "stack"
+        return contribution.take(row, made.attrs["axis"]) if stacked else contribution
 
     def cuts(self) -> list[tuple[int, int]]:
         """(constant, consumer) where a carried state was cut off, so that no gradient flows to the step before."""

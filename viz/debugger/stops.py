@@ -19,7 +19,6 @@ from .measure import measure
 from .session import Session
 
 Test = Callable[[Session, int], str | None]
-_KINDS = ("nan", "inf", "nonfinite", "norm", "op", "t", "if")
 
 
 @dataclass
@@ -52,7 +51,8 @@ class Stop:
     def __str__(self) -> str:
         notes = [f"if {self.condition.text}"] if self.condition is not None and not self.text.startswith("if ") else []
         notes += ["once"] * self.temporary + ["disabled"] * (not self.enabled)
-        notes += [f"ignored {self.ignore} times more"] * bool(self.ignore) + [f"hit {self.hits} times"] * bool(self.hits)
+        notes += [f"ignored {self.ignore} times more"] * bool(self.ignore)
+        notes += [f"hit {self.hits} times"] * bool(self.hits)
         return f"{self.number}: {self.text}" + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -65,7 +65,8 @@ def parse(session: Session, text: str) -> tuple[str, Test, Condition | None]:
     what, condition = what.strip(), Condition(rest) if has_condition else None
     if not what:
         if condition is None:
-            raise tg.GraphError("break wants a place: a node, op NAME, t 3, nan, inf, nonfinite, norm > 1, if CONDITION")
+            kinds = "a node, op NAME, t 3, nan, inf, nonfinite, norm > 1, if CONDITION"
+            raise tg.GraphError(f"it wants a place: {kinds}")
         return f"if {condition.text}", lambda s, p: _says(condition, s, p), None
     if what in ("nan", "inf", "nonfinite"):
         return what, lambda s, p: _not_finite(s, p, what), condition

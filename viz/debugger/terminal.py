@@ -11,13 +11,13 @@ import cmd
 import difflib
 import os
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import IO
 
 import tinygrad_rnn as tg
 
 from .. import style
-from . import screen
 from .acting import Acting
 from .looking import Looking
 from .moving import Moving
@@ -127,7 +127,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         action = getattr(self, f"do_{word}", None) if word else None
         if action is None:
             typed = style.elided(style.visible(line.strip().split()[0]), 40)
-            near = difflib.get_close_matches(typed, _commands(), 2, 0.5)
+            near = difflib.get_close_matches(typed, _commands(), 2, 0.6)
             hint = f"did you mean {' or '.join(near)}?" if near else "help lists the commands"
             raise tg.GraphError(f"there is no command {typed}; {hint}")
         return bool(action(argument))
@@ -158,7 +158,9 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
                 self.screen.say(("    short: " + ", ".join(short), "dim"))
             return
         for group, names in GROUPS.items():
-            self.screen.say((f"{group:6}", "bold"), names)
+            for line in textwrap.wrap(names, 90):
+                self.screen.say((f"{group:6}", "bold"), line)
+                group = ""
         self.screen.say("help COMMAND tells how to use it; an empty line repeats the last command.")
         self.screen.say("NODE is a name such as h_3, f_2, l1.c_4, weight_hh_l0, or #12; without it, the current node.")
 
@@ -205,7 +207,9 @@ def _drop(stream: IO[str]) -> None:
         return
 
 
-def run(session: Session, commands: Iterable[str] = (), stdin: IO[str] | None = None, stdout: IO[str] | None = None) -> None:
+def run(
+    session: Session, commands: Iterable[str] = (), stdin: IO[str] | None = None, stdout: IO[str] | None = None
+) -> None:
     """Start the line debugger on a session."""
     Debugger(session, stdin, stdout).run(commands)
 

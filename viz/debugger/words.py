@@ -78,7 +78,8 @@ def sentence(session: Session, position: int) -> str:
         first = f"The {what} arrived at {who}{came}" if count == 1 else f"All {what} arrived at {who}{came}"
         norm = style.number(measure(step.gradient).norm)
         return f"{first}: its gradient is finished, norm {norm}, and flows no further."
-    targets = _and([called(session, c.target) for c in step.contributions])
+    names = [called(session, c.target) for c in step.contributions]
+    targets = _and([name + " (twice)" * (names.count(name) > 1) for name in dict.fromkeys(names)])
     how = _HOW.get(node.op.name if node.op else "", "applies its rule and sends the result to {targets}")
     if (highway := _highway(session, position)) is not None:
         how = highway
