@@ -79,11 +79,13 @@ class Optimizer:
             for key, value in saved.get(i, {}).items():
                 if value is None:  # PyTorch's word for a momentum that has not begun
                     continue
-                array = np.asarray(value)
-                array = array.copy() if key == "step" else array.astype(p.dtype)
-                if key != "step" and array.shape != p.shape:
-                    raise ShapeError(f"optimizer state {key} of parameter {i} has shape {array.shape}, not {p.shape}")
-                state[key] = int(array) if key == "step" else array
+                try:
+                    state[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
+                except (ValueError, TypeError) as error:
+                    raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
+                if key != "step" and state[key].shape != p.shape:
+                    found = state[key].shape
+                    raise ShapeError(f"optimizer state {key} of parameter {i} has shape {found}, not {p.shape}")
             loaded.append(state)
         self.state = loaded
         known = {key: value for key, value in group.items() if key in self.defaults}

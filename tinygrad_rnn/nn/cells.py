@@ -168,6 +168,8 @@ class LSTMCell(_Cell):
     def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The next state and cell state."""
         x = as_tensor(x)
+        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
+            raise ShapeError("LSTMCell: the state is a pair (h, c)")
         h, c = (None, None) if hx is None else hx
         return lstm_step(x, self._state(x, h, "h"), self._state(x, c, "c"), self.weights)
 

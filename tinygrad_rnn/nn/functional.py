@@ -62,6 +62,8 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
     x, target = as_tensor(log_probabilities), as_tensor(target)
     if x.ndim > 2:
         x = x.permute([0, *range(2, x.ndim), 1])
+    if not x.ndim or target.shape != x.shape[:-1]:
+        raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
     P.loss.check_targets(target.numpy(), x.shape[-1], ignore_index)
     keep = target != ignore_index
     chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype)

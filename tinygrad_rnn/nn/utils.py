@@ -29,7 +29,8 @@ def clip_grad_norm_(
     pairs = _gradients(parameters)
     if not pairs:
         return from_array(np.zeros((), np.float32))
-    norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
+    with np.errstate(over="ignore"):  # an infinite norm is an answer, too
+        norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
     total = float(np.linalg.norm(norms, norm_type))
     if error_if_nonfinite and not math.isfinite(total):
         name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
