@@ -109,13 +109,17 @@ def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
 
 
 def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
-    """Each node's role; a cross-entropy that nobody labelled is a loss all the same."""
+    """Each node's role; a cross-entropy nobody labelled is a loss all the same, and what it judges are the logits."""
     result = [node.role or "" for node in graph.nodes]
-    if "loss" in result:
-        return result
+    has_loss, has_logits = "loss" in result, "logits" in result
     users = consumers(feeds)
     for node in graph.nodes:
-        if node.op is not None and node.op.name == "cross_entropy":
+        if node.op is not None and node.op.name == "cross_entropy" and not node.scope.backward:
+            scores = graph.nodes[feeds[node.index][0][1]]
+            if not has_logits and not scores.role and scores.op is not None:
+                result[scores.index] = "logits"
+            if has_loss:
+                continue
             last = node
             while len(users[last.index]) == 1 and (after := graph.nodes[users[last.index][0]]).site == node.site:
                 if after.op is None or after.op.name not in ("sum", "div"):
@@ -160,8 +164,9 @@ def initial_states(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], nam
         for slot, source in feeds[node.index]:
             if graph.nodes[source].is_parameter and graph.nodes[source].role not in STATES:
                 continue
-            if graph.nodes[source].op is not None and graph.nodes[source].scope == node.scope:
-                continue
+            origin = graph.nodes[source]
+            if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
+                continue  # a state carried on
             for neighbour in (step + 1, step - 1):
                 later = place.get((names[node.index], neighbour))
                 carried = dict(feeds[later]).get(slot) if later is not None else None

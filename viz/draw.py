@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +40,7 @@ def dot_source(
     for i in layout.rects:
         inside.setdefault(level.boxes[i].column, []).append(i)
     for column, frame in frames.items():
-        _step(drawing, level, layout, lines, labels, column, frame, inside.get(column, []), _caption(column, captions))
+        _step(drawing, level, layout, lines, labels, column, frame, inside.get(column, []), _caption(level, column, captions))
     for i in inside.get(None, []):
         _box(drawing, level, layout, lines, labels, i)
     if not frames:
@@ -56,9 +55,10 @@ def dot_source(
         color, width, dashes = style.STROKES[edge.kind]
         tail = f"gap_{line.gap}" if line.source is None else name(level, line.source)
         head = f"gap_{line.gap}" if line.target is None else name(level, line.target)
+        label = {"label": style.escape(line.label), "lp": f"{line.label_at[0]:.2f},{line.label_at[1]:.2f}"} if line.label else {}
         uses = "\n".join(f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6])
         drawing.edge(tail, head, pos=line.pos, id=f"e_{tail}_{head}_{line.edge}", **{"class": f"edge {edge.kind}"}, color=color,
-                     penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape(uses))  # fmt: skip
+                     penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape(uses), **label)  # fmt: skip
     return str(drawing.source)
 
 
@@ -108,13 +108,21 @@ def _step(
             _box(cluster, level, layout, lines, labels, i)
 
 
-def _caption(column: Column, captions: Captions) -> str:
-    base = f"t = {column.step + 1}"
+def _caption(level: Level, column: Column, captions: Captions) -> str:
+    base = f"{_pass_name(level, column.segment)}t = {column.step + 1}"
     if captions is None:
         return base
     known = captions.get(column.step) if isinstance(captions, Mapping) else (
         captions[column.step] if column.step < len(captions) else None)  # fmt: skip
     return base if known is None else f"{base}   {style.elided(style.visible(str(known)), 40)}"
+
+
+def _pass_name(level: Level, segment: int) -> str:
+    """What a pass over a sequence is called, where there are several: "encoder"."""
+    if len({column.segment for column in level.columns}) < 2:
+        return ""
+    paths = [b.key[1] for b in level.boxes if b.column and b.column.segment == segment and len(b.key) > 1 and b.key[1] in level.recurrent]
+    return f"{style.elided(style.visible(paths[0][0]), 16)}  " if paths and paths[0] else ""
 
 
 def _at(rect: Rect) -> str:
@@ -124,5 +132,3 @@ def _at(rect: Rect) -> str:
 def _inches(points: float) -> str:
     return f"{points / 72:.4f}"
 
-
-__all__ = ["dot_source", "name", "re"]

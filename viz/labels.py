@@ -99,8 +99,8 @@ class Labels:
         forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
         if box.kind == "backward":
             return f"{self.title(forward).replace('f', 'f′', 1)}"
-        names = self.title(forward).split("\n")
-        return "\n".join(f"∂{self.total}/∂{name.split(' ')[0]}" for name in names)
+        names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if ' ' in name else name}" for name in names)
 
     def _forward_kind(self, box: Box) -> str:
         return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
@@ -244,7 +244,7 @@ class Labels:
             told.append("|v|: norm of the value")
         if self.gradients is not None:
             told.append(f"|∂|: norm of ∂{self.total}/∂(this value)")
-            if self.level.detail != "cell" and self.gradients.shares:
+            if self.level.columns and self.level.detail != "cell" and self.gradients.shares:
                 told.append("∂ … (%): this time step's share of a shared weight's gradient")
         return ",   ".join(told)
 

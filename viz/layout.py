@@ -41,6 +41,8 @@ class Line:
     target: int | None
     gap: int = -1
     arrow: bool = True
+    label: str = ""
+    label_at: Point = (0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -104,9 +106,9 @@ class Composer:
 
     def _timeless(self) -> None:
         sizes = {(i,): size for i, size in enumerate(self.sizes)}
-        wires = [((e.source,), (e.target,), 0) for e in self.edges]
-        wires = _numbered([(a, b) for a, b, _ in wires])
-        laid = T.by_dot(sizes, wires, [], [], rankdir="LR", **self.engine)  # type: ignore[arg-type]
+        wires = _numbered([((e.source,), (e.target,)) for e in self.edges])
+        back = {wire for wire, e in zip(wires, self.edges) if e.kind == "gradient" and self.boxes[e.source].key[0] == "∂"}
+        laid = T.by_dot(sizes, wires, [], [], rankdir="LR", against=back, **self.engine)  # type: ignore[arg-type]
         for key, rect in laid.boxes.items():
             self.layout.rects[key[0]] = rect
         for edge, wire in enumerate(wires):

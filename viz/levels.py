@@ -73,7 +73,8 @@ class _Collapsing:
         self.roles = C.roles(graph, self.feeds)
         self.after_loss = C.after_losses(self.feeds, self.roles)
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
-        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss)
+        backward = {node.index for node in graph.nodes if node.scope.backward}
+        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
         self.initial = C.initial_states(graph, self.feeds, names)
         segments = C.segments(graph, self.feeds, self.initial, self.recurrent)
         self.columns: list[Column | None] = [
@@ -90,6 +91,8 @@ class _Collapsing:
                 order[self.columns[i]] += 1
         self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
         self.kinds: dict[Hashable, str] = {}
+        self.heads: dict[Hashable, int] = {}  # the last node of each box
+        self.columns_exist = any(column is not None for column in self.columns)
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
 
     def _is_total(self, node: Node) -> bool:
@@ -152,6 +155,7 @@ class _Collapsing:
     def _set(self, node: Node, key: Key, kind: str, column: Column | None) -> None:
         self.owners[node.index] = (key, column)
         self.kinds.setdefault((key, column), kind)
+        self.heads.setdefault((key, column), node.index)
 
     def _own_box(self, node: Node, _after: bool) -> None:
         if node.is_parameter and node.index not in self.initial and self.columns_exist:
@@ -161,13 +165,10 @@ class _Collapsing:
         else:
             self._set(node, ("op", *self.names[node.index]), self._kind(node), self.columns[node.index])
 
-    @property
-    def columns_exist(self) -> bool:
-        """Whether there is any time step."""
-        return any(column is not None for column in self.columns)
-
     def _kind(self, node: Node) -> str:
         role = self.roles[node.index]
+        if node.scope.backward:
+            return "gradient"
         if role in C.STATES:
             return "state"
         if role in ("x", "logits", "loss"):
@@ -221,14 +222,22 @@ class _Collapsing:
             return
         if not is_output and len(fed) == 1:
             owner = next(iter(fed))
-            data = node.op is None and node.dtype.kind != "f"
             near = column in (None, owner[1]) or i in self.after_loss
-            if near and (self.detail == "cell" or data or kinds <= {"loss", "x"}) and (node.op or self.detail == "cell" or data):
+            if near and self._is_detail_of(node, owner):
                 self.owners[i] = owner
                 return
         if not fed and not is_output:
             return
         self._set(node, ("op", *self.names[i]), self._kind(node), column)
+
+    def _is_detail_of(self, node: Node, owner: tuple[Key, Column | None]) -> bool:
+        """Whether a node outside the cells is better not shown beside the one box it feeds."""
+        if node.op is None and node.dtype.kind != "f":
+            return True  # a target, an index
+        if self.kinds[owner] == "loss":
+            same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
+            return node.index in self.after_loss or (same_call and node.op is not None)
+        return self.detail == "cell" and self.columns_exist
 
     def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
         owner = self.owners[index]
@@ -304,6 +313,8 @@ class _Collapsing:
         return list(edges.values())
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+        if origin.scope.backward:
+            return "gradient"
         apart = None not in (start.column, end.column) and start.column != end.column
         if apart and end.kind == "x" and start.kind != "state":
             return "feedback"

@@ -32,17 +32,22 @@ class Gradients:
         return self.shares[edge, parameter] / (self.totals[parameter] or 1.0)
 
 
+def check_outputs(outputs: Sequence[tg.Tensor]) -> None:
+    """Gradients start from scalars that depend on something that requires a gradient."""
+    for output in outputs:
+        if output.numel() != 1 or not output.requires_grad:
+            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
+                "does not depend on anything that requires a gradient")  # fmt: skip
+            raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
+
+
 def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     """Walk backward from the scalar ``outputs`` and keep all gradients, and each step's share of shared ones.
 
     It can be done any number of times, also after ``backward()``. Raises `GraphError` if an output is no scalar
     or needs no gradient, `MutationError` if a value the rules need was overwritten since.
     """
-    for output in outputs:
-        if output.numel() != 1 or not output.requires_grad:
-            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
-                "does not depend on anything that requires a gradient")  # fmt: skip
-            raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
+    check_outputs(outputs)
     position = level.graph.by_serial()
     edges = {use: i for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
     waiting = Counter((edge, use[0]) for use, edge in edges.items())

@@ -65,13 +65,6 @@ class Port(NamedTuple):
     cost: float = 0.0
 
 
-def hits(a: Point, b: Point, boxes: Iterable[Rect], clearance: float = CLEARANCE) -> bool:
-    """Whether the straight (horizontal or vertical) line from ``a`` to ``b`` comes too near to a box."""
-    left, right = min(a[0], b[0]) - clearance, max(a[0], b[0]) + clearance
-    bottom, top = min(a[1], b[1]) - clearance, max(a[1], b[1]) + clearance
-    return any(r.left < right and r.right > left and r.bottom < top and r.top > bottom for r in boxes)
-
-
 def path(
     starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
     xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None,
@@ -90,16 +83,22 @@ def path(
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
     dear = tolls or {}
+    lanes: dict[tuple[float, bool], tuple[list[Rect], list[tuple[float, float]]]] = {}
     lengths: dict[tuple[int, int, bool], float | None] = {}
 
     def length(i: int, j: int, across: bool) -> float | None:
         """What the stretch from (i, j) to its right or upper neighbour costs; None: a box is in the way."""
         if (i, j, across) not in lengths:
-            a, b = (xs[i], ys[j]), ((xs[i + 1], ys[j]) if across else (xs[i], ys[j + 1]))
-            direct = b[0] - a[0] + b[1] - a[1]
-            lengths[i, j, across] = (
-                None if hits(a, b, boxes) else direct * (1 + SHARED * _along(a, b, taken)) * (1 if across else dear.get(xs[i], 1))
-            )
+            fixed, low, high = (ys[j], xs[i], xs[i + 1]) if across else (xs[i], ys[j], ys[j + 1])
+            if (fixed, across) not in lanes:
+                lanes[fixed, across] = _beside_lane(fixed, across, boxes), _along_lane(fixed, across, taken)
+            near, used = lanes[fixed, across]
+            spans = ((r.left, r.right) if across else (r.bottom, r.top) for r in near)
+            if any(a < high + CLEARANCE and b > low - CLEARANCE for a, b in spans):
+                lengths[i, j, across] = None
+            else:
+                crowded = any(a < high and b > low for a, b in used)
+                lengths[i, j, across] = (high - low) * (1 + SHARED * crowded) * (1 if across else dear.get(fixed, 1))
         return lengths[i, j, across]
 
     queue: list[tuple[float, int, int, int, int]] = []
@@ -142,17 +141,20 @@ def path(
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
 
 
-def _along(a: Point, b: Point, taken: Iterable[Stretch]) -> bool:
-    """Whether another line runs (nearly) where ``a`` to ``b`` would."""
-    upright = a[0] == b[0]
-    fixed, low, high = (a[0], *sorted((a[1], b[1]))) if upright else (a[1], *sorted((a[0], b[0])))
-    for p, q in taken:
-        if (p[0] == q[0]) != upright:
-            continue
-        other, start, stop = (p[0], *sorted((p[1], q[1]))) if upright else (p[1], *sorted((p[0], q[0])))
-        if abs(other - fixed) < LANE - 1 and start < high and stop > low:
-            return True
-    return False
+def _beside_lane(fixed: float, across: bool, boxes: Iterable[Rect]) -> list[Rect]:
+    """The boxes a lane runs into, or too near by, somewhere."""
+    low, high = fixed - CLEARANCE, fixed + CLEARANCE
+    return [r for r in boxes if (r.bottom < high and r.top > low if across else r.left < high and r.right > low)]
+
+
+def _along_lane(fixed: float, across: bool, taken: Iterable[Stretch]) -> list[tuple[float, float]]:
+    """Where in a lane, or right beside it, other lines run."""
+    found = []
+    for a, b in taken:
+        (u, v), (s, t) = ((a[1], b[1]), (a[0], b[0])) if across else ((a[0], b[0]), (a[1], b[1]))
+        if u == v and abs(u - fixed) < LANE - 1:
+            found.append((min(s, t), max(s, t)))
+    return found
 
 
 def stretches(points: Sequence[Point]) -> list[Stretch]:

@@ -6,7 +6,7 @@ A tile is laid out once for all time steps: it has a place for every kind of box
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,12 +60,13 @@ def grid(sizes: Mapping[Key, Size], places: Mapping[Key, tuple[int, int]]) -> Ti
 
 def by_dot(
     sizes: Mapping[Key, Size], wires: Sequence[Wire], bars: Sequence[Key], carried: Sequence[tuple[Key, Key]],
-    *, rankdir: str = "BT", dot: str | Path | None = None, timeout: float | None = None,
+    *, rankdir: str = "BT", against: Collection[Wire] = (), dot: str | Path | None = None, timeout: float | None = None,
 ) -> Tile:
     """Let dot place boxes of these ``sizes`` and route ``wires``.
 
     ``bars`` will be drawn across all steps, so nothing else may stand in their rank. ``carried`` are the
-    edges into the next step: where they come in goes to the left.
+    edges into the next step: where they come in goes to the left. The wires ``against`` the direction of the layout
+    stand as boxes do for the opposite ones.
     """
     import graphviz
 
@@ -78,8 +79,12 @@ def by_dot(
     )
     for key, (width, height) in sizes.items():
         source.node(names[key], width=f"{width / 72:.4f}", height=f"{height / 72:.4f}")
-    for tail, head, _ in wires:
-        source.edge(names[tail], names[head], weight="4" if tail[0] != "W" else "1")
+    for wire in wires:
+        ends = names[wire[0]], names[wire[1]]
+        if wire in against:
+            source.edge(*ends[::-1], dir="back")
+        else:
+            source.edge(*ends, weight="4" if wire[0][0] != "W" else "1")
     for bar in bars:
         below = _ancestors(bar, wires)
         for key in sizes:
@@ -103,11 +108,14 @@ def by_dot(
         ends = order[item["tail"]], order[item["head"]]
         if item.get("style") == "invis":
             continue
+        numbers = [part.split(",") for part in item["pos"].split()]
+        curve = [(float(p[0]), float(p[1])) for p in numbers if p[0] not in ("e", "s")]
+        if item.get("dir") == "back":
+            ends, curve = ends[::-1], curve[::-1]
         wire = (*ends, seen.get(ends, 0))
         seen[ends] = wire[2] + 1
-        numbers = [part.split(",") for part in item["pos"].split()]
-        tile.tips[wire] = next((float(p[1]), float(p[2])) for p in numbers if p[0] == "e")
-        tile.curves[wire] = [(float(p[0]), float(p[1])) for p in numbers if p[0] not in ("e", "s")]
+        tile.tips[wire] = next((float(p[1]), float(p[2])) for p in numbers if p[0] in ("e", "s"))
+        tile.curves[wire] = curve
     forward = sum(tile.boxes[a].x - tile.boxes[b].x for a, b in carried if a in tile.boxes and b in tile.boxes)
     return _mirrored(tile) if forward < 0 else tile
 

@@ -8,6 +8,7 @@ page, a terminal and a notebook can show the same things; `Session.snapshot` giv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -377,13 +378,13 @@ class Session:
     def snapshot(self, position: int | None = None, elements: int = 64) -> dict[str, Any]:
         """All of the moment as JSON-able data; arrays of more than ``elements`` elements are shortened.
 
-        What belongs to the whole walk and not to a moment (`gains`, `triangle`, `clip`, `path`, `cuts`, `origin`) has
-        its own methods, whose results `views.data` turns into JSON-able data too.
+        What belongs to the whole walk (`ledger` at the end, whose rows say with which step they are complete, `gains`,
+        `triangle`, `clip`, `path`, `cuts`, `origin`) has its own methods; `views.data` makes their results JSON-able.
         """
         p = self.position if position is None else position
         node = self.node_at(p)
         flows = self.flows(p)
-        rules = self.rules(p)
+        rules, frontier = self.rules(p), self.frontier(p)
         found: dict[str, Any] = {
             "where": self.where(p),
             "value": self.value(node, p),
@@ -391,18 +392,23 @@ class Session:
             "measures": self.measures(p),
             "rules": rules,
             "flows": [{**views.data(flow, elements), "complete": flow.complete} for flow in flows],
-            "frontier": self.frontier(p),
+            "frontier": {**views.data(frontier), "done": len(frontier.done)},
             "sentence": self.sentence(p),
         }
         if self.graph.nodes[node].role in recurrence.STATES and p > 0:
             found["split"] = self.split(node, p)
-        found["ledgers"] = [self.ledger(f.target, p) for f in flows if self.graph.nodes[f.target].is_parameter]
         shown: dict[str, Any] = views.data(found, elements)
         return shown
 
     def save(self, path: str | Path) -> None:
         """Save the walk that is shown; `Trace.load` reads it."""
         self.trace.save(path)
+
+    def terminal(self, commands: Iterable[str] = ()) -> None:
+        """Start the line debugger here: carry out ``commands``, then what is typed, until ``quit``."""
+        from .terminal import run
+
+        run(self, commands)
 
     def __repr__(self) -> str:
         return f"Session at {self.position} of {self.first}..{self.last}: {self.sentence()}"
