@@ -148,7 +148,8 @@ LAYERS = {
         tg.ShapeError, ["target", "length"],
     ),
     "Seq2Seq target": (
-        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), np.zeros((3, 2), int)), tg.ShapeError, ["(3, 2)", "(T_out, 1)"],
+        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), np.zeros((3, 2), int)),
+        tg.ShapeError, ["(3, 2)", "(T_out, 1)"],
     ),
 }  # fmt: skip
 
