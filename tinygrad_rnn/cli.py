@@ -5,13 +5,14 @@ A mistake of the user's ends in one line on standard error and exit code 2; ``--
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -22,29 +23,40 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class Commands(click.Group):
-    """A group whose commands end in one line where a traceback would help nobody."""
+    """A group whose commands end in one line where a usage text or a traceback would help nobody."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn expected errors into a sentence."""
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command; turn whatever goes wrong as expected into a sentence and an exit code."""
+        kwargs["standalone_mode"] = False
         try:
-            return super().invoke(ctx)
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            hint = f"; see {context.command_path} --help" if context else ""
+            _fail(error.format_message().rstrip(".") + hint)
         except (TinygradError, MemoryError, RecursionError) as error:
-            if ctx.params.get("traceback"):
+            if "--traceback" in (kwargs.get("args") or sys.argv):
                 raise
-            message = str(error).replace("\n", " ") or f"out of resources ({type(error).__name__})"
-            raise click.ClickException(message) from None
-        except KeyboardInterrupt:
+            _fail(str(error) or f"out of resources ({type(error).__name__})")
+        except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             sys.exit(130)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
-click.ClickException.exit_code = 2
+def _fail(message: str) -> NoReturn:
+    click.echo("Error: " + " ".join(message.split()), err=True)
+    sys.exit(2)
 
 
-@click.group(cls=Commands, context_settings=CONTEXT)
+@click.group(cls=Commands, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, prog_name="tinygrad-rnn")
 @click.option("--traceback", is_flag=True, help="On an error show the full traceback.")
-def main(traceback: bool) -> None:
+@click.pass_context
+def main(context: click.Context, traceback: bool) -> None:
     """Unrolled recurrent networks you can draw, step through and prove.
 
     \b
@@ -54,6 +66,8 @@ def main(traceback: bool) -> None:
       tinygrad-rnn train book.txt --cell gru --hidden 256 --steps 2000 -o book.ckpt
       tinygrad-rnn sample book.ckpt --prompt "The " --temperature 0.7
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 # demo ----------------------------------------------------------------------------------------------------
@@ -284,7 +298,7 @@ def train(file: Path | None, steps: int, checkpoint_every: int, output: Path, re
         except TinygradError as error:
             raise DataError(f"{error}; the checkpoint {output} is the last one saved before") from None
     checkpoint.save(trainer, output)
-    loss = trainer.validate()
+    loss = None if stop else trainer.validate()
     if loss is not None:
         console.print(f"validation: {loss:.3f} nats, {loss / 0.6931471805599453:.2f} bits per character")
     console.print(f"[bold]{output}[/bold]  saved after step {trainer.step}", soft_wrap=True)
