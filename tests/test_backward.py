@@ -464,6 +464,20 @@ def test_assigning_data_is_noticed_or_harmless():
         y.backward()
 
 
+def test_assigning_data_shares_nothing():
+    p, q, w = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(1.0, 1.0)
+    p.data = q
+    y = (p * w).sum()
+    q.data[0] = 99.0
+    y.backward()
+    assert w.grad.tolist() == [3.0, 4.0]
+    r = q.sqrt()
+    p.data = r
+    p.data[0] = 99.0
+    r.sum().backward()
+    close(q.grad.numpy(), 0.5 / np.sqrt([99.0, 4.0]), 1e-15)
+
+
 @pytest.mark.parametrize("write", WRITES)
 def test_no_false_alarm_when_the_value_is_not_needed(write):
     p, q = leaf(1.0, 2.0, name="weight"), leaf(3.0, 4.0)
