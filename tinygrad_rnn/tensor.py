@@ -307,7 +307,7 @@ class Tensor(Operators):
     def data(self, value: Any) -> None:
         array = _as_array(value, self.dtype)
         if array is not self._array:
-            self._array = array if isinstance(value, Tensor) else array.copy()
+            self._array = array.copy()  # its own: the value may be another leaf, or recorded
             self._memory = self._memory or Memory()
             self._touch()
 
