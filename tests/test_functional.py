@@ -289,6 +289,14 @@ def test_stable_at_logits_of_ten_thousand(dtype):
     assert tg.softmax(x).tolist()[1] == [0.0, 0.5, 0.5]
 
 
+def test_small_tails_keep_their_digits():
+    x = np.array([-50.0, -30.0, -1e-9, 1e-12])
+    close(tg.softplus(x).numpy()[:2], np.exp(x[:2]), 1e-12)
+    close(tg.sigmoid(x).numpy()[:2], np.exp(x[:2]), 1e-12)
+    close(tg.tanh(x).numpy()[2:], x[2:], 1e-12)
+    close((1 - tg.sigmoid(-x)).numpy()[2:], tg.sigmoid(x).numpy()[2:], 1e-12)
+
+
 def test_minus_infinity_is_a_probability_of_zero():
     x = tg.tensor([-np.inf, -np.inf], dtype=np.float64)
     assert tg.logsumexp(x).item() == -np.inf
