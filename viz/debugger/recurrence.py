@@ -251,26 +251,32 @@ def cuts(trace: Trace) -> list[tuple[int, int]]:
 def origins(trace: Trace) -> dict[int, dict[int, Array]]:
     """{time step: {node: the gradient with which that step's part of the loss starts}}.
 
-    Where the program named its losses per time step these are they. Else the parts are what enters each time step
-    from outside the recurrence: by linearity their gradients add up to the whole just the same.
+    A part starts where the walk, coming from the loss, first enters a time step: at the step's own loss if it has
+    one, past the sum of them. By linearity the gradients of the parts add up to the whole.
     """
     nodes = trace.graph.nodes
+    over_losses: set[int] = set()
+    for node in nodes:
+        if any(source in over_losses or _is_loss(nodes[source]) for source in node.sources):
+            over_losses.add(node.index)
+    outside = {trace.output: trace.seed}
     parts: dict[int, dict[int, Array]] = {}
     for step in trace.steps:
-        node = nodes[step.node]
-        if node.role == "loss" and node.scope.step is not None and node.op is not None:
-            parts.setdefault(node.scope.step, {})[step.node] = step.gradient
-    if parts:
-        return parts
-    for k, step in enumerate(trace.steps, 1):
-        if nodes[step.node].scope.step is None:
-            for index, sent in enumerate(step.contributions):
-                time = nodes[sent.target].scope.step
-                if time is not None:
-                    held = parts.setdefault(time, {})
-                    value = trace.contribution(k, index)
-                    held[sent.target] = held[sent.target] + value if sent.target in held else value
+        gradient = outside.pop(step.node, None)
+        if gradient is None:
+            continue
+        time = nodes[step.node].scope.step
+        if time is not None and step.node not in over_losses:
+            parts.setdefault(time, {})[step.node] = gradient
+            continue
+        for sent in step.contributions:
+            value = local.vjp(trace, step.node, sent.slot, gradient)
+            outside[sent.target] = outside[sent.target] + value if sent.target in outside else value
     return parts
+
+
+def _is_loss(node: tg.Node) -> bool:
+    return node.role == "loss" and node.scope.step is not None
 
 
 def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[tuple[int, dict[int, Array]]]:
