@@ -215,6 +215,55 @@ def _from_script(target: str) -> Any:
         raise DataError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
 
 
+# debug ---------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("target", required=False)
+@click.option("--cell", default="lstm", show_default=True, type=click.Choice(["rnn", "lstm", "gru"]))
+@click.option(
+    "--pattern", help="Random data in this shape instead of “hello”.",
+    type=click.Choice(["one-to-one", "one-to-many", "many-to-one", "many-to-many", "seq2seq"]),
+)  # fmt: skip
+@click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 100_000), help="Time steps of --pattern.")
+@click.option("--hidden", default=3, show_default=True, type=click.IntRange(1, 10_000), help="Hidden size.")
+@click.option("--layers", default=1, show_default=True, type=click.IntRange(1, 20), help="Layers of --pattern.")
+@click.option("--every", default=1, type=click.IntRange(1), help="Keep one time step in this many.")
+@click.option("--anyway", is_flag=True, help="Record a walk however large.")
+@click.option("-c", "--command", "commands", multiple=True, help="Carry this out first; may be repeated.")
+def debug(
+    target: str | None, cell: str, pattern: str | None, steps: int, hidden: int, layers: int, every: int, anyway: bool,
+    commands: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Step through backpropagation, one node at a time, forward and back.
+
+    TARGET is script.py:function, which returns a loss, or a walk saved in the debugger; without one it is the
+    lecture's model reading "hell", untrained. Type help at its prompt; commands can also come through a pipe.
+
+    \b
+    Examples:
+      tinygrad-rnn debug
+      tinygrad-rnn debug model.py:loss -c origin
+      echo norms | tinygrad-rnn debug --pattern many-to-one --cell gru --steps 50
+    """
+    import viz
+
+    what: Any
+    if target and not Path(target).is_file():
+        what = _from_script(target)
+    elif target:
+        what = Path(target)
+    elif pattern:
+        what = _network(pattern, cell, steps, hidden, layers)
+    else:
+        from .language import LectureModel
+        from .random import manual_seed
+
+        manual_seed(0)
+        what = LectureModel("helo", cell, hidden=hidden).unroll("hell", "ello")
+    viz.debug(what, every=every, anyway=anyway).terminal(commands)
+
+
 # train and sample ----------------------------------------------------------------------------------------
 
 
@@ -263,6 +312,7 @@ def train(file: Path | None, steps: int, checkpoint_every: int, output: Path, re
     from .training import Settings, Trainer
 
     console = Console(highlight=False)
+    stop = _stop_on_interrupt()
     text = read_text(file)
     chosen = {name: value for name, value in given.items() if value is not None}
     if resume:
@@ -279,7 +329,6 @@ def train(file: Path | None, steps: int, checkpoint_every: int, output: Path, re
         f"{len(text):,} characters, {len(trainer.vocabulary)} different; {s.layers} × {s.cell.upper()} of {s.hidden}, "
         f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters"
     )
-    stop = _stop_on_interrupt()
     fields = "loss {task.fields[loss]:.3f}  {task.fields[bits]:.2f} bits/char  {task.fields[rate]:,.0f} char/s"
     smooth, read, began = float("nan"), 0, time.perf_counter()
     with _bar(console, fields) as bar:

@@ -195,6 +195,10 @@ class Trainer:
             state.setdefault(int(index), {})[key] = array
         self.optimizer.load_state_dict({**saved, "state": state})
         carried = _part(arrays, "state.")
+        shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
+        wanted = {str(i): shape for i in range(len(LAYERS[self.settings.cell].roles))}
+        if carried and {name: array.shape for name, array in carried.items()} != wanted:
+            raise DataError("the checkpoint is damaged: the state carried over does not fit its settings")
         self.state = tuple(Tensor(carried[str(i)]) for i in range(len(carried))) or None
         self.step = int(facts["step"])
         random.generator().bit_generator.state = facts["random"]
