@@ -165,6 +165,8 @@ def initial_states(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], nam
             if graph.nodes[source].is_parameter and graph.nodes[source].role not in STATES:
                 continue
             origin = graph.nodes[source]
+            if origin.role == "x":
+                continue  # an output fed back comes in where the first input did
             if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
                 continue  # a state carried on
             for neighbour in (step + 1, step - 1):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import graphviz
-
 from . import style
 from .columns import Column
 from .labels import Labels
@@ -22,6 +20,8 @@ def dot_source(
     *, captions: Captions = None, title: str | None = None,
 ) -> str:  # fmt: skip
     """DOT text for ``neato -n2``."""
+    import graphviz  # importing viz should not cost loading the Graphviz bindings
+
     size = style.FONT_SIZE[level.detail]
     drawing = graphviz.Digraph(
         "unrolled",
@@ -34,7 +34,7 @@ def dot_source(
     )  # fmt: skip
     heading = "\n".join(filter(None, [style.visible(title or ""), labels.legend()]))
     if heading:
-        drawing.attr(label=graphviz.nohtml(style.escape(heading)), labelloc="t")
+        drawing.attr(label=_plain(style.escape(heading)), labelloc="t")
     frames = dict(layout.frames)
     inside: dict[Column | None, list[int]] = {}
     for i in layout.rects:
@@ -56,9 +56,9 @@ def dot_source(
         tail = f"gap_{line.gap}" if line.source is None else name(level, line.source)
         head = f"gap_{line.gap}" if line.target is None else name(level, line.target)
         label = {"label": style.escape(line.label), "lp": f"{line.label_at[0]:.2f},{line.label_at[1]:.2f}"} if line.label else {}
-        uses = "\n".join(f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6])
+        uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]] or ["values kept for the backward pass"]
         drawing.edge(tail, head, pos=line.pos, id=f"e_{tail}_{head}_{line.edge}", **{"class": f"edge {edge.kind}"}, color=color,
-                     penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape(uses), **label)  # fmt: skip
+                     penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape_tooltip("\n".join(uses)), **label)  # fmt: skip
     return str(drawing.source)
 
 
@@ -79,8 +79,8 @@ def _box(drawing: Any, level: Level, layout: Layout, lines: Sequence[Sequence[st
     larger = {"fontsize": f"{1.35 * style.FONT_SIZE['cell']:g}"} if box.kind in ("cell", "backward") else {}
     step = "" if box.column is None else f" t{box.column.step + 1}"
     drawing.node(
-        name(level, i), graphviz.nohtml("\\n".join(map(style.escape, lines[i]))), pos=_at(rect), width=_inches(rect.w), height=_inches(rect.h),
-        id=name(level, i), **{"class": f"{box.kind}{step}"}, tooltip=style.escape(labels.tooltip(box)),
+        name(level, i), _plain("\\n".join(map(style.escape, lines[i]))), pos=_at(rect), width=_inches(rect.w), height=_inches(rect.h),
+        id=name(level, i), **{"class": f"{box.kind}{step}"}, tooltip=style.escape_tooltip(labels.tooltip(box)),
         shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}", **larger,
     )  # fmt: skip
 
@@ -90,19 +90,19 @@ def _step(
     column: Column, frame: Rect, members: Sequence[int], caption: str,
 ) -> None:  # fmt: skip
     ident = f"step_s{column.segment}_t{column.step + 1}"
-    text = graphviz.nohtml(style.escape(caption))
+    text = _plain(style.escape(caption))
     size = style.FONT_SIZE[level.detail]
     if level.detail == "cell":
         for i in members:
             _box(drawing, level, layout, lines, labels, i)
         standing = [layout.rects[i].x for i in members if level.boxes[i].kind in ("x", "cell")]
         drawing.node(ident, text, pos=f"{standing[0] if standing else frame.x:.2f},{frame.bottom - 4:.2f}!", shape="plaintext", id=ident, width=_inches(frame.w), height="0.25",
-                     **{"class": "caption"}, tooltip=text)  # fmt: skip
+                     **{"class": "caption"}, tooltip=style.escape_tooltip(caption))  # fmt: skip
         return
     with drawing.subgraph(name=f"cluster_{ident}") as cluster:
         cluster.attr(
             bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}", lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}",
-            label=text, fontsize=f"{size + 3:g}", id=ident, style="rounded,filled", fillcolor="#F7F7F7", color="#B3B3B3", tooltip=text, **{"class": f"step t{column.step + 1}"},
+            label=text, fontsize=f"{size + 3:g}", id=ident, style="rounded,filled", fillcolor="#F7F7F7", color="#B3B3B3", tooltip=style.escape_tooltip(caption), **{"class": f"step t{column.step + 1}"},
         )  # fmt: skip
         for i in members:
             _box(cluster, level, layout, lines, labels, i)
@@ -123,6 +123,13 @@ def _pass_name(level: Level, segment: int) -> str:
         return ""
     paths = [b.key[1] for b in level.boxes if b.column and b.column.segment == segment and len(b.key) > 1 and b.key[1] in level.recurrent]
     return f"{style.elided(style.visible(paths[0][0]), 16)}  " if paths and paths[0] else ""
+
+
+def _plain(text: str) -> Any:
+    """Text that the Graphviz bindings must not take for HTML, whatever it begins and ends with."""
+    import graphviz
+
+    return graphviz.nohtml(text)
 
 
 def _at(rect: Rect) -> str:

@@ -87,6 +87,8 @@ class Labels:
             return f"{what} = {how}" if how else what
         if name:
             return name
+        if box.kind == "loss" and self.level.detail != "op":
+            return "L"
         if box.key[0] == "part":
             return f"{box.key[2]}{self._time(box.column)} = {self._how(node, box)}"
         if node.op is None:

@@ -127,16 +127,23 @@ class Composer:
         self.sources = [i for i in rest if i not in after]
 
     def _reached(self, *, forward: bool) -> set[int]:
-        """Boxes that boxes in steps lead to (or that lead to such boxes)."""
-        found = {i for i, box in enumerate(self.boxes) if box.column is not None}
-        steps = set(found)
-        ends = [(e.source, e.target) if forward else (e.target, e.source) for e in self.edges]
+        """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""
+        following: dict[int, list[int]] = defaultdict(list)
+        pending: list[int] = []
+        for e in self.edges:
+            start, end = (e.source, e.target) if forward else (e.target, e.source)
+            if self.boxes[end].column is None:
+                if self.boxes[start].column is None:
+                    following[start].append(end)
+                else:
+                    pending.append(end)
         reached: set[int] = set()
-        while True:
-            more = {b for a, b in ends if a in steps | reached and b not in reached}
-            if not more:
-                return reached
-            reached |= more
+        while pending:
+            i = pending.pop()
+            if i not in reached:
+                reached.add(i)
+                pending += following[i]
+        return reached
 
     def _make_tiles(self) -> None:
         self.tiles: dict[int, T.Tile] = {}

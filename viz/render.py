@@ -14,7 +14,7 @@ from tinygrad_rnn.errors import GraphError
 from . import style
 from .draw import Captions, dot_source
 from .labels import Labels
-from .layout import Composer
+from .layout import Composer, shown_columns
 from .levels import collapse
 from .mirror import mirrored
 from .numbers import check_outputs, gradients
@@ -84,7 +84,8 @@ def render(
         if backward and found is not None and detail != "op":
             level = mirrored(level, found)
         labels = Labels(level, values=values, grads=grads, gradients=found)
-        lines = [labels.lines(box) for box in level.boxes]
+        shown = {None, *shown_columns(level.columns, max_steps)}
+        lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
         sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
         layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()
     source = dot_source(level, layout, lines, labels, captions=captions, title=title)

@@ -97,8 +97,13 @@ def elided(text: str, limit: int) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text for a DOT label or tooltip that comes out as it is: no ``\N``, no ``&amp;``, no HTML, lines kept."""
+    r"""Text for a DOT label that comes out as it is: no ``\N``, no ``&amp;``; lines kept."""
     return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\") for line in text.split("\n"))
+
+
+def escape_tooltip(text: str) -> str:
+    """Text for a DOT tooltip, whose escapes Graphviz resolves twice."""
+    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\" * 4) for line in text.split("\n"))
 
 
 # The advance widths of Helvetica, in thousandths of the font size: boxes are sized before anything is drawn.

@@ -58,14 +58,15 @@ class Bench:
         step = {"forward": f"forward {where.position - where.first + 1} of {-where.first}", "loss": "the loss"}.get(
             where.phase, f"step {where.position} of {where.last}"
         )
+        reason = f"   [{self.session.reason}]", "dim"
+        given = self.session.graph.nodes[where.node].name
+        called = f" ‘{style.elided(style.visible(given), 40)}’" if given and given != where.name else ""
         notes = [f"t={where.time} of {where.times}"] if where.time else []
         notes += [style.visible(where.layer)] * bool(where.layer)
         notes += [f"gate {style.visible(where.part)}"] if where.part else []
         notes += [style.visible(where.site)] if where.site else []
-        self.screen.say(
-            (step, "bold cyan"), f"   {' · '.join(notes)}   ", (f"[{self.session.reason}]", "dim")
-        )  # fmt: skip
-        self.screen.say("  ", (where.name, "bold"), f" = {where.expression}")
+        self.screen.say((step, "bold cyan"), "   " * bool(notes) + " · ".join(notes), reason)
+        self.screen.say("  ", (where.name, "bold"), f"{called} = {where.expression}")
 
     def _backward(self) -> None:
         session = self.session

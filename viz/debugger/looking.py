@@ -100,12 +100,12 @@ class Looking(Overview):
         users = [names[i] for i in dict.fromkeys(self.session.graph.consumers[node.index])]
         share = saturated(node)
         lines = {
-            "what": f"{kind} #{node.index} {self.session.expression(node.index)}",
+            "what": f"{kind} #{node.index}" + (f": {self.session.expression(node.index)}" if node.op else ""),
             "shape": f"{'×'.join(map(str, node.shape)) or 'scalar'} {node.dtype}",
             "role": node.role or "",
             "place": style.visible(place),
             "time": "" if node.scope.step is None else f"t={node.scope.step + 1} of {len(self.session.graph.steps)}",
-            "made at": style.visible(node.site or ""),
+            "made at": style.visible(self.session.site(node.index) or ""),
             "used by": ", ".join(users[:8]) + (f" and {len(users) - 8} more" if len(users) > 8 else ""),
             "rule": "; ".join(local.formulas(node, slot)[0] for slot, _ in local.slots(node)) if node.op else "",
             "saturated": percent(share),
@@ -225,7 +225,7 @@ class Looking(Overview):
     def do_source(self, argument: str) -> None:
         """source [NODE]: the lines of your program around the one that made it."""
         node = self.session.graph.nodes[self.node(argument)]
-        name, _, line = (node.site or "").rpartition(":")
+        name, _, line = (self.session.site(node.index) or "").rpartition(":")
         if not name or not line.isdigit():
             raise tg.GraphError(f"it is not known where {self.session.names[node.index]} was made")
         path = self.session.trace.files.get(name, Path(name).name)

@@ -76,11 +76,13 @@ def _levels(node: tg.Node, is_output: bool) -> list[str]:
 def _short(node: tg.Node, is_output: bool) -> str:
     if node.op is None and node.name:
         return _clean(node.name)
-    unnamed = "loss" if is_output and not node.shape else node.op.name if node.op else "constant"
-    what = _clean(node.name or node.role or unnamed)
-    if (node.scope.step is not None and what != "loss") or (node.role == "loss" and node.scope.step is not None):
-        return f"{what}_{node.scope.step + 1}"
-    return f"{what}_0" if node.op is None and node.role in ("h", "c") else what
+    if is_output and not node.name and node.role in (None, "loss"):
+        return "loss"
+    what = _clean(node.role or node.name or (node.op.name if node.op else "constant"))
+    state = node.op is None and node.role in ("h", "c")
+    if node.scope.step is None:
+        return f"{what}_0" if state else what
+    return f"{what}_{node.scope.step + 1}" + ":constant" * state  # a carry that was cut off, or zeros to start from
 
 
 def _clean(text: str) -> str:

@@ -50,19 +50,22 @@ class Overview(Bench):
         ]  # fmt: skip
         header = ("layer", "t", "of", "|dL/d·|", "", "arrived", *(f"{gate} sat." for gate in gates))
         self.screen.table(header, lines)
-        self._warn_of_cuts()
+        self._warn()
 
-    def _warn_of_cuts(self) -> None:
-        for constant, consumer in self.session.cuts():
-            node = self.session.graph.nodes[constant]
-            time = self.session.graph.nodes[consumer].scope.step
-            assert time is not None
-            reader = f"{self.session.names[consumer]} = {self.session.expression(consumer)}"
-            made = style.visible(node.site or "an unknown line")
+    def _warn(self) -> None:
+        """Say where a carried state was cut off."""
+        session = self.session
+        cuts: dict[str, list[tuple[int, int]]] = {}
+        for constant, consumer in session.cuts():
+            cuts.setdefault(session.graph.nodes[constant].site or "an unknown line", []).append((constant, consumer))
+        for site, places in cuts.items():
+            constant, consumer = places[-1]
+            times = [str((session.graph.nodes[c].scope.step or 0) + 1) for _, c in places]
+            shown = ", ".join(times if len(times) <= 8 else [*times[:3], "…", times[-1]])
             self.screen.say(
                 ("  cut ", "bold red"),
-                f"at t={time + 1} {reader} reads {self.session.names[constant]}, a constant made at {made}: "
-                "from there no gradient flows to the time step before",
+                f"{session.names[consumer]} = {session.expression(consumer)} reads a constant made at "
+                f"{style.visible(site)}: from there no gradient flows to the time step before (t={shown})",
             )
 
     def do_sv(self, argument: str) -> None:
@@ -83,7 +86,7 @@ class Overview(Bench):
         self.screen.table([*header, "product from the end", "its bound", ""], rows)
         layer = style.visible(".".join(path)) or "without a name"
         self.screen.say(f"  layer {layer}; below 1 a gradient shrinks for sure, above 1 it may grow")
-        self._warn_of_cuts()
+        self._warn()
 
     def _layer(self, argument: str) -> recurrence.Path:
         known = {".".join(path): path for path in self.session.moments}
@@ -110,7 +113,7 @@ class Overview(Bench):
         self.screen.table(("way", "norm", ""), lines)
         total = "nothing has arrived yet" if whole is None else f"norm {style.number(measure(whole).norm)}"
         self.screen.say(f"  gradient of {self.session.names[node]}: {total}, {arrived} of {expected} arrived")
-        self._warn_of_cuts()
+        self._warn()
 
     def do_triangle(self, argument: str) -> None:
         """triangle [LAYER]: |dL_s/dh_t|: how much of each time step's loss reaches each state. Rows: the loss of step

@@ -76,7 +76,7 @@ def brief(array: Array | None) -> str:
     found = measure(array)
     shape = "×".join(map(str, array.shape))
     if found.nan or found.infinite:
-        return f"{shape}, {found.nan} nan, {found.infinite} infinite"
+        return f"{shape}, not all finite"
     return f"{shape}, {style.number(found.smallest)} to {style.number(found.largest)}"
 
 

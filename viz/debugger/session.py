@@ -154,8 +154,14 @@ class Session:
             p, self.first, self.last, "forward" if p < 0 else "backward" if p else "loss",
             node.index, self.names[node.index], node.op.name if node.op else "leaf", self.expression(node.index),
             None if step is None else step + 1, len(self.graph.steps),
-            ".".join(node.scope.path), node.scope.part, node.role, node.site,
+            ".".join(node.scope.path), node.scope.part, node.role, self.site(node.index),
         )  # fmt: skip
+
+    def site(self, node: int) -> str | None:
+        """The line of the program that made a node; None if that is not known, or inside an installed library."""
+        site = self.graph.nodes[node].site
+        path = self.trace.files.get(site.rpartition(":")[0], "") if site else ""
+        return None if "site-packages" in Path(path).parts else site
 
     def expression(self, node: int) -> str:
         """How a node is computed: ``mul(f_3, c_2)``."""

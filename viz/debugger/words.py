@@ -33,6 +33,9 @@ _HOW = {
     "relu": "lets its gradient through to {targets} where the input was positive, and stops it elsewhere",
     "exp": "multiplies its gradient by its own value, for {targets}",
     "log": "divides its gradient by its input, for {targets}",
+    "sqrt": "divides its gradient by twice its own value, for {targets}",
+    "pow": "multiplies its gradient by the slope of the power, for {targets}",
+    "softmax": "sends to {targets} its gradient less what all probabilities have in common",
     "linear": "sends its gradient back through the weights: {targets}",
     "matmul": "multiplies its gradient by the transposed other factor, for {targets}",
     "getitem": "puts its gradient back at the place in {targets} it was read from",
@@ -128,7 +131,7 @@ def _change(session: Session, position: int) -> str:
     before = measure(step.gradient)
     sent = [measure(session.trace.contribution(position, i)) for i in range(len(step.contributions))]
     if before.finite and not all(m.finite for m in sent):
-        return "; here the first numbers that are not finite appear in this gradient's way"
+        return "; what it received is finite, and what it sends is not"
     if not before.finite:
         return "; what it received is not finite already"
     if len(sent) == 1:
