@@ -57,7 +57,8 @@ def formulas(node: tg.Node, slot: int) -> tuple[str, str]:
     """The rule for an operand, as text and as LaTeX."""
     assert node.op is not None
     latex = node.op.rule[slot if slot < len(node.op.rule) else -1] if node.op.rule else ""
-    return re.sub(r"\s*([⊙⊘])\s*", r" \1 ", style.unicode_formula(latex)), latex
+    text = style.unicode_formula(latex.replace(r"^\top", r"\top "))
+    return re.sub(r"\s*([⊙⊘])\s*", r" \1 ", text), latex
 
 
 def rule(trace: Trace, k: int, index: int) -> Rule:
