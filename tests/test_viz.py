@@ -63,7 +63,8 @@ def executable(path, script):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("json", b"{"), ("SVG", b"<?xml")]
+    ("suffix", "magic"),
+    [("svg", b"<?xml"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("json", b"{"), ("SVG", b"<?xml")],
 )
 def test_the_suffix_chooses_the_format(tmp_path, suffix, magic):
     target = tmp_path / f"picture.{suffix}"
@@ -204,7 +205,9 @@ def test_captions_and_time_steps():
 # Bytes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"detail": "gate", "grads": True, "values": True}, {"backward": True}, {"rolled": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"detail": "gate", "grads": True, "values": True}, {"backward": True}, {"rolled": True}]
+)
 def test_the_same_graph_gives_the_same_bytes(options):
     first, second = (viz.render(unrolled(tg.nn.LSTM, steps=3), **options) for _ in range(2))
     assert first.dot == second.dot

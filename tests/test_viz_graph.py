@@ -8,13 +8,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
 from viz.levels import collapse
 from viz.numbers import gradients
-
-from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
 
@@ -52,7 +51,9 @@ def test_op_level_is_the_graph(kind, options):
     picture = viz.render(loss, detail="op", max_steps=None)
     drawn = {g.find("{http://www.w3.org/2000/svg}title").text for g in groups(picture, "node")}
     assert {node_index(name) for name in drawn} == set(range(len(graph)))
-    assert Counter((node_index(a), node_index(b)) for a, b in edges(picture)) == Counter((a, b) for a, b, _ in graph.edges)
+    assert Counter((node_index(a), node_index(b)) for a, b in edges(picture)) == Counter(
+        (a, b) for a, b, _ in graph.edges
+    )
 
 
 def test_op_level_without_time_is_the_graph():
@@ -77,7 +78,10 @@ def test_coarser_levels_lose_no_computation(kind, detail):
 def test_steps_are_copies_of_one_another():
     """Boxes of one kind stand at the same place of every step."""
     picture = viz.render(unrolled(tg.nn.LSTM, steps=5), detail="gate")
-    place = {m[1]: (float(m[2]), float(m[3])) for m in re.finditer(r'(n\d+_s0_t\d+) \[.*?pos="([\d.-]+),([\d.-]+)!"', picture.dot)}
+    place = {
+        m[1]: (float(m[2]), float(m[3]))
+        for m in re.finditer(r'(n\d+_s0_t\d+) \[.*?pos="([\d.-]+),([\d.-]+)!"', picture.dot)
+    }
     for word in ("gate", "state", "logits", "x", "op"):
         by_step = {}
         for g in groups(picture, word):
@@ -85,7 +89,9 @@ def test_steps_are_copies_of_one_another():
                 step = int(g.get("id").rpartition("_t")[2])
                 by_step.setdefault(step, []).append(place[g.get("id")])
         assert len(by_step) == 5
-        widths = {step: sorted((round(x - min(by_step[step])[0], 1), y) for x, y in found) for step, found in by_step.items()}
+        widths = {
+            step: sorted((round(x - min(by_step[step])[0], 1), y) for x, y in found) for step, found in by_step.items()
+        }
         assert all(found == widths[1] for found in widths.values())
 
 
@@ -294,7 +300,10 @@ def test_a_thousand_steps_are_elided_and_the_rest_stays_as_it_was():
     (gap,) = groups(long, "gap")
     assert "× 994 steps" in texts(gap)
     assert title_lines(long, "x") == ["x₁", "x₂", "x₃", "x₉₉₈", "x₉₉₉", "x₁₀₀₀"]
-    shape = [[(g.get("class").split()[1], len(texts(g))) for g in groups(p, "node") if "caption" not in g.get("class")] for p in (long, short)]
+    shape = [
+        [(g.get("class").split()[1], len(texts(g))) for g in groups(p, "node") if "caption" not in g.get("class")]
+        for p in (long, short)
+    ]
     assert Counter(shape[0]) - Counter(shape[1]) == Counter({("gap", 2): 1})
 
 

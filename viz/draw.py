@@ -39,8 +39,8 @@ def dot_source(
     inside: dict[Column | None, list[int]] = {}
     for i in layout.rects:
         inside.setdefault(level.boxes[i].column, []).append(i)
-    for column, frame in frames.items():
-        _step(drawing, level, layout, lines, labels, column, frame, inside.get(column, []), _caption(level, column, captions))
+    for step, frame in frames.items():
+        _step(drawing, level, layout, lines, labels, step, frame, inside.get(step, []), _caption(level, step, captions))
     for i in inside.get(None, []):
         _box(drawing, level, layout, lines, labels, i)
     if not frames:
@@ -48,14 +48,18 @@ def dot_source(
             for i in inside[column] if column is not None else ():
                 _box(drawing, level, layout, lines, labels, i)
     for n, (gap, rect) in enumerate(layout.gaps):
-        drawing.node(f"gap_{n}", f"⋯\\n× {gap.count} steps", pos=_at(rect), shape="plaintext", width=_inches(rect.w), height=_inches(rect.h),
-                     id=f"gap_{n}", **{"class": "gap"}, fontsize=f"{size + 3:g}", tooltip=f"{gap.count} time steps like these")  # fmt: skip
+        drawing.node(f"gap_{n}", f"⋯\\n× {gap.steps} steps", pos=_at(rect), shape="plaintext", width=_inches(rect.w), height=_inches(rect.h),
+                     id=f"gap_{n}", **{"class": "gap"}, fontsize=f"{size + 3:g}", tooltip=f"{gap.steps} time steps like these")  # fmt: skip
     for line in layout.lines:
         edge = level.edges[line.edge]
         color, width, dashes = style.STROKES[edge.kind]
         tail = f"gap_{line.gap}" if line.source is None else name(level, line.source)
         head = f"gap_{line.gap}" if line.target is None else name(level, line.target)
-        label = {"label": style.escape(line.label), "lp": f"{line.label_at[0]:.2f},{line.label_at[1]:.2f}"} if line.label else {}
+        label = (
+            {"label": style.escape(line.label), "lp": f"{line.label_at[0]:.2f},{line.label_at[1]:.2f}"}
+            if line.label
+            else {}
+        )
         uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]] or ["values kept for the backward pass"]
         drawing.edge(tail, head, pos=line.pos, id=f"e_{tail}_{head}_{line.edge}", **{"class": f"edge {edge.kind}"}, color=color,
                      penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape_tooltip("\n".join(uses)), **label)  # fmt: skip
@@ -121,7 +125,11 @@ def _pass_name(level: Level, segment: int) -> str:
     """What a pass over a sequence is called, where there are several: "encoder"."""
     if len({column.segment for column in level.columns}) < 2:
         return ""
-    paths = [b.key[1] for b in level.boxes if b.column and b.column.segment == segment and len(b.key) > 1 and b.key[1] in level.recurrent]
+    paths = [
+        b.key[1]
+        for b in level.boxes
+        if b.column and b.column.segment == segment and len(b.key) > 1 and b.key[1] in level.recurrent
+    ]
     return f"{style.elided(style.visible(paths[0][0]), 16)}  " if paths and paths[0] else ""
 
 
@@ -138,4 +146,3 @@ def _at(rect: Rect) -> str:
 
 def _inches(points: float) -> str:
     return f"{points / 72:.4f}"
-

@@ -80,7 +80,7 @@ class Labels:
             return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
         name = style.elided(style.visible(node.name), NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
-            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if node.scope.step is not None else ''}"
+            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if node.scope.step is not None or box.kind == 'x' else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
@@ -92,9 +92,14 @@ class Labels:
         if box.key[0] == "part":
             return f"{box.key[2]}{self._time(box.column)} = {self._how(node, box)}"
         if node.op is None:
-            return style.number(float(node.value.ravel()[0])) if node.value is not None and node.value.size == 1 else "constant"
+            return (
+                style.number(float(node.value.ravel()[0]))
+                if node.value is not None and node.value.size == 1
+                else "constant"
+            )
         if box.kind == "state":
-            return f"s{self._time(box.column)} = {self._how(node, box)}"
+            how = self._how(node, box)
+            return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
         return self._how(node, box) or node.op.symbol
 
     def _gradient_title(self, box: Box) -> str:
@@ -204,7 +209,11 @@ class Labels:
         gradient = of[box.main]
         if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
             return [*title, *style.column_of_numbers(gradient.ravel())]
-        text = style.number(float(gradient.ravel()[0])) if gradient.size == 1 else f"|∂| {style.number(style.norm(gradient))}"
+        text = (
+            style.number(float(gradient.ravel()[0]))
+            if gradient.size == 1
+            else f"|∂| {style.number(style.norm(gradient))}"
+        )
         return [*title, text]
 
     def _length(self, box: Box) -> str:
@@ -299,4 +308,3 @@ def _part_text(part: object) -> str:
         ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
         return ":".join(ends) + ("" if part.step is None else f":{part.step}")
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"
-

@@ -7,6 +7,7 @@ steps and hands them out again is a bar across them.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from . import tile as T
 from .columns import Column, Key
 from .levels import Box, Edge, Level
-from .route import LANE, Point, Port, Rect, Stretch, path, spline, stretches
+from .route import ARROW, LANE, Point, Port, Rect, Stretch, path, spline, stretches
 
 GUTTER = 40.0
 PAD = 12.0  #: between a step's boxes and its frame
@@ -28,7 +29,7 @@ class Gap(NamedTuple):
     """Steps left out."""
 
     segment: int
-    count: int
+    steps: int
 
 
 @dataclass(slots=True)
@@ -107,7 +108,9 @@ class Composer:
     def _timeless(self) -> None:
         sizes = {(i,): size for i, size in enumerate(self.sizes)}
         wires = _numbered([((e.source,), (e.target,)) for e in self.edges])
-        back = {wire for wire, e in zip(wires, self.edges) if e.kind == "gradient" and self.boxes[e.source].key[0] == "∂"}
+        back = {
+            wire for wire, e in zip(wires, self.edges) if e.kind == "gradient" and self.boxes[e.source].key[0] == "∂"
+        }
         laid = T.by_dot(sizes, wires, [], [], rankdir="LR", against=back, **self.engine)  # type: ignore[arg-type]
         for key, rect in laid.boxes.items():
             self.layout.rects[key[0]] = rect
@@ -163,9 +166,9 @@ class Composer:
                 high = max(tall + 46, min(2 * tall + 38, 92))
                 own.update({key: (w, max(h, high)) for key, (w, h) in own.items() if key[0] == "cell"})
         if self.is_grid:
-            union = {key: size for segment in sizes.values() for key, size in segment.items()}
-            for segment in sizes.values():
-                for key, (w, h) in segment.items():
+            union = {key: size for some in sizes.values() for key, size in some.items()}
+            for some in sizes.values():
+                for key, (w, h) in some.items():
                     union[key] = (max(w, union[key][0]), max(h, union[key][1]))
             shared = T.grid(union, self._grid_places(union, wires))
             self.tiles = {s: T.Tile({k: r for k, r in shared.boxes.items() if k in sizes[s]}) for s in sizes}
@@ -218,7 +221,9 @@ class Composer:
             self._edges_in_steps = dict(found)
         return self._edges_in_steps
 
-    def _grid_places(self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]) -> dict[Key, tuple[int, int]]:
+    def _grid_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
         """Rows as `_forward_places` has them, and above them, upside down, those of the gradients."""
         forward = {key: size for key, size in sizes.items() if key[0] != "∂"}
         ways = {s: [w for w in ws if w[0] in forward and w[1] in forward] for s, ws in wires.items()}
@@ -227,7 +232,9 @@ class Composer:
         image = {key: places[key[1:]] for key in sizes if key[0] == "∂"}
         return places | {key: (2 * top + 2 - row, column) for key, (row, column) in image.items()}
 
-    def _forward_places(self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]) -> dict[Key, tuple[int, int]]:
+    def _forward_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
         """Rows by what feeds what; the cells of one layer in one row, each with its state beside it."""
         rows = dict.fromkeys(sizes, 0)
         order = {path: k for k, path in enumerate(self.level.recurrent)}
@@ -241,7 +248,7 @@ class Composer:
                 rows[head] = max(rows[head], rows[tail] + (0 if beside else 1))
             for key in cells:
                 rows[key] = max(rows[key], 1)
-            for below, above in zip(cells, cells[1:]):
+            for below, above in itertools.pairwise(cells):
                 if segment_of.get(below) == segment_of.get(above):
                     rows[above] = max(rows[above], rows[below] + 1)
         top = max((rows[key] for key in cells), default=0)
@@ -262,7 +269,10 @@ class Composer:
 
     def _align(self) -> None:
         """Put the states of all passes at one height."""
-        heights = {s: next((r.y for k, r in t.boxes.items() if k[0] == "state" and k[1] == "h"), 0.0) for s, t in self.tiles.items()}
+        heights = {
+            s: next((r.y for k, r in t.boxes.items() if k[0] == "state" and k[1] == "h"), 0.0)
+            for s, t in self.tiles.items()
+        }
         highest = max(heights.values(), default=0.0)
         for s, tile in self.tiles.items():
             dy = highest - heights[s] if heights[s] else 0.0
@@ -277,9 +287,15 @@ class Composer:
         at, segment = 0.0, None
         self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
         self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
-        below = 24.0 if self.framed and self.sources else 8.0  # room for the line of what feeds every step
+        lowest = [k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1]
+        fed = self.sources and (self.framed or any(key[0] == "cell" for key in lowest))
+        below = 24.0 if fed else 8.0  # room for the line of what feeds every step
         for slot in self.slots:
-            if segment is not None and slot.segment != segment and any(self.boxes[i].kind == "parameter" for i in self.sources):
+            if (
+                segment is not None
+                and slot.segment != segment
+                and any(self.boxes[i].kind == "parameter" for i in self.sources)
+            ):
                 at += 60.0
             segment = slot.segment
             if isinstance(slot, Gap):
@@ -290,7 +306,12 @@ class Composer:
             at += pad
             self.x[slot] = at
             width = self.tiles[slot.segment].width
-            frame = Rect(at + width / 2, (self.bottom + self.top) / 2 - below, width + 2 * pad, self.top - self.bottom + 2 * pad + 2 * below)
+            frame = Rect(
+                at + width / 2,
+                (self.bottom + self.top) / 2 - below,
+                width + 2 * pad,
+                self.top - self.bottom + 2 * pad + 2 * below,
+            )
             self.layout.frames.append((slot, frame))
             at += width + pad + GUTTER
         self.right = at - GUTTER
@@ -335,8 +356,12 @@ class Composer:
         kind = self.boxes[i].key[2] if self.level.detail != "op" else None
         for e in self.edges:
             a, b = self.boxes[e.source], self.boxes[e.target]
-            if b.key in keys and a.column is not None and a.column != b.column and a.key in tile.boxes and (
-                kind is None or a.kind == "cell" and kind == "c" or a.key[1] == kind
+            if (
+                b.key in keys
+                and a.column is not None
+                and a.column != b.column
+                and a.key in tile.boxes
+                and (kind is None or (a.kind == "cell" and kind == "c") or a.key[1] == kind)
             ):
                 own = tile.boxes[a.key]
                 return own.top - HIGHWAY if a.kind == "cell" else own.y
@@ -356,7 +381,8 @@ class Composer:
         for column, edges in self._edges_at.items():
             if column not in self.x:
                 continue
-            tile, seen = self.tiles[column.segment], defaultdict(int)
+            tile = self.tiles[column.segment]
+            seen: dict[tuple[Key, Key], int] = defaultdict(int)
             for i in edges:
                 e = self.edges[i]
                 ends = self.boxes[e.source].key, self.boxes[e.target].key
@@ -369,7 +395,12 @@ class Composer:
                 self.layout.lines.append(Line(i, pos, e.source, e.target))
         bars = set(self.bars)
         for i, e in enumerate(self.edges):
-            if e.source in bars and e.target in bars and e.source in self.layout.rects and e.target in self.layout.rects:
+            if (
+                e.source in bars
+                and e.target in bars
+                and e.source in self.layout.rects
+                and e.target in self.layout.rects
+            ):
                 a, b = self.layout.rects[e.source], self.layout.rects[e.target]
                 self.layout.lines.append(Line(i, spline([(a.x, a.top), (a.x, b.bottom)]), e.source, e.target))
 
@@ -408,7 +439,9 @@ class Composer:
         for i, e in enumerate(self.edges):
             a, b = self.boxes[e.source], self.boxes[e.target]
             if a.before and e.source in self.layout.rects and e.target in self.layout.rects:
-                points = self._route_free(self.layout.rects[e.source], e, self.layout.rects[e.target], ("before", e.source, e.target))
+                points = self._route_free(
+                    self.layout.rects[e.source], e, self.layout.rects[e.target], ("before", e.source, e.target)
+                )
                 self.layout.lines.append(Line(i, spline(points), e.source, e.target))
             if a.column is None or b.column is None or a.column == b.column:
                 continue
@@ -419,7 +452,9 @@ class Composer:
                     shift = self._tile_rects(a.column), self._tile_rects(b.column)
                     self.routes[key] = [
                         (x - dx, y)
-                        for x, y in self._route_free(self.layout.rects[e.source], e, self.layout.rects[e.target], key, shift)
+                        for x, y in self._route_free(
+                            self.layout.rects[e.source], e, self.layout.rects[e.target], key, shift
+                        )
                     ]
                 self.layout.lines.append(Line(i, self._moved(self.routes[key], dx), e.source, e.target))
             else:
@@ -437,10 +472,10 @@ class Composer:
             if outside not in (left, right):
                 continue
             forward = a.column.step < b.column.step
-            start, stop = (left, right) if forward else (right, left)
-            if (a.key, start) not in self.of or (b.key, stop) not in self.of:
+            ends = (a.key, left if forward else right), (b.key, right if forward else left)
+            if ends[0] not in self.of or ends[1] not in self.of:
                 continue
-            source, target = self.layout.rects[self.of[a.key, start]], self.layout.rects[self.of[b.key, stop]]
+            source, target = (self.layout.rects[self.of[end]] for end in ends)
             key = (a.key, b.key, "gap", n)
             if key not in self.routes:
                 self.routes[key] = self._route_free(
@@ -452,8 +487,9 @@ class Composer:
             points = first if leaving else second
             if len(points) > 1 and (key, leaving) not in done:
                 done.add((key, leaving))
-                ends = (e.source, None) if leaving else (None, e.target)
-                self.layout.lines.append(Line(i, spline(points, arrow=0 if leaving else 7), *ends, gap=n, arrow=not leaving))
+                start, stop = (e.source, None) if leaving else (None, e.target)
+                drawn = spline(points, arrow=0 if leaving else ARROW)
+                self.layout.lines.append(Line(i, drawn, start, stop, gap=n, arrow=not leaving))
 
     def _tile_rects(self, column: Column) -> list[Rect]:
         return [self.layout.rects[i] for (_, c), i in self._by_column(column)]
@@ -482,7 +518,11 @@ class Composer:
         far = (min if sign > 0 else max)(r.left if sign > 0 else r.right for r in around[1])
         pad = (PAD if self.framed else 0.0) * sign
         lanes = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else _spread(rim + pad, far - pad)
-        high = source.kind == "cell" and target.kind == "cell" or (source.before and target.kind == "cell" and e.kind == "c")
+        high = (
+            (source.kind == "cell"
+            and target.kind == "cell")
+            or (source.before and target.kind == "cell" and e.kind == "c")
+        )
         if high:
             starts = [Port(a.x + sign * a.w / 2, a.top - HIGHWAY if source.kind == "cell" else a.y, sign, 0)]
             stops = [Port(b.x - sign * b.w / 2, b.top - HIGHWAY, sign, 0)]
@@ -499,8 +539,10 @@ class Composer:
             ]  # fmt: skip
         xs = [*lanes, *_beside(obstacles)]
         middle = (rim + far) / 2
-        tolls = {x: 1.6 for x in xs} | {x: 1 + abs(x - middle) * 0.002 for x in lanes}
-        points = path(starts, stops, obstacles, self._others_lines(source.key), xs, [*_lanes(obstacles), a.y, b.y], tolls)
+        tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in lanes}
+        points = path(
+            starts, stops, obstacles, self._others_lines(source.key), xs, [*_lanes(obstacles), a.y, b.y], tolls
+        )
         self.taken[source.key] += stretches(points)
         return points
 
@@ -514,7 +556,11 @@ class Composer:
         """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
         rows: dict[float, int] = defaultdict(int)
         for i in self.sources:
-            targets = [(n, e) for n, e in enumerate(self.edges) if e.source == i and e.target in self.layout.rects and self.boxes[e.target].column]
+            targets = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.source == i and e.target in self.layout.rects and self.boxes[e.target].column
+            ]
             if not targets:
                 continue
             first = min((self.layout.rects[e.target] for _, e in targets), key=lambda r: r.x)
@@ -526,13 +572,18 @@ class Composer:
             side = 1 if self.boxes[i].key[0] == "∂" else -1
             x = (self.right if side > 0 else start) + side * ((PAD if self.framed else 0) + 22 + w / 2)
             rect = Rect(x, y, w, h)
-            while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6 for r in self.layout.rects.values()):
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6
+                for r in self.layout.rects.values()
+            ):
                 rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in targets:
                 r = self.layout.rects[e.target]
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
-                self.layout.lines.append(Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target))
+                self.layout.lines.append(
+                    Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target)
+                )
         self._chain([i for i in self.sources if i not in self.layout.rects], before=True)
 
     def _chain(self, waiting: list[int], *, before: bool) -> None:
@@ -544,18 +595,28 @@ class Composer:
                     anchor = self.layout.rects[old]
                     w, h = self.sizes[new]
                     step = (anchor.w + w) / 2 + 26
-                    rect = Rect(anchor.x + (-step if before else step), anchor.y, w, h)
-                    while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 for r in self.layout.rects.values()):
+                    left = before != (self.boxes[new].key[0] == "∂")
+                    rect = Rect(anchor.x + (-step if left else step), anchor.y, w, h)
+                    while any(
+                        abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2
+                        for r in self.layout.rects.values()
+                    ):
                         rect = rect.moved(0, -6)
                     self.layout.rects[new] = rect
         loose = set(waiting)
         for n, e in enumerate(self.edges):
-            if (e.source if before else e.target) in loose and e.source in self.layout.rects and e.target in self.layout.rects:
+            if (
+                (e.source if before else e.target) in loose
+                and e.source in self.layout.rects
+                and e.target in self.layout.rects
+            ):
                 a, b = self.layout.rects[e.source], self.layout.rects[e.target]
+                sign = 1 if a.x < b.x else -1
+                start, stop = a.x + sign * a.w / 2, b.x - sign * b.w / 2
                 if a.y == b.y:
-                    points = [(a.right, a.y), (b.left, b.y)]
+                    points = [(start, a.y), (stop, b.y)]
                 else:
-                    points = path([Port(a.right, a.y, 1, 0)], [Port(b.left, b.y, 1, 0)], [], xs=[(a.right + b.left) / 2])
+                    points = path([Port(start, a.y, sign, 0)], [Port(stop, b.y, sign, 0)], [], xs=[(start + stop) / 2])
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def _fan_in(self) -> None:
@@ -563,7 +624,11 @@ class Composer:
         rows: dict[float, int] = defaultdict(int)
         waiting: list[int] = []
         for i in self.sinks:
-            fed = [(n, e) for n, e in enumerate(self.edges) if e.target == i and e.source in self.layout.rects and self.boxes[e.source].column]
+            fed = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.target == i and e.source in self.layout.rects and self.boxes[e.source].column
+            ]
             if not fed:
                 waiting.append(i)
                 continue
@@ -575,18 +640,25 @@ class Composer:
             back = self.boxes[i].key[0] == "∂"
             side = -1 if back else 1
             rect = Rect((0 if back else self.right) + side * ((PAD if self.framed else 0) + 26 + w / 2), y, w, h)
-            while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4 for r in self.layout.rects.values()):
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4
+                for r in self.layout.rects.values()
+            ):
                 rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in fed:
                 r = self.layout.rects[e.source]
                 at = r.x - 0.3 * r.w if back else r.x
-                self.layout.lines.append(Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i))
+                self.layout.lines.append(
+                    Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i)
+                )
         self._chain(waiting, before=False)
 
     def _row(self, rect: Rect) -> tuple[float, float]:
         """Lowest bottom and highest top among the boxes beside this one."""
-        beside = [r for t in self.tiles.values() for r in t.boxes.values() if r.bottom < rect.top and r.top > rect.bottom]
+        beside = [
+            r for t in self.tiles.values() for r in t.boxes.values() if r.bottom < rect.top and r.top > rect.bottom
+        ]
         return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])
 
 
@@ -631,7 +703,11 @@ def _beside(boxes: Sequence[Rect]) -> list[float]:
 
 def _cut(points: Sequence[Point], left: float, right: float) -> tuple[list[Point], list[Point]]:
     """The parts of a path before it enters, and after it leaves, the strip between two heights of x."""
-    inside = [k for k in range(len(points) - 1) if min(points[k][0], points[k + 1][0]) < right and max(points[k][0], points[k + 1][0]) > left]
+    inside = [
+        k
+        for k in range(len(points) - 1)
+        if min(points[k][0], points[k + 1][0]) < right and max(points[k][0], points[k + 1][0]) > left
+    ]
     if not inside:
         return list(points), []
     forward = points[0][0] < points[-1][0]

@@ -75,14 +75,16 @@ class _Collapsing:
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
         backward = {node.index for node in graph.nodes if node.scope.backward}
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
-        self.initial = C.initial_states(graph, self.feeds, names)
-        segments = C.segments(graph, self.feeds, self.initial, self.recurrent)
+        standing_in = C.initial_states(graph, self.feeds, names)
+        self.initial = {source for source, _ in standing_in if self.roles[source] != "x"}
+        segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
             for node, s in zip(graph.nodes, segments, strict=True)
         ]
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
+        self.states = {self.names[i] for i in range(len(graph)) if not self.roles[i] and self._is_carried(i)}
         order: Counter[Column | None] = Counter()
         self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
         for i, role in enumerate(self.roles):
@@ -185,18 +187,17 @@ class _Collapsing:
         i, column, path = node.index, self.columns[node.index], node.scope.path
         inside = path in self.recurrent and column is not None and node.scope.step is not None
         is_output = i in self.graph.outputs
-        if i in self.initial and (node.op is None or node.scope.step is None):
-            if self.initial[i] >= 0 or not self._is_carried(i):
-                self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
-                return
+        if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
+            self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
+            return
         if node.is_parameter:
             return
         if not self.users[i] and not (is_output and not self._only_transport(node)):
             return
         if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
             self._set(node, ("state", node.role, path), "state", column)
-        elif inside and not node.role and self._is_carried(i):
-            self._set(node, ("state", "", path, self.names[i]), "state", column)
+        elif inside and not node.role and self.names[i] in self.states:
+            self._set(node, ("state", "h", path, self.names[i]), "state", column)
         elif self.roles[i] == "x":
             self._set(node, ("x", self.inputs[i]), "x", column)
         elif self.roles[i] in ("logits", "loss"):
@@ -260,7 +261,10 @@ class _Collapsing:
         )
 
     def _has_h(self, path: C.Path) -> bool:
-        return any(n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None for n in self.graph.nodes)
+        return any(
+            n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None
+            for n in self.graph.nodes
+        )
 
     def _siblings(self, node: Node) -> list[int]:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
@@ -271,7 +275,9 @@ class _Collapsing:
         for node in self.graph.nodes:
             for _, source in self.feeds[node.index]:
                 other = self.graph.nodes[source]
-                same = other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                same = (
+                    other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                )
                 if same and (source in found or (other.role == "h" and other.op is not None)):
                     found.add(node.index)
         return found
@@ -307,7 +313,11 @@ class _Collapsing:
                     ends: Hashable = (start, index[target], slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
-                        kind = "weight" if boxes[start].kind == "parameter" else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                        kind = (
+                            "weight"
+                            if boxes[start].kind == "parameter"
+                            else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                        )
                         edges[ends] = Edge(start, index[target], kind)
                     edges[ends].uses.append((source, node.index, slot))
         return list(edges.values())

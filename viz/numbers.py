@@ -11,7 +11,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.tensor import Array
 
 from . import style
 from .levels import Level

@@ -66,11 +66,15 @@ def render(
     True
     """
     if max_steps is not None and max_steps < 2:
-        raise GraphError(f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps}")
+        raise GraphError(
+            f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps}"
+        )
     graph, outputs = _graph(what)
     needs_gradients = grads or backward
     if needs_gradients and not outputs:
-        raise GraphError("render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients")
+        raise GraphError(
+            "render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients"
+        )
     if backward and detail == "op" and not rolled:
         graph = _with_backward(outputs)
     level = collapse(graph, "cell" if rolled else detail)

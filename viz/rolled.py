@@ -35,7 +35,9 @@ def rolled(level: Level) -> tuple[Level, Layout, list[list[str]]]:
         cell = rects[e.source]
         if n in loops:
             state = "h, c" if _cell_name(boxes[e.source], level) == "LSTM" else "h"
-            line = Line(n, spline(_loop(cell)), e.source, e.target, label=state, label_at=(cell.right + LOOP + 18, cell.y + 4))
+            line = Line(
+                n, spline(_loop(cell)), e.source, e.target, label=state, label_at=(cell.right + LOOP + 18, cell.y + 4)
+            )
         else:
             line = Line(n, spline(_route(rects, e, segment)), e.source, e.target)
         layout.lines.append(line)
@@ -78,7 +80,11 @@ def _places(boxes: list[Box], edges: list[Edge], segment: dict[int, int]) -> dic
     rank = dict.fromkeys(range(len(boxes)), 0)
     for _ in boxes:
         for e in edges:
-            if e.kind not in ("weight", "feedback") and e.source != e.target and segment.get(e.source) == segment.get(e.target):
+            if (
+                e.kind not in ("weight", "feedback")
+                and e.source != e.target
+                and segment.get(e.source) == segment.get(e.target)
+            ):
                 rank[e.target] = max(rank[e.target], rank[e.source] + 1)
     for e in edges:
         if e.kind == "weight":
@@ -88,7 +94,10 @@ def _places(boxes: list[Box], edges: list[Edge], segment: dict[int, int]) -> dic
     at = 0.0
     for s in sorted(set(segment.values())):
         offset[s] = at
-        widest = max(sum(rank[i] == r and b.kind != "parameter" for i, b in enumerate(boxes) if segment.get(i, 0) == s) for r in set(rank.values()))
+        widest = max(
+            sum(rank[i] == r and b.kind != "parameter" for i, b in enumerate(boxes) if segment.get(i, 0) == s)
+            for r in set(rank.values())
+        )
         at += STEP_X * max(1, widest) + 60
     rects: dict[int, Rect] = {}
     for i, box in enumerate(boxes):
@@ -131,7 +140,13 @@ def _route(rects: dict[int, Rect], e: Edge, segment: dict[int, int]) -> list[Poi
     others = list(rects.values())
     shift = 0.25 * b.w if a.x > b.x else 0.0 if b.h == HEIGHT else -0.25 * b.w
     lanes = [(a.top + b.bottom) / 2]
-    return path([Port(a.x, a.top, 0, 1)], [Port(b.x + shift, b.bottom, 0, 1)], others, xs=[r.right + 12 for r in others], ys=lanes)
+    return path(
+        [Port(a.x, a.top, 0, 1)],
+        [Port(b.x + shift, b.bottom, 0, 1)],
+        others,
+        xs=[r.right + 12 for r in others],
+        ys=lanes,
+    )
 
 
 def _cell_name(box: Box, level: Level) -> str:

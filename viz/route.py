@@ -6,7 +6,9 @@ into the total loss are routed here, once per kind of edge, and then copied alon
 
 from __future__ import annotations
 
+import bisect
 import heapq
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -78,8 +80,8 @@ def path(
     stub = CLEARANCE + 6
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
-    xs = sorted({*xs, *(x for x, _ in begin + finish)})
-    ys = sorted({*ys, *(y for _, y in begin + finish)})
+    xs = _thinned(xs, [x for x, _ in begin + finish])
+    ys = _thinned(ys, [y for _, y in begin + finish])
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
     dear = tolls or {}
@@ -101,16 +103,20 @@ def path(
                 lengths[i, j, across] = (high - low) * (1 + SHARED * crowded) * (1 if across else dear.get(fixed, 1))
         return lengths[i, j, across]
 
-    queue: list[tuple[float, int, int, int, int]] = []
+    def ahead_of(i: int, j: int) -> float:
+        """The least it can still cost."""
+        return min(abs(xs[i] - x) + abs(ys[j] - y) for x, y in finish)
+
+    queue: list[tuple[float, float, int, int, int, int]] = []
     best: dict[tuple[int, int, int, int], float] = {}
     came: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
     roots: dict[tuple[int, int, int, int], Port] = {}
     for k, (x, y) in enumerate(begin):
         state = (column[x], row[y], starts[k].dx, starts[k].dy)
         best[state], roots[state] = starts[k].cost, starts[k]
-        heapq.heappush(queue, (starts[k].cost, *state))
+        heapq.heappush(queue, (starts[k].cost + ahead_of(*state[:2]), starts[k].cost, *state))
     while queue:
-        cost, i, j, di, dj = heapq.heappop(queue)
+        _, cost, i, j, di, dj = heapq.heappop(queue)
         state = (i, j, di, dj)
         if cost > best[state] + 1e-9:
             continue
@@ -125,7 +131,7 @@ def path(
         turned = (ends[goals[i, j]].dx, ends[goals[i, j]].dy) if (i, j) in goals else (di, dj)
         if turned != (di, dj) and turned != (-di, -dj) and cost + TIGHT < best.get((i, j, *turned), float("inf")):
             best[i, j, *turned], came[i, j, *turned] = cost + TIGHT, state
-            heapq.heappush(queue, (cost + TIGHT, i, j, *turned))
+            heapq.heappush(queue, (cost + TIGHT + ahead_of(i, j), cost + TIGHT, i, j, *turned))
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
@@ -137,8 +143,18 @@ def path(
             new = cost + distance + (BEND if (ni, nj) != (di, dj) else 0.0) + extra
             if new < best.get(ahead, float("inf")) - 1e-9 and ahead not in roots:
                 best[ahead], came[ahead] = new, state
-                heapq.heappush(queue, (new, *ahead))
+                heapq.heappush(queue, (new + ahead_of(*ahead[:2]), new, *ahead))
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
+
+
+def _thinned(lanes: Iterable[float], needed: Iterable[float]) -> list[float]:
+    """All ``needed`` lanes, and of the others those that are not almost the same as another."""
+    kept = sorted(set(needed))
+    for lane in lanes:
+        k = bisect.bisect(kept, lane)
+        if all(abs(lane - other) >= 2.5 for other in kept[max(0, k - 1) : k + 1]):
+            kept.insert(k, lane)
+    return kept
 
 
 def _beside_lane(fixed: float, across: bool, boxes: Iterable[Rect]) -> list[Rect]:
@@ -159,7 +175,7 @@ def _along_lane(fixed: float, across: bool, taken: Iterable[Stretch]) -> list[tu
 
 def stretches(points: Sequence[Point]) -> list[Stretch]:
     """The straight pieces of a path."""
-    return list(zip(points, points[1:]))
+    return list(itertools.pairwise(points))
 
 
 def _corners(points: Sequence[Point]) -> list[Point]:

@@ -93,7 +93,7 @@ def elided(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = (limit - 1) * 2 // 3
-    return f"{text[:head]}…{text[len(text) - (limit - 1 - head):]}"
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
 def escape(text: str) -> str:
@@ -127,7 +127,9 @@ def number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    text = f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
+    text = (
+        f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
+    )
     return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
 
 
@@ -178,7 +180,13 @@ def unicode_formula(latex: str) -> str:
 
 def _raised(text: str) -> str:
     plain = text.replace("−", "-")
-    return plain.translate(_SUPERSCRIPTS) if re.fullmatch(r"[0-9+\-T]+", plain) else f"^{text}" if len(text) == 1 else f"^({text})"
+    return (
+        plain.translate(_SUPERSCRIPTS)
+        if re.fullmatch(r"[0-9+\-T]+", plain)
+        else f"^{text}"
+        if len(text) == 1
+        else f"^({text})"
+    )
 
 
 # Sizes ---------------------------------------------------------------------------------------------------

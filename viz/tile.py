@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from . import engine
@@ -18,7 +19,7 @@ Size = tuple[float, float]
 Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
 
 ROW_GAP, COLUMN_GAP, EMPTY_ROW = 46.0, 34.0, 16.0
-GATES = {name: rank for rank, name in enumerate("figo" "rzn")}
+GATES = {name: rank for rank, name in enumerate("figorzn")}
 
 
 @dataclass(slots=True)
@@ -59,8 +60,15 @@ def grid(sizes: Mapping[Key, Size], places: Mapping[Key, tuple[int, int]]) -> Ti
 
 
 def by_dot(
-    sizes: Mapping[Key, Size], wires: Sequence[Wire], bars: Sequence[Key], carried: Sequence[tuple[Key, Key]],
-    *, rankdir: str = "BT", against: Collection[Wire] = (), dot: str | Path | None = None, timeout: float | None = None,
+    sizes: Mapping[Key, Size],
+    wires: Sequence[Wire],
+    bars: Sequence[Key],
+    carried: Sequence[tuple[Key, Key]],
+    *,
+    rankdir: str = "BT",
+    against: Collection[Wire] = (),
+    dot: str | Path | None = None,
+    timeout: float | None = None,
 ) -> Tile:
     """Let dot place boxes of these ``sizes`` and route ``wires``.
 
@@ -91,9 +99,13 @@ def by_dot(
             if key != bar and key not in below:
                 source.edge(names[bar], names[key], style="invis", weight="0")
     for key in sizes:  # the backward pass goes on upwards from where the forward pass ends
-        if key[0] == "∂" and key[1:] in sizes and not any(tail == key[1:] and head[0] != "∂" for tail, head, _ in wires):
+        if (
+            key[0] == "∂"
+            and key[1:] in sizes
+            and not any(tail == key[1:] and head[0] != "∂" for tail, head, _ in wires)
+        ):
             source.edge(names[key[1:]], names[key], style="invis", minlen="3")
-    _rank_gates(source, names)
+    ordered = _rank_gates(source, names)
     drawn = json.loads(engine.run(source.source, "json", dot=dot, timeout=timeout))
     keys = {name: key for key, name in names.items()}
     boxes, order = {}, {}
@@ -105,19 +117,19 @@ def by_dot(
     tile = Tile({key: boxes[key] for key in sizes})
     seen: dict[tuple[Key, Key], int] = {}
     for item in drawn.get("edges", []):
-        ends = order[item["tail"]], order[item["head"]]
+        pair = order[item["tail"]], order[item["head"]]
         if item.get("style") == "invis":
             continue
         numbers = [part.split(",") for part in item["pos"].split()]
         curve = [(float(p[0]), float(p[1])) for p in numbers if p[0] not in ("e", "s")]
         if item.get("dir") == "back":
-            ends, curve = ends[::-1], curve[::-1]
-        wire = (*ends, seen.get(ends, 0))
-        seen[ends] = wire[2] + 1
+            pair, curve = (pair[1], pair[0]), curve[::-1]
+        wire = (*pair, seen.get(pair, 0))
+        seen[pair] = wire[2] + 1
         tile.tips[wire] = next((float(p[1]), float(p[2])) for p in numbers if p[0] in ("e", "s"))
         tile.curves[wire] = curve
     forward = sum(tile.boxes[a].x - tile.boxes[b].x for a, b in carried if a in tile.boxes and b in tile.boxes)
-    return _mirrored(tile) if forward < 0 else tile
+    return _mirrored(tile) if forward < 0 and not ordered else tile
 
 
 def _mirrored(tile: Tile) -> Tile:
@@ -139,15 +151,15 @@ def _ancestors(key: Key, wires: Sequence[Wire]) -> set[Key]:
         found |= more
 
 
-def _rank_gates(source: object, names: Mapping[Key, str]) -> None:
-    """The gates of one cell side by side, in an order that keeps the state's path straight."""
+def _rank_gates(source: object, names: Mapping[Key, str]) -> bool:
+    """The gates of an LSTM side by side, in an order that keeps the state's path straight; whether there are any."""
     cells: dict[object, list[tuple[int, str]]] = {}
     for key, name in names.items():
         if key[0] == "part" and key[2] in GATES:
             cells.setdefault(key[1], []).append((GATES[key[2]], name))
-    for gates in cells.values():
-        ordered = [name for _, name in sorted(gates)]
-        if len(ordered) == 4:
-            with source.subgraph(graph_attr={"rank": "same"}) as same:  # type: ignore[attr-defined]
-                for left, right in zip(ordered, ordered[1:]):
-                    same.edge(left, right, style="invis")
+    complete = [[name for _, name in sorted(gates)] for gates in cells.values() if len(gates) == 4]
+    for ordered in complete:
+        with source.subgraph(graph_attr={"rank": "same"}) as same:  # type: ignore[attr-defined]
+            for left, right in pairwise(ordered):
+                same.edge(left, right, style="invis")
+    return bool(complete)

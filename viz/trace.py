@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import tinygrad_rnn as tg
@@ -21,7 +23,7 @@ def traced(module: nn.Module) -> list[tg.Tensor]:
         output, _ = module(np.zeros((1, STEPS, size) if module.batch_first else (STEPS, 1, size), np.float32))
         return [output]
     if isinstance(module, (nn.RNNCell, nn.LSTMCell, nn.GRUCell)):
-        state = None
+        state: Any = None
         for _ in tg.steps(STEPS):
             state = module(nn.labelled(tg.zeros(1, module.input_size), "x"), state)
         return [state[0] if isinstance(state, tuple) else state]
