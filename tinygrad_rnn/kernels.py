@@ -109,8 +109,9 @@ def _exp64(x):
 
 
 def fast_exp(x):
-    """exp of a scalar inside a kernel."""
-    return np.exp(x)
+    """exp of a scalar inside a kernel; as plain Python it overflows to inf as quietly as when compiled."""
+    with np.errstate(over="ignore"):
+        return np.exp(x)
 
 
 def fast_tanh(x):
