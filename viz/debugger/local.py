@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +56,7 @@ def formulas(node: tg.Node, slot: int) -> tuple[str, str]:
     """The rule for an operand, as text and as LaTeX."""
     assert node.op is not None
     latex = node.op.rule[slot if slot < len(node.op.rule) else -1] if node.op.rule else ""
-    text = style.unicode_formula(latex.replace(r"^\top", r"\top "))
-    return re.sub(r"\s*([⊙⊘])\s*", r" \1 ", text), latex
+    return style.unicode_formula(latex), latex
 
 
 def rule(trace: Trace, k: int, index: int) -> Rule:
