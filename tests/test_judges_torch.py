@@ -10,6 +10,7 @@ import tinygrad_rnn as tg
 
 torch = pytest.importorskip("torch", reason="PyTorch, an independent judge, is not installed (pip install '.[judges]')")
 
+torch.set_num_threads(1)  # many small operations: more threads only wait for each other
 pytestmark = pytest.mark.usefixtures("float64")
 RTOL = 1e-10
 KINDS = {"RNN": (tg.nn.RNN, torch.nn.RNN, {}), "ReLU RNN": (tg.nn.RNN, torch.nn.RNN, {"nonlinearity": "relu"})}
