@@ -81,6 +81,23 @@ def vjp(trace: Trace, node: int, slot: int, gradient: Array) -> Array:
     return trace._pulled(node, slot, gradient)
 
 
+def vjps(trace: Trace, node: int, slot: int, gradients: Array) -> Array:
+    """`vjp` of every gradient along the first axis; at one go for what recurrent cells are made of."""
+    made, operands = trace.graph.nodes[node], trace.operands(node)
+    assert made.op is not None
+    shape = (len(gradients), *operands[slot].shape)
+    with np.errstate(all="ignore"):
+        if made.op.name in ELEMENTWISE and operands[slot].shape == made.shape:
+            return np.broadcast_to(made.op.pull(slot, gradients, made.value, operands, made.attrs), shape)
+        if made.op.name == "linear" and slot == 0:
+            return np.asarray(gradients @ operands[1]).reshape(shape)
+        if made.op.name == "getitem" and all(isinstance(x, slice) or x is Ellipsis for x in made.attrs["index"]):
+            result = np.zeros(shape, gradients.dtype)
+            result[(slice(None), *made.attrs["index"])] = gradients
+            return result
+    return np.array([vjp(trace, node, slot, gradient) for gradient in gradients])
+
+
 def jacobian(trace: Trace, node: int, slot: int) -> Array:
     """The matrix of d result / d operand, (result elements, operand elements): a row for every unit vector."""
     result = trace.graph.nodes[node]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,26 +30,24 @@ STEP_LIMIT, BYTE_LIMIT = 50_000, 2**30
 _BYTES_PER_STEP, _SECONDS_PER_STEP = 1500, 2e-5
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one use of a node adds to its gradient."""
 
     slot: int  #: which operand of the sending node
     target: int  #: the node that receives it
-    value: Array | None = field(repr=False)  #: None: one row of a large operand; `Trace.contribution` builds it
+    value: Array | None  #: None: one row of a large operand; `Trace.contribution` builds it
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node's turn in the reverse walk."""
 
     node: int
-    gradient: Array = field(repr=False)  #: complete: every consumer has contributed
+    gradient: Array  #: complete: every consumer has contributed
     contributions: tuple[Contribution, ...]
     #: "hook" or "what-if" if the gradient was replaced, so that it is not the sum of what arrived
     replaced: str | None = None
     #: {node: its partial sum} after the time steps a sampled trace left out just before this step
-    brought: tuple[tuple[int, Array], ...] = field(default=(), repr=False)
+    brought: tuple[tuple[int, Array], ...] = ()
 
 
 class Arrival(NamedTuple):
@@ -324,6 +322,9 @@ def estimate(order: Sequence[tg.Tensor], left_out: Collection[int] = ()) -> Cost
 
 
 def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Collection[int]) -> None:
+    largest = max(x._array.nbytes for x in order)
+    if len(order) * (3 * largest + _BYTES_PER_STEP) <= BYTE_LIMIT and len(order) <= STEP_LIMIT:
+        return  # plainly small: no need to add it all up
     cost = estimate(order, left_out)
     if cost.steps <= STEP_LIMIT and cost.bytes <= BYTE_LIMIT:
         return
