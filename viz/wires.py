@@ -34,7 +34,10 @@ class Wiring:
                 ends = self.boxes[e.source].key, self.boxes[e.target].key
                 wire = (*ends, seen[ends])
                 seen[ends] += 1
-                if self.places.is_grid:
+                straight = self._into_bar(e, column)
+                if straight:
+                    pos = spline(straight)
+                elif self.places.is_grid:
                     pos = _moved(self._route_in_grid(column.segment, ends), self.x[column])
                 else:
                     pos = curve(tile, wire, self.x[column])
@@ -44,6 +47,16 @@ class Wiring:
             if e.source in bars and e.target in bars and e.source in self.rects and e.target in self.rects:
                 a, b = self.rects[e.source], self.rects[e.target]
                 self.layout.lines.append(Line(i, spline([(a.x, a.top), (a.x, b.bottom)]), e.source, e.target))
+
+    def _into_bar(self, e: Edge, column: Column) -> list[Point]:
+        """An upright line to or from a bar, if nothing stands in its way."""
+        a, b = self.rects[e.source], self.rects[e.target]
+        bars = self.places.bars
+        if (e.source in bars) == (e.target in bars):
+            return []
+        x = b.x if e.source in bars else a.x
+        between = [r for r in self._tile_rects(column) if r.left < x < r.right and a.top <= r.bottom and r.top <= b.bottom]
+        return [] if between else [(x, a.top), (x, b.bottom)]
 
     def _route_in_grid(self, segment: int, ends: tuple[Key, Key]) -> list[Point]:
         if (segment, ends) not in self.routes:
