@@ -560,6 +560,11 @@ def test_what_cannot_be_debugged_says_why():
     spent.backward()
     with pytest.raises(tg.GraphError, match="walked backward already"):
         viz.debug(spent)
+    written = (w * w).sum()
+    with tg.no_grad():
+        w[0] = 5.0
+    with pytest.raises(tg.MutationError, match="written in place"):
+        viz.debug(written)
     kept = (w * w).sum()
     kept.backward(retain_graph=True)
     assert len(viz.debug(kept).trace) == 3

@@ -57,8 +57,16 @@ def pull(
                 value = rule(trace, index, slot, gradient)
                 if node.op.name == "stack" and not value.any():
                     continue  # a row of the stack that nothing was read from: not a gradient of 0 but none
-                arrived[source] = arrived[source] + value if source in arrived else value
+                arrived[source] = total(arrived.get(source), value)
     return found
+
+
+def total(so_far: Array | None, more: Array) -> Array:
+    """Their sum; NumPy need not warn that inf and -inf have none."""
+    if so_far is None:
+        return more
+    with np.errstate(all="ignore"):
+        return so_far + more
 
 
 # The carried states --------------------------------------------------------------------------------------
@@ -210,8 +218,7 @@ def split(trace: Trace, node: int, k: int | None = None) -> Split:
         way = _way(trace, state, trace.graph.nodes[trace.steps[arrival.step - 1].node]) or own
         possible.add(way)
         if arrival.step <= last:
-            value, so_far = trace.contribution(arrival.step, arrival.slot), ways[way]
-            ways[way] = value if so_far is None else so_far + value
+            ways[way] = total(ways[way], trace.contribution(arrival.step, arrival.slot))
     if state.role == "c":
         possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
     return Split(node, {way: part for way, part in ways.items() if way in possible})
@@ -271,7 +278,7 @@ def origins(trace: Trace) -> dict[int, dict[int, Array]]:
             continue
         for sent in step.contributions:
             value = local.vjp(trace, step.node, sent.slot, gradient)
-            outside[sent.target] = outside[sent.target] + value if sent.target in outside else value
+            outside[sent.target] = total(outside.get(sent.target), value)
     return parts
 
 

@@ -238,7 +238,7 @@ class Trace:
 
 
 def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
-    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are.
+    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are, hooks run.
 
     ``gradient``, of the shape of ``loss``, is where the walk starts; a scalar starts from 1. ``every=10`` keeps one
     time step in ten (and everything outside the recurrence); without it a walk of more than 50,000 steps or 1 GB is
@@ -332,9 +332,9 @@ def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Coll
     for every in (10, 100, 1000, 10_000):
         sampled = estimate(order, set(times) - {*times[::every], *times[-1:]})
         if sampled.steps <= STEP_LIMIT and sampled.bytes <= BYTE_LIMIT:
-            offer = f"keep one time step in {every} with every={every} ({sampled})"
+            offer = f"keep one time step in {every} with every={every}, --every {every} ({sampled})"
             break
-    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True")
+    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True, --anyway")
 
 
 def _quietly(function: Any, *operands: Any, **attrs: Any) -> Any:
