@@ -25,7 +25,7 @@ from numba.extending import intrinsic, overload
 Array = npt.NDArray[Any]
 
 kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
-if numba.config.DISABLE_JIT:  # as plain Python, to debug or mutate: divide and overflow as quietly as compiled
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # as plain Python, to debug or mutate: divide and overflow as quietly as compiled
     kernel = np.errstate(all="ignore")
 
 F = np.float32
