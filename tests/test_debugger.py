@@ -276,6 +276,26 @@ def test_the_lstm_highway_is_the_forget_gate_times_the_next_cell_gradient():
     assert session.split(node("c_4"), session.last).ways["highway"] is None
 
 
+def test_the_highway_is_seen_through_packed_states():
+    session = viz.debug(NETWORKS["translated"]())
+    node = session.names.find
+    assert {".".join(path) for path in session.moments} == {"encoder.l0", "decoder.l0"}
+    ways = session.split(node("decoder.l0.c_1"), session.last).ways
+    forget, later = node("decoder.l0.f_2"), node("decoder.l0.c_2")
+    highway = session.graph.nodes[forget].value * session.gradient(later, session.last)
+    np.testing.assert_allclose(ways["highway"], highway, rtol=1e-5)
+    total = sum(part for part in ways.values() if part is not None)
+    np.testing.assert_allclose(total, session.gradient(node("decoder.l0.c_1"), session.last), rtol=1e-5)
+    assert session.gains(("decoder", "l0"))[0].sigma > 0
+
+
+def test_parameters_of_one_name_are_told_apart_by_where_they_are_used():
+    names = viz.debug(NETWORKS["translated"]()).names
+    assert names.find("encoder.l0.weight_hh_l0") != names.find("decoder.l0.weight_hh_l0")
+    with pytest.raises(tg.GraphError, match="2 nodes are called weight_hh_l0"):
+        names.find("weight_hh_l0")
+
+
 def test_the_gru_highway_is_the_update_gate_times_the_next_gradient():
     session = viz.debug(spelling("GRU"))
     node = session.names.find
