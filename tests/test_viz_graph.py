@@ -12,8 +12,8 @@ from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
+from viz.gradients import gradients
 from viz.levels import collapse
-from viz.numbers import gradients
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
 
