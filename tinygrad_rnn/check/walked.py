@@ -17,10 +17,10 @@ from .tolerances import ROUNDING_MARGIN
 #: Monte Carlo arithmetic rounds at random to this many bits, and measures what comes of it
 COARSE_BITS = 36
 #: results of these are moved or chosen, not rounded
-EXACT = frozenset(
-    "max maximum minimum relu abs sign neg where cast getitem take reshape permute broadcast_to concat stack "
-    "one_hot argmax".split()
-)
+EXACT = {
+    *("max", "maximum", "minimum", "relu", "abs", "sign", "neg", "where", "cast", "one_hot", "argmax"),
+    *("getitem", "take", "reshape", "permute", "broadcast_to", "concat", "stack"),
+}
 #: and this often; the largest effect counts
 SAMPLES = 3
 
