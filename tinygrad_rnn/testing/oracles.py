@@ -49,10 +49,11 @@ def complex_step(function: Callable[..., Any], arrays: Sequence[Array], upstream
     return gradients
 
 
-def cell(kind: str, x: Array, state: State, weights: Sequence[Array]) -> State:
+def cell(kind: str, x: Array, state: State, weights: Sequence[Array], nudge: Any = 0.0) -> State:
     """One time step: x (..., N, F), state (..., N, H) each, weights (..., G H, F), (..., G H, H), (..., 1, G H) twice.
 
-    The equations and the order of gates are those of `tinygrad_rnn.nn`; nothing else is shared with it.
+    The equations and the order of gates are those of `tinygrad_rnn.nn`; nothing else is shared with it. ``nudge`` moves
+    the LSTM's new c before h is made of it.
     """
     w_ih, w_hh, b_ih, b_hh = weights
     h = state[0]
@@ -62,7 +63,7 @@ def cell(kind: str, x: Array, state: State, weights: Sequence[Array]) -> State:
         return (np.tanh(ax + ah),)
     if kind == "lstm":
         i, f, g, o = np.split(ax + ah, 4, -1)
-        c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+        c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g) + nudge
         return sigmoid(o) * np.tanh(c), c
     (rx, zx, nx), (rh, zh, nh) = np.split(ax, 3, -1), np.split(ah, 3, -1)
     z = sigmoid(zx + zh)
