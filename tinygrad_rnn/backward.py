@@ -151,14 +151,19 @@ def backward(
     output: Tensor, gradient: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
     """See `Tensor.backward`."""
-    seeds = [_seed(output, gradient, create_graph)]
+    tracer = state.tracer
+    record = create_graph or tracer is not None  # a compiled function's backward pass is part of its graph
+    seeds = [_seed(output, gradient, record)]
     finished: list[tuple[Tensor, Any]] = []
-    for node, value in _drain([output], seeds, None, retain_graph, create_graph):
+    for node, value in _drain([output], seeds, None, retain_graph, record):
         if node.op is None or node._retains_grad:
             finished.append((node, value))
-    fresh_values = _own([value for _, value in finished], create_graph, output._leaf)
+    fresh_values = _own([value for _, value in finished], record, output._leaf)
     for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad
         with recording(create_graph):
+            if tracer is not None:
+                node.grad = tracer.grade(node, fresh if create_graph else fresh.detach())
+                continue
             node.grad = fresh if node.grad is None else node.grad + fresh
 
 
@@ -190,17 +195,21 @@ def grad(
     for x in inputs:
         if not x.requires_grad:
             raise GraphError(f"grad: input {x._described()} does not require a gradient; set requires_grad=True")
-    seeds = [_seed(y, g, create_graph) for y, g in zip(outputs, upstream, strict=True)]
+    record = create_graph or state.tracer is not None
+    seeds = [_seed(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
     asked = {x.serial for x in inputs}
     found: dict[int, Any] = {}
-    for node, value in _drain(outputs, seeds, inputs, retain_graph, create_graph):
+    for node, value in _drain(outputs, seeds, inputs, retain_graph, record):
         if node.serial in asked:
             found[node.serial] = value
     for x in inputs:
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
     present = [x.serial for x in inputs if x.serial in found]
-    owned = dict(zip(present, _own([found[serial] for serial in present], create_graph, outputs[0]._leaf), strict=True))
+    fresh = _own([found[serial] for serial in present], record, outputs[0]._leaf)
+    if record and not create_graph:
+        fresh = [value.detach() for value in fresh]
+    owned = dict(zip(present, fresh, strict=True))
     return tuple(owned.get(x.serial) for x in inputs)
 
 

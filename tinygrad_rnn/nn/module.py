@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, ShapeError
 from ..mode import no_grad
-from ..scope import scope
+from ..scope import scope, state
 from ..tensor import Tensor
 
 
@@ -18,6 +18,10 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
+
+
+def _mode(module: Module) -> bool:
+    return module.training
 
 
 class Module:
@@ -51,6 +55,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if state.tracer is not None:
+            state.tracer.guard(self, _mode)
         if self._name is None:
             return self.forward(*args, **kwargs)
         with scope(self._name):
