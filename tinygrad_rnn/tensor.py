@@ -457,6 +457,6 @@ def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> 
     tensors = [x for x in operands if isinstance(x, Tensor)]
     floats = [x.dtype for x in tensors if x.dtype.kind == "f"]
     wanted = max(floats, key=lambda d: d.itemsize) if floats else get_default_dtype()
-    if value.dtype == wanted or op is P.cast or not any(x.dtype.kind in "iu" for x in tensors):
+    if value.dtype == wanted or op in (P.cast, P.one_hot) or not any(x.dtype.kind in "iu" for x in tensors):
         return None
     return tuple(x.astype(wanted) if isinstance(x, Tensor) and x.dtype.kind in "iu" else x for x in operands)
