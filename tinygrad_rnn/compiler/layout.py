@@ -7,6 +7,7 @@ is written where the parameter is.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -86,6 +87,9 @@ class Layout:
         self.in_cell: dict[int, int] = {}  # new value -> the leaf it overwrites
         self.copied: set[int] = set()  # view-making nodes that had to copy after all
         self.uses = graph.consumers
+        self.sources = [node.sources for node in graph.nodes]
+        self._starts: dict[int, list[int]] = {}  # join -> where along its axis each operand begins
+        self._disjoint: dict[int, bool] = {}  # base -> whether it is only read in slices that do not overlap
         self._outputs = set(graph.outputs)
         self._cells = {node.serial: node.index for node in graph.nodes if node.op is None}
         #: assigned leaf -> its buffer; a leaf that is only written has no node, and its buffer is made here
@@ -130,7 +134,7 @@ class Layout:
                 return seen
             self.copied.add(node.index)
         if node.op in JOINS and node.attrs["axis"] % max(1, len(node.shape)) == 0:
-            parts = [self.view(i) for i in node.sources] if node.index not in self._filled else []
+            parts = [self.view(i) for i in self.sources[node.index]] if node.index not in self._filled else []
             if parts and all(p.contiguous and p.buffer == parts[0].buffer for p in parts):
                 ends = [p.offset + p.nbytes for p in parts]
                 if [p.offset for p in parts[1:]] == ends[:-1]:
@@ -148,13 +152,16 @@ class Layout:
         if join.op is P.stack:
             strides = (*whole.strides[:axis], *whole.strides[axis + 1 :])
             return View(whole.buffer, whole.offset + position * whole.strides[axis], node.shape, strides, whole.itemsize)
-        start = sum(self.graph.nodes[i].shape[axis] for i in join.sources[:position])
+        if parent not in self._starts:
+            sizes = [self.graph.nodes[i].shape[axis] for i in self.sources[parent]]
+            self._starts[parent] = [0, *itertools.accumulate(sizes)]
+        start = self._starts[parent][position]
         return View(whole.buffer, whole.offset + start * whole.strides[axis], node.shape, whole.strides, whole.itemsize)
 
     def is_in_place(self, join: Node, position: int) -> bool:
         """Whether an operand of a join needs no copying."""
-        part = self.view(join.sources[position])
-        there = self._part(join.index, position, self.graph.nodes[join.sources[position]])
+        index = self.sources[join.index][position]
+        part, there = self.view(index), self._part(join.index, position, self.graph.nodes[index])
         return (part.buffer, part.offset) == (there.buffer, there.offset) and part.shape == there.shape
 
     def _place_joins(self) -> None:
@@ -203,18 +210,24 @@ class Layout:
         base = self.graph.nodes[there.sources[0]]
         if base.op is None or base.op in VIEWS or base.op in JOINS or base.index in self._outputs:
             return None
+        if base.index not in self._disjoint:
+            self._disjoint[base.index] = self._read_in_slices(base)
+        if not self._disjoint[base.index]:
+            return None
+        view = self.view(there.index)
+        return view if view.shape == node.shape and view.contiguous else None
+
+    def _read_in_slices(self, base: Node) -> bool:
+        """Whether all that use a value take rows of it that nothing else takes."""
         taken = []
         for user in self.uses[base.index]:
             other = self.graph.nodes[user]
             found = cut(other, base.shape) if other.op is P.getitem else None
             if found is None or found[0] != 0:
-                return None
+                return False
             taken.append((found[1].start, found[1].stop))
         taken.sort()
-        if any(a[1] > b[0] for a, b in zip(taken, taken[1:])):
-            return None
-        view = self.view(there.index)
-        return view if view.shape == node.shape and view.contiguous else None
+        return all(a[1] <= b[0] for a, b in zip(taken, taken[1:]))
 
     def _find_updates(self) -> None:
         """New values that can be computed where the old ones are: nothing reads the old ones later."""

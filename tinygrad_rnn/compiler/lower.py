@@ -134,6 +134,7 @@ class Lowering:
         self.nodes: dict[int, Node] = {}
         self._tiles: dict[Any, tuple[int, int]] = {}
         self._plain: dict[Any, View] = {}
+        self._written: set[int] = set()  # buffers the region being gathered writes to
         self._checked: set[tuple[int, int]] = set()
 
     def lower(self) -> Code:
@@ -146,6 +147,9 @@ class Lowering:
                 if region and not self._belongs(region, node):
                     self._emit_region(region)
                     region = []
+                if not region:
+                    self._written = set()
+                self._written.add(self.layout.view(node.index).buffer)
                 region.append(node)
                 continue
             if node.index in self.layout.folded or self._is_free(node, kind):
@@ -233,7 +237,7 @@ class Lowering:
         if kind == "view":
             return node.index not in self.layout.copied
         if kind == "join":
-            return all(self.layout.is_in_place(node, k) for k in range(len(node.sources)))
+            return all(self.layout.is_in_place(node, k) for k in range(len(node.operands)))
         return False
 
     def _emit(self, node: Node, kind: str) -> None:
@@ -399,13 +403,12 @@ class Lowering:
         """Whether an elementwise node can run in the same tiles."""
         if node.shape != region[0].shape:
             return False
-        members = {n.index for n in region}
-        buffers = {self.layout.view(n.index).buffer for n in region}
+        first = region[0].index
         for index in node.sources:
             # what the region computes may be read directly, but not through a view
-            if index not in members and self.layout.view(index).buffer in buffers:
-                if self._shares_memory(index, region):
-                    return False
+            direct = index >= first and self.kinds[index] == "region"
+            if not direct and self.layout.view(index).buffer in self._written and self._shares_memory(index, region):
+                return False
         return True
 
     def _shares_memory(self, index: int, region: list[Node]) -> bool:

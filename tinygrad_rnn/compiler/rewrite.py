@@ -21,6 +21,7 @@ class Draft:
     """Nodes by position, where operands may come after their users until `finish` sorts them."""
 
     def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self.nodes: list[Node] = list(graph.nodes)
         self.outputs = [Ref(index) for index in graph.outputs]
         self.order: list[float] = list(range(len(self.nodes)))  # where in the schedule a node would like to be
@@ -91,8 +92,11 @@ class Draft:
             self.nodes[by.index] = replace(new, role=node.role, name=new.name or node.name)
         self._stands_for[node.index] = by.index
 
-    def finish(self) -> Graph:
-        """The graph again: only what the outputs need, each node after its operands, else in the old order."""
+    def finish(self, dead: bool = False) -> Graph:
+        """The graph again: only what the outputs need, each node after its operands, else in the old order. With nothing replaced
+        it is the old graph, unless ``dead`` nodes are to be looked for."""
+        if not self._stands_for and not dead:
+            return self._graph
         outputs = [self.root(x).index for x in self.outputs]
         sources: dict[int, tuple[int, ...]] = {}
         pending = list(outputs)

@@ -18,7 +18,7 @@ _FOLD_LIMIT = 1 << 20
 
 def remove_dead(graph: Graph) -> Graph:
     """Only what the outputs need."""
-    return Draft(graph).finish()
+    return Draft(graph).finish(dead=True)
 
 
 def merge_equal(graph: Graph) -> Graph:
