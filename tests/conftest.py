@@ -21,6 +21,7 @@ os.environ["NUMBA_CACHE_DIR"] = str(
 import tinygrad_rnn as tg  # noqa: E402
 import tinygrad_rnn.random  # noqa: E402
 from tinygrad_rnn.scope import state  # noqa: E402
+from tinygrad_rnn.testing import RECIPES, Source  # noqa: E402
 
 # dev looks around a little on every run; ci looks at the same examples each time, so that a change is never blamed for
 # an old bug found by luck; nightly is the one that explores, and keeps what it found.
@@ -71,15 +72,12 @@ def _watch_global_state() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def warm_kernels() -> None:
     """Compile what a test needs before it starts, so that no test pays for another's kernels."""
-    for primitive in list(tg.TABLE.values()):
-        if primitive.kernel is None:
-            continue
-        for dtype in primitive.kernel_dtypes:
-            x = np.ones((64, 64), dtype)
-            if primitive.name == "cross_entropy":
-                primitive.compiled(x, np.zeros(64, np.int64), ignore_index=-100)
-            else:
-                primitive.compiled(x, **({"axis": -1} if "softmax" in primitive.name else {}))
+    for primitive in tg.TABLE.values():
+        for dtype in primitive.kernel_dtypes if primitive.kernel else "":
+            for seed in range(4):
+                case = RECIPES[primitive.name](Source(seed, sizes=[2]))
+                operands = (x.astype(dtype) if np.asarray(x).dtype.kind == "f" else x for x in case.operands)
+                primitive.compiled(*operands, **case.attrs)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GraphError, MutationError, ShapeError
+from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape
 from .scope import state
@@ -109,7 +110,7 @@ def walk(
             for slot, x in enumerate(node.inputs):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
                     continue
-                if node._reads_memory:
+                if Memory.latest > node.serial:
                     _guard(node, op, slot)
                 contribution = Contribution(slot, x, node, gradient)
                 step.contributions.append(contribution)
@@ -205,12 +206,12 @@ def grad(
     for x in inputs:
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
-    present = [x.serial for x in inputs if x.serial in found]
-    fresh = _own([found[serial] for serial in present], record, outputs[0]._leaf)
+    present = [found[x.serial] for x in inputs if x.serial in found]
+    fresh = _own(present, record, outputs[0]._leaf)
     if record and not create_graph:
         fresh = [value.detach() for value in fresh]
-    owned = dict(zip(present, fresh, strict=True))
-    return tuple(owned.get(x.serial) for x in inputs)
+    owned = iter(fresh)
+    return tuple(next(owned) if x.serial in found else None for x in inputs)
 
 
 def _listed(tensors: Any) -> list[Tensor]:

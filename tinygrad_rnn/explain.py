@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from .errors import DTypeError, OutOfRangeError, ShapeError, TinygradError
 from .primitives.record import Primitive
 
-_PACKAGE = str(Path(__file__).parent)
+#: compared by hash for every node that is made
+_OURS = frozenset(str(path) for path in Path(__file__).parent.rglob("*.py"))
 
 
 class Site(NamedTuple):
@@ -41,7 +42,7 @@ class Site(NamedTuple):
 def user_code() -> tuple[CodeType, int]:
     """The innermost place on the call stack that is not in this package: cheap, for every node keeps it."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while frame.f_code.co_filename in _OURS and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 

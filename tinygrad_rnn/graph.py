@@ -35,7 +35,7 @@ class Ref:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: attributes and values cannot be hashed
 class Node:
     """One value of the computation: a leaf (``op`` is None) or the result of an operation."""
 
@@ -102,8 +102,10 @@ class Graph:
         graph.nodes = tuple(nodes)
         graph.outputs = tuple(outputs)
         for index, node in enumerate(graph.nodes):
-            if node.index != index or any(source >= index for source in node.sources):
+            if node.index != index or any(not 0 <= source < index for source in node.sources):
                 raise GraphError(f"node {node.index} at position {index} does not come after its operands")
+        if not all(0 <= output < len(graph.nodes) for output in graph.outputs):
+            raise GraphError(f"outputs {list(graph.outputs)} are not all among the {len(graph.nodes)} nodes")
         return graph
 
     # Looking ---------------------------------------------------------------------------------------------
@@ -346,6 +348,13 @@ def _decoded(value: Any) -> Any:
 def _decoded_node(index: int, item: dict[str, Any]) -> Node:
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
     path, step, part, backward = item["scope"]
+    texts = (item["name"], item["role"], item["site"], part)
+    if (
+        not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
+        or not (step is None or isinstance(step, int))
+        or not all(isinstance(x, (Ref, int, float)) for x in operands)
+    ):
+        raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
     return Node(
         index, TABLE[item["op"]] if item["op"] is not None else None, operands,
         {key: _decoded(value) for key, value in item["attrs"].items()},

@@ -329,12 +329,17 @@ class Operators:
 
     def chunk(self, chunks: int, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
         """``chunks`` pieces of equal size along ``axis`` (the last may be smaller)."""
-        axis = axis if dim is None else dim
-        return self.split(-(-self.shape[axis] // chunks), axis)
+        (axis,) = record.normalize_axis(axis if dim is None else dim, self.ndim)
+        if chunks < 1:
+            raise ShapeError(f"chunk: there must be at least one piece, not {chunks}")
+        return self.split(max(1, -(-self.shape[axis] // chunks)), axis)
 
     def pad(self, width: Any) -> Tensor:
         """Zeros added around: ``width`` is ``(before, after)`` for every dimension, or one such pair a dimension."""
-        pairs = np.broadcast_to(np.asarray(width, np.int64), (self.ndim, 2))
+        try:
+            pairs = np.broadcast_to(np.asarray(width, np.int64), (self.ndim, 2))
+        except ValueError:
+            raise ShapeError(f"pad: {width} is not a (before, after) pair for each of {self.ndim} dimensions") from None
         if (pairs < 0).any():
             raise ShapeError(f"pad: widths must not be negative, but are {width}")
         index = tuple(slice(int(a), int(a) + n) for (a, _), n in zip(pairs, self.shape))

@@ -108,10 +108,15 @@ class Optimizer:
         for i, p in enumerate(self.params):
             state = self._initial(p)
             for key, value in saved.get(i, {}).items():
-                array = np.array(value, dtype=None if key == "step" else p.dtype)
-                if key != "step" and array.shape != p.shape:
-                    raise ShapeError(f"optimizer state {key} of parameter {i} has shape {array.shape}, not {p.shape}")
-                state[key] = int(array) if key == "step" else array
+                if value is None:  # PyTorch's word for a momentum that has not begun
+                    continue
+                try:
+                    state[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
+                except (ValueError, TypeError) as error:
+                    raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
+                if key != "step" and state[key].shape != p.shape:
+                    found = state[key].shape
+                    raise ShapeError(f"optimizer state {key} of parameter {i} has shape {found}, not {p.shape}")
             loaded.append(state)
         self.state = loaded
         known = {key: value for key, value in group.items() if key in self.defaults}

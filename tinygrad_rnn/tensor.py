@@ -19,6 +19,7 @@ from . import primitives as P
 from .backward import backward
 from .errors import DTypeError, GraphError, ShapeError
 from .explain import Site, explained, short, user_code, user_site
+from .memory import Memory
 from .mode import get_default_dtype
 from .operators import Operators
 from .primitives.record import Primitive
@@ -32,16 +33,6 @@ _serials = itertools.count()
 _NO_ATTRS: dict[str, Any] = {}
 _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
-
-
-class Memory:
-    """When a buffer that may be written in place was last written. Shared by a leaf and its views."""
-
-    __slots__ = ("site", "written")
-
-    def __init__(self) -> None:
-        self.written = -1
-        self.site: Site | None = None
 
 
 class RemovableHandle(NamedTuple):
@@ -82,7 +73,6 @@ class Tensor(Operators):
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
     _made_at: tuple[CodeType, int] | None = None
     _memory: Memory | None = None
-    _reads_memory = False  # an operand might be written in place later
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
     _spent = False
@@ -123,14 +113,12 @@ class Tensor(Operators):
             traced: Tensor = state.tracer.record(op, operands, attrs)
             return traced
         arrays: list[Any] = []
-        needs_grad = reads_memory = False
+        needs_grad = False
         for x in operands:
             if isinstance(x, Tensor):
                 arrays.append(x._array)
                 if x.requires_grad:
                     needs_grad = True
-                if x.op is None or x._memory is not None:
-                    reads_memory = True
             elif type(x) is float or type(x) is int or type(x) is bool:
                 arrays.append(x)
             else:
@@ -160,7 +148,6 @@ class Tensor(Operators):
             result._made_at = user_code()
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
-                result._reads_memory = reads_memory
         return result
 
     # Looking ---------------------------------------------------------------------------------------------
@@ -335,7 +322,7 @@ class Tensor(Operators):
             return
         array = _as_array(value, self.dtype)
         if array is not self._array:
-            self._array = array if isinstance(value, Tensor) else array.copy()
+            self._array = array.copy()  # its own: the value may be another leaf, or recorded
             self._memory = self._memory or Memory()
             self._touch()
 
@@ -365,7 +352,7 @@ class Tensor(Operators):
 
     def _touch(self) -> None:
         assert self._memory is not None
-        self._memory.written, self._memory.site = next(_serials), user_site()
+        self._memory.touch(next(_serials), user_site())
 
     def _in_place(self, op: Primitive, other: Any) -> Tensor:
         """``x += y``: under `no_grad` a leaf is written, otherwise the name is bound to a new tensor."""

@@ -1,7 +1,8 @@
 """Pictures of unrolled graphs. ``import viz; viz.render(loss, "picture.svg")``."""
 
+from .debugger import debug
 from .engine import RenderError
 from .picture import Picture
 from .render import render
 
-__all__ = ["Picture", "RenderError", "render"]
+__all__ = ["Picture", "RenderError", "debug", "render"]

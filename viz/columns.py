@@ -85,7 +85,9 @@ def _element_read(graph: Graph, node: Node) -> int | None:
     index = node.attrs["index"]
     chosen = [axis for axis, part in enumerate(index) if isinstance(part, int)]
     rest = [part for axis, part in enumerate(index) if axis not in chosen]
-    if len(chosen) != 1 or any(part is not Ellipsis and part != slice(None) for part in rest if not hasattr(part, "dtype")):
+    if len(chosen) != 1 or any(
+        part is not Ellipsis and part != slice(None) for part in rest if not hasattr(part, "dtype")
+    ):
         return None
     if any(hasattr(part, "dtype") or part is None for part in rest) or (index[0] is Ellipsis):
         return None
@@ -108,6 +110,43 @@ def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
     return None
 
 
+def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
+    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, data
+    made within a time step and multiplied by a matrix is that step's input."""
+    result = [node.role or "" for node in graph.nodes]
+    has_loss, has_logits = "loss" in result, "logits" in result
+    users = consumers(feeds)
+    for node in graph.nodes:
+        if node.op is not None and node.op.name == "cross_entropy" and not node.scope.backward:
+            scores = graph.nodes[feeds[node.index][0][1]]
+            if not has_logits and not scores.role and scores.op is not None:
+                result[scores.index] = "logits"
+            if has_loss:
+                continue
+            last = node
+            while len(users[last.index]) == 1 and (after := graph.nodes[users[last.index][0]]).site == node.site:
+                if after.op is None or after.op.name not in ("sum", "div"):
+                    break
+                last = after
+            result[last.index] = "loss"
+    if "x" not in result:
+        for node in graph.nodes:
+            fed = [graph.nodes[user].op for user in users[node.index]]
+            given = node.op is None and not node.requires_grad and node.scope.step is not None and not node.role
+            if given and any(op is not None and op.name in ("matmul", "linear") for op in fed):
+                result[node.index] = "x"
+    return result
+
+
+def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:
+    """Nodes computed from a loss: the running sum of all steps' losses, which is no recurrence."""
+    found: set[int] = set()
+    for target, pairs in enumerate(feeds):
+        if any(roles[source] == "loss" or source in found for _, source in pairs):
+            found.add(target)
+    return found
+
+
 def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], unseen: set[int]) -> set[Path]:
     """Scopes whose values at one time step are computed from their values at another."""
     found: set[Path] = set()
@@ -118,15 +157,21 @@ def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], un
             found.add(node.scope.path)
         for _, source in feeds[node.index]:
             other = graph.nodes[source]
-            if other.op is not None and other.scope.path == node.scope.path and other.scope.step not in (None, node.scope.step):
+            if (
+                other.op is not None
+                and other.scope.path == node.scope.path
+                and other.scope.step not in (None, node.scope.step)
+            ):
                 found.add(node.scope.path)
     return found
 
 
-def initial_states(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key]) -> dict[int, int]:
-    """Nodes that stand where a carried state will stand a step later: {the node: a state of the later step}."""
+def initial_states(
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key]
+) -> set[tuple[int, int]]:
+    """(node, user) where a node stands in for the state that a step has from the step before: in the first step."""
     place = {(names[n.index], n.scope.step): n.index for n in graph.nodes if n.scope.step is not None}
-    found: dict[int, int] = {}
+    found: set[tuple[int, int]] = set()
     for node in graph.nodes:
         step = node.scope.step
         if step is None:
@@ -134,22 +179,25 @@ def initial_states(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], nam
         for slot, source in feeds[node.index]:
             if graph.nodes[source].is_parameter and graph.nodes[source].role not in STATES:
                 continue
-            if graph.nodes[source].scope.path == node.scope.path and graph.nodes[source].scope.step is not None:
-                continue
+            origin = graph.nodes[source]
+            if origin.role == "x":
+                continue  # an output fed back comes in where the first input did
+            if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
+                continue  # a state carried on
             for neighbour in (step + 1, step - 1):
                 later = place.get((names[node.index], neighbour))
                 carried = dict(feeds[later]).get(slot) if later is not None else None
                 if carried is not None and carried != source:
                     state = graph.nodes[carried]
                     if state.op is not None and state.scope.step == step and state.scope.path == node.scope.path:
-                        found[source] = carried
+                        found.add((source, node.index))
             if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
-                found.setdefault(source, -1)
+                found.add((source, node.index))
     return found
 
 
 def segments(
-    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: dict[int, int], recurrent: set[Path]
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: set[tuple[int, int]], recurrent: set[Path]
 ) -> list[int | None]:
     """Per node which pass over a sequence it belongs to (None: it has no time step)."""
     order: dict[Path, int] = dict.fromkeys(recurrent, 0)
@@ -158,9 +206,15 @@ def segments(
             for _, source in feeds[node.index]:
                 other = graph.nodes[source]
                 here, there = node.scope.path, other.scope.path
-                if here == there or here not in order or there not in order or other.scope.step is None or node.scope.step is None:
+                if (
+                    here == there
+                    or here not in order
+                    or there not in order
+                    or other.scope.step is None
+                    or node.scope.step is None
+                ):
                     continue
-                after = source in initial or other.scope.step != node.scope.step
+                after = (source, node.index) in initial or other.scope.step != node.scope.step
                 order[here] = min(max(order[here], order[there] + after), len(order))
     result: list[int | None] = [None] * len(graph)
     kin: dict[Path, int | None] = {path: _kin(path, order) for path in {n.scope.path for n in graph.nodes}}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.graph import Node, Ref
 
 from . import style
 from .columns import Column
@@ -17,22 +18,31 @@ _SIGN = {"logits": "y", "loss": "L"}
 _INFIX = {"add": " + ", "sub": " − ", "mul": "×", "div": "÷", "matmul": "·"}
 _FUNCTIONS = {"tanh", "sigmoid", "relu", "exp", "log", "softplus", "sqrt", "neg", "sin", "cos", "cross_entropy", "sum"}
 #: Names longer than this are shortened in a label; the tooltip has more of them.
-NAME_LIMIT = 22
+NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
-
-
-def sign(node: Node) -> str:
-    """The letter the lecture uses for a node's role."""
-    return _SIGN.get(node.role or "", node.role or "")
 
 
 class Labels:
     """Words for the boxes of one `Level`."""
 
-    def __init__(self, level: Level, *, values: bool = False, gradients: Gradients | None = None) -> None:
+    def __init__(
+        self, level: Level, *, values: bool = False, grads: bool = False, gradients: Gradients | None = None
+    ) -> None:
         self.level, self.graph = level, level.graph
-        self.values, self.gradients = values, gradients
+        self.values, self.grads, self.gradients = values, grads, gradients
+        self.of_key = {(box.key, box.column): box for box in level.boxes}
+        self.kinds = {box.key: box.kind for box in level.boxes}
+        self.total = self._total()
+        self.outgoing: dict[int, list[int]] = {}
+        for position, edge in enumerate(level.edges):
+            self.outgoing.setdefault(id(level.boxes[edge.source]), []).append(position)
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
+
+    def _total(self) -> str:
+        """What the differentiated output is called."""
+        names = {self.graph.nodes[i].name for i in self.graph.outputs}
+        name = names.pop() if len(names) == 1 else None
+        return style.elided(style.visible(name), 8) if name else "L"
 
     def _layer(self, path: tuple[str, ...]) -> str:
         """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
@@ -46,34 +56,61 @@ class Labels:
         number = style.superscript(forward.index(base) + 1) if len(forward) > 1 and base in forward else ""
         return f"{number}{arrow}"
 
+    def sign(self, node: Node) -> str:
+        """The letter the lecture uses for a node's role."""
+        role = self.level.roles[node.index]
+        return _SIGN.get(role, role)
+
+    def _layer_of(self, node: Node) -> str:
+        return "" if node.role in ("x", "logits", "loss") else self.layers.get(node.scope.path, "")
+
     # Titles ----------------------------------------------------------------------------------------------
 
     def title(self, box: Box) -> str:
         """The first line."""
         node = self.graph.nodes[box.main]
+        if box.key[0] == "∂":
+            return self._gradient_title(box)
         if box.kind == "cell":
             return f"f{self._weight_name(box, 'ᵂ')}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
-            zero = node.op is None and node.value is not None and not np.any(node.value)
-            return f"{sign(node) or 'h'}{self.layers.get(node.scope.path, '')}₀{' = 0' if zero else ''}"
+            zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
+            return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
         name = style.elided(style.visible(node.name), NAME_LIMIT) if node.name else ""
-        if node.role and box.kind != "input":
-            what = f"{sign(node)}{self.layers.get(node.scope.path, '')}{self._time(box.column)}"
+        if self.sign(node) and box.kind != "input":
+            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if node.scope.step is not None or box.kind == 'x' else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
             return f"{what} = {how}" if how else what
         if name:
             return name
+        if box.kind == "loss" and self.level.detail != "op":
+            return "L"
         if box.key[0] == "part":
             return f"{box.key[2]}{self._time(box.column)} = {self._how(node, box)}"
         if node.op is None:
-            return style.number(float(node.value.ravel()[0])) if node.value is not None and node.value.size == 1 else "constant"
+            return (
+                style.number(float(node.value.ravel()[0]))
+                if node.value is not None and node.value.size == 1
+                else "constant"
+            )
         if box.kind == "state":
-            return f"s{self._time(box.column)} = {self._how(node, box)}"
+            how = self._how(node, box)
+            return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
         return self._how(node, box) or node.op.symbol
+
+    def _gradient_title(self, box: Box) -> str:
+        forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
+        if box.kind == "backward":
+            return f"{self.title(forward).replace('f', 'f′', 1)}"
+        names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if ' ' in name else name}" for name in names)
+
+    def _forward_kind(self, box: Box) -> str:
+        return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
 
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
@@ -100,9 +137,9 @@ class Labels:
         if node.op is None or self.level.detail == "cell":
             return ""
         if box.kind in ("logits", "loss", "x"):
-            return "" if self.level.detail == "gate" else node.op.symbol
+            return "" if self.level.detail == "gate" else _symbol(node)
         if self.level.detail == "op":
-            return _index_text(node) if node.op.name == "getitem" else node.op.symbol
+            return _symbol(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
         return text if len(text) <= 18 else node.op.symbol
 
@@ -127,7 +164,7 @@ class Labels:
             return style.number(float(operand))  # type: ignore[arg-type]
         node = self.graph.nodes[operand.index]
         if node.role:
-            return sign(node)
+            return self.sign(node)
         if node.op is None or depth == 0:
             return ""
         parts = [self._operand(x, depth - 1) for x in node.operands]
@@ -144,60 +181,96 @@ class Labels:
     def lines(self, box: Box) -> list[str]:
         """The title and, as asked for, the value and the gradient."""
         title = self.title(box).split("\n")
+        if box.key[0] == "∂":
+            return self._gradient_lines(box, title)
         if box.kind == "parameter":
             return self._parameter_lines(box, title)
         node = self.graph.nodes[box.main]
         numbers = []
         if self.values and node.value is not None and box.kind != "cell":
             if self.level.detail == "cell" and 1 < node.value.size <= 5 and node.dtype.kind == "f":
-                return [*title, *(style.number(float(v)) for v in node.value.ravel()), *self._gradient_line(box)]
+                return [*title, *style.column_of_numbers(node.value.ravel()), *self._gradient_line(box)]
             if node.value.size == 1:
                 numbers.append(style.number(float(node.value.ravel()[0])))
             else:
                 numbers.append(f"|v| {style.number(style.norm(node.value))}")
         return [*title, *filter(None, ["  ".join([*numbers, *self._gradient_line(box)])])]
 
+    def _gradient_lines(self, box: Box, title: list[str]) -> list[str]:
+        assert self.gradients is not None
+        if box.kind == "backward":
+            return title
+        of = self.gradients.of
+        if self.kinds.get(box.key[1:]) == "parameter":
+            if self.level.detail == "cell":
+                return [*title, self._length(box)]
+            shares = self._shares(self.of_key[box.key[1:], box.column])
+            return [f"{name}  {shares.get(i, '')}".rstrip() for name, i in zip(title, box.members)]
+        gradient = of[box.main]
+        if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
+            return [*title, *style.column_of_numbers(gradient.ravel())]
+        text = (
+            style.number(float(gradient.ravel()[0]))
+            if gradient.size == 1
+            else f"|∂| {style.number(style.norm(gradient))}"
+        )
+        return [*title, text]
+
+    def _length(self, box: Box) -> str:
+        """The length of a box's parameters' gradients together."""
+        assert self.gradients is not None
+        sizes = [style.norm(self.gradients.of[i]) for i in box.members if i in self.gradients.of]
+        return f"|∂| {style.number(sum(s * s for s in sizes) ** 0.5)}"
+
     def _gradient_line(self, box: Box) -> list[str]:
-        if self.gradients is None or box.kind == "cell":
+        if self.gradients is None or not self.grads or box.kind == "cell":
             return []
         gradient = self.gradients.of.get(box.main)
         return [] if gradient is None else [f"|∂| {style.number(style.norm(gradient))}"]
 
     def _parameter_lines(self, box: Box, title: list[str]) -> list[str]:
-        if self.gradients is None:
+        if self.gradients is None or not self.grads:
             return title
         if self.level.detail == "cell" and box.column is None and title[0].startswith("W"):
-            total = [self.gradients.of[i] for i in box.members if i in self.gradients.of]
-            return [*title, f"|∂| {style.number(style.norm(np.concatenate([g.ravel() for g in total])))}"] if total else title
+            return [*title, self._length(box)]
         shares = self._shares(box)
-        return [f"{name}  |∂| {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
+        return [f"{name}  ∂ {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
 
     def _shares(self, box: Box) -> dict[int, str]:
         """Per parameter the share of its gradient that comes from this box's time step."""
-        gradients = self.gradients
-        assert gradients is not None
+        assert self.gradients is not None
         found: dict[int, str] = {}
-        me = self.level.boxes.index(box)
-        for position, edge in enumerate(self.level.edges):
-            if edge.source == me:
-                for parameter in {source for source, _, _ in edge.uses}:
-                    if (position, parameter) in gradients.shares:
-                        size = gradients.shares[position, parameter]
-                        percent = "" if box.column is None else f" ({100 * gradients.fraction(position, parameter):.0f}%)"
-                        found[parameter] = f"{style.number(size)}{percent}"
+        for edge in self.outgoing.get(id(box), ()):
+            for parameter in box.members:
+                size = self.gradients.shares.get((edge, parameter))
+                if size is not None:
+                    percent = "" if box.column is None else f" ({100 * self.gradients.fraction(edge, parameter):.0f}%)"
+                    found[parameter] = f"{style.number(size)}{percent}"
         return found
+
+    def legend(self) -> str:
+        """What the numbers mean, if there are any."""
+        told = []
+        if self.values:
+            told.append("|v|: norm of the value")
+        if self.gradients is not None:
+            told.append(f"|∂|: norm of ∂{self.total}/∂(this value)")
+            if self.level.columns and self.level.detail != "cell" and self.gradients.shares:
+                told.append("∂ … (%): this time step's share of a shared weight's gradient")
+        return ",   ".join(told)
 
     # Tooltips --------------------------------------------------------------------------------------------
 
     def tooltip(self, box: Box) -> str:
         """Everything about a box, in lines."""
-        members: Sequence[int] = box.members if box.kind == "parameter" else [box.main]
+        whole = box.kind == "parameter" or self.kinds.get(box.key[1:]) == "parameter"
+        members: Sequence[int] = box.members if whole else [box.main]
         lines = [self.title(box).replace("\n", ", ")] if box.kind != "parameter" else []
         if box.column is not None:
             lines.append(f"time step t={box.column.step + 1}")
         for index in members:
             lines += self._about(self.graph.nodes[index])
-        if len(box.members) > 1 and box.kind != "parameter":
+        if len(box.members) > 1 and not whole:
             ops = [n.op.name if n.op else n.label for n in (self.graph.nodes[i] for i in box.members)]
             lines.append(style.elided(f"made of {len(ops)} nodes: {', '.join(map(style.visible, ops))}", 300))
         return "\n".join(lines)
@@ -219,6 +292,11 @@ class Labels:
         return lines
 
 
+def _symbol(node: Node) -> str:
+    assert node.op is not None
+    return _index_text(node) if node.op.name == "getitem" else node.op.symbol
+
+
 def _index_text(node: Node) -> str:
     """An index as it was written."""
     parts = [_part_text(part) for part in node.attrs["index"]]
@@ -230,6 +308,3 @@ def _part_text(part: object) -> str:
         ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
         return ":".join(ends) + ("" if part.step is None else f":{part.step}")
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"
-
-
-__all__ = ["Graph", "Labels", "sign"]

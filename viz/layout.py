@@ -7,6 +7,7 @@ steps and hands them out again is a bar across them.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from typing import NamedTuple
 from . import tile as T
 from .columns import Column, Key
 from .levels import Box, Edge, Level
-from .route import LANE, Point, Port, Rect, path, spline
+from .route import ARROW, LANE, Point, Port, Rect, Stretch, path, spline, stretches
 
-GUTTER = 44.0
+GUTTER = 40.0
 PAD = 12.0  #: between a step's boxes and its frame
+HIGHWAY = 11.0  #: how far below a cell's top the cell state's line enters and leaves
 GAP_WIDTH = 110.0  #: room for "× 994 steps"
 
 
@@ -27,7 +29,7 @@ class Gap(NamedTuple):
     """Steps left out."""
 
     segment: int
-    count: int
+    steps: int
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Line:
     target: int | None
     gap: int = -1
     arrow: bool = True
+    label: str = ""
+    label_at: Point = (0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Composer:
         self.is_grid = level.detail == "cell" and any(box.kind == "cell" for box in self.boxes)
         self.framed = not self.is_grid
         self.layout = Layout()
-        self.taken: dict[object, set[tuple[Point, Point]]] = defaultdict(set)
+        self.taken: dict[object, list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
 
     def compose(self) -> Layout:
@@ -103,9 +107,11 @@ class Composer:
 
     def _timeless(self) -> None:
         sizes = {(i,): size for i, size in enumerate(self.sizes)}
-        wires = [((e.source,), (e.target,), 0) for e in self.edges]
-        wires = _numbered([(a, b) for a, b, _ in wires])
-        laid = T.by_dot(sizes, wires, [], [], rankdir="LR", **self.engine)  # type: ignore[arg-type]
+        wires = _numbered([((e.source,), (e.target,)) for e in self.edges])
+        back = {
+            wire for wire, e in zip(wires, self.edges) if e.kind == "gradient" and self.boxes[e.source].key[0] == "∂"
+        }
+        laid = T.by_dot(sizes, wires, [], [], rankdir="LR", against=back, **self.engine)  # type: ignore[arg-type]
         for key, rect in laid.boxes.items():
             self.layout.rects[key[0]] = rect
         for edge, wire in enumerate(wires):
@@ -124,16 +130,23 @@ class Composer:
         self.sources = [i for i in rest if i not in after]
 
     def _reached(self, *, forward: bool) -> set[int]:
-        """Boxes that boxes in steps lead to (or that lead to such boxes)."""
-        found = {i for i, box in enumerate(self.boxes) if box.column is not None}
-        steps = set(found)
-        ends = [(e.source, e.target) if forward else (e.target, e.source) for e in self.edges]
+        """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""
+        following: dict[int, list[int]] = defaultdict(list)
+        pending: list[int] = []
+        for e in self.edges:
+            start, end = (e.source, e.target) if forward else (e.target, e.source)
+            if self.boxes[end].column is None:
+                if self.boxes[start].column is None:
+                    following[start].append(end)
+                else:
+                    pending.append(end)
         reached: set[int] = set()
-        while True:
-            more = {b for a, b in ends if a in steps | reached and b not in reached}
-            if not more:
-                return reached
-            reached |= more
+        while pending:
+            i = pending.pop()
+            if i not in reached:
+                reached.add(i)
+                pending += following[i]
+        return reached
 
     def _make_tiles(self) -> None:
         self.tiles: dict[int, T.Tile] = {}
@@ -147,10 +160,15 @@ class Composer:
                 w, h = sizes[box.column.segment].get(box.key, (0.0, 0.0))
                 sizes[box.column.segment][box.key] = (max(w, self.sizes[i][0]), max(h, self.sizes[i][1]))
         wires = self._wires()
+        if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
+            for own in sizes.values():
+                tall = max(h for key, (_, h) in own.items() if key[0] == "state")
+                high = max(tall + 46, min(2 * tall + 38, 92))
+                own.update({key: (w, max(h, high)) for key, (w, h) in own.items() if key[0] == "cell"})
         if self.is_grid:
-            union = {key: size for segment in sizes.values() for key, size in segment.items()}
-            for segment in sizes.values():
-                for key, (w, h) in segment.items():
+            union = {key: size for some in sizes.values() for key, size in some.items()}
+            for some in sizes.values():
+                for key, (w, h) in some.items():
                     union[key] = (max(w, union[key][0]), max(h, union[key][1]))
             shared = T.grid(union, self._grid_places(union, wires))
             self.tiles = {s: T.Tile({k: r for k, r in shared.boxes.items() if k in sizes[s]}) for s in sizes}
@@ -158,8 +176,17 @@ class Composer:
         for segment, own in sizes.items():
             bars = [self.boxes[i].key for i in self.bars if any(self.boxes[i].key in w[:2] for w in wires[segment])]
             own.update({self.boxes[i].key: (30.0, 22.0) for i in self.bars if self.boxes[i].key in bars})
-            self.tiles[segment] = T.by_dot(own, wires[segment], bars, [], **self.engine)  # type: ignore[arg-type]
+            self.tiles[segment] = T.by_dot(own, wires[segment], bars, self._carried(segment), **self.engine)  # type: ignore[arg-type]
         self._align()
+
+    def _carried(self, segment: int) -> list[tuple[Key, Key]]:
+        """The kinds of edges that lead from one step of a pass to another."""
+        found: dict[tuple[Key, Key], None] = {}
+        for e in self.edges:
+            a, b = self.boxes[e.source], self.boxes[e.target]
+            if a.column and b.column and a.column != b.column and a.column.segment == b.column.segment == segment:
+                found[(a.key, b.key) if a.column < b.column else (b.key, a.key)] = None
+        return list(found)
 
     def _wires(self) -> dict[int, list[T.Wire]]:
         """Per pass, the edges inside a step, over all shown steps."""
@@ -194,7 +221,20 @@ class Composer:
             self._edges_in_steps = dict(found)
         return self._edges_in_steps
 
-    def _grid_places(self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]) -> dict[Key, tuple[int, int]]:
+    def _grid_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
+        """Rows as `_forward_places` has them, and above them, upside down, those of the gradients."""
+        forward = {key: size for key, size in sizes.items() if key[0] != "∂"}
+        ways = {s: [w for w in ws if w[0] in forward and w[1] in forward] for s, ws in wires.items()}
+        places = self._forward_places(forward, ways)
+        top = max(row for row, _ in places.values())
+        image = {key: places[key[1:]] for key in sizes if key[0] == "∂"}
+        return places | {key: (2 * top + 2 - row, column) for key, (row, column) in image.items()}
+
+    def _forward_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
         """Rows by what feeds what; the cells of one layer in one row, each with its state beside it."""
         rows = dict.fromkeys(sizes, 0)
         order = {path: k for k, path in enumerate(self.level.recurrent)}
@@ -208,7 +248,7 @@ class Composer:
                 rows[head] = max(rows[head], rows[tail] + (0 if beside else 1))
             for key in cells:
                 rows[key] = max(rows[key], 1)
-            for below, above in zip(cells, cells[1:]):
+            for below, above in itertools.pairwise(cells):
                 if segment_of.get(below) == segment_of.get(above):
                     rows[above] = max(rows[above], rows[below] + 1)
         top = max((rows[key] for key in cells), default=0)
@@ -229,7 +269,10 @@ class Composer:
 
     def _align(self) -> None:
         """Put the states of all passes at one height."""
-        heights = {s: next((r.y for k, r in t.boxes.items() if k[0] == "state" and k[1] == "h"), 0.0) for s, t in self.tiles.items()}
+        heights = {
+            s: next((r.y for k, r in t.boxes.items() if k[0] == "state" and k[1] == "h"), 0.0)
+            for s, t in self.tiles.items()
+        }
         highest = max(heights.values(), default=0.0)
         for s, tile in self.tiles.items():
             dy = highest - heights[s] if heights[s] else 0.0
@@ -244,8 +287,15 @@ class Composer:
         at, segment = 0.0, None
         self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
         self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
+        lowest = [k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1]
+        fed = self.sources and (self.framed or any(key[0] == "cell" for key in lowest))
+        below = 24.0 if fed else 8.0  # room for the line of what feeds every step
         for slot in self.slots:
-            if segment is not None and slot.segment != segment and any(self.boxes[i].kind == "parameter" for i in self.sources):
+            if (
+                segment is not None
+                and slot.segment != segment
+                and any(self.boxes[i].kind == "parameter" for i in self.sources)
+            ):
                 at += 60.0
             segment = slot.segment
             if isinstance(slot, Gap):
@@ -256,7 +306,12 @@ class Composer:
             at += pad
             self.x[slot] = at
             width = self.tiles[slot.segment].width
-            frame = Rect(at + width / 2, (self.bottom + self.top) / 2 - 8, width + 2 * pad, self.top - self.bottom + 2 * pad + 16)
+            frame = Rect(
+                at + width / 2,
+                (self.bottom + self.top) / 2 - below,
+                width + 2 * pad,
+                self.top - self.bottom + 2 * pad + 2 * below,
+            )
             self.layout.frames.append((slot, frame))
             at += width + pad + GUTTER
         self.right = at - GUTTER
@@ -301,11 +356,15 @@ class Composer:
         kind = self.boxes[i].key[2] if self.level.detail != "op" else None
         for e in self.edges:
             a, b = self.boxes[e.source], self.boxes[e.target]
-            if b.key in keys and a.column is not None and a.column != b.column and a.key in tile.boxes and (
-                kind is None or a.kind == "cell" and kind == "c" or a.key[1] == kind
+            if (
+                b.key in keys
+                and a.column is not None
+                and a.column != b.column
+                and a.key in tile.boxes
+                and (kind is None or (a.kind == "cell" and kind == "c") or a.key[1] == kind)
             ):
                 own = tile.boxes[a.key]
-                return own.top - 8 if a.kind == "cell" else own.y
+                return own.top - HIGHWAY if a.kind == "cell" else own.y
         return tile.boxes[homes[0].key].y
 
     def _runs_backward(self, homes: Sequence[Box]) -> bool:
@@ -322,7 +381,8 @@ class Composer:
         for column, edges in self._edges_at.items():
             if column not in self.x:
                 continue
-            tile, seen = self.tiles[column.segment], defaultdict(int)
+            tile = self.tiles[column.segment]
+            seen: dict[tuple[Key, Key], int] = defaultdict(int)
             for i in edges:
                 e = self.edges[i]
                 ends = self.boxes[e.source].key, self.boxes[e.target].key
@@ -335,7 +395,12 @@ class Composer:
                 self.layout.lines.append(Line(i, pos, e.source, e.target))
         bars = set(self.bars)
         for i, e in enumerate(self.edges):
-            if e.source in bars and e.target in bars and e.source in self.layout.rects and e.target in self.layout.rects:
+            if (
+                e.source in bars
+                and e.target in bars
+                and e.source in self.layout.rects
+                and e.target in self.layout.rects
+            ):
                 a, b = self.layout.rects[e.source], self.layout.rects[e.target]
                 self.layout.lines.append(Line(i, spline([(a.x, a.top), (a.x, b.bottom)]), e.source, e.target))
 
@@ -355,7 +420,8 @@ class Composer:
                 stops = [Port(b.x + d, b.y - up * b.h / 2, 0, up, c) for d, c in ((toward, 0.0), (-toward, 6.0))]
                 obstacles = [*others, a, b]
                 xs = [*_beside(obstacles), a.x, b.x]
-                points = path(starts, stops, obstacles, self.taken["grid", segment], xs, _lanes(obstacles))
+                points = path(starts, stops, obstacles, self._others_lines(ends[0]), xs, _lanes(obstacles))
+                self.taken[ends[0]] += stretches(points)
             self.routes[segment, ends] = points
         return self.routes[segment, ends]
 
@@ -373,7 +439,9 @@ class Composer:
         for i, e in enumerate(self.edges):
             a, b = self.boxes[e.source], self.boxes[e.target]
             if a.before and e.source in self.layout.rects and e.target in self.layout.rects:
-                points = self._route_free(self.layout.rects[e.source], e, self.layout.rects[e.target], ("before", e.source, e.target))
+                points = self._route_free(
+                    self.layout.rects[e.source], e, self.layout.rects[e.target], ("before", e.source, e.target)
+                )
                 self.layout.lines.append(Line(i, spline(points), e.source, e.target))
             if a.column is None or b.column is None or a.column == b.column:
                 continue
@@ -384,7 +452,9 @@ class Composer:
                     shift = self._tile_rects(a.column), self._tile_rects(b.column)
                     self.routes[key] = [
                         (x - dx, y)
-                        for x, y in self._route_free(self.layout.rects[e.source], e, self.layout.rects[e.target], key, shift)
+                        for x, y in self._route_free(
+                            self.layout.rects[e.source], e, self.layout.rects[e.target], key, shift
+                        )
                     ]
                 self.layout.lines.append(Line(i, self._moved(self.routes[key], dx), e.source, e.target))
             else:
@@ -402,10 +472,10 @@ class Composer:
             if outside not in (left, right):
                 continue
             forward = a.column.step < b.column.step
-            start, stop = (left, right) if forward else (right, left)
-            if (a.key, start) not in self.of or (b.key, stop) not in self.of:
+            ends = (a.key, left if forward else right), (b.key, right if forward else left)
+            if ends[0] not in self.of or ends[1] not in self.of:
                 continue
-            source, target = self.layout.rects[self.of[a.key, start]], self.layout.rects[self.of[b.key, stop]]
+            source, target = (self.layout.rects[self.of[end]] for end in ends)
             key = (a.key, b.key, "gap", n)
             if key not in self.routes:
                 self.routes[key] = self._route_free(
@@ -417,8 +487,9 @@ class Composer:
             points = first if leaving else second
             if len(points) > 1 and (key, leaving) not in done:
                 done.add((key, leaving))
-                ends = (e.source, None) if leaving else (None, e.target)
-                self.layout.lines.append(Line(i, spline(points, arrow=0 if leaving else 7), *ends, gap=n, arrow=not leaving))
+                start, stop = (e.source, None) if leaving else (None, e.target)
+                drawn = spline(points, arrow=0 if leaving else ARROW)
+                self.layout.lines.append(Line(i, drawn, start, stop, gap=n, arrow=not leaving))
 
     def _tile_rects(self, column: Column) -> list[Rect]:
         return [self.layout.rects[i] for (_, c), i in self._by_column(column)]
@@ -439,17 +510,22 @@ class Composer:
         sign = 1 if a.x < b.x else -1
         if around is None:
             assert target.column is not None
-            around = [a], self._tile_rects(target.column)
+            states = [self.layout.rects[i] for i in self.before if i in self.layout.rects]
+            around = states, self._tile_rects(target.column)
         obstacles = [*around[0], *around[1]]
         edge_of = max if sign > 0 else min
         rim = edge_of(r.right if sign > 0 else r.left for r in around[0])
         far = (min if sign > 0 else max)(r.left if sign > 0 else r.right for r in around[1])
         pad = (PAD if self.framed else 0.0) * sign
         lanes = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else _spread(rim + pad, far - pad)
-        high = source.kind == "cell" and target.kind == "cell" or (source.before and target.kind == "cell" and e.kind == "c")
+        high = (
+            (source.kind == "cell"
+            and target.kind == "cell")
+            or (source.before and target.kind == "cell" and e.kind == "c")
+        )
         if high:
-            starts = [Port(a.x + sign * a.w / 2, a.top - 8 if source.kind == "cell" else a.y, sign, 0)]
-            stops = [Port(b.x - sign * b.w / 2, b.top - 8, sign, 0)]
+            starts = [Port(a.x + sign * a.w / 2, a.top - HIGHWAY if source.kind == "cell" else a.y, sign, 0)]
+            stops = [Port(b.x - sign * b.w / 2, b.top - HIGHWAY, sign, 0)]
         else:
             up = 1 if b.y > a.y else -1
             starts = [
@@ -459,10 +535,20 @@ class Composer:
             stops = [
                 Port(b.x - sign * b.w / 2, b.y, sign, 0),
                 Port(b.x - sign * b.w * 0.3, b.bottom, 0, 1, 12 if up > 0 else 30),
-                Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 30),
+                Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 60),
             ]  # fmt: skip
         xs = [*lanes, *_beside(obstacles)]
-        return path(starts, stops, obstacles, self.taken["between"], xs, [*_lanes(obstacles), a.y, b.y])
+        middle = (rim + far) / 2
+        tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in lanes}
+        points = path(
+            starts, stops, obstacles, self._others_lines(source.key), xs, [*_lanes(obstacles), a.y, b.y], tolls
+        )
+        self.taken[source.key] += stretches(points)
+        return points
+
+    def _others_lines(self, source: Key) -> list[Stretch]:
+        """Where lines from other boxes run: two lines of one box may share their way, others keep apart."""
+        return [stretch for key, lines in self.taken.items() if key != source for stretch in lines]
 
     # Shared weights and total losses ---------------------------------------------------------------------
 
@@ -470,7 +556,11 @@ class Composer:
         """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
         rows: dict[float, int] = defaultdict(int)
         for i in self.sources:
-            targets = [(n, e) for n, e in enumerate(self.edges) if e.source == i and e.target in self.layout.rects and self.boxes[e.target].column]
+            targets = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.source == i and e.target in self.layout.rects and self.boxes[e.target].column
+            ]
             if not targets:
                 continue
             first = min((self.layout.rects[e.target] for _, e in targets), key=lambda r: r.x)
@@ -479,15 +569,21 @@ class Composer:
             rows[floor] += 1
             w, h = self.sizes[i]
             start = min(self.x[c] for _, e in targets if (c := self.boxes[e.target].column) is not None)
-            x = start - (PAD if self.framed else 0) - 18 - w / 2
+            side = 1 if self.boxes[i].key[0] == "∂" else -1
+            x = (self.right if side > 0 else start) + side * ((PAD if self.framed else 0) + 22 + w / 2)
             rect = Rect(x, y, w, h)
-            while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6 for r in self.layout.rects.values()):
-                rect = rect.moved(-6)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6
+                for r in self.layout.rects.values()
+            ):
+                rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in targets:
                 r = self.layout.rects[e.target]
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
-                self.layout.lines.append(Line(n, spline([(rect.right, y), (at, y), (at, r.bottom)]), i, e.target))
+                self.layout.lines.append(
+                    Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target)
+                )
         self._chain([i for i in self.sources if i not in self.layout.rects], before=True)
 
     def _chain(self, waiting: list[int], *, before: bool) -> None:
@@ -499,18 +595,28 @@ class Composer:
                     anchor = self.layout.rects[old]
                     w, h = self.sizes[new]
                     step = (anchor.w + w) / 2 + 26
-                    rect = Rect(anchor.x + (-step if before else step), anchor.y, w, h)
-                    while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 for r in self.layout.rects.values()):
+                    left = before != (self.boxes[new].key[0] == "∂")
+                    rect = Rect(anchor.x + (-step if left else step), anchor.y, w, h)
+                    while any(
+                        abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2
+                        for r in self.layout.rects.values()
+                    ):
                         rect = rect.moved(0, -6)
                     self.layout.rects[new] = rect
         loose = set(waiting)
         for n, e in enumerate(self.edges):
-            if (e.source if before else e.target) in loose and e.source in self.layout.rects and e.target in self.layout.rects:
+            if (
+                (e.source if before else e.target) in loose
+                and e.source in self.layout.rects
+                and e.target in self.layout.rects
+            ):
                 a, b = self.layout.rects[e.source], self.layout.rects[e.target]
+                sign = 1 if a.x < b.x else -1
+                start, stop = a.x + sign * a.w / 2, b.x - sign * b.w / 2
                 if a.y == b.y:
-                    points = [(a.right, a.y), (b.left, b.y)]
+                    points = [(start, a.y), (stop, b.y)]
                 else:
-                    points = path([Port(a.right, a.y, 1, 0)], [Port(b.left, b.y, 1, 0)], [], set(), [(a.right + b.left) / 2])
+                    points = path([Port(start, a.y, sign, 0)], [Port(stop, b.y, sign, 0)], [], xs=[(start + stop) / 2])
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def _fan_in(self) -> None:
@@ -518,7 +624,11 @@ class Composer:
         rows: dict[float, int] = defaultdict(int)
         waiting: list[int] = []
         for i in self.sinks:
-            fed = [(n, e) for n, e in enumerate(self.edges) if e.target == i and e.source in self.layout.rects and self.boxes[e.source].column]
+            fed = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.target == i and e.source in self.layout.rects and self.boxes[e.source].column
+            ]
             if not fed:
                 waiting.append(i)
                 continue
@@ -527,18 +637,28 @@ class Composer:
             y = ceiling + 18 + LANE * rows[ceiling]
             rows[ceiling] += 1
             w, h = self.sizes[i]
-            rect = Rect(self.right + (PAD if self.framed else 0) + 26 + w / 2, y, w, h)
-            while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4 for r in self.layout.rects.values()):
-                rect = rect.moved(6)
+            back = self.boxes[i].key[0] == "∂"
+            side = -1 if back else 1
+            rect = Rect((0 if back else self.right) + side * ((PAD if self.framed else 0) + 26 + w / 2), y, w, h)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4
+                for r in self.layout.rects.values()
+            ):
+                rect = rect.moved(6 * side)
             self.layout.rects[i] = rect
             for n, e in fed:
                 r = self.layout.rects[e.source]
-                self.layout.lines.append(Line(n, spline([(r.x, r.top), (r.x, y), (rect.left, y)]), e.source, i))
+                at = r.x - 0.3 * r.w if back else r.x
+                self.layout.lines.append(
+                    Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i)
+                )
         self._chain(waiting, before=False)
 
     def _row(self, rect: Rect) -> tuple[float, float]:
         """Lowest bottom and highest top among the boxes beside this one."""
-        beside = [r for t in self.tiles.values() for r in t.boxes.values() if r.bottom < rect.top and r.top > rect.bottom]
+        beside = [
+            r for t in self.tiles.values() for r in t.boxes.values() if r.bottom < rect.top and r.top > rect.bottom
+        ]
         return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])
 
 
@@ -583,7 +703,11 @@ def _beside(boxes: Sequence[Rect]) -> list[float]:
 
 def _cut(points: Sequence[Point], left: float, right: float) -> tuple[list[Point], list[Point]]:
     """The parts of a path before it enters, and after it leaves, the strip between two heights of x."""
-    inside = [k for k in range(len(points) - 1) if min(points[k][0], points[k + 1][0]) < right and max(points[k][0], points[k + 1][0]) > left]
+    inside = [
+        k
+        for k in range(len(points) - 1)
+        if min(points[k][0], points[k + 1][0]) < right and max(points[k][0], points[k + 1][0]) > left
+    ]
     if not inside:
         return list(points), []
     forward = points[0][0] < points[-1][0]

@@ -8,6 +8,7 @@ data or finishes a loss belongs to the box it feeds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -54,6 +55,7 @@ class Level:
     edges: list[Edge]
     columns: list[Column]
     recurrent: list[C.Path]  #: scopes that carry a state, in order
+    roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
 
 
 def collapse(graph: Graph, detail: str) -> Level:
@@ -68,26 +70,48 @@ class _Collapsing:
         self.graph, self.detail = graph, detail
         self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
         self.users = C.consumers(self.feeds)
+        self.roles = C.roles(graph, self.feeds)
+        self.after_loss = C.after_losses(self.feeds, self.roles)
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
-        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen)
-        self.initial = C.initial_states(graph, self.feeds, names)
-        segments = C.segments(graph, self.feeds, self.initial, self.recurrent)
+        backward = {node.index for node in graph.nodes if node.scope.backward}
+        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
+        standing_in = C.initial_states(graph, self.feeds, names)
+        self.initial = {source for source, _ in standing_in if self.roles[source] != "x"}
+        segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
         self.columns: list[Column | None] = [
-            None if s is None or node.scope.step is None else Column(s, node.scope.step)
+            None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
             for node, s in zip(graph.nodes, segments, strict=True)
         ]
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
+        self.states = {self.names[i] for i in range(len(graph)) if not self.roles[i] and self._is_carried(i)}
+        order: Counter[Column | None] = Counter()
+        self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
+        for i, role in enumerate(self.roles):
+            if role == "x" and i not in self.unseen:
+                self.inputs[i] = order[self.columns[i]]
+                order[self.columns[i]] += 1
         self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
         self.kinds: dict[Hashable, str] = {}
+        self.heads: dict[Hashable, int] = {}  # the last node of each box
+        self.columns_exist = any(column is not None for column in self.columns)
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
+
+    def _is_total(self, node: Node) -> bool:
+        """Whether a node sums up losses; in the coarser levels the total stands beside the steps."""
+        return node.index in self.after_loss and self.detail != "op"
 
     def _place_stepless(self) -> None:
         """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
+        for node in self.graph.nodes:
+            if node.role == "x" and self.detail != "op":  # a sample fed back belongs to the step that reads it
+                readers = {self.columns[user] for user in self.users[node.index]} - {None}
+                if len(readers) == 1:
+                    self.columns[node.index] = readers.pop()
         reach: list[frozenset[Column]] = []
         for node in self.graph.nodes:
             found: frozenset[Column] = frozenset()
-            if node.scope.step is None and node.op is not None:
+            if self.columns[node.index] is None and node.op is not None:
                 found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
                 if len(found) == 1 or (self.detail == "op" and len(found) == 2 and node.op.name not in _TRANSPORT):
                     self.columns[node.index] = max(found)
@@ -121,7 +145,7 @@ class _Collapsing:
             box.main = self._main(box)
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
-        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths())
+        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles)
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}
@@ -133,6 +157,7 @@ class _Collapsing:
     def _set(self, node: Node, key: Key, kind: str, column: Column | None) -> None:
         self.owners[node.index] = (key, column)
         self.kinds.setdefault((key, column), kind)
+        self.heads.setdefault((key, column), node.index)
 
     def _own_box(self, node: Node, _after: bool) -> None:
         if node.is_parameter and node.index not in self.initial and self.columns_exist:
@@ -142,17 +167,15 @@ class _Collapsing:
         else:
             self._set(node, ("op", *self.names[node.index]), self._kind(node), self.columns[node.index])
 
-    @property
-    def columns_exist(self) -> bool:
-        """Whether there is any time step."""
-        return any(column is not None for column in self.columns)
-
     def _kind(self, node: Node) -> str:
-        if node.role in C.STATES:
+        role = self.roles[node.index]
+        if node.scope.backward:
+            return "gradient"
+        if role in C.STATES:
             return "state"
-        if node.role in ("x", "logits", "loss"):
-            return node.role
-        if node.role in ("i", "f", "g", "o", "r", "z", "n"):
+        if role in ("x", "logits", "loss"):
+            return role
+        if role in ("i", "f", "g", "o", "r", "z", "n"):
             return "gate"
         if node.index in self.graph.outputs and not node.shape and node.op is not None:
             return "loss"
@@ -164,20 +187,21 @@ class _Collapsing:
         i, column, path = node.index, self.columns[node.index], node.scope.path
         inside = path in self.recurrent and column is not None and node.scope.step is not None
         is_output = i in self.graph.outputs
-        if i in self.initial and (node.op is None or node.scope.step is None):
-            if self.initial[i] >= 0 or not self._is_carried(i):
-                self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
-                return
+        if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
+            self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
+            return
         if node.is_parameter:
             return
         if not self.users[i] and not (is_output and not self._only_transport(node)):
             return
         if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
             self._set(node, ("state", node.role, path), "state", column)
-        elif inside and not node.role and self._is_carried(i):
-            self._set(node, ("state", "", path, self.names[i]), "state", column)
-        elif node.role in ("x", "logits", "loss"):
-            self._set(node, (node.role, *self.names[i]), node.role, column)
+        elif inside and not node.role and self.names[i] in self.states:
+            self._set(node, ("state", "h", path, self.names[i]), "state", column)
+        elif self.roles[i] == "x":
+            self._set(node, ("x", self.inputs[i]), "x", column)
+        elif self.roles[i] in ("logits", "loss"):
+            self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
         elif inside and self.detail == "cell":
             key, kind = (("state", "h", path), "state") if after_state else (("cell", path), "cell")
             self._set(node, key, kind, column)
@@ -199,14 +223,22 @@ class _Collapsing:
             return
         if not is_output and len(fed) == 1:
             owner = next(iter(fed))
-            data = node.op is None and node.dtype.kind != "f"
-            near = column in (None, owner[1])
-            if near and (self.detail == "cell" or data or kinds <= {"loss", "x"}) and (node.op or self.detail == "cell" or data):
+            near = column in (None, owner[1]) or i in self.after_loss
+            if near and self._is_detail_of(node, owner):
                 self.owners[i] = owner
                 return
         if not fed and not is_output:
             return
         self._set(node, ("op", *self.names[i]), self._kind(node), column)
+
+    def _is_detail_of(self, node: Node, owner: tuple[Key, Column | None]) -> bool:
+        """Whether a node outside the cells is better not shown beside the one box it feeds."""
+        if node.op is None and node.dtype.kind != "f":
+            return True  # a target, an index
+        if self.kinds[owner] == "loss":
+            same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
+            return node.index in self.after_loss or (same_call and node.op is not None)
+        return self.detail == "cell" and self.columns_exist
 
     def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
         owner = self.owners[index]
@@ -229,7 +261,10 @@ class _Collapsing:
         )
 
     def _has_h(self, path: C.Path) -> bool:
-        return any(n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None for n in self.graph.nodes)
+        return any(
+            n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None
+            for n in self.graph.nodes
+        )
 
     def _siblings(self, node: Node) -> list[int]:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
@@ -240,7 +275,9 @@ class _Collapsing:
         for node in self.graph.nodes:
             for _, source in self.feeds[node.index]:
                 other = self.graph.nodes[source]
-                same = other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                same = (
+                    other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                )
                 if same and (source in found or (other.role == "h" and other.op is not None)):
                     found.add(node.index)
         return found
@@ -252,7 +289,7 @@ class _Collapsing:
         nodes = [self.graph.nodes[i] for i in box.members]
         outputs = [n.index for n in nodes if n.index in self.graph.outputs]
         if box.kind in ("x", "logits", "loss", "state", "gate"):
-            named = [n.index for n in nodes if n.role]
+            named = [n.index for n in nodes if self.roles[n.index]]
             return (named or outputs or box.members)[-1]
         return (outputs or box.members)[-1]
 
@@ -276,15 +313,24 @@ class _Collapsing:
                     ends: Hashable = (start, index[target], slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
-                        kind = "weight" if boxes[start].kind == "parameter" else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                        kind = (
+                            "weight"
+                            if boxes[start].kind == "parameter"
+                            else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                        )
                         edges[ends] = Edge(start, index[target], kind)
                     edges[ends].uses.append((source, node.index, slot))
         return list(edges.values())
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+        if origin.scope.backward:
+            return "gradient"
+        apart = None not in (start.column, end.column) and start.column != end.column
+        if apart and end.kind == "x" and start.kind != "state":
+            return "feedback"
         if start.kind == "cell" and start.column != end.column:
             return "c"
-        if (start.before or (start.column != end.column and None not in (start.column, end.column))) and start.kind != "loss":
+        if (start.before or apart) and start.kind != "loss" and origin.index not in self.after_loss:
             return "c" if origin.role == "c" else "h"
         return "flow"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
-from tinygrad_rnn.graph import Array
+from tinygrad_rnn.tensor import Array
 
 from . import style
 from .levels import Level
@@ -25,11 +25,20 @@ class Gradients:
 
     of: dict[int, Array] = field(default_factory=dict)  #: by node
     shares: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm, by (edge, parameter)
+    totals: dict[int, float] = field(default_factory=dict)  #: sum of all shares, by parameter
 
     def fraction(self, edge: int, parameter: int) -> float:
         """A share among the norms of all shares of that parameter."""
-        total = sum(value for (_, p), value in self.shares.items() if p == parameter)
-        return self.shares[edge, parameter] / total if total else 0.0
+        return self.shares[edge, parameter] / (self.totals[parameter] or 1.0)
+
+
+def check_outputs(outputs: Sequence[tg.Tensor]) -> None:
+    """Gradients start from scalars that depend on something that requires a gradient."""
+    for output in outputs:
+        if output.numel() != 1 or not output.requires_grad:
+            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
+                "does not depend on anything that requires a gradient")  # fmt: skip
+            raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
 
 
 def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
@@ -38,11 +47,7 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     It can be done any number of times, also after ``backward()``. Raises `GraphError` if an output is no scalar
     or needs no gradient, `MutationError` if a value the rules need was overwritten since.
     """
-    for output in outputs:
-        if output.numel() != 1 or not output.requires_grad:
-            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
-                "does not depend on anything that requires a gradient")  # fmt: skip
-            raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
+    check_outputs(outputs)
     position = level.graph.by_serial()
     edges = {use: i for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
     waiting = Counter((edge, use[0]) for use, edge in edges.items())
@@ -65,4 +70,6 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
                     found.shares[key] = style.norm(sums.pop(key))
     for key, value in sums.items():
         found.shares[key] = style.norm(value)
+    for (_, parameter), value in found.shares.items():
+        found.totals[parameter] = found.totals.get(parameter, 0.0) + value
     return found

@@ -34,9 +34,7 @@ class Picture:
             raise engine.RenderError(f"no picture format is called {format[:40]!r}; use one of {', '.join(FORMATS)}")
         if format == "dot":
             return self.dot.encode()
-        drawn = engine.run(
-            self.dot, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout
-        )
+        drawn = engine.run(self.dot, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout)
         return _portable(drawn) if format == "svg" else drawn
 
     @cached_property

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tinygrad_rnn as tg
+from tinygrad_rnn.errors import GraphError
 
 from . import style
-from .draw import dot_source
+from .draw import Captions, dot_source
 from .labels import Labels
-from .layout import Composer
-from .levels import Level, collapse
-from .numbers import gradients
+from .layout import Composer, shown_columns
+from .levels import collapse
+from .mirror import mirrored
+from .numbers import check_outputs, gradients
 from .picture import Picture
+from .rolled import rolled as fold
+from .trace import traced
 
 
 def render(
@@ -27,24 +33,89 @@ def render(
     backward: bool = False,
     rolled: bool = False,
     max_steps: int | None = 6,
-    captions: Mapping[int, str] | Sequence[str] | None = None,
+    captions: Captions = None,
     title: str | None = None,
     dot: str | Path | None = None,
     timeout: float | None = None,
 ) -> Picture:
-    """Draw a tensor's graph, or a `tinygrad_rnn.Graph`."""
-    outputs = [what] if isinstance(what, tg.Tensor) else []
-    graph = what if isinstance(what, tg.Graph) else tg.Graph(*outputs)
-    level = collapse(graph, detail)
-    found = gradients(outputs, level) if grads else None
-    labels = Labels(level, values=values, gradients=found)
-    lines = [labels.lines(box) for box in level.boxes]
-    sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
-    layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()
-    picture = Picture(
-        dot_source(level, layout, lines, labels, captions=captions, title=title),
-        positioned=True, renderer=dot, timeout=timeout,
-    )
+    """Draw the graph a tensor was computed by, unrolled over time from left to right; write it to ``path`` if given.
+
+    ``what`` is a tensor (or several), a `tinygrad_rnn.Graph`, or a recurrent module, which is run on three time steps
+    of zeros.
+
+    - ``detail``: ``"cell"`` draws the lecture's slide, one box per cell and one W for all steps; ``"gate"`` the named
+      parts of each cell; ``"op"`` every node and every edge.
+    - ``values`` writes each value's norm (a scalar's or short vector's numbers) into its box; ``grads`` the norm of each
+      gradient, and in a shared weight's box what this step contributes to it. ``.grad`` is neither read nor written.
+    - ``backward`` draws the backward graph on top of the forward graph. Both need one scalar output.
+    - ``rolled`` draws the folded network instead: one box per layer with an arrow back to itself.
+    - ``max_steps``: of a longer sequence only so many steps are drawn, the middle is left out; None draws them all.
+    - ``captions``: a text under each time step, a list or {step from 0: text}. ``title``: a line above the picture.
+    - ``dot``: the Graphviz to use (default: the environment's TINYGRAD_RNN_DOT, graphviz-pure, the system's).
+      ``timeout``: seconds it may take, 60 if None.
+
+    Every box carries an id, a class and a tooltip with op, shape, dtype, value, gradient, derivative rule and source
+    line. The same graph gives the same bytes.
+
+    Raises `RenderError` if there is no working renderer (the DOT source is then written instead), `DataError` if the
+    file cannot be written, `GraphError` if the graph cannot be drawn as asked.
+
+    >>> import tinygrad_rnn as tg, viz
+    >>> picture = viz.render(tg.nn.LSTM(3, 4), detail="gate")
+    >>> "c₁ = f×c + i×g" in picture.dot
+    True
+    """
+    if max_steps is not None and max_steps < 2:
+        raise GraphError(
+            f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps}"
+        )
+    graph, outputs = _graph(what)
+    needs_gradients = grads or backward
+    if needs_gradients and not outputs:
+        raise GraphError(
+            "render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients"
+        )
+    if backward and detail == "op" and not rolled:
+        graph = _with_backward(outputs)
+    level = collapse(graph, "cell" if rolled else detail)
+    if rolled:
+        if not any(box.kind == "cell" for box in level.boxes):
+            raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
+        level, layout, lines = fold(level)
+        labels = Labels(level)
+    else:
+        found = gradients(outputs, level) if needs_gradients else None
+        if backward and found is not None and detail != "op":
+            level = mirrored(level, found)
+        labels = Labels(level, values=values, grads=grads, gradients=found)
+        shown = {None, *shown_columns(level.columns, max_steps)}
+        lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
+        sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
+        layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()
+    source = dot_source(level, layout, lines, labels, captions=captions, title=title)
+    picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
     if path is not None:
         picture.save(path)
     return picture
+
+
+def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
+    """The graph to draw, and the tensors it ends in, where there are any."""
+    if isinstance(what, tg.Graph):
+        return what, []
+    if isinstance(what, tg.nn.Module):
+        outputs = traced(what)
+    else:
+        outputs = list(what) if isinstance(what, Sequence) and not isinstance(what, str) else [what]
+    if not outputs or not all(isinstance(x, tg.Tensor) for x in outputs):
+        raise GraphError(f"render: draws a tensor, several tensors, a Graph or a module, not {type(what).__name__}")
+    return tg.Graph(*outputs), outputs
+
+
+def _with_backward(outputs: list[tg.Tensor]) -> tg.Graph:
+    """The graph of ``outputs`` and of the gradients of all leaves, which the reverse walk records as it goes."""
+    check_outputs(outputs)
+    with tg.enable_grad():
+        seeds = [tg.tensor(np.ones(x.shape, x.dtype), name="1") for x in outputs]
+        leaves = [step.gradient for step in tg.walk(outputs, seeds, create_graph=True) if step.node.op is None]
+    return tg.Graph(*outputs, *leaves)

@@ -6,15 +6,19 @@ into the total loss are routed here, once per kind of edge, and then copied alon
 
 from __future__ import annotations
 
+import bisect
 import heapq
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 Point = tuple[float, float]
+Stretch = tuple[Point, Point]
 
-CLEARANCE = 5.0  #: points a line keeps from a box
+CLEARANCE = 4.0  #: points a line keeps from a box
 LANE = 7.0  #: points between parallel lines
 BEND = 14.0  #: what a bend costs, in points of length
+TIGHT = 24.0  #: what a bend right before the arrowhead costs
 SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
 RADIUS = 8.0  #: of rounded corners
 ARROW = 7.0  #: length of an arrowhead
@@ -63,51 +67,56 @@ class Port(NamedTuple):
     cost: float = 0.0
 
 
-def hits(a: Point, b: Point, boxes: Iterable[Rect], clearance: float = CLEARANCE) -> bool:
-    """Whether the straight (horizontal or vertical) line from ``a`` to ``b`` comes too near to a box."""
-    left, right = min(a[0], b[0]) - clearance, max(a[0], b[0]) + clearance
-    bottom, top = min(a[1], b[1]) - clearance, max(a[1], b[1]) + clearance
-    return any(r.left < right and r.right > left and r.bottom < top and r.top > bottom for r in boxes)
-
-
 def path(
-    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: set[tuple[Point, Point]],
-    xs: Iterable[float] = (), ys: Iterable[float] = (),
-) -> list[Point]:
+    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
+    xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None,
+) -> list[Point]:  # fmt: skip
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
-    ``xs`` and ``ys`` are the lanes it may run in besides those of the ports and around the boxes; ``taken`` are the
-    stretches other lines use, and this one's are added. If there is no path, a straight line.
+    ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
+    lanes dearer; ``taken`` are the stretches other lines use. If there is no path, a straight line.
     """
-    stub = CLEARANCE + 3
+    taken = list(taken)
+    stub = CLEARANCE + 6
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
-    xs = sorted({*xs, *(x for x, _ in begin + finish)})
-    ys = sorted({*ys, *(y for _, y in begin + finish)})
+    xs = _thinned(xs, [x for x, _ in begin + finish])
+    ys = _thinned(ys, [y for _, y in begin + finish])
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
+    dear = tolls or {}
+    lanes: dict[tuple[float, bool], tuple[list[Rect], list[tuple[float, float]]]] = {}
     lengths: dict[tuple[int, int, bool], float | None] = {}
 
     def length(i: int, j: int, across: bool) -> float | None:
         """What the stretch from (i, j) to its right or upper neighbour costs; None: a box is in the way."""
         if (i, j, across) not in lengths:
-            a, b = (xs[i], ys[j]), ((xs[i + 1], ys[j]) if across else (xs[i], ys[j + 1]))
-            direct = b[0] - a[0] + b[1] - a[1]
-            lengths[i, j, across] = (
-                None if hits(a, b, boxes) else direct * (1 + SHARED) if _along(a, b, taken) else direct
-            )
+            fixed, low, high = (ys[j], xs[i], xs[i + 1]) if across else (xs[i], ys[j], ys[j + 1])
+            if (fixed, across) not in lanes:
+                lanes[fixed, across] = _beside_lane(fixed, across, boxes), _along_lane(fixed, across, taken)
+            near, used = lanes[fixed, across]
+            spans = ((r.left, r.right) if across else (r.bottom, r.top) for r in near)
+            if any(a < high + CLEARANCE and b > low - CLEARANCE for a, b in spans):
+                lengths[i, j, across] = None
+            else:
+                crowded = any(a < high and b > low for a, b in used)
+                lengths[i, j, across] = (high - low) * (1 + SHARED * crowded) * (1 if across else dear.get(fixed, 1))
         return lengths[i, j, across]
 
-    queue: list[tuple[float, int, int, int, int]] = []
+    def ahead_of(i: int, j: int) -> float:
+        """The least it can still cost."""
+        return min(abs(xs[i] - x) + abs(ys[j] - y) for x, y in finish)
+
+    queue: list[tuple[float, float, int, int, int, int]] = []
     best: dict[tuple[int, int, int, int], float] = {}
     came: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
     roots: dict[tuple[int, int, int, int], Port] = {}
     for k, (x, y) in enumerate(begin):
         state = (column[x], row[y], starts[k].dx, starts[k].dy)
         best[state], roots[state] = starts[k].cost, starts[k]
-        heapq.heappush(queue, (starts[k].cost, *state))
+        heapq.heappush(queue, (starts[k].cost + ahead_of(*state[:2]), starts[k].cost, *state))
     while queue:
-        cost, i, j, di, dj = heapq.heappop(queue)
+        _, cost, i, j, di, dj = heapq.heappop(queue)
         state = (i, j, di, dj)
         if cost > best[state] + 1e-9:
             continue
@@ -118,9 +127,11 @@ def path(
                 state = came[state]
                 points.append((xs[state[0]], ys[state[1]]))
             points.append((roots[state].x, roots[state].y))
-            corners = _corners(points[::-1])
-            taken.update(_stretches(corners))
-            return corners
+            return _corners(points[::-1])
+        turned = (ends[goals[i, j]].dx, ends[goals[i, j]].dy) if (i, j) in goals else (di, dj)
+        if turned != (di, dj) and turned != (-di, -dj) and cost + TIGHT < best.get((i, j, *turned), float("inf")):
+            best[i, j, *turned], came[i, j, *turned] = cost + TIGHT, state
+            heapq.heappush(queue, (cost + TIGHT + ahead_of(i, j), cost + TIGHT, i, j, *turned))
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
@@ -132,33 +143,48 @@ def path(
             new = cost + distance + (BEND if (ni, nj) != (di, dj) else 0.0) + extra
             if new < best.get(ahead, float("inf")) - 1e-9 and ahead not in roots:
                 best[ahead], came[ahead] = new, state
-                heapq.heappush(queue, (new, *ahead))
+                heapq.heappush(queue, (new + ahead_of(*ahead[:2]), new, *ahead))
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
 
 
-def _along(a: Point, b: Point, taken: set[tuple[Point, Point]]) -> bool:
-    """Whether another line runs (nearly) where ``a`` to ``b`` would."""
-    upright = a[0] == b[0]
-    fixed, low, high = (a[0], *sorted((a[1], b[1]))) if upright else (a[1], *sorted((a[0], b[0])))
-    for p, q in taken:
-        if (p[0] == q[0]) != upright:
-            continue
-        other, start, stop = (p[0], *sorted((p[1], q[1]))) if upright else (p[1], *sorted((p[0], q[0])))
-        if abs(other - fixed) < LANE - 1 and start < high and stop > low:
-            return True
-    return False
+def _thinned(lanes: Iterable[float], needed: Iterable[float]) -> list[float]:
+    """All ``needed`` lanes, and of the others those that are not almost the same as another."""
+    kept = sorted(set(needed))
+    for lane in lanes:
+        k = bisect.bisect(kept, lane)
+        if all(abs(lane - other) >= 2.5 for other in kept[max(0, k - 1) : k + 1]):
+            kept.insert(k, lane)
+    return kept
 
 
-def _stretches(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    return list(zip(points, points[1:]))
+def _beside_lane(fixed: float, across: bool, boxes: Iterable[Rect]) -> list[Rect]:
+    """The boxes a lane runs into, or too near by, somewhere."""
+    low, high = fixed - CLEARANCE, fixed + CLEARANCE
+    return [r for r in boxes if (r.bottom < high and r.top > low if across else r.left < high and r.right > low)]
+
+
+def _along_lane(fixed: float, across: bool, taken: Iterable[Stretch]) -> list[tuple[float, float]]:
+    """Where in a lane, or right beside it, other lines run."""
+    found = []
+    for a, b in taken:
+        (u, v), (s, t) = ((a[1], b[1]), (a[0], b[0])) if across else ((a[0], b[0]), (a[1], b[1]))
+        if u == v and abs(u - fixed) < LANE - 1:
+            found.append((min(s, t), max(s, t)))
+    return found
+
+
+def stretches(points: Sequence[Point]) -> list[Stretch]:
+    """The straight pieces of a path."""
+    return list(itertools.pairwise(points))
 
 
 def _corners(points: Sequence[Point]) -> list[Point]:
     """Without the points in the middle of straight stretches."""
+    points = [point for k, point in enumerate(points) if not k or point != points[k - 1]]
     kept = [points[0]]
     for before, here, after in zip(points, points[1:], points[2:]):
         straight = (before[0] == here[0] == after[0]) or (before[1] == here[1] == after[1])
-        if not straight and here != kept[-1]:
+        if not straight:
             kept.append(here)
     return [*kept, points[-1]]
 

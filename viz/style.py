@@ -38,7 +38,9 @@ LOOKS: Mapping[str, Look] = {
     "parameter": Look("#FBF6B9", "#7A7000", "filled", "note"),
     "input": Look("#EDEDED", "#4d4d4d", "filled,dashed"),
     "bar": Look("#FFFFFF", "#4d4d4d"),
-    "gradient": Look("#FFFFFF", "#B3003B", "rounded,filled,dashed", width=1.4),
+    "gradient": Look("#FBE4EC", "#B3003B", "rounded,filled,dashed", width=1.3),
+    "share": Look("#FBE4EC", "#B3003B", "filled,dashed", "note", 1.2),
+    "backward": Look("#F3C9D8", "#B3003B", "filled,dashed", width=1.8),
 }
 
 #: Edges: colour, thickness, dashes.
@@ -46,8 +48,9 @@ STROKES: Mapping[str, tuple[str, float, str]] = {
     "flow": (GREY, 1.0, "solid"),
     "h": ("#0072B2", 2.0, "solid"),
     "c": ("#D55E00", 2.6, "solid"),
+    "feedback": ("#8A4F77", 1.4, "dashed"),
     "weight": ("#857A00", 1.2, "solid"),
-    "gradient": ("#B3003B", 1.6, "dashed"),
+    "gradient": ("#B3003B", 1.5, "solid"),
     "uses": ("#8c8c8c", 0.8, "dotted"),
     "elided": ("#8c8c8c", 1.2, "dotted"),
 }
@@ -90,12 +93,17 @@ def elided(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = (limit - 1) * 2 // 3
-    return f"{text[:head]}…{text[len(text) - (limit - 1 - head):]}"
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
 def escape(text: str) -> str:
-    r"""Text for a DOT label or tooltip that comes out as it is: no ``\N``, no ``&amp;``, no HTML, lines kept."""
+    r"""Text for a DOT label that comes out as it is: no ``\N``, no ``&amp;``; lines kept."""
     return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\") for line in text.split("\n"))
+
+
+def escape_tooltip(text: str) -> str:
+    """Text for a DOT tooltip, whose escapes Graphviz resolves twice."""
+    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\" * 4) for line in text.split("\n"))
 
 
 # The advance widths of Helvetica, in thousandths of the font size: boxes are sized before anything is drawn.
@@ -119,7 +127,9 @@ def number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    text = f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
+    text = (
+        f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
+    )
     return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
 
 
@@ -130,6 +140,14 @@ def norm(value: Any) -> float:
     if not np.isfinite(largest) or largest == 0:
         return largest
     return largest * float(np.linalg.norm(flat / largest))
+
+
+def column_of_numbers(values: Any) -> list[str]:
+    """A short vector, one number a line, all with as many decimals."""
+    numbers = [float(v) for v in values]
+    whole = all(v == round(v) and abs(v) < 1000 for v in numbers)
+    small = all(abs(v) < 100 for v in numbers)
+    return [f"{v:.0f}" if whole else f"{v:.2f}".replace("-", "−") if small else number(v) for v in numbers]
 
 
 def array_text(value: Any, limit: int = 8) -> str:
@@ -162,7 +180,13 @@ def unicode_formula(latex: str) -> str:
 
 def _raised(text: str) -> str:
     plain = text.replace("−", "-")
-    return plain.translate(_SUPERSCRIPTS) if re.fullmatch(r"[0-9+\-T]+", plain) else f"^{text}" if len(text) == 1 else f"^({text})"
+    return (
+        plain.translate(_SUPERSCRIPTS)
+        if re.fullmatch(r"[0-9+\-T]+", plain)
+        else f"^{text}"
+        if len(text) == 1
+        else f"^({text})"
+    )
 
 
 # Sizes ---------------------------------------------------------------------------------------------------
@@ -173,8 +197,8 @@ FONT_SIZE = {"cell": 13.0, "gate": 10.5, "op": 10.0}
 def box_size(kind: str, lines: list[str], detail: str) -> tuple[float, float]:
     """Width and height in points of a box that holds these lines."""
     size = FONT_SIZE[detail]
-    width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter") else 14)
+    width = max(text_width(line, size) for line in lines) + (22 if kind in ("loss", "parameter", "share") else 14)
     height = 1.2 * size * len(lines) + (10 if detail == "cell" else 7)
-    if kind == "cell":
-        return max(width, 52.0), max(height, 52.0)
+    if kind in ("cell", "backward"):
+        return max(width, 54.0), max(height, 54.0)
     return max(width, 3.2 * size), height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -163,6 +164,10 @@ def compile(fn: Callable[..., Any]) -> Function:
 
 
 def _program(graph: Graph, trace: Trace) -> Any:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        from .reference import ReferenceProgram
+
+        return ReferenceProgram(graph, trace)
     from .lower import lower
     from .program import Program
 

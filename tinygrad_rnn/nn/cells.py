@@ -26,6 +26,13 @@ def labelled(tensor: Tensor, role: str) -> Tensor:
     return tensor
 
 
+def zero_state(role: str, *shape: int, dtype: Any) -> Tensor:
+    """A state of zeros from before the first time step, whichever step it is asked for in."""
+    state = labelled(zeros(*shape, dtype=dtype), role)
+    state.scope = state.scope._replace(step=None)
+    return state
+
+
 def rnn_step(x: Tensor, h: Tensor, weights: Weights, nonlinearity: str = "tanh") -> Tensor:
     """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu (Elman 1990)."""
     w_ih, w_hh, b_ih, b_hh = weights
@@ -117,7 +124,7 @@ class _Cell(Module):
                 f"or ({self.input_size},)"
             )
         wanted = (*x.shape[:-1], self.hidden_size)
-        state = zeros(wanted, dtype=self.weight_ih.dtype) if given is None else as_tensor(given)
+        state = zero_state(role, *wanted, dtype=self.weight_ih.dtype) if given is None else as_tensor(given)
         if state.shape != wanted:
             raise ShapeError(f"{type(self).__name__}: the state {role} {state.shape} should be {wanted}")
         return state if state.role else labelled(state, role)
@@ -161,6 +168,8 @@ class LSTMCell(_Cell):
     def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The next state and cell state."""
         x = as_tensor(x)
+        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
+            raise ShapeError("LSTMCell: the state is a pair (h, c)")
         h, c = (None, None) if hx is None else hx
         return lstm_step(x, self._state(x, h, "h"), self._state(x, c, "c"), self.weights)
 

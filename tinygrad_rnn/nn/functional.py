@@ -70,6 +70,8 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
     x, target = as_tensor(log_probabilities), as_tensor(target)
     if x.ndim > 2:
         x = x.permute([0, *range(2, x.ndim), 1])
+    if not x.ndim or target.shape != x.shape[:-1]:
+        raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
     if state.tracer is None:
         P.loss.check_targets(target.numpy(), x.shape[-1], ignore_index)
     keep = target != ignore_index

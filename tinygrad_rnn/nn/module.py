@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DataError, ShapeError
 from ..mode import no_grad
 from ..scope import scope, state
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 
 
 class Parameter(Tensor):
@@ -117,13 +117,18 @@ class Module:
                 f"state_dict does not fit {type(self).__name__}: "
                 f"missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}"
             )
-        arrays = {name: np.asarray(state_dict[name]) for name in own.keys() & state_dict.keys()}
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
-                raise ShapeError(f"state_dict: {name} has shape {array.shape}, the module's is {own[name].shape}")
+        values: dict[str, Tensor] = {}
+        for name in sorted(own.keys() & state_dict.keys()):
+            try:
+                values[name] = as_tensor(state_dict[name])
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise DataError(f"state_dict: {name} is no tensor: {error}") from None
+            if values[name].shape != own[name].shape:
+                found = values[name].shape
+                raise ShapeError(f"state_dict: {name} has shape {found}, the module's is {own[name].shape}")
         with no_grad():
-            for name, array in arrays.items():
-                own[name].copy_(array)
+            for name, value in values.items():
+                own[name].copy_(value)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
-from ..functional import concat, stack, where, zeros
+from ..functional import concat, stack, where
 from ..scope import scope, state
 from ..tensor import Tensor, as_tensor, from_array
-from .cells import Weights, check_nonlinearity, gru_step, labelled, lstm_step, make_weights, rnn_step
+from .cells import Weights, check_nonlinearity, gru_step, labelled, lstm_step, make_weights, rnn_step, zero_state
 from .functional import dropout as drop
 from .layers import positive
 from .module import Module
@@ -175,7 +175,7 @@ class _Recurrent(Module):
             if initial is None:
                 weight = self._weights(suffix)[1]
                 # one row stands for the whole batch; broadcasting does the rest
-                return tuple(labelled(zeros(1, self.hidden_size, dtype=weight.dtype), role) for role in self.roles)
+                return tuple(zero_state(role, 1, self.hidden_size, dtype=weight.dtype) for role in self.roles)
             return tuple(labelled(value[index], role) for value, role in zip(initial, self.roles, strict=True))
 
     def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:

@@ -31,10 +31,13 @@ def clip_grad_norm_(
         raise ValueError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
     pairs = _gradients(parameters)
     if state.tracer is not None and pairs:
+        if error_if_nonfinite:
+            raise GraphError("clip_grad_norm_: error_if_nonfinite looks at the norm; return it from the compiled function")
         return _clip_traced(pairs, max_norm, norm_type)
     if not pairs:
         return from_array(np.zeros((), np.float32))
-    norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
+    with np.errstate(over="ignore"):  # an infinite norm is an answer, too
+        norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
     total = float(np.linalg.norm(norms, norm_type))
     if error_if_nonfinite and not math.isfinite(total):
         name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
@@ -54,7 +57,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         if state.tracer is not None:
             p.grad = P.minimum(P.maximum(g, -clip_value), clip_value)
         else:
-            p.grad = from_array(np.clip(g._array, -clip_value, clip_value))
+            p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
 
 
 def _clip_traced(pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float) -> Tensor:

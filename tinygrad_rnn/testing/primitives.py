@@ -396,7 +396,7 @@ _LAWS = (
 def _large_case(recipe: Recipe, seed: int) -> Case | None:
     """A case big enough for a kernel, if the recipe has one."""
     cases = (recipe(Source(seed + k, sizes=(67,))) for k in range(40))
-    return next((c for c in cases if c.operands and KERNEL_MIN_SIZE <= np.size(c.operands[0]) <= 2**19), None)
+    return next((c for c in cases if c.operands and KERNEL_MIN_SIZE <= np.size(c.operands[0]) <= 2**16), None)
 
 
 def _gradients_along_a_direction(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:

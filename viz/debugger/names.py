@@ -24,24 +24,19 @@ class Names:
 
     def __init__(self, graph: tg.Graph) -> None:
         self.graph = graph
-        short = [_short(node) for node in graph.nodes]
-        places = [".".join((*node.scope.path, *filter(None, [node.scope.part]))) for node in graph.nodes]
-        full = [f"{style.elided(style.visible(p), NAME_LIMIT)}.{s}" if p else s for p, s in zip(places, short)]
-        sharing: dict[str, list[int]] = defaultdict(list)
-        for index, name in enumerate(short):
-            sharing[name].append(index)
-        qualified: dict[str, list[int]] = defaultdict(list)
-        for index, name in enumerate(full):
-            qualified[name].append(index)
-        self.names: list[str] = []
+        levels = [_levels(node, index == graph.outputs[0]) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
-        for index, (name, longer) in enumerate(zip(short, full)):
-            twins = qualified[longer]
-            numbered = longer if len(twins) == 1 else f"{longer}:{twins.index(index) + 1}"
-            shown = name if len(sharing[name]) == 1 else numbered
-            self.names.append(shown)
-            for alias in {name, longer, numbered, *_tails(graph.nodes[index], name)}:
-                self._aliases[alias].append(index)
+        for index, names in enumerate(levels):
+            for name in names:
+                self._aliases[name].append(index)
+        self.names: list[str] = []
+        for index, names in enumerate(levels):
+            twins = self._aliases[names[-1]]
+            name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
+            self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
+        for index, name in enumerate(self.names):
+            if index not in self._aliases[name]:
+                self._aliases[name].append(index)
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
@@ -69,22 +64,29 @@ class Names:
         return sorted(name for name in set(self.names) if name.startswith(text))
 
 
-def _short(node: tg.Node) -> str:
+def _levels(node: tg.Node, is_output: bool) -> list[str]:
+    """Longer and longer names: ``h_3``, ``l1.h_3``, ``model.l1.h_3``; of a value without a role also with its gate."""
+    short = _short(node, is_output)
+    path = [_clean(part) for part in node.scope.path]
+    part = [_clean(node.scope.part)] if node.scope.part and not node.role else []
+    tails = [".".join((*path[start:], *part, short)) for start in range(len(path), -1, -1)]
+    return list(dict.fromkeys([short, *tails]))
+
+
+def _short(node: tg.Node, is_output: bool) -> str:
     if node.op is None and node.name:
-        return style.elided(style.visible(node.name), NAME_LIMIT).replace(" ", "␣")
-    what = node.role or (node.op.name if node.op else "constant")
-    if node.name and node.op is not None:
-        what = node.name
-    what = style.elided(style.visible(what), NAME_LIMIT).replace(" ", "␣")
-    if node.scope.step is not None:
-        return f"{what}_{node.scope.step + 1}"
-    return f"{what}_0" if node.op is None and node.role in ("h", "c") else what
+        return _clean(node.name)
+    if is_output and not node.name and node.role in (None, "loss"):
+        return "loss"
+    what = _clean(node.role or node.name or (node.op.name if node.op else "constant"))
+    state = node.op is None and node.role in ("h", "c")
+    if node.scope.step is None:
+        return f"{what}_0" if state else what
+    return f"{what}_{node.scope.step + 1}" + ":constant" * state  # a carry that was cut off, or zeros to start from
 
 
-def _tails(node: tg.Node, short: str) -> list[str]:
-    """Shorter ways to say a place: ``l1.h_3`` of ``model.lstm.l1.h_3``, with or without the gate."""
-    path = node.scope.path
-    return [".".join((*path[start:], short)) for start in range(len(path))]
+def _clean(text: str) -> str:
+    return style.elided(style.visible(text), NAME_LIMIT).replace(" ", "␣")
 
 
 def _spelled(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def loads(text: str, source: str = "the text") -> Trace:
         seed = _fitting(graph, graph.outputs[0], arrays[data["seed"]])
         if not steps or steps[0].node != graph.outputs[0] or len({step.node for step in steps}) != len(steps):
             raise tg.DataError("its steps do not start at the output and visit each node once")
-        if any(a.node <= b.node for a, b in zip(steps, steps[1:])):
+        if any(a.node <= b.node for a, b in pairwise(steps)):
             raise tg.DataError("its steps are out of order")
         return Trace(graph, seed, steps, every)
     except Exception as error:

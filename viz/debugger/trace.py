@@ -84,6 +84,7 @@ class Trace:
         self.seed = seed  #: the gradient the walk started from at the output
         self.steps = tuple(steps)
         self.every = every  #: one time step in this many was kept
+        self.files: dict[str, str] = {}  #: {name: path} of the source files the nodes were made in; not saved
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -205,7 +206,9 @@ class Trace:
             steps.append(step)
             for sent in step.contributions:
                 totals[sent.target] = self._plus(totals.get(sent.target), step, sent)
-        return Trace(self.graph, self.seed, steps)
+        what_if = Trace(self.graph, self.seed, steps)
+        what_if.files = self.files
+        return what_if
 
     def _sent(self, old: Step, gradient: Array, replaced: str | None) -> Step:
         sent = tuple(
@@ -275,6 +278,8 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
             else:
                 steps.append(step)
     trace.steps = tuple(steps)
+    paths = {x._made_at[0].co_filename for x in order if x._made_at}
+    trace.files = {Path(path).name: path for path in paths}
     return trace
 
 

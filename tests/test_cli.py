@@ -1,0 +1,184 @@
+"""The command line as its user meets it: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tinygrad_rnn import __version__, checkpoint
+from tinygrad_rnn.cli import main
+from tinygrad_rnn.training import Settings, Trainer
+
+TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
+SMALL = ("--hidden", "8", "--embedding", "4", "--length", "10", "--batch", "2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def fails(*arguments: str, saying: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("Error: "), result.stderr
+    assert saying in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_version_and_help() -> None:
+    assert __version__ in run("--version").stdout
+    assert "Examples:" in run().stdout
+    for command in ("demo", "render", "train", "sample"):
+        result = run(command, "--help")
+        assert result.exit_code == 0 and "Usage:" in result.stdout
+        assert command == "demo" or "Example" in result.stdout
+
+
+def test_demo_spells_hello_and_draws_three_pictures(folder: Path) -> None:
+    result = run("demo")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(": hello") == 2  # the RNN and the LSTM, sampled and fed back
+    for name in ("hello-rnn.svg", "hello-lstm.svg", "hello-backward.svg"):
+        assert name in result.stdout
+        assert (folder / "out" / name).read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize("pattern", ["one-to-one", "one-to-many", "many-to-one", "many-to-many", "seq2seq"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_render_patterns(folder: Path, pattern: str, cell: str) -> None:
+    result = run("render", "--pattern", pattern, "--cell", cell, "--steps", "3", "-o", "a.svg")
+    assert result.exit_code == 0, result.output
+    assert "<svg" in (folder / "a.svg").read_text(encoding="utf-8")
+
+
+def test_render_options_reach_the_picture(folder: Path) -> None:
+    assert run("render", "--steps", "9", "-o", "short.dot").exit_code == 0
+    assert run("render", "--steps", "9", "--all-steps", "-o", "long.dot").exit_code == 0
+    assert run("render", "--detail", "op", "--grads", "--values", "-o", "op.dot").exit_code == 0
+    assert run("render", "--backward", "-o", "back.dot").exit_code == 0
+    assert run("render", "--rolled", "-o", "rolled.dot").exit_code == 0
+    sources = {
+        name: Path(f"{name}.dot").read_text(encoding="utf-8") for name in ("short", "long", "op", "back", "rolled")
+    }
+    assert "t = 9" in sources["long"] and "t = 5" in sources["long"] and "t = 5" not in sources["short"]
+    assert len(set(sources.values())) == 5
+
+
+def test_render_a_users_own_graph(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "import tinygrad_rnn as tg\n"
+        "def loss():\n    return (tg.tensor([1.0, 2.0], requires_grad=True, name='weights') ** 2).sum()\n"
+        "def broken():\n    return 1 / 0\n",
+        encoding="utf-8",
+    )
+    assert run("render", "mine.py:loss", "-o", "mine.svg").exit_code == 0
+    assert "weights" in (folder / "mine.svg").read_text(encoding="utf-8")
+    fails("render", "mine.py:broken", "-o", "no.svg", saying="mine.py, line 5: ZeroDivisionError")
+    fails("render", "mine.py:absent", saying="no function 'absent'")
+    fails("render", "absent.py:loss", saying="no script")
+    fails("render", "mine.py", saying="script.py:function")
+    assert not (folder / "no.svg").exists()
+
+
+def test_train_sample_and_resume(folder: Path) -> None:
+    result = run("train", "book.txt", *SMALL, "--steps", "6", "-o", "a.ckpt")
+    assert result.exit_code == 0, result.output
+    assert "bits per character" in result.stdout and "step 6" in result.stdout
+    assert run("train", "book.txt", *SMALL, "--steps", "3", "-o", "b.ckpt").exit_code == 0
+    assert run("train", "book.txt", "--resume", "--steps", "6", "-o", "b.ckpt").exit_code == 0
+    assert (folder / "a.ckpt").read_bytes() == (folder / "b.ckpt").read_bytes()
+    first = run("sample", "a.ckpt", "--prompt", "the ", "--length", "30", "--seed", "1")
+    again = run("sample", "b.ckpt", "--prompt", "the ", "--length", "30", "--seed", "1")
+    assert first.exit_code == 0 and first.stdout == again.stdout
+    assert first.stdout.startswith("the ") and len(first.stdout) == 4 + 30 + 1
+    assert run("sample", "a.ckpt", "--length", "5", "--temperature", "0").exit_code == 0
+
+
+def test_bad_input_is_one_line_and_exit_code_2(folder: Path) -> None:
+    (folder / "latin.txt").write_bytes(b"caf\xe9 au lait")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "one.txt").write_bytes(b"a")
+    (folder / "file").write_bytes(b"not a folder")
+    fails("train", "latin.txt", saying="not UTF-8: byte 3")
+    fails("train", "empty.txt", saying="nothing to predict")
+    fails("train", "one.txt", saying="nothing to predict")
+    fails("train", "absent.txt", saying="cannot read absent.txt")
+    fails("train", "book.txt", *SMALL, "--steps", "1", "-o", "file/a.ckpt", saying="cannot write")
+    fails("train", "book.txt", *SMALL[2:], "--hidden", "900000", saying="GiB")
+    fails("train", "book.txt", "--lr", "nan", saying="lr")
+    fails("train", "book.txt", "--batch", "5000", saying="too few")
+    fails("train", "book.txt", "--resume", saying="no checkpoint")
+    fails("sample", "absent.ckpt", saying="no checkpoint")
+    fails("sample", "latin.txt", saying="not a readable checkpoint")
+    fails("render", "--steps", "0", saying="--steps")
+    fails("render", "--steps", str(10**9), saying="--steps")
+    fails("render", "-o", "picture.bmp", saying="bmp")
+    fails("render", "-o", "file/a.svg", saying="cannot write")
+    fails("render", "--cell", "transformer", saying="--cell")
+    fails("paint", saying="No such command")
+    assert sorted(path.name for path in folder.iterdir()) == ["book.txt", "empty.txt", "file", "latin.txt", "one.txt"]
+
+
+def test_resume_refuses_what_does_not_fit(folder: Path) -> None:
+    assert run("train", "book.txt", *SMALL, "--steps", "2", "-o", "a.ckpt").exit_code == 0
+    saved = (folder / "a.ckpt").read_bytes()
+    (folder / "other.txt").write_text(TEXT[::-1], encoding="utf-8")
+    fails("train", "other.txt", "--resume", "--steps", "9", "-o", "a.ckpt", saying="another text")
+    fails("train", "book.txt", "--resume", "--hidden", "9", "-o", "a.ckpt", saying="--hidden")
+    fails("train", "book.txt", "--resume", "--steps", "2", "-o", "a.ckpt", saying="2 steps already")
+    fails("sample", "a.ckpt", "--prompt", "ß", saying="'ß' (position 0)")
+    assert (folder / "a.ckpt").read_bytes() == saved
+
+
+def test_a_loss_that_is_not_finite_stops_in_one_line_and_keeps_the_checkpoint(folder: Path) -> None:
+    trainer = Trainer(TEXT, Settings(hidden=8, embedding=4, length=10, batch=2))
+    trainer.model.head.bias.data[0] = float("nan")
+    checkpoint.save(trainer, "a.ckpt")
+    saved = (folder / "a.ckpt").read_bytes()
+    fails("train", "book.txt", "--resume", "--steps", "5", "-o", "a.ckpt", saying="the loss became nan in step 1")
+    assert (folder / "a.ckpt").read_bytes() == saved
+
+
+def test_traceback_only_when_asked(folder: Path) -> None:
+    result = run("--traceback", "sample", "absent.ckpt")
+    assert result.exception is not None and "no checkpoint" in str(result.exception)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_control_c_saves_and_says_so(folder: Path) -> None:
+    command = [sys.executable, "-m", "tinygrad_rnn", "train", "book.txt", *SMALL, "--steps", "1000000", "-o", "a.ckpt"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (folder / "a.ckpt").exists() and time.monotonic() < deadline:
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted; go on with --resume" in output
+    assert run("sample", "a.ckpt", "--length", "3").exit_code == 0
+
+
+def test_a_closed_pipe_ends_quietly(folder: Path) -> None:
+    assert run("train", "book.txt", *SMALL, "--steps", "1", "-o", "a.ckpt").exit_code == 0
+    command = [sys.executable, "-m", "tinygrad_rnn", "sample", "a.ckpt", "--length", "100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1 and errors == b""

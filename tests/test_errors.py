@@ -1,0 +1,240 @@
+"""What a user meets who does something wrong: one line that says what, where, and what to do."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+from conftest import nothing_left_behind
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+
+F = nn.functional
+
+
+def t(*shape, name=None, dtype=np.float32):
+    return tg.tensor(np.zeros(shape), dtype=dtype, requires_grad=np.dtype(dtype).kind == "f", name=name)
+
+
+#: what is done, the error's class, and words its line must have
+OPERATIONS = {
+    "add": (
+        lambda: t(2, 3, name="a") + t(2, 4, name="b"),
+        tg.ShapeError, ["add", "a (2, 3)", "b (2, 4)", "dimension -1 is 3"],
+    ),
+    "sub array": (lambda: np.zeros(3) - t(2, name="b"), tg.ShapeError, ["sub", "(3,)", "b (2,)"]),
+    "mul": (lambda: t(2, name="a") * [1.0, 2.0, 3.0], tg.ShapeError, ["mul", "a (2,)", "(3,)"]),
+    "where": (lambda: tg.where(t(2) > 0, t(3, name="a"), 0.0), tg.ShapeError, ["where", "a (3,)", "(2,)"]),
+    "maximum": (lambda: tg.maximum(t(2), t(3)), tg.ShapeError, ["maximum", "(2,)", "(3,)"]),
+    "matmul": (
+        lambda: t(2, 3, name="W") @ t(2, 3, name="x"),
+        tg.ShapeError, ["matmul", "W (2, 3)", "x (2, 3)", "transpose"],
+    ),
+    "matmul scalar": (lambda: t(2, name="W") @ 3.0, tg.ShapeError, ["matmul", "W (2,)"]),
+    "matmul batches": (lambda: t(2, 3, 3) @ t(4, 3, 3), tg.ShapeError, ["matmul", "(2, 3, 3)", "(4, 3, 3)"]),
+    "outer": (lambda: tg.outer(t(2), t(2, 2)), tg.ShapeError, ["outer", "(2, 2)"]),
+    "einsum size": (lambda: tg.einsum("ij,jk->ik", t(2, 3), t(4, 5)), tg.ShapeError, ["einsum", "'j'", "3", "4"]),
+    "einsum rank": (lambda: tg.einsum("ij->i", t(2)), tg.ShapeError, ["einsum", "'ij'"]),
+    "einsum count": (lambda: tg.einsum("i,j->i", t(2)), tg.ShapeError, ["einsum", "2 operand"]),
+    "einsum output": (lambda: tg.einsum("i->j", t(2)), tg.ShapeError, ["einsum", "'j'"]),
+    "einsum repeated": (lambda: tg.einsum("ii", t(2, 3)), tg.ShapeError, ["einsum", "(2, 3)"]),
+    "sum": (lambda: t(2, 3, name="x").sum(2), tg.ShapeError, ["sum", "x (2, 3)", "axis 2"]),
+    "sum twice": (lambda: t(2, 3).sum((0, 0)), tg.ShapeError, ["sum", "twice"]),
+    "mean": (lambda: t(2, 3).mean(dim=5), tg.ShapeError, ["axis 5"]),
+    "softmax": (lambda: t(2, 3, name="logits").softmax(-3), tg.ShapeError, ["softmax", "logits (2, 3)", "axis -3"]),
+    "argmax": (lambda: t(2, 3).argmax(2), tg.ShapeError, ["argmax", "axis 2"]),
+    "max of nothing": (lambda: t(0, name="x").max(), tg.ShapeError, ["max", "x (0,)", "no maximum"]),
+    "cumsum": (lambda: t(2).cumsum(1), tg.ShapeError, ["cumsum", "axis 1"]),
+    "prod": (lambda: t(2).prod(1), tg.ShapeError, ["axis 1"]),
+    "reshape": (
+        lambda: t(2, 3, name="x").reshape(4, 2),
+        tg.ShapeError, ["reshape", "x (2, 3)", "6 elements", "(4, 2)"],
+    ),
+    "reshape free": (lambda: t(2, 3).reshape(-1, -1), tg.ShapeError, ["reshape", "one -1"]),
+    "permute": (lambda: t(2, 3).permute(0, 0), tg.ShapeError, ["permute", "(0, 0)"]),
+    "transpose": (lambda: t(2, 3).transpose(0, 2), tg.ShapeError, ["axis 2"]),
+    "broadcast_to": (lambda: t(2, 3, name="x").broadcast_to(2, 4), tg.ShapeError, ["broadcast", "x (2, 3)", "4"]),
+    "broadcast_to less": (lambda: t(2, 3).broadcast_to(3), tg.ShapeError, ["broadcast_to", "(2, 3)", "(3,)"]),
+    "squeeze": (lambda: t(2, 3).squeeze(0), tg.ShapeError, ["squeeze", "axis 0", "(2, 3)"]),
+    "expand_dims": (lambda: t(2).expand_dims(3), tg.ShapeError, ["axis 3"]),
+    "concat": (lambda: tg.concat([t(2, 3), t(3, 2)]), tg.ShapeError, ["concat", "operand 1", "(3, 2)", "(2, 3)"]),
+    "concat nothing": (lambda: tg.concat([]), tg.ShapeError, ["concat", "at least one"]),
+    "concat scalars": (lambda: tg.concat([t(), t()]), tg.ShapeError, ["concat"]),
+    "stack": (lambda: tg.stack([t(2), t(3)]), tg.ShapeError, ["stack", "operand 1", "(3,)", "(2,)"]),
+    "split": (lambda: t(5).split([2, 2]), tg.ShapeError, ["split", "5"]),
+    "split by zero": (lambda: t(5).split(0), tg.ShapeError, ["split", "0"]),
+    "chunk by zero": (lambda: t(5).chunk(0), tg.ShapeError, ["chunk", "0"]),
+    "pad": (lambda: t(2).pad((-1, 1)), tg.ShapeError, ["pad", "negative"]),
+    "pad ranks": (lambda: t(2).pad([(1, 1), (1, 1), (1, 1)]), tg.ShapeError, ["pad"]),
+    "clip": (lambda: t(2).clip(), ValueError, ["clip"]),
+    "index": (lambda: t(2, 3, name="x")[5], tg.OutOfRangeError, ["getitem", "x (2, 3)", "5"]),
+    "too many indices": (lambda: t(2)[0, 0], tg.OutOfRangeError, ["getitem", "(2,)"]),
+    "index array": (lambda: t(2)[[0, 7]], tg.OutOfRangeError, ["getitem", "7"]),
+    "mask": (lambda: t(3)[[True, False]], tg.OutOfRangeError, ["getitem", "3"]),
+    "float index": (lambda: t(2)[1.5], tg.DTypeError, ["indices"]),
+    "take": (
+        lambda: tg.take(t(3, 2, name="E"), [[0, 3]]),
+        tg.OutOfRangeError, ["take", "E (3, 2)", "index 3", "(0, 1)", "0 to 2"],
+    ),
+    "take negative": (lambda: tg.take(t(3, 2), -1), tg.OutOfRangeError, ["take", "index -1"]),
+    "take floats": (lambda: tg.take(t(3, 2), [0.5]), (tg.OutOfRangeError, tg.DTypeError), ["take", "integers"]),
+    "one_hot": (lambda: tg.one_hot([3], 3), tg.OutOfRangeError, ["3"]),
+    "text": (lambda: t(2) + "text", tg.DTypeError, ["float32"]),
+    "None": (lambda: t(2) * None, tg.DTypeError, ["float32"]),
+    "complex": (lambda: t(2) * 1j, tg.DTypeError, ["complex"]),
+}  # fmt: skip
+
+LAYERS = {
+    "Linear": (
+        lambda: nn.Linear(3, 2)(t(5, 4, name="x")),
+        tg.ShapeError, ["linear", "x (5, 4)", "weight (2, 3)", "4", "3 features"],
+    ),
+    "Linear scalar": (lambda: nn.Linear(3, 2)(1.0), tg.ShapeError, ["linear"]),
+    "linear weight": (lambda: F.linear(t(3), t(3), None), tg.ShapeError, ["linear", "2 dimensions"]),
+    "linear bias": (lambda: F.linear(t(3), t(2, 3), t(3, name="b")), tg.ShapeError, ["linear", "b (3,)", "2 features"]),
+    "Embedding": (lambda: nn.Embedding(5, 2)([[1, 5]]), tg.OutOfRangeError, ["index 5", "5 rows", "weight"]),
+    "Embedding floats": (lambda: nn.Embedding(5, 2)([1.0]), tg.TinygradError, ["integers"]),
+    "RNN rank": (lambda: nn.RNN(3, 2)(t(3)), tg.ShapeError, ["RNN", "(3,)", "(T, N, 3)"]),
+    "RNN features": (lambda: nn.RNN(3, 2)(t(4, 5, 2, name="x")), tg.ShapeError, ["RNN", "x (4, 5, 2)", "(T, N, 3)"]),
+    "GRU batch_first": (lambda: nn.GRU(3, 2, batch_first=True)(t(4, 5, 2)), tg.ShapeError, ["GRU", "(N, T, 3)"]),
+    "LSTM no steps": (lambda: nn.LSTM(3, 2)(t(0, 5, 3)), tg.ShapeError, ["LSTM", "no time steps"]),
+    "LSTM state": (
+        lambda: nn.LSTM(3, 2)(t(4, 5, 3), (t(1, 5, 2), t(1, 4, 2))),
+        tg.ShapeError, ["c_0", "(1, 4, 2)", "(1, 5, 2)"],
+    ),
+    "LSTM no pair": (lambda: nn.LSTM(3, 2)(t(4, 5, 3), t(1, 5, 2)), tg.ShapeError, ["LSTM", "pair"]),
+    "GRU state": (lambda: nn.GRU(3, 2, num_layers=2)(t(4, 5, 3), t(1, 5, 2)), tg.ShapeError, ["h_0", "(2, 5, 2)"]),
+    "lengths count": (
+        lambda: nn.RNN(3, 2)(t(4, 2, 3), lengths=[1]),
+        tg.ShapeError, ["lengths", "2 integers from 1 to 4"],
+    ),
+    "lengths range": (lambda: nn.RNN(3, 2)(t(4, 2, 3), lengths=[0, 4]), tg.ShapeError, ["lengths", "[0, 4]"]),
+    "lengths long": (lambda: nn.RNN(3, 2)(t(4, 2, 3), lengths=[5, 4]), tg.ShapeError, ["lengths", "[5, 4]"]),
+    "lengths dtype": (lambda: nn.RNN(3, 2)(t(4, 2, 3), lengths=[1.0, 2.0]), tg.DTypeError, ["lengths", "integers"]),
+    "cell input": (lambda: nn.LSTMCell(3, 2)(t(5, 4)), tg.ShapeError, ["LSTMCell", "(5, 4)", "(batch, 3)"]),
+    "cell state": (lambda: nn.GRUCell(3, 2)(t(5, 3), t(5, 3)), tg.ShapeError, ["GRUCell", "(5, 3)", "(5, 2)"]),
+    "cell pair": (lambda: nn.LSTMCell(3, 2)(t(5, 3), t(5, 2)), tg.ShapeError, ["LSTMCell", "pair"]),
+    "step": (lambda: nn.RNN(3, 2).step(t(5, 4)), tg.ShapeError, ["RNN.step", "(N, 3)"]),
+    "step both ways": (lambda: nn.RNN(3, 2, bidirectional=True).step(t(5, 3)), tg.ShapeError, ["bidirectional"]),
+    "sizes": (lambda: nn.LSTM(3, 0), tg.ShapeError, ["LSTM", "hidden_size", "0"]),
+    "sizes float": (lambda: nn.Linear(2.5, 1), tg.ShapeError, ["Linear", "in_features", "2.5"]),
+    "layers": (lambda: nn.GRU(3, 2, num_layers=0), tg.ShapeError, ["GRU", "num_layers"]),
+    "nonlinearity": (lambda: nn.RNN(3, 2, nonlinearity="sin"), ValueError, ["tanh", "'sin'"]),
+    "cross_entropy shape": (
+        lambda: F.cross_entropy(t(4, 3, name="logits"), [0, 1]),
+        tg.ShapeError, ["logits (4, 3)", "(4,)", "(2,)"],
+    ),
+    "cross_entropy target": (
+        lambda: F.cross_entropy(t(2, 3), [0, 3]),
+        tg.OutOfRangeError, ["target 3", "position (1,)", "3 classes"],
+    ),
+    "cross_entropy floats": (lambda: F.cross_entropy(t(2, 3), [0.0, 1.0]), tg.DTypeError, ["class indices", "float32"]),
+    "cross_entropy scalar": (lambda: F.cross_entropy(t(), 0), tg.ShapeError, ["logits ()"]),
+    "cross_entropy reduction": (
+        lambda: F.cross_entropy(t(2, 3), [0, 1], reduction="max"),
+        ValueError, ["reduction", "'max'"],
+    ),
+    "nll_loss": (lambda: F.nll_loss(t(2, 3), [0, 3]), tg.OutOfRangeError, ["target 3"]),
+    "nll_loss shape": (lambda: F.nll_loss(t(4, 3), [0, 1]), tg.ShapeError, ["nll_loss", "(4, 3)", "(2,)"]),
+    "nll_loss broadcast": (lambda: F.nll_loss(t(4, 3), [1]), tg.ShapeError, ["(4, 3)", "(1,)"]),
+    "nll_loss reduction": (lambda: F.nll_loss(t(2, 3), [0, 1], reduction="max"), ValueError, ["reduction"]),
+    "mse_loss": (lambda: F.mse_loss(t(2), t(3)), tg.ShapeError, ["mse_loss", "(2,)", "(3,)"]),
+    "mse_loss broadcast": (lambda: F.mse_loss(t(2, 1), t(2)), tg.ShapeError, ["mse_loss"]),
+    "Seq2Seq sizes": (lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 4), 5), tg.ShapeError, ["Seq2Seq", "hidden size"]),
+    "Seq2Seq kinds": (lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.RNN(2, 3), 5), tg.ShapeError, ["Seq2Seq", "one kind"]),
+    "Seq2Seq nothing": (
+        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2)),
+        tg.ShapeError, ["target", "length"],
+    ),
+    "Seq2Seq target": (
+        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), np.zeros((3, 2), int)),
+        tg.ShapeError, ["(3, 2)", "(T_out, 1)"],
+    ),
+}  # fmt: skip
+
+#: made by a shape or value check before any operation is recorded, so without the user's line
+OWN_WORDS = {"clip", "nonlinearity", "cross_entropy reduction", "nll_loss reduction"}
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, *LAYERS])
+def test_one_line_that_says_what_and_where(name):
+    action, kind, words = {**OPERATIONS, **LAYERS}[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(kind) as caught:
+            action()
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 500
+    for word in words:
+        assert word in message, f"{word!r} is not in {message!r}"
+    if name not in OWN_WORDS:
+        assert isinstance(caught.value, tg.TinygradError)
+    if " [operand " in message:
+        line = inspect.getsourcelines(action)[1]
+        assert f"; at test_errors.py:{line}]" in message or f"; at test_errors.py:{line + 1}]" in message, message
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_errors_do_not_depend_on_recording(name):
+    action, kind, _ = OPERATIONS[name]
+    with tg.no_grad(), pytest.raises(kind):
+        action()
+
+
+def test_hostile_names_stay_on_one_line():
+    x = t(2, name="a\nb\r\x1b[31m\u2028" + "long" * 5000)
+    with pytest.raises(tg.ShapeError) as caught:
+        x + t(3)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 and "\x1b" not in message and len(message) < 400
+
+
+def test_many_operands_are_counted_not_listed():
+    with pytest.raises(tg.ShapeError) as caught:
+        tg.concat([t(2, 1)] * 50 + [t(3, 1)], axis=1)
+    assert "51 in all" in str(caught.value) and "operand 50 has shape (3, 1)" in str(caught.value)
+
+
+def test_classes_of_errors():
+    for kind, builtin in [
+        (tg.ShapeError, ValueError), (tg.DTypeError, TypeError), (tg.OutOfRangeError, IndexError),
+        (tg.GraphError, RuntimeError), (tg.MutationError, tg.GraphError), (tg.DataError, ValueError),
+    ]:  # fmt: skip
+        assert issubclass(kind, builtin) and issubclass(kind, tg.TinygradError)
+
+
+# The watch over global state can fail, too -------------------------------------------------------------------
+
+
+def _change_default():
+    tg.set_default_dtype(np.float64)
+
+
+def _enter_scope():
+    tg.scope("left open").__enter__()
+
+
+LEFT_OPEN = []
+
+
+def _stop_recording():
+    LEFT_OPEN.append(tg.no_grad())
+    LEFT_OPEN[-1].__enter__()
+
+
+def _silence_numpy():
+    np.seterr(all="ignore")
+
+
+def _add_primitive():
+    tg.Primitive("test_left_behind", "", lambda x: x, lambda x: x)
+
+
+@pytest.mark.parametrize(
+    "vandal", [_change_default, _enter_scope, _stop_recording, _silence_numpy, _add_primitive], ids=lambda f: f.__name__
+)
+def test_a_test_that_leaves_something_behind_fails(vandal):
+    with pytest.raises(pytest.fail.Exception, match=r"the test left .* changed"), nothing_left_behind():
+        vandal()
+    assert tg.get_default_dtype() == np.float32 and (t(1) * 1).requires_grad and "test_left_behind" not in tg.TABLE

@@ -1,0 +1,232 @@
+"""Optimizers and clipping against their formulas, written out; saving, loading, and refusals."""
+
+import math
+
+import numpy as np
+import pytest
+from oracle import close
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import optim
+from tinygrad_rnn.nn import utils
+
+GRADIENTS = np.random.default_rng(0).standard_normal((12, 3))
+START = np.array([1.0, -2.0, 0.5])
+
+
+def run(make, gradients=GRADIENTS):
+    p = tg.nn.Parameter(START)
+    optimizer = make([p])
+    for g in gradients:
+        p.grad = tg.tensor(g)
+        optimizer.step()
+    return p.numpy().copy()
+
+
+def test_sgd_is_a_sum():
+    close(run(lambda p: optim.SGD(p, lr=0.1)), START - 0.1 * GRADIENTS.sum(0), 1e-14)
+
+
+def test_momentum_is_a_geometric_sum():
+    steps = len(GRADIENTS)
+    weights = [(1 - 0.9 ** (steps - k)) / (1 - 0.9) for k in range(steps)]
+    close(run(lambda p: optim.SGD(p, lr=0.1, momentum=0.9)), START - 0.1 * np.dot(weights, GRADIENTS), 1e-13)
+
+
+def test_weight_decay_shrinks_geometrically():
+    none = np.zeros_like(GRADIENTS)
+    close(run(lambda p: optim.SGD(p, lr=0.1, weight_decay=0.5), none), START * 0.95 ** len(none), 1e-14)
+    close(run(lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.5), none), START * 0.95 ** len(none), 1e-14)
+
+
+def test_adagrad_divides_by_the_sum_of_squares():
+    sums = np.sqrt(np.cumsum(GRADIENTS**2, 0)) + 1e-10
+    close(run(lambda p: optim.Adagrad(p, lr=0.1)), START - 0.1 * (GRADIENTS / sums).sum(0), 1e-13)
+
+
+def test_rmsprop_divides_by_the_running_mean():
+    average, p = np.zeros(3), START.copy()
+    for g in GRADIENTS:
+        average = 0.9 * average + 0.1 * g**2
+        p -= 0.1 * g / (np.sqrt(average) + 1e-8)
+    close(run(lambda p: optim.RMSprop(p, lr=0.1, alpha=0.9)), p, 1e-13)
+
+
+def test_adam_corrects_its_running_means():
+    k = np.arange(1, len(GRADIENTS) + 1)[:, None]
+
+    def mean(beta, values):
+        return np.array([((1 - beta) * beta ** (n - k[:n]) * values[:n]).sum(0) / (1 - beta**n) for n in k[:, 0]])
+
+    updates = mean(0.9, GRADIENTS) / (np.sqrt(mean(0.999, GRADIENTS**2)) + 1e-8)
+    close(run(lambda p: optim.Adam(p, lr=0.1)), START - 0.1 * updates.sum(0), 1e-12)
+    one = GRADIENTS[:1]
+    close(run(lambda p: optim.Adam(p, lr=0.1, eps=0.0), one), START - 0.1 * np.sign(one[0]), 1e-13)
+
+
+MAKERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+    "Adagrad": lambda p: optim.Adagrad(p, lr_decay=0.1),
+    "RMSprop": lambda p: optim.RMSprop(p, momentum=0.5, centered=True),
+    "Adam": lambda p: optim.Adam(p, lr=0.1),
+    "AdamW": lambda p: optim.AdamW(p),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MAKERS)
+def test_going_on_from_a_saved_state_is_bit_identical(name, dtype):
+    def step(p, optimizer, gradients):
+        for g in gradients:
+            p.grad = tg.tensor(g, dtype=dtype)
+            optimizer.step()
+
+    p = tg.nn.Parameter(START, dtype)
+    optimizer = MAKERS[name]([p])
+    step(p, optimizer, GRADIENTS[:5])
+    saved, value = optimizer.state_dict(), p.numpy().copy()
+    step(p, optimizer, GRADIENTS[5:])
+    again = tg.nn.Parameter(value, dtype)
+    other = getattr(optim, name)([again], lr=99.0)
+    other.load_state_dict(saved)
+    assert other.defaults["lr"] == optimizer.defaults["lr"]
+    for key in optimizer.defaults:
+        other.defaults[key] = optimizer.defaults[key]
+    step(again, other, GRADIENTS[5:])
+    assert again.numpy().tobytes() == p.numpy().tobytes() and p.dtype == dtype
+
+
+def test_a_saved_state_does_not_change_afterwards():
+    p = tg.nn.Parameter(START)
+    optimizer = optim.Adam([p])
+    p.grad = tg.tensor(GRADIENTS[0])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    copy = saved["state"][0]["exp_avg"].copy()
+    optimizer.step()
+    assert np.array_equal(saved["state"][0]["exp_avg"], copy)
+    loaded = optim.Adam([p])
+    loaded.load_state_dict(saved)
+    loaded.step()
+    assert np.array_equal(saved["state"][0]["exp_avg"], copy) and saved["state"][0]["step"] == 1
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    p = tg.nn.Parameter(START)
+    optimizer = optim.Adam([p], lr=0.5)
+    p.grad = tg.tensor(GRADIENTS[0])
+    optimizer.step()
+    before = optimizer.state_dict()
+    group = before["param_groups"]
+    two = optim.Adam([p, tg.nn.Parameter(START)]).state_dict()
+    for state, kind in [
+        ({}, tg.DataError), ({"state": {}, "param_groups": []}, tg.DataError), ([], tg.DataError), (two, tg.DataError),
+        ({"state": {0: {"exp_avg": np.zeros(4)}}, "param_groups": group}, tg.ShapeError),
+        ({"state": {5: {}}, "param_groups": group}, tg.DataError),
+        ({"state": {0: {"exp_avg": ["a", "b", "c"]}}, "param_groups": group}, tg.TinygradError),
+        ({"state": {0: {"step": "many"}}, "param_groups": group}, tg.TinygradError),
+        ({"state": {0: 3}, "param_groups": group}, tg.DataError),
+    ]:  # fmt: skip
+        with pytest.raises(kind) as caught:
+            optimizer.load_state_dict(state)
+        assert "\n" not in str(caught.value)
+        after = optimizer.state_dict()
+        assert after["param_groups"] == group and np.array_equal(
+            after["state"][0]["exp_avg"], before["state"][0]["exp_avg"]
+        )
+
+
+def test_settings_are_checked():
+    p = [tg.nn.Parameter(START)]
+    for make, words in [
+        (lambda: optim.SGD(p, lr=-1.0), "lr must not be negative"), (lambda: optim.SGD(p, lr=math.nan), "lr"),
+        (lambda: optim.SGD(p, lr=0.1, nesterov=True), "nesterov"),
+        (lambda: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), "nesterov"),
+        (lambda: optim.Adam(p, betas=(0.9, 1.0)), "betas"), (lambda: optim.Adam(p, betas=(-0.1, 0.9)), "betas"),
+        (lambda: optim.AdamW(p, weight_decay=-0.1), "weight_decay"),
+        (lambda: optim.SGD([], lr=0.1), "no parameters"),
+    ]:  # fmt: skip
+        with pytest.raises((ValueError, tg.GraphError), match=words):
+            make()
+
+
+def test_the_learning_rate_can_be_changed():
+    p = tg.nn.Parameter([1.0])
+    optimizer = optim.SGD([p], lr=0.5)
+    p.grad = tg.tensor([1.0])
+    optimizer.step()
+    optimizer.lr = 0.25
+    optimizer.step()
+    assert p.tolist() == [0.25] and optimizer.lr == 0.25 and "lr=0.25" in repr(optimizer)
+
+
+def test_a_step_keeps_the_buffer_dtype_and_gradient():
+    p = tg.nn.Parameter(START, np.float32)
+    view = p.numpy()
+    for make in MAKERS.values():
+        p.grad = tg.tensor(GRADIENTS[0], dtype=np.float32)
+        kept = p.grad.numpy().copy()
+        make([p]).step()
+        assert p.dtype == np.float32 and p.is_leaf and p.requires_grad and np.array_equal(view, p.numpy())
+        assert np.array_equal(p.grad.numpy(), kept)
+    optimizer = optim.SGD([p], lr=0.1)
+    optimizer.zero_grad()
+    assert p.grad is None
+    before = p.numpy().copy()
+    optimizer.step()
+    assert np.array_equal(before, p.numpy())
+
+
+# Clipping ----------------------------------------------------------------------------------------------------
+
+
+def parameters(*gradients):
+    result = []
+    for g in gradients:
+        p = tg.nn.Parameter(np.zeros(np.shape(g)))
+        p.grad = tg.tensor(np.asarray(g, float))
+        result.append(p)
+    return result
+
+
+def test_clipping_by_norm_keeps_the_direction():
+    ps = parameters([3.0, 0.0], [[4.0]])
+    assert utils.clip_grad_norm_(ps, 1.0).item() == 5.0
+    close(np.concatenate([p.grad.numpy().ravel() for p in ps]), np.array([3.0, 0.0, 4.0]) / (5 + 1e-6), 1e-14)
+    ps = parameters([3.0, 0.0], [[4.0]])
+    before = [p.grad for p in ps]
+    utils.clip_grad_norm_(ps, 5.1)
+    assert [p.grad.tolist() for p in ps] == [[3.0, 0.0], [[4.0]]] and before[0].tolist() == [3.0, 0.0]
+
+
+def test_clipping_by_norm_writes_into_no_one_elses_gradient():
+    (p,) = parameters([3.0, 4.0])
+    held = p.grad
+    utils.clip_grad_norm_(p, 1.0)
+    assert held.tolist() == [3.0, 4.0] and p.grad is not held
+
+
+def test_clipping_what_is_not_finite():
+    ps = parameters([1.0], [math.nan])
+    ps[1].name = "w"
+    with pytest.raises(tg.GraphError, match=r"the gradient of w \(1,\) has norm nan"):
+        utils.clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)
+    assert ps[0].grad.tolist() == [1.0]
+    assert math.isnan(utils.clip_grad_norm_(ps, 1.0).item())
+    big = parameters(np.full(2, 1e200))
+    utils.clip_grad_norm_(big, 1.0)
+    assert np.isfinite(big[0].grad.numpy()).all()
+
+
+def test_clipping_nothing():
+    assert utils.clip_grad_norm_([tg.nn.Parameter([1.0])], 1.0).item() == 0.0
+    utils.clip_grad_value_([tg.nn.Parameter([1.0])], 1.0)
+    for function in (utils.clip_grad_norm_, utils.clip_grad_value_):
+        with pytest.raises(ValueError, match="a number from 0 up"):
+            function(parameters([1.0]), -1.0)
+
+
+def test_clipping_by_value():
+    ps = parameters([3.0, -3.0, 0.5], 7.0)
+    utils.clip_grad_value_(ps, 1.0)
+    assert [p.grad.tolist() for p in ps] == [[1.0, -1.0, 0.5], 1.0]

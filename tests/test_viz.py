@@ -1,0 +1,248 @@
+"""Pictures as files: renderers found and missing, formats, user text, same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+import viz
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}title"
+
+
+def unrolled(kind=tg.nn.RNN, steps=4, **options):
+    """A loss summed over the time steps of a small network with a linear head."""
+    tg.manual_seed(0)
+    net, head = kind(4, 3, **options), tg.nn.Linear(6 if options.get("bidirectional") else 3, 4)
+    outputs, _ = net(tg.one_hot(np.arange(steps) % 4, 4).expand_dims(1))
+    losses = []
+    for t in tg.steps(steps):
+        logits = tg.nn.labelled(head(outputs[t]), "logits")
+        losses.append(tg.nn.labelled(tg.nn.functional.cross_entropy(logits, [t % 4]), "loss"))
+    total = sum(losses[1:], losses[0])
+    total.name = "L"
+    return total
+
+
+def svg_of(picture):
+    return ET.fromstring(picture.svg)
+
+
+def groups(picture, word):
+    """The SVG groups whose class contains the word."""
+    return [g for g in svg_of(picture).iter(f"{SVG}g") if word in g.get("class", "").split()]
+
+
+def texts(element):
+    """What is written in it; Graphviz makes the second of two spaces an unbreakable one."""
+    return ["".join(t.itertext()).replace("\xa0", " ") for t in element.iter(f"{SVG}text")]
+
+
+def tooltip(element):
+    return next(a.get(XLINK) for a in element.iter(f"{SVG}a"))
+
+
+def executable(path, script):
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+# Files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic"),
+    [("svg", b"<?xml"), ("png", b"\x89PNG"), ("dot", b"digraph"), ("json", b"{"), ("SVG", b"<?xml")],
+)
+def test_the_suffix_chooses_the_format(tmp_path, suffix, magic):
+    target = tmp_path / f"picture.{suffix}"
+    viz.render(unrolled(steps=2), target)
+    assert target.read_bytes().startswith(magic)
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_json_has_every_box_of_the_picture():
+    picture = viz.render(unrolled(steps=2))
+    names = {item["name"] for item in json.loads(picture.to("json"))["objects"]}
+    assert {g.find(f"{SVG}title").text for g in groups(picture, "cell")} <= names
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="PDF needs a system Graphviz, and there is none")
+def test_pdf_by_the_systems_graphviz(tmp_path):
+    viz.render(unrolled(steps=2), tmp_path / "picture.pdf")
+    assert (tmp_path / "picture.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.skipif(shutil.which("dot") is not None, reason="a system Graphviz is there, which writes PDF")
+def test_pdf_without_a_system_graphviz_says_what_to_do(tmp_path):
+    with pytest.raises(viz.RenderError, match="PDF needs the system's Graphviz"):
+        viz.render(unrolled(steps=2), tmp_path / "picture.pdf")
+    assert (tmp_path / "picture.dot").read_text().startswith("digraph")
+    assert not (tmp_path / "picture.pdf").exists()
+
+
+def test_an_unknown_suffix_names_the_known_ones(tmp_path):
+    with pytest.raises(viz.RenderError, match="svg, png, pdf, dot, json"):
+        viz.render(unrolled(steps=2), tmp_path / "picture.bmp")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(tg.DataError, match="cannot write"):
+        viz.render(unrolled(steps=2), tmp_path / "file" / "picture.svg")
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    target = tmp_path / "picture.svg"
+    target.write_text("old")
+    picture = viz.render(unrolled(steps=2))
+    monkeypatch.setenv("TINYGRAD_RNN_DOT", str(executable(tmp_path / "broken", "echo no luck >&2; exit 3")))
+    with pytest.raises(viz.RenderError, match="no luck"):
+        picture.save(target)
+    assert target.read_text() == "old"
+
+
+def test_a_picture_shows_itself_in_a_notebook():
+    picture = viz.render(unrolled(steps=2))
+    assert picture._repr_svg_() == picture.svg == picture._repr_mimebundle_()["image/svg+xml"]
+    assert "boxes" in repr(picture)
+
+
+# Renderers -----------------------------------------------------------------------------------------------
+
+
+def test_a_missing_renderer_leaves_the_source_and_says_how_to_get_one(tmp_path, monkeypatch):
+    from viz import engine
+
+    monkeypatch.delenv("TINYGRAD_RNN_DOT", raising=False)
+    monkeypatch.setattr(engine, "_bundled", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    with pytest.raises(viz.RenderError, match=r"pip install graphviz-pure.*picture\.dot"):
+        viz.render(unrolled(steps=2), tmp_path / "picture.svg")
+    assert "f" in (tmp_path / "picture.dot").read_text()
+
+
+def test_a_renderer_that_hangs_is_stopped(tmp_path):
+    hanging = executable(tmp_path / "hanging", "exec sleep 60")
+    with pytest.raises(viz.RenderError, match=r"did not finish within 0\.2 s"):
+        viz.render(unrolled(steps=2), tmp_path / "picture.svg", dot=hanging, timeout=0.2)
+    assert not (tmp_path / "picture.svg").exists()
+    assert (tmp_path / "picture.dot").exists()
+
+
+def test_a_renderer_that_does_not_exist():
+    with pytest.raises(viz.RenderError, match="nowhere"):
+        viz.render(unrolled(steps=2), dot="/nowhere/dot").to("svg")
+
+
+def test_a_renderer_that_says_nothing(tmp_path):
+    with pytest.raises(viz.RenderError, match="wrote nothing"):
+        viz.render(unrolled(steps=2), dot=executable(tmp_path / "mute", "cat > /dev/null")).to("svg")
+
+
+def test_importing_viz_loads_no_graphviz():
+    code = "import sys, viz; sys.exit('graphviz' in sys.modules or 'numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+# User text -----------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "<b>bold</b>", '"quoted" \'too\'', r"back\slash \N \n \G", "a:b:c", "a;b{c}[d]|e", "ünïcødé 🦜 ∂", "&lt; &amp; &#65;",
+    "<lambda>", "-->", "%s {0}", "digraph", "<",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("detail", viz.levels.DETAILS)
+def test_names_come_out_as_they_are(name, detail):
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name=name)
+    y = (x * x).sum()
+    y.name = name
+    picture = viz.render(y, detail=detail, title=name)
+    shown = [text for text in texts(svg_of(picture)) if name in text]
+    assert len(shown) >= 3
+    assert any(f"name: {name}" in tooltip(g) for g in groups(picture, "parameter"))
+
+
+def test_control_characters_and_lone_surrogates_become_visible():
+    x = tg.tensor([1.0], requires_grad=True, name="a\nb\x00c\x1bd\ud800e\x7f")
+    shown = texts(svg_of(viz.render((x * 2.0).sum())))
+    assert "a␊b␀c␛d�e␡" in shown
+
+
+def test_a_very_long_name_is_shortened_in_the_label_and_less_in_the_tooltip():
+    name = "n" * 5000 + "m" * 5000
+    x = tg.tensor([1.0], requires_grad=True, name=name)
+    picture = viz.render((x * 2.0).sum())
+    (box,) = groups(picture, "parameter")
+    (label,) = texts(box)
+    assert len(label) <= 24 and label.startswith("nnn") and label.endswith("mmm") and "…" in label
+    assert 300 < len(tooltip(box)) < 1500
+
+
+def test_captions_and_time_steps():
+    loss = unrolled(steps=3)
+    by_list = texts(svg_of(viz.render(loss, captions=["<one>", "two\n2", "three"])))
+    assert {"t = 1   <one>", "t = 2   two␊2", "t = 3   three"} <= set(by_list)
+    by_step = texts(svg_of(viz.render(loss, captions={1: "only"})))
+    assert {"t = 1", "t = 2   only", "t = 3"} <= set(by_step)
+
+
+# Bytes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"detail": "gate", "grads": True, "values": True}, {"backward": True}, {"rolled": True}]
+)
+def test_the_same_graph_gives_the_same_bytes(options):
+    first, second = (viz.render(unrolled(tg.nn.LSTM, steps=3), **options) for _ in range(2))
+    assert first.dot == second.dot
+    assert first.svg == second.svg
+
+
+def test_a_saved_graph_gives_the_same_picture(tmp_path):
+    graph = tg.Graph(unrolled(tg.nn.GRU, steps=3))
+    graph.save(tmp_path / "graph.json")
+    loaded = tg.Graph.load(tmp_path / "graph.json")
+    assert viz.render(loaded, detail="gate").dot == viz.render(graph, detail="gate").dot
+
+
+@pytest.mark.parametrize("options", [{}, {"detail": "gate"}, {"detail": "op"}, {"backward": True}, {"rolled": True}])
+def test_every_id_is_plain_and_unique(options):
+    picture = viz.render(unrolled(tg.nn.LSTM, steps=8), **options)
+    ids = [g.get("id") for g in svg_of(picture).iter(f"{SVG}g")]
+    assert all(re.fullmatch("[a-z0-9_]+", name) for name in ids)
+    assert len(ids) == len(set(ids)) > 20
+    for g in svg_of(picture).iter(f"{SVG}g"):
+        kind = g.get("class", "").split()
+        if {"node", "edge", "cluster"} & set(kind) and "gap" not in kind:
+            assert len(kind) >= 2 or kind == ["node"], g.get("id")
+            assert tooltip(g).strip() or "edge" in kind
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    def interrupted(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    target = Path(tmp_path) / "picture.svg"
+    target.write_text("old")
+    picture = viz.render(unrolled(steps=2))
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(tg.DataError, match="No space left"):
+        picture.save(target)
+    assert os.listdir(tmp_path) == ["picture.svg"]
+    assert target.read_text() == "old"

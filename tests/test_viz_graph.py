@@ -1,0 +1,325 @@
+"""Pictures as statements about a graph: nothing missing, nothing invented, the engine's own numbers."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+
+import numpy as np
+import pytest
+from test_viz import groups, svg_of, texts, tooltip, unrolled
+
+import tinygrad_rnn as tg
+import viz
+from viz.levels import collapse
+from viz.numbers import gradients
+
+KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
+
+
+def by_id(picture):
+    return {g.get("id"): g for g in svg_of(picture).iter("{http://www.w3.org/2000/svg}g")}
+
+
+def edges(picture):
+    """(tail, head) of every drawn edge, by the node names in its title."""
+    found = []
+    for g in groups(picture, "edge"):
+        tail, head = g.find("{http://www.w3.org/2000/svg}title").text.split("->")
+        found.append((tail, head))
+    return found
+
+
+def title_lines(picture, word):
+    return [texts(g)[0] for g in groups(picture, word) if "node" in g.get("class").split()]
+
+
+# Every node and every edge -------------------------------------------------------------------------------
+
+
+def node_index(name):
+    """A box's node: n12_s0_t1 is node 12, w3_s0_t2 one of the copies of parameter 3."""
+    return int(re.match(r"[nw](\d+)", name)[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}])
+def test_op_level_is_the_graph(kind, options):
+    loss = unrolled(kind, steps=3, **options)
+    graph = tg.Graph(loss)
+    picture = viz.render(loss, detail="op", max_steps=None)
+    drawn = {g.find("{http://www.w3.org/2000/svg}title").text for g in groups(picture, "node")}
+    assert {node_index(name) for name in drawn} == set(range(len(graph)))
+    assert Counter((node_index(a), node_index(b)) for a, b in edges(picture)) == Counter(
+        (a, b) for a, b, _ in graph.edges
+    )
+
+
+def test_op_level_without_time_is_the_graph():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    y = (x * x).sum()
+    picture = viz.render(y, detail="op")
+    assert Counter((node_index(a), node_index(b)) for a, b in edges(picture)) == {(0, 1): 2, (1, 2): 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+def test_coarser_levels_lose_no_computation(kind, detail):
+    """Each node that gradients flow through is in exactly one box, or only moves values around."""
+    graph = tg.Graph(unrolled(kind, steps=3))
+    level = collapse(graph, detail)
+    boxed = Counter(member for box in level.boxes if box.kind != "parameter" for member in set(box.members))
+    for node in graph.nodes:
+        if node.op is not None and node.requires_grad and node.op.name not in ("stack", "getitem"):
+            assert boxed[node.index] == 1, node
+
+
+def test_steps_are_copies_of_one_another():
+    """Boxes of one kind stand at the same place of every step."""
+    picture = viz.render(unrolled(tg.nn.LSTM, steps=5), detail="gate")
+    place = {
+        m[1]: (float(m[2]), float(m[3]))
+        for m in re.finditer(r'(n\d+_s0_t\d+) \[.*?pos="([\d.-]+),([\d.-]+)!"', picture.dot)
+    }
+    for word in ("gate", "state", "logits", "x", "op"):
+        by_step = {}
+        for g in groups(picture, word):
+            if g.get("id") in place:
+                step = int(g.get("id").rpartition("_t")[2])
+                by_step.setdefault(step, []).append(place[g.get("id")])
+        assert len(by_step) == 5
+        widths = {
+            step: sorted((round(x - min(by_step[step])[0], 1), y) for x, y in found) for step, found in by_step.items()
+        }
+        assert all(found == widths[1] for found in widths.values())
+
+
+# Patterns ------------------------------------------------------------------------------------------------
+
+
+def test_the_slide():
+    picture = viz.render(unrolled(steps=4))
+    assert title_lines(picture, "x") == ["x₁", "x₂", "x₃", "x₄"]
+    assert title_lines(picture, "logits") == ["y₁", "y₂", "y₃", "y₄"]
+    assert sorted(title_lines(picture, "loss")) == ["L", "L₁", "L₂", "L₃", "L₄"]
+    assert sorted(title_lines(picture, "state")) == ["h₀ = 0", "h₁", "h₂", "h₃", "h₄"]
+    assert len(groups(picture, "cell")) == 4
+    (weight,) = groups(picture, "parameter")
+    assert sum(tail == weight.get("id") for tail, _ in edges(picture)) == 4
+
+
+def test_many_to_one():
+    rnn, head = tg.nn.RNN(4, 3), tg.nn.Linear(3, 2)
+    _, h = rnn(tg.zeros(3, 1, 4))
+    picture = viz.render(tg.nn.functional.cross_entropy(head(h.squeeze(0)), [1]))
+    assert title_lines(picture, "x") == ["x₁", "x₂", "x₃"]
+    assert title_lines(picture, "logits") == ["y"]
+    assert title_lines(picture, "loss") == ["L"]
+
+
+def test_one_to_many_feeds_each_output_back():
+    cell, head, h = tg.nn.RNNCell(3, 4), tg.nn.Linear(4, 3), None
+    x = tg.nn.labelled(tg.tensor([[1.0, 0.0, 0.0]]), "x")
+    outputs = []
+    for _ in tg.steps(3):
+        h = cell(x, h)
+        outputs.append(tg.nn.labelled(head(h), "logits"))
+        x = tg.nn.labelled(tg.softmax(outputs[-1], -1), "x")
+    picture = viz.render(outputs)
+    assert title_lines(picture, "x") == ["x₁", "x₂", "x₃"]
+    assert len(groups(picture, "feedback")) == 2
+
+
+def test_an_encoder_and_a_decoder_stand_one_after_the_other():
+    model = tg.nn.Seq2Seq(tg.nn.GRU(3, 4), tg.nn.GRU(2, 4), vocabulary=5)
+    picture = viz.render(model(tg.ones(3, 1, 3), start=0, length=2))
+    captions = [texts(g)[0] for g in groups(picture, "caption")]
+    assert captions == ["encoder  t = 1", "encoder  t = 2", "encoder  t = 3", "decoder  t = 1", "decoder  t = 2"]
+    assert sorted(title_lines(picture, "parameter")) == ["W₁", "W₂"]
+    handover = [(a, b) for a, b in edges(picture) if "_s0_t3" in a and "_s1_t1" in b]
+    assert len(handover) == 1
+
+
+def test_a_running_sum_of_losses_is_no_recurrence():
+    cell, head, h, total = tg.nn.RNNCell(4, 3), tg.nn.Linear(3, 4), None, 0.0
+    for t in tg.steps(3):
+        h = cell(tg.one_hot([t], 4), h)
+        total = total + tg.nn.functional.cross_entropy(head(h), [t])
+    picture = viz.render(total)
+    assert len(groups(picture, "cell")) == 3
+    assert sorted(title_lines(picture, "loss")) == ["L", "L₁", "L₂", "L₃"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_module_is_drawn_as_three_steps(kind):
+    assert len(groups(viz.render(kind(3, 4)), "cell")) == 3
+    assert texts(groups(viz.render(kind(3, 4), rolled=True), "cell")[0]) == [kind.__name__]
+
+
+def test_a_recurrence_written_by_hand():
+    w, u = (tg.tensor(np.eye(2), requires_grad=True, name=name) for name in "wu")
+    h = tg.tensor([0.0, 0.0], dtype=np.float64)
+    for _ in tg.steps(4):
+        h = (w @ h + u @ tg.tensor([1.0, 2.0], dtype=np.float64)).tanh()
+    picture = viz.render(h.sum())
+    assert len(groups(picture, "cell")) == 4
+    assert len(groups(picture, "h")) == 4
+
+
+# Numbers -------------------------------------------------------------------------------------------------
+
+
+def test_tooltips_carry_the_engines_numbers():
+    loss = unrolled(tg.nn.LSTM, steps=3)
+    graph = tg.Graph(loss)
+    boxes = by_id(viz.render(loss, detail="op", values=True, grads=True))
+    walked = {step.node.serial: step.gradient for step in tg.walk([loss], [np.ones((), loss.dtype)])}
+    checked = 0
+    for node in graph.nodes:
+        if node.is_parameter or node.op is None:
+            continue
+        text = tooltip(next(g for name, g in boxes.items() if re.match(rf"n{node.index}(_|$)", name)))
+        assert f"#{node.index} {node.op.name}" in text
+        for word, array in (("value", node.value), ("gradient", walked.get(node.serial))):
+            if array is not None:
+                stated = re.search(rf"{word}: (.*)", text)[1]
+                if "…" not in stated and "..." not in stated:
+                    numbers = [float(x) for x in re.findall(r"-?\d+\.?\d*(?:e[+-]\d+)?", stated)]
+                    np.testing.assert_allclose(numbers, np.ravel(array), rtol=1e-3, atol=1e-4)
+                    checked += 1
+    assert checked > 40
+
+
+def test_shares_of_a_shared_weight_are_its_contributions():
+    loss = unrolled(tg.nn.GRU, steps=4)
+    level = collapse(tg.Graph(loss), "gate")
+    found = gradients([loss], level)
+    position = level.graph.by_serial()
+    expected = {}
+    for step in tg.walk([loss], [np.ones((), loss.dtype)]):
+        for contribution in step.contributions:
+            target = position[contribution.target.serial]
+            if level.graph.nodes[target].is_parameter:
+                key = target, step.node.scope.step
+                expected[key] = expected.get(key, 0) + contribution.value
+    seen = {}
+    for (edge, parameter), size in found.shares.items():
+        column = level.boxes[level.edges[edge].target].column
+        seen[parameter, column.step] = size
+    assert seen.keys() == expected.keys()
+    for key, value in expected.items():
+        assert seen[key] == pytest.approx(np.linalg.norm(value), rel=1e-5, abs=1e-9)
+
+
+def test_percentages_of_a_weight_add_up():
+    picture = viz.render(unrolled(tg.nn.LSTM, steps=4), detail="gate", grads=True)
+    shares = {}
+    for g in groups(picture, "parameter"):
+        for line in texts(g):
+            name, percent = re.fullmatch(r"(\w+) +∂ .* \((\d+)%\)", line).groups()
+            shares.setdefault(name, []).append(int(percent))
+    assert len(shares) == 6
+    assert all(len(steps) == 4 and abs(sum(steps) - 100) <= 2 for steps in shares.values())
+
+
+def test_gradients_leave_grad_alone_and_come_again_after_backward():
+    loss = unrolled(steps=3)
+    before = viz.render(loss, grads=True).dot
+    assert all(node.grad is None for node in leaves(loss))
+    loss.backward()
+    kept = {id(x): x.grad.tolist() for x in leaves(loss) if x.grad is not None}
+    assert viz.render(loss, grads=True).dot == before
+    assert {id(x): x.grad.tolist() for x in leaves(loss) if x.grad is not None} == kept
+
+
+def leaves(tensor):
+    found, pending = {}, [tensor]
+    while pending:
+        x = pending.pop()
+        if id(x) not in found:
+            found[id(x)] = x
+            pending += [y for y in x.inputs if isinstance(y, tg.Tensor)]
+    return [x for x in found.values() if x.op is None]
+
+
+def test_the_backward_picture_mirrors_every_edge_gradients_flow_along():
+    loss = unrolled(steps=4)
+    picture = viz.render(loss, backward=True)
+    assert len(groups(picture, "backward")) == 4
+    assert sorted(title_lines(picture, "gradient"))[:4] == ["∂L/∂L", "∂L/∂L₁", "∂L/∂L₂", "∂L/∂L₃"]
+    forward = [g for g in groups(picture, "edge") if not {"gradient", "uses"} & set(g.get("class").split())]
+    mirrored = [g for g in groups(picture, "edge") if "gradient" in g.get("class").split()]
+    without = sum(1 for a, _ in ((g.find("{http://www.w3.org/2000/svg}title").text.split("->")) for g in forward)
+                  if by_id(picture)[a].get("class").split()[1] == "x" or texts(by_id(picture)[a])[0].startswith("h₀"))  # fmt: skip
+    assert len(mirrored) == len(forward) - without
+
+
+def test_the_backward_graph_at_op_level_is_the_recorded_one():
+    loss = unrolled(steps=2)
+    picture = viz.render(loss, detail="op", backward=True)
+    forward = len(tg.Graph(loss))
+    drawn = {node_index(g.find("{http://www.w3.org/2000/svg}title").text) for g in groups(picture, "node")}
+    assert drawn == set(range(len(drawn)))
+    assert len(drawn) > 2 * forward
+
+
+@pytest.mark.parametrize("options", [{"grads": True}, {"backward": True}])
+def test_gradients_want_tensors_and_a_scalar(options):
+    loss = unrolled(steps=2)
+    with pytest.raises(tg.GraphError, match="pass the loss itself"):
+        viz.render(tg.Graph(loss), **options)
+    with pytest.raises(tg.GraphError, match="scalar loss.*6 elements"):
+        viz.render(tg.tensor(np.ones((2, 3)), requires_grad=True) * 2.0, **options)
+    with pytest.raises(tg.GraphError, match="requires a gradient"):
+        viz.render(tg.tensor([1.0]) * 2.0, **options)
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "message"),
+    [
+        (3, {}, "not int"),
+        ("loss", {}, "not str"),
+        ([], {}, "not list"),
+        (tg.nn.Linear(2, 3), {}, r"viz\.render\(module\(x\)\)"),
+        (tg.tensor([1.0]), {"detail": "gates"}, '"cell", "gate" or "op"'),
+        (tg.tensor([1.0]), {"rolled": True}, "this graph has none"),
+        (tg.tensor([1.0]), {"max_steps": 1}, "max_steps is at least 2"),
+    ],
+)
+def test_what_cannot_be_drawn_says_so(what, options, message):
+    with pytest.raises(tg.GraphError, match=message):
+        viz.render(what, **options)
+
+
+# Long sequences ------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_steps_are_elided_and_the_rest_stays_as_it_was():
+    long, short = viz.render(unrolled(steps=1000)), viz.render(unrolled(steps=6))
+    (gap,) = groups(long, "gap")
+    assert "× 994 steps" in texts(gap)
+    assert title_lines(long, "x") == ["x₁", "x₂", "x₃", "x₉₉₈", "x₉₉₉", "x₁₀₀₀"]
+    shape = [
+        [(g.get("class").split()[1], len(texts(g))) for g in groups(p, "node") if "caption" not in g.get("class")]
+        for p in (long, short)
+    ]
+    assert Counter(shape[0]) - Counter(shape[1]) == Counter({("gap", 2): 1})
+
+
+@pytest.mark.parametrize(("max_steps", "drawn", "left_out"), [(2, 2, 7), (3, 3, 6), (8, 8, 1), (9, 9, 0), (None, 9, 0)])
+def test_max_steps(max_steps, drawn, left_out):
+    picture = viz.render(unrolled(steps=9), max_steps=max_steps)
+    assert len(groups(picture, "cell")) == drawn
+    gaps = groups(picture, "gap")
+    assert [texts(g)[-1] for g in gaps] == ([f"× {left_out} steps"] if left_out else [])
+
+
+def test_the_picture_is_well_formed_at_every_level_and_pattern():
+    model = tg.nn.Seq2Seq(tg.nn.LSTM(3, 4, num_layers=2), tg.nn.LSTM(2, 4, num_layers=2), vocabulary=5)
+    scores = model(tg.ones(8, 1, 3), start=0, length=9)
+    for detail in viz.levels.DETAILS:
+        picture = viz.render(scores, detail=detail)
+        assert ET.fromstring(picture.svg).tag.endswith("svg")
+        for match in re.finditer(r'pos="([^"]*)"', picture.dot):
+            assert "nan" not in match[1] and "inf" not in match[1]

@@ -1,0 +1,99 @@
+"""Text as numbers: a vocabulary of characters, reading files, and the windows of truncated BPTT."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import DataError
+from .explain import short
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The characters a model knows, each with its index.
+
+    >>> vocabulary = Vocabulary.of("hello")
+    >>> vocabulary.characters
+    'helo'
+    >>> vocabulary.encode("hole").tolist()
+    [0, 3, 2, 1]
+    >>> vocabulary.decode([0, 1, 2, 2, 3])
+    'hello'
+    """
+
+    characters: str
+
+    def __post_init__(self) -> None:
+        if len(set(self.characters)) != len(self.characters) or not self.characters:
+            raise DataError("a vocabulary needs at least one character, and each of them once")
+
+    @classmethod
+    def of(cls, text: str) -> Vocabulary:
+        """The distinct characters of ``text``, in order of first appearance."""
+        return cls("".join(dict.fromkeys(text)))
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> Indices:
+        """The index of every character."""
+        index = {character: i for i, character in enumerate(self.characters)}
+        try:
+            return np.array([index[character] for character in text], np.int64)
+        except KeyError as error:
+            unknown = error.args[0]
+            raise DataError(
+                f"character {unknown!r} (position {text.index(unknown)}) is not in the model's vocabulary; "
+                f"it knows {short(self.characters, 80)!r}"
+            ) from None
+
+    def decode(self, indices: Iterable[Any]) -> str:
+        """The characters at ``indices``."""
+        return "".join(self.characters[int(i)] for i in indices)
+
+
+def read_text(path: str | Path | None) -> str:
+    """The UTF-8 text of a file; without one, English that every Python ships: its own help topics."""
+    if path is None:
+        topics = importlib.import_module("pydoc_data.topics").topics
+        return "\n".join(topics[key] for key in sorted(topics))
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}; convert it to UTF-8 first"
+        ) from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+
+
+def windows(indices: Indices, batch: int, length: int) -> list[tuple[Indices, Indices]]:
+    """Inputs and next-character targets, (length, batch) each, for stateful truncated BPTT.
+
+    The text is cut in ``batch`` streams; a window continues each stream where the one before ended, so the state can
+    be carried over. What does not fill the last window is left out.
+    """
+    count = (len(indices) - 1) // batch // length if batch > 0 and length > 0 else 0
+    if count < 1:
+        raise DataError(
+            f"the text has {len(indices)} characters, too few for {batch} streams of {length} steps "
+            f"({batch * length + 1} are needed); give more text, or a smaller batch or sequence length"
+        )
+    used = batch * count * length
+    x, y = (indices[offset : offset + used].reshape(batch, count * length).T for offset in (0, 1))
+    return [(x[i : i + length], y[i : i + length]) for i in range(0, count * length, length)]
+
+
+def split(indices: Indices, validation: float) -> tuple[Indices, Indices]:
+    """The first part to train on, the last ``validation`` share of the text to judge by."""
+    cut = len(indices) - int(len(indices) * validation)
+    return indices[:cut], indices[cut:]

@@ -1,0 +1,105 @@
+"""Commands that change what is looked at, or write it out."""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .. import style
+from .measure import measure
+from .overview import Overview
+from .screen import norm
+from .session import Session
+from .trace import Trace
+
+
+class Acting(Overview):
+    """set clip plot dot save load"""
+
+    def do_set(self, argument: str) -> None:
+        """set grad NODE VALUE: what if that node's gradient had been VALUE (a number, or a list of its shape)?
+        The rest is propagated anew, and the leaves whose gradients change are listed. set reset undoes it."""
+        session = self.session
+        words = argument.split(None, 2)
+        if words == ["reset"]:
+            session.reset()
+            self.screen.say("  the walk is as it was recorded")
+            return
+        if len(words) != 3 or words[0] != "grad":
+            raise tg.GraphError("set grad NODE VALUE, such as set grad c_2 0, or set reset")
+        node, before = session.names.find(words[1]), session.trace
+        session.what_if(node, _literal(words[2]))
+        shown = style.elided(style.visible(words[2]), 60)
+        self.screen.say(f"  what if the gradient of {session.names[node]} were {shown}:")
+        rows = []
+        for leaf in session.graph.parameters:
+            old, new = before.gradient(leaf.index), session.trace.gradient(leaf.index)
+            if old is not None and new is not None and old.tobytes() != new.tobytes():
+                difference = measure(np.asarray(new, np.float64) - np.asarray(old, np.float64)).norm
+                lengths = measure(old).norm, measure(new).norm, difference
+                rows.append((session.names[leaf.index], *map(norm, lengths)))
+        if rows:
+            self.screen.table(("leaf", "norm before", "norm now", "norm of the difference"), rows)
+        else:
+            self.screen.say("  no leaf's gradient changes")
+        self.screen.say(("  set reset brings the recorded walk back", "dim"))
+
+    def do_clip(self, argument: str) -> None:
+        """clip MAX_NORM: what clipping all finished gradients to that norm would do; nothing is changed."""
+        try:
+            limit = float(argument)
+        except ValueError:
+            limit = math.nan
+        found = self.session.clip(limit) if limit == limit else None
+        if found is None:
+            raise tg.GraphError(f"clip wants the largest norm to allow, such as clip 1.0, not {argument[:40]!r}")
+        verdict = f"scaled by {style.number(found.scale)}" if not found.scale >= 1 else "left as they are"
+        lengths = f"norm of all together {style.number(found.norm)}, threshold {style.number(limit)}"
+        self.screen.say(f"  {lengths}: ", (verdict, "bold"))
+        rows = [(row.name, norm(row.before), norm(row.after)) for row in found.rows]
+        self.screen.table(("parameter", "before", "after"), rows)
+
+    def do_plot(self, argument: str) -> None:
+        """plot [NODE]: gradient norms along time as bars; of a weight, what each time step adds to it."""
+        self.onecmd(f"contrib {argument}" if argument else "norms")
+
+    def do_dot(self, argument: str) -> None:
+        """dot FILE: draw the graph, every operation, into FILE (.svg, .png, .pdf, .dot or .json by its ending)."""
+        from .. import render
+
+        if not argument:
+            raise tg.GraphError("dot wants a file to write, such as dot graph.svg")
+        render(self.session.graph, argument, detail="op")
+        self.screen.say(f"  wrote {style.visible(argument)}")
+
+    def do_save(self, argument: str) -> None:
+        """save FILE: write this walk, to be looked at again with load, or given as a target."""
+        if not argument:
+            raise tg.GraphError("save wants a file to write, such as save walk.trace")
+        self.session.save(argument)
+        self.screen.say(f"  wrote {style.visible(argument)}")
+
+    def do_load(self, argument: str) -> None:
+        """load FILE: look at a walk that save wrote, instead of this one."""
+        if not argument:
+            raise tg.GraphError("load wants a file that save wrote")
+        self.open(Session(Trace.load(argument)))
+        self.show()
+
+
+def _literal(text: str) -> Any:
+    """A number, nan, inf, or nested lists of numbers; nothing else is read."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        value = np.asarray(ast.literal_eval(text[:100_000]), np.float64)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise tg.GraphError(f"{style.elided(style.visible(text), 40)} is not a number or a list of numbers") from None
+    return value

@@ -1,0 +1,67 @@
+"""The shared-weight ledger: a gradient as the sum of what each time step adds to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from .. import style
+from .trace import Array, Arrival, Trace
+from .views import Ledger, LedgerRow
+
+Key = tuple[int | None, int]
+
+
+def ledger(trace: Trace, node: int, name: str) -> Ledger:
+    """The finished ledger of ``node``, in the order in which the time steps' contributions are complete."""
+    events = trace.arrivals.get(node, ())
+    total = trace.summed(node, len(events))
+    if total is None:
+        return Ledger(node, name, 0.0, ())
+    whole = total.astype(np.float64)
+    square = float(np.vdot(whole, whole))
+    keys = [_key(trace, i, arrival) for i, arrival in enumerate(events)]
+    missing = Counter(keys)
+    uses = Counter(keys)
+    sums: dict[Key, Array] = {}
+    running = np.zeros(total.shape)
+    rows = []
+    with np.errstate(all="ignore"):
+        for index, (key, arrival) in enumerate(zip(keys, events)):
+            value = _value(trace, node, index, arrival).astype(np.float64)
+            sums[key] = sums[key] + value if key in sums else value
+            missing[key] -= 1
+            if missing[key]:
+                continue
+            added = sums.pop(key)
+            running = running + added
+            share = float(np.vdot(added, whole)) / square if square and np.isfinite(square) else None
+            time, left_out = key
+            label = "left-out time steps" if left_out >= 0 else "no time step" if time is None else f"t={time}"
+            rows.append(
+                LedgerRow(time, label, uses[key], arrival.step, _norm(added), share, _norm(running))
+            )  # fmt: skip
+    return Ledger(node, name, _norm(whole), tuple(rows))
+
+
+def _key(trace: Trace, index: int, arrival: Arrival) -> Key:
+    """Contributions of one time step belong together; what left-out time steps brought is a row of its own."""
+    if arrival.contribution is None:
+        return None, index if arrival.step else -1
+    time = trace.graph.nodes[trace.steps[arrival.step - 1].node].scope.step
+    return (None if time is None else time + 1), -1
+
+
+def _value(trace: Trace, node: int, index: int, arrival: Arrival) -> Array:
+    if arrival.contribution is not None:
+        return trace.contribution(arrival.step, arrival.slot)
+    after, before = trace.summed(node, index + 1), trace.summed(node, index)
+    assert after is not None
+    return after if before is None else after - before
+
+
+def _norm(array: Array) -> float:
+    if np.isnan(array).any():
+        return float("nan")
+    return style.norm(array)

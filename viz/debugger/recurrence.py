@@ -1,0 +1,293 @@
+"""What backpropagation through time does to the carried state: Jacobians, highways, origins, cuts.
+
+All of it is read off the trace's graph by pulling gradients between chosen nodes; the recorded walk is not touched.
+
+The recurrent Jacobian and its products: Y. Bengio, P. Simard, P. Frasconi (1994), IEEE Trans. Neural Networks 5(2),
+157-166; R. Pascanu, T. Mikolov, Y. Bengio (2013), ICML. The constant error carousel: S. Hochreiter,
+J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from . import local
+from .trace import Array, Trace
+
+Path = tuple[str, ...]
+STATES = ("h", "c")
+#: The triangle has at most this many origins; of longer sequences they are taken evenly spread.
+ORIGIN_LIMIT = 64
+
+
+def pull(
+    trace: Trace, seeds: Mapping[int, Array], targets: Collection[int], *, through: bool = False
+) -> dict[int, Array]:
+    """Gradients of sum(seed * node) with respect to ``targets``; those nothing reaches are missing.
+
+    They are partial derivatives: the walk stops at a target, unless ``through``, which makes them total.
+    """
+    nodes, wanted = trace.graph.nodes, set(targets)
+    first, last = min(wanted), max(seeds)
+    leads = set(wanted)
+    for index in range(first, last + 1):
+        if nodes[index].requires_grad and any(source in leads for source in nodes[index].sources):
+            leads.add(index)
+    arrived: dict[int, Array] = {index: seed for index, seed in seeds.items() if index in leads}
+    found: dict[int, Array] = {}
+    for index in range(last, first - 1, -1):
+        gradient = arrived.pop(index, None)
+        if gradient is None:
+            continue
+        if index in wanted:
+            found[index] = gradient
+            if not through and index not in seeds:
+                continue
+        node = nodes[index]
+        for slot, source in local.slots(node):
+            if source in leads and nodes[source].requires_grad and node.op is not None and slot in node.op.slots:
+                value = local.vjp(trace, index, slot, gradient)
+                if node.op.name == "stack" and not value.any():
+                    continue  # a row of the stack that nothing was read from: not a gradient of 0 but none
+                arrived[source] = arrived[source] + value if source in arrived else value
+    return found
+
+
+# The carried states --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The state a layer carries out of one time step."""
+
+    path: Path
+    time: int  #: counted from 0
+    nodes: dict[str, int]  #: {"h": node} or {"h": node, "c": node}
+
+
+def carried(trace: Trace) -> dict[Path, list[Moment]]:
+    """Per recurrent layer its states, in the order they were computed (a reverse layer's last time step first)."""
+    found: dict[Path, dict[int, dict[str, int]]] = {}
+    for node in trace.graph.nodes:
+        step = node.scope.step
+        if node.op is not None and step is not None and node.role in STATES and not node.scope.backward:
+            found.setdefault(node.scope.path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
+    return {
+        path: sorted((Moment(path, step, nodes) for step, nodes in steps.items()), key=lambda m: max(m.nodes.values()))
+        for path, steps in found.items()
+    }
+
+
+# The recurrent Jacobian ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much one step back in time can stretch a gradient, and how much all of them from the end could."""
+
+    time: int  #: of the later state, from 0
+    sigma: float | None  #: largest singular value of d s_t / d s_(t-1); s is h, for an LSTM h and c together
+    h: float | None  #: of its block d h_t / d h_(t-1)
+    bound: float | None  #: for h = tanh or relu(... W h): sigma_max(W) times the largest slope, at least ``sigma``
+    product: float | None  #: largest singular value of d s_T / d s_(t-1), the product of all Jacobians from the end
+    product_bound: float | None  #: the product of their largest singular values, at least ``product``
+
+
+def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
+    """Singular values of a layer's recurrent Jacobians, first time step first; batches count with their largest."""
+    blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
+    product: Array | None = None
+    limit: float | None = 1.0
+    rows: list[Gain] = []
+    for before, after, block in reversed(list(zip(moments, moments[1:], blocks))):
+        sigma = None if block is None else _sigma(block)
+        h = None
+        if block is not None and "h" in after.nodes:
+            width = _width(trace, after.nodes["h"])
+            h = _sigma(block[:, :width, :width])
+        product = None if block is None else block if product is None and not rows else _times(product, block)
+        limit = None if sigma is None or limit is None else limit * sigma
+        bound = _bound(trace, before, after)
+        rows.append(Gain(after.time, sigma, h, bound, None if product is None else _sigma(product), limit))
+    return rows[::-1]
+
+
+def _times(product: Array | None, block: Array) -> Array | None:
+    if product is None:
+        return None
+    with np.errstate(all="ignore"):
+        return product @ block
+
+
+def _width(trace: Trace, node: int) -> int:
+    shape = trace.graph.nodes[node].shape
+    return shape[-1] if shape else 1
+
+
+def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
+    """The Jacobian of a batch, (batch, state after, state before); samples do not mix, so one unit serves them all."""
+    roles = [role for role in STATES if role in after.nodes and role in before.nodes]
+    nodes = trace.graph.nodes
+    shape = nodes[after.nodes[roles[0]]].shape if roles else ()
+    if not roles or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
+        return None
+    width, batch = (shape[-1] if shape else 1), int(np.prod(shape[:-1]))
+    result = np.zeros((batch, width * len(roles), width * len(roles)))
+    targets = [before.nodes[role] for role in roles]
+    for i, role in enumerate(roles):
+        for unit in range(width):
+            seed = np.zeros(shape, nodes[after.nodes[role]].dtype)
+            seed[..., unit] = 1
+            found = pull(trace, {after.nodes[role]: seed}, targets)
+            if i == 0 and unit == 0 and not found and not _reads(trace, after, targets):
+                return None
+            for j, target in enumerate(targets):
+                if target in found:
+                    result[:, i * width + unit, j * width : (j + 1) * width] = found[target].reshape(batch, width)
+    return result
+
+
+def _reads(trace: Trace, after: Moment, targets: list[int]) -> bool:
+    """Whether anything flows from the states before to those after."""
+    seeds = {node: np.ones(trace.graph.nodes[node].shape) for node in after.nodes.values()}
+    return bool(pull(trace, seeds, targets))
+
+
+def _sigma(blocks: Array) -> float:
+    if not np.isfinite(blocks).all():
+        return float("nan")
+    return float(np.linalg.svd(blocks, compute_uv=False).max(initial=0.0))
+
+
+def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
+    """``sigma_max(W) * max slope`` of a cell that is one nonlinearity of ``W h`` plus what does not depend on h."""
+    nodes = trace.graph.nodes
+    h = nodes[after.nodes.get("h", max(after.nodes.values()))]
+    if h.op is None or h.op.name not in ("tanh", "relu") or "h" not in before.nodes or h.value is None:
+        return None
+    a = nodes[h.sources[0]]
+    terms = [nodes[s] for s in a.sources] if a.op is not None and a.op.name == "add" else [a]
+    mine = [x for x in terms if x.op is not None and x.op.name == "linear" and x.sources[0] == before.nodes["h"]]
+    if len(mine) != 1:
+        return None
+    weight = nodes[mine[0].sources[1]].value
+    slope = 1 - h.value.astype(np.float64) ** 2 if h.op.name == "tanh" else (h.value > 0).astype(np.float64)
+    return None if weight is None else _sigma(weight[None].astype(np.float64)) * float(slope.max(initial=0.0))
+
+
+# The highway and the way through the cell ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A carried state's gradient by the way it came back."""
+
+    node: int
+    ways: dict[str, Array | None]  #: {way: the sum of what came along it, None if nothing did yet}
+
+
+def split(trace: Trace, node: int, k: int | None = None) -> Split:
+    """What had arrived at state ``node`` after step ``k``, by way.
+
+    The highway of an LSTM is ``f * dc`` from the next cell state, of a GRU ``z * dh`` from the next state: an
+    elementwise product with that gate. ``through the next step`` is the rest of what came from another time step, by
+    its gates. The remainder came through the step's own h (an LSTM's c) or from its output (h).
+    """
+    state = trace.graph.nodes[node]
+    own = "through h" if state.role == "c" else "from its output"
+    ways: dict[str, Array | None] = {"highway": None, "through the next step": None, own: None}
+    possible = {own}
+    last = len(trace) if k is None else k
+    for arrival in trace.arrivals.get(node, ()):
+        if arrival.contribution is None:
+            continue
+        way = _way(trace, state, trace.graph.nodes[trace.steps[arrival.step - 1].node]) or own
+        possible.add(way)
+        if arrival.step <= last:
+            value, so_far = trace.contribution(arrival.step, arrival.slot), ways[way]
+            ways[way] = value if so_far is None else so_far + value
+    if state.role == "c":
+        possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
+    return Split(node, {way: part for way, part in ways.items() if way in possible})
+
+
+def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str | None:
+    """The way a contribution came from another time step; None from its own."""
+    path, time = state.scope.path, state.scope.step
+    if sender.scope.step in (None, time) or sender.scope.path[: len(path)] != path:
+        return None
+    gates = {trace.graph.nodes[source].role for source in sender.sources}
+    if sender.op is not None and sender.op.name == "mul" and gates & {"f", "z"}:
+        return "highway"
+    return "through the next step"
+
+
+def cuts(trace: Trace) -> list[tuple[int, int]]:
+    """(constant, its consumer) wherever a cell past the first time step reads a state no gradient flows through.
+
+    Such a leaf is a carry that was detached, or that somebody forgot to hand on.
+    """
+    first: dict[Path, int] = {path: moments[0].time for path, moments in carried(trace).items()}
+    found = []
+    for node in trace.graph.nodes:
+        for source in node.sources:
+            leaf = trace.graph.nodes[source]
+            start = first.get(node.scope.path[: len(node.scope.path)])
+            late = start is not None and node.scope.step is not None and node.scope.step != start
+            if late and leaf.op is None and not leaf.requires_grad and leaf.role in STATES:
+                found.append((source, node.index))
+    return found
+
+
+# Loss by origin ------------------------------------------------------------------------------------------
+
+
+def origins(trace: Trace) -> dict[int, dict[int, Array]]:
+    """{time step: {node: the gradient with which that step's part of the loss starts}}.
+
+    A part starts where the walk, coming from the loss, first enters a time step: at the step's own loss if it has
+    one, past the sum of them. By linearity the gradients of the parts add up to the whole.
+    """
+    nodes = trace.graph.nodes
+    over_losses: set[int] = set()
+    for node in nodes:
+        if any(source in over_losses or _is_loss(nodes[source]) for source in node.sources):
+            over_losses.add(node.index)
+    outside = {trace.output: trace.seed}
+    parts: dict[int, dict[int, Array]] = {}
+    for step in trace.steps:
+        gradient = outside.pop(step.node, None)
+        if gradient is None:
+            continue
+        time = nodes[step.node].scope.step
+        if time is not None and step.node not in over_losses:
+            parts.setdefault(time, {})[step.node] = gradient
+            continue
+        for sent in step.contributions:
+            value = local.vjp(trace, step.node, sent.slot, gradient)
+            outside[sent.target] = outside[sent.target] + value if sent.target in outside else value
+    return parts
+
+
+def _is_loss(node: tg.Node) -> bool:
+    return node.role == "loss" and node.scope.step is not None
+
+
+def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[tuple[int, dict[int, Array]]]:
+    """(s, {t: dL_s / d state_t}) for the loss of every time step s: backpropagation through time, taken apart."""
+    targets = {moment.nodes[role]: moment.time for moment in moments if role in moment.nodes}
+    parts = origins(trace)
+    times = sorted(parts)
+    if len(times) > ORIGIN_LIMIT:
+        times = [times[int(i)] for i in np.linspace(0, len(times) - 1, ORIGIN_LIMIT)]
+    for time in times:
+        found = pull(trace, parts[time], targets, through=True)
+        yield time, {targets[node]: gradient for node, gradient in found.items()}
+
+

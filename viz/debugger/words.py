@@ -1,0 +1,151 @@
+"""What happens at a step, in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import tinygrad_rnn as tg
+
+from .. import style
+from .measure import measure, ratio
+
+if TYPE_CHECKING:
+    from .session import Session
+
+ROLES = {
+    "x": "the input", "h": "the hidden state", "c": "the cell state", "i": "the input gate", "f": "the forget gate",
+    "g": "the candidate", "o": "the output gate", "r": "the reset gate", "z": "the update gate", "n": "the candidate",
+    "logits": "the score vector",
+}  # fmt: skip
+
+_ALIKE = "hands its gradient on, unchanged, to {targets}"
+_HOW = {
+    "add": _ALIKE,
+    "cast": _ALIKE,
+    "sub": "hands its gradient on to {targets}, with its sign turned for what is subtracted",
+    "neg": "turns the sign of its gradient for {targets}",
+    "mul": "sends to {targets} its gradient times the other factor",
+    "div": "sends its gradient on to {targets}, divided by the divisor",
+    "tanh": "multiplies its gradient by the slope 1 − y²{slope}, for {targets}",
+    "sigmoid": "multiplies its gradient by the slope y(1 − y){slope}, for {targets}",
+    "relu": "lets its gradient through to {targets} where the input was positive, and stops it elsewhere",
+    "exp": "multiplies its gradient by its own value, for {targets}",
+    "log": "divides its gradient by its input, for {targets}",
+    "sqrt": "divides its gradient by twice its own value, for {targets}",
+    "pow": "multiplies its gradient by the slope of the power, for {targets}",
+    "softmax": "sends to {targets} its gradient less what all probabilities have in common",
+    "linear": "sends its gradient back through the weights: {targets}",
+    "matmul": "multiplies its gradient by the transposed other factor, for {targets}",
+    "getitem": "puts its gradient back at the place in {targets} it was read from",
+    "take": "adds its gradient to the rows of {targets} that were looked up",
+    "stack": "cuts its gradient up again and hands each piece to what it came from: {targets}",
+    "concat": "cuts its gradient up again and hands each piece to what it came from: {targets}",
+    "sum": "gives every element of {targets} it summed the same gradient",
+    "broadcast_to": "adds up its gradient over the copies it made of {targets}",
+    "reshape": "hands its gradient on to {targets} in the old shape",
+    "permute": "hands its gradient on to {targets} in the old order of dimensions",
+    "cross_entropy": "sends to {targets} the probabilities minus 1 at the right class",
+    "where": "sends its gradient to whichever branch each element was taken from: {targets}",
+}  # fmt: skip
+
+
+def called(session: Session, index: int) -> str:
+    """A node with what it is: ``the forget gate f_3``."""
+    node = session.graph.nodes[index]
+    role = ROLES.get(node.role or "")
+    if index == session.trace.output:
+        return f"the loss {session.names[index]}" if session.names[index] != "loss" else "the loss"
+    return f"{role} {session.names[index]}" if role else session.names[index]
+
+
+def sentence(session: Session, position: int) -> str:
+    """The moment in plain words."""
+    index = session.node_at(position)
+    node = session.graph.nodes[index]
+    when = "" if node.scope.step is None else f"At t={node.scope.step + 1} "
+    who = called(session, index)
+    if position < 0:
+        return _forward(session, node, when, who)
+    if position == 0:
+        seed = session.trace.seed
+        value = f"is {_number(node.value)}" if seed.size == 1 else f"has {seed.size} elements"
+        start = _number(seed) if seed.size == 1 else "it was given"
+        return f"The forward pass is over: the loss {value}. The walk back starts here with the gradient {start}."
+    step = session.trace.steps[position - 1]
+    came = "" if step.replaced is None else f" (replaced by a {step.replaced})"
+    if not step.contributions:
+        count = len(session.trace.arrivals[index])
+        what = f"{count} contributions have" if count > 1 else "only contribution has"
+        first = f"The {what} arrived at {who}{came}" if count == 1 else f"All {what} arrived at {who}{came}"
+        norm = style.number(measure(step.gradient).norm)
+        return f"{first}: its gradient is finished, norm {norm}, and flows no further."
+    names = [called(session, c.target) for c in step.contributions]
+    targets = _and([name + " (twice)" * (names.count(name) > 1) for name in dict.fromkeys(names)])
+    how = _HOW.get(node.op.name if node.op else "", "applies its rule and sends the result to {targets}")
+    if (highway := _highway(session, position)) is not None:
+        how = highway
+    text = f"{when}{who}{came} {how.format(targets=targets, slope=_slope(node))}"
+    return f"{text[:1].upper()}{text[1:]}{_change(session, position)}."
+
+
+def _forward(session: Session, node: tg.Node, when: str, who: str) -> str:
+    found = measure(np.asarray(node.value, np.float64))
+    text = f"{when}{who} is computed from {_and([session.names[s] for s in dict.fromkeys(node.sources)]) or 'nothing'}"
+    if found.size == 1:
+        value = f"it is {_number(node.value)}"
+    else:
+        value = f"{found.size} values from {style.number(found.smallest)} to {style.number(found.largest)}"
+    bad = "" if found.finite else f"; {found.nan} of them are nan and {found.infinite} infinite"
+    return f"{text[:1].upper()}{text[1:]}: {value}{bad}."
+
+
+def _slope(node: tg.Node) -> str:
+    if node.value is None or not node.value.size or node.op is None:
+        return ""
+    y = node.value.astype(np.float64)
+    with np.errstate(all="ignore"):
+        slope = 1 - y * y if node.op.name == "tanh" else y * (1 - y)
+    low, high = style.number(float(slope.min())), style.number(float(slope.max()))
+    return f" (here {low})" if low == high else f" (here {low} to {high})"
+
+
+def _highway(session: Session, position: int) -> str | None:
+    """The product that carries a state's gradient to the time step before."""
+    sent = session.trace.steps[position - 1].contributions
+    nodes = session.graph.nodes
+    gate = next((nodes[c.target] for c in sent if nodes[c.target].role in ("f", "z")), None)
+    state = next((nodes[c.target] for c in sent if nodes[c.target].role in ("c", "h")), None)
+    if gate is None or state is None or gate.value is None:
+        return None
+    low, high = style.number(float(gate.value.min())), style.number(float(gate.value.max()))
+    return (
+        f"carries its gradient along the highway to {called(session, state.index)}, times {called(session, gate.index)}"
+        f" (here {low} to {high}), and tells the gate how much its being open mattered"
+    )
+
+
+def _change(session: Session, position: int) -> str:
+    step = session.trace.steps[position - 1]
+    before = measure(step.gradient)
+    sent = [measure(session.trace.contribution(position, i)) for i in range(len(step.contributions))]
+    if before.finite and not all(m.finite for m in sent):
+        return "; what it received is finite, and what it sends is not"
+    if not before.finite:
+        return "; what it received is not finite already"
+    if len(sent) == 1:
+        change = ratio(sent[0].norm, before.norm)
+        if change is not None and not 0.99 < change < 1.01:
+            verb = "shrinks" if change < 1 else "grows"
+            return f"; the norm {verb} from {style.number(before.norm)} to {style.number(sent[0].norm)}"
+    return ""
+
+
+def _and(items: list[str], limit: int = 4) -> str:
+    shown = items if len(items) <= limit else [*items[: limit - 1], f"{len(items) - limit + 1} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def _number(value: object) -> str:
+    return style.number(float(np.asarray(value).reshape(-1)[0]))
