@@ -243,7 +243,7 @@ def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, **settings)
     [
         {}, {"embed": False}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True},
         {"bias": False}, {"num_layers": 3, "dropout": 0.4}, {"lengths": [5, 2]}, {"carry": True},
-        {"lengths": np.array([1, 4]), "bidirectional": True}, {"shape": (1, 1)}, {"shape": (9, 3), "embed": False},
+        {"lengths": np.array([1, 4]), "bidirectional": True}, {"shape": (2, 1)}, {"shape": (9, 3), "embed": False},
     ],
     ids=str,
 )  # fmt: skip

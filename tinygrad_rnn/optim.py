@@ -5,7 +5,7 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -142,9 +142,20 @@ class _Rates:
                 state["step"] += 1
 
 
-def _settings(optimizer: Optimizer) -> Any:
+def _settings(optimizer: Optimizer) -> Callable[[], bool]:
     """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
-    return {**optimizer.defaults, "lr": None}, [(id(state), len(state)) for state in optimizer.state]
+    settings = [(name, value) for name, value in optimizer.defaults.items() if name != "lr"]
+    states, sizes = optimizer.state, list(map(len, optimizer.state))
+
+    def unchanged() -> bool:
+        now = optimizer.defaults
+        return (
+            optimizer.state is states
+            and list(map(len, states)) == sizes
+            and all(now[name] == value for name, value in settings)
+        )
+
+    return unchanged
 
 
 class SGD(Optimizer):

@@ -55,7 +55,7 @@ class Function:
             self._last = compiled
             program, trace = compiled.program, compiled.trace
             results = program.run(arrays)
-            for schedule in trace.schedules:
+            for schedule, _ in trace.schedules:
                 schedule.count()
             if trace.assignments:
                 self._mark_written(trace)
@@ -98,7 +98,7 @@ class Function:
         for serial in trace.assignments:
             tensor = trace.cells[serial].tensor
             if tensor is not None and tensor._memory is not None:
-                tensor._memory.written, tensor._memory.site = now, site
+                tensor._memory.touch(now, site)
 
     # Looking ---------------------------------------------------------------------------------------------
 

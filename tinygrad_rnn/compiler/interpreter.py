@@ -176,24 +176,20 @@ def _copy(out, source, plan, like):
     total = 1
     for axis in range(rank - 1):
         total *= plan[1 + axis]
-    counter = np.zeros(max(rank, 1), np.int64)
-    for _ in range(total):
-        x, y = at(source, max((inner - 1) * s + 1, 0), like), at(out, max((inner - 1) * d + 1, 0), like)
+    for row in range(total):
+        a, b, rest = source, out, row
+        for axis in range(rank - 2, -1, -1):
+            k = rest % plan[1 + axis]
+            rest //= plan[1 + axis]
+            a += k * plan[1 + rank + axis] * like.itemsize
+            b += k * plan[1 + 2 * rank + axis] * like.itemsize
+        x, y = at(a, (inner - 1) * s + 1, like), at(b, (inner - 1) * d + 1, like)
         if s == 1 and d == 1:
             for i in range(inner):
                 y[i] = x[i]
         else:
             for i in range(inner):
                 y[i * d] = x[i * s]
-        for axis in range(rank - 2, -1, -1):
-            counter[axis] += 1
-            source += plan[1 + rank + axis] * like.itemsize
-            out += plan[1 + 2 * rank + axis] * like.itemsize
-            if counter[axis] < plan[1 + axis]:
-                break
-            source -= counter[axis] * plan[1 + rank + axis] * like.itemsize
-            out -= counter[axis] * plan[1 + 2 * rank + axis] * like.itemsize
-            counter[axis] = 0
 
 
 @kernel
@@ -472,13 +468,14 @@ def _elementwise(op, r, tile, n, like, ints, bools):
 
 
 @kernel
-def run(code, start, like, ints, bools):
-    """Run from row ``start``; returns the row to hand to Python, the negative of a failed check, or the end.
+def run(table, end, start, like, ints, bools):
+    """Run rows ``start`` to ``end`` of the table at an address; returns the row to hand to Python, the negative of a
+    failed check, or the end.
 
     ``like``, ``ints`` and ``bools`` are arrays that only say the types.
     """
+    code = numba.carray(_pointer(table, ints), (end, WIDTH))
     pc = start
-    end = code.shape[0]
     while pc < end:
         r = code[pc]
         op = r[0]

@@ -70,7 +70,9 @@ class Program:
         self._base[code.scratch_buffer] = (_aligned(self.layout.sizes[code.scratch_buffer]), 0)
         self.inputs: list[tuple[int, Array]] = []  # (position among the arguments, memory to fill)
         self.live: list[tuple[Any, Array]] = []
+        rates: dict[int, Array] = {}
         self.cells: list[tuple[Any, list[Any], Array, Array, Array]] = []
+        self._written = {trace.cells[serial] for serial in trace.assignments}
         cells: list[tuple[int, Node]] = []
         for buffer, node in self.layout.owners.items():
             if node.serial in trace.cells and node.value is None:
@@ -81,17 +83,25 @@ class Program:
                 memory[...] = node.value
             elif node.serial in trace.arguments:
                 self.inputs.append((trace.arguments[node.serial], memory))
-            else:
+            elif node.serial in trace.live:
                 self.live.append((trace.live[node.serial], memory))
+            else:
+                rates[node.serial] = memory
             self._base[buffer] = (memory.reshape(-1).view(np.uint8), 0)
+        unused = np.zeros((), self.real)
+        self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
         self.table = np.array(code.rows, np.int64).reshape(-1, I.WIDTH)
+        self._address = self.table.ctypes.data
         self._fill(code.patches)
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
             rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
             self.cells.append((trace.cells[node.serial], [None, buffer, node], rows, columns, deltas))
         count = len(trace.assignments)
-        self._returned = list(graph.outputs[: len(graph.outputs) - count])
+        self._returned = [
+            (index, None if self.layout.view(index).buffer not in self._base else self.value(index))
+            for index in graph.outputs[: len(graph.outputs) - count]
+        ]
 
     def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
         for row, column, buffer, offset in patches:
@@ -105,21 +115,27 @@ class Program:
             memory[...] = arguments[position]
         for compute, memory in self.live:
             memory[...] = compute()
+        for schedule, memories in self.schedules:
+            for memory, rate in zip(memories, schedule()):
+                memory[()] = rate
         for cell, bound, rows, columns, deltas in self.cells:
             array = cell.get()
             if array is not bound[0]:
                 self._bind(cell, bound, array, rows, columns, deltas)
-        pc = I.run(self.table, 0, *self._like)
+        like, ints, bools = self._like
+        pc = I.run(self._address, self.rows, 0, like, ints, bools)
         while pc != self.rows:
             if pc < 0:
                 self._complain(-1 - pc)
             self._run_host(self.host[pc])
-            pc = I.run(self.table, pc + 1, *self._like)
-        return [self.value(index).copy() for index in self._returned]
+            pc = I.run(self._address, self.rows, pc + 1, like, ints, bools)
+        return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
 
     def _bind(self, cell: Any, bound: list[Any], array: Array, rows: Array, columns: Array, deltas: Array) -> None:
         """Point the table at an array that was not there in the last call."""
-        if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
+        flags = array.flags
+        shared = cell.tensor is not None and cell.tensor._memory is None
+        if not (flags.c_contiguous and flags.aligned) or (cell in self._written and (shared or not flags.writeable)):
             array = np.array(array, order="C")
             cell.set(array)
         bound[0] = array

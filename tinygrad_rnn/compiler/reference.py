@@ -26,6 +26,7 @@ class ReferenceProgram:
     def run(self, arguments: list[Array]) -> list[Array]:
         """Evaluate all nodes; then write what is assigned."""
         trace = self.trace
+        rates = {s: rate for schedule, serials in trace.schedules for s, rate in zip(serials, schedule())}
         values: list[Any] = []
         for node in self.graph.nodes:
             if node.op is not None:
@@ -38,6 +39,8 @@ class ReferenceProgram:
                 values.append(node.value)
             elif node.serial in trace.arguments:
                 values.append(arguments[trace.arguments[node.serial]])
+            elif node.serial in rates:
+                values.append(np.asarray(rates[node.serial], node.dtype))
             elif node.serial in trace.live:
                 values.append(np.asarray(trace.live[node.serial](), node.dtype))
             else:

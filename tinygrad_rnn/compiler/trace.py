@@ -20,6 +20,7 @@ from .. import primitives as P
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import Site, explained, user_code, user_site
 from ..graph import Graph, Node, Ref
+from ..memory import Memory
 from ..primitives.record import Primitive
 from ..scope import state
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials
@@ -98,7 +99,7 @@ class Trace:
     cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
     live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
     assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
-    schedules: list[Any]  #: what counts the steps of an optimizer
+    schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
     guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
 
 
@@ -112,7 +113,7 @@ class Tracer:
         self.live: dict[int, Callable[[], Any]] = {}
         self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
         self.guards: list[Callable[[], bool]] = []
-        self.schedules: list[Any] = []
+        self.schedules: list[tuple[Any, list[int]]] = []
         self._slots: dict[tuple[int, str], Traced] = {}
         self._graded: dict[int, Tensor] = {}
         self._seen: set[int] = set()
@@ -153,10 +154,9 @@ class Tracer:
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Traced, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""
-        self.schedules.append(schedule)
-        return tuple(
-            self.refreshed(lambda i=i: schedule()[i], np.empty((), dtype), "rate") for i in range(len(schedule()))
-        )
+        rates = tuple(self.leaf(np.empty((), dtype), "rate") for _ in schedule())
+        self.schedules.append((schedule, [x.serial for x in rates]))
+        return rates
 
     def slot(self, holder: dict[str, Any], key: str) -> Tensor:
         """The array ``holder[key]`` as a tensor that can be assigned to."""
@@ -289,12 +289,11 @@ class Tracer:
             )
         return tensor.grad + gradient
 
-    def guard(self, thing: Any, look: Callable[[Any], Any]) -> None:
-        """Trace anew when ``look(thing)`` is no longer what it is now."""
+    def guard(self, thing: Any, make: Callable[[Any], Callable[[], bool]]) -> None:
+        """Trace anew when ``make(thing)``, made now, says later that something the trace relies on has changed."""
         if id(thing) not in self._seen:
             self._seen.add(id(thing))
-            seen = look(thing)
-            self.guards.append(lambda: look(thing) == seen)
+            self.guards.append(make(thing))
 
     # The result ------------------------------------------------------------------------------------------
 
@@ -309,9 +308,8 @@ class Tracer:
                 if isinstance(y, Tensor) and y.serial not in found:
                     found[y.serial] = y
                     pending.append(y)
-        known = {**{s: None for s in self.arguments}, **{s: None for s in self.live}, **self.cells}
         for x in found.values():
-            if not isinstance(x, Traced) and x.serial < self.started and x.serial not in known:
+            if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.cells[x.serial] = _cell(x)
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
@@ -333,6 +331,6 @@ class Tracer:
 
 def _cell(tensor: Tensor) -> Cell:
     def write(array: Array) -> None:
-        tensor._array = array
+        tensor._array, tensor._memory = array, tensor._memory or Memory()
 
     return Cell(lambda: tensor._array, write, tensor)

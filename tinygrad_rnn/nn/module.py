@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ class Parameter(Tensor):
         super().__init__(data, dtype, requires_grad, name)
 
 
-def _mode(module: Module) -> bool:
-    return module.training
+def _mode(module: Module) -> Callable[[], bool]:
+    """What a compiled function watches: whether the module is still in the mode it was traced in."""
+    mode = module.training
+    return lambda: module.training is mode
 
 
 class Module:
