@@ -15,6 +15,7 @@ from ...graph import Graph
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
 from .products import sum_products
+from .schedule import delay
 from .tables import use_tables
 
 Pass = Callable[[Graph], Graph]
@@ -22,7 +23,7 @@ Pass = Callable[[Graph], Graph]
 #: in the order they run
 PASSES: tuple[Pass, ...] = (
     remove_dead, fold_constants, simplify, merge_equal, batch_products, sum_products, simplify, use_tables, simplify,
-    merge_equal, fold_constants, remove_dead,
+    merge_equal, fold_constants, remove_dead, delay,
 )  # fmt: skip
 
 
@@ -45,6 +46,6 @@ def optimize(graph: Graph) -> tuple[Graph, list[Applied]]:
 
 
 __all__ = [
-    "PASSES", "Applied", "batch_products", "fold_constants", "merge_equal", "optimize", "remove_dead", "simplify",
+    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead", "simplify",
     "sum_products", "use_tables",
 ]  # fmt: skip
