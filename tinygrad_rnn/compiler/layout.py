@@ -64,6 +64,10 @@ def as_view(view: View, dtype: np.dtype[Any], op: Any, attrs: dict[str, Any]) ->
             result = np.reshape(probe, attrs["shape"], copy=False)
         except ValueError:
             return None
+    elif op is P.getitem:
+        index = attrs["index"]
+        # with an ellipsis NumPy gives a view even of one element
+        result = probe[index if any(part is ... for part in index) else (*index, ...)]
     else:
         result = op.reference(probe, **attrs)
     return View(view.buffer, view.offset + result.ctypes.data - base, result.shape, result.strides, view.itemsize)
