@@ -123,6 +123,12 @@ def test_a_users_own_primitive_passes() -> None:
 
 
 @pytest.mark.usefixtures("_forget_square")
+def test_a_rule_may_answer_with_something_smaller() -> None:
+    total = square(shape=lambda x: (), reference=np.sum, vjp=(lambda g, _y, _x: g,))
+    check_primitive(total, elementwise("anywhere"))
+
+
+@pytest.mark.usefixtures("_forget_square")
 def test_a_primitive_without_a_recipe_says_what_to_add() -> None:
     with pytest.raises(LookupError, match="test_square has no recipe: say which operands it takes"):
         check_primitive(square())

@@ -161,8 +161,8 @@ def test_importing_viz_loads_no_graphviz():
 # User text -----------------------------------------------------------------------------------------------
 
 HOSTILE = [
-    "<b>bold</b>", '"quoted" \'too\'', r"back\slash \N \n \G", "a:b:c", "a;b{c}[d]|e", "ünïcødé 🦜 ∂", "&lt; &amp; &#65;",
-    "<lambda>", "-->", "%s {0}", "digraph", "<",
+    "<b>bold</b>", '"quoted" \'too\'', r"back\slash \N \n \G", "a:b:c", "a;b{c}[d]|e", "ünïcødé 🦜 ∂",
+    "&lt; &amp; &#65;", "<lambda>", "-->", "%s {0}", "digraph", "<",
 ]  # fmt: skip
 
 

@@ -291,13 +291,15 @@ def _fitted(value: Any, x: Any) -> Any:
 def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting: an operand that was repeated receives the sum over its repetitions."""
     extra = len(value.shape) - len(shape)
+    if extra < 0:  # a rule may answer with something smaller, such as one number
+        return broadcast_to(value, shape=shape)
     repeated = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and value.shape[extra + i] != 1
     )
-    if extra >= 0 and repeated:
-        value = value.sum(axis=repeated, keepdims=True)
-        return value if not extra else reshape(value, shape=shape)
-    return broadcast_to(value, shape=shape)  # a rule may answer with something smaller, such as one number
+    if not repeated:
+        return broadcast_to(value, shape=shape)
+    value = value.sum(axis=repeated, keepdims=True)
+    return value if not extra else reshape(value, shape=shape)
 
 
 def _guard(node: Tensor, op: Primitive, slot: int) -> None:

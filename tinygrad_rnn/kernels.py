@@ -24,7 +24,9 @@ from numba.extending import intrinsic, overload
 
 Array = npt.NDArray[Any]
 
-kernel = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
+kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # as plain Python, to debug or mutate: divide and overflow as quietly as compiled
+    kernel = np.errstate(all="ignore")
 
 F = np.float32
 INF = F(np.inf)
@@ -195,7 +197,7 @@ def _softmax(x, y):
 def _log_softmax(x, y):
     for i in range(x.shape[0]):
         shift, total = _shifted_exponentials(x[i], y[i])
-        shift += math.log(total)
+        shift += np.log(total)
         for j in range(x.shape[1]):
             y[i, j] = x[i, j] - shift
 
@@ -207,7 +209,7 @@ def _cross_entropy(x, target, ignore_index, losses):
         losses[i] = 0
         if target[i] != ignore_index:
             shift, total = _shifted_exponentials(x[i], e)
-            losses[i] = shift + math.log(total) - x[i, target[i]]
+            losses[i] = shift + np.log(total) - x[i, target[i]]
 
 
 def _rowwise(loop: Any) -> Callable[..., Array]:
@@ -230,7 +232,7 @@ def _logsumexp(x, y):
     e = np.empty(x.shape[1], x.dtype)
     for i in range(x.shape[0]):
         shift, total = _shifted_exponentials(x[i], e)
-        y[i] = shift + math.log(total)
+        y[i] = shift + np.log(total)
 
 
 def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:

@@ -27,7 +27,7 @@ class Column(NamedTuple):
 
 
 def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
-    """What a node is called in every time step: path, part, role, operation, and the how-manyeth of these it is there."""
+    """What a node is called in every time step: path, part, role, operation, and which of these it is there."""
     seen: Counter[Key] = Counter()
     result: list[Key] = []
     for node, place in zip(graph.nodes, places, strict=True):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import style
 from .columns import Column
 from .labels import Labels
-from .layout import Layout
 from .levels import Level
+from .places import Gap, Layout, Line
 from .route import Rect
 
 Captions = Mapping[int, str] | Sequence[str] | None
@@ -19,51 +20,22 @@ def dot_source(
     level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels,
     *, captions: Captions = None, title: str | None = None,
 ) -> str:  # fmt: skip
-    """DOT text for ``neato -n2``."""
-    import graphviz  # importing viz should not cost loading the Graphviz bindings
-
-    size = style.FONT_SIZE[level.detail]
-    drawing = graphviz.Digraph(
-        "unrolled",
-        graph_attr={
-            "splines": "true", "outputorder": "nodesfirst", "bgcolor": "white", "fontname": style.FONT,
-            "fontsize": f"{size + 1:g}", "pad": "0.15", "id": "graph", "class": f"detail_{level.detail}", "tooltip": " ",
-        },
-        node_attr={"fontname": style.FONT, "fontsize": f"{size:g}", "fontcolor": style.INK, "fixedsize": "true", "margin": "0"},
-        edge_attr={"arrowsize": "0.7", "fontname": style.FONT, "fontsize": f"{size - 2:g}"},
-    )  # fmt: skip
-    heading = "\n".join(filter(None, [style.visible(title or ""), labels.legend()]))
-    if heading:
-        drawing.attr(label=_plain(style.escape(heading)), labelloc="t")
-    frames = dict(layout.frames)
-    inside: dict[Column | None, list[int]] = {}
+    """DOT text for ``neato -n2``; ``lines`` are what is written in each box."""
+    drawing = _Drawing(level, layout, lines, labels)
+    drawing.heading("\n".join(filter(None, [style.visible(title or ""), labels.legend()])))
+    members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
-        inside.setdefault(level.boxes[i].column, []).append(i)
-    for step, frame in frames.items():
-        _step(drawing, level, layout, lines, labels, step, frame, inside.get(step, []), _caption(level, step, captions))
-    for i in inside.get(None, []):
-        _box(drawing, level, layout, lines, labels, i)
-    if not frames:
-        for column in inside:
-            for i in inside[column] if column is not None else ():
-                _box(drawing, level, layout, lines, labels, i)
+        members[level.boxes[i].column].append(i)
+    for column, frame in layout.frames:
+        drawing.step(column, frame, members.pop(column, []), _caption(level, column, captions))
+    for boxes in members.values():
+        for i in boxes:
+            drawing.box(drawing.root, i)
     for n, (gap, rect) in enumerate(layout.gaps):
-        drawing.node(f"gap_{n}", f"⋯\\n× {gap.steps} steps", pos=_at(rect), shape="plaintext", width=_inches(rect.w), height=_inches(rect.h),
-                     id=f"gap_{n}", **{"class": "gap"}, fontsize=f"{size + 3:g}", tooltip=f"{gap.steps} time steps like these")  # fmt: skip
+        drawing.gap(n, gap, rect)
     for line in layout.lines:
-        edge = level.edges[line.edge]
-        color, width, dashes = style.STROKES[edge.kind]
-        tail = f"gap_{line.gap}" if line.source is None else name(level, line.source)
-        head = f"gap_{line.gap}" if line.target is None else name(level, line.target)
-        label = (
-            {"label": style.escape(line.label), "lp": f"{line.label_at[0]:.2f},{line.label_at[1]:.2f}"}
-            if line.label
-            else {}
-        )
-        uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]] or ["values kept for the backward pass"]
-        drawing.edge(tail, head, pos=line.pos, id=f"e_{tail}_{head}_{line.edge}", **{"class": f"edge {edge.kind}"}, color=color,
-                     penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none", tooltip=style.escape_tooltip("\n".join(uses)), **label)  # fmt: skip
-    return str(drawing.source)
+        drawing.line(line)
+    return str(drawing.root.source)
 
 
 def name(level: Level, i: int) -> str:
@@ -77,47 +49,91 @@ def name(level: Level, i: int) -> str:
     return f"n{box.main}{when}"
 
 
-def _box(drawing: Any, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels, i: int) -> None:
-    box, rect = level.boxes[i], layout.rects[i]
-    look = style.LOOKS[box.kind]
-    larger = {"fontsize": f"{1.35 * style.FONT_SIZE['cell']:g}"} if box.kind in ("cell", "backward") else {}
-    step = "" if box.column is None else f" t{box.column.step + 1}"
-    drawing.node(
-        name(level, i), _plain("\\n".join(map(style.escape, lines[i]))), pos=_at(rect), width=_inches(rect.w), height=_inches(rect.h),
-        id=name(level, i), **{"class": f"{box.kind}{step}"}, tooltip=style.escape_tooltip(labels.tooltip(box)),
-        shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}", **larger,
-    )  # fmt: skip
+class _Drawing:
+    """The DOT text as it grows."""
 
+    def __init__(self, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels) -> None:
+        import graphviz  # importing viz should not cost loading the Graphviz bindings
 
-def _step(
-    drawing: Any, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels,
-    column: Column, frame: Rect, members: Sequence[int], caption: str,
-) -> None:  # fmt: skip
-    ident = f"step_s{column.segment}_t{column.step + 1}"
-    text = _plain(style.escape(caption))
-    size = style.FONT_SIZE[level.detail]
-    if level.detail == "cell":
-        for i in members:
-            _box(drawing, level, layout, lines, labels, i)
-        standing = [layout.rects[i].x for i in members if level.boxes[i].kind in ("x", "cell")]
-        drawing.node(ident, text, pos=f"{standing[0] if standing else frame.x:.2f},{frame.bottom - 4:.2f}!", shape="plaintext", id=ident, width=_inches(frame.w), height="0.25",
-                     **{"class": "caption"}, tooltip=style.escape_tooltip(caption))  # fmt: skip
-        return
-    with drawing.subgraph(name=f"cluster_{ident}") as cluster:
-        cluster.attr(
-            bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}", lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}",
-            label=text, fontsize=f"{size + 3:g}", id=ident, style="rounded,filled", fillcolor="#F7F7F7", color="#B3B3B3", tooltip=style.escape_tooltip(caption), **{"class": f"step t{column.step + 1}"},
+        self.level, self.layout, self.lines, self.labels = level, layout, lines, labels
+        self.plain = graphviz.nohtml  # user text is no HTML, whatever it begins and ends with
+        self.size = style.FONT_SIZE[level.detail]
+        whole = {
+            "splines": "true", "outputorder": "nodesfirst", "bgcolor": "white", "pad": "0.15", "fontname": style.FONT,
+            "fontsize": f"{self.size + 1:g}", "id": "graph", "class": f"detail_{level.detail}", "tooltip": " ",
+        }  # fmt: skip
+        node = {"fontname": style.FONT, "fontsize": f"{self.size:g}", "fontcolor": style.INK, "fixedsize": "true"}
+        edge = {"fontname": style.FONT, "fontsize": f"{self.size - 1:g}", "arrowsize": "0.7"}
+        self.root = graphviz.Digraph("unrolled", graph_attr=whole, node_attr=node, edge_attr=edge)
+
+    def text(self, text: str) -> Any:
+        """User text as a label."""
+        return self.plain(style.escape(text))
+
+    def heading(self, text: str) -> None:
+        """Lines above the picture."""
+        if text:
+            self.root.attr(label=self.text(text), labelloc="t")
+
+    def box(self, into: Any, i: int) -> None:
+        """One box, with everything known about it in its tooltip."""
+        box, look = self.level.boxes[i], style.LOOKS[self.level.boxes[i].kind]
+        when = "" if box.column is None else f" t{box.column.step + 1}"
+        size = 1.35 * self.size if box.kind in ("cell", "backward") else self.size
+        into.node(
+            name(self.level, i), self.text("\n".join(self.lines[i])), **_at(self.layout.rects[i]),
+            **_identity(name(self.level, i), f"{box.kind}{when}", self.labels.tooltip(box)), fontsize=f"{size:g}",
+            shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}",
         )  # fmt: skip
-        for i in members:
-            _box(cluster, level, layout, lines, labels, i)
+
+    def step(self, column: Column, frame: Rect, boxes: Sequence[int], caption: str) -> None:
+        """A time step: its boxes, in a frame where they are many, and its caption."""
+        ident = f"step_s{column.segment}_t{column.step + 1}"
+        identity = _identity(ident, f"step t{column.step + 1}", caption)
+        if self.level.detail == "cell":
+            standing = [self.layout.rects[i].x for i in boxes if self.level.boxes[i].kind in ("x", "cell")]
+            place = Rect(standing[0] if standing else frame.x, frame.bottom - 4, frame.w, 18)
+            for i in boxes:
+                self.box(self.root, i)
+            identity["class"] = "caption"
+            self.root.node(ident, self.text(caption), **_at(place), **identity, shape="plaintext")
+            return
+        with self.root.subgraph(name=f"cluster_{ident}") as cluster:
+            cluster.attr(
+                bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
+                lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}", label=self.text(caption), fontsize=f"{self.size + 3:g}",
+                **identity, **style.FRAME,
+            )  # fmt: skip
+            for i in boxes:
+                self.box(cluster, i)
+
+    def gap(self, n: int, gap: Gap, rect: Rect) -> None:
+        """Where steps are left out."""
+        identity = _identity(f"gap_{n}", "gap", f"{gap.steps} time steps like these")
+        label = f"⋯\n× {gap.steps} step{'s' * (gap.steps != 1)}"
+        size = f"{self.size + 3:g}"
+        self.root.node(f"gap_{n}", self.text(label), **_at(rect), **identity, shape="plaintext", fontsize=size)
+
+    def line(self, line: Line) -> None:
+        """One edge, with the graph's own edges it stands for in its tooltip."""
+        edge = self.level.edges[line.edge]
+        color, width, dashes = style.STROKES[edge.kind]
+        tail, head = (f"gap_{line.gap}" if i is None else name(self.level, i) for i in (line.source, line.target))
+        uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]]
+        told = "\n".join(uses or ["values kept for the backward pass"])
+        label = {"label": self.text(line.label), "lp": _point(*line.label_at)} if line.label else {}
+        self.root.edge(
+            tail, head, pos=line.pos, **_identity(f"e_{tail}_{head}_{line.edge}", edge.kind, told), **label,
+            color=color, penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none",
+        )  # fmt: skip
 
 
 def _caption(level: Level, column: Column, captions: Captions) -> str:
     base = f"{_pass_name(level, column.segment)}t = {column.step + 1}"
-    if captions is None:
-        return base
-    known = captions.get(column.step) if isinstance(captions, Mapping) else (
-        captions[column.step] if column.step < len(captions) else None)  # fmt: skip
+    if isinstance(captions, Mapping):
+        known = captions.get(column.step)
+    else:
+        known = captions[column.step] if captions is not None and column.step < len(captions) else None
     return base if known is None else f"{base}   {style.elided(style.visible(str(known)), 40)}"
 
 
@@ -125,24 +141,18 @@ def _pass_name(level: Level, segment: int) -> str:
     """What a pass over a sequence is called, where there are several: "encoder"."""
     if len({column.segment for column in level.columns}) < 2:
         return ""
-    paths = [
-        b.key[1]
-        for b in level.boxes
-        if b.column and b.column.segment == segment and len(b.key) > 1 and b.key[1] in level.recurrent
-    ]
+    here = [b.key for b in level.boxes if b.column is not None and b.column.segment == segment]
+    paths = [key[1] for key in here if len(key) > 1 and key[1] in level.recurrent]
     return f"{style.elided(style.visible(paths[0][0]), 16)}  " if paths and paths[0] else ""
 
 
-def _plain(text: str) -> Any:
-    """Text that the Graphviz bindings must not take for HTML, whatever it begins and ends with."""
-    import graphviz
-
-    return graphviz.nohtml(text)
+def _identity(ident: str, kind: str, tooltip: str) -> dict[str, str]:
+    return {"id": ident, "class": kind, "tooltip": style.escape_tooltip(tooltip)}
 
 
-def _at(rect: Rect) -> str:
-    return f"{rect.x:.2f},{rect.y:.2f}!"
+def _at(rect: Rect) -> dict[str, str]:
+    return {"pos": f"{_point(rect.x, rect.y)}!", "width": f"{rect.w / 72:.4f}", "height": f"{rect.h / 72:.4f}"}
 
 
-def _inches(points: float) -> str:
-    return f"{points / 72:.4f}"
+def _point(x: float, y: float) -> str:
+    return f"{x:.2f},{y:.2f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -72,7 +73,7 @@ class Labels:
         if box.key[0] == "∂":
             return self._gradient_title(box)
         if box.kind == "cell":
-            return f"f{self._weight_name(box, 'ᵂ')}"
+            return f"fᵂ{style.superscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
@@ -80,7 +81,8 @@ class Labels:
             return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
         name = style.elided(style.visible(node.name), NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
-            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if node.scope.step is not None or box.kind == 'x' else ''}"
+            timed = node.scope.step is not None or box.kind == "x"
+            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if timed else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
@@ -107,7 +109,7 @@ class Labels:
         if box.kind == "backward":
             return f"{self.title(forward).replace('f', 'f′', 1)}"
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
-        return "\n".join(f"∂{self.total}/∂{f'({name})' if ' ' in name else name}" for name in names)
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ×÷·@]', name) else name}" for name in names)
 
     def _forward_kind(self, box: Box) -> str:
         return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
@@ -115,17 +117,13 @@ class Labels:
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
 
-    def _weight_name(self, box: Box, letter: str) -> str:
-        paths = self.level.recurrent
-        path = box.key[1] if box.key[0] == "cell" else ()
-        if len(paths) < 2 or path not in paths:
-            return letter
-        return f"{letter}{style.superscript(paths.index(path) + 1) if letter == 'ᵂ' else style.subscript(paths.index(path) + 1)}"
+    def _which(self, path: tuple[str, ...]) -> int:
+        """The number of a recurrent layer, from 1."""
+        return self.level.recurrent.index(path) + 1
 
     def _parameter_title(self, box: Box) -> str:
         if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell":
-            paths = self.level.recurrent
-            return f"W{style.subscript(paths.index(box.key[2]) + 1)}" if len(paths) > 1 else "W"
+            return f"W{style.subscript(self._which(box.key[2])) if len(self.level.recurrent) > 1 else ''}"
         return "\n".join(self.parameter_name(index) for index in box.members)
 
     def parameter_name(self, index: int) -> str:

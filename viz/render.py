@@ -14,11 +14,12 @@ from tinygrad_rnn.errors import GraphError
 from . import style
 from .draw import Captions, dot_source
 from .labels import Labels
-from .layout import Composer, shown_columns
+from .layout import compose
 from .levels import collapse
 from .mirror import mirrored
 from .numbers import check_outputs, gradients
 from .picture import Picture
+from .places import shown_columns
 from .rolled import rolled as fold
 from .trace import traced
 
@@ -45,7 +46,7 @@ def render(
 
     - ``detail``: ``"cell"`` draws the lecture's slide, one box per cell and one W for all steps; ``"gate"`` the named
       parts of each cell; ``"op"`` every node and every edge.
-    - ``values`` writes each value's norm (a scalar's or short vector's numbers) into its box; ``grads`` the norm of each
+    - ``values`` writes each value's norm (or its numbers, if they are few) into its box; ``grads`` the norm of each
       gradient, and in a shared weight's box what this step contributes to it. ``.grad`` is neither read nor written.
     - ``backward`` draws the backward graph on top of the forward graph. Both need one scalar output.
     - ``rolled`` draws the folded network instead: one box per layer with an arrow back to itself.
@@ -91,7 +92,7 @@ def render(
         shown = {None, *shown_columns(level.columns, max_steps)}
         lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
         sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
-        layout = Composer(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout).compose()
+        layout = compose(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
     source = dot_source(level, layout, lines, labels, captions=captions, title=title)
     picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
     if path is not None:

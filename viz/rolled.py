@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from .columns import Key
-from .layout import Layout, Line
 from .levels import Box, Edge, Level
+from .places import Layout, Line
 from .route import Point, Port, Rect, path, spline
 from .style import superscript
 

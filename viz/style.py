@@ -43,6 +43,9 @@ LOOKS: Mapping[str, Look] = {
     "backward": Look("#F3C9D8", "#B3003B", "filled,dashed", width=1.8),
 }
 
+#: The frame around a time step.
+FRAME = {"style": "rounded,filled", "fillcolor": "#F7F7F7", "color": "#B3B3B3"}
+
 #: Edges: colour, thickness, dashes.
 STROKES: Mapping[str, tuple[str, float, str]] = {
     "flow": (GREY, 1.0, "solid"),
@@ -56,7 +59,7 @@ STROKES: Mapping[str, tuple[str, float, str]] = {
 }
 
 _SUBSCRIPTS = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
-_SUPERSCRIPTS = str.maketrans("0123456789+-=()T", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵀ")
+_SUPERSCRIPTS = str.maketrans("0123456789+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾")
 
 
 def subscript(number: int) -> str:
@@ -150,19 +153,19 @@ def column_of_numbers(values: Any) -> list[str]:
     return [f"{v:.0f}" if whole else f"{v:.2f}".replace("-", "−") if small else number(v) for v in numbers]
 
 
-def array_text(value: Any, limit: int = 8) -> str:
-    """An array for a tooltip: shortened past ``limit`` elements a dimension."""
+def array_text(value: Any) -> str:
+    """An array for a tooltip, on one line; the middle of a large one is left out."""
     array = np.asarray(value)
     with np.printoptions(precision=4, threshold=24, edgeitems=3, linewidth=10**6, suppress=False):
         text = re.sub(r"\s*\n\s*", " ", np.array2string(array, separator=", "))
-    return elided(text, 60 * limit)
+    return elided(text, 480)
 
 
 # Formulas ------------------------------------------------------------------------------------------------
 
 _COMMANDS = {
     "odot": "⊙", "oslash": "⊘", "sum": "Σ", "top": "ᵀ", "sigma": "σ", "cos": "cos", "sin": "sin", "log": "log",
-    "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "", "mathrel": "", "operatorname": "", "text": "",
+    "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "",
     "partial": "∂", "times": "×", "cdot": "·",
 }  # fmt: skip
 
@@ -170,23 +173,20 @@ _COMMANDS = {
 def unicode_formula(latex: str) -> str:
     r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``x̄ = ȳ ⊙ (1 − y²)``."""
     text = re.sub(r"\\bar\s*\{?(\w)\}?", lambda m: f"{m[1]}\u0304", latex)
-    text = text.replace(r"\,", " ").replace(r"\#", "#").replace("-", "−")
-    text = re.sub(r"\\([a-zA-Z]+)\s?", lambda m: _COMMANDS.get(m[1], m[1]), text)
-    text = re.sub(r"\^\{?([\w−]+)\}?", lambda m: _raised(m[1]), text)
-    text = re.sub(r"_\{\[(\w+)\]\}", r"[\1]", text)
-    text = re.sub(r"\^?ᵀ", "ᵀ", text)
-    return re.sub(r"\s+", " ", text.replace("{", "").replace("}", "")).strip()
+    text = text.replace(r"^\top", "ᵀ").replace(r"\,", " ").replace(r"\#", "#").replace("-", "−")
+    text = re.sub(r"\\(?:text|operatorname|mathrel)\s*\{([^}]*)\}", r"\1", text)
+    text = re.sub(r"\\([a-zA-Z]+)", lambda m: _COMMANDS.get(m[1], m[1]), text)
+    text = re.sub(r"\^(\{[^}]*\}|\w)", lambda m: _raised(m[1].strip("{}")), text)
+    text = re.sub(r"_\{(\[\w+\])\}", r"\1", text)
+    text = re.sub(r"_\{([^}]*)\}", lambda m: f"_({re.sub(' ', '', m[1])})", text)
+    return re.sub(r"\s+", " ", re.sub(r"[{}]", "", text)).strip()
 
 
 def _raised(text: str) -> str:
-    plain = text.replace("−", "-")
-    return (
-        plain.translate(_SUPERSCRIPTS)
-        if re.fullmatch(r"[0-9+\-T]+", plain)
-        else f"^{text}"
-        if len(text) == 1
-        else f"^({text})"
-    )
+    digits = text.replace("−", "-")
+    if re.fullmatch(r"[0-9+-]+", digits):
+        return digits.translate(_SUPERSCRIPTS)
+    return f"^{text}" if len(text) == 1 else f"^({text})"
 
 
 # Sizes ---------------------------------------------------------------------------------------------------

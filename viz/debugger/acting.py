@@ -40,7 +40,8 @@ class Acting(Overview):
         for leaf in session.graph.parameters:
             old, new = before.gradient(leaf.index), session.trace.gradient(leaf.index)
             if old is not None and new is not None and old.tobytes() != new.tobytes():
-                difference = measure(np.asarray(new, np.float64) - np.asarray(old, np.float64)).norm
+                with np.errstate(invalid="ignore"):
+                    difference = measure(np.asarray(new, np.float64) - np.asarray(old, np.float64)).norm
                 lengths = measure(old).norm, measure(new).norm, difference
                 rows.append((session.names[leaf.index], *map(norm, lengths)))
         if rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +56,7 @@ def formulas(node: tg.Node, slot: int) -> tuple[str, str]:
     """The rule for an operand, as text and as LaTeX."""
     assert node.op is not None
     latex = node.op.rule[slot if slot < len(node.op.rule) else -1] if node.op.rule else ""
-    text = style.unicode_formula(latex.replace(r"^\top", r"\top "))
-    return re.sub(r"\s*([⊙⊘])\s*", r" \1 ", text), latex
+    return style.unicode_formula(latex), latex
 
 
 def rule(trace: Trace, k: int, index: int) -> Rule:
@@ -81,6 +79,23 @@ def rule(trace: Trace, k: int, index: int) -> Rule:
 def vjp(trace: Trace, node: int, slot: int, gradient: Array) -> Array:
     """What the upstream ``gradient`` of ``node`` contributes to its operand ``slot``."""
     return trace._pulled(node, slot, gradient)
+
+
+def vjps(trace: Trace, node: int, slot: int, gradients: Array) -> Array:
+    """`vjp` of every gradient along the first axis; at one go for what recurrent cells are made of."""
+    made, operands = trace.graph.nodes[node], trace.operands(node)
+    assert made.op is not None
+    shape = (len(gradients), *operands[slot].shape)
+    with np.errstate(all="ignore"):
+        if made.op.name in ELEMENTWISE and operands[slot].shape == made.shape:
+            return np.broadcast_to(made.op.pull(slot, gradients, made.value, operands, made.attrs), shape)
+        if made.op.name == "linear" and slot == 0:
+            return np.asarray(gradients @ operands[1]).reshape(shape)
+        if made.op.name == "getitem" and all(isinstance(x, slice) or x is Ellipsis for x in made.attrs["index"]):
+            result = np.zeros(shape, gradients.dtype)
+            result[(slice(None), *made.attrs["index"])] = gradients
+            return result
+    return np.array([vjp(trace, node, slot, gradient) for gradient in gradients])
 
 
 def jacobian(trace: Trace, node: int, slot: int) -> Array:

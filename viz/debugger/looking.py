@@ -217,10 +217,13 @@ class Looking(Overview):
     def do_check(self, _argument: str) -> None:
         """check: compare what this step sent with a numerical derivative of its operation alone (complex step)."""
         for result in self.session.check():
-            verdict = ("agrees", "green") if result.passed else ("DIFFERS", "bold red")
-            size = f"relative difference {style.number(result.error)} over {result.compared} elements"
             to = f"  to {self.session.names[result.target]}: "
-            self.screen.say(to, verdict, f" with the {result.method}, {size}")
+            if result.passed:
+                elements = f"{result.compared} elements"
+                self.screen.say(to, ("agrees", "green"), f" with the {result.method} within rounding, {elements}")
+            else:
+                difference = f"{style.number(result.error)} of its largest element"
+                self.screen.say(to, ("DIFFERS", "bold red"), f" from the {result.method} by {difference}")
 
     def do_source(self, argument: str) -> None:
         """source [NODE]: the lines of your program around the one that made it."""
@@ -265,12 +268,9 @@ class Looking(Overview):
 def _picked(array: Array | None, index: str) -> Array | None:
     if array is None or not index:
         return array
-    parts = []
-    for part in index.split(","):
-        numbers = [int(x) if x.strip() else None for x in part.split(":")] if re.fullmatch(r"[-\d:\s]*", part) else []
-        parts.append(slice(*numbers) if ":" in part else numbers[0])
     try:
-        picked: Array = np.asarray(array[tuple(parts)])
+        parts = [[int(x) if x.strip() else None for x in part.split(":")] for part in index.split(",")]
+        picked: Array = np.asarray(array[tuple(slice(*part) if len(part) > 1 else part[0] for part in parts)])
     except (IndexError, ValueError, TypeError):
         raise tg.OutOfRangeError(f"[{index}] is not in a value of shape {array.shape}") from None
     return picked

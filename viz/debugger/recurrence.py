@@ -9,7 +9,7 @@ J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,17 +21,19 @@ from . import local
 from .trace import Array, Trace
 
 Path = tuple[str, ...]
+Rule = Callable[[Trace, int, int, Array], Array]
 STATES = ("h", "c")
 #: The triangle has at most this many origins; of longer sequences they are taken evenly spread.
 ORIGIN_LIMIT = 64
 
 
 def pull(
-    trace: Trace, seeds: Mapping[int, Array], targets: Collection[int], *, through: bool = False
+    trace: Trace, seeds: Mapping[int, Array], targets: Collection[int], *, through: bool = False, rule: Rule = local.vjp
 ) -> dict[int, Array]:
     """Gradients of sum(seed * node) with respect to ``targets``; those nothing reaches are missing.
 
-    They are partial derivatives: the walk stops at a target, unless ``through``, which makes them total.
+    They are partial derivatives: the walk stops at a target, unless ``through``, which makes them total. With
+    ``rule=local.vjps`` seeds and gradients have one axis more in front, for many walks at once.
     """
     nodes, wanted = trace.graph.nodes, set(targets)
     first, last = min(wanted), max(seeds)
@@ -52,11 +54,19 @@ def pull(
         node = nodes[index]
         for slot, source in local.slots(node):
             if source in leads and nodes[source].requires_grad and node.op is not None and slot in node.op.slots:
-                value = local.vjp(trace, index, slot, gradient)
+                value = rule(trace, index, slot, gradient)
                 if node.op.name == "stack" and not value.any():
                     continue  # a row of the stack that nothing was read from: not a gradient of 0 but none
-                arrived[source] = arrived[source] + value if source in arrived else value
+                arrived[source] = total(arrived.get(source), value)
     return found
+
+
+def total(so_far: Array | None, more: Array) -> Array:
+    """Their sum; NumPy need not warn that inf and -inf have none."""
+    if so_far is None:
+        return more
+    with np.errstate(all="ignore"):
+        return so_far + more
 
 
 # The carried states --------------------------------------------------------------------------------------
@@ -138,25 +148,23 @@ def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     if not roles or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
         return None
     width, batch = (shape[-1] if shape else 1), int(np.prod(shape[:-1]))
-    result = np.zeros((batch, width * len(roles), width * len(roles)))
     targets = [before.nodes[role] for role in roles]
-    for i, role in enumerate(roles):
+    rows = []
+    for role in roles:
+        node = after.nodes[role]
+        units = np.zeros((width, *shape), nodes[node].dtype)
         for unit in range(width):
-            seed = np.zeros(shape, nodes[after.nodes[role]].dtype)
-            seed[..., unit] = 1
-            found = pull(trace, {after.nodes[role]: seed}, targets)
-            if i == 0 and unit == 0 and not found and not _reads(trace, after, targets):
-                return None
-            for j, target in enumerate(targets):
-                if target in found:
-                    result[:, i * width + unit, j * width : (j + 1) * width] = found[target].reshape(batch, width)
+            units[unit, ..., unit] = 1
+        rows.append(pull(trace, {node: units}, targets, rule=local.vjps))
+    if not any(rows):
+        return None
+    result = np.zeros((batch, width * len(roles), width * len(roles)))
+    for i, found in enumerate(rows):
+        for j, target in enumerate(targets):
+            if target in found:
+                block = found[target].reshape(width, batch, width).swapaxes(0, 1)
+                result[:, i * width : (i + 1) * width, j * width : (j + 1) * width] = block
     return result
-
-
-def _reads(trace: Trace, after: Moment, targets: list[int]) -> bool:
-    """Whether anything flows from the states before to those after."""
-    seeds = {node: np.ones(trace.graph.nodes[node].shape) for node in after.nodes.values()}
-    return bool(pull(trace, seeds, targets))
 
 
 def _sigma(blocks: Array) -> float:
@@ -210,8 +218,7 @@ def split(trace: Trace, node: int, k: int | None = None) -> Split:
         way = _way(trace, state, trace.graph.nodes[trace.steps[arrival.step - 1].node]) or own
         possible.add(way)
         if arrival.step <= last:
-            value, so_far = trace.contribution(arrival.step, arrival.slot), ways[way]
-            ways[way] = value if so_far is None else so_far + value
+            ways[way] = total(ways[way], trace.contribution(arrival.step, arrival.slot))
     if state.role == "c":
         possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
     return Split(node, {way: part for way, part in ways.items() if way in possible})
@@ -271,7 +278,7 @@ def origins(trace: Trace) -> dict[int, dict[int, Array]]:
             continue
         for sent in step.contributions:
             value = local.vjp(trace, step.node, sent.slot, gradient)
-            outside[sent.target] = outside[sent.target] + value if sent.target in outside else value
+            outside[sent.target] = total(outside.get(sent.target), value)
     return parts
 
 

@@ -21,11 +21,18 @@ BAR = "▇"
 DECADES = 16
 
 
+class _Console(Console):
+    """A console that lets its user notice that nobody reads any more, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 class Screen:
     """Prints to ``file``; colour only if that is a terminal."""
 
     def __init__(self, file: IO[str]) -> None:
-        self.console = Console(file=file, highlight=False, markup=False, emoji=False)
+        self.console = _Console(file=file, highlight=False, markup=False, emoji=False)
 
     def say(self, *parts: Part) -> None:
         """One line of plain and (text, style) parts."""

@@ -139,7 +139,7 @@ def _not_finite(session: Session, position: int, what: str) -> str | None:
     if position > 0:
         sent = range(len(session.trace.steps[position - 1].contributions))
         arrays += [session.trace.contribution(position, i) for i in sent]
-    measures = [measure(array) for array in arrays]
+    measures = [measure(array) for array in arrays if not np.isfinite(array).all()]
     nan, infinite = any(m.nan for m in measures), any(m.infinite for m in measures)
     found = {"nan": nan, "inf": infinite, "nonfinite": nan or infinite}[what]
     return f"{'nan' if nan and what != 'inf' else 'inf'} in {session.names[node.index]}" if found else None

@@ -111,6 +111,8 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         try:
             name, argument, _ = self.parseline(line)
             if line == "EOF":
+                if self.interactive:
+                    self.screen.say("")
                 return True
             if not name and not line.strip():
                 return bool(self.emptyline())

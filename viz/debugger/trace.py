@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,26 +30,24 @@ STEP_LIMIT, BYTE_LIMIT = 50_000, 2**30
 _BYTES_PER_STEP, _SECONDS_PER_STEP = 1500, 2e-5
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one use of a node adds to its gradient."""
 
     slot: int  #: which operand of the sending node
     target: int  #: the node that receives it
-    value: Array | None = field(repr=False)  #: None: one row of a large operand; `Trace.contribution` builds it
+    value: Array | None  #: None: one row of a large operand; `Trace.contribution` builds it
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node's turn in the reverse walk."""
 
     node: int
-    gradient: Array = field(repr=False)  #: complete: every consumer has contributed
+    gradient: Array  #: complete: every consumer has contributed
     contributions: tuple[Contribution, ...]
     #: "hook" or "what-if" if the gradient was replaced, so that it is not the sum of what arrived
     replaced: str | None = None
     #: {node: its partial sum} after the time steps a sampled trace left out just before this step
-    brought: tuple[tuple[int, Array], ...] = field(default=(), repr=False)
+    brought: tuple[tuple[int, Array], ...] = ()
 
 
 class Arrival(NamedTuple):
@@ -240,7 +238,7 @@ class Trace:
 
 
 def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
-    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are.
+    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are, hooks run.
 
     ``gradient``, of the shape of ``loss``, is where the walk starts; a scalar starts from 1. ``every=10`` keeps one
     time step in ten (and everything outside the recurrence); without it a walk of more than 50,000 steps or 1 GB is
@@ -324,6 +322,9 @@ def estimate(order: Sequence[tg.Tensor], left_out: Collection[int] = ()) -> Cost
 
 
 def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Collection[int]) -> None:
+    largest = max(x._array.nbytes for x in order)
+    if len(order) * (3 * largest + _BYTES_PER_STEP) <= BYTE_LIMIT and len(order) <= STEP_LIMIT:
+        return  # plainly small: no need to add it all up
     cost = estimate(order, left_out)
     if cost.steps <= STEP_LIMIT and cost.bytes <= BYTE_LIMIT:
         return
@@ -331,9 +332,9 @@ def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Coll
     for every in (10, 100, 1000, 10_000):
         sampled = estimate(order, set(times) - {*times[::every], *times[-1:]})
         if sampled.steps <= STEP_LIMIT and sampled.bytes <= BYTE_LIMIT:
-            offer = f"keep one time step in {every} with every={every} ({sampled})"
+            offer = f"keep one time step in {every} with every={every}, --every {every} ({sampled})"
             break
-    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True")
+    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True, --anyway")
 
 
 def _quietly(function: Any, *operands: Any, **attrs: Any) -> Any:

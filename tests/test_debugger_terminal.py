@@ -1,0 +1,452 @@
+"""The line debugger: every command through a pipe, bad input, and that nothing typed changes a gradient."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from debugger_networks import looked_up, ragged, spelling, translated
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn import nn
+from tinygrad_rnn.cli import main
+from viz.debugger.conditions import Condition
+from viz.debugger.terminal import ALIASES, GROUPS, Debugger, run
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = """
+import sys; sys.path.insert(0, 'tests')
+import debugger_networks, viz
+viz.debug(debugger_networks.spelling()).terminal()
+"""
+COMMANDS = [name for names in GROUPS.values() for name in names.split()]
+
+
+def typed(lines: list[str], session=None) -> list[str]:
+    """What the debugger says to each line, and before the first."""
+    out = io.StringIO()
+    run(session or viz.debug(spelling()), stdin=io.StringIO("".join(line + "\n" for line in lines)), stdout=out)
+    return re.split(r"^\(bptt\) .*\n", out.getvalue(), flags=re.M)
+
+
+def said(*lines: str, session=None) -> str:
+    """What the debugger says to the last of these lines."""
+    return typed(list(lines), session)[len(lines)]
+
+
+def piped(text: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT], input=text, capture_output=True, text=True, encoding="utf-8", cwd=ROOT,
+        env=os.environ | {"PYTHONUTF8": "1"}, **options,
+    )  # fmt: skip
+
+
+# Every command, through a pipe -------------------------------------------------------------------------------
+
+SESSION = [
+    ("step", r"step 1 of \d+ .*\n  loss = add\("),
+    ("", r"step 2 of \d+ "),
+    ("step 3", r"step 5 of \d+ "),
+    ("back 2", r"step 3 of \d+ "),
+    ("next", r"\[the next box\]"),
+    ("nextt", r"t=3 of 4.*\[another time step\]"),
+    ("prevt", r"t=4 of 4"),
+    ("until f_2", r"\[until f_2\]\n  f_2 = sigmoid\(f\.getitem_2\)\n  At t=2 the forget gate f_2 multiplies"),
+    ("goto c_2", r"c_2 = add\(mul_2:1, mul_2:2\)\n.*\n  upstream .*\n  came by  highway [\d.]+, through h [\d.]+"),
+    ("goto 17", r"step 17 of"),
+    ("goto -1", r"forward \d+ of \d+"),
+    ("start", r"the loss .*\n  loss = .*\n  The forward pass is over: the loss is [\d.]+\."),
+    ("forward", r"forward 1 of \d+ .*\n  x_1 = getitem\(letters\)\n.*\n  value +\[\[1\. 0\. 0\. 0\.\]\]"),
+    ("continue", r"the loss .*\[between the passes: the loss is known\]"),
+    ("break c_3", r"breakpoint 1: c_3"),
+    ("tbreak op tanh", r"breakpoint 2: op tanh \(once\)"),
+    ("continue", r"\[breakpoint 2: tanh\]"),
+    ("break", r"^  1: c_3\n$"),
+    ("continue", r"\[breakpoint 1: c_3 has its turn\]"),
+    ("condition 1 norm > 1e9", r"1: c_3 \(if norm > 1e9, hit 1 times\)"),
+    ("ignore 1 2", r"ignored 2 times more"),
+    ("disable 1", r"disabled"),
+    ("enable 1", r"breakpoint 1: c_3 \(if"),
+    ("delete 1", r"breakpoint 1 is deleted"),
+    ("watch weight_hh_l0", r"breakpoint 1: watch weight_hh_l0"),
+    ("continue", r"the gradient of weight_hh_l0 changed: 2 of 4 arrived, norm"),
+    ("rcontinue", r"the gradient of weight_hh_l0 changed: 1 of 4 arrived"),
+    ("grad weight_ih_l0", r"0 of 4 arrived\n    nothing has arrived yet"),
+    ("delete", r"all breakpoints are deleted"),
+    ("where", r"stopped +breakpoint 1"),
+    ("list", r"→ +\d+"),
+    ("up", r"^  add_4 = add\(linear_4:1, linear_4:2\)\n  value "),
+    ("down 2", r"  linear_4:2 = linear\(h_3, weight_hh_l0"),
+    ("print h_1", r"h_1 = mul\(o_1, tanh_1\)\n  value .*\n  gradient .*   1 of 2 arrived"),
+    ("print c_1", r"c_1 = add\(.*\n  value .*\n  gradient nothing yet   0 of 2 arrived"),
+    ("whatis f_2", r"what +operation #\d+: sigmoid.*\n  shape +1×3 float32\n  role +f\n  place +l0"),
+    ("value h_2[0]", r"  h_2\n    \[ *-?\d\.\d+ "),
+    ("goto f_3", r"saturated|upstream"),
+    ("jac", r"d f_3 / d f\.getitem_3, a diagonal .* ⊙ y ⊙ \(1 − y\)\n    \[\[0\.\d+ "),
+    ("jac linear_3:2", r"d linear_3:2 / d h_2, 12×3, largest singular value"),
+    ("vjp", r"upstream gradient\n.*\n  times, element by element\n.*\n  is the contribution\n"),
+    ("check", r"to f\.getitem_3: agrees with the complex step within rounding, 3 elements"),
+    ("frontier", r"done \d+, ready \d+, waiting \d+, not reached \d+\n  ready "),
+    ("path h_1", r"and so to h_1"),
+    ("end", r"the walk back is over"),
+    ("contrib weight_hh_l0", r"t=4 +1 .*\n.*t=3 .*\n.*t=2 .*\n.*t=1 .*\n  gradient of weight_hh_l0: norm"),
+    ("norms", r"layer +t +of .*\n  l0 +1 +c .*2 of 2"),
+    ("sv", r"σ\(ds_t/ds_t₋₁\).*\n  2 .*\n  3 .*\n  4 "),
+    ("split c_2", r"highway .*\n  through h .*\n  gradient of c_2: norm [\d.]+, 2 of 2 arrived"),
+    ("triangle", r"h_1 +h_2 +h_3 +h_4\n  L_1 +[\d.]+ +· +· +·\n"),
+    ("origin", r"every value and every gradient is finite"),
+    ("source c_2", r"→ +\d+ +output, _ = rnn"),
+    ("display grad h_2", r"  h_2   2 of 2 arrived\n    \[\["),
+    ("step", r"walk back is over(?s:.*)grad h_2:\n  h_2   2 of 2"),
+    ("undisplay", r"^$"),
+    ("set grad c_3 0", r"what if the gradient of c_3 were 0:\n.*\n  weight_ih_l0 "),
+    ("set reset", r"as it was recorded"),
+    ("clip 0.5", r"norm of all together [\d.]+, threshold 0\.5: scaled by"),
+    ("plot", r"\|dL/d·\|"),
+    ("plot weight_ih_l0", r"gradient of weight_ih_l0"),
+    ("save {folder}/walk.trace", r"wrote .*walk\.trace"),
+    ("load {folder}/walk.trace", r"the loss   t=4 of 4"),
+    ("dot {folder}/graph.dot", r"wrote .*graph\.dot"),
+    ("help", r"^move  step back next"),
+    ("help until", r"until h_2 \| until t 1"),
+    ("quit", r"^$"),
+]
+
+
+def test_every_command_through_a_pipe(tmp_path):
+    lines = [line.format(folder=tmp_path) for line, _ in SESSION]
+    done = piped("\n".join(lines) + "\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout, "colours only on a terminal"
+    answers = re.split(r"^\(bptt\) .*\n", done.stdout, flags=re.M)[1:]
+    assert len(answers) == len(SESSION)
+    for line, (_, expected), answer in zip(lines, SESSION, answers, strict=True):
+        assert re.search(expected, answer), f"{line!r} said:\n{answer}"
+        assert "error" not in answer
+    assert (tmp_path / "walk.trace").is_file() and (tmp_path / "graph.dot").is_file()
+
+
+def test_the_pipe_session_leaves_no_command_out():
+    used = {ALIASES.get(line.split()[0], line.split()[0]) for line, _ in SESSION if line}
+    assert used >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    answer = said(f"help {command}")
+    assert answer.startswith(command) and ":" in answer and "error" not in answer
+
+
+def test_an_empty_line_repeats_and_the_input_may_end_anywhere():
+    assert "step 4 of" in typed(["step", "", "", ""])[4]
+    assert piped("step\nstep").returncode == 0
+    assert piped("").returncode == 0
+
+
+# Bad input ---------------------------------------------------------------------------------------------------
+
+BAD = [
+    ("stpe", "did you mean step"), ("nonsense", "help lists the commands"), ("goto", "goto wants a place"),
+    ("goto 99999", "does not exist"), ("goto h_77", "did you mean h_"), ("goto letters", "neither pass stops at it"),
+    ("goto t 9", "they go from 1 to 4"), ("step many", "not a number"), ("back 0", "not a number from 1"),
+    ("break", "no breakpoints"), ("break op sigmiod", "did you mean sigmoid"), ("break op log", "is not used"),
+    ("break t 7", "no time step 7"), ("break norm > x", "x is not a number"), ("break norm > 1e999", "not a number"),
+    ("break if __import__('os').system('true')", "only names, numbers"), ("break if norn > 1", "did you mean norm"),
+    ("break if 9**9**9", "only names"), ("break if (", "cannot use the condition"), ("break if", "cannot use"),
+    ("break h_2 if x.y", "only names"), ("condition 3 norm > 1", "which breakpoint"), ("ignore 1", "which breakpoint"),
+    ("delete x", "which breakpoint"), ("until nowhere", "no node is called nowhere"), ("watch nothing", "no node"),
+    ("list here", "list wants"), ("down 99", "there are 2: "), ("value h_2[9]", "is not in a value of shape"),
+    ("value h_2[:::::]", "is not in a value"), ("value h_2[a]", "no node"), ("jac weight_hh_l0", "is a leaf"),
+    ("vjp", "nothing is sent on here"), ("path loss", "that is where the walk starts"), ("path letters", "no gradient"),
+    ("contrib letters", "no gradient reaches"), ("split f_2", "not a carried state"), ("sv l7", "no layer is called"),
+    ("display nonsense", "no node"), ("display origin", "display takes"), ("undisplay 5", "which?"),
+    ("set grad c_2", "set grad NODE VALUE"), ("set grad c_2 [1, 2", "is not a number"), ("set", "set grad NODE"),
+    ("set grad c_2 __import__('os')", "is not a number"), ("set grad c_2 [1.0, 2.0]", "has shape"),
+    ("set grad letters 0", "received no gradient"), ("clip", "clip wants"), ("clip -1", "from 0 up"),
+    ("clip nan", "clip wants"), ("save", "save wants"), ("save /proc/none/walk", "cannot write"),
+    ("load /nowhere", "cannot read"), ("load", "load wants"),
+    ("dot", "dot wants"), ("dot picture.xyz", "xyz"), ("help frobnicate", "no command"), ("\x1b[2J\x00", "error"),
+    ("#99999", "there is no command"), ("source letters", ""), ("print " + "x" * 100_000, "no node is called"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "expected"), BAD)
+def test_bad_input_is_one_line_and_the_session_goes_on(line, expected):
+    answers = typed([line, "step"])
+    assert expected in answers[1]
+    assert answers[1].count("\n") <= 12 and "Traceback" not in answers[1] and "\x1b" not in answers[1]
+    if answers[1].startswith("error"):
+        assert answers[1].count("\n") == 1 and len(answers[1]) < 500
+    assert "step 1 of" in answers[2]
+
+
+def test_bytes_that_are_no_text_do_no_harm():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], input=b"\xff\xfe\x00\nstep\n", capture_output=True, cwd=ROOT)
+    assert done.returncode == 0 and b"step 1 of" in done.stdout and done.stderr == b""
+
+
+def test_a_closed_pipe_ends_it_quietly():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    process.stdout.close()
+    _, errors = process.communicate(b"list\n" * 2000)
+    assert process.returncode == 0 and errors == b""
+
+
+def test_an_interrupt_ends_a_command_not_the_session():
+    out = io.StringIO()
+    debugger = Debugger(viz.debug(spelling()), io.StringIO(), out)
+
+    def interrupted(_argument: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    debugger.do_norms = interrupted
+    assert debugger.onecmd("norms") is False
+    debugger.onecmd("step")
+    assert "interrupted" in out.getvalue() and "step 1 of" in out.getvalue()
+
+
+def test_commands_can_be_given_beforehand(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("step\n"))
+    viz.debug(spelling()).terminal(["goto c_2", "quit"])
+    shown = capsys.readouterr().out
+    assert "(bptt) goto c_2" in shown and "step 1 of" not in shown
+
+
+def test_completion_knows_commands_and_nodes():
+    debugger = Debugger(viz.debug(spelling()), io.StringIO(), io.StringIO())
+    assert debugger.completenames("cont") == ["continue ", "contrib "]
+    assert debugger.completedefault("weight_") == ["weight_hh_l0", "weight_ih_l0"]
+    assert "nonfinite" in debugger.complete_break("non")
+    assert debugger.complete_help("tri") == ["triangle"]
+
+
+def test_networks_of_every_kind_can_be_looked_at():
+    everything = [*GROUPS["look"].split(), "clip 1", "forward", "list", "next 3"]
+    for network in (looked_up, ragged, translated):
+        answers = typed(["break t 1", "continue", *everything, "end", *everything], viz.debug(network()))
+        assert len(answers) == 5 + 2 * len(everything) and "the walk back is over" in answers[3 + len(everything)]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_numbers_that_are_not_finite_can_be_looked_at(bad):
+    tg.manual_seed(0)
+    cell = nn.LSTMCell(2, 3)
+    state = None
+    with np.errstate(all="ignore"):
+        for t in tg.steps(3):
+            state = cell(tg.tensor([[1.0, bad if t == 1 else 0.5]]), state)
+        loss = (state[0].exp() * bad).sum()
+    session = viz.debug(loss)
+    everything = [*GROUPS["look"].split(), "clip 1", "set grad h_2 inf"]
+    answers = typed(["break nonfinite", "continue", *everything, "end", *everything, "forward", *everything], session)
+    assert len(answers) == 6 + 3 * len(everything) and "breakpoint 1: " in answers[2]
+    for p in range(session.first, session.last + 1):
+        json.dumps(session.snapshot(p), allow_nan=False)
+
+
+def test_names_from_the_program_cannot_write_to_the_terminal():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="\x1b[31mred\nname[bold]</script>")
+    with tg.scope("\x1b]0;title\x07"):
+        loss = (x * x).sum()
+    answers = typed(["step", "", "", "list", "whatis", "contrib", "print #0", "break #0"], viz.debug(loss))
+    assert all(character.isprintable() or character == "\n" for answer in answers for character in answer)
+    assert "[bold]" in "".join(answers), "the name is text, not markup"
+
+
+# Conditions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("t == 3 and role == 'f'", ["f_3"]), ("name in 'h_2'", ["h_2"]), ("op == 'tanh' and t < 2", ["tanh_1", "g_1"]),
+        ("not op != 'stack'", ["stack"]), ("1 < t <= 2 and role == 'c'", ["c_2"]), ("k == 3 - 1 * 2", ["loss"]),
+        ("t / 0 > 1", []), ("t > 'x'", []), ("nan + inf > 0", []), ("role == 'o' and t - 3 == 1", ["o_4"]),
+        ("phase == 'backward' and uses == 2 and role == 'c' and saturated == 0", ["c_3", "c_2", "c_1"]),
+        ("layer == 'l0' and role == 'h' and size == 3 and zero < 3 and norm > 0 and max >= min and t == 1", ["h_1"]),
+        ("role == 'f' and ratio > 1", []), ("role == 'f' and 0 < ratio < 0.26 and t == 2", ["f_2"]),
+    ],
+)  # fmt: skip
+def test_conditions_mean_what_they_say(text, expected):
+    session = viz.debug(spelling())
+    condition = Condition(text)
+    found = [session.where(p).name for p in range(1, session.last + 1) if condition.holds(session, p)]
+    assert found == expected
+
+
+PIECES = st.sampled_from(["norm", "t", "(", ")", " and ", " not ", ">", "==", "1", "'x'", ".", "[", "+", "-", ","])
+
+
+@given(st.text(max_size=60) | st.lists(PIECES, max_size=12).map("".join))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_makes_a_condition_misbehave(text):
+    try:
+        condition = Condition(text)
+    except tg.GraphError as error:
+        assert "\n" not in str(error)
+    else:
+        assert condition.holds(SHARED, 1) in (True, False)
+
+
+@pytest.mark.parametrize("text", ["norm" + " > norm" * 10_000, "(" * 5000, "not " * 500 + "t", "[1]", "f()", "t ** t"])
+def test_heavy_conditions_are_refused(text):
+    with pytest.raises(tg.GraphError):
+        Condition(text)
+
+
+def test_texts_are_not_multiplied():
+    assert Condition("'x' * 999999999999 == name").holds(SHARED, 1) is False
+
+
+# Any sequence of commands ------------------------------------------------------------------------------------
+
+SHARED = viz.debug(spelling())
+NODES = ["h_1", "c_2", "f_3", "weight_hh_l0", "loss", "stack", "letters", "#0", "#40", "nobody"]
+PLACES = ["h_2", "t 2", "op sigmoid", "nan", "norm > 0.1", "norm < 0.05", "if t == 2 and role == 'c'", "c_1 if t > 9"]
+WITH_NODE = ["print", "whatis", "value", "grad", "jac", "contrib", "path", "split", "watch", "goto", "until", "display"]
+ALONE = [
+    "step", "back", "next", "nextt", "prevt", "continue", "rcontinue", "start", "end", "forward", "where", "list", "up",
+    "down", "vjp", "norms", "frontier", "origin", "check", "undisplay", "delete", "clip 0.1", "", "sv", "triangle",
+    "step 7", "back 11", "until", "break", "disable 1", "enable 1", "ignore 1 2", "condition 1 t == 2", "plot",
+]  # fmt: skip
+NETWORKS = [spelling, looked_up, ragged, lambda: spelling("GRU", batch=2)]
+
+
+class AnySession(RuleBasedStateMachine):
+    """Whatever is typed, the walk ends with the same gradients, and what is shown on the way is a partial sum."""
+
+    @initialize(network=st.sampled_from(NETWORKS))
+    def start(self, network):
+        self.loss = network()
+        self.out = io.StringIO()
+        self.session = viz.debug(self.loss)
+        self.debugger = Debugger(self.session, io.StringIO(), self.out)
+        position = self.session.graph.by_serial()
+        self.leaves, self.sums, self.what_if = {}, [{self.session.trace.output: np.ones(self.loss.shape)}], False
+        for step in tg.walk([self.loss], [np.ones(self.loss.shape, self.loss.dtype)]):
+            sums = dict(self.sums[-1])
+            for sent in step.contributions:
+                target = position[sent.target.serial]
+                sums[target] = sums.get(target, 0.0) + np.asarray(sent.value, np.float64)
+            self.sums.append(sums)
+            if step.node.op is None:
+                self.leaves[position[step.node.serial]] = step.gradient.tobytes()
+
+    def type(self, line):
+        assert self.debugger.onecmd(line) is False
+
+    @rule(line=st.sampled_from(ALONE))
+    def command(self, line):
+        self.type(line)
+
+    @rule(word=st.sampled_from(WITH_NODE), node=st.sampled_from(NODES))
+    def command_about_a_node(self, word, node):
+        self.type(f"{word} {node}")
+
+    @rule(word=st.sampled_from(["break", "tbreak", "until"]), place=st.sampled_from(PLACES))
+    def stop_somewhere(self, word, place):
+        self.type(f"{word} {place}")
+
+    @rule(node=st.sampled_from(NODES), value=st.sampled_from(["0", "1e3", "nan"]))
+    def ask_what_if(self, node, value):
+        self.type(f"set grad {node} {value}")
+        self.what_if = self.session.trace is not self.session.recorded
+
+    @rule()
+    def take_it_back(self):
+        self.type("set reset")
+        self.what_if = False
+
+    @invariant()
+    def what_has_arrived_is_a_partial_sum(self):
+        session = self.session
+        assert session.first <= session.position <= session.last and session.reason
+        if self.what_if:
+            return
+        expected = self.sums[max(session.position, 0)]
+        for node in (*self.leaves, session.node_at()):
+            shown = session.gradient(node)
+            if node not in expected:
+                assert shown is None
+            else:
+                np.testing.assert_allclose(shown, expected[node], rtol=1e-4, atol=1e-6)
+
+    def teardown(self):
+        if not hasattr(self, "session"):
+            return
+        self.type("set reset")
+        self.type("end")
+        for node, gradient in self.leaves.items():
+            assert self.session.gradient(node).tobytes() == gradient
+        self.loss.backward()  # not walked before: looking left the graph as it was
+
+
+def test_any_sequence_of_commands_ends_with_the_same_gradients():
+    profile = settings.default
+    run_state_machine_as_test(
+        AnySession,
+        settings=settings(
+            profile, max_examples=max(profile.max_examples // 2, 10), stateful_step_count=20,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )  # fmt: skip
+
+
+# The command -------------------------------------------------------------------------------------------------
+
+
+def command(*arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(main, ["debug", *arguments], input=typed)
+
+
+def test_the_command_debugs_a_script_a_saved_walk_and_a_pattern(tmp_path):
+    script = tmp_path / "model.py"
+    script.write_text(
+        "import tinygrad_rnn as tg\n"
+        "def loss():\n"
+        "    w = tg.tensor([2.0], requires_grad=True, name='w')\n"
+        "    return (w * w * w).sum()\n"
+    )
+    walk = tmp_path / "walk.trace"
+    shown = command(f"{script}:loss", "-c", "goto #1", "-c", f"save {walk}", typed="source\n")
+    assert shown.exit_code == 0 and "model.py:4" in shown.output
+    assert "→    4      return (w * w * w).sum()" in shown.output
+    assert "mul_1 = mul(w, w)" in command(str(walk), typed="goto #1\n").output.replace("mul:1", "mul_1")
+    assert "5 time steps" in command("--pattern", "many-to-one", "--cell", "gru", "--steps", "5").output
+    assert "one time step in 2" in command("--every", "2").output
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import tinygrad_rnn as tg\ndef loss(): return tg.ones(3)\n", "requires a gradient"),
+        ("def loss(): return 3\n", "not int"),
+        ("import tinygrad_rnn as tg\ndef loss(): return tg.tensor([1., 2.], requires_grad=True) * 1\n", "2 elements"),
+        ("def loss(): return 1 / 0\n", "ZeroDivisionError"), ("def other(): pass\n", "no function"),
+    ],
+)  # fmt: skip
+def test_the_command_says_in_one_line_what_it_cannot_debug(tmp_path, source, expected):
+    (tmp_path / "model.py").write_text(source)
+    done = command(f"{tmp_path / 'model.py'}:loss")
+    assert done.exit_code == 2 and expected in done.output and done.output.count("\n") == 1
+
+
+def test_the_command_refuses_a_damaged_walk(tmp_path):
+    (tmp_path / "walk.trace").write_text("{")
+    done = command(str(tmp_path / "walk.trace"))
+    assert done.exit_code == 2 and "is not a saved trace" in done.output and done.output.count("\n") == 1

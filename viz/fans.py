@@ -1,0 +1,134 @@
+"""What feeds all steps, and what is fed by all of them: a shared weight, the total loss, and their gradients.
+
+Such a box stands beside the steps; a single line runs along them, with a branch for each.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from .places import Line, Places
+from .route import LANE, Port, Rect, path, spline
+
+
+class Fans:
+    """Places those boxes and draws their lines; one use each, after all other boxes are placed."""
+
+    def __init__(self, places: Places) -> None:
+        self.places, self.boxes, self.edges = places, places.boxes, places.edges
+        self.layout, self.rects = places.layout, places.layout.rects
+
+    def out(self) -> None:
+        """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
+        rows: dict[tuple[float, object], int] = defaultdict(int)
+        for i in self.places.sources:
+            targets = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.source == i and e.target in self.rects and self.boxes[e.target].column
+            ]
+            if not targets:
+                continue
+            first = min((self.rects[e.target] for _, e in targets), key=lambda r: r.x)
+            floor = self._row(first)[0]
+            lane = (floor, self._segments(e.target for _, e in targets))
+            y = floor - 16 - LANE * rows[lane]
+            rows[lane] += 1
+            w, h = self.places.sizes[i]
+            start = min(self.places.x[c] for _, e in targets if (c := self.boxes[e.target].column) is not None)
+            side = 1 if self.boxes[i].key[0] == "∂" else -1
+            x = (self.places.right if side > 0 else start) + side * (self.places.pad + 22 + w / 2)
+            rect = Rect(x, y, w, h)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6
+                for r in self.rects.values()
+            ):
+                rect = rect.moved(6 * side)
+            self.rects[i] = rect
+            for n, e in targets:
+                r = self.rects[e.target]
+                at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
+                self.layout.lines.append(
+                    Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target)
+                )
+        self._chain([i for i in self.places.sources if i not in self.rects], before=True)
+
+    def _chain(self, waiting: list[int], *, before: bool) -> None:
+        """Boxes further from the steps, each beside the one it feeds (or is fed by)."""
+        for _ in range(len(waiting) + 1):
+            for e in self.edges:
+                new, old = (e.source, e.target) if before else (e.target, e.source)
+                if new in waiting and new not in self.rects and old in self.rects:
+                    anchor = self.rects[old]
+                    w, h = self.places.sizes[new]
+                    step = (anchor.w + w) / 2 + 26
+                    left = before != (self.boxes[new].key[0] == "∂")
+                    rect = Rect(anchor.x + (-step if left else step), anchor.y, w, h)
+                    while any(
+                        abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2
+                        for r in self.rects.values()
+                    ):
+                        rect = rect.moved(0, -6)
+                    self.rects[new] = rect
+        loose = set(waiting)
+        for n, e in enumerate(self.edges):
+            if (e.source if before else e.target) in loose and e.source in self.rects and e.target in self.rects:
+                a, b = self.rects[e.source], self.rects[e.target]
+                sign = 1 if a.x < b.x else -1
+                start, stop = a.x + sign * a.w / 2, b.x - sign * b.w / 2
+                if a.y == b.y:
+                    points = [(start, a.y), (stop, b.y)]
+                else:
+                    points = path([Port(start, a.y, sign, 0)], [Port(stop, b.y, sign, 0)], [], xs=[(start + stop) / 2])
+                self.layout.lines.append(Line(n, spline(points), e.source, e.target))
+
+    def into(self) -> None:
+        """Values of all steps gathered into one box: a line above their row that ends in it, after the last step."""
+        rows: dict[tuple[float, object], int] = defaultdict(int)
+        waiting: list[int] = []
+        for i in self.places.sinks:
+            fed = [
+                (n, e)
+                for n, e in enumerate(self.edges)
+                if e.target == i and e.source in self.rects and self.boxes[e.source].column
+            ]
+            if not fed:
+                waiting.append(i)
+                continue
+            highest = max((self.rects[e.source] for _, e in fed), key=lambda r: r.y)
+            ceiling = self._row(highest)[1]
+            lane = (ceiling, self._segments(e.source for _, e in fed))
+            y = ceiling + 18 + LANE * rows[lane]
+            rows[lane] += 1
+            w, h = self.places.sizes[i]
+            back = self.boxes[i].key[0] == "∂"
+            side = -1 if back else 1
+            rect = Rect((0 if back else self.places.right) + side * (self.places.pad + 26 + w / 2), y, w, h)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4
+                for r in self.rects.values()
+            ):
+                rect = rect.moved(6 * side)
+            self.rects[i] = rect
+            for n, e in fed:
+                r = self.rects[e.source]
+                at = r.x - 0.3 * r.w if back else r.x
+                self.layout.lines.append(
+                    Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i)
+                )
+        self._chain(waiting, before=False)
+
+    def _segments(self, boxes: Iterable[int]) -> frozenset[int]:
+        """The passes over a sequence these boxes are in: lines of different passes do not get in each other's way."""
+        return frozenset(column.segment for i in boxes if (column := self.boxes[i].column) is not None)
+
+    def _row(self, rect: Rect) -> tuple[float, float]:
+        """Lowest bottom and highest top among the boxes beside this one."""
+        beside = [
+            r
+            for t in self.places.tiles.values()
+            for r in t.boxes.values()
+            if r.bottom < rect.top and r.top > rect.bottom
+        ]
+        return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])
