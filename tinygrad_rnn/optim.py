@@ -19,6 +19,7 @@ from .tensor import Tensor
 State = dict[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
 Value = Any
+Rates = tuple[Value, ...]
 
 
 class Optimizer:
@@ -86,7 +87,7 @@ class Optimizer:
         """What of the update rule depends on the number of steps taken or may be changed between them."""
         return (settings["lr"],)
 
-    def _updated(self, p: Value, g: Value, state: State, rates: tuple[Value, ...], **settings: Any) -> Value:
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, **settings: Any) -> Value:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -180,7 +181,7 @@ class SGD(Optimizer):
         )
 
     def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: tuple[Value, ...], *, lr: float, momentum: float, dampening: float,
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
         weight_decay: float, nesterov: bool,
     ) -> Value:  # fmt: skip
         if weight_decay:
@@ -207,12 +208,14 @@ class Adagrad(Optimizer):
     def _initial(self, p: Tensor) -> State:
         return {"step": 0, "sum": np.full(p.shape, self.defaults["initial_accumulator_value"], p.dtype)}
 
-    def _rates(self, step: int, *, lr: float, lr_decay: float, **_settings: Any) -> tuple[float, ...]:
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, lr_decay: float, **_settings: Any
+    ) -> tuple[float, ...]:
         return (lr / (1 + (step - 1) * lr_decay),)
 
     def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: tuple[Value, ...], *, lr: float, lr_decay: float, weight_decay: float, eps: float,
-        initial_accumulator_value: float,
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, lr_decay: float, weight_decay: float,
+        eps: float, initial_accumulator_value: float,
     ) -> Value:  # fmt: skip
         if weight_decay:
             g = g + weight_decay * p
@@ -237,8 +240,8 @@ class RMSprop(Optimizer):
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: tuple[Value, ...], *, lr: float, alpha: float, eps: float, weight_decay: float,
-        momentum: float, centered: bool,
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
+        weight_decay: float, momentum: float, centered: bool,
     ) -> Value:  # fmt: skip
         if weight_decay:
             g = g + weight_decay * p
@@ -269,13 +272,13 @@ class Adam(Optimizer):
     def _initial(self, p: Tensor) -> State:
         return {"step": 0, "exp_avg": np.zeros_like(p._array), "exp_avg_sq": np.zeros_like(p._array)}
 
-    def _rates(
+    def _rates(  # type: ignore[override]
         self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
     ) -> tuple[float, ...]:
         return lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5, 1 - lr * weight_decay
 
     def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: tuple[Value, ...], *, lr: float, betas: tuple[float, float],
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
         eps: float, weight_decay: float,
     ) -> Value:  # fmt: skip
         if weight_decay and self.decoupled:

@@ -18,7 +18,6 @@ import llvmlite.binding
 import numba
 import numpy as np
 import scipy_openblas32
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 

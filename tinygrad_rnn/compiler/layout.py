@@ -47,12 +47,16 @@ class View(NamedTuple):
 
 def plain(buffer: int, node: Node, offset: int = 0) -> View:
     """A row-major view for a node's value."""
+    return View(buffer, offset, node.shape, row_major(node.shape, node.dtype.itemsize), node.dtype.itemsize)
+
+
+def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides, in bytes, of elements that follow each other."""
     strides = []
-    step = node.dtype.itemsize
-    for n in reversed(node.shape):
-        strides.append(step)
-        step *= n
-    return View(buffer, offset, node.shape, tuple(reversed(strides)), node.dtype.itemsize)
+    for n in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= n
+    return tuple(reversed(strides))
 
 
 def as_view(view: View, dtype: np.dtype[Any], op: Any, attrs: dict[str, Any]) -> View | None:

@@ -17,11 +17,10 @@ from ..errors import DTypeError
 from ..graph import Graph, Node, Ref
 from ..primitives.record import size_of
 from . import interpreter as I
-from .layout import JOINS, VIEWS, Layout, View, plain
+from .layout import JOINS, VIEWS, Layout, View, plain, row_major
+from .regions import emit_region
 from .trace import Trace
 
-#: elements a region works on at a time: a dozen such runs stay in the first-level cache
-TILE = 512
 _OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
 _INTEGER_COMPARISONS = ("equal", "not_equal", "greater")
 _ROWS = {
@@ -135,7 +134,7 @@ class Lowering:
         self._tiles: dict[Any, tuple[int, int]] = {}
         self._plain: dict[Any, View] = {}
         self._written: set[int] = set()  # buffers the region being gathered writes to
-        self._checked: set[tuple[int, int]] = set()
+        self._checked: set[tuple[View, int]] = set()
 
     def lower(self) -> Code:
         """All rows."""
@@ -145,7 +144,7 @@ class Lowering:
             kind = self.kinds[node.index]
             if kind == "region" and node.index not in self.layout.accumulates:
                 if region and not self._belongs(region, node):
-                    self._emit_region(region)
+                    emit_region(self, region)
                     region = []
                 if not region:
                     self._written = set()
@@ -155,11 +154,11 @@ class Lowering:
             if node.index in self.layout.folded or self._is_free(node, kind):
                 continue
             if region:
-                self._emit_region(region)
+                emit_region(self, region)
                 region = []
             self._emit(node, kind)
         if region:
-            self._emit_region(region)
+            emit_region(self, region)
         self._assign()
         for index in self.graph.outputs:
             self._touch(self.layout.view(index).buffer, len(self.rows))
@@ -208,8 +207,7 @@ class Lowering:
 
     def _temporary(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
         buffer = self.layout.new_buffer(size_of(shape) * dtype.itemsize)
-        strides = np.empty(0, dtype).itemsize * np.cumprod([1, *shape[:0:-1]])[::-1] if shape else []
-        return View(buffer, 0, shape, tuple(int(s) for s in strides), dtype.itemsize)
+        return View(buffer, 0, shape, row_major(shape, dtype.itemsize), dtype.itemsize)
 
     def _copy(self, out: View, source: View) -> None:
         """Copy ``source``, broadcast, to ``out``; dimensions that can be walked as one are merged."""
@@ -245,7 +243,7 @@ class Lowering:
         if kind == "view":
             source = self.graph.nodes[node.sources[0]]
             self._copy(
-                View(out.buffer, out.offset, source.shape, self._temporary_strides(source), out.itemsize),
+                View(out.buffer, out.offset, source.shape, row_major(source.shape, out.itemsize), out.itemsize),
                 self.layout.view(source.index),
             )
         elif kind == "join":
@@ -269,13 +267,6 @@ class Lowering:
                 self._touch(self.layout.view(index).buffer, len(self.rows))
             self.host[self._row(I.HOST, node=node)] = node
 
-    def _temporary_strides(self, node: Node) -> tuple[int, ...]:
-        step, strides = node.dtype.itemsize, []
-        for n in reversed(node.shape):
-            strides.append(step)
-            step *= n
-        return tuple(reversed(strides))
-
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
         name, opcode = node.op.name, _ROWS[node.op.name]
@@ -294,8 +285,7 @@ class Lowering:
         x = self._contiguous(view, first.dtype)
         count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
         if name == "scatter_rows":
-            indices = self.graph.nodes[node.sources[1]]
-            n = size_of(indices.shape)
+            n = size_of(self.graph.nodes[node.sources[1]].shape)
             self._row(opcode, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
         elif name == "one_hot":
             self._row(opcode, out, 0, x, count, node.attrs["num_classes"], node=node)
@@ -311,8 +301,6 @@ class Lowering:
                 self._row(opcode, out, x, 0, outer, reduced, 0, node=node)
             else:
                 self._row(opcode, out, x, outer, reduced, inner, node=node)
-        if name == "cross_entropy":
-            return
 
     def _operand(self, node: Node, slot: int) -> View:
         source = self.graph.nodes[node.sources[slot]]
@@ -376,7 +364,7 @@ class Lowering:
                 limit = table[0] if node.op is P.take else table[-1]
                 if (view, limit) in self._checked:
                     continue
-                self._checked.add((view, limit))  # type: ignore[arg-type]
+                self._checked.add((view, limit))
                 ignore = node.attrs.get("ignore_index", 0)
                 plain = self._contiguous(view, indices.dtype)
                 self.checks[self._row(I.CHECK, plain, size_of(indices.shape), limit, ignore, node=node)] = node
@@ -422,11 +410,6 @@ class Lowering:
                 else:
                     return True
         return False
-
-    def _emit_region(self, region: list[Node]) -> None:
-        from .regions import emit_region
-
-        emit_region(self, region)
 
     def tile_of(self, value: Any, dtype: np.dtype[Any], length: int) -> tuple[int, int]:
         """The address of a run of equal numbers."""

@@ -18,13 +18,13 @@ from .layout import View
 if TYPE_CHECKING:
     from .lower import Lowering
 
+#: elements a region works on at a time: a dozen such runs stay in the first-level cache
+TILE = 512
 _OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
 
 
 def emit_region(lowering: Lowering, region: list[Node]) -> None:
     """The rows of one region."""
-    from .lower import TILE
-
     _Region(lowering, region, TILE).emit()
 
 

@@ -32,7 +32,7 @@ def clip_grad_norm_(
     pairs = _gradients(parameters)
     if state.tracer is not None and pairs:
         if error_if_nonfinite:
-            raise GraphError("clip_grad_norm_: error_if_nonfinite looks at the norm; return it from the compiled function")
+            raise GraphError("clip_grad_norm_: error_if_nonfinite reads the norm; return it from the compiled function")
         return _clip_traced(pairs, max_norm, norm_type)
     if not pairs:
         return from_array(np.zeros((), np.float32))

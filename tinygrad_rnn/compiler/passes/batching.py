@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Graph, Node
 from ..pieces import in_order, rows_of
 from ..rewrite import Draft
 

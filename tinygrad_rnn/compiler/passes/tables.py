@@ -29,12 +29,12 @@ def _better(draft: Draft, node: Node) -> Ref | None:
         parts = [draft[y] for y in operands]
         tables = {draft.root(y.operands[0]) for y in parts if y.op is P.take}
         if len(tables) == 1 and all(y.op is P.take and len(draft[y.operands[1]].shape) == 1 for y in parts):
-            indices = draft.add(P.concat, tuple(y.operands[1] for y in parts), {"axis": 0}, node)
-            return draft.add(P.take, (tables.pop(), indices), {}, node)
+            joined = draft.add(P.concat, tuple(y.operands[1] for y in parts), {"axis": 0}, node)
+            return draft.add(P.take, (tables.pop(), joined), {}, node)
     if node.op is P.linear and x.op is P.one_hot:
         rows = draft.add(P.permute, (operands[1],), {"axes": (1, 0)}, node)
-        y = draft.add(P.take, (rows, x.operands[0]), {}, node)
-        return draft.add(P.add, (y, operands[2]), {}, node) if len(operands) == 3 else y
+        taken = draft.add(P.take, (rows, x.operands[0]), {}, node)
+        return draft.add(P.add, (taken, operands[2]), {}, node) if len(operands) == 3 else taken
     if node.op is P.linear and x.op is P.take and _repeats(draft, x):
         table, indices = draft.operands(x)
         if len(draft[table].shape) == 2:
