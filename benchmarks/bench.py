@@ -1,9 +1,9 @@
 """One training step of small recurrent networks, by several libraries, side by side.
 
-A step is forward, softmax cross-entropy, backpropagation through time, clipping by norm and an optimizer update, in float32.
-Every contestant starts from the same weights and sees the same tokens; its loss after ten steps is checked before it is
-timed. Blocks of steps are interleaved, so that a busy moment hits all; medians and minima of the blocks are printed, and
-ratios to ours. Run::
+A step is forward, softmax cross-entropy, backpropagation through time, clipping by norm and an optimizer update, in
+float32. Every contestant starts from the same weights and sees the same tokens; the losses of its first steps are
+checked before it is timed. Blocks of steps are interleaved, so that a busy moment hits all; medians and minima of the
+blocks are printed, and ratios to ours. Run::
 
     python benchmarks/bench.py                # all workloads, one thread
     python benchmarks/bench.py W2 W3 --threads 2 --blocks 9

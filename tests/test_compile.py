@@ -227,7 +227,8 @@ def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, **settings)
         for a, b in zip(tensors_in(got), tensors_in(expected), strict=True):
             assert_same(a, b, 1e-12)
         if carry:
-            states = [tuple(s.detach() for s in r[1]) if isinstance(r[1], tuple) else r[1].detach() for r in (expected, got)]
+            ends = [r[1] if isinstance(r[1], tuple) else (r[1],) for r in (expected, got)]
+            states = [tuple(s.detach() for s in end) if len(end) > 1 else end[0].detach() for end in ends]
     for p, q in zip(model.parameters(), plain.parameters(), strict=True):
         assert_same(p, q, 1e-11)
     for mine, theirs in zip(optimizer.state, plain_optimizer.state, strict=True):
@@ -456,7 +457,7 @@ def test_threads_take_turns():
 def test_reading_a_value_names_the_line(read):
     w = tg.nn.Parameter([1.0])
     for thing in (lambda x: x.sum(), lambda x: w):
-        with pytest.raises(tg.GraphError, match=r"no value while .* test_compile\.py:\d+|cannot be used as an index|takes integers"):
+        with pytest.raises(tg.GraphError, match=r"no value while .* test_compile\.py:\d+|takes integers"):
             try:
                 tg.compile(lambda x, thing=thing: read(thing(x)))(tg.tensor([1.0]))
             except tg.DTypeError as error:  # a float is no index in the first place

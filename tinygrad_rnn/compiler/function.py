@@ -88,7 +88,7 @@ class Function:
             result = self._fn(*stand_ins, **named)
             outputs: list[Tensor] = []
             template = _template(result, outputs)
-            outputs = [x if x.serial not in tracer.assigned else tracer.assigned[x.serial] for x in outputs]
+            outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
             trace = tracer.finish(outputs)
         return trace, lambda arrays: _rebuilt(template, arrays)
 

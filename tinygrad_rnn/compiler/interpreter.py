@@ -1,8 +1,8 @@
 """The interpreter: one compiled loop over a table of integers runs a whole training step.
 
 A row of the table is an instruction: an opcode, addresses, sizes. Elementwise instructions stand in *regions*: a region
-takes its operands tile by tile, small enough for the first-level cache, and runs all its instructions on one tile before
-the next. There every operand is a plain run of ``n`` numbers, so an opcode is one short loop.
+takes its operands tile by tile, small enough for the first-level cache, and runs all its instructions on one tile
+before the next. There every operand is a plain run of ``n`` numbers, so an opcode is one short loop.
 
 What the table cannot express (`HOST`) is handed back to Python, which computes it with the primitive's reference and
 calls again.
@@ -18,6 +18,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import scipy_openblas32
+from numba import carray
 from numba.core import types
 from numba.extending import intrinsic, overload
 
@@ -25,17 +26,15 @@ from ..kernels import _shifted_exponentials, _total, fast_exp, fast_tanh, kernel
 
 #: elementwise opcodes, by the primitive's name; the rest are the interpreter's own
 ELEMENTWISE = (
-    "add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "abs",
-    "sign", "pow", "maximum", "minimum", "where", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
-    "cast", "equal_integers", "not_equal_integers", "greater_integers", "load", "load_bool", "splat", "store",
-    "store_bool", "mul_add", "sub_mul",
+    "add", "sub", "mul", "div", "exp", "log", "sqrt", "tanh", "sigmoid", "abs", "pow", "maximum", "minimum", "where",
+    "greater", "greater_equal", "equal", "not_equal", "not_equal_integers", "greater_integers",
+    "load", "load_bool", "splat", "store", "store_bool",
 )  # fmt: skip
 (
-    ADD, SUB, MUL, DIV, NEG, EXP, LOG, SQRT, SIN, COS, TANH, SIGMOID, SOFTPLUS, RELU, ABS,
-    SIGN, POW, MAXIMUM, MINIMUM, WHERE, GREATER, GREATER_EQUAL, LESS, LESS_EQUAL, EQUAL, NOT_EQUAL,
-    CAST, EQUAL_INTEGERS, NOT_EQUAL_INTEGERS, GREATER_INTEGERS, LOAD, LOAD_BOOL, SPLAT, STORE,
-    STORE_BOOL, MUL_ADD, SUB_MUL,
-) = range(37)  # fmt: skip
+    ADD, SUB, MUL, DIV, EXP, LOG, SQRT, TANH, SIGMOID, ABS, POW, MAXIMUM, MINIMUM, WHERE,
+    GREATER, GREATER_EQUAL, EQUAL, NOT_EQUAL, NOT_EQUAL_INTEGERS, GREATER_INTEGERS,
+    LOAD, LOAD_BOOL, SPLAT, STORE, STORE_BOOL,
+) = range(25)  # fmt: skip
 (
     REGION, GEMM, COPY, ZERO, SUM, MAX, SOFTMAX, LOG_SOFTMAX, LOGSUMEXP, CROSS_ENTROPY, TAKE, SCATTER_ROWS, ONE_HOT,
     ARGMAX, CHECK, HOST,
@@ -62,7 +61,10 @@ _dgemm = types.ExternalFunction("scipy_dgemm_", types.void(*[_int] * 13))
 _sgemv = types.ExternalFunction("scipy_sgemv_", types.void(*[_int] * 11))
 _dgemv = types.ExternalFunction("scipy_dgemv_", types.void(*[_int] * 11))
 
-reordering = numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"}, nogil=True)
+#: functions that only `run` calls; they are cached with it
+_OPTIONS = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = numba.njit(fastmath={"contract"}, **_OPTIONS)
+reordering = numba.njit(fastmath={"contract", "reassoc"}, **_OPTIONS)
 
 
 @intrinsic
@@ -76,10 +78,10 @@ def _pointer(_typing, address, like):
     return target(address, like), generate
 
 
-@kernel
+@inner
 def at(address, n, like):
     """The ``n`` numbers at an address, as an array."""
-    return numba.carray(_pointer(address, like), n)
+    return carray(_pointer(address, like), n)
 
 
 def _gemm(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
@@ -118,7 +120,7 @@ def _dot(x, y, n):
     return total
 
 
-@kernel
+@inner
 def _small_product(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, accumulate, like):
     """``C (+)= A B`` for sizes at which a call to BLAS costs more than the product."""
     size = like.itemsize
@@ -143,7 +145,7 @@ def _small_product(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, accumulate, like):
                     row[j] += factor * right[j]
 
 
-@kernel
+@inner
 def _product(r, like):
     """``C = A B`` or ``C += A B``, row-major; BLAS is column-major, so it is given the transposed problem."""
     sizes, a, b, c, m, n, k = r[1], r[2], r[3], r[4], r[5], r[6], r[7]
@@ -167,7 +169,7 @@ def _product(r, like):
               c, ildc)  # fmt: skip
 
 
-@kernel
+@inner
 def _copy(out, source, plan, like):
     """A strided copy of any rank; ``plan``: rank, sizes, strides of the source, strides of the result."""
     rank = plan[0]
@@ -191,7 +193,7 @@ def _copy(out, source, plan, like):
                 y[i * d] = x[i * s]
 
 
-@kernel
+@inner
 def _sum(out, source, outer, reduced, inner, like):
     x, y = at(source, outer * reduced * inner, like), at(out, outer * inner, like)
     if inner == 1:
@@ -207,7 +209,7 @@ def _sum(out, source, outer, reduced, inner, like):
                 row[k] += x[start + k]
 
 
-@kernel
+@inner
 def _max(out, source, outer, reduced, inner, like):
     x, y = at(source, outer * reduced * inner, like), at(out, outer * inner, like)
     for i in range(outer):
@@ -219,7 +221,7 @@ def _max(out, source, outer, reduced, inner, like):
             y[i * inner + k] = best
 
 
-@kernel
+@inner
 def _rowwise(op, out, source, rows, cols, like):
     x, y = at(source, rows * cols, like), at(out, rows * cols, like)
     one = like.dtype.type(1)
@@ -236,7 +238,7 @@ def _rowwise(op, out, source, rows, cols, like):
                 e[j] = row[j] - shift
 
 
-@kernel
+@inner
 def _rows_to_numbers(op, out, source, target, rows, cols, ignore, like, ints):
     """logsumexp, and cross-entropy, of each row."""
     x, y = at(source, rows * cols, like), at(out, rows, like)
@@ -254,7 +256,7 @@ def _rows_to_numbers(op, out, source, target, rows, cols, ignore, like, ints):
                 y[i] = shift + like.dtype.type(math.log(total)) - row[wanted]
 
 
-@kernel
+@inner
 def _argmax(out, source, rows, cols, like, ints):
     x, y = at(source, rows * cols, like), at(out, rows, ints)
     for i in range(rows):
@@ -266,7 +268,7 @@ def _argmax(out, source, rows, cols, like, ints):
         y[i] = best
 
 
-@kernel
+@inner
 def _gather(op, r, like, ints):
     out, source, n, width = r[1], r[2], r[4], r[5]
     indices = at(r[3], n, ints)
@@ -298,7 +300,7 @@ def _gather(op, r, like, ints):
                 y[i * width + indices[i]] = 1
 
 
-@kernel
+@inner
 def _move(op, r, tile, n, like, bools):
     """Into a region's tile, and out of it."""
     out, a = r[1] + tile * r[2], r[3] + tile * r[4]
@@ -340,13 +342,13 @@ def _move(op, r, tile, n, like, bools):
                 y8[i] = x8[i * col]
 
 
-@kernel
+@inner
 def _compare(op, r, tile, n, like, ints, bools):
     y = at(r[1] + tile * r[2], n, bools)
-    if op >= EQUAL_INTEGERS:
+    if op >= NOT_EQUAL_INTEGERS:
         p, q = at(r[3] + tile * r[4], n, ints), at(r[5] + tile * r[6], n, ints)
         for i in range(n):
-            y[i] = p[i] == q[i] if op == EQUAL_INTEGERS else (p[i] != q[i] if op == NOT_EQUAL_INTEGERS else p[i] > q[i])
+            y[i] = p[i] != q[i] if op == NOT_EQUAL_INTEGERS else p[i] > q[i]
         return
     a, b = at(r[3] + tile * r[4], n, like), at(r[5] + tile * r[6], n, like)
     if op == GREATER:
@@ -355,12 +357,6 @@ def _compare(op, r, tile, n, like, ints, bools):
     elif op == GREATER_EQUAL:
         for i in range(n):
             y[i] = a[i] >= b[i]
-    elif op == LESS:
-        for i in range(n):
-            y[i] = a[i] < b[i]
-    elif op == LESS_EQUAL:
-        for i in range(n):
-            y[i] = a[i] <= b[i]
     elif op == EQUAL:
         for i in range(n):
             y[i] = a[i] == b[i]
@@ -369,13 +365,10 @@ def _compare(op, r, tile, n, like, ints, bools):
             y[i] = a[i] != b[i]
 
 
-@kernel
+@inner
 def _unary(op, y, a, n):
-    zero, one = y.dtype.type(0), y.dtype.type(1)
-    if op == NEG:
-        for i in range(n):
-            y[i] = -a[i]
-    elif op == EXP:
+    one = y.dtype.type(1)
+    if op == EXP:
         for i in range(n):
             y[i] = fast_exp(a[i])
     elif op == LOG:
@@ -384,46 +377,26 @@ def _unary(op, y, a, n):
     elif op == SQRT:
         for i in range(n):
             y[i] = np.sqrt(a[i])
-    elif op == SIN:
-        for i in range(n):
-            y[i] = np.sin(a[i])
-    elif op == COS:
-        for i in range(n):
-            y[i] = np.cos(a[i])
     elif op == TANH:
         for i in range(n):
             y[i] = fast_tanh(a[i])
     elif op == SIGMOID:
         for i in range(n):
             y[i] = one / (one + fast_exp(-a[i]))
-    elif op == SOFTPLUS:
-        for i in range(n):
-            y[i] = max(a[i], zero) + np.log1p(np.exp(-abs(a[i])))
-    elif op == RELU:
-        for i in range(n):
-            y[i] = zero if a[i] <= zero else a[i]
-    elif op == ABS:
-        for i in range(n):
-            y[i] = abs(a[i])
     else:
         for i in range(n):
-            y[i] = np.sign(a[i])
+            y[i] = abs(a[i])
 
 
-@kernel
+@inner
 def _elementwise(op, r, tile, n, like, ints, bools):
     if LOAD <= op <= STORE_BOOL:
         _move(op, r, tile, n, like, bools)
         return
-    if GREATER <= op <= NOT_EQUAL or EQUAL_INTEGERS <= op <= GREATER_INTEGERS:
+    if GREATER <= op <= GREATER_INTEGERS:
         _compare(op, r, tile, n, like, ints, bools)
         return
     y = at(r[1] + tile * r[2], n, like)
-    if op == CAST:
-        mask = at(r[3] + tile * r[4], n, bools)
-        for i in range(n):
-            y[i] = mask[i]
-        return
     if op == WHERE:
         mask = at(r[3] + tile * r[4], n, bools)
         p, q = at(r[5] + tile * r[6], n, like), at(r[7] + tile * r[8], n, like)
@@ -431,7 +404,7 @@ def _elementwise(op, r, tile, n, like, ints, bools):
             y[i] = p[i] if mask[i] else q[i]
         return
     a = at(r[3] + tile * r[4], n, like)
-    if NEG <= op <= SIGN:
+    if EXP <= op <= ABS:
         _unary(op, y, a, n)
         return
     b = at(r[5] + tile * r[6], n, like)
@@ -453,17 +426,9 @@ def _elementwise(op, r, tile, n, like, ints, bools):
     elif op == MAXIMUM:
         for i in range(n):
             y[i] = a[i] if a[i] >= b[i] or a[i] != a[i] else b[i]
-    elif op == MINIMUM:
+    else:
         for i in range(n):
             y[i] = a[i] if a[i] <= b[i] or a[i] != a[i] else b[i]
-    elif op == MUL_ADD:
-        c = at(r[7] + tile * r[8], n, like)
-        for i in range(n):
-            y[i] = a[i] * b[i] + c[i]
-    else:
-        c = at(r[7] + tile * r[8], n, like)
-        for i in range(n):
-            y[i] = c[i] - a[i] * b[i]
 
 
 @kernel
@@ -473,7 +438,7 @@ def run(table, end, start, like, ints, bools):
 
     ``like``, ``ints`` and ``bools`` are arrays that only say the types.
     """
-    code = numba.carray(_pointer(table, ints), (end, WIDTH))
+    code = carray(_pointer(table, ints), (end, WIDTH))
     pc = start
     while pc < end:
         r = code[pc]
@@ -502,9 +467,9 @@ def run(table, end, start, like, ints, bools):
             _sum(r[1], r[2], r[3], r[4], r[5], like)
         elif op == MAX:
             _max(r[1], r[2], r[3], r[4], r[5], like)
-        elif op == SOFTMAX or op == LOG_SOFTMAX:
+        elif op in (SOFTMAX, LOG_SOFTMAX):
             _rowwise(op, r[1], r[2], r[3], r[4], like)
-        elif op == LOGSUMEXP or op == CROSS_ENTROPY:
+        elif op in (LOGSUMEXP, CROSS_ENTROPY):
             _rows_to_numbers(op, r[1], r[2], r[3], r[4], r[5], r[6], like, ints)
         elif op == ARGMAX:
             _argmax(r[1], r[2], r[3], r[4], like, ints)

@@ -159,7 +159,8 @@ class Layout:
         axis = join.attrs["axis"] % len(join.shape)
         if join.op is P.stack:
             strides = (*whole.strides[:axis], *whole.strides[axis + 1 :])
-            return View(whole.buffer, whole.offset + position * whole.strides[axis], node.shape, strides, whole.itemsize)
+            offset = whole.offset + position * whole.strides[axis]
+            return View(whole.buffer, offset, node.shape, strides, whole.itemsize)
         if parent not in self._starts:
             sizes = [self.graph.nodes[i].shape[axis] for i in self.sources[parent]]
             self._starts[parent] = [0, *itertools.accumulate(sizes)]
@@ -235,7 +236,7 @@ class Layout:
                 return False
             taken.append((found[1].start, found[1].stop))
         taken.sort()
-        return all(a[1] <= b[0] for a, b in zip(taken, taken[1:]))
+        return all(a[1] <= b[0] for a, b in itertools.pairwise(taken))
 
     def _find_updates(self) -> None:
         """New values that can be computed where the old ones are: nothing reads the old ones later."""

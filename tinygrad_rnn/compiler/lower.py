@@ -1,8 +1,8 @@
 """Lowering: a graph becomes rows of integers.
 
 One pass over the nodes in order. Each becomes one instruction, a part of a region, or nothing (views, and joins whose
-parts are already in place). Addresses are written down as (buffer, offset); when all rows are known, so is each buffer's
-first and last use, buffers that are never needed together share memory, and the addresses are filled in.
+parts are already in place). Addresses are written down as (buffer, offset); when all rows are known, so is each
+buffer's first and last use, buffers that are never needed together share memory, and the addresses are filled in.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from ..graph import Graph, Node, Ref
 from ..primitives.record import size_of
 from . import interpreter as I
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
-from .regions import emit_region
+from .regions import IN_OTHER_WORDS, emit_region
 from .trace import Trace
 
 _OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
-_INTEGER_COMPARISONS = ("equal", "not_equal", "greater")
+_INTEGER_COMPARISONS = ("not_equal", "greater")
 _ROWS = {
     "softmax": I.SOFTMAX, "log_softmax": I.LOG_SOFTMAX, "logsumexp": I.LOGSUMEXP, "cross_entropy": I.CROSS_ENTROPY,
-    "argmax": I.ARGMAX, "sum": I.SUM, "max": I.MAX, "take": I.TAKE, "scatter_rows": I.SCATTER_ROWS, "one_hot": I.ONE_HOT,
+    "argmax": I.ARGMAX, "sum": I.SUM, "max": I.MAX, "take": I.TAKE, "scatter_rows": I.SCATTER_ROWS,
+    "one_hot": I.ONE_HOT,
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def kind_of(graph: Graph, node: Node, real: np.dtype[Any]) -> str:
     if node.op in JOINS:
         return "join"
     name, dtypes = node.op.name, [n.dtype for n in sources]
-    if name in _OPCODE and node.dtype.kind in "fb":
+    if (name in _OPCODE or name in IN_OTHER_WORDS) and node.dtype.kind in "fb":
         if name == "cast":
             return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
         if name == "where":
@@ -87,8 +88,10 @@ def kind_of(graph: Graph, node: Node, real: np.dtype[Any]) -> str:
 def _has_row_instruction(node: Node, sources: list[Node], real: np.dtype[Any]) -> bool:
     assert node.op is not None
     name, x = node.op.name, sources[0]
-    if name in ("one_hot", "argmax"):
-        return (x.dtype == np.int64 and node.dtype == real) if name == "one_hot" else x.dtype == real and _is_last(node, x)
+    if name == "one_hot":
+        return x.dtype == np.int64 and node.dtype == real
+    if name == "argmax":
+        return x.dtype == real and _is_last(node, x)
     if x.dtype != real:
         return False
     if name in ("take", "scatter_rows", "cross_entropy"):
@@ -163,8 +166,8 @@ class Lowering:
         for index in self.graph.outputs:
             self._touch(self.layout.view(index).buffer, len(self.rows))
         return Code(
-            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, self.scratch_buffer, self.host,
-            self.checks, self.flops, self.nodes,
+            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, self.scratch_buffer,
+            self.host, self.checks, self.flops, self.nodes,
         )  # fmt: skip
 
     # Rows ------------------------------------------------------------------------------------------------
@@ -280,7 +283,8 @@ class Lowering:
                 steps = (width, 1)
             else:
                 steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
-            self._row(opcode, out, view, indices, size_of(self.graph.nodes[node.sources[1]].shape), width, *steps, node=node)
+            count = size_of(self.graph.nodes[node.sources[1]].shape)
+            self._row(opcode, out, view, indices, count, width, *steps, node=node)
             return
         x = self._contiguous(view, first.dtype)
         count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
@@ -290,7 +294,8 @@ class Lowering:
         elif name == "one_hot":
             self._row(opcode, out, 0, x, count, node.attrs["num_classes"], node=node)
         elif name == "cross_entropy":
-            self._row(opcode, out, x, self._operand(node, 1), count // last, last, node.attrs["ignore_index"], node=node)
+            ignore = node.attrs["ignore_index"]
+            self._row(opcode, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
         elif name in ("softmax", "log_softmax", "argmax"):
             self._row(opcode, out, x, count // last, last, node=node)
         else:

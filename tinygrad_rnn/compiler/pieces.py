@@ -70,7 +70,9 @@ def rows_of(draft: Draft, pieces: Sequence[Ref], like: Node) -> Ref:
             base = draft.add(P.getitem, (base,), {"index": (slice(start, stop),)}, like)
         width = draft[pieces[0]].shape[-1]
         rows = sum(draft[p].shape[0] for p in pieces)
-        return base if draft[base].shape == (rows, width) else draft.add(P.reshape, (base,), {"shape": (rows, width)}, like)
+        if draft[base].shape != (rows, width):
+            base = draft.add(P.reshape, (base,), {"shape": (rows, width)}, like)
+        return base
     return pieces[0] if len(pieces) == 1 else draft.add(P.concat, tuple(pieces), {"axis": 0}, like)
 
 

@@ -24,7 +24,7 @@ _ALIGNMENT = 64
 
 
 def plan(code: Code) -> tuple[dict[int, int], int]:
-    """Offsets of the temporaries in the arena, and its size: each goes to the first gap that is free for its lifetime."""
+    """Offsets of the temporaries in the arena, and its size: each goes to the first gap free for its lifetime."""
     starts: list[tuple[int, int]] = sorted(
         (first, buffer)
         for buffer, (first, _) in code.uses.items()
@@ -168,7 +168,8 @@ class Program:
             stand_in = np.broadcast_to(np.zeros((), table.dtype), table.shape)
             node.op.check(stand_in, self.value(indices.index), **node.attrs)
         except OutOfRangeError as error:
-            raise OutOfRangeError(f"{node.op.name}: {error} [{indices.label} {indices.shape}; at {node.site}]") from None
+            place = f"[{indices.label} {indices.shape}; at {node.site}]"
+            raise OutOfRangeError(f"{node.op.name}: {error} {place}") from None
 
     @property
     def counts(self) -> Counter[str]:
@@ -180,5 +181,3 @@ def _aligned(nbytes: int) -> Array:
     raw = np.zeros(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + max(nbytes, 1)]
-
-

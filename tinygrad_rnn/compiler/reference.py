@@ -15,13 +15,12 @@ from .trace import Trace
 class ReferenceProgram:
     """Stands in for a `Program` when ``NUMBA_DISABLE_JIT`` is set: the same answers, without a compiled loop."""
 
-    arena_bytes = 0
-    host: dict[int, Any] = {}
-    flops: dict[int, int] = {}
-
     def __init__(self, graph: Graph, trace: Trace) -> None:
         self.graph, self.trace, self.rows = graph, trace, len(graph)
         self.counts: Counter[str] = graph.counts
+        self.arena_bytes = 0
+        self.host: dict[int, Any] = {}
+        self.flops: dict[int, int] = {}
 
     def run(self, arguments: list[Array]) -> list[Array]:
         """Evaluate all nodes; then write what is assigned."""

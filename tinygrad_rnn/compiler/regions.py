@@ -1,7 +1,7 @@
 """Regions: a run of elementwise operations done tile by tile.
 
-Within a tile every operand is a plain run of numbers. One that lies so in memory is read where it is; one that is strided
-or broadcast is first loaded into scratch memory; a result that only the region needs never leaves it.
+Within a tile every operand is a plain run of numbers. One that lies so in memory is read where it is; one that is
+strided or broadcast is first loaded into scratch memory; a result that only the region needs never leaves it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 #: elements a region works on at a time: a dozen such runs stay in the first-level cache
 TILE = 512
+#: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
+IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
+    "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),
+    "less": ("greater", (1, 0)), "less_equal": ("greater_equal", (1, 0)),
+}  # fmt: skip
 _OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
 
 
@@ -100,9 +105,7 @@ class _Region:
     def emit(self) -> None:
         lowering = self.lowering
         tiles = -(-self.count // self.size)
-        start = lowering._row(
-            I.REGION, 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1]
-        )
+        start = lowering._row(I.REGION, 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
         for node in self.nodes:
             self._emit_node(node)
             for index in dict.fromkeys(node.sources):
@@ -124,9 +127,15 @@ class _Region:
         integers = any(
             self.lowering.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref)
         )
-        name = node.op.name + ("_integers" if integers else "")
+        name, operands = node.op.name, node.operands
+        if name in IN_OTHER_WORDS:
+            name, positions = IN_OTHER_WORDS[name]
+            operands = tuple(x if isinstance(x, float) else node.operands[x] for x in positions)
+        elif name == "pow" and operands[1] == 2:
+            name, operands = "mul", (operands[0], operands[0])
+        name += "_integers" if integers else ""
         columns: list[Any] = []
-        for x in node.operands:
+        for x in operands:
             if isinstance(x, Ref):
                 columns.extend(self._operand(x.index))
             else:
@@ -174,5 +183,3 @@ class _Region:
             found = (slot, 0)
         self.where[index] = found
         return found
-
-

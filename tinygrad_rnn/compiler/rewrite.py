@@ -1,4 +1,4 @@
-"""Draft: a graph being rewritten. Passes add nodes, let one stand for another, and ``finish`` puts it in order again."""
+"""Draft: a graph being rewritten. Passes add nodes, let one stand for another; ``finish`` puts it in order again."""
 
 from __future__ import annotations
 
@@ -77,8 +77,11 @@ class Draft:
         array = np.asarray(value)
         index = len(self.nodes)
         self.nodes.append(
-            Node(index, None, (), {}, array.shape, array.dtype, array, False, Scope(), like.name, like.role, like.site, -1)
-        )
+            Node(
+                index, None, (), {}, array.shape, array.dtype, array, False, Scope(), like.name, like.role,
+                like.site, -1,
+            )
+        )  # fmt: skip
         self.order.append(self.order[like.index])
         return Ref(index)
 
@@ -93,8 +96,10 @@ class Draft:
         self._stands_for[node.index] = by.index
 
     def finish(self, dead: bool = False) -> Graph:
-        """The graph again: only what the outputs need, each node after its operands, else in the old order. With nothing replaced
-        it is the old graph, unless ``dead`` nodes are to be looked for."""
+        """The graph again: only what the outputs need, each node after its operands, else in the old order.
+
+        With nothing replaced it is the old graph, unless ``dead`` nodes are to be looked for.
+        """
         if not self._stands_for and not dead:
             return self._graph
         outputs = [self.root(x).index for x in self.outputs]

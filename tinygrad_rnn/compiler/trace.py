@@ -239,8 +239,8 @@ class Tracer:
         """Python may read constants made inside the function, nothing that changes between calls."""
         if isinstance(tensor, Traced) or tensor.serial < self.started:
             raise GraphError(
-                f"{tensor._described()} has no value while a function is being compiled, but is read (at {user_site()});"
-                " return it and read it outside, or choose with tg.where"
+                f"{tensor._described()} has no value while a function is being compiled, but is read "
+                f"(at {user_site()}); return it and read it outside, or choose with tg.where"
             )
 
     def detach(self, tensor: Tensor) -> Tensor:
@@ -316,7 +316,8 @@ class Tracer:
         lines = {made: str(Site(*made)) for made in {x._made_at for x in found.values()} if made}
         nodes = [self._node(index, found[serial], position, lines) for index, serial in enumerate(order)]
         wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
-        return Trace(Graph.of(nodes, wanted), self.arguments, self.cells, self.live, assigned, self.schedules, self.guards)
+        graph = Graph.of(nodes, wanted)
+        return Trace(graph, self.arguments, self.cells, self.live, assigned, self.schedules, self.guards)
 
     def _node(self, index: int, x: Tensor, position: dict[int, int], lines: dict[Any, str]) -> Node:
         traced = isinstance(x, Traced)

@@ -46,6 +46,6 @@ def optimize(graph: Graph) -> tuple[Graph, list[Applied]]:
 
 
 __all__ = [
-    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead", "simplify",
-    "sum_products", "use_tables",
+    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead",
+    "simplify", "sum_products", "use_tables",
 ]  # fmt: skip

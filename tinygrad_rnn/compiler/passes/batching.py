@@ -1,7 +1,7 @@
 """Time batching: products of many matrices with the same one become one product.
 
-``x_t W`` for t = 1..T is ``[x_1; ...; x_T] W``: one large product runs several times faster than T small ones. It may be
-done wherever no ``x_t`` depends on another's product, which is the case for the projections of a layer's inputs and
+``x_t W`` for t = 1..T is ``[x_1; ...; x_T] W``: one large product runs several times faster than T small ones. It may
+be done wherever no ``x_t`` depends on another's product, which is the case for the projections of a layer's inputs and
 for the output layer, and is not for the recurrence itself.
 """
 

@@ -1,7 +1,7 @@
 """Sums over time: the gradient of a shared weight, and of a sequence that was read step by step.
 
-``sum_t g_t^T x_t`` is ``[g_1; ...; g_T]^T [x_1; ...; x_T]``: one product with a long inner dimension. A sum of gradients
-that each concern one part of a tensor (a time step, a gate) is those parts side by side, without a dense zero for each.
+``sum_t g_t^T x_t`` is ``[g_1; ...; g_T]^T [x_1; ...; x_T]``: one product with a long inner dimension. A sum of
+gradients that each concern one part of a tensor (a time step, a gate) is those parts side by side, without dense zeros.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _kind(draft: Draft, root: Node, term: Any, users: list[int]) -> Any:
         return None
     if node.op is P.matmul and users[node.index] == 1 and all(isinstance(x, Ref) for x in node.operands):
         left, right = (draft[x] for x in node.operands)
-        if left.op is P.permute and len(left.shape) == len(right.shape) == 2 and left.attrs["axes"] in ((1, 0), (-1, -2)):
+        transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
+        if transposed and len(left.shape) == len(right.shape) == 2:
             return ("product", right.shape[0])
     if node.op is P.reshape and users[node.index] == 1:
         column = draft[node.operands[0]]

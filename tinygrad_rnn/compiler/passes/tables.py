@@ -51,7 +51,8 @@ def _better(draft: Draft, node: Node) -> Ref | None:
     if node.op is P.scatter_rows and x.op is P.matmul and x.shape[0] > node.attrs["rows"] and len(x.shape) == 2:
         g, weight = draft.operands(x)
         if len(draft[g].shape) == 2:
-            return draft.add(P.matmul, (draft.add(P.scatter_rows, (g, operands[1]), node.attrs, node), weight), {}, node)
+            summed = draft.add(P.scatter_rows, (g, operands[1]), node.attrs, node)
+            return draft.add(P.matmul, (summed, weight), {}, node)
     return None
 
 
