@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,6 +18,7 @@ from tinygrad_rnn.cli import main
 from tinygrad_rnn.training import Settings, Trainer
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 SMALL = ("--hidden", "8", "--embedding", "4", "--length", "10", "--batch", "2")
 
 
@@ -42,10 +44,10 @@ def fails(*arguments: str, saying: str) -> None:
 def test_version_and_help() -> None:
     assert __version__ in run("--version").stdout
     assert "Examples:" in run().stdout
-    for command in ("demo", "render", "train", "sample"):
+    for command in ("demo", "render", "debug", "train", "sample"):
         result = run(command, "--help")
         assert result.exit_code == 0 and "Usage:" in result.stdout
-        assert command == "demo" or "Example" in result.stdout
+        assert "Example" in result.stdout
 
 
 def test_demo_spells_hello_and_draws_three_pictures(folder: Path) -> None:
@@ -146,11 +148,22 @@ def test_resume_refuses_what_does_not_fit(folder: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_in_one_line_and_keeps_the_checkpoint(folder: Path) -> None:
     trainer = Trainer(TEXT, Settings(hidden=8, embedding=4, length=10, batch=2))
-    trainer.model.head.bias.data[0] = float("nan")
+    trainer.model.head.weight.data[:] = np.float32(3e38)  # every weight is finite, but no score will be
+    trainer.model.rnn.bias_ih_l0.data[:] = 100
     checkpoint.save(trainer, "a.ckpt")
     saved = (folder / "a.ckpt").read_bytes()
     fails("train", "book.txt", "--resume", "--steps", "5", "-o", "a.ckpt", saying="the loss became nan in step 1")
     assert (folder / "a.ckpt").read_bytes() == saved
+    fails("sample", "a.ckpt", "--prompt", "the", saying="scores are not finite")
+
+
+def test_training_does_not_replace_a_checkpoint_unasked(folder: Path) -> None:
+    assert run("train", "book.txt", *SMALL, "--steps", "2", "-o", "a.ckpt").exit_code == 0
+    saved = (folder / "a.ckpt").read_bytes()
+    fails("train", "book.txt", *SMALL, "--steps", "1", "-o", "a.ckpt", saying="a.ckpt exists; go on with --resume")
+    assert (folder / "a.ckpt").read_bytes() == saved
+    assert run("train", "book.txt", *SMALL, "--steps", "1", "-o", "a.ckpt", "--overwrite").exit_code == 0
+    assert (folder / "a.ckpt").read_bytes() != saved
 
 
 def test_traceback_only_when_asked(folder: Path) -> None:
@@ -161,21 +174,21 @@ def test_traceback_only_when_asked(folder: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_control_c_saves_and_says_so(folder: Path) -> None:
     command = [sys.executable, "-m", "tinygrad_rnn", "train", "book.txt", *SMALL, "--steps", "1000000", "-o", "a.ckpt"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (folder / "a.ckpt").exists() and time.monotonic() < deadline:
         os.sched_yield()
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "interrupted; go on with --resume" in output
+    assert errors.startswith("interrupted: a.ckpt saved after step ") and errors.count("\n") == 1
     assert run("sample", "a.ckpt", "--length", "3").exit_code == 0
 
 
 def test_a_closed_pipe_ends_quietly(folder: Path) -> None:
     assert run("train", "book.txt", *SMALL, "--steps", "1", "-o", "a.ckpt").exit_code == 0
     command = [sys.executable, "-m", "tinygrad_rnn", "sample", "a.ckpt", "--length", "100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(10)
     process.stdout.close()

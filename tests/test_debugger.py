@@ -276,6 +276,26 @@ def test_the_lstm_highway_is_the_forget_gate_times_the_next_cell_gradient():
     assert session.split(node("c_4"), session.last).ways["highway"] is None
 
 
+def test_the_highway_is_seen_through_packed_states():
+    session = viz.debug(NETWORKS["translated"]())
+    node = session.names.find
+    assert {".".join(path) for path in session.moments} == {"encoder.l0", "decoder.l0"}
+    ways = session.split(node("decoder.l0.c_1"), session.last).ways
+    forget, later = node("decoder.l0.f_2"), node("decoder.l0.c_2")
+    highway = session.graph.nodes[forget].value * session.gradient(later, session.last)
+    np.testing.assert_allclose(ways["highway"], highway, rtol=1e-5)
+    total = sum(part for part in ways.values() if part is not None)
+    np.testing.assert_allclose(total, session.gradient(node("decoder.l0.c_1"), session.last), rtol=1e-5)
+    assert session.gains(("decoder", "l0"))[0].sigma > 0
+
+
+def test_parameters_of_one_name_are_told_apart_by_where_they_are_used():
+    names = viz.debug(NETWORKS["translated"]()).names
+    assert names.find("encoder.l0.weight_hh_l0") != names.find("decoder.l0.weight_hh_l0")
+    with pytest.raises(tg.GraphError, match="2 nodes are called weight_hh_l0"):
+        names.find("weight_hh_l0")
+
+
 def test_the_gru_highway_is_the_update_gate_times_the_next_gradient():
     session = viz.debug(spelling("GRU"))
     node = session.names.find
@@ -583,23 +603,44 @@ def test_what_cannot_be_replaced_says_why():
         Session(record(spelling(), every=2)).what_if(0, 0)
 
 
-def test_a_hundred_thousand_nodes_say_what_they_cost_and_offer_a_sample():
+def _chain(steps: int) -> tuple[tg.Tensor, tg.Tensor]:
     w = tg.tensor([0.5], requires_grad=True, name="w")
     h = tg.tensor([1.0])
-    for _ in tg.steps(34_000):
+    for _ in tg.steps(steps):
         h = nn.labelled((h * w + w).tanh(), "h")
-    loss = h.sum()
+    return h.sum(), w
+
+
+def test_a_hundred_thousand_nodes_say_what_they_cost_and_offer_a_sample():
+    loss, w = _chain(34_000)
     offer = r"102,00\d steps, about .* keep one time step in 10 with every=10"
     with pytest.raises(tg.GraphError, match=offer) as error:
         viz.debug(loss)
     assert "\n" not in str(error.value)
-    session = viz.debug(loss, every=1000)
-    assert len(session.trace) < 200
+    trace = record(loss, every=1000)
+    assert len(trace) < 200
     (gradient,) = tg.grad(loss, w)
-    assert session.gradient(0, session.last).tobytes() == gradient.numpy().tobytes()
+    assert trace.summed(0, len(trace.arrivals[0])).tobytes() == gradient.numpy().tobytes()
+
+
+def test_the_ledger_of_a_sample_has_rows_for_what_was_left_out():
+    session = viz.debug(_chain(60)[0], every=20)
     rows = session.ledger(0, session.last).rows
-    assert {row.label for row in rows} >= {"left-out time steps", "t=1", "t=34000"}
-    assert sum(row.share for row in rows) == pytest.approx(1, abs=1e-3)
+    labels = [row.label for row in rows]
+    between = "left-out time steps"
+    assert labels == ["t=60", between, "t=41", between, "t=21", between, "t=1"]
+    assert sum(row.share for row in rows) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_walk_of_many_bytes_is_refused_too(monkeypatch):
+    monkeypatch.setattr("viz.debugger.trace.BYTE_LIMIT", 2**18)
+    loss, _ = _chain(200)
+    with pytest.raises(tg.GraphError, match="every=10"):
+        record(loss)
+    assert len(record(loss, anyway=True)) == 602
+    single = (tg.tensor(np.ones(2**17), requires_grad=True) * 2).sum()
+    with pytest.raises(tg.GraphError, match="reduce the graph"):
+        record(single)
 
 
 def test_data_is_json_whatever_is_in_it():

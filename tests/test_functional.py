@@ -403,3 +403,22 @@ def test_a_whole_recurrence_against_numpy():
     network(tg, *leaves).backward(upstream)
     for leaf, expected in zip(leaves, complex_step(lambda *a: network(np, *a), arrays, upstream)):
         close(leaf.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    "dead",
+    [
+        lambda x: x.log(), lambda x: x.sqrt(), lambda x: 1.0 / x, lambda x: x**-1.5, lambda x: x.log() * x,
+        lambda x: x / 0.0, lambda x: (x * 1e4).exp(), lambda x: (x.log() + 1.0).tanh(),
+    ],
+)  # fmt: skip
+def test_the_branch_where_does_not_take_sends_nothing_back(dead, create_graph):
+    x = tg.tensor([0.0, -1.0, 2.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        total = tg.where(x > 5, dead(x), x * x).sum()
+        (gradient,) = tg.grad(total, x, create_graph=create_graph)
+    assert gradient.tolist() == [0.0, -2.0, 4.0]
+    if create_graph:
+        with np.errstate(all="ignore"):
+            assert tg.grad(gradient.sum(), x)[0].tolist() == [2.0, 2.0, 2.0]

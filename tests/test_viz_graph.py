@@ -12,8 +12,8 @@ from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
+from viz.gradients import gradients
 from viz.levels import collapse
-from viz.numbers import gradients
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
 
@@ -319,9 +319,74 @@ def test_max_steps(max_steps, drawn, left_out):
 
 def test_the_picture_is_well_formed_at_every_level_and_pattern():
     model = tg.nn.Seq2Seq(tg.nn.LSTM(3, 4, num_layers=2), tg.nn.LSTM(2, 4, num_layers=2), vocabulary=5)
-    scores = model(tg.ones(8, 1, 3), start=0, length=9)
+    scores = model(tg.ones(7, 1, 3), start=0, length=8)
     for detail in viz.levels.DETAILS:
-        picture = viz.render(scores, detail=detail)
+        picture = viz.render(scores, detail=detail, max_steps=3)
         assert ET.fromstring(picture.svg).tag.endswith("svg")
         for match in re.finditer(r'pos="([^"]*)"', picture.dot):
             assert "nan" not in match[1] and "inf" not in match[1]
+
+
+# Geometry ------------------------------------------------------------------------------------------------
+
+
+def drawn_boxes(dot):
+    """Name to (x, y, width, height, class) of every node, in points."""
+    found = {}
+    for name, rest in re.findall(r"^\s*(\w+) \[(.*)\]$", dot, re.MULTILINE):
+        place = re.search(r'pos="([-\d.]+),([-\d.]+)!"', rest)
+        if place:
+            width, height = (72 * float(re.search(rf"(?<= ){word}=([\d.]+)", rest)[1]) for word in ("width", "height"))
+            kind = re.search(r'class="?([\w ]+)', rest)[1].split()[0]
+            found[name] = float(place[1]), float(place[2]), width, height, kind
+    return found
+
+
+def drawn_curves(dot):
+    """(tail, head, points along the curve) of every edge."""
+    for tail, head, pos in re.findall(r'^\s*(\w+) -> (\w+) \[.*?pos="([^"]*)"', dot, re.MULTILINE):
+        control = [np.array(part.split(","), float) for part in pos.split() if part[0] not in "es"]
+        t = np.linspace(0, 1, 12)[:, None]
+        pieces = [control[k : k + 4] for k in range(0, len(control) - 3, 3)]
+        yield (
+            tail,
+            head,
+            np.concatenate(
+                [
+                    (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+                    for a, b, c, d in pieces
+                ]
+            ),
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", [{}, {"num_layers": 2}, {"bidirectional": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"values": True, "grads": True}, {"backward": True}, {"detail": "gate", "grads": True}, {"detail": "op"},
+     {"rolled": True}],
+)  # fmt: skip
+def test_no_boxes_overlap_and_no_line_runs_through_a_box(kind, network, options):
+    dot = viz.render(unrolled(kind, steps=3, **network), **options).dot
+    boxes = drawn_boxes(dot)
+    names = sorted(boxes)
+    for k, name in enumerate(names):
+        x, y, w, h, _ = boxes[name]
+        for other in names[k + 1 :]:
+            a, b, c, d, _ = boxes[other]
+            assert abs(x - a) > (w + c) / 2 - 1 or abs(y - b) > (h + d) / 2 - 1, (name, other)
+    solid = {name: box for name, box in boxes.items() if box[4] != "caption" and box[2] < 400}  # no bars
+    for tail, head, points in drawn_curves(dot):
+        for name in solid.keys() - {tail, head}:
+            x, y, w, h, _ = solid[name]
+            inside = (abs(points[:, 0] - x) < w / 2 - 1) & (abs(points[:, 1] - y) < h / 2 - 1)
+            assert not inside.any(), (tail, head, name)
+
+
+def test_weights_of_what_gathers_all_steps_are_drawn():
+    rnn, head = tg.nn.RNN(4, 3), tg.nn.Linear(3, 4)
+    outputs, _ = rnn(tg.zeros(4, 1, 4))
+    loss = tg.nn.functional.cross_entropy(head(outputs.reshape(4, 3)), [1, 2, 3, 0])
+    names = [name for g in groups(viz.render(loss, detail="gate"), "parameter") for name in texts(g)]
+    assert Counter(names)["weight"] == Counter(names)["bias"] == 1

@@ -20,7 +20,8 @@ import numpy as np
 from .errors import GraphError, MutationError, ShapeError
 from .memory import Memory
 from .mode import recording
-from .primitives import Primitive, broadcast_to, cast, reshape
+from .primitives import Primitive, broadcast_to, cast, equal, reshape, where
+from .primitives.record import broadcast, same_shape
 from .scope import state
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def walk(
     wanted = {node.serial for node in order}
     arrived: dict[int, Any] = {}
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
+    chosen = False  # whether a `where` was passed, so that an exact zero may stand for a branch not taken
 
     def arrive(key: int, value: Any) -> None:
         if key not in arrived:
@@ -102,6 +104,7 @@ def walk(
         if op is None:
             yield step
             continue
+        chosen = chosen or op is where
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
         outer = state.scope
         if create_graph:  # the derivative belongs where the node belongs
@@ -122,6 +125,8 @@ def walk(
                     op.accumulate(arrived[x.serial], gradient, y, *operands, **node.attrs)
                 else:
                     value = op.pull(slot, gradient, y, operands, node.attrs)
+                    if chosen and value.shape == gradient.shape and op.shape in (broadcast, same_shape):
+                        value = _dead_stays_dead(value, gradient)
                     contribution._value = value = _fitted(value, x if create_graph else x._array)
                     arrive(x.serial, value)
         finally:
@@ -286,6 +291,16 @@ def _fitted(value: Any, x: Any) -> Any:
     if value.shape != x.shape:
         value = _unbroadcast(value, x.shape)
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)
+
+
+def _dead_stays_dead(value: Any, gradient: Any) -> Any:
+    """An element whose upstream gradient is exactly 0 receives 0 also where its derivative is not finite.
+
+    So log(x) in the branch that ``where(x > 0, log(x), 0)`` does not take sends no nan at x = 0.
+    """
+    if np.isfinite(value if isinstance(value, (np.ndarray, np.generic)) else value._array).all():
+        return value
+    return where(equal(gradient, 0), 0, value)
 
 
 def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:

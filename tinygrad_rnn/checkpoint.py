@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .errors import DataError, TinygradError
+from .errors import DataError, GraphError, TinygradError
 from .explain import short
 from .files import write_atomically
 from .language import CharModel
 from .text import Vocabulary
-from .training import Settings, Trainer
+from .training import CURE, Settings, Trainer
 
 FORMAT = "tinygrad_rnn.checkpoint/1"
 
 
 def save(trainer: Trainer, path: str | Path) -> None:
-    """Write everything ``trainer`` needs to go on."""
-    metadata = {"format": FORMAT, "facts": json.dumps(trainer.facts())}
-    write_atomically(path, safetensors.numpy.save(trainer.arrays(), metadata))
+    """Write everything ``trainer`` needs to go on. Equal trainers give equal bytes.
+
+    Raises `GraphError`, and leaves the old file, if a number in it is no longer finite.
+    """
+    arrays = trainer.arrays()
+    if spoilt := _not_finite(arrays):
+        raise GraphError(f"after step {trainer.step} {spoilt} is no longer finite, and was not saved; {CURE}")
+    metadata = {"tinygrad_rnn": json.dumps({"format": FORMAT, **trainer.facts()})}  # several keys have no fixed order
+    write_atomically(path, safetensors.numpy.save(arrays, metadata))
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -32,20 +40,23 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DataError(f"there is no checkpoint {file}")
     try:
         with safetensors.safe_open(str(file), framework="numpy") as content:
-            metadata = content.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            facts = json.loads((content.metadata() or {}).get("tinygrad_rnn", "{}"))
+            if facts.get("format") != FORMAT:
                 raise DataError(f"{file} is a safetensors file, but not a checkpoint of this program ({FORMAT})")
-            facts = json.loads(metadata["facts"])
+            if facts["settings"].keys() != {each.name for each in fields(Settings)}:
+                raise DataError(f"{file} is damaged: its settings are not all there, or more than there are")
             settings, vocabulary = Settings(**facts["settings"]), Vocabulary(facts["characters"])
-            expected = settings.parameter_shapes(len(vocabulary))
-            found = {name: tuple(content.get_slice(name).get_shape()) for name in list(content.keys())}
-            weights = {k.removeprefix("model."): shape for k, shape in found.items() if k.startswith("model.")}
-            if weights != expected:
+            vocabulary.characters.encode()  # half a character could not be printed
+            expected = {f"model.{name}": shape for name, shape in settings.parameter_shapes(len(vocabulary)).items()}
+            slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+            weights = {name: tuple(part.get_shape()) for name, part in slices.items() if name.startswith("model.")}
+            kinds = {part.get_dtype() for name, part in slices.items() if name.startswith("model.")}
+            if weights != expected or kinds != {"F32"}:
                 raise DataError(f"{file} is damaged: its weights do not fit its settings")
-            arrays = {name: content.get_tensor(name) for name in found}
-        if any(array.dtype.kind not in "fi" for array in arrays.values()):
-            raise DataError(f"{file} is damaged: it holds values that are not numbers")
-        if not isinstance(facts["step"], int) or not isinstance(facts["text_sha256"], str) or facts["step"] < 0:
+            arrays = {name: content.get_tensor(name) for name in slices}
+        if spoilt := _not_finite(arrays):
+            raise DataError(f"{file} is damaged: {short(spoilt)} is not finite")
+        if type(facts["step"]) is not int or not isinstance(facts["text_sha256"], str) or facts["step"] < 0:
             raise DataError(f"{file} is damaged: it does not say where training stood")
         return arrays, {**facts, "settings": settings, "vocabulary": vocabulary}
     except TinygradError:
@@ -54,6 +65,10 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DataError(f"{file} is not a readable checkpoint: {short(str(error), 120)}") from None
     except Exception as error:  # whatever a hostile file makes json, the settings or the shapes trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
+
+
+def _not_finite(arrays: dict[str, Any]) -> str | None:
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
 def load_model(path: str | Path) -> tuple[CharModel, Vocabulary]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import nn
+from .errors import DataError, GraphError
 from .functional import one_hot
 from .mode import no_grad
 from .scope import steps
@@ -53,7 +54,7 @@ class CharModel(nn.Module):
         indices, state = np.asarray(prompt)[:, None], None
         self.eval()
         for _ in range(length):
-            with no_grad():
+            with no_grad(), np.errstate(over="ignore", invalid="ignore"):  # `draw` looks at the scores
                 scores, state = self(indices, state)
             choice = draw(scores.numpy()[-1, 0], temperature, rng)
             yield choice
@@ -62,9 +63,15 @@ class CharModel(nn.Module):
 
 def draw(scores: Any, temperature: float, rng: np.random.Generator) -> int:
     """An index drawn with probabilities ``softmax(scores / temperature)``; the largest at temperature 0."""
+    if not temperature >= 0:
+        raise DataError(f"the temperature must be a number from 0 up, not {temperature}")
+    if not np.isfinite(scores).all():
+        raise GraphError("the model's scores are not finite, so nothing can be drawn; its weights are spoilt")
+    behind = scores.astype(np.float64) - np.max(scores)
     if temperature == 0:
-        return int(np.argmax(scores))
-    return int(rng.choice(len(scores), p=as_tensor(scores.astype(np.float64) / temperature).softmax().numpy()))
+        return int(np.argmax(behind))
+    with np.errstate(over="ignore"):  # infinitely far behind the best is a good answer
+        return int(rng.choice(len(scores), p=as_tensor(behind / temperature).softmax().numpy()))
 
 
 class LectureModel(nn.Module):

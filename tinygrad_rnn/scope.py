@@ -79,6 +79,5 @@ def steps(count: int) -> Iterator[int]:
         for step in range(count):
             state.scope = outer._replace(step=step)
             yield step
-            state.scope = outer
     finally:
         state.scope = outer

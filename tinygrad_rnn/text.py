@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .errors import DataError
 from .explain import short
 
 Indices = npt.NDArray[np.int64]
+#: bytes of a text file; a file without end, such as a device, is not read into memory until there is none
+LIMIT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,26 @@ class Vocabulary:
 
     def encode(self, text: str) -> Indices:
         """The index of every character."""
-        index = {character: i for i, character in enumerate(self.characters)}
-        try:
-            return np.array([index[character] for character in text], np.int64)
-        except KeyError as error:
-            unknown = error.args[0]
+        known, codes = _codes(self.characters), _codes(text)
+        index = np.full(max(known.max(), codes.max(initial=0)) + 1, -1)
+        index[known] = np.arange(len(known))
+        indices: Indices = index[codes]
+        if (indices < 0).any():
+            position = int(np.argmin(indices))
             raise DataError(
-                f"character {unknown!r} (position {text.index(unknown)}) is not in the model's vocabulary; "
+                f"character {text[position]!r} (position {position}) is not in the model's vocabulary; "
                 f"it knows {short(self.characters, 80)!r}"
-            ) from None
+            )
+        return indices
 
     def decode(self, indices: Iterable[Any]) -> str:
         """The characters at ``indices``."""
         return "".join(self.characters[int(i)] for i in indices)
+
+
+def _codes(text: str) -> Indices:
+    """The Unicode number of every character."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
 
 
 def read_text(path: str | Path | None) -> str:
@@ -67,10 +77,15 @@ def read_text(path: str | Path | None) -> str:
         topics = importlib.import_module("pydoc_data.topics").topics
         return "\n".join(topics[key] for key in sorted(topics))
     try:
-        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        with open(path, "rb") as file:
+            content = file.read(LIMIT + 1)
+        if len(content) > LIMIT:
+            raise DataError(f"{path} is larger than {LIMIT >> 20} MiB; train on a part of it")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
+        start = error.start + 3 * content.startswith(codecs.BOM_UTF8)
         raise DataError(
-            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}; convert it to UTF-8 first"
+            f"{path} is not UTF-8: byte {start} is 0x{content[start]:02x}; convert it to UTF-8 first"
         ) from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None

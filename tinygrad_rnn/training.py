@@ -8,68 +8,66 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from . import nn, optim, random
 from .errors import DataError, GraphError
+from .explain import short
 from .language import LAYERS, CharModel
 from .mode import no_grad
 from .tensor import Tensor
 from .text import Vocabulary, split, windows
 
+CURE = "lower the learning rate or clip the gradient"
 OPTIMIZERS: dict[str, Any] = {
     "sgd": optim.SGD, "adagrad": optim.Adagrad, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW,
 }  # fmt: skip
-#: what a model, its gradients and its optimizer may take before we refuse to try
-MEMORY_LIMIT = 8 << 30
+
+
+def _setting(default: Any, help: str, allowed: tuple[Any, ...]) -> Any:
+    """A field with its meaning, and its choices or its smallest and largest value."""
+    return field(default=default, metadata={"help": help, "allowed": allowed})
 
 
 @dataclass(frozen=True)
 class Settings:
     """What defines a run. A checkpoint holds them, so that resuming needs no options."""
 
-    cell: str = "lstm"
-    hidden: int = 128
-    layers: int = 1
-    embedding: int = 32
-    dropout: float = 0.0
-    length: int = 50  #: time steps a window
-    batch: int = 32  #: parallel streams
-    optimizer: str = "adam"
-    lr: float = 2e-3
-    clip_norm: float = 5.0  #: 0: no clipping by norm
-    clip_value: float = 0.0  #: 0: no clipping by value
-    seed: int = 0
-    validation: float = 0.1  #: the share of the text kept to judge by
+    cell: str = _setting("lstm", "Kind of recurrent cell.", tuple(LAYERS))
+    hidden: int = _setting(128, "Hidden size.", (1, 1_000_000))
+    layers: int = _setting(1, "Recurrent layers.", (1, 1000))
+    embedding: int = _setting(32, "Size of a character's vector.", (1, 1_000_000))
+    dropout: float = _setting(0.0, "Share dropped between layers.", (0, 0.99))
+    length: int = _setting(50, "Time steps unrolled at a time.", (1, 1_000_000))
+    batch: int = _setting(32, "Parallel streams of text.", (1, 1_000_000))
+    optimizer: str = _setting("adam", "Update rule.", tuple(OPTIMIZERS))
+    lr: float = _setting(2e-3, "Learning rate.", (1e-12, 1e3))
+    clip_norm: float = _setting(5.0, "Limit of the gradient's norm, 0 for none.", (0, 1e12))
+    clip_value: float = _setting(0.0, "Limit of each gradient element, 0 for none.", (0, 1e12))
+    seed: int = _setting(0, "Of weights and dropout.", (0, 2**63))
+    validation: float = _setting(0.1, "Share of the text kept to judge by.", (0, 0.9))
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
-            if not isinstance(value, kinds[str(field.type)]) or isinstance(value, bool) or value != value:
-                raise DataError(f"{field.name} must be of type {field.type}, not {value!r}")
-        for name in ("hidden", "layers", "embedding", "length", "batch"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise DataError(f"{name} must be from 1 to 1000000, not {getattr(self, name)}")
-        for name, choices in (("cell", LAYERS), ("optimizer", OPTIMIZERS)):
-            if getattr(self, name) not in choices:
-                raise DataError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        for name, low, high in (
-            ("dropout", 0, 0.99), ("lr", 1e-12, 1e3), ("clip_norm", 0, 1e12), ("clip_value", 0, 1e12),
-            ("seed", 0, 2**63), ("validation", 0, 0.9),
-        ):  # fmt: skip
-            if not low <= getattr(self, name) <= high:
-                raise DataError(f"{name} must be from {low:g} to {high:g}, not {getattr(self, name)}")
+        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+        for each in fields(self):
+            value, allowed = getattr(self, each.name), each.metadata["allowed"]
+            if not isinstance(value, kinds[str(each.type)]) or isinstance(value, bool):
+                raise DataError(f"{each.name} must be of type {each.type}, not {short(repr(value))}")
+            if isinstance(value, str) and value not in allowed:
+                raise DataError(f"{each.name} must be one of {', '.join(allowed)}, not {short(repr(value))}")
+            if not isinstance(value, str) and not allowed[0] <= value <= allowed[1]:
+                raise DataError(f"{each.name} must be from {allowed[0]:g} to {allowed[1]:g}, not {short(repr(value))}")
 
     def parameter_shapes(self, characters: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter of the model, without making it; refuses what would not fit in memory."""
         gates = LAYERS[self.cell].gates * self.hidden
         shapes: dict[str, tuple[int, ...]] = {"embed.weight": (characters, self.embedding)}
-        for layer in range(min(self.layers, 1000)):
+        for layer in range(self.layers):
             size = self.embedding if layer == 0 else self.hidden
             shapes |= {
                 f"rnn.weight_ih_l{layer}": (gates, size), f"rnn.weight_hh_l{layer}": (gates, self.hidden),
@@ -78,12 +76,21 @@ class Settings:
         shapes |= {"head.weight": (characters, self.hidden), "head.bias": (characters,)}
         values = self.layers * self.length * self.batch * gates * 4 + self.length * self.batch * characters * 4
         need = 4 * (4 * sum(math.prod(shape) for shape in shapes.values()) + values)
-        if need > MEMORY_LIMIT or self.layers > 1000:
+        if need > (limit := _memory()):
             raise DataError(
                 f"a {self.layers}-layer {self.cell} with hidden size {self.hidden}, batch {self.batch} and length "
-                f"{self.length} would take about {need / (1 << 30):.0f} GiB; make one of them smaller"
+                f"{self.length} would take about {need / (1 << 30):.0f} GiB, and there are {limit / (1 << 30):.0f}; "
+                "make one of them smaller"
             )
         return shapes
+
+
+def _memory() -> int:
+    """Bytes of memory in this machine, 8 GiB where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not POSIX
+        return 8 << 30
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,11 @@ class Progress:
     step: int  #: from 1
     loss: float  #: nats per character, of this window
     characters: int  #: read in this step
+
+    @property
+    def bits(self) -> float:
+        """The loss in bits per character."""
+        return self.loss / math.log(2)
 
 
 class Trainer:
@@ -105,6 +117,7 @@ class Trainer:
             )
         self.settings = settings
         self.vocabulary = vocabulary or Vocabulary.of(text)
+        self.length = len(text)
         self.text_hash = hashlib.sha256(text.encode()).hexdigest()
         training, self.held_out = split(self.vocabulary.encode(text), settings.validation)
         self.windows = windows(training, settings.batch, settings.length)
@@ -121,7 +134,9 @@ class Trainer:
         """Train until ``steps`` steps are done in all, reporting each; stop iterating at any time."""
         self.model.train()
         while self.step < steps:
-            yield self._train_one()
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for and named
+                done = self._train_one()
+            yield done
 
     def _train_one(self) -> Progress:
         position = self.step % len(self.windows)
@@ -134,13 +149,13 @@ class Trainer:
         loss = nn.functional.cross_entropy(scores.reshape(-1, len(self.vocabulary)), y.reshape(-1))
         value = float(loss)
         if not math.isfinite(value):
-            raise GraphError(
-                f"the loss became {value} in step {self.step + 1}, the weights before it are kept; "
-                "lower the learning rate or clip the gradient"
-            )
+            raise GraphError(f"the loss became {value} in step {self.step + 1}; {CURE}")
         loss.backward()
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm, error_if_nonfinite=True)
+        try:  # also without a limit, for the sake of the look at every gradient
+            limit = self.settings.clip_norm or math.inf
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit, error_if_nonfinite=True)
+        except GraphError as error:
+            raise GraphError(f"in step {self.step + 1}, {error}; {CURE}") from None
         if self.settings.clip_value:
             nn.utils.clip_grad_value_(self.model.parameters(), self.settings.clip_value)
         self.optimizer.step()
@@ -155,7 +170,7 @@ class Trainer:
         self.model.eval()
         length = min(self.settings.length, len(self.held_out) - 1)
         batch = max(1, min(self.settings.batch, (len(self.held_out) - 1) // length))
-        total, state, pairs = 0.0, None, windows(self.held_out, batch, length)[:50]
+        total, state, pairs = 0.0, None, windows(self.held_out, batch, length)[:25]
         with no_grad():
             for x, y in pairs:
                 scores, state = self.model(x, state)
@@ -187,19 +202,19 @@ class Trainer:
         """Continue where `arrays` and `facts` were taken; on the same text, bit for bit."""
         if facts["text_sha256"] != self.text_hash:
             raise DataError("the checkpoint was made with another text; resume with the text it was started on")
+        shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
+        expected = {name: (array.shape, array.dtype) for name, array in self.arrays().items()}
+        if _part(arrays, "state."):
+            roles = LAYERS[self.settings.cell].roles
+            expected |= {f"state.{i}": (shape, np.dtype(np.float32)) for i in range(len(roles))}
+        if wrong := expected.items() ^ {name: (array.shape, array.dtype) for name, array in arrays.items()}.items():
+            raise DataError(f"the checkpoint is damaged: its {short(min(name for name, _ in wrong))} does not fit its settings")
         self.model.load_state_dict(_part(arrays, "model."))
         saved = self.optimizer.state_dict()
-        state: dict[int, dict[str, Any]] = {}
-        for name, array in _part(arrays, "optimizer.").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = array
-        self.optimizer.load_state_dict({**saved, "state": state})
-        carried = _part(arrays, "state.")
-        shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
-        wanted = {str(i): shape for i in range(len(LAYERS[self.settings.cell].roles))}
-        if carried and {name: array.shape for name, array in carried.items()} != wanted:
-            raise DataError("the checkpoint is damaged: the state carried over does not fit its settings")
-        self.state = tuple(Tensor(carried[str(i)]) for i in range(len(carried))) or None
+        for i, state in saved["state"].items():
+            state.update(_part(arrays, f"optimizer.{i}."))
+        self.optimizer.load_state_dict(saved)
+        self.state = tuple(Tensor(array) for _, array in sorted(_part(arrays, "state.").items())) or None
         self.step = int(facts["step"])
         random.generator().bit_generator.state = facts["random"]
 

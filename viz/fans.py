@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from .places import Line, Places
-from .route import LANE, Port, Rect, path, spline
+from .route import LANE, Point, Port, Rect, beside, lanes, path, spline
 
 
 class Fans:
@@ -49,9 +49,11 @@ class Fans:
             for n, e in targets:
                 r = self.rects[e.target]
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
-                self.layout.lines.append(
-                    Line(n, spline([(rect.x + rect.w / 2 * -side, y), (at, y), (at, r.bottom)]), i, e.target)
-                )
+                begin, corner = (rect.x - side * rect.w / 2, y), (at, y)
+                points = [begin, corner, (at, r.bottom)]
+                if self._between(r, corner):
+                    points = self._around(Port(*begin, -side, 0), Port(r.x + side * r.w / 2, r.y, -side, 0))
+                self.layout.lines.append(Line(n, spline(points), i, e.target))
         self._chain([i for i in self.places.sources if i not in self.rects], before=True)
 
     def _chain(self, waiting: list[int], *, before: bool) -> None:
@@ -80,7 +82,7 @@ class Fans:
                 if a.y == b.y:
                     points = [(start, a.y), (stop, b.y)]
                 else:
-                    points = path([Port(start, a.y, sign, 0)], [Port(stop, b.y, sign, 0)], [], xs=[(start + stop) / 2])
+                    points = self._around(Port(start, a.y, sign, 0), Port(stop, b.y, sign, 0))
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def into(self) -> None:
@@ -114,10 +116,24 @@ class Fans:
             for n, e in fed:
                 r = self.rects[e.source]
                 at = r.x - 0.3 * r.w if back else r.x
-                self.layout.lines.append(
-                    Line(n, spline([(at, r.top), (at, y), (rect.x - side * rect.w / 2, y)]), e.source, i)
-                )
+                corner, end = (at, y), (rect.x - side * rect.w / 2, y)
+                points = [(at, r.top), corner, end]
+                if self._between(r, corner):
+                    points = self._around(Port(r.x + side * r.w / 2, r.y, side, 0), Port(*end, side, 0))
+                self.layout.lines.append(Line(n, spline(points), e.source, i))
         self._chain(waiting, before=False)
+        self._chain([i for i in self.places.sources if i not in self.rects], before=True)
+
+    def _between(self, rect: Rect, corner: Point) -> bool:
+        """Whether a box stands on the upright line from ``rect`` to ``corner``."""
+        low, high = sorted((rect.y, corner[1]))
+        others = (r for r in self.rects.values() if r != rect and r.w < self.places.right)
+        return any(r.left < corner[0] < r.right and r.bottom < high and r.top > low for r in others)
+
+    def _around(self, start: Port, end: Port) -> list[Point]:
+        """A way around all boxes, where the usual one is blocked."""
+        boxes = [r for r in self.rects.values() if r.w < self.places.right]
+        return path([start], [end], boxes, xs=[*beside(boxes), (start.x + end.x) / 2], ys=lanes(boxes))
 
     def _segments(self, boxes: Iterable[int]) -> frozenset[int]:
         """The passes over a sequence these boxes are in: lines of different passes do not get in each other's way."""

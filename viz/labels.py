@@ -12,8 +12,8 @@ from tinygrad_rnn.graph import Node, Ref
 
 from . import style
 from .columns import Column
+from .gradients import Gradients
 from .levels import Box, Level
-from .numbers import Gradients
 
 _SIGN = {"logits": "y", "loss": "L"}
 _INFIX = {"add": " + ", "sub": " − ", "mul": "×", "div": "÷", "matmul": "·"}

@@ -24,9 +24,9 @@ def compose(
     places = Places(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
     places.place()
     wiring, fans = Wiring(places), Fans(places)
+    fans.out()
     wiring.in_steps()
     wiring.between_steps()
-    fans.out()
     fans.into()
     return places.layout
 

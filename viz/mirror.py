@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .gradients import Gradients
 from .levels import Box, Edge, Level
-from .numbers import Gradients
 
 
 def mirrored(level: Level, gradients: Gradients) -> Level:

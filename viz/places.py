@@ -319,8 +319,11 @@ class Places:
             start = self.x[home.column]
             x = start + tile.width + self.pad + GUTTER + w / 2 if from_right else start - self.pad - GUTTER - w / 2
             rect = Rect(x, y, w, h)
-            while any(abs(rect.y - r.y) < (rect.h + r.h) / 2 + 8 and abs(rect.x - r.x) < rect.w for _, r in placed):
-                rect = rect.moved(0, 6)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < rect.w + 12 for _, r in placed
+            ):
+                # beside a whole cell the rows are close: further from the steps is free, further up may not be
+                rect = rect.moved(6 if from_right else -6) if self.is_grid else rect.moved(0, 6)
             placed.append((i, rect))
             self.layout.rects[i] = rect
 

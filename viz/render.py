@@ -13,11 +13,11 @@ from tinygrad_rnn.errors import GraphError
 
 from . import style
 from .draw import Captions, dot_source
+from .gradients import check_outputs, gradients
 from .labels import Labels
 from .layout import compose
 from .levels import collapse
 from .mirror import mirrored
-from .numbers import check_outputs, gradients
 from .picture import Picture
 from .places import shown_columns
 from .rolled import rolled as fold

@@ -135,17 +135,17 @@ def _route(rects: dict[int, Rect], e: Edge, segment: dict[int, int]) -> list[Poi
         return [(a.right, a.y), (lane, a.y), (lane, b.y), (b.right, b.y)]
     if segment.get(e.source) != segment.get(e.target):
         return [(a.right, a.y - 20), (b.left, b.y - 20)] if a.y == b.y else [(a.right, a.y), (b.left, b.y)]
-    if a.x == b.x:
-        return [(a.x, a.top), (b.x, b.bottom)]
     others = list(rects.values())
+    if a.x == b.x and not any(r.left < a.x < r.right and a.top <= r.bottom and r.top <= b.bottom for r in others):
+        return [(a.x, a.top), (b.x, b.bottom)]
     shift = 0.25 * b.w if a.x > b.x else 0.0 if b.h == HEIGHT else -0.25 * b.w
-    lanes = [(a.top + b.bottom) / 2]
+    ways = [a.top + 14, (a.top + b.bottom) / 2, b.bottom - 14]
     return path(
         [Port(a.x, a.top, 0, 1)],
         [Port(b.x + shift, b.bottom, 0, 1)],
         others,
         xs=[r.right + 12 for r in others],
-        ys=lanes,
+        ys=ways,
     )
 
 

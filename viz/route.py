@@ -85,16 +85,16 @@ def path(
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
     dear = tolls or {}
-    lanes: dict[tuple[float, bool], tuple[list[Rect], list[tuple[float, float]]]] = {}
+    known: dict[tuple[float, bool], tuple[list[Rect], list[tuple[float, float]]]] = {}
     lengths: dict[tuple[int, int, bool], float | None] = {}
 
     def length(i: int, j: int, across: bool) -> float | None:
         """What the stretch from (i, j) to its right or upper neighbour costs; None: a box is in the way."""
         if (i, j, across) not in lengths:
             fixed, low, high = (ys[j], xs[i], xs[i + 1]) if across else (xs[i], ys[j], ys[j + 1])
-            if (fixed, across) not in lanes:
-                lanes[fixed, across] = _beside_lane(fixed, across, boxes), _along_lane(fixed, across, taken)
-            near, used = lanes[fixed, across]
+            if (fixed, across) not in known:
+                known[fixed, across] = _beside_lane(fixed, across, boxes), _along_lane(fixed, across, taken)
+            near, used = known[fixed, across]
             spans = ((r.left, r.right) if across else (r.bottom, r.top) for r in near)
             if any(a < high + CLEARANCE and b > low - CLEARANCE for a, b in spans):
                 lengths[i, j, across] = None
@@ -147,10 +147,10 @@ def path(
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
 
 
-def _thinned(lanes: Iterable[float], needed: Iterable[float]) -> list[float]:
+def _thinned(others: Iterable[float], needed: Iterable[float]) -> list[float]:
     """All ``needed`` lanes, and of the others those that are not almost the same as another."""
     kept = sorted(set(needed))
-    for lane in lanes:
+    for lane in others:
         k = bisect.bisect(kept, lane)
         if all(abs(lane - other) >= 2.5 for other in kept[max(0, k - 1) : k + 1]):
             kept.insert(k, lane)
@@ -223,3 +223,28 @@ def _between(a: Point, b: Point, part: float) -> Point:
 
 def _xy(point: Point) -> str:
     return f"{point[0]:.2f},{point[1]:.2f}"
+
+
+def lanes(boxes: Sequence[Rect]) -> list[float]:
+    """Heights at which a horizontal line passes between the rows, and above and below them all."""
+    bands = sorted((r.bottom - 6, r.top + 6) for r in boxes)
+    found = [bands[0][0] - LANE * k for k in range(1, 4)]
+    reach = bands[0][1]
+    for bottom, top in bands[1:]:
+        if bottom > reach:
+            found += spread(reach, bottom)
+        reach = max(reach, top)
+    return found + [reach + LANE * k for k in range(1, 4)]
+
+
+def spread(a: float, b: float) -> list[float]:
+    """As many lanes as fit between ``a`` and ``b``, in the middle."""
+    low, high = min(a, b), max(a, b)
+    count = max(1, min(5, int((high - low) / LANE)))
+    middle = (low + high) / 2
+    return [middle + LANE * (k - (count - 1) / 2) for k in range(count)]
+
+
+def beside(boxes: Sequence[Rect]) -> list[float]:
+    """Where an upright line passes a box."""
+    return [x for r in boxes for x in (r.left - 10, r.right + 10)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from .columns import Column, Key
 from .levels import Edge
 from .places import HIGHWAY, Line, Places
-from .route import ARROW, LANE, Point, Port, Rect, Stretch, path, spline, stretches
+from .route import ARROW, LANE, Point, Port, Rect, Stretch, beside, lanes, path, spline, spread, stretches
 from .tile import Tile, Wire
 
 
@@ -55,7 +55,9 @@ class Wiring:
         if (e.source in bars) == (e.target in bars):
             return []
         x = b.x if e.source in bars else a.x
-        between = [r for r in self._tile_rects(column) if r.left < x < r.right and a.top <= r.bottom and r.top <= b.bottom]
+        between = [
+            r for r in self._tile_rects(column) if r.left < x < r.right and a.top <= r.bottom and r.top <= b.bottom
+        ]
         return [] if between else [(x, a.top), (x, b.bottom)]
 
     def _route_in_grid(self, segment: int, ends: tuple[Key, Key]) -> list[Point]:
@@ -73,8 +75,8 @@ class Wiring:
                 starts = [Port(a.x, a.y + up * a.h / 2, 0, up)]
                 stops = [Port(b.x + d, b.y - up * b.h / 2, 0, up, c) for d, c in ((toward, 0.0), (-toward, 6.0))]
                 obstacles = [*others, a, b]
-                xs = [*_beside(obstacles), a.x, b.x]
-                points = path(starts, stops, obstacles, self._others_lines(segment, ends[0]), xs, _lanes(obstacles))
+                xs = [*beside(obstacles), a.x, b.x]
+                points = path(starts, stops, obstacles, self._others_lines(segment, ends[0]), xs, lanes(obstacles))
                 self.taken[segment, ends[0]] += stretches(points)
             self.routes[segment, ends] = points
         return self.routes[segment, ends]
@@ -151,12 +153,13 @@ class Wiring:
             assert target.column is not None
             states = [self.rects[i] for i in self.places.before if i in self.rects]
             around = states, self._tile_rects(target.column)
-        obstacles = [*around[0], *around[1]]
+        beside_steps = [self.rects[i] for i in self.places.sources if source.before and i in self.rects]
+        obstacles = [*around[0], *around[1], *beside_steps]
         edge_of = max if sign > 0 else min
         rim = edge_of(r.right if sign > 0 else r.left for r in around[0])
         far = (min if sign > 0 else max)(r.left if sign > 0 else r.right for r in around[1])
         pad = self.places.pad * sign
-        lanes = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else _spread(rim + pad, far - pad)
+        gutter = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else spread(rim + pad, far - pad)
         high = (source.kind == "cell" and target.kind == "cell") or (
             source.before and target.kind == "cell" and e.kind == "c"
         )
@@ -174,11 +177,11 @@ class Wiring:
                 Port(b.x - sign * b.w * 0.3, b.bottom, 0, 1, 12 if up > 0 else 30),
                 Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 60),
             ]  # fmt: skip
-        xs = [*lanes, *_beside(obstacles)]
+        xs = [*gutter, *beside(obstacles)]
         middle = (rim + far) / 2
-        tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in lanes}
+        tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in gutter}
         points = path(
-            starts, stops, obstacles, self._others_lines(None, source.key), xs, [*_lanes(obstacles), a.y, b.y], tolls
+            starts, stops, obstacles, self._others_lines(None, source.key), xs, [*lanes(obstacles), a.y, b.y], tolls
         )
         self.taken[None, source.key] += stretches(points)
         return points
@@ -199,30 +202,6 @@ def curve(tile: Tile, wire: Wire, dx: float = 0.0) -> str:
     tip = tile.tips[wire]
     points = " ".join(f"{x + dx:.2f},{y:.2f}" for x, y in tile.curves[wire])
     return f"e,{tip[0] + dx:.2f},{tip[1]:.2f} {points}"
-
-
-def _lanes(boxes: Sequence[Rect]) -> list[float]:
-    """Heights at which a horizontal line passes between the rows, and above and below them all."""
-    bands = sorted((r.bottom - 6, r.top + 6) for r in boxes)
-    lanes = [bands[0][0] - LANE * k for k in range(1, 4)]
-    reach = bands[0][1]
-    for bottom, top in bands[1:]:
-        if bottom > reach:
-            lanes += _spread(reach, bottom)
-        reach = max(reach, top)
-    return lanes + [reach + LANE * k for k in range(1, 4)]
-
-
-def _spread(a: float, b: float) -> list[float]:
-    """As many lanes as fit between ``a`` and ``b``, in the middle."""
-    low, high = min(a, b), max(a, b)
-    count = max(1, min(5, int((high - low) / LANE)))
-    middle = (low + high) / 2
-    return [middle + LANE * (k - (count - 1) / 2) for k in range(count)]
-
-
-def _beside(boxes: Sequence[Rect]) -> list[float]:
-    return [x for r in boxes for x in (r.left - 10, r.right + 10)]
 
 
 def _cut(points: Sequence[Point], left: float, right: float) -> tuple[list[Point], list[Point]]:

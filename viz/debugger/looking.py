@@ -186,7 +186,7 @@ class Looking(Overview):
             raise tg.GraphError("that is where the walk starts; name a node further down: path h_1")
         hops = self.session.path(node)
         rows = []
-        for hop, bar in zip(hops, bars([hop.norm for hop in hops])):
+        for hop, bar in zip(hops, bars([hop.norm for hop in hops], self.screen.bar)):
             change = "" if hop.ratio is None else f"× {style.number(hop.ratio)}"
             where = str(hop.position), str(hop.time or ""), hop.name, hop.op
             rows.append((*where, change, norm(hop.norm), bar))

@@ -24,7 +24,7 @@ class Names:
 
     def __init__(self, graph: tg.Graph) -> None:
         self.graph = graph
-        levels = [_levels(node, index == graph.outputs[0]) for index, node in enumerate(graph.nodes)]
+        levels = [_levels(node, self._path(node), index == graph.outputs[0]) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
             for name in names:
@@ -37,6 +37,14 @@ class Names:
         for index, name in enumerate(self.names):
             if index not in self._aliases[name]:
                 self._aliases[name].append(index)
+
+    def _path(self, node: tg.Node) -> list[str]:
+        """Where a value belongs: where it was made, a parameter where it is used."""
+        path: tuple[str, ...] = node.scope.path
+        if node.is_parameter and not path:
+            users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
+            path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
+        return [_clean(part) for part in path]
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
@@ -64,10 +72,9 @@ class Names:
         return sorted(name for name in set(self.names) if name.startswith(text))
 
 
-def _levels(node: tg.Node, is_output: bool) -> list[str]:
+def _levels(node: tg.Node, path: list[str], is_output: bool) -> list[str]:
     """Longer and longer names: ``h_3``, ``l1.h_3``, ``model.l1.h_3``; of a value without a role also with its gate."""
     short = _short(node, is_output)
-    path = [_clean(part) for part in node.scope.path]
     part = [_clean(node.scope.part)] if node.scope.part and not node.role else []
     tails = [".".join((*path[start:], *part, short)) for start in range(len(path), -1, -1)]
     return list(dict.fromkeys([short, *tails]))

@@ -27,7 +27,7 @@ class Overview(Bench):
                 "" if row.share is None else f"{row.share:+.3f}".replace("-", "−"), share_bar(row.share),
                 norm(row.running) if row.running is not None else "",
             )
-            for row, bar in zip(found.rows, bars([row.norm for row in found.rows], 16))
+            for row, bar in zip(found.rows, bars([row.norm for row in found.rows], min(self.screen.bar, 16)))
         ]  # fmt: skip
         self.screen.table(("from", "uses", "norm", "", "share", "", "running"), rows)
         arrived, expected = self.session.arrived(node)
@@ -46,7 +46,7 @@ class Overview(Bench):
                 f"{row.arrived} of {row.expected}" if row.expected else "no path",
                 *(percent(row.saturated.get(gate)) for gate in gates),
             )
-            for row, bar in zip(rows, bars([row.norm for row in rows]))
+            for row, bar in zip(rows, bars([row.norm for row in rows], self.screen.bar))
         ]  # fmt: skip
         header = ("layer", "t", "of", "|dL/d·|", "", "arrived", *(f"{gate} sat." for gate in gates))
         self.screen.table(header, lines)
@@ -79,7 +79,7 @@ class Overview(Bench):
         header = ["t", "σ(ds_t/ds_t₋₁)" if joint else "σ(dh_t/dh_t₋₁)"]
         header += ["of dh/dh alone"] * joint + ["bound"] * any(gain.bound is not None for gain in gains)
         rows = []
-        for gain, bar in zip(gains, bars([gain.product for gain in gains], 16)):
+        for gain, bar in zip(gains, bars([gain.product for gain in gains], min(self.screen.bar, 16))):
             row = [str(gain.time + 1), _known(gain.sigma)] + [_known(gain.h)] * joint
             row += [_known(gain.bound)] * any(g.bound is not None for g in gains)
             rows.append([*row, _known(gain.product), _known(gain.product_bound), bar])
@@ -108,7 +108,7 @@ class Overview(Bench):
         norms = {way: None if part is None else measure(part).norm for way, part in found.ways.items()}
         lines = [
             (way, "nothing" if n is None else style.number(n), bar if n is not None else "")
-            for (way, n), bar in zip(norms.items(), bars(list(norms.values())))
+            for (way, n), bar in zip(norms.items(), bars(list(norms.values()), self.screen.bar))
         ]
         self.screen.table(("way", "norm", ""), lines)
         total = "nothing has arrived yet" if whole is None else f"norm {style.number(measure(whole).norm)}"

@@ -23,6 +23,8 @@ from .trace import Array, Trace
 Path = tuple[str, ...]
 Rule = Callable[[Trace, int, int, Array], Array]
 STATES = ("h", "c")
+#: Operations by which a state is packed up in one step and unpacked in the next.
+HANDED_ON = ("stack", "getitem")
 #: The triangle has at most this many origins; of longer sequences they are taken evenly spread.
 ORIGIN_LIMIT = 64
 
@@ -86,7 +88,8 @@ def carried(trace: Trace) -> dict[Path, list[Moment]]:
     found: dict[Path, dict[int, dict[str, int]]] = {}
     for node in trace.graph.nodes:
         step = node.scope.step
-        if node.op is not None and step is not None and node.role in STATES and not node.scope.backward:
+        computed = node.op is not None and node.op.name not in HANDED_ON and not node.scope.backward
+        if computed and step is not None and node.role in STATES:
             found.setdefault(node.scope.path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
     return {
         path: sorted((Moment(path, step, nodes) for step, nodes in steps.items()), key=lambda m: max(m.nodes.values()))
@@ -212,16 +215,29 @@ def split(trace: Trace, node: int, k: int | None = None) -> Split:
     ways: dict[str, Array | None] = {"highway": None, "through the next step": None, own: None}
     possible = {own}
     last = len(trace) if k is None else k
-    for arrival in trace.arrivals.get(node, ()):
-        if arrival.contribution is None:
-            continue
-        way = _way(trace, state, trace.graph.nodes[trace.steps[arrival.step - 1].node]) or own
+    for step, way, value in _ways(trace, state, node):
+        way = way or own
         possible.add(way)
-        if arrival.step <= last:
-            ways[way] = total(ways[way], trace.contribution(arrival.step, arrival.slot))
+        if step <= last:
+            ways[way] = total(ways[way], value)
     if state.role == "c":
         possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
     return Split(node, {way: part for way, part in ways.items() if way in possible})
+
+
+def _ways(trace: Trace, state: tg.Node, node: int) -> Iterator[tuple[int, str | None, Array]]:
+    """(step of arrival, way, value) of what arrives at ``node``, seen through the packing of states."""
+    for arrival in trace.arrivals.get(node, ()):
+        if arrival.contribution is None:
+            continue
+        sender = trace.graph.nodes[trace.steps[arrival.step - 1].node]
+        if sender.op is not None and sender.op.name in HANDED_ON and sender.scope.step is not None:
+            for _, way, value in _ways(trace, state, sender.index):
+                part = local.vjp(trace, sender.index, arrival.contribution.slot, value)
+                if part.any():
+                    yield arrival.step, way, part
+        else:
+            yield arrival.step, _way(trace, state, sender), trace.contribution(arrival.step, arrival.slot)
 
 
 def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str | None:

@@ -34,6 +34,11 @@ class Screen:
     def __init__(self, file: IO[str]) -> None:
         self.console = _Console(file=file, highlight=False, markup=False, emoji=False)
 
+    @property
+    def bar(self) -> int:
+        """How long bars may be: short on a narrow terminal."""
+        return 24 if not self.console.is_terminal or self.console.width >= 100 else 10
+
     def say(self, *parts: Part) -> None:
         """One line of plain and (text, style) parts."""
         self.console.print(Text.assemble(*parts), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The numbers written into a picture: every node's gradient, and what each time step adds to a shared weight's."""
+"""The gradients written into a picture: every node's gradient, and what each time step adds to a shared weight's."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""``tinygrad-rnn render`` and ``tinygrad-rnn debug``: pictures of a graph, and backpropagation over it step by step."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import DataError, TinygradError
+from ..language import CELLS
+from ..patterns import PATTERNS, build
+
+#: steps x weights of the largest network drawn: a picture's numbers are all in memory at once
+LARGEST = 2e8
+
+
+def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
+    """The options that describe a network of random numbers, with these defaults."""
+    options = [
+        click.argument("target", required=False),
+        click.option("--cell", default=cell, show_default=True, type=click.Choice(list(CELLS)), help="Kind of cell."),
+        click.option(
+            "--pattern", default=pattern, show_default=True, type=click.Choice(PATTERNS),
+            help="Inputs to outputs." if pattern else "Random data in this shape instead of “hello”.",
+        ),
+        click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 100_000), help="Time steps."),
+        click.option("--hidden", default=3, show_default=True, type=click.IntRange(1, 10_000), help="Hidden size."),
+        click.option("--layers", default=1, show_default=True, type=click.IntRange(1, 20), help="Cells on each other."),
+    ]  # fmt: skip
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command()
+@network_options("rnn", "many-to-many")
+@click.option(
+    "--detail", default="cell", show_default=True, type=click.Choice(["cell", "gate", "op"]),
+    help="One box a cell, a gate, or an operation.",
+)  # fmt: skip
+@click.option("--values", is_flag=True, help="Show every node's value or its norm.")
+@click.option("--grads", is_flag=True, help="Show every node's gradient norm.")
+@click.option("--backward", is_flag=True, help="Draw the backward graph too.")
+@click.option("--rolled", is_flag=True, help="Draw the folded network.")
+@click.option("--all-steps", is_flag=True, help="Leave no time step out, however many there are.")
+@click.option(
+    "-o", "--output", default="out/graph.svg", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+    help="File; .svg .png .pdf .dot or .json.",
+)  # fmt: skip
+def render(
+    target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, output: Path, all_steps: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Draw an unrolled network, or a graph of your own.
+
+    With TARGET, script.py:function, what that function returns is drawn: it takes nothing and returns a tensor, a
+    Graph or a module.
+
+    \b
+    Examples:
+      tinygrad-rnn render --cell gru --detail gate -o gru.svg
+      tinygrad-rnn render --pattern seq2seq --cell lstm -o seq2seq.png
+      tinygrad-rnn render model.py:loss --detail op --grads -o loss.svg
+    """
+    import viz
+
+    what = _from_script(target) if target else _network(pattern, cell, steps, hidden, layers)
+    if all_steps:
+        options["max_steps"] = None
+    viz.render(what, output, **options)
+    click.echo(f"wrote {output}")
+
+
+@click.command()
+@network_options("lstm", None)
+@click.option("--every", default=1, type=click.IntRange(1), help="Keep one time step in this many.")
+@click.option("--anyway", is_flag=True, help="Record a walk however large.")
+@click.option("-c", "--command", "commands", multiple=True, help="Carry this out first; may be repeated.")
+def debug(
+    target: str | None, cell: str, pattern: str | None, steps: int, hidden: int, layers: int, every: int, anyway: bool,
+    commands: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Step through backpropagation, one node at a time.
+
+    Forward and back. TARGET is script.py:function, which returns a loss, or a walk saved in the debugger; without one
+    it is the lecture's model reading "hell", untrained. Type help at its prompt; commands can also come through a pipe.
+
+    \b
+    Examples:
+      tinygrad-rnn debug
+      tinygrad-rnn debug model.py:loss -c origin
+      echo norms | tinygrad-rnn debug --pattern many-to-one --cell gru --steps 50
+    """
+    import viz
+
+    what: Any
+    if target and not Path(target).is_file():
+        what = _from_script(target)
+    elif target:
+        what = Path(target)
+    elif pattern:
+        what = _network(pattern, cell, steps, hidden, layers)
+    else:
+        from ..language import LectureModel
+        from ..random import manual_seed
+
+        manual_seed(0)
+        what = LectureModel("helo", cell, hidden=hidden).unroll("hell", "ello")
+    viz.debug(what, every=every, anyway=anyway).terminal(commands)
+
+
+def _network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:
+    if steps * hidden * hidden * layers > LARGEST:
+        raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
+    return build(pattern, cell, steps, hidden, layers)
+
+
+def _from_script(target: str) -> Any:
+    """What ``script.py:function`` returns."""
+    name, colon, function_name = target.rpartition(":")
+    if not colon or not function_name.isidentifier():
+        raise DataError(f"{target!r} is not of the form script.py:function")
+    script = Path(name).resolve()
+    if not script.is_file():
+        raise DataError(f"there is no script {name!r}")
+    sys.path.insert(0, str(script.parent))
+    try:
+        function = runpy.run_path(str(script)).get(function_name)
+        if not callable(function):
+            raise DataError(f"{name} defines no function {function_name!r}")
+        return function()
+    except TinygradError:
+        raise
+    except SystemExit:
+        raise DataError(f"{name} ended the program; guard its main part with if __name__ == '__main__'") from None
+    except Exception as error:
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+        line = own[-1].lineno if own else getattr(error, "lineno", "?")
+        raise DataError(f"{name}, line {line}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(script.parent))

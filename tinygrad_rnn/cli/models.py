@@ -1,0 +1,148 @@
+"""``tinygrad-rnn train`` and ``tinygrad-rnn sample``: character models of a text."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import DataError, TinygradError
+from ..training import Settings, Trainer
+from .bar import progress_bar
+from .endings import noted_interrupt
+
+
+def setting_options(command: Any) -> Any:
+    """An option for every field of `Settings`; None where not given, for a resumed run keeps its own."""
+    for each in reversed(fields(Settings)):
+        allowed, kind = each.metadata["allowed"], {"int": int, "float": float, "str": str}[str(each.type)]
+        command = click.option(
+            f"--{each.name.replace('_', '-')}",
+            type=click.Choice(allowed) if kind is str else kind,
+            help=f"{each.metadata['help']}  [default: {each.default}]",
+        )(command)
+    return command
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@setting_options
+@click.option("--steps", default=500, show_default=True, type=click.IntRange(1, 10**8), help="Steps in all.")
+@click.option("--checkpoint-every", default=100, show_default=True, type=click.IntRange(1), help="Steps between saves.")
+@click.option(
+    "-o", "--output", default="out/model.ckpt", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+    help="The checkpoint.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint, bit for bit as if never interrupted.")
+@click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
+def train(
+    file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, **given: Any
+) -> None:
+    """Train a character model on a text.
+
+    FILE is any UTF-8 text; without one it is real English that every Python ships, its own help topics. At every
+    checkpoint the model is also judged on the part of the text kept aside. Ctrl-C saves and stops; go on with --resume.
+
+    \b
+    Examples:
+      tinygrad-rnn train --steps 300
+      tinygrad-rnn train book.txt --cell gru --hidden 256 --layers 2 --dropout 0.2 -o book.ckpt
+      tinygrad-rnn train book.txt -o book.ckpt --resume --steps 5000
+    """
+    from rich.console import Console
+
+    from .. import checkpoint
+
+    console = Console(highlight=False)
+    trainer = _trainer(file, steps, output, resume, overwrite, given)
+    s, count = trainer.settings, sum(p.numel() for p in trainer.model.parameters())
+    console.print(
+        f"{trainer.length:,} characters, {len(trainer.vocabulary)} different; "
+        f"{s.layers} × {s.cell.upper()} of {s.hidden}, {count:,} parameters"
+    )
+    shown = "loss {task.fields[loss]:.3f}  {task.fields[bits]:.2f} bits/char  {task.fields[rate]:,.0f} char/s"
+    smooth, read, began, nan = None, 0, time.perf_counter(), math.nan
+    with progress_bar(console, shown) as bar, noted_interrupt() as interrupt:
+        task = bar.add_task("training", total=steps, completed=trainer.step, loss=nan, bits=nan, rate=0.0)
+        checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
+        try:
+            for done in trainer.run(steps):
+                smooth = done.loss if smooth is None else 0.95 * smooth + 0.05 * done.loss
+                read += done.characters
+                rate = read / (time.perf_counter() - began)
+                bar.update(task, completed=done.step, loss=smooth, bits=smooth / math.log(2), rate=rate)
+                if interrupt or done.step == steps or done.step % checkpoint_every == 0:
+                    checkpoint.save(trainer, output)
+                    loss = None if interrupt else trainer.validate()
+                    if loss is not None:
+                        text = f"step {done.step}: validation {loss:.3f}, {loss / math.log(2):.2f} bits per character"
+                        console.print(text)
+                if interrupt:
+                    break
+        except TinygradError as error:
+            raise DataError(f"{error}; the checkpoint {output} is the last one saved before") from None
+    if interrupt:
+        click.echo(f"interrupted: {output} saved after step {trainer.step}; go on with --resume", err=True)
+        sys.exit(130)
+    console.print(f"[bold]{output}[/bold]  saved after step {trainer.step}", soft_wrap=True)
+
+
+def _trainer(
+    file: Path | None, steps: int, output: Path, resume: bool, overwrite: bool, given: dict[str, Any]
+) -> Trainer:
+    """A new trainer, or the checkpoint's, that has something left to do."""
+    from .. import checkpoint
+    from ..text import read_text
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if resume:
+        if chosen:
+            name = next(iter(chosen)).replace("_", "-")
+            raise DataError(f"--resume goes on with the checkpoint's own settings; leave out --{name}")
+        trainer = checkpoint.resume(output, read_text(file))
+        if trainer.step >= steps:
+            raise DataError(f"{output} has done {trainer.step} steps already; ask for more with --steps")
+        return trainer
+    if output.exists() and not overwrite:
+        raise DataError(f"{output} exists; go on with --resume, start anew with --overwrite, or choose another -o")
+    return Trainer(read_text(file), Settings(**chosen))
+
+
+@click.command()
+@click.argument("file", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.option("--prompt", default="", help="Text to go on from; by default one random character.")
+@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="0 takes the likeliest.")
+@click.option("--length", default=400, show_default=True, type=click.IntRange(1, 10**7), help="Characters to write.")
+@click.option("--seed", default=None, type=click.IntRange(0), help="For the same sample again.")
+def sample(file: Path, prompt: str, temperature: float, length: int, seed: int | None) -> None:
+    """Write text with a trained model.
+
+    One character at a time, each drawn from the model and fed back to it.
+
+    \b
+    Example:
+      tinygrad-rnn sample out/model.ckpt --prompt "The " --temperature 0.7 --seed 1
+    """
+    import numpy as np
+
+    from .. import checkpoint
+
+    model, vocabulary = checkpoint.load_model(file)
+    rng = np.random.default_rng(seed)
+    start = prompt or vocabulary.characters[int(rng.integers(len(vocabulary)))]
+    click.echo(_shown(start), nl=False)
+    for index in model.sample(vocabulary.encode(start), length, temperature, rng):
+        click.echo(_shown(vocabulary.characters[index]), nl=False)
+    click.echo()
+
+
+def _shown(text: str) -> str:
+    """On a terminal, control characters in words: a text may hold some that a terminal would obey."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
