@@ -29,6 +29,7 @@ class _Compiled(NamedTuple):
     program: Any
     applied: list[Applied]
     rebuild: Callable[[list[Array]], Any]
+    written: list[Tensor]  #: the tensors that a call assigns to
     seconds: float
 
 
@@ -57,8 +58,8 @@ class Function:
             results = program.run(arrays)
             for schedule, _ in trace.schedules:
                 schedule.count()
-            if trace.assignments:
-                self._mark_written(trace)
+            if compiled.written:
+                _mark_written(compiled.written)
         return compiled.rebuild(results)
 
     def _find(self, key: Any, args: Any, kwargs: Any) -> _Compiled:
@@ -78,7 +79,9 @@ class Function:
         began = time.perf_counter()
         trace, rebuild = self._trace(args, kwargs)
         graph, applied = optimize(trace.graph) if self._passes else (trace.graph, [])
-        return _Compiled(trace, graph, _program(graph, trace), applied, rebuild, time.perf_counter() - began)
+        written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
+        program = _program(graph, trace)
+        return _Compiled(trace, graph, program, applied, rebuild, written, time.perf_counter() - began)
 
     def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
         tracer = Tracer()
@@ -91,14 +94,6 @@ class Function:
             outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
             trace = tracer.finish(outputs)
         return trace, lambda arrays: _rebuilt(template, arrays)
-
-    def _mark_written(self, trace: Trace) -> None:
-        """Tell the guard against in-place writes that parameters changed."""
-        now, site = next(_serials), user_site()
-        for serial in trace.assignments:
-            tensor = trace.cells[serial].tensor
-            if tensor is not None and tensor._memory is not None:
-                tensor._memory.touch(now, site)
 
     # Looking ---------------------------------------------------------------------------------------------
 
@@ -161,6 +156,14 @@ def compile(fn: Callable[..., Any]) -> Function:
     (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True, name='w'))
     """
     return Function(fn)
+
+
+def _mark_written(tensors: list[Tensor]) -> None:
+    """Tell the guard against in-place writes that parameters changed."""
+    now, site = next(_serials), user_site()
+    for tensor in tensors:
+        if tensor._memory is not None:
+            tensor._memory.touch(now, site)
 
 
 def _program(graph: Graph, trace: Trace) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 from pathlib import Path
 
 import llvmlite.binding
@@ -53,6 +54,8 @@ for _name in ("sgemm", "dgemm", "sgemv", "dgemv"):
     _address = ctypes.cast(getattr(_blas, f"scipy_{_name}_"), ctypes.c_void_p).value
     llvmlite.binding.add_symbol(f"scipy_{_name}_", _address)
 set_blas_threads = _blas.scipy_openblas_set_num_threads
+if "OPENBLAS_NUM_THREADS" not in os.environ:  # small products lose more to a second thread than they gain
+    set_blas_threads(1)
 
 # pointers are passed as the integers they are
 _int = types.int64

@@ -20,9 +20,9 @@ from .tables import use_tables
 
 Pass = Callable[[Graph], Graph]
 
-#: in the order they run
+#: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
-    remove_dead, fold_constants, simplify, merge_equal, batch_products, sum_products, simplify, use_tables, simplify,
+    remove_dead, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables, simplify,
     merge_equal, fold_constants, remove_dead, delay,
 )  # fmt: skip
 

@@ -58,14 +58,18 @@ def fold_constants(graph: Graph) -> Graph:
 
 def simplify(graph: Graph) -> Graph:
     """Multiplications by 1, views that change nothing, views of views, biases that can be added beforehand."""
-    draft = Draft(graph)
-    users = draft.users()
-    for node in graph.nodes:
-        if node.op is not None:
-            better = _simpler(draft, node, users)
-            if better is not None:
-                draft.replace(node, better)
-    return draft.finish()
+    while True:
+        draft = Draft(graph)
+        users = draft.users()
+        for node in graph.nodes:
+            if node.op is not None:
+                better = _simpler(draft, node, users)
+                if better is not None:
+                    draft.replace(node, better)
+        simpler = draft.finish()
+        if simpler is graph:
+            return graph
+        graph = simpler
 
 
 def _simpler(draft: Draft, node: Node, users: list[int]) -> Ref | None:
