@@ -538,6 +538,7 @@ def _edit(*keys, value):
         _edit("graph", value={}), _edit("graph", "nodes", 0, "op", value="none"), _edit("graph", "outputs", value=[]),
         lambda data: [data], lambda data: {}, lambda data: data | {"steps": data["steps"][::-1]},
         lambda data: data | {"steps": data["steps"] * 2}, lambda _data: None,
+        lambda data: data | {"steps": data["steps"][1:]},
     ],
 )  # fmt: skip
 def test_a_damaged_trace_is_refused_in_one_line(tmp_path, damage):

@@ -150,6 +150,12 @@ def test_every_command_has_help(command):
     assert answer.startswith(command) and ":" in answer and "error" not in answer
 
 
+def test_breakpoints_are_ignored_as_often_as_asked_and_stop_on_the_way_back_too():
+    stops = typed(["break op sigmoid", "ignore 1 2", "continue", "continue", "rcontinue", "disable 1", "continue"])
+    assert [re.findall(r"^  (\w+) =", stops[i], re.M)[0] for i in (3, 4, 5)] == ["i_4", "o_3", "i_4"]
+    assert "the walk back is over" in stops[7]
+
+
 def test_an_empty_line_repeats_and_the_input_may_end_anywhere():
     assert "step 4 of" in typed(["step", "", "", ""])[4]
     assert piped("step\nstep").returncode == 0

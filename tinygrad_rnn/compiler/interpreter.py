@@ -14,6 +14,7 @@ import ctypes
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import numba
@@ -65,7 +66,7 @@ _sgemv = types.ExternalFunction("scipy_sgemv_", types.void(*[_int] * 11))
 _dgemv = types.ExternalFunction("scipy_dgemv_", types.void(*[_int] * 11))
 
 #: functions that only `run` calls; they are cached with it
-_OPTIONS = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OPTIONS: Any = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = numba.njit(fastmath={"contract"}, **_OPTIONS)
 reordering = numba.njit(fastmath={"contract", "reassoc"}, **_OPTIONS)
 

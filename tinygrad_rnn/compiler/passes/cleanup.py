@@ -112,8 +112,8 @@ def _simpler(draft: Draft, node: Node, users: list[int]) -> Ref | None:
     if node.op is P.scatter_rows and len(draft[operands[1]].shape) != 1:
         count = draft[operands[1]].shape
         g = draft.add(P.reshape, (first,), {"shape": (size_of(count), *x.shape[len(count) :])}, node)
-        rows = draft.add(P.reshape, operands[1:], {"shape": (size_of(count),)}, node)
-        return draft.add(P.scatter_rows, (g, rows), node.attrs, node)
+        flat = draft.add(P.reshape, operands[1:], {"shape": (size_of(count),)}, node)
+        return draft.add(P.scatter_rows, (g, flat), node.attrs, node)
     if node.op is P.add and isinstance(operands[1], Ref):
         y = draft[operands[1]]
         if x.op is P.linear is y.op and len(x.operands) == len(y.operands) == 3 and x.index != y.index:

@@ -1,0 +1,330 @@
+"""`check_gradients`: passes what is right, and says where what is wrong went wrong."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.check import GradientError
+
+KINDS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
+
+
+def network(kind, rng, steps=4, dtype=np.float64, **settings):
+    """A layer and an input for it."""
+    layer = KINDS[kind](2, 3, dtype=dtype, **settings)
+    return layer, rng.standard_normal((steps, 2, 2)).astype(dtype)
+
+
+def verdict(function, inputs=None, **settings):
+    return tg.check_gradients(function, inputs, raise_exception=False, **settings)
+
+
+@pytest.fixture
+def with_rule(monkeypatch):
+    """Replace the rules of a primitive for one test."""
+
+    def replace(name, *rules):
+        monkeypatch.setattr(tg.TABLE[name], "vjp", rules)
+
+    return replace
+
+
+# What is right --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["complex-step", "finite-difference", "projection"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_passes(kind, method, rng):
+    layer, x = network(kind, rng, steps=3)
+    report = tg.check_gradients(lambda x: layer(x)[0], x, method=method)
+    assert report and report.method == method
+    compared = {(c.name, c.step) for c in report.comparisons}
+    assert {("weight_hh_l0 in l0", t) for t in range(3)} <= compared
+    assert {("x", None), ("weight_ih_l0", None), ("l0.h", 2)} <= compared
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_of_a_layer_pass(kind, rng):
+    layer, x = network(kind, rng, steps=2)
+    report = tg.check_gradients(lambda x: layer(x)[0], x, order=2)
+    assert sum(c.quantity == "second derivative" for c in report.comparisons) == 5
+
+
+def test_float32_is_judged_in_double_precision(rng):
+    layer, x = network("lstm", rng, steps=3, dtype=np.float32)
+    report = tg.check_gradients(lambda x: layer(x)[0], x)
+    assert report
+    assert any(c.error > 0 for c in report.comparisons)
+    assert all(c.expected.dtype == np.float64 and c.rtol == 2e-5 for c in report.comparisons)
+
+
+def test_a_graph_and_a_tensor(rng):
+    w = tg.tensor(rng.standard_normal((2, 2)), requires_grad=True, name="w")
+    loss = (w @ w).sin().sum()
+    assert tg.check_gradients(loss) and tg.check_gradients(tg.Graph(loss))
+    moved = tg.check_gradients(tg.Graph(loss), {"w": np.zeros((2, 2))})
+    assert not moved.comparisons[0].expected.any()
+    with pytest.raises(tg.GraphError, match="mapping"):
+        tg.check_gradients(loss, [1.0])
+
+
+def test_inputs_by_name_by_position_and_none(rng):
+    w = tg.tensor([2.0], dtype=np.float64, requires_grad=True, name="w")
+    assert tg.check_gradients(lambda a, b: a * b * w, {"b": [1.0, 2.0], "a": 3.0})
+    assert tg.check_gradients(lambda: (w * w).sum())
+    report = tg.check_gradients(lambda table, rows: tg.take(table, rows), [rng.standard_normal((3, 2)), [0, 2, 0]])
+    assert [c.name for c in report.comparisons] == ["table"]
+
+
+def test_several_outputs_and_given_upstream_gradients():
+    x = np.array([0.3, -0.7])
+    report = tg.check_gradients(lambda x: (x.sin(), x), x, grad_outputs=[[1.0, 0.0], [0.0, 5.0]])
+    np.testing.assert_allclose(report.comparisons[0].got, [np.cos(0.3), 5.0])
+    with pytest.raises(tg.GraphError, match="2 outputs want as many grad_outputs, not 1"):
+        tg.check_gradients(lambda x: (x.sin(), x), x, grad_outputs=[1.0])
+    with pytest.raises(tg.ShapeError, match=r"shape \(2,\)"):
+        tg.check_gradients(lambda x: x.sin(), x, grad_outputs=[1.0])
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (lambda x: 1.0, "returned float"),
+        (lambda x: x.detach(), "no leaf"),
+        (lambda x: x > 0, "bool"),
+    ],
+)
+def test_what_cannot_be_checked(function, message):
+    with pytest.raises(tg.GraphError, match=message):
+        tg.check_gradients(function, [1.0])
+
+
+def test_an_input_is_a_leaf():
+    with pytest.raises(tg.GraphError, match=r"was made by mul; detach\(\)"):
+        tg.check_gradients(lambda x: x.sum(), tg.tensor([1.0], requires_grad=True) * 2)
+    with pytest.raises(ValueError, match="method is one of"):
+        tg.check_gradients(lambda x: x, [1.0], method="guess")
+
+
+def test_large_tensors_are_projected(rng):
+    x = rng.standard_normal((70, 70))
+    report = tg.check_gradients(lambda x: x.tanh(), x)
+    assert [c.projected for c in report.comparisons] == [True]
+
+
+def test_many_steps_are_sampled(rng):
+    layer, x = network("rnn", rng, steps=12)
+    report = tg.check_gradients(lambda x: layer(x)[1], x, max_steps=5)
+    assert {c.step for c in report.comparisons} == {None, 0, 3, 6, 8, 11}
+    assert "5 of 12 time steps" in str(report)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e150])
+def test_any_magnitude(size):
+    assert tg.check_gradients(lambda x: x.sin() * size, [0.3, 2.0])
+
+
+def test_cancellation_is_rounding_not_a_bug(rng):
+    """The gradient of a shift that softmax ignores is rounding and nothing else."""
+    x = rng.standard_normal((5, 4))
+    report = tg.check_gradients(lambda x, shift: (x + shift).softmax(-1).square(), [x, 0.3])
+    shift = next(c for c in report.comparisons if c.name == "shift")
+    assert np.abs(shift.got) < 1e-14 and np.abs(shift.expected) < 1e-14
+
+
+# What is wrong --------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_rule_is_named_with_its_line_and_step(with_rule, rng):
+    layer, x = network("lstm", rng)
+    with_rule("tanh", lambda g, y, _x: g * (1 - y))
+    with pytest.raises(GradientError) as caught:
+        tg.check_gradients(lambda x: layer(x)[0], x)
+    report = caught.value.report
+    assert report.verdict == "failed" and not report
+    assert report.blame.startswith("tanh (at test_check.py:") and "time step 4" in report.blame
+    message = str(caught.value)
+    assert "time step" in message and "got" in message and "expected" in message and "first wrong in tanh" in message
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-6, 1 + 1e-9])
+def test_a_small_factor_is_found(factor, with_rule, rng):
+    layer, x = network("gru", rng, steps=2)
+    with_rule("sigmoid", lambda g, y, _x: g * (y * (1 - y)) * factor)
+    assert "sigmoid" in verdict(lambda x: layer(x)[0], x).blame
+
+
+def test_a_leak_of_single_precision_is_found(with_rule, rng):
+    layer, x = network("rnn", rng, steps=2)
+    with_rule("tanh", lambda g, y, _x: (g.astype(np.float32) * (1 - y * y)).astype(np.float64))
+    assert verdict(lambda x: layer(x)[0], x).verdict == "failed"
+
+
+def test_one_step_lost_from_a_vanishing_gradient(rng):
+    """What step 1 sends to W is 1e-16 of the whole: only untied weights tell that it is missing."""
+    layer, x = network("rnn", rng, steps=12)
+    with tg.no_grad():
+        layer.weight_hh_l0 *= 0.05
+
+    def forward(x):
+        output, h = layer(x)
+        states = [node for node in chain(output) if node.role == "h" and node.scope.step == 0 and node.op is not None]
+        states[0].register_hook(lambda g: g * 0)
+        return h
+
+    report = verdict(forward, x)
+    assert report.verdict == "failed"
+    whole = [c for c in report.wrong if c.step is None]
+    assert not {"weight_hh_l0", "weight_ih_l0"} & {c.name for c in whole}
+    assert {("weight_ih_l0 in l0", 0), ("bias_hh_l0 in l0", 0)} <= {(c.name, c.step) for c in report.wrong}
+
+
+def chain(output):
+    """Every tensor below one."""
+    found, pending = [], [output]
+    while pending:
+        x = pending.pop()
+        if isinstance(x, tg.Tensor) and not any(x is y for y in found):
+            found.append(x)
+            pending.extend(x.inputs)
+    return found
+
+
+def test_what_hooks_do_to_a_gradient_is_seen(rng):
+    layer, x = network("rnn", rng, steps=2)
+
+    def forward(x):
+        _, h = layer(x)
+        h.register_hook(lambda g: g * 2)
+        return h
+
+    report = verdict(forward, x)
+    assert report.verdict == "failed" and "lost, doubled or overwritten" in report.blame
+
+
+def test_a_wrong_second_derivative(with_rule):
+    """The value of the rule is right, but it is constant in x."""
+    with_rule("sin", lambda g, _y, x: g * np.cos(np.asarray(x)))
+    assert tg.check_gradients(lambda x: x.sin(), [0.3, 2.0])
+    report = verdict(lambda x: x.sin(), [0.3, 2.0], order=2)
+    assert [c.quantity for c in report.wrong] == ["second derivative"]
+
+
+@pytest.mark.parametrize("method", ["complex-step", "finite-difference", "projection"])
+def test_every_method_finds_a_wrong_rule(method, with_rule):
+    with_rule("exp", lambda g, y, _x: g * y * 1.001)
+    assert verdict(lambda x: x.exp(), [0.3, 2.0], method=method).verdict == "failed"
+
+
+def test_nan_is_wrong(with_rule):
+    with_rule("exp", lambda g, y, _x: g * y * np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert verdict(lambda x: x.exp(), [0.3, 2.0]).verdict == "failed"
+
+
+def test_a_float32_function_with_a_wrong_rule(with_rule, rng):
+    layer, x = network("gru", rng, steps=2, dtype=np.float32)
+    with_rule("sigmoid", lambda g, y, _x: g * (y * (1 - y)) * np.float32(1.001))
+    assert verdict(lambda x: layer(x)[0], x).verdict == "failed"
+
+
+# What has no derivative, or is no function ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "function, x, name",
+    [
+        (lambda x: x.relu(), [1.0, 0.0], "relu[1]"),
+        (lambda x: x.abs(), [0.0, 3.0], "abs[0]"),
+        (lambda x: x.max(), [2.0, 2.0, 1.0], "max"),
+        (lambda x: tg.maximum(x, 1.5), [1.5, 2.0], "maximum[0]"),
+        (lambda x: tg.where(x > 1.0, x, x * x), [1.0, 2.0], "greater[0]"),
+        (lambda x: (x * 3.0 - 0.3).relu(), [0.1], "relu[0]"),
+    ],
+)
+def test_a_kink_is_undecided(function, x, name):
+    report = verdict(function, x)
+    assert report.verdict == "undecided"
+    assert f"not differentiable here: {name}" in str(report) and "move the point" in str(report)
+    with pytest.raises(GradientError, match="undecided"):
+        tg.check_gradients(function, x)
+    moved = [v + 0.1 * k for k, v in enumerate(x, start=1)]
+    assert tg.check_gradients(function, moved)
+
+
+def test_a_kink_decides_nothing_about_other_tensors(with_rule):
+    def function(x, w):
+        return x.relu().sum() + w.exp().sum()
+
+    assert verdict(function, [[0.0], [1.0]]).affected == {"x"}
+    with_rule("exp", lambda g, y, _x: g * y * 2)
+    report = verdict(function, [[0.0], [1.0]])
+    assert report.verdict == "failed" and {c.name for c in report.wrong} == {"w"}
+
+
+def test_a_kink_no_gradient_reaches_does_not_count():
+    assert tg.check_gradients(lambda x: x.relu()[1:], [0.0, 1.0])
+
+
+def test_constant_masks_have_no_kinks(rng):
+    layer, x = network("lstm", rng)
+    assert tg.check_gradients(lambda x: layer(x, lengths=[4, 2])[0], x)
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5])
+def test_differences_see_a_kink_within_their_step(gap):
+    report = verdict(lambda x: x.relu(), [gap], method="finite-difference")
+    assert report.verdict == "undecided"
+    assert tg.check_gradients(lambda x: x.relu(), [gap])
+
+
+def test_dropout_is_no_function(rng):
+    layer = tg.nn.Dropout(0.5)
+    report = verdict(lambda x: layer(x), rng.standard_normal(20))
+    assert report.verdict == "failed" and "dropout mask" in report.unsteady and "eval()" in str(report)
+    layer.eval()
+    assert tg.check_gradients(lambda x: layer(x), rng.standard_normal(20))
+
+
+def test_a_function_that_writes_to_its_input():
+    def function(x):
+        y = (x * 1.0).sum()
+        with tg.no_grad():
+            x.copy_(x + 1.0)
+        return y
+
+    assert "wrote to its input x" in verdict(function, [1.0, 2.0]).unsteady
+
+
+def test_a_graph_that_changes_between_calls():
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return x.sin() if len(calls) % 2 else x.sin() * 2.0
+
+    assert "graphs of 2 and 3 nodes" in verdict(function, [1.0]).unsteady
+
+
+def test_a_reference_without_complex_values_falls_back_to_differences(with_rule):
+    hypot = tg.Primitive(
+        "hypot", "hypot", lambda a, _b: a, np.hypot,
+        vjp=(lambda g, y, a, _b: g * a / y, lambda g, y, _a, b: g * b / y),
+    )  # fmt: skip
+    try:
+        report = tg.check_gradients(lambda a, b: hypot(a, b), [[3.0, 1.0], [4.0, 2.0]])
+        assert report.method == "finite-difference" and "takes no" not in str(report)
+        assert "does not take complex values" in str(report)
+        with_rule("hypot", lambda g, y, a, _b: g * a / y, lambda g, _y, _a, b: g * b)
+        assert verdict(lambda a, b: hypot(a, b), [[3.0, 1.0], [4.0, 2.0]]).verdict == "failed"
+    finally:
+        del tg.TABLE["hypot"]
+
+
+def test_a_picture_of_the_failure(with_rule, tmp_path):
+    with_rule("exp", lambda g, y, _x: g * y * 2)
+    report = verdict(lambda x: x.exp().sum(), [0.3, 2.0], picture=tmp_path / "wrong.dot")
+    assert report.picture.read_text().startswith("digraph") and "wrong.dot" in str(report)

@@ -1,0 +1,141 @@
+"""Derivatives of a graph found by moving its values, never by a rule.
+
+The complex step: for ``f`` analytic along the real axis ``f'(x) = Im f(x + ih) / h + O(h²)`` without subtraction, so
+exact to rounding at ``h = 1e-30`` (W. Squire and G. Trapp 1998, SIAM Review 40(1), 110-112). Any value can be moved,
+also one in the middle of the graph, and also for some of its uses only: that is how one time step's share of a
+shared weight's gradient is found.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, Ref
+from ..tensor import Array
+from .tolerances import COMPLEX_STEP, DIFFERENCE_STEP
+
+Use = tuple[int, int]  #: (the node that uses a value, in which operand slot); slot -1: it is an output
+
+#: where to look, in steps, and with what weight
+_FIVE_POINTS = ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0))
+
+
+class Forward:
+    """``L = Σ upstream · outputs`` as a function of any one value of the graph, all others held.
+
+    Everything is computed in double precision by the primitives' references. ``analytic`` tells whether those take
+    complex values; where one does not, only differences are left.
+    """
+
+    def __init__(self, graph: Graph, upstream: Sequence[Array], leaves: Mapping[int, Array] | None = None) -> None:
+        """``leaves`` moves the point: other values, by position."""
+        self.graph = graph
+        self.leaves = leaves or {}
+        self.upstream = [np.asarray(g, np.float64) for g in upstream]
+        self.analytic = True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                values = self._evaluate(np.complex128)
+        except (TypeError, ValueError, np.exceptions.ComplexWarning):
+            self.analytic = False
+            values = self._evaluate(np.float64)
+        self.values = [v.real if np.iscomplexobj(v) else v for v in values]
+
+    def _evaluate(self, dtype: Any) -> list[Array]:
+        """All values, the leaves' floats as ``dtype``: complex ones pass even through a cast to float32."""
+        values: list[Array] = []
+        for node in self.graph.nodes:
+            if node.op is None:
+                assert node.value is not None
+                value = self.leaves.get(node.index, node.value)
+                values.append(value.astype(dtype) if node.dtype.kind == "f" else value)
+            else:
+                operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
+                values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
+        return values
+
+    def uses(self, index: int) -> list[Use]:
+        """Where a value is used, in topological order; last, as slot -1, as an output."""
+        found = [
+            (consumer, slot)
+            for consumer in dict.fromkeys(self.graph.consumers[index])
+            for slot, x in enumerate(self.graph.nodes[consumer].operands)
+            if isinstance(x, Ref) and x.index == index
+        ]
+        return [*found, (index, -1)] if index in self.graph.outputs else found
+
+    def along(self, index: int, uses: Collection[Use] | None = None) -> Callable[[Array], list[Array]]:
+        """The outputs as a function of node ``index``'s value; ``uses``: the only ones that see it moved."""
+        seen = set(self.uses(index) if uses is None else uses)
+        start: list[Any] = [*self.values, None]  # one place more, for the moved value
+        path: list[tuple[Any, list[int], dict[str, Any], int]] = []
+        moving: set[int] = set()
+        for node in self.graph.nodes[index + 1 :]:
+            places, touched = [], False
+            for slot, x in enumerate(node.operands):
+                if not isinstance(x, Ref):
+                    places.append(len(start))
+                    start.append(x)
+                elif x.index == index and (node.index, slot) in seen:
+                    places.append(len(self.values))
+                    touched = True
+                else:
+                    places.append(x.index)
+                    touched = touched or x.index in moving
+            if touched:
+                assert node.op is not None
+                moving.add(node.index)
+                path.append((node.op.reference, places, node.attrs, node.index))
+        ends = [len(self.values) if (output, -1) in seen else output for output in self.graph.outputs]
+
+        def outputs(value: Array) -> list[Array]:
+            values = list(start)
+            values[len(self.values)] = value
+            for reference, places, attrs, result in path:
+                values[result] = np.asarray(reference(*[values[k] for k in places], **attrs))
+            return [np.asarray(values[end]) for end in ends]
+
+        return outputs
+
+    def _total(self, outputs: Sequence[Array]) -> Any:
+        return sum(np.sum(g * y) for g, y in zip(self.upstream, outputs, strict=True))
+
+    # Slopes along one direction --------------------------------------------------------------------------
+
+    def complex_step(self, outputs: Callable[[Array], list[Array]], x: Array, v: Array) -> float:
+        """``dL`` when ``x`` moves along ``v``."""
+        moved = x + 1j * COMPLEX_STEP * v
+        return float(self._total([np.imag(y) for y in outputs(moved)]) / COMPLEX_STEP)
+
+    def five_point(self, outputs: Callable[[Array], list[Array]], x: Array, v: Array) -> float:
+        """The same by differences of ``L``, summed output by output so that what cancels, cancels early."""
+        length = float(np.abs(v).max(initial=0.0)) or 1.0
+        eps = DIFFERENCE_STEP * max(1.0, float(np.abs(x).max(initial=0.0))) / length
+        base = outputs(x)
+        total = 0.0
+        for k, weight in _FIVE_POINTS:
+            total += weight * self._total([y - y0 for y, y0 in zip(outputs(x + k * eps * v), base, strict=True)])
+        return float(total / (12 * eps))
+
+    # Gradients -------------------------------------------------------------------------------------------
+
+    def slope(self, index: int, v: Array, uses: Collection[Use] | None = None, method: str = "complex-step") -> float:
+        """The derivative of ``L`` along direction ``v`` of one value."""
+        step = self.complex_step if method == "complex-step" else self.five_point
+        return step(self.along(index, uses), self.values[index], v)
+
+    def gradient(self, index: int, uses: Collection[Use] | None = None, method: str = "complex-step") -> Array:
+        """``dL / d value`` of one node, element by element."""
+        step = self.complex_step if method == "complex-step" else self.five_point
+        x, outputs = self.values[index], self.along(index, uses)
+        result = np.empty(x.shape)
+        for at in np.ndindex(x.shape):
+            v = np.zeros(x.shape)
+            v[at] = 1.0
+            result[at] = step(outputs, x, v)
+        return result

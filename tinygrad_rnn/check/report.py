@@ -1,0 +1,166 @@
+"""What a gradient check found, for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import TinygradError
+from ..explain import short
+from ..tensor import Array
+from .kinks import Kink
+from .tolerances import bound
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor's gradient, or one time step's share of it, against what was expected."""
+
+    name: str  #: the tensor's
+    quantity: str  #: "gradient", "contribution", "second derivative"
+    step: int | None  #: time step, from 0
+    got: Array
+    expected: Array
+    rtol: float
+    noise: float  #: what rounding alone may do to it
+    site: str | None  #: the source line that made the tensor
+    node: int  #: position in the graph
+    projected: bool = False  #: both sides are slopes along random directions, not elements
+
+    @property
+    def error(self) -> float:
+        """``‖got − expected‖``."""
+        return float(np.linalg.norm(np.ravel(self.got - self.expected)))
+
+    @property
+    def allowed(self) -> float:
+        """The error that would still be agreement."""
+        return bound(self.expected, self.rtol, self.noise)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two are one gradient, up to rounding; a nan agrees with nothing."""
+        return self.got.shape == self.expected.shape and self.error <= self.allowed
+
+    @property
+    def badness(self) -> float:
+        """The error in units of what is allowed."""
+        error = self.error
+        if np.isnan(error):
+            return np.inf
+        return error / self.allowed if self.allowed else (np.inf if error else 0.0)
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Where the two differ most."""
+        error = np.abs(self.got - self.expected)
+        return tuple(map(int, np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), error.shape)))
+
+    def __str__(self) -> str:
+        when = "" if self.step is None else f" at time step {self.step + 1}"
+        at = self.index
+        place = f"[{', '.join(map(str, at))}]" if at else ""
+        along = "slope along random direction " if self.projected else ""
+        size = float(np.linalg.norm(np.ravel(self.expected)))
+        relative = f"{self.error / size:.1e} of its size" if size else "where exactly 0 is expected"
+        return (
+            f"{self.quantity} of {short(self.name)}{when}: {along}{place} got {self.got[at]:.12g}, "
+            f"expected {self.expected[at]:.12g}; the error is {relative}, allowed {self.rtol:g}"
+            + (f" (made at {self.site})" if self.site else "")
+        )
+
+
+@dataclass
+class Report:
+    """Everything that was compared, and the verdict.
+
+    ``"passed"``: every comparison agrees. ``"failed"``: one does not, although the function is smooth there, or two
+    equal calls gave different results. ``"undecided"``: a kink lies at the point, so there is no derivative to compare
+    with.
+    """
+
+    comparisons: list[Comparison]
+    method: str
+    kinks: list[Kink] = field(default_factory=list)
+    affected: frozenset[str] = frozenset()  #: names of the tensors whose gradient passes a kink
+    notes: list[str] = field(default_factory=list)
+    unsteady: str | None = None  #: what differed between two equal calls
+    blame: str | None = None  #: the operation whose rule is wrong, if one can be told
+    picture: Path | None = None
+
+    @property
+    def wrong(self) -> list[Comparison]:
+        """Comparisons that disagree where the function is smooth, worst first."""
+        wrong = [c for c in self.comparisons if not c.agrees and c.name not in self.affected]
+        return sorted(wrong, key=lambda c: -c.badness)
+
+    @property
+    def worst(self) -> Comparison | None:
+        """The comparison nearest to, or furthest beyond, what is allowed."""
+        wrong = self.wrong
+        return wrong[0] if wrong else max(self.comparisons, key=lambda c: c.badness, default=None)
+
+    @property
+    def verdict(self) -> str:
+        """``"passed"``, ``"failed"`` or ``"undecided"``."""
+        if self.unsteady or self.wrong:
+            return "failed"
+        return "undecided" if self.affected else "passed"
+
+    def __bool__(self) -> bool:
+        return self.verdict == "passed"
+
+    def __str__(self) -> str:
+        names = dict.fromkeys(c.name for c in self.comparisons)
+        steps = {c.step for c in self.comparisons if c.step is not None}
+        over = f" over {len(steps)} time steps" if steps else ""
+        lines = [
+            f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of {len(names)} tensors{over}, "
+            f"by {self.method}"
+        ]
+        if self.unsteady:
+            lines.append(f"  not deterministic: {self.unsteady}")
+        wrong = self.wrong
+        lines += [f"  {c}" for c in wrong[:_SHOWN]]
+        if len(wrong) > _SHOWN:
+            lines.append(f"  and {len(wrong) - _SHOWN} more: {_summary(wrong[_SHOWN:])}")
+        if self.blame:
+            lines.append(f"  first wrong in {self.blame}")
+        if self.kinks:
+            lines.append(
+                f"  not differentiable here: {self.kinks[0]}"
+                + (f", and {len(self.kinks) - 1} more" if len(self.kinks) > 1 else "")
+                + (
+                    f"; undecided: {short(', '.join(sorted(self.affected)), 200)}; move the point a little"
+                    * bool(self.affected)
+                )
+            )
+        if self and self.worst:
+            lines.append(f"  nearest to its bound: {self.worst}")
+        lines += [f"  {note}" for note in self.notes]
+        if self.picture:
+            lines.append(f"  drawn in {self.picture}")
+        return "\n".join(lines)
+
+
+#: failed comparisons that a report spells out
+_SHOWN = 5
+
+
+def _summary(wrong: Sequence[Comparison]) -> str:
+    steps: dict[str, Any] = {}
+    for c in wrong:
+        steps.setdefault(c.name, []).append("all" if c.step is None else str(c.step + 1))
+    return short("; ".join(f"{name} (step {', '.join(dict.fromkeys(at))})" for name, at in steps.items()), 200)
+
+
+class GradientError(TinygradError, AssertionError):
+    """A gradient is wrong, or cannot be judged; ``.report`` says everything, and so does the message."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report

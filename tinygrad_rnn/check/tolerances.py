@@ -1,0 +1,49 @@
+"""Every tolerance by which a gradient is judged, in one table; no test has one of its own.
+
+All comparisons are normwise, one tensor and one time step at a time. Two gradients agree if
+
+    ‖got − expected‖ ≤ rtol ‖expected‖ + ROUNDING_MARGIN · noise
+
+where ``noise`` is what rounding does to this very computation in its precision, measured (`rounding.noise`), not
+guessed. It is far below ``rtol`` unless the gradient is a small difference of large numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+#: of the complex step: so small that its square vanishes, and no rounding error grows from it
+COMPLEX_STEP = 1e-30
+#: of five-point differences, relative to the size of the value: error about ``step**4 + eps/step``
+DIFFERENCE_STEP = 2e-3
+#: how many times the measured rounding noise is still believed to be rounding
+ROUNDING_MARGIN = 64.0
+
+
+class Tolerance(NamedTuple):
+    """What one method of finding the expected gradient can promise."""
+
+    rtol: float
+    why: str
+
+
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    ("complex-step", "float64"): Tolerance(1e-11, "no subtraction: both sides are right to about 1e-14"),
+    ("complex-step", "float32"): Tolerance(2e-5, "the gradient has 24 bits; expected is computed in float64"),
+    ("finite-difference", "float64"): Tolerance(1e-7, "rounding of the differences, magnified by 1 / step"),
+    ("finite-difference", "float32"): Tolerance(2e-5, "the gradient has 24 bits; expected is computed in float64"),
+    ("second derivative", "float64"): Tolerance(1e-7, "five-point differences of complex steps"),
+    ("second derivative", "float32"): Tolerance(2e-4, "24 bits, differentiated twice"),
+}  # fmt: skip
+
+
+def tolerance(method: str, dtype: Any) -> Tolerance:
+    """The row of the table for gradients of ``dtype``."""
+    return TOLERANCES[method, str(np.dtype(dtype))]
+
+
+def bound(expected: Any, rtol: float, noise: float = 0.0) -> float:
+    """The largest ``‖got − expected‖`` that counts as agreement."""
+    return rtol * float(np.linalg.norm(np.ravel(expected))) + ROUNDING_MARGIN * noise
