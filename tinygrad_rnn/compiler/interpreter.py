@@ -20,7 +20,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import scipy_openblas32
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]
 from numba.core import types
 from numba.extending import intrinsic, overload
 
