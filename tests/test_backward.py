@@ -594,3 +594,24 @@ def test_two_threads_record_at_once():
         thread.join()
     assert not failures
     assert results["a"] == results["b"] == pytest.approx(1.001**300)
+
+
+def test_a_backward_pass_may_be_cut_in_two():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    (upstream,) = tg.grad((y * y).sum(), y)
+    y.backward(upstream)
+    assert x.grad.tolist() == [8.0, 16.0]
+
+
+def test_a_constant_gradient_uses_no_input():
+    x = tg.tensor([1.0, -2.0], requires_grad=True)
+    (slope,) = tg.grad(x.relu().sum(), x, create_graph=True)
+    assert tg.grad(slope.sum(), x, allow_unused=True) == (None,)
+
+
+def test_nan_is_not_hidden_from_gradients():
+    x = tg.tensor([float("nan"), 2.0, 0.5], requires_grad=True)
+    assert tg.grad(tg.maximum(x, 1.0).sum(), x)[0].tolist() == [1.0, 1.0, 0.0]
+    assert tg.grad(tg.minimum(x, 1.0).sum(), x)[0].tolist() == [1.0, 0.0, 1.0]
+    assert tg.grad(x.relu().sum(), x)[0].tolist() == [1.0, 1.0, 1.0]

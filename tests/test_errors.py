@@ -81,7 +81,7 @@ OPERATIONS = {
     "take floats": (lambda: tg.take(t(3, 2), [0.5]), (tg.OutOfRangeError, tg.DTypeError), ["take", "integers"]),
     "one_hot": (lambda: tg.one_hot([3], 3), tg.OutOfRangeError, ["3"]),
     "text": (lambda: t(2) + "text", tg.DTypeError, ["float32"]),
-    "None": (lambda: t(2) * None, tg.DTypeError, ["float32"]),
+    "None": (lambda: t(2) * None, tg.DTypeError, ["None (NoneType)", "no number"]),
     "complex": (lambda: t(2) * 1j, tg.DTypeError, ["complex"]),
 }  # fmt: skip
 
@@ -238,3 +238,27 @@ def test_a_test_that_leaves_something_behind_fails(vandal):
     with pytest.raises(pytest.fail.Exception, match=r"the test left .* changed"), nothing_left_behind():
         vandal()
     assert tg.get_default_dtype() == np.float32 and (t(1) * 1).requires_grad and "test_left_behind" not in tg.TABLE
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda x: x.transpose(0, 3), "transpose"), (lambda x: x.flip(5), "flip"), (lambda x: x.squeeze(5), "squeeze"),
+        (lambda x: x.expand_dims(5), "expand_dims"), (lambda x: x.split(1.5), "split"), (lambda x: x.prod(4), "prod"),
+        (lambda x: nn.LSTM(3, 4)(x), "LSTM"), (lambda x: nn.functional.mse_loss(x, [1.0]), "mse_loss"),
+        (lambda x: nn.Sequential(x), "Sequential"), (lambda x: tg.optim.SGD([{"params": [x]}]), "SGD"),
+        (lambda x: tg.optim.SGD([1]), "SGD"), (lambda x: tg.optim.SGD([nn.Parameter(x)], lr="a"), "lr"),
+        (lambda x: tg.optim.SGD([x]), "leaves"), (lambda x: tg.optim.SGD([nn.Parameter(x)] * 2), "twice"),
+    ],
+)  # fmt: skip
+def test_errors_outside_operations_name_the_line_too(call, word):
+    with pytest.raises(tg.TinygradError) as caught:
+        call(t(3, name="x"))
+    assert word in str(caught.value) and "at test_errors.py:" in str(caught.value)
+
+
+def test_functions_of_real_numbers_take_integers():
+    for name in ("softmax", "log_softmax", "logsumexp", "sigmoid", "exp"):
+        for data in ([1, 2], [True, False]):
+            close = getattr(tg, name)(tg.tensor(data)), getattr(tg, name)(tg.tensor(np.float32(data)))
+            assert close[0].tolist() == close[1].tolist() and close[0].dtype == np.float32

@@ -422,3 +422,14 @@ def test_the_branch_where_does_not_take_sends_nothing_back(dead, create_graph):
     if create_graph:
         with np.errstate(all="ignore"):
             assert tg.grad(gradient.sum(), x)[0].tolist() == [2.0, 2.0, 2.0]
+
+
+def test_einsum_repeats_dimensions_of_size_one_under_the_dots():
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(3.0).reshape(1, 3)
+    assert tg.einsum("...i,...i", a, b).tolist() == np.einsum("...i,...i", a, b).tolist()
+    a, b = np.arange(6.0).reshape(1, 2, 3), np.arange(60.0).reshape(5, 3, 4)
+    x, y = tg.tensor(a, requires_grad=True), tg.tensor(b, requires_grad=True)
+    z = tg.einsum("...ij,...jk->...ik", x, y)
+    assert z.tolist() == np.einsum("...ij,...jk->...ik", a, b).tolist()
+    z.sum().backward()
+    assert x.grad.tolist() == b.sum((0, 2)).reshape(1, 1, 3).repeat(2, 1).tolist()

@@ -201,6 +201,9 @@ def grad(
     for x in inputs:
         if not x.requires_grad:
             raise GraphError(f"grad: input {x._described()} does not require a gradient; set requires_grad=True")
+    if allow_unused:  # an output that depends on nothing uses none of the inputs
+        kept = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.requires_grad]
+        outputs, upstream = [y for y, _ in kept], [g for _, g in kept]
     record = create_graph or state.tracer is not None
     seeds = [_seed(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
     asked = {x.serial for x in inputs}
@@ -212,7 +215,7 @@ def grad(
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
     present = [found[x.serial] for x in inputs if x.serial in found]
-    fresh = _own(present, record, outputs[0]._leaf)
+    fresh = _own(present, record, inputs[0]._leaf)
     if record and not create_graph:
         fresh = [value.detach() for value in fresh]
     owned = iter(fresh)
@@ -247,12 +250,12 @@ def _drain(
     visited = []
     with recording(record):
         for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
-            if step.node._spent:
+            if step.node._spent and step.contributions:
                 raise GraphError(
                     f"the graph of {step.node._described()} (made at {step.node.site}) was walked backward before; "
                     "pass retain_graph=True the first time, or detach() the state carried over from an earlier window"
                 )
-            if step.node.op is not None:
+            if step.contributions:
                 visited.append(step.node)
             yield step.node, step.gradient
     if not (record if retain is None else retain):

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from .source import user_site
+
 
 class TinygradError(Exception):
     """The common base: ``except tg.TinygradError`` catches whatever this package raises on purpose."""
 
 
-class ShapeError(TinygradError, ValueError):
+class CallError(TinygradError):
+    """A call that makes no sense; the message ends with the user's own line."""
+
+    def __init__(self, detail: str) -> None:
+        site = f"at {user_site()}"
+        super().__init__(detail if site in detail else f"{detail} [{site}]")
+        self.detail = detail
+
+
+class ShapeError(CallError, ValueError):
     """Shapes that do not fit; the message names the operands, their shapes and the dimension."""
 
 
-class DTypeError(TinygradError, TypeError):
+class DTypeError(CallError, TypeError):
     """A dtype an operation cannot work with, such as an integer tensor that should require a gradient."""
 
 
-class OutOfRangeError(TinygradError, IndexError):
+class OutOfRangeError(CallError, IndexError):
     """An index, a class target or a token id outside what it points into."""
 
 
-class GraphError(TinygradError, RuntimeError):
+class GraphError(CallError, RuntimeError):
     """A graph asked for something it cannot give: backward twice, from a non-scalar, without a path."""
 
 

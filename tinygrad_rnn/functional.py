@@ -63,8 +63,13 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     tensor([1., 4.])
     """
     tensors = [as_tensor(x) for x in operands]
-    terms, output = _explicit_subscripts(subscripts, tensors)
+    terms, output, dots = _explicit_subscripts(subscripts, tensors)
     for k, term in enumerate(terms):
+        for letter in dots:  # as in any broadcasting, a dimension of size 1 under ... repeats
+            sizes = [x.shape[t.index(letter)] for x, t in zip(tensors, terms, strict=True) if letter in t]
+            if letter in term and tensors[k].shape[term.index(letter)] == 1 != builtins.max(sizes):
+                tensors[k] = tensors[k].squeeze(term.index(letter))
+                terms[k] = term = term.replace(letter, "")
         for letter in dict.fromkeys(term):
             while term.count(letter) > 1:  # the diagonal of two equal indices
                 first, second = term.index(letter), term.rindex(letter)
@@ -80,8 +85,8 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     return tensors[0]._record(P.einsum, tuple(tensors), {"subscripts": ",".join(terms) + "->" + output})
 
 
-def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
-    """Subscripts with an output and letters in place of every ``...``."""
+def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str, str]:
+    """Subscripts with an output and letters in place of every ``...``; and these letters."""
     text = subscripts.replace(" ", "")
     left, arrow, output = text.partition("->")
     terms = left.split(",")
@@ -101,7 +106,7 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
     for letter in output:
         if not any(letter in term for term in full) or output.count(letter) > 1:
             raise ShapeError(f"einsum: output index {letter!r} of {subscripts!r} must be one index of an operand, once")
-    return full, output
+    return full, output, dots
 
 
 def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, GraphError, ShapeError
-from .explain import Site, short
+from .explain import short
 from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .scope import Scope
+from .source import Site
 from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .explain import Site
+from .source import Site
 
 
 class Memory:

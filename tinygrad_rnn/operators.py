@@ -12,6 +12,7 @@ import numpy as np
 from . import primitives as P
 from .errors import DTypeError, ShapeError
 from .primitives import record
+from .source import user_site
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -42,6 +43,13 @@ class Operators:
 
     def _record(self, op: P.Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         raise NotImplementedError
+
+    def _axes(self, name: str, axis: Axis, rank: int | None = None) -> tuple[int, ...]:
+        """Axes as non-negative integers; an error says of which call."""
+        try:
+            return record.normalize_axis(axis, self.ndim if rank is None else rank)
+        except ShapeError as error:
+            raise ShapeError(f"{name}: {error.detail} [of shape {self.shape}; at {user_site()}]") from None
 
     # Arithmetic ------------------------------------------------------------------------------------------
 
@@ -215,7 +223,7 @@ class Operators:
         if axis is None:
             result = self.reshape(-1).prod(0)
             return result.reshape((1,) * self.ndim) if keepdims or keepdim else result
-        (axis,) = record.normalize_axis(axis, self.ndim)
+        (axis,) = self._axes("prod", axis)
         x: Any = self
         before = (slice(None),) * axis
         if not self.shape[axis]:
@@ -272,7 +280,7 @@ class Operators:
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dimensions exchanged."""
-        record.normalize_axis((dim0,), self.ndim), record.normalize_axis((dim1,), self.ndim)
+        self._axes("transpose", (dim0,)), self._axes("transpose", (dim1,))
         axes = list(range(self.ndim))
         axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
         return self.permute(axes)
@@ -288,7 +296,7 @@ class Operators:
 
     def expand_dims(self, axis: int) -> Tensor:
         """A new dimension of size 1 at ``axis``."""
-        (axis,) = record.normalize_axis(axis, self.ndim + 1)
+        (axis,) = self._axes("expand_dims", axis, self.ndim + 1)
         return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
 
     unsqueeze = expand_dims
@@ -297,7 +305,7 @@ class Operators:
         """Dimensions of size 1 removed: all, or the ones named, which must be of size 1."""
         if axis is None:
             return self.reshape(tuple(n for n in self.shape if n != 1))
-        axes = record.normalize_axis(axis, self.ndim)
+        axes = self._axes("squeeze", axis)
         if any(self.shape[a] != 1 for a in axes):
             raise ShapeError(f"squeeze: axis {axis} of shape {self.shape} is not of size 1")
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in axes))
@@ -308,19 +316,21 @@ class Operators:
 
     def flip(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
         """Order reversed along ``axis`` (None: along all)."""
-        axes = record.normalize_axis(_axis(axis, dim), self.ndim)
+        axes = self._axes("flip", _axis(axis, dim))
         return self[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(self.ndim))]
 
     def split(
         self, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
     ) -> tuple[Tensor, ...]:
         """Consecutive pieces along ``axis``: of ``split_size`` (the last may be smaller), or of the sizes listed."""
-        (axis,) = record.normalize_axis(axis if dim is None else dim, self.ndim)
+        (axis,) = self._axes("split", axis if dim is None else dim)
         length = self.shape[axis]
         if isinstance(split_size, int):
             if split_size < 1:
                 raise ShapeError(f"split: a piece must have at least one element, not {split_size}")
             split_size = [min(split_size, length - start) for start in range(0, length, split_size)]
+        if not isinstance(split_size, (list, tuple)):
+            raise DTypeError(f"split: the size of the pieces is an integer or a list of them, not {split_size!r}")
         if sum(split_size) != length or min(split_size, default=0) < 0:
             raise ShapeError(f"split: pieces of {list(split_size)} do not add up to the {length} of axis {axis}")
         ends = np.cumsum(split_size).tolist()
@@ -329,7 +339,7 @@ class Operators:
 
     def chunk(self, chunks: int, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
         """``chunks`` pieces of equal size along ``axis`` (the last may be smaller)."""
-        (axis,) = record.normalize_axis(axis if dim is None else dim, self.ndim)
+        (axis,) = self._axes("chunk", axis if dim is None else dim)
         if chunks < 1:
             raise ShapeError(f"chunk: there must be at least one piece, not {chunks}")
         return self.split(max(1, -(-self.shape[axis] // chunks)), axis)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, GraphError, ShapeError
+from .errors import DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
 from .primitives import sqrt
 from .scope import state as current
@@ -26,12 +26,23 @@ class Optimizer:
     """What they share: the parameters, the settings, a state per parameter; a subclass says how one is updated."""
 
     def __init__(self, params: Iterable[Tensor], **defaults: Any) -> None:
-        self.params = list(params)
+        name = type(self).__name__
+        self.params = [params] if isinstance(params, Tensor) else list(params)
         if not self.params:
-            raise GraphError(f"{type(self).__name__} got no parameters to optimize; pass model.parameters()")
+            raise GraphError(f"{name} got no parameters to optimize; pass model.parameters()")
+        for p in self.params:
+            if not isinstance(p, Tensor):
+                cure = "one optimizer a group" if isinstance(p, dict) else "model.parameters()"
+                raise DTypeError(f"{name} optimizes tensors, not {type(p).__name__}; use {cure}")
+            if p.op is not None or not p.requires_grad:
+                raise GraphError(f"{name} optimizes leaves that require a gradient, which {p._described()} is not")
+        if len({p.serial for p in self.params}) != len(self.params):
+            raise GraphError(f"{name} got a parameter twice; it would be updated twice")
         for name, value in defaults.items():
             values = value if isinstance(value, tuple) else (value,)
-            if not all(isinstance(v, bool) or v >= 0 for v in values):
+            if not all(isinstance(v, (int, float)) for v in values):
+                raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r}")
+            if not all(v >= 0 for v in values):
                 raise ValueError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
         self.defaults = defaults
         self.state: list[State] = [self._initial(p) for p in self.params]

@@ -18,12 +18,13 @@ import numpy.typing as npt
 from . import primitives as P
 from .backward import backward
 from .errors import DTypeError, GraphError, ShapeError
-from .explain import Site, explained, short, user_code, user_site
+from .explain import explained, short
 from .memory import Memory
 from .mode import get_default_dtype
 from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
+from .source import Site, user_code, user_site
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
@@ -125,7 +126,11 @@ class Tensor(Operators):
                 return self._record(op, tuple(_as_operand(y) for y in operands), attrs)
         try:
             value = op.forward(*arrays, **attrs)
-        except (ValueError, TypeError, IndexError, AttributeError, MemoryError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError) as error:
+            if op.slots and all(x.dtype.kind in "iub" for x in operands if isinstance(x, Tensor)):
+                # a function of real numbers, asked of integers: try with floats
+                floats = (x.astype(get_default_dtype()) if i in op.slots else x for i, x in enumerate(operands))
+                return self._record(op, tuple(floats), attrs)
             raise explained(error, op, operands, attrs) from None
         if type(value) is not _ndarray:
             value = np.asarray(value)
@@ -312,7 +317,10 @@ class Tensor(Operators):
 
     @property
     def data(self) -> Tensor:
-        """The value, cut off from the graph; writing to it (``p.data -= ...``, ``p.data[0] = ...``) writes here."""
+        """The value, cut off from the graph. A leaf's may be written: ``p.data -= ...``, ``p.data[0] = ...``.
+
+        The value of an operation's result is not written: there, writing takes a copy first, as with `detach`.
+        """
         return self.detach()
 
     @data.setter
@@ -407,6 +415,8 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
             array = np.asarray(data)
         except ValueError:
             raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
+    if array.dtype == object:
+        raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
     if dtype is not None:
         wanted = np.dtype(dtype)
     elif array.dtype.kind == "f" and not hasattr(data, "dtype"):

@@ -57,7 +57,7 @@ class Vocabulary:
             position = int(np.argmin(indices))
             raise DataError(
                 f"character {text[position]!r} (position {position}) is not in the model's vocabulary; "
-                f"it knows {short(self.characters, 80)!r}"
+                f"it knows {short(repr(self.characters), 80)}"
             )
         return indices
 

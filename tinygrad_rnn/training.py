@@ -61,7 +61,7 @@ class Settings:
             if isinstance(value, str) and value not in allowed:
                 raise DataError(f"{each.name} must be one of {', '.join(allowed)}, not {short(repr(value))}")
             if not isinstance(value, str) and not allowed[0] <= value <= allowed[1]:
-                raise DataError(f"{each.name} must be from {allowed[0]:g} to {allowed[1]:g}, not {short(repr(value))}")
+                raise DataError(f"{each.name} must be from {allowed[0]} to {allowed[1]}, not {short(repr(value))}")
 
     def parameter_shapes(self, characters: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter of the model, without making it; refuses what would not fit in memory."""
@@ -112,9 +112,8 @@ class Trainer:
 
     def __init__(self, text: str, settings: Settings, vocabulary: Vocabulary | None = None) -> None:
         if len(set(text)) < 2:
-            raise DataError(
-                f"the text has {len(set(text))} distinct character(s), so there is nothing to predict; give real text"
-            )
+            found = f"has no character but {text[0]!r}" if text else "is empty"
+            raise DataError(f"the text {found}, so there is nothing to predict; give real text")
         self.settings = settings
         self.vocabulary = vocabulary or Vocabulary.of(text)
         self.length = len(text)
@@ -208,7 +207,8 @@ class Trainer:
             roles = LAYERS[self.settings.cell].roles
             expected |= {f"state.{i}": (shape, np.dtype(np.float32)) for i in range(len(roles))}
         if wrong := expected.items() ^ {name: (array.shape, array.dtype) for name, array in arrays.items()}.items():
-            raise DataError(f"the checkpoint is damaged: its {short(min(name for name, _ in wrong))} does not fit its settings")
+            name = short(min(name for name, _ in wrong))
+            raise DataError(f"the checkpoint is damaged: its {name} does not fit its settings")
         self.model.load_state_dict(_part(arrays, "model."))
         saved = self.optimizer.state_dict()
         for i, state in saved["state"].items():

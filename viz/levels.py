@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Graph, Node
@@ -113,6 +114,7 @@ class _Collapsing:
             found: frozenset[Column] = frozenset()
             if self.columns[node.index] is None and node.op is not None:
                 found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
+                found = frozenset(islice(found, 3))  # three are many: a running sum over time must not remember all
                 if len(found) == 1 or (self.detail == "op" and len(found) == 2 and node.op.name not in _TRANSPORT):
                     self.columns[node.index] = max(found)
             column = self.columns[node.index]

@@ -36,19 +36,19 @@ def demo(output: Path, seed: int) -> None:
     text, target = "hell", "ello"
     captions = [f"‘{a}’ → ‘{b}’" for a, b in zip(text, target, strict=True)]
     models = {}
-    with progress_bar(console, "loss {task.fields[loss]:.3f}  h → {task.fields[spelt]}") as bar:
+    with progress_bar(console) as bar:
         for kind in ("rnn", "lstm"):
             manual_seed(seed)
             model = models[kind] = LectureModel("helo", kind, hidden=3)
             optimizer = Adam(model.parameters(), lr=0.1)
-            task = bar.add_task(f"training the {kind.upper()}", total=500, loss=float("nan"), spelt="")
+            task = bar.add_task(f"training the {kind.upper()}", total=500, shown="")
             for _ in range(500):
                 optimizer.zero_grad()
                 loss = model.unroll(text, target)
                 loss.backward()
                 optimizer.step()
                 spelt = model.spell("h", 4)
-                bar.update(task, advance=1, loss=loss.item(), spelt=spelt)
+                bar.update(task, advance=1, shown=f"loss {loss.item():.3f}  h → {spelt}")
                 if loss.item() < 0.01 and spelt == "hello":
                     break
             else:

@@ -61,6 +61,8 @@ class Commands(click.Group):
 def _message(error: Exception) -> str:
     if isinstance(error, TinygradError):
         return str(error)
+    if isinstance(error, OSError):
+        return str(error.strerror or error) + (f": {error.filename}" if error.filename else "")
     if isinstance(error, MemoryError):
         return f"out of memory: {error or 'no more to be had'}; make the network or the batch smaller"
     return f"{type(error).__name__}: {error}; that was not foreseen, {TRACEBACK}=1 shows where it arose"

@@ -144,7 +144,8 @@ def _from_script(target: str) -> Any:
         raise DataError(f"{name} ended the program; guard its main part with if __name__ == '__main__'") from None
     except Exception as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
-        line = own[-1].lineno if own else getattr(error, "lineno", "?")
-        raise DataError(f"{name}, line {line}: {type(error).__name__}: {error}") from error
+        line = own[-1].lineno if own else getattr(error, "lineno", None)
+        where = f"{name}, line {line}" if line else name
+        raise DataError(f"{where}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(script.parent))

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,17 @@ def train(
         f"{trainer.length:,} characters, {len(trainer.vocabulary)} different; "
         f"{s.layers} × {s.cell.upper()} of {s.hidden}, {count:,} parameters"
     )
-    shown = "loss {task.fields[loss]:.3f}  {task.fields[bits]:.2f} bits/char  {task.fields[rate]:,.0f} char/s"
-    smooth, read, began, nan = None, 0, time.perf_counter(), math.nan
-    with progress_bar(console, shown) as bar, noted_interrupt() as interrupt:
-        task = bar.add_task("training", total=steps, completed=trainer.step, loss=nan, bits=nan, rate=0.0)
+    smooth, read, began = None, 0, time.perf_counter()
+    with progress_bar(console) as bar, noted_interrupt() as interrupt:
+        task = bar.add_task("training", total=steps, completed=trainer.step, shown="")
         checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
         try:
             for done in trainer.run(steps):
                 smooth = done.loss if smooth is None else 0.95 * smooth + 0.05 * done.loss
                 read += done.characters
                 rate = read / (time.perf_counter() - began)
-                bar.update(task, completed=done.step, loss=smooth, bits=smooth / math.log(2), rate=rate)
+                shown = f"loss {smooth:.3f}  {smooth / math.log(2):.2f} bits/char  {rate:,.0f} char/s"
+                bar.update(task, completed=done.step, shown=shown)
                 if interrupt or done.step == steps or done.step % checkpoint_every == 0:
                     checkpoint.save(trainer, output)
                     loss = None if interrupt else trainer.validate()
@@ -135,14 +136,16 @@ def sample(file: Path, prompt: str, temperature: float, length: int, seed: int |
     model, vocabulary = checkpoint.load_model(file)
     rng = np.random.default_rng(seed)
     start = prompt or vocabulary.characters[int(rng.integers(len(vocabulary)))]
+    samples = model.sample(vocabulary.encode(start), length, temperature, rng)
+    first = next(samples)  # whatever is wrong is found before anything is written
     click.echo(_shown(start), nl=False)
-    for index in model.sample(vocabulary.encode(start), length, temperature, rng):
+    for index in chain([first], samples):
         click.echo(_shown(vocabulary.characters[index]), nl=False)
     click.echo()
 
 
 def _shown(text: str) -> str:
     """On a terminal, control characters in words: a text may hold some that a terminal would obey."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)

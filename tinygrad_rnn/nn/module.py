@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, ShapeError
+from ..errors import DataError, DTypeError, ShapeError
 from ..mode import no_grad
 from ..scope import scope, state
 from ..tensor import Tensor, as_tensor
@@ -122,7 +122,8 @@ class Module:
         values: dict[str, Tensor] = {}
         for name in sorted(own.keys() & state_dict.keys()):
             try:
-                values[name] = as_tensor(state_dict[name])
+                given = state_dict[name]
+                values[name] = as_tensor(given.detach() if hasattr(given, "detach") else given)
             except (ValueError, TypeError, RuntimeError) as error:
                 raise DataError(f"state_dict: {name} is no tensor: {error}") from None
             if values[name].shape != own[name].shape:
@@ -189,6 +190,8 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for index, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise DTypeError(f"Sequential takes modules, but argument {index} is {type(module).__name__}")
             setattr(self, str(index), module)
 
     def forward(self, x: Any) -> Any:

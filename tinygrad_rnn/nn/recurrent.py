@@ -196,6 +196,7 @@ class _Recurrent(Module):
         """Settings."""
         flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
+        flags += [f"dropout={self.dropout}"] if self.dropout else []
         return ", ".join([str(self.input_size), str(self.hidden_size), *flags])
 
 

@@ -87,7 +87,7 @@ softplus = Primitive(
 )  # fmt: skip
 relu = Primitive(
     "relu", "relu", same_shape, lambda x: np.maximum(x, 0),
-    vjp=(lambda g, _y, x: where(greater(x, 0), g, 0),),
+    vjp=(lambda g, _y, x: where(less_equal(x, 0), 0, g),),
     rule=(r"\bar x = \bar y \odot [x > 0]",),
 )  # fmt: skip
 abs_ = Primitive(
@@ -123,23 +123,23 @@ power = Primitive(
 )  # fmt: skip
 
 
-def _half_of_ties(g: Any, mine: Any, other: Any, wins: Any) -> Any:
-    return where(equal(mine, other), g * 0.5, where(wins(mine, other), g, 0))
+def _half_of_ties(g: Any, mine: Any, other: Any, loses: Any) -> Any:
+    return where(equal(mine, other), g * 0.5, where(loses(mine, other), 0, g))  # to a nan too: it made the result
 
 
 maximum = Primitive(
     "maximum", "max", broadcast, np.maximum,
     vjp=(
-        lambda g, _y, a, b: _half_of_ties(g, a, b, greater),
-        lambda g, _y, a, b: _half_of_ties(g, b, a, greater),
+        lambda g, _y, a, b: _half_of_ties(g, a, b, less),
+        lambda g, _y, a, b: _half_of_ties(g, b, a, less),
     ),
     rule=(r"\bar a = \bar y \odot [a > b]", r"\bar b = \bar y \odot [b > a]"),
 )  # fmt: skip
 minimum = Primitive(
     "minimum", "min", broadcast, np.minimum,
     vjp=(
-        lambda g, _y, a, b: _half_of_ties(g, a, b, less),
-        lambda g, _y, a, b: _half_of_ties(g, b, a, less),
+        lambda g, _y, a, b: _half_of_ties(g, a, b, greater),
+        lambda g, _y, a, b: _half_of_ties(g, b, a, greater),
     ),
     rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
 )  # fmt: skip
@@ -174,6 +174,6 @@ def _compare(name: str, symbol: str, function: Any) -> Primitive:
 greater: Primitive = _compare("greater", ">", operator.gt)
 greater_equal = _compare("greater_equal", "≥", operator.ge)
 less: Primitive = _compare("less", "<", operator.lt)
-less_equal = _compare("less_equal", "≤", operator.le)
+less_equal: Primitive = _compare("less_equal", "≤", operator.le)
 equal: Primitive = _compare("equal", "=", operator.eq)
 not_equal = _compare("not_equal", "≠", operator.ne)

@@ -1,0 +1,85 @@
+"""The tests are tested: every planted bug is found in every regime, and nothing right is called wrong."""
+
+import numpy as np
+import pytest
+
+from tinygrad_rnn.testing.planted_bugs import (
+    BUGS,
+    POLICIES,
+    REGIMES,
+    as_markdown,
+    as_text,
+    correct,
+    detection_table,
+    false_alarms,
+    make_problem,
+    wrong_gradients,
+)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_every_bug_is_found(regime):
+    rows = detection_table(policies=["ours"], regimes=[regime])
+    assert not [row for row in rows if not row.found_by["ours"]]
+    assert {row.bug for row in rows} == {bug.name for bug in BUGS}
+
+
+def test_there_are_enough_of_them():
+    names = [bug.name for bug in BUGS]
+    assert len(names) == len(set(names)) >= 20
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_no_false_alarm_over_a_hundred_seeds(regime):
+    for seed in range(100):
+        problem = make_problem(("rnn", "lstm", "gru", "pool")[seed % 4], regime, seed)
+        assert not POLICIES["ours"](problem)(correct(problem)), seed
+
+
+def test_false_alarms_are_counted_by_policy():
+    assert false_alarms([0], ["ours", "JAX"]) == {"ours": 0, "JAX": 0}
+
+
+def test_known_policies_miss_some_where_gradients_vanish():
+    rows = detection_table(regimes=["vanishing"])
+    missed = {name: {row.bug for row in rows if not row.found_by[name]} for name in POLICIES}
+    assert not missed["ours"]
+    subtle = {"dh0 zero", "h carry dropped at one step", "dW of the first step skipped", "float32 inside"}
+    for name in ("torch", "JAX", "autograd"):
+        assert subtle <= missed[name]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_each_policy_accepts_what_is_right_and_rejects_what_is_not(policy):
+    problem = make_problem("lstm", "normal")
+    wrong = POLICIES[policy](problem)
+    right = correct(problem)
+    assert not wrong(right)
+    right.whole["weight_hh"] = right.whole["weight_hh"] * 1.1
+    assert wrong(right)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_the_regimes_are_what_they_are_called(kind):
+    def shrinkage(regime):
+        states = correct(make_problem(kind, regime)).states
+        return np.linalg.norm(states["h", 0]) / np.linalg.norm(states["h", 11])
+
+    assert shrinkage("vanishing") < 1e-5 < 1e-2 < shrinkage("normal")
+    activity = np.abs(np.array([h for h, *_ in make_problem(kind, "saturated").states()[1:]]))
+    assert kind != "rnn" or np.median(activity) > 0.95
+
+
+def test_bugs_that_change_nothing_are_left_out():
+    found = dict(wrong_gradients(make_problem("rnn", "normal"), "rnn"))
+    assert "gates i and f swapped" not in found and "dh0 zero" in found
+    assert not found["dh0 zero"].whole["h0"].any()
+
+
+def test_the_table_in_text_and_markdown():
+    rows = detection_table(policies=["ours"], regimes=["normal"])
+    text, markdown = as_text(rows), as_markdown(rows)
+    assert len(text.splitlines()) == len(BUGS) + 2 and len(markdown.splitlines()) == len(BUGS) + 3
+    assert text.splitlines()[0].split()[:3] == ["bug", "cells", "ours"]
+    assert text.splitlines()[-1].startswith("found") and f"{len(rows)}/{len(rows)}" in text.splitlines()[-1]
+    assert all(line.startswith("| ") for line in markdown.splitlines())

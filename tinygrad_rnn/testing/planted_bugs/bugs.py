@@ -1,0 +1,358 @@
+"""The planted bugs: each is `Bptt` with one method wrong, in a way somebody's was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..oracles import Array, Gradients, Recurrence, State
+from .bptt import Bptt, Saved
+from .pooling import PoolingBackward
+
+# Time ----------------------------------------------------------------------------------------------------
+
+
+class TruncatedAtTen(Bptt):
+    name = "truncated at 10 steps"
+
+    window = 10
+
+    def carry(self, t: int, state: State) -> State:
+        stop = len(self.problem.x) - self.window
+        return tuple(np.zeros_like(g) for g in state) if t == stop else state
+
+
+class TruncatedAtFive(TruncatedAtTen):
+    name = "truncated at 5 steps"
+
+    window = 5
+
+
+class DroppedH(Bptt):
+    name = "h carry dropped"
+
+    def carry(self, t: int, state: State) -> State:
+        return (np.zeros_like(state[0]), *state[1:])
+
+
+class DroppedHOnce(Bptt):
+    name = "h carry dropped at one step"
+
+    def carry(self, t: int, state: State) -> State:
+        return (np.zeros_like(state[0]), *state[1:]) if t == 1 else state
+
+
+class DroppedC(Bptt):
+    name = "c carry dropped"
+
+    kinds = ("lstm",)
+
+    def carry(self, t: int, state: State) -> State:
+        return state[0], np.zeros_like(state[1])
+
+
+class DroppedCOnce(Bptt):
+    name = "c carry dropped at one step"
+
+    kinds = ("lstm",)
+
+    def carry(self, t: int, state: State) -> State:
+        return (state[0], np.zeros_like(state[1])) if t == 1 else state
+
+
+class FinalStateIgnored(Bptt):
+    name = "gradient of the final state ignored"
+
+    def last(self) -> State:
+        return tuple(np.zeros_like(g) for g in self.problem.final)
+
+
+class MaskIgnored(Bptt):
+    name = "mask of ragged sequences ignored"
+
+    def runs(self, t: int) -> Array:
+        return np.ones((self.problem.x.shape[1], 1), bool)
+
+
+class StateNotReset(Bptt):
+    name = "state not reset between sequences"
+
+    def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
+        super().__init__(problem, jitter)
+        self.states[0] = tuple(np.stack([s[0], e[0], *s[2:]]) for s, e in zip(problem.initial, self.states[-1]))
+        self.saved[0] = self.forward(0)
+
+
+# Initial states ------------------------------------------------------------------------------------------
+
+
+class SwappedInitial(Bptt):
+    name = "dh0 and dc0 swapped"
+
+    kinds = ("lstm",)
+
+    def first(self, carried: State) -> State:
+        return carried[::-1]
+
+
+class NoInitialH(Bptt):
+    name = "dh0 zero"
+
+    def first(self, carried: State) -> State:
+        return (np.zeros_like(carried[0]), *carried[1:])
+
+
+class NoInitialC(Bptt):
+    name = "dc0 zero"
+
+    kinds = ("lstm",)
+
+    def first(self, carried: State) -> State:
+        return carried[0], np.zeros_like(carried[1])
+
+
+# Shared weights ------------------------------------------------------------------------------------------
+
+
+class SkippedFirst(Bptt):
+    name = "dW of the first step skipped"
+
+    skipped = 0
+
+    def shares(self, t: int, dax: Array, dah: Array) -> tuple[Array, Array, Array, Array]:
+        w_ih, w_hh, b_ih, b_hh = super().shares(t, dax, dah)
+        return w_ih, w_hh * (t != self.skipped), b_ih, b_hh
+
+
+class SkippedMiddle(SkippedFirst):
+    name = "dW of one step in the middle skipped"
+
+    skipped = 4
+
+
+class Overwritten(Bptt):
+    name = "dW overwritten, not added to"
+
+    def total(self, shares: list[Array], name: str) -> Array:
+        return shares[0] if name == "weight_hh" else super().total(shares, name)
+
+
+class OverwrittenOnce(Bptt):
+    name = "dW overwritten at one step"
+
+    def total(self, shares: list[Array], name: str) -> Array:
+        return super().total(shares[:-1] if name == "weight_hh" else shares, name)
+
+
+class DoubledLast(Bptt):
+    name = "dW of the last step added twice"
+
+    def shares(self, t: int, dax: Array, dah: Array) -> tuple[Array, Array, Array, Array]:
+        w_ih, w_hh, b_ih, b_hh = super().shares(t, dax, dah)
+        return w_ih, w_hh * (1 + (t == self.problem.lengths.min() - 1)), b_ih, b_hh
+
+
+class Stale(Bptt):
+    name = "gradient of an earlier call left in"
+
+    def total(self, shares: list[Array], name: str) -> Array:
+        return 2 * super().total(shares, name)
+
+
+class Aliased(Bptt):
+    name = "dL/db_ih and dL/db_hh in one buffer"
+
+    def gradients(self) -> Gradients:
+        result = super().gradients()
+        result.whole["bias_ih"] += result.whole["bias_hh"]
+        result.whole["bias_hh"] = result.whole["bias_ih"]
+        return result
+
+
+class ShiftedX(Bptt):
+    name = "x one step late"
+
+    def inputs(self, t: int) -> tuple[Array, Array]:
+        return self.problem.x[max(t - 1, 0)], self.states[t][0]
+
+
+class ShiftedH(Bptt):
+    name = "h one step early"
+
+    def inputs(self, t: int) -> tuple[Array, Array]:
+        return self.problem.x[t], self.states[t + 1][0]
+
+
+class NoUnbroadcast(Bptt):
+    name = "bias not un-broadcast: the first sequence's only"
+
+    def unbroadcast(self, da: Array) -> Array:
+        return da[0]
+
+
+class Averaged(Bptt):
+    name = "bias averaged over the batch, not summed"
+
+    def unbroadcast(self, da: Array) -> Array:
+        return np.asarray(da.mean(0))
+
+
+class TransposedCarry(Bptt):
+    name = "W_hh transposed on the way back"
+
+    def through(self, dah: Array) -> Array:
+        w_hh = self.problem.weights[1]
+        gates = len(w_hh) // w_hh.shape[1]
+        return np.asarray(sum(g @ w.T for g, w in zip(np.split(dah, gates, -1), np.split(w_hh, gates), strict=True)))
+
+
+class TransposedShare(Bptt):
+    name = "dW_hh transposed"
+
+    def shares(self, t: int, dax: Array, dah: Array) -> tuple[Array, Array, Array, Array]:
+        w_ih, w_hh, b_ih, b_hh = super().shares(t, dax, dah)
+        hidden = w_hh.shape[1]
+        return w_ih, np.concatenate([w.T for w in np.split(w_hh, len(w_hh) // hidden)]), b_ih, b_hh
+
+
+# Rules and gates -----------------------------------------------------------------------------------------
+
+
+class SigmoidForTanh(Bptt):
+    name = "σ' where tanh' belongs"
+
+    def d_tanh(self, y: Array) -> Array:
+        return self.d_sigmoid(y)
+
+
+class TanhForSigmoid(Bptt):
+    name = "tanh' where σ' belongs"
+
+    kinds = ("lstm", "gru")
+
+    def d_sigmoid(self, y: Array) -> Array:
+        return self.d_tanh(y)
+
+
+class SwappedIF(Bptt):
+    name = "gates i and f swapped"
+
+    kinds = ("lstm",)
+
+    def lstm_gates(self, s: Saved, dh: Array, dc: Array, c: Array) -> list[Array]:
+        i, f, g, o = super().lstm_gates(s, dh, dc, c)
+        return [f, i, g, o]
+
+
+class NoTanhOnC(Bptt):
+    name = "tanh' on c forgotten"
+
+    kinds = ("lstm",)
+
+    def into_c(self, s: Saved, dh: Array, dc: Array) -> Array:
+        return dc + dh * s["o"]
+
+
+class NoOutputGate(Bptt):
+    name = "path through gate o dropped"
+
+    kinds = ("lstm",)
+
+    def lstm_gates(self, s: Saved, dh: Array, dc: Array, c: Array) -> list[Array]:
+        i, f, g, o = super().lstm_gates(s, dh, dc, c)
+        return [i, f, g, 0 * o]
+
+
+class NoForgetGate(Bptt):
+    name = "path through gate f dropped"
+
+    kinds = ("lstm",)
+
+    def lstm_gates(self, s: Saved, dh: Array, dc: Array, c: Array) -> list[Array]:
+        i, f, g, o = super().lstm_gates(s, dh, dc, c)
+        return [i, 0 * f, g, o]
+
+
+class NewC(Bptt):
+    name = "gate f multiplied with the new c"
+
+    kinds = ("lstm",)
+
+    def lstm_gates(self, s: Saved, dh: Array, dc: Array, c: Array) -> list[Array]:
+        return super().lstm_gates(s, dh, dc, s["f"] * c + s["i"] * s["g"])
+
+
+class SwappedZ(Bptt):
+    name = "z and 1 − z swapped"
+
+    kinds = ("gru",)
+
+    def new_share(self, s: Saved) -> Array:
+        return s["z"]
+
+
+class WrongSignOfZ(Bptt):
+    name = "sign of dz"
+
+    kinds = ("gru",)
+
+    def into_z(self, s: Saved, dh: Array, h: Array) -> Array:
+        return dh * (s["n"] - h)
+
+
+class NoResetGate(Bptt):
+    name = "gate r forgotten before W_hh of n"
+
+    kinds = ("gru",)
+
+    def into_nh(self, s: Saved, dn: Array) -> Array:
+        return dn
+
+
+class NothingKept(Bptt):
+    name = "direct share z of the old state dropped"
+
+    kinds = ("gru",)
+
+    def kept(self, s: Saved, dh: Array) -> Array:
+        return 0 * dh
+
+
+# Numbers -------------------------------------------------------------------------------------------------
+
+
+class SinglePrecision(Bptt):
+    name = "float32 inside"
+
+    def through(self, dah: Array) -> Array:
+        return super().through(dah.astype(np.float32).astype(np.float64))
+
+
+class OffByAMillionth(Bptt):
+    name = "factor 1 + 1e-6"
+
+    def through(self, dah: Array) -> Array:
+        return super().through(dah) * (1 + 1e-6)
+
+
+class OffByABillionth(Bptt):
+    name = "factor 1 + 1e-9"
+
+    def shares(self, t: int, dax: Array, dah: Array) -> tuple[Array, Array, Array, Array]:
+        w_ih, w_hh, b_ih, b_hh = super().shares(t, dax, dah)
+        return w_ih, w_hh * (1 + 1e-9), b_ih, b_hh
+
+
+class EveryTieWins(PoolingBackward):
+    name = "max gives every tie the whole gradient"
+
+    def shared(self, largest: Array) -> Array:
+        return largest.astype(np.float64)
+
+
+BUGS: tuple[type[Bptt] | type[PoolingBackward], ...] = (
+    TruncatedAtTen, TruncatedAtFive, DroppedH, DroppedHOnce, DroppedC, DroppedCOnce, FinalStateIgnored, MaskIgnored,
+    StateNotReset, SwappedInitial, NoInitialH, NoInitialC, SkippedFirst, SkippedMiddle, Overwritten, OverwrittenOnce,
+    DoubledLast, Stale, Aliased, ShiftedX, ShiftedH, NoUnbroadcast, Averaged, TransposedCarry, TransposedShare,
+    SigmoidForTanh, TanhForSigmoid, SwappedIF, NoTanhOnC, NoOutputGate, NoForgetGate, NewC, SwappedZ, WrongSignOfZ,
+    NoResetGate, NothingKept, SinglePrecision, OffByAMillionth, OffByABillionth, EveryTieWins,
+)  # fmt: skip
