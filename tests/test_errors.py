@@ -248,7 +248,7 @@ def test_a_test_that_leaves_something_behind_fails(vandal):
         (lambda x: nn.LSTM(3, 4)(x), "LSTM"), (lambda x: nn.functional.mse_loss(x, [1.0]), "mse_loss"),
         (lambda x: nn.Sequential(x), "Sequential"), (lambda x: tg.optim.SGD([{"params": [x]}]), "SGD"),
         (lambda x: tg.optim.SGD([1]), "SGD"), (lambda x: tg.optim.SGD([nn.Parameter(x)], lr="a"), "lr"),
-        (lambda x: tg.optim.SGD([x]), "leaves"), (lambda x: tg.optim.SGD([nn.Parameter(x)] * 2), "twice"),
+        (lambda x: tg.optim.SGD([x * 2]), "leaves"), (lambda x: tg.optim.SGD([nn.Parameter(x)] * 2), "twice"),
     ],
 )  # fmt: skip
 def test_errors_outside_operations_name_the_line_too(call, word):

@@ -454,6 +454,7 @@ def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> 
     tensors = [x for x in operands if isinstance(x, Tensor)]
     floats = [x.dtype for x in tensors if x.dtype.kind == "f"]
     wanted = max(floats, key=lambda d: d.itemsize) if floats else get_default_dtype()
-    if value.dtype == wanted or op in (P.cast, P.one_hot) or not any(x.dtype.kind in "iu" for x in tensors):
+    exact = {i for i, x in enumerate(operands) if i in op.slots and isinstance(x, Tensor) and x.dtype.kind in "iub"}
+    if value.dtype == wanted or op is P.cast or not exact:
         return None
-    return tuple(x.astype(wanted) if isinstance(x, Tensor) and x.dtype.kind in "iu" else x for x in operands)
+    return tuple(x.astype(wanted) if i in exact else x for i, x in enumerate(operands))
