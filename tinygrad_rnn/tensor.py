@@ -135,7 +135,7 @@ class Tensor(Operators):
         if type(value) is not _ndarray:
             value = np.asarray(value)
         dtype = value.dtype
-        if dtype is _FLOAT64 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
+        if dtype is not _FLOAT32 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
             recast = _recast_integers(op, operands, value)
             if recast is not None:
                 return self._record(op, recast, attrs)

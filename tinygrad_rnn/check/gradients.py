@@ -45,8 +45,9 @@ def check_gradients(
 
     ``function``: takes ``inputs`` (one array or list of numbers, a sequence of arrays, or a mapping of keyword
     arguments; floats become leaves that require a gradient, tensors stay what they are) and returns a tensor or
-    several; or a `Graph` or a tensor, which is computed again from its leaves, ``inputs`` mapping some of their names
-    to other values. *Every* leaf that requires a gradient is checked, weights the function closes over included.
+    several. Or it is a tensor, which is judged as it was computed; or a `Graph`, which is computed again from its
+    leaves in double precision, ``inputs`` mapping some of their names to other values. *Every* leaf that requires a
+    gradient is checked, weights the function closes over included.
 
     What is compared: the gradient of each leaf; for a leaf that several time steps use, the share of each step, as if
     each had a copy of its own; the gradient of every hidden and cell state (roles "h" and "c"). A function of float32
@@ -70,9 +71,11 @@ def check_gradients(
     """
     if method not in METHODS or order not in (1, 2):
         raise ValueError(f"method is one of {', '.join(METHODS)} and order 1 or 2, not {method!r} and {order!r}")
-    if isinstance(function, Tensor):
+    if isinstance(function, Tensor) and inputs is not None:
         function = Graph(function)
-    if isinstance(function, Graph):
+    if isinstance(function, Tensor):
+        outputs, names, unsteady = [function], dict[int, str](), None
+    elif isinstance(function, Graph):
         outputs, names, unsteady = replayed(function, inputs), dict[int, str](), None
     else:
         outputs, names, unsteady = called_twice(function, inputs)

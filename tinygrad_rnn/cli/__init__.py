@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .check import check
 from .demo import demo
 from .endings import TRACEBACK, Commands
 from .graphs import debug, render
@@ -29,6 +30,7 @@ def main(context: click.Context, traceback: bool) -> None:
       tinygrad-rnn demo
       tinygrad-rnn render --cell lstm --steps 4 --detail gate --values --grads -o lstm.svg
       tinygrad-rnn debug
+      tinygrad-rnn check model.py:loss
       tinygrad-rnn train book.txt --cell gru --hidden 256 --steps 2000 -o book.ckpt
       tinygrad-rnn sample book.ckpt --prompt "The " --temperature 0.7
     """
@@ -36,5 +38,5 @@ def main(context: click.Context, traceback: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, render, debug, train, sample):
+for command in (demo, render, debug, check, train, sample):
     main.add_command(command)

@@ -73,7 +73,7 @@ def render(
     """
     import viz
 
-    what = _from_script(target) if target else _network(pattern, cell, steps, hidden, layers)
+    what = from_script(target) if target else _network(pattern, cell, steps, hidden, layers)
     if all_steps:
         options["max_steps"] = None
     viz.render(what, output, **options)
@@ -104,7 +104,7 @@ def debug(
 
     what: Any
     if target and not Path(target).is_file():
-        what = _from_script(target)
+        what = from_script(target)
     elif target:
         what = Path(target)
     elif pattern:
@@ -124,7 +124,7 @@ def _network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> A
     return build(pattern, cell, steps, hidden, layers)
 
 
-def _from_script(target: str) -> Any:
+def from_script(target: str) -> Any:
     """What ``script.py:function`` returns."""
     name, colon, function_name = target.rpartition(":")
     if not colon or not function_name.isidentifier():
