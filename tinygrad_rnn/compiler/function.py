@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import GraphError
-from ..explain import user_site
 from ..graph import Graph
+from ..source import user_site
 from ..tensor import Array, Tensor, _serials, from_array
 from .passes import Applied, optimize
 from .trace import Trace, Tracer

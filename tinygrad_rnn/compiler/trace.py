@@ -18,11 +18,12 @@ import numpy as np
 
 from .. import primitives as P
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
-from ..explain import Site, explained, user_code, user_site
+from ..explain import explained
 from ..graph import Graph, Node, Ref
 from ..memory import Memory
 from ..primitives.record import Primitive
 from ..scope import state
+from ..source import Site, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials
 
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
