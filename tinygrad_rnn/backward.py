@@ -157,14 +157,19 @@ def backward(
     output: Tensor, gradient: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
     """See `Tensor.backward`."""
-    seeds = [_seed(output, gradient, create_graph)]
+    tracer = state.tracer
+    record = create_graph or tracer is not None  # a compiled function's backward pass is part of its graph
+    seeds = [_seed(output, gradient, record)]
     finished: list[tuple[Tensor, Any]] = []
-    for node, value in _drain([output], seeds, None, retain_graph, create_graph):
+    for node, value in _drain([output], seeds, None, retain_graph, record):
         if node.op is None or node._retains_grad:
             finished.append((node, value))
-    fresh_values = _own([value for _, value in finished], create_graph, output._leaf)
+    fresh_values = _own([value for _, value in finished], record, output._leaf)
     for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad
         with recording(create_graph):
+            if tracer is not None:
+                node.grad = tracer.grade(node, fresh if create_graph else fresh.detach())
+                continue
             node.grad = fresh if node.grad is None else node.grad + fresh
 
 
@@ -199,17 +204,21 @@ def grad(
     if allow_unused:  # an output that depends on nothing uses none of the inputs
         kept = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.requires_grad]
         outputs, upstream = [y for y, _ in kept], [g for _, g in kept]
-    seeds = [_seed(y, g, create_graph) for y, g in zip(outputs, upstream, strict=True)]
+    record = create_graph or state.tracer is not None
+    seeds = [_seed(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
     asked = {x.serial for x in inputs}
     found: dict[int, Any] = {}
-    for node, value in _drain(outputs, seeds, inputs, retain_graph, create_graph):
+    for node, value in _drain(outputs, seeds, inputs, retain_graph, record):
         if node.serial in asked:
             found[node.serial] = value
     for x in inputs:
         if x.serial not in found and not allow_unused:
             raise GraphError(f"grad: no output depends on {x._described()}; pass allow_unused=True to get None for it")
     present = [found[x.serial] for x in inputs if x.serial in found]
-    owned = iter(_own(present, create_graph, inputs[0]._leaf))
+    fresh = _own(present, record, inputs[0]._leaf)
+    if record and not create_graph:
+        fresh = [value.detach() for value in fresh]
+    owned = iter(fresh)
     return tuple(next(owned) if x.serial in found else None for x in inputs)
 
 

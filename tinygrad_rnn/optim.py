@@ -5,16 +5,21 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
-from .tensor import Array, Tensor
+from .primitives import sqrt
+from .scope import state as current
+from .tensor import Tensor
 
 State = dict[str, Any]
+#: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
+Value = Any
+Rates = tuple[Value, ...]
 
 
 class Optimizer:
@@ -58,15 +63,42 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        pairs = [(p, state) for p, state in zip(self.params, self.state, strict=True) if p.grad is not None]
+        if current.tracer is not None:
+            self._trace_step(pairs)
+            return
         with no_grad():
-            for p, state in zip(self.params, self.state, strict=True):
-                if p.grad is not None:
-                    p.copy_(self._updated(p._array, p.grad._array, state, **self.defaults))
+            for p, state in pairs:
+                assert p.grad is not None
+                if "step" in state:
+                    state["step"] += 1
+                rates = self._rates(state.get("step", 0), **self.defaults)
+                p.copy_(self._updated(p._array, p.grad._array, state, rates, **self.defaults))
+
+    def _trace_step(self, pairs: list[tuple[Tensor, State]]) -> None:
+        """The update as assignments; the rates, which change from step to step, are computed anew in every call."""
+        tracer = current.tracer
+        tracer.guard(self, _settings)
+        with no_grad():
+            for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
+                group = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
+                rates = tracer.scalars(_Rates(self, [state for _, state in group]), group[0][0].dtype)
+                for p, state in group:
+                    kept = {key: tracer.slot(state, key) for key in state if key != "step"}
+                    before = dict(kept)
+                    p.copy_(self._updated(p, p.grad, kept, rates, **self.defaults))
+                    for key, value in kept.items():
+                        if value is not before.get(key):
+                            tracer.assign_slot(state, key, value)
 
     def _initial(self, p: Tensor) -> State:
         return {}
 
-    def _updated(self, p: Array, g: Array, state: State, **settings: Any) -> Array:
+    def _rates(self, step: int, **settings: Any) -> tuple[float, ...]:
+        """What of the update rule depends on the number of steps taken or may be changed between them."""
+        return (settings["lr"],)
+
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, **settings: Any) -> Value:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -106,6 +138,38 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.defaults.items())})"
 
 
+class _Rates:
+    """An optimizer's rates for the coming step, asked for before each call of a compiled function; once the call has
+    succeeded the step is counted."""
+
+    def __init__(self, optimizer: Optimizer, states: list[State]) -> None:
+        self.optimizer, self.states = optimizer, states
+
+    def __call__(self) -> tuple[float, ...]:
+        return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.optimizer.defaults)
+
+    def count(self) -> None:
+        for state in self.states:
+            if "step" in state:
+                state["step"] += 1
+
+
+def _settings(optimizer: Optimizer) -> Callable[[], bool]:
+    """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
+    settings = [(name, value) for name, value in optimizer.defaults.items() if name != "lr"]
+    states, sizes = optimizer.state, list(map(len, optimizer.state))
+
+    def unchanged() -> bool:
+        now = optimizer.defaults
+        return (
+            optimizer.state is states
+            and list(map(len, states)) == sizes
+            and all(now[name] == value for name, value in settings)
+        )
+
+    return unchanged
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * g``; with momentum ``v = m v + (1 - dampening) g``, ``p -= lr * v``.
 
@@ -128,16 +192,16 @@ class SGD(Optimizer):
         )
 
     def _updated(  # type: ignore[override]
-        self, p: Array, g: Array, state: State, *, lr: float, momentum: float, dampening: float,
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
         weight_decay: float, nesterov: bool,
-    ) -> Array:  # fmt: skip
+    ) -> Value:  # fmt: skip
         if weight_decay:
             g = g + weight_decay * p
         if momentum:
             old = state.get("momentum_buffer")
-            state["momentum_buffer"] = np.array(g) if old is None else momentum * old + (1 - dampening) * g
+            state["momentum_buffer"] = g * 1 if old is None else momentum * old + (1 - dampening) * g
             g = g + momentum * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
-        return p - lr * g
+        return p - rates[0] * g
 
 
 class Adagrad(Optimizer):
@@ -155,15 +219,19 @@ class Adagrad(Optimizer):
     def _initial(self, p: Tensor) -> State:
         return {"step": 0, "sum": np.full(p.shape, self.defaults["initial_accumulator_value"], p.dtype)}
 
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, lr_decay: float, **_settings: Any
+    ) -> tuple[float, ...]:
+        return (lr / (1 + (step - 1) * lr_decay),)
+
     def _updated(  # type: ignore[override]
-        self, p: Array, g: Array, state: State, *, lr: float, lr_decay: float, weight_decay: float, eps: float,
-        initial_accumulator_value: float,
-    ) -> Array:  # fmt: skip
-        state["step"] += 1
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, lr_decay: float, weight_decay: float,
+        eps: float, initial_accumulator_value: float,
+    ) -> Value:  # fmt: skip
         if weight_decay:
             g = g + weight_decay * p
         state["sum"] = state["sum"] + g * g
-        return p - lr / (1 + (state["step"] - 1) * lr_decay) * g / (np.sqrt(state["sum"]) + eps)
+        return p - rates[0] * g / (sqrt(state["sum"]) + eps)
 
 
 class RMSprop(Optimizer):
@@ -183,10 +251,9 @@ class RMSprop(Optimizer):
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _updated(  # type: ignore[override]
-        self, p: Array, g: Array, state: State, *, lr: float, alpha: float, eps: float, weight_decay: float,
-        momentum: float, centered: bool,
-    ) -> Array:  # fmt: skip
-        state["step"] += 1
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
+        weight_decay: float, momentum: float, centered: bool,
+    ) -> Value:  # fmt: skip
         if weight_decay:
             g = g + weight_decay * p
         state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * g * g
@@ -194,10 +261,10 @@ class RMSprop(Optimizer):
         if centered:
             state["grad_avg"] = alpha * state["grad_avg"] + (1 - alpha) * g
             variance = variance - state["grad_avg"] ** 2
-        update = g / (np.sqrt(variance) + eps)
+        update = g / (sqrt(variance) + eps)
         if momentum:
             update = state["momentum_buffer"] = momentum * state["momentum_buffer"] + update
-        return p - lr * update
+        return p - rates[0] * update
 
 
 class Adam(Optimizer):
@@ -216,26 +283,22 @@ class Adam(Optimizer):
     def _initial(self, p: Tensor) -> State:
         return {"step": 0, "exp_avg": np.zeros_like(p._array), "exp_avg_sq": np.zeros_like(p._array)}
 
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
+    ) -> tuple[float, ...]:
+        return lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5, 1 - lr * weight_decay
+
     def _updated(  # type: ignore[override]
-        self,
-        p: Array,
-        g: Array,
-        state: State,
-        *,
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
-    ) -> Array:
-        state["step"] += 1
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
+        eps: float, weight_decay: float,
+    ) -> Value:  # fmt: skip
         if weight_decay and self.decoupled:
-            p = p * (1 - lr * weight_decay)
+            p = p * rates[2]
         elif weight_decay:
             g = g + weight_decay * p
         m = state["exp_avg"] = betas[0] * state["exp_avg"] + (1 - betas[0]) * g
         v = state["exp_avg_sq"] = betas[1] * state["exp_avg_sq"] + (1 - betas[1]) * g * g
-        m_scale, v_scale = 1 - betas[0] ** state["step"], 1 - betas[1] ** state["step"]
-        return p - lr / m_scale * m / (np.sqrt(v) / v_scale**0.5 + eps)
+        return p - rates[0] * m / (sqrt(v) / rates[1] + eps)
 
 
 class AdamW(Adam):

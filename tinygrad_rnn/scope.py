@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Scope(NamedTuple):
@@ -33,6 +33,7 @@ class _State(threading.local):
 
     scope: Scope = Scope()
     recording: bool = True
+    tracer: Any = None  # a `compiler.trace.Tracer` while a function is being compiled
 
 
 state = _State()

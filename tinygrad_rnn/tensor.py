@@ -110,6 +110,9 @@ class Tensor(Operators):
 
     def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Compute ``op`` and remember it: the one way a graph grows."""
+        if state.tracer is not None:
+            traced: Tensor = state.tracer.record(op, operands, attrs)
+            return traced
         arrays: list[Any] = []
         needs_grad = False
         for x in operands:
@@ -193,24 +196,30 @@ class Tensor(Operators):
 
     def numpy(self) -> Array:
         """The value as a read-only NumPy array that shares memory; ``.copy()`` it to write."""
-        view = self._array.view()
+        view = self._read().view()
         view.flags.writeable = False
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
-            return self._array.astype(dtype or self.dtype)
+            return self._read().astype(dtype or self.dtype)
         return self.numpy()
+
+    def _read(self) -> Array:
+        """The value for Python's eyes, which a function being compiled does not have yet."""
+        if state.tracer is not None:
+            state.tracer.refuse_reading(self)
+        return self._array
 
     def item(self) -> Any:
         """The one element as a Python number."""
         if self._array.size != 1:
             raise ShapeError(f"item() wants one element, but {self._described()} has {self._array.size}; use tolist()")
-        return self._array.item()
+        return self._read().item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        return self._array.tolist()
+        return self._read().tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -292,6 +301,9 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """The same value, cut off from the graph: no gradient flows through it."""
+        if state.tracer is not None:
+            alias: Tensor = state.tracer.detach(self)
+            return alias
         result = Tensor.__new__(Tensor)
         result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
         result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, user_code()
@@ -313,6 +325,9 @@ class Tensor(Operators):
 
     @data.setter
     def data(self, value: Any) -> None:
+        if state.tracer is not None:
+            state.tracer.assign(self, value)
+            return
         array = _as_array(value, self.dtype)
         if array is not self._array:
             self._array = array.copy()  # its own: the value may be another leaf, or recorded
@@ -330,6 +345,9 @@ class Tensor(Operators):
         if self.op is not None or (self.requires_grad and state.recording):
             cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
+        if state.tracer is not None and state.tracer.owns(self, index):
+            state.tracer.assign(self, value)
+            return self
         if self._memory is None or not self._array.flags.writeable:
             # the buffer belongs to a recorded value: the first write takes a copy
             self._array, self._memory = self._array.copy(), Memory()
@@ -389,7 +407,7 @@ from_array = Tensor._leaf
 
 def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
     if isinstance(data, Tensor):
-        array = data._array
+        array = data._read()
     elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
         array = np.stack([np.asarray(x) for x in data])
     else:

@@ -10,7 +10,8 @@ from .. import primitives as P
 from ..errors import ShapeError
 from ..functional import take
 from ..random import generator
-from ..tensor import Tensor, as_tensor, from_array
+from ..scope import state
+from ..tensor import Array, Tensor, as_tensor, from_array
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -32,8 +33,14 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         return x
     if p == 1:
         return x * 0.0
-    mask = (generator().random(x.shape) >= p).astype(x.dtype) / x.dtype.type(1 - p)
-    constant = from_array(mask)
+    shape, dtype = x.shape, x.dtype
+
+    def mask() -> Array:
+        return (generator().random(shape) >= p).astype(dtype) / dtype.type(1 - p)
+
+    if state.tracer is not None:
+        return x * state.tracer.refreshed(mask, x._array, "dropout mask")
+    constant = from_array(mask())
     constant.name = "dropout mask"
     return x * constant
 
@@ -52,8 +59,9 @@ def cross_entropy(logits: Any, target: Any, ignore_index: int = -100, reduction:
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": int(ignore_index)})
-    if reduction == "mean" and np.any(target.numpy() == ignore_index):
-        return losses.sum() / (target != ignore_index).sum()
+    # a function being compiled must count anew in every call
+    if reduction == "mean" and (state.tracer is not None or np.any(target.numpy() == ignore_index)):
+        return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
     return _reduced(losses, reduction)
 
 
@@ -64,7 +72,8 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
         x = x.permute([0, *range(2, x.ndim), 1])
     if not x.ndim or target.shape != x.shape[:-1]:
         raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
-    P.loss.check_targets(target.numpy(), x.shape[-1], ignore_index)
+    if state.tracer is None:
+        P.loss.check_targets(target.numpy(), x.shape[-1], ignore_index)
     keep = target != ignore_index
     chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype)
     losses = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, DTypeError, ShapeError
 from ..mode import no_grad
-from ..scope import scope
+from ..scope import scope, state
 from ..tensor import Tensor, as_tensor
 
 
@@ -18,6 +18,12 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
+
+
+def _mode(module: Module) -> Callable[[], bool]:
+    """What a compiled function watches: whether the module is still in the mode it was traced in."""
+    mode = module.training
+    return lambda: module.training is mode
 
 
 class Module:
@@ -51,6 +57,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if state.tracer is not None:
+            state.tracer.guard(self, _mode)
         if self._name is None:
             return self.forward(*args, **kwargs)
         with scope(self._name):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
-from ..scope import scope
+from ..scope import scope, state
 from ..tensor import Tensor, as_tensor, from_array
 from .cells import Weights, check_nonlinearity, gru_step, labelled, lstm_step, make_weights, rnn_step, zero_state
 from .functional import dropout as drop
@@ -181,6 +181,8 @@ class _Recurrent(Module):
     def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:
         if lengths is None:
             return None
+        if state.tracer is not None and isinstance(lengths, Tensor):
+            return [(lengths > t).expand_dims(1) for t in range(time)]
         array = np.asarray(lengths)
         if array.dtype.kind not in "iu":
             raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .. import primitives as P
 from ..errors import GraphError
+from ..mode import no_grad
+from ..scope import state
 from ..tensor import Tensor, from_array
 
 
@@ -27,6 +30,10 @@ def clip_grad_norm_(
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
     pairs = _gradients(parameters)
+    if state.tracer is not None and pairs:
+        if error_if_nonfinite:
+            raise GraphError("clip_grad_norm_: error_if_nonfinite reads the norm; return it from the compiled function")
+        return _clip_traced(pairs, max_norm, norm_type)
     if not pairs:
         return from_array(np.zeros((), np.float32))
     with np.errstate(over="ignore"):  # an infinite norm is an answer, too
@@ -47,4 +54,28 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
     for p, g in _gradients(parameters):
-        p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
+        if state.tracer is not None:
+            p.grad = P.minimum(P.maximum(g, -clip_value), clip_value)
+        else:
+            p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
+
+
+def _clip_traced(pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float) -> Tensor:
+    """`clip_grad_norm_` written in primitives, for a function being compiled."""
+    with no_grad():
+        if norm_type == math.inf:
+            norms = [abs(g).max() for _, g in pairs]
+            total = norms[0]
+            for norm in norms[1:]:
+                total = P.maximum(total, norm)
+        else:
+            powers = [(g * g if norm_type == 2 else abs(g) ** norm_type).sum() for _, g in pairs]
+            total = powers[0]
+            for power in powers[1:]:
+                total = total + power
+            total = total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
+        scale = max_norm / (total + 1e-6)
+        scale = P.where(scale >= 1, 1.0, scale)  # a nan stays one
+        for p, g in pairs:
+            p.grad = g * scale
+    return total

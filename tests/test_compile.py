@@ -1,0 +1,578 @@
+"""A compiled function computes what the plain one does: values, gradients, whole training steps, errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.testing.recipes import Source, recipe_for
+
+F = tg.nn.functional
+
+
+def assert_same(compiled, plain, tolerance=1e-13):
+    """Equal shapes, dtypes and values, up to ``tolerance`` of the largest; nan and inf in the same places."""
+    compiled, plain = np.asarray(compiled), np.asarray(plain)
+    assert compiled.shape == plain.shape and compiled.dtype == plain.dtype
+    if plain.dtype.kind != "f":
+        assert np.array_equal(compiled, plain)
+        return
+    assert np.array_equal(np.isnan(compiled), np.isnan(plain))
+    infinite = np.isinf(plain)
+    assert np.array_equal(compiled[infinite], plain[infinite])
+    finite = np.isfinite(plain)
+    largest = np.abs(plain[finite]).max(initial=0)
+    assert np.abs(compiled[finite] - plain[finite]).max(initial=0) <= tolerance * max(largest, 1e-300)
+
+
+def values_and_gradients(fn, inputs):
+    """A function that gives ``fn``'s value and the gradients of its (fixed, uneven) weighted sum."""
+
+    def both(*tensors):
+        y = fn(*tensors)
+        weights = np.cos(np.arange(y.numel())).reshape(y.shape)
+        asked = [x for x in tensors if x.requires_grad]
+        if not asked or not y.requires_grad:
+            return (y,)
+        return y, *[g for g in tg.grad((y * weights).sum(), asked, allow_unused=True) if g is not None]
+
+    return both
+
+
+def check_function(fn, *arrays, tolerance=1e-12):
+    """Compiled and plain agree on values and gradients, also when called a second time."""
+    inputs = [tg.tensor(a, requires_grad=np.asarray(a).dtype.kind == "f") for a in arrays]
+    both = values_and_gradients(fn, inputs)
+    compiled = tg.compile(both)
+    expected = both(*inputs)
+    for _ in range(2):
+        for got, wanted in zip(compiled(*inputs), expected, strict=True):
+            assert_same(got, wanted, tolerance)
+    return compiled
+
+
+# One primitive at a time ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_primitive(name):
+    primitive, recipe = TABLE[name], recipe_for(TABLE[name])
+    for seed in range(6):
+        case = recipe(Source(seed))
+        arrays = [x for x in case.operands if isinstance(x, np.ndarray)]
+
+        def fn(*tensors, case=case):
+            remaining = iter(tensors)
+            operands = [next(remaining) if isinstance(x, np.ndarray) else x for x in case.operands]
+            return primitive(*operands, **case.attrs)
+
+        check_function(fn, *arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinity_pass(dtype):
+    x = tg.tensor(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 700.0, -700.0] * 3, dtype))
+    for name in ("tanh", "sigmoid", "exp", "relu", "softplus", "abs", "sqrt", "log", "neg", "sign"):
+        with np.errstate(all="ignore"):
+            assert_same(tg.compile(lambda x, p=TABLE[name]: p(x))(x), TABLE[name](x), 1e-6)
+    for name in ("maximum", "minimum", "add", "mul", "greater", "equal"):
+        with np.errstate(all="ignore"):
+            plain = TABLE[name](x, x.flip())
+            assert_same(tg.compile(lambda x, p=TABLE[name]: p(x, x.flip()))(x), plain)
+
+
+# Random graphs ----------------------------------------------------------------------------------------------
+
+UNARY = [tg.tanh, tg.sigmoid, tg.exp, tg.relu, tg.abs, tg.softplus, tg.sin, lambda x: x * 0.5, lambda x: 1 - x]
+SHAPED = [
+    lambda x: x.T, lambda x: x[0], lambda x: x[..., :1], lambda x: x.reshape(-1), lambda x: x.expand_dims(0),
+    lambda x: x.flip(), lambda x: x.sum(0), lambda x: x.mean(-1, keepdims=True), lambda x: x.softmax(-1),
+    lambda x: x.max(-1), lambda x: x.logsumexp(0), lambda x: x.cumsum(0), lambda x: tg.stack([x, x * 2]),
+    lambda x: tg.concat([x, x.tanh()], -1), lambda x: x[::2], lambda x: x @ x.T, lambda x: x.detach() * x,
+]  # fmt: skip
+BINARY = [
+    lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, tg.maximum, lambda a, b: tg.where(a > b, a, b * 0.3),
+    lambda a, b: a / (b * b + 1), lambda a, b: a.tanh() @ b.T if a.ndim == b.ndim == 2 else a - b,
+]  # fmt: skip
+
+
+def random_program(seed, length):
+    """A function of two matrices and a vector, of ``length`` random operations that fit."""
+
+    def program(*inputs):
+        rng = np.random.default_rng(seed)
+        values = list(inputs)
+        while len(values) < len(inputs) + length:
+            kind = rng.integers(3)
+            x, y = (values[int(i)] for i in rng.integers(0, len(values), 2))
+            functions = (UNARY, SHAPED, BINARY)[kind]
+            function = functions[int(rng.integers(len(functions)))]
+            try:
+                value = (function(x, y) if kind == 2 else function(x)).tanh()
+            except (tg.TinygradError, IndexError, ZeroDivisionError):
+                value = x * 1.5
+            if 0 < value.numel() < 300:
+                values.append(value)
+            else:
+                values.append(x + 1.0)
+        return sum((v.sum() for v in values[len(inputs) :]), start=values[-1].sum())
+
+    return program
+
+
+@given(st.integers(0, 2**32), st.integers(1, 14))
+def test_random_graphs(seed, length):
+    rng = np.random.default_rng(seed)
+    check_function(random_program(seed, length), rng.normal(size=(3, 4)), rng.normal(size=(4, 4)), rng.normal(size=4))
+
+
+@given(st.integers(0, 2**32))
+def test_recurrences_written_by_hand(seed):
+    rng = np.random.default_rng(seed)
+    time, batch, size = (int(n) for n in rng.integers(1, 5, 3))
+
+    def network(x, w, u, b):
+        h = x[0] * 0
+        total = 0.0
+        for t in range(time) if seed % 2 else tg.steps(time):
+            h = (F.linear(x[t], w, b) + h @ u).tanh()
+            total = total + (h * h).sum() * (t + 1)
+        return total + F.linear(h, w).sum()
+
+    # small enough that no tanh saturates: there 1 - y * y keeps few digits, whoever computes it
+    shapes = [(time, batch, size), (size, size), (size, size), (size,)]
+    check_function(network, *(rng.uniform(-0.4, 0.4, shape) for shape in shapes))
+
+
+# Layers and whole training steps ----------------------------------------------------------------------------
+
+LAYERS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
+OPTIMIZERS = {
+    "sgd": lambda p: tg.optim.SGD(p, lr=0.1),
+    "momentum": lambda p: tg.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "nesterov": lambda p: tg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adagrad": lambda p: tg.optim.Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.01),
+    "rmsprop": lambda p: tg.optim.RMSprop(p, centered=True, momentum=0.5, weight_decay=0.01),
+    "adam": lambda p: tg.optim.Adam(p, lr=0.01, weight_decay=0.01),
+    "adamw": lambda p: tg.optim.AdamW(p, lr=0.01),
+}  # fmt: skip
+
+
+class Model(tg.nn.Module):
+    def __init__(self, layer, symbols=7, embed=True, **settings):
+        self.symbols = symbols
+        self.embed = tg.nn.Embedding(symbols, 3) if embed else None
+        self.rnn = LAYERS[layer](3 if embed else symbols, 4, **settings)
+        self.head = tg.nn.Linear(4 * self.rnn.num_directions, symbols)
+
+    def forward(self, x, state=None, lengths=None):
+        dtype = self.head.weight.dtype
+        features = self.embed(x) if self.embed is not None else tg.one_hot(x, self.symbols, dtype=dtype)
+        y, state = self.rnn(features, state, lengths=lengths)
+        return self.head(y), state
+
+
+def model_and_step(layer, optimizer="adam", clip="norm", **settings):
+    """Equal models each time, and their training step."""
+    tg.manual_seed(0)
+    model = Model(layer, **settings).double()
+    optimizer = OPTIMIZERS[optimizer](model.parameters())
+
+    def step(x, y, state=None, lengths=None):
+        logits, state = model(x, state, lengths)
+        loss = F.cross_entropy(logits.reshape(-1, model.symbols), y.reshape(-1), ignore_index=6)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = None
+        if clip == "norm":
+            norm = tg.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        elif clip == "infinity":
+            norm = tg.nn.utils.clip_grad_norm_(model.parameters(), 0.01, float("inf"))
+        elif clip == "value":
+            tg.nn.utils.clip_grad_value_(model.parameters(), 0.01)
+        optimizer.step()
+        return loss, state, norm
+
+    return model, optimizer, step
+
+
+def tensors_in(result):
+    if isinstance(result, tg.Tensor):
+        return [result]
+    return [x for item in result for x in tensors_in(item)] if isinstance(result, tuple) else []
+
+
+def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, **settings):
+    plain, plain_optimizer, plain_step = model_and_step(**settings)
+    model, optimizer, step = model_and_step(**settings)
+    compiled = tg.compile(step)
+    rng = np.random.default_rng(1)
+    states = [None, None]
+    for _ in range(calls):
+        x, y = (tg.tensor(rng.integers(0, 7, shape)) for _ in range(2))
+        tg.manual_seed(5)
+        expected = plain_step(x, y, states[0], lengths)
+        tg.manual_seed(5)
+        got = compiled(x, y, states[1], lengths)
+        for a, b in zip(tensors_in(got), tensors_in(expected), strict=True):
+            assert_same(a, b, 1e-12)
+        if carry:
+            ends = [r[1] if isinstance(r[1], tuple) else (r[1],) for r in (expected, got)]
+            states = [tuple(s.detach() for s in end) if len(end) > 1 else end[0].detach() for end in ends]
+    for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+        assert_same(p, q, 1e-11)
+    for mine, theirs in zip(optimizer.state, plain_optimizer.state, strict=True):
+        assert mine.keys() == theirs.keys()
+        for key in mine:
+            assert_same(mine[key], theirs[key], 1e-11)
+    return compiled
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"embed": False}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True},
+        {"bias": False}, {"num_layers": 3, "dropout": 0.4}, {"lengths": [5, 2]}, {"carry": True},
+        {"lengths": np.array([1, 4]), "bidirectional": True}, {"shape": (2, 1)}, {"shape": (9, 3), "embed": False},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_layers(layer, settings):
+    check_training(layer=layer, **settings)
+
+
+def test_relu_rnn():
+    check_training(layer="rnn", nonlinearity="relu")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("clip", ["norm", "infinity", "value", None])
+def test_optimizers_and_clipping(optimizer, clip):
+    compiled = check_training(layer="gru", optimizer=optimizer, clip=clip, calls=4)
+    assert "computed by NumPy" not in compiled.explain()
+
+
+def test_many_steps_mixed_with_plain_ones():
+    plain, _, plain_step = model_and_step("lstm")
+    model, _, step = model_and_step("lstm")
+    compiled = tg.compile(step)
+    rng = np.random.default_rng(2)
+    for k in range(12):
+        x, y = (tg.tensor(rng.integers(0, 7, (4 + k % 2, 2))) for _ in range(2))
+        expected, got = plain_step(x, y)[0], (step if k % 3 == 1 else compiled)(x, y)[0]
+        assert_same(got, expected, 1e-11)
+    for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+        assert_same(p, q, 1e-10)
+
+
+def test_inference_needs_no_gradients():
+    tg.manual_seed(3)
+    model = Model("lstm").eval()
+    x = tg.tensor([[1, 2], [3, 4]])
+    with tg.no_grad():
+        logits, (h, c) = tg.compile(model)(x)
+        wanted, (wanted_h, wanted_c) = model(x)
+    for a, b in ((logits, wanted), (h, wanted_h), (c, wanted_c)):
+        assert_same(a, b, 1e-6)
+        assert a.op is None and not a.requires_grad
+
+
+def test_second_derivatives():
+    x = tg.tensor([0.3, -1.2], dtype=np.float64, requires_grad=True)
+
+    def curvature(x):
+        (first,) = tg.grad((x.tanh() ** 3).sum(), x, create_graph=True)
+        return tg.grad((first * first).sum(), x)[0]
+
+    assert_same(tg.compile(curvature)(x), curvature(x))
+
+
+def test_growth_is_linear_in_time():
+    def rows(time):
+        _, _, step = model_and_step("rnn")
+        compiled = tg.compile(step)
+        compiled(np.zeros((time, 2), int), np.zeros((time, 2), int))
+        return len(compiled.graph)
+
+    a, b, c = rows(10), rows(20), rows(30)
+    assert c - b == b - a
+
+
+# Inputs, outputs, what changes between calls ------------------------------------------------------------------
+
+
+def test_nested_arguments_and_results():
+    @tg.compile
+    def fn(pair, *, scale, options):
+        return {"sum": (pair[0] + pair[1]) * scale, "rest": [options["shift"] + 1, "text", 3]}
+
+    result = fn((tg.tensor([1.0]), np.array([2.0], np.float32)), scale=2, options={"shift": tg.tensor(4.0)})
+    assert result["sum"].tolist() == [6.0] and result["rest"][0].item() == 5.0 and result["rest"][1:] == ["text", 3]
+
+
+def test_results_do_not_change_with_the_next_call():
+    fn = tg.compile(lambda x: x * 2)
+    first = fn(tg.tensor([1.0]))
+    fn(tg.tensor([5.0]))
+    assert first.tolist() == [2.0]
+
+
+def test_inputs_of_any_layout_are_left_alone():
+    x = np.arange(24.0).reshape(2, 3, 4)[:, ::-1, ::2].transpose(2, 0, 1)
+    before = x.copy()
+    assert_same(tg.compile(lambda x: x.sum(0) * 1.5)(x), before.sum(0) * 1.5)
+    assert np.array_equal(x, before)
+
+
+def test_learning_rate_may_change():
+    p = tg.nn.Parameter([1.0])
+    optimizer = tg.optim.SGD([p], lr=1.0)
+
+    @tg.compile
+    def step():
+        optimizer.zero_grad()
+        (p * 1.0).sum().backward()
+        optimizer.step()
+
+    step()
+    optimizer.lr = 0.25
+    step()
+    assert p.item() == -0.25
+
+
+def test_training_mode_may_change():
+    model = tg.nn.Sequential(tg.nn.Dropout(0.5))
+    fn = tg.compile(model)
+    x = tg.ones(1000)
+    assert 300 < (fn(x).numpy() == 0).sum() < 700
+    model.eval()
+    assert (fn(x).numpy() == 1).all()
+    model.train()
+    assert not np.array_equal(fn(x).numpy(), fn(x).numpy())
+
+
+def test_parameters_may_be_replaced_and_written():
+    p = tg.nn.Parameter([1.0, 2.0])
+    fn = tg.compile(lambda: p * 3)
+    assert fn().tolist() == [3.0, 6.0]
+    p.data = tg.tensor([5.0, 6.0])
+    assert fn().tolist() == [15.0, 18.0]
+    with tg.no_grad():
+        p[0] = 0.0
+    assert fn().tolist() == [0.0, 18.0]
+
+
+def test_updates_by_hand():
+    p, q = tg.nn.Parameter([1.0]), tg.nn.Parameter([2.0])
+
+    @tg.compile
+    def step():
+        (p * q).sum().backward()
+        with tg.no_grad():
+            p.data -= 0.5 * p.grad
+            q.copy_(p * 10)
+        p.grad = q.grad = None
+
+    step()
+    assert p.tolist() == [0.0] and q.tolist() == [0.0]
+
+
+def test_values_may_be_exchanged():
+    a, b = tg.tensor([1.0]), tg.tensor([2.0])
+
+    @tg.compile
+    def swap():
+        old = a * 1
+        a.copy_(b)
+        b.copy_(old)
+
+    swap()
+    assert (a.item(), b.item()) == (2.0, 1.0)
+
+
+def test_a_written_parameter_is_noticed_by_the_guard():
+    p = tg.nn.Parameter([1.0])
+    loss = (p * p).sum()
+
+    @tg.compile
+    def write():
+        p.data = p * 2
+
+    write()
+    with pytest.raises(tg.MutationError):
+        loss.backward()
+
+
+def test_cache_is_bounded():
+    traced = []
+
+    @tg.compile
+    def fn(x, k):
+        traced.append(k)
+        return x + k
+
+    for k in range(40):
+        fn(tg.tensor([1.0]), k)
+    assert fn(tg.tensor([1.0]), 39).item() == 40.0 and len(traced) == 40
+    assert fn(tg.tensor([1.0]), 0).item() == 1.0 and len(traced) == 41
+
+
+def test_threads_take_turns():
+    fn = tg.compile(lambda x: (x @ x.T).tanh().sum())
+    inputs = [tg.tensor(np.random.default_rng(i).normal(size=(20, 20))) for i in range(8)]
+    wanted = [(x @ x.T).tanh().sum().item() for x in inputs]
+    got = [[] for _ in inputs]
+    threads = [
+        threading.Thread(target=lambda i=i: got[i].extend(fn(inputs[i]).item() for _ in range(30))) for i in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, value in zip(got, wanted, strict=True):
+        assert len(mine) == 30 and np.allclose(mine, value, rtol=1e-12)
+
+
+# Errors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        float, bool, lambda x: x.item(), lambda x: x.tolist(), lambda x: x.numpy(), np.asarray, lambda x: [1, 2][x],
+        lambda x: tg.tensor(x),
+    ],
+)  # fmt: skip
+def test_reading_a_value_names_the_line(read):
+    w = tg.nn.Parameter([1.0])
+    for thing in (lambda x: x.sum(), lambda x: w):
+        with pytest.raises(tg.GraphError, match=r"no value while .* test_compile\.py:\d+|takes integers"):
+            try:
+                tg.compile(lambda x, thing=thing: read(thing(x)))(tg.tensor([1.0]))
+            except tg.DTypeError as error:  # a float is no index in the first place
+                raise tg.GraphError(str(error)) from None
+
+
+def test_a_value_that_leaks_out_is_refused_later():
+    kept = []
+    fn = tg.compile(lambda x: kept.append(x * 2) or x)
+    fn(tg.tensor([1.0]))
+    with pytest.raises(tg.GraphError, match="belongs to a function being compiled"):
+        kept[0] + 1
+    with pytest.raises(tg.GraphError, match="belongs to a function being compiled"):
+        kept[0].numpy()
+    with pytest.raises(tg.GraphError, match="belongs to a function being compiled"):
+        tg.compile(lambda x: x + kept[0])(tg.tensor([1.0]))
+
+
+@pytest.mark.parametrize("wrong", [7, -1])
+def test_indices_out_of_range_are_named_before_anything_is_written(wrong):
+    model, optimizer, step = model_and_step("rnn")
+    compiled = tg.compile(step)
+    x = np.zeros((3, 2), int)
+    compiled(x, x)
+    before = [p.numpy().copy() for p in model.parameters()]
+    for bad in (0, 1):
+        arguments = [x.copy(), x.copy()]
+        arguments[bad][1, 1] = wrong
+        with pytest.raises(tg.OutOfRangeError, match=str(wrong)):
+            compiled(*arguments)
+    assert all(np.array_equal(p.numpy(), b) for p, b in zip(model.parameters(), before, strict=True))
+    assert optimizer.state[0]["step"] == 1
+
+
+def test_an_old_gradient_is_not_silently_added_to():
+    w = tg.nn.Parameter([1.0])
+    (w * 2).sum().backward()
+
+    def fn():
+        (w * 3).sum().backward()
+        return w.grad
+
+    with pytest.raises(tg.GraphError, match="zero_grad"):
+        tg.compile(fn)()
+    assert w.grad.tolist() == [2.0]
+    w.grad = None
+    assert tg.compile(fn)().tolist() == [3.0]
+    assert w.grad is None
+
+
+def test_one_update_a_call():
+    p = tg.nn.Parameter([1.0])
+    optimizer = tg.optim.SGD([p], lr=0.1)
+
+    def twice():
+        for _ in range(2):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+
+    with pytest.raises(tg.GraphError, match="after it was updated"):
+        tg.compile(twice)()
+    assert p.item() == 1.0
+
+
+def test_other_mistakes():
+    x = tg.tensor([1.0, 2.0])
+    w = tg.nn.Parameter([1.0])
+    outside = w * 2
+    with pytest.raises(tg.GraphError, match="computed outside"):
+        tg.compile(lambda: outside + 1)()
+    with pytest.raises(tg.GraphError, match="part of"):
+        tg.compile(lambda: x.__setitem__(0, 3.0))()
+    with pytest.raises(tg.GraphError, match="written in place"):
+        tg.compile(lambda x: x.__setitem__(0, 3.0))(x)
+    with pytest.raises(tg.ShapeError, match=r"test_compile\.py"):
+        tg.compile(lambda x: x @ tg.ones(3))(x)
+    with pytest.raises(tg.GraphError, match="inside another"):
+        tg.compile(lambda x: tg.compile(lambda x: x)(x))(x)
+    with pytest.raises(tg.GraphError, match="before its first call"):
+        tg.compile(lambda x: x).explain()
+    assert (x + 1).tolist() == [2.0, 3.0]
+
+
+# Looking ------------------------------------------------------------------------------------------------------
+
+
+def test_graph_and_explain():
+    _, _, step = model_and_step("lstm")
+    compiled = tg.compile(step)
+    x = np.zeros((6, 2), int)
+    recorded = compiled.trace(x, x).graph
+    compiled(x, x)
+    assert isinstance(compiled.graph, tg.Graph) and len(compiled.graph) < len(recorded)
+    assert compiled.graph.steps == tuple(range(6))
+    text = compiled.explain()
+    assert all(word in text for word in ("batch_products", "gemm", "region", "arena", "MFLOP"))
+
+
+def test_without_numba_the_answer_is_the_same():
+    code = """
+import numpy as np, tinygrad_rnn as tg
+tg.manual_seed(0)
+model = tg.nn.GRU(3, 4).double()
+optimizer = tg.optim.Adam(model.parameters(), lr=0.1)
+@tg.compile
+def step(x):
+    loss = (model(x)[0] ** 2).mean()
+    optimizer.zero_grad(); loss.backward(); optimizer.step()
+    return loss
+for k in range(3):
+    print(repr(step(np.full((4, 2, 3), 0.1 * k)).item()))
+"""
+    answers = []
+    for disabled in ("1", "0"):
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled}
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        answers.append([float(line) for line in run.stdout.split()])
+    assert np.allclose(answers[0], answers[1], rtol=1e-13, atol=0) and len(answers[0]) == 3

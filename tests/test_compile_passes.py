@@ -1,0 +1,129 @@
+"""Each pass alone: the graph computes the same, and what the pass is for has happened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.compiler import passes
+from tinygrad_rnn.compiler.trace import Trace
+
+F = tg.nn.functional
+
+
+def evaluated(graph, trace: Trace):
+    """The outputs, with made-up values for everything that comes from outside; by the primitives' references."""
+    values = []
+    for node in graph.nodes:
+        if node.op is not None:
+            operands = [values[x.index] if isinstance(x, tg.Ref) else x for x in node.operands]
+            values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
+            assert (values[-1].shape, values[-1].dtype) == (node.shape, node.dtype)
+        elif node.value is not None:
+            values.append(node.value)
+        else:
+            rng = np.random.default_rng(node.serial)
+            values.append(rng.integers(0, 5, node.shape) if node.dtype.kind == "i" else rng.random(node.shape))
+    return [values[index] for index in graph.outputs]
+
+
+def training_trace(layer, **settings):
+    tg.manual_seed(0)
+    embed, rnn, head = tg.nn.Embedding(5, 3).double(), layer(3, 4, **settings).double(), None
+    head = tg.nn.Linear(4 * rnn.num_directions, 5).double()
+    model = tg.nn.Sequential(embed, rnn, head)
+    optimizer = tg.optim.Adam(model.parameters())
+
+    def step(x, y):
+        loss = F.cross_entropy(head(rnn(embed(x))[0]).reshape(-1, 5), y.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss
+
+    x = np.zeros((6, 2), int)
+    return tg.compile(step).trace(x, x)
+
+
+@pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU])
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
+def test_every_pass_keeps_every_value(layer, settings):
+    trace = training_trace(layer, **settings)
+    graph = trace.graph
+    wanted = evaluated(graph, trace)
+    for rewrite in passes.PASSES:
+        graph = rewrite(graph)
+        for got, value in zip(evaluated(graph, trace), wanted, strict=True):
+            assert np.abs(got - value).max() <= 1e-12 * max(1e-300, np.abs(value).max())
+        assert graph.steps == trace.graph.steps
+
+
+def test_each_pass_can_run_alone():
+    trace = training_trace(tg.nn.LSTM)
+    wanted = evaluated(trace.graph, trace)
+    for rewrite in passes.PASSES:
+        for got, value in zip(evaluated(rewrite(trace.graph), trace), wanted, strict=True):
+            assert np.allclose(got, value, rtol=1e-12, atol=1e-300)
+
+
+def test_time_is_batched():
+    """Of one layer over T steps: one product for the inputs, T for the recurrence, one a weight's gradient."""
+    for time in (4, 9):
+        model = tg.nn.RNN(3, 4, bias=False).double()
+
+        def loss_and_gradients(x, model=model):
+            loss = (model(x)[0] ** 2).sum()
+            return loss, *tg.grad(loss, list(model.parameters()))
+
+        trace = tg.compile(loss_and_gradients).trace(np.zeros((time, 2, 3)))
+        graph, _ = passes.optimize(trace.graph)
+        before, after = trace.graph.counts, graph.counts
+        assert before["linear"] == 2 * time and after["linear"] == 1 + time
+        assert before["matmul"] > 2 * time and after["matmul"] <= (time - 1) + 3
+        assert after["scatter"] == 0
+
+
+def test_recurrent_products_are_not_batched():
+    w = tg.nn.Parameter(np.eye(3))
+
+    def recurrence(h):
+        for _ in range(5):
+            h = h @ w
+        return h
+
+    trace = tg.compile(recurrence).trace(np.ones((2, 3)))
+    assert passes.batch_products(trace.graph).counts["matmul"] == 5
+
+
+def test_equal_expressions_are_merged_but_parameters_are_not():
+    a, b = tg.nn.Parameter([1.0, 2.0]), tg.nn.Parameter([1.0, 2.0])
+    trace = tg.compile(lambda x: (x * a) + (x * a) + (x * b)).trace(tg.tensor([1.0, 2.0]))
+    merged = passes.merge_equal(trace.graph)
+    assert merged.counts["mul"] == 2 and len(merged.parameters) == 2
+
+
+def test_integers_and_floats_are_different_numbers():
+    trace = tg.compile(lambda x: (x * 2, x * 2.0)).trace(np.array([1, 2]))
+    dtypes = [passes.merge_equal(trace.graph).nodes[i].dtype for i in trace.graph.outputs]
+    assert dtypes[0] != dtypes[1]
+
+
+def test_constants_are_folded():
+    trace = tg.compile(lambda x: x + (tg.ones(2) * 3).exp().sum()).trace(tg.tensor([1.0, 2.0]))
+    assert sum(passes.fold_constants(trace.graph).counts.values()) == 1
+
+
+def test_dead_code_goes():
+    trace = tg.compile(lambda x: x * 2).trace(tg.tensor([1.0]))
+    graph = tg.Graph.of(trace.graph.nodes, [0])
+    assert len(passes.remove_dead(graph)) == 1
+
+
+def test_tables_are_projected():
+    embed, head = tg.nn.Embedding(4, 3), tg.nn.Linear(3, 6)
+    trace = tg.compile(lambda x: head(embed(x))).trace(np.zeros(50, int))
+    graph = passes.use_tables(trace.graph)
+    linear = next(node for node in graph.nodes if node.op is not None and node.op.name == "linear")
+    assert linear.shape == (4, 6)

@@ -1,0 +1,242 @@
+"""`compile`: a Python function on tensors becomes a program that is traced once and replayed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import GraphError
+from ..graph import Graph
+from ..source import user_site
+from ..tensor import Array, Tensor, _serials, from_array
+from .passes import Applied, optimize
+from .trace import Trace, Tracer
+
+#: programs kept per function: one for each combination of shapes, the oldest forgotten
+CACHED = 16
+
+
+class _Compiled(NamedTuple):
+    trace: Trace
+    graph: Graph
+    program: Any
+    applied: list[Applied]
+    rebuild: Callable[[list[Array]], Any]
+    written: list[Tensor]  #: the tensors that a call assigns to
+    seconds: float
+
+
+class Function:
+    """What `compile` returns: call it as the function it was made from."""
+
+    def __init__(self, fn: Callable[..., Any], passes: bool = True) -> None:
+        self._fn, self._passes = fn, passes
+        self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
+        self._last: _Compiled | None = None
+        self._lock = threading.Lock()  # one arena a program
+        update_wrapper(self, fn)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        arrays: list[Array] = []
+        key: list[Any] = []
+        for value in args:
+            _flatten(value, arrays, key)
+        for name, value in kwargs.items():
+            key.append(name)
+            _flatten(value, arrays, key)
+        with self._lock:
+            compiled = self._find(tuple(key), args, kwargs)
+            self._last = compiled
+            program, trace = compiled.program, compiled.trace
+            results = program.run(arrays)
+            for schedule, _ in trace.schedules:
+                schedule.count()
+            if compiled.written:
+                _mark_written(compiled.written)
+        return compiled.rebuild(results)
+
+    def _find(self, key: Any, args: Any, kwargs: Any) -> _Compiled:
+        candidates = self._programs.get(key)
+        if candidates is None:
+            candidates = self._programs[key] = []
+            if len(self._programs) > CACHED:
+                self._programs.popitem(last=False)
+        for compiled in candidates:
+            if all(holds() for holds in compiled.trace.guards):
+                return compiled
+        compiled = self._compile(args, kwargs)
+        candidates[:] = [compiled, *candidates[: CACHED - 1]]
+        return compiled
+
+    def _compile(self, args: Any, kwargs: Any) -> _Compiled:
+        began = time.perf_counter()
+        trace, rebuild = self._trace(args, kwargs)
+        graph, applied = optimize(trace.graph) if self._passes else (trace.graph, [])
+        written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
+        program = _program(graph, trace)
+        return _Compiled(trace, graph, program, applied, rebuild, written, time.perf_counter() - began)
+
+    def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
+        tracer = Tracer()
+        with tracer.running():
+            stand_ins = [_stand_in(value, tracer, f"input {i}") for i, value in enumerate(args)]
+            named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}
+            result = self._fn(*stand_ins, **named)
+            outputs: list[Tensor] = []
+            template = _template(result, outputs)
+            outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
+            trace = tracer.finish(outputs)
+        return trace, lambda arrays: _rebuilt(template, arrays)
+
+    # Looking ---------------------------------------------------------------------------------------------
+
+    def trace(self, *args: Any, **kwargs: Any) -> Trace:
+        """The graph as recorded, before any pass, for arguments like these. Nothing is run."""
+        return self._trace(args, kwargs)[0]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that the last call ran, after all passes."""
+        return self._called().graph
+
+    def _called(self) -> _Compiled:
+        if self._last is None:
+            raise GraphError("a compiled function has no graph before its first call, which tells it the shapes")
+        return self._last
+
+    def explain(self) -> str:
+        """A table of what the last call ran: passes, instructions, memory, arithmetic."""
+        last = self._called()
+        program = last.program
+        lines = [f"{'pass':<20}{'nodes':>8}{'after':>8}"]
+        lines += [f"{a.name:<20}{a.before:>8}{a.after:>8}" for a in last.applied]
+        lines += ["", f"{'instruction':<20}{'count':>8}"]
+        lines += [f"{name:<20}{count:>8}" for name, count in program.counts.most_common()]
+        lines += [
+            "",
+            f"{program.rows} instructions, arena {program.arena_bytes / 1024:.1f} KiB, "
+            f"{sum(program.flops.values()) / 1e6:.3f} MFLOP, compiled in {last.seconds:.3f} s",
+        ]
+        if program.host:
+            names = sorted({node.op.name for node in program.host.values()})
+            lines.append(f"computed by NumPy, one call each: {', '.join(names)} ({len(program.host)})")
+        return "\n".join(lines)
+
+
+def compile(fn: Callable[..., Any]) -> Function:
+    """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
+
+    ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
+    among its arguments, also inside tuples, lists and dicts, are inputs, whose values may change from call to call;
+    everything else is part of the recording, and another value records anew. It returns new tensors, which are not
+    part of any graph. Parameters and the optimizer's state are updated in place; ``.grad`` is not kept: return the
+    gradients that are wanted outside.
+
+    What needs a value while recording (``item``, ``print``, ``if x > 0``) is an error that names the line. Other side
+    effects of ``fn`` happen when it is recorded only. Calls from several threads take turns.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tg.optim.SGD([w], lr=0.5)
+    >>> @tg.compile
+    ... def step(x):
+    ...     loss = (w * x).sum()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
+    (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True, name='w'))
+    """
+    return Function(fn)
+
+
+def _mark_written(tensors: list[Tensor]) -> None:
+    """Tell the guard against in-place writes that parameters changed."""
+    now, site = next(_serials), user_site()
+    for tensor in tensors:
+        if tensor._memory is not None:
+            tensor._memory.touch(now, site)
+
+
+def _program(graph: Graph, trace: Trace) -> Any:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        from .reference import ReferenceProgram
+
+        return ReferenceProgram(graph, trace)
+    from .lower import lower
+    from .program import Program
+
+    return Program(graph, trace, lower(graph, trace))
+
+
+# Arguments and results: nested tuples, lists and dicts ------------------------------------------------------
+
+
+def _flatten(value: Any, arrays: list[Array], key: list[Any]) -> None:
+    """Collect the arrays; what else there is tells programs apart."""
+    if isinstance(value, Tensor):
+        array = value._array
+        arrays.append(array)
+        key.append((array.shape, array.dtype, value.requires_grad))
+    elif isinstance(value, np.ndarray):
+        arrays.append(value)
+        key.append((value.shape, value.dtype, False))
+    elif isinstance(value, (tuple, list)):
+        key.append((type(value), len(value)))
+        for item in value:
+            _flatten(item, arrays, key)
+    elif isinstance(value, dict):
+        key.append(tuple(value))
+        for item in value.values():
+            _flatten(item, arrays, key)
+    else:
+        key.append((type(value), value))
+
+
+def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
+    if isinstance(value, Tensor):
+        return tracer.argument(value._array, value.name or name, value.requires_grad)
+    if isinstance(value, np.ndarray):
+        return tracer.argument(value, name)
+    if isinstance(value, (tuple, list)):
+        items = [_stand_in(item, tracer, name) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        return {key: _stand_in(item, tracer, str(key)) for key, item in value.items()}
+    return value
+
+
+class _Output(NamedTuple):
+    position: int
+
+
+def _template(result: Any, outputs: list[Tensor]) -> Any:
+    """The result with its tensors taken out, in order."""
+    if isinstance(result, Tensor):
+        outputs.append(result)
+        return _Output(len(outputs) - 1)
+    if isinstance(result, (tuple, list)):
+        items = [_template(item, outputs) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
+    if isinstance(result, dict):
+        return {key: _template(item, outputs) for key, item in result.items()}
+    return result
+
+
+def _rebuilt(template: Any, arrays: list[Array]) -> Any:
+    if isinstance(template, _Output):
+        return from_array(arrays[template.position])
+    if isinstance(template, (tuple, list)):
+        items = [_rebuilt(item, arrays) for item in template]
+        return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
+    if isinstance(template, dict):
+        return {key: _rebuilt(item, arrays) for key, item in template.items()}
+    return template

@@ -1,0 +1,51 @@
+"""What the compiler does to a graph before it lowers it: each pass takes a graph and gives one that computes the same.
+
+Every pass can be run, counted and drawn alone::
+
+    graph = tg.compile(fn).trace(x).graph
+    viz.render(passes.batch_products(graph))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...graph import Graph
+from .batching import batch_products
+from .cleanup import fold_constants, merge_equal, remove_dead, simplify
+from .products import sum_products
+from .schedule import delay
+from .tables import use_tables
+
+Pass = Callable[[Graph], Graph]
+
+#: in the order they run: sums come before batching, which would tie the terms of different sums together
+PASSES: tuple[Pass, ...] = (
+    remove_dead, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables, simplify,
+    merge_equal, fold_constants, remove_dead, delay,
+)  # fmt: skip
+
+
+class Applied(NamedTuple):
+    """What a pass did."""
+
+    name: str
+    before: int  #: nodes
+    after: int
+
+
+def optimize(graph: Graph) -> tuple[Graph, list[Applied]]:
+    """All passes, and what each did to the number of nodes."""
+    applied = []
+    for rewrite in PASSES:
+        before = len(graph)
+        graph = rewrite(graph)
+        applied.append(Applied(rewrite.__name__, before, len(graph)))
+    return graph, applied
+
+
+__all__ = [
+    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead",
+    "simplify", "sum_products", "use_tables",
+]  # fmt: skip

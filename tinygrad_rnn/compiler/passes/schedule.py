@@ -1,0 +1,30 @@
+"""Scheduling: an elementwise operation moves next to the one that uses it, so that both can run in one region.
+
+Clipping scales all gradients before the optimizer updates the first parameter; in the order they are written, every
+scaled gradient would be stored and read again.
+"""
+
+from __future__ import annotations
+
+from ...graph import Graph
+from ...primitives import elementwise
+from ...primitives.record import Primitive
+from ..rewrite import Draft
+
+_ELEMENTWISE = {id(p) for p in vars(elementwise).values() if isinstance(p, Primitive)}
+
+
+def delay(graph: Graph) -> Graph:
+    """Compute what only operations of its own shape use just before the first of them."""
+    draft = Draft(graph)
+    outputs = set(graph.outputs)
+    moved = False
+    for node in reversed(graph.nodes):
+        users = [graph.nodes[i] for i in graph.consumers[node.index]]
+        if id(node.op) in _ELEMENTWISE and users and node.index not in outputs:
+            first = users[0].index
+            alike = all(id(user.op) in _ELEMENTWISE and user.shape == node.shape for user in users)
+            if alike and first > node.index + 1:
+                draft.order[node.index] = draft.order[first] - 0.5
+                moved = True
+    return draft.finish(dead=moved)

@@ -1,0 +1,183 @@
+"""Program: lowered code with memory to run in.
+
+Temporaries share one arena: two buffers may overlap in it if one is last used before the other is first. Inputs have
+memory of their own, which a call fills; parameters and optimizer state are read and written where they are.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutOfRangeError
+from ..graph import Graph, Node, Ref
+from ..tensor import Array
+from . import interpreter as I
+from .layout import View
+from .lower import Code, float_type
+from .trace import Trace
+
+_ALIGNMENT = 64
+
+
+def plan(code: Code) -> tuple[dict[int, int], int]:
+    """Offsets of the temporaries in the arena, and its size: each goes to the first gap free for its lifetime."""
+    starts: list[tuple[int, int]] = sorted(
+        (first, buffer)
+        for buffer, (first, _) in code.uses.items()
+        if buffer not in code.layout.owners and buffer not in (code.pool_buffer, code.scratch_buffer)
+    )
+    offsets: dict[int, int] = {}
+    taken: list[tuple[int, int, int]] = []  # (offset, end, last use), by offset
+    size = 0
+    released: list[tuple[int, int, int]] = []  # (last use, offset, end), soonest first
+    for first, buffer in starts:
+        while released and released[0][0] < first:
+            last, offset, end = released.pop(0)
+            taken.remove((offset, end, last))
+        wanted = -(-max(code.layout.sizes[buffer], 1) // _ALIGNMENT) * _ALIGNMENT
+        at = 0
+        for offset, end, _ in taken:
+            if offset - at >= wanted:
+                break
+            at = max(at, end)
+        last = code.uses[buffer][1]
+        offsets[buffer] = at
+        bisect.insort(taken, (at, at + wanted, last))
+        bisect.insort(released, (last, at, at + wanted))
+        size = max(size, at + wanted)
+    return offsets, size
+
+
+class Program:
+    """Runs code; not from two threads at once, for it has one arena."""
+
+    def __init__(self, graph: Graph, trace: Trace, code: Code) -> None:
+        self.graph, self.trace = graph, trace
+        self.layout, self.host, self.checks = code.layout, code.host, code.checks
+        self.rows, self.flops, self.nodes = len(code.rows), code.flops, code.nodes
+        self.real = float_type(graph)
+        self._like = (np.zeros(1, self.real), np.zeros(1, np.int64), np.zeros(1, np.uint8))
+        offsets, self.arena_bytes = plan(code)
+        self._memory: dict[int, Array] = {}  # buffer -> the bytes it is in
+        arena = _aligned(self.arena_bytes)
+        self._base: dict[int, tuple[Array, int]] = {buffer: (arena, offset) for buffer, offset in offsets.items()}
+        self._base[code.pool_buffer] = (_aligned(len(code.pool)), 0)
+        self._base[code.pool_buffer][0][: len(code.pool)] = np.frombuffer(code.pool, np.uint8)
+        self._base[code.scratch_buffer] = (_aligned(self.layout.sizes[code.scratch_buffer]), 0)
+        self.inputs: list[tuple[int, Array]] = []  # (position among the arguments, memory to fill)
+        self.live: list[tuple[Any, Array]] = []
+        rates: dict[int, Array] = {}
+        self.cells: list[tuple[Any, list[Any], Array, Array, Array]] = []
+        self._written = {trace.cells[serial] for serial in trace.assignments}
+        cells: list[tuple[int, Node]] = []
+        for buffer, node in self.layout.owners.items():
+            if node.serial in trace.cells and node.value is None:
+                cells.append((buffer, node))
+                continue
+            memory = np.zeros(node.shape, node.dtype)
+            if node.value is not None:
+                memory[...] = node.value
+            elif node.serial in trace.arguments:
+                self.inputs.append((trace.arguments[node.serial], memory))
+            elif node.serial in trace.live:
+                self.live.append((trace.live[node.serial], memory))
+            else:
+                rates[node.serial] = memory
+            self._base[buffer] = (memory.reshape(-1).view(np.uint8), 0)
+        unused = np.zeros((), self.real)
+        self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
+        self.table = np.array(code.rows, np.int64).reshape(-1, I.WIDTH)
+        self._address = self.table.ctypes.data
+        self._fill(code.patches)
+        for buffer, node in cells:
+            mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
+            rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
+            self.cells.append((trace.cells[node.serial], [None, buffer, node], rows, columns, deltas))
+        count = len(trace.assignments)
+        self._returned = [
+            (index, None if self.layout.view(index).buffer not in self._base else self.value(index))
+            for index in graph.outputs[: len(graph.outputs) - count]
+        ]
+
+    def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
+        for row, column, buffer, offset in patches:
+            if buffer in self._base:
+                array, start = self._base[buffer]
+                self.table[row, column] = array.ctypes.data + start + offset
+
+    def run(self, arguments: list[Array]) -> list[Array]:
+        """Fill the inputs, run, and return copies of the outputs."""
+        for position, memory in self.inputs:
+            memory[...] = arguments[position]
+        for compute, memory in self.live:
+            memory[...] = compute()
+        for schedule, memories in self.schedules:
+            for memory, rate in zip(memories, schedule()):
+                memory[()] = rate
+        for cell, bound, rows, columns, deltas in self.cells:
+            array = cell.get()
+            if array is not bound[0]:
+                self._bind(cell, bound, array, rows, columns, deltas)
+        like, ints, bools = self._like
+        pc = I.run(self._address, self.rows, 0, like, ints, bools)
+        while pc != self.rows:
+            if pc < 0:
+                self._complain(-1 - pc)
+            self._run_host(self.host[pc])
+            pc = I.run(self._address, self.rows, pc + 1, like, ints, bools)
+        return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
+
+    def _bind(self, cell: Any, bound: list[Any], array: Array, rows: Array, columns: Array, deltas: Array) -> None:
+        """Point the table at an array that was not there in the last call."""
+        flags = array.flags
+        shared = cell.tensor is not None and cell.tensor._memory is None
+        if not (flags.c_contiguous and flags.aligned) or (cell in self._written and (shared or not flags.writeable)):
+            array = np.array(array, order="C")
+            cell.set(array)
+        bound[0] = array
+        self._base[bound[1]] = (array.reshape(-1).view(np.uint8), 0)
+        self.table[rows, columns] = array.ctypes.data + deltas
+
+    def array(self, view: View, dtype: np.dtype[Any]) -> Array:
+        """The memory of a view as an array."""
+        memory, start = self._base[view.buffer]
+        return np.ndarray(view.shape, dtype, memory, start + view.offset, view.strides)
+
+    def value(self, index: int) -> Array:
+        """What a node's memory holds now."""
+        return self.array(self.layout.view(index), self.graph.nodes[index].dtype)
+
+    def _run_host(self, node: Node) -> None:
+        operands = [self.value(x.index) if isinstance(x, Ref) else x for x in node.operands]
+        assert node.op is not None
+        if node.op.check is not None:
+            node.op.check(*operands, **node.attrs)
+        with np.errstate(all="ignore"):
+            self.value(node.index)[...] = node.op.reference(*operands, **node.attrs)
+
+    def _complain(self, row: int) -> None:
+        """Say which index is out of range: the primitive's own check knows how."""
+        node = self.checks[row]
+        assert node.op is not None and node.op.check is not None
+        table, indices = (self.graph.nodes[i] for i in node.sources)
+        try:
+            stand_in = np.broadcast_to(np.zeros((), table.dtype), table.shape)
+            node.op.check(stand_in, self.value(indices.index), **node.attrs)
+        except OutOfRangeError as error:
+            place = f"[{indices.label} {indices.shape}; at {node.site}]"
+            raise OutOfRangeError(f"{node.op.name}: {error} {place}") from None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many instructions of each kind, those inside regions too."""
+        return Counter(I.NAMES[int(opcode)] for opcode in self.table[:, 0])
+
+
+def _aligned(nbytes: int) -> Array:
+    raw = np.zeros(nbytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + max(nbytes, 1)]

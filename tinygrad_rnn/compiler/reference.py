@@ -1,0 +1,51 @@
+"""The graph computed by NumPy, primitive by primitive: what runs where Numba is switched off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, Ref
+from ..tensor import Array
+from .trace import Trace
+
+
+class ReferenceProgram:
+    """Stands in for a `Program` when ``NUMBA_DISABLE_JIT`` is set: the same answers, without a compiled loop."""
+
+    def __init__(self, graph: Graph, trace: Trace) -> None:
+        self.graph, self.trace, self.rows = graph, trace, len(graph)
+        self.counts: Counter[str] = graph.counts
+        self.arena_bytes = 0
+        self.host: dict[int, Any] = {}
+        self.flops: dict[int, int] = {}
+
+    def run(self, arguments: list[Array]) -> list[Array]:
+        """Evaluate all nodes; then write what is assigned."""
+        trace = self.trace
+        rates = {s: rate for schedule, serials in trace.schedules for s, rate in zip(serials, schedule())}
+        values: list[Any] = []
+        for node in self.graph.nodes:
+            if node.op is not None:
+                operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
+                if node.op.check is not None:
+                    node.op.check(*operands, **node.attrs)
+                with np.errstate(all="ignore"):
+                    values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
+            elif node.value is not None:
+                values.append(node.value)
+            elif node.serial in trace.arguments:
+                values.append(arguments[trace.arguments[node.serial]])
+            elif node.serial in rates:
+                values.append(np.asarray(rates[node.serial], node.dtype))
+            elif node.serial in trace.live:
+                values.append(np.asarray(trace.live[node.serial](), node.dtype))
+            else:
+                values.append(trace.cells[node.serial].get())
+        results = [np.array(values[index]) for index in self.graph.outputs]
+        count = len(results) - len(trace.assignments)
+        for serial, value in zip(trace.assignments, results[count:], strict=True):
+            trace.cells[serial].get()[...] = value
+        return results[:count]

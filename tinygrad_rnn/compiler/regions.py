@@ -1,0 +1,185 @@
+"""Regions: a run of elementwise operations done tile by tile.
+
+Within a tile every operand is a plain run of numbers. One that lies so in memory is read where it is; one that is
+strided or broadcast is first loaded into scratch memory; a result that only the region needs never leaves it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..primitives.record import size_of
+from . import interpreter as I
+from .layout import View
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+#: elements a region works on at a time: a dozen such runs stay in the first-level cache
+TILE = 512
+#: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
+IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
+    "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),
+    "less": ("greater", (1, 0)), "less_equal": ("greater_equal", (1, 0)),
+}  # fmt: skip
+_OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
+
+
+def emit_region(lowering: Lowering, region: list[Node]) -> None:
+    """The rows of one region."""
+    _Region(lowering, region, TILE).emit()
+
+
+class _Region:
+    def __init__(self, lowering: Lowering, nodes: list[Node], tile: int) -> None:
+        self.lowering, self.nodes, self.layout = lowering, nodes, lowering.layout
+        self.members = {node.index for node in nodes}
+        self.shape = nodes[0].shape
+        self.count = size_of(self.shape)
+        self.cols = self.shape[-1] if self.shape else 1
+        outside = {i for node in nodes for i in node.sources if i not in self.members}
+        self.operands = {i: self._broadcast(self.layout.view(i)) for i in outside}
+        for index in outside:
+            dtype = lowering.graph.nodes[index].dtype
+            if not self._walkable(self.operands[index]) or (dtype == np.int64 and not self.operands[index].contiguous):
+                self.operands[index] = self._broadcast(lowering._contiguous(self.layout.view(index), dtype))
+                if not self.operands[index].contiguous:  # a broadcast in the middle: spread it out
+                    full = lowering._temporary(self.shape, dtype)
+                    lowering._copy(full, self.layout.view(index))
+                    self.operands[index] = full
+        views = [*self.operands.values(), *(self.layout.view(n.index) for n in nodes if self._escapes(n))]
+        if all(v.contiguous or not any(v.strides) for v in views):
+            self.size = min(tile, self.count)
+        else:
+            self.size = min(max(1, tile // self.cols) * self.cols, self.count)
+        self.last_use = {i: node.index for node in nodes for i in node.sources}
+        self.free: list[int] = []
+        self.slots = 0
+        self.where: dict[Any, tuple[tuple[int, int], int]] = {}  # value -> address in a tile, bytes per tile
+        self.slot_of: dict[Any, int] = {}
+
+    def _escapes(self, node: Node) -> bool:
+        """Whether anything but this region's members needs the value."""
+        uses = self.layout.uses[node.index]
+        return node.index in self.lowering.graph.outputs or any(u not in self.members for u in uses)
+
+    def _broadcast(self, view: View) -> View:
+        extra = len(self.shape) - len(view.shape)
+        strides = tuple(
+            0 if i < extra or (view.shape[i - extra] == 1 and n != 1) else view.strides[i - extra]
+            for i, n in enumerate(self.shape)
+        )
+        return view._replace(shape=self.shape, strides=strides)
+
+    def _rows(self, view: View) -> int | None:
+        """The distance in bytes of the region's rows in a view; None if they are not equally spaced."""
+        found: int | None = None
+        extent = 1
+        for n, stride in zip(reversed(self.shape[:-1]), reversed(view.strides[:-1])):
+            if n == 1:
+                continue
+            if found is None:
+                found = stride
+            elif stride != found * extent:
+                return None
+            extent *= n
+        return found or 0
+
+    def _walkable(self, view: View) -> bool:
+        return view.contiguous or not any(view.strides) or self._rows(view) is not None
+
+    def _slot(self, key: Any) -> tuple[int, int]:
+        """A run of scratch memory for one tile."""
+        if self.free:
+            slot = self.free.pop()
+        else:
+            slot, self.slots = self.slots, self.slots + 1
+        self.slot_of[key] = slot
+        length = -(-self.size * 8 // 64) * 64 if self.size else 64
+        self.lowering.scratch_bytes = max(self.lowering.scratch_bytes, (slot + 1) * length)
+        return self.lowering.scratch_buffer, slot * length
+
+    def emit(self) -> None:
+        lowering = self.lowering
+        tiles = -(-self.count // self.size)
+        start = lowering._row(I.REGION, 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
+        for node in self.nodes:
+            self._emit_node(node)
+            for index in dict.fromkeys(node.sources):
+                if self.last_use[index] == node.index and index in self.slot_of:
+                    self.free.append(self.slot_of.pop(index))
+            if node.index not in self.last_use and node.index in self.slot_of:
+                self.free.append(self.slot_of.pop(node.index))
+        lowering.rows[start][1] = len(lowering.rows)
+        lowering.flops[start] = self.count * len(self.nodes)
+        # the region runs as a whole: what it touches must not share memory with anything else it touches
+        for row, _, buffer, _ in reversed(lowering.patches):
+            if row < start:
+                break
+            lowering.uses[buffer][0] = min(lowering.uses[buffer][0], start)
+            lowering.uses[buffer][1] = max(lowering.uses[buffer][1], len(lowering.rows) - 1)
+
+    def _emit_node(self, node: Node) -> None:
+        assert node.op is not None
+        integers = any(
+            self.lowering.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref)
+        )
+        name, operands = node.op.name, node.operands
+        if name in IN_OTHER_WORDS:
+            name, positions = IN_OTHER_WORDS[name]
+            operands = tuple(x if isinstance(x, float) else node.operands[x] for x in positions)
+        elif name == "pow" and operands[1] == 2:
+            name, operands = "mul", (operands[0], operands[0])
+        name += "_integers" if integers else ""
+        columns: list[Any] = []
+        for x in operands:
+            if isinstance(x, Ref):
+                columns.extend(self._operand(x.index))
+            else:
+                dtype = np.dtype(np.int64) if integers else self.lowering.real
+                columns.extend((self.lowering.tile_of(x, dtype, self.size), 0))
+        view = self.layout.view(node.index)
+        item = node.dtype.itemsize
+        escapes = self._escapes(node)
+        if escapes and view.contiguous and node.index not in self.layout.in_cell:
+            self.where[node.index] = ((view.buffer, view.offset), self.size * item)
+            self.lowering._row(_OPCODE[name], view, self.size * item, *columns, node=node)
+            return
+        address = self._slot(node.index)
+        self.where[node.index] = (address, 0)
+        self.lowering._row(_OPCODE[name], address, 0, *columns, node=node)
+        if escapes:
+            rows = self._rows(view) or 0
+            per_tile = self.size * item if view.contiguous else self.size // self.cols * rows
+            cols = 0 if view.contiguous else self.cols
+            if item == 1:
+                self.lowering._row(I.STORE_BOOL, view, per_tile, address, 0, self.cols, rows or self.cols, self.cols, 1)
+            else:
+                self.lowering._row(I.STORE, view, per_tile, address, 0, rows // item, 0, cols)
+
+    def _operand(self, index: int) -> tuple[tuple[int, int], int]:
+        """Where a tile of an operand is: in memory if it lies there as a plain run, else loaded into scratch."""
+        if index in self.where:
+            return self.where[index]
+        view = self.operands[index]
+        item = view.itemsize
+        address = (view.buffer, view.offset)
+        if view.contiguous:
+            found = (address, self.size * item)
+        else:
+            slot = self._slot(index)
+            rows = self._rows(view) or 0
+            across = view.strides[-1]
+            per_tile = self.size // self.cols * rows if any(view.strides) else 0
+            if item == 1:
+                self.lowering._row(I.LOAD_BOOL, slot, 0, address, per_tile, rows, self.cols, self.cols, across)
+            elif not any(view.strides) and item == self.lowering.real.itemsize:
+                self.lowering._row(I.SPLAT, slot, 0, address, 0)
+            else:
+                self.lowering._row(I.LOAD, slot, 0, address, per_tile, rows // item, across // item, self.cols)
+            found = (slot, 0)
+        self.where[index] = found
+        return found

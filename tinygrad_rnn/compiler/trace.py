@@ -1,0 +1,338 @@
+"""Tracing: run a function once on stand-ins, and keep the graph of what it would have computed.
+
+A stand-in has a shape and a dtype but no numbers, so tracing costs neither arithmetic nor memory. Everything that
+records on tensors records here too: the forward pass, the reverse walk, clipping, the optimizer's update. What differs
+is what needs a number *now*: reading a value in Python is refused, and writing a parameter becomes an assignment,
+a pair (tensor, new value) that the compiled program carries out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import primitives as P
+from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
+from ..explain import explained
+from ..graph import Graph, Node, Ref
+from ..memory import Memory
+from ..primitives.record import Primitive
+from ..scope import state
+from ..source import Site, user_code, user_site
+from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials
+
+_COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+
+
+def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
+    """The dtype NumPy would give; ``operands`` are things with a dtype, or Python numbers."""
+    kinds = [getattr(x, "dtype", x) for x in operands]
+    if op.name in ("cast", "one_hot"):
+        return np.dtype(attrs["dtype"])
+    if op.name in _COMPARISONS:
+        return np.dtype(bool)
+    if op.name == "argmax":
+        return np.dtype(np.int64)
+    if op.name == "take":
+        return np.dtype(kinds[0])
+    if op.name == "scatter_rows":
+        return np.dtype(kinds[0])
+    if op.name == "cross_entropy":
+        return np.dtype(kinds[0])
+    if op.name == "where":
+        kinds = kinds[1:]
+    dtype = np.result_type(*kinds)
+    if dtype.kind in "biu":
+        if op.name in ("sum", "cumsum") and dtype.itemsize < 8:
+            return np.dtype(np.int64)
+        if op.name in _TO_FLOAT:
+            return np.dtype(np.float64)
+    return dtype
+
+
+_TO_FLOAT = {
+    "div", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax", "logsumexp",
+}  # fmt: skip
+
+
+class Traced(Tensor):
+    """A stand-in for a value that a compiled function will compute."""
+
+    _tracer: Tracer
+    _stand_in: Array
+
+    @property
+    def _array(self) -> Array:  # type: ignore[override]
+        if state.tracer is not self._tracer:
+            raise GraphError(
+                f"{self.op.name if self.op else 'an input'} (at {self.site}) belongs to a function being compiled and "
+                "has no value outside it; return it from the function"
+            )
+        return self._stand_in
+
+    def __repr__(self) -> str:
+        return f"tensor(traced, shape={self._stand_in.shape}, dtype={self._stand_in.dtype})"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+
+@dataclass(eq=False)
+class Cell:
+    """A place outside the graph that holds an array: a tensor, or an entry of an optimizer's state."""
+
+    get: Callable[[], Array]
+    set: Callable[[Array], None]
+    tensor: Tensor | None = None
+
+
+@dataclass(eq=False)
+class Trace:
+    """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
+
+    graph: Graph
+    arguments: dict[int, int]  #: serial of a leaf -> position among the arguments
+    cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
+    live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
+    assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
+    schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
+    guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
+
+
+class Tracer:
+    """Records in place of the engine while a function runs; see the module's text."""
+
+    def __init__(self) -> None:
+        self.started = next(_serials)
+        self.arguments: dict[int, int] = {}
+        self.cells: dict[int, Cell] = {}
+        self.live: dict[int, Callable[[], Any]] = {}
+        self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
+        self.guards: list[Callable[[], bool]] = []
+        self.schedules: list[tuple[Any, list[int]]] = []
+        self._slots: dict[tuple[int, str], Traced] = {}
+        self._graded: dict[int, Tensor] = {}
+        self._seen: set[int] = set()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Trace what this thread records; afterwards no stand-in is left in any ``.grad``."""
+        if state.tracer is not None:
+            raise GraphError("a compiled function was called inside another; call the plain function instead")
+        state.tracer = self
+        try:
+            yield
+        finally:
+            state.tracer = None
+            for tensor in self._graded.values():
+                if isinstance(tensor.grad, Traced):
+                    tensor.grad = None
+
+    # Leaves ----------------------------------------------------------------------------------------------
+
+    def leaf(self, array: Array, name: str | None = None, requires_grad: bool = False) -> Traced:
+        """A stand-in with the shape and dtype of ``array``."""
+        result = self._new(array.shape, array.dtype)
+        result.name, result.requires_grad = name, requires_grad
+        return result
+
+    def argument(self, array: Array, name: str, requires_grad: bool = False) -> Traced:
+        """A stand-in for the next argument."""
+        result = self.leaf(array, name, requires_grad)
+        self.arguments[result.serial] = len(self.arguments)
+        return result
+
+    def refreshed(self, compute: Callable[[], Any], like: Array, name: str) -> Traced:
+        """A leaf whose value ``compute()`` gives anew for each call: a dropout mask, a learning rate."""
+        result = self.leaf(like, name)
+        self.live[result.serial] = compute
+        return result
+
+    def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Traced, ...]:
+        """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""
+        rates = tuple(self.leaf(np.empty((), dtype), "rate") for _ in schedule())
+        self.schedules.append((schedule, [x.serial for x in rates]))
+        return rates
+
+    def slot(self, holder: dict[str, Any], key: str) -> Tensor:
+        """The array ``holder[key]`` as a tensor that can be assigned to."""
+        found = self._slots.get((id(holder), key))
+        if found is None:
+            found = self.leaf(holder[key], key)
+            self._slots[id(holder), key] = found
+            self.cells[found.serial] = Cell(lambda: holder[key], lambda array: holder.__setitem__(key, array))
+        return self.assigned.get(found.serial, found)
+
+    def assign_slot(self, holder: dict[str, Any], key: str, value: Any) -> None:
+        """``holder[key] = value`` when the program runs; a new entry starts from zeros, which nothing reads."""
+        holder.setdefault(key, np.zeros(value.shape, value.dtype))
+        self.slot(holder, key)
+        self.assigned[self._slots[id(holder), key].serial] = value
+
+    # Recording -------------------------------------------------------------------------------------------
+
+    def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
+        """Remember ``op`` without computing it."""
+        operands = tuple(self._operand(x) for x in operands)
+        try:
+            shape = op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
+        except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
+            raise explained(error, op, operands, attrs) from None
+        dtype = result_dtype(op, operands, attrs)
+        if dtype == np.float64:
+            recast = _recast_integers(op, operands, np.empty((), dtype))
+            if recast is not None:
+                return self.record(op, recast, attrs)
+        result = self._new(shape, dtype)
+        result.op, result.inputs, result.attrs = op, operands, attrs
+        if state.recording and op.slots and dtype.kind == "f":
+            result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
+            for x in operands:
+                if isinstance(x, Tensor) and x.requires_grad and x.serial in self._overwritten:
+                    raise GraphError(
+                        f"{op.name} (at {user_site()}) uses {x._described()} after it was updated; "
+                        "a compiled function updates a parameter once, at its end"
+                    )
+        return result
+
+    @property
+    def _overwritten(self) -> set[int]:
+        return {value.serial for value in self.assigned.values()}
+
+    def _operand(self, x: Any) -> Tensor | Literal:
+        x = _as_operand(x)
+        if not isinstance(x, Tensor):
+            return x
+        if x.serial in self.assigned:
+            if x.requires_grad and state.recording:
+                raise GraphError(
+                    f"{x._described()} is used (at {user_site()}) after it was updated; "
+                    "a compiled function updates a parameter once, at its end"
+                )
+            return self.assigned[x.serial]
+        if isinstance(x, Traced):
+            if x._tracer is not self:
+                x._array  # noqa: B018  raises: it leaked from another trace
+        elif x.op is not None and x.requires_grad:
+            raise GraphError(
+                f"{x._described()} (made at {x.site}) was computed outside the compiled function and requires a "
+                "gradient; detach() it, or compute it inside"
+            )
+        return x
+
+    def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
+        result: Traced = Traced.__new__(Traced)
+        result._tracer = self
+        result._stand_in = np.broadcast_to(np.zeros((), dtype), shape)
+        result.serial = next(_serials)
+        result.scope = state.scope
+        result._made_at = user_code()
+        return result
+
+    # What tensor.py, backward.py, optim.py and nn ask of a tracer ------------------------------------------
+
+    def refuse_reading(self, tensor: Tensor) -> None:
+        """Python may read constants made inside the function, nothing that changes between calls."""
+        if isinstance(tensor, Traced) or tensor.serial < self.started:
+            raise GraphError(
+                f"{tensor._described()} has no value while a function is being compiled, but is read "
+                f"(at {user_site()}); return it and read it outside, or choose with tg.where"
+            )
+
+    def detach(self, tensor: Tensor) -> Tensor:
+        """An alias that no gradient flows through."""
+        result = self.record(P.broadcast_to, (tensor,), {"shape": tensor.shape})
+        result.requires_grad = False
+        result.name, result.role = tensor.name, tensor.role
+        return result
+
+    def owns(self, tensor: Tensor, index: Any) -> bool:
+        """Whether writing ``tensor[index]`` must become an assignment: it lives longer than one call."""
+        if isinstance(tensor, Traced):
+            raise GraphError(
+                f"{tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
+                "build a new value (where, concat, +)"
+            )
+        if tensor.serial >= self.started:
+            return False
+        if index is not ...:
+            raise GraphError(
+                f"part of {tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
+                "assign the whole of it: copy_(where(...))"
+            )
+        return True
+
+    def assign(self, tensor: Tensor, value: Any) -> None:
+        """Make ``value`` the tensor's value after the call."""
+        if not self.owns(tensor, ...):
+            raise GraphError(f"{tensor._described()} is a constant of the function being compiled; build a new tensor")
+        made = value if isinstance(value, Tensor) else Tensor(np.asarray(value))
+        if made.dtype != tensor.dtype:
+            made = self.record(P.cast, (made,), {"dtype": tensor.dtype})
+        if made.shape != tensor.shape or not isinstance(made, Traced):
+            made = self.record(P.broadcast_to, (made,), {"shape": tensor.shape})
+        self.cells.setdefault(tensor.serial, _cell(tensor))
+        self.assigned[tensor.serial] = made
+
+    def grade(self, tensor: Tensor, gradient: Tensor) -> Tensor:
+        """What ``.grad`` becomes: stand-ins add up; a gradient from before the call cannot be added to."""
+        self._graded[tensor.serial] = tensor
+        if tensor.grad is None:
+            return gradient
+        if not isinstance(tensor.grad, Traced):
+            raise GraphError(
+                f"{tensor._described()} has a gradient from before the compiled call; start it with zero_grad()"
+            )
+        return tensor.grad + gradient
+
+    def guard(self, thing: Any, make: Callable[[Any], Callable[[], bool]]) -> None:
+        """Trace anew when ``make(thing)``, made now, says later that something the trace relies on has changed."""
+        if id(thing) not in self._seen:
+            self._seen.add(id(thing))
+            self.guards.append(make(thing))
+
+    # The result ------------------------------------------------------------------------------------------
+
+    def finish(self, outputs: Sequence[Tensor]) -> Trace:
+        """The graph of ``outputs`` and of all assignments."""
+        assigned = list(self.assigned)
+        found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
+        pending = list(found.values())
+        while pending:
+            x = pending.pop()
+            for y in x.inputs if isinstance(x, Traced) else ():
+                if isinstance(y, Tensor) and y.serial not in found:
+                    found[y.serial] = y
+                    pending.append(y)
+        for x in found.values():
+            if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
+                self.cells[x.serial] = _cell(x)
+        order = sorted(found)
+        position = {serial: index for index, serial in enumerate(order)}
+        lines = {made: str(Site(*made)) for made in {x._made_at for x in found.values()} if made}
+        nodes = [self._node(index, found[serial], position, lines) for index, serial in enumerate(order)]
+        wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
+        graph = Graph.of(nodes, wanted)
+        return Trace(graph, self.arguments, self.cells, self.live, assigned, self.schedules, self.guards)
+
+    def _node(self, index: int, x: Tensor, position: dict[int, int], lines: dict[Any, str]) -> Node:
+        traced = isinstance(x, Traced)
+        value = None if traced or x.serial < self.started else x._array
+        operands = tuple(Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs) if traced else ()
+        site = None if x._made_at is None else lines[x._made_at]
+        return Node(
+            index, x.op if traced else None, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
+            x.scope, x.name, x.role, site, x.serial,
+        )  # fmt: skip
+
+
+def _cell(tensor: Tensor) -> Cell:
+    def write(array: Array) -> None:
+        tensor._array, tensor._memory = array, tensor._memory or Memory()
+
+    return Cell(lambda: tensor._array, write, tensor)
