@@ -7,7 +7,7 @@ is the complex step through all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,6 +44,7 @@ class Network:
     features: int = 2
     hidden: int = 2
     scale: float = 1.0  #: of the weights
+    at_end: bool = False  #: gradients arrive at the last time step's output only, and at the final states
     seed: int = 0
 
     @property
@@ -82,7 +83,10 @@ class Network:
     def upstream(self) -> list[Array]:
         """Gradients for the output (T, N, D H) and each final state (layers D, N, H)."""
         rng = np.random.default_rng([self.seed, 1])
-        return [np.asarray(rng.standard_normal(y.shape)) for y in self.forward()]
+        output, *final = (np.asarray(rng.standard_normal(y.shape)) for y in self.forward())
+        if self.at_end:
+            output[:-1] = 0.0
+        return [output, *final]
 
     # As a layer of the engine ----------------------------------------------------------------------------
 
@@ -110,8 +114,12 @@ class Network:
 
     # As plain NumPy --------------------------------------------------------------------------------------
 
-    def forward(self, moved: Mapping[Key, Any] | None = None) -> list[Array]:
-        """Output and final states. ``moved`` adds to values; leading dimensions of what is added are so many copies."""
+    def forward(self, moved: Mapping[Key, Any] | None = None, cuts: Collection[int] = ()) -> list[Array]:
+        """Output and final states.
+
+        ``moved`` adds to values; leading dimensions of what is added are so many copies. Before the time steps ``cuts``
+        the carried states are held: no derivative passes (truncated backpropagation).
+        """
         moved = moved or {}
 
         def nudged(value: Array, *keys: Key) -> Array:
@@ -131,6 +139,8 @@ class Network:
             state = tuple(s[..., place, :, :] for s in initial)
             order = range(self.steps)
             for t in reversed(order) if suffix.endswith("_reverse") else order:
+                if t in cuts:
+                    state = tuple(np.real(s) for s in state)
                 names = [f"{name}_{suffix}" for name in WEIGHTS]
                 weights = [nudged(self.arrays.get(name, np.zeros(1)), (name,), (name, t)) for name in names]
                 weights[2:] = [bias[..., None, :] for bias in weights[2:]]
@@ -154,13 +164,13 @@ class Network:
         state = (len(self.lengths), self.hidden)
         return keys | {(role, s, t): state for role in self.roles for s in self.suffixes for t in range(self.steps)}
 
-    def truth(self) -> dict[Key, Array]:
+    def truth(self, cuts: Collection[int] = ()) -> dict[Key, Array]:
         """The gradient of ``Σ upstream · outputs`` in every one of `keys`, all elements of one moved side by side."""
         found = {}
         for key, shape in self.keys().items():
             count = int(np.prod(shape))
             nudge = 1j * COMPLEX_STEP * np.eye(count).reshape(count, *shape)
-            results = zip(self.upstream, self.forward({key: nudge}), strict=True)
+            results = zip(self.upstream, self.forward({key: nudge}, cuts), strict=True)
             slopes = sum(np.imag(y * g).sum((-1, -2, -3)) for g, y in results)
             found[key] = np.broadcast_to(slopes / COMPLEX_STEP, (count,)).reshape(shape)
         return found

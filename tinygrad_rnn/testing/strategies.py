@@ -133,6 +133,7 @@ def networks(
         features=draw(st.integers(1, 3)),
         hidden=draw(st.integers(1, 3)),
         scale=draw(st.sampled_from(scales)),
+        at_end=draw(st.booleans()),
         seed=draw(SEEDS),
     )
 
