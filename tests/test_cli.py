@@ -67,6 +67,13 @@ def test_render_patterns(folder: Path, pattern: str, cell: str) -> None:
     assert "<svg" in (folder / "a.svg").read_text(encoding="utf-8")
 
 
+def test_one_to_one_says_what_does_not_apply(folder: Path) -> None:
+    result = run("render", "--pattern", "one-to-one", "--cell", "lstm", "--layers", "2", "-o", "two.dot")
+    assert result.exit_code == 0 and "--cell change nothing" in result.stderr
+    assert run("render", "--pattern", "one-to-one", "-o", "one.dot").stderr == ""
+    assert Path("two.dot").read_text(encoding="utf-8") != Path("one.dot").read_text(encoding="utf-8")
+
+
 def test_render_options_reach_the_picture(folder: Path) -> None:
     assert run("render", "--steps", "9", "-o", "short.dot").exit_code == 0
     assert run("render", "--steps", "9", "--all-steps", "-o", "long.dot").exit_code == 0

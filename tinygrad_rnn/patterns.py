@@ -50,8 +50,10 @@ def build(pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, lay
         raise DataError(f"pattern must be one of {', '.join(PATTERNS)}, not {pattern!r}")
     random.manual_seed(seed)
     if pattern == "one-to-one":
-        hidden_layer, head = nn.Linear(FEATURES, hidden), nn.Linear(hidden, FEATURES)
-        return _loss(nn.labelled(head(nn.labelled(hidden_layer(_input()).tanh(), "h")), "logits"))
+        value, size = _input(), FEATURES
+        for _ in range(layers):
+            value, size = nn.labelled(nn.Linear(size, hidden)(value).tanh(), "h"), hidden
+        return _loss(nn.labelled(nn.Linear(size, FEATURES)(value), "logits"))
     net = Layers(cell, hidden, layers, head=pattern != "seq2seq")
     states: list[Any] = [None] * layers
     losses = []

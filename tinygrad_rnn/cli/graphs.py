@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import DataError, TinygradError
 from ..language import CELLS
@@ -121,6 +122,12 @@ def debug(
 def _network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:
     if steps * hidden * hidden * layers > LARGEST:
         raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
+    given = click.get_current_context().get_parameter_source
+    idle = [name for name in ("cell", "steps") if given(name) is ParameterSource.COMMANDLINE]
+    if pattern == "one-to-one" and idle:
+        click.echo(
+            f"note: one-to-one is a plain network without time, --{' and --'.join(idle)} change nothing", err=True
+        )
     return build(pattern, cell, steps, hidden, layers)
 
 
