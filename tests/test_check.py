@@ -7,6 +7,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.check import GradientError
+from tinygrad_rnn.testing import Source
+from tinygrad_rnn.testing.programs import Writer
 
 KINDS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
 
@@ -269,6 +271,10 @@ def test_a_kink_no_gradient_reaches_does_not_count():
     assert tg.check_gradients(lambda x: x.relu()[1:], [0.0, 1.0])
 
 
+def test_a_value_compared_with_itself_has_no_kink():
+    assert tg.check_gradients(lambda x: tg.maximum(x, x), [1.0, -2.0])
+
+
 def test_constant_masks_have_no_kinks(rng):
     layer, x = network("lstm", rng)
     assert tg.check_gradients(lambda x: layer(x, lengths=[4, 2])[0], x)
@@ -328,3 +334,21 @@ def test_a_picture_of_the_failure(with_rule, tmp_path):
     with_rule("exp", lambda g, y, _x: g * y * 2)
     report = verdict(lambda x: x.exp().sum(), [0.3, 2.0], picture=tmp_path / "wrong.dot")
     assert report.picture.read_text().startswith("digraph") and "wrong.dot" in str(report)
+
+
+@pytest.mark.parametrize("name", [name for name, primitive in tg.TABLE.items() if primitive.slots])
+def test_a_billionth_too_much_in_any_rule_is_found_and_named(name, monkeypatch):
+    primitive = tg.TABLE[name]
+    writer = Writer(Source(3, sizes=(2, 3)))
+    writer.leaf()
+    for _ in range(2):
+        writer.line([name])
+    program = writer.program()
+    assert tg.check_gradients(program, program.leaves)
+    right = primitive.pull
+    monkeypatch.setattr(primitive, "accumulate", None)
+    factor = 1 + (1e-3 if name == "cast" else 1e-9)  # of its two precisions the program has the lower
+    monkeypatch.setattr(primitive, "pull", lambda *call: right(*call) * factor)
+    report = verdict(program, program.leaves)
+    assert report.verdict == "failed"
+    assert report.blame.startswith(f"{name} (at test_check.py:")

@@ -255,7 +255,9 @@ class _Check:
             expected = (low2 - 8 * low + 8 * high - high2) / (12 * DIFFERENCE_STEP)
             got = np.zeros(leaf.shape) if second is None else second.numpy().astype(np.float64)
             size = 0.0 if g is None else float(np.linalg.norm(np.ravel(g.numpy())))
-            rounding = (float(np.finfo(leaf.dtype).eps) / DIFFERENCE_STEP + DIFFERENCE_STEP**4) * size
+            floor = float(np.linalg.norm(np.ravel(self.noise.gradients.get(leaf.index, 0.0))))
+            eps = float(np.finfo(leaf.dtype).eps)
+            rounding = (eps * size + floor) / DIFFERENCE_STEP + DIFFERENCE_STEP**4 * size
             rtol = tolerance("second derivative", leaf.dtype).rtol
             name = self._name(leaf)
             comparisons.append(

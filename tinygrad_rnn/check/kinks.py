@@ -62,6 +62,8 @@ def find_kinks(
     for node in graph.nodes:
         if node.op is None or not any(source in depends for source in node.sources):
             continue
+        if node.op.name in COMPARISONS and node.operands[0] == node.operands[1]:
+            continue  # a value compared with itself never turns over
         operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
         wobbles = [wobble.get(x.index, 0.0) if isinstance(x, Ref) else 0.0 for x in node.operands]
         judged = margins(node, operands, wobbles)
