@@ -24,7 +24,8 @@ def test_a_loss_of_the_users(second, code, verdict, tmp_path):
     script.write_text(LOSS.format(second=second))
     result = run(f"{script}:loss", "--order", "2")
     assert result.exit_code == code
-    assert f"gradient check {verdict}" in result.stdout and "(at model.py:6)" in result.stdout or "(made at model.py:5)" in result.stdout
+    assert f"gradient check {verdict}" in result.stdout
+    assert "(at model.py:6)" in result.stdout or "(made at model.py:5)" in result.stdout
 
 
 def test_the_table_of_planted_bugs():

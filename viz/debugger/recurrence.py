@@ -312,5 +312,3 @@ def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[t
     for time in times:
         found = pull(trace, parts[time], targets, through=True)
         yield time, {targets[node]: gradient for node, gradient in found.items()}
-
-

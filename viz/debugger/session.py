@@ -418,4 +418,3 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session at {self.position} of {self.first}..{self.last}: {self.sentence()}"
-

@@ -214,5 +214,3 @@ def run(
 ) -> None:
     """Start the line debugger on a session."""
     Debugger(session, stdin, stdout).run(commands)
-
-

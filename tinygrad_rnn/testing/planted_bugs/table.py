@@ -228,5 +228,3 @@ def as_markdown(rows: Sequence[Row]) -> str:
     """The table in Markdown."""
     head, *body = _cells(rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
-
-
