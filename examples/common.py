@@ -1,0 +1,57 @@
+"""What the examples share: a command line, training behind a progress bar, and the two pictures of a network."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.cli.bar import progress_bar
+from tinygrad_rnn.cli.endings import noted_interrupt
+
+console = Console(highlight=False)
+
+
+def command(main: Callable[..., Any], quick: int) -> None:
+    """Run ``main(steps, out, seed)`` with what the command line says; ``--quick`` trains ``quick`` steps only."""
+    default = inspect.signature(main).parameters["steps"].default
+    parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
+    parser.add_argument("--steps", type=int, default=default, help=f"training steps (default: {default})")
+    parser.add_argument("--quick", action="store_const", const=quick, dest="steps", help=f"only {quick} steps")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, data and samples (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
+    try:
+        main(**vars(parser.parse_args()))
+    except tg.TinygradError as error:
+        parser.exit(2, f"Error: {error}\n")
+    except KeyboardInterrupt:  # outside training
+        parser.exit(130, "interrupted\n")
+
+
+def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
+    """The losses that ``step(0)``, ``step(1)``, ... return. Ctrl-C ends the training, not the program."""
+    losses: list[float] = []
+    with progress_bar(console) as bar, noted_interrupt() as interrupt:
+        task = bar.add_task(f"training {name}", total=steps, shown="")
+        while len(losses) < steps and not interrupt:
+            losses.append(float(step(len(losses))))
+            bar.update(task, advance=1, shown=f"loss {losses[-1]:.3f}")
+    if interrupt:
+        console.print(f"interrupted after {len(losses)} of {steps} steps; this is what it knows so far")
+    return losses
+
+
+def draw(loss: tg.Tensor | list[tg.Tensor], path: Path, **options: Any) -> None:
+    """The network unrolled into ``path``, and folded beside it if it has a recurrence."""
+    viz.render(loss, path, **options)
+    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
+    if any(node.scope.step is not None for node in tg.Graph(*(loss if isinstance(loss, list) else [loss])).nodes):
+        folded = path.with_stem(f"{path.stem}-rolled")
+        viz.render(loss, folded, rolled=True)
+        console.print(f"[bold]{folded}[/bold]", soft_wrap=True)

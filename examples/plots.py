@@ -1,0 +1,79 @@
+"""The figures of the examples that are not graphs: tables of scores, images, activations, curves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import console
+
+from tinygrad_rnn.files import write_atomically
+
+INK, TARGET = "#1a1a1a", "#0a6b0a"
+LAYERS = (("input,\none-hot", "#fbd5c8"), ("hidden\nlayer", "#dcecc9"), ("output\nscores", "#cfe3f5"))
+
+
+@contextmanager
+def figure(path: Path, width: float, height: float) -> Iterator[Any]:
+    """A figure to draw on, written whole when done; its format is the name's ending."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": path.name, "text.color": INK, "font.size": 10}):
+        drawing = Figure(figsize=(width, height), layout="constrained")
+        yield drawing
+        data, kind = io.BytesIO(), path.suffix[1:]
+        drawing.savefig(data, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    write_atomically(path, data.getvalue())
+    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
+
+
+def score_table(path: Path, title: str, vocabulary: str, text: str, target: str, columns: Sequence[Any]) -> None:
+    """The lecture's slide: a column per step, from below one-hot input, hidden layer, scores; the target's in green."""
+    from matplotlib.patches import Rectangle
+
+    with figure(path, 7.5, 5.5) as drawing:
+        axes = drawing.subplots()
+        for t, layers in enumerate(columns):
+            for level, (values, (name, color)) in enumerate(zip(layers, LAYERS)):
+                middle = 6 * level
+                for i, value in enumerate(values):
+                    y = middle + (len(values) - 1) / 2 - i
+                    green = level == 2 and vocabulary[i] == target[t]
+                    axes.add_patch(Rectangle((t - 0.2, y - 0.5), 0.4, 1, fc=color, ec=INK))
+                    label = axes.text(t, y, f"{value:.1f}" if level else f"{value:.0f}", ha="center", va="center")
+                    label.set(color=TARGET if green else INK, weight="bold" if green else "normal")
+                    if not t and level != 1:
+                        axes.text(-0.28, y, vocabulary[i], ha="right", va="center", family="DejaVu Sans Mono")
+                if not t:
+                    axes.text(-0.75, middle, name, ha="center", va="center")
+                if level:
+                    end, start = middle - len(values) / 2, middle - 6 + len(layers[level - 1]) / 2
+                    axes.annotate("", (t, end), (t, start), arrowprops={"arrowstyle": "->", "color": INK})
+            if t:
+                axes.annotate("", (t - 0.2, 6), (t - 0.8, 6), arrowprops={"arrowstyle": "->", "color": "#0072b2"})
+            axes.text(t, -2.8, f"‘{text[t]}’", ha="center", va="center")
+            axes.text(t, 14.8, f"‘{target[t]}’", ha="center", va="center", color=TARGET, weight="bold")
+        axes.text(-0.75, 14.8, "target", ha="center", va="center", color=TARGET, weight="bold")
+        axes.text(0.07, 3, "$W_{xh}$", va="center")
+        axes.text(0.07, 9, "$W_{hy}$", va="center")
+        axes.text(0.5, 6.5, "$W_{hh}$", ha="center")
+        axes.set(xlim=(-1.05, len(text) - 0.6), ylim=(-3.6, 15.6), title=title)
+        axes.axis("off")
+
+
+def curves(path: Path, title: str, xlabel: str, ylabel: str, lines: dict[str, Any], **settings: Any) -> None:
+    """Named lines over the step number, or over their own x where a line is a pair (x, y)."""
+    with figure(path, 7, 4) as drawing:
+        axes = drawing.subplots()
+        for (name, line), style in zip(lines.items(), ("-", "--", "-.", ":") * len(lines)):
+            x, y = line if isinstance(line, tuple) else (np.arange(1, len(line) + 1), line)
+            axes.plot(x, y, style, label=name)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
