@@ -22,9 +22,17 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
+from .kernel_cache import cached
+
 Array = npt.NDArray[Any]
 
-kernel: Any = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
+
+def _kernel(*fastmath: str) -> Callable[[Any], Any]:
+    make = numba.njit(error_model="numpy", fastmath={*fastmath}, nogil=True)
+    return lambda function: cached(make(function), function)
+
+
+kernel: Any = _kernel("contract")
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # as plain Python, to debug or mutate: divide and overflow as quietly as compiled
     kernel = np.errstate(all="ignore")
 
@@ -163,7 +171,7 @@ sigmoid = _elementwise(_sigmoid)
 # Rows: softmax and its relatives -------------------------------------------------------------------------
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"}, nogil=True)
+@_kernel("contract", "reassoc")
 def _total(row):
     """Sum in any order, so that it vectorises; nan and inf come through."""
     total = row.dtype.type(0)

@@ -16,18 +16,15 @@ from .. import primitives as P
 from ..errors import DTypeError
 from ..graph import Graph, Node, Ref
 from ..primitives.record import size_of
-from . import interpreter as I
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
+from .opcodes import ELEMENTWISE, NUMBER, WIDTH
 from .regions import IN_OTHER_WORDS, emit_region
 from .trace import Trace
 
-_OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
 _INTEGER_COMPARISONS = ("not_equal", "greater")
-_ROWS = {
-    "softmax": I.SOFTMAX, "log_softmax": I.LOG_SOFTMAX, "logsumexp": I.LOGSUMEXP, "cross_entropy": I.CROSS_ENTROPY,
-    "argmax": I.ARGMAX, "sum": I.SUM, "max": I.MAX, "take": I.TAKE, "scatter_rows": I.SCATTER_ROWS,
-    "one_hot": I.ONE_HOT,
-}  # fmt: skip
+_ROWS = (
+    "softmax", "log_softmax", "logsumexp", "cross_entropy", "argmax", "sum", "max", "take", "scatter_rows", "one_hot",
+)  # fmt: skip
 
 
 @dataclass
@@ -67,7 +64,7 @@ def kind_of(graph: Graph, node: Node, real: np.dtype[Any]) -> str:
     if node.op in JOINS:
         return "join"
     name, dtypes = node.op.name, [n.dtype for n in sources]
-    if (name in _OPCODE or name in IN_OTHER_WORDS) and node.dtype.kind in "fb":
+    if (name in ELEMENTWISE or name in IN_OTHER_WORDS) and node.dtype.kind in "fb":
         if name == "cast":
             return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
         if name == "where":
@@ -172,10 +169,10 @@ class Lowering:
 
     # Rows ------------------------------------------------------------------------------------------------
 
-    def _row(self, opcode: int, *columns: Any, node: Node | None = None) -> int:
+    def _row(self, name: str, *columns: Any, node: Node | None = None) -> int:
         """A row; a column is a number, or a view or (buffer, offset), which stands for its address."""
         row = len(self.rows)
-        values = [opcode]
+        values = [NUMBER[name]]
         for column, value in enumerate(columns, start=1):
             if isinstance(value, View):
                 value = (value.buffer, value.offset)
@@ -184,7 +181,7 @@ class Lowering:
                 self._touch(value[0], row)
                 value = 0
             values.append(int(value))
-        self.rows.append(values + [0] * (I.WIDTH - len(values)))
+        self.rows.append(values + [0] * (WIDTH - len(values)))
         if node is not None:
             self.nodes[row] = node
         return row
@@ -228,7 +225,7 @@ class Lowering:
                 merged.append([n, s, d])
         merged = merged or [[1, item, item]]
         plan = [len(merged), *(m[0] for m in merged), *(m[1] // item for m in merged), *(m[2] // item for m in merged)]
-        self._row(I.COPY, out, source, self._pooled(np.array(plan, np.int64)), item)
+        self._row(f"copy{item}", out, source, self._pooled(np.array(plan, np.int64)))
 
     # Single instructions ---------------------------------------------------------------------------------
 
@@ -268,11 +265,11 @@ class Lowering:
             self._touch(out.buffer, len(self.rows))
             for index in node.sources:
                 self._touch(self.layout.view(index).buffer, len(self.rows))
-            self.host[self._row(I.HOST, node=node)] = node
+            self.host[self._row("host", node=node)] = node
 
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
-        name, opcode = node.op.name, _ROWS[node.op.name]
+        name = node.op.name
         first = self.graph.nodes[node.sources[0]]
         view = self.layout.view(first.index)
         if name == "take":
@@ -284,28 +281,28 @@ class Lowering:
             else:
                 steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
             count = size_of(self.graph.nodes[node.sources[1]].shape)
-            self._row(opcode, out, view, indices, count, width, *steps, node=node)
+            self._row(name, out, view, indices, count, width, *steps, node=node)
             return
         x = self._contiguous(view, first.dtype)
         count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
         if name == "scatter_rows":
             n = size_of(self.graph.nodes[node.sources[1]].shape)
-            self._row(opcode, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
+            self._row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
         elif name == "one_hot":
-            self._row(opcode, out, 0, x, count, node.attrs["num_classes"], node=node)
+            self._row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
         elif name == "cross_entropy":
             ignore = node.attrs["ignore_index"]
-            self._row(opcode, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
+            self._row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
         elif name in ("softmax", "log_softmax", "argmax"):
-            self._row(opcode, out, x, count // last, last, node=node)
+            self._row(name, out, x, count // last, last, node=node)
         else:
             axes = _axes(node, first)
             outer, inner = size_of(first.shape[: axes[0]]), size_of(first.shape[axes[-1] + 1 :])
             reduced = count // (outer * inner)
             if name == "logsumexp":
-                self._row(opcode, out, x, 0, outer, reduced, 0, node=node)
+                self._row(name, out, x, 0, outer, reduced, 0, node=node)
             else:
-                self._row(opcode, out, x, outer, reduced, inner, node=node)
+                self._row(name, out, x, outer, reduced, inner, node=node)
 
     def _operand(self, node: Node, slot: int) -> View:
         source = self.graph.nodes[node.sources[slot]]
@@ -335,7 +332,7 @@ class Lowering:
         scalars = b"".join(np.array([v, 0], self.real)[:1].tobytes().ljust(8, b"\0") for v in (0, 1))
         block = np.frombuffer(sizes + letters + scalars, np.uint8)
         row = self._row(
-            I.GEMM, self._pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
+            "gemm", self._pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
         )
         self.flops[row] = 2 * m * n * k
 
@@ -372,7 +369,7 @@ class Lowering:
                 self._checked.add((view, limit))
                 ignore = node.attrs.get("ignore_index", 0)
                 plain = self._contiguous(view, indices.dtype)
-                self.checks[self._row(I.CHECK, plain, size_of(indices.shape), limit, ignore, node=node)] = node
+                self.checks[self._row("check", plain, size_of(indices.shape), limit, ignore, node=node)] = node
 
     def _assign(self) -> None:
         """Copy to their places the new values that were not computed there."""

@@ -15,9 +15,10 @@ import numpy as np
 from ..errors import OutOfRangeError
 from ..graph import Graph, Node, Ref
 from ..tensor import Array
-from . import interpreter as I
+from . import interpreter
 from .layout import View
 from .lower import Code, float_type
+from .opcodes import NAMES, WIDTH
 from .trace import Trace
 
 _ALIGNMENT = 64
@@ -60,7 +61,6 @@ class Program:
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
         self.rows, self.flops, self.nodes = len(code.rows), code.flops, code.nodes
         self.real = float_type(graph)
-        self._like = (np.zeros(1, self.real), np.zeros(1, np.int64), np.zeros(1, np.uint8))
         offsets, self.arena_bytes = plan(code)
         self._memory: dict[int, Array] = {}  # buffer -> the bytes it is in
         arena = _aligned(self.arena_bytes)
@@ -90,8 +90,9 @@ class Program:
             self._base[buffer] = (memory.reshape(-1).view(np.uint8), 0)
         unused = np.zeros((), self.real)
         self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
-        self.table = np.array(code.rows, np.int64).reshape(-1, I.WIDTH)
-        self._address = self.table.ctypes.data
+        self.table = np.array(code.rows, np.int64).reshape(-1, WIDTH)
+        self._entries = interpreter.entry_points(set(self.table[:, 0].tolist()), self.real)
+        self._addresses = (self.table.ctypes.data, self._entries.ctypes.data)
         self._fill(code.patches)
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
@@ -122,13 +123,12 @@ class Program:
             array = cell.get()
             if array is not bound[0]:
                 self._bind(cell, bound, array, rows, columns, deltas)
-        like, ints, bools = self._like
-        pc = I.run(self._address, self.rows, 0, like, ints, bools)
+        pc = interpreter.run(*self._addresses, 0, self.rows)
         while pc != self.rows:
             if pc < 0:
                 self._complain(-1 - pc)
             self._run_host(self.host[pc])
-            pc = I.run(self._address, self.rows, pc + 1, like, ints, bools)
+            pc = interpreter.run(*self._addresses, pc + 1, self.rows)
         return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
 
     def _bind(self, cell: Any, bound: list[Any], array: Array, rows: Array, columns: Array, deltas: Array) -> None:
@@ -174,7 +174,7 @@ class Program:
     @property
     def counts(self) -> Counter[str]:
         """How many instructions of each kind, those inside regions too."""
-        return Counter(I.NAMES[int(opcode)] for opcode in self.table[:, 0])
+        return Counter(NAMES[int(opcode)] for opcode in self.table[:, 0])
 
 
 def _aligned(nbytes: int) -> Array:

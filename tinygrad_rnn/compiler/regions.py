@@ -12,7 +12,6 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..primitives.record import size_of
-from . import interpreter as I
 from .layout import View
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
     "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),
     "less": ("greater", (1, 0)), "less_equal": ("greater_equal", (1, 0)),
 }  # fmt: skip
-_OPCODE = {name: number for number, name in enumerate(I.ELEMENTWISE)}
 
 
 def emit_region(lowering: Lowering, region: list[Node]) -> None:
@@ -105,7 +103,7 @@ class _Region:
     def emit(self) -> None:
         lowering = self.lowering
         tiles = -(-self.count // self.size)
-        start = lowering._row(I.REGION, 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
+        start = lowering._row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
         for node in self.nodes:
             self._emit_node(node)
             for index in dict.fromkeys(node.sources):
@@ -146,19 +144,19 @@ class _Region:
         escapes = self._escapes(node)
         if escapes and view.contiguous and node.index not in self.layout.in_cell:
             self.where[node.index] = ((view.buffer, view.offset), self.size * item)
-            self.lowering._row(_OPCODE[name], view, self.size * item, *columns, node=node)
+            self.lowering._row(name, view, self.size * item, *columns, node=node)
             return
         address = self._slot(node.index)
         self.where[node.index] = (address, 0)
-        self.lowering._row(_OPCODE[name], address, 0, *columns, node=node)
+        self.lowering._row(name, address, 0, *columns, node=node)
         if escapes:
             rows = self._rows(view) or 0
             per_tile = self.size * item if view.contiguous else self.size // self.cols * rows
             cols = 0 if view.contiguous else self.cols
             if item == 1:
-                self.lowering._row(I.STORE_BOOL, view, per_tile, address, 0, self.cols, rows or self.cols, self.cols, 1)
+                self.lowering._row("store_bool", view, per_tile, address, 0, self.cols, rows or self.cols, self.cols, 1)
             else:
-                self.lowering._row(I.STORE, view, per_tile, address, 0, rows // item, 0, cols)
+                self.lowering._row("store", view, per_tile, address, 0, rows // item, 0, cols)
 
     def _operand(self, index: int) -> tuple[tuple[int, int], int]:
         """Where a tile of an operand is: in memory if it lies there as a plain run, else loaded into scratch."""
@@ -175,11 +173,11 @@ class _Region:
             across = view.strides[-1]
             per_tile = self.size // self.cols * rows if any(view.strides) else 0
             if item == 1:
-                self.lowering._row(I.LOAD_BOOL, slot, 0, address, per_tile, rows, self.cols, self.cols, across)
+                self.lowering._row("load_bool", slot, 0, address, per_tile, rows, self.cols, self.cols, across)
             elif not any(view.strides) and item == self.lowering.real.itemsize:
-                self.lowering._row(I.SPLAT, slot, 0, address, 0)
+                self.lowering._row("splat", slot, 0, address, 0)
             else:
-                self.lowering._row(I.LOAD, slot, 0, address, per_tile, rows // item, across // item, self.cols)
+                self.lowering._row("load", slot, 0, address, per_tile, rows // item, across // item, self.cols)
             found = (slot, 0)
         self.where[index] = found
         return found

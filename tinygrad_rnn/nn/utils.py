@@ -74,8 +74,7 @@ def _clip_traced(pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type:
             for power in powers[1:]:
                 total = total + power
             total = total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
-        scale = max_norm / (total + 1e-6)
-        scale = P.where(scale >= 1, 1.0, scale)  # a nan stays one
+        scale = P.minimum(max_norm / (total + 1e-6), 1.0)  # a nan stays one
         for p, g in pairs:
             p.grad = g * scale
     return total
