@@ -1,0 +1,142 @@
+"""The tests, tested: change one token of the engine at a time and see whether a test notices.
+
+    pip install -e '.[test,mutation]'
+    python tests/mutation.py                    # everything, about an hour on two cores
+    python tests/mutation.py optim --tests tests/test_optim.py
+
+The changes are mutmut's: numbers, operators, keywords, names, arguments, lambda bodies, right-hand sides. Strings are
+left alone, for messages are prose; so are decorators, annotations and the `*` of a parameter list. Kernels are mutated too:
+``NUMBA_DISABLE_JIT=1`` makes them plain Python. Each mutant runs in a forked process on a copy of the checkout.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "ci"}
+sys.dont_write_bytecode = True
+
+import hypothesis  # noqa: E402, F401  imported before forking, so that no mutant pays for it
+import mutmut  # noqa: E402
+import numba  # noqa: E402, F401
+import numpy  # noqa: E402, F401
+import pytest  # noqa: E402
+from rich.progress import track  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+OPERATIONS = ["test_functional", "test_tensor", "test_errors", "test_primitives"]
+#: what is mutated, and the tests that must notice, quickest first
+TARGETS = {
+    "primitives": ("primitives/*.py", OPERATIONS),
+    "kernels": ("kernels.py", OPERATIONS),
+    "backward": ("backward.py", ["test_functional", "test_tensor", "test_errors", "test_backward"]),
+    "cells": ("nn/cells.py", ["test_nn", "test_bptt", "test_errors", "test_bptt_laws"]),
+    "recurrent": ("nn/recurrent.py", ["test_nn", "test_bptt", "test_errors", "test_bptt_laws"]),
+    "optim": ("optim.py", ["test_optim", "test_optim_formulas", "test_errors"]),
+    "clipping": ("nn/utils.py", ["test_optim", "test_errors", "test_compile"]),
+}
+LEFT_ALONE = ("string", "fstring", "decorator", "annassign")
+SECONDS = 120  #: a mutant that makes the tests run longer is noticed
+
+
+def mutants(file: Path) -> list[tuple[int, str, str, str]]:
+    """Line number, the line before and after, and the whole source after, of every mutant of a file."""
+    for kind in LEFT_ALONE:
+        mutmut.mutations_by_type.pop(kind, None)
+    source, found = file.read_text(), []
+    for which in mutmut.list_mutations(mutmut.Context(source=source, filename=str(file))):
+        changed, _ = mutmut.mutate(mutmut.Context(source=source, filename=str(file), mutation_id=which))
+        number = next(i for i, pair in enumerate(zip(source.split("\n"), changed.split("\n"))) if pair[0] != pair[1])
+        before, after = source.split("\n")[number], changed.split("\n")[number]
+        if before.replace("*,", "/,", 1) != after and before.replace("*, ", "/, ") != after:
+            found.append((number + 1, before.strip(), after.strip(), changed))
+    return found
+
+
+def noticed(checkout: Path, file: Path, source: str, tests: list[str]) -> bool:
+    """Whether a test fails in ``checkout`` with ``source`` for the file."""
+    target = checkout / file.relative_to(ROOT)
+    target.write_text(source)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.chdir(checkout)
+        sys.path.insert(0, str(checkout))
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        code = 1
+        try:
+            code = int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "--assert=plain", *tests]))
+        finally:
+            os._exit(code)
+    until, status = time.monotonic() + SECONDS, 1
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.02)
+    else:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    shutil.copy(file, target)
+    return status != 0
+
+
+def judge(file: Path, tests: list[str], jobs: int) -> tuple[int, list[str]]:
+    """How many mutants there are, and the survivors."""
+    found = mutants(file)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        free = []
+        for job in range(jobs):
+            free.append(Path(folder) / str(job))
+            ignored = shutil.ignore_patterns(".*", "__pycache__", "out")
+            shutil.copytree(ROOT, free[-1], ignore=ignored)
+        if noticed(free[0], file, file.read_text(), tests):
+            sys.exit(f"the tests of {file.name} fail without a mutant: {' '.join(tests)}")
+
+        def run(mutant: tuple[int, str, str, str]) -> bool:
+            checkout = free.pop()
+            try:
+                return noticed(checkout, file, mutant[3], tests)
+            finally:
+                free.append(checkout)
+
+        answers = list(track(pool.map(run, found), description=str(file.relative_to(ROOT)), total=len(found)))
+    survivors = [
+        f"{file.relative_to(ROOT)}:{line}\n  - {before}\n  + {after}"
+        for (line, before, after, _), seen in zip(found, answers)
+        if not seen
+    ]
+    return len(found), survivors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--tests", nargs="*", help="instead of the target's own")
+    given = parser.parse_args()
+    for name in given.targets:
+        if name not in TARGETS:
+            parser.error(f"no target is called {name!r}; there are {', '.join(TARGETS)}")
+        pattern, names = TARGETS[name]
+        tests = given.tests or [f"tests/{test}.py" for test in names]
+        total, survivors = 0, []
+        for file in sorted((ROOT / "tinygrad_rnn").glob(pattern)):
+            count, alive = judge(file, tests, given.jobs)
+            total, survivors = total + count, survivors + alive
+        print("\n".join(survivors))
+        print(
+            f"{name}: {total - len(survivors)} of {total} mutants noticed, {100 - 100 * len(survivors) / total:.1f} %"
+        )
+
+
+if __name__ == "__main__":
+    main()
