@@ -77,3 +77,16 @@ def curves(path: Path, title: str, xlabel: str, ylabel: str, lines: dict[str, An
         if len(lines) > 1:
             axes.legend(frameon=False)
         axes.grid(alpha=0.3)
+
+
+def guesses(path: Path, title: str, image: Any, probabilities: Any, names: Sequence[str]) -> None:
+    """An image (T, width) that is read row by row, and beside each row what the network then believes (T, classes)."""
+    with figure(path, 7.5, 3.2) as drawing:
+        left, right = drawing.subplots(1, 2, sharey=True, width_ratios=[1, 2])
+        left.imshow(image, cmap="gray_r", aspect="auto")
+        left.set(xticks=[], yticks=range(len(image)), yticklabels=range(1, len(image) + 1), ylabel="time step (row)")
+        right.imshow(probabilities, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        right.set_xticks(range(len(names)), names)
+        right.set_title(title, fontsize=10)
+        for axes in (left, right):
+            axes.tick_params(length=0)
