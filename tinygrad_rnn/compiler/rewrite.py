@@ -36,13 +36,19 @@ class Draft:
         if not isinstance(operand, Ref):
             return operand
         index = operand.index
+        if index not in self._stands_for:
+            return operand
         while index in self._stands_for:
             index = self._stands_for[index]
         return Ref(index)
 
     def operands(self, node: Node) -> tuple[Operand, ...]:
         """A node's operands with replacements followed."""
-        return tuple(self.root(x) for x in node.operands)
+        stands_for = self._stands_for
+        for x in node.operands:
+            if isinstance(x, Ref) and x.index in stands_for:
+                return tuple([self.root(x) for x in node.operands])
+        return node.operands
 
     def users(self) -> list[int]:
         """How often each node is used, as it stands now; being an output counts."""
@@ -103,31 +109,56 @@ class Draft:
         if not self._stands_for and not dead:
             return self._graph
         outputs = [self.root(x).index for x in self.outputs]
-        sources: dict[int, tuple[int, ...]] = {}
+        operands: dict[int, tuple[Operand, ...]] = {}
+        sources: dict[int, set[int]] = {}
         pending = list(outputs)
         while pending:
             index = pending.pop()
-            if index not in sources:
-                sources[index] = tuple(x.index for x in self.operands(self.nodes[index]) if isinstance(x, Ref))
-                pending.extend(sources[index])
-        waiting = {index: len(set(used)) for index, used in sources.items()}
+            if index not in operands:
+                operands[index] = found = self.operands(self.nodes[index])
+                sources[index] = used = {x.index for x in found if isinstance(x, Ref)}
+                pending.extend(used)
+        order = self._sorted(sources)
+        position = {index: k for k, index in enumerate(order)}
+        refs = [Ref(k) for k in range(len(order))]
+        nodes = []
+        for k, index in enumerate(order):
+            node = self.nodes[index]
+            placed = tuple([refs[position[x.index]] if isinstance(x, Ref) else x for x in operands[index]])
+            nodes.append(node if node.index == k and node.operands == placed else _moved(node, k, placed))
+        return Graph.of(nodes, [position[index] for index in outputs])
+
+    def _sorted(self, sources: dict[int, set[int]]) -> list[int]:
+        """Positions in the old order, as far as what each needs lets it be."""
+        order = sorted(sources, key=lambda index: (self.order[index], index))
+        seen: set[int] = set()
+        for index in order:
+            if not sources[index] <= seen:
+                break
+            seen.add(index)
+        else:
+            return order
+        waiting = {index: len(used) for index, used in sources.items()}
         users: dict[int, list[int]] = {index: [] for index in sources}
         for index, used in sources.items():
-            for source in set(used):
+            for source in used:
                 users[source].append(index)
         ready = [(self.order[index], index) for index, count in waiting.items() if not count]
         heapq.heapify(ready)
-        position: dict[int, int] = {}
+        order = []
         while ready:
             _, index = heapq.heappop(ready)
-            position[index] = len(position)
+            order.append(index)
             for user in users[index]:
                 waiting[user] -= 1
                 if not waiting[user]:
                     heapq.heappush(ready, (self.order[user], user))
-        nodes = []
-        for index in position:
-            node = self.nodes[index]
-            operands = tuple(Ref(position[x.index]) if isinstance(x, Ref) else x for x in self.operands(node))
-            nodes.append(replace(node, index=position[index], operands=operands))
-        return Graph.of(nodes, [position[index] for index in outputs])
+        return order
+
+
+def _moved(n: Node, index: int, operands: tuple[Operand, ...]) -> Node:
+    """The node elsewhere: `dataclasses.replace`, which is slow."""
+    return Node(
+        index, n.op, operands, n.attrs, n.shape, n.dtype, n.value, n.requires_grad, n.scope, n.name, n.role,
+        n.site, n.serial,
+    )  # fmt: skip
