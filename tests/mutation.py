@@ -5,8 +5,8 @@
     python tests/mutation.py optim --tests tests/test_optim.py
 
 The changes are mutmut's: numbers, operators, keywords, names, arguments, lambda bodies, right-hand sides. Strings are
-left alone, for messages are prose; so are decorators, annotations and the `*` of a parameter list. Kernels are mutated too:
-``NUMBA_DISABLE_JIT=1`` makes them plain Python. Each mutant runs in a forked process on a copy of the checkout.
+left alone, for messages are prose; so are decorators, annotations and the `*` of a parameter list. Kernels are mutated
+too: ``NUMBA_DISABLE_JIT=1`` makes them plain Python. Each mutant runs in a forked process on a copy of the checkout.
 """
 
 import argparse
