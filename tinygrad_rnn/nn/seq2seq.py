@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import GraphError, ShapeError
 from ..functional import stack
 from ..random import generator
+from ..scope import state as current
 from ..scope import steps
 from ..tensor import Tensor, as_tensor
 from .cells import labelled
@@ -65,16 +66,20 @@ class Seq2Seq(Module):
         """
         if target is None and length is None:
             raise ShapeError("Seq2Seq: give a target (T_out, N) to follow, or a length to write freely")
-        wanted = None if target is None else as_tensor(target).numpy()
+        wanted = None if target is None else as_tensor(target)
+        if current.tracer is not None and 0 < teacher_forcing < 1:
+            raise GraphError(
+                "Seq2Seq: a compiled function cannot draw anew who is fed back; make teacher_forcing 0 or 1"
+            )
         _, state = self.encoder(source, lengths=lengths)
         batch = (state[0] if isinstance(state, tuple) else state).shape[1]
         if wanted is not None and (wanted.ndim != 2 or wanted.shape[1] != batch):
             raise ShapeError(f"Seq2Seq: the target {wanted.shape} should be (T_out, {batch})")
         symbols: Any = [start] * batch
         scores = []
-        for t in steps(length if wanted is None or length is not None else len(wanted)):  # type: ignore[arg-type]
+        for t in steps(length if wanted is None or length is not None else wanted.shape[0]):  # type: ignore[arg-type]
             logits, state = self.decoder(symbols, state)
             scores.append(logits)
-            forced = wanted is not None and t < len(wanted) and generator().random() < teacher_forcing
+            forced = wanted is not None and t < wanted.shape[0] and generator().random() < teacher_forcing
             symbols = wanted[t] if forced and wanted is not None else logits.detach().argmax(-1)
         return stack(scores)
