@@ -86,9 +86,12 @@ def render(
 @click.option("--every", default=1, type=click.IntRange(1), help="Keep one time step in this many.")
 @click.option("--anyway", is_flag=True, help="Record a walk however large.")
 @click.option("-c", "--command", "commands", multiple=True, help="Carry this out first; may be repeated.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page for a browser instead."
+)
 def debug(
     target: str | None, cell: str, pattern: str | None, steps: int, hidden: int, layers: int, every: int, anyway: bool,
-    commands: tuple[str, ...],
+    commands: tuple[str, ...], page: Path | None,
 ) -> None:  # fmt: skip
     """Step through backpropagation, one node at a time.
 
@@ -98,6 +101,7 @@ def debug(
     \b
     Examples:
       tinygrad-rnn debug
+      tinygrad-rnn debug --html hello.html
       tinygrad-rnn debug model.py:loss -c origin
       echo norms | tinygrad-rnn debug --pattern many-to-one --cell gru --steps 50
     """
@@ -116,7 +120,12 @@ def debug(
 
         manual_seed(0)
         what = LectureModel("helo", cell, hidden=hidden).unroll("hell", "ello")
-    viz.debug(what, every=every, anyway=anyway).terminal(commands)
+    session = viz.debug(what, every=every, anyway=anyway)
+    if page is None:
+        session.terminal(commands)
+        return
+    session.html(page, title=target or f"{cell.upper()}, {pattern or 'hell → ello'}")
+    click.echo(f"wrote {page}")
 
 
 def _network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:

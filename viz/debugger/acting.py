@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .trace import Trace
 
 
 class Acting(Overview):
-    """set clip plot dot save load"""
+    """set clip plot dot html save load"""
 
     def do_set(self, argument: str) -> None:
         """set grad NODE VALUE: what if that node's gradient had been VALUE (a number, or a list of its shape)?
@@ -66,8 +67,23 @@ class Acting(Overview):
         self.screen.table(("parameter", "before", "after"), rows)
 
     def do_plot(self, argument: str) -> None:
-        """plot [NODE]: gradient norms along time as bars; of a weight, what each time step adds to it."""
+        """plot [NODE] [FILE]: gradient norms along time; of a weight, what each time step adds to it.
+        As bars here, or as a figure in FILE (.svg, .png or .pdf by its ending)."""
+        words = argument.split()
+        if words and re.search(r"\.(svg|png|pdf)$", words[-1]):
+            from .plot import plot
+
+            plot(self.session, self.node(words[0]) if len(words) > 1 else None, words[-1])
+            self.screen.say(f"  wrote {style.visible(words[-1])}")
+            return
         self.onecmd(f"contrib {argument}" if argument else "norms")
+
+    def do_html(self, argument: str) -> None:
+        """html FILE: write everything as one page for a browser, which opens at this step and needs no network."""
+        if not argument:
+            raise tg.GraphError("html wants a file to write, such as html walk.html")
+        self.session.html(argument)
+        self.screen.say(f"  wrote {style.visible(argument)}")
 
     def do_dot(self, argument: str) -> None:
         """dot FILE: draw the graph, every operation, into FILE (.svg, .png, .pdf, .dot or .json by its ending)."""

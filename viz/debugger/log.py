@@ -1,0 +1,259 @@
+"""What the page is told: the event log, with every array written once.
+
+The page adds contributions up by itself, in the walk's order and in its precision, so its numbers are the engine's.
+Arrays are base64 of their own bytes; of a large one only a corner is sent, with the measures of the whole. A long
+walk is collapsed: the page stops at carried states, losses and weights only, and is told the sum of what arrived
+in between.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Ref
+
+from .. import style
+from . import local, recurrence
+from .mathml import mathml
+from .measure import measure, plain, saturated
+from .session import Session
+from .trace import Array
+from .views import data
+
+#: A page stops at every node of graphs up to this size; beyond it, it collapses by time step.
+NODE_LIMIT = 3000
+#: Characters of arrays for each node, and at least for all together.
+ROOM_PER_NODE, ROOM = 600, 400_000
+#: The sides of the corner that is sent of a large array, from the most to the least.
+CORNERS = (24, 16, 12, 8, 6, 4, 2)
+#: Beyond these the page leaves out Jacobians (width of a state), the triangle (nodes × time steps), checks (elements).
+WIDTH_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 130, 60_000, 20_000
+NAME_LIMIT = 60
+
+
+class Arrays:
+    """Arrays by number; equal ones share it."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self.entries: list[
+            list[Any]
+        ] = []  #: [shape, dtype, base64] and of a corner also its shape and the whole's measures
+        self.size = 0
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    def __call__(self, array: Array | None) -> int | None:
+        """The number of an array."""
+        if array is None:
+            return None
+        array = np.asarray(array)
+        kept = array.astype("<f4" if array.dtype == np.float32 else "<f8")
+        corner = kept.reshape(-1, kept.shape[-1]) if kept.ndim > 2 else np.atleast_1d(kept)
+        corner = corner[: self.side, : self.side] if corner.ndim == 2 else corner[: self.side**2]
+        raw = corner.tobytes()
+        whole = None if corner.size == kept.size else [plain(x) for x in measure(kept).data().values()]
+        key = raw, kept.dtype, kept.shape, str(whole)
+        if key not in self._known:
+            self._known[key] = len(self.entries)
+            entry = [list(kept.shape), kept.dtype.char, base64.b64encode(raw).decode()]
+            self.entries.append(entry if whole is None else [*entry, list(corner.shape), whole])
+            self.size += len(entry[2]) + 24
+        return self._known[key]
+
+
+class _Strings:
+    """Texts by number."""
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+        self._known: dict[str, int] = {}
+
+    def __call__(self, text: str | None) -> int:
+        text = style.elided(style.visible(text or ""), NAME_LIMIT)
+        if text not in self._known:
+            self._known[text] = len(self.entries)
+            self.entries.append(text)
+        return self._known[text]
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """Everything the page shows, as JSON-able data."""
+    stops = _stops(session)
+    room = max(ROOM, ROOM_PER_NODE * len(session.graph))
+    for side in CORNERS:
+        log = _Log(session, stops, Arrays(side))
+        if log.arrays.size <= room:
+            break
+    return log.data()
+
+
+def _stops(session: Session) -> list[int]:
+    """The positions the page can stop at."""
+    everything = list(range(session.first, session.last + 1))
+    nodes = session.graph.nodes
+    if len(nodes) <= NODE_LIMIT:
+        return everything
+    roles = (*recurrence.STATES, "loss")
+    marked = [p for p in everything if (n := nodes[session.node_at(p)]).role in roles or n.op is None or p == 0]
+    weights = [p for p in marked if nodes[session.node_at(p)].op is None or p == 0]
+    others = [p for p in marked if nodes[session.node_at(p)].op is not None and p]
+    every = -(-len(others) // (NODE_LIMIT // 2))
+    return sorted({*weights[: NODE_LIMIT // 2], *others[::every], 0, session.first, session.last})
+
+
+class _Log:
+    """Collects the data; ``arrays`` says how much of an array is sent."""
+
+    def __init__(self, session: Session, stops: Sequence[int], arrays: Arrays) -> None:
+        self.session, self.trace, self.graph, self.stops = session, session.trace, session.graph, stops
+        self.arrays, self.strings = arrays, _Strings()
+        self.rules: dict[tuple[str, int], int] = {}
+        self.formulas: list[list[str]] = []
+        self.shown = {session.node_at(p) for p in stops}
+        self.nodes = [self.node(node) for node in self.graph.nodes]
+        self.steps = {p: self.step(p) for p in stops if p > 0}
+        self.brought = self.sums()
+        self.splits = {node: self.split(node) for node in sorted(self.shown) if self.is_carried(node)}
+
+    def data(self) -> dict[str, Any]:
+        """The collected data and what belongs to the whole walk."""
+        session = self.session
+        origin = session.origin()
+        found = {
+            "first": session.first, "last": session.last, "times": len(self.graph.steps), "nodeCount": len(self.graph),
+            "output": self.trace.output, "seed": self.arrays(self.trace.seed), "every": self.trace.every,
+            "order": [step.node for step in self.trace.steps],
+            "stops": [self.stops[0], self.stops[-1]] if self.is_whole else self.stops, "whole": self.is_whole,
+            "nodes": self.nodes, "forward": session.forward, "steps": self.steps, "brought": self.brought,
+            "formulas": self.formulas, "sentences": [session.sentence(p) for p in self.stops],
+            "splits": self.splits, "layers": [self.layer(path) for path in session.moments],
+            "ledgers": [self.ledger(node.index) for node in self.graph.parameters if node.index in self.trace.turn],
+            "checks": self.checks(), "cuts": self.cuts(),
+            "origin": None if origin is None else [origin.position, origin.phase, origin.explanation],
+            "strings": self.strings.entries, "arrays": self.arrays.entries,
+        }  # fmt: skip
+        result: dict[str, Any] = data(found)
+        return result
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.stops) == self.session.last - self.session.first + 1
+
+    def node(self, node: tg.Node) -> list[Any]:
+        """[name, op, operands, t, layer, part, role, line, dtype, shape, value, saturated, turn]"""
+        operands = [x.index if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:6]]
+        shown, names = node.index in self.shown or node.is_parameter, self.strings
+        kept = len(self.graph) <= NODE_LIMIT or shown
+        return [
+            self.session.names[node.index], names(node.op.name) if node.op else None,
+            operands + ["…"] * (len(node.operands) > 6), 0 if node.scope.step is None else node.scope.step + 1,
+            names(".".join(node.scope.path)), names(node.scope.part), names(node.role),
+            names(self.session.site(node.index)), names(str(node.dtype)), node.shape,
+            self.arrays(node.value) if kept else None, saturated(node), int(node.requires_grad),
+        ]  # fmt: skip
+
+    def step(self, k: int) -> list[Any]:
+        """[node, gradient, what was sent, what replaced the gradient]"""
+        step = self.trace.steps[k - 1]
+        sent = [self.sent(k, index) for index in range(len(step.contributions))]
+        return [step.node, self.arrays(step.gradient), sent, step.replaced]
+
+    def sent(self, k: int, index: int) -> list[Any]:
+        """[operand, target, value, formula, kind of factor, factor, norm of the target's gradient then]"""
+        step = self.trace.steps[k - 1]
+        sent, node = step.contributions[index], self.graph.nodes[step.node]
+        value = self.trace.contribution(k, index)
+        kind, factor = self.factor(node, sent.slot)
+        number = self.arrays(value)
+        assert number is not None
+        entry = [sent.slot, sent.target, number, self.formula(node, sent.slot), kind, self.arrays(factor)]
+        if len(self.arrays.entries[number]) > 3:  # the page cannot add up what it does not have
+            entry.append(measure(self.session.flows(k)[index].after).norm)
+        return entry
+
+    def factor(self, node: tg.Node, slot: int) -> tuple[str, Array | None]:
+        """What the upstream gradient is multiplied with: diagonal, Jacobian, or the other operand of a product."""
+        assert node.op is not None
+        operands = self.trace.operands(node.index)
+        if node.op.name in local.ELEMENTWISE:
+            return "diagonal", local.diagonal(self.trace, node, slot)
+        if node.op.name in ("linear", "matmul") and slot < 2:
+            return "operand", np.asarray(operands[1 - slot])
+        entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
+        return (
+            ("jacobian", local.jacobian(self.trace, node.index, slot))
+            if entries <= self.arrays.side**2
+            else ("none", None)
+        )
+
+    def formula(self, node: tg.Node, slot: int) -> int:
+        """The number of a rule's formula."""
+        assert node.op is not None
+        key = node.op.name, slot
+        if key not in self.rules:
+            text, latex = local.formulas(node, slot)
+            self.rules[key] = len(self.formulas)
+            self.formulas.append([style.elided(style.visible(text), 200), mathml(latex)])
+        return self.rules[key]
+
+    def sums(self) -> list[list[int | None]]:
+        """[target, step, partial sum] where what arrived cannot be added up from the steps that are sent."""
+        found = []
+        for target in sorted(self.shown):
+            events = self.trace.arrivals.get(target, ())
+            for i, event in enumerate(events):
+                if event.step and (event.contribution is None or event.step not in self.steps):
+                    found.append([target, event.step, self.arrays(self.trace.summed(target, i + 1))])
+        return found
+
+    def is_carried(self, node: int) -> bool:
+        """Whether it is a state with a gradient that can be split by ways."""
+        made = self.graph.nodes[node]
+        return made.role in recurrence.STATES and made.op is not None and node in self.trace.turn
+
+    def split(self, node: int) -> list[list[Any]]:
+        """[step, {way: what had come along it then}] whenever something arrived."""
+        steps = dict.fromkeys(event.step for event in self.trace.arrivals[node])
+        ways = [(k, recurrence.split(self.trace, node, k).ways) for k in steps]
+        return [[k, {way: self.arrays(part) for way, part in found.items()}] for k, found in ways]
+
+    def layer(self, path: recurrence.Path) -> dict[str, Any]:
+        """What a recurrent layer carries: its states by time, its Jacobians, its triangle, its gates."""
+        session, moments = self.session, self.session.moments[path]
+        rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
+        width = max(int(np.prod(self.graph.nodes[n].shape)) for m in moments for n in m.nodes.values())
+        small = width <= WIDTH_LIMIT and width * width * len(moments) <= 4_000_000
+        drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
+        return {
+            "name": style.elided(style.visible(".".join(path)), NAME_LIMIT), "joint": "c" in moments[0].nodes,
+            "states": [[row.time, row.role, row.node] for row in rows],
+            "gates": sorted({row.time: row.saturated for row in rows}.items()),
+            "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]
+            if small else None,
+            "triangle": session.triangle(path) if drawn else None,
+        }  # fmt: skip
+
+    def ledger(self, node: int) -> dict[str, Any]:
+        """A parameter's finished ledger."""
+        found = self.session.ledger(node, self.session.last)
+        rows = [[r.time, r.label, r.uses, r.step, r.norm, r.share, r.running] for r in found.rows]
+        return {"node": node, "total": found.total, "rows": rows}
+
+    def checks(self) -> dict[int, list[list[Any]]] | None:
+        """{step: [error, elements compared, passed] for each thing it sent}; None if that is too much to compute."""
+        values = [self.trace.contribution(k, i) for k, step in self.steps.items() for i in range(len(step[2]))]
+        total = sum(min(value.size, local.CHECK_LIMIT) for value in values)
+        if total > CHECK_LIMIT:
+            return None
+        found = {k: local.check(self.trace, k) for k, step in self.steps.items() if step[2]}
+        return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
+
+    def cuts(self) -> list[list[Any]]:
+        """[consumer, line] of states that were cut out of the graph."""
+        nodes = self.graph.nodes
+        return [[consumer, self.strings(nodes[constant].site)] for constant, consumer in self.session.cuts()]

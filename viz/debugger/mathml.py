@@ -1,0 +1,62 @@
+r"""A primitive's rule as MathML, which browsers typeset by themselves.
+
+The rules use a small part of LaTeX: ``\bar W = \bar y^\top x``. What is not known is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+
+_SIGNS = {
+    "odot": "⊙", "oslash": "⊘", "sum": "∑", "cdot": "·", "times": "×", "ge": "≥", "le": "≤", "lnot": "¬",
+    "partial": "∂", "top": "⊤",
+}  # fmt: skip
+_LETTERS = {"sigma": "σ", "cos": "cos", "sin": "sin", "log": "log"}
+_WORDS = {"text": "mtext", "operatorname": "mi", "mathrel": "mo"}
+_TOKEN = re.compile(r"\\(?:text|operatorname|mathrel)\s*\{[^{}]*\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s\\]", re.DOTALL)
+
+
+def mathml(latex: str) -> str:
+    r"""``\bar x = y^2`` as a ``<math>`` element. Any text may be given: it is escaped.
+
+    >>> mathml(r"\bar x = y^2")
+    '<math><mover><mi>x</mi><mo>¯</mo></mover><mo>=</mo><msup><mi>y</mi><mn>2</mn></msup></math>'
+    """
+    return f"<math>{_row(iter(_TOKEN.findall(latex[:500])), '')}</math>"
+
+
+def _row(tokens: Iterator[str], end: str) -> str:
+    """The signs up to ``end``, with what stands above and below them."""
+    parts: list[str] = []
+    for token in tokens:
+        if token == end:
+            break
+        if token in ("^", "_"):
+            tag = "msup" if token == "^" else "msub"
+            base = parts.pop() if parts else "<mrow></mrow>"
+            parts.append(f"<{tag}>{base}{_atom(next(tokens, ''), tokens)}</{tag}>")
+        elif token not in (r"\,", r"\textstyle"):
+            parts.append(_atom(token, tokens))
+    return "".join(parts)
+
+
+def _atom(token: str, tokens: Iterator[str]) -> str:
+    """One sign, or a group of them."""
+    if token == "{":
+        return f"<mrow>{_row(tokens, '}')}</mrow>"
+    if token == r"\bar":
+        return f"<mover>{_atom(next(tokens, ''), tokens)}<mo>¯</mo></mover>"
+    if token == r"\mathbf":
+        return f'<mn mathvariant="bold">{escape(next(tokens, ""))}</mn>'
+    command, brace, words = token[1:].partition("{")
+    if token.startswith("\\") and brace:
+        tag = _WORDS[command.strip()]
+        return f"<{tag}>{escape(words[:-1])}</{tag}>"
+    if token.startswith("\\"):
+        letters = _LETTERS.get(command)
+        return f"<mi>{letters}</mi>" if letters else f"<mo>{escape(_SIGNS.get(command, command))}</mo>"
+    if token[:1].isdigit():
+        return f"<mn>{token}</mn>"
+    return f"<mi>{escape(token)}</mi>" if token.isalpha() else f"<mo>{escape(token.replace('-', '−'))}</mo>"

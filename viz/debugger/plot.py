@@ -1,0 +1,60 @@
+"""A session's numbers along time as a figure for a slide or a paper."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.files import write_atomically
+
+from .. import style
+from .session import Session
+
+
+def plot(session: Session, node: int | None, path: str | Path) -> None:
+    """Gradient norms of the carried states along time, or what each time step adds to the gradient of ``node``."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    if node is None:
+        _norms(session, figure.subplots())
+    else:
+        _ledger(session, node, *figure.subplots(2, 1, sharex=True, height_ratios=(2, 1)))
+    buffer = io.BytesIO()
+    kind = Path(path).suffix[1:].lower()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with matplotlib.rc_context({"svg.hashsalt": "tinygrad_rnn", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format=kind, dpi=160, metadata=undated)
+    write_atomically(path, buffer.getvalue())
+
+
+def _norms(session: Session, axes: Any) -> None:
+    rows = session.state_norms(session.last)
+    if not rows:
+        raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
+    for layer, role in dict.fromkeys((row.layer, row.role) for row in rows):
+        points = [(row.time, row.norm) for row in rows if (row.layer, row.role) == (layer, role) and row.norm]
+        label = f"{role} of {style.visible(layer)}" if layer else role
+        color = style.STROKES["c" if role == "c" else "h"][0]
+        axes.plot(*zip(*points), "o-" if role == "h" else "s--", color=color, label=label, markersize=4)
+    axes.set(xlabel="time step t", ylabel="norm of the gradient", yscale="log")
+    axes.legend(frameon=False)
+
+
+def _ledger(session: Session, node: int, above: Any, below: Any) -> None:
+    found = session.ledger(node, session.last)
+    rows = [row for row in found.rows if row.time is not None]
+    if not rows:
+        raise tg.GraphError(f"no time step contributes to the gradient of {found.name}")
+    times = [row.time for row in rows]
+    above.bar(times, [row.norm for row in rows], color=style.STROKES["h"][0])
+    above.set(ylabel="norm", title=f"what each time step adds to the gradient of {found.name}".replace("$", r"\$"))
+    shares = np.array([np.nan if row.share is None else row.share for row in rows])
+    below.bar(times, shares, color=[style.STROKES["c" if share < 0 else "h"][0] for share in shares])
+    below.axhline(0, color=style.INK, linewidth=0.6)
+    below.set(xlabel="time step t", ylabel="share")

@@ -1,0 +1,176 @@
+// What the page is made of: elements, grids of numbers, and the panels about the node whose turn it is.
+
+const $ = (selector) => document.querySelector(selector);
+
+function h(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name || "div");
+  if (classes.length) element.className = classes.join(" ");
+  for (const [key, x] of Object.entries(attributes)) {
+    if (x === null || x === undefined || x === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), x); else element.setAttribute(key, x);
+  }
+  element.append(...children.flat().filter((x) => x !== null && x !== undefined && x !== ""));
+  return element;
+}
+
+const fill = (id, ...children) => $(`#${id} > div`).replaceChildren(...children.flat().filter(Boolean));
+const muted = (text) => h("span.muted", {}, text);
+
+function link(node) { // a node's name that leads to its turn
+  const p = positionOf(node);
+  if (p === null || !placeOf.has(p)) return h("span.name", {}, nodes[node].name);
+  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, nodes[node].name);
+}
+
+// Grids of numbers --------------------------------------------------------------------------------------
+
+const BLUE = "0,114,178", ORANGE = "213,94,0";
+
+function tint(cell, x, largest) {
+  if (!Number.isFinite(x)) { cell.classList.add("bad"); return; }
+  if (x && largest) cell.style.backgroundColor = `rgba(${x > 0 ? BLUE : ORANGE},${(0.08 + 0.52 * Math.abs(x) / largest).toFixed(3)})`;
+}
+
+function rowsOf(a) {
+  const shape = a.corner || a.shape;
+  const columns = shape.length ? shape[shape.length - 1] : 1;
+  const rows = [];
+  for (let i = 0; i < a.data.length; i += columns) rows.push(Array.from(a.data.subarray(i, i + columns)));
+  return rows;
+}
+
+function grid(a, label, { transposed = false } = {}) {
+  if (!a) return h("figure.grid", {}, h("div.nothing", {}, "nothing yet"), h("figcaption", {}, label));
+  let rows = rowsOf(a);
+  if (!a.corner && a.shape.length === 1 && a.data.length > 12) { // a long vector is folded
+    const flat = rows[0];
+    rows = [];
+    for (let i = 0; i < flat.length; i += 8) rows.push(flat.slice(i, i + 8));
+  } else if (transposed && rows.length) rows = rows[0].map((_, j) => rows.map((row) => row[j]));
+  const largest = a.data.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
+  const small = rows.length > 12 || (rows[0] || []).length > 8;
+  const table = h(`table.heat${small ? ".small" : ""}`, { "aria-label": `${label}, ${shapeOf(a.shape)}` }, rows.map((row) => h("tr", {}, row.map((x) => {
+    const cell = h("td", { title: String(x) }, number(x));
+    tint(cell, x, largest);
+    return cell;
+  }))));
+  const part = a.corner ? ` (a corner of ${shapeOf(a.shape)})` : "";
+  return h("figure.grid", {}, table, h("figcaption", {}, `${label}${part}`));
+}
+
+// Bars --------------------------------------------------------------------------------------------------
+
+const DECADES = [-8, 2]; // of the logarithmic bars
+
+function logBar(norm) {
+  const at = Number.isFinite(norm) && norm > 0 ? (Math.log10(norm) - DECADES[0]) / (DECADES[1] - DECADES[0]) : norm > 0 ? 1 : 0;
+  const bar = h("span.bar", { title: `on a logarithmic scale from 1e${DECADES[0]} to 1e${DECADES[1]}` }, h("i"));
+  bar.firstChild.style.width = `${100 * Math.min(Math.max(at, 0), 1)}%`;
+  return bar;
+}
+
+function counts(m) {
+  const found = [["negative", "−"], ["zero", "0"], ["positive", "+"], ["infinite", "inf"], ["nan", "nan"]].filter(([key]) => m[key]);
+  return h("span.counts", {}, found.map(([key, sign]) => h(`span${key === "nan" || key === "infinite" ? ".alarm" : ""}`, { "data-count": key }, `${m[key]} ${sign}`)));
+}
+
+function pips(count, expected) {
+  const text = `${count} of ${expected} arrived`;
+  return h("span.pips", { "data-arrived": count, "data-expected": expected }, expected <= 12 ? h("b", { "aria-hidden": "true" }, "●".repeat(count) + "○".repeat(expected - count)) : null, ` ${text}`);
+}
+
+// 1, 4 and 12: the place, the norms, why it stopped ---------------------------------------------------------
+
+function showHere(p, reason) {
+  const node = nodes[nodeAt(p)];
+  const lines = [];
+  const line = (label, ...content) => lines.push(h("dt", {}, label), h("dd", {}, ...content));
+  line("node", h("b", { id: "node" }, node.name), node.op ? ` = ${expression(node.index)}` : `, ${expression(node.index)}`);
+  const gate = [node.part && `gate ${node.part}`, node.role && `role ${node.role}`].filter(Boolean).join(", ");
+  line("place", [node.time ? `t=${node.time} of ${D.times}` : "no time step", node.layer && `layer ${node.layer}`, gate].filter(Boolean).join(" · "));
+  if (node.site) line("line", h("code", {}, node.site));
+  line("value", `${shapeOf(node.shape)} ${node.dtype}`, node.saturated === null ? null : h("span", {}, `, ${Math.round(100 * node.saturated)}% saturated`));
+  line("stopped", h("span", { id: "reason" }, reason));
+  const upstream = p >= 0 ? gradient(node.index, p) : null;
+  const made = value(node.index, p);
+  const grids = [made && grid(made, "value"), p >= 0 && (upstream || turn.has(node.index)) && grid(upstream, "gradient that arrived")];
+  const shown = p >= 0 ? upstream : made;
+  const m = shown && measure(shown);
+  fill("here", h("dl", {}, lines),
+    m && h("p.measures", { id: "incoming" }, p >= 0 ? "gradient: norm " : "value: norm ", h("b", { title: String(m.norm), "data-norm": m.norm }, number(m.norm)), logBar(m.norm), counts(m)),
+    h("div.grids", {}, grids.filter(Boolean)));
+}
+
+// 2 and 3: the rule with the numbers, and where it goes -------------------------------------------------------
+
+const SIGNS = { diagonal: "⊙", jacobian: "·", operand: "·" };
+const FACTORS = { diagonal: "slope, element by element", jacobian: "local Jacobian", operand: "the other operand" };
+
+function showRule(p) {
+  const step = steps.get(p);
+  if (p < 0) { fill("rule", muted("In the forward pass values are computed; no gradient exists yet.")); return; }
+  if (!step) { fill("rule", muted("The walk back starts at the loss; go one step on.")); return; }
+  const upstream = array(step.gradient);
+  const replaced = step.replaced ? [muted(`This gradient was replaced by a ${step.replaced}.`)] : [];
+  if (!step.sent.length) {
+    fill("rule", replaced, muted("This is where the gradient ends: it is finished, and flows no further."));
+    return;
+  }
+  fill("rule", replaced, step.sent.map((sent, index) => operand(p, index, sent, upstream)));
+}
+
+function operand(p, index, sent, upstream) {
+  const list = arrivalsAt(sent.target);
+  const at = list.findIndex((event) => event.step === p && event.index === index);
+  const before = summed(sent.target, at), after = summed(sent.target, at + 1);
+  const contribution = array(sent.value);
+  const [incoming, outgoing] = [measure(upstream).norm, measure(contribution).norm];
+  const ratio = incoming && Number.isFinite(incoming) && Number.isFinite(outgoing) ? outgoing / incoming : null;
+  const outer = sent.kind === "operand" && sent.slot === 1;
+  const factor = sent.factor === null ? null : grid(array(sent.factor), FACTORS[sent.kind]);
+  const first = grid(upstream, "upstream gradient", { transposed: outer });
+  const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution")];
+  const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild;
+  return h("article.operand", { "data-slot": sent.slot },
+    h("h3", {}, "to ", link(sent.target), " ", h("span.formula", {}, formula ? formula.cloneNode(true) : D.formulas[sent.formula]),
+      h("span.measures", {}, "norm ", h("b", { title: String(outgoing), "data-norm": outgoing }, number(outgoing)), ratio === null ? null : h("span", { "data-ratio": ratio }, ` (× ${number(ratio)})`), logBar(outgoing), counts(measure(contribution)))),
+    h("div.equation", {}, product),
+    h("div.equation.sum", {}, h("span.label", {}, "its gradient"), grid(before, "before"), h("span.sign", {}, "+"), h("span.sign.muted", {}, "contribution"), h("span.sign", {}, "→"), grid(after, "after"), pips(at + 1, list.length)));
+}
+
+// 11: the frontier ------------------------------------------------------------------------------------------
+
+function showFrontier(p, statuses) {
+  const groups = { done: [], ready: [], waiting: [], unreached: [] };
+  for (const node of turn.keys()) {
+    const found = statuses[node] === "current" ? (turn.get(node) <= p ? "done" : "ready") : statuses[node];
+    if (groups[found]) groups[found].push(node);
+  }
+  if (p < 0) { fill("frontier", muted("The walk back has not begun.")); return; }
+  const total = turn.size;
+  const bar = h("div.stack", { "aria-hidden": "true" }, Object.entries(groups).map(([key, list]) => {
+    const part = h(`i.${key}`);
+    part.style.width = `${100 * list.length / total}%`;
+    return part;
+  }));
+  const words = { done: "done", ready: "ready", waiting: "waiting", unreached: "not reached" };
+  const listed = ["ready", "waiting"].filter((key) => groups[key].length).map((key) => h("p", {}, h("b", {}, `${words[key]}: `),
+    groups[key].slice(0, 12).flatMap((node, i) => [i ? ", " : "", link(node), key === "waiting" ? ` (${arrived(node, p)} of ${arrivalsAt(node).length})` : ""]),
+    groups[key].length > 12 ? ` and ${groups[key].length - 12} more` : ""));
+  fill("frontier", h("p.counted", {}, Object.entries(groups).map(([key, list]) => h("span", { "data-group": key, "data-count": list.length }, h("b", {}, String(list.length)), ` ${words[key]}`))), bar, listed);
+}
+
+// 10: the numerical check -----------------------------------------------------------------------------------
+
+function showCheck(p, open) {
+  if (!open) { fill("check"); return; }
+  if (!D.checks) { fill("check", muted("This walk is too large to have every rule checked in advance; the terminal's command check does it for one node.")); return; }
+  const found = D.checks[p];
+  if (!found) { fill("check", muted("Nothing is sent on here; go to an operation in the walk back.")); return; }
+  fill("check", steps.get(p).sent.map((sent, i) => {
+    const [error, compared, passed] = found[i];
+    return h("p", { "data-passed": passed }, "to ", link(sent.target), ": ", h(`b.${passed ? "good" : "alarm"}`, {}, passed ? "agrees" : "DIFFERS"),
+      ` with the complex step, ${compared} elements, largest difference ${number(plain(error))} of the largest element`);
+  }));
+}
