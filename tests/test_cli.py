@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_finite_stops_in_one_line_and_keeps_the_checkpoint(fo
     trainer.model.rnn.bias_ih_l0.data[:] = 100
     checkpoint.save(trainer, "a.ckpt")
     saved = (folder / "a.ckpt").read_bytes()
-    fails("train", "book.txt", "--resume", "--steps", "5", "-o", "a.ckpt", saying="the loss became nan in step 1")
+    fails("train", "book.txt", "--resume", "--steps", "5", "-o", "a.ckpt", saying="in step 1, the loss became nan")
     assert (folder / "a.ckpt").read_bytes() == saved
     fails("sample", "a.ckpt", "--prompt", "the", saying="scores are not finite")
 

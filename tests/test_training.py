@@ -33,17 +33,25 @@ def test_it_learns(cell: str) -> None:
     assert validation is not None and validation < 1.0
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_resuming_is_bit_identical(tmp_path: Path, cell: str, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "optimizer", "eager"),
+    [
+        *(("lstm", optimizer, True) for optimizer in OPTIMIZERS), ("rnn", "sgd", True), ("gru", "adam", True),
+        ("rnn", "adagrad", False), ("lstm", "adam", False), ("gru", "rmsprop", False),
+    ],
+)  # fmt: skip
+def test_resuming_is_bit_identical(tmp_path: Path, cell: str, optimizer: str, eager: bool) -> None:
     settings = small(cell=cell, optimizer=optimizer, layers=2, dropout=0.3, clip_value=0.5, seed=3)
     whole = Trainer(TEXT, settings)
+    whole.eager = eager
     losses = [progress.loss for progress in whole.run(60)]  # past the end of the text, where the state starts anew
     half = Trainer(TEXT, settings)
+    half.eager = eager
     first = [progress.loss for progress in half.run(25)]
     checkpoint.save(half, tmp_path / "half.ckpt")
     tg.manual_seed(999)  # whatever else draws random numbers in between
     resumed = checkpoint.resume(tmp_path / "half.ckpt", TEXT)
+    resumed.eager = eager
     second = [progress.loss for progress in resumed.run(60)]
     assert losses == first + second
     ours, theirs = whole.arrays(), resumed.arrays()
@@ -181,9 +189,22 @@ def test_numbers_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam"])
+def test_compiled_training_agrees_with_plain(optimizer: str) -> None:
+    settings = small(optimizer=optimizer, layers=2, dropout=0.3, clip_value=0.5)
+    plain, compiled = Trainer(TEXT, settings), Trainer(TEXT, settings)
+    plain.eager = True
+    tg.manual_seed(4)
+    expected = [progress.loss for progress in plain.run(30)]
+    tg.manual_seed(4)
+    assert np.allclose([progress.loss for progress in compiled.run(30)], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("eager", [True, False])
 @pytest.mark.parametrize("clip_norm", [0.0, 5.0])
-def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(clip_norm: float) -> None:
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(clip_norm: float, eager: bool) -> None:
     trainer = Trainer(TEXT, small(clip_norm=clip_norm))
+    trainer.eager = eager
     trainer.model.head.bias.register_hook(lambda gradient: gradient * float("inf"))
     before = {name: array.tobytes() for name, array in trainer.arrays().items()}
     with pytest.raises(tg.GraphError, match=r"in step 1, .*gradient of bias .* has norm (nan|inf)"):

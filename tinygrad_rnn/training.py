@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from . import nn, optim, random
+from .compiler import compile
 from .errors import DataError, GraphError
 from .explain import short
+from .functional import zeros
 from .language import LAYERS, CharModel
 from .mode import no_grad
+from .scope import state as current
 from .tensor import Tensor
 from .text import Vocabulary, split, windows
 
@@ -108,7 +111,12 @@ class Progress:
 
 
 class Trainer:
-    """A model, an optimizer, a text, and where in it training stands."""
+    """A model, an optimizer, a text, and where in it training stands.
+
+    A step is compiled (`tg.compile`) unless ``eager`` is true; the two agree but for rounding.
+    """
+
+    eager = False
 
     def __init__(self, text: str, settings: Settings, vocabulary: Vocabulary | None = None) -> None:
         if len(set(text)) < 2:
@@ -128,6 +136,7 @@ class Trainer:
         self.optimizer = OPTIMIZERS[settings.optimizer](self.model.parameters(), lr=settings.lr)
         self.state: tuple[Tensor, ...] | None = None
         self.step = 0
+        self._compiled = compile(self._update)
 
     def run(self, steps: int) -> Iterator[Progress]:
         """Train until ``steps`` steps are done in all, reporting each; stop iterating at any time."""
@@ -139,28 +148,35 @@ class Trainer:
 
     def _train_one(self) -> Progress:
         position = self.step % len(self.windows)
-        if position == 0:
-            self.state = None  # the text begins again
+        state = self.state
+        if position == 0 or state is None:  # the text begins, or begins again
+            shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
+            state = tuple(zeros(*shape) for _ in LAYERS[self.settings.cell].roles)
         x, y = self.windows[position]
-        self.optimizer.zero_grad()
-        state = self.state if self.state is None or len(self.state) > 1 else self.state[0]
-        scores, state = self.model(x, state)
-        loss = nn.functional.cross_entropy(scores.reshape(-1, len(self.vocabulary)), y.reshape(-1))
-        value = float(loss)
-        if not math.isfinite(value):
-            raise GraphError(f"the loss became {value} in step {self.step + 1}; {CURE}")
-        loss.backward()
-        try:  # also without a limit, for the sake of the look at every gradient
-            limit = self.settings.clip_norm or math.inf
-            nn.utils.clip_grad_norm_(self.model.parameters(), limit, error_if_nonfinite=True)
+        try:
+            loss, state = (self._update if self.eager else self._compiled)(x, y, state)
         except GraphError as error:
             raise GraphError(f"in step {self.step + 1}, {error}; {CURE}") from None
+        self.state = tuple(s.detach() for s in state)
+        self.step += 1
+        return Progress(self.step, float(loss), x.size)
+
+    def _update(self, x: Any, y: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One step, plainly or compiled; an error leaves weights and optimizer as they were."""
+        scores, after = self.model(x, state if len(state) > 1 else state[0])
+        loss = nn.functional.cross_entropy(scores.reshape(-1, len(self.vocabulary)), y.reshape(-1))
+        if current.tracer is not None:
+            current.tracer.confirm(_look_at_loss, [loss])
+        else:
+            _look_at_loss(loss.numpy())
+        self.optimizer.zero_grad()
+        loss.backward()
+        limit = self.settings.clip_norm or math.inf  # also without one, for the sake of the look at every gradient
+        nn.utils.clip_grad_norm_(self.model.parameters(), limit, error_if_nonfinite=True)
         if self.settings.clip_value:
             nn.utils.clip_grad_value_(self.model.parameters(), self.settings.clip_value)
         self.optimizer.step()
-        self.state = tuple(s.detach() for s in (state if isinstance(state, tuple) else (state,)))
-        self.step += 1
-        return Progress(self.step, value, x.size)
+        return loss, after if isinstance(after, tuple) else (after,)
 
     def validate(self) -> float | None:
         """Loss in nats per character on the part of the text kept aside; None if that is too short."""
@@ -217,6 +233,11 @@ class Trainer:
         self.state = tuple(Tensor(array) for _, array in sorted(_part(arrays, "state.").items())) or None
         self.step = int(facts["step"])
         random.generator().bit_generator.state = facts["random"]
+
+
+def _look_at_loss(loss: Any) -> None:
+    if not math.isfinite(loss):
+        raise GraphError(f"the loss became {float(loss)}")
 
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

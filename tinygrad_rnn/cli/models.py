@@ -41,9 +41,11 @@ def setting_options(command: Any) -> Any:
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint, bit for bit as if never interrupted.")
 @click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
+@click.option("--eager", is_flag=True, help="Do not compile the training step.")
 def train(
-    file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, **given: Any
-) -> None:
+    file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, eager: bool,
+    **given: Any,
+) -> None:  # fmt: skip
     """Train a character model on a text.
 
     FILE is any UTF-8 text; without one it is real English that every Python ships, its own help topics. At every
@@ -61,6 +63,7 @@ def train(
 
     console = Console(highlight=False)
     trainer = _trainer(file, steps, output, resume, overwrite, given)
+    trainer.eager = eager
     s, count = trainer.settings, sum(p.numel() for p in trainer.model.parameters())
     console.print(
         f"{trainer.length:,} characters, {len(trainer.vocabulary)} different; "

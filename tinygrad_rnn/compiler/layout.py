@@ -107,7 +107,7 @@ class Layout:
         self._place_joins()
         for node in graph.nodes:
             self.view(node.index)
-        for serial, new in zip(trace.assignments, graph.outputs[len(graph.outputs) - len(trace.assignments) :]):
+        for serial, new in zip(trace.assignments, trace.parted(graph.outputs)[2]):
             if serial in self._cells:
                 self.targets[serial] = self.view(self._cells[serial]).buffer
             else:
@@ -240,8 +240,8 @@ class Layout:
 
     def _find_updates(self) -> None:
         """New values that can be computed where the old ones are: nothing reads the old ones later."""
-        assigned = self.graph.outputs[len(self.graph.outputs) - len(self.trace.assignments) :]
-        returned = set(self.graph.outputs[: len(self.graph.outputs) - len(self.trace.assignments)])
+        *others, assigned = self.trace.parted(self.graph.outputs)
+        returned = set(itertools.chain(*others))
         last_read = [0] * len(self.graph)
         for node in reversed(self.graph.nodes):
             for source in node.sources:

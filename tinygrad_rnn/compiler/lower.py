@@ -135,6 +135,7 @@ class Lowering:
         self._plain: dict[Any, View] = {}
         self._written: set[int] = set()  # buffers the region being gathered writes to
         self._checked: set[tuple[View, int]] = set()
+        self._confirmed = not trace.confirmations
 
     def lower(self) -> Code:
         """All rows."""
@@ -148,6 +149,11 @@ class Lowering:
                     region = []
                 if not region:
                     self._written = set()
+                if node.index in self.layout.in_cell and not self._confirmed:
+                    if region:
+                        emit_region(self, region)
+                        region = []
+                    self._confirm()
                 self._written.add(self.layout.view(node.index).buffer)
                 region.append(node)
                 continue
@@ -159,6 +165,8 @@ class Lowering:
             self._emit(node, kind)
         if region:
             emit_region(self, region)
+        if not self._confirmed:
+            self._confirm()
         self._assign()
         for index in self.graph.outputs:
             self._touch(self.layout.view(index).buffer, len(self.rows))
@@ -371,9 +379,16 @@ class Lowering:
                 plain = self._contiguous(view, indices.dtype)
                 self.checks[self._row("check", plain, size_of(indices.shape), limit, ignore, node=node)] = node
 
+    def _confirm(self) -> None:
+        """Hand over to Python, which looks at values before anything is overwritten."""
+        row = self._row("host")
+        for index in self.trace.parted(self.graph.outputs)[1]:
+            self._touch(self.layout.view(index).buffer, row)
+        self._confirmed = True
+
     def _assign(self) -> None:
         """Copy to their places the new values that were not computed there."""
-        assigned = self.graph.outputs[len(self.graph.outputs) - len(self.trace.assignments) :]
+        assigned = self.trace.parted(self.graph.outputs)[2]
         pending = []
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             source, target = self.layout.view(new), plain(self.layout.targets[serial], self.graph.nodes[new])

@@ -98,10 +98,10 @@ class Program:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
             rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
             self.cells.append((trace.cells[node.serial], [None, buffer, node], rows, columns, deltas))
-        count = len(trace.assignments)
+        returned, self._looked_at, _ = trace.parted(graph.outputs)
         self._returned = [
             (index, None if self.layout.view(index).buffer not in self._base else self.value(index))
-            for index in graph.outputs[: len(graph.outputs) - count]
+            for index in returned
         ]
 
     def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
@@ -127,7 +127,10 @@ class Program:
         while pc != self.rows:
             if pc < 0:
                 self._complain(-1 - pc)
-            self._run_host(self.host[pc])
+            if pc in self.host:
+                self._run_host(self.host[pc])
+            else:
+                self.trace.confirm([self.value(index) for index in self._looked_at])
             pc = interpreter.run(*self._addresses, pc + 1, self.rows)
         return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
 

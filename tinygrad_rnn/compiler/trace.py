@@ -100,8 +100,23 @@ class Trace:
     cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
     live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
     assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
+    #: what looks at values before anything is assigned, and how many of the outputs before the assigned ones are its
+    confirmations: list[tuple[Callable[..., None], int]]
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
     guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
+
+    def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
+        assigned = len(outputs) - len(self.assignments)
+        returned = assigned - sum(count for _, count in self.confirmations)
+        return outputs[:returned], outputs[returned:assigned], outputs[assigned:]
+
+    def confirm(self, values: Sequence[Array]) -> None:
+        """Show the values to look at to those who want to."""
+        at = 0
+        for check, count in self.confirmations:
+            check(*values[at : at + count])
+            at += count
 
 
 class Tracer:
@@ -115,6 +130,7 @@ class Tracer:
         self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
         self.guards: list[Callable[[], bool]] = []
         self.schedules: list[tuple[Any, list[int]]] = []
+        self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
         self._slots: dict[tuple[int, str], Traced] = {}
         self._graded: dict[int, Tensor] = {}
         self._seen: set[int] = set()
@@ -290,6 +306,10 @@ class Tracer:
             )
         return tensor.grad + gradient
 
+    def confirm(self, check: Callable[..., None], tensors: Sequence[Tensor]) -> None:
+        """In every call, before anything is assigned, ``check(*values)`` may raise."""
+        self._confirmations.append((check, list(tensors)))
+
     def guard(self, thing: Any, make: Callable[[Any], Callable[[], bool]]) -> None:
         """Trace anew when ``make(thing)``, made now, says later that something the trace relies on has changed."""
         if id(thing) not in self._seen:
@@ -301,6 +321,7 @@ class Tracer:
     def finish(self, outputs: Sequence[Tensor]) -> Trace:
         """The graph of ``outputs`` and of all assignments."""
         assigned = list(self.assigned)
+        outputs = [*outputs, *(x for _, looked_at in self._confirmations for x in looked_at)]
         found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
         pending = list(found.values())
         while pending:
@@ -318,7 +339,8 @@ class Tracer:
         nodes = [self._node(index, found[serial], position, lines) for index, serial in enumerate(order)]
         wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
         graph = Graph.of(nodes, wanted)
-        return Trace(graph, self.arguments, self.cells, self.live, assigned, self.schedules, self.guards)
+        confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
+        return Trace(graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.guards)
 
     def _node(self, index: int, x: Tensor, position: dict[int, int], lines: dict[Any, str]) -> Node:
         traced = isinstance(x, Traced)

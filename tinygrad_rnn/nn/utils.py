@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,17 +32,14 @@ def clip_grad_norm_(
         raise ValueError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
     pairs = _gradients(parameters)
     if state.tracer is not None and pairs:
-        if error_if_nonfinite:
-            raise GraphError("clip_grad_norm_: error_if_nonfinite reads the norm; return it from the compiled function")
-        return _clip_traced(pairs, max_norm, norm_type)
+        return _clip_traced(pairs, max_norm, norm_type, error_if_nonfinite)
     if not pairs:
         return from_array(np.zeros((), np.float32))
     with np.errstate(over="ignore"):  # an infinite norm is an answer, too
         norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
     total = float(np.linalg.norm(norms, norm_type))
-    if error_if_nonfinite and not math.isfinite(total):
-        name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
-        raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {total}; look for the step that made it")
+    if error_if_nonfinite:
+        _refuse_nonfinite(pairs, total, norms)
     scale = max_norm / (total + 1e-6)
     if not scale >= 1:  # also when nan
         for p, g in pairs:
@@ -60,20 +58,30 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
             p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
 
 
-def _clip_traced(pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float) -> Tensor:
+def _refuse_nonfinite(pairs: list[tuple[Tensor, Tensor]], total: Any, norms: Sequence[Any]) -> None:
+    if not math.isfinite(total):
+        name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
+        raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {total}; look for the step that made it")
+
+
+def _clip_traced(
+    pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float, error_if_nonfinite: bool
+) -> Tensor:
     """`clip_grad_norm_` written in primitives, for a function being compiled."""
     with no_grad():
         if norm_type == math.inf:
-            norms = [abs(g).max() for _, g in pairs]
-            total = norms[0]
-            for norm in norms[1:]:
-                total = P.maximum(total, norm)
+            powers = [abs(g).max() for _, g in pairs]
+            total = powers[0]
+            for power in powers[1:]:
+                total = P.maximum(total, power)
         else:
             powers = [(g * g if norm_type == 2 else abs(g) ** norm_type).sum() for _, g in pairs]
             total = powers[0]
             for power in powers[1:]:
                 total = total + power
             total = total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
+        if error_if_nonfinite:
+            state.tracer.confirm(lambda total, *powers: _refuse_nonfinite(pairs, total, powers), [total, *powers])
         scale = P.minimum(max_norm / (total + 1e-6), 1.0)  # a nan stays one
         for p, g in pairs:
             p.grad = g * scale
