@@ -66,7 +66,9 @@ class Seq2Seq(Module):
         """
         if target is None and length is None:
             raise ShapeError("Seq2Seq: give a target (T_out, N) to follow, or a length to write freely")
-        wanted = None if target is None else as_tensor(target)
+        wanted: Any = None if target is None else as_tensor(target)
+        if wanted is not None and current.tracer is None:
+            wanted = wanted.numpy()  # each step's symbols are data, not something picked out of a graph
         if current.tracer is not None and 0 < teacher_forcing < 1:
             raise GraphError(
                 "Seq2Seq: a compiled function cannot draw anew who is fed back; make teacher_forcing 0 or 1"
@@ -77,9 +79,9 @@ class Seq2Seq(Module):
             raise ShapeError(f"Seq2Seq: the target {wanted.shape} should be (T_out, {batch})")
         symbols: Any = [start] * batch
         scores = []
-        for t in steps(length if wanted is None or length is not None else wanted.shape[0]):  # type: ignore[arg-type]
+        for t in steps(length if wanted is None or length is not None else wanted.shape[0]):
             logits, state = self.decoder(symbols, state)
             scores.append(logits)
             forced = wanted is not None and t < wanted.shape[0] and generator().random() < teacher_forcing
-            symbols = wanted[t] if forced and wanted is not None else logits.detach().argmax(-1)
+            symbols = wanted[t] if forced else logits.detach().argmax(-1)
         return stack(scores)
