@@ -367,6 +367,21 @@ def test_variances_of_the_initialisers():
     assert np.abs(filled(init.xavier_uniform_)).max() <= math.sqrt(6 / 300)
 
 
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_weights_start_uniformly_below_the_square_root_of_the_hidden_size(kind):
+    for p in getattr(nn, kind)(50, 100).parameters():
+        assert 0.95 / 10 < np.abs(p.numpy()).max() <= 1 / 10
+        assert abs(np.abs(p.numpy()).mean() - 0.05) < 0.01
+
+
+def test_one_tensor_is_not_the_state_of_an_lstm():
+    cell, pair = nn.LSTMCell(3, 4), tg.zeros(2, 2, 4)  # two rows, and yet no pair
+    with pytest.raises(tg.ShapeError, match=r"a pair \(h, c\)"):
+        cell(tg.ones(2, 3), pair)
+    with pytest.raises(tg.ShapeError, match=r"a pair \(h, c\)"):
+        cell(tg.ones(2, 3), (pair[0], pair[0], pair[0]))
+
+
 @pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3)])
 def test_orthogonal(shape):
     q = filled(nn.init.orthogonal_, shape, gain=2.0)
