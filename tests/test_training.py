@@ -243,6 +243,8 @@ def test_sampling_follows_the_seed_and_temperature() -> None:
 
     assert sample(1, 1.0) == sample(1, 1.0) != sample(2, 1.0)
     assert sample(1, 0.0) == sample(2, 0.0) == sample(3, 1e-6)
+    compiled = model.sample([1, 2], 40, 1.0, np.random.default_rng(1), eager=False)
+    assert list(compiled) == sample(1, 1.0)
 
 
 def test_a_sample_equals_rereading_everything_written_so_far() -> None:

@@ -123,7 +123,8 @@ def _trainer(
 @click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="0 takes the likeliest.")
 @click.option("--length", default=400, show_default=True, type=click.IntRange(1, 10**7), help="Characters to write.")
 @click.option("--seed", default=None, type=click.IntRange(0), help="For the same sample again.")
-def sample(file: Path, prompt: str, temperature: float, length: int, seed: int | None) -> None:
+@click.option("--eager", is_flag=True, help="Do not compile the model, however long the text.")
+def sample(file: Path, prompt: str, temperature: float, length: int, seed: int | None, eager: bool) -> None:
     """Write text with a trained model.
 
     One character at a time, each drawn from the model and fed back to it.
@@ -139,7 +140,7 @@ def sample(file: Path, prompt: str, temperature: float, length: int, seed: int |
     model, vocabulary = checkpoint.load_model(file)
     rng = np.random.default_rng(seed)
     start = prompt or vocabulary.characters[int(rng.integers(len(vocabulary)))]
-    samples = model.sample(vocabulary.encode(start), length, temperature, rng)
+    samples = model.sample(vocabulary.encode(start), length, temperature, rng, eager or None)
     first = next(samples)  # whatever is wrong is found before anything is written
     click.echo(_shown(start), nl=False)
     for index in chain([first], samples):
