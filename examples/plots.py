@@ -90,3 +90,14 @@ def guesses(path: Path, title: str, image: Any, probabilities: Any, names: Seque
         right.set_title(title, fontsize=10)
         for axes in (left, right):
             axes.tick_params(length=0)
+
+
+def film(path: Path, frames: Any, guesses: Sequence[str], truth: Sequence[str]) -> None:
+    """Frames (T, height, width) side by side; under each what was guessed, in red and with the truth where wrong."""
+    with figure(path, 1.3 * len(frames), 1.8) as drawing:
+        for t, (axes, frame) in enumerate(zip(drawing.subplots(1, len(frames)), frames)):
+            axes.imshow(frame, cmap="gray_r", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[], title=f"t = {t + 1}")
+            right = guesses[t] == truth[t]
+            label = guesses[t] if right else f"{guesses[t]}  ({truth[t]})"
+            axes.set_xlabel(label if t else "–", fontsize=14, color=TARGET if right or not t else "#b00020")

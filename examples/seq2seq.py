@@ -75,9 +75,9 @@ def main(steps: int = 3000, out: Path = Path("out"), seed: int = 0, digits: int 
     accuracy = float(np.mean([a == b for a, b in zip(texts, answers)]))
     console.print(*(f"{q} = {a.strip()}" for q, a in zip(questions[:5], texts)), sep="   ")
     console.print(f"answers {accuracy:.1%} of {len(unseen)} additions it has never seen")
-    characters = [*(f"‘{c}’" for c in questions[0]), *(f"→ ‘{c}’" for c in answers[0])]
-    draw(model.loss(encode(questions[:1]), encode(answers[:1])), out / "seq2seq.svg", captions=characters)
-    draw(model.answer(encode(questions[:1]), length=digits + 1), out / "seq2seq-writing.svg")
+    x, y = encode(questions[:1]), encode(answers[:1])
+    draw(model.loss(x, y), out / "seq2seq.svg", title=f"{questions[0]} → {answers[0]}")
+    draw(model.answer(x, length=digits + 1), out / "seq2seq-writing.svg", title=f"{questions[0]} → {texts[0]}")
     return accuracy
 
 

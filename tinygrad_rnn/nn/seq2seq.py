@@ -79,7 +79,7 @@ class Seq2Seq(Module):
             raise ShapeError(f"Seq2Seq: the target {wanted.shape} should be (T_out, {batch})")
         symbols: Any = [start] * batch
         scores = []
-        for t in steps(length if wanted is None or length is not None else wanted.shape[0]):
+        for t in steps(length if wanted is None or length is not None else wanted.shape[0]):  # type: ignore[arg-type]
             logits, state = self.decoder(symbols, state)
             scores.append(logits)
             forced = wanted is not None and t < wanted.shape[0] and generator().random() < teacher_forcing
