@@ -101,3 +101,32 @@ def film(path: Path, frames: Any, guesses: Sequence[str], truth: Sequence[str]) 
             right = guesses[t] == truth[t]
             label = guesses[t] if right else f"{guesses[t]}  ({truth[t]})"
             axes.set_xlabel(label if t else "–", fontsize=14, color=TARGET if right or not t else "#b00020")
+
+
+def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]]) -> None:
+    """Lines (name, text, a number for each character); behind a character its number: -1 orange, 0 white, 1 blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    colour = LinearSegmentedColormap.from_list("", ["#e69f00", "#ffffff", "#56b4e9"])
+    longest, margin = max(len(text) for _, text, _ in lines), max(len(name) for name, _, _ in lines)
+    with figure(path, 0.1 * (longest + margin + 4), 0.22 * len(lines) + 0.5) as drawing:
+        axes = drawing.subplots()
+        for row, (name, text, values) in enumerate(lines):
+            axes.text(-1, -row, name, ha="right", va="center", fontsize=9)
+            for column, (character, value) in enumerate(zip(text, values)):
+                axes.add_patch(Rectangle((column - 0.5, -row - 0.45), 1.03, 0.9, fc=colour((value + 1) / 2), lw=0))
+                shown = "↵" if character == "\n" else character
+                axes.text(
+                    column,
+                    -row,
+                    shown,
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    family="DejaVu Sans Mono",
+                    parse_math=False,
+                )
+        axes.set(xlim=(-margin - 1, longest), ylim=(0.6 - len(lines), 0.6))
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
