@@ -28,11 +28,12 @@ from .views import data
 #: A page stops at every node of graphs up to this size; beyond it, it collapses by time step.
 NODE_LIMIT = 3000
 #: Characters of arrays for each node, and at least for all together.
-ROOM_PER_NODE, ROOM = 600, 400_000
+ROOM_PER_NODE, ROOM = 350, 300_000
 #: The sides of the corner that is sent of a large array, from the most to the least.
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
-#: Beyond these the page leaves out Jacobians (width of a state), the triangle (nodes × time steps), checks (elements).
-WIDTH_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 130, 60_000, 20_000
+#: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (nodes × time steps) and the
+#: checks (elements).
+GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 30_000_000, 60_000, 20_000
 NAME_LIMIT = 60
 
 
@@ -94,16 +95,18 @@ def describe(session: Session) -> dict[str, Any]:
 
 def _stops(session: Session) -> list[int]:
     """The positions the page can stop at."""
-    everything = list(range(session.first, session.last + 1))
+    everything = range(session.first, session.last + 1)
     nodes = session.graph.nodes
     if len(nodes) <= NODE_LIMIT:
-        return everything
-    roles = (*recurrence.STATES, "loss")
-    marked = [p for p in everything if (n := nodes[session.node_at(p)]).role in roles or n.op is None or p == 0]
-    weights = [p for p in marked if nodes[session.node_at(p)].op is None or p == 0]
-    others = [p for p in marked if nodes[session.node_at(p)].op is not None and p]
-    every = -(-len(others) // (NODE_LIMIT // 2))
-    return sorted({*weights[: NODE_LIMIT // 2], *others[::every], 0, session.first, session.last})
+        return list(everything)
+    found: list[int] = []
+    for roles in ((*recurrence.STATES, "loss"), ("h",)):
+        found = [p for p in everything if nodes[session.node_at(p)].role in roles] or list(everything)
+        if len(found) <= NODE_LIMIT:
+            break
+    found = found[:: -(-len(found) // NODE_LIMIT)]
+    leaves = [p for p in range(1, session.last + 1) if nodes[session.node_at(p)].op is None]
+    return sorted({*found, *leaves[-NODE_LIMIT // 10 :], session.first, 0, session.last})
 
 
 class _Log:
@@ -226,8 +229,8 @@ class _Log:
         """What a recurrent layer carries: its states by time, its Jacobians, its triangle, its gates."""
         session, moments = self.session, self.session.moments[path]
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
-        width = max(int(np.prod(self.graph.nodes[n].shape)) for m in moments for n in m.nodes.values())
-        small = width <= WIDTH_LIMIT and width * width * len(moments) <= 4_000_000
+        width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
+        small = (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
         drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
         return {
             "name": style.elided(style.visible(".".join(path)), NAME_LIMIT), "joint": "c" in moments[0].nodes,

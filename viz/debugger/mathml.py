@@ -24,7 +24,8 @@ def mathml(latex: str) -> str:
     >>> mathml(r"\bar x = y^2")
     '<math><mover><mi>x</mi><mo>¯</mo></mover><mo>=</mo><msup><mi>y</mi><mn>2</mn></msup></math>'
     """
-    return f"<math>{_row(iter(_TOKEN.findall(latex[:500])), '')}</math>"
+    tokens = _TOKEN.findall(latex[:500].replace(r"\mathrel{+}=", r"\mathrel{+=}"))
+    return f"<math>{_row(iter(tokens), '')}</math>"
 
 
 def _row(tokens: Iterator[str], end: str) -> str:

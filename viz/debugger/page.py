@@ -24,7 +24,7 @@ from .session import Session
 #: The parts of the script, in order.
 SCRIPTS = ("walk.js", "panels.js", "charts.js", "page.js")
 #: Time steps that are drawn of a sequence whose graph is too large for a box each.
-STEPS_DRAWN = 200
+STEPS_DRAWN = 500
 TITLE_LIMIT = 80
 
 

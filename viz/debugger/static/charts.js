@@ -86,15 +86,22 @@ function layerNorms(layer, p) {
   const ticks = [first, last].map((time) => svg("text", { x: x(time), y: height - 2 }, `t=${time}`));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `gradient norms of layer ${layer.name} along time, logarithmic` }, marks, cursor, lines, ticks);
   const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(`span.${role}`, {}, `|dL/d${role}|`)));
-  const names = [...new Set(layer.gates.flatMap(([, gates]) => Object.keys(gates)))].sort();
-  const gates = names.length ? h("div.gates", {}, h("p", {}, "saturated share of each gate"), names.map((name) => gateRow(name, layer.gates, here))) : null;
-  return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gates);
+  return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gateRows(layer, here));
 }
 
-function gateRow(name, gates, here) {
+function gateRows(layer, here) { // they never change but for where we are
+  const names = [...new Set(layer.gates.flatMap(([, gates]) => Object.keys(gates)))].sort();
+  if (!names.length) return null;
+  layer.rows = layer.rows || h("div.gates", {}, h("p", {}, "saturated share of each gate"), names.map((name) => gateRow(name, layer.gates)));
+  layer.rows.querySelectorAll(".now").forEach((cell) => cell.classList.remove("now"));
+  layer.rows.querySelectorAll(`[data-time="${here}"]`).forEach((cell) => cell.classList.add("now"));
+  return layer.rows;
+}
+
+function gateRow(name, gates) {
   const step = (WIDTH - 24) / Math.max(gates.length, 1);
   const cells = gates.map(([time, shares], i) => svg("rect", {
-    x: 22 + i * step, y: 1, width: Math.max(step - 1, 0.5), height: 12, class: time === here ? "cell now" : "cell", "fill-opacity": (0.06 + 0.9 * (shares[name] || 0)).toFixed(2), "data-share": shares[name],
+    x: 22 + i * step, y: 1, width: Math.max(step - 1, 0.5), height: 12, class: "cell", "data-time": time, "fill-opacity": (0.06 + 0.9 * (shares[name] || 0)).toFixed(2), "data-share": shares[name],
   }, svg("title", {}, `${name}, t=${time}: ${Math.round(100 * (shares[name] || 0))}% saturated`)));
   return svg("svg", { class: "chart row", viewBox: `0 0 ${WIDTH} 14`, role: "img", "aria-label": `gate ${name}: ${gates.map(([t, s]) => `t=${t} ${Math.round(100 * (s[name] || 0))}%`).slice(0, 12).join(", ")}` }, svg("text", { x: 4, y: 11, class: "mark" }, name), cells);
 }

@@ -9,22 +9,14 @@ const pictures = D.pictures.map((picture) => {
   const root = $(`#picture-${picture.detail}`);
   const drawing = root.firstElementChild;
   const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
+  const elements = drawing.querySelectorAll(".b"), lines = drawing.querySelectorAll(".e");
   const boxes = picture.boxes.map((box, i) => {
-    const element = drawing.querySelector(`[data-b="${i}"]`);
-    element.addEventListener("click", () => clicked(box));
-    return { ...box, element, number: element.querySelector(".n"), shown: "", text: "" };
+    elements[i].addEventListener("click", () => clicked(box));
+    return { ...box, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
   });
-  const ends = new Map(); // {node: [[line, the other end]]}
-  picture.edges.forEach((uses, i) => uses.forEach(([from, to]) => {
-    if (!ends.has(to)) ends.set(to, []);
-    ends.get(to).push([i, from]);
-  }));
-  const lines = new Map();
-  drawing.querySelectorAll(".e").forEach((line) => {
-    const i = Number(line.dataset.e);
-    lines.set(i, [...(lines.get(i) || []), line]);
-  });
-  return { ...picture, root, drawing, width, height, boxes, ends, lines, lit: [] };
+  const into = new Map(); // {node: [[line, where it comes from]]}
+  picture.edges.forEach((uses, i) => uses.forEach(([from, to]) => into.set(to, [...(into.get(to) || []), [lines[i], from]])));
+  return { ...picture, root, drawing, width, height, boxes, into, lit: [] };
 });
 
 function clicked(box) {
@@ -41,7 +33,8 @@ function boxStatus(box) {
     if (!sending.length) return "none";
     return sending.every((user) => turn.get(user) <= position) ? "done" : sending.some((user) => turn.get(user) <= position) ? "waiting" : "unreached";
   }
-  const found = box.nodes.map((node) => statuses[node]);
+  const known = D.whole ? box.nodes : box.nodes.filter((node) => shipped.has(node));
+  const found = (known.length ? known : box.nodes).map((node) => statuses[node]);
   if (found.includes("current")) return "current";
   if (position < 0) return found.includes("unreached") ? "unreached" : "computed";
   const moving = found.filter((x) => x !== "none");
@@ -64,10 +57,13 @@ function boxNumber(box) {
   return found === null ? "" : `∂ ${number(found)}`;
 }
 
+const SETTLED = new Set(["done", "unreached", "none", "computed"]); // whose number does not change
+
 function showPicture() {
   const picture = pictures[detail];
   for (const box of picture.boxes) {
     const shown = boxStatus(box);
+    if (shown === box.shown && SETTLED.has(shown)) continue;
     if (shown !== box.shown) {
       if (box.shown) box.element.classList.remove(box.shown);
       box.element.classList.add(shown);
@@ -81,17 +77,18 @@ function showPicture() {
   picture.lit.forEach((line) => line.classList.remove("lit"));
   picture.lit = [];
   const targets = new Set(position > 0 && steps.has(position) ? steps.get(position).sent.map((sent) => sent.target) : position < 0 ? nodes[nodeAt(position)].operands : []);
-  for (const [i, from] of picture.ends.get(nodeAt(position)) || []) {
-    if (!targets.has(from)) continue;
-    for (const line of picture.lines.get(i) || []) { line.classList.add("lit"); picture.lit.push(line); }
+  for (const [line, from] of picture.into.get(nodeAt(position)) || []) {
+    if (targets.has(from)) { line.classList.add("lit"); picture.lit.push(line); }
   }
   document.body.classList.toggle("backward", position >= 0);
   follow(picture);
 }
 
 function follow(picture) { // keep the current box in sight
-  const box = picture.boxes.find((b) => b.shown === "current");
+  const gaps = picture.drawing.querySelectorAll(".gap");
+  const box = picture.boxes.find((b) => b.shown === "current") || (gaps.length && { element: gaps[0], left: true });
   const stage = $("#stage");
+  gaps.forEach((gap) => gap.classList.toggle("current", Boolean(box.left)));
   if (!box || (stage.scrollWidth <= stage.clientWidth && stage.scrollHeight <= stage.clientHeight)) return;
   const [a, b] = [stage.getBoundingClientRect(), box.element.getBoundingClientRect()];
   if (b.left < a.left + 60 || b.right > a.right - 60) stage.scrollLeft += (b.left + b.right - a.left - a.right) / 2;
@@ -100,9 +97,10 @@ function follow(picture) { // keep the current box in sight
 
 function resize() {
   const picture = pictures[detail], stage = $("#stage");
+  const width = Math.min(1.4, Math.max(stage.clientWidth / picture.width, 0.9)); // a long sequence is scrolled, not shrunk
+  stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), 0.56 * innerHeight)}px`;
   const whole = Math.min(stage.clientWidth / picture.width, stage.clientHeight / picture.height);
-  const readable = Math.max(whole, Math.min(0.8, stage.clientHeight / picture.height));
-  const scale = zoom === null ? readable : zoom === 0 ? whole : zoom;
+  const scale = zoom === null ? Math.min(width, stage.clientHeight / picture.height) : zoom === 0 ? whole : zoom;
   picture.scale = scale;
   picture.drawing.setAttribute("width", picture.width * scale);
   picture.drawing.setAttribute("height", picture.height * scale);
@@ -269,6 +267,7 @@ if (!D.whole) notices.push(`${D.nodeCount.toLocaleString("en")} nodes are too ma
 if (D.every > 1) notices.push(`One time step in ${D.every} was recorded; of the others, what they brought.`);
 if (D.origin) notices.push(`Not all numbers are finite (press o to go there): ${D.origin[2]}.`);
 for (const [consumer, site] of D.cuts.slice(0, 1)) notices.push(`${nodes[consumer].name} reads a state that was cut out of the graph at ${site || "an unknown line"}: from there no gradient flows to the time step before${D.cuts.length > 1 ? `, and so ${D.cuts.length - 1} times more` : ""}.`);
+$("#notice").classList.toggle("alarm", Boolean(D.origin || D.cuts.length));
 $("#notice").textContent = notices.join(" ");
 $("#notice").hidden = !notices.length;
 

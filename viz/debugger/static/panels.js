@@ -40,23 +40,27 @@ function rowsOf(a) {
   return rows;
 }
 
+function folded(a, transposed) { // a long vector in several lines: of a cell's four gates, one each
+  const rows = rowsOf(a), count = a.data.length;
+  if (rows.length === 1 && count > 8 && !a.corner) {
+    const width = count % 4 === 0 && count <= 32 ? count / 4 : 8;
+    return Array.from({ length: Math.ceil(count / width) }, (_, i) => rows[0].slice(i * width, (i + 1) * width));
+  }
+  return transposed && rows.length ? rows[0].map((_, j) => rows.map((row) => row[j])) : rows;
+}
+
 function grid(a, label, { transposed = false } = {}) {
   if (!a) return h("figure.grid", {}, h("div.nothing", {}, "nothing yet"), h("figcaption", {}, label));
-  let rows = rowsOf(a);
-  if (!a.corner && a.shape.length === 1 && a.data.length > 12) { // a long vector is folded
-    const flat = rows[0];
-    rows = [];
-    for (let i = 0; i < flat.length; i += 8) rows.push(flat.slice(i, i + 8));
-  } else if (transposed && rows.length) rows = rows[0].map((_, j) => rows.map((row) => row[j]));
+  const rows = folded(a, transposed);
   const largest = a.data.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
-  const small = rows.length > 12 || (rows[0] || []).length > 8;
-  const table = h(`table.heat${small ? ".small" : ""}`, { "aria-label": `${label}, ${shapeOf(a.shape)}` }, rows.map((row) => h("tr", {}, row.map((x) => {
+  const small = rows.length > 12 || (rows[0] || []).length > 8 ? ".small" : rows.length > 4 ? ".dense" : "";
+  const table = h(`table.heat${small}`, { "aria-label": `${label}, ${shapeOf(a.shape)}` }, rows.map((row) => h("tr", {}, row.map((x) => {
     const cell = h("td", { title: String(x) }, number(x));
     tint(cell, x, largest);
     return cell;
   }))));
   const part = a.corner ? ` (a corner of ${shapeOf(a.shape)})` : "";
-  return h("figure.grid", {}, table, h("figcaption", {}, `${label}${part}`));
+  return h("figure.grid", {}, table, label || part ? h("figcaption", {}, `${label}${part}`) : null);
 }
 
 // Bars --------------------------------------------------------------------------------------------------
@@ -105,11 +109,12 @@ function showHere(p, reason) {
 // 2 and 3: the rule with the numbers, and where it goes -------------------------------------------------------
 
 const SIGNS = { diagonal: "⊙", jacobian: "·", operand: "·" };
-const FACTORS = { diagonal: "slope, element by element", jacobian: "local Jacobian", operand: "the other operand" };
+const FACTORS = { diagonal: "slope, element by element", jacobian: "local Jacobian" };
 
 function showRule(p) {
   const step = steps.get(p);
-  if (p < 0) { fill("rule", muted("In the forward pass values are computed; no gradient exists yet.")); return; }
+  $("#rule h2").textContent = p < 0 ? "How the value is computed" : "The local rule, with the numbers";
+  if (p < 0) { fill("rule", computed(nodes[nodeAt(p)])); return; }
   if (!step) { fill("rule", muted("The walk back starts at the loss; go one step on.")); return; }
   const upstream = array(step.gradient);
   const replaced = step.replaced ? [muted(`This gradient was replaced by a ${step.replaced}.`)] : [];
@@ -120,6 +125,17 @@ function showRule(p) {
   fill("rule", replaced, step.sent.map((sent, index) => operand(p, index, sent, upstream)));
 }
 
+function computed(node) { // in the forward pass: the operands' values, and the result
+  const operands = node.operands.map((x) => (typeof x === "number" ? h("div.given", {}, link(x), grid(array(nodes[x].value), "")) : h("div.given", {}, x)));
+  return h("article.operand", {}, h("h3", {}, h("span", {}, node.name, " = ", expression(node.index))),
+    h("div.equation", {}, operands.flatMap((x, i) => (i ? [h("span.sign", {}, ","), x] : [x])), h("span.sign", {}, "→"), h("div.given", {}, h("b", {}, node.name), grid(array(node.value), ""))));
+}
+
+function otherName(p, sent) { // what a product's gradient is multiplied with
+  const other = nodes[steps.get(p).node].operands[1 - sent.slot];
+  return typeof other === "number" ? nodes[other].name : String(other);
+}
+
 function operand(p, index, sent, upstream) {
   const list = arrivalsAt(sent.target);
   const at = list.findIndex((event) => event.step === p && event.index === index);
@@ -128,7 +144,7 @@ function operand(p, index, sent, upstream) {
   const [incoming, outgoing] = [measure(upstream).norm, measure(contribution).norm];
   const ratio = incoming && Number.isFinite(incoming) && Number.isFinite(outgoing) ? outgoing / incoming : null;
   const outer = sent.kind === "operand" && sent.slot === 1;
-  const factor = sent.factor === null ? null : grid(array(sent.factor), FACTORS[sent.kind]);
+  const factor = sent.factor === null ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
   const first = grid(upstream, "upstream gradient", { transposed: outer });
   const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution")];
   const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild;

@@ -106,6 +106,7 @@ function arrived(node, p) { // how many had arrived when step p was over
   return p < 0 ? 0 : low;
 }
 
+const shipped = D.whole ? new Set(turn.keys()) : new Set(stops.map(nodeAt));
 const sums = new Map(); // the latest partial sum of each node: going on costs one addition
 
 function summed(node, count) {
@@ -142,6 +143,7 @@ function status(node, p) {
   if (k === undefined) return "none";
   if (k === p || (p === 0 && node === D.output)) return "current";
   if (k < p) return "done";
+  if (!shipped.has(node)) return "unreached"; // in a collapsed walk what arrives there is not told
   const count = arrived(node, p);
   return !count ? "unreached" : count === arrivalsAt(node).length ? "ready" : "waiting";
 }
