@@ -110,7 +110,7 @@ class _Drawing:
     def gap(self, n: int, gap: Gap, rect: Rect) -> None:
         """Where steps are left out."""
         identity = _identity(f"gap_{n}", "gap", f"{gap.steps} time steps like these")
-        label = f"⋯\n× {gap.steps} step{'s' * (gap.steps != 1)}"
+        label = f"· · ·\n× {gap.steps} step{'s' * (gap.steps != 1)}"
         size = f"{self.size + 3:g}"
         self.root.node(f"gap_{n}", self.text(label), **_at(rect), **identity, shape="plaintext", fontsize=size)
 

@@ -76,19 +76,12 @@ def superscript(number: int) -> str:
 
 
 def visible(text: str) -> str:
-    """User text on one line: control characters as their pictures (a newline is ␊), nothing XML forbids."""
-    return "".join(_visible(c) for c in text)
+    r"""User text on one line: a newline as ``\n``, other control characters and what XML forbids as ``\x1b``."""
+    return "".join(c.encode("unicode_escape").decode() if _UNSEEN.match(c) else c for c in text)
 
 
-def _visible(c: str) -> str:
-    code = ord(c)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE:
-        return "�"
-    return c
+#: Control characters, separators of lines, marks that turn the text around, and what is no character at all.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def elided(text: str, limit: int) -> str:
