@@ -105,6 +105,7 @@ def test_the_slide():
     assert sorted(title_lines(picture, "loss")) == ["L", "L₁", "L₂", "L₃", "L₄"]
     assert sorted(title_lines(picture, "state")) == ["h₀ = 0", "h₁", "h₂", "h₃", "h₄"]
     assert len(groups(picture, "cell")) == 4
+    assert all(texts(cell) == ["f", "W"] for cell in groups(picture, "cell"))
     (weight,) = groups(picture, "parameter")
     assert sum(tail == weight.get("id") for tail, _ in edges(picture)) == 4
 

@@ -70,6 +70,12 @@ class _Drawing:
         """User text as a label."""
         return self.plain(style.escape(text))
 
+    def cell_label(self, title: str, size: float) -> str:
+        """The letters of a cell, ``f_W₂`` with W₂ below the line; Graphviz's own SUB lowers nothing in SVG."""
+        letter, _, below = title.partition("_")
+        cell = f'<TD HEIGHT="{1.5 * size:.0f}" VALIGN="BOTTOM"><FONT POINT-SIZE="{0.66 * size:.1f}">{below}</FONT></TD>'
+        return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD>{letter}</TD>{cell}</TR></TABLE>>'
+
     def heading(self, text: str) -> None:
         """Lines above the picture."""
         if text:
@@ -80,8 +86,12 @@ class _Drawing:
         box, look = self.level.boxes[i], style.LOOKS[self.level.boxes[i].kind]
         when = "" if box.column is None else f" t{box.column.step + 1}"
         size = 1.35 * self.size if box.kind in ("cell", "backward") else self.size
+        title = self.lines[i][0]
+        label = (
+            self.cell_label(title, size) if size > self.size and "_" in title else self.text("\n".join(self.lines[i]))
+        )
         into.node(
-            name(self.level, i), self.text("\n".join(self.lines[i])), **_at(self.layout.rects[i]),
+            name(self.level, i), label, **_at(self.layout.rects[i]),
             **_identity(name(self.level, i), f"{box.kind}{when}", self.labels.tooltip(box)), fontsize=f"{size:g}",
             shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}",
         )  # fmt: skip

@@ -73,7 +73,7 @@ class Labels:
         if box.key[0] == "∂":
             return self._gradient_title(box)
         if box.kind == "cell":
-            return f"fᵂ{style.superscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
+            return f"f_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
@@ -107,7 +107,7 @@ class Labels:
     def _gradient_title(self, box: Box) -> str:
         forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
         if box.kind == "backward":
-            return f"{self.title(forward).replace('f', 'f′', 1)}"
+            return self.title(forward).replace("f", "f'", 1)
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
         return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ×÷·@]', name) else name}" for name in names)
 
