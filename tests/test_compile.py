@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.compiler import passes
 from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.testing.recipes import Source, recipe_for
 
@@ -211,10 +212,10 @@ def tensors_in(result):
     return [x for item in result for x in tensors_in(item)] if isinstance(result, tuple) else []
 
 
-def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, **settings):
+def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, threads=None, **settings):
     plain, plain_optimizer, plain_step = model_and_step(**settings)
     model, optimizer, step = model_and_step(**settings)
-    compiled = tg.compile(step)
+    compiled = tg.compile(step, threads)
     rng = np.random.default_rng(1)
     states = [None, None]
     for _ in range(calls):
@@ -295,6 +296,46 @@ def test_second_derivatives():
         return tg.grad((first * first).sum(), x)[0]
 
     assert_same(tg.compile(curvature)(x), curvature(x))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "settings", [{}, {"num_layers": 2, "bidirectional": True}, {"carry": True, "embed": False}], ids=str
+)
+def test_two_lanes(layer, settings, monkeypatch):
+    """The batch cut in two, of which one half is larger: the same values, gradients and updates."""
+    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    compiled = check_training(layer=layer, threads=2, shape=(5, 9), **settings)
+    assert {node.lane for node in compiled.graph.nodes} == {0, 1, 2}
+
+
+def test_two_lanes_give_the_same_bits_every_time(monkeypatch):
+    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    rng = np.random.default_rng(3)
+    x, y = (rng.integers(0, 7, (6, 32)) for _ in range(2))
+    found = set()
+    for _ in range(3):
+        model, _, step = model_and_step("lstm")
+        compiled = tg.compile(step, threads=2)
+        for _ in range(5):
+            compiled(x, y)
+        found.add(b"".join(p.numpy().tobytes() for p in model.parameters()))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_computed_indices_out_of_range_are_named_too(threads, monkeypatch):
+    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    table, w = tg.tensor(np.eye(5)), tg.tensor(np.eye(5))
+    fn = tg.compile(lambda i: F.embedding(i + 1, table) @ w, threads=threads)
+    assert fn(np.arange(-1, 4).repeat(2)).shape == (10, 5)
+    with pytest.raises(tg.OutOfRangeError, match="5"):
+        fn(np.arange(0, 10) % 5)
+
+
+def test_small_steps_stay_on_one_thread():
+    compiled = check_training(layer="lstm", threads=2, shape=(5, 9))
+    assert {node.lane for node in compiled.graph.nodes} == {0}
 
 
 def test_growth_is_linear_in_time():

@@ -53,6 +53,7 @@ class Node:
     role: str | None
     site: str | None  #: the user's source line, "file.py:12"
     serial: int  #: the tensor's creation number, which the reverse walk's steps carry too
+    lane: int = 0  #: in a compiled graph, which of two threads computes it: 0 neither, but what comes before or after
 
     @property
     def sources(self) -> tuple[int, ...]:

@@ -36,8 +36,8 @@ class _Compiled(NamedTuple):
 class Function:
     """What `compile` returns: call it as the function it was made from."""
 
-    def __init__(self, fn: Callable[..., Any], passes: bool = True) -> None:
-        self._fn, self._passes = fn, passes
+    def __init__(self, fn: Callable[..., Any], threads: int | None = None) -> None:
+        self._fn, self._threads = fn, threads
         self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
         self._last: _Compiled | None = None
         self._lock = threading.Lock()  # one arena a program
@@ -78,7 +78,7 @@ class Function:
     def _compile(self, args: Any, kwargs: Any) -> _Compiled:
         began = time.perf_counter()
         trace, rebuild = self._trace(args, kwargs)
-        graph, applied = optimize(trace.graph) if self._passes else (trace.graph, [])
+        graph, applied = optimize(trace.graph, self._threads or available_threads())
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
         program = _program(graph, trace)
         return _Compiled(trace, graph, program, applied, rebuild, written, time.perf_counter() - began)
@@ -130,7 +130,19 @@ class Function:
         return "\n".join(lines)
 
 
-def compile(fn: Callable[..., Any]) -> Function:
+def available_threads() -> int:
+    """How many threads a compiled function may use: 2 where there are two processors and no variable says 1."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(name) == "1":
+            return 1
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        processors = os.cpu_count() or 1
+    return min(2, processors)
+
+
+def compile(fn: Callable[..., Any], threads: int | None = None) -> Function:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 
     ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
@@ -141,6 +153,10 @@ def compile(fn: Callable[..., Any]) -> Function:
 
     What needs a value while recording (``item``, ``print``, ``if x > 0``) is an error that names the line. Other side
     effects of ``fn`` happen when it is recorded only. Calls from several threads take turns.
+
+    A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
+    ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
+    of one thread.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.nn.Parameter([1.0, 2.0])
@@ -155,7 +171,7 @@ def compile(fn: Callable[..., Any]) -> Function:
     >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
     (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True, name='w'))
     """
-    return Function(fn)
+    return Function(fn, threads)
 
 
 def _mark_written(tensors: list[Tensor]) -> None:

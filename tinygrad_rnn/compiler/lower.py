@@ -37,11 +37,12 @@ class Code:
     uses: dict[int, list[int]]  #: buffer -> first and last row that touches it
     pool: bytearray  #: constants: tiles of a literal, sizes for BLAS, plans of copies
     pool_buffer: int
-    scratch_buffer: int
+    scratch_buffers: list[int]
     host: dict[int, Node]  #: row -> node that Python computes
     checks: dict[int, Node]  #: row -> node whose indices are checked
     flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
     nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes
+    lanes: list[int] = field(default_factory=list)  #: rows where the first lane begins, the second, and what follows
 
 
 def float_type(graph: Graph) -> np.dtype[Any]:
@@ -125,8 +126,10 @@ class Lowering:
         self.uses: dict[int, list[int]] = {}
         self.pool = bytearray()
         self.pool_buffer = self.layout.new_buffer(0)
-        self.scratch_buffer = self.layout.new_buffer(0)
-        self.scratch_bytes = 0
+        self.lane = 0
+        self.lanes: list[int] = []
+        self.scratch_bytes = {self.layout.new_buffer(0): 0 for _ in range(2)}  # the second lane has its own
+        self._region: list[Node] = []
         self.host: dict[int, Node] = {}
         self.checks: dict[int, Node] = {}
         self.flops: dict[int, int] = {}
@@ -140,40 +143,48 @@ class Lowering:
     def lower(self) -> Code:
         """All rows."""
         self._check_indices()
-        region: list[Node] = []
         for node in self.graph.nodes:
             kind = self.kinds[node.index]
-            if kind == "region" and node.index not in self.layout.accumulates:
-                if region and not self._belongs(region, node):
-                    emit_region(self, region)
-                    region = []
-                if not region:
-                    self._written = set()
-                if node.index in self.layout.in_cell and not self._confirmed:
-                    if region:
-                        emit_region(self, region)
-                        region = []
-                    self._confirm()
-                self._written.add(self.layout.view(node.index).buffer)
-                region.append(node)
-                continue
             if node.index in self.layout.folded or self._is_free(node, kind):
                 continue
-            if region:
-                emit_region(self, region)
-                region = []
-            self._emit(node, kind)
-        if region:
-            emit_region(self, region)
+            if node.lane != self.lane:
+                self._enter(node.lane)
+            if kind == "region" and node.index not in self.layout.accumulates:
+                overwrites = node.index in self.layout.in_cell and not self._confirmed
+                if overwrites or (self._region and not self._belongs(self._region, node)):
+                    self._flush()
+                if overwrites:
+                    self._confirm()
+                self._written.add(self.layout.view(node.index).buffer)
+                self._region.append(node)
+            else:
+                self._flush()
+                self._emit(node, kind)
+        self._enter(0)
         if not self._confirmed:
             self._confirm()
         self._assign()
         for index in self.graph.outputs:
             self._touch(self.layout.view(index).buffer, len(self.rows))
+        for buffer, nbytes in self.scratch_bytes.items():
+            self.layout.sizes[buffer] = nbytes
         return Code(
-            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, self.scratch_buffer,
-            self.host, self.checks, self.flops, self.nodes,
+            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
+            self.host, self.checks, self.flops, self.nodes, self.lanes,
         )  # fmt: skip
+
+    def _flush(self) -> None:
+        """The rows of the region gathered so far."""
+        if self._region:
+            emit_region(self, self._region)
+        self._region, self._written = [], set()
+
+    def _enter(self, lane: int) -> None:
+        """What follows is another thread's; what a thread has made for itself, no other may read."""
+        self._flush()
+        if lane != self.lane:
+            self.lane, self._plain = lane, {}
+            self.lanes.append(len(self.rows))
 
     # Rows ------------------------------------------------------------------------------------------------
 
@@ -278,6 +289,8 @@ class Lowering:
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
         name = node.op.name
+        if name in ("take", "cross_entropy", "scatter_rows"):
+            self._check(node, self.layout.view(node.sources[1]))
         first = self.graph.nodes[node.sources[0]]
         view = self.layout.view(first.index)
         if name == "take":
@@ -370,14 +383,20 @@ class Lowering:
                 owner = self.layout.owners.get(view.buffer)
                 if owner is None or owner.value is not None or indices.dtype != np.int64 or not size_of(indices.shape):
                     continue
-                table = self.graph.nodes[node.sources[0]].shape
-                limit = table[0] if node.op is P.take else table[-1]
-                if (view, limit) in self._checked:
-                    continue
-                self._checked.add((view, limit))
-                ignore = node.attrs.get("ignore_index", 0)
-                plain = self._contiguous(view, indices.dtype)
-                self.checks[self._row("check", plain, size_of(indices.shape), limit, ignore, node=node)] = node
+                self._check(node, view)
+
+    def _check(self, node: Node, view: View) -> None:
+        """A row that stops the program if an index is out of range, unless there is one already."""
+        table, indices = (self.graph.nodes[i] for i in node.sources[:2])
+        if node.op is P.scatter_rows:
+            limit = node.attrs["rows"]
+        else:
+            limit = table.shape[0] if node.op is P.take else table.shape[-1]
+        if (view, limit) not in self._checked:
+            self._checked.add((view, limit))
+            ignore = node.attrs.get("ignore_index", 0)
+            plain = self._contiguous(view, indices.dtype)
+            self.checks[self._row("check", plain, size_of(indices.shape), limit, ignore, node=node)] = node
 
     def _confirm(self) -> None:
         """Hand over to Python, which looks at values before anything is overwritten."""
@@ -438,7 +457,4 @@ class Lowering:
 
 def lower(graph: Graph, trace: Trace) -> Code:
     """Rows of integers for a graph."""
-    lowering = Lowering(graph, trace)
-    code = lowering.lower()
-    code.layout.sizes[code.scratch_buffer] = lowering.scratch_bytes
-    return code
+    return Lowering(graph, trace).lower()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from .. import primitives as P
 from ..errors import OutOfRangeError
 from ..graph import Graph, Node, Ref
 from ..tensor import Array
@@ -25,32 +28,48 @@ _ALIGNMENT = 64
 
 
 def plan(code: Code) -> tuple[dict[int, int], int]:
-    """Offsets of the temporaries in the arena, and its size: each goes to the first gap free for its lifetime."""
-    starts: list[tuple[int, int]] = sorted(
-        (first, buffer)
-        for buffer, (first, _) in code.uses.items()
-        if buffer not in code.layout.owners and buffer not in (code.pool_buffer, code.scratch_buffer)
-    )
+    """Offsets of the temporaries in the arena, and its size: each goes to the first gap free for its lifetime.
+
+    What only one lane uses lies in a part of the arena that the other lane never touches; what both use, or what comes
+    before or after uses too, lives as long as both run.
+    """
+    begin, middle, end = code.lanes or (0, 0, 0)
+    groups: tuple[list[tuple[int, int, int]], ...] = ([], [], [])  # (first use, last use, buffer)
+    for buffer, (first, last) in code.uses.items():
+        if buffer in code.layout.owners or buffer == code.pool_buffer or buffer in code.scratch_buffers:
+            continue
+        if begin <= first and last < end and (last < middle or first >= middle):
+            groups[1 if last < middle else 2].append((first, last, buffer))
+        else:
+            first, last = begin if begin <= first < end else first, end - 1 if begin <= last < end else last
+            groups[0].append((first, last, buffer))
     offsets: dict[int, int] = {}
-    taken: list[tuple[int, int, int]] = []  # (offset, end, last use), by offset
     size = 0
+    for group in groups:
+        size += _place(group, code.layout.sizes, offsets, size)
+    return offsets, size
+
+
+def _place(group: list[tuple[int, int, int]], sizes: list[int], offsets: dict[int, int], start: int) -> int:
+    """Enter the offsets of a group of buffers, from ``start``; returns the bytes they take together."""
+    taken: list[tuple[int, int, int]] = []  # (offset, end, last use), by offset
     released: list[tuple[int, int, int]] = []  # (last use, offset, end), soonest first
-    for first, buffer in starts:
+    size = 0
+    for first, last, buffer in sorted(group):
         while released and released[0][0] < first:
-            last, offset, end = released.pop(0)
-            taken.remove((offset, end, last))
-        wanted = -(-max(code.layout.sizes[buffer], 1) // _ALIGNMENT) * _ALIGNMENT
+            gone, offset, end = released.pop(0)
+            taken.remove((offset, end, gone))
+        wanted = -(-max(sizes[buffer], 1) // _ALIGNMENT) * _ALIGNMENT
         at = 0
         for offset, end, _ in taken:
             if offset - at >= wanted:
                 break
             at = max(at, end)
-        last = code.uses[buffer][1]
-        offsets[buffer] = at
+        offsets[buffer] = start + at
         bisect.insort(taken, (at, at + wanted, last))
         bisect.insort(released, (last, at, at + wanted))
         size = max(size, at + wanted)
-    return offsets, size
+    return size
 
 
 class Program:
@@ -59,7 +78,7 @@ class Program:
     def __init__(self, graph: Graph, trace: Trace, code: Code) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
-        self.rows, self.flops, self.nodes = len(code.rows), code.flops, code.nodes
+        self.rows, self.flops, self.nodes, self.lanes = len(code.rows), code.flops, code.nodes, code.lanes
         self.real = float_type(graph)
         offsets, self.arena_bytes = plan(code)
         self._memory: dict[int, Array] = {}  # buffer -> the bytes it is in
@@ -67,7 +86,8 @@ class Program:
         self._base: dict[int, tuple[Array, int]] = {buffer: (arena, offset) for buffer, offset in offsets.items()}
         self._base[code.pool_buffer] = (_aligned(len(code.pool)), 0)
         self._base[code.pool_buffer][0][: len(code.pool)] = np.frombuffer(code.pool, np.uint8)
-        self._base[code.scratch_buffer] = (_aligned(self.layout.sizes[code.scratch_buffer]), 0)
+        for buffer in code.scratch_buffers:
+            self._base[buffer] = (_aligned(self.layout.sizes[buffer]), 0)
         self.inputs: list[tuple[int, Array]] = []  # (position among the arguments, memory to fill)
         self.live: list[tuple[Any, Array]] = []
         rates: dict[int, Array] = {}
@@ -123,16 +143,29 @@ class Program:
             array = cell.get()
             if array is not bound[0]:
                 self._bind(cell, bound, array, rows, columns, deltas)
-        pc = interpreter.run(*self._addresses, 0, self.rows)
-        while pc != self.rows:
+        if self.lanes:
+            begin, middle, end = self.lanes
+            self._run_rows(0, begin)
+            second = _second_thread().submit(self._run_rows, middle, end)
+            try:
+                self._run_rows(begin, middle)
+            finally:  # never leave while the other still writes
+                second.result()
+            self._run_rows(end, self.rows)
+        else:
+            self._run_rows(0, self.rows)
+        return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
+
+    def _run_rows(self, start: int, end: int) -> None:
+        pc = interpreter.run(*self._addresses, start, end)
+        while pc != end:
             if pc < 0:
                 self._complain(-1 - pc)
             if pc in self.host:
                 self._run_host(self.host[pc])
             else:
                 self.trace.confirm([self.value(index) for index in self._looked_at])
-            pc = interpreter.run(*self._addresses, pc + 1, self.rows)
-        return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
+            pc = interpreter.run(*self._addresses, pc + 1, end)
 
     def _bind(self, cell: Any, bound: list[Any], array: Array, rows: Array, columns: Array, deltas: Array) -> None:
         """Point the table at an array that was not there in the last call."""
@@ -165,11 +198,14 @@ class Program:
     def _complain(self, row: int) -> None:
         """Say which index is out of range: the primitive's own check knows how."""
         node = self.checks[row]
-        assert node.op is not None and node.op.check is not None
-        table, indices = (self.graph.nodes[i] for i in node.sources)
+        assert node.op is not None
+        table, indices = (self.graph.nodes[i] for i in node.sources[:2])
+        rows = (node.attrs["rows"],) if node.op is P.scatter_rows else table.shape
         try:
-            stand_in = np.broadcast_to(np.zeros((), table.dtype), table.shape)
-            node.op.check(stand_in, self.value(indices.index), **node.attrs)
+            check = node.op.check or P.take.check
+            assert check is not None
+            settings = {} if node.op is P.scatter_rows else node.attrs
+            check(np.broadcast_to(np.zeros((), table.dtype), rows), self.value(indices.index), **settings)
         except OutOfRangeError as error:
             place = f"[{indices.label} {indices.shape}; at {node.site}]"
             raise OutOfRangeError(f"{node.op.name}: {error} {place}") from None
@@ -178,6 +214,11 @@ class Program:
     def counts(self) -> Counter[str]:
         """How many instructions of each kind, those inside regions too."""
         return Counter(NAMES[int(opcode)] for opcode in self.table[:, 0])
+
+
+@cache
+def _second_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "tinygrad_rnn")
 
 
 def _aligned(nbytes: int) -> Array:

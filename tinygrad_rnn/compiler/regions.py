@@ -97,8 +97,10 @@ class _Region:
             slot, self.slots = self.slots, self.slots + 1
         self.slot_of[key] = slot
         length = -(-self.size * 8 // 64) * 64 if self.size else 64
-        self.lowering.scratch_bytes = max(self.lowering.scratch_bytes, (slot + 1) * length)
-        return self.lowering.scratch_buffer, slot * length
+        scratch = self.lowering.scratch_bytes
+        buffer = list(scratch)[self.lowering.lane == 2]
+        scratch[buffer] = max(scratch[buffer], (slot + 1) * length)
+        return buffer, slot * length
 
     def emit(self) -> None:
         lowering = self.lowering

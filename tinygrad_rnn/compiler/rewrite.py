@@ -62,7 +62,9 @@ class Draft:
             count[self.root(x).index] += 1
         return count
 
-    def add(self, op: Primitive, operands: tuple[Operand, ...], attrs: dict[str, Any], like: Node) -> Ref:
+    def add(
+        self, op: Primitive, operands: tuple[Operand, ...], attrs: dict[str, Any], like: Node, lane: int = 0
+    ) -> Ref:
         """A new node, in the scope of ``like`` and scheduled where it was."""
         operands = tuple(self.root(x) for x in operands)
         things = [self.nodes[x.index] if isinstance(x, Ref) else x for x in operands]
@@ -72,7 +74,7 @@ class Draft:
         self.nodes.append(
             Node(
                 index, op, operands, attrs, shape, dtype, None, like.requires_grad, like.scope, None, None,
-                like.site, like.serial,
+                like.site, like.serial, lane,
             )
         )  # fmt: skip
         self.order.append(self.order[like.index] if like.index < len(self.order) else index)
@@ -160,5 +162,5 @@ def _moved(n: Node, index: int, operands: tuple[Operand, ...]) -> Node:
     """The node elsewhere: `dataclasses.replace`, which is slow."""
     return Node(
         index, n.op, operands, n.attrs, n.shape, n.dtype, n.value, n.requires_grad, n.scope, n.name, n.role,
-        n.site, n.serial,
+        n.site, n.serial, n.lane,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ...graph import Graph
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
+from .lanes import split_batch
 from .products import sum_products
 from .schedule import delay
 from .tables import use_tables
@@ -23,7 +24,7 @@ Pass = Callable[[Graph], Graph]
 #: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
     remove_dead, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables, simplify,
-    merge_equal, fold_constants, remove_dead, delay,
+    merge_equal, fold_constants, remove_dead, split_batch, delay,
 )  # fmt: skip
 
 
@@ -35,10 +36,12 @@ class Applied(NamedTuple):
     after: int
 
 
-def optimize(graph: Graph) -> tuple[Graph, list[Applied]]:
+def optimize(graph: Graph, threads: int = 1) -> tuple[Graph, list[Applied]]:
     """All passes, and what each did to the number of nodes."""
     applied = []
     for rewrite in PASSES:
+        if rewrite is split_batch and threads == 1:
+            continue
         before = len(graph)
         graph = rewrite(graph)
         applied.append(Applied(rewrite.__name__, before, len(graph)))
@@ -47,5 +50,5 @@ def optimize(graph: Graph) -> tuple[Graph, list[Applied]]:
 
 __all__ = [
     "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead",
-    "simplify", "sum_products", "use_tables",
+    "simplify", "split_batch", "sum_products", "use_tables",
 ]  # fmt: skip

@@ -23,7 +23,9 @@ def delay(graph: Graph) -> Graph:
         users = [graph.nodes[i] for i in graph.consumers[node.index]]
         if id(node.op) in _ELEMENTWISE and users and node.index not in outputs:
             first = users[0].index
-            alike = all(id(user.op) in _ELEMENTWISE and user.shape == node.shape for user in users)
+            alike = all(
+                id(user.op) in _ELEMENTWISE and (user.shape, user.lane) == (node.shape, node.lane) for user in users
+            )
             if alike and first > node.index + 1:
                 draft.order[node.index] = draft.order[first] - 0.5
                 moved = True
