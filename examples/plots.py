@@ -23,7 +23,7 @@ def figure(path: Path, width: float, height: float) -> Iterator[Any]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": path.name, "text.color": INK, "font.size": 10}):
+    with matplotlib.rc_context({"svg.hashsalt": path.name, "text.color": INK, "font.size": 9}):
         drawing = Figure(figsize=(width, height), layout="constrained")
         yield drawing
         data, kind = io.BytesIO(), path.suffix[1:]
@@ -106,27 +106,22 @@ def film(path: Path, frames: Any, guesses: Sequence[str], truth: Sequence[str]) 
 def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]]) -> None:
     """Lines (name, text, a number for each character); behind a character its number: -1 orange, 0 white, 1 blue."""
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.patches import Rectangle
 
-    colour = LinearSegmentedColormap.from_list("", ["#e69f00", "#ffffff", "#56b4e9"])
-    longest, margin = max(len(text) for _, text, _ in lines), max(len(name) for name, _, _ in lines)
-    with figure(path, 0.1 * (longest + margin + 4), 0.22 * len(lines) + 0.5) as drawing:
-        axes = drawing.subplots()
+    colours = LinearSegmentedColormap.from_list("", ["#e69f00", "#ffffff", "#56b4e9"])
+    margin = max(len(name) for name, _, _ in lines)
+    behind = np.zeros((len(lines), max(len(text) for _, text, _ in lines)))
+    with figure(path, 0.0753 * (margin + behind.shape[1] + 3), 0.19 * len(lines) + 0.35) as drawing:
+        drawing.set_layout_engine("none")
+        axes = drawing.add_axes((0, 0, 1, 1))  # a character of 9 points is 0.0753 inches wide
         for row, (name, text, values) in enumerate(lines):
-            axes.text(-1, -row, name, ha="right", va="center", fontsize=9)
-            for column, (character, value) in enumerate(zip(text, values)):
-                axes.add_patch(Rectangle((column - 0.5, -row - 0.45), 1.03, 0.9, fc=colour((value + 1) / 2), lw=0))
-                shown = "↵" if character == "\n" else character
-                axes.text(
-                    column,
-                    -row,
-                    shown,
-                    ha="center",
-                    va="center",
-                    fontsize=9,
-                    family="DejaVu Sans Mono",
-                    parse_math=False,
-                )
-        axes.set(xlim=(-margin - 1, longest), ylim=(0.6 - len(lines), 0.6))
-        axes.set_title(title, fontsize=10)
+            behind[row, : len(text)] = values
+            line = f"{name:<{margin}} {text}".replace("\n", "↵").replace(" ", "\xa0")
+            axes.text(
+                -margin - 1, row, line, va="center_baseline", fontsize=9, family="DejaVu Sans Mono", parse_math=False
+            )
+        axes.imshow(
+            behind, cmap=colours, vmin=-1, vmax=1, aspect="auto", extent=(0, behind.shape[1], len(lines) - 0.5, -0.5)
+        )
+        axes.text(-margin - 1, -1.1, title, va="center")
+        axes.set(xlim=(-margin - 2, behind.shape[1] + 1), ylim=(len(lines) - 0.4, -1.8))
         axes.axis("off")

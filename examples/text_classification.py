@@ -37,7 +37,10 @@ def texts(modules: Sequence[str]) -> tuple[Any, Any]:
                 prose.append(text)
                 node.body = node.body[1:] or [ast.Pass()]
         code.append(ast.unparse(tree))  # without comments
-    kept = (" ".join("".join(c for c in " ".join(t) if c.isascii()).split()) for t in (prose, code))
+    kept = (
+        " ".join("".join(c for c in " ".join(t) if c in VOCABULARY.characters or c.isspace()).split())
+        for t in (prose, code)
+    )
     english, python = (VOCABULARY.encode(text) for text in kept)
     return english, python
 

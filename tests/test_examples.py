@@ -1,0 +1,78 @@
+"""Every example learns what it says it learns, from a fixed seed and in fewer steps than it takes by itself."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Imports an example as its own directory would have it, and forgets it afterwards."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(EXAMPLES)):
+            del sys.modules[name]
+
+
+def drawn(folder: Path) -> set[str]:
+    """The names of the pictures in a folder, each of them well-formed."""
+    for path in folder.iterdir():
+        assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    return {path.stem for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "accuracy"), [("one_to_one", 200, 0.85), ("one_to_many", 300, 0.8), ("many_to_one", 150, 0.8)]
+)
+def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str], Any], tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    assert example(name).main(steps=steps, out=tmp_path) > accuracy
+    base = name.replace("_", "-")
+    assert drawn(tmp_path) >= ({base} if name == "one_to_one" else {base, f"{base}-rolled"})
+
+
+def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("hello").main(steps=60, out=tmp_path) == "hello"
+    assert drawn(tmp_path) >= {"hello", "hello-rolled", "hello-before", "hello-after", "hello-sampling"}
+
+
+def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("hello").a_row_is_a_product(tmp_path) is True
+
+
+def test_frames_are_labelled_by_memory_alone(example: Callable[[str], Any], tmp_path: Path) -> None:
+    with_memory, without = example("frame_labels").main(steps=500, out=tmp_path)
+    assert with_memory > 0.8 and without < 0.45
+    assert drawn(tmp_path) >= {"frame-labels", "frame-labels-rolled"}
+
+
+def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("text_classification").main(steps=150, out=tmp_path) > 0.8
+    assert drawn(tmp_path) >= {"text-classification", "text-classification-beliefs"}
+
+
+def test_additions_are_answered(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("seq2seq").main(steps=600, out=tmp_path, digits=1) > 0.7
+    assert drawn(tmp_path) >= {"seq2seq", "seq2seq-rolled", "seq2seq-writing"}
+
+
+def test_characters_are_predicted(
+    example: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = example("char_model")
+    monkeypatch.setattr(module, "LENGTH", 12)  # compiles faster than 50 steps
+    losses = module.main(steps=100, out=tmp_path)
+    assert losses.keys() == {"RNN", "GRU", "LSTM"}
+    assert max(losses.values()) < 4.1  # bits; the text's own frequencies of characters give 4.7
+    assert drawn(tmp_path) >= {"char-model", "char-model-loss", "char-model-line-length", "char-model-quotes"}
