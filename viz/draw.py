@@ -144,7 +144,7 @@ def _caption(level: Level, column: Column, captions: Captions) -> str:
         known = captions.get(column.step)
     else:
         known = captions[column.step] if captions is not None and column.step < len(captions) else None
-    return base if known is None else f"{base}   {style.elided(style.visible(str(known)), 40)}"
+    return base if known is None else f"{base}   {style.visible(style.elided(str(known), 40))}"
 
 
 def _pass_name(level: Level, segment: int) -> str:
@@ -153,7 +153,7 @@ def _pass_name(level: Level, segment: int) -> str:
         return ""
     here = [b.key for b in level.boxes if b.column is not None and b.column.segment == segment]
     paths = [key[1] for key in here if len(key) > 1 and key[1] in level.recurrent]
-    return f"{style.elided(style.visible(paths[0][0]), 16)}  " if paths and paths[0] else ""
+    return f"{style.visible(style.elided(paths[0][0], 16))}  " if paths and paths[0] else ""
 
 
 def _identity(ident: str, kind: str, tooltip: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ class _Strings:
         self._known: dict[str, int] = {}
 
     def __call__(self, text: str | None) -> int:
-        text = style.elided(style.visible(text or ""), NAME_LIMIT)
+        text = style.visible(style.elided(text or "", NAME_LIMIT))
         if text not in self._known:
             self._known[text] = len(self.entries)
             self.entries.append(text)
@@ -167,16 +167,19 @@ class _Log:
         return [step.node, self.arrays(step.gradient), sent, step.replaced]
 
     def sent(self, k: int, index: int) -> list[Any]:
-        """[operand, target, value, formula, kind of factor, factor, norm of the target's gradient then]"""
+        """[operand, target, value, formula, kind of factor, factor], then what the page cannot add up by itself: the
+        norm of the target's gradient then, if it has only a corner, and that gradient, if rows were added in place."""
         step = self.trace.steps[k - 1]
         sent, node = step.contributions[index], self.graph.nodes[step.node]
-        value = self.trace.contribution(k, index)
         kind, factor = self.factor(node, sent.slot)
-        number = self.arrays(value)
+        number = self.arrays(self.trace.contribution(k, index))
         assert number is not None
         entry = [sent.slot, sent.target, number, self.formula(node, sent.slot), kind, self.arrays(factor)]
-        if len(self.arrays.entries[number]) > 3:  # the page cannot add up what it does not have
-            entry.append(measure(self.session.flows(k)[index].after).norm)
+        is_corner = len(self.arrays.entries[number]) > 3
+        if is_corner or sent.value is None:
+            after = self.session.flows(k)[index].after
+            entry.append(measure(after).norm if is_corner else None)
+            entry += [self.arrays(after)] * (sent.value is None)
         return entry
 
     def factor(self, node: tg.Node, slot: int) -> tuple[str, Array | None]:
@@ -201,7 +204,7 @@ class _Log:
         if key not in self.rules:
             text, latex = local.formulas(node, slot)
             self.rules[key] = len(self.formulas)
-            self.formulas.append([style.elided(style.visible(text), 200), mathml(latex)])
+            self.formulas.append([style.visible(style.elided(text, 200)), mathml(latex)])
         return self.rules[key]
 
     def sums(self) -> list[list[int | None]]:
@@ -233,7 +236,7 @@ class _Log:
         small = (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
         drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
         return {
-            "name": style.elided(style.visible(".".join(path)), NAME_LIMIT), "joint": "c" in moments[0].nodes,
+            "name": style.visible(style.elided(".".join(path), NAME_LIMIT)), "joint": "c" in moments[0].nodes,
             "states": [[row.time, row.role, row.node] for row in rows],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
             "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]

@@ -271,6 +271,8 @@ $("#notice").classList.toggle("alarm", Boolean(D.origin || D.cuts.length));
 $("#notice").textContent = notices.join(" ");
 $("#notice").hidden = !notices.length;
 
+if (!D.layers.length) for (const id of ["norms", "split", "triangle", "gains"]) $(`#${id}`).hidden = true; // nothing is carried
+
 const start = fromAddress();
 statuses = nodes.map((_, node) => status(node, position));
 setDetail(0);

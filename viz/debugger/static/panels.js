@@ -144,7 +144,8 @@ function operand(p, index, sent, upstream) {
   const [incoming, outgoing] = [measure(upstream).norm, measure(contribution).norm];
   const ratio = incoming && Number.isFinite(incoming) && Number.isFinite(outgoing) ? outgoing / incoming : null;
   const outer = sent.kind === "operand" && sent.slot === 1;
-  const factor = sent.factor === null ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
+  const alone = sent.factor === null || (sent.kind === "diagonal" && array(sent.factor).data.every((x) => x === 1));
+  const factor = alone ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
   const first = grid(upstream, "upstream gradient", { transposed: outer });
   const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution")];
   const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild;

@@ -78,7 +78,7 @@ function plus(a, b) {
 const steps = new Map(Object.entries(D.steps).map(([k, [node, gradient, sent, replaced]]) => [
   Number(k), {
     node, gradient, replaced,
-    sent: sent.map(([slot, target, value, formula, kind, factor, norm]) => ({ slot, target, value, formula, kind, factor, norm: plain(norm) })),
+    sent: sent.map(([slot, target, value, formula, kind, factor, norm, sum]) => ({ slot, target, value, formula, kind, factor, norm: plain(norm), sum })),
   },
 ]));
 
@@ -118,9 +118,10 @@ function summed(node, count) {
     const event = list[held];
     if (event.sum !== undefined) { total = array(event.sum); continue; }
     const value = array(event.sent.value);
-    const known = event.sent.norm; // of a corner the page could not tell the whole's
-    total = total ? plus(total, value) : { ...value, measures: known === undefined ? null : value.measures };
-    if (known !== undefined && held) total.measures = { norm: known };
+    const { norm, sum } = event.sent;
+    if (sum !== undefined) total = array(sum); // rows added in place: not rounded as a sum of two
+    else total = total ? plus(total, value) : value;
+    if (typeof norm === "number" && held && sum === undefined) total.measures = { norm }; // of a corner one cannot tell the whole's
   }
   sums.set(node, [count, total]);
   return total;

@@ -1,0 +1,446 @@
+"""The debugger's page in a real browser: its numbers are the engine's at every step, every control does what it says,
+nothing leaves the page, and nothing hostile does anything in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from debugger_networks import looked_up, spelling
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn import nn
+from viz.debugger import Session, log, page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH to drive")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a session's page from its file; afterwards nothing may have gone wrong in it or gone out of it."""
+    context = browser.new_context(viewport={"width": 1500, "height": 950})
+    complaints: list[str] = []
+    requests: list[str] = []
+    written: dict[Session, Path] = {}
+
+    def open_page(session: Session, address: str = "", **options) -> object:
+        if session not in written:
+            written[session] = tmp_path / f"{len(written)}.html"
+            session.html(written[session])
+        file = written[session]
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        if options:
+            tab.emulate_media(**options)
+        tab.goto(file.as_uri() + address)
+        return tab
+
+    yield open_page
+    opened = len(context.pages)
+    context.close()
+    assert complaints == []
+    assert len(requests) == opened and all(url.startswith("file:") for url in requests)
+
+
+#: Reads off the page what it shows at a position.
+READ = """(p) => {
+  go(p, "a test");
+  const numbers = (table) => table ? [...table.rows].map((row) => [...row.cells].map((cell) => Number(cell.title))) : null;
+  const all = (selector, read) => [...document.querySelectorAll(selector)].map(read);
+  const captioned = (root, caption) => [...root.querySelectorAll(".grid")].find((x) => x.innerText.includes(caption));
+  const data = (element, key) => element ? Number(element.dataset[key]) : null;
+  return {
+    sentence: document.querySelector("#sentence").textContent,
+    position: document.querySelector("#position").textContent,
+    node: document.querySelector("#node").textContent,
+    here: document.querySelector("#here dl").innerText,
+    incoming: data(document.querySelector("#incoming b"), "norm"),
+    counts: Object.fromEntries(all("#incoming [data-count]", (x) => [x.dataset.count, parseInt(x.textContent)])),
+    value: numbers(captioned(document.querySelector("#here"), "value")?.querySelector("table")),
+    operands: all("#rule .operand[data-slot]", (x) => ({
+      slot: Number(x.dataset.slot), target: x.querySelector(".name").textContent, formula: x.querySelector("math").textContent,
+      norm: data(x.querySelector("[data-norm]"), "norm"), ratio: data(x.querySelector("[data-ratio]"), "ratio"),
+      arrived: data(x.querySelector(".pips"), "arrived"), expected: data(x.querySelector(".pips"), "expected"),
+      grids: Object.fromEntries([...x.querySelectorAll(".grid")].map((grid) => [grid.querySelector("figcaption").textContent, numbers(grid.querySelector("table"))])),
+    })),
+    frontier: Object.fromEntries(all("#frontier [data-group]", (x) => [x.dataset.group, Number(x.dataset.count)])),
+    norms: all("#norms circle", (x) => [Number(x.dataset.node), Number(x.dataset.norm)]),
+    ways: all("#split .way", (x) => [x.dataset.way, data(x.querySelector("[data-norm]"), "norm")]),
+    triangle: all("#triangle td", (x) => [Number(x.dataset.s), Number(x.dataset.t), x.title ? Number(x.title) : null, x.className]),
+    ledger: [...document.querySelectorAll("#ledger tbody tr")].map((row) => ["norm", "share", "running"].map((key) => data(row.querySelector(`[data-${key}]`), key))),
+    gains: [...document.querySelectorAll("#gains tbody tr")].map((row) => [...row.cells].map((cell) => cell.firstElementChild?.dataset.x ?? cell.textContent)),
+    boxes: pictures[detail].boxes.map((box) => [box.nodes, box.users, box.shown]),
+  };
+}"""  # noqa: E501
+
+
+def flat(rows: list[list[float]] | None) -> list[float] | None:
+    return None if rows is None else [x for row in rows for x in row]
+
+
+def exactly(shown: list[list[float]] | None, array: np.ndarray | None, transposed: bool = False) -> None:
+    """The grid holds the array's elements, to the last bit."""
+    if array is None:
+        assert shown is None
+        return
+    kept = np.asarray(array, np.float64)
+    assert sorted(flat(shown)) == sorted(kept.ravel().tolist()) if transposed else flat(shown) == kept.ravel().tolist()
+
+
+NETWORKS = {
+    "LSTM": lambda: viz.debug(spelling(steps=2)),
+    "GRU in batches": lambda: viz.debug(spelling("GRU", steps=2, batch=2)),
+    "RNN in float64": lambda: viz.debug(spelling("RNN", steps=3, dtype="float64")),
+    "an embedding": lambda: viz.debug(looked_up()),
+    "sampled": lambda: viz.debug(spelling("RNN", steps=5), every=3),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_numbers_on_the_page_are_the_engines_at_every_step(show, name):
+    session = NETWORKS[name]()
+    tab = show(session)
+    triangle = session.triangle() if session.moments else {}
+    weight = tab.evaluate("Number(document.querySelector('#weight').value)")
+    carried = {node for moments in session.moments.values() for m in moments for node in m.nodes.values()}
+    last_state = None
+    tab.evaluate("setDetail(pictures.length - 1)")
+    positions = range(session.first, session.last + 1)
+    for p, shown in zip(positions, tab.evaluate(f"(list) => list.map({READ})", list(positions)), strict=True):
+        where, measures = session.where(p), session.measures(p)
+        assert shown["sentence"] == session.sentence(p)
+        assert shown["node"] == where.name
+        assert where.expression in shown["here"]
+        for part in (where.time and f"t={where.time} of {where.times}", where.layer, where.role, where.site):
+            assert str(part or "") in shown["here"]
+        assert f"{'forward' if p < 0 else 'step' if p else 'the loss'}" in shown["position"]
+        exactly(shown["value"], session.value(where.node, p))
+        if (incoming := measures["incoming"]) is not None:
+            assert shown["incoming"] == pytest.approx(incoming.norm, rel=1e-12)
+            counted = {key: getattr(incoming, key) for key in ("negative", "zero", "positive", "infinite", "nan")}
+            assert shown["counts"] == {key: count for key, count in counted.items() if count}
+        compare_operands(session, p, shown)
+        compare_overviews(session, p, shown, weight, triangle)
+        compare_boxes(session, p, shown)
+        last_state = where.node if p > 0 and where.node in carried else last_state
+        if p > 0 and last_state is not None:
+            ways = session.split(last_state, p).ways
+            assert shown["ways"] == [
+                [way, None if v is None else pytest.approx(np.linalg.norm(np.asarray(v, np.float64)), rel=1e-12)]
+                for way, v in ways.items()
+            ]
+
+
+def compare_operands(session: Session, p: int, shown: dict) -> None:
+    flows, rules, measures = session.flows(p), session.rules(p), session.measures(p)
+    assert [x["slot"] for x in shown["operands"]] == [flow.slot for flow in flows]
+    for x, flow, rule, sent, ratio in zip(
+        shown["operands"], flows, rules, measures["outgoing"], measures["ratios"], strict=True
+    ):
+        assert x["target"] == flow.name
+        assert x["norm"] == pytest.approx(sent.norm, rel=1e-12)
+        assert x["ratio"] == (None if ratio is None else pytest.approx(ratio, rel=1e-12))
+        assert (x["arrived"], x["expected"]) == (flow.ordinal, flow.expected)
+        grids = x["grids"]
+        exactly(grids["upstream gradient"], rule.upstream, transposed=True)
+        exactly(grids["contribution"], flow.contribution)
+        exactly(grids["before"], flow.before)
+        exactly(grids["after"], flow.after)
+        if rule.kind == "diagonal":
+            assert "slope, element by element" in grids or (rule.factor == 1).all()
+        for caption in {"slope, element by element", "local Jacobian"} & set(grids):
+            exactly(grids[caption], rule.factor)
+
+
+def compare_overviews(session: Session, p: int, shown: dict, weight: int, triangle: dict) -> None:
+    frontier = session.frontier(p)
+    if p >= 0:
+        expected = len(frontier.done), len(frontier.ready), len(frontier.waiting), frontier.unreached
+        assert tuple(shown["frontier"].values()) == expected
+    known = {row.node: row.norm for row in session.state_norms(p) if row.norm} if p >= 0 else {}
+    assert dict(shown["norms"]) == {node: pytest.approx(norm, rel=1e-9) for node, norm in known.items()}
+    rows = [
+        [pytest.approx(x, rel=1e-9, abs=1e-30) if x is not None else None for x in (r.norm, r.share, r.running)]
+        for r in session.ledger(weight, max(p, 0)).rows
+    ]
+    assert shown["ledger"] == rows
+    if session.moments:
+        here = session.where(p).time
+        states = {m.time + 1: m.nodes.get("h") for m in next(iter(session.moments.values()))}
+        for s, t, x, classes in shown["triangle"]:
+            reached = session.trace.turn.get(states[t], p + 1) <= p
+            assert x == (pytest.approx(triangle[s][t], rel=1e-9) if reached and t in triangle[s] else None)
+            assert ("lit" in classes) == (s == t == here and t in triangle[s])
+        for row, gain in zip(shown["gains"], session.gains(), strict=True):
+            sigmas = [gain.sigma, gain.h, gain.product, gain.product_bound]
+            assert int(row[0]) == gain.time + 1
+            numbers = [float(x) for x in row[1:] if x != "·"]
+            assert all(any(x == pytest.approx(n, rel=1e-9) for n in numbers) for x in sigmas if x is not None)
+
+
+def compare_boxes(session: Session, p: int, shown: dict) -> None:
+    """At the level of operations every box is one node: its state is the frontier's."""
+    if p < 0:
+        return
+    frontier, node = session.frontier(p), session.node_at(p)
+    state = dict.fromkeys(frontier.done, "done")
+    state |= {row.node: "ready" for row in frontier.ready} | {row.node: "waiting" for row in frontier.waiting}
+    for nodes, users, seen in shown["boxes"]:
+        if not users:
+            (one,) = nodes
+            expected = state.get(one, "unreached" if one in session.trace.turn else "none")
+            assert seen == ("current" if one == node else expected)
+
+
+# Controls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hello() -> Session:
+    return viz.debug(spelling())
+
+
+def at(tab) -> int:
+    return tab.evaluate("position")
+
+
+def test_buttons_and_keys_move_through_both_passes(show, hello):
+    tab = show(hello)
+    assert at(tab) == 0
+    moves = [
+        ("#step", "ArrowRight", 1), ("#nextt", "Shift+ArrowRight", None), ("#prevt", "Shift+ArrowLeft", None),
+        ("#back", "ArrowLeft", None), ("#end", "End", hello.last), ("#start", "Home", hello.first),
+    ]  # fmt: skip
+    found = []
+    for way in (0, 1):
+        tab.keyboard.press("s")
+        found.append([])
+        for move in moves:
+            tab.keyboard.press(move[1]) if way else tab.click(move[0])
+            found[-1].append(at(tab))
+            assert move[2] in (None, at(tab))
+    assert found[0] == found[1]
+    hello.goto(1)
+    assert found[0][1] == hello.other_time(1)
+    hello.goto(found[0][1])
+    assert found[0][2] == hello.other_time(-1)
+    assert found[0][3] == found[0][2] - 1
+    hello.goto(0)
+    tab.keyboard.press("ArrowLeft")
+    assert at(tab) == hello.first, "no further than the ends"
+
+
+def test_slider_address_and_boxes_lead_to_a_step(show, hello):
+    tab = show(hello, "#k=17")
+    assert at(tab) == 17 and "step 17" in tab.inner_text("#position")
+    tab.locator("#slider").focus()
+    tab.keyboard.press("ArrowRight")
+    assert at(tab) == 18 and tab.evaluate("location.hash") == "#k=18"
+    tab.evaluate("s = document.querySelector('#slider'); s.value = 3; s.dispatchEvent(new Event('input'))")
+    assert at(tab) == hello.first + 3
+    tab.evaluate("location.hash = '#k=-2'")
+    playwright.expect(tab.locator("#position")).to_contain_text(f"forward {-1 - hello.first} of")
+    gate = tab.locator("#picture-gate .b.gate").first
+    gate.click()
+    clicked = hello.graph.nodes[hello.node_at(at(tab))]
+    assert clicked.role in ("f", "i", "g", "o") and gate.get_attribute("class").endswith("current")
+    tab.click("#rule .name")
+    assert hello.names[hello.node_at(at(tab))] == tab.inner_text("#node")
+    assert at(show(hello, "#k=99999")) == hello.last
+    assert at(show(hello, "#k=<b>")) == 0
+
+
+def test_play_runs_to_the_end_and_stops_where_it_is_told(show, hello):
+    tab = show(hello, "#k=2")
+    tab.select_option("#speed", "40")
+    tab.keyboard.press("Space")
+    assert tab.get_attribute("#play", "aria-label") == "pause"
+    assert tab.get_attribute("#sentence", "aria-live") == "off"
+    playwright.expect(tab.locator("#position")).not_to_contain_text("step 2 of")
+    tab.keyboard.press("ArrowLeft")
+    assert tab.get_attribute("#play", "aria-label") == "play"
+    tab.evaluate("go(D.last - 2, 'near the end')")
+    tab.click("#play")
+    playwright.expect(tab.locator("#play")).to_have_attribute("aria-label", "play")
+    assert at(tab) == hello.last
+    assert "every gradient is finished" in tab.inner_text("#reason")
+
+
+def test_the_other_controls(show, hello):
+    tab = show(hello, "#k=30")
+    assert tab.is_visible("#picture-gate") and not tab.is_visible("#picture-op")
+    tab.keyboard.press("d")
+    assert tab.is_visible("#picture-op") and tab.inner_text("#detail") == "operations"
+    width = tab.evaluate("pictures[detail].drawing.getBoundingClientRect().width")
+    tab.keyboard.press("+")
+    assert tab.evaluate("pictures[detail].drawing.getBoundingClientRect().width") == pytest.approx(
+        1.25 * width, rel=0.01
+    )
+    tab.click("#out")
+    tab.click("#fit")
+    assert tab.evaluate("(s => s.scrollWidth <= s.clientWidth)(document.querySelector('#stage'))")
+    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    tab.keyboard.press("l")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+    tab.keyboard.press("?")
+    assert tab.is_visible("#keys") and "one step on" in tab.inner_text("#keys")
+    tab.keyboard.press("Escape")
+    assert not tab.is_visible("#keys") and at(tab) == 30
+    for node in (x.index for x in hello.graph.parameters if x.index in hello.trace.turn):
+        tab.select_option("#weight", str(node))
+        tab.evaluate("go(D.last, '')")
+        total = float(tab.get_attribute("#total", "data-x"))
+        assert total == pytest.approx(hello.ledger(node, hello.last).total, rel=1e-12)
+        shares = tab.evaluate("[...document.querySelectorAll('[data-share]')].map(x => Number(x.dataset.share))")
+        assert sum(shares[: len(shares)]) == pytest.approx(1, abs=1e-6) or not total
+
+
+def test_clipping_is_the_engines_at_any_threshold(show, hello):
+    tab = show(hello)
+    for threshold in (0.0, 0.25, 1.0, 100.0):
+        tab.fill("#threshold", str(threshold))
+        found = hello.clip(threshold)
+        assert float(tab.get_attribute("#clip-norm", "data-x")) == pytest.approx(found.norm, rel=1e-12)
+        assert float(tab.get_attribute("#clip-scale", "data-x")) == pytest.approx(found.scale, rel=1e-12)
+        after = tab.evaluate("[...document.querySelectorAll('[data-after]')].map(x => Number(x.dataset.after))")
+        assert sorted(after) == pytest.approx(sorted(row.after for row in found.rows), rel=1e-12)
+    tab.fill("#threshold", "-1")
+    assert "from 0 up" in tab.inner_text("#clip")
+
+
+def test_the_numerical_check_is_shown_on_demand(show, hello):
+    tab = show(hello, "#k=30")
+    assert "complex step" not in tab.inner_text("#check")
+    tab.keyboard.press("c")
+    for k in (5, 10, 20, 40):
+        tab.evaluate(f"go({k}, '')")
+        passed = tab.evaluate("[...document.querySelectorAll('#check [data-passed]')].map(x => x.dataset.passed)")
+        assert passed == [str(check.passed).lower() for check in hello.check(k)]
+
+
+def test_the_table_says_in_words_what_the_picture_shows(show, hello):
+    tab = show(hello, "#k=5")
+    tab.click("#table summary")
+    rows = tab.evaluate(
+        "[...document.querySelectorAll('#table tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert [int(row[0]) for row in rows] == list(range(hello.first, hello.last + 1))
+    assert [row[-1] for row in rows] == [hello.sentence(p) for p in range(hello.first, hello.last + 1)]
+    assert tab.locator("#table tr.now").get_attribute("data-p") == "5"
+    tab.click("#table tr[data-p='7'] button")
+    assert at(tab) == 7
+    assert tab.get_attribute("#sentence", "aria-live") == "polite"
+    nameless = tab.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter(x => !(x.ariaLabel || x.textContent.trim() || "
+        "(x.labels && x.labels.length))).map(x => x.outerHTML)"
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(390, 844, "light"), (1920, 1080, "dark")])
+def test_phone_and_projector(show, hello, width, height, scheme):
+    tab = show(hello, "#k=34", color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": height})
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    light = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert light == (scheme == "light")
+    box = tab.locator(".picture:not([hidden]) .current").first.bounding_box()
+    stage = tab.locator("#stage").bounding_box()
+    assert stage["x"] <= box["x"] and box["x"] + box["width"] <= stage["x"] + stage["width"], (
+        "the current box is in sight"
+    )
+
+
+# What could go wrong -----------------------------------------------------------------------------------------
+
+EVIL = "</script><script>document.title='evil'</script><img src=x onerror=alert(1)>\"'`&#x3c;${alert(1)}\u2028]]>\ud800"
+
+
+def test_hostile_names_and_values_do_nothing(show):
+    weight = tg.tensor([[np.nan, -np.inf], [1e38, 1e-42]], requires_grad=True, name=EVIL)
+    huge = tg.tensor([1.0, 2.0], requires_grad=True, name="x" * 10_000_000)
+    with tg.scope(EVIL, step=0, part=EVIL):
+        h = nn.labelled((weight * huge).tanh(), "h")
+    with tg.scope("y" * 10_000_000, step=1):
+        h = nn.labelled((h * huge).tanh(), EVIL)
+    session = viz.debug(h.sum())
+    tab = show(session)
+    for p in range(session.first, session.last + 1):
+        tab.evaluate(f"go({p}, '')")
+    tab.click("#table summary")
+    assert "evil" not in tab.title()
+    assert tab.locator("img, iframe").count() == 0 and tab.locator("script").count() == 2
+    assert "‘" not in tab.title()
+    text = page.html(session, EVIL)
+    assert len(text) < 300_000
+    assert text.count("</script>") == 2
+
+
+def test_the_first_nan_is_announced_and_found(show):
+    x = tg.tensor([0.0, 1.0], requires_grad=True, name="x")
+    session = viz.debug((x * 1.0).sqrt().sum() * 0.0)
+    tab = show(session)
+    origin = session.origin()
+    assert origin.explanation in tab.inner_text("#notice")
+    tab.keyboard.press("o")
+    assert at(tab) == origin.position
+
+
+def test_a_large_walk_collapses_and_says_so(show, monkeypatch):
+    monkeypatch.setattr(log, "NODE_LIMIT", 60)
+    session = viz.debug(spelling(steps=6))
+    tab = show(session)
+    assert "too many to stop at each" in tab.inner_text("#notice")
+    stops = tab.evaluate("stops")
+    assert {session.first, 0, session.last} < set(stops) and len(stops) < 80
+    for p in stops:
+        shown = tab.evaluate(READ, p)
+        assert shown["sentence"] == session.sentence(p)
+        compare_operands(session, p, shown)
+        gradient = session.gradient(session.node_at(p), p)
+        if p > 0:
+            assert shown["incoming"] == pytest.approx(np.linalg.norm(np.asarray(gradient, np.float64)), rel=1e-12)
+    tab.evaluate("go(0, '')")
+    tab.keyboard.press("ArrowRight")
+    assert at(tab) == next(p for p in stops if p > 0)
+
+
+def test_a_page_stays_small_and_large_arrays_are_cut_to_a_corner(show):
+    session = viz.debug(spelling(steps=12, hidden=40))
+    text = session.html()
+    assert len(text) < 1_500_000 * max(1, len(session.graph) / 1000)
+    tab = show(session)
+    k = next(k for k in range(1, session.last) if session.where(k).role == "c")
+    shown = tab.evaluate(READ, k)
+    assert shown["incoming"] == pytest.approx(session.measures(k)["incoming"].norm, rel=1e-12)
+    tab.evaluate("go(D.last, '')")
+    assert "a corner of" in tab.inner_text("#here")
+
+
+def test_only_the_pages_own_script_and_style_may_run():
+    text = page.html(viz.debug(looked_up()))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in policy
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", text)
+    assert not re.search(r"<[^>]*\sstyle=|\son\w+=\"", re.sub(r"<script.*?</script>", "", text, flags=re.S))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert data["last"] > 0
