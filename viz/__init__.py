@@ -6,6 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .engine import RenderError
+from .notebook import register
 from .picture import Picture
 from .render import render
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from .debugger import debug
 
 __all__ = ["Picture", "RenderError", "debug", "render"]
+
+
+register()
 
 
 def __getattr__(name: str) -> Any:

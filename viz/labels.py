@@ -43,7 +43,7 @@ class Labels:
         """What the differentiated output is called."""
         names = {self.graph.nodes[i].name for i in self.graph.outputs}
         name = names.pop() if len(names) == 1 else None
-        return style.visible(style.elided(name, 8)) if name else "L"
+        return style.shown(name, 8) if name else "L"
 
     def _layer(self, path: tuple[str, ...]) -> str:
         """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
@@ -79,7 +79,7 @@ class Labels:
         if box.before:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
             return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
-        name = style.visible(style.elided(node.name, NAME_LIMIT)) if node.name else ""
+        name = style.shown(node.name, NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
             timed = node.scope.step is not None or box.kind == "x"
             what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if timed else ''}"
@@ -128,7 +128,7 @@ class Labels:
 
     def parameter_name(self, index: int) -> str:
         """A parameter's own name, shortened."""
-        return style.visible(style.elided(self.graph.nodes[index].name or "parameter", NAME_LIMIT))
+        return style.shown(self.graph.nodes[index].name or "parameter", NAME_LIMIT)
 
     def _how(self, node: Node, box: Box) -> str:
         """The formula that made a node, from the letters of what went in, if that is short; else the operation."""
@@ -276,7 +276,7 @@ class Labels:
     def _about(self, node: Node) -> list[str]:
         lines = [f"#{node.index} {node.op.name if node.op else 'parameter' if node.is_parameter else 'input'}"]
         if node.name:
-            lines.append(f"name: {style.visible(style.elided(node.name, TOOLTIP_NAME_LIMIT))}")
+            lines.append(f"name: {style.shown(node.name, TOOLTIP_NAME_LIMIT)}")
         lines.append(f"shape: {'×'.join(map(str, node.shape)) or 'scalar'}  dtype: {node.dtype}")
         if node.value is not None:
             lines.append(f"value: {style.array_text(node.value)}")

@@ -92,6 +92,11 @@ def elided(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
+def shown(text: str, limit: int) -> str:
+    """User text on one line of at most ``limit`` characters, however long it was."""
+    return elided(visible(elided(text, limit)), limit)
+
+
 def escape(text: str) -> str:
     r"""Text for a DOT label that comes out as it is: no ``\N``, no ``&amp;``; lines kept."""
     return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\") for line in text.split("\n"))

@@ -35,7 +35,7 @@ class Acting(Overview):
             raise tg.GraphError("set grad NODE VALUE, such as set grad c_2 0, or set reset")
         node, before = session.names.find(words[1]), session.trace
         session.what_if(node, _literal(words[2]))
-        shown = style.visible(style.elided(words[2], 60))
+        shown = style.shown(words[2], 60)
         self.screen.say(f"  what if the gradient of {session.names[node]} were {shown}:")
         rows = []
         for leaf in session.graph.parameters:
@@ -118,5 +118,5 @@ def _literal(text: str) -> Any:
     try:
         value = np.asarray(ast.literal_eval(text[:100_000]), np.float64)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise tg.GraphError(f"{style.visible(style.elided(text, 40))} is not a number or a list of numbers") from None
+        raise tg.GraphError(f"{style.shown(text, 40)} is not a number or a list of numbers") from None
     return value

@@ -60,7 +60,7 @@ class Bench:
         )
         reason = f"   [{self.session.reason}]", "dim"
         given = self.session.graph.nodes[where.node].name
-        called = f" ‘{style.visible(style.elided(given, 40))}’" if given and given not in where.name else ""
+        called = f" ‘{style.shown(given, 40)}’" if given and given not in where.name else ""
         notes = [f"t={where.time} of {where.times}"] if where.time else []
         notes += [style.visible(where.layer)] * bool(where.layer)
         notes += [f"gate {style.visible(where.part)}"] if where.part else []

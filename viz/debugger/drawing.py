@@ -41,7 +41,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
     """``graph`` at level ``detail``; of a longer sequence than ``max_steps`` the middle is left out."""
     level = collapse(graph, detail)
     labels = Labels(level)
-    lines = [[style.visible(style.elided(x, LABEL_LIMIT)) for x in labels.lines(box)] for box in level.boxes]
+    lines = [[style.shown(x, LABEL_LIMIT) for x in labels.lines(box)] for box in level.boxes]
     numbered = [len(box.members) == 1 or box.kind not in ("parameter", "cell") for box in level.boxes]
     sizes = [
         style.box_size(box.kind, [*text, NUMBER] if free else text, detail)

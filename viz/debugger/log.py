@@ -75,7 +75,7 @@ class _Strings:
         self._known: dict[str, int] = {}
 
     def __call__(self, text: str | None) -> int:
-        text = style.visible(style.elided(text or "", NAME_LIMIT))
+        text = style.shown(text or "", NAME_LIMIT)
         if text not in self._known:
             self._known[text] = len(self.entries)
             self.entries.append(text)
@@ -204,7 +204,7 @@ class _Log:
         if key not in self.rules:
             text, latex = local.formulas(node, slot)
             self.rules[key] = len(self.formulas)
-            self.formulas.append([style.visible(style.elided(text, 200)), mathml(latex)])
+            self.formulas.append([style.shown(text, 200), mathml(latex)])
         return self.rules[key]
 
     def sums(self) -> list[list[int | None]]:
@@ -236,7 +236,7 @@ class _Log:
         small = (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
         drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
         return {
-            "name": style.visible(style.elided(".".join(path), NAME_LIMIT)), "joint": "c" in moments[0].nodes,
+            "name": style.shown(".".join(path), NAME_LIMIT), "joint": "c" in moments[0].nodes,
             "states": [[row.time, row.role, row.node] for row in rows],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
             "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]

@@ -59,7 +59,7 @@ class Names:
         found = self._aliases.get(text) or self._aliases.get(_spelled(text)) or []
         if len(found) == 1:
             return found[0]
-        shown = style.visible(style.elided(text, NAME_LIMIT))
+        shown = style.shown(text, NAME_LIMIT)
         if found:
             some = ", ".join(f"{self.names[i]} (#{i})" for i in found[:5])
             raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{', …' * (len(found) > 5)}; say which")
@@ -93,7 +93,7 @@ def _short(node: tg.Node, is_output: bool) -> str:
 
 
 def _clean(text: str) -> str:
-    return style.visible(style.elided(text, NAME_LIMIT)).replace(" ", "␣")
+    return style.shown(text, NAME_LIMIT).replace(" ", "␣")
 
 
 def _spelled(text: str) -> str:

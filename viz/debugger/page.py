@@ -36,7 +36,7 @@ def html(session: Session, title: str | None = None) -> str:
     found["position"] = session.position
     script = "\n".join(_static(name) for name in SCRIPTS)
     sheet = _static("page.css")
-    name = style.visible(style.elided(title or session.names[session.trace.output], TITLE_LIMIT))
+    name = style.shown(title or session.names[session.trace.output], TITLE_LIMIT)
     formulas = "".join(f"<template>{formula}</template>" for _, formula in found["formulas"])
     found["formulas"] = [text for text, _ in found["formulas"]]
     return Template(_static("page.html")).substitute(

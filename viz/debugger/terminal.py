@@ -128,7 +128,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         word = ALIASES.get(name, name)
         action = getattr(self, f"do_{word}", None) if word else None
         if action is None:
-            typed = style.visible(style.elided(line.strip().split()[0], 40))
+            typed = style.shown(line.strip().split()[0], 40)
             near = difflib.get_close_matches(typed, _commands(), 2, 0.6)
             hint = f"did you mean {' or '.join(near)}?" if near else "help lists the commands"
             raise tg.GraphError(f"there is no command {typed}; {hint}")
@@ -152,7 +152,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
             if action is None:
                 near = difflib.get_close_matches(argument[:40], _commands(), 2, 0.4)
                 hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                raise tg.GraphError(f"there is no command {style.visible(style.elided(argument, 40))}{hint}")
+                raise tg.GraphError(f"there is no command {style.shown(argument, 40)}{hint}")
             for number, text in enumerate((action.__doc__ or "").strip().split("\n")):
                 self.screen.say((text.strip() if number == 0 else "    " + text.strip(), "bold" if number == 0 else ""))
             short = [alias for alias, name in ALIASES.items() if name == word and alias not in ("EOF", "?")]
