@@ -35,10 +35,10 @@ OPERATIONS = ["test_functional", "test_tensor", "test_errors", "test_primitives"
 TARGETS = {
     "primitives": ("primitives/*.py", OPERATIONS),
     "kernels": ("kernels.py", OPERATIONS),
-    "backward": ("backward.py", ["test_functional", "test_tensor", "test_errors", "test_backward"]),
+    "backward": ("backward.py", ["test_functional", "test_tensor", "test_errors", "test_backward", "test_compile"]),
     "cells": ("nn/cells.py", ["test_nn", "test_bptt", "test_errors", "test_bptt_laws"]),
-    "recurrent": ("nn/recurrent.py", ["test_nn", "test_bptt", "test_errors", "test_bptt_laws"]),
-    "optim": ("optim.py", ["test_optim", "test_optim_formulas", "test_errors"]),
+    "recurrent": ("nn/recurrent.py", ["test_nn", "test_errors", "test_bptt", "test_bptt_laws", "test_compile"]),
+    "optim": ("optim.py", ["test_optim", "test_optim_formulas", "test_errors", "test_compile"]),
     "clipping": ("nn/utils.py", ["test_optim", "test_errors", "test_compile"]),
 }
 LEFT_ALONE = ("string", "fstring", "decorator", "annassign")

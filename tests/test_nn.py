@@ -12,6 +12,7 @@ from oracle import close, complex_step
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 KINDS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
@@ -242,6 +243,7 @@ def test_repr():
         "  (0): Embedding(5, 2)", "  (1): LSTM(2, 3, num_layers=2, bidirectional)", "  (2): Dropout(p=0.1)", ")",
     ]  # fmt: skip
     assert repr(nn.Sequential(nn.Sequential(nn.Dropout()))).count("\n") == 4
+    assert repr(nn.GRU(2, 3)) == "GRU(2, 3)"
 
 
 def test_state_dicts_round_trip_bit_exactly():
@@ -341,6 +343,46 @@ def test_dropout_between_layers_only():
     assert x.grad.numpy().any()
     model.eval()
     assert np.array_equal(model(x)[0].numpy(), model(x)[0].numpy())
+
+
+def test_dropout_between_layers_of_one_step_too():
+    x = tg.ones(2, 3)
+    stacked, single = nn.RNN(3, 4, num_layers=2, dropout=1.0), nn.RNN(3, 4, dropout=1.0)
+    lower, state = stacked.step(x)[1]
+    nothing = nn.RNN(4, 4)
+    nothing.load_state_dict({f"{name}_l0": getattr(stacked, f"{name}_l1") for name in WEIGHTS})
+    assert lower.numpy().any()
+    assert np.array_equal(state.numpy(), nothing.step(tg.zeros(2, 4))[0].numpy())  # the upper layer was given nothing
+    assert single.step(x)[0].numpy().any()
+    stacked.eval()
+    assert not np.array_equal(stacked.step(x)[0].numpy(), state.numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_sequence_takes_its_state_with_or_without_a_batch(kind, float64, rng):
+    layer = KINDS[kind](3, 4, num_layers=2, bias=False)
+    x, states = rng.standard_normal((5, 3)), [rng.standard_normal((2, 1, 4)) for _ in range(1 + (kind == "LSTM"))]
+
+    def run(x, states):
+        output, final = layer(x, states[0] if len(states) == 1 else tuple(states))
+        return [output.numpy(), *(part.numpy() for part in state_parts(final))]
+
+    expected = run(x[:, None], states)
+    for start in (states, [s[:, 0] for s in states]):
+        for got, whole in zip(run(x, start), expected):
+            assert np.array_equal(got, whole[:, 0])
+    assert layer(x)[0].shape == (5, 4)  # nothing given at all, and no biases to take the dtype from
+    with pytest.raises(tg.ShapeError, match="initial state h_0"):
+        run(x[:, None], [s[:, 0] for s in states])
+    with pytest.raises(tg.ShapeError, match="initial state h_0"):
+        layer.step(x[:1], states[0][:, 0] if kind != "LSTM" else tuple(s[:, 0] for s in states))
+
+
+def test_lengths_may_be_a_tensor():
+    layer, x = nn.RNN(2, 3), tg.ones(4, 2, 2)
+    for lengths in ([4, 2], np.array([4, 2]), tg.tensor([4, 2])):
+        output, _ = layer(x, lengths=lengths)
+        assert output.numpy()[1, 1].any() and not output.numpy()[2:, 1].any()
 
 
 # Initialisers ------------------------------------------------------------------------------------------------
