@@ -155,7 +155,42 @@ def test_a_running_sum_of_losses_is_no_recurrence():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_module_is_drawn_as_three_steps(kind):
     assert len(groups(viz.render(kind(3, 4)), "cell")) == 3
-    assert texts(groups(viz.render(kind(3, 4), rolled=True), "cell")[0]) == [kind.__name__]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("detail", viz.levels.DETAILS)
+def test_the_rolled_picture_stands_at_the_left_of_the_unrolled_one(kind, detail):
+    loss = unrolled(kind, steps=3)
+    alone, both = (viz.render(loss, detail=detail, rolled=rolled) for rolled in (False, True))
+    folded = groups(both, "rolled")
+    beside = {g.get("id") for g in folded} | {"unrolled"}
+    assert {g.get("id") for g in groups(both, "node")} - beside == {g.get("id") for g in groups(alone, "node")}
+    written = sorted(line for g in folded for line in texts(g))
+    assert written == sorted(["xₜ", "W", kind.__name__, "yₜ", "Lₜ", "L"])
+    boxes = drawn_boxes(both.dot)
+    (cell,) = (g.get("id") for g in folded if "cell" in g.get("class").split())
+    loops = [tail for tail, head, _ in drawn_curves(both.dot) if tail == head]
+    assert loops == [cell] * (2 if kind is tg.nn.LSTM else 1)
+    right = {name: x + w / 2 for name, (x, _, w, *_) in boxes.items()}
+    left = {name: x - w / 2 for name, (x, _, w, *_) in boxes.items()}
+    arrow = right.pop("unrolled"), left.pop("unrolled")
+    assert max(right[name] for name in right if name.startswith("rolled_")) < arrow[1]
+    assert min(left[name] for name in left if not name.startswith("rolled_")) > arrow[0]
+    if detail == "cell":
+        heights = {y for name, (_, y, _, _, kind) in boxes.items() if kind == "cell"}
+        assert len(heights) == 1
+
+
+def test_rolled_tells_what_comes_once_from_what_comes_at_every_step():
+    cell, head, h = tg.nn.GRUCell(3, 4), tg.nn.Linear(4, 3), None
+    x = tg.nn.labelled(tg.tensor([[1.0, 0.0, 0.0]]), "x")
+    for _ in tg.steps(3):
+        h = cell(x, h)
+        x = tg.nn.labelled(head(h), "logits")
+    picture = viz.render(x, rolled=True)
+    folded = sorted(line for g in groups(picture, "rolled") for line in texts(g))
+    assert folded == ["GRU", "W", "x₁", "yₜ"]
+    assert len(groups(picture, "feedback")) == 2 + 1
 
 
 def test_a_recurrence_written_by_hand():

@@ -11,6 +11,7 @@ from .columns import Column
 from .labels import Labels
 from .levels import Level
 from .places import Gap, Layout, Line
+from .rolled import Folded
 from .route import Rect
 
 Captions = Mapping[int, str] | Sequence[str] | None
@@ -18,9 +19,9 @@ Captions = Mapping[int, str] | Sequence[str] | None
 
 def dot_source(
     level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels,
-    *, captions: Captions = None, title: str | None = None,
+    *, captions: Captions = None, title: str | None = None, rolled: Folded | None = None,
 ) -> str:  # fmt: skip
-    """DOT text for ``neato -n2``; ``lines`` are what is written in each box."""
+    """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
     drawing.heading("\n".join(filter(None, [style.visible(title or ""), labels.legend()])))
     members: dict[Column | None, list[int]] = defaultdict(list)
@@ -34,7 +35,16 @@ def dot_source(
     for n, (gap, rect) in enumerate(layout.gaps):
         drawing.gap(n, gap, rect)
     for line in layout.lines:
-        drawing.line(line)
+        drawing.line(drawing.root, line)
+    if rolled is not None:
+        folded = _Drawing(*rolled[:3], Labels(rolled.level), prefix="rolled_")
+        for i in rolled.layout.rects:
+            folded.box(drawing.root, i)
+        for line in rolled.layout.lines:
+            folded.line(drawing.root, line)
+        for segment, rect in rolled.feet.items():
+            folded.foot(drawing.root, segment, rect, _pass_name(level, segment).strip())
+        folded.arrow(drawing.root, rolled.arrow)
     return str(drawing.root.source)
 
 
@@ -52,10 +62,12 @@ def name(level: Level, i: int) -> str:
 class _Drawing:
     """The DOT text as it grows."""
 
-    def __init__(self, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels) -> None:
+    def __init__(
+        self, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels, *, prefix: str = ""
+    ) -> None:
         import graphviz  # importing viz should not cost loading the Graphviz bindings
 
-        self.level, self.layout, self.lines, self.labels = level, layout, lines, labels
+        self.level, self.layout, self.lines, self.labels, self.prefix = level, layout, lines, labels, prefix
         self.plain = graphviz.nohtml  # user text is no HTML, whatever it begins and ends with
         self.size = style.FONT_SIZE[level.detail]
         whole = {
@@ -65,6 +77,10 @@ class _Drawing:
         node = {"fontname": style.FONT, "fontsize": f"{self.size:g}", "fontcolor": style.INK, "fixedsize": "true"}
         edge = {"fontname": style.FONT, "fontsize": f"{self.size - 1:g}", "arrowsize": "0.7"}
         self.root = graphviz.Digraph("unrolled", graph_attr=whole, node_attr=node, edge_attr=edge)
+
+    def name(self, i: int) -> str:
+        """A box's name and id in the whole picture."""
+        return self.prefix + name(self.level, i)
 
     def text(self, text: str) -> Any:
         """User text as a label."""
@@ -84,15 +100,15 @@ class _Drawing:
     def box(self, into: Any, i: int) -> None:
         """One box, with everything known about it in its tooltip."""
         box, look = self.level.boxes[i], style.LOOKS[self.level.boxes[i].kind]
-        when = "" if box.column is None else f" t{box.column.step + 1}"
+        kind = f"{box.kind}{'' if box.column is None else f' t{box.column.step + 1}'}{' rolled' * bool(self.prefix)}"
         size = 1.35 * self.size if box.kind in ("cell", "backward") else self.size
         title = self.lines[i][0]
         label = (
             self.cell_label(title, size) if size > self.size and "_" in title else self.text("\n".join(self.lines[i]))
         )
         into.node(
-            name(self.level, i), label, **_at(self.layout.rects[i]),
-            **_identity(name(self.level, i), f"{box.kind}{when}", self.labels.tooltip(box)), fontsize=f"{size:g}",
+            self.name(i), label, **_at(self.layout.rects[i]),
+            **_identity(self.name(i), kind, self.labels.tooltip(box)), fontsize=f"{size:g}",
             shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}",
         )  # fmt: skip
 
@@ -124,15 +140,28 @@ class _Drawing:
         size = f"{self.size + 3:g}"
         self.root.node(f"gap_{n}", self.text(label), **_at(rect), **identity, shape="plaintext", fontsize=size)
 
-    def line(self, line: Line) -> None:
+    def foot(self, into: Any, segment: int, rect: Rect, text: str) -> None:
+        """What a pass over a sequence is called, below it."""
+        if text:
+            ident = f"{self.prefix}pass_{segment}"
+            into.node(ident, self.text(text), **_at(rect), **_identity(ident, "caption", text), shape="plaintext")
+
+    def arrow(self, into: Any, rect: Rect) -> None:
+        """From the folded picture to the unrolled one."""
+        identity = _identity("unrolled", "unrolled", "the same network, one copy for each time step")
+        into.node("unrolled", "unrolled", **_at(rect), **identity, shape="rarrow", **style.FRAME)
+
+    def line(self, into: Any, line: Line) -> None:
         """One edge, with the graph's own edges it stands for in its tooltip."""
         edge = self.level.edges[line.edge]
         color, width, dashes = style.STROKES[edge.kind]
-        tail, head = (f"gap_{line.gap}" if i is None else name(self.level, i) for i in (line.source, line.target))
+        tail, head = (f"gap_{line.gap}" if i is None else self.name(i) for i in (line.source, line.target))
         uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]]
         told = "\n".join(uses or ["values kept for the backward pass"])
-        label = {"label": self.text(line.label), "lp": _point(*line.label_at)} if line.label else {}
-        self.root.edge(
+        label = {}
+        if line.label:
+            label = {"label": self.text(line.label), "lp": _point(*line.label_at), "fontsize": f"{self.size - 1:g}"}
+        into.edge(
             tail, head, pos=line.pos, **_identity(f"e_{tail}_{head}_{line.edge}", edge.kind, told), **label,
             color=color, penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none",
         )  # fmt: skip
@@ -144,7 +173,7 @@ def _caption(level: Level, column: Column, captions: Captions) -> str:
         known = captions.get(column.step)
     else:
         known = captions[column.step] if captions is not None and column.step < len(captions) else None
-    return base if known is None else f"{base}   {style.visible(style.elided(str(known), 40))}"
+    return base if known is None else f"{base}   {style.shown(str(known), 40)}"
 
 
 def _pass_name(level: Level, segment: int) -> str:
@@ -153,7 +182,7 @@ def _pass_name(level: Level, segment: int) -> str:
         return ""
     here = [b.key for b in level.boxes if b.column is not None and b.column.segment == segment]
     paths = [key[1] for key in here if len(key) > 1 and key[1] in level.recurrent]
-    return f"{style.visible(style.elided(paths[0][0], 16))}  " if paths and paths[0] else ""
+    return f"{style.shown(paths[0][0], 16)}  " if paths and paths[0] else ""
 
 
 def _identity(ident: str, kind: str, tooltip: str) -> dict[str, str]:

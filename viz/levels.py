@@ -328,7 +328,7 @@ class _Collapsing:
         if origin.scope.backward:
             return "gradient"
         apart = None not in (start.column, end.column) and start.column != end.column
-        if apart and end.kind == "x" and start.kind != "state":
+        if apart and (start.kind in ("logits", "x") or (end.kind == "x" and start.kind != "state")):
             return "feedback"
         if start.kind == "cell" and start.column != end.column:
             return "c"

@@ -16,11 +16,11 @@ from .draw import Captions, dot_source
 from .gradients import check_outputs, gradients
 from .labels import Labels
 from .layout import compose
-from .levels import collapse
+from .levels import Level, collapse
 from .mirror import mirrored
 from .picture import Picture
-from .places import shown_columns
-from .rolled import rolled as fold
+from .places import Layout, shown_columns
+from .rolled import folded
 from .trace import traced
 
 
@@ -49,7 +49,7 @@ def render(
     - ``values`` writes each value's norm (or its numbers, if they are few) into its box; ``grads`` the norm of each
       gradient, and in a shared weight's box what this step contributes to it. ``.grad`` is neither read nor written.
     - ``backward`` draws the backward graph on top of the forward graph. Both need one scalar output.
-    - ``rolled`` draws the folded network instead: one box per layer with an arrow back to itself.
+    - ``rolled`` draws the folded network beside it: one box per layer with an arrow back to itself.
     - ``max_steps``: of a longer sequence only so many steps are drawn, the middle is left out; None draws them all.
     - ``captions``: a text under each time step, a list or {step from 0: text}. ``title``: a line above the picture.
     - ``dot``: the Graphviz to use (default: the environment's TINYGRAD_RNN_DOT, graphviz-pure, the system's).
@@ -70,30 +70,33 @@ def render(
         raise GraphError(
             f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps}"
         )
-    graph, outputs = _graph(what)
+    forward, outputs = _graph(what)
     needs_gradients = grads or backward
     if needs_gradients and not outputs:
         raise GraphError(
             "render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients"
         )
-    if backward and detail == "op" and not rolled:
-        graph = _with_backward(outputs)
-    level = collapse(graph, "cell" if rolled else detail)
-    if rolled:
-        if not any(box.kind == "cell" for box in level.boxes):
-            raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
-        level, layout, lines = fold(level)
-        labels = Labels(level)
-    else:
-        found = gradients(outputs, level) if needs_gradients else None
-        if backward and found is not None and detail != "op":
-            level = mirrored(level, found)
-        labels = Labels(level, values=values, grads=grads, gradients=found)
+    graph = _with_backward(outputs) if backward and detail == "op" else forward
+    level = collapse(graph, detail)
+    found = gradients(outputs, level) if needs_gradients else None
+    if backward and found is not None and detail != "op":
+        level = mirrored(level, found)
+    labels = Labels(level, values=values, grads=grads, gradients=found)
+
+    def laid_out(level: Level, labels: Labels) -> tuple[Layout, list[list[str]]]:
         shown = {None, *shown_columns(level.columns, max_steps)}
         lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
-        sizes = [style.box_size(box.kind, text, detail) for box, text in zip(level.boxes, lines)]
-        layout = compose(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
-    source = dot_source(level, layout, lines, labels, captions=captions, title=title)
+        sizes = [style.box_size(box.kind, text, level.detail) for box, text in zip(level.boxes, lines)]
+        return compose(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout), lines
+
+    layout, lines = laid_out(level, labels)
+    fold = None
+    if rolled:
+        cells = level if detail == "cell" else collapse(forward, "cell")
+        if not any(box.kind == "cell" for box in cells.boxes):
+            raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
+        fold = folded(cells, layout if cells is level else laid_out(cells, Labels(cells))[0], layout)
+    source = dot_source(level, layout, lines, labels, captions=captions, title=title, rolled=fold)
     picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
     if path is not None:
         picture.save(path)

@@ -1,174 +1,242 @@
-"""The folded picture: one box per layer with an arrow back to itself, as lectures draw it before unrolling."""
+"""The folded picture: one box per layer with an arrow back to itself, as lectures draw it before they unroll it.
+
+It stands beside the unrolled picture, and its boxes at the height of those they stand for.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from .columns import Key
+from . import style
+from .columns import Column, Key
+from .labels import Labels
 from .levels import Box, Edge, Level
-from .places import Layout, Line
-from .route import Point, Port, Rect, path, spline
-from .style import superscript
+from .places import HIGHWAY, Layout, Line
+from .route import Point, Port, Rect, beside, lanes, path, spline
 
-WIDTH, HEIGHT, STEP_X, STEP_Y = 84.0, 60.0, 190.0, 104.0
-LOOP = 34.0  #: how far the arrow back to itself swings out
+CELL, SMALL, WEIGHT = (76.0, 54.0), (48.0, 28.0), (34.0, 26.0)
+PITCH = 180.0  #: between boxes beside each other
+PASSES = 60.0  #: more between an encoder and a decoder
+ROW_GAP = 34.0
+LOOP = 26.0  #: how far the arrow back to itself swings out
+Home = tuple[Key, int | None]
 
 
-def rolled(level: Level) -> tuple[Level, Layout, list[list[str]]]:
-    """A cell-level ``level`` with all time steps laid over each other: the level, its layout, the boxes' lines."""
-    home: dict[Key, int] = {}
-    boxes: list[Box] = []
-    place: dict[int, int] = {}
-    for i, box in enumerate(level.boxes):
-        key = _folded(box, level)
-        if key is None or box.before:
-            continue
-        key = (*key, box.column.segment) if box.column is not None and box.kind == "x" else key
-        if key not in home:
-            home[key] = len(boxes)
-            boxes.append(Box(key, None, "cell" if key[0] == "cell" else box.kind, box.main, list(box.members)))
-        place[i] = home[key]
-    edges, loops, segment = _folded_edges(level, boxes, place)
-    rects = _places(boxes, edges, segment)
-    layout = Layout(rects=rects)
-    for n, e in enumerate(edges):
-        cell = rects[e.source]
-        if n in loops:
-            state = "h, c" if _cell_name(boxes[e.source], level) == "LSTM" else "h"
-            line = Line(
-                n, spline(_loop(cell)), e.source, e.target, label=state, label_at=(cell.right + LOOP + 18, cell.y + 4)
-            )
+class Folded(NamedTuple):
+    """A level whose time steps lie over each other, and its picture."""
+
+    level: Level
+    layout: Layout
+    lines: list[list[str]]
+    arrow: Rect  #: to the unrolled picture
+    feet: dict[int, Rect]  #: below each pass over a sequence
+
+
+def folded(level: Level, rows: Layout, unrolled: Layout) -> Folded:
+    """A cell-level ``level``, laid out as ``rows``, with all time steps laid over each other, left of ``unrolled``."""
+    folding = _Folding(level, rows)
+    folding.place()
+    right = min(r.left for r in unrolled.rects.values()) - 26
+    arrow = folding.move(right, None if rows is unrolled else unrolled)
+    folding.route()
+    cells = Level(level.graph, "cell", folding.boxes, folding.edges, [], level.recurrent, level.roles)
+    return Folded(cells, folding.layout, [folding.lines(i) for i in range(len(folding.boxes))], arrow, folding.feet())
+
+
+class _Folding:
+    def __init__(self, level: Level, rows: Layout) -> None:
+        self.level, self.rows, self.labels = level, rows, Labels(level)
+        self.cells = {box.key[1] for box in level.boxes if box.key[0] == "cell"}
+        self.boxes: list[Box] = []
+        self.edges: list[Edge] = []
+        self.layout = Layout()
+        self.steps: list[set[Column]] = []  # per box the steps it stands for
+        self.first: list[Box] = []
+        self.heights: list[tuple[float, float]] = []
+        place = self._fold_boxes()
+        self.segment = {i: min(steps).segment for i, steps in enumerate(self.steps) if steps}
+        self._fold_edges(place)
+
+    def _fold_boxes(self) -> dict[int, int]:
+        """One box for all steps' boxes of a kind; which one each of them has become."""
+        homes: dict[Home, int] = {}
+        place: dict[int, int] = {}
+        for i, box in enumerate(self.level.boxes):
+            if box.before or box.key[0] == "∂":
+                continue
+            is_state = box.kind == "state" and box.key[0] == "state" and box.key[2] in self.cells
+            key = ("cell", box.key[2]) if is_state else box.key
+            home: Home = (key, None if box.column is None else box.column.segment)
+            if home not in homes:
+                homes[home] = len(self.boxes)
+                kind = "cell" if key[0] == "cell" else "op" if box.kind == "bar" else box.kind
+                self.boxes.append(Box(key, None, kind, box.main, list(box.members)))
+                self.steps.append(set())
+                self.first.append(box)
+                rect = self.rows.rects.get(i, Rect(0, 0, *SMALL))
+                self.heights.append((rect.y, rect.h))
+            place[i] = homes[home]
+            if box.column is not None:
+                self.steps[homes[home]].add(box.column)
+        return place
+
+    def _fold_edges(self, place: dict[int, int]) -> None:
+        found: dict[tuple[int, int, bool, str], Edge] = {}
+        for e in self.level.edges:
+            if e.source not in place or e.target not in place:
+                continue
+            a, b = place[e.source], place[e.target]
+            columns = self.level.boxes[e.source].column, self.level.boxes[e.target].column
+            later = None not in columns and columns[0] != columns[1]
+            if a == b and not later:
+                continue
+            known = found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind))
+            known.uses += e.uses
+        self.edges = list(found.values())
+        for _ in self.boxes:  # what has no step stands with what it feeds or is fed by
+            for e in self.edges:
+                self.segment.setdefault(e.source, self.segment.get(e.target, 0))
+                self.segment.setdefault(e.target, self.segment.get(e.source, 0))
+
+    # Places ----------------------------------------------------------------------------------------------
+
+    def place(self) -> None:
+        """Each pass one column; boxes of one row beside each other."""
+        rows: dict[int, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for i, box in enumerate(self.boxes):
+            if box.kind != "parameter":
+                rows[self.segment.get(i, 0)][self._height(i)].append(i)
+        at = 0.0
+        for s in sorted(rows):
+            width = PITCH * (max(map(len, rows[s].values())) - 1)
+            top = float("-inf")
+            for y in sorted(rows[s]):
+                sizes = [self._size(i) for i in rows[s][y]]
+                tall = max(h for _, h in sizes)
+                middle = max(y, top + ROW_GAP + tall / 2)
+                top = middle + tall / 2
+                for k, (i, size) in enumerate(zip(rows[s][y], sizes)):
+                    x = at + width / 2 + PITCH * (k - (len(sizes) - 1) / 2)
+                    self.layout.rects[i] = Rect(x, middle, *size)
+            at += width + PITCH + PASSES
+        for e in self.edges:
+            if e.kind == "weight":
+                cell = self.layout.rects[e.target]
+                self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 22, *WEIGHT)
+
+    def move(self, right: float, other: Layout | None) -> Rect:
+        """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""
+        rects = self.layout.rects
+        arrow = 92.0
+        dx = right - arrow - LOOP - 34 - max(r.right for r in rects.values())
+        dy = 0.0 if other is None else _middle(other.rects.values()) - _middle(rects.values())
+        for i, rect in rects.items():
+            rects[i] = rect.moved(dx, dy)
+        cells = [rects[i].y for i, box in enumerate(self.boxes) if box.kind == "cell"]
+        return Rect(right - arrow / 2, (min(cells) + max(cells)) / 2, arrow, 44)
+
+    def feet(self) -> dict[int, Rect]:
+        """A place below each pass."""
+        rects = self.layout.rects
+        bottom = min(r.bottom for r in rects.values()) - 22
+        middle: dict[int, list[float]] = defaultdict(list)
+        for i, rect in rects.items():
+            if self.boxes[i].kind == "cell":
+                middle[self.segment.get(i, 0)].append(rect.x)
+        return {s: Rect(sum(xs) / len(xs), bottom, 90, 18) for s, xs in middle.items()}
+
+    def _height(self, i: int) -> float:
+        """The height of a row; what reads the sequence backward stands beside what reads it forward."""
+        own, key = self.heights[i][0], self.boxes[i].key
+        if key[0] == "cell" and key[1]:
+            twins = {path for path in self.cells if path[:-1] == key[1][:-1] and _layer(path) == _layer(key[1])}
+            both = [h for (h, _), box in zip(self.heights, self.boxes) if box.key[0] == "cell" and box.key[1] in twins]
+            own = sum(both) / len(both)
+        return own
+
+    def _size(self, i: int) -> tuple[float, float]:
+        if self.boxes[i].kind == "cell":
+            width = style.text_width(self.lines(i)[0], 1.35 * style.FONT_SIZE["cell"]) + 20
+            return max(CELL[0], width), max(CELL[1], self.heights[i][1])
+        return max(SMALL[0], style.text_width(self.lines(i)[0], style.FONT_SIZE["cell"]) + 20), SMALL[1]
+
+    # Lines -----------------------------------------------------------------------------------------------
+
+    def route(self) -> None:
+        """All edges: arrows back to itself at the right of a cell, the others around what stands in their way."""
+        rects = self.layout.rects
+        swings = [
+            Rect(rects[e.source].right + LOOP / 2 + 8, rects[e.source].y, LOOP + 16, rects[e.source].h - 8)
+            for e in self.edges
+            if e.source == e.target
+        ]
+        for n, e in enumerate(self.edges):
+            a, b = rects[e.source], rects[e.target]
+            if e.source == e.target:
+                points = self._loop(e, a)
+                label_at = points[1][0] + 9, (points[1][1] + points[2][1]) / 2
+                self.layout.lines.append(Line(n, spline(points), e.source, e.target, label=e.kind, label_at=label_at))
+                continue
+            if e.kind == "weight":
+                at = b.left + 0.2 * b.w
+                points = [(a.right, a.y), (at, a.y), (at, b.bottom)]
+            else:
+                points = self._around(e, a, b, [*rects.values(), *swings])
+            self.layout.lines.append(Line(n, spline(points), e.source, e.target))
+
+    def _loop(self, e: Edge, cell: Rect) -> list[Point]:
+        kinds = [o.kind for o in self.edges if o.source == o.target == e.source]
+        middle = cell.y + (0.0 if len(kinds) == 1 else 0.22 * cell.h * (1 if e.kind == "c" else -1))
+        high, low, x = middle + 11, middle - 11, cell.right + LOOP
+        return [(cell.right, high), (x, high), (x, low), (cell.right, low)]
+
+    def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
+        obstacles = [r for r in boxes if r not in (a, b)]
+        if self.segment.get(e.source) != self.segment.get(e.target) and e.kind in ("h", "c"):
+            y = 0.5 * HIGHWAY if e.kind == "c" else 1.1 * HIGHWAY
+            starts, stops = [Port(a.right, a.top - y, 1, 0)], [Port(b.left, b.top - y, 1, 0)]
+        elif e.kind == "feedback":
+            below = Port(b.x + 0.25 * b.w, b.bottom, 0, 1) if b.h > SMALL[1] else Port(b.right, b.y, -1, 0)
+            starts, stops = [Port(a.right, a.y, 1, 0)], [below]
         else:
-            line = Line(n, spline(_route(rects, e, segment)), e.source, e.target)
-        layout.lines.append(line)
-    folded = Level(level.graph, "cell", boxes, edges, [], level.recurrent, level.roles)
-    return folded, layout, [_lines(box, level) for box in boxes]
+            side = (a.x > b.x + 1) - (a.x < b.x - 1)
+            shift = 0.25 * b.w * (side if b.h <= SMALL[1] else max(side, 0))  # at a cell's left the weights come in
+            starts, stops = [Port(a.x, a.top, 0, 1)], [Port(b.x + shift, b.bottom, 0, 1)]
+        near = [*beside(boxes), *(r.right + 16 for r in boxes), starts[0].x, stops[0].x]
+        return path(starts, stops, [*obstacles, a, b], xs=near, ys=[*lanes(boxes), starts[0].y, stops[0].y])
 
+    # Words -----------------------------------------------------------------------------------------------
 
-def _folded(box: Box, level: Level) -> Key | None:
-    if box.kind == "state" and ("cell", box.key[2]) in {b.key for b in level.boxes}:
-        return "cell", box.key[2]
-    return box.key
-
-
-def _folded_edges(level: Level, boxes: list[Box], place: dict[int, int]) -> tuple[list[Edge], set[int], dict[int, int]]:
-    """Edges between folded boxes, which of them are loops, and the pass over a sequence each box belongs to."""
-    segment: dict[int, int] = {}
-    for i, box in enumerate(level.boxes):
-        if box.column is not None and i in place:
-            segment[place[i]] = box.column.segment
-    found: dict[tuple[int, int, bool], Edge] = {}
-    for e in level.edges:
-        if e.source not in place or e.target not in place:
-            continue
-        a, b = place[e.source], place[e.target]
-        columns = level.boxes[e.source].column, level.boxes[e.target].column
-        later = None not in columns and columns[0] != columns[1]
-        if a == b and not later:
-            continue
-        known = found.setdefault((a, b, later), Edge(a, b, e.kind))
-        known.kind = "h" if a == b else known.kind
-        known.uses += e.uses
-    for a, b, _ in found:
-        segment.setdefault(a, segment.get(b, 0))
-        segment.setdefault(b, segment.get(a, 0))
-    edges = list(found.values())
-    return edges, {n for n, e in enumerate(edges) if e.source == e.target}, segment
-
-
-def _places(boxes: list[Box], edges: list[Edge], segment: dict[int, int]) -> dict[int, Rect]:
-    rank = dict.fromkeys(range(len(boxes)), 0)
-    for _ in boxes:
-        for e in edges:
-            if (
-                e.kind not in ("weight", "feedback")
-                and e.source != e.target
-                and segment.get(e.source) == segment.get(e.target)
-            ):
-                rank[e.target] = max(rank[e.target], rank[e.source] + 1)
-    for e in edges:
-        if e.kind == "weight":
-            rank[e.source] = rank[e.target]
-    across: dict[tuple[int, int], int] = defaultdict(int)
-    offset: dict[int, float] = {}
-    at = 0.0
-    for s in sorted(set(segment.values())):
-        offset[s] = at
-        widest = max(
-            sum(rank[i] == r and b.kind != "parameter" for i, b in enumerate(boxes) if segment.get(i, 0) == s)
-            for r in set(rank.values())
-        )
-        at += STEP_X * max(1, widest) + 60
-    rects: dict[int, Rect] = {}
-    for i, box in enumerate(boxes):
+    def lines(self, i: int) -> list[str]:
+        """What is written in a box: the kind of cell, or the letter of what it stands for at any time."""
+        box = self.boxes[i]
+        if box.kind == "cell":
+            return [self._cell(box.key[1])]
+        title = self.labels.title(self.first[i]).split(" = ")[0]
         if box.kind == "parameter":
-            continue
-        s = segment.get(i, 0)
-        x = offset[s] + STEP_X * across[s, rank[i]]
-        across[s, rank[i]] += 1
-        size = (WIDTH, HEIGHT) if box.kind == "cell" else (52.0, 28.0)
-        rects[i] = Rect(x, STEP_Y * rank[i], *size)
-    for s, r in list(across):  # rows with fewer boxes stand in the middle of the widest
-        widest = max(count for (t, _), count in across.items() if t == s)
-        for i in rects:
-            if segment.get(i, 0) == s and rank[i] == r:
-                rects[i] = rects[i].moved(STEP_X * (widest - across[s, r]) / 2)
-    for e in edges:
-        if e.kind == "weight":
-            cell = rects[e.target]
-            rects[e.source] = Rect(cell.left - 56, cell.y - HEIGHT / 2 - 22, 34.0, 26.0)
-    return rects
+            return title.split("\n")
+        every = len(self.steps[i]) > 1
+        return [title.rstrip("₀₁₂₃₄₅₆₇₈₉") + "ₜ" if every and title[-1] in "₀₁₂₃₄₅₆₇₈₉" else title]
+
+    def _cell(self, place: tuple[str, ...]) -> str:
+        inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
+        name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
+        kin = _unique(_layer(other) for other in self.level.recurrent if other and other[:-1] == place[:-1])
+        number = style.superscript(kin.index(_layer(place)) + 1) if len(kin) > 1 else ""
+        return f"{name}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
 
 
-def _loop(cell: Rect) -> list[Point]:
-    high, low, x = cell.y + 16, cell.y - 8, cell.right + LOOP
-    return [(cell.right, high), (x, high), (x, low), (cell.right, low)]
+def _layer(place: tuple[str, ...]) -> str:
+    """A recurrent layer's own name, without its direction."""
+    return place[-1].removesuffix("_reverse") if place else ""
 
 
-def _route(rects: dict[int, Rect], e: Edge, segment: dict[int, int]) -> list[Point]:
-    a, b = rects[e.source], rects[e.target]
-    if e.kind == "weight":
-        at = b.left + 0.2 * b.w
-        return [(a.right, a.y), (at, a.y), (at, b.bottom)]
-    if e.kind == "feedback":
-        lane = max(r.right for r in rects.values()) + LOOP + 40
-        return [(a.right, a.y), (lane, a.y), (lane, b.y), (b.right, b.y)]
-    if segment.get(e.source) != segment.get(e.target):
-        return [(a.right, a.y - 20), (b.left, b.y - 20)] if a.y == b.y else [(a.right, a.y), (b.left, b.y)]
-    others = list(rects.values())
-    if a.x == b.x and not any(r.left < a.x < r.right and a.top <= r.bottom and r.top <= b.bottom for r in others):
-        return [(a.x, a.top), (b.x, b.bottom)]
-    shift = 0.25 * b.w if a.x > b.x else 0.0 if b.h == HEIGHT else -0.25 * b.w
-    ways = [a.top + 14, (a.top + b.bottom) / 2, b.bottom - 14]
-    return path(
-        [Port(a.x, a.top, 0, 1)],
-        [Port(b.x + shift, b.bottom, 0, 1)],
-        others,
-        xs=[r.right + 12 for r in others],
-        ys=ways,
-    )
+def _middle(rects: Iterable[Rect]) -> float:
+    rects = list(rects)
+    return (min(r.bottom for r in rects) + max(r.top for r in rects)) / 2
 
 
-def _cell_name(box: Box, level: Level) -> str:
-    inside = {level.roles[n.index] for n in level.graph.nodes if n.scope.path == box.key[1]}
-    return "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
-
-
-def _lines(box: Box, level: Level) -> list[str]:
-    roles = {level.roles[m] for m in box.members}
-    if box.kind == "cell":
-        name = _cell_name(box, level)
-        last = box.key[1][-1] if box.key[1] else ""
-        kin = [p[-1] for p in level.recurrent if p and p[:-1] == box.key[1][:-1] and not p[-1].endswith("_reverse")]
-        base = last.removesuffix("_reverse")
-        number = superscript(kin.index(base) + 1) if len(kin) > 1 and base in kin else ""
-        arrow = " ←" if last.endswith("_reverse") else ""
-        return [f"{name}{number}{arrow}"]
-    if box.kind == "parameter":
-        cells = [p for p in level.recurrent if ("cell", p) in {b.key for b in level.boxes}]
-        return [f"W{chr(0x2080 + cells.index(box.key[2]) + 1)}" if len(cells) > 1 and box.key[2] in cells else "W"]
-    letter = "x" if "x" in roles else "y" if "logits" in roles else "L" if box.kind == "loss" else ""
-    node = level.graph.nodes[box.main]
-    if letter:
-        return [letter if letter == "L" and "loss" not in roles else f"{letter}ₜ"]
-    return [node.op.symbol if node.op else node.label[:20]]
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

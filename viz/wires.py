@@ -177,6 +177,9 @@ class Wiring:
                 Port(b.x - sign * b.w * 0.3, b.bottom, 0, 1, 12 if up > 0 else 30),
                 Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 60),
             ]  # fmt: skip
+        as_input = e.kind == "feedback" and target.kind == "cell"
+        if as_input:  # it comes in where an input would, from below the line of the weights
+            stops = [Port(b.x, b.bottom - 2 * LANE, 0, 1)]
         xs = [*gutter, *beside(obstacles)]
         middle = (rim + far) / 2
         tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in gutter}
@@ -184,7 +187,7 @@ class Wiring:
             starts, stops, obstacles, self._others_lines(None, source.key), xs, [*lanes(obstacles), a.y, b.y], tolls
         )
         self.taken[None, source.key] += stretches(points)
-        return points
+        return [*points[:-1], (b.x, b.bottom)] if as_input else points
 
     def _others_lines(self, segment: int | None, source: Key) -> list[Stretch]:
         """Where lines from other boxes run: two lines of one box may share their way, others keep apart."""
