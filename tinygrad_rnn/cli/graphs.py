@@ -51,7 +51,7 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
 @click.option("--values", is_flag=True, help="Show every node's value or its norm.")
 @click.option("--grads", is_flag=True, help="Show every node's gradient norm.")
 @click.option("--backward", is_flag=True, help="Draw the backward graph too.")
-@click.option("--rolled", is_flag=True, help="Draw the folded network.")
+@click.option("--rolled", is_flag=True, help="Draw the folded network beside it.")
 @click.option("--all-steps", is_flag=True, help="Leave no time step out, however many there are.")
 @click.option(
     "-o", "--output", default="out/graph.svg", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
