@@ -27,7 +27,7 @@ ADDITION = Vocabulary("0123456789+ ")
 def adding(length: int, batch: int, rng: Rng = None) -> Pair:
     """Add the two marked numbers among ``length``: x (length, batch, 2) and y (batch, 1), float32.
 
-    ``x[:, :, 0]`` is uniform in [0, 1); ``x[:, :, 1]`` is 0 but for two ones, one in each half of the sequence;
+    ``x[:, :, 0]`` is uniform in [0, 1]; ``x[:, :, 1]`` is 0 but for two ones, one in each half of the sequence;
     ``y = x[t1, n, 0] + x[t2, n, 0]``. To answer always 1 costs `ADDING_BASELINE`, a mean squared error of 1/6.
 
     S. Hochreiter, J. Schmidhuber (1997), Long Short-Term Memory, experiment 4, in the form of Q. V. Le, N. Jaitly,
