@@ -97,7 +97,8 @@ function follow(picture) { // keep the current box in sight
 
 function resize() {
   const picture = pictures[detail], stage = $("#stage");
-  const width = Math.min(1.4, Math.max(stage.clientWidth / picture.width, 0.9)); // a long sequence is scrolled, not shrunk
+  const fits = stage.clientWidth / picture.width;
+  const width = fits < 0.55 ? 0.9 : Math.min(fits, 1.4); // a long sequence is scrolled, not shrunk
   stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), 0.56 * innerHeight)}px`;
   const whole = Math.min(stage.clientWidth / picture.width, stage.clientHeight / picture.height);
   const scale = zoom === null ? Math.min(width, stage.clientHeight / picture.height) : zoom === 0 ? whole : zoom;
