@@ -48,7 +48,7 @@ def main() -> None:
         session.html(page, title="LSTM, hell → ello")
         shots = frames(page)
     first, *rest = shots
-    first.save(TARGET, save_all=True, append_images=rest, duration=1500, loop=0, lossless=True, minimize_size=True)
+    first.save(TARGET, save_all=True, append_images=rest, duration=1500, loop=0, lossless=True, method=4)
     print(f"wrote {TARGET}, {TARGET.stat().st_size:,} bytes")
 
 
