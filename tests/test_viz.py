@@ -94,15 +94,19 @@ def test_pdf_without_a_system_graphviz_says_what_to_do(tmp_path):
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
-    with pytest.raises(viz.RenderError, match="svg, png, pdf, dot, json"):
+    with pytest.raises(viz.RenderError, match=r"'\.bmp'.*\.svg, \.png, \.pdf, \.dot, \.json"):
         viz.render(unrolled(steps=2), tmp_path / "picture.bmp")
+    with pytest.raises(viz.RenderError, match="has no suffix"):
+        viz.render(unrolled(steps=2), tmp_path)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(tg.DataError, match="cannot write"):
+    with pytest.raises(tg.DataError, match="is a file, not a folder"):
         viz.render(unrolled(steps=2), tmp_path / "file" / "picture.svg")
+    with pytest.raises(tg.DataError, match=r"cannot write.*null byte"):
+        viz.render(unrolled(steps=2), f"{tmp_path}/zero\0.svg")
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):

@@ -322,12 +322,20 @@ def test_gradients_want_tensors_and_a_scalar(options):
         (tg.nn.Linear(2, 3), {}, r"viz\.render\(module\(x\)\)"),
         (tg.tensor([1.0]), {"detail": "gates"}, '"cell", "gate" or "op"'),
         (tg.tensor([1.0]), {"rolled": True}, "this graph has none"),
+        (tg.tensor([1.0]), {"detail": None}, '"cell", "gate" or "op"'),
         (tg.tensor([1.0]), {"max_steps": 1}, "max_steps is at least 2"),
+        (tg.tensor([1.0]), {"max_steps": 2.5}, r"None for all, not 2\.5"),
+        (tg.tensor([1.0]), {"captions": 3}, "captions is a list of texts"),
+        (tg.tensor([1.0]), {"title": b"x"}, "title is a text, not b'x'"),
+        (tg.tensor([1.0]), {"timeout": float("nan")}, "timeout is a number of seconds above 0"),
+        (tg.tensor([1.0]), {"path": 3}, "path is the name of a file, not 3"),
+        (tg.tensor([1.0]), {"dot": 3}, "dot is the name of a file, not 3"),
     ],
 )
 def test_what_cannot_be_drawn_says_so(what, options, message):
-    with pytest.raises(tg.GraphError, match=message):
+    with pytest.raises(tg.GraphError, match=message) as caught:
         viz.render(what, **options)
+    assert re.search(r"\[at test_viz_graph\.py:\d+\]$", str(caught.value))
 
 
 # Long sequences ------------------------------------------------------------------------------------------

@@ -23,8 +23,10 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
         temporary = None
-    except OSError as error:
-        raise DataError(f"cannot write {target}: {error.strerror or error}") from None
+    except FileExistsError:
+        raise DataError(f"cannot write {target}: {target.parent} is a file, not a folder") from None
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise DataError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

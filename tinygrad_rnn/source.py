@@ -8,7 +8,15 @@ from types import CodeType
 from typing import NamedTuple
 
 #: compared by hash for every node that is made
-_OURS = frozenset(str(path) for path in Path(__file__).parent.rglob("*.py"))
+_OURS: set[str] = set()
+
+
+def pass_over(package: Path) -> None:
+    """No line of this package's is the user's own."""
+    _OURS.update(str(path) for path in package.rglob("*.py"))
+
+
+pass_over(Path(__file__).parent)
 
 
 class Site(NamedTuple):
@@ -33,7 +41,7 @@ class Site(NamedTuple):
 
 
 def user_code() -> tuple[CodeType, int]:
-    """The innermost place on the call stack that is not in this package: cheap, for every node keeps it."""
+    """The innermost place on the call stack that is in none of our packages: cheap, for every node keeps it."""
     frame = sys._getframe(2)
     while frame.f_code.co_filename in _OURS and frame.f_back is not None:
         frame = frame.f_back

@@ -3,7 +3,10 @@
 ``import viz; viz.render(loss, "picture.svg")`` draws; ``viz.debug(loss)`` records a backward pass to walk over.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tinygrad_rnn.source import pass_over
 
 from .engine import RenderError
 from .notebook import register
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "RenderError", "debug", "render"]
 
-
+pass_over(Path(__file__).parent)
 register()
 
 

@@ -13,7 +13,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Graph, Node
 
 from . import columns as C
@@ -61,8 +60,6 @@ class Level:
 
 def collapse(graph: Graph, detail: str) -> Level:
     """``graph`` at level ``detail``: "cell", "gate" or "op"."""
-    if detail not in DETAILS:
-        raise GraphError(f'render: detail is "cell", "gate" or "op", not {detail!r:.40}')
     return _Collapsing(graph, detail).level()
 
 

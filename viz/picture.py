@@ -14,6 +14,16 @@ from . import engine
 FORMATS = ("svg", "png", "pdf", "dot", "json")
 
 
+def format_of(path: Path) -> str:
+    """The format a file's suffix names. Raises `RenderError` if it names none."""
+    format = path.suffix[1:].lower()
+    if format not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        what = f"ends in {path.suffix[:40]!r}, which is no format of pictures" if format else "has no suffix"
+        raise engine.RenderError(f"the file name {str(path)[-60:]!r} {what}; end it in one of {known}")
+    return format
+
+
 class Picture:
     """What `render` returns.
 
@@ -48,12 +58,10 @@ class Picture:
         If it cannot be drawn, its DOT source is written beside it, and the error says so.
         """
         target = Path(path)
-        format = target.suffix[1:].lower()
+        format = format_of(target)
         try:
             write_atomically(target, self.to(format))
         except engine.RenderError as error:
-            if format not in FORMATS:
-                raise
             fallback = target.with_suffix(".dot")
             write_atomically(fallback, self.dot.encode())
             command = "neato -n2" if self.positioned else "dot"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from .draw import Captions, dot_source
 from .gradients import check_outputs, gradients
 from .labels import Labels
 from .layout import compose
-from .levels import Level, collapse
+from .levels import DETAILS, Level, collapse
 from .mirror import mirrored
-from .picture import Picture
+from .picture import Picture, format_of
 from .places import Layout, shown_columns
 from .rolled import folded
 from .trace import traced
@@ -51,7 +52,8 @@ def render(
     - ``backward`` draws the backward graph on top of the forward graph. Both need one scalar output.
     - ``rolled`` draws the folded network beside it: one box per layer with an arrow back to itself.
     - ``max_steps``: of a longer sequence only so many steps are drawn, the middle is left out; None draws them all.
-    - ``captions``: a text under each time step, a list or {step from 0: text}. ``title``: a line above the picture.
+    - ``captions``: a text under each time step: a list, {step from 0: text}, or one string with a character for each.
+      ``title``: a line above the picture.
     - ``dot``: the Graphviz to use (default: the environment's TINYGRAD_RNN_DOT, graphviz-pure, the system's).
       ``timeout``: seconds it may take, 60 if None.
 
@@ -66,10 +68,7 @@ def render(
     >>> "c₁ = f×c + i×g" in picture.dot
     True
     """
-    if max_steps is not None and max_steps < 2:
-        raise GraphError(
-            f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps}"
-        )
+    _check(path, detail, max_steps, captions, title, dot, timeout)
     forward, outputs = _graph(what)
     needs_gradients = grads or backward
     if needs_gradients and not outputs:
@@ -101,6 +100,29 @@ def render(
     if path is not None:
         picture.save(path)
     return picture
+
+
+def _check(path: Any, detail: Any, max_steps: Any, captions: Any, title: Any, dot: Any, timeout: Any) -> None:
+    """Refuse what makes no sense before any work is done."""
+    if detail not in DETAILS:
+        raise GraphError(f'render: detail is "cell", "gate" or "op", not {detail!r:.40}')
+    if max_steps is not None and (not isinstance(max_steps, int) or max_steps < 2):
+        raise GraphError(
+            f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps!r:.40}"
+        )
+    if captions is not None and not isinstance(captions, (Mapping, Sequence)):
+        raise GraphError(f"render: captions is a list of texts or {{step from 0: text}}, not {captions!r:.40}")
+    if title is not None and not isinstance(title, str):
+        raise GraphError(f"render: title is a text, not {title!r:.40}")
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise GraphError(
+            f"render: timeout is a number of seconds above 0, or None for the default, not {timeout!r:.40}"
+        )
+    for name, file in (("path", path), ("dot", dot)):
+        if file is not None and not isinstance(file, (str, PathLike)):
+            raise GraphError(f"render: {name} is the name of a file, not {file!r:.40}")
+    if path is not None:
+        format_of(Path(path))
 
 
 def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
