@@ -54,6 +54,7 @@ class Node:
     site: str | None  #: the user's source line, "file.py:12"
     serial: int  #: the tensor's creation number, which the reverse walk's steps carry too
     lane: int = 0  #: in a compiled graph, which of two threads computes it: 0 neither, but what comes before or after
+    segment: int = 0  #: under a memory budget, the stretch of time it belongs to: forward above 0, backward below
 
     @property
     def sources(self) -> tuple[int, ...]:

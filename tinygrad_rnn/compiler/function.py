@@ -36,8 +36,8 @@ class _Compiled(NamedTuple):
 class Function:
     """What `compile` returns: call it as the function it was made from."""
 
-    def __init__(self, fn: Callable[..., Any], threads: int | None = None) -> None:
-        self._fn, self._threads = fn, threads
+    def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
+        self._fn, self._threads, self._budget = fn, threads, memory_budget
         self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
         self._last: _Compiled | None = None
         self._lock = threading.Lock()  # one arena a program
@@ -78,9 +78,18 @@ class Function:
     def _compile(self, args: Any, kwargs: Any) -> _Compiled:
         began = time.perf_counter()
         trace, rebuild = self._trace(args, kwargs)
-        graph, applied = optimize(trace.graph, self._threads or available_threads())
+        threads = self._threads or available_threads()
+        graph, applied = optimize(trace.graph, threads)
+        program = _program(graph, trace, self._budget)
+        if program is None:
+            graph, applied = optimize(trace.graph, threads, sparing=True)
+            program = _program(graph, trace)
+            if program.arena_bytes > (self._budget or 0):
+                raise GraphError(
+                    f"the memory budget of {self._budget} bytes is too small: even with values computed again the "
+                    f"function needs {program.arena_bytes}; shorten the sequence, or allow that much"
+                )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
-        program = _program(graph, trace)
         return _Compiled(trace, graph, program, applied, rebuild, written, time.perf_counter() - began)
 
     def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
@@ -142,7 +151,7 @@ def available_threads() -> int:
     return min(2, processors)
 
 
-def compile(fn: Callable[..., Any], threads: int | None = None) -> Function:
+def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> Function:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 
     ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
@@ -158,6 +167,9 @@ def compile(fn: Callable[..., Any], threads: int | None = None) -> Function:
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
     of one thread.
 
+    ``memory_budget``: bytes that values computed in between may take. What would need more keeps only every
+    ``sqrt(T)``-th state and computes the rest of the forward pass again, gradients unchanged.
+
     >>> import tinygrad_rnn as tg
     >>> w = tg.nn.Parameter([1.0, 2.0])
     >>> optimizer = tg.optim.SGD([w], lr=0.5)
@@ -171,7 +183,7 @@ def compile(fn: Callable[..., Any], threads: int | None = None) -> Function:
     >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
     (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True, name='w'))
     """
-    return Function(fn, threads)
+    return Function(fn, threads, memory_budget)
 
 
 def _mark_written(tensors: list[Tensor]) -> None:
@@ -182,15 +194,19 @@ def _mark_written(tensors: list[Tensor]) -> None:
             tensor._memory.touch(now, site)
 
 
-def _program(graph: Graph, trace: Trace) -> Any:
+def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
+    """What runs the graph; None if its arena would not fit the budget."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         from .reference import ReferenceProgram
 
         return ReferenceProgram(graph, trace)
     from .lower import lower
-    from .program import Program
+    from .program import Program, plan
 
-    return Program(graph, trace, lower(graph, trace))
+    code = lower(graph, trace)
+    if budget is not None and plan(code)[1] > budget:
+        return None
+    return Program(graph, trace, code)
 
 
 # Arguments and results: nested tuples, lists and dicts ------------------------------------------------------

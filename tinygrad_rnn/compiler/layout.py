@@ -246,7 +246,9 @@ class Layout:
         last_read = [0] * len(self.graph)
         for node in reversed(self.graph.nodes):
             for source in node.sources:
-                reach = max(node.index, last_read[node.index] if node.op in VIEWS else 0)
+                # a view is read when its users are; a product that an addition absorbs is computed there
+                later = node.op in VIEWS or node.index in self.folded
+                reach = max(node.index, last_read[node.index] if later else 0)
                 last_read[source] = max(last_read[source], reach)
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             leaf = self._cells.get(serial)

@@ -74,7 +74,7 @@ class Draft:
         self.nodes.append(
             Node(
                 index, op, operands, attrs, shape, dtype, None, like.requires_grad, like.scope, None, None,
-                like.site, like.serial, lane,
+                like.site, like.serial, lane, like.segment,
             )
         )  # fmt: skip
         self.order.append(self.order[like.index] if like.index < len(self.order) else index)
@@ -162,5 +162,5 @@ def _moved(n: Node, index: int, operands: tuple[Operand, ...]) -> Node:
     """The node elsewhere: `dataclasses.replace`, which is slow."""
     return Node(
         index, n.op, operands, n.attrs, n.shape, n.dtype, n.value, n.requires_grad, n.scope, n.name, n.role,
-        n.site, n.serial, n.lane,
+        n.site, n.serial, n.lane, n.segment,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
 from .lanes import split_batch
 from .products import sum_products
+from .recompute import recompute
 from .schedule import delay
 from .tables import use_tables
 
@@ -23,8 +24,8 @@ Pass = Callable[[Graph], Graph]
 
 #: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
-    remove_dead, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables, simplify,
-    merge_equal, fold_constants, remove_dead, split_batch, delay,
+    remove_dead, recompute, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables,
+    simplify, merge_equal, fold_constants, remove_dead, split_batch, delay,
 )  # fmt: skip
 
 
@@ -36,11 +37,11 @@ class Applied(NamedTuple):
     after: int
 
 
-def optimize(graph: Graph, threads: int = 1) -> tuple[Graph, list[Applied]]:
-    """All passes, and what each did to the number of nodes."""
+def optimize(graph: Graph, threads: int = 1, sparing: bool = False) -> tuple[Graph, list[Applied]]:
+    """All passes, and what each did to the number of nodes. ``sparing``: with memory."""
     applied = []
     for rewrite in PASSES:
-        if rewrite is split_batch and threads == 1:
+        if (rewrite is split_batch and threads == 1) or (rewrite is recompute and not sparing):
             continue
         before = len(graph)
         graph = rewrite(graph)
@@ -49,6 +50,6 @@ def optimize(graph: Graph, threads: int = 1) -> tuple[Graph, list[Applied]]:
 
 
 __all__ = [
-    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "remove_dead",
-    "simplify", "split_batch", "sum_products", "use_tables",
+    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "recompute",
+    "remove_dead", "simplify", "split_batch", "sum_products", "use_tables",
 ]  # fmt: skip

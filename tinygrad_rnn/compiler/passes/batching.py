@@ -47,10 +47,10 @@ def _next_group(graph: Graph, done: set[Any]) -> list[list[Node]] | None:
 
 
 def _independent(graph: Graph, members: list[Node]) -> list[list[Node]]:
-    """Members by how many others they depend on in a row: those of one depth cannot depend on each other."""
+    """Members, by segment and by how many others they depend on in a row: those of one depth are independent."""
     mine = {node.index for node in members}
     depth = [0] * len(graph.nodes)
-    batches: dict[int, list[Node]] = {}
+    batches: dict[Any, list[Node]] = {}
     for node in graph.nodes:
         deepest = 0
         for source in node.sources:
@@ -59,7 +59,7 @@ def _independent(graph: Graph, members: list[Node]) -> list[list[Node]]:
                 deepest = below
         depth[node.index] = deepest
         if node.index in mine:
-            batches.setdefault(deepest, []).append(node)
+            batches.setdefault((deepest, node.segment), []).append(node)
     return list(batches.values())
 
 

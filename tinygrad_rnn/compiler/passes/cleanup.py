@@ -30,7 +30,7 @@ def merge_equal(graph: Graph) -> Graph:
             continue
         # 1 == 1.0 == True in Python; the type tells them apart
         operands = tuple((type(x), x) for x in draft.operands(node))
-        key = (node.op.name, operands, _frozen(node.attrs))
+        key = (node.op.name, operands, _frozen(node.attrs), node.segment)
         if key in first:
             draft.replace(node, Ref(first[key]))
         else:

@@ -50,11 +50,15 @@ def _rewrite(draft: Draft, root: Node, terms: list[Any], users: list[int]) -> No
         return
     sums: list[Any] = kinds.pop(None, [])
     for kind, same in kinds.items():
-        merged = _JOIN[kind[0]](draft, root, same) if len(same) > 1 else None
+        # where its last term is, so that with a memory budget no operand has to wait for another segment's
+        like = max((draft.nodes[t.index] for t in same), key=lambda node: node.index)
+        merged = _JOIN[kind[0]](draft, like, same) if len(same) > 1 else None
         sums.extend(same if merged is None else [merged])
+    sums.sort(key=lambda x: draft.order[x.index] if isinstance(x, Ref) else -1)
     total = sums[0]
     for term in sums[1:]:
-        total = draft.add(P.add, (total, term), {}, root)
+        latest = max((draft.root(x).index for x in (total, term) if isinstance(x, Ref)), key=draft.order.__getitem__)
+        total = draft.add(P.add, (total, term), {}, draft.nodes[latest])
     draft.replace(root, total)
 
 
@@ -67,17 +71,17 @@ def _kind(draft: Draft, root: Node, term: Any, users: list[int]) -> Any:
         left, right = (draft[x] for x in node.operands)
         transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
         if transposed and len(left.shape) == len(right.shape) == 2:
-            return ("product", right.shape[0])
+            return ("product", right.shape[0], node.segment)
     if node.op is P.reshape and users[node.index] == 1:
         column = draft[node.operands[0]]
         if column.op is P.sum_ and column.attrs["axis"] in (0, (0,)) and len(draft[column.operands[0]].shape) == 2:
-            return ("column sums", draft[column.operands[0]].shape[0])
+            return ("column sums", draft[column.operands[0]].shape[0], node.segment)
     if node.op is P.scatter:
         found = cut(node, node.shape)
         if found is not None:
             return ("parts", found[0], found[1].dropped)
     if node.op is P.scatter_rows and users[node.index] == 1 and len(draft[node.operands[1]].shape) == 1:
-        return ("rows", len(node.shape))
+        return ("rows", len(node.shape), node.segment)
     return None
 
 

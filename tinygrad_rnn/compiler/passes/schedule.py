@@ -21,7 +21,7 @@ def delay(graph: Graph) -> Graph:
     moved = False
     for node in reversed(graph.nodes):
         users = [graph.nodes[i] for i in graph.consumers[node.index]]
-        if id(node.op) in _ELEMENTWISE and users and node.index not in outputs:
+        if id(node.op) in _ELEMENTWISE and users and node.index not in outputs and not node.segment:
             first = users[0].index
             alike = all(
                 id(user.op) in _ELEMENTWISE and (user.shape, user.lane) == (node.shape, node.lane) for user in users
