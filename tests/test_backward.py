@@ -17,6 +17,18 @@ def leaf(*values, name=None, dtype=np.float64):
     return tg.tensor(list(values), dtype=dtype, requires_grad=True, name=name)
 
 
+@pytest.fixture
+def with_primitive():
+    """Make a primitive of two operands for one test; it leaves the table afterwards."""
+
+    def make(**changes):
+        settings = {"shape": lambda a, _b: a, "reference": lambda a, b: a + b} | changes
+        return tg.Primitive("test_primitive", "?", **settings)
+
+    yield make
+    tg.TABLE.pop("test_primitive", None)
+
+
 # Sums --------------------------------------------------------------------------------------------------------
 
 
@@ -615,3 +627,89 @@ def test_nan_is_not_hidden_from_gradients():
     assert tg.grad(tg.maximum(x, 1.0).sum(), x)[0].tolist() == [1.0, 1.0, 0.0]
     assert tg.grad(tg.minimum(x, 1.0).sum(), x)[0].tolist() == [1.0, 0.0, 1.0]
     assert tg.grad(x.relu().sum(), x)[0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_step_prints_in_a_line_and_is_small():
+    x = leaf(1.0, 2.0, name="x")
+    (step, *_) = tg.walk([x * 3], [np.full(2, 7.0)])
+    (sent,) = step.contributions
+    for told in (step, sent):
+        assert not hasattr(told, "__dict__")  # there is one for every node of a long walk
+    assert repr(sent) == f"Contribution(slot=0, target={x!r})" and "sent" not in repr(step)
+    assert type(step.gradient) is np.ndarray and type(sent.value) is np.ndarray
+
+
+def test_zero_times_infinity_is_hidden_only_behind_a_choice():
+    x = leaf(0.0)
+    with np.errstate(all="ignore"):
+        assert np.isnan(tg.grad((x.log() * 0).sum(), x)[0].item())
+        assert tg.grad(tg.where(x > 0, x.log(), 0.0).sum(), x)[0].item() == 0.0
+
+
+def test_rows_are_added_in_place_not_spread_over_a_table_each():
+    table = tg.tensor(np.ones((100, 3)), requires_grad=True)
+    total = (tg.take(table, [3, 4]) * 2).sum()
+    for step in tg.walk([total], [np.ones(())]):
+        if step.node.op is tg.primitives.take:
+            assert [value for _, _, value in step.sent] == [None]
+    (dense,) = tg.grad(total, table)
+    assert np.flatnonzero(dense.numpy().any(1)).tolist() == [3, 4]
+
+
+def test_an_operand_without_a_rule_ends_its_path_only(with_primitive):
+    first = with_primitive(vjp=(lambda g, _y, _a, _b: g, None))
+    x, y = leaf(1.0), leaf(2.0)
+    result = first(x * 2, y * 3) * 5
+    result.backward()
+    assert x.grad.tolist() == [10.0] and y.grad is None
+    dead = y * 4  # made last, so it is visited first, and nothing arrives at it
+    first(x, dead).backward()
+    assert x.grad.tolist() == [11.0] and y.grad is None
+
+
+def test_an_optional_operand_that_is_missing_needs_no_guard(with_primitive):
+    scaled = with_primitive(
+        shape=lambda x, *_: x, reference=lambda x, w=1.0: x * w, vjp=(lambda g, _y, _x, w=1.0: g * w,)
+    )
+    x, other = leaf(1.0), leaf(2.0)
+    y = scaled(x)
+    with tg.no_grad():
+        other.copy_(3.0)  # some write, so that the walk looks closer
+    y.backward()
+    assert x.grad.tolist() == [1.0]
+
+
+def test_a_recorded_gradient_belongs_where_its_node_belongs():
+    x = leaf(1.0, 2.0)
+    with tg.scope("cell", step=3):
+        y = x.tanh().sum()
+    (slope,) = tg.grad(y, x, create_graph=True)
+    made = [node for node in tg.Graph(slope).nodes if node.op is not None and node.scope.backward]
+    assert {(node.scope.path, node.scope.step) for node in made} == {(("cell",), 3)}
+    with tg.scope("reader", step=1):
+        total = x.sum()
+    (spread,) = tg.grad(total, x, create_graph=True)  # a view until it is given memory of its own
+    assert spread.scope == tg.Scope(("reader",), 1, None, True)
+
+
+def test_an_upstream_gradient_takes_the_outputs_dtype():
+    x = tg.tensor([1.0], requires_grad=True)
+    x.backward(np.array([0.5]))
+    assert x.grad.dtype == np.float32
+
+
+def fit(*shapes):
+    return all(n == m or 1 in (n, m) for n, m in zip(*(shape[::-1] for shape in shapes)))
+
+
+SMALL = [(3, 1), (1, 3), (4, 1, 1), (1, 4, 1), (1,), ()]
+LARGE = [(1, 3, 5), (4, 1, 5), (4, 3, 1), (1, 4, 3, 5), (2, 4, 1, 5), (2, 1, 3, 1)]
+
+
+@pytest.mark.parametrize("shapes", [(a, b) for a in SMALL for b in LARGE if fit(a, b)], ids=str)
+def test_what_was_broadcast_is_summed_whatever_stands_where(shapes, rng):
+    a, b = (rng.standard_normal(shape) for shape in shapes)
+    upstream = rng.standard_normal(np.broadcast_shapes(*shapes))
+    x = tg.tensor(a, requires_grad=True)
+    (x * b).backward(upstream)
+    close(x.grad.numpy(), complex_step(lambda a: a * b, [a], upstream)[0])
