@@ -108,20 +108,18 @@ def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]])
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = LinearSegmentedColormap.from_list("", ["#e69f00", "#ffffff", "#56b4e9"])
-    margin = max(len(name) for name, _, _ in lines)
-    behind = np.zeros((len(lines), max(len(text) for _, text, _ in lines)))
-    with figure(path, 0.0753 * (margin + behind.shape[1] + 3), 0.19 * len(lines) + 0.35) as drawing:
+    margin, longest = max(len(name) for name, _, _ in lines), max(len(text) for _, text, _ in lines)
+    behind = np.zeros((len(lines), longest))
+    columns = max(margin + longest + 3, len(title))
+    with figure(path, 0.0836 * columns, 0.21 * len(lines) + 0.4) as drawing:  # how wide a character of 10 points is
         drawing.set_layout_engine("none")
-        axes = drawing.add_axes((0, 0, 1, 1))  # a character of 9 points is 0.0753 inches wide
+        axes = drawing.add_axes((0, 0, 1, 1))
+        font = {"fontsize": 10, "family": "DejaVu Sans Mono", "parse_math": False}
         for row, (name, text, values) in enumerate(lines):
             behind[row, : len(text)] = values
             line = f"{name:<{margin}} {text}".replace("\n", "↵").replace(" ", "\xa0")
-            axes.text(
-                -margin - 1, row, line, va="center_baseline", fontsize=9, family="DejaVu Sans Mono", parse_math=False
-            )
-        axes.imshow(
-            behind, cmap=colours, vmin=-1, vmax=1, aspect="auto", extent=(0, behind.shape[1], len(lines) - 0.5, -0.5)
-        )
-        axes.text(-margin - 1, -1.1, title, va="center")
-        axes.set(xlim=(-margin - 2, behind.shape[1] + 1), ylim=(len(lines) - 0.4, -1.8))
+            axes.text(-margin - 1, row, line, va="center_baseline", **font)
+        axes.imshow(behind, cmap=colours, vmin=-1, vmax=1, aspect="auto", extent=(0, longest, len(lines) - 0.5, -0.5))
+        axes.text(-margin - 1, -1.2, title, va="center")
+        axes.set(xlim=(-margin - 2, columns - margin - 2), ylim=(len(lines) - 0.4, -1.9))
         axes.axis("off")
