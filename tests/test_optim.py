@@ -123,6 +123,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
         ({}, tg.DataError), ({"state": {}, "param_groups": []}, tg.DataError), ([], tg.DataError), (two, tg.DataError),
         ({"state": {0: {"exp_avg": np.zeros(4)}}, "param_groups": group}, tg.ShapeError),
         ({"state": {5: {}}, "param_groups": group}, tg.DataError),
+        ({"state": {1: {}}, "param_groups": group}, tg.DataError),
         ({"state": {0: {"exp_avg": ["a", "b", "c"]}}, "param_groups": group}, tg.TinygradError),
         ({"state": {0: {"step": "many"}}, "param_groups": group}, tg.TinygradError),
         ({"state": {0: 3}, "param_groups": group}, tg.DataError),
@@ -134,6 +135,27 @@ def test_a_state_that_does_not_fit_changes_nothing():
         assert after["param_groups"] == group and np.array_equal(
             after["state"][0]["exp_avg"], before["state"][0]["exp_avg"]
         )
+
+
+def test_a_state_may_have_gaps_and_says_what_does_not_fit():
+    ps = [tg.nn.Parameter(START), tg.nn.Parameter(START)]
+    optimizer = optim.SGD(ps, lr=0.1, momentum=0.9)
+    for p in ps:
+        p.grad = tg.tensor(GRADIENTS[0])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"][0] = {"momentum_buffer": None, "extra": np.ones(3)}  # None is PyTorch's word for not begun
+    fresh = optim.SGD(ps, lr=0.1, momentum=0.9)
+    fresh.load_state_dict(saved)
+    assert sorted(fresh.state_dict()["state"][0]) == ["extra"]
+    assert np.array_equal(fresh.state_dict()["state"][1]["momentum_buffer"], GRADIENTS[0])
+    saved["state"][1] = {"momentum_buffer": np.zeros((2, 2))}
+    with pytest.raises(tg.ShapeError, match=r"momentum_buffer of parameter 1 has shape \(2, 2\), not \(3,\)"):
+        fresh.load_state_dict(saved)
+    with pytest.raises(tg.DTypeError, match="one optimizer a group"):
+        optim.SGD([{"params": ps}], lr=0.1)
+    with pytest.raises(tg.DTypeError, match=r"model.parameters\(\)"):
+        optim.SGD([START], lr=0.1)
 
 
 def test_settings_are_checked():
