@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,21 @@ def test_a_renderer_that_hangs_is_stopped(tmp_path):
         viz.render(unrolled(steps=2), tmp_path / "picture.svg", dot=hanging, timeout=0.2)
     assert not (tmp_path / "picture.svg").exists()
     assert (tmp_path / "picture.dot").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_what_a_hanging_renderer_started_is_stopped_with_it(tmp_path):
+    os.mkfifo(tmp_path / "line")  # it ends when the last process that holds it has ended
+    line = os.open(tmp_path / "line", os.O_RDONLY | os.O_NONBLOCK)
+    hanging = executable(tmp_path / "hanging", f"exec 3> {tmp_path}/line; echo up >&3; sleep 60 & sleep 60; wait")
+    with pytest.raises(viz.RenderError, match=r"stopped; draw fewer steps"):
+        viz.render(unrolled(steps=2), dot=hanging, timeout=1).to("svg")
+    heard = b""
+    while select.select([line], [], [], 5)[0] and (more := os.read(line, 99)):
+        heard += more
+    assert select.select([line], [], [], 0)[0], "something of it still runs"
+    os.close(line)
+    assert heard == b"up\n"
 
 
 def test_a_renderer_that_does_not_exist():

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -74,25 +76,42 @@ def run(
 
     Raises `RenderError` if there is no renderer, if it fails, or if it takes longer than ``timeout`` seconds.
     """
-    from graphviz import CalledProcessError  # importing viz should not cost loading the Graphviz bindings
-    from graphviz.backend import dot_command, execute
+    from graphviz.backend import dot_command  # importing viz should not cost loading the Graphviz bindings
 
     binary = find_dot(format, dot)
     limit = TIMEOUT if timeout is None else timeout
     _, *options = dot_command.command("neato" if positioned else "dot", format, neato_no_op=2 if positioned else None)
     try:
-        finished = execute.run_check(
-            [binary, *options], input=source.encode(), capture_output=True, quiet=True, timeout=limit
-        )
+        code, drawn, said = _carried_out([str(binary), *map(str, options)], source.encode(), limit)
     except subprocess.TimeoutExpired:
         raise RenderError(
-            f"the renderer {binary} did not finish within {limit:g} s; draw fewer steps (max_steps=) or less detail"
+            f"the renderer {binary} did not finish within {limit:g} s and was stopped; draw fewer steps (max_steps=), "
+            "less detail, or allow it more (timeout=)"
         ) from None
-    except CalledProcessError as error:
-        reason = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["it gave no reason"]
-        raise RenderError(f"the renderer {binary} failed: {reason[-1][:200]}") from None
     except OSError as error:
         raise RenderError(f"the renderer {binary} cannot be run: {error.strerror}; {CURE}") from None
-    if not finished.stdout:
+    if code:
+        reason = said.decode(errors="replace").strip().splitlines() or [f"it gave no reason, exit code {code}"]
+        raise RenderError(f"the renderer {binary} failed: {reason[-1][:200]}")
+    if not drawn:
         raise RenderError(f"the renderer {binary} wrote nothing; {CURE}")
-    return bytes(finished.stdout)
+    return drawn
+
+
+def _carried_out(command: list[str], source: bytes, limit: float) -> tuple[int, bytes, bytes]:
+    """Exit code and output of a command; when the time is up, or the user interrupts, whatever it started is ended too.
+
+    A renderer may be a script that starts another program: killed alone it would leave that one running.
+    """
+    pipe, alone = subprocess.PIPE, os.name == "posix"
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=alone) as process:
+        try:
+            drawn, said = process.communicate(source, limit)
+        except BaseException:
+            if alone:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            raise
+    return process.returncode, drawn, said
