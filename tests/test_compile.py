@@ -623,15 +623,18 @@ def test_other_mistakes():
 
 
 def test_graph_and_explain():
-    _, _, step = model_and_step("lstm")
+    model, optimizer, step = model_and_step("lstm")
     compiled = tg.compile(step)
     x = np.zeros((6, 2), int)
     recorded = compiled.trace(x, x).graph
     compiled(x, x)
     assert isinstance(compiled.graph, tg.Graph) and len(compiled.graph) < len(recorded)
     assert compiled.graph.steps == tuple(range(6))
+    before = [p.numpy().copy() for p in model.parameters()] + [s["exp_avg"].copy() for s in optimizer.state]
     text = compiled.explain()
-    assert all(word in text for word in ("batch_products", "gemm", "region", "arena", "MFLOP"))
+    after = [p.numpy() for p in model.parameters()] + [s["exp_avg"] for s in optimizer.state]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(word in text for word in ("batch_products", "gemm", "region", "arena", "MFLOP", "MB", "us"))
 
 
 def test_without_numba_the_answer_is_the_same():

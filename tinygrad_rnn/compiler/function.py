@@ -16,6 +16,7 @@ from ..errors import GraphError
 from ..graph import Graph
 from ..source import user_site
 from ..tensor import Array, Tensor, _serials, from_array
+from .explain import table
 from .passes import Applied, optimize
 from .trace import Trace, Tracer
 
@@ -121,22 +122,13 @@ class Function:
         return self._last
 
     def explain(self) -> str:
-        """A table of what the last call ran: passes, instructions, memory, arithmetic."""
+        """A table of what the last call ran: passes, instructions, arithmetic, memory traffic and time of each kind.
+
+        For the times the instructions are run again, one by one; parameters and optimizer state stay as they are.
+        """
         last = self._called()
-        program = last.program
-        lines = [f"{'pass':<20}{'nodes':>8}{'after':>8}"]
-        lines += [f"{a.name:<20}{a.before:>8}{a.after:>8}" for a in last.applied]
-        lines += ["", f"{'instruction':<20}{'count':>8}"]
-        lines += [f"{name:<20}{count:>8}" for name, count in program.counts.most_common()]
-        lines += [
-            "",
-            f"{program.rows} instructions, arena {program.arena_bytes / 1024:.1f} KiB, "
-            f"{sum(program.flops.values()) / 1e6:.3f} MFLOP, compiled in {last.seconds:.3f} s",
-        ]
-        if program.host:
-            names = sorted({node.op.name for node in program.host.values()})
-            lines.append(f"computed by NumPy, one call each: {', '.join(names)} ({len(program.host)})")
-        return "\n".join(lines)
+        with self._lock:
+            return table(last.applied, last.program.profile(), last.program, last.seconds)
 
 
 def available_threads() -> int:

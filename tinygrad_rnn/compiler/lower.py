@@ -41,6 +41,7 @@ class Code:
     host: dict[int, Node]  #: row -> node that Python computes
     checks: dict[int, Node]  #: row -> node whose indices are checked
     flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
+    moved: dict[int, int] = field(default_factory=dict)  #: row -> bytes read and written
     nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes
     lanes: list[int] = field(default_factory=list)  #: rows where the first lane begins, the second, and what follows
 
@@ -133,6 +134,7 @@ class Lowering:
         self.host: dict[int, Node] = {}
         self.checks: dict[int, Node] = {}
         self.flops: dict[int, int] = {}
+        self.moved: dict[int, int] = {}
         self.nodes: dict[int, Node] = {}
         self._tiles: dict[Any, tuple[int, int]] = {}
         self._plain: dict[Any, View] = {}
@@ -170,7 +172,7 @@ class Lowering:
             self.layout.sizes[buffer] = nbytes
         return Code(
             self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
-            self.host, self.checks, self.flops, self.nodes, self.lanes,
+            self.host, self.checks, self.flops, self.moved, self.nodes, self.lanes,
         )  # fmt: skip
 
     def _flush(self) -> None:
@@ -203,6 +205,8 @@ class Lowering:
         self.rows.append(values + [0] * (WIDTH - len(values)))
         if node is not None:
             self.nodes[row] = node
+            views = [self.layout.view(index) for index in (node.index, *node.sources)]
+            self.moved[row] = sum(view.nbytes for view in views)
         return row
 
     def _touch(self, buffer: int, row: int) -> None:
@@ -244,7 +248,8 @@ class Lowering:
                 merged.append([n, s, d])
         merged = merged or [[1, item, item]]
         plan = [len(merged), *(m[0] for m in merged), *(m[1] // item for m in merged), *(m[2] // item for m in merged)]
-        self._row(f"copy{item}", out, source, self._pooled(np.array(plan, np.int64)))
+        row = self._row(f"copy{item}", out, source, self._pooled(np.array(plan, np.int64)))
+        self.moved[row] = out.nbytes + source.nbytes
 
     # Single instructions ---------------------------------------------------------------------------------
 

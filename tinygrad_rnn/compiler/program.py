@@ -7,7 +7,8 @@ memory of their own, which a call fills; parameters and optimizer state are read
 from __future__ import annotations
 
 import bisect
-from collections import Counter
+import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -19,6 +20,7 @@ from ..errors import OutOfRangeError
 from ..graph import Graph, Node, Ref
 from ..tensor import Array
 from . import interpreter
+from .explain import Cost
 from .layout import View
 from .lower import Code, float_type
 from .opcodes import NAMES, WIDTH
@@ -78,7 +80,8 @@ class Program:
     def __init__(self, graph: Graph, trace: Trace, code: Code) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
-        self.rows, self.flops, self.nodes, self.lanes = len(code.rows), code.flops, code.nodes, code.lanes
+        self.rows, self.lanes, self.nodes = len(code.rows), code.lanes, code.nodes
+        self.flops, self.moved = code.flops, code.moved
         self.real = float_type(graph)
         offsets, self.arena_bytes = plan(code)
         self._memory: dict[int, Array] = {}  # buffer -> the bytes it is in
@@ -210,10 +213,35 @@ class Program:
             place = f"[{indices.label} {indices.shape}; at {node.site}]"
             raise OutOfRangeError(f"{node.op.name}: {error} {place}") from None
 
-    @property
-    def counts(self) -> Counter[str]:
-        """How many instructions of each kind, those inside regions too."""
-        return Counter(NAMES[int(opcode)] for opcode in self.table[:, 0])
+    def profile(self, repeats: int = 3) -> dict[str, Cost]:
+        """What each kind of instruction costs: its rows are run one by one on the last call's inputs, the fastest of
+        ``repeats`` counts, and parameters and optimizer state are put back afterwards."""
+        kept = [(cell.get(), cell.get().copy()) for cell, *_ in self.cells]
+        costs: dict[str, Cost] = {}
+        best = [math.inf] * self.rows
+        try:
+            for _ in range(repeats):
+                pc = 0
+                while pc < self.rows:
+                    name = NAMES[self.table[pc, 0]]
+                    end = int(self.table[pc, 1]) if name == "region" else pc + 1
+                    began = time.perf_counter()
+                    if name != "host":
+                        interpreter.run(*self._addresses, pc, end)
+                    elif pc in self.host:
+                        self._run_host(self.host[pc])
+                    best[pc] = min(best[pc], time.perf_counter() - began)
+                    pc = end
+        finally:
+            for array, before in kept:
+                array[...] = before
+        for pc, seconds in enumerate(best):
+            cost = costs.setdefault(NAMES[self.table[pc, 0]], Cost())
+            cost.count += 1
+            cost.flops += self.flops.get(pc, 0)
+            cost.moved += self.moved.get(pc, 0) if seconds < math.inf else 0  # a region counts for its instructions
+            cost.seconds += seconds if seconds < math.inf else 0.0
+        return costs
 
 
 @cache

@@ -115,6 +115,8 @@ class _Region:
                 self.free.append(self.slot_of.pop(node.index))
         lowering.rows[start][1] = len(lowering.rows)
         lowering.flops[start] = self.count * len(self.nodes)
+        escaping = [node.index for node in self.nodes if self._escapes(node)]
+        lowering.moved[start] = sum(self.layout.view(index).nbytes for index in (*self.operands, *escaping))
         # the region runs as a whole: what it touches must not share memory with anything else it touches
         for row, _, buffer, _ in reversed(lowering.patches):
             if row < start:
