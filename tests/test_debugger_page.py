@@ -107,11 +107,17 @@ def exactly(shown: list[list[float]] | None, array: np.ndarray | None, transpose
     assert sorted(flat(shown)) == sorted(kept.ravel().tolist()) if transposed else flat(shown) == kept.ravel().tolist()
 
 
+def supposed() -> Session:
+    session = viz.debug(spelling("RNN", steps=2))
+    session.what_if(session.names.find("h_1"), 0.25)
+    return session
+
+
 NETWORKS = {
     "LSTM": lambda: viz.debug(spelling(steps=2)),
     "GRU in batches": lambda: viz.debug(spelling("GRU", steps=2, batch=2)),
-    "RNN in float64": lambda: viz.debug(spelling("RNN", steps=3, dtype="float64")),
     "an embedding": lambda: viz.debug(looked_up()),
+    "a what-if": supposed,
     "sampled": lambda: viz.debug(spelling("RNN", steps=5), every=3),
 }
 

@@ -117,6 +117,9 @@ SESSION = [
     ("clip 0.5", r"norm of all together [\d.]+, threshold 0\.5: scaled by"),
     ("plot", r"\|dL/d·\|"),
     ("plot weight_ih_l0", r"gradient of weight_ih_l0"),
+    ("plot {folder}/norms.svg", r"wrote .*norms\.svg"),
+    ("plot weight_hh_l0 {folder}/ledger.png", r"wrote .*ledger\.png"),
+    ("html {folder}/walk.html", r"wrote .*walk\.html"),
     ("save {folder}/walk.trace", r"wrote .*walk\.trace"),
     ("load {folder}/walk.trace", r"the loss   t=4 of 4"),
     ("dot {folder}/graph.dot", r"wrote .*graph\.dot"),
@@ -137,6 +140,9 @@ def test_every_command_through_a_pipe(tmp_path):
         assert re.search(expected, answer), f"{line!r} said:\n{answer}"
         assert "error" not in answer
     assert (tmp_path / "walk.trace").is_file() and (tmp_path / "graph.dot").is_file()
+    assert "norm of the gradient" in (tmp_path / "norms.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "ledger.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "walk.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_the_pipe_session_leaves_no_command_out():
@@ -184,6 +190,8 @@ BAD = [
     ("set grad letters 0", "received no gradient"), ("clip", "clip wants"), ("clip -1", "from 0 up"),
     ("clip nan", "clip wants"), ("save", "save wants"), ("save /proc/none/walk", "cannot write"),
     ("load /nowhere", "cannot read"), ("load", "load wants"),
+    ("html", "html wants"), ("html /proc/none/page.html", "cannot write"), ("plot nothing x.svg", "no node"),
+    ("plot /proc/none/norms.svg", "cannot write"), ("plot letters {folder}/x.svg", "no time step contributes"),
     ("dot", "dot wants"), ("dot picture.xyz", "xyz"), ("help frobnicate", "no command"), ("\x1b[2J\x00", "error"),
     ("#99999", "there is no command"), ("source letters", ""), ("print " + "x" * 100_000, "no node is called"),
 ]  # fmt: skip
@@ -435,6 +443,17 @@ def test_the_command_debugs_a_script_a_saved_walk_and_a_pattern(tmp_path):
     assert "mul_1 = mul(w, w)" in command(str(walk), typed="goto #1\n").output.replace("mul:1", "mul_1")
     assert "5 time steps" in command("--pattern", "many-to-one", "--cell", "gru", "--steps", "5").output
     assert "one time step in 2" in command("--every", "2").output
+
+
+def test_the_command_writes_a_page(tmp_path):
+    page = tmp_path / "pages" / "hello.html"
+    done = command("--html", str(page))
+    assert (done.exit_code, done.output) == (0, f"wrote {page}\n")
+    assert "<title>LSTM, hell → ello" in page.read_text(encoding="utf-8")
+    assert command("--pattern", "many-to-one", "--cell", "gru", "--html", str(page)).exit_code == 0
+    assert "<title>GRU, many-to-one" in page.read_text(encoding="utf-8")
+    done = command("--html", "/proc/none/page.html")
+    assert done.exit_code == 2 and "cannot write" in done.output and done.output.count("\n") == 1
 
 
 @pytest.mark.parametrize(

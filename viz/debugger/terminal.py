@@ -31,7 +31,7 @@ GROUPS = {
     "look": "where list up down print whatis value grad jac vjp contrib norms sv split triangle path frontier origin "
     "check source display undisplay",
     "act": "set clip",
-    "emit": "plot dot save load",
+    "emit": "plot dot html save load",
     "leave": "help quit",
 }
 ALIASES = {
