@@ -51,7 +51,8 @@ class Labeller(tg.nn.Module):
 
     def loss(self, x: Any, y: Any) -> tg.Tensor:
         """The cross-entropy of each label but the first, before which there is no frame; summed over time."""
-        scores, total = self(x), 0.0
+        scores = self(x)
+        total: Any = 0.0
         for t in tg.steps(LENGTH):
             if t:
                 total = total + labelled(tg.nn.functional.cross_entropy(scores[t], y[t]), "loss")

@@ -33,7 +33,8 @@ class Adder(tg.nn.Seq2Seq):
 
     def loss(self, questions: Any, answers: Any) -> tg.Tensor:
         """The cross-entropy of each character of the answer, summed over its steps."""
-        scores, total = self.answer(questions, answers), 0.0
+        scores = self.answer(questions, answers)
+        total: Any = 0.0
         for t in range(len(scores)):
             with tg.scope("decoder", step=t):
                 total = total + labelled(tg.nn.functional.cross_entropy(scores[t], answers[t]), "loss")

@@ -27,10 +27,10 @@ class MinChar(tg.nn.Module):
     """The five parameters, normal with standard deviation 0.01, the biases 0."""
 
     def __init__(self) -> None:
-        for name, shape in {"wxh": (V, HIDDEN), "whh": (HIDDEN, HIDDEN), "why": (HIDDEN, V)}.items():
-            setattr(self, name, tg.nn.init.normal_(tg.nn.Parameter(np.zeros(shape, np.float32)), 0.0, 0.01))
-        self.bh = tg.nn.Parameter(np.zeros(HIDDEN, np.float32))
-        self.by = tg.nn.Parameter(np.zeros(V, np.float32))
+        zeros = (np.zeros(shape, np.float32) for shape in ((V, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, V), HIDDEN, V))
+        self.wxh, self.whh, self.why, self.bh, self.by = map(tg.nn.Parameter, zeros)
+        for weight in (self.wxh, self.whh, self.why):
+            tg.nn.init.normal_(weight, 0.0, 0.01)
 
     def forward(self, x: tg.Tensor, h: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
         """Indices (T,) and a state (1, H) -> scores (T, V) and the next state."""
