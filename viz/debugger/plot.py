@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.files import write_atomically
 
-from .. import figure as figures
 from .. import style
+from ..plotting import encoded
 from .session import Session
 
 
 def plot(session: Session, node: int | None, path: str | Path) -> None:
     """Gradient norms of the carried states along time, or what each time step adds to the gradient of ``node``."""
-    figure = figures.blank(6.4, 3.6)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     if node is None:
         _norms(session, figure.subplots())
     else:
         _ledger(session, node, *figure.subplots(2, 1, sharex=True, height_ratios=(2, 1)))
-    figures.save(figure, path)
+    write_atomically(path, encoded(figure, Path(path).suffix[1:].lower()))
 
 
 def _norms(session: Session, axes: Any) -> None:
@@ -44,7 +47,7 @@ def _ledger(session: Session, node: int, above: Any, below: Any) -> None:
         raise tg.GraphError(f"no time step contributes to the gradient of {found.name}")
     times = [row.time for row in rows]
     above.bar(times, [row.norm for row in rows], color=style.STROKES["h"][0])
-    above.set(ylabel="norm", title=figures.plain(f"what each time step adds to the gradient of {found.name}"))
+    above.set(ylabel="norm", title=f"what each time step adds to the gradient of {found.name}".replace("$", r"\$"))
     shares = np.array([np.nan if row.share is None else row.share for row in rows])
     below.bar(times, shares, color=[style.STROKES["c" if share < 0 else "h"][0] for share in shares])
     below.axhline(0, color=style.INK, linewidth=0.6)
