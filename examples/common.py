@@ -1,4 +1,4 @@
-"""What the examples share: a command line, training behind a progress bar, and the two pictures of a network."""
+"""What the examples share: a command line, training behind a progress bar, and the picture of a network."""
 
 from __future__ import annotations
 
@@ -47,11 +47,7 @@ def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
     return losses
 
 
-def draw(loss: tg.Tensor | list[tg.Tensor], path: Path, **options: Any) -> None:
-    """The network unrolled into ``path``, and folded beside it if it has a recurrence."""
-    viz.render(loss, path, **options)
+def draw(what: tg.Tensor | list[tg.Tensor], path: Path, **options: Any) -> None:
+    """The picture of a network; with ``rolled=True`` folded and, beside it, unrolled."""
+    viz.render(what, path, **options)
     console.print(f"[bold]{path}[/bold]", soft_wrap=True)
-    if any(node.scope.step is not None for node in tg.Graph(*(loss if isinstance(loss, list) else [loss])).nodes):
-        folded = path.with_stem(f"{path.stem}-rolled")
-        viz.render(loss, folded, rolled=True)
-        console.print(f"[bold]{folded}[/bold]", soft_wrap=True)

@@ -92,7 +92,7 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0) -> tuple[flo
             ["".join(MOVES)[i] for i in guesses[:, 0]],
             ["".join(MOVES)[i] for i in y[:, 0]],
         )
-    draw(models[0].loss(x[:, :1], y[:, :1]), out / "frame-labels.svg")
+    draw(models[0].loss(x[:, :1], y[:, :1]), out / "frame-labels.svg", rolled=True)
     return accuracies[0], accuracies[1]
 
 

@@ -38,13 +38,12 @@ def drawn(folder: Path) -> set[str]:
 def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str], Any], tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     assert example(name).main(steps=steps, out=tmp_path) > accuracy
-    base = name.replace("_", "-")
-    assert drawn(tmp_path) >= ({base} if name == "one_to_one" else {base, f"{base}-rolled"})
+    assert name.replace("_", "-") in drawn(tmp_path)
 
 
 def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path) -> None:
     assert example("hello").main(steps=60, out=tmp_path) == "hello"
-    assert drawn(tmp_path) >= {"hello", "hello-rolled", "hello-before", "hello-after", "hello-sampling"}
+    assert drawn(tmp_path) >= {"hello", "hello-before", "hello-after", "hello-sampling"}
 
 
 def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_
 def test_frames_are_labelled_by_memory_alone(example: Callable[[str], Any], tmp_path: Path) -> None:
     with_memory, without = example("frame_labels").main(steps=500, out=tmp_path)
     assert with_memory > 0.8 and without < 0.45
-    assert drawn(tmp_path) >= {"frame-labels", "frame-labels-rolled"}
+    assert drawn(tmp_path) >= {"frame-labels", "frame-labels-with-memory", "frame-labels-without-memory"}
 
 
 def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path) -> None:
@@ -64,7 +63,7 @@ def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path) -> No
 
 def test_additions_are_answered(example: Callable[[str], Any], tmp_path: Path) -> None:
     assert example("seq2seq").main(steps=600, out=tmp_path, digits=1) > 0.7
-    assert drawn(tmp_path) >= {"seq2seq", "seq2seq-rolled", "seq2seq-writing"}
+    assert drawn(tmp_path) >= {"seq2seq", "seq2seq-writing"}
 
 
 def test_characters_are_predicted(
