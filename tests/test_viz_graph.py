@@ -203,6 +203,24 @@ def test_a_recurrence_written_by_hand():
     assert len(groups(picture, "h")) == 4
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", [{}, {"num_layers": 2}, {"bidirectional": True}])
+def test_ragged_batches(kind, network):
+    tg.manual_seed(0)
+    outputs, _ = kind(3, 2, **network)(tg.ones(3, 2, 3), lengths=[3, 1])
+    loss = (outputs * outputs).sum()
+    picture = viz.render(loss, backward=True)
+    assert {"mask₁", "mask₂"} <= set(title_lines(picture, "input")) <= {"mask₁", "mask₂", "mask₃"}
+    boxes = by_id(picture)
+    for state in groups(picture, "state"):  # what is kept past a sequence's end is kept by the cell
+        fed = [tail for tail, head in edges(picture) if head == state.get("id")]
+        assert len(fed) == (0 if "₀" in texts(state)[0] else 1)
+        assert all("cell" in boxes[tail].get("class").split() for tail in fed)
+    titles = [text for g in groups(viz.render(loss, detail="gate"), "node") for text in texts(g)[:1]]
+    assert any(re.fullmatch(r"h.* = .+, masked", title) for title in titles)
+    assert "constant" not in titles
+
+
 # Numbers -------------------------------------------------------------------------------------------------
 
 

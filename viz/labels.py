@@ -92,17 +92,22 @@ class Labels:
         if box.kind == "loss" and self.level.detail != "op":
             return "L"
         if box.key[0] == "part":
-            return f"{box.key[2]}{self._time(box.column)} = {self._how(node, box)}"
+            return f"{box.key[2]}{self.layers.get(box.key[1], '')}{self._time(box.column)} = {self._how(node, box)}"
         if node.op is None:
-            return (
-                style.number(float(node.value.ravel()[0]))
-                if node.value is not None and node.value.size == 1
-                else "constant"
-            )
+            return self._leaf_title(node, box)
         if box.kind == "state":
             how = self._how(node, box)
             return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
         return self._how(node, box) or node.op.symbol
+
+    def _leaf_title(self, node: Node, box: Box) -> str:
+        """What was given without a name."""
+        if node.value is not None and node.value.size == 1:
+            return style.number(float(node.value.ravel()[0]))
+        if node.dtype.kind == "b":
+            return f"mask{self._time(box.column)}"
+        readers = self.graph.consumers[node.index]
+        return "x, all steps" if {self.level.roles[i] for i in readers} == {"x"} else "constant"
 
     def _gradient_title(self, box: Box) -> str:
         forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
@@ -139,7 +144,7 @@ class Labels:
         if self.level.detail == "op":
             return _symbol(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
-        return text if len(text) <= 18 else node.op.symbol
+        return text if len(text.removesuffix(", masked")) <= 18 else node.op.symbol
 
     def _formula(self, node: Node, depth: int, box: Box) -> str:
         assert node.op is not None
@@ -150,12 +155,22 @@ class Labels:
             return " + ".join([*terms, "b"][: None if biased else -1])
         if box.kind == "gate":
             return node.op.symbol
+        if self._is_masked(node):
+            chosen = node.sources[1]
+            own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
+            return f"{own or self._operand(node.operands[1], depth) or 'value'}, masked"
         parts = [self._operand(x, depth) for x in node.operands]
         if node.op.name in _INFIX and all(parts):
             return _INFIX[node.op.name].join(parts)
         if node.op.name in _FUNCTIONS and parts[0]:
             return f"{node.op.symbol} {parts[0]}"
         return node.op.symbol
+
+    def _is_masked(self, node: Node) -> bool:
+        """Whether it is what a sequence of another length puts out, or keeps: a choice by a mask that was given."""
+        if node.op is None or node.op.name != "where" or not isinstance(node.operands[0], Ref):
+            return False
+        return self.graph.nodes[node.operands[0].index].op is None
 
     def _operand(self, operand: object, depth: int) -> str:
         if not isinstance(operand, Ref):

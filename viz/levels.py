@@ -232,8 +232,8 @@ class _Collapsing:
 
     def _is_detail_of(self, node: Node, owner: tuple[Key, Column | None]) -> bool:
         """Whether a node outside the cells is better not shown beside the one box it feeds."""
-        if node.op is None and node.dtype.kind != "f":
-            return True  # a target, an index
+        if node.op is None and node.dtype.kind != "f":  # a target, an index; but which sequences have ended is told
+            return node.dtype.kind != "b" or self.kinds[owner] not in ("state", "cell")
         if self.kinds[owner] == "loss":
             same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
             return node.index in self.after_loss or (same_call and node.op is not None)
@@ -309,17 +309,26 @@ class _Collapsing:
                         continue
                     else:
                         start = index[owner]
-                    ends: Hashable = (start, index[target], slot if self.detail == "op" else 0)
+                    end = self._entered(start, index[target], boxes, index)
+                    ends: Hashable = (start, end, slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
                         kind = (
                             "weight"
                             if boxes[start].kind == "parameter"
-                            else self._edge_kind(origin, boxes[start], boxes[index[target]])
+                            else self._edge_kind(origin, boxes[start], boxes[end])
                         )
-                        edges[ends] = Edge(start, index[target], kind)
+                        edges[ends] = Edge(start, end, kind)
                     edges[ends].uses.append((source, node.index, slot))
         return list(edges.values())
+
+    def _entered(self, start: int, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
+        """Where an edge ends: a state kept because a sequence has ended, and the mask that tells, go into the cell."""
+        box = boxes[end]
+        if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
+            return end
+        cell = index.get((("cell", box.key[2]), box.column), end)
+        return end if start == cell else cell
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:

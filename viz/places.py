@@ -139,9 +139,11 @@ class Places:
         wires = self._wires()
         if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
             for own in sizes.values():
-                tall = max(h for key, (_, h) in own.items() if key[0] == "state")
-                high = max(tall + 46, min(2 * tall + 38, 92))
-                own.update({key: (w, max(h, high)) for key, (w, h) in own.items() if key[0] == "cell"})
+                for mark in ((), ("∂",)):
+                    start = len(mark) + 1
+                    tall = max((h for key, (_, h) in own.items() if key[:start] == (*mark, "state")), default=0.0)
+                    high = max(tall + 46, min(2 * tall + 38, 92))
+                    own.update({k: (w, max(h, high)) for k, (w, h) in own.items() if k[:start] == (*mark, "cell")})
         if self.is_grid:
             union = {key: size for some in sizes.values() for key, size in some.items()}
             for some in sizes.values():
@@ -229,7 +231,7 @@ class Places:
         top = max((rows[key] for key in cells), default=0)
         places: dict[Key, tuple[int, int]] = {}
         taken: set[tuple[int | None, int, int]] = set()
-        for key in sorted(sizes, key=lambda key: (rows[key], list(sizes).index(key))):
+        for key in sorted(sizes, key=lambda key: (rows[key], key[0] != "x", list(sizes).index(key))):
             row = rows[key]
             column = 0
             if key[0] == "state":

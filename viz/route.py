@@ -227,7 +227,7 @@ def _xy(point: Point) -> str:
 
 def lanes(boxes: Sequence[Rect]) -> list[float]:
     """Heights at which a horizontal line passes between the rows, and above and below them all."""
-    bands = sorted((r.bottom - 6, r.top + 6) for r in boxes)
+    bands = sorted((r.bottom - CLEARANCE, r.top + CLEARANCE) for r in boxes)
     found = [bands[0][0] - LANE * k for k in range(1, 4)]
     reach = bands[0][1]
     for bottom, top in bands[1:]:

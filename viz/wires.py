@@ -18,8 +18,8 @@ class Wiring:
     def __init__(self, places: Places) -> None:
         self.places, self.boxes, self.edges = places, places.boxes, places.edges
         self.layout, self.rects, self.x = places.layout, places.layout.rects, places.x
-        #: where lines run already, by the pass whose tile they are in (None: between steps) and the box they come from
-        self.taken: dict[tuple[int | None, Key], list[Stretch]] = defaultdict(list)
+        #: where lines run already, by the tile they are in (of a pass, or two steps at a distance) and where they begin
+        self.taken: dict[tuple[object, Key], list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
 
     def in_steps(self) -> None:
@@ -100,10 +100,8 @@ class Wiring:
                 dx = self.x[a.column]
                 key = (a.key, b.key, self.x[b.column] - dx)
                 if key not in self.routes:
-                    around = self._tile_rects(a.column), self._tile_rects(b.column)
-                    self.routes[key] = [
-                        (x - dx, y) for x, y in self._route(self.rects[e.source], e, self.rects[e.target], around)
-                    ]
+                    route = self._route(self.rects[e.source], e, self.rects[e.target], (a.column, b.column))
+                    self.routes[key] = [(x - dx, y) for x, y in route]
                 self.layout.lines.append(Line(i, _moved(self.routes[key], dx), e.source, e.target))
             else:
                 self._stub(i, e, gap_after, done)
@@ -126,9 +124,8 @@ class Wiring:
             source, target = (self.rects[self.places.of[end]] for end in ends)
             key = (a.key, b.key, "gap", n)
             if key not in self.routes:
-                self.routes[key] = self._route(
-                    source, e, target, (self._tile_rects(left), self._tile_rects(right)), near_source=True
-                )
+                between = (left, right) if forward else (right, left)
+                self.routes[key] = self._route(source, e, target, between, near_source=True)
             gap = self.layout.gaps[n][1]
             first, second = _cut(self.routes[key], gap.left, gap.right)
             leaving = a.column in self.x
@@ -143,16 +140,19 @@ class Wiring:
         return [self.rects[i] for i in self.places.in_column[column]]
 
     def _route(
-        self, a: Rect, e: Edge, b: Rect, around: tuple[list[Rect], list[Rect]] | None = None,
-        *, near_source: bool = False,
+        self, a: Rect, e: Edge, b: Rect, columns: tuple[Column, Column] | None = None, *, near_source: bool = False
     ) -> list[Point]:  # fmt: skip
         """A line from one step to another, or from an initial state to its step."""
         source, target = self.boxes[e.source], self.boxes[e.target]
         sign = 1 if a.x < b.x else -1
-        if around is None:
+        if columns is None:
             assert target.column is not None
             states = [self.rects[i] for i in self.places.before if i in self.rects]
-            around = states, self._tile_rects(target.column)
+            around, base, distance = (states, self._tile_rects(target.column)), 0.0, 0.0
+        else:  # two steps at this distance are wired like any others
+            around = self._tile_rects(columns[0]), self._tile_rects(columns[1])
+            base = min(self.x[c] for c in columns)
+            distance = round(abs(self.x[columns[0]] - self.x[columns[1]]), 1)
         beside_steps = [self.rects[i] for i in self.places.sources if source.before and i in self.rects]
         obstacles = [*around[0], *around[1], *beside_steps]
         edge_of = max if sign > 0 else min
@@ -160,11 +160,9 @@ class Wiring:
         far = (min if sign > 0 else max)(r.left if sign > 0 else r.right for r in around[1])
         pad = self.places.pad * sign
         gutter = [rim + pad + sign * (6 + LANE * k) for k in range(5)] if near_source else spread(rim + pad, far - pad)
-        high = (source.kind == "cell" and target.kind == "cell") or (
-            source.before and target.kind == "cell" and e.kind == "c"
-        )
-        if high:
-            starts = [Port(a.x + sign * a.w / 2, a.top - HIGHWAY if source.kind == "cell" else a.y, sign, 0)]
+        cells = ("cell", "backward")
+        if target.kind in cells and (source.kind in cells or (source.before and e.kind == "c")):
+            starts = [Port(a.x + sign * a.w / 2, a.top - HIGHWAY if source.kind in cells else a.y, sign, 0)]
             stops = [Port(b.x - sign * b.w / 2, b.top - HIGHWAY, sign, 0)]
         else:
             up = 1 if b.y > a.y else -1
@@ -183,17 +181,18 @@ class Wiring:
         xs = [*gutter, *beside(obstacles)]
         middle = (rim + far) / 2
         tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in gutter}
-        points = path(
-            starts, stops, obstacles, self._others_lines(None, source.key), xs, [*lanes(obstacles), a.y, b.y], tolls
-        )
-        self.taken[None, source.key] += stretches(points)
+        others = [  # the pairs of steps before and after this one have the same lines
+            ((p + base + dx, q), (u + base + dx, v))
+            for (p, q), (u, v) in self._others_lines(("between", distance), source.key)
+            for dx in {-distance, 0.0, distance}
+        ]
+        points = path(starts, stops, obstacles, others, xs, [*lanes(obstacles), a.y, b.y], tolls)
+        self.taken[("between", distance), source.key] += stretches([(x - base, y) for x, y in points])
         return [*points[:-1], (b.x, b.bottom)] if as_input else points
 
-    def _others_lines(self, segment: int | None, source: Key) -> list[Stretch]:
+    def _others_lines(self, tile: object, source: Key) -> list[Stretch]:
         """Where lines from other boxes run: two lines of one box may share their way, others keep apart."""
-        return [
-            stretch for (s, key), known in self.taken.items() if s == segment and key != source for stretch in known
-        ]
+        return [stretch for (t, key), known in self.taken.items() if t == tile and key != source for stretch in known]
 
 
 def _moved(points: Sequence[Point], dx: float) -> str:
