@@ -173,7 +173,7 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
     ...     optimizer.step()
     ...     return loss
     >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
-    (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True, name='w'))
+    (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True))
     """
     return Function(fn, threads, memory_budget)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import primitives as P
@@ -44,6 +45,12 @@ def cut(node: Node, shape: tuple[int, ...]) -> tuple[int, Span] | None:
         return None
     partial = [axis for axis, s in enumerate(found) if s.dropped or (s.start, s.stop) != (0, shape[axis])]
     return (partial[0], found[partial[0]]) if len(partial) == 1 else None
+
+
+def over_time(like: Node, nodes: Iterable[Node]) -> Node:
+    """A model for a node that does the work of several: of different time steps, it belongs to none."""
+    alone = len({node.scope.step for node in nodes}) == 1
+    return like if alone else replace(like, scope=like.scope._replace(step=None))
 
 
 def in_order(draft: Draft, pieces: Sequence[Any]) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import primitives as P
 from ...graph import Graph, Node
-from ..pieces import in_order, rows_of
+from ..pieces import in_order, over_time, rows_of
 from ..rewrite import Draft
 
 
@@ -64,7 +64,7 @@ def _independent(graph: Graph, members: list[Node]) -> list[list[Node]]:
 
 
 def _batch(draft: Draft, members: list[Node]) -> None:
-    first = members[0]
+    first = over_time(members[0], members)
     assert first.op is not None
     pieces = [draft.operands(node)[0] for node in members]
     order = in_order(draft, pieces)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import primitives as P
 from ...graph import Graph, Node, Ref
-from ..pieces import cut, in_order, rows_of
+from ..pieces import cut, in_order, over_time, rows_of
 from ..rewrite import Draft
 
 
@@ -51,14 +51,15 @@ def _rewrite(draft: Draft, root: Node, terms: list[Any], users: list[int]) -> No
     sums: list[Any] = kinds.pop(None, [])
     for kind, same in kinds.items():
         # where its last term is, so that with a memory budget no operand has to wait for another segment's
-        like = max((draft.nodes[t.index] for t in same), key=lambda node: node.index)
+        nodes = [draft.nodes[t.index] for t in same]
+        like = over_time(max(nodes, key=lambda node: node.index), nodes)
         merged = _JOIN[kind[0]](draft, like, same) if len(same) > 1 else None
         sums.extend(same if merged is None else [merged])
     sums.sort(key=lambda x: draft.order[x.index] if isinstance(x, Ref) else -1)
     total = sums[0]
     for term in sums[1:]:
-        latest = max((draft.root(x).index for x in (total, term) if isinstance(x, Ref)), key=draft.order.__getitem__)
-        total = draft.add(P.add, (total, term), {}, draft.nodes[latest])
+        both = [draft[x] for x in (total, term) if isinstance(x, Ref)]
+        total = draft.add(P.add, (total, term), {}, over_time(max(both, key=lambda n: draft.order[n.index]), both))
     draft.replace(root, total)
 
 
