@@ -59,8 +59,8 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Einstein summation, with NumPy's notation: implicit or explicit output, ``...``, repeated indices.
 
     >>> import tinygrad_rnn as tg
-    >>> tg.einsum("ii->i", tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor([1., 4.])
+    >>> tg.einsum("ii->i", tg.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [1.0, 4.0]
     """
     tensors = [as_tensor(x) for x in operands]
     terms, output, dots = _explicit_subscripts(subscripts, tensors)

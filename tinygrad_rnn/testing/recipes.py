@@ -108,6 +108,12 @@ def elementwise(*domains: str) -> Recipe:
     'float64[2, 2, 2]'
     """
 
+    unknown = [domain for domain in domains if domain.startswith("_") or not hasattr(Source, domain)]
+    if unknown or not domains:
+        raise ValueError(
+            f"elementwise: no domain is called {unknown[0] if unknown else ''!r}; see the methods of Source"
+        )
+
     def recipe(source: Source) -> Case:
         shapes = source.broadcastable(len(domains)) if len(domains) > 1 else [source.shape()]
         operands: list[Any] = [getattr(source, domain)(shape) for domain, shape in zip(domains, shapes, strict=True)]

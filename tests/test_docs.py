@@ -1,0 +1,53 @@
+"""What the documentation shows is run: the examples in docstrings, and the README's programs from first to last."""
+
+import doctest
+import importlib
+import io
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn
+import viz
+
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+ROOT = Path(__file__).parent.parent
+MODULES = [
+    name
+    for package in (tinygrad_rnn, viz)
+    for name in (
+        package.__name__,
+        *(found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")),
+    )
+    if not name.endswith("__main__")
+]
+
+
+@pytest.fixture(autouse=True)
+def primitives_of_the_examples_are_forgotten():
+    before = dict(tinygrad_rnn.TABLE)
+    yield
+    for name in tinygrad_rnn.TABLE.keys() - before.keys():
+        del tinygrad_rnn.TABLE[name]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
+    assert not failed
+
+
+def test_the_readmes_programs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("next\nquit\n"))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 5
+    namespace = {"__name__": "readme", "np": np}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert (tmp_path / "out/lstm.svg").exists() and (tmp_path / "bptt.html").exists()
