@@ -21,7 +21,7 @@ from ..levels import collapse
 from ..places import Layout, Line
 from ..route import Point, Rect
 
-MARGIN = 10.0
+MARGIN = 14.0
 LABEL_LIMIT = 48
 #: As wide as the free line gets.
 NUMBER = "∂ 0.00012 "
@@ -49,7 +49,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
     ]
     layout = compose(level, sizes, max_steps=max_steps)
     pen = _Pen(layout, style.FONT_SIZE[detail])
-    body = [pen.frame(column, frame) for column, frame in layout.frames]
+    body = [pen.frame(column, frame, framed=detail != "cell") for column, frame in layout.frames]
     body += [pen.line(line, level.edges[line.edge].kind) for line in layout.lines]
     body += [pen.box(rect, level.boxes[i].kind, lines[i], numbered[i]) for i, rect in layout.rects.items()]
     body += [pen.gap(gap.steps, rect) for gap, rect in layout.gaps]
@@ -93,14 +93,19 @@ class _Pen:
         return f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}"{corner}/>'
 
     def _text(self, x: float, y: float, text: str, kind: str = "") -> str:
-        return f'<text x="{_n(x)}" y="{_n(y)}"{kind and f" class={kind!r}"}>{escape(text)}</text>'
+        shown, role = escape(text), kind and f' class="{kind}"'
+        if kind == "cell":  # f with W below the line
+            letter, _, below = shown.partition("_")
+            shown = f'{letter}<tspan class="low" dy="4">{below}</tspan>'
+        return f'<text x="{_n(x)}" y="{_n(y)}"{role}>{shown}</text>'
 
     def box(self, rect: Rect, kind: str, lines: list[str], numbered: bool) -> str:
         """A box with its title, and the line left free."""
         rows = [*lines, ""] if numbered else lines
         x, step = rect.x - self.left, 1.2 * self.size
         y = self.top - rect.y - step * (len(rows) - 1) / 2 + 0.36 * self.size
-        texts = [self._text(x, y + k * step, row, "n" * (numbered and row is rows[-1])) for k, row in enumerate(rows)]
+        of = ["cell" * (kind == "cell")] * len(lines) + ["n"] * numbered
+        texts = [self._text(x, y + k * step, row, of[k]) for k, row in enumerate(rows)]
         return f'<g class="b {kind}">{self._shape(rect, kind)}{"".join(texts)}</g>'
 
     def line(self, line: Line, kind: str) -> str:
@@ -117,12 +122,13 @@ class _Pen:
         headless = "" if line.arrow else " headless"
         return f'<path class="e {kind}{headless}" d="{"".join(drawn)}"/>'
 
-    def frame(self, column: Column, frame: Rect) -> str:
-        """The frame around a time step."""
+    def frame(self, column: Column, frame: Rect, *, framed: bool) -> str:
+        """A time step's caption, and the frame around it."""
         x, y = frame.left - self.left, self.top - frame.top
-        rect = f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(frame.w)}" height="{_n(frame.h)}" rx="8"/>'
-        caption = self._text(frame.x - self.left, self.top - frame.bottom - 8, f"t = {column.step + 1}")
-        return f'<g class="frame" data-t="{column.step + 1}">{rect}{caption}</g>'
+        rect = f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(frame.w)}" height="{_n(frame.h)}" rx="8"/>' * framed
+        foot = self.top - frame.bottom + (-8 if framed else 8)
+        caption = self._text(frame.x - self.left, foot, f"t = {column.step + 1}")
+        return f'<g class="frame">{rect}{caption}</g>'
 
     def gap(self, steps: int, rect: Rect) -> str:
         """Where steps are left out."""

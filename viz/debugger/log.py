@@ -75,10 +75,10 @@ class _Strings:
         self._known: dict[str, int] = {}
 
     def __call__(self, text: str | None) -> int:
-        text = style.shown(text or "", NAME_LIMIT)
+        text = text or ""
         if text not in self._known:
             self._known[text] = len(self.entries)
-            self.entries.append(text)
+            self.entries.append(style.shown(text, NAME_LIMIT))
         return self._known[text]
 
 

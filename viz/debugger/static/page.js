@@ -1,7 +1,12 @@
 // The page: where we are, the picture, and everything that moves.
 
 let position = 0, checking = false, timer = null, detail = 0, zoom = null;
-let statuses = [];
+let statuses = new Map();
+
+function statusOf(node) { // at the position we are at
+  if (!statuses.has(node)) statuses.set(node, status(node, position));
+  return statuses.get(node);
+}
 
 // The picture -----------------------------------------------------------------------------------------------
 
@@ -12,7 +17,8 @@ const pictures = D.pictures.map((picture) => {
   const elements = drawing.querySelectorAll(".b"), lines = drawing.querySelectorAll(".e");
   const boxes = picture.boxes.map((box, i) => {
     elements[i].addEventListener("click", () => clicked(box));
-    return { ...box, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
+    const own = nodes[box.main].op ? box.nodes.filter((node) => nodes[node].op) : box.nodes; // not the weights it uses
+    return { ...box, nodes: own, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
   });
   const into = new Map(); // {node: [[line, where it comes from]]}
   picture.edges.forEach((uses, i) => uses.forEach(([from, to]) => into.set(to, [...(into.get(to) || []), [lines[i], from]])));
@@ -34,14 +40,14 @@ function boxStatus(box) {
     return sending.every((user) => turn.get(user) <= position) ? "done" : sending.some((user) => turn.get(user) <= position) ? "waiting" : "unreached";
   }
   const known = D.whole ? box.nodes : box.nodes.filter((node) => shipped.has(node));
-  const found = (known.length ? known : box.nodes).map((node) => statuses[node]);
+  const found = (known.length ? known : box.nodes).map(statusOf);
   if (found.includes("current")) return "current";
   if (position < 0) return found.includes("unreached") ? "unreached" : "computed";
   const moving = found.filter((x) => x !== "none");
   if (!moving.length) return "none";
   if (moving.every((x) => x === "done")) return "done";
   if (moving.every((x) => x === "unreached")) return "unreached";
-  return statuses[box.main] === "waiting" || moving.includes("done") ? "waiting" : "ready";
+  return statusOf(box.main) === "waiting" || moving.includes("done") ? "waiting" : "ready";
 }
 
 function boxNumber(box) {
@@ -133,7 +139,7 @@ function nearest(p) {
 function go(p, reason, { quiet = false } = {}) {
   const target = nearest(Math.min(Math.max(p, D.first), D.last));
   position = target;
-  statuses = nodes.map((_, node) => status(node, position));
+  statuses = new Map();
   showPicture();
   const reached = position === D.last ? "the walk back is over: every gradient is finished" : position === D.first ? "this is where the forward pass begins" : reason;
   showHere(position, reached);
@@ -143,7 +149,7 @@ function go(p, reason, { quiet = false } = {}) {
   showSplit(position);
   showTriangle(position);
   showGains(position);
-  showFrontier(position, statuses);
+  showFrontier(position);
   showCheck(position, checking);
   $("#sentence").textContent = sentenceAt(position);
   const slider = $("#slider"), time = nodes[nodeAt(position)].time;
@@ -275,7 +281,6 @@ $("#notice").hidden = !notices.length;
 if (!D.layers.length) for (const id of ["norms", "split", "triangle", "gains"]) $(`#${id}`).hidden = true; // nothing is carried
 
 const start = fromAddress();
-statuses = nodes.map((_, node) => status(node, position));
 setDetail(0);
 showClip();
 track();

@@ -158,14 +158,14 @@ function operand(p, index, sent, upstream) {
 
 // 11: the frontier ------------------------------------------------------------------------------------------
 
-function showFrontier(p, statuses) {
+function showFrontier(p) {
   const groups = { done: [], ready: [], waiting: [], unreached: [] };
-  for (const node of turn.keys()) {
-    const found = statuses[node] === "current" ? (turn.get(node) <= p ? "done" : "ready") : statuses[node];
+  for (const node of shipped) {
+    const found = !turn.has(node) ? "none" : statusOf(node) === "current" ? (turn.get(node) <= p ? "done" : "ready") : statusOf(node);
     if (groups[found]) groups[found].push(node);
   }
   if (p < 0) { fill("frontier", muted("The walk back has not begun.")); return; }
-  const total = turn.size;
+  const total = Object.values(groups).reduce((sum, list) => sum + list.length, 0);
   const bar = h("div.stack", { "aria-hidden": "true" }, Object.entries(groups).map(([key, list]) => {
     const part = h(`i.${key}`);
     part.style.width = `${100 * list.length / total}%`;
@@ -175,7 +175,7 @@ function showFrontier(p, statuses) {
   const listed = ["ready", "waiting"].filter((key) => groups[key].length).map((key) => h("p", {}, h("b", {}, `${words[key]}: `),
     groups[key].slice(0, 12).flatMap((node, i) => [i ? ", " : "", link(node), key === "waiting" ? ` (${arrived(node, p)} of ${arrivalsAt(node).length})` : ""]),
     groups[key].length > 12 ? ` and ${groups[key].length - 12} more` : ""));
-  fill("frontier", h("p.counted", {}, Object.entries(groups).map(([key, list]) => h("span", { "data-group": key, "data-count": list.length }, h("b", {}, String(list.length)), ` ${words[key]}`))), bar, listed);
+  fill("frontier", D.whole ? null : h("p", {}, `of the ${total.toLocaleString("en")} nodes this page stops at:`), h("p.counted", {}, Object.entries(groups).map(([key, list]) => h("span", { "data-group": key, "data-count": list.length }, h("b", {}, String(list.length)), ` ${words[key]}`))), bar, listed);
 }
 
 // 10: the numerical check -----------------------------------------------------------------------------------
