@@ -1,6 +1,7 @@
 """Pictures of unrolled graphs, and the backward pass step by step.
 
-``import viz; viz.render(loss, "picture.svg")`` draws; ``viz.debug(loss)`` records a backward pass to walk over.
+``import viz; viz.render(loss, "picture.svg")`` draws; ``viz.debug(loss)`` records a backward pass to walk over;
+``viz.flow(loss)`` measures how the gradient flows back through time.
 """
 
 from pathlib import Path
@@ -15,8 +16,9 @@ from .render import render
 
 if TYPE_CHECKING:
     from .debugger import debug
+    from .gradient_flow import flow
 
-__all__ = ["Picture", "RenderError", "debug", "render"]
+__all__ = ["Picture", "RenderError", "debug", "flow", "render"]
 
 pass_over(Path(__file__).parent)
 register()
@@ -27,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from .debugger import debug
 
         return debug
+    if name == "flow":
+        from .gradient_flow import flow
+
+        return flow
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from .. import __version__
 from .check import check
 from .demo import demo
 from .endings import TRACEBACK, Commands
+from .flow import flow
 from .graphs import debug, render
 from .models import sample, train
 
@@ -30,6 +31,7 @@ def main(context: click.Context, traceback: bool) -> None:
       tinygrad-rnn demo
       tinygrad-rnn render --cell lstm --steps 4 --detail gate --values --grads -o lstm.svg
       tinygrad-rnn debug
+      tinygrad-rnn flow --pattern many-to-one --steps 50 -o flow.svg
       tinygrad-rnn check model.py:loss
       tinygrad-rnn train book.txt --cell gru --hidden 256 --steps 2000 -o book.ckpt
       tinygrad-rnn sample book.ckpt --prompt "The " --temperature 0.7
@@ -38,5 +40,5 @@ def main(context: click.Context, traceback: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, render, debug, check, train, sample):
+for command in (demo, render, debug, flow, check, train, sample):
     main.add_command(command)

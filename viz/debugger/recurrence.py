@@ -9,7 +9,7 @@ J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -105,11 +105,16 @@ class Gain:
     """How much one step back in time can stretch a gradient, and how much all of them from the end could."""
 
     time: int  #: of the later state, from 0
-    sigma: float | None  #: largest singular value of d s_t / d s_(t-1); s is h, for an LSTM h and c together
+    spectrum: tuple[float, ...]  #: singular values of d s_t / d s_(t-1); s is h, for an LSTM h and c together
     h: float | None  #: of its block d h_t / d h_(t-1)
     bound: float | None  #: for h = tanh or relu(... W h): sigma_max(W) times the largest slope, at least ``sigma``
     product: float | None  #: largest singular value of d s_T / d s_(t-1), the product of all Jacobians from the end
     product_bound: float | None  #: the product of their largest singular values, at least ``product``
+
+    @property
+    def sigma(self) -> float | None:
+        """The largest singular value; None if no gradient takes this step."""
+        return self.spectrum[0] if self.spectrum else None
 
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
@@ -119,21 +124,44 @@ def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     limit: float | None = 1.0
     rows: list[Gain] = []
     for before, after, block in reversed(list(zip(moments, moments[1:], blocks))):
-        sigma = None if block is None else _sigma(block)
+        spectrum = () if block is None else _spectrum(block)
         h = None
         if block is not None and "h" in after.nodes:
             width = _width(trace, after.nodes["h"])
             h = _sigma(block[:, :width, :width])
-        product = None if block is None else block if product is None and not rows else _times(product, block)
-        limit = None if sigma is None or limit is None else limit * sigma
+        if block is None or (rows and product is None):
+            product = None
+        else:
+            product = block if product is None else _multiplied(product, block)
+        limit = limit * spectrum[0] if spectrum and limit is not None else None
         bound = _bound(trace, before, after)
-        rows.append(Gain(after.time, sigma, h, bound, None if product is None else _sigma(product), limit))
+        rows.append(Gain(after.time, spectrum, h, bound, None if product is None else _sigma(product), limit))
     return rows[::-1]
 
 
-def _times(product: Array | None, block: Array) -> Array | None:
-    if product is None:
-        return None
+def transfers(trace: Trace, moments: list[Moment]) -> dict[int, dict[int, float]]:
+    """{s: {t: largest singular value of d s_s / d s_t}}: how far a nudge to the state of step t can reach."""
+    blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
+    found: dict[int, dict[int, float]] = {}
+    for last in _spread(range(len(blocks))):
+        row = found.setdefault(moments[last + 1].time, {})
+        product: Array | None = None
+        for before, block in zip(moments[last::-1], blocks[last::-1]):
+            if block is None:
+                break
+            product = block if product is None else _multiplied(product, block)
+            row[before.time] = _sigma(product)
+    return found
+
+
+def _spread(items: Sequence[int]) -> list[int]:
+    """All of them, or ``ORIGIN_LIMIT`` evenly spread."""
+    if len(items) <= ORIGIN_LIMIT:
+        return list(items)
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, ORIGIN_LIMIT)]
+
+
+def _multiplied(product: Array, block: Array) -> Array:
     with np.errstate(all="ignore"):
         return product @ block
 
@@ -170,10 +198,15 @@ def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     return result
 
 
-def _sigma(blocks: Array) -> float:
+def _spectrum(blocks: Array) -> tuple[float, ...]:
+    """The singular values, largest first; of a batch the largest of each rank."""
     if not np.isfinite(blocks).all():
-        return float("nan")
-    return float(np.linalg.svd(blocks, compute_uv=False).max(initial=0.0))
+        return (float("nan"),) * min(blocks.shape[1:])
+    return tuple(np.linalg.svd(blocks, compute_uv=False).max(axis=0, initial=0.0).tolist())
+
+
+def _sigma(blocks: Array) -> float:
+    return _spectrum(blocks)[0]
 
 
 def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
@@ -306,9 +339,6 @@ def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[t
     """(s, {t: dL_s / d state_t}) for the loss of every time step s: backpropagation through time, taken apart."""
     targets = {moment.nodes[role]: moment.time for moment in moments if role in moment.nodes}
     parts = origins(trace)
-    times = sorted(parts)
-    if len(times) > ORIGIN_LIMIT:
-        times = [times[int(i)] for i in np.linspace(0, len(times) - 1, ORIGIN_LIMIT)]
-    for time in times:
+    for time in _spread(sorted(parts)):
         found = pull(trace, parts[time], targets, through=True)
         yield time, {targets[node]: gradient for node, gradient in found.items()}

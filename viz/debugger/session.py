@@ -140,6 +140,11 @@ class Session(Cursor):
             for origin, row in recurrence.triangle(self.trace, moments, role)
         }
 
+    def transfers(self, path: recurrence.Path | None = None) -> dict[int, dict[int, float]]:
+        """{s: {t: largest singular value of d s_s / d s_t}}, both from 1: what reaches from state to state."""
+        found = recurrence.transfers(self.trace, self.moments[self.layer() if path is None else path])
+        return {s + 1: {t + 1: sigma for t, sigma in sorted(row.items())} for s, row in found.items()}
+
     def state_norms(self, position: int | None = None) -> list[views.StateNorm]:
         """The gradient of every carried state, by layer and time, and how saturated the gates of its step are."""
         p = self._backward(position)

@@ -1,0 +1,141 @@
+"""Gradient flow: the measured numbers against NumPy's, the figure and its files, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.cli import main
+from tinygrad_rnn.patterns import build
+
+
+def linear_network(matrix: np.ndarray, steps: int) -> tg.Tensor:
+    """h_t = W h_(t-1) from 0; the loss is <g, h_T> with g = (1, 2, ...)."""
+    w = tg.tensor(matrix, requires_grad=True, name="W")
+    h = tg.nn.labelled(tg.tensor(np.zeros((1, len(matrix))), requires_grad=True), "h")
+    for _ in tg.steps(steps):
+        h = tg.nn.labelled(h @ w.T, "h")
+    return (h * np.arange(1.0, len(matrix) + 1)).sum()
+
+
+def test_everything_about_a_linear_network_is_a_power_of_its_matrix(rng: np.random.Generator) -> None:
+    w = rng.standard_normal((3, 3)) * 0.5
+    (layer,) = viz.flow(linear_network(w, 6), panels=("norms", "jacobians", "products", "transfer")).layers
+
+    def power(k: int) -> np.ndarray:
+        return np.linalg.matrix_power(w, k)
+
+    assert layer.norms["h"] == pytest.approx({t: np.linalg.norm(power(6 - t).T @ [1, 2, 3]) for t in range(1, 7)})
+    values = np.linalg.svd(w, compute_uv=False)
+    assert sorted(layer.spectra) == [2, 3, 4, 5, 6]
+    for spectrum in layer.spectra.values():
+        assert spectrum == pytest.approx(tuple(values), rel=1e-12)
+    for t in range(1, 6):
+        assert layer.products[t] == pytest.approx(np.linalg.norm(power(6 - t), 2), rel=1e-12)
+        assert layer.product_bounds[t] == pytest.approx(values[0] ** (6 - t), rel=1e-12)
+        for s in range(t + 1, 7):
+            assert layer.transfer[s][t] == pytest.approx(np.linalg.norm(power(s - t), 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_products_stay_below_their_bounds(cell: str) -> None:
+    (layer,) = viz.flow(build("many-to-many", cell, 6, hidden=4)).layers
+    assert layer.products.keys() == layer.product_bounds.keys() == {1, 2, 3, 4, 5}
+    for t, bound in layer.product_bounds.items():
+        assert layer.products[t] <= bound * (1 + 1e-6)
+    assert layer.bounds.keys() == ({2, 3, 4, 5, 6} if cell == "rnn" else set())
+    for t, bound in layer.bounds.items():
+        assert layer.spectra[t][0] <= bound * (1 + 1e-6)
+    assert all(list(spectrum) == sorted(spectrum, reverse=True) for spectrum in layer.spectra.values())
+    assert set(layer.norms) == ({"h", "c"} if cell == "lstm" else {"h"})
+
+
+def test_the_maps_show_what_comes_before() -> None:
+    (layer,) = viz.flow(build("many-to-many", "gru", 5)).layers
+    assert {s: sorted(row) for s, row in layer.reach.items()} == {s: list(range(1, s + 1)) for s in range(1, 6)}
+    assert layer.reach[5][5] == pytest.approx(layer.norms["h"][5], rel=1e-6)  # no later loss adds to it
+    assert not layer.transfer
+    (alone,) = viz.flow(build("many-to-one", "gru", 5)).layers
+    assert {s: sorted(row) for s, row in alone.transfer.items()} == {s: list(range(1, s)) for s in range(2, 6)}
+    assert {t: alone.transfer[5][t] for t in range(1, 5)} == pytest.approx(alone.products, rel=1e-9)
+
+
+def test_only_what_is_asked_for_is_measured() -> None:
+    (layer,) = viz.flow(build("many-to-one", "lstm", 4), panels=("norms",)).layers
+    assert layer.norms and not (layer.spectra or layer.products or layer.reach or layer.transfer)
+
+
+def test_it_shows_and_saves_itself(tmp_path: Path) -> None:
+    losses = {"a$b<i>": build("many-to-many", "lstm", 4), "two": build("many-to-one", "rnn", 6, layers=2)}
+    found = viz.flow(losses, tmp_path / "flow.svg", panels=("norms",), title="x & $y")
+    assert [layer.label for layer in found.layers] == ["a$b<i>", "two l0", "two l1"]
+    bundle = found._repr_mimebundle_()
+    assert (tmp_path / "flow.svg").read_text(encoding="utf-8") == bundle["image/svg+xml"]
+    assert "a$b&lt;i&gt;" in bundle["image/svg+xml"] and "x &amp; $y" in bundle["image/svg+xml"]
+    assert "two l1" in bundle["text/plain"]
+    for suffix, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        assert found.save(tmp_path / f"flow.{suffix}") is found
+        assert (tmp_path / f"flow.{suffix}").read_bytes().startswith(start)
+    found.save(tmp_path / "flow.csv").save(tmp_path / "flow.json")
+    rows = list(csv.DictReader((tmp_path / "flow.csv").read_text(encoding="utf-8").splitlines()))
+    norms = {int(r["t"]): float(r["value"]) for r in rows if (r["layer"], r["quantity"]) == ("l1", "norm of dL/dh_t")}
+    assert norms == found.layers[2].norms["h"]
+    data = json.loads((tmp_path / "flow.json").read_text(encoding="utf-8"))
+    assert data[2]["norms"]["h"] == {str(t): norm for t, norm in norms.items()}
+
+
+def test_it_measures_a_session_and_a_saved_walk(tmp_path: Path) -> None:
+    session = viz.debug(build("many-to-one", "gru", 4))
+    session.save(tmp_path / "walk.trace")
+    assert viz.flow(session).layers == viz.flow(tmp_path / "walk.trace").layers
+
+
+def test_gradients_are_left_alone() -> None:
+    layer = tg.nn.LSTM(2, 3)
+    loss = layer(tg.ones(4, 1, 2))[0].sum()
+    viz.flow(loss)
+    assert all(p.grad is None for p in layer.parameters())
+    loss.backward()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e200, 0.0, float("nan")])
+def test_what_is_no_finite_number_is_drawn_as_a_gap(scale: float, tmp_path: Path) -> None:
+    found = viz.flow(linear_network(np.eye(2) * scale, 4), tmp_path / "flow.json")
+    assert len(found.figure.axes) >= 4
+    json.loads((tmp_path / "flow.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def test_what_cannot_be_measured_says_so(tmp_path: Path) -> None:
+    x = tg.tensor([1.0], requires_grad=True)
+    with pytest.raises(tg.GraphError, match="no state here is carried"):
+        viz.flow((x * x).sum())
+    with pytest.raises(tg.GraphError, match="no network"):
+        viz.flow({})
+    with pytest.raises(tg.GraphError, match=r"panels are some of norms, .*, not colours"):
+        viz.flow(build("many-to-one", "rnn", 3), panels=("colours",))
+    with pytest.raises(viz.RenderError, match="use one of svg, png, pdf, csv, json"):
+        viz.flow(build("many-to-one", "rnn", 3), tmp_path / "flow.txt")
+    with pytest.raises(viz.RenderError, match="has no suffix"):
+        viz.flow(build("many-to-one", "rnn", 3), tmp_path / "flow")
+
+
+def test_the_command(tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["flow", *arguments])
+        assert result.exit_code == 0 and "wrote" in result.output, result.output
+        return Path(arguments[-1]).read_text(encoding="utf-8")
+
+    named = run("--cell", "rnn", "--cell", "gru", "--steps", "5", "--panel", "norms", "-o", str(tmp_path / "f.csv"))
+    assert named.count("\nRNN,") == named.count("\nGRU,") == 5
+    script = tmp_path / "mine.py"
+    script.write_text("from tinygrad_rnn.patterns import build\ndef loss(): return build('many-to-one', 'gru', 3)\n")
+    assert run(f"{script}:loss", "--panel", "norms", "-o", str(tmp_path / "g.csv")).count("\n") == 4
+    assert "</svg>" in run("--cell", "rnn", "--steps", "3", "-o", str(tmp_path / "f.svg"))

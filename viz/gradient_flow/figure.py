@@ -1,0 +1,136 @@
+"""The figure of a flow: all norms in one panel, below it a column for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import style
+from ..plotting import COLOURS, MARKERS, settings
+from .data import Flow, Layer, Series
+
+#: decades below the largest that are shown of singular values, and of maps
+SPECTRUM, DECADES = 4, 8
+GRADIENT = r"$\|\partial L/\partial h_t\|$"
+
+
+def draw(flow: Flow) -> Any:
+    """The flow as a matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    rows = [name for name in flow.panels if name != "norms"]
+    wide = "norms" in flow.panels
+    with settings():
+        size = max(6.4, 3.2 * len(flow.layers)) if rows else 6.4, 3.2 * wide + 2.7 * len(rows)
+        figure: Any = Figure(figsize=size, layout="constrained")
+        if flow.title:
+            figure.suptitle(_text(flow.title), fontsize=12, weight="bold")
+        above, below = figure, figure
+        if wide and rows:
+            above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.2, 2.7 * len(rows)))[:, 0]
+        if wide:
+            _norms(above.subplots(), flow.layers)
+        if rows:
+            grid = below.subplots(len(rows), len(flow.layers), squeeze=False, sharex="col", sharey="row")
+            for name, line in zip(rows, grid):
+                PAINTERS[name](line, flow.layers)
+            for axes, layer in zip(grid[0], flow.layers):
+                axes.set_title(_text(layer.label), fontsize=11)
+            for axes in grid[-1]:
+                axes.set_xlabel("time step t")
+    return figure
+
+
+def _text(name: str) -> str:
+    """A name from elsewhere, on one line and not as a formula."""
+    return style.shown(name, 60).replace("$", r"\$")
+
+
+def _xy(series: Series) -> tuple[list[int], Any]:
+    times = sorted(series)
+    return times, _drawable([series[t] for t in times])
+
+
+def _drawable(values: Any) -> Any:
+    """What is 0 or no number has no place on a logarithmic axis."""
+    array = np.array(values, float)
+    return np.where(np.isfinite(array) & (array > 0), array, np.nan)
+
+
+def _norms(axes: Any, layers: Sequence[Layer]) -> None:
+    for k, layer in enumerate(layers):
+        for role, series in layer.norms.items():
+            dashes, marker = ("-", MARKERS[k % 6]) if role == "h" else ("--", "")
+            axes.plot(
+                *_xy(series), dashes, marker=marker, markersize=4, markevery=0.1, color=COLOURS[k % 6],
+                label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
+            )  # fmt: skip
+    axes.set(
+        yscale="log", xlabel="time step t", ylabel=GRADIENT, title="gradient of the loss, at the state of each step"
+    )
+    axes.grid(alpha=0.3)
+    if any(layer.label or "c" in layer.norms for layer in layers):
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _jacobians(line: Any, layers: Sequence[Layer]) -> None:
+    for k, (axes, layer) in enumerate(zip(line, layers)):
+        times = sorted(layer.spectra)
+        if times:
+            values = _drawable([layer.spectra[t] for t in times])
+            axes.plot(times, values[:, 1:], color="#8c8c8c", linewidth=0.6)
+            axes.plot(times, values[:, 0], color=COLOURS[k % 6], linewidth=2, label="largest")
+        if layer.bounds:
+            bound = r"$\sigma_{\max}(W)\cdot$ largest slope"
+            axes.plot(*_xy(layer.bounds), "--", color=style.INK, linewidth=1, label=bound)
+            axes.legend(frameon=False, fontsize=8, loc="lower left")
+    _logarithmic(line, "singular values\n" + r"of $\partial s_t/\partial s_{t-1}$")
+    low, high = line[0].get_ylim()
+    line[0].set_ylim(bottom=max(low, high * 10.0**-SPECTRUM))
+
+
+def _products(line: Any, layers: Sequence[Layer]) -> None:
+    for k, (axes, layer) in enumerate(zip(line, layers)):
+        axes.plot(*_xy(layer.product_bounds), "--", color=style.INK, linewidth=1, label="bound: product of the largest")
+        axes.plot(*_xy(layer.products), color=COLOURS[k % 6], linewidth=2, label="largest of the product")
+        axes.legend(frameon=False, fontsize=8)
+    _logarithmic(line, "singular value\n" + r"of $\partial s_T/\partial s_t$")
+
+
+def _logarithmic(line: Any, label: str) -> None:
+    for axes in line:
+        axes.axhline(1, color=style.INK, linewidth=0.8, linestyle=":")
+        axes.set(yscale="log")
+        axes.grid(alpha=0.3)
+    line[0].set_ylabel(label)
+
+
+def _reach(line: Any, layers: Sequence[Layer]) -> None:
+    _maps(line, [layer.reach for layer in layers], r"$\|\partial L_s/\partial h_t\|$", "loss of step s")
+
+
+def _transfer(line: Any, layers: Sequence[Layer]) -> None:
+    label = r"$\sigma_{\max}(\partial s_s/\partial s_t)$"
+    _maps(line, [layer.transfer for layer in layers], label, "state of step s")
+
+
+def _maps(line: Any, maps: Sequence[dict[int, Series]], label: str, ylabel: str) -> None:
+    """Rows s against columns t, colours by decades, the same in all maps."""
+    from matplotlib.colors import LogNorm
+
+    line[0].set_ylabel(ylabel)
+    cells = _drawable([x for rows in maps for row in rows.values() for x in row.values()])
+    if np.isnan(cells).all():
+        return
+    top = np.nanmax(cells)
+    scale = LogNorm(max(np.nanmin(cells), top * 10.0**-DECADES), top * 1.0001)
+    for axes, rows in zip(line, maps):
+        origins, last = sorted(rows), max(t for row in rows.values() for t in row)
+        table = _drawable([[rows[s].get(t, np.nan) for t in range(1, last + 1)] for s in origins])
+        drawn = axes.pcolormesh(np.arange(1, last + 1), origins, table, norm=scale, cmap="cividis", rasterized=True)
+    line[0].figure.colorbar(drawn, ax=list(line), label=label)
+
+
+PAINTERS = {"jacobians": _jacobians, "products": _products, "reach": _reach, "transfer": _transfer}
