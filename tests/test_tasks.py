@@ -145,7 +145,7 @@ def test_a_page_is_measured_kept_and_written(
     assert gru["score"] < 0.03 and gru["steps"] == 500 and len(gru["losses"]) == 5
     assert gru["losses"][0] > gru["losses"][-1]
     page = (tmp_path / "results.md").read_text()
-    assert "| GRU | 1 |" in page and "1 of 1 | 500 |" in page and "images/adding.svg" in page
+    assert "| GRU | 1 |" in page and "1 of 1 | 16,000 |" in page and "images/adding.svg" in page
     assert (tmp_path / "images" / "adding.svg").read_text().startswith("<?xml")
 
     class Unused(protocol.Task):

@@ -53,11 +53,12 @@ class Network(tg.nn.Module):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which network, for how many steps at most, from which seeds."""
+    """Which network, for how many steps at most, from which seeds; and what the paper reports of it."""
 
     kind: str
     steps: int
     seeds: Iterable[int] = (0, 1, 2, 3, 4)
+    theirs: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,6 @@ class Task:
     title: str
     paper: str
     protocol: str
-    theirs: str  #: what the paper reports
     words: str  #: where ours differs, and what to make of it
     unit: str  #: what the score is
     baseline: float  #: the score of an answer that ignores the sequence

@@ -87,18 +87,19 @@ def page(measured: Sequence[tuple[Task, Results]]) -> str:
 def section(task: Task, results: Results) -> str:
     """One experiment: protocol, table, words, curves."""
     rows = [
-        f"| {task.unit} | seeds | median | worst | solved | steps | seconds |",
-        "|---|---|---|---|---|---|---|",
-        f"| *baseline: the sequence ignored* | | *{task.baseline:.3g}* | | | | |",
+        f"| {task.unit} | seeds | median | worst | solved | sequences | seconds | in the paper |",
+        "|---|---|---|---|---|---|---|---|",
+        f"| *the sequence ignored* | | *{task.baseline:.3g}* | | | | | |",
     ]
     for name, runs in results.items():
-        scores, steps = [run.score for run in runs.values()], [run.steps for run in runs.values()]
+        scores = [run.score for run in runs.values()]
         solved = sum(score < task.solved for score in scores)
-        span = str(max(steps)) if min(steps) == max(steps) else f"{min(steps)} to {max(steps)}"
+        sizes = sorted({task.sequences * run.steps for run in runs.values()})
+        span = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
         seconds = np.median([run.seconds for run in runs.values()])
         rows.append(
             f"| {name} | {len(runs)} | {np.median(scores):.3g} | {max(scores):.3g} | {solved} of {len(runs)} | "
-            f"{span} | {seconds:.1f} |"
+            f"{span} | {seconds:.1f} | {task.plans[name].theirs} |"
         )
     texts = [f"What it writes then: `{run.text!r}`\n" for runs in results.values() for run in runs.values() if run.text]
     return "\n".join(
@@ -106,11 +107,10 @@ def section(task: Task, results: Results) -> str:
             f"## {task.title}\n",
             f"*Paper.* {task.paper}.\n",
             f"*Protocol.* {task.protocol}. Solved means below {task.solved:.3g}.\n",
-            f"*Reported there.* {task.theirs}.\n",
             *rows,
             f"\n{task.words}\n",
             *texts,
-            f"![Training loss]({'images'}/{task.name}.svg)\n",
+            f"![Training loss](images/{task.name}.svg)\n",
         ]
     )
 
