@@ -135,7 +135,7 @@ def test_a_page_is_measured_kept_and_written(
     adding, protocol, report = experiment("adding"), experiment("protocol"), experiment("report")
     plans = {"GRU": protocol.Plan("gru", 500, (0,)), "tanh": protocol.Plan("tanh", 500, (0,))}
     task = dataclasses.replace(
-        adding.TASK, plans=plans, hidden=32, batch=lambda n, rng: tasks.adding(8, n, rng), solved=0.03
+        adding.TASK, plans=plans, hidden=32, batch=lambda n, rng: tasks.adding(8, n, rng), threshold=0.03
     )
     arguments = ["run.py", "--out", str(tmp_path / "results.md"), "--kept", str(tmp_path / "kept.json")]
     monkeypatch.setattr(sys, "argv", arguments)

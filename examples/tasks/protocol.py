@@ -83,7 +83,7 @@ class Task:
     words: str  #: where ours differs, and what to make of it
     unit: str  #: what the score is
     baseline: float  #: the score of an answer that ignores the sequence
-    solved: float  #: a score on this side of the baseline solves the task
+    threshold: float  #: a score to be below
     plans: dict[str, Plan]
     inputs: int = 0
     outputs: int = 0

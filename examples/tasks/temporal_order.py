@@ -26,24 +26,25 @@ TASK = Task(
     "(2013), On the difficulty of training recurrent neural networks; the forget bias: F. Gers, J. Schmidhuber, F. "
     "Cummins (2000), and R. Jozefowicz, W. Zaremba, I. Sutskever (2015), An Empirical Exploration of Recurrent "
     "Network Architectures",
-    protocol="64 hidden units, batches of 32, Adam with learning rate 0.002, gradient norm clipped at 1, until the "
-    "mean loss of 100 steps is below 0.01, at most 3000 steps (96,000 sequences)",
+    protocol="64 hidden units, batches of 32, Adam with learning rate 0.001, gradient norm clipped at 1, until the "
+    "mean loss of 100 steps is below 0.01, at most 4000 steps (128,000 sequences)",
     words="A forget gate that starts at sigmoid(0) = 1/2 halves what a cell remembers, and its gradient, at every "
     "step; at sigmoid(1) = 0.73 the network learns all the same. The LSTM of 1997 had no forget gate, which is one "
-    "that stays open. T is 40 where theirs is 100.",
+    "that stays open. The learning rate was chosen for the LSTM with bias 1: with 0.002 it solves 4 of 5 seeds in 3000 "
+    "steps. T is 40 where theirs is 100.",
     unit="cross-entropy in nats",
     baseline=math.log(4),
-    solved=0.05,
+    threshold=0.05,
     plans={
-        "LSTM, forget bias 1": Plan("lstm-1", 3000, theirs="1997: T = 100 in 31,390 sequences"),
-        "LSTM, forget bias 0": Plan("lstm-0", 3000),
-        "GRU": Plan("gru", 3000, (0, 1, 2)),
-        "tanh": Plan("tanh", 3000, (0, 1, 2)),
-        "tanh, orthogonal W_hh": Plan("orthogonal", 3000, (0, 1, 2)),
+        "LSTM, forget bias 1": Plan("lstm-1", 4000, theirs="1997: T = 100 in 31,390 sequences"),
+        "LSTM, forget bias 0": Plan("lstm-0", 4000),
+        "GRU": Plan("gru", 4000, (0, 1, 2)),
+        "tanh": Plan("tanh", 4000, (0, 1, 2)),
+        "tanh, orthogonal W_hh": Plan("orthogonal", 4000, (0, 1, 2)),
     },
     inputs=6,
     outputs=4,
-    lr=0.002,
+    lr=0.001,
     enough=0.01,
     batch=lambda n, rng: temporal_order(LENGTH, n, rng),
     loss=loss,

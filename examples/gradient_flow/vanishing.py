@@ -1,0 +1,131 @@
+"""Vanishing and exploding, exactly: what the largest singular value of W decides, and what its spectral radius.
+
+The gradient of <g, h_T> k steps back through h_t = W h_(t-1) is (W^T)^k g. So its length changes by at most the largest
+singular value sigma in any step: sigma < 1 is enough for vanishing, sigma > 1 is only necessary for exploding. What
+decides in the long run is the spectral radius rho. A W that is not normal can have sigma = 2.3 and rho = 0.9: there the
+gradient grows at first, and vanishes all the same. With tanh a step's factor is at most max(1 - h^2) sigma.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lab import BOUND, LINES, command, console, gradients, norms, panels
+
+import tinygrad_rnn as tg
+import viz
+
+STEPS = 60
+
+
+def backwards(w: Any, g: Any, steps: int = STEPS) -> list[Any]:
+    """The gradient of <g, h_T> at h_T, h_(T-1), ... h_0, for h_t = W h_(t-1)."""
+    weight = tg.tensor(w, requires_grad=True)
+    states = [tg.tensor(np.ones((1, len(w))), requires_grad=True)]
+    for _ in tg.steps(steps):
+        states.append(states[-1] @ weight.T)
+    return [gradient[0] for gradient in gradients(states[-1], g, states)][::-1]
+
+
+def orthogonal(size: int, scale: float, rng: np.random.Generator) -> Any:
+    """A random orthogonal matrix, times ``scale``: all its singular values, and the sizes of its eigenvalues."""
+    return scale * np.linalg.qr(rng.normal(size=(size, size)))[0]
+
+
+def not_normal(sigma: float = 2.3, rho: float = 0.9) -> Any:
+    """[[rho, a], [0, rho]] whose largest singular value is sigma; the product of the two is rho^2."""
+    return np.array([[rho, np.sqrt(sigma**2 + (rho**2 / sigma) ** 2 - 2 * rho**2)], [0, rho]])
+
+
+def powers_error(rng: np.random.Generator) -> float:
+    """The largest relative difference between the gradient and (W^T)^k g."""
+    w, g = rng.normal(size=(8, 8)) / 3, rng.normal(size=8)
+    exact = [np.linalg.matrix_power(w.T, k) @ g for k in range(STEPS + 1)]
+    return float(max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(backwards(w, g), exact)))
+
+
+def spectral_radius(w: Any) -> float:
+    """The size of the largest eigenvalue."""
+    return float(np.abs(np.linalg.eigvals(w)).max())
+
+
+def rates(rng: np.random.Generator, count: int = 12, steps: int = 300) -> list[tuple[float, float, float]]:
+    """(sigma, rho, factor a step that is left in the end) of random matrices."""
+    found = []
+    for rho in np.linspace(0.85, 1.15, count):
+        w = rng.normal(size=(16, 16))
+        w *= rho / spectral_radius(w)
+        lengths = norms(backwards(w, rng.normal(size=16), steps))
+        found.append(
+            (float(np.linalg.norm(w, 2)), float(rho), float((lengths[-1] / lengths[100]) ** (1 / (steps - 100))))
+        )
+    return found
+
+
+def tanh_flow(rng: np.random.Generator) -> Any:
+    """The measured flow of a tanh network whose W has sigma = 1.5."""
+    tg.manual_seed(int(rng.integers(1000)))
+    layer = tg.nn.RNN(4, 16, dtype=np.float64)
+    w = rng.normal(size=(16, 16))
+    layer.weight_hh_l0.data = w * (1.5 / np.linalg.norm(w, 2))
+    output, _ = layer(rng.normal(size=(STEPS, 1, 4)))
+    return viz.flow(output[-1].sum(), panels=("norms", "jacobians", "products")).layers[0]
+
+
+def main(out: Path = Path("out")) -> dict[str, Any]:
+    """Measure, draw, and return the figures that the statements above are about."""
+    rng = np.random.default_rng(0)
+    g = rng.normal(size=8)
+    scaled = {s: norms(backwards(orthogonal(8, s, rng), g)) for s in (0.9, 1.0, 1.1)}
+    w = not_normal()
+    grown = norms(backwards(w, np.array([1.0, 0.0])))
+    random, tanh = rates(rng), tanh_flow(rng)
+    found = {
+        "error of (W^T)^k g": powers_error(rng),
+        "error of the ratio s": max(float(np.abs(x[1:] / x[:-1] / s - 1).max()) for s, x in scaled.items()),
+        "sigma": float(np.linalg.norm(w, 2)),
+        "rho": spectral_radius(w),
+        "peak": float(grown.max()),
+        "end": float(grown[-1]),
+        "rates": random,
+        "tanh, sigma over its bound": max(tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()),
+        "tanh, smallest bound": min(tanh.bounds.values()),
+    }
+    for name, value in found.items():
+        console.print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {len(value)} measured")
+    lags = np.arange(STEPS + 1)
+    with panels(out / "vanishing.svg", 2, 2) as (first, second, third, fourth):
+        for (s, lengths), look in zip(scaled.items(), LINES):
+            first.plot(lags, lengths / lengths[0], label=f"s = {s}", **look)
+        first.set(yscale="log", title="W = s · orthogonal:\n$s^k$ exactly", xlabel="steps back k")
+        second.plot(lags, grown, label=r"$\|(W^T)^k g\|$", **LINES[0])
+        worst = [np.linalg.norm(np.linalg.matrix_power(w, int(k)), 2) for k in lags]
+        second.plot(lags, worst, label=r"worst case $\sigma(W^k)$", color=LINES[1]["color"], linewidth=5, alpha=0.4)
+        second.plot(lags, 2.3**lags, label=r"bound $\sigma(W)^k$", **BOUND)
+        second.plot(lags, 0.9**lags, label=r"$\rho(W)^k$", **{**BOUND, "linestyle": ":"})
+        second.set(yscale="log", ylim=(1e-3, 1e3), xlabel="steps back k")
+        second.set_title("σ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
+        sigma, rho, rate = np.array(random).T
+        third.plot(rho, rate, "o", color=LINES[0]["color"], label="against ρ(W)")
+        third.plot(sigma, rate, "s", color=LINES[1]["color"], label="against σ(W)")
+        third.plot([0.8, 2], [0.8, 2], label="equal", **BOUND)
+        third.axvline(1, color="#8c8c8c", linewidth=0.8)
+        third.set(xlabel="ρ or σ", ylabel="factor a step, in the end", ylim=(0.8, 1.3))
+        third.set_title("random W: ρ decides,\nσ > 1 does not mean exploding")
+        times = sorted(tanh.bounds)
+        fourth.plot(
+            times, [tanh.spectra[t][0] for t in times], label=r"$\sigma(\partial h_t/\partial h_{t-1})$", **LINES[2]
+        )
+        fourth.plot(times, [tanh.bounds[t] for t in times], label=r"$\max(1-h_t^2)\,\sigma(W)$", **BOUND)
+        fourth.axhline(1.5, color="#8c8c8c", linewidth=0.8)
+        fourth.text(times[0], 1.51, "σ(W)", color="#595959", va="bottom")
+        fourth.set(xlabel="time step t", ylim=(0, 1.7), title="tanh: the slope\ntakes part of σ away")
+        for axes in (first, second, third, fourth):
+            axes.legend(fontsize=8)
+    return found
+
+
+if __name__ == "__main__":
+    command(main)
