@@ -16,6 +16,7 @@ from debugger_networks import looked_up, spelling
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
+from viz import style
 from viz.debugger import Session, log, page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
@@ -429,6 +430,26 @@ def test_a_large_walk_collapses_and_says_so(show, monkeypatch):
     tab.evaluate("go(0, '')")
     tab.keyboard.press("ArrowRight")
     assert at(tab) == next(p for p in stops if p > 0)
+
+
+def test_a_graph_without_time_steps_is_drawn_in_layers_or_if_it_is_large_not_at_all(show, monkeypatch):
+    w, h = tg.tensor([[0.9]], requires_grad=True, name="w"), tg.ones(1, 1)
+    for _ in range(40):
+        h = (h @ w).tanh()
+    session = viz.debug(h.sum())
+    tab = show(session, "#k=30")
+    assert tab.locator("#picture-op .b").count() == len(session.graph) > 80
+    stage, box = tab.locator("#stage").bounding_box(), tab.locator("#picture-op .current").bounding_box()
+    assert stage["x"] <= box["x"] <= stage["x"] + stage["width"]
+    norm = style.number(session.measures(30)["incoming"].norm)
+    assert tab.text_content("#picture-op .current .n") == f"∂ {norm}"
+    monkeypatch.setattr(log, "NODE_LIMIT", 20)
+    other = viz.debug(h.sum())
+    tab = show(other)
+    assert "draws no picture" in tab.inner_text("#notice") and not tab.is_visible("#graph")
+    for key in ("ArrowRight", "d", "+", "0", "End"):
+        tab.keyboard.press(key)
+    assert at(tab) == other.last
 
 
 def test_a_page_stays_small_and_large_arrays_are_cut_to_a_corner(show):

@@ -7,6 +7,7 @@ light and in dark. Each box keeps a line free in which the page writes the numbe
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,14 +16,19 @@ import tinygrad_rnn as tg
 
 from .. import style
 from ..columns import Column
+from ..engine import RenderError
 from ..labels import Labels
 from ..layout import compose
-from ..levels import collapse
+from ..levels import Level, collapse
 from ..places import Layout, Line
 from ..route import Point, Rect
+from .layered import layered
 
 MARGIN = 14.0
 LABEL_LIMIT = 48
+#: A graph without time steps that has more boxes than this would keep dot busy for minutes.
+TIMELESS_LIMIT = 100
+TIMEOUT = 20.0
 #: As wide as the free line gets.
 NUMBER = "∂ 0.00012 "
 
@@ -47,7 +53,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
         style.box_size(box.kind, [*text, NUMBER] if free else text, detail)
         for box, text, free in zip(level.boxes, lines, numbered)
     ]
-    layout = compose(level, sizes, max_steps=max_steps)
+    layout = _layout(level, sizes, max_steps)
     pen = _Pen(layout, style.FONT_SIZE[detail])
     body = [pen.frame(column, frame, framed=detail != "cell") for column, frame in layout.frames]
     body += [pen.line(line, level.edges[line.edge].kind) for line in layout.lines]
@@ -64,6 +70,16 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {pen.width:.0f} {pen.height:.0f}">{"".join(body)}</svg>'
     )
     return Drawing(detail, svg, boxes, [[use[:2] for use in level.edges[line.edge].uses] for line in layout.lines])
+
+
+def _layout(level: Level, sizes: Sequence[tuple[float, float]], max_steps: int | None) -> Layout:
+    """The layout of `viz.render` where it can be had in a moment, else a plainer one."""
+    if not level.columns and len(level.boxes) > TIMELESS_LIMIT:
+        return layered(level, sizes)
+    try:
+        return compose(level, sizes, max_steps=max_steps, timeout=TIMEOUT)
+    except RenderError:
+        return layered(level, sizes)
 
 
 class _Pen:

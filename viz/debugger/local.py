@@ -22,7 +22,7 @@ ELEMENTWISE = frozenset(
 )  # fmt: skip
 #: A Jacobian with more entries than this is described instead of built.
 JACOBIAN_LIMIT = 65_536
-#: The check nudges at most this many elements of an operand, evenly spread.
+#: The check nudges at most this many elements of an operand.
 CHECK_LIMIT = 400
 
 
@@ -122,8 +122,10 @@ def diagonal(trace: Trace, node: tg.Node, slot: int) -> Array:
     return np.broadcast_to(np.asarray(pulled), node.shape)
 
 
-def check(trace: Trace, k: int) -> list[Check]:
+def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:
     """Differentiate the operation of step ``k`` by the complex step and compare what it sent.
+
+    Of an operand with more than ``limit`` elements so many are nudged, evenly spread.
 
     ``d/dx sum(g * f(x))`` is ``Im sum(g * f(x + ih)) / h`` with h = 1e-30, exact to rounding (Squire and Trapp 1998),
     on the primitive's reference in double precision: independent of the rule it checks.
@@ -135,7 +137,7 @@ def check(trace: Trace, k: int) -> list[Check]:
     results = []
     for index, sent in enumerate(step.contributions):
         analytic = trace.contribution(k, index).ravel()
-        positions = np.unique(np.linspace(0, analytic.size - 1, min(analytic.size, CHECK_LIMIT)).astype(int))
+        positions = np.unique(np.linspace(0, analytic.size - 1, min(analytic.size, limit)).astype(int))
         numerical = np.array([_complex_step(trace, node, sent.slot, int(i), step.gradient) for i in positions])
         # rounding: of the result's elements, and (1 - y^2 of a saturated tanh) of what cancels in the rule
         unit = max(np.finfo(node.dtype).eps, np.finfo(analytic.dtype).eps)

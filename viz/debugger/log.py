@@ -33,7 +33,9 @@ ROOM_PER_NODE, ROOM = 350, 300_000
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
 #: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (nodes × time steps) and the
 #: checks (elements).
-GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 30_000_000, 60_000, 20_000
+GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 30_000_000, 60_000, 80_000
+#: How many elements of an operand the page's check compares.
+COMPARED = 16
 NAME_LIMIT = 60
 
 
@@ -253,10 +255,10 @@ class _Log:
     def checks(self) -> dict[int, list[list[Any]]] | None:
         """{step: [error, elements compared, passed] for each thing it sent}; None if that is too much to compute."""
         values = [self.trace.contribution(k, i) for k, step in self.steps.items() for i in range(len(step[2]))]
-        total = sum(min(value.size, local.CHECK_LIMIT) for value in values)
+        total = sum(min(value.size, COMPARED) for value in values)
         if total > CHECK_LIMIT:
             return None
-        found = {k: local.check(self.trace, k) for k, step in self.steps.items() if step[2]}
+        found = {k: local.check(self.trace, k, COMPARED) for k, step in self.steps.items() if step[2]}
         return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
 
     def cuts(self) -> list[list[Any]]:

@@ -18,7 +18,7 @@ from typing import Any
 from .. import style
 from ..render import render
 from . import log
-from .drawing import Drawing, draw
+from .drawing import TIMELESS_LIMIT, Drawing, draw
 from .session import Session
 
 #: The parts of the script, in order.
@@ -52,11 +52,11 @@ def html(session: Session, title: str | None = None) -> str:
 
 
 def drawn(session: Session) -> list[Drawing]:
-    """The pictures the page can switch between, the first one first."""
+    """The pictures the page can switch between, the first one first; none of what would be a wall of boxes."""
     graph = session.graph
     if len(graph) <= log.NODE_LIMIT:
         return [draw(graph, "gate"), draw(graph, "op")] if session.moments else [draw(graph, "op")]
-    return [draw(graph, "cell", STEPS_DRAWN)]
+    return [draw(graph, "cell", STEPS_DRAWN)] if graph.steps else []
 
 
 def mimebundle(session: Session) -> dict[str, str]:
@@ -65,8 +65,11 @@ def mimebundle(session: Session) -> dict[str, str]:
         f'<iframe sandbox="allow-scripts" srcdoc="{escape(html(session))}" title="backpropagation, step by step" '
         'width="100%" height="760" style="border:0"></iframe>'
     )
-    detail = "gate" if len(session.graph) <= log.NODE_LIMIT else "cell"
-    return {"text/html": frame, "image/svg+xml": render(session.graph, detail=detail).svg, "text/plain": repr(session)}
+    found = {"text/html": frame, "text/plain": repr(session)}
+    graph = session.graph
+    if graph.steps or len(graph) <= TIMELESS_LIMIT:
+        found["image/svg+xml"] = render(graph, detail="gate" if len(graph) <= log.NODE_LIMIT else "cell").svg
+    return found
 
 
 def _inert(value: Any) -> str:

@@ -67,6 +67,7 @@ const SETTLED = new Set(["done", "unreached", "none", "computed"]); // whose num
 
 function showPicture() {
   const picture = pictures[detail];
+  if (!picture) return;
   for (const box of picture.boxes) {
     const shown = boxStatus(box);
     if (shown === box.shown && SETTLED.has(shown)) continue;
@@ -86,7 +87,6 @@ function showPicture() {
   for (const [line, from] of picture.into.get(nodeAt(position)) || []) {
     if (targets.has(from)) { line.classList.add("lit"); picture.lit.push(line); }
   }
-  document.body.classList.toggle("backward", position >= 0);
   follow(picture);
 }
 
@@ -103,6 +103,7 @@ function follow(picture) { // keep the current box in sight
 
 function resize() {
   const picture = pictures[detail], stage = $("#stage");
+  if (!picture) return;
   const fits = stage.clientWidth / picture.width;
   const width = fits < 0.55 ? 0.9 : Math.min(fits, 1.4); // a long sequence is scrolled, not shrunk
   stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), 0.56 * innerHeight)}px`;
@@ -115,15 +116,18 @@ function resize() {
 }
 
 function setZoom(factor) {
+  if (!pictures.length) return;
   zoom = factor === 0 ? 0 : Math.min(Math.max(pictures[detail].scale * factor, 0.05), 4);
   resize();
 }
 
 function setDetail(i) {
+  $("#detail").hidden = pictures.length < 2;
+  $("#graph").hidden = !pictures.length;
+  if (!pictures.length) return;
   detail = i % pictures.length;
   pictures.forEach((picture, n) => { picture.root.hidden = n !== detail; });
   $("#detail").textContent = { gate: "gates", op: "operations", cell: "cells" }[pictures[detail].detail];
-  $("#detail").hidden = pictures.length < 2;
   zoom = null;
   resize();
   showPicture();
@@ -140,6 +144,7 @@ function go(p, reason, { quiet = false } = {}) {
   const target = nearest(Math.min(Math.max(p, D.first), D.last));
   position = target;
   statuses = new Map();
+  document.body.classList.toggle("backward", position >= 0);
   showPicture();
   const reached = position === D.last ? "the walk back is over: every gradient is finished" : position === D.first ? "this is where the forward pass begins" : reason;
   showHere(position, reached);
@@ -270,7 +275,7 @@ addEventListener("resize", () => { resize(); track(); });
 addEventListener("hashchange", () => { const p = fromAddress(); if (p !== null && p !== position) go(p, "the address says so"); });
 
 const notices = [];
-if (!D.whole) notices.push(`${D.nodeCount.toLocaleString("en")} nodes are too many to stop at each: this page stops at carried states, losses and weights only, at ${stops.length.toLocaleString("en")} of ${(D.last - D.first + 1).toLocaleString("en")} places; the picture shows cells.`);
+if (!D.whole) notices.push(`${D.nodeCount.toLocaleString("en")} nodes are too many to stop at each: this page stops at carried states, losses and weights only, at ${stops.length.toLocaleString("en")} of ${(D.last - D.first + 1).toLocaleString("en")} places${pictures.length ? "; the picture shows cells" : ", and draws no picture: tg.steps in the program says which time step is which"}.`);
 if (D.every > 1) notices.push(`One time step in ${D.every} was recorded; of the others, what they brought.`);
 if (D.origin) notices.push(`Not all numbers are finite (press o to go there): ${D.origin[2]}.`);
 for (const [consumer, site] of D.cuts.slice(0, 1)) notices.push(`${nodes[consumer].name} reads a state that was cut out of the graph at ${site || "an unknown line"}: from there no gradient flows to the time step before${D.cuts.length > 1 ? `, and so ${D.cuts.length - 1} times more` : ""}.`);
