@@ -525,3 +525,15 @@ def test_a_copy_task_is_learnt():
     with tg.no_grad():
         written = model(np.eye(4, dtype=np.float32)[every], length=3).argmax(-1).numpy()
     assert (written == every).all(0).mean() > 0.9
+
+
+def test_seq2seq_compiled_follows_each_call_its_own_target(rng: np.random.Generator) -> None:
+    model = nn.Seq2Seq(nn.GRU(2, 4), nn.GRU(3, 4), vocabulary=5)
+    compiled = tg.compile(lambda source, target: model(source, target, start=0))
+    for _ in range(2):
+        source, target = rng.normal(size=(3, 2, 2)).astype(np.float32), rng.integers(5, size=(4, 2))
+        np.testing.assert_allclose(
+            compiled(source, target).numpy(), model(source, target, start=0).numpy(), rtol=1e-5, atol=1e-6
+        )
+    with pytest.raises(tg.GraphError, match="make teacher_forcing 0 or 1"):
+        tg.compile(lambda source, target: model(source, target, teacher_forcing=0.5))(source, target)
