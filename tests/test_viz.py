@@ -80,18 +80,10 @@ def test_json_has_every_box_of_the_picture():
     assert {g.find(f"{SVG}title").text for g in groups(picture, "cell")} <= names
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="PDF needs a system Graphviz, and there is none")
-def test_pdf_by_the_systems_graphviz(tmp_path):
-    viz.render(unrolled(steps=2), tmp_path / "picture.pdf")
-    assert (tmp_path / "picture.pdf").read_bytes().startswith(b"%PDF")
-
-
-@pytest.mark.skipif(shutil.which("dot") is not None, reason="a system Graphviz is there, which writes PDF")
-def test_pdf_without_a_system_graphviz_says_what_to_do(tmp_path):
-    with pytest.raises(viz.RenderError, match="PDF needs the system's Graphviz"):
-        viz.render(unrolled(steps=2), tmp_path / "picture.pdf")
-    assert (tmp_path / "picture.dot").read_text().startswith("digraph")
-    assert not (tmp_path / "picture.pdf").exists()
+def test_pdf_needs_no_graphviz_that_writes_it(tmp_path):
+    picture = viz.render(unrolled(steps=2), tmp_path / "picture.pdf")
+    data = (tmp_path / "picture.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and data == picture.to("pdf") and b"DejaVuSans" in data
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):

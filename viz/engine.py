@@ -44,10 +44,8 @@ def _bundled() -> Path | None:
     return None
 
 
-def find_dot(format: str = "svg", dot: str | Path | None = None) -> Path:
-    """The renderer to use for ``format``: ``dot`` or the environment's setting, graphviz-pure, the system's dot.
-
-    For PDF, which graphviz-pure cannot write, only the setting and the system's are asked.
+def find_dot(dot: str | Path | None = None) -> Path:
+    """The renderer to use: ``dot`` or the environment's setting, graphviz-pure, the system's dot.
 
     Raises `RenderError` if there is none, or if the one that was set does not exist.
     """
@@ -58,11 +56,6 @@ def find_dot(format: str = "svg", dot: str | Path | None = None) -> Path:
             raise RenderError(f"the renderer {setting!r} is not an executable file; correct {SETTING} or dot=")
         return Path(found)
     system = shutil.which("dot")
-    if format == "pdf":
-        if system is None:
-            raise RenderError("PDF needs the system's Graphviz (graphviz-pure writes SVG and PNG only): install it, "
-                              f"or set {SETTING}=/path/to/dot, or save as .svg")  # fmt: skip
-        return Path(system)
     found_dot = _bundled() or (Path(system) if system else None)
     if found_dot is None:
         raise RenderError(f"no Graphviz renderer found: {CURE}")
@@ -78,7 +71,7 @@ def run(
     """
     from graphviz.backend import dot_command  # importing viz should not cost loading the Graphviz bindings
 
-    binary = find_dot(format, dot)
+    binary = find_dot(dot)
     limit = TIMEOUT if timeout is None else timeout
     _, *options = dot_command.command("neato" if positioned else "dot", format, neato_no_op=2 if positioned else None)
     try:

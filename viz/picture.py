@@ -44,6 +44,10 @@ class Picture:
             raise engine.RenderError(f"no picture format is called {format[:40]!r}; use one of {', '.join(FORMATS)}")
         if format == "dot":
             return self.dot.encode()
+        if format == "pdf":  # which graphviz-pure does not write
+            from .convert import svg_to_pdf
+
+            return svg_to_pdf(self.svg)
         drawn = engine.run(self.dot, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout)
         return _portable(drawn) if format == "svg" else drawn
 
