@@ -1,8 +1,8 @@
 """The gradient along 100 time steps of an RNN, a GRU and two LSTMs that differ in their forget bias only.
 
-The loss looks at the last state; the further back a state is, the less of it arrives there. How much less is a matter of
-the factor in every step: a matrix product of the RNN, mostly the gate of the others. A gate that starts at one half
-(forget bias 0, PyTorch's way) loses as much as any RNN; one that starts near 1 keeps the gradient alive.
+The loss looks at the last state; the further back a state is, the less of it arrives there. How much less is a matter
+of the factor in every step: of the RNN a matrix, of the others mostly a gate. A gate that starts at one half (forget
+bias 0, PyTorch's way) loses as much as any RNN; one that starts near 1 keeps the gradient alive.
 """
 
 from __future__ import annotations

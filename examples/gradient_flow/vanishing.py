@@ -67,8 +67,8 @@ def rates(rng: np.random.Generator, count: int = 12, steps: int = 300) -> list[t
 def tanh_flow(rng: np.random.Generator) -> Any:
     """The measured flow of a tanh network whose W has sigma = 1.5."""
     tg.manual_seed(int(rng.integers(1000)))
-    layer = tg.nn.RNN(4, 16, dtype=np.float64)
-    w = rng.normal(size=(16, 16))
+    layer = tg.nn.RNN(4, 4, dtype=np.float64)
+    w = rng.normal(size=(4, 4))
     layer.weight_hh_l0.data = w * (1.5 / np.linalg.norm(w, 2))
     output, _ = layer(rng.normal(size=(STEPS, 1, 4)))
     return viz.flow(output[-1].sum(), panels=("norms", "jacobians", "products")).layers[0]

@@ -327,6 +327,9 @@ def origins(trace: Trace) -> dict[int, dict[int, Array]]:
             continue
         for sent in step.contributions:
             value = local.vjp(trace, step.node, sent.slot, gradient)
+            packed = nodes[step.node].op
+            if packed is not None and packed.name == "stack" and not value.any():
+                continue  # as in `pull`
             outside[sent.target] = total(outside.get(sent.target), value)
     return parts
 
