@@ -101,7 +101,9 @@ def section(task: Task, results: Results) -> str:
             f"| {name} | {len(runs)} | {np.median(scores):.3g} | {max(scores):.3g} | {below} of {len(runs)} | "
             f"{span} | {seconds:.1f} | {task.plans[name].theirs} |"
         )
-    texts = [f"What it writes then: `{run.text!r}`\n" for runs in results.values() for run in runs.values() if run.text]
+    texts = [
+        f"What it writes then:\n\n    {run.text!r}\n" for runs in results.values() for run in runs.values() if run.text
+    ]
     return "\n".join(
         [
             f"## {task.title}\n",
