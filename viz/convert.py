@@ -6,6 +6,7 @@ import io
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 #: Matplotlib brings this typeface along; it has every sign that pictures use. It is a little wider than Helvetica.
 _FONT, _NARROWER = "DejaVu Sans", 0.86
@@ -32,7 +33,8 @@ def svg_to_pdf(svg: str) -> bytes:
     _register()
     # links and tooltips are nothing to draw, and their targets nothing to load
     plain = re.sub(r"<title>.*?</title>|xlink:title=\"[^\"]*\"", "", _in_our_font(svg), flags=re.DOTALL)
-    drawing, pages = svg2rlg(io.BytesIO(plain.encode())), io.BytesIO()
+    drawing: Any = svg2rlg(io.BytesIO(plain.encode()))
+    pages = io.BytesIO()
     canvas = Canvas(pages, pagesize=(drawing.width, drawing.height), invariant=1)
     renderPDF.draw(drawing, canvas, 0, 0)
     canvas.save()
@@ -57,7 +59,7 @@ def _register() -> None:
 
 def _in_our_font(svg: str) -> str:
     """Graphviz's letters in our typeface, as wide as they were."""
-    if 'class="graph"' not in svg:
+    if 'class="graph' not in svg:
         return svg
     svg = re.sub(r'font-family="[^"]*"', f'font-family="{_FONT}"', svg)
     return re.sub(r'font-size="([\d.]+)"', lambda m: f'font-size="{float(m[1]) * _NARROWER:.2f}"', svg)
