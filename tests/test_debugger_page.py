@@ -453,9 +453,9 @@ def test_a_graph_without_time_steps_is_drawn_in_layers_or_if_it_is_large_not_at_
 
 
 def test_a_page_stays_small_and_large_arrays_are_cut_to_a_corner(show):
-    session = viz.debug(spelling(steps=12, hidden=40))
-    text = session.html()
-    assert len(text) < 1_500_000 * max(1, len(session.graph) / 1000)
+    session = viz.debug(spelling(steps=8, hidden=28))
+    static = sum(len(page._static(name)) for name in (*page.SCRIPTS, "page.css", "page.html"))
+    assert len(session.html()) < static + 1500 * len(session.graph)
     tab = show(session)
     k = next(k for k in range(1, session.last) if session.where(k).role == "c")
     shown = tab.evaluate(READ, k)

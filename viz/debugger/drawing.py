@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import tinygrad_rnn as tg
 
@@ -39,7 +38,7 @@ class Drawing:
 
     detail: str
     svg: str
-    boxes: list[dict[str, Any]]  #: {main: the node whose number it shows, nodes: its members, users: of a weight}
+    boxes: list[tuple[int, list[int], list[int]]]  #: (the node whose number it shows, its members, a weight's users)
     edges: list[list[tuple[int, int]]]  #: (from, to) of every edge of the graph a line stands for
 
 
@@ -63,9 +62,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
     for line in level.edges:
         if level.boxes[line.source].kind == "parameter":
             users[line.source].update(user for _, user, _ in line.uses)
-    boxes = [
-        {"main": level.boxes[i].main, "nodes": level.boxes[i].members, "users": sorted(users[i])} for i in layout.rects
-    ]
+    boxes = [(level.boxes[i].main, level.boxes[i].members, sorted(users[i])) for i in layout.rects]
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {pen.width:.0f} {pen.height:.0f}">{"".join(body)}</svg>'
     )

@@ -9,6 +9,8 @@ in between.
 from __future__ import annotations
 
 import base64
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +30,7 @@ from .views import data
 #: A page stops at every node of graphs up to this size; beyond it, it collapses by time step.
 NODE_LIMIT = 3000
 #: Characters of arrays for each node, and at least for all together.
-ROOM_PER_NODE, ROOM = 350, 300_000
+ROOM_PER_NODE, ROOM = 600, 150_000
 #: The sides of the corner that is sent of a large array, from the most to the least.
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
 #: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (nodes × time steps) and the
@@ -47,7 +49,6 @@ class Arrays:
         self.entries: list[
             list[Any]
         ] = []  #: [shape, dtype, base64] and of a corner also its shape and the whole's measures
-        self.size = 0
         self._known: dict[tuple[Any, ...], int] = {}
 
     def __call__(self, array: Array | None) -> int | None:
@@ -65,7 +66,6 @@ class Arrays:
             self._known[key] = len(self.entries)
             entry = [list(kept.shape), kept.dtype.char, base64.b64encode(raw).decode()]
             self.entries.append(entry if whole is None else [*entry, list(corner.shape), whole])
-            self.size += len(entry[2]) + 24
         return self._known[key]
 
 
@@ -87,12 +87,25 @@ class _Strings:
 def describe(session: Session) -> dict[str, Any]:
     """Everything the page shows, as JSON-able data."""
     stops = _stops(session)
-    room = max(ROOM, ROOM_PER_NODE * len(session.graph))
-    for side in CORNERS:
-        log = _Log(session, stops, Arrays(side))
-        if log.arrays.size <= room:
-            break
-    return log.data()
+    return _Log(session, stops, Arrays(_side(session, stops))).data()
+
+
+def _side(session: Session, stops: Sequence[int]) -> int:
+    """The side of the corners with which all arrays together fit into the room there is."""
+    nodes = session.graph.nodes
+    shapes = Counter(nodes[session.node_at(p)].shape for p in stops)
+    shapes.update(nodes[c.target].shape for p in stops if p > 0 for c in session.trace.steps[p - 1].contributions)
+    itemsize = nodes[session.trace.output].dtype.itemsize
+    room = max(ROOM, ROOM_PER_NODE * len(nodes))
+    fitting = (s for s in CORNERS if sum(n * _space(shape, s, itemsize) for shape, n in shapes.items()) <= room)
+    return next(fitting, CORNERS[-1])
+
+
+def _space(shape: tuple[int, ...], side: int, itemsize: int) -> int:
+    """How many characters an array takes."""
+    size, columns = math.prod(shape), shape[-1] if shape else 1
+    kept = min(size // max(columns, 1), side) * min(columns, side) if len(shape) > 1 else min(size, side**2)
+    return kept * itemsize * 4 // 3 + (24 if kept == size else 180)
 
 
 def _stops(session: Session) -> list[int]:

@@ -15,10 +15,11 @@ const pictures = D.pictures.map((picture) => {
   const drawing = root.firstElementChild;
   const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
   const elements = drawing.querySelectorAll(".b"), lines = drawing.querySelectorAll(".e");
-  const boxes = picture.boxes.map((box, i) => {
-    elements[i].addEventListener("click", () => clicked(box));
-    const own = nodes[box.main].op ? box.nodes.filter((node) => nodes[node].op) : box.nodes; // not the weights it uses
-    return { ...box, nodes: own, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
+  const boxes = picture.boxes.map(([main, members, users], i) => {
+    const own = nodes[main].op ? members.filter((node) => nodes[node].op) : members; // not the weights it uses
+    const box = { main, nodes: own, users, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
+    box.element.addEventListener("click", () => clicked(box));
+    return box;
   });
   const into = new Map(); // {node: [[line, where it comes from]]}
   picture.edges.forEach((uses, i) => uses.forEach(([from, to]) => into.set(to, [...(into.get(to) || []), [lines[i], from]])));
