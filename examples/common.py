@@ -22,9 +22,9 @@ def command(main: Callable[..., Any], quick: int) -> None:
     """Run ``main(steps, out, seed)`` with what the command line says; ``--quick`` trains ``quick`` steps only."""
     default = inspect.signature(main).parameters["steps"].default
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
-    parser.add_argument("--steps", type=int, default=default, help=f"training steps (default: {default})")
+    parser.add_argument("--steps", type=_count, default=default, help=f"training steps (default: {default})")
     parser.add_argument("--quick", action="store_const", const=quick, dest="steps", help=f"only {quick} steps")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, data and samples (default: 0)")
+    parser.add_argument("--seed", type=_count, default=0, help="of weights, data and samples (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
     try:
         main(**vars(parser.parse_args()))
@@ -32,6 +32,13 @@ def command(main: Callable[..., Any], quick: int) -> None:
         parser.exit(2, f"Error: {error}\n")
     except KeyboardInterrupt:  # outside training
         parser.exit(130, "interrupted\n")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
 
 
 def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
@@ -50,4 +57,9 @@ def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
 def draw(what: tg.Tensor | list[tg.Tensor], path: Path, **options: Any) -> None:
     """The picture of a network; with ``rolled=True`` folded and, beside it, unrolled."""
     viz.render(what, path, **options)
-    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
+    announce(path)
+
+
+def announce(path: Path) -> None:
+    """Say which file was written."""
+    console.print(path, style="bold", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ a row of that matrix, so looking the row up gives the same network, gradients in
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import command, console, draw, train
@@ -48,7 +49,7 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
     return spelt
 
 
-def columns(model: LectureModel) -> list[tuple[list[float], tg.Tensor, tg.Tensor]]:
+def columns(model: LectureModel) -> list[tuple[Any, Any, Any]]:
     """Input, hidden layer and scores of every step."""
     found, state = [], None
     with tg.no_grad():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import console
+from common import announce
 
 from tinygrad_rnn.files import write_atomically
 
@@ -29,7 +29,7 @@ def figure(path: Path, width: float, height: float) -> Iterator[Any]:
         data, kind = io.BytesIO(), path.suffix[1:]
         drawing.savefig(data, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     write_atomically(path, data.getvalue())
-    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
+    announce(path)
 
 
 def score_table(path: Path, title: str, vocabulary: str, text: str, target: str, columns: Sequence[Any]) -> None:

@@ -33,7 +33,10 @@ def main(tasks: Sequence[Task]) -> None:
     arguments = parser.parse_args()
     kept: dict[str, Any] = {}
     if arguments.kept.exists() and not arguments.again:
-        kept = json.loads(arguments.kept.read_text())
+        try:
+            kept = json.loads(arguments.kept.read_text())
+        except ValueError:
+            parser.exit(2, f"Error: {arguments.kept} holds no finished runs; start anew with --again\n")
     runs = [(task, name, seed) for task in tasks for name, plan in task.plans.items() for seed in plan.seeds]
     with progress_bar(console) as bar, noted_interrupt() as interrupt:
         whole = bar.add_task("runs", total=len(runs), shown="")
@@ -60,7 +63,7 @@ def main(tasks: Sequence[Task]) -> None:
     for task, results in measured:
         write_atomically(arguments.out.parent / "images" / f"{task.name}.svg", curves(task, results))
     write_atomically(arguments.out, page(measured).encode())
-    console.print(f"[bold]{arguments.out}[/bold]")
+    console.print(arguments.out, style="bold", markup=False, soft_wrap=True)
 
 
 def results_of(task: Task, kept: dict[str, Any]) -> Results:
