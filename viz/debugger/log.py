@@ -163,10 +163,9 @@ class _Log:
         return len(self.stops) == self.session.last - self.session.first + 1
 
     def node(self, node: tg.Node) -> list[Any]:
-        """[name, op, operands, t, layer, part, role, line, dtype, shape, value, saturated, turn]"""
+        """[name, op, operands, t, layer, part, role, line, dtype, shape, value, saturated, requires_grad]"""
         operands = [x.index if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:6]]
-        shown, names = node.index in self.shown or node.is_parameter, self.strings
-        kept = len(self.graph) <= NODE_LIMIT or shown
+        names, kept = self.strings, self.is_whole or node.index in self.shown or node.is_parameter
         return [
             self.session.names[node.index], names(node.op.name) if node.op else None,
             operands + ["…"] * (len(node.operands) > 6), 0 if node.scope.step is None else node.scope.step + 1,
@@ -206,11 +205,9 @@ class _Log:
         if node.op.name in ("linear", "matmul") and slot < 2:
             return "operand", np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
-        return (
-            ("jacobian", local.jacobian(self.trace, node.index, slot))
-            if entries <= self.arrays.side**2
-            else ("none", None)
-        )
+        if entries > self.arrays.side**2:
+            return "none", None
+        return "jacobian", local.jacobian(self.trace, node.index, slot)
 
     def formula(self, node: tg.Node, slot: int) -> int:
         """The number of a rule's formula."""
@@ -225,7 +222,7 @@ class _Log:
     def sums(self) -> list[list[int | None]]:
         """[target, step, partial sum] where what arrived cannot be added up from the steps that are sent."""
         found = []
-        for target in sorted(self.shown):
+        for target in sorted(self.shown.union(sent[1] for step in self.steps.values() for sent in step[2])):
             events = self.trace.arrivals.get(target, ())
             for i, event in enumerate(events):
                 if event.step and (event.contribution is None or event.step not in self.steps):
@@ -252,7 +249,7 @@ class _Log:
         drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT), "joint": "c" in moments[0].nodes,
-            "states": [[row.time, row.role, row.node] for row in rows],
+            "states": [[row.time, row.role, row.node] for row in rows if row.node in self.shown],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
             "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]
             if small else None,

@@ -62,10 +62,11 @@ function normOf(node, p) {
 
 function showNorms(p) {
   const found = D.layers.map((layer) => layerNorms(layer, p));
-  fill("norms", found.length ? found : muted("No state here is carried from one time step to the next."));
+  fill("norms", D.layers.length ? found : muted("No state here is carried from one time step to the next."));
 }
 
 function layerNorms(layer, p) {
+  if (!layer.states.length) return null; // of a collapsed walk they may all be left out
   const height = 110, times = layer.states.map(([time]) => time);
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const x = (time) => 22 + (WIDTH - 30) * (last === first ? 0.5 : (time - first) / (last - first));

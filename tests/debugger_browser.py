@@ -1,0 +1,54 @@
+"""A Chromium for the tests of the debugger's page, and a watch over what goes wrong in it or out of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from viz.debugger import Session
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH to drive")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a session's page from its file; afterwards nothing may have gone wrong in it or gone out of it."""
+    context = browser.new_context(viewport={"width": 1500, "height": 950})
+    complaints: list[str] = []
+    requests: list[str] = []
+    written: dict[Session, Path] = {}
+
+    def open_page(session: Session, address: str = "", **options) -> object:
+        if session not in written:
+            written[session] = tmp_path / f"{len(written)}.html"
+            session.html(written[session])
+        file = written[session]
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        if options:
+            tab.emulate_media(**options)
+        tab.goto(file.as_uri() + address)
+        return tab
+
+    yield open_page
+    opened = len(context.pages)
+    context.close()
+    assert complaints == []
+    assert len(requests) == opened and all(url.startswith("file:") for url in requests)
