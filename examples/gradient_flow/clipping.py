@@ -18,6 +18,7 @@ from tinygrad_rnn.tasks import adding
 
 RHO, STEPS, RATE, HIDDEN, BATCH = 1.05, 100, 0.01, 32, 8
 THRESHOLDS = (None, 10.0, 1.0)
+TOP = 1e8  #: of the picture
 
 
 class Summer(tg.nn.Module):
@@ -74,6 +75,17 @@ def gradient(model: tg.nn.Module) -> Any:
     return np.concatenate([p.grad.numpy().ravel().astype(np.float64) for p in model.parameters()])
 
 
+def _arrows(axes: Any) -> None:
+    """A gradient of two numbers, clipped in both ways."""
+    g = np.array([3.0, 0.8])
+    named = {"gradient": g, "clipped by norm": g / np.linalg.norm(g), "clipped by value": np.clip(g, -1, 1)}
+    for (name, (x, y)), look, width in zip(named.items(), LINES, (1.5, 5, 2.5)):
+        axes.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "->", "color": look["color"], "linewidth": width})
+        axes.plot([], [], color=look["color"], linewidth=width, label=name)
+    axes.set(xlim=(-0.1, 3.4), ylim=(-0.3, 2.2), aspect="equal", xlabel="first weight", ylabel="second weight")
+    axes.set_title("by norm keeps the direction, by value does not", fontsize=11)
+
+
 def main(out: Path = Path("out"), seeds: int = 10, updates: int = 60) -> dict[str, Any]:
     """Train with every threshold and seed, draw, and return how many runs diverged, by threshold."""
     runs = {threshold: [run(seed, threshold, updates) for seed in range(seeds)] for threshold in THRESHOLDS}
@@ -82,15 +94,24 @@ def main(out: Path = Path("out"), seeds: int = 10, updates: int = 60) -> dict[st
         console.print(f"threshold {threshold}: {count} of {seeds} runs diverge")
     by_norm, by_value = directions()
     console.print(f"cosine with the gradient: clipped by norm {by_norm:.9f}, by value {by_value:.3f}")
-    with panels(out / "clipping.svg", width=6.4) as axes:
+    with panels(out / "clipping.svg", 2, width=5) as (first, second):
         for (threshold, of), look in zip(runs.items(), LINES):
-            for k, losses in enumerate(of):
-                name = "without clipping" if threshold is None else f"norm clipped at {threshold:g}"
-                shown = [x if np.isfinite(x) else np.nan for x in losses]
-                axes.plot(range(1, len(shown) + 1), shown, label=None if k else name, **{**look, "markersize": 3})
-        axes.set(yscale="log", xscale="log", xlabel="update", ylabel="loss", ylim=(1e-2, 1e6))
-        axes.set_title(f"ReLU, ρ = {RHO}, T = {STEPS}, SGD {RATE}: {seeds} seeds each")
-        axes.legend(fontsize=8, loc="upper right")
+            name = "no clipping" if threshold is None else f"norm clipped at {threshold:g}"
+            length = min(len(losses) for losses in of)
+            table = np.array([losses[:length] for losses in of])
+            times, finite = np.arange(1, length + 1), np.where(np.isfinite(table), table, TOP)
+            first.fill_between(times, finite.min(0), finite.max(0), color=look["color"], alpha=0.2, linewidth=0)
+            first.plot(times, np.median(finite, 0), label=name, **look)
+            if diverged[threshold]:
+                first.annotate(
+                    f"{diverged[threshold]} of {seeds} seeds:\nnot a number any more", (length, TOP), (12, TOP / 3e3),
+                    arrowprops={"arrowstyle": "->"},
+                )  # fmt: skip
+        first.set(yscale="log", ylim=(1e-2, TOP), xlabel="update", ylabel="loss: median, and range over seeds")
+        first.set_title(f"ReLU, ρ = {RHO}, T = {STEPS}, SGD {RATE}", fontsize=11)
+        _arrows(second)
+        for axes in (first, second):
+            axes.legend(fontsize=8, loc="upper right")
     return {"diverged": diverged, "by norm": by_norm, "by value": by_value}
 
 

@@ -34,18 +34,25 @@ def command(main: Callable[[Path], Any]) -> None:
 
 
 @contextmanager
-def panels(path: Path, columns: int = 1, rows: int = 1, *, width: float = 4.4, height: float = 3.6) -> Iterator[Any]:
-    """Axes beside and below each other, with a grid; written to ``path`` when done."""
+def drawing(path: Path, width: float, height: float) -> Iterator[Any]:
+    """An empty figure of so many inches; written to ``path`` when done."""
     from matplotlib.figure import Figure
 
     with settings():
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+    write_atomically(path, encoded(figure, path.suffix[1:]))
+    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
+
+
+@contextmanager
+def panels(path: Path, columns: int = 1, rows: int = 1, *, width: float = 4.4, height: float = 3.6) -> Iterator[Any]:
+    """Axes beside and below each other, with a grid."""
+    with drawing(path, width * columns, height * rows) as figure:
         every = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in every:
             axes.grid(alpha=0.3)
         yield every if len(every) > 1 else every[0]
-    write_atomically(path, encoded(figure, path.suffix[1:]))
-    console.print(f"[bold]{path}[/bold]", soft_wrap=True)
 
 
 def gradients(last: tg.Tensor, direction: Any, states: Sequence[tg.Tensor]) -> list[Any]:
