@@ -29,11 +29,12 @@ class Scope(NamedTuple):
 
 
 class _State(threading.local):
-    """What is current in this thread."""
+    """What is current in this thread. Every entry is always there, so that `vars` gives them all for one look-up."""
 
-    scope: Scope = Scope()
-    recording: bool = True
-    tracer: Any = None  # a `compiler.trace.Tracer` while a function is being compiled
+    def __init__(self) -> None:
+        self.scope = Scope()
+        self.recording = True
+        self.tracer: Any = None  # a `compiler.trace.Tracer` while a function is being compiled
 
 
 state = _State()

@@ -19,6 +19,9 @@ def pass_over(package: Path) -> None:
 pass_over(Path(__file__).parent)
 
 
+_frame = sys._getframe
+
+
 class Site(NamedTuple):
     """A place in the user's source."""
 
@@ -42,10 +45,12 @@ class Site(NamedTuple):
 
 def user_code() -> tuple[CodeType, int]:
     """The innermost place on the call stack that is in none of our packages: cheap, for every node keeps it."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename in _OURS and frame.f_back is not None:
+    frame = _frame(2)
+    code = frame.f_code
+    while code.co_filename in _OURS and frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_code, frame.f_lasti
+        code = frame.f_code
+    return code, frame.f_lasti
 
 
 def user_site() -> Site:

@@ -110,8 +110,9 @@ class Tensor(Operators):
 
     def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Compute ``op`` and remember it: the one way a graph grows."""
-        if state.tracer is not None:
-            traced: Tensor = state.tracer.record(op, operands, attrs)
+        current = vars(state)
+        if current["tracer"] is not None:
+            traced: Tensor = current["tracer"].record(op, operands, attrs)
             return traced
         arrays: list[Any] = []
         needs_grad = False
@@ -145,11 +146,11 @@ class Tensor(Operators):
         result.serial = next(_serials)
         if op.view:
             result._memory = operands[0]._memory
-        if state.recording:
+        if current["recording"]:
             result.op = op
             result.inputs = operands
             result.attrs = attrs
-            result.scope = state.scope
+            result.scope = current["scope"]
             result._made_at = user_code()
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
