@@ -1,0 +1,145 @@
+"""What else costs time or memory: single operations, longer sequences, starting up, pictures, the debugger's record."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import contestants
+
+Printer = Callable[..., None]
+Quietly = Callable[[Callable[[], object], int, int], float]
+
+
+def eager(header: Printer, row: Printer, quietly: Quietly) -> None:
+    """Single operations on 8 elements: a chain of 200, forward and backward."""
+    import numpy as np
+    import torch
+
+    import tinygrad_rnn as tg
+
+    torch.set_num_threads(1)
+    start = np.linspace(0.1, 0.8, 8, dtype=np.float32)
+
+    def chain(x: Any, w: Any, tanh: Any) -> Any:
+        for _ in range(50):
+            x = tanh(x * w + w - x)
+        return x.sum()
+
+    made: dict[str, tuple[Any, Any, Any]] = {
+        "ours": (*(tg.tensor(start, requires_grad=True) for _ in range(2)), tg.tanh),
+        "torch": (*(torch.tensor(start, requires_grad=True) for _ in range(2)), torch.tanh),
+    }
+    times: dict[str, tuple[list[float], list[float]]] = {who: ([], []) for who in made}
+    for _ in range(9):
+        for who, (x, w, tanh) in made.items():
+            times[who][0].append(quietly(lambda: chain(x, w, tanh), 100, 1))  # noqa: B023
+            both = quietly(lambda: chain(x, w, tanh).backward(), 100, 1)  # noqa: B023
+            times[who][1].append(both - times[who][0][-1])
+    header("eager, 8 elements", "ns an operation, forward", "backward")
+    for who, found in times.items():
+        row(who, *(f"{statistics.median(t) / 200 * 1e9:.0f}" for t in found))
+    row("ours / torch", *(f"{statistics.median(a) / statistics.median(b):.2f}" for a, b in zip(*times.values())))
+
+
+def growth(header: Printer, row: Printer, quietly: Quietly) -> None:
+    """W2 at longer and longer sequences."""
+    header("growth, W2's sizes", "us a time step", "arena, bytes a time step", "compiling, ms a time step")
+    for time_steps in (25, 100, 400, 1600, 6400):
+        w = replace(contestants.WORKLOADS["W2"], T=time_steps)
+        found = contestants.ours(w, True)
+        found.step()
+        last = found.program._called()
+        seconds = min(quietly(found.step, max(1, 5000 // time_steps), 1) for _ in range(5))
+        row(time_steps, f"{seconds / time_steps * 1e6:.2f}", round(last.program.arena_bytes / time_steps),
+            f"{last.seconds / time_steps * 1e3:.2f}")  # fmt: skip
+
+
+def _process(code: str, **environment: str) -> tuple[float, float]:
+    """Seconds a whole Python process takes for ``code``, and its largest memory in MiB."""
+    script = f"{code}\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **environment}, check=True, capture_output=True, text=True
+    )
+    return time.perf_counter() - began, int(done.stdout.split()[-1]) / 1024
+
+
+def _median(code: str, count: int = 5, **environment: str) -> tuple[float, float]:
+    """The same, as medians of several processes after one that does not count."""
+    found = [_process(code, **environment) for _ in range(count + 1)][1:]
+    return statistics.median(s for s, _ in found), statistics.median(m for _, m in found)
+
+
+def imports(header: Printer, row: Printer, _quietly: Quietly) -> None:
+    """Importing, less a Python that imports nothing."""
+    header("import", "seconds")
+    nothing = _median("pass")[0]
+    for module in ("numpy", "numba", "tinygrad_rnn", "viz", "torch", "jax", "mygrad", "autograd.numpy"):
+        try:
+            row(module, f"{_median(f'import {module}')[0] - nothing:.2f}")
+        except subprocess.CalledProcessError:
+            row(module, "not installed")
+
+
+_STEP = (
+    "import sys; sys.path.insert(0, {folder!r}); import contestants as c; c.{call}(c.WORKLOADS[{name!r}]{more}).step()"
+)
+
+
+def _code(call: str, name: str, more: str = "") -> str:
+    return _STEP.format(folder=os.path.dirname(os.path.abspath(__file__)), call=call, name=name, more=more)
+
+
+def first(header: Printer, row: Printer, _quietly: Quietly) -> None:
+    """A whole process, from its start to the end of the first training step."""
+    header("first step, whole process", "empty cache, s", "warm cache, s")
+    for name in ("W2", "W3"):
+        cold = []
+        for _ in range(3):
+            with tempfile.TemporaryDirectory() as folder:
+                cold.append(_process(_code("ours", name, ", True"), NUMBA_CACHE_DIR=folder)[0])
+        with tempfile.TemporaryDirectory() as folder:
+            warm = _median(_code("ours", name, ", True"), NUMBA_CACHE_DIR=folder)[0]
+        row(f"{name} ours", f"{statistics.median(cold):.2f}", f"{warm:.2f}")
+        row(f"{name} ours, eager", "", f"{_median(_code('ours', name, ', False'))[0]:.2f}")
+        for who, call, more in (("torch fused", "torch_step", ", True"), ("JAX scan", "jax_step", "")):
+            row(f"{name} {who}", "", f"{_median(_code(call, name, more), 3)[0]:.2f}")
+
+
+def memory(header: Printer, row: Printer, _quietly: Quietly) -> None:
+    """The largest memory of a process that does one step."""
+    header("peak memory, MiB", "W4", "W5")
+    for who, call, more in (
+        ("ours", "ours", ", True"), ("ours, eager", "ours", ", False"), ("torch fused", "torch_step", ", True"),
+        ("JAX scan", "jax_step", ""),
+    ):  # fmt: skip
+        row(who, *(f"{_median(_code(call, name, more), 1)[1]:.0f}" for name in ("W4", "W5")))
+
+
+def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
+    """Drawing an unrolled LSTM, and recording its backward pass for the debugger."""
+    import tinygrad_rnn as tg
+    import viz
+
+    header("LSTM of 8, unrolled", "seconds")
+    for time_steps in (4, 100, 1000):
+        model = tg.nn.LSTM(4, 8)
+        loss = (model(tg.ones(time_steps, 1, 4))[0] ** 2).sum()
+        for detail in ("cell", "gate"):
+            seconds = quietly(lambda: viz.render(loss, detail=detail, max_steps=None), 1, 1)  # noqa: B023
+            row(f"render, {detail}, T = {time_steps}", f"{seconds:.2f}")
+        seconds = quietly(lambda: viz.debug(loss), 1, 1)  # noqa: B023
+        row(f"record for the debugger, T = {time_steps}", f"{seconds:.2f}")
+
+
+MEASUREMENTS: dict[str, Callable[[Printer, Printer, Quietly], None]] = {
+    "eager": eager, "growth": growth, "imports": imports, "first": first, "memory": memory, "pictures": pictures,
+}  # fmt: skip
