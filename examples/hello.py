@@ -44,7 +44,9 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
     console.print("drawn from its scores, fed back:", *(model.spell("h", 4, rng) for _ in range(5)))
     captions = [f"‘{a}’ → ‘{b}’" for a, b in zip(TEXT, TARGET)]
     draw(model.unroll(TEXT, TARGET), out / "hello.svg", values=True, captions=captions, rolled=True)
-    draw(sampling(model), out / "hello-sampling.svg", values=True, title="its best guess is its next input")
+    draw(
+        sampling(model), out / "hello-sampling.svg", values=True, title="its best guess is its next input", rolled=True
+    )
     console.print(f"a one-hot vector times W is a row of W: {a_row_is_a_product(out)}")
     return spelt
 

@@ -81,7 +81,7 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0) -> float:
     console.print(f"spells {accuracy:.1%} of {len(answers)} digits it has never seen")
     captions = [f"‘{character}’" for character in VOCABULARY.decode(WORDS[answers[0]])]
     draw(loss_of(model, unseen[:1], WORDS[answers[:1]]), out / "one-to-many.svg", captions=captions, rolled=True)
-    draw(model(unseen[:1]), out / "one-to-many-writing.svg")
+    draw(model(unseen[:1]), out / "one-to-many-writing.svg", rolled=True)
     return accuracy
 
 

@@ -55,6 +55,7 @@ class _Folding:
         self.steps: list[set[Column]] = []  # per box the steps it stands for
         self.first: list[Box] = []
         self.heights: list[tuple[float, float]] = []
+        self.starts: dict[int, int] = {}  # what computes an initial state, and its cell
         place = self._fold_boxes()
         self.segment = {i: min(steps).segment for i, steps in enumerate(self.steps) if steps}
         self._fold_edges(place)
@@ -80,6 +81,9 @@ class _Folding:
             place[i] = homes[home]
             if box.column is not None:
                 self.steps[homes[home]].add(box.column)
+        for e in self.level.edges:  # an initial state is its cell's; what computes it feeds the cell
+            if self.level.boxes[e.source].before and e.target in place:
+                place[e.source] = place[e.target]
         return place
 
     def _fold_edges(self, place: dict[int, int]) -> None:
@@ -88,6 +92,8 @@ class _Folding:
             if e.source not in place or e.target not in place:
                 continue
             a, b = place[e.source], place[e.target]
+            if self.level.boxes[e.target].before and e.kind != "weight":
+                self.starts[a] = b
             columns = self.level.boxes[e.source].column, self.level.boxes[e.target].column
             later = None not in columns and columns[0] != columns[1]
             if a == b and not later:
@@ -106,7 +112,7 @@ class _Folding:
         """Each pass one column; boxes of one row beside each other."""
         rows: dict[int, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
         for i, box in enumerate(self.boxes):
-            if box.kind != "parameter":
+            if box.kind != "parameter" and i not in self.starts:
                 rows[self.segment.get(i, 0)][self._height(i)].append(i)
         at = 0.0
         for s in sorted(rows):
@@ -125,6 +131,9 @@ class _Folding:
             if e.kind == "weight":
                 cell = self.layout.rects[e.target]
                 self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 22, *WEIGHT)
+        for k, (i, target) in enumerate(self.starts.items()):
+            cell, (width, height) = self.layout.rects[target], self._size(i)
+            self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
 
     def move(self, right: float, other: Layout | None) -> Rect:
         """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""
@@ -182,6 +191,8 @@ class _Folding:
             if e.kind == "weight":
                 at = b.left + 0.2 * b.w
                 points = [(a.right, a.y), (at, a.y), (at, b.bottom)]
+            elif e.source in self.starts:
+                points = [(a.right, a.y), (b.left, a.y)]
             else:
                 points = self._around(e, a, b, [*rects.values(), *swings])
             self.layout.lines.append(Line(n, spline(points), e.source, e.target))
