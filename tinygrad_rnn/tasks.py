@@ -78,7 +78,7 @@ def copy_memory(delay: int, batch: int, symbols: int = 8, items: int = 10, rng: 
 
 
 def copy_baseline(delay: int, symbols: int = 8, items: int = 10) -> float:
-    """The mean cross-entropy in nats of who knows when to speak but not what: ``items ln(symbols) / (delay + 2 items)``.
+    """The mean cross-entropy in nats of who knows when to speak, not what: ``items ln(symbols) / (delay + 2 items)``.
 
     >>> round(copy_baseline(20), 3)
     0.52
@@ -112,7 +112,7 @@ def temporal_order(length: int, batch: int, rng: Rng = None) -> Pair:
 
 
 def delayed_xor(delay: int, batch: int, rng: Rng = None) -> Pair:
-    """Two bits, then ``delay`` steps of nothing, then: were they different? x (delay + 2, batch, 2) float32, y (batch,).
+    """Two bits, ``delay`` steps of nothing, then: were they different? x (delay + 2, batch, 2) float32, y (batch,).
 
     ``x[t, n] = (bit, 1)`` for the first two steps and (0, 0) afterwards, so that the two can be told apart;
     ``y = bit_1 xor bit_2``. No sum of functions of one bit each answers better than chance, which costs ln 2: both

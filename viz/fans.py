@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from .places import Line, Places
 from .route import LANE, Point, Port, Rect, beside, lanes, path, spline
 
+STRIP = 100.0  #: in points
+
 
 class Fans:
     """Places those boxes and draws their lines; one use each, after all other boxes are placed."""
@@ -18,6 +20,14 @@ class Fans:
     def __init__(self, places: Places) -> None:
         self.places, self.boxes, self.edges = places, places.boxes, places.edges
         self.layout, self.rects = places.layout, places.layout.rects
+        self.standing: dict[int, list[Rect]] = defaultdict(list)  # by where along time, in strips
+        for rect in self.rects.values():
+            self._stand(rect)
+
+    def _stand(self, rect: Rect) -> None:
+        if rect.w < self.places.right:  # no bar
+            for strip in range(int(rect.left // STRIP), int(rect.right // STRIP) + 1):
+                self.standing[strip].append(rect)
 
     def out(self) -> None:
         """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
@@ -46,6 +56,7 @@ class Fans:
             ):
                 rect = rect.moved(6 * side)
             self.rects[i] = rect
+            self._stand(rect)
             for n, e in targets:
                 r = self.rects[e.target]
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
@@ -73,6 +84,7 @@ class Fans:
                     ):
                         rect = rect.moved(0, -6)
                     self.rects[new] = rect
+                    self._stand(rect)
         loose = set(waiting)
         for n, e in enumerate(self.edges):
             if (e.source if before else e.target) in loose and e.source in self.rects and e.target in self.rects:
@@ -113,6 +125,7 @@ class Fans:
             ):
                 rect = rect.moved(6 * side)
             self.rects[i] = rect
+            self._stand(rect)
             for n, e in fed:
                 r = self.rects[e.source]
                 at = r.x - 0.3 * r.w if back else r.x
@@ -127,7 +140,7 @@ class Fans:
     def _between(self, rect: Rect, corner: Point) -> bool:
         """Whether a box stands on the upright line from ``rect`` to ``corner``."""
         low, high = sorted((rect.y, corner[1]))
-        others = (r for r in self.rects.values() if r != rect and r.w < self.places.right)
+        others = (r for r in self.standing[int(corner[0] // STRIP)] if r != rect)
         return any(r.left < corner[0] < r.right and r.bottom < high and r.top > low for r in others)
 
     def _around(self, start: Port, end: Port) -> list[Point]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def superscript(number: int) -> str:
 
 def visible(text: str) -> str:
     r"""User text on one line: a newline as ``\n``, other control characters and what XML forbids as ``\x1b``."""
-    return "".join(c.encode("unicode_escape").decode() if _UNSEEN.match(c) else c for c in text)
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 #: Control characters, separators of lines, marks that turn the text around, and what is no character at all.
@@ -154,9 +155,19 @@ def column_of_numbers(values: Any) -> list[str]:
 def array_text(value: Any) -> str:
     """An array for a tooltip, on one line; the middle of a large one is left out."""
     array = np.asarray(value)
-    with np.printoptions(precision=4, threshold=24, edgeitems=3, linewidth=10**6, suppress=False):
-        text = re.sub(r"\s*\n\s*", " ", np.array2string(array, separator=", "))
-    return elided(text, 480)
+    return elided(_nested(array, array.size > 24), 480)
+
+
+def _nested(array: Any, large: bool) -> str:
+    if not array.ndim:
+        return f"{array:.4g}" if array.dtype.kind == "f" else str(array)
+    if large and len(array) > 6:
+        parts = [_nested(x, large) for x in array[:3]] + ["…"] + [_nested(x, large) for x in array[-3:]]
+    elif array.ndim == 1 and array.dtype.kind == "f":
+        parts = [f"{x:.4g}" for x in array.tolist()]
+    else:
+        parts = [_nested(x, large) for x in array]
+    return f"[{', '.join(parts)}]"
 
 
 # Formulas ------------------------------------------------------------------------------------------------
@@ -168,6 +179,7 @@ _COMMANDS = {
 }  # fmt: skip
 
 
+@cache
 def unicode_formula(latex: str) -> str:
     r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``x̄ = ȳ ⊙ (1 − y²)``."""
     text = re.sub(r"\\bar\s*\{?(\w)\}?", lambda m: f"{m[1]}\u0304", latex)

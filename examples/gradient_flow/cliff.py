@@ -1,4 +1,4 @@
-"""The cliff: the loss of a recurrence as a landscape over its two weights, and what one step of SGD does at its foot.
+"""The cliff: the loss of a recurrence as a landscape over its two weights, and what one step of SGD does at its edge.
 
 One unit, h_t = w sigma(h_(t-1)) + b, from h_0 = 0.5 over 50 steps; the loss is (sigma(h_50) - 0.7)^2. The recurrence
 settles in one of two fixed points; where h_0 changes sides the end state jumps from one to the other, and the loss
@@ -38,7 +38,7 @@ def landscape(points: int = POINTS) -> tuple[Any, Any, Any, Any]:
 
 
 def descend(threshold: float | None) -> Any:
-    """The way (w, b) goes by gradient descent from the foot of the cliff."""
+    """The way (w, b) goes by gradient descent from above the cliff."""
     w, b = (tg.tensor(x, requires_grad=True, dtype=np.float64) for x in START)
     optimizer = tg.optim.SGD([w, b], lr=RATE)
     way = [START]
@@ -65,14 +65,14 @@ def main(out: Path = Path("out"), points: int = POINTS) -> dict[str, float]:
         above = figure.add_subplot(1, 2, 1, projection="3d")
         above.plot_surface(w, b, height, cmap="cividis", rcount=90, ccount=90, linewidth=0, rasterized=True)
         above.view_init(34, -60)
-        above.set(xlabel="w", ylabel="b", zlabel="loss", title=f"loss after {STEPS} steps")
+        above.set(xlabel="w", ylabel="b", title=f"loss after {STEPS} steps")
         plan = figure.add_subplot(1, 2, 2)
         drawn = plan.pcolormesh(w, b, height, cmap="cividis", rasterized=True)
         for (name, way), look in zip(ways.items(), ({**LINES[1], "color": "#ffffff"}, LINES[1])):
             plan.plot(*way.T, label=name, **{**look, "markevery": 1, "markersize": 3, "markeredgecolor": "#1a1a1a"})
         plan.plot(*START, "*", color="#ffffff", markersize=13, markeredgecolor="#1a1a1a", label="start")
-        plan.set(xlim=W, ylim=B, xlabel="w", ylabel="b", title="gradient descent from the foot of the cliff")
-        plan.legend(fontsize=8, loc="lower left")
+        plan.set(xlim=W, ylim=B, xlabel="w", ylabel="b", title="gradient descent from above the cliff")
+        plan.legend(fontsize=8, loc="upper right", facecolor="#8c8c8c", framealpha=1)
         figure.colorbar(drawn, ax=plan, label="loss")
     return found
 

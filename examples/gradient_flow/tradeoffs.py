@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,13 @@ def sizes(model: tg.nn.Module, lengths: tuple[int, ...] = LENGTHS) -> tuple[set[
 
 
 def seconds(model: tg.nn.Module, length: int, repeats: int) -> float:
-    """The shortest of a few forward and backward passes."""
+    """Of processor time, the shortest of a few forward and backward passes."""
     found = []
     for _ in range(repeats):
-        begin = perf_counter()
+        begin = process_time()
         model.zero_grad()
         loss(model, length).backward()
-        found.append(perf_counter() - begin)
+        found.append(process_time() - begin)
     return min(found)
 
 

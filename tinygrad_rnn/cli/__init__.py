@@ -10,6 +10,7 @@ from .demo import demo
 from .endings import TRACEBACK, Commands
 from .flow import flow
 from .graphs import debug, render
+from .lecture import lecture
 from .models import sample, train
 
 
@@ -34,11 +35,12 @@ def main(context: click.Context, traceback: bool) -> None:
       tinygrad-rnn flow --pattern many-to-one --steps 50 -o flow.svg
       tinygrad-rnn check model.py:loss
       tinygrad-rnn train book.txt --cell gru --hidden 256 --steps 2000 -o book.ckpt
+      tinygrad-rnn lecture -o lecture
       tinygrad-rnn sample book.ckpt --prompt "The " --temperature 0.7
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for command in (demo, render, debug, flow, check, train, sample):
+for command in (demo, render, debug, flow, check, train, sample, lecture):
     main.add_command(command)

@@ -1,0 +1,110 @@
+"""The lecture's page: what is on it, what is made again, what a browser says of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.cli import main
+from viz.lecture import TOPICS, Topic, build
+
+CHEAP = [topic for topic in TOPICS if topic.program in ("recurrence.py", "bptt.py")]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lecture")
+    seen = []
+    assert build(folder, CHEAP, seen.append) == [] and sorted(t.title for t in seen) == sorted(t.title for t in CHEAP)
+    return folder
+
+
+def test_every_topic_has_its_program():
+    assert len({topic.program for topic in TOPICS}) == len(TOPICS) > 15
+    examples = Path(__file__).parent.parent / "examples"
+    assert all((examples / topic.program).is_file() for topic in TOPICS)
+    assert all(topic.walk.partition("#k=")[2].isdigit() for topic in TOPICS if topic.walk)
+
+
+def test_pictures_numbers_and_code_are_on_the_page(page):
+    html = (page / "index.html").read_text()
+    assert [html.index(f"<h2>{topic.title}</h2>") for topic in CHEAP] == sorted(
+        html.index(f"<h2>{topic.title}</h2>") for topic in CHEAP
+    )
+    for name in ("recurrence", "bptt-backward"):
+        assert f'src="figures/{name}.svg"' in html
+        for suffix, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+            assert (page / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
+    assert "their sum differs from dL/dW_hh by 0" in html  # what the program printed
+    assert "━" not in html and "<math>" in html
+    assert 'href="debugger/bptt.html#k=12"' in html and (page / "debugger" / "bptt.html").is_file()
+
+
+def test_only_what_changed_is_made_again(page, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
+    monkeypatch.setenv("PATH", "")
+    assert build(page, CHEAP) == []
+    assert {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()} == before
+    (page / "figures" / "recurrence.svg").unlink()
+    state = json.loads((page / "lecture.json").read_text())
+    state["bptt.py"]["key"] = "of another version"
+    (page / "lecture.json").write_text(json.dumps(state))
+    assert build(page, CHEAP) == []
+    after = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
+    assert after.keys() == before.keys() and all(after[path] > before[path] for path in after)
+
+
+def test_a_damaged_record_is_made_anew(tmp_path):
+    (tmp_path / "lecture.json").write_text("[1, 2")
+    assert build(tmp_path, []) == [] and json.loads((tmp_path / "lecture.json").read_text()) == {}
+
+
+def test_a_program_that_fails_is_one_line(tmp_path, monkeypatch):
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "broken.py").write_text("raise ValueError('<b>no</b>')")
+    monkeypatch.setattr("viz.lecture.making.EXAMPLES", examples)
+    (problem,) = build(tmp_path / "out", [Topic("part", "<i>Broken</i>", "broken.py", ("text",))])
+    assert problem == "<i>Broken</i>: its program failed: ValueError: <b>no</b>"
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert "<b>no" not in html and "<i>Broken" not in html and "&lt;b&gt;no" in html
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("viz.lecture.making.EXAMPLES", tmp_path)  # no program to run: that is a note, not an end
+    result = CliRunner().invoke(main, ["lecture", "--only", "recurrence", "-o", str(tmp_path)])
+    assert result.exit_code == 0 and "index.html" in result.output and "note: One function" in result.stderr
+    result = CliRunner().invoke(main, ["lecture", "--only", "nothing"])
+    assert result.exit_code == 2 and "there are one_to_one" in result.output + result.stderr
+    (tmp_path / "file").write_text("")
+    with pytest.raises(tg.TinygradError, match="cannot write"):
+        build(tmp_path / "file" / "out", CHEAP[:1])
+
+
+def test_in_a_browser(page):
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[browser]')")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for scheme, width in (("light", 1400), ("dark", 390)):
+            tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+            said, asked = [], []
+            tab.on("console", lambda message, said=said: said.append(message.text))
+            tab.on("request", lambda request, asked=asked: asked.append(request.url))
+            tab.goto((page / "index.html").as_uri())
+            tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+            tab.wait_for_function("[...document.images].every(i => i.complete)")
+            assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing wider than the screen
+            assert said == [] and all(url.startswith("file://") for url in asked)
+            tab.locator("nav a").first.click()
+            assert tab.url.endswith("#recurrence")
+            tab.locator("summary").first.click()
+            assert tab.locator("pre.code").first.is_visible()
+            tab.close()
+        browser.close()
