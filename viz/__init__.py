@@ -1,7 +1,7 @@
 """Pictures of unrolled graphs, and the backward pass step by step.
 
 ``import viz; viz.render(loss, "picture.svg")`` draws; ``viz.debug(loss)`` records a backward pass to walk over;
-``viz.flow(loss)`` measures how the gradient flows back through time.
+``viz.flow(loss)`` measures how the gradient flows back through time, ``viz.derive(loss)`` writes down its equations.
 """
 
 from pathlib import Path
@@ -16,9 +16,10 @@ from .render import render
 
 if TYPE_CHECKING:
     from .debugger import debug
+    from .derivation import derive
     from .gradient_flow import flow
 
-__all__ = ["Picture", "RenderError", "debug", "flow", "render"]
+__all__ = ["Picture", "RenderError", "debug", "derive", "flow", "render"]
 
 pass_over(Path(__file__).parent)
 register()
@@ -29,6 +30,10 @@ def __getattr__(name: str) -> Any:
         from .debugger import debug
 
         return debug
+    if name == "derive":
+        from .derivation import derive
+
+        return derive
     if name == "flow":
         from .gradient_flow import flow
 

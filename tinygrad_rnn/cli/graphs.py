@@ -74,7 +74,7 @@ def render(
     """
     import viz
 
-    what = from_script(target) if target else _network(pattern, cell, steps, hidden, layers)
+    what = from_script(target) if target else network(pattern, cell, steps, hidden, layers)
     if all_steps:
         options["max_steps"] = None
     viz.render(what, output, **options)
@@ -113,7 +113,7 @@ def debug(
     elif target:
         what = Path(target)
     elif pattern:
-        what = _network(pattern, cell, steps, hidden, layers)
+        what = network(pattern, cell, steps, hidden, layers)
     else:
         from ..language import LectureModel
         from ..random import manual_seed
@@ -128,7 +128,8 @@ def debug(
     click.echo(f"wrote {page}")
 
 
-def _network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:
+def network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:
+    """The loss of a network of random numbers of this shape."""
     if steps * hidden * hidden * layers > LARGEST:
         raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
     given = click.get_current_context().get_parameter_source

@@ -11,11 +11,15 @@ from html import escape
 
 _SIGNS = {
     "odot": "⊙", "oslash": "⊘", "sum": "∑", "cdot": "·", "times": "×", "ge": "≥", "le": "≤", "lnot": "¬",
-    "partial": "∂", "top": "⊤",
+    "partial": "∂", "top": "⊤", "ne": "≠", "leftarrow": "←", "ldots": "…",
 }  # fmt: skip
-_LETTERS = {"sigma": "σ", "cos": "cos", "sin": "sin", "log": "log"}
+_LETTERS = {"sigma": "σ"} | {name: name for name in ("cos", "sin", "log", "exp", "tanh", "max", "min")}
 _WORDS = {"text": "mtext", "operatorname": "mi", "mathrel": "mo"}
-_TOKEN = re.compile(r"\\(?:text|operatorname|mathrel)\s*\{[^{}]*\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s\\]", re.DOTALL)
+LIMIT = 20_000  #: characters
+_SPACES = (r"\,", r"\;", r"\textstyle", r"\left", r"\right")
+_TOKEN = re.compile(
+    r"\\(?:text|operatorname|mathrel)\s*\{(?:\\.|[^{}\\])*\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s\\]", re.DOTALL
+)
 
 
 def mathml(latex: str) -> str:
@@ -24,7 +28,7 @@ def mathml(latex: str) -> str:
     >>> mathml(r"\bar x = y^2")
     '<math><mover><mi>x</mi><mo>¯</mo></mover><mo>=</mo><msup><mi>y</mi><mn>2</mn></msup></math>'
     """
-    tokens = _TOKEN.findall(latex[:500].replace(r"\mathrel{+}=", r"\mathrel{+=}"))
+    tokens = _TOKEN.findall(latex[:LIMIT].replace(r"\mathrel{+}=", r"\mathrel{+=}"))
     return f"<math>{_row(iter(tokens), '')}</math>"
 
 
@@ -38,7 +42,7 @@ def _row(tokens: Iterator[str], end: str) -> str:
             tag = "msup" if token == "^" else "msub"
             base = parts.pop() if parts else "<mrow></mrow>"
             parts.append(f"<{tag}>{base}{_atom(next(tokens, ''), tokens)}</{tag}>")
-        elif token not in (r"\,", r"\textstyle"):
+        elif token not in _SPACES:
             parts.append(_atom(token, tokens))
     return "".join(parts)
 
@@ -49,12 +53,15 @@ def _atom(token: str, tokens: Iterator[str]) -> str:
         return f"<mrow>{_row(tokens, '}')}</mrow>"
     if token == r"\bar":
         return f"<mover>{_atom(next(tokens, ''), tokens)}<mo>¯</mo></mover>"
+    if token == r"\frac":
+        return f"<mfrac>{_atom(next(tokens, ''), tokens)}{_atom(next(tokens, ''), tokens)}</mfrac>"
     if token == r"\mathbf":
         return f'<mn mathvariant="bold">{escape(next(tokens, ""))}</mn>'
     command, brace, words = token[1:].partition("{")
     if token.startswith("\\") and brace:
         tag = _WORDS[command.strip()]
-        return f"<{tag}>{escape(words[:-1])}</{tag}>"
+        plain = re.sub(r"\\(.)", r"\1", words[:-1])
+        return f"<{tag}>{escape(plain)}</{tag}>"
     if token.startswith("\\"):
         letters = _LETTERS.get(command)
         return f"<mi>{letters}</mi>" if letters else f"<mo>{escape(_SIGNS.get(command, command))}</mo>"

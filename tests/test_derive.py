@@ -1,0 +1,261 @@
+"""The printed equations: every right side, evaluated as Python, is the value or the gradient on its left."""
+
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.cli import main
+from tinygrad_rnn.language import CharModel, LectureModel
+from tinygrad_rnn.nn.functional import cross_entropy
+from tinygrad_rnn.patterns import PATTERNS, build
+from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.testing import strategies
+from tinygrad_rnn.testing.recipes import RECIPES
+
+
+def put(value, index, shape):
+    result = np.zeros(shape, value.dtype)
+    np.add.at(result, index, value)
+    return result
+
+
+FUNCTIONS = {name: p.reference for name, p in TABLE.items()}
+FUNCTIONS |= {
+    "concat": lambda *x, axis=-1: np.concatenate(x, axis),
+    "stack": lambda *x, axis=0: np.stack(x, axis),
+    "softmax": lambda x, axis=-1: TABLE["softmax"].reference(x, axis=axis),
+    "log_softmax": lambda x, axis=-1: TABLE["log_softmax"].reference(x, axis=axis),
+    "cross_entropy": lambda x, k, ignore_index=-100: TABLE["cross_entropy"].reference(x, k, ignore_index=ignore_index),
+    "one_hot": lambda k, n: (k[..., None] == np.arange(n)).astype(np.float64),
+    "outer": np.outer,
+    "full": lambda x, shape: np.full(shape, x, np.float64),
+    "scatter": put,
+    "at": np.s_,
+}
+
+
+def evaluated(formula, values):
+    """What a right side comes to."""
+    return eval(formula, {**FUNCTIONS, **values})
+
+
+def written_out(line):
+    """The lines one line of the recurrence stands for: every t put in, every sum over t written out."""
+
+    def at(text, t):
+        text = re.sub(r"_t\b", f"_{t}", text)
+        return re.sub(r"_?\(?\bt([+-]\d+)\)?", lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
+
+    text = line.text
+    while found := re.search(r" for t=(\d+)\.\.(\d+)\)", text):
+        depth, start = 1, found.start()
+        while depth:  # back to the bracket this closes
+            start -= 1
+            depth += {")": 1, "(": -1}.get(text[start], 0)
+        name = re.search(r"\w+$", text[:start])[0]
+        terms = [at(text[start + 1 : found.start()], t) for t in range(int(found[1]), int(found[2]) + 1)]
+        whole = f"({' + '.join(f'({term})' for term in terms)})" if name == "sum" else f"{name}({', '.join(terms)})"
+        text = text[: start - len(name)] + whole + text[found.end() :]
+    return [at(text, t) for t in range(line.steps[0], line.steps[1] + 1)] if line.steps else [text]
+
+
+def assert_true(derivation, tolerance=1e-10):
+    """Every printed equation holds, step by step and in the recurrence written out again."""
+    values = derivation.values
+    texts = [line.text for line in derivation.lines]
+    repeated = [text for line in derivation.recurrence for text in written_out(line)]
+    for text in [*texts, *repeated]:
+        left, right = text.split(" = ", 1)
+        expected = np.asarray(values[left.removeprefix("dL/")])
+        got = np.broadcast_to(evaluated(right, values), expected.shape)
+        size = max(1.0, float(np.abs(expected).max(initial=0)))
+        assert np.abs(got - expected).max(initial=0) <= tolerance * size, text
+    assert sorted(t.split(" = ")[0] for t in texts) == sorted(t.split(" = ")[0] for t in repeated)
+
+
+def gradient(derivation, parameter):
+    """What the equations call the gradient of a parameter."""
+    (name,) = {
+        line.name
+        for line in derivation.lines
+        if line.left.gradient and derivation.graph.nodes[line.node].serial == parameter.serial
+    }
+    return derivation.values[name]
+
+
+@pytest.fixture
+def double():
+    before = tg.get_default_dtype()
+    tg.set_default_dtype(np.float64)
+    yield
+    tg.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_equations_hold(pattern, cell, double):
+    loss = build(pattern, cell, 4, layers=2)
+    derivation = viz.derive(loss)
+    assert_true(derivation)
+    loss.backward()
+    for node in tg.Graph(loss).parameters:
+        assert any(line.node == node.index and line.left.gradient for line in derivation.lines)
+
+
+def test_the_lecture_s_equations_are_these(double):
+    tg.manual_seed(0)
+    model = LectureModel("helo", "rnn", hidden=3)
+    loss = model.unroll("hell", "ello")
+    derivation = viz.derive(loss)
+    steps = {line.text for line in derivation.lines}
+    assert "h_3 = tanh(x_3 @ weight_ih.T + bias_ih + h_2 @ weight_hh.T + bias_hh)" in steps
+    assert "dL/dh_4 = dlogits_4 @ head_weight" in steps
+    assert "dL/dh_3 = dlogits_3 @ head_weight + (dh_4 * (1 - h_4**2)) @ weight_hh" in steps
+    once = [line.text for line in derivation.recurrence]
+    assert "dL/dh_t = dlogits_t @ head_weight + (dh_(t+1) * (1 - h_(t+1)**2)) @ weight_hh" in once
+    assert "dL/dlogits_t = softmax(logits_t) - one_hot(target_t, 4)" in once
+    assert "dL/dweight_hh = sum((dh_t * (1 - h_t**2)).T @ h_(t-1) for t=1..4)" in once
+    assert len(once) < len(derivation.lines) / 2
+    printed = str(derivation)
+    assert "t = 1..3, node #33, test_derive.py:" in printed and printed.index("h_t =") < printed.index("dL/dL = 1")
+    assert (
+        r"\frac{\partial L}{\partial W_{hh}} &= \sum_{t=1}^{4} \left( \frac{\partial L}{\partial h_{t}} \odot "
+        r"\left( 1 - h_{t}^{2} \right) \right)^\top \, h_{t-1}"
+    ) in derivation.latex()
+    loss.backward()
+    for parameter in model.parameters():
+        np.testing.assert_allclose(gradient(derivation, parameter), parameter.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+def test_gates(double):
+    once = {line.text for line in viz.derive(build("many-to-many", "lstm", 5)).recurrence}
+    assert "c_t = f_t * c_(t-1) + i_t * g_t" in once
+    assert "dL/dc_t = dh_t * o_t * (1 - tanh(c_t)**2) + dc_(t+1) * f_(t+1)" in once
+    once = {line.text for line in viz.derive(build("many-to-many", "gru", 5)).recurrence}
+    assert "h_t = (1 - z_t) * n_t + z_t * h_(t-1)" in once
+    assert "dL/dz_t = dh_t * h_(t-1) - dh_t * n_t" in once
+
+
+@given(strategies.networks())
+def test_the_equations_of_any_layer_hold(network):
+    outputs, leaves = network.run()
+    loss = sum(((y * tg.tensor(g)).sum() for y, g in zip(outputs, network.upstream)), tg.tensor(0.0, dtype=np.float64))
+    derivation = viz.derive(loss)
+    assert_true(derivation)
+    loss.backward()
+    for leaf in leaves.values():
+        np.testing.assert_allclose(gradient(derivation, leaf), leaf.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@given(strategies.programs(names=tuple(sorted(set(RECIPES) - {"cast"}))))  # which formulas leave out
+def test_the_equations_of_any_program_hold(program):
+    results = [y for y in program(*program.tensors()) if y.requires_grad and y.numel()]
+    weights = [tg.tensor(np.cos(np.arange(y.numel())).reshape(y.shape)) for y in results]
+    if results:
+        assert_true(viz.derive(sum((y * w).sum() for y, w in zip(results, weights))), 1e-9)
+
+
+def test_batches_of_sequences_through_a_layer(double):
+    tg.manual_seed(0)
+    model = CharModel(5, "gru", hidden=3, embedding=2)
+    scores, _ = model(tg.tensor([[1, 2], [3, 4], [0, 0]]))
+    derivation = viz.derive(cross_entropy(scores.reshape(6, 5), tg.tensor([2, 3, 4, 1, 0, 3])))
+    assert_true(derivation)
+    assert any("stack(h_t for t=1..3)" in line.text for line in derivation.recurrence)
+
+
+def test_only_what_is_asked_for():
+    loss = build("many-to-many", "rnn", 3)
+    graph = tg.Graph(loss)
+    derivation = viz.derive(loss, "weight_hh")
+    lefts = [line.text.split(" = ")[0] for line in derivation.lines if line.left.gradient]
+    assert lefts[-1] == "dL/dweight_hh" and not any("bias" in left or "weight_ih" in left for left in lefts)
+    assert derivation.graph.nodes[derivation.lines[-1].node].name == graph.find("weight_hh").name
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x.exp()
+    assert [line.text for line in viz.derive((y * 3.0).sum(), y).lines][-1] == "dL/dexp_b = 3"
+
+
+def test_a_long_sequence_is_as_short_as_a_short_one(double):
+    long, short = (viz.derive(build("many-to-one", "lstm", steps)) for steps in (60, 6))
+    assert len(long.lines) > 8 * len(short.lines) and len(long.recurrence) == len(short.recurrence)
+    assert_true(long)
+
+
+def test_a_chain_without_names_is_cut_up():
+    x = tg.tensor(0.3, requires_grad=True, dtype=np.float64)
+    y = x
+    for _ in range(3000):
+        y = (y * 0.9).sin() + 0.1
+    derivation = viz.derive(y)
+    assert max(len(line.text) for line in derivation.lines) < 1000
+    assert_true(derivation, 1e-9)
+
+
+HOSTILE = [
+    "<b>&\"'</b>", "\\input{x}$%#_{}^~", "1 + 1", "naïve 🙂", "class", "sum", "t", "h_t", "dL", "x" * 10_000, "\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_comes_out_as_a_name(name, tmp_path):
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name=name, dtype=np.float64)
+    derivation = viz.derive((x * x).sum())
+    assert_true(derivation)
+    derivation.save(tmp_path / "x.html")
+    assert "<b>" not in (tmp_path / "x.html").read_text()
+    derivation.save(tmp_path / "x.tex")
+    assert "\\input" not in (tmp_path / "x.tex").read_text()
+
+
+def test_what_cannot_be_derived_is_said():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    for wrong, why in ((x, "2 elements"), (tg.ones(), "depends on nothing"), ("loss", "a tensor, not str")):
+        with pytest.raises(tg.TinygradError, match=why):
+            viz.derive(wrong)
+    with pytest.raises(tg.TinygradError, match="no leaves are named 'y'; named leaves are: x"):
+        viz.derive(x.sum(), "y")
+    with pytest.raises(tg.TinygradError, match="does not depend on"):
+        viz.derive(x.sum(), tg.tensor([1.0], requires_grad=True))
+    with pytest.raises(tg.TinygradError, match="equations are written as"):
+        viz.derive(x.sum()).save("x.doc")
+
+
+def test_the_graph_is_left_as_it_was():
+    loss = build("many-to-many", "rnn", 3)
+    viz.derive(loss)
+    loss.backward()  # which a graph that was walked would refuse
+
+
+def test_the_command(tmp_path):
+    result = CliRunner().invoke(main, ["derive", "--cell", "lstm", "--steps", "5"])
+    assert result.exit_code == 0 and "dL/dc_t = dh_t * o_t * (1 - tanh(c_t)**2) + dc_(t+1) * f_(t+1)" in result.output
+    result = CliRunner().invoke(main, ["derive", "--wrt", "weight_hh", "--every-step", "--pattern", "many-to-one"])
+    assert result.exit_code == 0 and "dL/dh_3 = " in result.output and "dL/dbias" not in result.output
+    for name, start in (("x.txt", "The network"), ("x.tex", r"\documentclass"), ("x.html", "<!DOCTYPE html>")):
+        result = CliRunner().invoke(main, ["derive", "-o", str(tmp_path / name)])
+        assert result.exit_code == 0 and (tmp_path / name).read_text().startswith(start)
+    script = tmp_path / "own.py"
+    script.write_text(
+        "import tinygrad_rnn as tg\n"
+        "def loss():\n"
+        "    w = tg.tensor([3.0], requires_grad=True, name='w')\n"
+        "    return (w * w).sum()\n"
+    )
+    result = CliRunner().invoke(main, ["derive", f"{script}:loss"])
+    assert result.exit_code == 0 and "own.py:4" in result.output and "dL/dw = w + w" in result.output
+    result = CliRunner().invoke(main, ["derive", "--wrt", "nothing"])
+    assert result.exit_code == 2 and "no leaves are named 'nothing'" in result.output + result.stderr
+
+
+def test_each_line_of_the_page_leads_to_its_node(tmp_path):
+    derivation = viz.derive(build("many-to-many", "rnn", 3))
+    derivation.save(tmp_path / "x.html")
+    page = (tmp_path / "x.html").read_text()
+    links = re.findall(r'href="#(\w+)"', page)
+    assert len(links) == len(derivation.recurrence) and all(f'id="{link}"' in page for link in links)

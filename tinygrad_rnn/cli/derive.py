@@ -1,0 +1,42 @@
+"""``tinygrad-rnn derive``: the equations of backpropagation through time, of a network as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .graphs import from_script, network, network_options
+
+
+@click.command()
+@network_options("rnn", "many-to-many")
+@click.option("--wrt", multiple=True, metavar="NAME", help="Only the gradient of this leaf; may be repeated.")
+@click.option("--every-step", is_flag=True, help="Write out what repeats from step to step.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file: .txt, .tex or .html."
+)
+def derive(
+    target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, wrt: tuple[str, ...],
+    every_step: bool, output: Path | None,
+) -> None:  # fmt: skip
+    """Print the equations of a network and of its gradients.
+
+    They are read off the graph, and so are those of a graph of your own: TARGET is script.py:function, which returns a
+    loss. What repeats from one time step to the next is written once.
+
+    \b
+    Examples:
+      tinygrad-rnn derive --cell lstm
+      tinygrad-rnn derive --steps 3 --every-step
+      tinygrad-rnn derive model.py:loss --wrt weight_hh -o bptt.tex
+    """
+    import viz
+
+    loss = from_script(target) if target else network(pattern, cell, steps, hidden, layers)
+    derivation = viz.derive(loss, list(wrt) or None)
+    if output is None:
+        click.echo(derivation.text(every_step=every_step))
+        return
+    derivation.save(output, every_step=every_step)
+    click.echo(f"wrote {output}")

@@ -1,0 +1,173 @@
+"""Formulas as small trees, and the little algebra that keeps them readable.
+
+A tree is made by the functions below, each of which is told what the engine computed and answers what a person would
+write for it: ``1 * g`` is ``g``, ``y * y`` is ``y**2``, what was made a matrix of one row and
+unmade again was a row all along. No rule changes the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinygrad_rnn.primitives.record import normalize_axis
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A value with a name: ``h_3``, or with ``gradient`` the loss's derivative with respect to it, ``dh_3``."""
+
+    stem: str
+    step: int | None  #: time step as printed, from 1; 0 is an initial state
+    gradient: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """An operation on formulas: ``+`` and ``*`` of any number of them, else a primitive by its name."""
+
+    op: str
+    args: tuple[Expression, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+
+
+Expression = Symbol | Apply | float
+
+
+def is_(x: Expression, op: str) -> bool:
+    """Whether it is the result of this operation."""
+    return isinstance(x, Apply) and x.op == op
+
+
+def parts(x: Expression) -> Iterator[Symbol]:
+    """The symbols in a formula, in the order they are written."""
+    if isinstance(x, Symbol):
+        yield x
+    elif isinstance(x, Apply):
+        for argument in x.args:
+            yield from parts(argument)
+
+
+def is_number(x: Expression) -> bool:
+    """Whether it is a number or an arithmetic of numbers: the same whatever the shape."""
+    if isinstance(x, Apply):
+        return x.op in ("+", "*", "neg", "div", "pow") and all(map(is_number, x.args))
+    return not isinstance(x, Symbol)
+
+
+def ascending(x: Expression) -> Expression:
+    """A gradient's contributions arrive from the last time step to the first; a person writes them the other way."""
+    if not isinstance(x, Apply) or x.op != "+":
+        return x
+    added = [term for term in x.args[::-1] if not is_(term, "neg")]
+    taken = [term for term in x.args[::-1] if is_(term, "neg")]
+    return Apply("+", (*added, *taken), {}, x.shape)
+
+
+def plus(terms: Sequence[Expression], shape: tuple[int, ...]) -> Expression:
+    """Their sum; pieces of one array, each put in its place, are that array."""
+    flat = [u for t in terms for u in (t.args if isinstance(t, Apply) and t.op == "+" else (t,)) if u != 0]
+    if len(flat) < 2:
+        return flat[0] if flat else 0.0
+    return _pieces(flat) or Apply("+", tuple(flat), {}, shape)
+
+
+def _pieces(terms: Sequence[Expression]) -> Expression | None:
+    """One array of terms that were each put in their place in zeros, if together they fill it."""
+    found: dict[int, tuple[int, Expression]] = {}
+    shape: tuple[int, ...] = ()
+    for term in terms:
+        if not isinstance(term, Apply) or term.op != "scatter":
+            return None
+        shape, index = term.shape, term.attrs["index"]
+        if len(index) == 1 and isinstance(index[0], int):  # the first axis, one by one
+            op, size, start, stop = "stack", shape[0], index[0] % shape[0], index[0] % shape[0] + 1
+        elif len(index) == 2 and index[0] is Ellipsis and isinstance(index[1], slice) and not index[1].step:
+            op, size, (start, stop, _) = "concat", shape[-1], index[1].indices(shape[-1])
+        else:
+            return None
+        found[start] = stop, term.args[0]
+    ends = [0, *(found[start][0] for start in sorted(found))]
+    if sorted(found) != ends[:-1] or ends[-1] != size or len(found) < len(terms):
+        return None
+    axis = {"stack": 0, "concat": -1}[op]
+    return Apply(op, tuple(found[start][1] for start in sorted(found)), {"axis": axis}, shape)
+
+
+def full(x: Expression, shape: tuple[int, ...]) -> Expression:
+    """Numbers as an array, where its shape matters."""
+    return Apply("full", (x,), {"shape": shape}, shape) if is_number(x) else x
+
+
+def negative(x: Expression, shape: tuple[int, ...]) -> Expression:
+    """``-x``."""
+    if isinstance(x, float):
+        return -x
+    return x.args[0] if isinstance(x, Apply) and x.op == "neg" else Apply("neg", (x,), {}, shape)
+
+
+def times(factors: Sequence[Expression], shape: tuple[int, ...]) -> Expression:
+    """Their elementwise product, the sign in front, equal neighbours as a square."""
+    number, flat, sign = 1.0, list[Expression](), 1
+    for factor in factors:
+        if isinstance(factor, Apply) and factor.op == "neg":
+            factor, sign = factor.args[0], -sign
+        for x in factor.args if isinstance(factor, Apply) and factor.op == "*" else (factor,):
+            if isinstance(x, float):
+                number *= x
+            elif flat and flat[-1] == x:
+                flat[-1] = Apply("pow", (x, 2.0), {}, shape)
+            else:
+                flat.append(x)
+    if number < 0:
+        number, sign = -number, -sign
+    if number == 0:
+        return 0.0
+    flat = ([] if number == 1 and flat else [number]) + flat
+    product = flat[0] if len(flat) == 1 else Apply("*", tuple(flat), {}, shape)
+    return product if sign > 0 else negative(product, shape)
+
+
+def over(a: Expression, b: Expression, shape: tuple[int, ...]) -> Expression:
+    """``a / b``."""
+    if isinstance(a, Apply) and a.op == "neg":
+        return negative(over(a.args[0], b, shape), shape)
+    return a if b == 1 else Apply("div", (a, b), {}, shape)
+
+
+def turned(x: Expression, axes: Sequence[int], shape: tuple[int, ...]) -> Expression:
+    """Dimensions in another order."""
+    if is_number(x):
+        return x
+    axes = tuple(axis % len(shape) for axis in axes)
+    if isinstance(x, Apply) and x.op == "permute" and axes == x.attrs["axes"] == (1, 0):
+        return x.args[0]
+    return Apply("permute", (x,), {"axes": axes}, shape)
+
+
+def reshaped(x: Expression, old: tuple[int, ...], shape: tuple[int, ...]) -> Expression:
+    """The same elements in another shape."""
+    if isinstance(x, Apply) and x.op == "reshape":  # only the last counts
+        return reshaped(x.args[0], x.attrs["was"], shape)
+    if old == shape or is_number(x):
+        return x
+    if isinstance(x, Apply) and x.op == "sum" and x.attrs.get("keepdims"):
+        axes = normalize_axis(x.attrs["axis"], len(old))
+        if shape == tuple(n for axis, n in enumerate(old) if axis not in axes):
+            return Apply("sum", x.args, {"axis": x.attrs["axis"]}, shape)
+    if isinstance(x, Apply) and x.op == "@" and isinstance(x.args[0], Apply) and x.args[0].op == "reshape":
+        rows = x.args[0]
+        if shape[:-1] == rows.attrs["was"][:-1]:  # made rows of, multiplied, and put back
+            return Apply("@", (rows.args[0], x.args[1]), {}, shape)
+    return Apply("reshape", (x,), {"was": old}, shape)
+
+
+def product(a: Expression, b: Expression, shape: tuple[int, ...]) -> Expression:
+    """``a @ b``; the column of one vector times the row of another is their outer product."""
+    if isinstance(a, Apply) and a.op == "permute" and is_(row := a.args[0], "reshape") and is_(b, "reshape"):
+        assert isinstance(row, Apply) and isinstance(b, Apply)
+        if len(row.attrs["was"]) == len(b.attrs["was"]) == 1:
+            return Apply("outer", (row.args[0], b.args[0]), {}, shape)
+    return Apply("@", (a, b), {}, shape)

@@ -1,0 +1,164 @@
+"""Equations, those that repeat from step to step written once, and the documents they are printed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.errors import DataError
+from tinygrad_rnn.files import write_atomically
+
+from .. import style
+from .expression import Expression, Symbol
+from .writing import Latex, Text
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One equation, ``left = right``."""
+
+    left: Symbol
+    right: Expression
+    node: int  #: position in `Derivation.graph` of the value, or of the value whose gradient this is
+    site: str | None  #: the source line that made it
+    steps: tuple[int, int] | None = None  #: the first and last time step it holds for, if it is written for a step t
+    counted: bool = False  #: whether indices count on from step to step
+    gathered: bool = False  #: whether terms that repeat from step to step are written once
+
+    @property
+    def text(self) -> str:
+        """``dL/dh_3 = dlogits_3 @ weight + (dh_4 * (1 - h_4**2)) @ weight_hh``; the right side is Python."""
+        return self._written(Text)
+
+    @property
+    def latex(self) -> str:
+        """As a blackboard has it."""
+        return self._written(Latex)
+
+    def _written(self, kind: type[Text]) -> str:
+        writer = kind(self.left.step if self.steps else None, counted=self.counted, gathered=self.gathered)
+        return f"{writer.left(self.left)} = {writer(self.right)}"
+
+    @property
+    def name(self) -> str:
+        """What its value is called on the right side of other lines."""
+        return Text()(self.left)
+
+
+class Derivation:
+    """The equations of a loss and of its gradients. Prints itself as text, and typeset in a notebook.
+
+    ``lines``: every equation, the network's own in the order it computes, then the gradients' from the loss back;
+    ``recurrence``: the same, those that repeat from step to step written once.
+    """
+
+    def __init__(self, graph: tg.Graph, lines: Sequence[Line], values: dict[str, Any]) -> None:
+        self.graph = graph  #: of the loss
+        self.lines = tuple(lines)
+        self.values = values  #: the array behind every name: ``h_3``, and ``dh_3`` for its gradient
+
+    @cached_property
+    def recurrence(self) -> tuple[Line, ...]:
+        """What repeats is written for a step t."""
+        left = list(self.lines)
+        runs: dict[int, Line] = {}
+        for counted in (False, True):  # indices as they are; then, for what is left, counting on with the step
+            groups: dict[tuple[Any, ...], list[Line]] = {}
+            for line in left:
+                if line.left.step is not None:
+                    writer = Text(line.left.step, counted=counted)
+                    key = line.left.stem, line.left.gradient, writer(line.right)
+                    groups.setdefault(key, []).append(line)
+            for group in groups.values():
+                found = sorted(line.left.step or 0 for line in group)
+                if len(group) > 1 and found == list(range(found[0], found[-1] + 1)):
+                    runs |= {id(line): group[0] for line in group}
+                    runs[id(group[0])] = replace(group[0], steps=(found[0], found[-1]), counted=counted)
+            left = [line for line in left if id(line) not in runs]
+        shown = [runs.get(id(line), line) for line in self.lines]
+        return tuple(
+            replace(line, gathered=line.steps is None)
+            for line, original in zip(shown, self.lines)
+            if line.steps is not None or line is original
+        )
+
+    def text(self, *, every_step: bool = False) -> str:
+        """The equations, one a line, each with the node it belongs to and where that was made."""
+        lines = self.lines if every_step else self.recurrence
+        written = [line.text for line in lines]
+        width = min(max(map(len, written), default=0), 76)
+        told: list[str] = []
+        for backward, heading in ((False, "The network"), (True, "Its gradients, from the loss back")):
+            told += ["", heading]
+            told += [
+                f"  {text:<{width}}  # {self._about(line)}"
+                for line, text in zip(lines, written)
+                if line.left.gradient == backward
+            ]
+        return "\n".join(told[1:])
+
+    def _about(self, line: Line) -> str:
+        steps = f"t = {line.steps[0]}..{line.steps[1]}" if line.steps else ""
+        return ", ".join(filter(None, [steps, f"node #{line.node}", style.visible(line.site or "")]))
+
+    def latex(self, *, every_step: bool = False) -> str:
+        r"""The equations as an ``aligned`` environment."""
+        rows = []
+        for line in self.lines if every_step else self.recurrence:
+            left, right = line.latex.split(" = ", 1)
+            steps = rf" && t = {line.steps[0]}, \ldots, {line.steps[1]}" if line.steps else ""
+            rows.append(rf"{left} &= {right}{steps}")
+        return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(rows) + "\n\\end{aligned}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def save(self, path: str | Path, *, every_step: bool = False) -> None:
+        """Write ``.txt``, ``.tex`` (a document), or ``.html`` (a page with the graph, each line linked to its node)."""
+        target = Path(path)
+        if target.suffix == ".txt":
+            content = self.text(every_step=every_step) + "\n"
+        elif target.suffix == ".tex":
+            content = _DOCUMENT % self.latex(every_step=every_step)
+        elif target.suffix == ".html":
+            content = self._page(every_step)
+        else:
+            raise DataError(f"equations are written as .txt, .tex or .html, not {target.suffix or target.name!r}")
+        write_atomically(target, content.encode())
+
+    def _page(self, every_step: bool) -> str:
+        from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup
+
+        from ..debugger.mathml import mathml
+        from ..render import render
+
+        environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        svg = render(self.graph, detail="op").svg
+        places = {int(node): place for place, node in re.findall(r'id="([nw](\d+)(?:_s\d+_t\d+)?)"', svg)}
+        lines = [
+            (line, Markup(mathml(line.latex)), self._about(line), places.get(line.node))
+            for line in (self.lines if every_step else self.recurrence)
+        ]
+        return environment.get_template("page.html").render(lines=lines, picture=Markup(svg[svg.index("<svg") :]))
+
+
+_DOCUMENT = r"""\documentclass{article}
+\usepackage{amsmath}
+\usepackage[landscape,margin=15mm]{geometry}
+\begin{document}
+\[
+%s
+\]
+\end{document}
+"""

@@ -1,0 +1,265 @@
+"""From the recorded graph of a backward pass to formulas between named values.
+
+The engine's rules run on tensors, so the backward pass is itself a graph. That graph is cut at everything that has a
+name, the gradients of named values among them; what is left between two cuts is a formula.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from keyword import iskeyword
+from typing import Any
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.primitives.record import broadcast
+
+from . import expression as e
+from .expression import Apply, Expression, Symbol
+from .writing import Text
+
+#: A nameless value used in several places gets a name if its formula has more operations than this, else is repeated.
+REPEATED = 3
+WEIGHTED = 4  #: operations a layer counts as
+#: A formula of more operations than this is cut up, whatever has names.
+LONGEST = 24
+LINEAR = ("sum", "scatter", "scatter_rows", "getitem", "take", "concat", "stack", "einsum", "broadcast_to")
+NAME_LIMIT = 40  #: characters
+#: What formulas call, so that no value can be called so.
+FUNCTIONS = {*TABLE, "at", "full", "outer", "t"} - {"add", "sub", "mul", "div", "neg", "matmul", "linear", "getitem"}
+
+
+class Reader:
+    """Reads formulas out of ``graph``, which holds a loss, node ``output``, and the gradients of what it was made from.
+
+    ``gradients``: position of the gradient by position of the value; ``named``: values that get a line of their own
+    whatever they are.
+    """
+
+    def __init__(self, graph: tg.Graph, output: int, gradients: Mapping[int, int], named: Sequence[int]) -> None:
+        self.graph, self.nodes, self.output = graph, graph.nodes, output
+        self.gradients = dict(gradients)
+        self.seed = gradients[output]
+        self.names = _names(graph, output)
+        self.read: dict[int, Expression] = {}
+        self.targets = [*dict.fromkeys([*named, output])]
+        self.symbols: dict[int, Symbol] = {}
+        self.aliases: dict[int, list[int]] = defaultdict(list)  #: values whose gradient is the same tensor, best first
+        for value in sorted(self.gradients, reverse=True):
+            self.aliases[self.gradients[value]].append(value)
+        for found in self.aliases.values():
+            found.sort(key=lambda value: not self.is_named(value))
+        self._cut()
+
+    def is_named(self, index: int) -> bool:
+        """Whether a forward value has a name a person gave it, or a place in the network that is one."""
+        node = self.nodes[index]
+        if node.scope.backward or index == self.seed:
+            return False
+        return bool(node.role or node.name or index in self.targets or (node.op is None and not self._is_number(node)))
+
+    def _is_number(self, node: tg.Node) -> bool:
+        if node.op is not None or node.requires_grad or node.value is None:
+            return False
+        return node.shape == () and node.dtype.kind == "f"
+
+    def _cut(self) -> None:
+        """Give symbols to what is cut: what has a name, and what would be written in too many places or too long."""
+        needed, pending = set[int](), [self.output, *self.gradients.values()]
+        uses: dict[int, int] = defaultdict(int)
+        while pending:
+            index = pending.pop()
+            if index not in needed:
+                needed.add(index)
+                for source in self.nodes[index].sources:
+                    uses[source] += 1
+                    pending.append(source)
+        sizes: dict[int, int] = {}
+        for index in sorted(needed):
+            node = self.nodes[index]
+            own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
+            sizes[index] = own + sum(sizes[s] for s in node.sources if s not in self.symbols)
+            value = self.aliases[index][0] if index in self.aliases else None
+            long = sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
+            if value is not None and value != self.output and (self.is_named(value) or long):
+                self.symbols[index] = self.symbol(value, gradient=True)
+            elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
+                self.symbols[index] = self.symbol(index)
+
+    def symbol(self, value: int, *, gradient: bool = False) -> Symbol:
+        """A forward value's, or its gradient's, name."""
+        stem, step = self.names[value]
+        return Symbol(stem, step, gradient)
+
+    @property
+    def forward(self) -> list[int]:
+        """The forward values that have a symbol."""
+        return [index for index, symbol in self.symbols.items() if not symbol.gradient]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The array behind every symbol."""
+        found = {symbol: self.nodes[index].value for index, symbol in self.symbols.items()}
+        for value, gradient in self.gradients.items():
+            found.setdefault(self.symbol(value, gradient=True), self.nodes[gradient].value)
+        found[self.symbol(self.output)] = self.nodes[self.output].value
+        return {Text()(symbol): value for symbol, value in found.items()}
+
+    def definition(self, index: int) -> Expression:
+        """What a node was computed from."""
+        node = self.nodes[index]
+        made = self._made(index)
+        contributions = node.scope.backward and node.op is not None and node.op.name == "add"
+        return e.ascending(made) if contributions else made
+
+    def _expression(self, index: int) -> Expression:
+        """A node's symbol, or else its formula."""
+        if index not in self.read:  # the same formula is the same object
+            self.read[index] = self.symbols.get(index) or self._made(index)
+        return self.read[index]
+
+    def _made(self, index: int) -> Expression:
+        node = self.nodes[index]
+        if node.op is None:
+            return float(node.value) if node.value is not None and self._is_number(node) else 1.0
+        if node.op.name == "add":
+            return e.plus([self._operand(x) for x in self._terms(index)], node.shape)
+        args = [self._operand(x) for x in node.operands]
+        shapes = [self.nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
+        return self._simplified(node, args, shapes)
+
+    def _operand(self, x: object) -> Expression:
+        return self._expression(x.index) if isinstance(x, Ref) else float(x)  # type: ignore[arg-type]
+
+    def _terms(self, index: int) -> Iterator[object]:
+        """The operands of a chain of additions, however long."""
+        pending: list[object] = list(reversed(self.nodes[index].operands))
+        while pending:
+            x = pending.pop()
+            if isinstance(x, Ref) and x.index not in self.symbols:
+                node = self.nodes[x.index]
+                if node.op is not None and node.op.name == "add":
+                    pending += reversed(node.operands)
+                    continue
+            yield x
+
+    def _simplified(self, node: tg.Node, args: list[Expression], shapes: list[tuple[int, ...]]) -> Expression:
+        assert node.op is not None
+        name, shape = node.op.name, node.shape
+        if name == "sub":
+            return e.plus([args[0], e.negative(args[1], shape)], shape)
+        if name == "mul":
+            return e.times(args, shape)
+        if name == "neg":
+            return e.negative(args[0], shape)
+        if name == "div":
+            return e.over(args[0], args[1], shape)
+        if name == "cast":
+            return args[0]
+        if name == "permute":
+            return e.turned(args[0], node.attrs["axes"], shape)
+        if name == "reshape":
+            return e.reshaped(args[0], shapes[0], shape)
+        if name == "broadcast_to" and e.is_number(args[0]):
+            return args[0]
+        if name == "matmul":
+            return e.product(args[0], args[1], shape)
+        if name == "linear":
+            weight = e.turned(args[1], (1, 0), shapes[1][::-1])
+            return e.plus([e.product(args[0], weight, shape), *args[2:]], shape)
+        if name == "where" and (always := self._always(node)) is not None:
+            chosen = 1 if always else 2
+            if shapes[chosen] == shape or e.is_number(args[chosen]):
+                return args[chosen]
+        if name in LINEAR and all(x == 0 for x in args):
+            return 0.0
+        if node.op.shape is not broadcast or all(map(e.is_number, args)):  # what numbers forget: the result's shape
+            known = zip(args, shapes, node.operands)
+            args = [e.full(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
+        return Apply(name, tuple(args), node.attrs, shape)
+
+    def _always(self, node: tg.Node) -> bool | None:
+        """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""
+        first = node.operands[0]
+        if not isinstance(first, Ref):
+            return None
+        found, value = set[int](), self.nodes[first.index].value
+        pending = [first.index]
+        while pending:
+            index = pending.pop()
+            if self.nodes[index].requires_grad:
+                return None
+            if index not in found:
+                found.add(index)
+                pending += self.nodes[index].sources
+        if value is None or not value.size or value.min() != value.max():
+            return None
+        return bool(value.min())
+
+
+def _names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
+    """A stem and a time step for every forward value: an identifier in Python, like no other."""
+    stems: dict[int, tuple[str, tuple[str, ...], int | None]] = {}
+    forward, pending = set[int](), [output]
+    while pending:
+        index = pending.pop()
+        if index not in forward:
+            forward.add(index)
+            pending += graph.nodes[index].sources
+    for index in sorted(forward):
+        stems[index] = _stem(graph, graph.nodes[index])
+    stems[output] = "L", (), None
+    places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for stem, path, _ in stems.values():
+        if path:
+            places[stem].add(path)
+    names: dict[int, tuple[str, int | None]] = {}
+    taken: dict[str, int] = {}  #: and how often each was wanted
+    for index in reversed(stems):  # of a gate's nodes the last is the gate
+        stem, path, step = stems[index]
+        common = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
+        shown = _identifier("_".join(part for part in path if part not in common))
+        both = [shown, stem] if graph.nodes[index].is_parameter else [stem, shown]
+        names[index] = _unlike("_".join(filter(None, both)) or "given", step, taken), step
+    return names
+
+
+def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
+    """The stem, or with b, c, d ... behind it, so that neither it nor its gradient is called like anything else."""
+    stem = f"_{stem}" if stem[0].isdigit() else stem
+    plain = Text()(Symbol(stem, step))
+    for n in count(taken.get(plain, 0)):
+        twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
+        name = Text()(Symbol(stem + twin, step))
+        free = name not in FUNCTIONS and not iskeyword(name) and not re.search(r"(^|_)t$", name)
+        if free and name not in taken and f"d{name}" not in taken:
+            taken |= {name: 1, f"d{name}": 1, plain: n + 1}
+            return stem + twin
+    raise AssertionError("count() never ends")
+
+
+def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | None]:
+    """What a value is called, where it belongs, and its time step."""
+    step = None if node.scope.step is None else node.scope.step + 1
+    path: tuple[str, ...] = node.scope.path
+    readers = graph.consumers[node.index]
+    if node.op is None and node.name and not node.role:
+        users = [graph.nodes[i].scope.path for i in readers] or [()]
+        depth = next(n for n in range(len(users[0]), -1, -1) if all(u[:n] == users[0][:n] for u in users))
+        return _identifier(node.name), path or users[0][:depth], step
+    if node.role:
+        initial = node.op is None and node.role in ("h", "c") and step is None
+        return "L" if node.role == "loss" else _identifier(node.role), path, 0 if initial else step
+    if node.op is None:
+        aims = (graph.nodes[i] for i in readers)
+        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
+        return "target" if target else "given", path, step
+    return _identifier(node.scope.part or node.op.name), path, step
+
+
+def _identifier(text: str) -> str:
+    return re.sub(r"\W", "_", text[:NAME_LIMIT], flags=re.ASCII)

@@ -1,0 +1,274 @@
+"""Formulas as text that Python can evaluate, and as LaTeX.
+
+Both are written either with the numbers of the time steps or relative to a step ``t``: ``h_(t-1)``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .expression import Apply, Expression, Symbol, parts
+
+SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
+Written = tuple[str, int]
+
+_COMPARISONS = {
+    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
+_LATEX = {
+    "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tanh": r"\tanh", "sigmoid": r"\sigma",
+    "maximum": r"\max", "minimum": r"\min", "max": r"\max", "min": r"\min",
+    ">": ">", ">=": r"\ge", "<": "<", "<=": r"\le", "==": "=", "!=": r"\ne",
+}  # fmt: skip
+
+
+class Text:
+    """As Python writes it: ``dh_3 = (dh_4 * (1 - h_4**2)) @ weight_hh``."""
+
+    plus, minus, times, matmul = " + ", " - ", " * ", " @ "
+    repeated_holds = ATOM
+
+    def __init__(self, base: int | None = None, *, counted: bool = False, gathered: bool = False) -> None:
+        self.base = base  #: the step that is written t; None: all are written as numbers
+        self.counted = counted  #: whether whole numbers in indices are steps too
+        self.gathered = gathered  #: whether terms that read alike for successive steps are written once
+
+    def __call__(self, x: Expression) -> str:
+        """The formula."""
+        return self.write(x)[0]
+
+    def write(self, x: Expression) -> Written:
+        """The formula, and how tightly it holds together."""
+        if isinstance(x, Symbol):
+            return self.symbol(x), ATOM
+        if not isinstance(x, Apply):
+            return _number(x), ATOM if x >= 0 else NEGATIVE
+        if self.gathered and x.op in ("+", "stack", "concat") and (written := self.write_gathered(x)):
+            return written
+        if x.op == "+":
+            return self.join_sum(x.args), SUM
+        if x.op == "*":
+            return self.times.join(self.inside(a, NEGATIVE) for a in x.args), PRODUCT
+        if x.op == "neg":
+            return "-" + self.inside(x.args[0], PRODUCT), NEGATIVE if self.write(x.args[0])[1] > MATMUL else SUM
+        if x.op == "@":
+            return self.matmul.join(self.inside(a, POWER) for a in x.args), MATMUL
+        return getattr(self, f"write_{x.op}", self.write_function)(x)
+
+    def inside(self, x: Expression, tight: int) -> str:
+        """The formula as part of a larger one, in brackets if it would fall apart there."""
+        text, own = self.write(x)
+        return text if own >= tight else self.bracket(text)
+
+    def bracket(self, text: str) -> str:
+        """In brackets."""
+        return f"({text})"
+
+    def join_sum(self, terms: Sequence[Expression]) -> str:
+        """``a + b - c``."""
+        text = ""
+        for term in terms:
+            if isinstance(term, Apply) and term.op == "neg":
+                text += (self.minus if text else "-") + self.inside(term.args[0], PRODUCT)
+            else:
+                text += (self.plus if text else "") + self.inside(term, PRODUCT)
+        return text
+
+    def write_gathered(self, x: Apply) -> Written | None:
+        """A sum over time, if there is one."""
+        runs = repeats(x, lambda step: type(self)(step, counted=self.counted))
+        if all(steps is None for _, steps in runs) or (x.op != "+" and len(runs) > 1):
+            return None
+        written = []
+        for term, steps in runs:
+            if steps is None:
+                written.append(self.inside(term, PRODUCT))
+            else:
+                written.append(type(self)(steps[0], counted=self.counted).repeated(term, *steps, x.op))
+        return self.plus.join(written), SUM if len(written) > 1 else self.repeated_holds
+
+    # What text and LaTeX write differently -----------------------------------------------------------------
+
+    def symbol(self, x: Symbol) -> str:
+        """``h_3``, ``dh_3``, or relative to the base, ``h_(t-1)``."""
+        step = "" if x.step is None else f"_{self.step(x.step)}"
+        return f"{'d' * x.gradient}{x.stem}{step}"
+
+    def left(self, x: Symbol) -> str:
+        """What an equation is about."""
+        return f"dL/{self.symbol(x)}" if x.gradient else self.symbol(x)
+
+    def step(self, number: int) -> str:
+        """A time step's number."""
+        if self.base is None:
+            return str(number)
+        return f"({_relative(number - self.base)})" if number != self.base else "t"
+
+    def repeated(self, body: Expression, first: int, last: int, op: str) -> str:
+        """A sum (or a stack, a concatenation) over time steps, ``body`` written relative to its own."""
+        return f"{'sum' if op == '+' else op}({self(body)} for t={first}..{last})"
+
+    def write_div(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], PRODUCT)} / {self.inside(x.args[1], NEGATIVE)}", PRODUCT
+
+    def write_pow(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}**{self.inside(x.args[1], ATOM)}", POWER
+
+    def write_permute(self, x: Apply) -> Written:
+        if x.attrs["axes"] == (1, 0):
+            return f"{self.inside(x.args[0], ATOM)}.T", ATOM
+        return f"{self.inside(x.args[0], ATOM)}.transpose{x.attrs['axes']}", ATOM
+
+    def write_reshape(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}.reshape({', '.join(map(str, x.shape)) or '()'})", ATOM
+
+    def write_sum(self, x: Apply) -> Written:
+        axes = x.attrs.get("axis")
+        told = [] if axes is None else [_plain(axes[0] if isinstance(axes, tuple) and len(axes) == 1 else axes)]
+        told += ["keepdims=True"] if x.attrs.get("keepdims") else []
+        return f"{self.inside(x.args[0], ATOM)}.sum({', '.join(told)})", ATOM
+
+    def write_getitem(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}[{self.index(x.attrs['index'])}]", ATOM
+
+    def write_take(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}[{self(x.args[1])}]", ATOM
+
+    def write_scatter(self, x: Apply) -> Written:
+        return f"scatter({self(x.args[0])}, at[{self.index(x.attrs['index'])}], {x.attrs['shape']})", ATOM
+
+    def write_function(self, x: Apply) -> Written:
+        if x.op in _COMPARISONS:
+            return f" {_COMPARISONS[x.op]} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
+        usual = {"axis": -1} if x.op in ("softmax", "log_softmax", "concat") else {"ignore_index": -100, "dtype": 0}
+        if x.op == "one_hot":
+            return f"one_hot({self(x.args[0])}, {x.attrs['num_classes']})", ATOM
+        told = [f"{k}={_plain(v)}" for k, v in x.attrs.items() if k not in usual or usual[k] not in (v, 0)]
+        return f"{x.op}({', '.join([*map(self, x.args), *told])})", ATOM
+
+    def index(self, index: Sequence[Any]) -> str:
+        """What stands between the brackets."""
+        return ", ".join(self._index_part(part) for part in index) or "()"
+
+    def _index_part(self, part: Any) -> str:
+        if isinstance(part, slice):
+            ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+            return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+        if isinstance(part, int) and self.counted and self.base is not None:
+            return _relative(part - self.base)
+        return "..." if part is Ellipsis else _plain(part)
+
+
+class Latex(Text):
+    r"""As a blackboard has it: ``\odot`` between elements, nothing between matrices."""
+
+    times, matmul = r" \odot ", r" \, "
+    repeated_holds = PRODUCT
+
+    def bracket(self, text: str) -> str:
+        return rf"\left( {text} \right)"
+
+    def symbol(self, x: Symbol) -> str:
+        letter, below = _letter(x.stem)
+        if x.step is not None:
+            below = [*below, _relative(x.step - self.base) if self.base is not None else str(x.step)]
+        name = letter + (f"_{{{', '.join(below)}}}" if below else "")
+        return rf"\frac{{\partial L}}{{\partial {name}}}" if x.gradient else name
+
+    def left(self, x: Symbol) -> str:
+        return self.symbol(x)
+
+    def repeated(self, body: Expression, first: int, last: int, op: str) -> str:
+        if op == "+":
+            return rf"\sum_{{t={first}}}^{{{last}}} {self.inside(body, PRODUCT)}"
+        return rf"\operatorname{{{op}}}_{{t={first}}}^{{{last}}} {self.bracket(self(body))}"
+
+    def write_div(self, x: Apply) -> Written:
+        return rf"\frac{{{self(x.args[0])}}}{{{self(x.args[1])}}}", ATOM
+
+    def write_pow(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}^{{{self(x.args[1])}}}", POWER
+
+    def write_permute(self, x: Apply) -> Written:
+        return f"{self.inside(x.args[0], ATOM)}^\\top", POWER
+
+    def write_reshape(self, x: Apply) -> Written:
+        return self.write(x.args[0])
+
+    def write_sum(self, x: Apply) -> Written:
+        return rf"\sum{'' if x.attrs.get('axis') is None else '_n'} {self.inside(x.args[0], PRODUCT)}", PRODUCT
+
+    def write_getitem(self, x: Apply) -> Written:
+        return rf"{self.inside(x.args[0], ATOM)}_{{[{self.index(x.attrs['index'])}]}}", ATOM
+
+    def write_take(self, x: Apply) -> Written:
+        return rf"{self.inside(x.args[0], ATOM)}_{{[{self(x.args[1])}]}}", ATOM
+
+    def write_scatter(self, x: Apply) -> Written:
+        return rf"\operatorname{{put}}_{{[{self.index(x.attrs['index'])}]}} {self.bracket(self(x.args[0]))}", ATOM
+
+    def write_function(self, x: Apply) -> Written:
+        if x.op in _COMPARISONS:
+            sign = f" {_LATEX[_COMPARISONS[x.op]]} "
+            return sign.join(self.inside(a, PRODUCT) for a in x.args), SUM
+        if x.op == "one_hot":
+            return rf"\mathbf 1_{{{self(x.args[0])}}}", ATOM
+        if x.op == "concat":
+            return r"\left[ " + r" \;|\; ".join(map(self, x.args)) + r" \right]", ATOM
+        name = _LATEX.get(x.op) or rf"\operatorname{{{_escaped(x.op)}}}"
+        return f"{name} {self.bracket(', '.join(map(self, x.args)))}", ATOM
+
+
+def repeats(x: Apply, writer: Callable[[int], Text]) -> list[tuple[Expression, tuple[int, int] | None]]:
+    """The terms of a sum (or what is stacked), of those that read the same relative to their own time steps the first.
+
+    With each, the first and the last step; None for a term that is like no other.
+    """
+    groups: dict[str, list[tuple[int, Expression]]] = {}
+    for n, term in enumerate(x.args):
+        step = max((s.step for s in parts(term) if s.step is not None), default=None)
+        groups.setdefault(f"#{n}" if step is None else writer(step)(term), []).append((step or 0, term))
+    found: list[tuple[Expression, tuple[int, int] | None]] = []
+    for group in groups.values():
+        group.sort(key=lambda item: item[0])
+        steps = [step for step, _ in group]
+        if len(group) > 1 and steps == list(range(steps[0], steps[-1] + 1)):
+            found.append((group[0][1], (steps[0], steps[-1])))
+        else:
+            found += [(term, None) for _, term in group]
+    return found
+
+
+def _letter(stem: str) -> tuple[str, list[str]]:
+    """A symbol for a name, and what stands below it."""
+    if match := re.fullmatch(r"(?:(.*)_)?(weight|bias)(?:_(ih|hh))?(?:_l(\d+))?(_reverse)?", stem):
+        below = [_words(match[1])] if match[1] else []
+        below += [match[3]] if match[3] else []
+        below += [f"({match[4]})"] if match[4] else []
+        return ("W" if match[2] == "weight" else "b"), below + [r"\leftarrow"] * bool(match[5])
+    head, _, tail = stem.partition("_")
+    return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else []
+
+
+def _words(text: str) -> str:
+    return rf"\text{{{_escaped(text)}}}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([#$%&_{}])", r"\\\1", text)
+
+
+def _number(x: float) -> str:
+    return str(int(x)) if x == int(x) and abs(x) < 1e15 else repr(float(x))
+
+
+def _relative(offset: int) -> str:
+    return "t" if offset == 0 else f"t{offset:+d}"
+
+
+def _plain(value: Any) -> str:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return repr(value)
