@@ -123,3 +123,16 @@ def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]])
         axes.text(-margin - 1, -1.2, title, va="center")
         axes.set(xlim=(-margin - 2, columns - margin - 2), ylim=(len(lines) - 0.4, -1.9))
         axes.axis("off")
+
+
+def formulas(path: Path, lines: Sequence[tuple[str, str]]) -> None:
+    """Equations in LaTeX, one below the other, and at the right of each what it holds for."""
+    heights = [0.6 if r"\sum" in line else 0.48 if r"\frac" in line else 0.34 for line, _ in lines]
+    with figure(path, 7.5, sum(heights)) as drawing:
+        top = sum(heights)
+        for (line, note), height in zip(lines, heights):
+            y = (top - height / 2) / sum(heights)
+            large = line.replace(r"\frac", r"\dfrac")
+            drawing.text(0.01, y, f"${large}$", va="center", fontsize=10.5, math_fontfamily="cm")
+            drawing.text(0.99, y, note, va="center", ha="right", fontsize=8, color="#5c5f66")
+            top -= height

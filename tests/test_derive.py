@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from matplotlib.mathtext import MathTextParser
 
 import tinygrad_rnn as tg
 import viz
@@ -167,6 +168,12 @@ def test_batches_of_sequences_through_a_layer(double):
     derivation = viz.derive(cross_entropy(scores.reshape(6, 5), tg.tensor([2, 3, 4, 1, 0, 3])))
     assert_true(derivation)
     assert any("stack(h_t for t=1..3)" in line.text for line in derivation.recurrence)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_matplotlib_can_typeset_them(cell):
+    for line in viz.derive(build("many-to-many", cell, 3)).recurrence:
+        MathTextParser("path").parse(f"${line.latex}$")  # which raises where it is no LaTeX
 
 
 def test_only_what_is_asked_for():

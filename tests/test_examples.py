@@ -56,6 +56,26 @@ def test_frames_are_labelled_by_memory_alone(example: Callable[[str], Any], tmp_
     assert drawn(tmp_path) >= {"frame-labels", "frame-labels-with-memory", "frame-labels-without-memory"}
 
 
+def test_contributions_of_the_time_steps_are_the_gradient(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("bptt").main(steps=5, out=tmp_path) == 0
+    assert (tmp_path / "bptt.html").is_file()
+
+
+def test_equations_are_the_engines(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("equations").main(out=tmp_path) < 1e-6
+    assert drawn(tmp_path) == {"equations-rnn", "equations-lstm"}
+
+
+def test_a_network_s_size_does_not_depend_on_the_length(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert len(set(example("recurrence").main(out=tmp_path))) == 1
+    example("patterns").main(out=tmp_path)
+    assert len(drawn(tmp_path)) == 7
+
+
+def test_gates_learn_hello(example: Callable[[str], Any], tmp_path: Path) -> None:
+    assert example("gates").main(steps=120, out=tmp_path) == ["hello", "hello"]
+
+
 def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path) -> None:
     assert example("text_classification").main(steps=150, out=tmp_path) > 0.8
     assert drawn(tmp_path) >= {"text-classification", "text-classification-beliefs"}

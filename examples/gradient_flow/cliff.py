@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lab import LINES, command, console, drawing
+from lab import LINES, command, drawing, table
 
 import tinygrad_rnn as tg
 
@@ -59,8 +59,7 @@ def main(out: Path = Path("out"), points: int = POINTS) -> dict[str, float]:
     found = {"steepest": float(steepness.max()), "median": float(np.median(steepness))}
     for name, way in ways.items():
         found[f"longest step {name}"] = float(np.linalg.norm(np.diff(way, axis=0), axis=1).max())
-    for name, value in found.items():
-        console.print(f"{name}: {value:.3g}")
+    table(["length of the gradient and of steps", ""], found.items())
     with drawing(out / "cliff.svg", 10, 4.4) as figure:
         above = figure.add_subplot(1, 2, 1, projection="3d")
         above.plot_surface(w, b, height, cmap="cividis", rcount=90, ccount=90, linewidth=0, rasterized=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lab import BOUND, LINES, command, console, panels
+from lab import BOUND, LINES, command, console, panels, table
 
 import tinygrad_rnn as tg
 import viz
@@ -86,6 +86,10 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     for kind, holds in exact.items():
         console.print(f"{kind}, other ways cut: the gradient is the gate times the next one bit for bit: {holds}")
     shares = {kind: [ways(kind, scale) for scale in SCALES] for kind in exact}
+    table(
+        ["share beside the gate, recurrent weights times", *map(str, SCALES)],
+        ((kind, *(float(beside) for _, beside in of)) for kind, of in shares.items()),
+    )
     with panels(out / "highway.svg", 2) as every:
         for axes, (kind, of) in zip(every, shares.items()):
             along, beside = zip(*of)
@@ -98,7 +102,6 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
             axes.set(ylim=(0, None), xlabel="recurrent weights, times", ylabel="length, relative to the whole gradient")
             axes.set_title(f"{kind}: what one step back is made of", fontsize=11)
             axes.legend(fontsize=8)
-            console.print(f"{kind}: beside the gate, by scale of W: {dict(zip(SCALES, np.round(beside, 3).tolist()))}")
     return {"exact": exact, "shares": shares}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.files import write_atomically
@@ -53,6 +55,16 @@ def panels(path: Path, columns: int = 1, rows: int = 1, *, width: float = 4.4, h
         for axes in every:
             axes.grid(alpha=0.3)
         yield every if len(every) > 1 else every[0]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows of text and numbers, numbers to two digits."""
+    printed = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for row in rows:
+        printed.add_row(*(f"{x:.2g}" if isinstance(x, float) else str(x) for x in row))
+    for column in printed.columns[1:]:
+        column.justify = "right"
+    console.print(printed)
 
 
 def gradients(last: tg.Tensor, direction: Any, states: Sequence[tg.Tensor]) -> list[Any]:

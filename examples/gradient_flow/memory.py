@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lab import LINES, command, console, norms, panels
+from lab import LINES, command, console, norms, panels, table
 
 import tinygrad_rnn as tg
 
@@ -82,8 +82,12 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         "left": {b: float(x[-1]) for b, x in constant.items()},
         "counter-example, a fresh LSTM with forget bias 0": float(fresh[0.0][-1]),
     }
-    for name, value in found.items():
-        console.print(f"{name}: {value}")
+    console.print(f"10,000 steps with f = 1 and i = 0 keep the cell bit for bit: {found['10,000 steps bit for bit']}")
+    console.print(f"the gradient over 1,000 of them is exactly 1: {found['gradient over 1000 steps exactly 1']}")
+    table(
+        ["forget bias b", "σ(b)", f"σ(b)^{STEPS}, measured", "left in a fresh LSTM"],
+        ((f"{b:g}", float(sigmoid(b)), float(constant[b][-1]), float(fresh[b][-1])) for b in BIASES),
+    )
     lags = np.arange(STEPS + 1)
     with panels(out / "memory.svg", 2, width=4.8) as (first, second):
         for b, look in zip(BIASES, LINES):

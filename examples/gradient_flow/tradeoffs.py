@@ -12,7 +12,7 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from lab import BOUND, LINES, command, console, panels
+from lab import BOUND, LINES, command, panels, table
 
 import tinygrad_rnn as tg
 
@@ -54,6 +54,11 @@ def seconds(model: tg.nn.Module, length: int, repeats: int) -> float:
     return min(found)
 
 
+def ratios(times: list[float]) -> list[float]:
+    """Each time against the one before."""
+    return [b / a for a, b in pairwise(times)]
+
+
 def main(out: Path = Path("out"), lengths: tuple[int, ...] = LENGTHS, repeats: int = 7) -> dict[str, Any]:
     """Count, measure, draw, and return nodes and seconds by kind and length."""
     found: dict[str, Any] = {}
@@ -62,8 +67,12 @@ def main(out: Path = Path("out"), lengths: tuple[int, ...] = LENGTHS, repeats: i
         parameters, nodes = sizes(model, lengths)
         times = [seconds(model, length, repeats) for length in lengths]
         found[kind] = {"parameters": parameters, "nodes": nodes, "seconds": times}
-        ratios = ", ".join(f"{b / a:.2f}" for a, b in pairwise(times))
-        console.print(f"{kind}: {parameters} parameters; {nodes} nodes; time, each twice as long: × {ratios}")
+    table(
+        ["T", *map(str, lengths)],
+        [[f"parameters, {kind}", *list(of["parameters"]) * len(lengths)] for kind, of in found.items()]
+        + [[f"nodes, {kind}", *of["nodes"]] for kind, of in found.items()]
+        + [[f"time against half as many steps, {k}", "", *ratios(of["seconds"])] for k, of in found.items()],
+    )
     with panels(out / "tradeoffs.svg", 2) as (first, second):
         for (kind, of), look in zip(found.items(), LINES):
             first.plot(lengths, [1e3 * s for s in of["seconds"]], label=kind, **{**look, "markevery": 1})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lab import LINES, command, console, panels
+from lab import LINES, command, panels, table
 
 import tinygrad_rnn as tg
 
@@ -71,8 +71,7 @@ def biases(make: Any, windows: tuple[int, ...] = WINDOWS, seeds: int = SEEDS) ->
 def main(out: Path = Path("out"), windows: tuple[int, ...] = WINDOWS, seeds: int = SEEDS) -> dict[str, list[float]]:
     """Measure, draw, and return the bias of every network and window."""
     found = {name: biases(make, windows, seeds) for name, make in NETWORKS.items()}
-    for name, values in found.items():
-        console.print(f"{name}: {', '.join(f'{w}: {v:.2g}' for w, v in zip(windows, values))}")
+    table(["window", *found], zip(windows, *found.values()))
     with panels(out / "truncated.svg", width=6.4) as axes:
         for (name, values), look in zip(found.items(), LINES):
             axes.plot(windows, [v or np.nan for v in values], label=name, **{**look, "markevery": 1})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lab import BOUND, LINES, command, console, gradients, norms, panels
+from lab import BOUND, LINES, command, gradients, norms, panels, table
 
 import tinygrad_rnn as tg
 import viz
@@ -93,8 +93,7 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         "tanh, sigma over its bound": max(tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()),
         "tanh, smallest bound": min(tanh.bounds.values()),
     }
-    for name, value in found.items():
-        console.print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {len(value)} measured")
+    table(["measured", ""], ((name, value) for name, value in found.items() if isinstance(value, float)))
     lags = np.arange(STEPS + 1)
     with panels(out / "vanishing.svg", 2, 2) as (first, second, third, fourth):
         for (s, lengths), look in zip(scaled.items(), LINES):

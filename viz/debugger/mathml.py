@@ -39,8 +39,9 @@ def _row(tokens: Iterator[str], end: str) -> str:
         if token == end:
             break
         if token in ("^", "_"):
-            tag = "msup" if token == "^" else "msub"
             base = parts.pop() if parts else "<mrow></mrow>"
+            over = "<mo>∑</mo>" in base[:20]  # a sum has its bounds above and below
+            tag = ("mover" if over else "msup") if token == "^" else ("munder" if over else "msub")
             parts.append(f"<{tag}>{base}{_atom(next(tokens, ''), tokens)}</{tag}>")
         elif token not in _SPACES:
             parts.append(_atom(token, tokens))
@@ -56,7 +57,9 @@ def _atom(token: str, tokens: Iterator[str]) -> str:
     if token == r"\frac":
         return f"<mfrac>{_atom(next(tokens, ''), tokens)}{_atom(next(tokens, ''), tokens)}</mfrac>"
     if token == r"\mathbf":
-        return f'<mn mathvariant="bold">{escape(next(tokens, ""))}</mn>'
+        bold = next(tokens, "")
+        bold = "".join(iter(lambda: next(tokens, "}"), "}")) if bold == "{" else bold
+        return f'<mn mathvariant="bold">{escape(bold)}</mn>'
     command, brace, words = token[1:].partition("{")
     if token.startswith("\\") and brace:
         tag = _WORDS[command.strip()]

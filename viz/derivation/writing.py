@@ -201,10 +201,10 @@ class Latex(Text):
         return rf"\sum{'' if x.attrs.get('axis') is None else '_n'} {self.inside(x.args[0], PRODUCT)}", PRODUCT
 
     def write_getitem(self, x: Apply) -> Written:
-        return rf"{self.inside(x.args[0], ATOM)}_{{[{self.index(x.attrs['index'])}]}}", ATOM
+        return rf"{self.inside(x.args[0], ATOM)}[{self.index(x.attrs['index'])}]", ATOM
 
     def write_take(self, x: Apply) -> Written:
-        return rf"{self.inside(x.args[0], ATOM)}_{{[{self(x.args[1])}]}}", ATOM
+        return rf"{self.inside(x.args[0], ATOM)}[{self(x.args[1])}]", ATOM
 
     def write_scatter(self, x: Apply) -> Written:
         return rf"\operatorname{{put}}_{{[{self.index(x.attrs['index'])}]}} {self.bracket(self(x.args[0]))}", ATOM
@@ -214,7 +214,7 @@ class Latex(Text):
             sign = f" {_LATEX[_COMPARISONS[x.op]]} "
             return sign.join(self.inside(a, PRODUCT) for a in x.args), SUM
         if x.op == "one_hot":
-            return rf"\mathbf 1_{{{self(x.args[0])}}}", ATOM
+            return rf"\mathbf{{1}}_{{{self(x.args[0])}}}", ATOM
         if x.op == "concat":
             return r"\left[ " + r" \;|\; ".join(map(self, x.args)) + r" \right]", ATOM
         name = _LATEX.get(x.op) or rf"\operatorname{{{_escaped(x.op)}}}"

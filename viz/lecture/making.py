@@ -27,6 +27,7 @@ from .topics import TOPICS, Topic
 _HERE = Path(__file__).parent
 #: in an installed package the programs are beside this file, in a checkout they are at its top
 EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
+SMALLEST = 0.8  #: pixels for a point of a figure's own size
 SECONDS = 600  #: a program may take so long
 
 
@@ -108,7 +109,7 @@ def _run(topic: Topic, key: str, folder: Path) -> Result:
     needed = "sklearn" if "sklearn" in program.read_text() or "digits" in program.read_text() else ""
     if needed and find_spec(needed) is None:
         return Result(key, problem="needs scikit-learn, which has the digits: pip install scikit-learn")
-    settings = {"COLUMNS": "100", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     packages = os.pathsep.join([str(_HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, str(program), "--out", "out"]
@@ -151,6 +152,12 @@ def _told(printed: str) -> str:
     return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))
 
 
+def _width(figure: Path) -> int:
+    """Pixels below which the text in a figure is too small to read; a narrower window scrolls it sideways."""
+    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', figure.read_text()[:2000])
+    return int(float(found[1]) * SMALLEST) if found else 0
+
+
 def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> str:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
@@ -173,7 +180,10 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
                 "slug": Path(topic.program).stem,
                 "formula": Markup(mathml(topic.formula)) if topic.formula else "",
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
-                "figures": [(name, Path(name).stem.replace("-", " ")) for name in result.figures],
+                "figures": [
+                    (name, Path(name).stem.replace("-", " "), _width(folder / "figures" / name))
+                    for name in result.figures
+                ],
                 "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",
             }
         )

@@ -149,6 +149,17 @@ TOPICS = (
     ),
     Topic(
         LEARNING,
+        "The equations, of this very graph",
+        "equations.py",
+        (
+            "Nobody wrote these down. The backward pass is arithmetic like the forward pass; recorded, it is a graph "
+            "too, and cut at everything that has a name it reads as the equations of the textbooks. What repeats from "
+            "step to step is written once, for a step t. Rows are sequences of a batch, so the W of a blackboard with "
+            "column vectors stands here on the other side.",
+        ),
+    ),
+    Topic(
+        LEARNING,
         "Truncated: only so far back",
         "gradient_flow/truncated.py",
         (
