@@ -144,7 +144,7 @@ TOPICS = (
             "and from right to left along the states. W is used at each step, so each step adds its own "
             "contribution to dL/dW. Those contributions, and not only their sum, are what a debugger should show.",
         ),
-        formula=r"\partial L / \partial W = \sum_t \partial L / \partial W_t",
+        formula=r"\frac{\partial L}{\partial W} = \sum_t \frac{\partial L}{\partial W_t}",
         walk="bptt.html#k=12",
     ),
     Topic(
@@ -180,8 +180,8 @@ TOPICS = (
             "vanish later.",
         ),
         formula=(
-            r"\partial h_T / \partial h_t = \partial h_T / \partial h_{T-1} \cdot \partial h_{T-1} / "
-            r"\partial h_{T-2} \cdot \cdot \cdot \partial h_{t+1} / \partial h_t"
+            r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
+            r"\frac{\partial h_{T-1}}{\partial h_{T-2}} \cdot \cdot \cdot \frac{\partial h_{t+1}}{\partial h_t}"
         ),
     ),
     Topic(
@@ -210,7 +210,7 @@ TOPICS = (
         "gradient_flow/cliff.py",
         (
             "Seen as a landscape over two weights, the loss of a recurrence is flat plains with a wall between "
-            "them. At its foot the gradient is enormous, and an unclipped step is thrown far away.",
+            "them. At its edge the gradient is enormous, and an unclipped step is thrown far away.",
         ),
     ),
     Topic(
@@ -235,7 +235,7 @@ TOPICS = (
             "no matrix. That is exact if the way through h is cut. Left open it carries a share too, which is "
             "measured here. The GRU has such a way through z.",
         ),
-        formula=r"\partial c_t / \partial c_{t-1} = f_t",
+        formula=r"\frac{\partial c_t}{\partial c_{t-1}} = f_t",
     ),
     Topic(
         GATES,
