@@ -1,6 +1,7 @@
 """Graph: an ordered, immutable table that can be read, evaluated again, and saved."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -202,3 +203,17 @@ def test_files_that_are_no_graphs(tmp_path):
         tg.Graph.load(tmp_path / "missing")
     with pytest.raises(tg.DataError, match="cannot write"):
         tg.Graph(tg.tensor(1.0)).save(tmp_path / "a" / "below a file.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_are_written_to_and_links_followed(tmp_path):
+    graph = tg.Graph(tg.tensor(1.0))
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real.json"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    graph.save(pipe)
+    assert os.read(reader, 10_000).decode() == graph.to_json() and pipe.is_fifo()
+    os.close(reader)
+    link.symlink_to(real.name)
+    graph.save(link)
+    assert link.is_symlink() and real.read_text(encoding="utf-8") == graph.to_json()

@@ -10,18 +10,25 @@ from .errors import DataError
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and rename: an interrupted or failed write leaves the old file as it was."""
+    """Write ``data`` beside ``path`` and rename: an interrupted or failed write leaves the old file as it was.
+
+    A pipe or a device is not replaced but written to; of a link, what it points to is replaced.
+    """
     target = Path(path)
     temporary = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        real = Path(os.path.realpath(target))
+        real.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{real.name[:80]}.", dir=real.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        os.replace(temporary, real)
         temporary = None
     except FileExistsError:
         raise DataError(f"cannot write {target}: {target.parent} is a file, not a folder") from None
