@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .source import user_site
+from .source import installed, user_site
 
 
 class TinygradError(Exception):
@@ -10,11 +10,13 @@ class TinygradError(Exception):
 
 
 class CallError(TinygradError):
-    """A call that makes no sense; the message ends with the user's own line."""
+    """A call that makes no sense; the message ends with the user's own line, if there is one."""
 
     def __init__(self, detail: str) -> None:
-        site = f"at {user_site()}"
-        super().__init__(detail if site in detail else f"{detail} [{site}]")
+        detail = " ".join(detail.split())  # one line, also where it quotes an array
+        site = user_site()
+        known = installed(site.filename) or f"at {site}" in detail
+        super().__init__(detail if known else f"{detail} [at {site}]")
         self.detail = detail
 
 
@@ -24,6 +26,10 @@ class ShapeError(CallError, ValueError):
 
 class DTypeError(CallError, TypeError):
     """A dtype an operation cannot work with, such as an integer tensor that should require a gradient."""
+
+
+class ArgumentError(CallError, ValueError):
+    """A setting that means nothing: a negative learning rate, a probability above 1."""
 
 
 class OutOfRangeError(CallError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import CodeType
@@ -20,6 +21,7 @@ pass_over(Path(__file__).parent)
 
 
 _frame = sys._getframe
+_STDLIB = Path(os.__file__).parent
 
 
 class Site(NamedTuple):
@@ -41,6 +43,12 @@ class Site(NamedTuple):
 
     def __str__(self) -> str:
         return f"{Path(self.filename).name}:{self.line}"
+
+
+def installed(filename: str) -> bool:
+    """Whether a file belongs to Python itself or an installed library: its user has nothing to look for there."""
+    path = Path(filename)
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or path.is_relative_to(_STDLIB)
 
 
 def user_code() -> tuple[CodeType, int]:

@@ -8,7 +8,6 @@ setting an integer.
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import tinygrad_rnn as tg
@@ -142,9 +141,7 @@ class Cursor:
 
     def site(self, node: int) -> str | None:
         """The line of the program that made a node; None if that is not known, or inside an installed library."""
-        site = self.graph.nodes[node].site
-        path = self.trace.files.get(site.rpartition(":")[0], "") if site else ""
-        return None if "site-packages" in Path(path).parts else site
+        return self.trace.site(node)
 
     def expression(self, node: int) -> str:
         """How a node is computed: ``mul(f_3, c_2)``."""
