@@ -382,6 +382,13 @@ def test_every_moment_has_a_sentence(loss):
 # Detective work ----------------------------------------------------------------------------------------------
 
 
+def test_a_value_with_nan_is_described_by_its_numbers():
+    x = tg.tensor([1.0, -2.0, 0.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        session = viz.debug(x.log().sum())
+    assert "3 values, 1 of them nan, 1 of them infinite." in session.sentence(session.first)
+
+
 def test_the_origin_of_a_nan_in_the_forward_pass():
     x = tg.tensor([1.0, 0.0, 2.0], requires_grad=True, name="x")
     with np.errstate(all="ignore"):

@@ -471,6 +471,34 @@ def test_the_command_says_in_one_line_what_it_cannot_debug(tmp_path, source, exp
     assert done.exit_code == 2 and expected in done.output and done.output.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model.py"], "not of the form script.py:function"), (["none.trace"], "no file, and not of the form"),
+        (["--html", "x.html", "-c", "step"], "carries out no commands"),
+    ],
+)  # fmt: skip
+def test_the_command_says_what_it_was_not_given(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text("def loss(): pass\n")
+    done = command(*arguments)
+    assert done.exit_code == 2 and said in done.output and done.output.count("\n") == 1
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_command_says_which_options_change_nothing():
+    assert "note: the lecture's model" in command("--layers", "2").stderr
+    assert "note: " not in command("--cell", "gru", "--hidden", "2").stderr
+
+
+def test_only_lines_of_the_users_own_are_named(tmp_path):
+    walk = tmp_path / "walk.trace"
+    typed = f"goto h_99\nsave {walk}\nload {walk}\nstep\nwhatis c_2\n"
+    shown = command(typed=typed).output
+    assert "error: no node is called h_99" in shown and "operation #" in shown
+    assert ".py:" not in shown
+
+
 def test_the_command_refuses_a_damaged_walk(tmp_path):
     (tmp_path / "walk.trace").write_text("{")
     done = command(str(tmp_path / "walk.trace"))

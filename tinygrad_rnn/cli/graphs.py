@@ -108,7 +108,9 @@ def debug(
     import viz
 
     what: Any
-    if target and not Path(target).is_file():
+    if page and commands:
+        raise click.UsageError("--html carries out no commands; end them with -c 'html FILE' -c quit")
+    if target and (target.endswith(".py") or not Path(target).is_file()):
         what = from_script(target)
     elif target:
         what = Path(target)
@@ -118,6 +120,7 @@ def debug(
         from ..language import LectureModel
         from ..random import manual_seed
 
+        _note_idle("the lecture's model has one layer and reads four letters (without --pattern)", "steps", "layers")
         manual_seed(0)
         what = LectureModel("helo", cell, hidden=hidden).unroll("hell", "ello")
     session = viz.debug(what, every=every, anyway=anyway)
@@ -132,20 +135,24 @@ def network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> An
     """The loss of a network of random numbers of this shape."""
     if steps * hidden * hidden * layers > LARGEST:
         raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
-    given = click.get_current_context().get_parameter_source
-    idle = [name for name in ("cell", "steps") if given(name) is ParameterSource.COMMANDLINE]
-    if pattern == "one-to-one" and idle:
-        click.echo(
-            f"note: one-to-one is a plain network without time, --{' and --'.join(idle)} change nothing", err=True
-        )
+    if pattern == "one-to-one":
+        _note_idle("one-to-one is a plain network without time", "cell", "steps")
     return build(pattern, cell, steps, hidden, layers)
+
+
+def _note_idle(why: str, *options: str) -> None:
+    given = click.get_current_context().get_parameter_source
+    idle = [name for name in options if given(name) is ParameterSource.COMMANDLINE]
+    if idle:
+        click.echo(f"note: {why}, --{' and --'.join(idle)} change nothing", err=True)
 
 
 def from_script(target: str) -> Any:
     """What ``script.py:function`` returns."""
     name, colon, function_name = target.rpartition(":")
     if not colon or not function_name.isidentifier():
-        raise DataError(f"{target!r} is not of the form script.py:function")
+        missing = "" if Path(target).exists() else "no file, and "
+        raise DataError(f"{target!r} is {missing}not of the form script.py:function")
     script = Path(name).resolve()
     if not script.is_file():
         raise DataError(f"there is no script {name!r}")

@@ -96,8 +96,11 @@ def _forward(session: Session, node: tg.Node, when: str, who: str) -> str:
     if found.size == 1:
         value = f"it is {_number(node.value)}"
     else:
-        value = f"{found.size} values from {style.number(found.smallest)} to {style.number(found.largest)}"
-    bad = "" if found.finite else f"; {found.nan} of them are nan and {found.infinite} infinite"
+        value = f"{found.size} values"
+        if not found.nan:
+            value += f" from {style.number(found.smallest)} to {style.number(found.largest)}"
+    counts = (found.nan, "nan"), (found.infinite, "infinite")
+    bad = "" if found.size == 1 else "".join(f", {count} of them {what}" for count, what in counts if count)
     return f"{text[:1].upper()}{text[1:]}: {value}{bad}."
 
 
