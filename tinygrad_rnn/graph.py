@@ -23,7 +23,7 @@ from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .scope import Scope
-from .source import Site
+from .source import Site, installed
 from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"
@@ -94,7 +94,8 @@ class Graph:
             raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
         tensors = _reachable(outputs)
         position = {x.serial: index for index, x in enumerate(tensors)}
-        lines = {made: str(Site(*made)) for made in {x._made_at for x in tensors} if made}
+        sites = {made: Site(*made) for made in {x._made_at for x in tensors} if made}
+        lines = {made: str(site) for made, site in sites.items() if not installed(site.filename)}
         self.nodes = tuple(_node(index, x, position, lines) for index, x in enumerate(tensors))
         self.outputs = tuple(position[x.serial] for x in outputs)
 

@@ -140,8 +140,8 @@ class Cursor:
         )  # fmt: skip
 
     def site(self, node: int) -> str | None:
-        """The line of the program that made a node; None if that is not known, or inside an installed library."""
-        return self.trace.site(node)
+        """The line of the program that made a node, if it is known."""
+        return self.trace.graph.nodes[node].site
 
     def expression(self, node: int) -> str:
         """How a node is computed: ``mul(f_3, c_2)``."""

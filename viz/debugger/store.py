@@ -43,8 +43,6 @@ def dumps(trace: Trace) -> str:
         for step in trace.steps
     ]
     graph = json.loads(trace.graph.to_json())
-    for index, node in enumerate(graph["nodes"]):
-        node["site"] = trace.site(index)
     head = {"format": FORMAT, "every": trace.every, "seed": number(trace.seed), "steps": steps}
     return json.dumps({**head, "graph": graph, "arrays": arrays}, ensure_ascii=False)
 

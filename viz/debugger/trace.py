@@ -22,7 +22,6 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.backward import _fitted, _seed, nodes_between, walk
 from tinygrad_rnn.files import write_atomically
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.source import installed
 
 Array = npt.NDArray[Any]
 
@@ -119,11 +118,6 @@ class Trace:
         """The values of a node's operands."""
         nodes = self.graph.nodes
         return [nodes[x.index].value if isinstance(x, Ref) else x for x in nodes[node].operands]
-
-    def site(self, node: int) -> str | None:
-        """The line of the program that made a node; None if that is not known, or inside an installed library."""
-        site = self.graph.nodes[node].site
-        return None if site and installed(self.files.get(site.rpartition(":")[0], "")) else site
 
     def contribution(self, k: int, index: int) -> Array:
         """The value of contribution ``index`` of step ``k``, in its target's shape."""

@@ -1,8 +1,8 @@
 """Formulas as small trees, and the little algebra that keeps them readable.
 
 A tree is made by the functions below, each of which is told what the engine computed and answers what a person would
-write for it: ``1 * g`` is ``g``, ``y * y`` is ``y**2``, what was made a matrix of one row and
-unmade again was a row all along. No rule changes the value.
+write for it: ``1 * g`` is ``g``, ``y * y`` is ``y**2``, what was made a matrix of one row and unmade again was a row
+all along. No rule changes the value.
 """
 
 from __future__ import annotations
