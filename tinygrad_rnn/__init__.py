@@ -9,6 +9,7 @@ from .backward import BackwardStep, Contribution, grad, walk
 from .check import check_gradients
 from .compiler import compile
 from .errors import (
+    ArgumentError,
     DataError,
     DTypeError,
     GraphError,
@@ -76,13 +77,12 @@ from .tensor import Tensor, as_tensor, tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "TABLE", "BackwardStep", "Contribution", "DTypeError", "DataError", "Graph", "GraphError", "MutationError", "Node",
-    "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor", "TinygradError", "abs", "argmax",
-    "as_tensor", "broadcast_to", "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "einsum",
-    "enable_grad", "exp", "expand_dims", "flip", "get_default_dtype", "grad", "leaky_relu", "log", "log_softmax",
-    "logsumexp",
-    "manual_seed", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad", "one_hot", "ones", "optim",
-    "outer", "pad", "permute", "prod", "relu", "reshape", "scope", "set_default_dtype", "sigmoid", "sin", "softmax",
-    "softplus", "split", "sqrt", "square", "squeeze", "stack", "steps", "sum", "take", "tanh", "tensor", "transpose",
-    "unsqueeze", "var", "walk", "where", "zeros",
+    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Graph", "GraphError",
+    "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
+    "TinygradError", "abs", "argmax", "as_tensor", "broadcast_to", "check_gradients", "clamp", "clip", "compile",
+    "concat", "cos", "cumsum", "einsum", "enable_grad", "exp", "expand_dims", "flip", "get_default_dtype", "grad",
+    "leaky_relu", "log", "log_softmax", "logsumexp", "manual_seed", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "nn", "no_grad", "one_hot", "ones", "optim", "outer", "pad", "permute", "prod", "relu", "reshape",
+    "scope", "set_default_dtype", "sigmoid", "sin", "softmax", "softplus", "split", "sqrt", "square", "squeeze",
+    "stack", "steps", "sum", "take", "tanh", "tensor", "transpose", "unsqueeze", "var", "walk", "where", "zeros",
 ]  # fmt: skip

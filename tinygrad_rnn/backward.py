@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import GraphError, MutationError, ShapeError
+from .errors import DTypeError, GraphError, MutationError, ShapeError
 from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, equal, reshape, where
@@ -208,6 +208,11 @@ def grad(
     upstream = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(outputs)
     if len(upstream) != len(outputs):
         raise GraphError(f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(upstream)}")
+    for x in (*outputs, *inputs):
+        if not hasattr(x, "_record"):
+            raise DTypeError(f"grad: outputs and inputs are tensors, not {type(x).__name__}")
+    if not inputs:
+        return ()
     for x in inputs:
         if not x.requires_grad:
             raise GraphError(f"grad: input {x._described()} does not require a gradient; set requires_grad=True")

@@ -21,17 +21,17 @@ def explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs:
     if not isinstance(error, (ShapeError, DTypeError, OutOfRangeError)):
         try:
             op.shape(*(x.shape if hasattr(x, "_described") else () for x in operands), **attrs)
-        except (ShapeError, OutOfRangeError) as better:
+        except (ShapeError, DTypeError, OutOfRangeError) as better:
             detail = better
         except Exception:  # the rule itself cannot make sense of the operands: NumPy's word must do
             pass
     shown = ", ".join(
-        f"operand {i} {x._described()} {x.dtype}" if hasattr(x, "_described") else f"operand {i} {x!r}"
+        f"operand {i} {x._described()} {x.dtype}" if hasattr(x, "_described") else f"operand {i} {short(repr(x), 24)}"
         for i, x in enumerate(operands[:4])
     ) + (f", ... ({len(operands)} in all)" if len(operands) > 4 else "")
     kinds: dict[type[Exception], type[Exception]] = {
         TinygradError: type(detail), ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError,
-        AttributeError: DTypeError, MemoryError: MemoryError,
+        AttributeError: DTypeError, OverflowError: DTypeError, MemoryError: MemoryError,
     }  # fmt: skip
     kind = next(kind for base, kind in kinds.items() if isinstance(detail, base))  # NumPy raises subclasses
     return kind(f"{op.name}: {short(getattr(detail, 'detail', str(detail)), 400)} [{shown}; at {user_site()}]")

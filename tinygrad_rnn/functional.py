@@ -6,16 +6,17 @@ Everything accepts tensors, arrays and numbers. Losses and other layers' functio
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
 from . import primitives as P
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
 from .mode import get_default_dtype
 from .primitives.loss import check_targets
+from .primitives.record import integer
 from .scope import state
 from .tensor import Tensor, as_tensor
 
@@ -62,6 +63,8 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     >>> tg.einsum("ii->i", tg.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
     [1.0, 4.0]
     """
+    if not isinstance(subscripts, str):
+        raise DTypeError(f"einsum: the subscripts come first, a text, not {type(subscripts).__name__}")
     tensors = [as_tensor(x) for x in operands]
     terms, output, dots = _explicit_subscripts(subscripts, tensors)
     for k, term in enumerate(terms):
@@ -112,13 +115,13 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
 def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Tensors one after the other along an existing axis."""
     operands = _some(tensors, "concat")
-    return operands[0]._record(P.concat, operands, {"axis": axis if dim is None else dim})
+    return operands[0]._record(P.concat, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
 def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Tensors of one shape side by side along a new axis."""
     operands = _some(tensors, "stack")
-    return operands[0]._record(P.stack, operands, {"axis": axis if dim is None else dim})
+    return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
 def take(table: Any, indices: Any) -> Tensor:
@@ -129,7 +132,7 @@ def take(table: Any, indices: Any) -> Tensor:
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     """Vectors with a 1 at ``indices`` and 0 elsewhere, along a new last axis."""
     wanted = np.dtype(dtype) if dtype is not None else get_default_dtype()
-    tensor = as_tensor(indices)
+    tensor, num_classes = as_tensor(indices), integer(num_classes, "one_hot: num_classes")
     if state.tracer is None:
         check_targets(tensor.numpy(), num_classes, -1)
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted})
@@ -146,7 +149,11 @@ def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    whole = tuple(integer(n, "a size") for n in sizes)
+    if any(n < 0 for n in whole):
+        raise ShapeError(f"sizes must not be negative, but are {whole}")
+    return whole
 
 
 def _first(*operands: Any) -> Tensor:
@@ -158,6 +165,8 @@ def _first(*operands: Any) -> Tensor:
 
 
 def _some(tensors: Sequence[Any], name: str) -> tuple[Tensor, ...]:
+    if not isinstance(tensors, Iterable):
+        raise DTypeError(f"{name} takes a list of tensors, not {type(tensors).__name__}")
     operands = tuple(as_tensor(x) for x in tensors)
     if not operands:
         raise ShapeError(f"{name} needs at least one tensor")

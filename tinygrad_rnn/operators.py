@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .errors import DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives import record
 from .source import user_site
 
@@ -31,7 +31,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """``x.reshape(2, 3)`` and ``x.reshape((2, 3))`` alike."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    return tuple(int(n) for n in sizes)
+    return tuple(record.integer(n, "a size") for n in sizes)
 
 
 class Operators:
@@ -170,7 +170,7 @@ class Operators:
     def clip(self, min: Number | Tensor | None = None, max: Number | Tensor | None = None) -> Tensor:
         """``x`` limited to [min, max]; elements inside or on a limit keep their gradient, others get 0."""
         if min is None and max is None:
-            raise ValueError("clip needs a min, a max or both")
+            raise ArgumentError("clip needs a min, a max or both")
         result: Any = self
         if min is not None:
             result = P.where(result < min, min, result)
@@ -264,7 +264,7 @@ class Operators:
 
     def cumsum(self, axis: int = 0, *, dim: int | None = None) -> Tensor:
         """Running sum along ``axis``."""
-        return self._record(P.cumsum, (self,), {"axis": axis if dim is None else dim})
+        return self._record(P.cumsum, (self,), {"axis": record.integer(axis if dim is None else dim, "an axis")})
 
     # Shapes ----------------------------------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class Operators:
 
     def expand_dims(self, axis: int) -> Tensor:
         """A new dimension of size 1 at ``axis``."""
-        (axis,) = self._axes("expand_dims", axis, self.ndim + 1)
+        (axis,) = self._axes("expand_dims", record.integer(axis, "an axis"), self.ndim + 1)
         return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
 
     unsqueeze = expand_dims
@@ -323,7 +323,7 @@ class Operators:
         self, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
     ) -> tuple[Tensor, ...]:
         """Consecutive pieces along ``axis``: of ``split_size`` (the last may be smaller), or of the sizes listed."""
-        (axis,) = self._axes("split", axis if dim is None else dim)
+        (axis,) = self._axes("split", record.integer(axis if dim is None else dim, "an axis"))
         length = self.shape[axis]
         if isinstance(split_size, int):
             if split_size < 1:
@@ -348,7 +348,7 @@ class Operators:
         """Zeros added around: ``width`` is ``(before, after)`` for every dimension, or one such pair a dimension."""
         try:
             pairs = np.broadcast_to(np.asarray(width, np.int64), (self.ndim, 2))
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             raise ShapeError(f"pad: {width} is not a (before, after) pair for each of {self.ndim} dimensions") from None
         if (pairs < 0).any():
             raise ShapeError(f"pad: widths must not be negative, but are {width}")
@@ -367,7 +367,8 @@ def _plain_index(part: Any) -> Any:
     if part is None or part is Ellipsis or type(part) is int:
         return part
     if isinstance(part, slice):
-        return slice(*(None if bound is None else int(bound) for bound in (part.start, part.stop, part.step)))
+        bounds = part.start, part.stop, part.step
+        return slice(*(None if bound is None else record.integer(bound, "a slice's bound") for bound in bounds))
     array = np.array(part)
     if array.size == 0 and isinstance(part, list):
         array = array.astype(np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
 from .primitives import sqrt
 from .scope import state as current
@@ -43,7 +43,7 @@ class Optimizer:
             if not all(isinstance(v, (int, float)) for v in values):
                 raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r}")
             if not all(v >= 0 for v in values):
-                raise ValueError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
+                raise ArgumentError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
         self.defaults = defaults
         self.state: list[State] = [self._initial(p) for p in self.params]
 
@@ -186,7 +186,7 @@ class SGD(Optimizer):
         weight_decay: float = 0.0, nesterov: bool = False,
     ) -> None:  # fmt: skip
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("SGD: nesterov wants a momentum above 0 and no dampening")
+            raise ArgumentError("SGD: nesterov wants a momentum above 0 and no dampening")
         super().__init__(
             params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov
         )
@@ -277,7 +277,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
         if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"{type(self).__name__}: betas lie from 0 up to, not including, 1, but are {betas}")
+            raise ArgumentError(f"{type(self).__name__}: betas lie from 0 up to, not including, 1, but are {betas}")
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _initial(self, p: Tensor) -> State:

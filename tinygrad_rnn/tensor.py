@@ -128,10 +128,11 @@ class Tensor(Operators):
         try:
             value = op.forward(*arrays, **attrs) if attrs else op.forward(*arrays)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError) as error:
-            if op.slots and all(x.dtype.kind in "iub" for x in operands if isinstance(x, Tensor)):
+            tensors = {i: x for i, x in enumerate(operands) if isinstance(x, Tensor)}
+            if any(i in op.slots for i in tensors) and all(x.dtype.kind in "iub" for x in tensors.values()):
                 # a function of real numbers, asked of integers: try with floats
-                floats = (x.astype(get_default_dtype()) if i in op.slots else x for i, x in enumerate(operands))
-                return self._record(op, tuple(floats), attrs)
+                floats = {i: x.astype(get_default_dtype()) for i, x in tensors.items() if i in op.slots}
+                return self._record(op, tuple(floats.get(i, x) for i, x in enumerate(operands)), attrs)
             raise explained(error, op, operands, attrs) from None
         if type(value) is not _ndarray:
             value = np.asarray(value)
@@ -189,7 +190,7 @@ class Tensor(Operators):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[self._axes("size", dim)[0]]
 
     def dim(self) -> int:
         """Number of dimensions."""
@@ -409,11 +410,12 @@ from_array = Tensor._leaf
 def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
     if isinstance(data, Tensor):
         array = data._read()
-    elif isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
-        array = np.stack([np.asarray(x) for x in data])
     else:
         try:
-            array = np.asarray(data)
+            if isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
+                array = np.stack([np.asarray(x) for x in data])
+            else:
+                array = np.asarray(data)
         except ValueError:
             raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
     if array.dtype == object:

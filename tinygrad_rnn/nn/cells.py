@@ -7,9 +7,10 @@ the debugger know about an LSTM.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
 from ..scope import scope
 from ..tensor import Tensor, as_tensor
@@ -96,7 +97,7 @@ def make_weights(input_size: int, hidden_size: int, gates: int, bias: bool, dtyp
 def check_nonlinearity(name: str) -> str:
     """tanh or relu."""
     if name not in ("tanh", "relu"):
-        raise ValueError(f'nonlinearity is "tanh" or "relu", not {name!r}')
+        raise ArgumentError(f'nonlinearity is "tanh" or "relu", not {name!r}')
     return name
 
 
@@ -168,7 +169,7 @@ class LSTMCell(_Cell):
     def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The next state and cell state."""
         x = as_tensor(x)
-        if hx is not None and (isinstance(hx, Tensor) or len(hx) != 2):
+        if hx is not None and (not isinstance(hx, Sequence) or len(hx) != 2):
             raise ShapeError("LSTMCell: the state is a pair (h, c)")
         h, c = (None, None) if hx is None else hx
         return lstm_step(x, self._state(x, h, "h"), self._state(x, c, "c"), self.weights)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..functional import take
+from ..primitives.record import integer
 from ..random import generator
 from ..scope import state
 from ..tensor import Array, Tensor, as_tensor, from_array
@@ -17,7 +18,7 @@ from ..tensor import Array, Tensor, as_tensor, from_array
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: (..., in), (out, in), (out,) -> (..., out)."""
     operands = (x, weight) if bias is None else (x, weight, bias)
-    return weight._record(P.linear, operands, {})
+    return as_tensor(weight)._record(P.linear, operands, {})
 
 
 def embedding(indices: Any, weight: Tensor) -> Tensor:
@@ -25,10 +26,11 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
     return take(weight, indices)
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``; nothing when not training."""
     if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is a probability, from 0 to 1, not {p}")
+        raise ArgumentError(f"dropout: p is a probability, from 0 to 1, not {p}")
+    x = as_tensor(x)
     if not training or p == 0:
         return x
     if p == 1:
@@ -55,10 +57,10 @@ def cross_entropy(logits: Any, target: Any, ignore_index: int = -100, reduction:
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 4), tg.tensor([2]))
     tensor(1.3862944, op=div)
     """
-    logits, target = as_tensor(logits), as_tensor(target)
+    logits, target, ignore_index = as_tensor(logits), as_tensor(target), integer(ignore_index, "ignore_index")
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
-    losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": int(ignore_index)})
+    losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
     # a function being compiled must count anew in every call
     if reduction == "mean" and (state.tracer is not None or np.any(target.numpy() == ignore_index)):
         return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
@@ -67,7 +69,7 @@ def cross_entropy(logits: Any, target: Any, ignore_index: int = -100, reduction:
 
 def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed."""
-    x, target = as_tensor(log_probabilities), as_tensor(target)
+    x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
     if x.ndim > 2:
         x = x.permute([0, *range(2, x.ndim), 1])
     if not x.ndim or target.shape != x.shape[:-1]:
@@ -94,5 +96,5 @@ def _reduced(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+        raise ArgumentError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
     return losses.mean() if reduction == "mean" else losses.sum()

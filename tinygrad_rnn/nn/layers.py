@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..mode import get_default_dtype
 from ..tensor import Tensor
 from . import functional as F
@@ -90,7 +90,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability, from 0 to 1, not {p}")
+            raise ArgumentError(f"Dropout: p is a probability, from 0 to 1, not {p}")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

@@ -112,6 +112,8 @@ class Module:
         All names and shapes are checked first, so a state that does not fit changes nothing. ``strict=False``
         ignores missing and unexpected names.
         """
+        if not isinstance(state_dict, Mapping):
+            raise DataError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
         own = dict(self.named_parameters())
         missing, unexpected = sorted(own.keys() - state_dict.keys()), sorted(state_dict.keys() - own.keys())
         if strict and (missing or unexpected):

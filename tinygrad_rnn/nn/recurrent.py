@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
 from ..scope import scope, state
 from ..tensor import Tensor, as_tensor, from_array
@@ -31,7 +31,7 @@ class _Recurrent(Module):
     ) -> None:  # fmt: skip
         positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not 0 <= dropout <= 1:
-            raise ValueError(f"{type(self).__name__}: dropout is a probability, from 0 to 1, not {dropout}")
+            raise ArgumentError(f"{type(self).__name__}: dropout is a probability, from 0 to 1, not {dropout}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         for layer in range(num_layers):
@@ -156,7 +156,7 @@ class _Recurrent(Module):
         """The initial state as given, one tensor a role, checked; None stands for zeros."""
         if hx is None:
             return None
-        given = (hx,) if len(self.roles) == 1 else tuple(hx)
+        given = (hx,) if len(self.roles) == 1 else tuple(hx) if isinstance(hx, Iterable) else ()
         if len(given) != len(self.roles):
             raise ShapeError(f"{type(self).__name__}: the initial state is a pair (h_0, c_0), not {len(given)} tensors")
         states = []

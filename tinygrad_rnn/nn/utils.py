@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..mode import no_grad
 from ..scope import state
 from ..tensor import Tensor, from_array
@@ -29,7 +29,7 @@ def clip_grad_norm_(
     ``error_if_nonfinite`` makes an infinite or nan norm an error that names the parameter, before anything is changed.
     """
     if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
+        raise ArgumentError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
     pairs = _gradients(parameters)
     if state.tracer is not None and pairs:
         return _clip_traced(pairs, max_norm, norm_type, error_if_nonfinite)
@@ -50,7 +50,7 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]. Changes the direction."""
     if not clip_value >= 0:
-        raise ValueError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
+        raise ArgumentError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
     for p, g in _gradients(parameters):
         if state.tracer is not None:
             p.grad = P.minimum(P.maximum(g, -clip_value), clip_value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -156,11 +157,19 @@ def broadcast(*shapes: Shape, **_attrs: Any) -> Shape:
     return tuple(result)
 
 
+def integer(value: Any, what: str) -> int:
+    """``value``, Python's or NumPy's, as a Python int; a float is not cut off."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{what} must be an integer, not {value!r:.40}") from None
+
+
 def normalize_axis(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
     """Axes as non-negative integers, in order; None means all of them."""
     if axis is None:
         return tuple(range(rank))
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    axes = [integer(a, "an axis") for a in (axis if isinstance(axis, tuple) else (axis,))]
     for a in axes:
         if not -rank <= a < rank:
             raise ShapeError(f"axis {a} is out of range for a tensor of {rank} dimension(s)")
