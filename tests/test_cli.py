@@ -173,6 +173,14 @@ def test_training_does_not_replace_a_checkpoint_unasked(folder: Path) -> None:
     assert (folder / "a.ckpt").read_bytes() != saved
 
 
+def test_training_never_replaces_the_text_it_reads(folder: Path) -> None:
+    saved = (folder / "book.txt").read_bytes()
+    (folder / "link.txt").symlink_to(folder / "book.txt")
+    for name in ("book.txt", "link.txt"):
+        fails("train", "book.txt", *SMALL, "-o", name, "--overwrite", saying="would overwrite the text book.txt")
+    assert (folder / "book.txt").read_bytes() == saved
+
+
 def test_traceback_only_when_asked(folder: Path) -> None:
     result = run("--traceback", "sample", "absent.ckpt")
     assert result.exception is not None and "no checkpoint" in str(result.exception)

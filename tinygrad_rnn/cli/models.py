@@ -114,6 +114,8 @@ def _trainer(
         return trainer
     if output.exists() and not overwrite:
         raise DataError(f"{output} exists; go on with --resume, start anew with --overwrite, or choose another -o")
+    if file and file.exists() and output.exists() and output.samefile(file):
+        raise DataError(f"the checkpoint would overwrite the text {file} it is trained on; choose another -o")
     return Trainer(read_text(file), Settings(**chosen))
 
 
