@@ -254,3 +254,15 @@ def test_only_the_pages_own_script_and_style_may_run():
     assert not re.search(r"<[^>]*\sstyle=|\son\w+=\"", re.sub(r"<script.*?</script>", "", text, flags=re.S))
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert data["last"] > 0
+
+
+def test_the_checks_of_wide_layers_are_few_or_left_out(monkeypatch):
+    def compared(limit: int) -> set[int]:
+        monkeypatch.setattr(log, "WORK_LIMIT", limit)
+        text = page.html(session)
+        checks = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["checks"]
+        return {count for step in checks.values() for _, count, _ in step} if checks else set()
+
+    session = viz.debug(spelling(steps=2, hidden=4))
+    most = max(compared(10**9))
+    assert most == 16 and max(compared(5_000)) in (2, 4, 8) and not compared(10)

@@ -34,10 +34,10 @@ ROOM_PER_NODE, ROOM = 600, 150_000
 #: The sides of the corner that is sent of a large array, from the most to the least.
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
 #: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (nodes × time steps) and the
-#: checks (elements).
-GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT = 30_000_000, 60_000, 80_000
-#: How many elements of an operand the page's check compares.
-COMPARED = 16
+#: checks (elements, multiplications).
+GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT, WORK_LIMIT = 30_000_000, 60_000, 80_000, 1_000_000_000
+#: How many elements of an operand the page's check compares: the most that keeps within these limits.
+COMPARED = (16, 8, 4, 2, 1)
 NAME_LIMIT = 60
 
 
@@ -106,6 +106,14 @@ def _space(shape: tuple[int, ...], side: int, itemsize: int) -> int:
     size, columns = math.prod(shape), shape[-1] if shape else 1
     kept = min(size // max(columns, 1), side) * min(columns, side) if len(shape) > 1 else min(size, side**2)
     return kept * itemsize * 4 // 3 + (24 if kept == size else 180)
+
+
+def _work(graph: tg.Graph, index: int) -> int:
+    """About how many multiplications it takes to compute a node."""
+    node = graph.nodes[index]
+    assert node.op is not None
+    first = graph.nodes[node.sources[0]].shape if node.op.name in ("linear", "matmul") and node.sources else ()
+    return math.prod(node.shape) * (first[-1] if first else 1)
 
 
 def _stops(session: Session) -> list[int]:
@@ -264,11 +272,15 @@ class _Log:
 
     def checks(self) -> dict[int, list[list[Any]]] | None:
         """{step: [error, elements compared, passed] for each thing it sent}; None if that is too much to compute."""
-        values = [self.trace.contribution(k, i) for k, step in self.steps.items() for i in range(len(step[2]))]
-        total = sum(min(value.size, COMPARED) for value in values)
-        if total > CHECK_LIMIT:
+        targets = [(step[0], math.prod(self.graph.nodes[s[1]].shape)) for step in self.steps.values() for s in step[2]]
+        for compared in COMPARED:
+            counts = [min(size, compared) for _, size in targets]
+            work = sum(count * _work(self.graph, sender) for count, (sender, _) in zip(counts, targets))
+            if sum(counts) <= CHECK_LIMIT and work <= WORK_LIMIT:
+                break
+        else:
             return None
-        found = {k: local.check(self.trace, k, COMPARED) for k, step in self.steps.items() if step[2]}
+        found = {k: local.check(self.trace, k, compared) for k, step in self.steps.items() if step[2]}
         return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
 
     def cuts(self) -> list[list[Any]]:
