@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.cli import main
 from tinygrad_rnn.language import CharModel, LectureModel
-from tinygrad_rnn.nn.functional import cross_entropy
+from tinygrad_rnn.nn.functional import cross_entropy, linear
 from tinygrad_rnn.patterns import PATTERNS, build
 from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.testing import strategies
@@ -34,6 +34,8 @@ FUNCTIONS |= {
     "cross_entropy": lambda x, k, ignore_index=-100: TABLE["cross_entropy"].reference(x, k, ignore_index=ignore_index),
     "one_hot": lambda k, n: (k[..., None] == np.arange(n)).astype(np.float64),
     "outer": np.outer,
+    "inf": np.inf,
+    "nan": np.nan,
     "full": lambda x, shape: np.full(shape, x, np.float64),
     "scatter": put,
     "at": np.s_,
@@ -161,6 +163,49 @@ def test_the_equations_of_any_program_hold(program):
         assert_true(viz.derive(sum((y * w).sum() for y, w in zip(results, weights))), 1e-9)
 
 
+def leaf(*shape):
+    return tg.tensor(np.cos(np.arange(np.prod(shape, dtype=int))).reshape(shape), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda: (leaf(2, 3) @ leaf(3, 2)).mean(),
+        lambda: linear(leaf(5, 2, 3), leaf(4, 3), leaf(4)).sum(),
+        lambda: ((leaf(2, 3) @ leaf(3, 4)) * leaf(4)).sum(),
+        lambda: ((leaf(2, 3) @ leaf(3, 4)).T * leaf(2)).tanh().sum(),
+        lambda: (tg.stack([leaf(2, 3), leaf(2, 3) * 2], axis=1) * leaf(3)).mean(),
+        lambda: tg.where(tg.tensor([True, False]), leaf(2, 1), 1.0).mean(),
+    ],
+)
+def test_gradients_that_are_alike_in_all_rows_keep_their_shape(loss, double):
+    assert_true(viz.derive(loss()))
+
+
+def test_a_loop_by_hand_repeats_from_the_first_step_to_the_last(double):
+    w = tg.tensor(np.eye(3), requires_grad=True, name="w")
+    h, total = tg.nn.labelled(tg.ones(2, 3), "h"), 0.0
+    for _ in tg.steps(5):
+        a = h @ w + 0.1
+        h = tg.nn.labelled(a.tanh() * a.sigmoid() + a, "h")
+        total = total + tg.nn.labelled((h * h).sum(), "loss")
+    derivation = viz.derive(total)
+    assert_true(derivation)
+    (last,) = [line.text for line in derivation.recurrence if line.name == "dw"]
+    assert last == "dL/dw = sum(h_(t-1).T @ dadd_t for t=1..5)"
+
+
+def test_numbers():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    for factor, text, latex in (
+        (1e-5, "1e-05", "10^{-5}"), (-2.5e-7, "2.5e-07", r"2.5 \cdot 10^{-7}"), (np.inf, "inf", r"\infty"),
+        (np.nan, "nan", r"\text{nan}"),
+    ):  # fmt: skip
+        line = viz.derive((x * factor).sum()).lines[0]
+        assert text in line.text and latex in line.latex
+    assert viz.derive((x**2).sum()).lines[-1].text == "dL/dx = 2 * x"
+
+
 def test_batches_of_sequences_through_a_layer(double):
     tg.manual_seed(0)
     model = CharModel(5, "gru", hidden=3, embedding=2)
@@ -229,6 +274,9 @@ def test_what_cannot_be_derived_is_said():
         viz.derive(x.sum(), "y")
     with pytest.raises(tg.TinygradError, match="does not depend on"):
         viz.derive(x.sum(), tg.tensor([1.0], requires_grad=True))
+    for wrong in (3, [None]):
+        with pytest.raises(tg.TinygradError, match="wrt is tensors or names of leaves, not"):
+            viz.derive(x.sum(), wrong)
     with pytest.raises(tg.TinygradError, match="equations are written as"):
         viz.derive(x.sum()).save("x.doc")
 

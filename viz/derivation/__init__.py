@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import tinygrad_rnn as tg
@@ -17,7 +17,7 @@ from .reading import Reader
 __all__ = ["Derivation", "Line", "derive"]
 
 
-def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Sequence[tg.Tensor | str] | None = None) -> Derivation:
+def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None) -> Derivation:
     """The equations of ``loss`` (one element) and of its gradients with respect to ``wrt``.
 
     ``wrt``: tensors the loss was made from, or names of leaves; None: every leaf that requires a gradient. The graph
@@ -51,7 +51,8 @@ def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Sequence[tg.Tensor | str] | N
     whole = tg.Graph(loss, *(gradient for _, gradient in walked))
     position = whole.by_serial()
     gradients = {position[serial]: position[gradient.serial] for serial, gradient in walked}
-    asked = [] if wrt is None else [wrt] if isinstance(wrt, (str, tg.Tensor)) else list(wrt)
+    single = isinstance(wrt, (str, tg.Tensor)) or not isinstance(wrt, Iterable)
+    asked: list[Any] = [] if wrt is None else [wrt] if single else list(wrt)
     targets = [position[_serial(x, graph)] for x in asked]
     for target in targets:
         if target not in gradients:
@@ -66,6 +67,8 @@ def _serial(x: tg.Tensor | str, graph: tg.Graph) -> int:
     """The creation number of what the loss was made from."""
     if isinstance(x, str):
         return graph.find(x).serial
+    if not isinstance(x, tg.Tensor):
+        raise GraphError(f"wrt is tensors or names of leaves, not {type(x).__name__}")
     if x.serial not in graph.by_serial():
         raise GraphError(f"the loss does not depend on {x._described()}")
     return x.serial

@@ -96,11 +96,6 @@ def _pieces(terms: Sequence[Expression]) -> Expression | None:
     return Apply(op, tuple(found[start][1] for start in sorted(found)), {"axis": axis}, shape)
 
 
-def full(x: Expression, shape: tuple[int, ...]) -> Expression:
-    """Numbers as an array, where its shape matters."""
-    return Apply("full", (x,), {"shape": shape}, shape) if is_number(x) else x
-
-
 def negative(x: Expression, shape: tuple[int, ...]) -> Expression:
     """``-x``."""
     if isinstance(x, float):

@@ -15,7 +15,9 @@ from .writing import Text
 
 NAME_LIMIT = 40  #: characters
 #: What formulas call, so that no value can be called so.
-FUNCTIONS = {*TABLE, "at", "full", "outer", "t"} - {"add", "sub", "mul", "div", "neg", "matmul", "linear", "getitem"}
+FUNCTIONS = {*TABLE, "at", "full", "outer", "inf", "nan", "t"} - {
+    "add", "sub", "mul", "div", "neg", "matmul", "linear", "getitem",
+}  # fmt: skip
 
 
 def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
@@ -36,7 +38,10 @@ def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
             places[stem].add(path)
     found: dict[int, tuple[str, int | None]] = {}
     taken: dict[str, int] = {}  #: and how often each was wanted
-    for index in reversed(stems):  # of a gate's nodes the last is the gate
+    # Of a gate's nodes the last is the gate. What only has its operation's name comes in the order it is computed, so
+    # that steps call it the same even if the last one lacks the sum of losses.
+    nameless = {i: None for i in sorted(forward) if i != output and _is_nameless(graph.nodes[i])}
+    for index in [*(i for i in reversed(stems) if i not in nameless), *nameless]:
         stem, path, step = stems[index]
         common = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
         shown = _identifier("_".join(part for part in path if part not in common))
@@ -57,6 +62,10 @@ def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
             taken |= {name: 1, f"d{name}": 1, plain: n + 1}
             return stem + twin
     raise AssertionError("count() never ends")
+
+
+def _is_nameless(node: tg.Node) -> bool:
+    return node.op is not None and not node.role and not node.scope.part
 
 
 def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | None]:

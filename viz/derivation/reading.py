@@ -12,7 +12,8 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives.record import broadcast
+from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.primitives.record import broadcast, same_shape
 
 from . import expression as e
 from .expression import Apply, Expression, Symbol
@@ -26,6 +27,8 @@ WEIGHTED = 4  #: operations a layer counts as
 LONGEST = 24
 #: What these make of zeros is zero.
 LINEAR = ("sum", "scatter", "scatter_rows", "getitem", "take", "concat", "stack", "einsum", "broadcast_to")
+#: What does not mind if an operand was shortened to something that broadcasts to it.
+ELEMENTWISE = {"+", "*", *(name for name, p in TABLE.items() if p.shape in (broadcast, same_shape))}
 
 
 class Reader:
@@ -43,6 +46,7 @@ class Reader:
         self.read: dict[int, Expression] = {}
         self.targets = [*dict.fromkeys([*named, output])]
         self.symbols: dict[int, Symbol] = {}
+        self.shapes: dict[Symbol, tuple[int, ...]] = {}
         self.aliases: dict[int, list[int]] = defaultdict(list)  #: values whose gradient is the same tensor, best first
         for value in sorted(self.gradients, reverse=True):
             self.aliases[self.gradients[value]].append(value)
@@ -84,6 +88,8 @@ class Reader:
                 self.symbols[index] = self.symbol(value, gradient=True)
             elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
                 self.symbols[index] = self.symbol(index)
+            if index in self.symbols:
+                self.shapes[self.symbols[index]] = node.shape
 
     def symbol(self, value: int, *, gradient: bool = False) -> Symbol:
         """A forward value's, or its gradient's, name."""
@@ -145,6 +151,8 @@ class Reader:
     def _simplified(self, node: tg.Node, args: list[Expression], shapes: list[tuple[int, ...]]) -> Expression:
         assert node.op is not None
         name, shape = node.op.name, node.shape
+        if name not in ELEMENTWISE:
+            args = [x if e.is_number(x) else self._whole(x, was) for x, was in zip(args, shapes)]
         if name == "sub":
             return e.plus([args[0], e.negative(args[1], shape)], shape)
         if name == "mul":
@@ -153,7 +161,7 @@ class Reader:
             return e.negative(args[0], shape)
         if name == "div":
             return e.over(args[0], args[1], shape)
-        if name == "cast":
+        if name == "cast" or (name == "pow" and args[1] == 1):
             return args[0]
         if name == "permute":
             return e.turned(args[0], node.attrs["axes"], shape)
@@ -161,6 +169,8 @@ class Reader:
             return e.reshaped(args[0], shapes[0], shape)
         if name == "broadcast_to" and e.is_number(args[0]):
             return args[0]
+        if name in ("matmul", "linear"):
+            args = [self._whole(x, was) for x, was in zip(args, shapes)]
         if name == "matmul":
             return e.product(args[0], args[1], shape)
         if name == "linear":
@@ -174,8 +184,22 @@ class Reader:
             return 0.0
         if node.op.shape is not broadcast or all(map(e.is_number, args)):  # what numbers forget: the result's shape
             known = zip(args, shapes, node.operands)
-            args = [e.full(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
+            args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
         return Apply(name, tuple(args), node.attrs, shape)
+
+    def _whole(self, x: Expression, shape: tuple[int, ...]) -> Expression:
+        """A formula with the shape of the value it is for, where one that broadcasts to it will not do."""
+        if e.is_number(x):
+            return Apply("full", (x,), {"shape": shape}, shape)
+        return x if self._shape(x) == shape else Apply("broadcast_to", (x,), {"shape": shape}, shape)
+
+    def _shape(self, x: Expression) -> tuple[int, ...]:
+        """The shape of what Python makes of a formula."""
+        if isinstance(x, Symbol):
+            return self.shapes[x]
+        if not isinstance(x, Apply):
+            return ()
+        return broadcast(*map(self._shape, x.args)) if x.op in ELEMENTWISE else x.shape
 
     def _always(self, node: tg.Node) -> bool | None:
         """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""

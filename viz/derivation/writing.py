@@ -44,7 +44,7 @@ class Text:
         if isinstance(x, Symbol):
             return self.symbol(x), ATOM
         if not isinstance(x, Apply):
-            return _number(x), ATOM if x >= 0 else NEGATIVE
+            return self.number(x)
         if self.gathered and x.op in ("+", "stack", "concat") and (written := self.write_gathered(x)):
             return written
         if x.op == "+":
@@ -65,6 +65,11 @@ class Text:
     def bracket(self, text: str) -> str:
         """In brackets."""
         return f"({text})"
+
+    def number(self, x: float) -> Written:
+        """``2``, ``0.5``, ``inf``."""
+        whole = abs(x) < 1e15 and x == int(x)
+        return str(int(x)) if whole else repr(float(x)), ATOM if x >= 0 else NEGATIVE
 
     def join_sum(self, terms: Sequence[Expression]) -> str:
         """``a + b - c``."""
@@ -170,6 +175,16 @@ class Latex(Text):
     def bracket(self, text: str) -> str:
         return rf"\left( {text} \right)"
 
+    def number(self, x: float) -> Written:
+        text, holds = super().number(x)
+        if text.lstrip("-") in ("inf", "nan"):
+            return text.replace("inf", r"\infty").replace("nan", r"\text{nan}"), holds
+        digits, _, power = text.partition("e")
+        if not power:
+            return text, holds
+        ten = f"10^{{{int(power)}}}"
+        return (ten if digits == "1" else rf"{digits} \cdot {ten}"), min(holds, PRODUCT)
+
     def symbol(self, x: Symbol) -> str:
         letter, below = _letter(x.stem)
         if x.step is not None:
@@ -258,10 +273,6 @@ def _words(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([#$%&_{}])", r"\\\1", text)
-
-
-def _number(x: float) -> str:
-    return str(int(x)) if x == int(x) and abs(x) < 1e15 else repr(float(x))
 
 
 def _relative(offset: int) -> str:
