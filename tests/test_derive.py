@@ -206,6 +206,17 @@ def test_numbers():
     assert viz.derive((x**2).sum()).lines[-1].text == "dL/dx = 2 * x"
 
 
+def test_a_name_given_to_an_intermediate_value_is_used():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    score = x.tanh()
+    score.name = "score"
+    lines = [line.text for line in viz.derive((score * score).sum()).lines]
+    assert lines == [
+        "score = tanh(x)", "L = (score**2).sum()",
+        "dL/dL = 1", "dL/dscore = score + score", "dL/dx = dscore * (1 - score**2)",
+    ]  # fmt: skip
+
+
 def test_batches_of_sequences_through_a_layer(double):
     tg.manual_seed(0)
     model = CharModel(5, "gru", hidden=3, embedding=2)
@@ -292,7 +303,7 @@ def test_the_command(tmp_path):
     assert result.exit_code == 0 and "dL/dc_t = dh_t * o_t * (1 - tanh(c_t)**2) + dc_(t+1) * f_(t+1)" in result.output
     result = CliRunner().invoke(main, ["derive", "--wrt", "weight_hh", "--every-step", "--pattern", "many-to-one"])
     assert result.exit_code == 0 and "dL/dh_3 = " in result.output and "dL/dbias" not in result.output
-    for name, start in (("x.txt", "The network"), ("x.tex", r"\documentclass"), ("x.html", "<!DOCTYPE html>")):
+    for name, start in (("x.txt", "The network"), ("x.tex", r"\documentclass"), ("X.HTML", "<!DOCTYPE html>")):
         result = CliRunner().invoke(main, ["derive", "-o", str(tmp_path / name)])
         assert result.exit_code == 0 and (tmp_path / name).read_text().startswith(start)
     script = tmp_path / "own.py"

@@ -126,11 +126,12 @@ class Derivation:
     def save(self, path: str | Path, *, every_step: bool = False) -> None:
         """Write ``.txt``, ``.tex`` (a document), or ``.html`` (a page with the graph, each line linked to its node)."""
         target = Path(path)
-        if target.suffix == ".txt":
+        suffix = target.suffix.lower()
+        if suffix == ".txt":
             content = self.text(every_step=every_step) + "\n"
-        elif target.suffix == ".tex":
+        elif suffix == ".tex":
             content = _DOCUMENT % self.latex(every_step=every_step)
-        elif target.suffix == ".html":
+        elif suffix == ".html":
             content = self._page(every_step)
         else:
             raise DataError(f"equations are written as .txt, .tex or .html, not {target.suffix or target.name!r}")

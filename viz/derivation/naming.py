@@ -65,7 +65,7 @@ def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
 
 
 def _is_nameless(node: tg.Node) -> bool:
-    return node.op is not None and not node.role and not node.scope.part
+    return node.op is not None and not node.role and not node.name and not node.scope.part
 
 
 def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | None]:
@@ -73,10 +73,10 @@ def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | N
     step = None if node.scope.step is None else node.scope.step + 1
     path: tuple[str, ...] = node.scope.path
     readers = graph.consumers[node.index]
-    if node.op is None and node.name and not node.role:
+    if node.name and not node.role:
         users = [graph.nodes[i].scope.path for i in readers] or [()]
         depth = next(n for n in range(len(users[0]), -1, -1) if all(u[:n] == users[0][:n] for u in users))
-        return _identifier(node.name), path or users[0][:depth], step
+        return _identifier(node.name), path or (users[0][:depth] if node.op is None else ()), step
     if node.role:
         initial = node.op is None and node.role in ("h", "c") and step is None
         return "L" if node.role == "loss" else _identifier(node.role), path, 0 if initial else step
