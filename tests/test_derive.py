@@ -204,6 +204,7 @@ def test_numbers():
         line = viz.derive((x * factor).sum()).lines[0]
         assert text in line.text and latex in line.latex
     assert viz.derive((x**2).sum()).lines[-1].text == "dL/dx = 2 * x"
+    assert viz.derive(((x / 3) ** 2).sum()).lines[0].latex == r"L = \sum \left( \frac{x}{3} \right)^{2}"
 
 
 def test_a_name_given_to_an_intermediate_value_is_used():

@@ -175,6 +175,10 @@ class Latex(Text):
     def bracket(self, text: str) -> str:
         return rf"\left( {text} \right)"
 
+    def inside(self, x: Expression, tight: int) -> str:
+        text = super().inside(x, tight)  # a power of a fraction is not one of its numerator's
+        return self.bracket(text) if tight == ATOM and text.startswith(r"\frac") else text
+
     def number(self, x: float) -> Written:
         text, holds = super().number(x)
         if text.lstrip("-") in ("inf", "nan"):
