@@ -12,6 +12,7 @@ from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
+from tinygrad_rnn.patterns import build
 from viz.gradients import gradients
 from viz.levels import collapse
 
@@ -422,6 +423,24 @@ def drawn_curves(dot):
         )
 
 
+def is_clear(dot):
+    """No two boxes overlap, and no line runs through a box or the words below a time step."""
+    boxes = drawn_boxes(dot)
+    names = sorted(boxes)
+    for k, name in enumerate(names):
+        x, y, w, h, _ = boxes[name]
+        for other in names[k + 1 :]:
+            a, b, c, d, _ = boxes[other]
+            assert abs(x - a) > (w + c) / 2 - 1 or abs(y - b) > (h + d) / 2 - 1, (name, other)
+    solid = {name: box for name, box in boxes.items() if box[4] == "caption" or box[2] < 400}  # no bars
+    for tail, head, points in drawn_curves(dot):
+        for name in solid.keys() - {tail, head}:
+            x, y, w, h, kind = solid[name]
+            w = 40 if kind == "caption" else w  # as wide as its words
+            inside = (abs(points[:, 0] - x) < w / 2 - 1) & (abs(points[:, 1] - y) < h / 2 - 1)
+            assert not inside.any(), (tail, head, name)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("network", [{}, {"num_layers": 2}, {"bidirectional": True}])
 @pytest.mark.parametrize(
@@ -430,20 +449,38 @@ def drawn_curves(dot):
      {"rolled": True}],
 )  # fmt: skip
 def test_no_boxes_overlap_and_no_line_runs_through_a_box(kind, network, options):
-    dot = viz.render(unrolled(kind, steps=3, **network), **options).dot
-    boxes = drawn_boxes(dot)
-    names = sorted(boxes)
-    for k, name in enumerate(names):
-        x, y, w, h, _ = boxes[name]
-        for other in names[k + 1 :]:
-            a, b, c, d, _ = boxes[other]
-            assert abs(x - a) > (w + c) / 2 - 1 or abs(y - b) > (h + d) / 2 - 1, (name, other)
-    solid = {name: box for name, box in boxes.items() if box[4] != "caption" and box[2] < 400}  # no bars
+    is_clear(viz.render(unrolled(kind, steps=3, **network), **options).dot)
+
+
+def labelled_input(net, **options):
+    """A loss of what a layer makes of a sequence that is one tensor with a name."""
+    return net(tg.nn.labelled(tg.ones(4, 3, 3), "x"), **options)[0].square().mean()
+
+
+def test_what_feeds_all_steps_from_below_keeps_clear_of_the_words_there():
+    for bidirectional in (False, True):
+        is_clear(viz.render(labelled_input(tg.nn.LSTM(3, 2, bidirectional=bidirectional))).dot)
+
+
+def test_ragged_batches_folded():
+    for kind in KINDS:
+        dot = viz.render(labelled_input(kind(3, 2), lengths=[4, 2, 1]), rolled=True).dot
+        is_clear(dot)
+        upward = [points for tail, head, points in drawn_curves(dot) if tail.startswith("rolled") and tail != head]
+        assert len(upward) > 2
+        assert all((np.diff(points[:, 1]) > -0.01).all() for points in upward), "a line that turns back"
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_encoder_and_decoder_do_not_get_in_each_others_way(cell, layers):
+    loss = build("seq2seq", cell, length=2, hidden=2, layers=layers)
+    for options in ({}, {"rolled": True}, {"backward": True}):
+        is_clear(viz.render(loss, **options).dot)
+    dot = viz.render(loss).dot
+    cells = [name for name, box in drawn_boxes(dot).items() if box[4] == "cell"]
     for tail, head, points in drawn_curves(dot):
-        for name in solid.keys() - {tail, head}:
-            x, y, w, h, _ = solid[name]
-            inside = (abs(points[:, 0] - x) < w / 2 - 1) & (abs(points[:, 1] - y) < h / 2 - 1)
-            assert not inside.any(), (tail, head, name)
+        assert tail not in cells or head not in cells or np.ptp(points[:, 1]) < 0.01, "c has a way of its own"
 
 
 def test_weights_of_what_gathers_all_steps_are_drawn():

@@ -118,7 +118,8 @@ class Fans:
             w, h = self.places.sizes[i]
             back = self.boxes[i].key[0] == "∂"
             side = -1 if back else 1
-            rect = Rect((0 if back else self.places.right) + side * (self.places.pad + 26 + w / 2), y, w, h)
+            start = min(self.places.x[c] for _, e in fed if (c := self.boxes[e.source].column) is not None)
+            rect = Rect((start if back else self.places.right) + side * (self.places.pad + 26 + w / 2), y, w, h)
             while any(
                 abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4
                 for r in self.rects.values()

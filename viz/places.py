@@ -263,16 +263,15 @@ class Places:
         at, segment = 0.0, None
         self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
         self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
-        lowest = [k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1]
-        fed = self.sources and (self.pad or any(key[0] == "cell" for key in lowest))
+        lowest = {k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1}
+        fed_below = (e.source in self.sources and self.boxes[e.target].key in lowest for e in self.edges)
+        fed = self.sources and (self.pad or any(fed_below))
         below = 24.0 if fed else 8.0  # room for the line of what feeds every step
+        kinds = ("parameter", "share")
+        shared = [self.sizes[i][0] for i in [*self.sources, *self.sinks] if self.boxes[i].kind in kinds]
         for slot in self.slots:
-            if (
-                segment is not None
-                and slot.segment != segment
-                and any(self.boxes[i].kind == "parameter" for i in self.sources)
-            ):
-                at += 60.0
+            if segment is not None and slot.segment != segment and shared:
+                at += max(60.0, *shared)
             segment = slot.segment
             if isinstance(slot, Gap):
                 middle = (self.bottom + self.top) / 2

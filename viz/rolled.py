@@ -20,6 +20,7 @@ CELL, SMALL, WEIGHT = (76.0, 54.0), (48.0, 28.0), (34.0, 26.0)
 PITCH = 180.0  #: between boxes beside each other
 PASSES = 60.0  #: more between an encoder and a decoder
 ROW_GAP = 34.0
+CELL_GAP = 42.0  #: below a cell, where its weights stand
 LOOP = 26.0  #: how far the arrow back to itself swings out
 Home = tuple[Key, int | None]
 
@@ -121,7 +122,8 @@ class _Folding:
             for y in sorted(rows[s]):
                 sizes = [self._size(i) for i in rows[s][y]]
                 tall = max(h for _, h in sizes)
-                middle = max(y, top + ROW_GAP + tall / 2)
+                gap = CELL_GAP if any(self.boxes[i].kind == "cell" for i in rows[s][y]) else ROW_GAP
+                middle = max(y, top + gap + tall / 2)
                 top = middle + tall / 2
                 for k, (i, size) in enumerate(zip(rows[s][y], sizes)):
                     x = at + width / 2 + PITCH * (k - (len(sizes) - 1) / 2)
@@ -130,7 +132,7 @@ class _Folding:
         for e in self.edges:
             if e.kind == "weight":
                 cell = self.layout.rects[e.target]
-                self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 22, *WEIGHT)
+                self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
         for k, (i, target) in enumerate(self.starts.items()):
             cell, (width, height) = self.layout.rects[target], self._size(i)
             self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
@@ -199,14 +201,16 @@ class _Folding:
 
     def _loop(self, e: Edge, cell: Rect) -> list[Point]:
         kinds = [o.kind for o in self.edges if o.source == o.target == e.source]
-        middle = cell.y + (0.0 if len(kinds) == 1 else 0.22 * cell.h * (1 if e.kind == "c" else -1))
+        # below the middle, for what an encoder hands on leaves at the top
+        middle = cell.y + cell.h * (0.0 if len(kinds) == 1 else 0.15 if e.kind == "c" else -0.27)
         high, low, x = middle + 11, middle - 11, cell.right + LOOP
         return [(cell.right, high), (x, high), (x, low), (cell.right, low)]
 
     def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
         obstacles = [r for r in boxes if r not in (a, b)]
         if self.segment.get(e.source) != self.segment.get(e.target) and e.kind in ("h", "c"):
-            y = 0.5 * HIGHWAY if e.kind == "c" else 1.1 * HIGHWAY
+            both = {o.kind for o in self.edges if (o.source, o.target) == (e.source, e.target)} >= {"h", "c"}
+            y = 1.1 * HIGHWAY if both and e.kind == "h" else 0.5 * HIGHWAY
             starts, stops = [Port(a.right, a.top - y, 1, 0)], [Port(b.left, b.top - y, 1, 0)]
         elif e.kind == "feedback":
             below = Port(b.x + 0.25 * b.w, b.bottom, 0, 1) if b.h > SMALL[1] else Port(b.right, b.y, -1, 0)

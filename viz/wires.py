@@ -18,7 +18,7 @@ class Wiring:
     def __init__(self, places: Places) -> None:
         self.places, self.boxes, self.edges = places, places.boxes, places.edges
         self.layout, self.rects, self.x = places.layout, places.layout.rects, places.x
-        #: where lines run already, by the tile they are in (of a pass, or two steps at a distance) and where they begin
+        #: where lines run already, by the tile they are in (of a pass, or two steps of one at a distance) and where they begin
         self.taken: dict[tuple[object, Key], list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
 
@@ -155,6 +155,7 @@ class Wiring:
             distance = round(abs(self.x[columns[0]] - self.x[columns[1]]), 1)
         beside_steps = [self.rects[i] for i in self.places.sources if source.before and i in self.rects]
         obstacles = [*around[0], *around[1], *beside_steps]
+        strip = ("between", distance, *(column.segment for column in columns or ()))
         edge_of = max if sign > 0 else min
         rim = edge_of(r.right if sign > 0 else r.left for r in around[0])
         far = (min if sign > 0 else max)(r.left if sign > 0 else r.right for r in around[1])
@@ -183,11 +184,11 @@ class Wiring:
         tolls = dict.fromkeys(xs, 1.6) | {x: 1 + abs(x - middle) * 0.002 for x in gutter}
         others = [  # the pairs of steps before and after this one have the same lines
             ((p + base + dx, q), (u + base + dx, v))
-            for (p, q), (u, v) in self._others_lines(("between", distance), source.key)
+            for (p, q), (u, v) in self._others_lines(strip, source.key)
             for dx in {-distance, 0.0, distance}
         ]
         points = path(starts, stops, obstacles, others, xs, [*lanes(obstacles), a.y, b.y], tolls)
-        self.taken[("between", distance), source.key] += stretches([(x - base, y) for x, y in points])
+        self.taken[strip, source.key] += stretches([(x - base, y) for x, y in points])
         return [*points[:-1], (b.x, b.bottom)] if as_input else points
 
     def _others_lines(self, tile: object, source: Key) -> list[Stretch]:
