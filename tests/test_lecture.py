@@ -1,7 +1,11 @@
 """The lecture's page: what is on it, what is made again, what a browser says of it."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,16 +53,30 @@ def test_only_what_changed_is_made_again(page, monkeypatch):
     assert build(page, CHEAP) == []
     assert {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()} == before
     (page / "figures" / "recurrence.svg").unlink()
+    (page / "debugger" / "bptt.html").unlink()
     state = json.loads((page / "lecture.json").read_text())
-    state["bptt.py"]["key"] = "of another version"
+    state["bptt.py"]["printed"] = "of another version"
     (page / "lecture.json").write_text(json.dumps(state))
     assert build(page, CHEAP) == []
     after = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
     assert after.keys() == before.keys() and all(after[path] > before[path] for path in after)
+    html = (page / "index.html").read_text()
+    assert "of another version" not in html and 'href="debugger/bptt.html#k=12"' in html
+    state["recurrence.py"]["key"] = "of another version"
+    (page / "lecture.json").write_text(json.dumps(state))
+    assert build(page, CHEAP) == []
+    assert all((p.stat().st_mtime_ns > after[p]) == p.stem.startswith("recurrence") for p in after)
 
 
-def test_a_damaged_record_is_made_anew(tmp_path):
-    (tmp_path / "lecture.json").write_text("[1, 2")
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[1, 2", "[" * 100_000, '{"x.py": 1}', '{"x.py": {"key": "", "files": [1]}}',
+        '{"x.py": {"key": "", "files": ["figures/../../x.svg"]}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_record_is_made_anew(record, tmp_path):
+    (tmp_path / "lecture.json").write_text(record)
     assert build(tmp_path, []) == [] and json.loads((tmp_path / "lecture.json").read_text()) == {}
 
 
@@ -71,6 +89,44 @@ def test_a_program_that_fails_is_one_line(tmp_path, monkeypatch):
     assert problem == "<i>Broken</i>: its program failed: ValueError: <b>no</b>"
     html = (tmp_path / "out" / "index.html").read_text()
     assert "<b>no" not in html and "<i>Broken" not in html and "&lt;b&gt;no" in html
+
+
+def test_only_what_reads_images_of_digits_needs_their_package(tmp_path, monkeypatch):
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "images.py").write_text("from digits import load")
+    (examples / "sums.py").write_text("digits = 2")
+    monkeypatch.setattr("viz.lecture.making.EXAMPLES", examples)
+    monkeypatch.setattr("viz.lecture.making.find_spec", lambda name: None)
+    (problem,) = build(tmp_path / "out", [Topic("", name, f"{name}.py", ()) for name in ("images", "sums")])
+    assert problem.startswith("images: needs scikit-learn")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a group of processes on POSIX only")
+def test_what_was_interrupted_is_not_kept(tmp_path):
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    (examples / "quick.py").write_text("print('done')")
+    (examples / "slow.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "pathlib.Path(os.environ['STARTED']).touch()\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('half trained')\n"
+    )
+    code = (
+        "import sys, pathlib, viz.lecture.making as m\n"
+        "m.EXAMPLES = pathlib.Path(sys.argv[1])\n"
+        "m.build(sys.argv[2], [m.Topic('', n, n + '.py', ()) for n in ('quick', 'slow')])"
+    )
+    started, out = tmp_path / "started", tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(examples), str(out)], env={**os.environ, "STARTED": str(started)},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not started.exists() or '"quick.py"' not in (out / "lecture.json").read_text():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    assert list(json.loads((out / "lecture.json").read_text())) == ["quick.py"]
 
 
 def test_the_command(tmp_path, monkeypatch):

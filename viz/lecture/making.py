@@ -37,8 +37,13 @@ class Result:
 
     key: str  #: of everything it depends on: the same key, the same result
     printed: str = ""
-    figures: tuple[str, ...] = ()  #: names of SVG files, in the order they were written
+    files: tuple[str, ...] = ()  #: what was made, as paths in the folder, in the order it was written
     problem: str = ""  #: why there is nothing
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the SVG files."""
+        return [Path(file).name for file in self.files if file.endswith(".svg")]
 
 
 def build(
@@ -51,13 +56,14 @@ def build(
     """
     folder = Path(out)
     kept, writing = _kept(folder), Lock()
+    running: set[subprocess.Popen[str]] = set()
     _keep(folder, kept)
 
     def make(topic: Topic) -> Result:
         key = _key(topic)
         result = kept.get(topic.program)
-        if result is None or result.key != key or not all((folder / "figures" / f).exists() for f in result.figures):
-            result = _run(topic, key, folder)
+        if result is None or result.key != key or not all((folder / f).is_file() for f in result.files):
+            result = _run(topic, key, folder, running)
             if not result.problem:
                 with writing:  # at once: an interruption loses only what was being made
                     kept[topic.program] = result
@@ -69,7 +75,9 @@ def build(
         try:
             results = list(pool.map(make, topics))
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(running):  # a program that ends early would leave a worse result, not none
+                process.terminate()
             raise
     write_atomically(folder / "index.html", _page(topics, results, folder).encode())
     return [f"{topic.title}: {result.problem}" for topic, result in zip(topics, results) if result.problem]
@@ -77,9 +85,12 @@ def build(
 
 def _kept(folder: Path) -> dict[str, Result]:
     try:
-        saved = json.loads((folder / "lecture.json").read_text())
-        return {program: Result(**{**of, "figures": tuple(of["figures"])}) for program, of in saved.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        saved = json.loads((folder / "lecture.json").read_text("utf-8"))
+        found = {program: Result(**{**of, "files": tuple(of["files"])}) for program, of in saved.items()}
+        return {
+            p: r for p, r in found.items() if all(re.fullmatch(r"(figures|debugger)/[\w-]+\.\w+", f) for f in r.files)
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}  # nothing there, or nothing to be trusted: make it anew
 
 
@@ -101,49 +112,56 @@ def _key(topic: Topic) -> str:
     return digest.hexdigest()
 
 
-def _run(topic: Topic, key: str, folder: Path) -> Result:
+def _run(topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str]]) -> Result:
     """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote."""
     program = EXAMPLES / topic.program
     if not program.is_file():
         return Result(key, problem=f"its program {program} is missing; install the package again")
-    needed = "sklearn" if "sklearn" in program.read_text() or "digits" in program.read_text() else ""
-    if needed and find_spec(needed) is None:
+    if re.search(r"^from (sklearn|digits)\b", program.read_text("utf-8"), re.M) and find_spec("sklearn") is None:
         return Result(key, problem="needs scikit-learn, which has the digits: pip install scikit-learn")
     settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     packages = os.pathsep.join([str(_HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, str(program), "--out", "out"]
         environment = {**os.environ, **settings, "PYTHONPATH": packages}
+        process = subprocess.Popen(
+            command, cwd=temporary, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8", start_new_session=True,
+        )  # fmt: skip
+        running.add(process)
         try:
-            ran = subprocess.run(
-                command, cwd=temporary, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
+            printed, complaint = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
             return Result(key, problem=f"took longer than {SECONDS} s")
-        if ran.returncode:
-            reason = (ran.stderr.strip() or ran.stdout.strip() or "it gave no reason").splitlines()[-1]
+        finally:
+            running.discard(process)
+        if process.returncode:
+            reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
             return Result(key, problem=f"its program failed: {reason[:300]}")
-        made = sorted((Path(temporary) / "out").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        written = sorted((Path(temporary) / "out").glob("*"), key=lambda path: path.stat().st_mtime_ns)
         try:
-            for path in made:
-                _take(path, folder)
+            files = tuple(file for path in written for file in _take(path, folder))
         except TinygradError:
             raise
         except OSError as error:
             raise DataError(f"cannot write to {folder}: {error.strerror}") from None
-    figures = tuple(path.name for path in made if path.suffix == ".svg")
-    return Result(key, _told(ran.stdout), figures)
+    return Result(key, _told(printed), files)
 
 
-def _take(path: Path, folder: Path) -> None:
+def _take(path: Path, folder: Path) -> list[str]:
     """A figure becomes three files, for the page, for slides and for paper; a debugger's page stays what it is."""
+    made: dict[str, bytes] = {}
     if path.suffix == ".html":
-        write_atomically(folder / "debugger" / path.name, path.read_bytes())
+        made[f"debugger/{path.name}"] = path.read_bytes()
     elif path.suffix == ".svg":
-        svg, target = path.read_text(), folder / "figures" / path.name
-        write_atomically(target, svg.encode())
-        write_atomically(target.with_suffix(".png"), svg_to_png(svg))
-        write_atomically(target.with_suffix(".pdf"), svg_to_pdf(svg))
+        svg = path.read_text("utf-8")
+        for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg)), (".pdf", svg_to_pdf(svg))):
+            made[f"figures/{path.stem}{suffix}"] = data
+    for name, data in made.items():
+        write_atomically(folder / name, data)
+    return list(made)
 
 
 def _told(printed: str) -> str:
@@ -154,7 +172,7 @@ def _told(printed: str) -> str:
 
 def _width(figure: Path) -> int:
     """Pixels below which the text in a figure is too small to read; a narrower window scrolls it sideways."""
-    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', figure.read_text()[:2000])
+    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', figure.read_text("utf-8")[:2000])
     return int(float(found[1]) * SMALLEST) if found else 0
 
 
@@ -172,7 +190,7 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
     sections: list[dict[str, Any]] = []
     for topic, result in zip(topics, results):
         program = EXAMPLES / topic.program
-        code = program.read_text() if program.is_file() else ""
+        code = program.read_text("utf-8") if program.is_file() else ""
         sections.append(
             {
                 "topic": topic,
