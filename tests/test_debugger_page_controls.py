@@ -266,3 +266,12 @@ def test_the_checks_of_wide_layers_are_few_or_left_out(monkeypatch):
     session = viz.debug(spelling(steps=2, hidden=4))
     most = max(compared(10**9))
     assert most == 16 and max(compared(5_000)) in (2, 4, 8) and not compared(10)
+
+
+def test_the_loss_of_a_long_walk_is_told_by_origin(show):
+    tg.manual_seed(0)
+    tab = show(viz.debug(nn.GRU(1, 1)(tg.ones(70, 1, 1))[0].sum()))
+    tab.evaluate("go(D.last, '')")
+    lit = tab.evaluate("D.layers[0].triangle")
+    assert len(lit) == 64 and tab.locator("#triangle td[title]").count() > 50
+    assert "too long" not in tab.inner_text("#triangle")

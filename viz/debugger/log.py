@@ -33,9 +33,10 @@ NODE_LIMIT = 3000
 ROOM_PER_NODE, ROOM = 600, 150_000
 #: The sides of the corner that is sent of a large array, from the most to the least.
 CORNERS = (24, 16, 12, 8, 6, 4, 2)
-#: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (nodes × time steps) and the
-#: checks (elements, multiplications).
-GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT, WORK_LIMIT = 30_000_000, 60_000, 80_000, 1_000_000_000
+#: Beyond these the page leaves out the Jacobians (width³ × time steps), the triangle (a node costs as much as so many
+#: multiplications) and the checks (elements, multiplications).
+GAIN_LIMIT, TRIANGLE_LIMIT, CHECK_LIMIT, WORK_LIMIT = 30_000_000, 20_000_000_000, 80_000, 1_000_000_000
+NODE_WORK = 30_000
 #: How many elements of an operand the page's check compares: the most that keeps within these limits.
 COMPARED = (16, 8, 4, 2, 1)
 NAME_LIMIT = 60
@@ -111,8 +112,8 @@ def _space(shape: tuple[int, ...], side: int, itemsize: int) -> int:
 def _work(graph: tg.Graph, index: int) -> int:
     """About how many multiplications it takes to compute a node."""
     node = graph.nodes[index]
-    assert node.op is not None
-    first = graph.nodes[node.sources[0]].shape if node.op.name in ("linear", "matmul") and node.sources else ()
+    product = node.op is not None and node.op.name in ("linear", "matmul")
+    first = graph.nodes[node.sources[0]].shape if product else ()
     return math.prod(node.shape) * (first[-1] if first else 1)
 
 
@@ -254,7 +255,8 @@ class _Log:
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
         small = (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
-        drawn = len(self.graph) * len(self.graph.steps) <= TRIANGLE_LIMIT
+        work = sum(NODE_WORK + _work(self.graph, step.node) for step in self.trace.steps)
+        drawn = work * min(len(self.graph.steps), recurrence.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT), "joint": "c" in moments[0].nodes,
             "states": [[row.time, row.role, row.node] for row in rows if row.node in self.shown],

@@ -84,7 +84,7 @@ function layerNorms(layer, p) {
   const here = nodes[nodeAt(p)].time;
   const cursor = here && here >= first && here <= last ? svg("line", { class: "cursor", x1: x(here), x2: x(here), y1: 2, y2: height - 14 }) : null;
   const marks = [top, bottom].map((power) => svg("text", { x: 0, y: y(10 ** power) + 3, class: "mark" }, `1e${power}`));
-  const ticks = [first, last].map((time) => svg("text", { x: x(time), y: height - 2 }, `t=${time}`));
+  const ticks = [first, last].map((time) => svg("text", { x: Math.min(x(time), WIDTH - 3.5 * `t=${time}`.length), y: height - 2 }, `t=${time}`));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `gradient norms of layer ${layer.name} along time, logarithmic` }, marks, cursor, lines, ticks);
   const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(`span.${role}`, {}, `|dL/d${role}|`)));
   return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gateRows(layer, here));
