@@ -221,6 +221,13 @@ def test_a_closed_pipe_ends_it_quietly():
     assert process.returncode == 0 and errors == b""
 
 
+def test_a_program_without_a_console_is_no_problem(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    viz.debug(spelling(steps=1)).terminal([f"save {tmp_path / 'walk'}"])
+    assert (tmp_path / "walk").exists()
+
+
 def test_an_interrupt_ends_a_command_not_the_session():
     out = io.StringIO()
     debugger = Debugger(viz.debug(spelling()), io.StringIO(), out)
@@ -246,6 +253,8 @@ def test_completion_knows_commands_and_nodes():
     assert debugger.completenames("cont") == ["continue ", "contrib "]
     assert debugger.completedefault("weight_") == ["weight_hh_l0", "weight_ih_l0"]
     assert "nonfinite" in debugger.complete_break("non")
+    assert debugger.complete_until("s", "until op s", 9, 10) == ["sigmoid", "stack", "sum"]
+    assert debugger.complete_set("gr") == ["grad "]
     assert debugger.complete_help("tri") == ["triangle"]
 
 

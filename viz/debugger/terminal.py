@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import cmd
 import difflib
+import io
 import os
 import sys
 import textwrap
@@ -47,7 +48,8 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
     prompt = "(bptt) "
 
     def __init__(self, session: Session, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -> None:
-        super().__init__(stdin=stdin or sys.stdin, stdout=stdout or sys.stdout)
+        nothing = io.StringIO()  # in a program without a console both streams are None
+        super().__init__(stdin=stdin or sys.stdin or nothing, stdout=stdout or sys.stdout or nothing)
         self.interactive = self.stdin.isatty() and self.stdout.isatty()
         self.use_rawinput = self.interactive
         self.screen = Screen(self.stdout)
@@ -180,8 +182,15 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         """Commands, for help."""
         return [name for name in _commands() if name.startswith(text)]
 
-    def complete_break(self, text: str, *_ignored: object) -> list[str]:
-        """Nodes and kinds of breakpoints."""
+    def complete_set(self, text: str, *_ignored: object) -> list[str]:
+        """What can be set, and nodes."""
+        return [word for word in ("grad ", "reset") if word.startswith(text)] + self.session.names.starting(text)
+
+    def complete_break(self, text: str, line: str = "", begin: int = 0, _end: int = 0) -> list[str]:
+        """Nodes and kinds of breakpoints; after op the operations there are."""
+        if line[:begin].split()[1:] == ["op"]:
+            operations = {node.op.name for node in self.session.graph.nodes if node.op}
+            return sorted(name for name in operations if name.startswith(text))
         kinds = ["op ", "t ", "nan", "inf", "nonfinite", "norm ", "if "]
         return [kind for kind in kinds if kind.startswith(text)] + self.session.names.starting(text)
 
