@@ -284,11 +284,12 @@ def test_numbers_that_are_not_finite_can_be_looked_at(bad):
 
 def test_names_from_the_program_cannot_write_to_the_terminal():
     x = tg.tensor([1.0, 2.0], requires_grad=True, name="\x1b[31mred\nname[bold]</script>")
-    with tg.scope("\x1b]0;title\x07"):
+    with tg.scope("\x1b]0;title\x07" + "far" * 1000, part="p" * 1000):
         loss = (x * x).sum()
     answers = typed(["step", "", "", "list", "whatis", "contrib", "print #0", "break #0"], viz.debug(loss))
     assert all(character.isprintable() or character == "\n" for answer in answers for character in answer)
     assert "[bold]" in "".join(answers), "the name is text, not markup"
+    assert max(len(line) for answer in answers for line in answer.splitlines()) < 300
 
 
 # Conditions --------------------------------------------------------------------------------------------------

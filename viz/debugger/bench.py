@@ -62,8 +62,8 @@ class Bench:
         given = self.session.graph.nodes[where.node].name
         called = f" ‘{style.shown(given, 40)}’" if given and given not in where.name else ""
         notes = [f"t={where.time} of {where.times}"] if where.time else []
-        notes += [style.visible(where.layer)] * bool(where.layer)
-        notes += [f"gate {style.visible(where.part)}"] if where.part else []
+        notes += [style.shown(where.layer, 60)] * bool(where.layer)
+        notes += [f"gate {style.shown(where.part, 60)}"] if where.part else []
         notes += [style.visible(where.site)] if where.site else []
         self.screen.say((step, "bold cyan"), "   " * bool(notes) + " · ".join(notes), reason)
         self.screen.say("  ", (where.name, "bold"), f"{called} = {where.expression}")

@@ -103,7 +103,7 @@ class Looking(Overview):
             "what": f"{kind} #{node.index}" + (f": {self.session.expression(node.index)}" if node.op else ""),
             "shape": f"{'×'.join(map(str, node.shape)) or 'scalar'} {node.dtype}",
             "role": node.role or "",
-            "place": style.visible(place),
+            "place": style.shown(place, 200),
             "time": "" if node.scope.step is None else f"t={node.scope.step + 1} of {len(self.session.graph.steps)}",
             "made at": style.visible(self.session.site(node.index) or ""),
             "used by": ", ".join(users[:8]) + (f" and {len(users) - 8} more" if len(users) > 8 else ""),

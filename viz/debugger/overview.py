@@ -42,7 +42,7 @@ class Overview(Bench):
         gates = sorted({gate for row in rows for gate in row.saturated})
         lines = [
             (
-                style.visible(row.layer), str(row.time), row.role, norm(row.norm), bar,
+                style.shown(row.layer, 60), str(row.time), row.role, norm(row.norm), bar,
                 f"{row.arrived} of {row.expected}" if row.expected else "no path",
                 *(percent(row.saturated.get(gate)) for gate in gates),
             )
@@ -84,7 +84,7 @@ class Overview(Bench):
             row += [_known(gain.bound)] * any(g.bound is not None for g in gains)
             rows.append([*row, _known(gain.product), _known(gain.product_bound), bar])
         self.screen.table([*header, "product from the end", "its bound", ""], rows)
-        layer = style.visible(".".join(path)) or "without a name"
+        layer = style.shown(".".join(path), 60) or "without a name"
         self.screen.say(f"  layer {layer}; below 1 a gradient shrinks for sure, above 1 it may grow")
         self._warn()
 

@@ -72,7 +72,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         try:
             self.greet()
             for line in commands:
-                self.screen.say(f"{self.prompt}{line}")
+                self.screen.say(f"{self.prompt}{style.visible(line)}")
                 if self.onecmd(line):
                     return
             self._read()
