@@ -18,7 +18,7 @@ class Wiring:
     def __init__(self, places: Places) -> None:
         self.places, self.boxes, self.edges = places, places.boxes, places.edges
         self.layout, self.rects, self.x = places.layout, places.layout.rects, places.x
-        #: where lines run already, by the tile they are in (of a pass, or two steps of one at a distance) and where they begin
+        #: where lines run already, by the tile they are in (a pass, or two steps of it) and where they begin
         self.taken: dict[tuple[object, Key], list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
 
