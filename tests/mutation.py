@@ -137,7 +137,7 @@ def main() -> None:
         for file in sorted((ROOT / "tinygrad_rnn").glob(pattern)):
             count, alive = judge(file, tests, given.jobs)
             total, survivors = total + count, survivors + alive
-        print("\n".join(survivors))
+        print("\n".join(survivors), flush=True)
         print(
             f"{name}: {total - len(survivors)} of {total} mutants noticed, {100 - 100 * len(survivors) / total:.1f} %"
         )

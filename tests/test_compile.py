@@ -634,7 +634,9 @@ def test_graph_and_explain():
     text = compiled.explain()
     after = [p.numpy() for p in model.parameters()] + [s["exp_avg"] for s in optimizer.state]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    assert all(word in text for word in ("batch_products", "gemm", "region", "arena", "MFLOP", "MB", "us"))
+    assert all(word in text for word in ("batch_products", "arena", "MFLOP", "MB", "us"))
+    kinds = ("sigmoid", "tanh") if os.environ.get("NUMBA_DISABLE_JIT") == "1" else ("gemm", "region")
+    assert all(kind in text for kind in kinds)
 
 
 def test_without_numba_the_answer_is_the_same():

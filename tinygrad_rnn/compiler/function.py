@@ -188,17 +188,18 @@ def _mark_written(tensors: list[Tensor]) -> None:
 
 def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        from .reference import ReferenceProgram
-
-        return ReferenceProgram(graph, trace)
     from .lower import lower
     from .program import Program, plan
 
     code = lower(graph, trace)
-    if budget is not None and plan(code)[1] > budget:
+    offsets, room = plan(code)
+    if budget is not None and room > budget:
         return None
-    return Program(graph, trace, code)
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        from .reference import ReferenceProgram
+
+        return ReferenceProgram(graph, trace, room)
+    return Program(graph, trace, code, offsets, room)
 
 
 # Arguments and results: nested tuples, lists and dicts ------------------------------------------------------

@@ -75,15 +75,15 @@ def _place(group: list[tuple[int, int, int]], sizes: list[int], offsets: dict[in
 
 
 class Program:
-    """Runs code; not from two threads at once, for it has one arena."""
+    """Runs code in an arena as `plan` laid it out; not from two threads at once, for there is one."""
 
-    def __init__(self, graph: Graph, trace: Trace, code: Code) -> None:
+    def __init__(self, graph: Graph, trace: Trace, code: Code, offsets: dict[int, int], arena_bytes: int) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
         self.rows, self.lanes, self.nodes = len(code.rows), code.lanes, code.nodes
         self.flops, self.moved = code.flops, code.moved
         self.real = float_type(graph)
-        offsets, self.arena_bytes = plan(code)
+        self.arena_bytes = arena_bytes
         self._memory: dict[int, Array] = {}  # buffer -> the bytes it is in
         arena = _aligned(self.arena_bytes)
         self._base: dict[int, tuple[Array, int]] = {buffer: (arena, offset) for buffer, offset in offsets.items()}

@@ -15,9 +15,9 @@ from .trace import Trace
 class ReferenceProgram:
     """Stands in for a `Program` when ``NUMBA_DISABLE_JIT`` is set: the same answers, without a compiled loop."""
 
-    def __init__(self, graph: Graph, trace: Trace) -> None:
+    def __init__(self, graph: Graph, trace: Trace, arena_bytes: int) -> None:
         self.graph, self.trace, self.rows = graph, trace, len(graph)
-        self.arena_bytes = 0
+        self.arena_bytes = arena_bytes  #: what the compiled program would need; here each value has memory of its own
         self.host: dict[int, Any] = {}
 
     def profile(self) -> dict[str, Cost]:
