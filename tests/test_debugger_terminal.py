@@ -464,6 +464,10 @@ def test_the_command_writes_a_page(tmp_path):
     assert "<title>GRU, many-to-one" in page.read_text(encoding="utf-8")
     done = command("--html", "/proc/none/page.html")
     assert done.exit_code == 2 and "cannot write" in done.output and done.output.count("\n") == 1
+    script = tmp_path / "model.py"
+    script.write_text("import tinygrad_rnn as tg\ndef loss(): return (tg.ones(2, requires_grad=True) * 2).sum()\n")
+    done = command(f"{script}:loss", "--html", str(script))
+    assert done.exit_code == 2 and "ends in .html" in done.output and "def loss" in script.read_text()
 
 
 @pytest.mark.parametrize(

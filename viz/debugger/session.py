@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import write_atomically
 
 from . import ledger, local, origin, recurrence, views, words
@@ -289,11 +290,13 @@ class Session(Cursor):
         """Everything as one HTML page that needs no network and no Python, written to ``path`` if given.
 
         It opens at the cursor's position and steps through both passes. Graphs of more than 3,000 nodes are collapsed
-        by time step, and the page says so. Raises `DataError` if the file cannot be written, `RenderError` if there
-        is no Graphviz to lay the graph out.
+        by time step, and the page says so. Raises `DataError` if the file cannot be written or is not named .html,
+        `RenderError` if there is no Graphviz to lay the graph out.
         """
         from . import page
 
+        if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
+            raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
         text = page.html(self, title)
         if path is not None:
             write_atomically(path, text.encode())
