@@ -113,6 +113,18 @@ def test_what_is_no_finite_number_is_drawn_as_a_gap(scale: float, tmp_path: Path
     json.loads((tmp_path / "flow.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
 
 
+@pytest.mark.parametrize("scale", [0.0, float("nan")])
+def test_a_gradient_that_is_nowhere_a_number_has_a_figure(scale: float) -> None:
+    assert "</svg>" in viz.flow(build("many-to-many", "rnn", 4) * scale).svg
+
+
+def test_time_steps_are_whole_numbers() -> None:
+    *panels, bar = viz.flow(build("many-to-many", "rnn", 4)).figure.axes
+    assert len(bar.get_xticks()) == 0
+    for axes in panels:
+        assert all(float(x).is_integer() for x in axes.get_xticks())
+
+
 def test_what_cannot_be_measured_says_so(tmp_path: Path) -> None:
     x = tg.tensor([1.0], requires_grad=True)
     with pytest.raises(tg.GraphError, match="no state here is carried"):
@@ -139,3 +151,5 @@ def test_the_command(tmp_path: Path) -> None:
     script.write_text("from tinygrad_rnn.patterns import build\ndef loss(): return build('many-to-one', 'gru', 3)\n")
     assert run(f"{script}:loss", "--panel", "norms", "-o", str(tmp_path / "g.csv")).count("\n") == 4
     assert "</svg>" in run("--cell", "rnn", "--steps", "3", "-o", str(tmp_path / "f.svg"))
+    result = CliRunner().invoke(main, ["flow", str(script)])
+    assert result.exit_code == 2 and "not of the form script.py:function" in result.output + result.stderr

@@ -54,7 +54,8 @@ def flow(
 
     what: Any
     if target:
-        what = Path(target) if Path(target).is_file() else from_script(target)
+        path = Path(target)
+        what = path if path.is_file() and path.suffix != ".py" else from_script(target)
     else:
         what = {cell.upper(): build(pattern, cell, steps, hidden, layers) for cell in cells or CELLS}
     viz.flow(what, output, panels=panels or None)

@@ -19,6 +19,7 @@ GRADIENT = r"$\|\partial L/\partial h_t\|$"
 def draw(flow: Flow) -> Any:
     """The flow as a matplotlib figure."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = [name for name in flow.panels if name != "norms"]
     wide = "norms" in flow.panels
@@ -40,6 +41,9 @@ def draw(flow: Flow) -> Any:
                 axes.set_title(_text(layer.label), fontsize=11)
             for axes in grid[-1]:
                 axes.set_xlabel("time step t")
+        for axes in figure.axes:
+            if axes.get_xlabel():  # all but the colour bar
+                axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     return figure
 
 
@@ -64,8 +68,8 @@ def _norms(axes: Any, layers: Sequence[Layer]) -> None:
         for role, series in layer.norms.items():
             dashes, marker = ("-", MARKERS[k % 6]) if role == "h" else ("--", "")
             axes.plot(
-                *_xy(series), dashes, marker=marker, markersize=4, markevery=0.1, color=COLOURS[k % 6],
-                label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
+                *_xy(series), dashes, marker=marker, markersize=4, markevery=max(1, len(series) // 10),
+                color=COLOURS[k % 6], label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
             )  # fmt: skip
     axes.set(
         yscale="log", xlabel="time step t", ylabel=GRADIENT, title="gradient of the loss, at the state of each step"
@@ -119,8 +123,10 @@ def _transfer(line: Any, layers: Sequence[Layer]) -> None:
 def _maps(line: Any, maps: Sequence[dict[int, Series]], label: str, ylabel: str) -> None:
     """Rows s against columns t, colours by decades, the same in all maps."""
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import MaxNLocator
 
     line[0].set_ylabel(ylabel)
+    line[0].yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     cells = _drawable([x for rows in maps for row in rows.values() for x in row.values()])
     if np.isnan(cells).all():
         return
