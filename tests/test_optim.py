@@ -240,6 +240,43 @@ def test_clipping_what_is_not_finite():
     assert np.isfinite(big[0].grad.numpy()).all()
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("sizes", [(5.0, 1.0, 0.2), (0.2, 5.0, 1.0), (1.0, 0.2, 5.0)])
+def test_clipping_by_any_norm(compiled, norm_type, sizes):
+    ps = [tg.nn.Parameter([size, -size / 2], dtype=np.float64) for size in sizes]
+    every = np.concatenate([p.numpy() for p in ps])
+    total = np.linalg.norm(every, norm_type)
+    for max_norm in (0.0, 0.5, 1.5 * total):
+
+        def clipped(max_norm=max_norm):
+            for p in ps:
+                p.grad = None
+            sum((p * p).sum() * 0.5 for p in ps).backward()
+            return utils.clip_grad_norm_(ps, max_norm, norm_type), [p.grad for p in ps]
+
+        norm, gradients = (tg.compile(clipped) if compiled else clipped)()
+        assert norm.item() == pytest.approx(total, rel=1e-14)
+        scale = min(1.0, max_norm / (total + 1e-6))
+        np.testing.assert_allclose(np.concatenate([g.numpy() for g in gradients]), scale * every, rtol=1e-13)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_clipping_names_who_is_not_finite(compiled):
+    ps = [tg.nn.Parameter([1.0], name=name) for name in ("fine", "broken")]
+
+    def clipped(x):
+        for p in ps:
+            p.grad = None
+        (ps[0] + ps[1] * x).sum().backward()
+        return utils.clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)
+
+    run = tg.compile(clipped) if compiled else clipped
+    assert run(tg.tensor([1.0])).item() == pytest.approx(math.sqrt(2))
+    with pytest.raises(tg.GraphError, match="gradient of broken"):
+        run(tg.tensor([math.inf]))
+
+
 def test_clipping_nothing():
     assert utils.clip_grad_norm_([tg.nn.Parameter([1.0])], 1.0).item() == 0.0
     utils.clip_grad_value_([tg.nn.Parameter([1.0])], 1.0)
@@ -252,3 +289,5 @@ def test_clipping_by_value():
     ps = parameters([3.0, -3.0, 0.5], 7.0)
     utils.clip_grad_value_(ps, 1.0)
     assert [p.grad.tolist() for p in ps] == [[1.0, -1.0, 0.5], 1.0]
+    utils.clip_grad_value_(ps, 0.0)
+    assert [p.grad.tolist() for p in ps] == [[0.0, 0.0, 0.0], 0.0]
