@@ -546,6 +546,7 @@ def _edit(*keys, value):
         lambda data: [data], lambda data: {}, lambda data: data | {"steps": data["steps"][::-1]},
         lambda data: data | {"steps": data["steps"] * 2}, lambda _data: None,
         lambda data: data | {"steps": data["steps"][1:]},
+        _edit("steps", 5, "contributions", value=[]), _edit("arrays", 3, "base64", value="AACAPwAAgD8AAIA/AACAPw=="),
     ],
 )  # fmt: skip
 def test_a_damaged_trace_is_refused_in_one_line(tmp_path, damage):

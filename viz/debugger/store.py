@@ -65,7 +65,12 @@ def loads(text: str, source: str = "the text") -> Trace:
             raise tg.DataError("its steps do not start at the output and visit each node once")
         if any(a.node <= b.node for a, b in pairwise(steps)):
             raise tg.DataError("its steps are out of order")
-        return Trace(graph, seed, steps, every)
+        trace = Trace(graph, seed, steps, every)
+        for k, step in enumerate(steps, 1):
+            arrived = trace.summed(step.node, trace.arrived(step.node, k - 1))
+            if arrived is None or not (step.replaced or np.array_equal(arrived, step.gradient, equal_nan=True)):
+                raise tg.DataError(f"what arrived at node {step.node} does not add up to its gradient")
+        return trace
     except Exception as error:
         words = str(error).split("\n")[0][:200] if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
         raise tg.DataError(f"{source} is not a saved trace, or it is damaged: {words[:200]}") from None
