@@ -533,6 +533,13 @@ def _edit(*keys, value):
     return change
 
 
+def _only_the_first_contribution(data):
+    last = data["steps"][-1]
+    sent = [sent for step in data["steps"] for sent in step["contributions"] if sent[1] == last["node"]]
+    last["gradient"] = sent[0][2]
+    return data
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -546,7 +553,7 @@ def _edit(*keys, value):
         lambda data: [data], lambda data: {}, lambda data: data | {"steps": data["steps"][::-1]},
         lambda data: data | {"steps": data["steps"] * 2}, lambda _data: None,
         lambda data: data | {"steps": data["steps"][1:]},
-        _edit("steps", 5, "contributions", value=[]), _edit("arrays", 3, "base64", value="AACAPwAAgD8AAIA/AACAPw=="),
+        _edit("steps", 5, "contributions", value=[]), _only_the_first_contribution,
     ],
 )  # fmt: skip
 def test_a_damaged_trace_is_refused_in_one_line(tmp_path, damage):
