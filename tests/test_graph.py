@@ -96,6 +96,21 @@ def test_bad_feeds():
         graph.evaluate({4: 1.0})
     with pytest.raises(tg.GraphError, match="not in this graph"):
         graph.evaluate({tg.tensor(1.0): 1.0})
+    for key in (99, -1, (1, 2), 1.0):
+        with pytest.raises(tg.GraphError, match="fed by name, node or tensor"):
+            graph.evaluate({key: 1.0})
+    for wrong, message in (
+        ([1.0], "list does not"),
+        ({"x": ["a", "b"]}, "was fed <U1"),
+        ({"x": [1j, 2]}, "complex128"),
+    ):
+        with pytest.raises(tg.DTypeError, match=message):
+            graph.evaluate(wrong)
+    rows = tg.Graph(tg.take(tg.ones(2, 3), tg.tensor([0, 1], name="i")))
+    with pytest.raises(tg.DTypeError, match="i is int64 in this graph, but was fed float64"):
+        rows.evaluate({"i": [0.5, 1.5]})
+    with pytest.raises(tg.GraphError, match="node #2, rows, cannot be computed again: index 5 at position"):
+        rows.evaluate({"i": [0, 5]})
     twice = tg.Graph(tg.tensor(1.0, name="a") + tg.tensor(2.0, name="a"))
     with pytest.raises(tg.GraphError, match="2 leaves are named 'a'"):
         twice.evaluate({"a": 1.0})

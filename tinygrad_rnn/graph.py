@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, GraphError, ShapeError
+from .errors import DataError, DTypeError, GraphError, ShapeError
 from .explain import short
 from .files import write_atomically
 from .primitives import TABLE
@@ -212,20 +212,23 @@ class Graph:
 
     def values(self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False) -> list[Array]:
         """Like `evaluate`, but the values of all nodes."""
-        fed = {self._leaf(key).index: value for key, value in (feeds or {}).items()}
+        if not isinstance(feeds, Mapping | None):
+            raise DTypeError(f"feeds map leaves to arrays; {type(feeds).__name__} does not")
+        fed = {(leaf := self._leaf(key)).index: _fed(leaf, value, reference) for key, value in (feeds or {}).items()}
         values: list[Any] = []
         for node in self.nodes:
             if node.index in fed:
-                value = np.asarray(fed[node.index])
-                if value.shape != node.shape:
-                    raise ShapeError(f"{node.label} has shape {node.shape} in this graph, but was fed {value.shape}")
-                values.append(value if np.iscomplexobj(value) else value.astype(node.dtype))
+                values.append(fed[node.index])
             elif node.op is None:
                 values.append(node.value)
             else:
                 operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
                 compute = node.op.reference if reference else node.op.forward
-                values.append(np.asarray(compute(*operands, **node.attrs)))
+                try:
+                    values.append(np.asarray(compute(*operands, **node.attrs)))
+                except (ValueError, TypeError, IndexError) as error:
+                    detail = getattr(error, "detail", error)
+                    raise GraphError(f"node #{node.index}, {node.label}, cannot be computed again: {detail}") from None
         return values
 
     def _leaf(self, key: Any) -> Node:
@@ -236,7 +239,10 @@ class Graph:
             if not found:
                 raise GraphError(f"{key._described()} is not in this graph")
             key = found[0]
-        node: Node = self.nodes[key.index if isinstance(key, Node) else key]
+        index = key.index if isinstance(key, Node) else key
+        if not isinstance(index, int) or not 0 <= index < len(self.nodes):
+            raise GraphError(f"leaves are fed by name, node or tensor; {key!r:.40} is none of this graph's")
+        node = self.nodes[index]
         if node.op is not None:
             raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
         return node
@@ -291,7 +297,9 @@ class Graph:
         """Read a file that `save` wrote."""
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
             raise DataError(f"cannot read {path}: {error}") from None
         return cls.from_json(text)
 
@@ -315,6 +323,18 @@ def _node(index: int, x: Tensor, position: Mapping[int, int], lines: Mapping[Any
         index, x.op, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
         x.scope, x.name, x.role, lines.get(x._made_at), x.serial,
     )  # fmt: skip
+
+
+def _fed(leaf: Node, value: Any, reference: bool) -> Array:
+    """What a leaf is to be instead, in its shape and dtype."""
+    array = np.asarray(value)
+    if array.shape != leaf.shape:
+        raise ShapeError(f"{leaf.label} has shape {leaf.shape} in this graph, but was fed {array.shape}")
+    if reference and np.iscomplexobj(array):
+        return array
+    if not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
+        raise DTypeError(f"{leaf.label} is {leaf.dtype} in this graph, but was fed {array.dtype}")
+    return array.astype(leaf.dtype)
 
 
 def _encoded(value: Any) -> Any:
