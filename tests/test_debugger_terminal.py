@@ -182,7 +182,7 @@ BAD = [
     ("delete x", "which breakpoint"), ("until nowhere", "no node is called nowhere"), ("watch nothing", "no node"),
     ("list here", "list wants"), ("down 99", "there are 2: "), ("value h_2[9]", "is not in a value of shape"),
     ("value h_2[:::::]", "is not in a value"), ("value h_2[a]", "no node"), ("jac weight_hh_l0", "is a leaf"),
-    ("vjp", "nothing is sent on here"), ("path loss", "that is where the walk starts"), ("path letters", "no gradient"),
+    ("vjp", "nothing is sent on here"), ("check", "nothing is sent on here"), ("path loss", "that is where the walk starts"), ("path letters", "no gradient"),
     ("contrib letters", "no gradient reaches"), ("split f_2", "not a carried state"), ("sv l7", "no layer is called"),
     ("display nonsense", "no node"), ("display origin", "display takes"), ("undisplay 5", "which?"),
     ("set grad c_2", "set grad NODE VALUE"), ("set grad c_2 [1, 2", "is not a number"), ("set", "set grad NODE"),

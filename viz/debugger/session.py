@@ -193,7 +193,9 @@ class Session(Cursor):
     def check(self, position: int | None = None) -> list[local.Check]:
         """Compare what the step sent with a numerical derivative of its operation."""
         p = self._backward(position)
-        return local.check(self.trace, p or 1)
+        if not p:
+            raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
+        return local.check(self.trace, p)
 
     # 11. The frontier, 12. words -------------------------------------------------------------------------
 
