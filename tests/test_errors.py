@@ -168,6 +168,14 @@ LAYERS = {
         lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2)),
         tg.ShapeError, ["target", "length"],
     ),
+    "Seq2Seq length": (
+        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), length=0),
+        tg.ShapeError, ["Seq2Seq", "length", "0"],
+    ),
+    "Seq2Seq forcing": (
+        lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), [[0]], teacher_forcing=2),
+        tg.ArgumentError, ["teacher_forcing", "probability", "2"],
+    ),
     "Seq2Seq target": (
         lambda: nn.Seq2Seq(nn.GRU(2, 3), nn.GRU(2, 3), 5)(t(4, 1, 2), np.zeros((3, 2), int)),
         tg.ShapeError, ["(3, 2)", "(T_out, 1)"],
