@@ -24,6 +24,7 @@ import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.cli import main
 from viz.debugger.conditions import Condition
+from viz.debugger.screen import Screen
 from viz.debugger.terminal import ALIASES, GROUPS, Debugger, run
 
 ROOT = Path(__file__).parent.parent
@@ -281,6 +282,15 @@ def test_numbers_that_are_not_finite_can_be_looked_at(bad):
     assert len(answers) == 6 + 3 * len(everything) and "breakpoint 1: " in answers[2]
     for p in range(session.first, session.last + 1):
         json.dumps(session.snapshot(p), allow_nan=False)
+
+
+def test_of_a_long_table_the_ends_are_shown():
+    for count, shown in ((200, 201), (201, 202), (5000, 202)):
+        out = io.StringIO()
+        Screen(out).table(("row",), [(str(i),) for i in range(count)])
+        lines = out.getvalue().splitlines()
+        assert len(lines) == shown and lines[1].split() == ["0"] and lines[-1].split() == [str(count - 1)]
+    assert lines[101] == "  … 4800 rows more …"
 
 
 def test_names_from_the_program_cannot_write_to_the_terminal():

@@ -19,6 +19,8 @@ Part = str | tuple[str, str]
 BAR = "▇"
 #: A bar is empty at most this many powers of ten below the longest.
 DECADES = 16
+#: Of longer tables as many rows are shown.
+ROWS = 200
 
 
 class _Console(Console):
@@ -48,11 +50,16 @@ class Screen:
         self.say(("error: ", "bold red"), style.visible(message))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> None:
-        """Aligned columns, numbers to the right; row ``marked`` stands out."""
+        """Aligned columns, numbers to the right; row ``marked`` stands out. Of a long table the middle is left out."""
+        between = range(ROWS // 2, len(rows) - ROWS // 2)
+        if between:
+            rows = [*rows[: between.start], *rows[between.stop :]]
         widths = [max(cell_len(row[i]) for row in (header, *rows)) for i in range(len(header))]
         right = [bool(rows) and all(_numeric(row[i]) for row in rows) for i in range(len(header))]
         self.say(("  " + _aligned(header, widths, right), "dim"))
         for index, row in enumerate(rows):
+            if between and index == between.start:
+                self.say((f"  … {len(between)} rows more …", "dim"))
             arrow = "→ " if index == marked else "  "
             self.say((arrow + _aligned(row, widths, right), "bold" if index == marked else ""))
 
