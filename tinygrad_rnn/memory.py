@@ -7,6 +7,8 @@ here, and the walk compares it with that of the node about to be differentiated.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import CodeType
 from typing import ClassVar
 
 from .source import Site
@@ -15,16 +17,24 @@ from .source import Site
 class Memory:
     """One buffer, shared by a leaf and its views."""
 
-    __slots__ = ("site", "written")
+    __slots__ = ("_place", "written")
 
     #: the latest write to any buffer; a node made later needs no closer look
     latest: ClassVar[int] = -1
 
     def __init__(self) -> None:
         self.written = -1
-        self.site: Site | None = None
+        self._place: tuple[CodeType, int] | None = None
 
-    def touch(self, serial: int, site: Site) -> None:
-        """Note a write: its creation number and the user's line."""
-        self.written = Memory.latest = serial
-        self.site = site
+    @property
+    def site(self) -> Site | None:
+        """The user's line that wrote last."""
+        return None if self._place is None else Site(*self._place)
+
+    @staticmethod
+    def touch(memories: Iterable[Memory | None], serial: int, place: tuple[CodeType, int]) -> None:
+        """Note a write: its creation number and where in the user's code it was made."""
+        Memory.latest = serial
+        for memory in memories:
+            if memory is not None:
+                memory.written, memory._place = serial, place

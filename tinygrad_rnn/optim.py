@@ -6,6 +6,7 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -156,15 +157,13 @@ class _Rates:
 
 def _settings(optimizer: Optimizer) -> Callable[[], bool]:
     """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
-    settings = [(name, value) for name, value in optimizer.defaults.items() if name != "lr"]
+    pick = itemgetter(*(name for name in optimizer.defaults if name != "lr"))
+    settings = pick(optimizer.defaults)
     states, sizes = optimizer.state, list(map(len, optimizer.state))
 
     def unchanged() -> bool:
-        now = optimizer.defaults
         return (
-            optimizer.state is states
-            and list(map(len, states)) == sizes
-            and all(now[name] == value for name, value in settings)
+            optimizer.state is states and list(map(len, states)) == sizes and bool(pick(optimizer.defaults) == settings)
         )
 
     return unchanged

@@ -24,7 +24,7 @@ from .mode import get_default_dtype
 from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
-from .source import Site, user_code, user_site
+from .source import Site, user_code
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
@@ -361,8 +361,7 @@ class Tensor(Operators):
         return self
 
     def _touch(self) -> None:
-        assert self._memory is not None
-        self._memory.touch(next(_serials), user_site())
+        Memory.touch([self._memory], next(_serials), user_code())
 
     def _in_place(self, op: Primitive, other: Any) -> Tensor:
         """``x += y``: under `no_grad` a leaf is written, otherwise the name is bound to a new tensor."""

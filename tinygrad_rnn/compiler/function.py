@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import GraphError
 from ..graph import Graph
-from ..source import user_site
+from ..memory import Memory
+from ..source import user_code
 from ..tensor import Array, Tensor, _serials, from_array
 from .explain import table
 from .passes import Applied, optimize
@@ -70,7 +71,10 @@ class Function:
             if len(self._programs) > CACHED:
                 self._programs.popitem(last=False)
         for compiled in candidates:
-            if all(holds() for holds in compiled.trace.guards):
+            for holds in compiled.trace.guards:
+                if not holds():
+                    break
+            else:
                 return compiled
         compiled = self._compile(args, kwargs)
         candidates[:] = [compiled, *candidates[: CACHED - 1]]
@@ -180,10 +184,7 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
 
 def _mark_written(tensors: list[Tensor]) -> None:
     """Tell the guard against in-place writes that parameters changed."""
-    now, site = next(_serials), user_site()
-    for tensor in tensors:
-        if tensor._memory is not None:
-            tensor._memory.touch(now, site)
+    Memory.touch([tensor._memory for tensor in tensors], next(_serials), user_code())
 
 
 def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:

@@ -11,6 +11,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class Program:
         self.inputs: list[tuple[int, Array]] = []  # (position among the arguments, memory to fill)
         self.live: list[tuple[Any, Array]] = []
         rates: dict[int, Array] = {}
-        self.cells: list[tuple[Any, list[Any], Array, Array, Array]] = []
+        self.cells: list[tuple[Any, int, Array, Array, Array]] = []
         self._written = {trace.cells[serial] for serial in trace.assignments}
         cells: list[tuple[int, Node]] = []
         for buffer, node in self.layout.owners.items():
@@ -120,7 +121,9 @@ class Program:
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
             rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
-            self.cells.append((trace.cells[node.serial], [None, buffer, node], rows, columns, deltas))
+            self.cells.append((trace.cells[node.serial], buffer, rows, columns, deltas))
+        self._getters = [cell.get for cell, *_ in self.cells]
+        self._bound: list[Any] = [None] * len(self.cells)
         returned, self._looked_at, _ = trace.parted(graph.outputs)
         self._returned = [
             (index, None if self.layout.view(index).buffer not in self._base else self.value(index))
@@ -142,10 +145,9 @@ class Program:
         for schedule, memories in self.schedules:
             for memory, rate in zip(memories, schedule()):
                 memory[()] = rate
-        for cell, bound, rows, columns, deltas in self.cells:
-            array = cell.get()
-            if array is not bound[0]:
-                self._bind(cell, bound, array, rows, columns, deltas)
+        arrays = [get() for get in self._getters]
+        if not all(map(is_, arrays, self._bound)):
+            self._bound = [self._bind(*cell, array) for cell, array in zip(self.cells, arrays)]
         if self.lanes:
             begin, middle, end = self.lanes
             self._run_rows(0, begin)
@@ -170,16 +172,16 @@ class Program:
                 self.trace.confirm([self.value(index) for index in self._looked_at])
             pc = interpreter.run(*self._addresses, pc + 1, end)
 
-    def _bind(self, cell: Any, bound: list[Any], array: Array, rows: Array, columns: Array, deltas: Array) -> None:
-        """Point the table at an array that was not there in the last call."""
+    def _bind(self, cell: Any, buffer: int, rows: Array, columns: Array, deltas: Array, array: Array) -> Array:
+        """Point the table at the array a cell holds, or at a copy that the cell shall hold."""
         flags = array.flags
         shared = cell.tensor is not None and cell.tensor._memory is None
         if not (flags.c_contiguous and flags.aligned) or (cell in self._written and (shared or not flags.writeable)):
             array = np.array(array, order="C")
             cell.set(array)
-        bound[0] = array
-        self._base[bound[1]] = (array.reshape(-1).view(np.uint8), 0)
+        self._base[buffer] = (array.reshape(-1).view(np.uint8), 0)
         self.table[rows, columns] = array.ctypes.data + deltas
+        return array
 
     def array(self, view: View, dtype: np.dtype[Any]) -> Array:
         """The memory of a view as an array."""

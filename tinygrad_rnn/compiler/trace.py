@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ class Tracer:
         if found is None:
             found = self.leaf(holder[key], key)
             self._slots[id(holder), key] = found
-            self.cells[found.serial] = Cell(lambda: holder[key], lambda array: holder.__setitem__(key, array))
+            self.cells[found.serial] = Cell(partial(holder.__getitem__, key), partial(holder.__setitem__, key))
         return self.assigned.get(found.serial, found)
 
     def assign_slot(self, holder: dict[str, Any], key: str, value: Any) -> None:
@@ -357,4 +358,4 @@ def _cell(tensor: Tensor) -> Cell:
     def write(array: Array) -> None:
         tensor._array, tensor._memory = array, tensor._memory or Memory()
 
-    return Cell(lambda: tensor._array, write, tensor)
+    return Cell(partial(getattr, tensor, "_array"), write, tensor)
