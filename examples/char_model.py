@@ -108,7 +108,7 @@ def main(
         written = vocabulary.decode(model.sample(vocabulary.encode("The "), 100, temperature, rng))
         console.print(f"temperature {temperature}: {'The ' + written!r}", markup=False, soft_wrap=True)
     units(model, vocabulary.decode(unseen[:2500]), vocabulary, out)
-    draw(unroll(model, vocabulary, "hell", "ello"), out / "char-model.svg", rolled=True)
+    draw(unroll(model, vocabulary, "hell", "ello"), out / "char-model.svg", rolled=True, walk=True)
     return {cell: float(loss[-50:].mean()) for cell, loss in losses.items()}
 
 

@@ -54,10 +54,16 @@ def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
     return losses
 
 
-def draw(what: tg.Tensor | list[tg.Tensor], path: Path, **options: Any) -> None:
-    """The picture of a network; with ``rolled=True`` folded and, beside it, unrolled."""
+def draw(what: Any, path: Path, *, walk: bool = False, **options: Any) -> None:
+    """The picture of a network; with ``rolled=True`` folded and, beside it, unrolled.
+
+    With ``walk`` also, named alike, a page that steps through its backward pass.
+    """
     viz.render(what, path, **options)
     announce(path)
+    if walk:
+        viz.debug(what).html(path.with_suffix(".html"), title=path.stem.replace("-", " "))
+        announce(path.with_suffix(".html"))
 
 
 def announce(path: Path) -> None:

@@ -85,14 +85,15 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0) -> tuple[flo
         with tg.no_grad():
             guesses = np.stack([scores.argmax(-1).numpy() for scores in model(x)])
         accuracies.append(float((guesses == y)[1:].mean()))
-        console.print(f"{accuracies[-1]:.1%} of the frames of 500 new videos labelled right")
+        which = "with" if model.memory else "without"
+        console.print(f"{which} memory {accuracies[-1]:.1%} of the frames of 500 new videos labelled right")
         film(
-            out / f"frame-labels-{'with' if model.memory else 'without'}-memory.svg",
+            out / f"frame-labels-{which}-memory.svg",
             x[:, 0].reshape(-1, SIZE, SIZE),
             ["".join(MOVES)[i] for i in guesses[:, 0]],
             ["".join(MOVES)[i] for i in y[:, 0]],
         )
-    draw(models[0].loss(x[:, :1], y[:, :1]), out / "frame-labels.svg", rolled=True)
+    draw(models[0].loss(x[:, :1], y[:, :1]), out / "frame-labels.svg", rolled=True, walk=True)
     return accuracies[0], accuracies[1]
 
 

@@ -43,7 +43,7 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
     console.print(f"its best guess after “h”, fed back: [bold]{spelt}[/bold]")
     console.print("drawn from its scores, fed back:", *(model.spell("h", 4, rng) for _ in range(5)))
     captions = [f"‘{a}’ → ‘{b}’" for a, b in zip(TEXT, TARGET)]
-    draw(model.unroll(TEXT, TARGET), out / "hello.svg", values=True, captions=captions, rolled=True)
+    draw(model.unroll(TEXT, TARGET), out / "hello.svg", values=True, captions=captions, rolled=True, walk=True)
     draw(
         sampling(model), out / "hello-sampling.svg", values=True, title="its best guess is its next input", rolled=True
     )

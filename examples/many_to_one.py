@@ -60,7 +60,7 @@ def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> float:
     title = f"what it would answer after each row of a {NAMES[answers[0]]}"
     guesses(out / "many-to-one-guesses.svg", title, unseen[0], beliefs, NAMES)
     loss = tg.nn.functional.cross_entropy(model(unseen[:1]), answers[:1])
-    draw(labelled(loss, "loss"), out / "many-to-one.svg", max_steps=None, rolled=True)
+    draw(labelled(loss, "loss"), out / "many-to-one.svg", max_steps=None, rolled=True, walk=True)
     return accuracy
 
 

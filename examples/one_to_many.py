@@ -80,7 +80,8 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0) -> float:
     console.print(*(f"{NAMES[a]}: “{VOCABULARY.decode(s).rstrip('.')}”" for a, s in zip(answers[:5], spelt)), sep="   ")
     console.print(f"spells {accuracy:.1%} of {len(answers)} digits it has never seen")
     captions = [f"‘{character}’" for character in VOCABULARY.decode(WORDS[answers[0]])]
-    draw(loss_of(model, unseen[:1], WORDS[answers[:1]]), out / "one-to-many.svg", captions=captions, rolled=True)
+    loss = loss_of(model, unseen[:1], WORDS[answers[:1]])
+    draw(loss, out / "one-to-many.svg", captions=captions, rolled=True, walk=True)
     draw(model(unseen[:1]), out / "one-to-many-writing.svg", rolled=True)
     return accuracy
 

@@ -54,7 +54,7 @@ def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> float:
     accuracy = float((guesses == answers).mean())
     console.print(f"recognises {accuracy:.1%} of {len(answers)} digits it has never seen")
     loss = tg.nn.functional.cross_entropy(model(tg.tensor(unseen[:1].reshape(-1, 64))), answers[:1])
-    draw(labelled(loss, "loss"), out / "one-to-one.svg", values=True)
+    draw(labelled(loss, "loss"), out / "one-to-one.svg", values=True, walk=True)
     return accuracy
 
 

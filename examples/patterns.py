@@ -13,7 +13,7 @@ def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> None:
     """Draw a freshly made network of each shape over so many time steps."""
     for pattern in PATTERNS:
         loss = build(pattern, "rnn", steps, seed=seed)
-        draw(loss, out / f"pattern-{pattern}.svg", title=pattern.replace("-", " "))
+        draw(loss, out / f"pattern-{pattern}.svg", title=pattern.replace("-", " "), walk=True)
 
 
 if __name__ == "__main__":

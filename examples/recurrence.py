@@ -16,7 +16,7 @@ from tinygrad_rnn.patterns import build
 
 def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> list[int]:
     """Draw; returns the number of parameters for ``steps`` steps, twice and ten times as many."""
-    draw(build("many-to-many", "rnn", steps, seed=seed), out / "recurrence.svg", rolled=True)
+    draw(build("many-to-many", "rnn", steps, seed=seed), out / "recurrence.svg", rolled=True, walk=True)
     draw(build("many-to-one", "rnn", 2, seed=seed), out / "recurrence-op.svg", detail="op", values=True)
     sizes = []
     for length in (steps, 2 * steps, 10 * steps):

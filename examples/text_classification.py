@@ -93,7 +93,7 @@ def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> float:
     coloured_text(out / "text-classification-beliefs.svg", title, lines)
     loss = tg.nn.functional.cross_entropy(model(x[:, :1]), y[:1])
     title = f"{VOCABULARY.decode(x[:, 0])!r}: {CLASSES[y[0]]}"
-    draw(labelled(loss, "loss"), out / "text-classification.svg", rolled=True, title=title)
+    draw(labelled(loss, "loss"), out / "text-classification.svg", rolled=True, title=title, walk=True)
     return accuracy
 
 

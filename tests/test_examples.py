@@ -27,9 +27,9 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 
 def drawn(folder: Path) -> set[str]:
     """The names of the pictures in a folder, each of them well-formed."""
-    for path in folder.iterdir():
+    for path in folder.glob("*.svg"):
         assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    return {path.stem for path in folder.iterdir()}
+    return {path.stem for path in folder.glob("*.svg")}
 
 
 @pytest.mark.parametrize(

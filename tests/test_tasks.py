@@ -129,6 +129,17 @@ def test_networks_start_as_their_papers_say(experiment: Callable[[str], Any]) ->
         assert ((lstm.bias_ih_l0.numpy() + lstm.bias_hh_l0.numpy())[8:16] == bias).all()
 
 
+def test_one_seed_shows_the_contrast(experiment: Callable[[str], Any], tmp_path: Path) -> None:
+    adding, one_seed = experiment("adding"), experiment("one_seed")
+    task = dataclasses.replace(adding.TASK, hidden=32, batch=lambda n, rng: tasks.adding(8, n, rng))
+    short = dataclasses.replace(task, plans={"GRU": dataclasses.replace(task.plans["GRU"], steps=500)})
+    found = one_seed.main(tmp_path, contrasts=[(short, ["GRU"])])
+    assert list(found["adding"]) == ["GRU"] and found["adding"]["GRU"].score < 0.03
+    assert (tmp_path / "adding.svg").read_text(encoding="utf-8").startswith("<?xml")
+    for named, names in one_seed.CONTRASTS:
+        assert set(names) <= set(named.plans)
+
+
 def test_a_page_is_measured_kept_and_written(
     experiment: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from lab import BOUND, LINES, command, gradients, norms, panels, table
 
 import tinygrad_rnn as tg
 import viz
+from tinygrad_rnn.patterns import build
 
 STEPS = 60
 
@@ -123,6 +124,7 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         fourth.set(xlabel="time step t", ylim=(0, 1.7), title="tanh: the slope\ntakes part of σ away")
         for axes in (first, second, third, fourth):
             axes.legend(fontsize=8)
+    viz.debug(build("many-to-one", "rnn", 20)).html(out / "vanishing.html", title="tanh, one loss after 20 steps")
     return found
 
 

@@ -14,11 +14,11 @@ class Topic:
     program: str  #: below ``examples``
     text: tuple[str, ...]  #: paragraphs
     formula: str = ""  #: as LaTeX
-    walk: str = ""  #: a debugger's page that the program writes, and the step to open it at
+    walk: str = ""  #: a debugger's page that this or another topic's program writes, and the step to open it at
 
 
 SHAPES, RECURRENCE, LANGUAGE = "Shapes", "The recurrence", "A language of characters"
-LEARNING, GATES = "How gradients flow", "Gates"
+LEARNING, GATES, LITERATURE = "How gradients flow", "Gates", "The literature"
 
 TOPICS = (
     Topic(
@@ -29,6 +29,7 @@ TOPICS = (
             "A plain network maps one vector to one vector: here an image of a handwritten digit to ten scores. "
             "Nothing is remembered from one image to the next. All that follows adds one thing to it, a state.",
         ),
+        walk="one-to-one.html#k=3",
     ),
     Topic(
         SHAPES,
@@ -41,6 +42,7 @@ TOPICS = (
             "In all five pictures the recurrence itself is the same: time runs to the right, inputs come from "
             "below, outputs leave above.",
         ),
+        walk="pattern-seq2seq.html#k=38",
     ),
     Topic(
         RECURRENCE,
@@ -54,16 +56,7 @@ TOPICS = (
             "and with it time and memory, in proportion.",
         ),
         formula=r"h_t = f_W ( h_{t-1} , x_t ) = \tanh ( W_{hh} h_{t-1} + W_{xh} x_t )",
-    ),
-    Topic(
-        RECURRENCE,
-        "What recurrence costs",
-        "gradient_flow/tradeoffs.py",
-        (
-            "One model reads sequences of any length, and it has the same number of weights for each. The price is "
-            "paid in time and memory, which grow in proportion to the length, and in patience: a step cannot begin "
-            "before the one before it has ended.",
-        ),
+        walk="recurrence.html#k=15",
     ),
     Topic(
         SHAPES,
@@ -73,6 +66,7 @@ TOPICS = (
             "An image goes in once, at the first step; then characters come out, each fed back as the next input, "
             "until the name of the digit is spelt. Captions for photographs are made in this shape.",
         ),
+        walk="one-to-many.html#k=30",
     ),
     Topic(
         SHAPES,
@@ -83,6 +77,7 @@ TOPICS = (
             "row, it shows how its belief forms: some digits are told apart early, others only by their last "
             "rows.",
         ),
+        walk="many-to-one.html#k=140",
     ),
     Topic(
         SHAPES,
@@ -92,6 +87,7 @@ TOPICS = (
             "Forty characters of Python's own library, and one question: is this English or code? The state "
             "collects the evidence, and single characters swing it.",
         ),
+        walk="text-classification.html#k=748",
     ),
     Topic(
         SHAPES,
@@ -101,6 +97,7 @@ TOPICS = (
             "Which way does the ball move? One frame cannot tell; two can. A network with a state labels every "
             "frame, and the same network without one can only guess: this is what memory is worth.",
         ),
+        walk="frame-labels.html#k=108",
     ),
     Topic(
         SHAPES,
@@ -111,6 +108,7 @@ TOPICS = (
             "is the state it ends in; the decoder writes the answer from that, one character at a time. Question "
             "and answer may differ in length, which no earlier shape allows.",
         ),
+        walk="seq2seq.html#k=83",
     ),
     Topic(
         LANGUAGE,
@@ -124,6 +122,7 @@ TOPICS = (
             "An embedding layer takes that column directly: same values, same gradients, without the "
             "multiplications by zero.",
         ),
+        walk="hello.html#k=3",
     ),
     Topic(
         LANGUAGE,
@@ -134,6 +133,7 @@ TOPICS = (
             "the temperature decides how daring they are. Some units turn out to follow something a reader can "
             "name, such as how far along the line is.",
         ),
+        walk="char-model.html#k=29",
     ),
     Topic(
         LEARNING,
@@ -145,7 +145,7 @@ TOPICS = (
             "contribution to dL/dW. Those contributions, and not only their sum, are what a debugger should show.",
         ),
         formula=r"\frac{\partial L}{\partial W} = \sum_t \frac{\partial L}{\partial W_t}",
-        walk="bptt.html#k=12",
+        walk="bptt.html#k=15",
     ),
     Topic(
         LEARNING,
@@ -157,6 +157,7 @@ TOPICS = (
             "step to step is written once, for a step t. Rows are sequences of a batch, so the W of a blackboard with "
             "column vectors stands here on the other side.",
         ),
+        walk="bptt.html#k=13",
     ),
     Topic(
         LEARNING,
@@ -167,6 +168,18 @@ TOPICS = (
             "That is cheaper, and it is biased, for whatever a window cannot see counts as nothing. How biased "
             "depends on how far back the true gradient reaches.",
         ),
+        walk="bptt.html#k=15",
+    ),
+    Topic(
+        RECURRENCE,
+        "What recurrence costs",
+        "gradient_flow/tradeoffs.py",
+        (
+            "One model reads sequences of any length, and it has the same number of weights for each. The price is "
+            "paid in time and memory, which grow in proportion to the length, and in patience: a step cannot begin "
+            "before the one before it has ended.",
+        ),
+        walk="recurrence.html#k=1",
     ),
     Topic(
         LEARNING,
@@ -183,6 +196,7 @@ TOPICS = (
             r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
             r"\frac{\partial h_{T-1}}{\partial h_{T-2}} \cdot \cdot \cdot \frac{\partial h_{t+1}}{\partial h_t}"
         ),
+        walk="vanishing.html#k=80",
     ),
     Topic(
         LEARNING,
@@ -193,6 +207,7 @@ TOPICS = (
             "by orders of magnitude, and between two LSTMs a single number, the forget gate's bias, makes the "
             "difference.",
         ),
+        walk="vanishing.html#k=76",
     ),
     Topic(
         LEARNING,
@@ -203,6 +218,7 @@ TOPICS = (
             "keeps its direction; clipping each value does not keep it. Neither helps a gradient that has "
             "vanished.",
         ),
+        walk="bptt.html#k=36",
     ),
     Topic(
         LEARNING,
@@ -224,7 +240,7 @@ TOPICS = (
             "The thick lines are the carried states. Every box bears its value and its gradient.",
         ),
         formula=r"c_t = f_t \odot c_{t-1} + i_t \odot g_t",
-        walk="gates-lstm.html#k=30",
+        walk="gates-lstm.html#k=29",
     ),
     Topic(
         GATES,
@@ -236,6 +252,7 @@ TOPICS = (
             "measured here. The GRU has such a way through z.",
         ),
         formula=r"\frac{\partial c_t}{\partial c_{t-1}} = f_t",
+        walk="gates-lstm.html#k=49",
     ),
     Topic(
         GATES,
@@ -245,6 +262,19 @@ TOPICS = (
             "With f = 1 and i = 0 a cell keeps its content bit for bit for as long as one likes. A gate is rarely "
             "at 1: with the bias b it is about σ(b), and after T steps σ(b)^T is left. So an LSTM makes it easy "
             "to keep a gradient alive. It does not guarantee it, and here is one that lets it vanish.",
+        ),
+        walk="gates-lstm.html#k=34",
+    ),
+    Topic(
+        LITERATURE,
+        "Put to the test",
+        "tasks/one_seed.py",
+        (
+            "Two tasks that were made to tell networks apart. Adding: fifty numbers go by, two of them are marked, and "
+            "the sum of the two is asked for at the end. Copying: ten symbols, a pause of twenty steps, then the same "
+            "ten again. Who cannot remember can only give the answer that is right on average, the dotted line.",
+            "This is one seed of each. All seeds, temporal order with the forget gate's bias at 0 and 1, a character "
+            "model on a whole text, and what the papers report are measured by examples/tasks/run.py.",
         ),
     ),
 )

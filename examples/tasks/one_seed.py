@@ -1,0 +1,54 @@
+"""Two of the experiments in little: gated networks against plain ones, from one seed; half a minute, not ten.
+
+What a single seed shows is an example, not a result; `run.py` measures all of them and writes docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import adding
+import copy_memory
+from protocol import Result, Task
+from report import console, curves
+
+from tinygrad_rnn.cli.bar import progress_bar
+from tinygrad_rnn.files import write_atomically
+
+CONTRASTS = (
+    (adding.TASK, ("GRU", "LSTM, forget bias 1", "tanh", "IRNN")),
+    (copy_memory.TASK, ("GRU", "tanh")),
+)
+
+
+def main(
+    out: Path = Path("out"), seed: int = 0, contrasts: Sequence[tuple[Task, Sequence[str]]] = CONTRASTS
+) -> dict[str, dict[str, Result]]:
+    """Measure, print, draw, and return the results by task and network."""
+    found: dict[str, dict[str, Result]] = {}
+    with progress_bar(console) as bar:
+        whole = bar.add_task("networks", total=sum(len(names) for _, names in contrasts), shown="")
+        for task, names in contrasts:
+            console.print(f"{task.title}: {task.unit}, {task.baseline:.3g} if it is ignored", soft_wrap=True)
+            results = found[task.name] = {}
+            for name in names:
+                result = task.measure(name, seed)
+                assert result is not None  # nothing stops it
+                results[name] = result
+                console.print(f"  {name:<20} {result.score:8.3g} after {task.sequences * result.steps:,} sequences")
+                bar.advance(whole)
+            write_atomically(out / f"{task.name}.svg", curves(task, {n: {seed: r} for n, r in results.items()}))
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
+    try:
+        main(**vars(parser.parse_args()))
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted\n")
