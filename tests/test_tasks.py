@@ -165,3 +165,17 @@ def test_a_page_is_measured_kept_and_written(
 
     report.main([Unused(**vars(task))])
     assert (tmp_path / "results.md").read_text() == page
+
+
+@pytest.mark.parametrize("record", ["[]", "[1", '{"a": 1}', '{"a": {"settings": 1, "result": {}}}'])
+def test_a_record_that_is_none_is_said_so(
+    record: str, experiment: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    report = experiment("report")
+    (tmp_path / "kept.json").write_text(record)
+    arguments = ["run.py", "--out", str(tmp_path / "kept.json" / "page.md"), "--kept", str(tmp_path / "kept.json")]
+    for more, error in (([], "holds no finished runs; start anew with --again"), (["--again"], "cannot write")):
+        monkeypatch.setattr(sys, "argv", arguments + more)
+        with pytest.raises(SystemExit, match="2"):
+            report.main([])
+        assert error in capsys.readouterr().err

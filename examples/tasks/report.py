@@ -18,6 +18,7 @@ from rich.console import Console
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli.bar import progress_bar
 from tinygrad_rnn.cli.endings import noted_interrupt
+from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically
 
 console = Console(highlight=False)
@@ -31,12 +32,28 @@ def main(tasks: Sequence[Task]) -> None:
     parser.add_argument("--kept", type=Path, default=Path("out/results.json"), help="finished runs, to go on from")
     parser.add_argument("--again", action="store_true", help="forget the finished runs")
     arguments = parser.parse_args()
-    kept: dict[str, Any] = {}
-    if arguments.kept.exists() and not arguments.again:
-        try:
-            kept = json.loads(arguments.kept.read_text())
-        except ValueError:
-            parser.exit(2, f"Error: {arguments.kept} holds no finished runs; start anew with --again\n")
+    try:
+        _measure(tasks, arguments.out, arguments.kept, {} if arguments.again else _kept(arguments.kept))
+    except TinygradError as error:
+        parser.exit(2, f"Error: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"interrupted; what is finished is kept in {arguments.kept}\n")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The finished runs in a file, if there is one."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        for run in kept.values():
+            _ = Result(**run["result"]), run["settings"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(f"{path} holds no finished runs; start anew with --again") from None
+    return dict(kept)
+
+
+def _measure(tasks: Sequence[Task], out: Path, keep: Path, kept: dict[str, Any]) -> None:
     runs = [(task, name, seed) for task in tasks for name, plan in task.plans.items() for seed in plan.seeds]
     with progress_bar(console) as bar, noted_interrupt() as interrupt:
         whole = bar.add_task("runs", total=len(runs), shown="")
@@ -54,16 +71,16 @@ def main(tasks: Sequence[Task]) -> None:
                 if result is None:
                     break
                 kept[key] = {"settings": task.settings(name), "result": asdict(result)}
-                write_atomically(arguments.kept, json.dumps(kept).encode())
+                write_atomically(keep, json.dumps(kept).encode())
                 console.print(f"{key}: {result.score:.4f} after {result.steps} steps, {result.seconds:.1f} s")
             bar.advance(whole)
     if interrupt:
-        parser.exit(130, f"interrupted; what is finished is kept in {arguments.kept}\n")
+        raise KeyboardInterrupt
     measured = [(task, results_of(task, kept)) for task in tasks]
     for task, results in measured:
-        write_atomically(arguments.out.parent / "images" / f"{task.name}.svg", curves(task, results))
-    write_atomically(arguments.out, page(measured).encode())
-    console.print(arguments.out, style="bold", markup=False, soft_wrap=True)
+        write_atomically(out.parent / "images" / f"{task.name}.svg", curves(task, results))
+    write_atomically(out, page(measured).encode())
+    console.print(out, style="bold", markup=False, soft_wrap=True)
 
 
 def results_of(task: Task, kept: dict[str, Any]) -> Results:
