@@ -315,6 +315,62 @@ def test_a_graph_that_changes_between_calls():
     assert "graphs of 2 and 3 nodes" in verdict(function, [1.0]).unsteady
 
 
+def _detached(x, w):
+    return (x @ w).sum() * (x @ w).detach()
+
+
+def _in_numpy(x, w):
+    return x @ tg.tensor(np.tanh(w.numpy()))
+
+
+def _by_item(x, w):
+    return (x @ w) * (x * x).sum().item()
+
+
+def _not_recorded(x, w):
+    with tg.no_grad():
+        gate = (x @ w).sigmoid()
+    return gate * (x @ w)
+
+
+def _returned(x, w):
+    with tg.no_grad():
+        gate = (x @ w).sigmoid()
+    return [x @ w, gate]
+
+
+@pytest.mark.parametrize("function", [_detached, _in_numpy, _by_item, _not_recorded, _returned])
+def test_a_value_that_no_gradient_flows_back_from_is_named(function, rng):
+    inputs = [rng.standard_normal((1, 3)), rng.standard_normal((3, 1))]
+    report = verdict(function, inputs)
+    assert report.verdict == "failed" and not report.wrong
+    assert "cut off: " in str(report) and ("test_check.py" in report.severed or function is _returned)
+    outputs = function(*(tg.tensor(x, requires_grad=True) for x in inputs))
+    assert tg.check_gradients(tg.Graph(*(outputs if isinstance(outputs, list) else [outputs])))
+
+
+def test_a_state_cut_at_one_step_is_named_with_the_step(rng):
+    cell = tg.nn.GRUCell(2, 3, dtype=np.float64)
+    before = [p.numpy().copy() for p in cell.parameters()]
+
+    def function(x):
+        h = tg.zeros((1, 3), dtype=np.float64)
+        for t in tg.steps(4):
+            h = cell(x[t], h.detach() if t == 2 else h)
+        return h
+
+    assert " at time step 3 " in verdict(function, rng.standard_normal((4, 1, 2))).severed
+    assert all(np.array_equal(p.numpy(), value) for p, value in zip(cell.parameters(), before))
+
+
+def test_choices_and_masks_cut_nothing(rng):
+    def function(x, w):
+        best = (x @ w).numpy().argmax(-1)
+        return (x @ w)[np.arange(4), best] + tg.tensor((x.numpy() > 0).astype(float)).sum()
+
+    assert tg.check_gradients(function, [rng.standard_normal((4, 3)), rng.standard_normal((3, 2))])
+
+
 def test_a_reference_without_complex_values_falls_back_to_differences(with_rule):
     hypot = tg.Primitive(
         "hypot", "hypot", lambda a, _b: a, np.hypot,

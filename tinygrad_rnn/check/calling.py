@@ -1,18 +1,26 @@
-"""How a function under check is called: its inputs made into leaves, and twice, to see whether it is one function."""
+"""How a function under check is called: its inputs made into leaves, and three times, to see what it hides.
+
+Twice at the same point, to see whether it is one function; once a little aside, to see what follows the inputs there
+although no gradient does.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import GraphError, ShapeError
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..tensor import Array, Tensor
 from .walked import replay
+
+#: by how much of its size a leaf is moved to see what follows it
+MOVE = 2.0**-20
 
 
 def upstream_of(outputs: Sequence[Tensor], given: Any, rng: np.random.Generator) -> list[Array]:
@@ -45,8 +53,17 @@ def replayed(graph: Graph, feeds: Any) -> list[Tensor]:
     return [tensors[index] for index in graph.outputs]
 
 
-def called_twice(function: Callable[..., Any], inputs: Any) -> tuple[list[Tensor], dict[int, str], str | None]:
-    """Outputs, names of the leaves made from inputs, and what differs when the function is called again."""
+class Called(NamedTuple):
+    """What a function gave, and what is wrong with it whatever its gradients are."""
+
+    outputs: list[Tensor]
+    names: dict[int, str]  #: of the leaves made from inputs, by serial number
+    unsteady: str | None = None  #: what differs when it is called again
+    severed: str | None = None  #: what follows the leaves although no gradient flows back from it
+
+
+def called(function: Callable[..., Any], inputs: Any) -> Called:
+    """Call a function under check."""
     named, positional = _leaves(function, inputs)
 
     def call() -> list[Tensor]:
@@ -65,8 +82,64 @@ def called_twice(function: Callable[..., Any], inputs: Any) -> tuple[list[Tensor
     names = {x.serial: str(name) for name, x in given.items() if isinstance(x, Tensor) and x.name is None}
     written = [name for name, x in before.items() if not np.array_equal(x, given[name].numpy(), equal_nan=True)]
     if written:
-        return outputs, names, f"the function wrote to its input {written[0]}"
-    return outputs, names, _difference(Graph(*outputs), Graph(*again))
+        return Called(outputs, names, f"the function wrote to its input {written[0]}")
+    unsteady = _difference(Graph(*outputs), Graph(*again))
+    if unsteady:
+        return Called(outputs, names, unsteady)
+    with _moved([*outputs, *(x for x in given.values() if isinstance(x, Tensor))]):
+        aside = call()
+    return Called(outputs, names, severed=_severed(Graph(*outputs), Graph(*aside)))
+
+
+@contextmanager
+def _moved(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Every leaf behind ``tensors`` that requires a gradient, moved by a few units in float32's last place."""
+    leaves = [x for x in tensors_of(tensors).values() if x.op is None and x.requires_grad]
+    held = [x._array for x in leaves]
+    try:
+        for x, array in zip(leaves, held, strict=True):
+            x._array = np.where(array == 0, MOVE, array * (1 + MOVE)).astype(array.dtype)
+        yield
+    finally:
+        for x, array in zip(leaves, held, strict=True):
+            x._array = array
+
+
+def tensors_of(outputs: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Every tensor behind the outputs, by serial number."""
+    found: dict[int, Tensor] = {}
+    pending = list(outputs)
+    while pending:
+        x = pending.pop()
+        if x.serial not in found:
+            found[x.serial] = x
+            pending.extend(y for y in x.inputs if isinstance(y, Tensor))
+    return found
+
+
+def _severed(here: Graph, aside: Graph) -> str | None:
+    """The first constant that is another one where the leaves are moved; None also if another path was taken there."""
+    if [node.op for node in here.nodes] != [node.op for node in aside.nodes]:
+        return None
+    for a, b in zip(here.nodes, aside.nodes, strict=True):
+        if a.serial != b.serial and _constants(a) != _constants(b):
+            step = "" if a.scope.step is None else f" at time step {a.scope.step + 1}"
+            users = [here.nodes[i].site for i in here.consumers[a.index]] or ["the end"]
+            site = f"made at {a.site}" if a.site else f"used at {users[0]}"
+            return (
+                f"{a.label}{step} ({site}) changes with what is differentiated, but no gradient flows back from it; "
+                "compute it without detach(), numpy(), item() or no_grad, or check tg.Graph of the outputs, where it "
+                "is a constant"
+            )
+    return None
+
+
+def _constants(node: Node) -> list[bytes]:
+    """The floats of a node that no operation made."""
+    numbers = [np.float64(x).tobytes() for x in node.operands if isinstance(x, float)]
+    if node.op is None and node.value is not None and node.dtype.kind == "f":
+        return [*numbers, node.value.tobytes()]
+    return numbers
 
 
 def _difference(one: Graph, other: Graph) -> str | None:

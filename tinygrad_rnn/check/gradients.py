@@ -14,7 +14,7 @@ from ..errors import GraphError
 from ..graph import Graph, Node
 from ..tensor import Array, Tensor, from_array
 from .blame import first_wrong
-from .calling import called_twice, replayed, upstream_of
+from .calling import Called, called, replayed, tensors_of, upstream_of
 from .derivatives import Forward, Use
 from .kinks import downstream, find_kinks
 from .report import Comparison, GradientError, Report
@@ -74,11 +74,11 @@ def check_gradients(
     if isinstance(function, Tensor) and inputs is not None:
         function = Graph(function)
     if isinstance(function, Tensor):
-        outputs, names, unsteady = [function], dict[int, str](), None
+        outputs, names, unsteady, severed = Called([function], {})
     elif isinstance(function, Graph):
-        outputs, names, unsteady = replayed(function, inputs), dict[int, str](), None
+        outputs, names, unsteady, severed = Called(replayed(function, inputs), {})
     else:
-        outputs, names, unsteady = called_twice(function, inputs)
+        outputs, names, unsteady, severed = called(function, inputs)
     graph = Graph(*outputs)
     if not graph.parameters:
         raise GraphError(
@@ -87,7 +87,7 @@ def check_gradients(
     upstream = upstream_of(outputs, grad_outputs, np.random.default_rng(seed))
     check = _Check(graph, outputs, upstream, method, names, max_elements, max_steps, seed)
     report = check.report(order)
-    report.unsteady = unsteady
+    report.unsteady, report.severed = unsteady, severed
     if report.verdict == "failed" and not unsteady and check.forward.analytic:
         report.blame = first_wrong(check.forward, check.engine, check.noise)
     if picture is not None and not report:
@@ -187,14 +187,7 @@ class _Check:
 
     def _tensor(self, leaf: Node) -> Tensor:
         if not hasattr(self, "_leaves"):
-            found: dict[int, Tensor] = {}
-            pending = list(self.outputs)
-            while pending:
-                x = pending.pop()
-                if isinstance(x, Tensor) and x.serial not in found:
-                    found[x.serial] = x
-                    pending.extend(y for y in x.inputs if isinstance(y, Tensor))
-            self._leaves = found
+            self._leaves = tensors_of(self.outputs)
         return self._leaves[leaf.serial]
 
     def _name(self, node: Node) -> str:

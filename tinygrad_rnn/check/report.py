@@ -78,9 +78,9 @@ class Comparison:
 class Report:
     """Everything that was compared, and the verdict.
 
-    ``"passed"``: every comparison agrees. ``"failed"``: one does not, although the function is smooth there, or two
-    equal calls gave different results. ``"undecided"``: a kink lies at the point, so there is no derivative to compare
-    with.
+    ``"passed"``: every comparison agrees. ``"failed"``: one does not, although the function is smooth there; or two
+    equal calls gave different results; or a value that depends on the inputs is a constant to the engine.
+    ``"undecided"``: a kink lies at the point, so there is no derivative to compare with.
     """
 
     comparisons: list[Comparison]
@@ -89,6 +89,7 @@ class Report:
     affected: frozenset[str] = frozenset()  #: names of the tensors whose gradient passes a kink
     notes: list[str] = field(default_factory=list)
     unsteady: str | None = None  #: what differed between two equal calls
+    severed: str | None = None  #: what depends on the inputs, yet no gradient flows back from it
     blame: str | None = None  #: the operation whose rule is wrong, if one can be told
     picture: Path | None = None
 
@@ -107,7 +108,7 @@ class Report:
     @property
     def verdict(self) -> str:
         """``"passed"``, ``"failed"`` or ``"undecided"``."""
-        if self.unsteady or self.wrong:
+        if self.unsteady or self.severed or self.wrong:
             return "failed"
         return "undecided" if self.affected else "passed"
 
@@ -124,6 +125,8 @@ class Report:
         ]
         if self.unsteady:
             lines.append(f"  not deterministic: {self.unsteady}")
+        if self.severed:
+            lines.append(f"  cut off: {self.severed}")
         wrong = self.wrong
         lines += [f"  {c}" for c in wrong[:_SHOWN]]
         if len(wrong) > _SHOWN:
