@@ -21,7 +21,8 @@ print(fn(np.arange(5, dtype=np.{dtype})).item())
 
 def start(cache: Path | None, dtype: str = "float32", root: Path = ROOT, **more: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(root), **more}
-    environment.pop("NUMBA_CACHE_DIR", None)
+    for name in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT"):  # this file is about compiled kernels, however it is run
+        environment.pop(name, None)
     if cache is not None:
         environment["NUMBA_CACHE_DIR"] = str(cache)
     command = [sys.executable, "-W", "error", "-c", CODE.format(dtype=dtype)]
