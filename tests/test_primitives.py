@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -89,6 +90,16 @@ def _writes(x: np.ndarray) -> np.ndarray:
     return x.copy()
 
 
+def _one_result() -> Callable[[np.ndarray], np.ndarray]:
+    results: dict[object, np.ndarray] = {}
+
+    def square(x: np.ndarray) -> np.ndarray:
+        y = results.setdefault((x.shape, x.dtype), np.empty_like(x))
+        return np.multiply(x, x, out=y)
+
+    return square
+
+
 SPOILT = {
     "wrong factor": ({"vjp": (lambda g, _y, x: 1.999999 * g * x,)}, "the gradient of operand 0 is"),
     "shifted": ({"vjp": (lambda g, _y, x: 2 * g * x + 1e-9,)}, "the gradient of operand 0 is"),
@@ -103,6 +114,9 @@ SPOILT = {
     ),
     "accumulates wrongly": ({"accumulate": lambda buffer, g, _y, x: buffer.__iadd__(g * x)}, "operand 0"),
     "rule fails": ({"shape": lambda x: x if len(x) < 3 else x[99]}, "the shape rule"),
+    "gradient fails": ({"vjp": (lambda g, _y, x: {}["g"] * x,)}, "it fails with KeyError: 'g'"),
+    "no rule": ({"vjp": (None,)}, "operand 0 has no rule, but the result depends on it"),
+    "one result for all calls": ({"reference": _one_result()}, "shares memory with an earlier call's"),
 }  # fmt: skip
 
 
@@ -114,6 +128,16 @@ def test_a_spoilt_primitive_is_caught(what: str) -> None:
     with pytest.raises((PrimitiveError, tg.TinygradError), match=words) as caught:
         check_primitive(primitive, elementwise("anywhere"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_forget_square")
+def test_a_gradient_not_summed_over_a_broadcast_operand_is_caught() -> None:
+    spoilt = square(
+        shape=np.broadcast_shapes, reference=np.multiply,
+        vjp=(lambda g, _y, _x, z: g * z, lambda g, _y, x, _z: (g * x)[:1]),
+    )  # fmt: skip
+    with pytest.raises(PrimitiveError, match="operand 1"):
+        check_primitive(spoilt, elementwise("anywhere", "anywhere"))
 
 
 @pytest.mark.usefixtures("_forget_square")
