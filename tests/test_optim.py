@@ -202,6 +202,42 @@ def test_a_step_keeps_the_buffer_dtype_and_gradient():
 # Clipping ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_compiled_step_takes_the_same_turns(name):
+    """A parameter that joins later, another setting, an older state, a step in between that is not compiled."""
+
+    def end(compiled):
+        p, q = tg.nn.Parameter(START, np.float64), tg.nn.Parameter(2 * START, np.float64)
+        optimizer = MAKERS[name]([p, q])
+
+        def step(x, both):
+            optimizer.zero_grad()
+            ((p * p * x).sum() + (q * x.sin() if both else x).sum()).backward()
+            optimizer.step()
+
+        run = tg.compile(step) if compiled else step
+        inputs = [tg.tensor(g) for g in GRADIENTS[:8]]
+        for k in range(3):
+            run(inputs[k], k > 0)
+        saved = optimizer.state_dict()
+        run(inputs[3], True)
+        optimizer.defaults["weight_decay"] = 0.3
+        run(inputs[4], True)
+        step(inputs[5], True)
+        optimizer.load_state_dict(saved)
+        run(inputs[6], True)
+        run(inputs[7], True)
+        return p.numpy(), q.numpy(), optimizer.state_dict()["state"]
+
+    (p, q, states), (compiled_p, compiled_q, compiled_states) = end(False), end(True)
+    close(compiled_p, p, 1e-14)
+    close(compiled_q, q, 1e-14)
+    for i, state in states.items():
+        assert compiled_states[i].keys() == state.keys() and compiled_states[i].get("step") == state.get("step")
+        for key in state:
+            close(compiled_states[i][key], state[key], 1e-14)
+
+
 def parameters(*gradients):
     result = []
     for g in gradients:
