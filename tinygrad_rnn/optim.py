@@ -85,7 +85,10 @@ class Optimizer:
                 group = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
                 rates = tracer.scalars(_Rates(self, [state for _, state in group]), group[0][0].dtype)
                 for p, state in group:
-                    kept = {key: tracer.slot(state, key) for key in state if key != "step"}
+                    names = [key for key in state if key != "step"]
+                    for key in names:  # after `Module.double` a plain step makes it float64, too
+                        state[key] = state[key].astype(np.result_type(state[key], p.dtype), copy=False)
+                    kept = {key: tracer.slot(state, key) for key in names}
                     before = dict(kept)
                     p.copy_(self._updated(p, p.grad, kept, rates, **self.defaults))
                     for key, value in kept.items():

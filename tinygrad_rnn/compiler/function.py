@@ -60,24 +60,26 @@ class Function:
             results = program.run(arrays)
             for schedule, _ in trace.schedules:
                 schedule.count()
+            for holder, key, array in trace.entries:
+                holder.setdefault(key, array)
             if compiled.written:
                 _mark_written(compiled.written)
         return compiled.rebuild(results)
 
     def _find(self, key: Any, args: Any, kwargs: Any) -> _Compiled:
-        candidates = self._programs.get(key)
-        if candidates is None:
-            candidates = self._programs[key] = []
-            if len(self._programs) > CACHED:
-                self._programs.popitem(last=False)
+        candidates = self._programs.get(key, [])
         for compiled in candidates:
             for holds in compiled.trace.guards:
                 if not holds():
                     break
             else:
-                return compiled
+                if compiled.program.bind():
+                    return compiled
         compiled = self._compile(args, kwargs)
-        candidates[:] = [compiled, *candidates[: CACHED - 1]]
+        compiled.program.bind()
+        self._programs[key] = [compiled, *candidates[: CACHED - 1]]
+        if len(self._programs) > CACHED:
+            self._programs.popitem(last=False)
         return compiled
 
     def _compile(self, args: Any, kwargs: Any) -> _Compiled:

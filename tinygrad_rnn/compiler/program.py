@@ -136,6 +136,15 @@ class Program:
                 array, start = self._base[buffer]
                 self.table[row, column] = array.ctypes.data + start + offset
 
+    def bind(self) -> bool:
+        """Point the table at what the cells hold now; False if that does not fit it."""
+        arrays = [get() for get in self._getters]
+        if not all(map(is_, arrays, self._bound)):
+            if not all(cell.fits(array) for (cell, *_), array in zip(self.cells, arrays)):
+                return False
+            self._bound = [self._bind(*cell, array) for cell, array in zip(self.cells, arrays)]
+        return True
+
     def run(self, arguments: list[Array]) -> list[Array]:
         """Fill the inputs, run, and return copies of the outputs."""
         for position, memory in self.inputs:
@@ -145,9 +154,6 @@ class Program:
         for schedule, memories in self.schedules:
             for memory, rate in zip(memories, schedule()):
                 memory[()] = rate
-        arrays = [get() for get in self._getters]
-        if not all(map(is_, arrays, self._bound)):
-            self._bound = [self._bind(*cell, array) for cell, array in zip(self.cells, arrays)]
         if self.lanes:
             begin, middle, end = self.lanes
             self._run_rows(0, begin)
@@ -174,9 +180,7 @@ class Program:
 
     def _bind(self, cell: Any, buffer: int, rows: Array, columns: Array, deltas: Array, array: Array) -> Array:
         """Point the table at the array a cell holds, or at a copy that the cell shall hold."""
-        flags = array.flags
-        shared = cell.tensor is not None and cell.tensor._memory is None
-        if not (flags.c_contiguous and flags.aligned) or (cell in self._written and (shared or not flags.writeable)):
+        if not (array.flags.c_contiguous and array.flags.aligned) or (cell in self._written and cell.lent(array)):
             array = np.array(array, order="C")
             cell.set(array)
         self._base[buffer] = (array.reshape(-1).view(np.uint8), 0)
@@ -218,7 +222,7 @@ class Program:
     def profile(self, repeats: int = 3) -> dict[str, Cost]:
         """What each kind of instruction costs: its rows are run one by one on the last call's inputs, the fastest of
         ``repeats`` counts, and parameters and optimizer state are put back afterwards."""
-        kept = [(cell.get(), cell.get().copy()) for cell, *_ in self.cells]
+        kept = [(array, array.copy()) for array in self._bound]
         costs: dict[str, Cost] = {}
         best = [math.inf] * self.rows
         try:

@@ -20,6 +20,10 @@ class ReferenceProgram:
         self.arena_bytes = arena_bytes  #: what the compiled program would need; here each value has memory of its own
         self.host: dict[int, Any] = {}
 
+    def bind(self) -> bool:
+        """Whether what the cells hold fits the graph."""
+        return all(cell.fits(cell.get()) for cell in self.trace.cells.values())
+
     def profile(self) -> dict[str, Cost]:
         """How often each operation occurs; nothing is measured where nothing is compiled."""
         return {name: Cost(count) for name, count in self.graph.counts.items()}
@@ -49,5 +53,10 @@ class ReferenceProgram:
         returned, looked_at, assigned = trace.parted([np.array(values[index]) for index in self.graph.outputs])
         trace.confirm(looked_at)
         for serial, value in zip(trace.assignments, assigned, strict=True):
-            trace.cells[serial].get()[...] = value
+            cell = trace.cells[serial]
+            array = cell.get()
+            if cell.lent(array):
+                cell.set(value)
+            else:
+                array[...] = value
         return list(returned)

@@ -91,6 +91,18 @@ class Cell:
     set: Callable[[Array], None]
     tensor: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        array = self.get()
+        self._shape, self._dtype = array.shape, array.dtype
+
+    def fits(self, array: Array) -> bool:
+        """Whether it has the shape and dtype that were found when tracing."""
+        return array.shape == self._shape and array.dtype == self._dtype
+
+    def lent(self, array: Array) -> bool:
+        """Whether the array it holds must not be written: it is a recorded value's, or read-only."""
+        return not array.flags.writeable or (self.tensor is not None and self.tensor._memory is None)
+
 
 @dataclass(eq=False)
 class Trace:
@@ -105,6 +117,7 @@ class Trace:
     confirmations: list[tuple[Callable[..., None], int]]
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
     guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
+    entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
@@ -130,6 +143,7 @@ class Tracer:
         self.live: dict[int, Callable[[], Any]] = {}
         self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
         self.guards: list[Callable[[], bool]] = []
+        self.entries: list[tuple[dict[str, Any], str, Array]] = []
         self.schedules: list[tuple[Any, list[int]]] = []
         self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
         self._slots: dict[tuple[int, str], Traced] = {}
@@ -178,18 +192,25 @@ class Tracer:
 
     def slot(self, holder: dict[str, Any], key: str) -> Tensor:
         """The array ``holder[key]`` as a tensor that can be assigned to."""
-        found = self._slots.get((id(holder), key))
-        if found is None:
-            found = self.leaf(holder[key], key)
-            self._slots[id(holder), key] = found
-            self.cells[found.serial] = Cell(partial(holder.__getitem__, key), partial(holder.__setitem__, key))
+        found = self._slot(holder, key, partial(holder.__getitem__, key))
         return self.assigned.get(found.serial, found)
 
     def assign_slot(self, holder: dict[str, Any], key: str, value: Any) -> None:
-        """``holder[key] = value`` when the program runs; a new entry starts from zeros, which nothing reads."""
-        holder.setdefault(key, np.zeros(value.shape, value.dtype))
-        self.slot(holder, key)
-        self.assigned[self._slots[id(holder), key].serial] = value
+        """``holder[key] = value`` when the program runs; a new entry is made once a call has succeeded."""
+        new = np.zeros(value.shape, value.dtype)
+        if key not in holder:
+            self.entries.append((holder, key, new))
+        slot = self._slot(holder, key, partial(holder.get, key, new))
+        if (slot.shape, slot.dtype) != (value.shape, value.dtype):
+            raise GraphError(f"{key} {slot.shape} does not fit its new value {value.shape}; make a new optimizer")
+        self.assigned[slot.serial] = value
+
+    def _slot(self, holder: dict[str, Any], key: str, get: Callable[[], Array]) -> Traced:
+        found = self._slots.get((id(holder), key))
+        if found is None:
+            found = self._slots[id(holder), key] = self.leaf(get(), key)
+            self.cells[found.serial] = Cell(get, partial(holder.__setitem__, key))
+        return found
 
     # Recording -------------------------------------------------------------------------------------------
 
@@ -295,6 +316,7 @@ class Tracer:
             made = self.record(P.broadcast_to, (made,), {"shape": tensor.shape})
         self.cells.setdefault(tensor.serial, _cell(tensor))
         self.assigned[tensor.serial] = made
+        self._graded[tensor.serial] = tensor  # its gradient may have been put there by hand
 
     def grade(self, tensor: Tensor, gradient: Tensor) -> Tensor:
         """What ``.grad`` becomes: stand-ins add up; a gradient from before the call cannot be added to."""
@@ -334,6 +356,7 @@ class Tracer:
         for x in found.values():
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.cells[x.serial] = _cell(x)
+        self.guards.append(_requirements([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
         lines = {made: str(Site(*made)) for made in {x._made_at for x in found.values()} if made}
@@ -341,7 +364,10 @@ class Tracer:
         wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
         graph = Graph.of(nodes, wanted)
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
-        return Trace(graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.guards)
+        return Trace(
+            graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.guards,
+            self.entries,
+        )  # fmt: skip
 
     def _node(self, index: int, x: Tensor, position: dict[int, int], lines: dict[Any, str]) -> Node:
         traced = isinstance(x, Traced)
@@ -352,6 +378,12 @@ class Tracer:
             index, x.op if traced else None, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
             x.scope, x.name, x.role, site, x.serial,
         )  # fmt: skip
+
+
+def _requirements(tensors: list[Tensor]) -> Callable[[], bool]:
+    """Whether gradients are still asked of the same ones."""
+    asked = [tensor.requires_grad for tensor in tensors]
+    return lambda: [tensor.requires_grad for tensor in tensors] == asked
 
 
 def _cell(tensor: Tensor) -> Cell:

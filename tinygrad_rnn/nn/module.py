@@ -21,9 +21,9 @@ class Parameter(Tensor):
 
 
 def _mode(module: Module) -> Callable[[], bool]:
-    """What a compiled function watches: whether the module is still in the mode it was traced in."""
-    mode = module.training
-    return lambda: module.training is mode
+    """What a compiled function watches: whether the module is still in the mode, and the state, it was traced in."""
+    mode, changes = module.training, module._changes
+    return lambda: module.training is mode and module._changes == changes
 
 
 class Module:
@@ -44,6 +44,7 @@ class Module:
 
     training: bool = True
     _name: str | None = None
+    _changes: int = 0  # how often an attribute was assigned, but for the mode
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter) and value.name is None:
@@ -51,18 +52,22 @@ class Module:
         elif isinstance(value, Module) and value._name is None:
             object.__setattr__(value, "_name", name)
         object.__setattr__(self, name, value)
+        if name != "training":
+            object.__setattr__(self, "_changes", self._changes + 1)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses say."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._name is None:
+            result = self.forward(*args, **kwargs)
+        else:
+            with scope(self._name):
+                result = self.forward(*args, **kwargs)
         if state.tracer is not None:
             state.tracer.guard(self, _mode)
-        if self._name is None:
-            return self.forward(*args, **kwargs)
-        with scope(self._name):
-            return self.forward(*args, **kwargs)
+        return result
 
     # The tree --------------------------------------------------------------------------------------------
 
