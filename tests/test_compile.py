@@ -527,7 +527,8 @@ def test_threads_take_turns():
 @pytest.mark.parametrize(
     "read",
     [
-        float, bool, lambda x: x.item(), lambda x: x.tolist(), lambda x: x.numpy(), np.asarray, lambda x: [1, 2][x],
+        float, bool, str, print, "{}".format, "{:.3f}".format,
+        lambda x: x.item(), lambda x: x.tolist(), lambda x: x.numpy(), np.asarray, lambda x: [1, 2][x],
         lambda x: tg.tensor(x),
     ],
 )  # fmt: skip
@@ -544,7 +545,8 @@ def test_reading_a_value_names_the_line(read):
 def test_a_value_that_leaks_out_is_refused_later():
     kept = []
     fn = tg.compile(lambda x: kept.append(x * 2) or x)
-    fn(tg.tensor([1.0]))
+    with pytest.raises(tg.GraphError, match=r"mul \(at test_compile\.py:\d+\) belongs to a function being compiled"):
+        fn(tg.tensor([1.0]))
     with pytest.raises(tg.GraphError, match="belongs to a function being compiled"):
         kept[0] + 1
     with pytest.raises(tg.GraphError, match="belongs to a function being compiled"):
@@ -613,7 +615,13 @@ def test_other_mistakes():
     with pytest.raises(tg.ShapeError, match=r"test_compile\.py"):
         tg.compile(lambda x: x @ tg.ones(3))(x)
     with pytest.raises(tg.GraphError, match="inside another"):
-        tg.compile(lambda x: tg.compile(lambda x: x)(x))(x)
+        tg.compile(lambda x: tg.compile(lambda x: x).trace(x))(x)
+    with pytest.raises(tg.DTypeError, match="a function, not int"):
+        tg.compile(3)
+    with pytest.raises(tg.DTypeError, match="memory_budget must be an integer"):
+        tg.compile(lambda x: x, memory_budget="1 MB")
+    with pytest.raises(tg.DTypeError, match="unhashable type: 'set'"):
+        tg.compile(lambda x, names: x)(x, {"a"})
     with pytest.raises(tg.GraphError, match="before its first call"):
         tg.compile(lambda x: x).explain()
     assert (x + 1).tolist() == [2.0, 3.0]

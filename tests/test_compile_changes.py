@@ -1,4 +1,4 @@
-"""A compiled function notices what it took for granted when it was recorded: dtypes, shapes, settings, frozen weights."""
+"""A compiled function notices when what it was recorded with has changed: dtypes, shapes, settings, frozen weights."""
 
 from __future__ import annotations
 

@@ -256,8 +256,12 @@ class Tensor(Operators):
             notes.append(f"name={self.name!r}")
         return f"tensor({', '.join([body, *notes])})"
 
+    def __str__(self) -> str:
+        self._read()
+        return repr(self)
+
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self._array.size == 1 else repr(self), spec)
+        return format(self.item() if spec and self._array.size == 1 else str(self), spec)
 
     def _described(self) -> str:
         """Name and shape, for a message."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import update_wrapper
+from pathlib import Path
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import GraphError
+from ..errors import DTypeError, GraphError
 from ..graph import Graph
 from ..memory import Memory
+from ..primitives.record import integer
+from ..scope import state
 from ..source import user_code
-from ..tensor import Array, Tensor, _serials, from_array
+from ..tensor import Array, Tensor, _as_array, _serials, from_array
 from .explain import table
 from .passes import Applied, optimize
-from .trace import Trace, Tracer
+from .trace import Trace, Tracer, refuse_leaks
 
 #: programs kept per function: one for each combination of shapes, the oldest forgotten
 CACHED = 16
@@ -39,13 +45,20 @@ class Function:
     """What `compile` returns: call it as the function it was made from."""
 
     def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
-        self._fn, self._threads, self._budget = fn, threads, memory_budget
+        if not callable(fn):
+            raise DTypeError(f"compile takes a function, not {type(fn).__name__}")
+        _refuse_assignments(fn)
+        self._fn = fn
+        self._threads = None if threads is None else integer(threads, "compile: threads")
+        self._budget = None if memory_budget is None else integer(memory_budget, "compile: memory_budget")
         self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
         self._last: _Compiled | None = None
         self._lock = threading.Lock()  # one arena a program
         update_wrapper(self, fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if state.tracer is not None:  # inside another one, which records it
+            return self._fn(*args, **kwargs)
         arrays: list[Array] = []
         key: list[Any] = []
         for value in args:
@@ -67,7 +80,12 @@ class Function:
         return compiled.rebuild(results)
 
     def _find(self, key: Any, args: Any, kwargs: Any) -> _Compiled:
-        candidates = self._programs.get(key, [])
+        try:
+            candidates = self._programs.get(key, [])
+        except TypeError as error:
+            raise DTypeError(
+                f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
+            ) from None
         for compiled in candidates:
             for holds in compiled.trace.guards:
                 if not holds():
@@ -101,6 +119,14 @@ class Function:
 
     def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
         tracer = Tracer()
+        trace, template = self._record(tracer, args, kwargs)
+        tracer.forget()
+        gone = weakref.ref(tracer)
+        del tracer
+        refuse_leaks(gone)
+        return trace, lambda arrays: _rebuilt(template, arrays)
+
+    def _record(self, tracer: Tracer, args: Any, kwargs: Any) -> tuple[Trace, Any]:
         with tracer.running():
             stand_ins = [_stand_in(value, tracer, f"input {i}") for i, value in enumerate(args)]
             named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}
@@ -108,8 +134,11 @@ class Function:
             outputs: list[Tensor] = []
             template = _template(result, outputs)
             outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
-            trace = tracer.finish(outputs)
-        return trace, lambda arrays: _rebuilt(template, arrays)
+            return tracer.finish(outputs), template
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Below ``@compile`` a method is one, too."""
+        return self if instance is None else MethodType(self, instance)
 
     # Looking ---------------------------------------------------------------------------------------------
 
@@ -158,8 +187,10 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
     part of any graph. Parameters and the optimizer's state are updated in place; ``.grad`` is not kept: return the
     gradients that are wanted outside.
 
-    What needs a value while recording (``item``, ``print``, ``if x > 0``) is an error that names the line. Other side
-    effects of ``fn`` happen when it is recorded only. Calls from several threads take turns.
+    What needs a value while recording (``item``, ``print``, ``if x > 0``), draws from this package's random numbers,
+    keeps a tensor anywhere but in the result, or assigns a global name is an error that names the line. What else
+    ``fn`` does to Python's objects (a number appended to a list) it does when it is recorded only, and numbers and
+    arrays it finds outside stay what they were then. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
@@ -182,6 +213,19 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
     (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True))
     """
     return Function(fn, threads, memory_budget)
+
+
+def _refuse_assignments(fn: Callable[..., Any]) -> None:
+    """What a function assigns outside itself, replaying it would not."""
+    code = getattr(fn, "__code__", None)
+    for instruction in dis.get_instructions(code) if code else ():
+        name = instruction.argval
+        if instruction.opname == "STORE_GLOBAL" or (instruction.opname == "STORE_DEREF" and name in code.co_freevars):
+            place = f"{Path(code.co_filename).name}:{instruction.positions.lineno}"
+            raise GraphError(
+                f"a compiled function would assign {name}, a name outside it (at {place}), when it is recorded only; "
+                "return the value"
+            )
 
 
 def _mark_written(tensors: list[Tensor]) -> None:
@@ -226,14 +270,14 @@ def _flatten(value: Any, arrays: list[Array], key: list[Any]) -> None:
         for item in value.values():
             _flatten(item, arrays, key)
     else:
-        key.append((type(value), value))
+        key.append((type(value), repr(value) if type(value) is float else value))  # 0.0 == -0.0, and nan is no nan
 
 
 def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
     if isinstance(value, Tensor):
         return tracer.argument(value._array, value.name or name, value.requires_grad)
     if isinstance(value, np.ndarray):
-        return tracer.argument(value, name)
+        return tracer.argument(_as_array(value, None), name)
     if isinstance(value, (tuple, list)):
         items = [_stand_in(item, tracer, name) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)

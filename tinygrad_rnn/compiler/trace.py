@@ -8,7 +8,9 @@ a pair (tensor, new value) that the compiled program carries out.
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
 from ..graph import Graph, Node, Ref
 from ..memory import Memory
+from ..mode import get_default_dtype
 from ..primitives.record import Primitive
 from ..scope import state
 from ..source import Site, user_code, user_site
@@ -50,7 +53,7 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
     dtype = np.result_type(*kinds)
     if dtype.kind in "biu":
         if op.name in ("sum", "cumsum") and dtype.itemsize < 8:
-            return np.dtype(np.int64)
+            return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
         if op.name in _TO_FLOAT:
             return np.dtype(np.float64)
     return dtype
@@ -78,9 +81,6 @@ class Traced(Tensor):
 
     def __repr__(self) -> str:
         return f"tensor(traced, shape={self._stand_in.shape}, dtype={self._stand_in.dtype})"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
 
 
 @dataclass(eq=False)
@@ -158,6 +158,10 @@ class Tracer:
         state.tracer = self
         try:
             yield
+        except ValueError as error:
+            if isinstance(error.__cause__, GraphError):  # NumPy hides it, in ``array[0] = x``
+                raise error.__cause__ from None
+            raise
         finally:
             state.tracer = None
             for tensor in self._graded.values():
@@ -341,6 +345,12 @@ class Tracer:
 
     # The result ------------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Let go of all stand-ins; who still has one then, and with it this tracer, is no part of the function."""
+        self.assigned.clear()
+        self._slots.clear()
+        self._confirmations.clear()
+
     def finish(self, outputs: Sequence[Tensor]) -> Trace:
         """The graph of ``outputs`` and of all assignments."""
         assigned = list(self.assigned)
@@ -356,7 +366,7 @@ class Tracer:
         for x in found.values():
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.cells[x.serial] = _cell(x)
-        self.guards.append(_requirements([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
+        self.guards.append(_circumstances([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
         lines = {made: str(Site(*made)) for made in {x._made_at for x in found.values()} if made}
@@ -380,10 +390,19 @@ class Tracer:
         )  # fmt: skip
 
 
-def _requirements(tensors: list[Tensor]) -> Callable[[], bool]:
-    """Whether gradients are still asked of the same ones."""
-    asked = [tensor.requires_grad for tensor in tensors]
-    return lambda: [tensor.requires_grad for tensor in tensors] == asked
+def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
+    """A stand-in that outlives its trace has no value, and would get none from later calls."""
+    if tracer() is not None:
+        gc.collect()
+    if tracer() is not None:
+        kept = [x for x in gc.get_objects() if type(x) is Traced and x._tracer is tracer()]
+        max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
+
+
+def _circumstances(tensors: list[Tensor]) -> Callable[[], bool]:
+    """Whether gradients are still asked of the same ones, and Python's floats become what they did."""
+    asked, dtype = [tensor.requires_grad for tensor in tensors], get_default_dtype()
+    return lambda: get_default_dtype() is dtype and [tensor.requires_grad for tensor in tensors] == asked
 
 
 def _cell(tensor: Tensor) -> Cell:

@@ -87,6 +87,11 @@ class Seq2Seq(Module):
         for t in steps(length if wanted is None or length is not None else wanted.shape[0]):  # type: ignore[arg-type]
             logits, state = self.decoder(symbols, state)
             scores.append(logits)
-            forced = wanted is not None and t < wanted.shape[0] and generator().random() < teacher_forcing
+            forced = wanted is not None and t < wanted.shape[0] and _happens(teacher_forcing)
             symbols = wanted[t] if forced else logits.detach().argmax(-1)
         return stack(scores)
+
+
+def _happens(probability: float) -> bool:
+    """Draw whether something does; what is certain needs no draw, which a compiled function could not make."""
+    return probability == 1 or (probability > 0 and generator().random() < probability)

@@ -39,7 +39,7 @@ def clip_grad_norm_(
         norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
     total = float(np.linalg.norm(norms, norm_type))
     if error_if_nonfinite:
-        _refuse_nonfinite(pairs, total, norms)
+        _refuse_nonfinite([p._described() for p, _ in pairs], total, norms)
     scale = max_norm / (total + 1e-6)
     if not scale >= 1:  # also when nan
         for p, g in pairs:
@@ -58,9 +58,9 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
             p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
 
 
-def _refuse_nonfinite(pairs: list[tuple[Tensor, Tensor]], total: Any, norms: Sequence[Any]) -> None:
+def _refuse_nonfinite(names: list[str], total: Any, norms: Sequence[Any]) -> None:
     if not math.isfinite(total):
-        name = next((p._described() for (p, _), n in zip(pairs, norms, strict=True) if not math.isfinite(n)), "all")
+        name = next((name for name, n in zip(names, norms, strict=True) if not math.isfinite(n)), "all")
         raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {total}; look for the step that made it")
 
 
@@ -81,7 +81,8 @@ def _clip_traced(
                 total = total + power
             total = total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
         if error_if_nonfinite:
-            state.tracer.confirm(lambda total, *powers: _refuse_nonfinite(pairs, total, powers), [total, *powers])
+            names = [p._described() for p, _ in pairs]
+            state.tracer.confirm(lambda total, *powers: _refuse_nonfinite(names, total, powers), [total, *powers])
         scale = P.minimum(max_norm / (total + 1e-6), 1.0)  # a nan stays one
         for p, g in pairs:
             p.grad = g * scale
