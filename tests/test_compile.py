@@ -571,6 +571,25 @@ def test_indices_out_of_range_are_named_before_anything_is_written(wrong):
     assert optimizer.state[0]["step"] == 1
 
 
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, i: x * tg.one_hot(i, 3), lambda x, i: tg.one_hot(i, 3) @ x.T, lambda x, i: F.nll_loss(x, i),
+        lambda x, i: F.linear(tg.one_hot(i, 3), x), lambda x, i: tg.take(x, tg.as_tensor(i).astype(np.int32)),
+        lambda x, i: F.cross_entropy(x, i, ignore_index=-7) + tg.take(x, i).sum(),
+        lambda x, i: tg.take(x, i) * tg.one_hot(i, 3),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("wrong", [3, -1, -7])
+def test_whatever_takes_indices_names_one_out_of_range(fn, wrong):
+    x = tg.tensor(np.eye(3), dtype=np.float32)
+    compiled, right = tg.compile(fn), np.array([0, 2, 1])
+    assert_same(compiled(x, right), fn(x, right), 1e-6)
+    for either in (fn, compiled):
+        with pytest.raises(tg.OutOfRangeError, match=rf"{wrong} at position \(1,\).*at test_compile\.py:\d+"):
+            either(x, np.array([0, wrong, 1]))
+
+
 def test_an_old_gradient_is_not_silently_added_to():
     w = tg.nn.Parameter([1.0])
     (w * 2).sum().backward()

@@ -15,9 +15,7 @@ import numpy as np
 from . import primitives as P
 from .errors import DTypeError, ShapeError
 from .mode import get_default_dtype
-from .primitives.loss import check_targets
 from .primitives.record import integer
-from .scope import state
 from .tensor import Tensor, as_tensor
 
 
@@ -133,9 +131,7 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     """Vectors with a 1 at ``indices`` and 0 elsewhere, along a new last axis."""
     wanted = np.dtype(dtype) if dtype is not None else get_default_dtype()
     tensor, num_classes = as_tensor(indices), integer(num_classes, "one_hot: num_classes")
-    if state.tracer is None:
-        check_targets(tensor.numpy(), num_classes, -1)
-    return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted})
+    return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
 
 
 def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:

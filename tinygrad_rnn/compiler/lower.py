@@ -16,6 +16,7 @@ from .. import primitives as P
 from ..errors import DTypeError
 from ..graph import Graph, Node, Ref
 from ..primitives.record import size_of
+from .checks import limit
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
 from .opcodes import ELEMENTWISE, NUMBER, WIDTH
 from .regions import IN_OTHER_WORDS, emit_region
@@ -139,7 +140,7 @@ class Lowering:
         self._tiles: dict[Any, tuple[int, int]] = {}
         self._plain: dict[Any, View] = {}
         self._written: set[int] = set()  # buffers the region being gathered writes to
-        self._checked: set[tuple[View, int]] = set()
+        self._checked: set[Any] = set()
         self._confirmed = not trace.confirmations
 
     def lower(self) -> Code:
@@ -294,8 +295,8 @@ class Lowering:
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
         name = node.op.name
-        if name in ("take", "cross_entropy", "scatter_rows"):
-            self._check(node, self.layout.view(node.sources[1]))
+        if limit(self.graph, node) is not None:
+            self._check(node, self.layout.view(node.sources[-1]))
         first = self.graph.nodes[node.sources[0]]
         view = self.layout.view(first.index)
         if name == "take":
@@ -380,8 +381,8 @@ class Lowering:
     def _check_indices(self) -> None:
         """Indices that come from outside are checked before anything is computed."""
         for node in self.graph.nodes:
-            if node.op is P.take or node.op is P.cross_entropy:
-                indices = self.graph.nodes[node.sources[1]]
+            if node.op is not P.scatter_rows and limit(self.graph, node) is not None:
+                indices = self.graph.nodes[node.sources[-1]]
                 if indices.op is not None and self.kinds[indices.index] != "view":
                     continue
                 view = self.layout.view(indices.index)
@@ -392,16 +393,12 @@ class Lowering:
 
     def _check(self, node: Node, view: View) -> None:
         """A row that stops the program if an index is out of range, unless there is one already."""
-        table, indices = (self.graph.nodes[i] for i in node.sources[:2])
-        if node.op is P.scatter_rows:
-            limit = node.attrs["rows"]
-        else:
-            limit = table.shape[0] if node.op is P.take else table.shape[-1]
-        if (view, limit) not in self._checked:
-            self._checked.add((view, limit))
-            ignore = node.attrs.get("ignore_index", 0)
+        indices, ignore = self.graph.nodes[node.sources[-1]], node.attrs.get("ignore_index", 0)
+        bound = limit(self.graph, node)
+        if (view, bound, ignore) not in self._checked:
+            self._checked.add((view, bound, ignore))
             plain = self._contiguous(view, indices.dtype)
-            self.checks[self._row("check", plain, size_of(indices.shape), limit, ignore, node=node)] = node
+            self.checks[self._row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
 
     def _confirm(self) -> None:
         """Hand over to Python, which looks at values before anything is overwritten."""

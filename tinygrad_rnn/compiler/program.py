@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import primitives as P
-from ..errors import OutOfRangeError
 from ..graph import Graph, Node, Ref
 from ..tensor import Array
 from . import interpreter
+from .checks import check
 from .explain import Cost
 from .layout import View
 from .lower import Code, float_type
@@ -199,25 +198,16 @@ class Program:
     def _run_host(self, node: Node) -> None:
         operands = [self.value(x.index) if isinstance(x, Ref) else x for x in node.operands]
         assert node.op is not None
-        if node.op.check is not None:
-            node.op.check(*operands, **node.attrs)
+        check(self.graph, node, operands)
         with np.errstate(all="ignore"):
             self.value(node.index)[...] = node.op.reference(*operands, **node.attrs)
 
     def _complain(self, row: int) -> None:
-        """Say which index is out of range: the primitive's own check knows how."""
+        """Say which index is out of range; of the other operand, not computed yet, only the shape counts."""
         node = self.checks[row]
-        assert node.op is not None
-        table, indices = (self.graph.nodes[i] for i in node.sources[:2])
-        rows = (node.attrs["rows"],) if node.op is P.scatter_rows else table.shape
-        try:
-            check = node.op.check or P.take.check
-            assert check is not None
-            settings = {} if node.op is P.scatter_rows else node.attrs
-            check(np.broadcast_to(np.zeros((), table.dtype), rows), self.value(indices.index), **settings)
-        except OutOfRangeError as error:
-            place = f"[{indices.label} {indices.shape}; at {node.site}]"
-            raise OutOfRangeError(f"{node.op.name}: {error} {place}") from None
+        *others, indices = (self.graph.nodes[i] for i in node.sources)
+        blanks = [np.broadcast_to(np.zeros((), other.dtype), other.shape) for other in others]
+        check(self.graph, node, [*blanks, self.value(indices.index)])
 
     def profile(self, repeats: int = 3) -> dict[str, Cost]:
         """What each kind of instruction costs: its rows are run one by one on the last call's inputs, the fastest of

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..graph import Graph, Ref
 from ..tensor import Array
+from .checks import check
 from .explain import Cost
 from .trace import Trace
 
@@ -36,8 +37,7 @@ class ReferenceProgram:
         for node in self.graph.nodes:
             if node.op is not None:
                 operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-                if node.op.check is not None:
-                    node.op.check(*operands, **node.attrs)
+                check(self.graph, node, operands)
                 with np.errstate(all="ignore"):
                     values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
             elif node.value is not None:

@@ -74,10 +74,8 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
         x = x.permute([0, *range(2, x.ndim), 1])
     if not x.ndim or target.shape != x.shape[:-1]:
         raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
-    if state.tracer is None:
-        P.loss.check_targets(target.numpy(), x.shape[-1], ignore_index)
     keep = target != ignore_index
-    chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype)
+    chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype, strict=True)
     losses = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0)
     if reduction == "mean":
         return losses.sum() / keep.sum()

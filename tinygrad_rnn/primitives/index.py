@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OutOfRangeError, ShapeError
+from ..errors import DTypeError, OutOfRangeError, ShapeError
 from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel
 from .reduce import max_shape, ranked
 
@@ -113,9 +113,28 @@ scatter_rows: Primitive = Primitive(
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),
 )  # fmt: skip
+
+
+def check_targets(target: Any, classes: int, ignore_index: int) -> None:
+    """Every target is a class index or the one to ignore; else say which is not."""
+    if target.dtype.kind not in "iu":
+        raise DTypeError(f"targets must be class indices (integers), not {target.dtype}")
+    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise OutOfRangeError(f"target {target[at]} at position {at} is not one of the {classes} classes")
+
+
+def _check_classes(indices: Any, *, num_classes: int, dtype: Any, strict: bool = False) -> None:
+    if strict:
+        check_targets(indices, num_classes, ignore_index=0)
+
+
+#: Unless ``strict``, an index that is no class gives a row of zeros.
 one_hot = Primitive(
-    "one_hot", "one-hot", lambda indices, *, num_classes, dtype: (*indices, num_classes),
-    lambda indices, *, num_classes, dtype: (indices[..., None] == np.arange(num_classes)).astype(dtype),
+    "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict=False: (*indices, num_classes),
+    lambda indices, *, num_classes, dtype, strict=False: (indices[..., None] == np.arange(num_classes)).astype(dtype),
+    check=_check_classes,
 )  # fmt: skip
 argmax = Primitive(
     "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),

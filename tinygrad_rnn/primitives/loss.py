@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, OutOfRangeError, ShapeError
+from ..errors import ShapeError
 from .elementwise import not_equal, where
-from .index import one_hot
+from .index import check_targets, one_hot
 from .record import Primitive, Shape
 from .reduce import _logsumexp, softmax
 from .shape import reshape
@@ -20,16 +20,6 @@ def _cross_entropy_shape(logits: Shape, target: Shape, *, ignore_index: int) -> 
             f"logits {logits} want targets of shape {logits[:-1]}, one class index per row, but got {target}"
         )
     return target
-
-
-def check_targets(target: Any, classes: int, ignore_index: int) -> None:
-    """Every target is a class index or the one to ignore; else say which is not."""
-    if target.dtype.kind not in "iu":
-        raise DTypeError(f"targets must be class indices (integers), not {target.dtype}")
-    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
-    if wrong.any():
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise OutOfRangeError(f"target {target[at]} at position {at} is not one of the {classes} classes")
 
 
 def _check(logits: Any, target: Any, *, ignore_index: int) -> None:

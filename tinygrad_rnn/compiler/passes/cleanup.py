@@ -9,6 +9,7 @@ import numpy as np
 from ... import primitives as P
 from ...graph import Graph, Node, Ref
 from ...primitives.record import size_of
+from ..checks import check
 from ..pieces import consecutive, cut
 from ..rewrite import Draft
 
@@ -48,6 +49,7 @@ def fold_constants(graph: Graph) -> Graph:
         if int(np.prod(node.shape)) > _FOLD_LIMIT:
             continue
         operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
+        check(graph, node, operands)
         with np.errstate(all="ignore"):
             value = np.asarray(node.op.reference(*operands, **node.attrs))
         if value.dtype == node.dtype:

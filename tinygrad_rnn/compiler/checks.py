@@ -1,0 +1,39 @@
+"""Indices: which operations may be given one out of range, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import primitives as P
+from ..errors import DTypeError, OutOfRangeError
+from ..graph import Graph, Node
+
+
+def limit(graph: Graph, node: Node) -> int | None:
+    """The first number too large for the node's indices, its last operand; None if any number will do."""
+    if node.op is P.scatter_rows:
+        return int(node.attrs["rows"])
+    if node.op is P.one_hot:
+        return int(node.attrs["num_classes"]) if node.attrs.get("strict") else None
+    if node.op in (P.take, P.cross_entropy):
+        shape = graph.nodes[node.sources[0]].shape
+        return shape[0] if node.op is P.take else shape[-1]
+    return None
+
+
+def check(graph: Graph, node: Node, operands: Sequence[Any]) -> None:
+    """The primitive's own look at the values of its operands; what it refuses is named, with the user's line."""
+    assert node.op is not None
+    try:
+        if node.op is P.scatter_rows:  # where the rows were taken they were checked; here it is about another table
+            assert P.take.check is not None
+            P.take.check(np.empty((node.attrs["rows"], 0)), operands[1])
+        elif node.op.check is not None:
+            node.op.check(*operands, **node.attrs)
+    except (DTypeError, OutOfRangeError) as error:
+        indices = graph.nodes[node.sources[-1]]
+        detail = f"{node.op.name}: {error.detail} [{indices.label} {indices.shape}; at {node.site}]"
+        raise type(error)(detail) from None
