@@ -29,6 +29,7 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # tuned for another 
 
 import contestants  # noqa: E402
 import others  # noqa: E402
+from contestants import Step  # noqa: E402
 
 #: share of a block's processor time that must have been ours; else something else was running
 QUIET = 0.95
@@ -39,7 +40,7 @@ PATIENCE = 5
 def contest(name: str, threads: int, chosen: list[str], blocks: int, seconds: float) -> None:
     """Check and time everybody on one workload, and print the rows."""
     w = contestants.WORKLOADS[name]
-    steps: dict[str, contestants.Step] = {}
+    steps: dict[str, Step] = {}
     reference: Any = None
     for who in chosen:
         try:
@@ -47,7 +48,7 @@ def contest(name: str, threads: int, chosen: list[str], blocks: int, seconds: fl
             if found is None:
                 continue
             checked = found.gradients()
-            losses = [found.step() for _ in range(6 if w.seconds < 0.1 else 3)]
+            losses = [found.step() for _ in range(4)]
         except Exception as error:
             row(name, threads, who, f"does not run: {type(error).__name__} {str(error).splitlines()[0][:60]}", "", "")
             continue
@@ -58,7 +59,7 @@ def contest(name: str, threads: int, chosen: list[str], blocks: int, seconds: fl
         else:
             steps[who] = found.step
     steps["products only"] = contestants.products_only(w)
-    times = interleaved(steps, max(1, int(seconds / w.seconds)), blocks, threads)
+    times = interleaved(steps, blocks, seconds)
     ours = times[chosen[0]]
     for who, found_times in times.items():
         ratios = [theirs / mine for theirs, mine in zip(found_times, ours, strict=True)]
@@ -83,17 +84,23 @@ def disagreement(checked: Any, losses: list[float], expected: Any, expected_loss
     return ""
 
 
-def interleaved(steps: dict[str, Any], count: int, blocks: int, threads: int) -> dict[str, list[float]]:
-    """Seconds a step of each, in each block."""
+def interleaved(steps: dict[str, Step], blocks: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds a step of each, in each block; a block lasts about so many ``seconds``."""
     times: dict[str, list[float]] = {who: [] for who in steps}
-    repeat = {who: max(1, count if who == "ours" or "NumPy" in who else count // 4) for who in steps}
+    repeat = {who: max(1, int(seconds / min(timed(step) for _ in range(3)))) for who, step in steps.items()}
     for _ in range(blocks):
         for who, step in steps.items():
-            times[who].append(quietly(step, repeat[who], threads))
+            times[who].append(quietly(step, repeat[who]))
     return times
 
 
-def quietly(step: Callable[[], object], repeat: int, threads: int) -> float:
+def timed(step: Callable[[], object]) -> float:
+    before = time.perf_counter()
+    step()
+    return time.perf_counter() - before
+
+
+def quietly(step: Callable[[], object], repeat: int) -> float:
     """Seconds a call, of a block in which nothing else ran; the least disturbed one if there is no such block."""
     best = (0.0, 0.0)
     for _ in range(PATIENCE):

@@ -23,7 +23,6 @@ class Workload:
     T: int
     B: int
     optimizer: str
-    seconds: float  #: about what a step takes, for choosing how many make a block
 
     @property
     def inputs(self) -> int:
@@ -31,12 +30,12 @@ class Workload:
 
 
 WORKLOADS = {
-    "W1": Workload("RNN", 4, 0, 8, 1, 4, 1, "adagrad", 2e-5),
-    "W2": Workload("RNN", 65, 0, 100, 1, 25, 1, "adagrad", 2e-4),
-    "W3": Workload("LSTM", 65, 64, 128, 2, 50, 50, "adam", 0.06),
-    "W4": Workload("LSTM", 65, 128, 512, 1, 50, 64, "adam", 0.35),
-    "W5": Workload("RNN", 65, 0, 64, 1, 1000, 1, "adagrad", 2e-3),
-    "W6": Workload("GRU", 65, 65, 256, 1, 100, 16, "adam", 0.05),
+    "W1": Workload("RNN", 4, 0, 8, 1, 4, 1, "adagrad"),
+    "W2": Workload("RNN", 65, 0, 100, 1, 25, 1, "adagrad"),
+    "W3": Workload("LSTM", 65, 64, 128, 2, 50, 50, "adam"),
+    "W4": Workload("LSTM", 65, 128, 512, 1, 50, 64, "adam"),
+    "W5": Workload("RNN", 65, 0, 64, 1, 1000, 1, "adagrad"),
+    "W6": Workload("GRU", 65, 65, 256, 1, 100, 16, "adam"),
 }
 CLIP = 5.0
 Step = Callable[[], float]  #: one training step; returns the loss

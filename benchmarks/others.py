@@ -15,7 +15,7 @@ from typing import Any
 import contestants
 
 Printer = Callable[..., None]
-Quietly = Callable[[Callable[[], object], int, int], float]
+Quietly = Callable[[Callable[[], object], int], float]
 
 
 def eager(header: Printer, row: Printer, quietly: Quietly) -> None:
@@ -40,8 +40,8 @@ def eager(header: Printer, row: Printer, quietly: Quietly) -> None:
     times: dict[str, tuple[list[float], list[float]]] = {who: ([], []) for who in made}
     for _ in range(9):
         for who, (x, w, tanh) in made.items():
-            times[who][0].append(quietly(lambda: chain(x, w, tanh), 100, 1))  # noqa: B023
-            both = quietly(lambda: chain(x, w, tanh).backward(), 100, 1)  # noqa: B023
+            times[who][0].append(quietly(lambda: chain(x, w, tanh), 100))  # noqa: B023
+            both = quietly(lambda: chain(x, w, tanh).backward(), 100)  # noqa: B023
             times[who][1].append(both - times[who][0][-1])
     header("eager, 8 elements", "ns an operation, forward", "backward")
     for who, found in times.items():
@@ -57,7 +57,7 @@ def growth(header: Printer, row: Printer, quietly: Quietly) -> None:
         found = contestants.ours(w, True)
         found.step()
         last = found.program._called()
-        seconds = min(quietly(found.step, max(1, 5000 // time_steps), 1) for _ in range(5))
+        seconds = min(quietly(found.step, max(1, 5000 // time_steps)) for _ in range(5))
         row(time_steps, f"{seconds / time_steps * 1e6:.2f}", round(last.program.arena_bytes / time_steps),
             f"{last.seconds / time_steps * 1e3:.2f}")  # fmt: skip
 
@@ -134,9 +134,9 @@ def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
         model = tg.nn.LSTM(4, 8)
         loss = (model(tg.ones(time_steps, 1, 4))[0] ** 2).sum()
         for detail in ("cell", "gate"):
-            seconds = quietly(lambda: viz.render(loss, detail=detail, max_steps=None), 1, 1)  # noqa: B023
+            seconds = quietly(lambda: viz.render(loss, detail=detail, max_steps=None), 1)  # noqa: B023
             row(f"render, {detail}, T = {time_steps}", f"{seconds:.2f}")
-        seconds = quietly(lambda: viz.debug(loss), 1, 1)  # noqa: B023
+        seconds = quietly(lambda: viz.debug(loss), 1)  # noqa: B023
         row(f"record for the debugger, T = {time_steps}", f"{seconds:.2f}")
 
 
