@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -193,3 +196,35 @@ def test_arrays_of_other_dtypes(dtype):
     for fn in (lambda x: x * 0.5, lambda x: tg.as_tensor(x).sum(), lambda x: tg.as_tensor(x) + X[0]):
         got, plain = tg.compile(fn)(x), fn(tg.tensor(x))
         assert got.dtype == plain.dtype and got.tolist() == plain.tolist()
+
+
+@pytest.mark.parametrize("wrong", [[0, 3], [1, 4], [3], [1.0, 2.0]])
+def test_lengths_are_looked_at_in_every_call(wrong):
+    rnn = tg.nn.GRU(3, 4)
+    fn, x = tg.compile(lambda x, lengths: rnn(x, lengths=lengths)[0]), tg.ones(3, 2, 3)
+    np.testing.assert_allclose(fn(x, np.array([1, 3])), rnn(x, lengths=[1, 3])[0], rtol=1e-6)
+    with pytest.raises((tg.ShapeError, tg.DTypeError), match=rf"GRU: lengths must be .*{HERE}"):
+        fn(x, np.array(wrong))
+
+
+FORK = """
+import os, signal, numpy as np, tinygrad_rnn as tg
+from tinygrad_rnn.compiler import passes
+passes.lanes.WORTH = 0
+rnn = tg.nn.RNN(3, 4)
+fn = tg.compile(lambda x: rnn(x)[0].sum(), threads=2)
+x = np.ones((3, 16, 3), np.float32)
+found = fn(x).item()
+assert max(node.lane for node in fn.graph.nodes) == 2
+child = os.fork()
+if not child:
+    signal.alarm(30)  # not to wait for ever
+    os._exit(fn(x).item() != found)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_process_has_a_second_thread_of_its_own():
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -243,6 +244,10 @@ class Program:
 @cache
 def _second_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "tinygrad_rnn")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_second_thread.cache_clear)  # a child process has no thread but the one it is
 
 
 def _aligned(nbytes: int) -> Array:

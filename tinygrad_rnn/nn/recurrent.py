@@ -181,15 +181,21 @@ class _Recurrent(Module):
     def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:
         if lengths is None:
             return None
+
+        def check(array: Any) -> None:
+            if array.dtype.kind not in "iu":
+                raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
+            if array.shape != (batch,) or (batch and (array.min() < 1 or array.max() > time)):
+                found = array.tolist()
+                raise ShapeError(
+                    f"{type(self).__name__}: lengths must be {batch} integers from 1 to {time}, but are {found}"
+                )
+
         if state.tracer is not None and isinstance(lengths, Tensor):
+            state.tracer.confirm(check, [lengths])
             return [(lengths > t).expand_dims(1) for t in range(time)]
         array = np.asarray(lengths)
-        if array.dtype.kind not in "iu":
-            raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
-        if array.shape != (batch,) or (batch and (array.min() < 1 or array.max() > time)):
-            raise ShapeError(
-                f"{type(self).__name__}: lengths must be {batch} integers from 1 to {time}, but are {array.tolist()}"
-            )
+        check(array)
         return [from_array((t < array)[:, None]) for t in range(time)]
 
     def extra_repr(self) -> str:
