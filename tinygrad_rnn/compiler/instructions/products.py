@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from pathlib import Path
 
 import llvmlite.binding
@@ -19,9 +18,8 @@ _blas = ctypes.CDLL(str(next(Path(scipy_openblas32.get_lib_dir()).glob("libscipy
 for _name in ("sgemm", "dgemm", "sgemv", "dgemv"):
     _address = ctypes.cast(getattr(_blas, f"scipy_{_name}_"), ctypes.c_void_p).value
     llvmlite.binding.add_symbol(f"scipy_{_name}_", _address)
-set_blas_threads = _blas.scipy_openblas_set_num_threads
-if "OPENBLAS_NUM_THREADS" not in os.environ:  # small products lose more to a second thread than they gain
-    set_blas_threads(1)
+# a small product loses more to a second thread than it gains; large steps cut the batch in two, a thread for each half
+_blas.scipy_openblas_set_num_threads(1)
 
 # pointers are passed as the integers they are
 _int = types.int64
