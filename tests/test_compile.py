@@ -478,6 +478,37 @@ def test_values_may_be_exchanged():
     assert (a.item(), b.item()) == (2.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda a: a * 1, lambda a: a.detach().T, lambda a: (a * 1)[1:], lambda a: a[1], lambda a: a * 0.5,
+        lambda a: tg.concat([a[1:2], a[2:3]]), lambda a: tg.stack([a[0], a[1]]), lambda a: a.reshape(-1),
+    ],
+)  # fmt: skip
+def test_values_from_before_an_update_are_kept(part):
+    """As a result, and as another tensor's new value; the update itself is computed in place."""
+
+    def parameters():
+        a = tg.nn.Parameter(np.arange(9.0).reshape(3, 3))
+        return a, tg.zeros(*part(a).shape, dtype=np.float64)
+
+    def step(a, before):
+        with tg.no_grad():
+            old = part(a)
+            a.data = a.detach() * 2.0 + 1.0
+            before.copy_(old)
+        return old, a.detach().T
+
+    plain, mine = parameters(), parameters()
+    compiled = tg.compile(lambda: step(*mine))
+    for _ in range(3):
+        old = part(plain[0]).numpy().copy()
+        step(*plain)
+        got = compiled()
+        assert np.array_equal(got[0], old) and np.array_equal(got[1], plain[0].numpy().T)
+        assert np.array_equal(mine[0], plain[0]) and np.array_equal(mine[1], old)
+
+
 def test_a_written_parameter_is_noticed_by_the_guard():
     p = tg.nn.Parameter([1.0])
     loss = (p * p).sum()

@@ -244,15 +244,17 @@ class Layout:
         *others, assigned = self.trace.parted(self.graph.outputs)
         returned = set(itertools.chain(*others))
         last_read = [0] * len(self.graph)
+        for output in self.graph.outputs:  # also when they are another's new value, they are read at the end
+            last_read[output] = len(self.graph)
         for node in reversed(self.graph.nodes):
             for source in node.sources:
-                # a view is read when its users are; a product that an addition absorbs is computed there
-                later = node.op in VIEWS or node.index in self.folded
+                # a view, or what was put together in place, is read when its users are; so is what an addition absorbs
+                later = node.op in VIEWS or node.op in JOINS or node.index in self.folded
                 reach = max(node.index, last_read[node.index] if later else 0)
                 last_read[source] = max(last_read[source], reach)
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             leaf = self._cells.get(serial)
             if leaf is None or self.kinds[new] != "region" or assigned.count(new) > 1 or new in returned:
                 continue
-            if last_read[leaf] <= new and leaf not in returned and self.graph.nodes[new].op is not None:
+            if last_read[leaf] <= new and self.graph.nodes[new].op is not None:
                 self.in_cell[new] = leaf

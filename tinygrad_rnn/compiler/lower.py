@@ -41,6 +41,7 @@ class Code:
     scratch_buffers: list[int]
     host: dict[int, Node]  #: row -> node that Python computes
     checks: dict[int, Node]  #: row -> node whose indices are checked
+    kept: dict[int, View]  #: returned node -> a copy of it, where a new value takes its place
     flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
     moved: dict[int, int] = field(default_factory=dict)  #: row -> bytes read and written
     nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes
@@ -134,6 +135,7 @@ class Lowering:
         self._region: list[Node] = []
         self.host: dict[int, Node] = {}
         self.checks: dict[int, Node] = {}
+        self.kept: dict[int, View] = {}
         self.flops: dict[int, int] = {}
         self.moved: dict[int, int] = {}
         self.nodes: dict[int, Node] = {}
@@ -169,11 +171,13 @@ class Lowering:
         self._assign()
         for index in self.graph.outputs:
             self._touch(self.layout.view(index).buffer, len(self.rows))
+        for view in self.kept.values():
+            self._touch(view.buffer, len(self.rows))
         for buffer, nbytes in self.scratch_bytes.items():
             self.layout.sizes[buffer] = nbytes
         return Code(
             self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
-            self.host, self.checks, self.flops, self.moved, self.nodes, self.lanes,
+            self.host, self.checks, self.kept, self.flops, self.moved, self.nodes, self.lanes,
         )  # fmt: skip
 
     def _flush(self) -> None:
@@ -408,9 +412,14 @@ class Lowering:
         self._confirmed = True
 
     def _assign(self) -> None:
-        """Copy to their places the new values that were not computed there."""
-        assigned = self.trace.parted(self.graph.outputs)[2]
+        """Copy to their places the new values that were not computed there, after what is returned of the old ones."""
+        returned, _, assigned = self.trace.parted(self.graph.outputs)
         pending = []
+        for index in returned:
+            view = self.layout.view(index)
+            if view.buffer in self.layout.targets.values():
+                self.kept[index] = self._temporary(view.shape, self.graph.nodes[index].dtype)
+                pending.append((self.kept[index], view))
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             source, target = self.layout.view(new), plain(self.layout.targets[serial], self.graph.nodes[new])
             if source == target:

@@ -125,10 +125,9 @@ class Program:
         self._getters = [cell.get for cell, *_ in self.cells]
         self._bound: list[Any] = [None] * len(self.cells)
         returned, self._looked_at, _ = trace.parted(graph.outputs)
-        self._returned = [
-            (index, None if self.layout.view(index).buffer not in self._base else self.value(index))
-            for index in returned
-        ]
+        views = [(code.kept.get(index, self.layout.view(index)), graph.nodes[index].dtype) for index in returned]
+        #: (a view, its dtype, and it as an array unless it is what a cell holds)
+        self._returned = [(v, dtype, self.array(v, dtype) if v.buffer in self._base else None) for v, dtype in views]
 
     def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
         for row, column, buffer, offset in patches:
@@ -165,7 +164,7 @@ class Program:
             self._run_rows(end, self.rows)
         else:
             self._run_rows(0, self.rows)
-        return [(self.value(index) if view is None else view).copy() for index, view in self._returned]
+        return [(self.array(view, dtype) if array is None else array).copy() for view, dtype, array in self._returned]
 
     def _run_rows(self, start: int, end: int) -> None:
         pc = interpreter.run(*self._addresses, start, end)

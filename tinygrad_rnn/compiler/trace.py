@@ -24,7 +24,7 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
 from ..graph import Graph, Node, Ref
 from ..memory import Memory
-from ..mode import get_default_dtype
+from ..mode import get_default_dtype, no_grad
 from ..primitives.record import Primitive
 from ..scope import state
 from ..source import Site, user_code, user_site
@@ -288,8 +288,8 @@ class Tracer:
 
     def detach(self, tensor: Tensor) -> Tensor:
         """An alias that no gradient flows through."""
-        result = self.record(P.broadcast_to, (tensor,), {"shape": tensor.shape})
-        result.requires_grad = False
+        with no_grad():
+            result = self.record(P.broadcast_to, (tensor,), {"shape": tensor.shape})
         result.name, result.role = tensor.name, tensor.role
         return result
 
