@@ -4,9 +4,10 @@
 ``backward`` walks it. Names, defaults and shapes are PyTorch's where PyTorch has the thing.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
-from .check import check_gradients
 from .compiler import compile
 from .errors import (
     ArgumentError,
@@ -74,6 +75,9 @@ from .random import manual_seed
 from .scope import Scope, scope, steps
 from .tensor import Tensor, as_tensor, tensor
 
+if TYPE_CHECKING:
+    from .check import check_gradients
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -86,3 +90,12 @@ __all__ = [
     "scope", "set_default_dtype", "sigmoid", "sin", "softmax", "softplus", "split", "sqrt", "square", "squeeze",
     "stack", "steps", "sum", "take", "tanh", "tensor", "transpose", "unsqueeze", "var", "walk", "where", "zeros",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`check_gradients` is imported when first asked for: training does without it."""
+    if name != "check_gradients":
+        raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
+    from .check import check_gradients
+
+    return check_gradients

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from pathlib import Path
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,10 @@ from ..primitives.record import integer
 from ..scope import state
 from ..source import user_code
 from ..tensor import Array, Tensor, _as_array, _serials, from_array
-from .explain import table
-from .passes import Applied, optimize
 from .trace import Trace, Tracer, refuse_leaks
+
+if TYPE_CHECKING:
+    from .passes import Applied
 
 #: programs kept per function: one for each combination of shapes, the oldest forgotten
 CACHED = 16
@@ -73,8 +74,8 @@ class Function:
             results = program.run(arrays)
             for schedule, _ in trace.schedules:
                 schedule.count()
-            for holder, key, array in trace.entries:
-                holder.setdefault(key, array)
+            for holder, name, array in trace.entries:
+                holder.setdefault(name, array)
             if compiled.written:
                 _mark_written(compiled.written)
         return compiled.rebuild(results)
@@ -101,6 +102,8 @@ class Function:
         return compiled
 
     def _compile(self, args: Any, kwargs: Any) -> _Compiled:
+        from .passes import optimize
+
         began = time.perf_counter()
         trace, rebuild = self._trace(args, kwargs)
         threads = self._threads or available_threads()
@@ -161,6 +164,8 @@ class Function:
 
         For the times the instructions are run again, one by one; parameters and optimizer state stay as they are.
         """
+        from .explain import table
+
         last = self._called()
         with self._lock:
             return table(last.applied, last.program.profile(), last.program, last.seconds)
@@ -217,11 +222,12 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
 
 def _refuse_assignments(fn: Callable[..., Any]) -> None:
     """What a function assigns outside itself, replaying it would not."""
-    code = getattr(fn, "__code__", None)
-    for instruction in dis.get_instructions(code) if code else ():
-        name = instruction.argval
-        if instruction.opname == "STORE_GLOBAL" or (instruction.opname == "STORE_DEREF" and name in code.co_freevars):
-            place = f"{Path(code.co_filename).name}:{instruction.positions.lineno}"
+    code: Any = getattr(fn, "__code__", None)
+    instructions: Any = dis.get_instructions(code) if code else ()
+    for found in instructions:
+        name = found.argval
+        if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and name in code.co_freevars):
+            place = f"{Path(code.co_filename).name}:{found.positions.lineno}"
             raise GraphError(
                 f"a compiled function would assign {name}, a name outside it (at {place}), when it is recorded only; "
                 "return the value"
