@@ -204,7 +204,7 @@ class Tracer:
         new = np.zeros(value.shape, value.dtype)
         if key not in holder:
             self.entries.append((holder, key, new))
-        slot = self._slot(holder, key, partial(holder.get, key, new))
+        slot = self._slot(holder, key, lambda: holder.get(key, new))
         if (slot.shape, slot.dtype) != (value.shape, value.dtype):
             raise GraphError(f"{key} {slot.shape} does not fit its new value {value.shape}; make a new optimizer")
         self.assigned[slot.serial] = value
