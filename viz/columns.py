@@ -147,6 +147,18 @@ def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str
     return found
 
 
+def after_gradients(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> set[int]:
+    """Nodes computed from the backward pass that are no part of it: clipping, and the optimizer's update."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        made_of_gradients = any(
+            graph.nodes[source].scope.backward or source in found for _, source in feeds[node.index]
+        )
+        if made_of_gradients and not node.scope.backward:
+            found.add(node.index)
+    return found
+
+
 def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], unseen: set[int]) -> set[Path]:
     """Scopes whose values at one time step are computed from their values at another."""
     found: set[Path] = set()

@@ -72,6 +72,9 @@ class Labels:
         node = self.graph.nodes[box.main]
         if box.key[0] == "∂":
             return self._gradient_title(box)
+        if box.key[0] in ("gradient", "update"):
+            layer = "" if box.key[0] == "update" else style.shown(".".join(box.key[1]) or self.total, NAME_LIMIT)
+            return f"∂ {layer}{self._time(box.column)}" if layer else "update"
         if box.kind == "cell":
             return f"f_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
         if box.kind == "parameter":

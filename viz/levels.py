@@ -3,7 +3,8 @@
 ``op`` shows every node. ``gate`` makes one box of each named part of a cell. ``cell`` makes one box of a whole
 cell and one of the state it puts out, as on a lecture's slide. In the two coarser levels, what only carries
 values around (stacking the steps' outputs, reading one of them back) is seen through, and what only prepares
-data or finishes a loss belongs to the box it feeds.
+data or finishes a loss belongs to the box it feeds. Of a whole training step, the gradients of a layer are one box
+in each step and one beside them, and all that is made of the gradients is another.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class _Collapsing:
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
         self.after_loss = C.after_losses(self.feeds, self.roles)
+        self.update = C.after_gradients(graph, self.feeds)
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
         backward = {node.index for node in graph.nodes if node.scope.backward}
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
@@ -186,6 +188,13 @@ class _Collapsing:
         i, column, path = node.index, self.columns[node.index], node.scope.path
         inside = path in self.recurrent and column is not None and node.scope.step is not None
         is_output = i in self.graph.outputs
+        if node.scope.backward and node.op is not None:
+            in_step = column is not None and node.scope.step is not None
+            self._set(node, ("gradient", path, in_step), "gradient", column if in_step else None)
+            return
+        if i in self.update:
+            self._set(node, ("update",), "op", None)
+            return
         if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
             self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
             return
@@ -232,6 +241,8 @@ class _Collapsing:
 
     def _is_detail_of(self, node: Node, owner: tuple[Key, Column | None]) -> bool:
         """Whether a node outside the cells is better not shown beside the one box it feeds."""
+        if owner[0] == ("update",):  # the optimizer's state
+            return True
         if node.op is None and node.dtype.kind != "f":  # a target, an index; but which sequences have ended is told
             return node.dtype.kind != "b" or self.kinds[owner] not in ("state", "cell")
         if self.kinds[owner] == "loss":

@@ -81,14 +81,15 @@ class Places:
         self.engine = {"dot": dot, "timeout": timeout}
         self.slots = shown_columns(level.columns, max_steps)
         self.visible = {slot for slot in self.slots if isinstance(slot, Column)}
-        self.is_grid = level.detail == "cell" and any(box.kind == "cell" for box in self.boxes)
+        self._sort_stepless()
+        #: a bar has its place among a step's boxes, which only dot can find
+        self.is_grid = level.detail == "cell" and any(box.kind == "cell" for box in self.boxes) and not self.bars
         self.pad = 0.0 if self.is_grid else PAD
         self.layout = Layout()
         self.x: dict[Column, float] = {}  # left end of each shown step
         self.of: dict[tuple[Key, Column], int] = {}  # the box of a key in a step
         self.in_column: dict[Column, list[int]] = defaultdict(list)
         self.tiles: dict[int, T.Tile] = {}
-        self._sort_stepless()
 
     def place(self) -> None:
         """Place all boxes but those that feed all steps or are fed by them, which `fans` puts beside their lines."""

@@ -10,7 +10,7 @@ from ... import primitives as P
 from ...graph import Graph, Node, Ref
 from ...primitives.record import size_of
 from ..checks import check
-from ..pieces import consecutive, cut
+from ..pieces import consecutive, cut, over_time
 from ..rewrite import Draft
 
 #: larger results are not computed ahead: they would only move memory from the arena to the constants
@@ -33,7 +33,9 @@ def merge_equal(graph: Graph) -> Graph:
         operands = tuple((type(x), x) for x in draft.operands(node))
         key = (node.op.name, operands, _frozen(node.attrs), node.segment)
         if key in first:
-            draft.replace(node, Ref(first[key]))
+            kept = draft.nodes[first[key]]
+            draft.nodes[kept.index] = over_time(kept, (kept, node))
+            draft.replace(node, Ref(kept.index))
         else:
             first[key] = node.index
     return draft.finish()
