@@ -149,6 +149,7 @@ class Tracer:
         self._slots: dict[tuple[int, str], Traced] = {}
         self._graded: dict[int, Tensor] = {}
         self._seen: set[int] = set()
+        self._watched: dict[Callable[[list[Any]], Callable[[], bool]], list[Any]] = {}
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -343,6 +344,12 @@ class Tracer:
             self._seen.add(id(thing))
             self.guards.append(make(thing))
 
+    def watch(self, thing: Any, make: Callable[[list[Any]], Callable[[], bool]]) -> None:
+        """As `guard`, but made when tracing ends, and one for all things of a kind."""
+        if id(thing) not in self._seen:
+            self._seen.add(id(thing))
+            self._watched.setdefault(make, []).append(thing)
+
     # The result ------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
@@ -366,6 +373,7 @@ class Tracer:
         for x in found.values():
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.cells[x.serial] = _cell(x)
+        self.guards += [make(things) for make, things in self._watched.items()]
         self.guards.append(_circumstances([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
@@ -402,7 +410,7 @@ def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
 def _circumstances(tensors: list[Tensor]) -> Callable[[], bool]:
     """Whether gradients are still asked of the same ones, and Python's floats become what they did."""
     asked, dtype = [tensor.requires_grad for tensor in tensors], get_default_dtype()
-    return lambda: get_default_dtype() is dtype and [tensor.requires_grad for tensor in tensors] == asked
+    return lambda: [tensor.requires_grad for tensor in tensors] == asked and get_default_dtype() is dtype
 
 
 def _cell(tensor: Tensor) -> Cell:

@@ -20,10 +20,17 @@ class Parameter(Tensor):
         super().__init__(data, dtype, requires_grad, name)
 
 
-def _mode(module: Module) -> Callable[[], bool]:
-    """What a compiled function watches: whether the module is still in the mode, and the state, it was traced in."""
-    mode, changes = module.training, module._changes
-    return lambda: module.training is mode and module._changes == changes
+def _unchanged(modules: list[Module]) -> Callable[[], bool]:
+    """What a compiled function watches: whether the modules are still in the mode, and the state, they were traced in."""
+    then = [(module, module.training, module._changes) for module in modules]
+
+    def unchanged() -> bool:
+        for module, mode, changes in then:
+            if module.training is not mode or module._changes != changes:
+                return False
+        return True
+
+    return unchanged
 
 
 class Module:
@@ -66,7 +73,7 @@ class Module:
             with scope(self._name):
                 result = self.forward(*args, **kwargs)
         if state.tracer is not None:
-            state.tracer.guard(self, _mode)
+            state.tracer.watch(self, _unchanged)
         return result
 
     # The tree --------------------------------------------------------------------------------------------
