@@ -21,16 +21,9 @@ class Parameter(Tensor):
 
 
 def _unchanged(modules: list[Module]) -> Callable[[], bool]:
-    """What a compiled function watches: whether the modules are still in the mode, and the state, they were traced in."""
-    then = [(module, module.training, module._changes) for module in modules]
-
-    def unchanged() -> bool:
-        for module, mode, changes in then:
-            if module.training is not mode or module._changes != changes:
-                return False
-        return True
-
-    return unchanged
+    """What a compiled function watches: whether the modules are in the mode, and the state, they were traced in."""
+    then = [(module.training, module._changes) for module in modules]
+    return lambda: [(module.training, module._changes) for module in modules] == then
 
 
 class Module:
