@@ -81,6 +81,23 @@ def test_an_element_of_an_array_is_not_written():
             tg.compile(lambda x, index=index: array.__setitem__(index, x[index]))(X)
 
 
+def test_a_constant_of_its_own_is_written_before_it_is_used():
+    def fill(x):
+        constant = tg.zeros(2)
+        constant[1] = 5.0
+        return x + constant
+
+    def fill_too_late(x):
+        constant = tg.zeros(2)
+        y = x + constant
+        constant[1] = 5.0
+        return y + constant
+
+    assert tg.compile(fill)(X).tolist() == [1.0, 7.0]
+    with pytest.raises(tg.GraphError, match=f"written in place .at {HERE}. after"):
+        tg.compile(fill_too_late)(X)
+
+
 def test_each_dropout_draws_as_in_a_plain_call():
     def fn(x):
         F = tg.nn.functional
@@ -193,7 +210,13 @@ def test_arrays_that_no_tensor_can_hold_are_refused(dtype):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64, np.bool_, ">i4", ">f8"])
 def test_arrays_of_other_dtypes(dtype):
     x = np.array([0, 1, 1]).astype(dtype)
-    for fn in (lambda x: x * 0.5, lambda x: tg.as_tensor(x).sum(), lambda x: tg.as_tensor(x) + X[0]):
+    for fn in (
+        lambda x: x * 0.5,
+        lambda x: x * 2**70,
+        lambda x: (tg.as_tensor(x) + 1) ** -2,
+        lambda x: tg.as_tensor(x).sum(),
+        lambda x: tg.as_tensor(x) + X[0],
+    ):
         got, plain = tg.compile(fn)(x), fn(tg.tensor(x))
         assert got.dtype == plain.dtype and got.tolist() == plain.tolist()
 

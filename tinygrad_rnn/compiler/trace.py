@@ -51,6 +51,10 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
     if op.name == "where":
         kinds = kinds[1:]
     dtype = np.result_type(*kinds)
+    if dtype.kind in "iu":  # where NumPy has no integer for it, the engine takes a float
+        whole, limits = [x for x in operands if isinstance(x, int)], np.iinfo(dtype)
+        if any(not limits.min <= x <= limits.max or (op.name == "pow" and x < 0) for x in whole):
+            return np.dtype(np.float64)
     if dtype.kind in "biu":
         if op.name in ("sum", "cumsum") and dtype.itemsize < 8:
             return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
@@ -149,6 +153,7 @@ class Tracer:
         self._slots: dict[tuple[int, str], Traced] = {}
         self._graded: dict[int, Tensor] = {}
         self._seen: set[int] = set()
+        self._used: set[int] = set()  # constants made while tracing that something was computed from
         self._watched: dict[Callable[[list[Any]], Callable[[], bool]], list[Any]] = {}
 
     @contextmanager
@@ -266,6 +271,8 @@ class Tracer:
                 f"{x._described()} (made at {x.site}) was computed outside the compiled function and requires a "
                 "gradient; detach() it, or compute it inside"
             )
+        elif x.serial >= self.started:
+            self._used.add(x.serial)
         return x
 
     def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
@@ -300,6 +307,11 @@ class Tracer:
             raise GraphError(
                 f"{tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
                 "build a new value (where, concat, +)"
+            )
+        if tensor.serial in self._used:
+            raise GraphError(
+                f"{tensor._described()} is written in place (at {user_site()}) after a function being compiled has "
+                "used it; build a new value (where, concat, +)"
             )
         if tensor.serial >= self.started:
             return False
