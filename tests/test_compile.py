@@ -348,6 +348,10 @@ def test_values_computed_again_give_the_same_gradients(layer, settings):
     if tight is not None:
         assert tight._called().program.arena_bytes < 0.75 * room
         assert {node.segment for node in tight.graph.nodes} > {-5, -1, 0, 1, 5}
+        parameters = {node.index for node in tight.graph.parameters}
+        from_parameters = [node for node in tight.graph.nodes if node.sources and parameters.issuperset(node.sources)]
+        assert all(node.segment == 0 for node in from_parameters)  # once, not in every segment
+        assert layer == "gru" or any(node.op is tg.TABLE["add"] for node in from_parameters)
 
 
 def test_a_budget_that_is_enough_changes_nothing_and_one_too_small_says_so():

@@ -7,6 +7,7 @@ memory of their own, which a call fills; parameters and optimizer state are read
 from __future__ import annotations
 
 import bisect
+import heapq
 import math
 import os
 import time
@@ -55,24 +56,32 @@ def plan(code: Code) -> tuple[dict[int, int], int]:
 
 def _place(group: list[tuple[int, int, int]], sizes: list[int], offsets: dict[int, int], start: int) -> int:
     """Enter the offsets of a group of buffers, from ``start``; returns the bytes they take together."""
-    taken: list[tuple[int, int, int]] = []  # (offset, end, last use), by offset
-    released: list[tuple[int, int, int]] = []  # (last use, offset, end), soonest first
+    gaps: list[tuple[float, float]] = [(0, math.inf)]  # (offset, end), by offset
+    taken: list[tuple[int, int, int]] = []  # (last use, offset, end), a heap
     size = 0
     for first, last, buffer in sorted(group):
-        while released and released[0][0] < first:
-            gone, offset, end = released.pop(0)
-            taken.remove((offset, end, gone))
+        while taken and taken[0][0] < first:
+            _, offset, end = heapq.heappop(taken)
+            _release(gaps, offset, end)
         wanted = -(-max(sizes[buffer], 1) // _ALIGNMENT) * _ALIGNMENT
-        at = 0
-        for offset, end, _ in taken:
-            if offset - at >= wanted:
-                break
-            at = max(at, end)
+        found = next(k for k, (offset, end) in enumerate(gaps) if end - offset >= wanted)
+        at, stop = int(gaps[found][0]), gaps[found][1]
+        gaps[found : found + 1] = [(at + wanted, stop)] if at + wanted < stop else []
         offsets[buffer] = start + at
-        bisect.insort(taken, (at, at + wanted, last))
-        bisect.insort(released, (last, at, at + wanted))
+        heapq.heappush(taken, (last, at, at + wanted))
         size = max(size, at + wanted)
     return size
+
+
+def _release(gaps: list[tuple[float, float]], offset: float, end: float) -> None:
+    """Make a gap of what was taken, one with those next to it."""
+    k = bisect.bisect(gaps, (offset, end))
+    if k < len(gaps) and gaps[k][0] == end:
+        end = gaps.pop(k)[1]
+    if k and gaps[k - 1][1] == offset:
+        gaps[k - 1] = (gaps[k - 1][0], end)
+    else:
+        gaps.insert(k, (offset, end))
 
 
 class Program:

@@ -70,11 +70,12 @@ class Draft:
         things = [self.nodes[x.index] if isinstance(x, Ref) else x for x in operands]
         shape = op.shape(*(x.shape if isinstance(x, Node) else () for x in things), **attrs)
         dtype = result_dtype(op, things, attrs)
+        lasting = all(isinstance(x, Node) and x.is_parameter for x in things)  # the same in every segment
         index = len(self.nodes)
         self.nodes.append(
             Node(
                 index, op, operands, attrs, shape, dtype, None, like.requires_grad, like.scope, None, None,
-                like.site, like.serial, lane, like.segment,
+                like.site, like.serial, lane, 0 if lasting else like.segment,
             )
         )  # fmt: skip
         self.order.append(self.order[like.index] if like.index < len(self.order) else index)

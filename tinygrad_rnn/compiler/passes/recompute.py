@@ -23,9 +23,13 @@ Place = tuple[tuple[str, ...], int]  #: a layer's path and a segment of time
 def recompute(graph: Graph) -> Graph:
     """Inner values of each layer and segment computed again before their gradients."""
     length = math.isqrt(max(graph.steps, default=0)) + 1
+    lasting: set[int] = set()  # what comes of parameters alone is the same in every segment
+    for node in graph.nodes:
+        if node.is_parameter or (node.sources and all(index in lasting for index in node.sources)):
+            lasting.add(node.index)
 
     def place(node: Node) -> Place | None:
-        if node.op is None or node.scope.step is None or node.scope.backward:
+        if node.op is None or node.scope.step is None or node.scope.backward or node.index in lasting:
             return None
         return node.scope.path, node.scope.step // length
 
@@ -43,7 +47,7 @@ def recompute(graph: Graph) -> Graph:
 
     draft = Draft(graph)
     for node in graph.nodes:
-        if node.op is not None and node.scope.step is not None:
+        if node.op is not None and node.scope.step is not None and node.index not in lasting:
             sign = -1 if node.scope.backward else 1
             draft.nodes[node.index] = replace(node, segment=sign * (node.scope.step // length + 1))
     again: dict[int, Ref] = {}
