@@ -143,6 +143,13 @@ def test_methods():
     assert [s.scaled(X).tolist() for s in (two, three, two)] == [[2.0, 4.0], [3.0, 6.0], [2.0, 4.0]]
 
 
+def test_a_module_may_have_attributes_of_the_same_names():
+    layer = tg.nn.Linear(2, 2)
+    layer.trace = layer._fn = layer._programs = 3
+    compiled = tg.compile(layer)
+    assert compiled(X).shape == (2,) and len(compiled.trace(X).graph.outputs) == 1
+
+
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
 def test_an_error_inside_leaves_nothing_behind(error):
     fails = [True]

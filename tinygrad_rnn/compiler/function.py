@@ -55,7 +55,7 @@ class Function:
         self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
         self._last: _Compiled | None = None
         self._lock = threading.Lock()  # one arena a program
-        update_wrapper(self, fn)
+        update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.tracer is not None:  # inside another one, which records it
