@@ -93,6 +93,7 @@ class Layout:
         self.accumulates: dict[int, tuple[int, int]] = {}  # add -> (what is there already, the product added to it)
         self.folded: set[int] = set()  # products that an addition absorbs
         self.in_cell: dict[int, int] = {}  # new value -> the leaf it overwrites
+        self.seen: dict[int, int] = {}  # new value -> the last node that reads that leaf's elements in another order
         self.copied: set[int] = set()  # view-making nodes that had to copy after all
         self.uses = graph.consumers
         self.sources = [node.sources for node in graph.nodes]
@@ -246,15 +247,19 @@ class Layout:
         last_read = [0] * len(self.graph)
         for output in self.graph.outputs:  # also when they are another's new value, they are read at the end
             last_read[output] = len(self.graph)
+        last_seen = [-1] * len(self.graph)  # read otherwise than element by element
         for node in reversed(self.graph.nodes):
             for source in node.sources:
                 # a view, or what was put together in place, is read when its users are; so is what an addition absorbs
                 later = node.op in VIEWS or node.op in JOINS or node.index in self.folded
                 reach = max(node.index, last_read[node.index] if later else 0)
                 last_read[source] = max(last_read[source], reach)
+                if later:
+                    last_seen[source] = max(last_seen[source], last_seen[node.index], reach)
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             leaf = self._cells.get(serial)
             if leaf is None or self.kinds[new] != "region" or assigned.count(new) > 1 or new in returned:
                 continue
-            if last_read[leaf] <= new and self.graph.nodes[new].op is not None:
+            if last_read[leaf] <= new and last_seen[leaf] < new and new not in self.accumulates:
                 self.in_cell[new] = leaf
+                self.seen[new] = last_seen[leaf]

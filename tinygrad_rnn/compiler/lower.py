@@ -439,6 +439,8 @@ class Lowering:
         if node.shape != region[0].shape:
             return False
         first = region[0].index
+        if self.layout.seen.get(node.index, -1) >= first:  # a later tile would read what an earlier one overwrote
+            return False
         for index in node.sources:
             # what the region computes may be read directly, but not through a view
             direct = index >= first and self.kinds[index] == "region"
