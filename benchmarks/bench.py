@@ -7,7 +7,7 @@ hits all; a block during which the machine did something else is thrown away and
 
     python benchmarks/bench.py                # everything, one thread and two
     python benchmarks/bench.py W2 W3 --threads 2 --blocks 9
-    python benchmarks/bench.py eager growth imports first memory pictures
+    python benchmarks/bench.py eager growth passes imports first memory pictures
 
 and every result is a row of one table on standard output, in Markdown.
 """

@@ -79,6 +79,28 @@ def _median(code: str, count: int = 5, **environment: str) -> tuple[float, float
     return statistics.median(s for s, _ in found), statistics.median(m for _, m in found)
 
 
+def passes(header: Printer, row: Printer, quietly: Quietly) -> None:
+    """What each of the compiler's passes is worth: the time of a step without it, over that with all of them."""
+    from tinygrad_rnn.compiler import passes as compiler
+
+    whole, names = compiler.PASSES, ("W2", "W3", "W6")
+    times: dict[Any, list[float]] = {}
+    for left_out in (None, *dict.fromkeys(whole)):
+        if left_out in (compiler.recompute, compiler.split_batch):  # only with a memory budget, or two threads
+            continue
+        compiler.PASSES = tuple(p for p in whole if p is not left_out)
+        times[left_out] = []
+        for name in names:
+            step = contestants.ours(contestants.WORKLOADS[name], True).step
+            step()
+            times[left_out].append(min(quietly(step, 500 if name == "W2" else 3) for _ in range(5)))
+    compiler.PASSES = whole
+    header("without the pass", *names)
+    for left_out, found in times.items():
+        if left_out is not None:
+            row(left_out.__name__, *(f"{mine / best:.2f}" for mine, best in zip(found, times[None], strict=True)))
+
+
 def imports(header: Printer, row: Printer, _quietly: Quietly) -> None:
     """Importing, less a Python that imports nothing."""
     header("import", "seconds")
@@ -142,5 +164,6 @@ def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[[Printer, Printer, Quietly], None]] = {
-    "eager": eager, "growth": growth, "imports": imports, "first": first, "memory": memory, "pictures": pictures,
+    "eager": eager, "growth": growth, "passes": passes, "imports": imports, "first": first, "memory": memory,
+    "pictures": pictures,
 }  # fmt: skip
