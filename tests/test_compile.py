@@ -536,6 +536,22 @@ def test_a_new_value_may_read_the_old_one_in_any_order(new):
     assert_same(w, new(tg.tensor(before)), 1e-12)
 
 
+@pytest.mark.parametrize("view", [lambda w: w.T, lambda w: w[7], lambda w: w[:, 3:4], lambda w: w.flip(1)])
+def test_another_value_may_read_the_new_one_in_any_order(view):
+    before = np.random.default_rng(0).normal(size=(2, 40, 40))
+    w, v = (tg.nn.Parameter(x) for x in before)
+
+    @tg.compile
+    def step():
+        new = w.detach() * 0.5 + 1.0
+        w.data = new
+        v.data = (v.detach() - view(new)) * 0.25
+
+    step()
+    assert_same(w, before[0] * 0.5 + 1)
+    assert_same(v, (before[1] - view(tg.tensor(before[0] * 0.5 + 1)).numpy()) * 0.25)
+
+
 def test_a_written_parameter_is_noticed_by_the_guard():
     p = tg.nn.Parameter([1.0])
     loss = (p * p).sum()

@@ -452,7 +452,8 @@ class Lowering:
         view = self.layout.view(index)
         for n in region:
             other = self.layout.view(n.index)
-            if other.buffer == view.buffer and n.index not in self.layout.in_cell:
+            overwrites = n.index in self.layout.in_cell and self.kinds[index] == "leaf"  # which no node reads later
+            if other.buffer == view.buffer and not overwrites:
                 if view.contiguous and other.contiguous:
                     if other.offset < view.offset + view.nbytes and view.offset < other.offset + other.nbytes:
                         return True
