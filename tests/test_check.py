@@ -1,5 +1,6 @@
 """`check_gradients`: passes what is right, and says where what is wrong went wrong."""
 
+import re
 import warnings
 
 import numpy as np
@@ -384,6 +385,33 @@ def test_a_reference_without_complex_values_falls_back_to_differences(with_rule)
         assert verdict(lambda a, b: hypot(a, b), [[3.0, 1.0], [4.0, 2.0]]).verdict == "failed"
     finally:
         del tg.TABLE["hypot"]
+
+
+def test_a_reference_that_drops_the_imaginary_part_is_judged_by_differences():
+    sine = tg.Primitive(
+        "real_sine", "sin", lambda x: x, lambda x: np.sin(x.real), vjp=(lambda g, _y, x: g * tg.cos(x),)
+    )
+    try:
+        report = tg.check_gradients(sine, [0.3, 2.0])
+        assert report.method == "finite-difference"
+    finally:
+        del tg.TABLE["real_sine"]
+
+
+def test_a_modules_inputs_have_the_names_it_gives_them(rng):
+    layer, x = network("rnn", rng, steps=2)
+    layer.forward, forward = lambda sequence: forward(sequence)[0], layer.forward
+    report = tg.check_gradients(layer, x)
+    assert "sequence" in {c.name for c in report.comparisons}
+
+
+def test_what_is_not_spelt_out_is_listed_in_the_order_of_time(with_rule, rng):
+    with_rule("tanh", lambda g, y, _x: g * (1 - 1.01 * y * y))
+    layer, x = network("rnn", rng, steps=5)
+    more = next(line for line in str(verdict(lambda x: layer(x)[0], x)).splitlines() if " more: " in line)
+    for listed in re.findall(r"step ([^)]*)\)", more):
+        times = [0 if t == "all" else int(t) for t in listed.split(", ")]
+        assert times == sorted(times)
 
 
 def test_a_picture_of_the_failure(with_rule, tmp_path):

@@ -168,7 +168,9 @@ def _leaves(function: Callable[..., Any], inputs: Any) -> tuple[dict[str, Any], 
     )
     listed = [inputs] if one else list(inputs)
     try:
-        parameters = [p.name for p in inspect.signature(function).parameters.values() if p.kind != p.VAR_POSITIONAL]
+        signature = inspect.signature(getattr(function, "forward", function))  # a module's own names for its inputs
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = [p.name for p in signature.parameters.values() if p.kind in positional]
     except (TypeError, ValueError):
         parameters = []
     names = [parameters[i] if i < len(parameters) else f"input {i}" for i in range(len(listed))]

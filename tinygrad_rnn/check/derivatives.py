@@ -56,7 +56,11 @@ class Forward:
                 values.append(value.astype(dtype) if node.dtype.kind == "f" else value)
             else:
                 operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-                values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
+                value = np.asarray(node.op.reference(*operands, **node.attrs))
+                complex_ones = [i for i, x in enumerate(operands) if np.iscomplexobj(x) and i in node.op.slots]
+                if complex_ones and value.dtype.kind == "f":  # such as x.real: its slope is not 0, but out of sight
+                    raise TypeError(f"{node.op.name}: the reference drops the imaginary part")
+                values.append(value)
         return values
 
     def uses(self, index: int) -> list[Use]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -155,10 +154,11 @@ _SHOWN = 5
 
 
 def _summary(wrong: Sequence[Comparison]) -> str:
-    steps: dict[str, Any] = {}
+    steps: dict[str, set[int]] = {}
     for c in wrong:
-        steps.setdefault(c.name, []).append("all" if c.step is None else str(c.step + 1))
-    return short("; ".join(f"{name} (step {', '.join(dict.fromkeys(at))})" for name, at in steps.items()), 200)
+        steps.setdefault(c.name, set()).add(0 if c.step is None else c.step + 1)
+    listed = {name: ", ".join(str(t) if t else "all" for t in sorted(at)) for name, at in steps.items()}
+    return short("; ".join(f"{name} (step {at})" for name, at in listed.items()), 200)
 
 
 class GradientError(TinygradError, AssertionError):
