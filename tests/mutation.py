@@ -34,10 +34,7 @@ from rich.progress import track  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ["test_functional.py", "test_tensor.py", "test_errors.py", "test_primitives.py"]
-KERNELS = [
-    f"test_primitives.py::test_obeys_the_laws[{name}]"
-    for name in ("tanh", "sigmoid", "softmax", "log_softmax", "logsumexp", "cross_entropy", "take")
-]
+KERNELS = ["test_kernels.py", "test_primitives.py::test_obeys_the_laws[take]"]
 LAYERS = ["test_nn.py", "test_errors.py", "test_bptt.py", "test_bptt_laws.py", "test_compile.py::test_layers"]
 #: what is mutated, and the tests that must notice, quickest first
 TARGETS = {

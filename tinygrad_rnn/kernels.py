@@ -33,9 +33,6 @@ def _kernel(*fastmath: str) -> Callable[[Any], Any]:
 
 
 kernel: Any = _kernel("contract")
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # as plain Python, to debug or mutate: divide and overflow as quietly as compiled
-    kernel = np.errstate(all="ignore")
-
 F = np.float32
 INF = F(np.inf)
 
@@ -58,6 +55,12 @@ def _bits_as_float64(_typing: Any, _bits: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # plain Python, to debug and to mutate: the same formulas, as quiet
+    kernel = np.errstate(all="ignore")
+    _bits_as_float32 = lambda bits: bits.view(np.float32)  # type: ignore[assignment]  # noqa: E731
+    _bits_as_float64 = lambda bits: bits.view(np.float64)  # type: ignore[assignment]  # noqa: E731
 
 
 @kernel
@@ -89,7 +92,7 @@ def _exp32(x):
     p = p * r + F(0.5)
     p = p * r + F(1.0)
     p = p * r + F(1.0)
-    exponent = np.int32(min(max(k, F(-125.0)), F(128.0))) + np.int32(126)
+    exponent = np.int32(min(max(F(-125.0), k), F(128.0))) + np.int32(126)
     y = p * _bits_as_float32(exponent << np.int32(23)) * F(2.0)
     y = F(0.0) if x < F(-86.6) else y  # below the smallest normal number
     return INF if x > F(88.72284) else y
@@ -112,7 +115,7 @@ def _exp64(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    exponent = np.int64(min(max(k, -1021.0), 1024.0)) + np.int64(1022)
+    exponent = np.int64(min(max(-1021.0, k), 1024.0)) + np.int64(1022)
     y = p * _bits_as_float64(exponent << np.int64(52)) * 2.0
     y = 0.0 if x < -707.7 else y
     return np.inf if x > 709.782712893384 else y
@@ -120,12 +123,12 @@ def _exp64(x):
 
 def fast_exp(x):
     """exp of a scalar inside a kernel."""
-    return np.exp(x)
+    return _exp32(x) if type(x) is F else _exp64(x)
 
 
 def fast_tanh(x):
     """tanh of a scalar inside a kernel: the vectorising one for float32, the C library's for float64."""
-    return np.tanh(x)
+    return _tanh32(x) if type(x) is F else math.tanh(x)
 
 
 @overload(fast_exp, inline="always")
