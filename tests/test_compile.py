@@ -361,6 +361,14 @@ def test_a_budget_that_is_enough_changes_nothing_and_one_too_small_says_so():
         check_training(layer="lstm", budget=1000)
 
 
+def test_a_decorator_with_settings():
+    @tg.compile(memory_budget=1 << 20, threads=1)
+    def double(x):
+        return x * 2
+
+    assert double(tg.tensor([1.0])).tolist() == [2.0] and double.__name__ == "double"
+
+
 def test_growth_is_linear_in_time():
     def rows(time):
         _, _, step = model_and_step("rnn")

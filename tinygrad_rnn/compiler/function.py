@@ -9,10 +9,10 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from pathlib import Path
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -183,7 +183,13 @@ def available_threads() -> int:
     return min(2, processors)
 
 
-def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> Function:
+@overload
+def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> Function: ...
+@overload
+def compile(
+    fn: None = None, threads: int | None = None, memory_budget: int | None = None
+) -> Callable[[Callable[..., Any]], Function]: ...
+def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, memory_budget: int | None = None) -> Any:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 
     ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
@@ -202,7 +208,8 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
     of one thread.
 
     ``memory_budget``: bytes that values computed in between may take. What would need more keeps only every
-    ``sqrt(T)``-th state and computes the rest of the forward pass again, gradients unchanged.
+    ``sqrt(T)``-th state and computes the rest of the forward pass again, gradients unchanged. Without ``fn`` it is a
+    decorator with settings: ``@tg.compile(memory_budget=10**8)``.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.nn.Parameter([1.0, 2.0])
@@ -217,6 +224,8 @@ def compile(fn: Callable[..., Any], threads: int | None = None, memory_budget: i
     >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
     (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True))
     """
+    if fn is None:
+        return partial(Function, threads=threads, memory_budget=memory_budget)
     return Function(fn, threads, memory_budget)
 
 
