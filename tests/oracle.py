@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.check import tolerance
+from tinygrad_rnn.check.tolerances import COMPLEX_STEP
 
-STEP = 1e-30
-RTOL = 1e-11
+RTOL = tolerance("complex-step", np.float64).rtol
 
 
 def complex_step(function: Callable[..., Any], arrays: Sequence[np.ndarray], upstream: Any = 1.0) -> list[np.ndarray]:
@@ -18,8 +19,8 @@ def complex_step(function: Callable[..., Any], arrays: Sequence[np.ndarray], ups
         slope = np.zeros(x.shape)
         for at in np.ndindex(x.shape):
             moved = [y.astype(complex) for y in arrays]
-            moved[k][at] += 1j * STEP
-            slope[at] = np.sum(upstream * np.imag(function(*moved))) / STEP
+            moved[k][at] += 1j * COMPLEX_STEP
+            slope[at] = np.sum(upstream * np.imag(function(*moved))) / COMPLEX_STEP
         gradients.append(slope)
     return gradients
 

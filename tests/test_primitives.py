@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 
 import numpy as np
 import pytest
@@ -100,6 +101,11 @@ def _one_result() -> Callable[[np.ndarray], np.ndarray]:
     return square
 
 
+def _counting() -> Callable[[np.ndarray], np.ndarray]:
+    calls = count()
+    return lambda x: x * x + 1e-12 * next(calls)
+
+
 SPOILT = {
     "wrong factor": ({"vjp": (lambda g, _y, x: 1.999999 * g * x,)}, "the gradient of operand 0 is"),
     "shifted": ({"vjp": (lambda g, _y, x: 2 * g * x + 1e-9,)}, "the gradient of operand 0 is"),
@@ -116,6 +122,16 @@ SPOILT = {
     "rule fails": ({"shape": lambda x: x if len(x) < 3 else x[99]}, "the shape rule"),
     "gradient fails": ({"vjp": (lambda g, _y, x: {}["g"] * x,)}, "it fails with KeyError: 'g'"),
     "no rule": ({"vjp": (None,)}, "operand 0 has no rule, but the result depends on it"),
+    "counts its calls": ({"reference": _counting()}, "two equal calls give different results"),
+    "chance in a rule": (
+        {"vjp": (lambda g, _y, x: 2 * g * x * (1 + np.random.default_rng().random() / 1e4),)}, "two answers",
+    ),
+    "nan in a rule": ({"vjp": (lambda g, _y, x: 2 * g * x * np.nan,)}, "the gradient of operand 0 is nan"),
+    "no answer": ({"vjp": (lambda _g, _y, _x: None,)}, r"operand 0 gives NoneType\[\], not an array"),
+    "misshapen answer": ({"vjp": (lambda g, _y, x: np.resize(g * x, (7, 5)),)}, r"gives ndarray\[7, 5\]"),
+    "another function of complex numbers": (
+        {"reference": lambda x: x * x + 1e-6 * np.iscomplexobj(x)}, "value of complex operands",
+    ),
     "one result for all calls": ({"reference": _one_result()}, "shares memory with an earlier call's"),
 }  # fmt: skip
 
@@ -144,6 +160,17 @@ def test_a_gradient_not_summed_over_a_broadcast_operand_is_caught() -> None:
 def test_a_users_own_primitive_passes() -> None:
     check_primitive(square(), elementwise("anywhere"))
     check_primitive(square(), lambda source: Case((source.positive((2, source.size())),)))
+
+
+@pytest.mark.usefixtures("_forget_square")
+@pytest.mark.parametrize(
+    "real", [np.cbrt, lambda x: np.cbrt(x.real), lambda x: np.cbrt(x.astype(float))], ids=["refuses", "drops", "casts"]
+)
+def test_a_reference_without_complex_values_is_judged_by_differences(real: Callable[..., np.ndarray]) -> None:
+    settings = {"shape": lambda x: x, "reference": lambda x: real(x).astype(x.real.dtype)}
+    check_primitive(square(**settings, vjp=(lambda g, y, _x: g / (3 * y * y),)), elementwise("positive"))
+    with pytest.raises(PrimitiveError, match="the gradient of operand 0 is"):
+        check_primitive(square(**settings, vjp=(lambda g, y, _x: g / (3.00001 * y * y),)), elementwise("positive"))
 
 
 @pytest.mark.usefixtures("_forget_square")

@@ -21,7 +21,7 @@ from .tolerances import COMPLEX_STEP, DIFFERENCE_STEP
 Use = tuple[int, int]  #: (the node that uses a value, in which operand slot); slot -1: it is an output
 
 #: where to look, in steps, and with what weight
-_FIVE_POINTS = ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0))
+FIVE_POINTS = ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0))
 
 
 class Forward:
@@ -122,7 +122,7 @@ class Forward:
         eps = DIFFERENCE_STEP * max(1.0, float(np.abs(x).max(initial=0.0))) / length
         base = outputs(x)
         total = 0.0
-        for k, weight in _FIVE_POINTS:
+        for k, weight in FIVE_POINTS:
             total += weight * self._total([y - y0 for y, y0 in zip(outputs(x + k * eps * v), base, strict=True)])
         return float(total / (12 * eps))
 

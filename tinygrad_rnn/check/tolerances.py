@@ -18,6 +18,8 @@ import numpy as np
 COMPLEX_STEP = 1e-30
 #: of five-point differences, relative to the size of the value: error about ``step**4 + eps/step``
 DIFFERENCE_STEP = 2e-3
+#: kernels against references, in units of the dtype's precision
+KERNEL_ULPS = 64
 #: how many times the measured rounding noise is still believed to be rounding
 ROUNDING_MARGIN = 64.0
 
@@ -34,6 +36,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("complex-step", "float32"): Tolerance(2e-5, "the gradient has 24 bits; expected is computed in float64"),
     ("finite-difference", "float64"): Tolerance(1e-7, "rounding of the differences, magnified by 1 / step"),
     ("finite-difference", "float32"): Tolerance(2e-5, "the gradient has 24 bits; expected is computed in float64"),
+    ("value", "float64"): Tolerance(1e-13, "the same numbers, added in another order"),
     ("second derivative", "float64"): Tolerance(1e-7, "five-point differences of complex steps"),
     ("second derivative", "float32"): Tolerance(2e-4, "24 bits, differentiated twice"),
 }  # fmt: skip

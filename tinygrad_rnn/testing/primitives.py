@@ -7,22 +7,24 @@ The judge of every derivative is the complex step: for ``f`` analytic along the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ..backward import grad
+from ..check.derivatives import FIVE_POINTS
+from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
 from ..errors import OutOfRangeError, ShapeError, TinygradError
 from ..primitives.record import KERNEL_MIN_SIZE, Primitive, Shape
 from ..tensor import Tensor, from_array, tensor
 from .recipes import Array, Case, Recipe, Source, recipe_for
 
-STEP = 1e-30  #: of the complex step
-RTOL = 1e-11  #: derivatives in float64 against the complex step, normwise
-RTOL_SINGLE = 2e-5  #: float32 against float64, normwise
-ULPS = 64  #: kernels against references, in units of the dtype's precision
+RTOL = tolerance("complex-step", np.float64).rtol
+RTOL_SINGLE = tolerance("complex-step", np.float32).rtol
+RTOL_VALUE = tolerance("value", np.float64).rtol
 
 
 class PrimitiveError(AssertionError):
@@ -150,16 +152,39 @@ def _ruled(primitive: Primitive, case: Case) -> Shape | None:
 
 def _reference(primitive: Primitive, case: Case, slot: int) -> Callable[[Array], Array]:
     """``reference`` as a function of one operand."""
-    return lambda x: np.asarray(primitive.reference(*_replaced(case.operands, slot, x), **case.attrs))
+    return lambda x: _computed(primitive, _replaced(case.operands, slot, x), case.attrs)
 
 
-def _complex_step(function: Callable[[Array], Array], x: Array, g: Array) -> Array:
-    """The derivative of ``sum(g * function(x))`` in every element of ``x``."""
-    slope = np.empty(x.shape)
+def _computed(primitive: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Array:
+    """What the reference gives; a `TypeError` if it drops an imaginary part, whose slope a rule has to know."""
+    y = np.asarray(primitive.reference(*operands, **attrs))
+    if y.dtype.kind == "f" and any(np.iscomplexobj(x) and slot in primitive.slots for slot, x in enumerate(operands)):
+        raise TypeError("the reference gives real values of complex ones")
+    return y
+
+
+def _derivative(function: Callable[[Array], Array], x: Array, g: Array) -> tuple[Array, float]:
+    """The derivative of ``sum(g * function(x))`` in every element of ``x``, and the tolerance it deserves.
+
+    By the complex step; by five-point differences where the function takes no complex values.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            slope = _slopes(lambda moved: np.imag(function(moved)) / COMPLEX_STEP, x, g, ((1j * COMPLEX_STEP, 1.0),))
+        return slope, RTOL
+    except (TypeError, np.exceptions.ComplexWarning):
+        points = tuple((k * DIFFERENCE_STEP, w / 12 / DIFFERENCE_STEP) for k, w in FIVE_POINTS)
+        return _slopes(function, x, g, points), tolerance("finite-difference", np.float64).rtol
+
+
+def _slopes(function: Callable[[Array], Array], x: Array, g: Array, points: Sequence[tuple[complex, float]]) -> Array:
+    slope = np.zeros(x.shape)
     for at in np.ndindex(x.shape):
-        moved = x.astype(np.complex128)
-        moved[at] += 1j * STEP
-        slope[at] = np.sum(g * np.imag(function(moved))) / STEP
+        for step, weight in points:
+            moved = x.astype(np.result_type(x, np.float64, type(step)))
+            moved[at] += step
+            slope[at] += weight * np.sum(g * function(moved))
     return slope
 
 
@@ -174,7 +199,14 @@ def _value(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
     _require(ruled == expected.shape, primitive, case, disagree)
     y = primitive(*_leaves(primitive, case), **case.attrs)
     _require(y.dtype == expected.dtype, primitive, case, f"the result is {y.dtype}, the reference's {expected.dtype}")
-    _require_close(y.numpy(), expected, 0.0, 1e-13, primitive, case, "the value")
+    _require_close(y.numpy(), expected, 0.0, RTOL_VALUE, primitive, case, "the value")
+    if "dtype" not in case.attrs:
+        try:
+            complex_value = _computed(primitive, _as_dtype(case, np.complex128).operands, case.attrs)
+        except (TypeError, np.exceptions.ComplexWarning):
+            complex_value = expected  # derivatives are then found by differences
+        what = "the reference's value of complex operands"
+        _require_close(complex_value.real, expected, 0.0, RTOL_VALUE, primitive, case, what)
     _require(
         y.requires_grad == bool(_slots(primitive, case)) or y.dtype.kind != "f", primitive, case,
         f"requires_grad of the result is {y.requires_grad}",
@@ -197,7 +229,7 @@ def _gradient(primitive: Primitive, case: Case, rng: np.random.Generator) -> Non
     g = _normal(rng, y)
     for slot, x in _arrays(case) if y.dtype.kind == "f" else ():
         if x.dtype.kind == "f" and slot not in slots:
-            slope = _complex_step(_reference(primitive, case, slot), x, g)
+            slope, _ = _derivative(_reference(primitive, case, slot), x, g)
             _require(not slope.any(), primitive, case, f"operand {slot} has no rule, but the result depends on it")
     if not slots:
         return
@@ -208,9 +240,9 @@ def _gradient(primitive: Primitive, case: Case, rng: np.random.Generator) -> Non
     for slot, found, found32 in zip(slots, gradients, gradients32, strict=True):
         assert found is not None and found32 is not None
         x = case.operands[slot]
-        expected = _complex_step(_reference(primitive, case, slot), x, g)
+        expected, rtol = _derivative(_reference(primitive, case, slot), x, g)
         what = f"the gradient of operand {slot}"
-        _require_close(found.numpy(), expected, float(np.linalg.norm(g)), RTOL, primitive, case, what)
+        _require_close(found.numpy(), expected, float(np.linalg.norm(g)), rtol, primitive, case, what)
         _require(found.dtype == x.dtype, primitive, case, f"{what} is {found.dtype}")
         _require(found32.dtype == np.float32, primitive, single, f"{what} is {found32.dtype}")
         scale = 1e3 * float(np.linalg.norm(g))
@@ -228,13 +260,14 @@ def _same_tensor_twice(primitive: Primitive, case: Case, rng: np.random.Generato
         g = _normal(rng, y)
 
         def function(z: Array, a: int = a, b: int = b) -> Array:
-            return np.asarray(primitive.reference(*_replaced(_replaced(case.operands, a, z), b, z), **case.attrs))
+            return _computed(primitive, _replaced(_replaced(case.operands, a, z), b, z), case.attrs)
 
         (found,) = grad(y, leaf, g)
         assert found is not None
         what = f"the gradient of one tensor passed as operands {a} and {b}"
         scale = 1e3 * float(np.linalg.norm(g))
-        _require_close(found.numpy(), _complex_step(function, x, g), scale, RTOL, primitive, case, what)
+        expected, rtol = _derivative(function, x, g)
+        _require_close(found.numpy(), expected, scale, rtol, primitive, case, what)
 
 
 def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
@@ -245,7 +278,7 @@ def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generato
     views = [t[::-1].T if t.ndim else t for t in turned]
     numbers = case.operands[len(views) :]
     z = primitive(*views, *numbers, **case.attrs)
-    _require_close(z.numpy(), y.numpy(), 0.0, 1e-13, primitive, case, "the value of transposed, reversed operands")
+    _require_close(z.numpy(), y.numpy(), 0.0, RTOL_VALUE, primitive, case, "the value of transposed, reversed operands")
     wanted = _slots(primitive, case)
     if not wanted:
         return
@@ -257,7 +290,7 @@ def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generato
         assert straight is not None and bent is not None
         back = bent.numpy()[::-1].T if bent.ndim else bent.numpy()
         what = f"the gradient of operand {slot}, transposed and reversed,"
-        _require_close(back, straight.numpy(), float(np.linalg.norm(g)), 1e-13, primitive, case, what)
+        _require_close(back, straight.numpy(), float(np.linalg.norm(g)), RTOL_VALUE, primitive, case, what)
 
 
 def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
@@ -280,16 +313,37 @@ def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generat
     again = np.asarray(primitive.forward(*operands, **case.attrs))
     fresh = primitive.view or not np.shares_memory(y, again)
     _require(fresh, primitive, case, "the result shares memory with an earlier call's")
+    _require(_same(y, again), primitive, case, "two equal calls give different results")
     for slot, value in pulled.items():
+        _require(
+            _fits(value, operands[slot]), primitive, case,
+            f"the rule of operand {slot} gives {type(value).__name__}{list(np.shape(value))}, "
+            f"not an array that sums to shape {operands[slot].shape}",
+        )  # fmt: skip
+        twice = primitive.pull(slot, g, y, operands, case.attrs)
+        _require(_same(value, twice), primitive, case, f"the rule of operand {slot} gives two equal calls two answers")
         needs_result, needed = primitive.values_needed(slot)
         kept = range(len(operands)) if needed is None else needed
         junk = tuple(x if i in kept or not isinstance(x, np.ndarray) else _junk(x) for i, x in enumerate(operands))
         again = primitive.pull(slot, g, y if needs_result else _junk(y), junk, case.attrs)
         _require(
-            np.array_equal(value, again), primitive, case,
+            _same(value, again), primitive, case,
             f"the rule of operand {slot} uses a value whose parameter has a leading underscore; "
             "the guard against in-place writes would not protect it",
         )  # fmt: skip
+
+
+def _same(one: Array, other: Array) -> bool:
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+
+
+def _fits(value: Any, operand: Array) -> bool:
+    """Whether what a rule answers can be summed over, or repeated along, dimensions to the operand's shape."""
+    try:
+        both = np.broadcast_shapes(np.shape(value), operand.shape)
+    except ValueError:
+        return False
+    return isinstance(value, (np.ndarray, np.generic)) and both in (value.shape, operand.shape)
 
 
 def _junk(x: Array) -> Array:
@@ -324,7 +378,7 @@ def _linear_in_the_cotangent(primitive: Primitive, case: Case, rng: np.random.Ge
         one, other = pull(g), pull(h)
         scale = 1e3 * float(np.linalg.norm(one) + np.linalg.norm(other))
         _require_close(
-            pull(2.5 * g - 0.5 * h), 2.5 * one - 0.5 * other, scale, 1e-13, primitive, case,
+            pull(2.5 * g - 0.5 * h), 2.5 * one - 0.5 * other, scale, RTOL_VALUE, primitive, case,
             f"the gradient of operand {slot} for a sum of two upstream gradients",
         )  # fmt: skip
         _require(
@@ -334,7 +388,7 @@ def _linear_in_the_cotangent(primitive: Primitive, case: Case, rng: np.random.Ge
             start = _normal(rng, case.operands[0])
             buffer = start.copy()
             primitive.accumulate(buffer, g, y, *case.operands, **case.attrs)
-            _require_close(buffer - start, one, scale, 1e-13, primitive, case, "what accumulate adds")
+            _require_close(buffer - start, one, scale, RTOL_VALUE, primitive, case, "what accumulate adds")
 
 
 def _differentiable_again(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
@@ -354,21 +408,22 @@ def _differentiable_again(primitive: Primitive, case: Case, rng: np.random.Gener
     scale = 1e3 * float(sum(np.linalg.norm(w) * (1 + np.linalg.norm(x.numpy())) for w, x in zip(weights, outputs)))
 
     def total(operands: tuple[Any, ...], g: Array) -> Array:
-        y = np.asarray(primitive.reference(*operands, **case.attrs))
+        y = _computed(primitive, operands, case.attrs)
         pulled = (primitive.pull(slot, g, y, operands, case.attrs) for slot in slots)
         return np.asarray(sum(np.sum(w * v) for w, v in zip(weights, pulled, strict=True)))  # un-broadcasts, too
 
     for slot, found in zip([*slots, None], second, strict=True):
         if slot is None:
-            what, x, rtol = "the derivative in the cotangent", g.numpy(), RTOL if y.dtype == np.float64 else RTOL_SINGLE
-            expected = _complex_step(lambda z: total(case.operands, z), x, np.ones(()))
+            what, x = "the derivative in the cotangent", g.numpy()
+            expected, rtol = _derivative(lambda z: total(case.operands, z), x, np.ones(()))
+            rtol = rtol if y.dtype == np.float64 else RTOL_SINGLE
         else:
-            what, x, rtol = f"the second derivative in operand {slot}", case.operands[slot], RTOL
+            what, x = f"the second derivative in operand {slot}", case.operands[slot]
 
             def of_operand(z: Array, slot: int = slot) -> Array:
                 return total(_replaced(case.operands, slot, z), g.numpy())
 
-            expected = _complex_step(of_operand, x, np.ones(()))
+            expected, rtol = _derivative(of_operand, x, np.ones(()))
         got = np.zeros(x.shape) if found is None else found.numpy()
         _require_close(got, expected, scale, rtol, primitive, case, what)
 
@@ -433,12 +488,16 @@ def _gradients_along_a_direction(primitive: Primitive, case: Case, rng: np.rando
         v = _normal(rng, x)
         (found,) = grad(y, leaves[slot], g, retain_graph=True)
         assert found is not None
-        moved = _reference(primitive, case, slot)(x + 1j * STEP * v)
-        expected = np.sum(g * np.imag(moved) / STEP)
+        function = _reference(primitive, case, slot)
+
+        def along(s: Array, function: Callable[[Array], Array] = function, x: Array = x, v: Array = v) -> Array:
+            return function(x + s * v)
+
+        expected, rtol = _derivative(along, np.zeros(()), g)
         scale = 1e3 * float(np.linalg.norm(found.numpy()) * np.linalg.norm(v))
         got = np.sum(found.numpy() * v)
         what = f"the gradient of operand {slot} along a random direction"
-        _require_close(got, expected, scale, RTOL, primitive, case, what)
+        _require_close(got, expected, scale, rtol, primitive, case, what)
 
 
 def _extreme(case: Case) -> Case:
@@ -461,7 +520,7 @@ def _kernel(primitive: Primitive, case: Case) -> None:
         got = np.asarray(primitive.compiled(*typed.operands, **typed.attrs))
         kinds = f"the kernel gives {got.dtype}{got.shape}, the reference {expected.dtype}{expected.shape}"
         _require((got.dtype, got.shape) == (expected.dtype, expected.shape), primitive, typed, kinds)
-        precision = ULPS * float(np.finfo(expected.dtype).eps)
+        precision = KERNEL_ULPS * float(np.finfo(expected.dtype).eps)
         same = np.isclose(got, expected, rtol=precision, atol=precision, equal_nan=True)
         if not same.all():
             at = tuple(int(i) for i in np.argwhere(~same)[0])
