@@ -183,14 +183,14 @@ class ShiftedH(Bptt):
 
 
 class NoUnbroadcast(Bptt):
-    name = "bias not un-broadcast: the first sequence's only"
+    name = "bias not un-broadcast over the batch"
 
     def unbroadcast(self, da: Array) -> Array:
         return da[0]
 
 
 class Averaged(Bptt):
-    name = "bias averaged over the batch, not summed"
+    name = "bias averaged over batch, not summed"
 
     def unbroadcast(self, da: Array) -> Array:
         return np.asarray(da.mean(0))
@@ -309,7 +309,7 @@ class NoResetGate(Bptt):
 
 
 class NothingKept(Bptt):
-    name = "direct share z of the old state dropped"
+    name = "direct share z of old state dropped"
 
     kinds = ("gru",)
 

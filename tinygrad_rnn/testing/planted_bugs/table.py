@@ -218,10 +218,22 @@ def _cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """The table in columns."""
-    cells = _cells(rows)
-    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
-    return "\n".join("  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+    """The table in columns, narrow enough for a terminal of 80: how many kinds of network, of how many, by regime."""
+    policies = list(rows[0].found_by)
+    _, *body = _cells(rows)
+    width = max(len(line[0]) for line in body)
+    initials = " ".join(f"{regime[0]:>2}" for regime in REGIMES)
+    lines = [
+        " ".join([" " * (width + 3), *(f"{policy:>9}" for policy in policies)]),
+        " ".join(["bug".ljust(width), "of", *([f" {initials}"] * len(policies))]),
+    ]
+    for name, _, *cells in body:
+        of = max((cell.partition("/")[2] for cell in cells), key=len)
+        found = [f"{cell.partition('/')[0]:>2}" for cell in cells]
+        groups = [" " + " ".join(found[k : k + len(REGIMES)]) for k in range(0, len(found), len(REGIMES))]
+        lines.append(" ".join([name.ljust(width), f"{of:>2}", *groups]))
+    legend = ", ".join(f"{regime[0]} {regime}" for regime in REGIMES)
+    return "\n".join([*lines, f"in how many kinds of network it was found; {legend}"])
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
