@@ -343,7 +343,7 @@ class OffByABillionth(Bptt):
 
 
 class EveryTieWins(PoolingBackward):
-    name = "max gives every tie the whole gradient"
+    name = "max gives each tie the whole gradient"
 
     def shared(self, largest: Array) -> Array:
         return largest.astype(np.float64)
