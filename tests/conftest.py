@@ -1,6 +1,7 @@
 """What every test shares: Hypothesis profiles, one kernel cache a worker, and the watch over global state."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,11 @@ def global_state() -> dict[str, object]:
         "gradient recording": state.recording,
         "the scope": state.scope,
         "NumPy's error handling": np.geterr(),
+        "NumPy's way of printing": np.get_printoptions(),
+        "NumPy's random numbers": str(np.random.get_state()),
+        "the warnings' filters": list(warnings.filters),
+        "the working directory": os.getcwd(),
+        "the environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "the table of primitives": tuple(tg.TABLE),
     }
 
@@ -49,12 +55,20 @@ def global_state() -> dict[str, object]:
 def nothing_left_behind() -> Iterator[None]:
     """Fail if the global state is another afterwards; put it back for whoever comes next."""
     before, table, generator = global_state(), dict(tg.TABLE), tinygrad_rnn.random._generator
+    numbers = np.random.get_state()
     tg.manual_seed(0)
     yield
     after = global_state()
     tg.set_default_dtype(before["the default dtype"])
     state.recording, state.scope = before["gradient recording"], before["the scope"]
     np.seterr(**before["NumPy's error handling"])
+    np.set_printoptions(**before["NumPy's way of printing"])
+    np.random.set_state(numbers)
+    warnings.filters[:] = before["the warnings' filters"]
+    os.chdir(before["the working directory"])
+    for name in os.environ.keys() - before["the environment"].keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update(before["the environment"])
     tg.TABLE.clear()
     tg.TABLE.update(table)
     tinygrad_rnn.random._generator = generator

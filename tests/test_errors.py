@@ -1,6 +1,7 @@
 """What a user meets who does something wrong: one line that says what, where, and what to do."""
 
 import inspect
+import os
 import warnings
 
 import numpy as np
@@ -257,13 +258,38 @@ def _add_primitive():
     tg.Primitive("test_left_behind", "", lambda x: x, lambda x: x)
 
 
-@pytest.mark.parametrize(
-    "vandal", [_change_default, _enter_scope, _stop_recording, _silence_numpy, _add_primitive], ids=lambda f: f.__name__
-)
+def _print_fewer_digits():
+    np.set_printoptions(precision=2)
+
+
+def _seed_numpy():
+    np.random.seed(1)
+
+
+def _ignore_warnings():
+    warnings.simplefilter("ignore")
+
+
+def _go_elsewhere():
+    os.chdir("/")
+
+
+def _change_environment():
+    os.environ["LEFT_BEHIND"] = "1"
+
+
+VANDALS = [
+    _change_default, _enter_scope, _stop_recording, _silence_numpy, _add_primitive, _print_fewer_digits, _seed_numpy,
+    _ignore_warnings, _go_elsewhere, _change_environment,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("vandal", VANDALS, ids=lambda f: f.__name__)
 def test_a_test_that_leaves_something_behind_fails(vandal):
     with pytest.raises(pytest.fail.Exception, match=r"the test left .* changed"), nothing_left_behind():
         vandal()
     assert tg.get_default_dtype() == np.float32 and (t(1) * 1).requires_grad and "test_left_behind" not in tg.TABLE
+    assert np.get_printoptions()["precision"] == 8 and os.getcwd() != "/" and "LEFT_BEHIND" not in os.environ
 
 
 @pytest.mark.parametrize(
