@@ -43,7 +43,7 @@ def global_state() -> dict[str, object]:
         "the scope": state.scope,
         "NumPy's error handling": np.geterr(),
         "NumPy's way of printing": np.get_printoptions(),
-        "NumPy's random numbers": str(np.random.get_state()),
+        "NumPy's random numbers": np.random.get_state()[1].tobytes(),
         "the warnings' filters": list(warnings.filters),
         "the working directory": os.getcwd(),
         "the environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
