@@ -1,7 +1,6 @@
 """What every test shares: Hypothesis profiles, one kernel cache a worker, and the watch over global state."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +43,6 @@ def global_state() -> dict[str, object]:
         "NumPy's error handling": np.geterr(),
         "NumPy's way of printing": np.get_printoptions(),
         "NumPy's random numbers": np.random.get_state()[1].tobytes(),
-        "the warnings' filters": list(warnings.filters),
         "the working directory": os.getcwd(),
         "the environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "the table of primitives": tuple(tg.TABLE),
@@ -64,7 +62,6 @@ def nothing_left_behind() -> Iterator[None]:
     np.seterr(**before["NumPy's error handling"])
     np.set_printoptions(**before["NumPy's way of printing"])
     np.random.set_state(numbers)
-    warnings.filters[:] = before["the warnings' filters"]
     os.chdir(before["the working directory"])
     for name in os.environ.keys() - before["the environment"].keys() - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]

@@ -42,7 +42,8 @@ TARGETS = {
     "kernels": ("kernels.py", KERNELS),
     "backward": (
         "backward.py",
-        [*OPERATIONS[:3], "test_backward.py", "test_compile.py::test_second_derivatives", "test_compile.py::test_layers"],
+        [*OPERATIONS[:3], "test_backward.py", "test_compile.py::test_second_derivatives",
+         "test_compile.py::test_layers"],
     ),
     "cells": ("nn/cells.py", LAYERS),
     "recurrent": ("nn/recurrent.py", LAYERS),

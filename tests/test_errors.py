@@ -266,10 +266,6 @@ def _seed_numpy():
     np.random.seed(1)
 
 
-def _ignore_warnings():
-    warnings.simplefilter("ignore")
-
-
 def _go_elsewhere():
     os.chdir("/")
 
@@ -280,7 +276,7 @@ def _change_environment():
 
 VANDALS = [
     _change_default, _enter_scope, _stop_recording, _silence_numpy, _add_primitive, _print_fewer_digits, _seed_numpy,
-    _ignore_warnings, _go_elsewhere, _change_environment,
+    _go_elsewhere, _change_environment,
 ]  # fmt: skip
 
 

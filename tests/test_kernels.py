@@ -7,7 +7,7 @@ import tinygrad_rnn as tg
 
 EXACT = np.longdouble
 #: smallest and largest argument whose exp is a normal number, and the error of a few roundings
-RANGES = {np.float32: (-86.5, 88.7, 6e-7), np.float64: (-707.6, 709.7, 1e-15)}
+RANGES = {np.float32: (-86.5, 88.7, 2e-7), np.float64: (-707.6, 709.7, 4e-16)}
 SIZE = 4096
 
 
@@ -28,7 +28,7 @@ def test_exp_keeps_its_digits_over_the_whole_range(dtype):
     e = np.exp(falling.astype(EXACT))
     assert found.dtype == dtype and relative_error(found, e / (1 + e)) < tolerance
     rising = np.linspace(0, min(high, -low), SIZE, dtype=dtype)  # beyond, the quotient is not a normal number
-    assert relative_error(value("sigmoid", -rising), 1 / (1 + np.exp(rising.astype(EXACT)))) < 2 * tolerance
+    assert relative_error(value("sigmoid", -rising), 1 / (1 + np.exp(rising.astype(EXACT)))) < tolerance
     near = np.linspace(-1e-3, 1e-3, SIZE, dtype=dtype)
     assert relative_error(value("sigmoid", near), 1 / (1 + np.exp(-near.astype(EXACT)))) < tolerance
 
@@ -52,7 +52,8 @@ def test_tanh_keeps_its_digits():
         x = x.astype(np.float32)
         found = value("tanh", x)
         assert found.dtype == np.float32 and relative_error(found[x != 0], np.tanh(x[x != 0].astype(EXACT))) < 4e-7
-    assert set(value("tanh", np.linspace(9.01, 1e30, SIZE, dtype=np.float32))) == {1.0}
+    far = np.linspace(9.01, 20, SIZE, dtype=np.float32)
+    assert (value("tanh", far) == 1).all() and (value("tanh", -far) == -1).all()
 
 
 ROWS = {
@@ -70,16 +71,32 @@ ROWS = {
 @pytest.mark.parametrize("dtype", RANGES)
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_are_shifted_by_their_largest(row, dtype):
-    x = np.tile(np.array(ROWS[row], dtype), (SIZE // 4, 1))
-    target = tg.tensor(np.arange(SIZE // 4) % 4)
-    small = x[:4]  # too little for a kernel
+    count = SIZE // 4
+    x = np.tile(np.array(ROWS[row], dtype), (count, 1))
+    target = np.arange(count) % 4
     for name in ("softmax", "log_softmax", "logsumexp"):
-        found, expected = value(name, x, axis=-1), value(name, small, axis=-1)
-        np.testing.assert_allclose(found[:4], expected, rtol=1e-6, atol=1e-35)
+        few = value(name, x[:4], axis=-1)  # too little for a kernel
+        expected = np.tile(few, (count // 4, *[1] * (few.ndim - 1)))
+        np.testing.assert_allclose(value(name, x, axis=-1), expected, rtol=1e-6, atol=1e-35)
+    few = cross_entropy(x[:4], target[:4])
+    np.testing.assert_allclose(cross_entropy(x, target), np.tile(few, count // 4), rtol=1e-6)
+
+
+def cross_entropy(logits, target, **settings):
     with np.errstate(all="ignore"):
-        found = tg.nn.functional.cross_entropy(tg.tensor(x), target, reduction="none").numpy()
-        expected = tg.nn.functional.cross_entropy(tg.tensor(small), tg.tensor(np.arange(4)), reduction="none").numpy()
-    np.testing.assert_allclose(found[:4], expected, rtol=1e-6)
+        return tg.nn.functional.cross_entropy(
+            tg.tensor(logits), tg.tensor(target), reduction="none", **settings
+        ).numpy()
+
+
+def test_targets_may_be_ignored_and_have_any_shape(rng):
+    logits, target = rng.standard_normal((16, 60, 5)), rng.integers(0, 5, (16, 60))
+    target[3, 4:50] = 2
+    e = np.exp(logits)
+    expected = np.log(e.sum(-1)) - np.take_along_axis(logits, target[..., None], -1)[..., 0]
+    np.testing.assert_allclose(cross_entropy(logits, target), expected, rtol=1e-12)
+    expected[target == 2] = 0
+    np.testing.assert_allclose(cross_entropy(logits, target, ignore_index=2), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])

@@ -159,7 +159,7 @@ def _sigmoid(x, y):
 
 def _elementwise(loop: Any) -> Callable[[Array], Array]:
     def run(x: Array) -> Array:
-        flat = np.ascontiguousarray(x).reshape(-1)
+        flat = np.ascontiguousarray(x).ravel()
         y = np.empty_like(flat)
         loop(flat, y)
         return y.reshape(x.shape)
@@ -251,14 +251,14 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
     kept = tuple(a for a in range(x.ndim) if a not in reduced)
     y = np.empty(tuple(x.shape[a] for a in kept), x.dtype)
     if y.size:
-        _logsumexp(np.ascontiguousarray(x.transpose(kept + reduced)).reshape(y.size, -1), y.reshape(-1))
+        _logsumexp(np.ascontiguousarray(x.transpose(kept + reduced)).reshape(y.size, -1), y.ravel())
     return y.reshape(tuple(1 if a in reduced else n for a, n in enumerate(x.shape))) if keepdims else y
 
 
 def cross_entropy(logits: Array, target: Array, *, ignore_index: int) -> Array:
     losses = np.empty(target.shape, logits.dtype)
     rows = np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])
-    _cross_entropy(rows, np.ascontiguousarray(target).reshape(-1), ignore_index, losses.reshape(-1))
+    _cross_entropy(rows, np.ascontiguousarray(target).ravel(), ignore_index, losses.ravel())
     return losses
 
 
@@ -278,5 +278,5 @@ def add_rows(buffer: Array, rows: Array, indices: Array) -> None:
     _add_rows(
         buffer.reshape(buffer.shape[0], width),
         np.ascontiguousarray(rows).reshape(indices.size, width),
-        np.ascontiguousarray(indices).reshape(-1),
+        np.ascontiguousarray(indices).ravel(),
     )
