@@ -34,6 +34,10 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+#: variables that pytest sets for every test, and scikit-learn when it is imported
+OTHERS = ("PYTEST_CURRENT_TEST", "KMP_")
+
+
 def global_state() -> dict[str, object]:
     """Everything a test could leave behind."""
     return {
@@ -44,7 +48,7 @@ def global_state() -> dict[str, object]:
         "NumPy's way of printing": np.get_printoptions(),
         "NumPy's random numbers": np.random.get_state()[1].tobytes(),
         "the working directory": os.getcwd(),
-        "the environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        "the environment": {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
         "the table of primitives": tuple(tg.TABLE),
     }
 
@@ -63,7 +67,7 @@ def nothing_left_behind() -> Iterator[None]:
     np.set_printoptions(**before["NumPy's way of printing"])
     np.random.set_state(numbers)
     os.chdir(before["the working directory"])
-    for name in os.environ.keys() - before["the environment"].keys() - {"PYTEST_CURRENT_TEST"}:
+    for name in after["the environment"].keys() - before["the environment"].keys():
         del os.environ[name]
     os.environ.update(before["the environment"])
     tg.TABLE.clear()
