@@ -468,6 +468,21 @@ def test_writing_through_to_a_view_is_noticed(write, view):
         y.backward()
 
 
+@pytest.mark.parametrize("join", [tg.stack, tg.concat])
+def test_a_value_no_rule_reads_may_be_written(join):
+    p, q = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = join([p, q])
+    total = (2 * y).sum()
+    y.data[...] = 9
+    total.backward()
+    assert p.grad.tolist() == q.grad.tolist() == [2.0, 2.0]
+    p.data -= 1
+    total = join([p, q]).sum()
+    p.data -= 1
+    total.backward()
+    assert p.grad.tolist() == [3.0, 3.0]
+
+
 def test_assigning_data_is_noticed_or_harmless():
     p, q = leaf(1.0, 2.0), leaf(3.0, 4.0)
     y = (p * q).sum()

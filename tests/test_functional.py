@@ -354,6 +354,10 @@ def test_powers_at_zero():
     b = tg.tensor([2.0, 3.0], dtype=np.float64, requires_grad=True)
     (g,) = tg.grad((tg.tensor([0.0, 2.0], dtype=np.float64) ** b).sum(), b)
     close(g.numpy(), [0.0, 8 * math.log(2)])
+    zero = tg.tensor(0.0, requires_grad=True)
+    assert tg.grad(tg.tensor(0.0) ** zero, zero)[0].item() == 0.0
+    infinite = tg.tensor(np.inf, requires_grad=True)
+    assert tg.grad(infinite ** tg.tensor(0.0), infinite)[0].item() == 0.0
 
 
 def test_a_minus_nan_stays_a_nan():

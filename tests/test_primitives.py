@@ -42,6 +42,21 @@ def test_every_recipe_is_for_a_primitive_that_exists() -> None:
     assert set(RECIPES) == set(tg.TABLE)
 
 
+def test_a_primitive_is_known_by_its_name() -> None:
+    assert repr(tg.TABLE["matmul"]) == "<primitive matmul>"
+    assert {tg.TABLE["add"]: 1}.get(tg.TABLE["mul"]) is None  # a key of tables
+
+
+def test_a_number_takes_the_dtype_of_the_other_branch() -> None:
+    where, condition, x = tg.TABLE["where"], np.array([True, False]), np.array([1, 2], np.float32)
+    assert where(condition, x, 0.5).dtype == where(condition, 0.5, x).dtype == np.float32
+    assert where(condition, 0.5, 2).tolist() == [0.5, 2.0]
+
+
+def test_the_complex_absolute_value_continues_the_real_one_through_zero() -> None:
+    assert tg.TABLE["abs"](np.array([0j, -2 + 1e-30j, 3 + 1e-30j])).tolist() == [0, 2 - 1e-30j, 3 + 1e-30j]
+
+
 def test_differentiable_primitives_have_their_rules_as_text() -> None:
     for primitive in tg.TABLE.values():
         if isinstance(primitive.vjp, tuple):
@@ -177,6 +192,13 @@ def test_a_reference_without_complex_values_is_judged_by_differences(real: Calla
 def test_a_rule_may_answer_with_something_smaller() -> None:
     total = square(shape=lambda x: (), reference=np.sum, vjp=(lambda g, _y, _x: g,))
     check_primitive(total, elementwise("anywhere"))
+
+
+@pytest.mark.usefixtures("_forget_square")
+def test_a_rule_may_take_its_operands_together() -> None:
+    gate = {"shape": tg.TABLE["mul"].shape, "reference": lambda a, b: a * b * b}
+    rules = (lambda g, _y, *ab: g * ab[1] ** 2, lambda g, _y, *ab: 2 * g * ab[0] * ab[1])
+    check_primitive(square(**gate, vjp=rules), elementwise("anywhere", "anywhere"))
 
 
 @pytest.mark.usefixtures("_forget_square")

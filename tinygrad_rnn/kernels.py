@@ -246,7 +246,7 @@ def _logsumexp(x, y):
         y[i] = shift + np.log(total)
 
 
-def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
     reduced = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
     kept = tuple(a for a in range(x.ndim) if a not in reduced)
     y = np.empty(tuple(x.shape[a] for a in kept), x.dtype)

@@ -125,15 +125,15 @@ def check_targets(target: Any, classes: int, ignore_index: int) -> None:
         raise OutOfRangeError(f"target {target[at]} at position {at} is not one of the {classes} classes")
 
 
-def _check_classes(indices: Any, *, num_classes: int, dtype: Any, strict: bool = False) -> None:
+def _check_classes(indices: Any, *, num_classes: int, dtype: Any, strict: bool) -> None:
     if strict:
         check_targets(indices, num_classes, ignore_index=0)
 
 
 #: Unless ``strict``, an index that is no class gives a row of zeros.
 one_hot = Primitive(
-    "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict=False: (*indices, num_classes),
-    lambda indices, *, num_classes, dtype, strict=False: (indices[..., None] == np.arange(num_classes)).astype(dtype),
+    "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
+    lambda indices, *, num_classes, dtype, strict: (indices[..., None] == np.arange(num_classes)).astype(dtype),
     check=_check_classes,
 )  # fmt: skip
 argmax = Primitive(

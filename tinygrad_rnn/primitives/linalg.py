@@ -14,7 +14,6 @@ from .shape import broadcast_to, reshape, swap_last
 def _matmul_shape(a: Shape, b: Shape) -> Shape:
     if not a or not b:
         raise ShapeError("a 0-dimensional operand cannot be matrix-multiplied; use * instead")
-    rows = a[:-1] if len(a) > 1 else ()
     inner_b, columns = (b[-2], b[-1:]) if len(b) > 1 else (b[0], ())
     if a[-1] != inner_b:
         raise ShapeError(
@@ -22,7 +21,7 @@ def _matmul_shape(a: Shape, b: Shape) -> Shape:
             f"{'second to last' if len(b) > 1 else 'only'} dimension of operand 1 is {inner_b}; "
             "these must be equal (did you mean to transpose one?)"
         )
-    return broadcast(rows[:-1], b[:-2]) + rows[-1:] + columns
+    return broadcast(a[:-2], b[:-2]) + a[-2:-1] + columns
 
 
 def _matmul_grad_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:

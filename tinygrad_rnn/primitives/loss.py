@@ -30,11 +30,11 @@ def _check(logits: Any, target: Any, *, ignore_index: int) -> None:
 def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
     keep = target != ignore_index
     picked = np.take_along_axis(logits, np.where(keep, target, 0)[..., None], -1)[..., 0]
-    return np.where(keep, _logsumexp(logits, axis=-1) - picked, 0)
+    return np.where(keep, _logsumexp(logits, axis=-1, keepdims=False) - picked, 0)
 
 
 def _cross_entropy_grad(g: Any, _y: Any, logits: Any, target: Any, *, ignore_index: int) -> Any:
-    expected = one_hot(target, num_classes=logits.shape[-1], dtype=logits.dtype)
+    expected = one_hot(target, num_classes=logits.shape[-1], dtype=logits.dtype, strict=False)
     column = (*target.shape, 1)
     keep = reshape(not_equal(target, ignore_index), shape=column)
     return where(keep, reshape(g, shape=column) * (softmax(logits, axis=-1) - expected), 0)

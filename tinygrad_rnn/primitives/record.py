@@ -17,8 +17,6 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
 from ..errors import DTypeError, ShapeError
 
 Shape = tuple[int, ...]
@@ -29,7 +27,7 @@ KERNEL_MIN_SIZE = 4096
 TABLE: dict[str, Primitive] = {}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Primitive:
     """An operation of the engine, and its derivative.
 
@@ -64,11 +62,11 @@ class Primitive:
     #: the result may share memory with operand 0
     view: bool = False
     #: read from the rules: per slot (-1: all), whether they use the result's value, and which operands' (None: all)
-    uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False, repr=False)
+    uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False)
     #: the operands that can receive a gradient
-    slots: Sequence[int] = field(init=False, repr=False)
+    slots: Sequence[int] = field(init=False)
     #: computes the result from arrays: by the kernel where that pays, else by the reference
-    forward: Callable[..., Any] = field(init=False, repr=False)
+    forward: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.name in TABLE:
@@ -78,6 +76,9 @@ class Primitive:
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
         TABLE[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
 
     def pull(self, slot: int, g: Any, y: Any, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         """The contribution of upstream gradient ``g`` to operand ``slot``."""
@@ -123,7 +124,7 @@ def _values_used(rule: Callable[..., Any], variadic: bool) -> tuple[bool, tuple[
     """Read from a rule's signature whether it uses the value of the result, and of which operands."""
     parameters = [p for p in inspect.signature(rule).parameters.values() if p.kind != p.KEYWORD_ONLY]
     y, *operands = parameters[2:] if variadic else parameters[1:]
-    if variadic or operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
+    if operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return not y.name.startswith("_"), None if not operands[0].name.startswith("_") else ()
     return (
         not y.name.startswith("_"),
@@ -179,7 +180,7 @@ def normalize_axis(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, 
     return result
 
 
-def reduced_shape(x: Shape, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Shape:
+def reduced_shape(x: Shape, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:
     """``x`` without the reduced axes, or with them kept at size 1."""
     axes = normalize_axis(axis, len(x))
     if keepdims:
@@ -190,8 +191,3 @@ def reduced_shape(x: Shape, *, axis: int | tuple[int, ...] | None = None, keepdi
 def size_of(shape: Shape) -> int:
     """Number of elements."""
     return math.prod(shape)
-
-
-def is_real(*operands: Any) -> bool:
-    """Whether no operand is complex: several references pick an order by real part only then."""
-    return not any(np.iscomplexobj(x) for x in operands)

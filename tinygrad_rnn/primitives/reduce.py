@@ -27,7 +27,7 @@ def ranked(x: Any, axis: Any) -> Any:
     return x
 
 
-def max_shape(x: Shape, *, axis: Any = None, keepdims: bool = False) -> Shape:
+def max_shape(x: Shape, *, axis: Any, keepdims: bool = False) -> Shape:
     if any(x[a] == 0 for a in normalize_axis(axis, len(x))):
         raise ShapeError("an empty dimension has no maximum; reduce over one with at least one element")
     return reduced_shape(x, axis=axis, keepdims=keepdims)
@@ -38,7 +38,7 @@ def _shared_by_ties(x: Any, y: Any, axis: Any) -> Any:
     return ties / ties.sum(axis=axis, keepdims=True)
 
 
-def _logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool) -> Any:
     top = ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
@@ -52,18 +52,18 @@ def _softmax(x: Any, *, axis: int) -> Any:
 
 
 sum_ = Primitive(
-    "sum", "Σ", reduced_shape, lambda x, *, axis=None, keepdims=False: np.sum(ranked(x, axis), axis, keepdims=keepdims),
-    vjp=(lambda g, _y, _x, *, axis=None, keepdims=False: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
+    "sum", "Σ", reduced_shape, lambda x, *, axis, keepdims: np.sum(ranked(x, axis), axis, keepdims=keepdims),
+    vjp=(lambda g, _y, _x, *, axis, keepdims: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
     rule=(r"\bar x_i = \bar y",),
 )  # fmt: skip
 max_ = Primitive(
-    "max", "max", max_shape, lambda x, *, axis=None, keepdims=False: np.max(ranked(x, axis), axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, *, axis=None, keepdims=False: _kept(g, x, axis) * _shared_by_ties(x, y, axis),),
+    "max", "max", max_shape, lambda x, *, axis, keepdims: np.max(ranked(x, axis), axis, keepdims=keepdims),
+    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _shared_by_ties(x, y, axis),),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
 )  # fmt: skip
 logsumexp = Primitive(
     "logsumexp", "log Σ exp", reduced_shape, _logsumexp,
-    vjp=(lambda g, y, x, *, axis=None, keepdims=False: _kept(g, x, axis) * exp(x - _kept(y, x, axis)),),
+    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * exp(x - _kept(y, x, axis)),),
     rule=(r"\bar x = \bar y \odot e^{x - y}",),
     kernel="logsumexp",
 )  # fmt: skip

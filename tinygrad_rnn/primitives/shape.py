@@ -23,8 +23,14 @@ def _reshape_shape(x: Shape, *, shape: Shape) -> Shape:
     return result
 
 
+def _reshape(x: Any, *, shape: Shape) -> Any:
+    if min(shape, default=0) < -1:  # NumPy takes any negative size for -1
+        _reshape_shape(x.shape, shape=shape)
+    return np.reshape(x, shape)
+
+
 reshape: Primitive = Primitive(
-    "reshape", "reshape", _reshape_shape, lambda x, *, shape: np.reshape(x, shape),
+    "reshape", "reshape", _reshape_shape, _reshape,
     vjp=(lambda g, _y, _x, *, shape: reshape(g, shape=_x.shape),),
     rule=(r"\bar x = \operatorname{reshape}(\bar y)",),
     view=True,

@@ -256,7 +256,9 @@ def _cross_entropy(source: Source) -> Case:
 def _one_hot(source: Source) -> Case:
     classes = source.size(1)
     dtype = np.dtype(source.choice([np.float32, np.float64]))
-    return Case((source.below(classes, source.shape(0, 2)),), {"num_classes": classes, "dtype": dtype})
+    strict = bool(source.integer(0, 1))
+    indices = np.asarray(source.below(classes, source.shape(0, 2)) - (not strict))  # one of them no class
+    return Case((indices,), {"num_classes": classes, "dtype": dtype, "strict": strict})
 
 
 def _cast(source: Source) -> Case:
