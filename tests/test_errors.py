@@ -152,6 +152,10 @@ LAYERS = {
         lambda: F.cross_entropy(t(4, 3, name="logits"), [0, 1]),
         tg.ShapeError, ["logits (4, 3)", "want targets of shape (4,)", "(2,)"],
     ),
+    "cross_entropy over time": (
+        lambda: F.cross_entropy(t(2, 3, 4), [[0, 1, 2]]),
+        tg.ShapeError, ["want targets of shape (2, 4)", "(1, 3)"],
+    ),
     "cross_entropy target": (
         lambda: F.cross_entropy(t(2, 3), [0, 3]),
         tg.OutOfRangeError, ["target 3", "position (1,)", "3 classes"],

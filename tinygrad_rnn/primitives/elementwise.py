@@ -145,7 +145,7 @@ minimum = Primitive(
 )  # fmt: skip
 # The untaken branch receives an exact zero, so a nan or inf computed there cannot leak through it.
 where: Primitive = Primitive(
-    "where", "where", broadcast, lambda condition, a, b: _where(condition, a, b),
+    "where", "where", broadcast, np.where,
     vjp=(
         None,
         lambda g, _y, condition, _a, _b: where(condition, g, 0),
@@ -153,15 +153,6 @@ where: Primitive = Primitive(
     ),
     rule=("", r"\bar a = \bar y \odot [c]", r"\bar b = \bar y \odot [\lnot c]"),
 )  # fmt: skip
-
-
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    # numpy.where does not treat a Python number as weak: give it the other branch's dtype
-    if not hasattr(a, "dtype") and hasattr(b, "dtype"):
-        a = np.asarray(a, np.result_type(b.dtype, a))
-    elif not hasattr(b, "dtype") and hasattr(a, "dtype"):
-        b = np.asarray(b, np.result_type(a.dtype, b))
-    return np.where(condition, a, b)
 
 
 def _compare(name: str, symbol: str, function: Any) -> Primitive:
