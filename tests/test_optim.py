@@ -85,6 +85,7 @@ def test_going_on_from_a_saved_state_is_bit_identical(name, dtype):
     optimizer = MAKERS[name]([p])
     step(p, optimizer, GRADIENTS[:5])
     saved, value = optimizer.state_dict(), p.numpy().copy()
+    assert int(saved["state"][0].get("step", 5)) == 5
     step(p, optimizer, GRADIENTS[5:])
     again = tg.nn.Parameter(value, dtype)
     other = getattr(optim, name)([again], lr=99.0)
