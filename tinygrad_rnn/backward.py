@@ -163,9 +163,7 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
     return [node for node in order if node.serial in leads]
 
 
-def backward(
-    output: Tensor, gradient: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False
-) -> None:
+def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create_graph: bool) -> None:
     """See `Tensor.backward`."""
     tracer = state.tracer
     record = create_graph or tracer is not None  # a compiled function's backward pass is part of its graph
