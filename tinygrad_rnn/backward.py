@@ -112,9 +112,8 @@ def walk(
             continue
         chosen = chosen or op is where
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
-        outer = state.scope
         if create_graph:  # the derivative belongs where the node belongs
-            state.scope = node.scope._replace(backward=True)
+            outer, state.scope = state.scope, node.scope._replace(backward=True)
         try:
             for slot, x in enumerate(node.inputs):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
@@ -263,14 +262,15 @@ def _drain(
     visited = []
     with recording(record):
         for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
-            if step.node._spent and step.sent:
-                raise GraphError(
-                    f"the graph of {step.node._described()} (made at {step.node.site}) was walked backward before; "
-                    "pass retain_graph=True the first time, or detach() the state carried over from an earlier window"
-                )
+            node = step.node
             if step.sent:
-                visited.append(step.node)
-            yield step.node, step.gradient
+                if node._spent:
+                    raise GraphError(
+                        f"the graph of {node._described()} (made at {node.site}) was walked backward before; "
+                        "pass retain_graph=True the first time, or detach() the state that an earlier window left"
+                    )
+                visited.append(node)
+            yield node, step.gradient
     if not (record if retain is None else retain):
         for node in visited:
             node._spent = True
@@ -332,8 +332,9 @@ def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
     )
     if not repeated:
         return broadcast_to(value, shape=shape)
-    value = value.sum(axis=repeated, keepdims=True)
-    return value if not extra else reshape(value, shape=shape)
+    kept = len(repeated) > extra
+    value = value.sum(axis=repeated, keepdims=kept)
+    return reshape(value, shape=shape) if extra and kept else value
 
 
 def _guard(node: Tensor, op: Primitive, slot: int) -> None:

@@ -55,9 +55,8 @@ def user_code() -> tuple[CodeType, int]:
     """The innermost place on the call stack that is in none of our packages: cheap, for every node keeps it."""
     frame = _frame(2)
     code = frame.f_code
-    while code.co_filename in _OURS and frame.f_back is not None:
-        frame = frame.f_back
-        code = frame.f_code
+    while code.co_filename in _OURS and (caller := frame.f_back) is not None:
+        frame, code = caller, caller.f_code
     return code, frame.f_lasti
 
 
