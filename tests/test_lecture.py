@@ -164,4 +164,14 @@ def test_in_a_browser(page):
             tab.locator("summary").first.click()
             assert tab.locator("pre.code").first.is_visible()
             tab.close()
+        # from so far above that no picture is loaded yet: those on the way must not push the topic out of sight
+        (page / "far.html").write_text(
+            (page / "index.html").read_text().replace("<main>", "<main><p style='height: 9000px'>")
+        )
+        tab = browser.new_page()
+        tab.goto((page / "far.html").as_uri())
+        tab.locator("nav a").last.click()
+        tab.wait_for_function(
+            "() => Math.abs(document.getElementById('bptt').getBoundingClientRect().top) < 2", timeout=9000
+        )
         browser.close()

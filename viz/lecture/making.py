@@ -27,7 +27,8 @@ from .topics import TOPICS, Topic
 _HERE = Path(__file__).parent
 #: in an installed package the programs are beside this file, in a checkout they are at its top
 EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
-SMALLEST = 0.8  #: pixels for a point of a figure's own size
+PIXELS = 4 / 3  #: a point of a figure's own size in a browser
+SMALLEST = 0.6  #: of that size, so that its text can be read; a narrower window scrolls it sideways
 SECONDS = 600  #: a program may take so long
 
 
@@ -171,10 +172,11 @@ def _told(printed: str) -> str:
     return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))
 
 
-def _width(figure: Path) -> int:
-    """Pixels below which the text in a figure is too small to read; a narrower window scrolls it sideways."""
-    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', figure.read_text("utf-8")[:2000])
-    return int(float(found[1]) * SMALLEST) if found else 0
+def _size(figure: Path) -> tuple[int, int]:
+    """Pixels of an SVG file: a browser that knows them keeps the place free, and a link to a topic leads there."""
+    start = figure.read_text("utf-8")[:2000]
+    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"', start)
+    return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
 
 
 def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> str:
@@ -200,11 +202,13 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
                 "formula": Markup(mathml(topic.formula)) if topic.formula else "",
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
                 "figures": [
-                    (name, Path(name).stem.replace("-", " "), _width(folder / "figures" / name))
+                    (name, Path(name).stem.replace("-", " "), *_size(folder / "figures" / name))
                     for name in result.figures
                 ],
                 "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",
             }
         )
     colours = {name: Markup(HtmlFormatter(style=name).get_style_defs(".code")) for name in ("default", "github-dark")}
-    return environment.get_template("page.html").render(sections=sections, colours=colours, version=tg.__version__)
+    return environment.get_template("page.html").render(
+        sections=sections, colours=colours, version=tg.__version__, smallest=SMALLEST
+    )
