@@ -263,6 +263,13 @@ def test_integers_and_the_rest():
     assert tg.one_hot([2, 0], 3).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert tg.one_hot(tg.tensor([1]), 2, np.float64).dtype == np.float64
     assert tg.zeros(2, 3).tolist() == [[0] * 3] * 2 and tg.ones((2,)).dtype == np.float32
+    tg.manual_seed(1)
+    drawn = tg.randn(1000, 2, dtype=np.float64), tg.rand((1000,), requires_grad=True)
+    tg.manual_seed(1)
+    assert np.array_equal(tg.randn(1000, 2, dtype=np.float64), drawn[0]) and np.array_equal(tg.rand(1000), drawn[1])
+    assert abs(drawn[0].mean().item()) < 0.1 and abs(drawn[0].var().item() - 1) < 0.1 and drawn[1].requires_grad
+    assert 0 <= drawn[1].min().item() < 0.05 < 0.95 < drawn[1].max().item() < 1
+    assert tg.cat([[1.0], [2.0]], dim=0).tolist() == [1, 2]
     assert [piece.shape for piece in tg.split(np.ones((5, 2)), 2)] == [(2, 2), (2, 2), (1, 2)]
     assert [piece.shape for piece in tg.tensor(np.ones((5, 2))).chunk(3)] == [(2, 2), (2, 2), (1, 2)]
 

@@ -226,6 +226,12 @@ def test_a_very_long_name_is_shortened_in_the_label_and_less_in_the_tooltip():
     assert 300 < len(tooltip(box)) < 1500
 
 
+@pytest.mark.parametrize(("hidden", "told"), [(3, False), (8, True)])
+def test_only_the_numbers_that_are_written_are_explained(hidden, told):
+    loss = tg.nn.RNN(2, hidden)(tg.ones(2, 1, 2))[0].sum()
+    assert ("norm of the value" in viz.render(loss, values=True).dot) == told  # a short state is written out
+
+
 def test_captions_and_time_steps():
     loss = unrolled(steps=3)
     by_list = texts(svg_of(viz.render(loss, captions=["<one>", "two\n2", "three"])))

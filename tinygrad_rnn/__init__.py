@@ -23,6 +23,7 @@ from .functional import (
     abs,
     argmax,
     broadcast_to,
+    cat,
     clamp,
     clip,
     concat,
@@ -48,6 +49,8 @@ from .functional import (
     pad,
     permute,
     prod,
+    rand,
+    randn,
     relu,
     reshape,
     sigmoid,
@@ -83,12 +86,13 @@ __version__ = "0.1.0"
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Graph", "GraphError",
     "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
-    "TinygradError", "abs", "argmax", "as_tensor", "broadcast_to", "check_gradients", "clamp", "clip", "compile",
-    "concat", "cos", "cumsum", "einsum", "enable_grad", "exp", "expand_dims", "flip", "get_default_dtype", "grad",
-    "leaky_relu", "log", "log_softmax", "logsumexp", "manual_seed", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "nn", "no_grad", "one_hot", "ones", "optim", "outer", "pad", "permute", "prod", "relu", "reshape",
-    "scope", "set_default_dtype", "sigmoid", "sin", "softmax", "softplus", "split", "sqrt", "square", "squeeze",
-    "stack", "steps", "sum", "take", "tanh", "tensor", "transpose", "unsqueeze", "var", "walk", "where", "zeros",
+    "TinygradError", "abs", "argmax", "as_tensor", "broadcast_to", "cat", "check_gradients", "clamp", "clip",
+    "compile", "concat", "cos", "cumsum", "einsum", "enable_grad", "exp", "expand_dims", "flip",
+    "get_default_dtype", "grad", "leaky_relu", "log", "log_softmax", "logsumexp", "manual_seed", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "nn", "no_grad", "one_hot", "ones", "optim", "outer", "pad", "permute",
+    "prod", "rand", "randn", "relu", "reshape", "scope", "set_default_dtype", "sigmoid", "sin", "softmax",
+    "softplus", "split", "sqrt", "square", "squeeze", "stack", "steps", "sum", "take", "tanh", "tensor",
+    "transpose", "unsqueeze", "var", "walk", "where", "zeros",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from . import primitives as P
 from .errors import DTypeError, ShapeError
 from .mode import get_default_dtype
 from .primitives.record import integer
+from .random import generator
 from .tensor import Tensor, as_tensor
 
 
@@ -116,6 +117,9 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> 
     return operands[0]._record(P.concat, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
+cat = concat
+
+
 def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Tensors of one shape side by side along a new axis."""
     operands = _some(tensors, "stack")
@@ -142,6 +146,16 @@ def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
 def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor of ones, of the default dtype unless told."""
     return Tensor(np.ones(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+
+
+def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`."""
+    return Tensor(generator().random(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+
+
+def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor drawn from the standard normal distribution, of the default dtype unless told; see `manual_seed`."""
+    return Tensor(generator().normal(size=_shape(shape)), dtype or get_default_dtype(), requires_grad)
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:

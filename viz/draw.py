@@ -23,7 +23,8 @@ def dot_source(
 ) -> str:  # fmt: skip
     """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
-    drawing.heading("\n".join(filter(None, [style.visible(title or ""), labels.legend()])))
+    legend = labels.legend([line for i in layout.rects for line in lines[i]])
+    drawing.heading("\n".join(filter(None, [style.visible(title or ""), legend])))
     members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
         members[level.boxes[i].column].append(i)

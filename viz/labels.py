@@ -264,16 +264,14 @@ class Labels:
                     found[parameter] = f"{style.number(size)}{percent}"
         return found
 
-    def legend(self) -> str:
-        """What the numbers mean, if there are any."""
-        told = []
-        if self.values:
-            told.append("|v|: norm of the value")
-        if self.gradients is not None:
-            told.append(f"|∂|: norm of ∂{self.total}/∂(this value)")
-            if self.level.columns and self.level.detail != "cell" and self.gradients.shares:
-                told.append("∂ … (%): this time step's share of a shared weight's gradient")
-        return ",   ".join(told)
+    def legend(self, written: Sequence[str]) -> str:
+        """What the numbers mean of the kinds that are ``written`` in the boxes."""
+        meanings = {
+            "|v| ": "|v|: norm of the value",
+            "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
+            "%)": "∂ … (%): this time step's share of a shared weight's gradient",
+        }
+        return ",   ".join(meaning for sign, meaning in meanings.items() if any(sign in line for line in written))
 
     # Tooltips --------------------------------------------------------------------------------------------
 
