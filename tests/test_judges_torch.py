@@ -314,15 +314,16 @@ def test_clipping(norm, limit):
 
 
 def test_a_torch_model_moves_in_and_out():
-    judge = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)).double()
-    mine = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Linear(4, 2))
+    def build(nn):
+        return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.Sigmoid())
+
+    judge, mine, half = build(torch.nn).double(), build(tg.nn), build(tg.nn)
     mine.load_state_dict(judge.state_dict())
     x = np.random.default_rng(0).standard_normal((5, 3))
     close(mine(x).numpy(), judge(torch.tensor(x)).detach().numpy(), RTOL)
     mine[0].weight.data *= 2
     judge.load_state_dict({name: torch.tensor(value.numpy().copy()) for name, value in mine.state_dict().items()})
     close(mine(x).numpy(), judge(torch.tensor(x)).detach().numpy(), RTOL)
-    half = tg.nn.Sequential(tg.nn.Linear(3, 4), tg.nn.Linear(4, 2))
     half.load_state_dict(judge.float().state_dict())  # another precision is converted
     assert half[0].weight.dtype == np.float64
 

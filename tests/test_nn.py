@@ -236,6 +236,12 @@ def test_train_and_eval_reach_every_module():
     assert all(m.training for m in model.modules()) and (model(tg.ones(100)).numpy() == 0).any()
 
 
+def test_a_list_of_modules_has_their_parameters():
+    cells = nn.ModuleList([nn.Linear(2, 2)]).append(nn.Linear(2, 2))
+    assert [name for name, _ in cells.named_parameters()] == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert list(cells) == [cells[0], cells[-1]] and len(cells) == 2
+
+
 def test_repr():
     assert repr(nn.Linear(2, 3)) == "Linear(2, 3, bias=True)"
     model = nn.Sequential(nn.Embedding(5, 2), nn.LSTM(2, 3, num_layers=2, bidirectional=True), nn.Dropout(0.1))

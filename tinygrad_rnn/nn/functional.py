@@ -8,6 +8,12 @@ import numpy as np
 
 from .. import primitives as P
 from ..errors import ArgumentError, ShapeError
+from ..functional import leaky_relu as leaky_relu
+from ..functional import log_softmax as log_softmax
+from ..functional import one_hot as one_hot
+from ..functional import relu as relu
+from ..functional import softmax as softmax
+from ..functional import softplus as softplus
 from ..functional import take
 from ..primitives.record import integer
 from ..random import generator

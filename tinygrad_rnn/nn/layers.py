@@ -1,4 +1,4 @@
-"""Layers without a memory: Linear, Embedding, Dropout."""
+"""Layers without a memory: Linear, Embedding, Dropout, and the nonlinearities for a Sequential."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ShapeError
 from ..mode import get_default_dtype
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -100,3 +100,27 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """Settings."""
         return f"p={self.p}"
+
+
+class Tanh(Module):
+    """``tanh(x)``, elementwise."""
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, in [-1, 1]."""
+        return as_tensor(x).tanh()
+
+
+class Sigmoid(Module):
+    """``1 / (1 + exp(-x))``, elementwise."""
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, in [0, 1]."""
+        return as_tensor(x).sigmoid()
+
+
+class ReLU(Module):
+    """``max(x, 0)``, elementwise."""
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, not negative."""
+        return as_tensor(x).relu()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -187,28 +187,51 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
 
 
-class Sequential(Module):
+class ModuleList(Module):
+    """Modules in a list, so that their parameters are found; numbered by position.
+
+    >>> import tinygrad_rnn as tg
+    >>> cells = tg.nn.ModuleList(tg.nn.RNNCell(4, 4) for _ in range(2))
+    >>> [cell.hidden_size for cell in cells], len(list(cells.parameters()))
+    ([4, 4], 8)
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> ModuleList:
+        """Add a module at the end. Returns the list."""
+        if not isinstance(module, Module):
+            kind = type(self).__name__
+            raise DTypeError(f"{kind} takes modules, but argument {len(self)} is {type(module).__name__}")
+        setattr(self, str(len(self)), module)
+        return self
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return (module for _, module in self.named_children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Sequential(ModuleList):
     """Modules applied one after the other; parameters are named by position.
 
     >>> import tinygrad_rnn as tg
-    >>> tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Linear(3, 1))(tg.zeros(4, 2)).shape
+    >>> model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Tanh(), tg.nn.Linear(3, 1))
+    >>> model(tg.zeros(4, 2)).shape
     (4, 1)
     """
 
     def __init__(self, *modules: Module) -> None:
-        for index, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise DTypeError(f"Sequential takes modules, but argument {index} is {type(module).__name__}")
-            setattr(self, str(index), module)
+        super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
         """Each module's result is the next one's input."""
-        for _, module in self.named_children():
+        for module in self:
             x = module(x)
         return x
-
-    def __getitem__(self, index: int) -> Module:
-        return [module for _, module in self.named_children()][index]
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.named_children())
