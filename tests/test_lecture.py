@@ -172,6 +172,6 @@ def test_in_a_browser(page):
         tab.goto((page / "far.html").as_uri())
         tab.locator("nav a").last.click()
         tab.wait_for_function(
-            "() => Math.abs(document.getElementById('bptt').getBoundingClientRect().top) < 2", timeout=9000
+            "() => Math.abs(document.getElementById('bptt').getBoundingClientRect().top) < 20", timeout=9000
         )
         browser.close()

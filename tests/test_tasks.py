@@ -138,6 +138,8 @@ def test_one_seed_shows_the_contrast(experiment: Callable[[str], Any], tmp_path:
     assert (tmp_path / "adding.svg").read_text(encoding="utf-8").startswith("<?xml")
     for named, names in one_seed.CONTRASTS:
         assert set(names) <= set(named.plans)
+    every = ("adding", "copy_memory", "temporal_order", "min_char_rnn")  # each has its place in the lecture
+    assert [named.name for named, _ in one_seed.CONTRASTS] == [experiment(name).TASK.name for name in every]
 
 
 def test_a_page_is_measured_kept_and_written(

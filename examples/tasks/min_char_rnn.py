@@ -21,6 +21,7 @@ from tinygrad_rnn.text import Vocabulary, read_text, windows
 TEXT = read_text(None)
 VOCABULARY = Vocabulary.of(TEXT)
 LENGTH, HIDDEN, V = 25, 100, len(VOCABULARY)
+READING = (len(TEXT) - 1) // LENGTH  #: steps that read the text once
 
 
 class MinChar(tg.nn.Module):

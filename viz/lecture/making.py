@@ -74,7 +74,8 @@ def build(
 
     with ThreadPoolExecutor(2) as pool:
         try:
-            results = list(pool.map(make, topics))
+            # from the end, where the long ones are: started last, one of them would run alone
+            results = list(pool.map(make, reversed(topics)))[::-1]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in tuple(running):  # a program that ends early would leave a worse result, not none

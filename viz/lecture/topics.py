@@ -270,11 +270,14 @@ TOPICS = (
         "Put to the test",
         "tasks/one_seed.py",
         (
-            "Two tasks that were made to tell networks apart. Adding: fifty numbers go by, two of them are marked, and "
-            "the sum of the two is asked for at the end. Copying: ten symbols, a pause of twenty steps, then the same "
-            "ten again. Who cannot remember can only give the answer that is right on average, the dotted line.",
-            "This is one seed of each. All seeds, temporal order with the forget gate's bias at 0 and 1, a character "
-            "model on a whole text, and what the papers report are measured by examples/tasks/run.py.",
+            "Tasks that were made to tell networks apart. Adding: fifty numbers go by, two of them are marked, and the "
+            "sum of the two is asked for at the end. Copying: ten symbols, a pause of twenty steps, then the same ten "
+            "again. Temporal order: two symbols come early among forty that only distract, and at the end their order "
+            "is asked for. Who cannot remember can only give the answer that is right on average, the dotted line.",
+            "The two LSTMs at temporal order differ in one number, the bias that their forget gates start with. "
+            "The last picture is a character model, as small as can be written, reading Python's help once.",
+            "This is one seed of each. All seeds, and what the papers report beside our numbers, are measured by "
+            "examples/tasks/run.py.",
         ),
     ),
 )
