@@ -115,24 +115,27 @@ def test_more_flows_beside_the_gate_the_larger_the_weights(kind: str, experiment
     assert beside[0] == 0 and 0.02 < beside[1] < beside[2]
 
 
-def test_an_open_cell_keeps_its_bits(experiment: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_an_open_gate_keeps_the_bits(kind: str, experiment: Callable[[str], Any]) -> None:
     module = experiment("memory")
-    assert module.keeps(10_000)
-    assert module.keeps_the_gradient(200)
+    assert module.keeps(kind, 10_000)
+    assert module.keeps_the_gradient(kind, 200)
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0, 3.0, 5.0])
-def test_a_constant_forget_gate_leaves_its_power(bias: float, experiment: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("make", ["cell", "gru"])
+def test_a_constant_gate_leaves_its_power(make: str, bias: float, experiment: Callable[[str], Any]) -> None:
     module = experiment("memory")
-    left = module.decay(module.cell(bias, weights=0.0))
+    left = module.decay(getattr(module, make)(bias, weights=0.0))
     np.testing.assert_allclose(left, module.sigmoid(bias) ** np.arange(101), rtol=1e-12)
 
 
-def test_a_fresh_lstm_can_vanish(experiment: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("make", ["cell", "gru"])
+def test_a_fresh_gated_network_can_vanish(make: str, experiment: Callable[[str], Any]) -> None:
     module = experiment("memory")
     for seed in range(3):
         tg.manual_seed(seed)
-        assert module.decay(module.cell(0.0))[-1] < 1e-15
+        assert module.decay(getattr(module, make)(0.0))[-1] < 1e-15
 
 
 def test_architectures_differ_by_their_gates(experiment: Callable[[str], Any]) -> None:

@@ -261,7 +261,8 @@ TOPICS = (
         (
             "With f = 1 and i = 0 a cell keeps its content bit for bit for as long as one likes. A gate is rarely "
             "at 1: with the bias b it is about σ(b), and after T steps σ(b)^T is left. So an LSTM makes it easy "
-            "to keep a gradient alive. It does not guarantee it, and here is one that lets it vanish.",
+            "to keep a gradient alive. It does not guarantee it, and here is one that lets it vanish. A GRU does all "
+            "of it with z.",
         ),
         walk="gates-lstm.html#k=34",
     ),
