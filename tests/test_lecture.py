@@ -30,6 +30,7 @@ def test_every_topic_has_its_program():
     assert len({topic.program for topic in TOPICS}) == len(TOPICS) > 15
     examples = Path(__file__).parent.parent / "examples"
     assert all((examples / topic.program).is_file() for topic in TOPICS)
+    assert all(topic.captions for topic in TOPICS)
     assert all(topic.walk.partition("#k=")[2].isdigit() for topic in TOPICS if topic.walk)
     assert sum(bool(topic.walk) for topic in TOPICS) >= len(TOPICS) - 2
 
@@ -39,8 +40,10 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
     assert [html.index(f"<h2>{topic.title}</h2>") for topic in CHEAP] == sorted(
         html.index(f"<h2>{topic.title}</h2>") for topic in CHEAP
     )
-    for name in ("recurrence", "bptt-backward"):
-        assert f'src="figures/{name}.svg"' in html
+    drawn = {Path(figure).stem for figure in (page / "figures").glob("*.svg")}
+    assert drawn == {name for topic in CHEAP for name in topic.captions}
+    for name, caption in ((name, caption) for topic in CHEAP for name, caption in topic.captions.items()):
+        assert f'src="figures/{name}.svg"' in html and f"<span>{caption}</span>" in html
         for suffix, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (page / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
     assert "their sum differs from dL/dW_hh by 0" in html  # what the program printed

@@ -203,7 +203,7 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
                 "formula": Markup(mathml(topic.formula)) if topic.formula else "",
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
                 "figures": [
-                    (name, Path(name).stem.replace("-", " "), *_size(folder / "figures" / name))
+                    (name, topic.captions.get(Path(name).stem, ""), *_size(folder / "figures" / name))
                     for name in result.figures
                 ],
                 "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",

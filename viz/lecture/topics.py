@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class Topic:
     title: str
     program: str  #: below ``examples``
     text: tuple[str, ...]  #: paragraphs
+    captions: Mapping[str, str] = field(default_factory=dict)  #: of its figures, by the names of their files
     formula: str = ""  #: as LaTeX
     walk: str = ""  #: a debugger's page that this or another topic's program writes, and the step to open it at
 
@@ -29,6 +31,9 @@ TOPICS = (
             "A plain network maps one vector to one vector: here an image of a handwritten digit to ten scores. "
             "Nothing is remembered from one image to the next. All that follows adds one thing to it, a state.",
         ),
+        {
+            "one-to-one": "From the pixels x through a hidden layer h to the scores y; |v| is how long each vector is.",
+        },
         walk="one-to-one.html#k=3",
     ),
     Topic(
@@ -42,6 +47,13 @@ TOPICS = (
             "In all five pictures the recurrence itself is the same: time runs to the right, inputs come from "
             "below, outputs leave above.",
         ),
+        {
+            "pattern-one-to-one": "One input, one output, no time.",
+            "pattern-one-to-many": "One input starts it; then each output is the next input.",
+            "pattern-many-to-one": "Many inputs; only the last state is asked.",
+            "pattern-many-to-many": "Many inputs; every state is asked.",
+            "pattern-seq2seq": "One network, W₁, reads; another, W₂, writes.",
+        },
         walk="pattern-seq2seq.html#k=38",
     ),
     Topic(
@@ -55,6 +67,10 @@ TOPICS = (
             "So a model of a fixed size takes sequences of any length. What grows with the length is the graph, "
             "and with it time and memory, in proportion.",
         ),
+        {
+            "recurrence": "The same network twice: folded, its state fed back, and unrolled over four steps.",
+            "recurrence-op": "Two of its steps, operation by operation.",
+        },
         formula=r"h_t = f_W ( h_{t-1} , x_t ) = \tanh ( W_{hh} h_{t-1} + W_{xh} x_t )",
         walk="recurrence.html#k=15",
     ),
@@ -66,6 +82,10 @@ TOPICS = (
             "An image goes in once, at the first step; then characters come out, each fed back as the next input, "
             "until the name of the digit is spelt. Captions for photographs are made in this shape.",
         ),
+        {
+            "one-to-many": "While it learns, the letters of the right name are its inputs.",
+            "one-to-many-writing": "When it writes, its best guess is its next input.",
+        },
         walk="one-to-many.html#k=30",
     ),
     Topic(
@@ -77,6 +97,10 @@ TOPICS = (
             "row, it shows how its belief forms: some digits are told apart early, others only by their last "
             "rows.",
         ),
+        {
+            "many-to-one-guesses": "An image, read from above, and the answer after each row: the darker, the surer.",
+            "many-to-one": "Eight rows are eight steps, with one answer at the end.",
+        },
         walk="many-to-one.html#k=140",
     ),
     Topic(
@@ -87,6 +111,10 @@ TOPICS = (
             "Forty characters of Python's own library, and one question: is this English or code? The state "
             "collects the evidence, and single characters swing it.",
         ),
+        {
+            "text-classification-beliefs": "Pieces of text, and behind each character the belief so far.",
+            "text-classification": "Forty characters are forty steps; those in the middle are left out.",
+        },
         walk="text-classification.html#k=748",
     ),
     Topic(
@@ -97,6 +125,11 @@ TOPICS = (
             "Which way does the ball move? One frame cannot tell; two can. A network with a state labels every "
             "frame, and the same network without one can only guess: this is what memory is worth.",
         ),
+        {
+            "frame-labels-with-memory": "Frames of a video, and below them what the network says of each.",
+            "frame-labels-without-memory": "The same without a state; in brackets, what would have been right.",
+            "frame-labels": "A label at every step but the first, before which nothing has moved.",
+        },
         walk="frame-labels.html#k=108",
     ),
     Topic(
@@ -108,6 +141,10 @@ TOPICS = (
             "is the state it ends in; the decoder writes the answer from that, one character at a time. Question "
             "and answer may differ in length, which no earlier shape allows.",
         ),
+        {
+            "seq2seq": "Encoder and decoder while they learn; the states c and h are all that is handed over.",
+            "seq2seq-writing": "When it answers, the decoder reads what it has written itself.",
+        },
         walk="seq2seq.html#k=83",
     ),
     Topic(
@@ -122,6 +159,13 @@ TOPICS = (
             "An embedding layer takes that column directly: same values, same gradients, without the "
             "multiplications by zero.",
         ),
+        {
+            "hello-before": "Before training the scores have nothing to do with the targets.",
+            "hello-after": "After training each target has the highest score.",
+            "hello": "The same numbers in the graph that computes them.",
+            "hello-sampling": "Left to itself, it reads what it has written.",
+            "hello-embedding": "Two ways to one result: rows of W, and one-hot vectors times W.",
+        },
         walk="hello.html#k=3",
     ),
     Topic(
@@ -133,6 +177,12 @@ TOPICS = (
             "the temperature decides how daring they are. Some units turn out to follow something a reader can "
             "name, such as how far along the line is.",
         ),
+        {
+            "char-model-loss": "How well the next character is predicted, while three networks learn.",
+            "char-model-line-length": "A unit that follows how long the line is already.",
+            "char-model-quotes": "A unit that follows quotation marks.",
+            "char-model": "The LSTM, unrolled over four characters.",
+        },
         walk="char-model.html#k=29",
     ),
     Topic(
@@ -144,6 +194,10 @@ TOPICS = (
             "and from right to left along the states. W is used at each step, so each step adds its own "
             "contribution to dL/dW. Those contributions, and not only their sum, are what a debugger should show.",
         ),
+        {
+            "bptt-backward": "Below the forward pass; above it the backward pass, from right to left.",
+            "bptt-shares": "What each time step adds to the gradients of the shared weights.",
+        },
         formula=r"\frac{\partial L}{\partial W} = \sum_t \frac{\partial L}{\partial W_t}",
         walk="bptt.html#k=15",
     ),
@@ -157,6 +211,10 @@ TOPICS = (
             "step to step is written once, for a step t. Rows are sequences of a batch, so the W of a blackboard with "
             "column vectors stands here on the other side.",
         ),
+        {
+            "equations-rnn": "An RNN: the network, then its gradients from the loss back.",
+            "equations-lstm": "An LSTM: its gates have gradients of their own.",
+        },
         walk="bptt.html#k=13",
     ),
     Topic(
@@ -168,6 +226,9 @@ TOPICS = (
             "That is cheaper, and it is biased, for whatever a window cannot see counts as nothing. How biased "
             "depends on how far back the true gradient reaches.",
         ),
+        {
+            "truncated": "How far the truncated gradient is from the whole one.",
+        },
         walk="bptt.html#k=15",
     ),
     Topic(
@@ -179,6 +240,9 @@ TOPICS = (
             "paid in time and memory, which grow in proportion to the length, and in patience: a step cannot begin "
             "before the one before it has ended.",
         ),
+        {
+            "tradeoffs": "The time of a training step, and the number of weights, over the length.",
+        },
         walk="recurrence.html#k=1",
     ),
     Topic(
@@ -192,6 +256,10 @@ TOPICS = (
             "is the spectral radius, and a matrix that is not normal can let the gradient grow at first and "
             "vanish later.",
         ),
+        {
+            "vanishing": "Above: two kinds of W, and what their powers do. Below: what decides in the end, and what "
+            "tanh changes.",
+        },
         formula=(
             r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
             r"\frac{\partial h_{T-1}}{\partial h_{T-2}} \cdot \cdot \cdot \frac{\partial h_{t+1}}{\partial h_t}"
@@ -207,6 +275,10 @@ TOPICS = (
             "by orders of magnitude, and between two LSTMs a single number, the forget gate's bias, makes the "
             "difference.",
         ),
+        {
+            "architectures": "From above: the gradient at each state; the singular values of each step's Jacobian; "
+            "their product and its bound; how much of each state reaches each later one.",
+        },
         walk="vanishing.html#k=76",
     ),
     Topic(
@@ -218,6 +290,9 @@ TOPICS = (
             "keeps its direction; clipping each value does not keep it. Neither helps a gradient that has "
             "vanished.",
         ),
+        {
+            "clipping": "Ten runs with each threshold and without, and what clipping does to a direction.",
+        },
         walk="bptt.html#k=36",
     ),
     Topic(
@@ -228,6 +303,9 @@ TOPICS = (
             "Seen as a landscape over two weights, the loss of a recurrence is flat plains with a wall between "
             "them. At its edge the gradient is enormous, and an unclipped step is thrown far away.",
         ),
+        {
+            "cliff": "The loss as a landscape, and two ways down from the same place.",
+        },
     ),
     Topic(
         GATES,
@@ -239,6 +317,10 @@ TOPICS = (
             "state: z mixes the old and the new, r decides how much of the old is looked at.",
             "The thick lines are the carried states. Every box bears its value and its gradient.",
         ),
+        {
+            "gates-lstm": "The LSTM: two states are carried, c in orange and h in blue.",
+            "gates-gru": "The GRU: one state is carried.",
+        },
         formula=r"c_t = f_t \odot c_{t-1} + i_t \odot g_t",
         walk="gates-lstm.html#k=29",
     ),
@@ -251,6 +333,9 @@ TOPICS = (
             "no matrix. That is exact if the way through h is cut. Left open it carries a share too, which is "
             "measured here. The GRU has such a way through z.",
         ),
+        {
+            "highway": "What comes back along the gate and what beside it, as the recurrent weights grow.",
+        },
         formula=r"\frac{\partial c_t}{\partial c_{t-1}} = f_t",
         walk="gates-lstm.html#k=49",
     ),
@@ -264,6 +349,9 @@ TOPICS = (
             "to keep a gradient alive. It does not guarantee it, and here is one that lets it vanish. A GRU does all "
             "of it with z.",
         ),
+        {
+            "memory": "How much of a gradient is left so many steps back, for four biases of the gate.",
+        },
         walk="gates-lstm.html#k=34",
     ),
     Topic(
@@ -280,5 +368,11 @@ TOPICS = (
             "This is one seed of each. All seeds, and what the papers report beside our numbers, are measured by "
             "examples/tasks/run.py.",
         ),
+        {
+            "adding": "The adding problem.",
+            "copy-memory": "Copy memory.",
+            "temporal-order": "Temporal order.",
+            "min-char-rnn": "The smoothed loss of the character model.",
+        },
     ),
 )
