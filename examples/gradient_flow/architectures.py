@@ -48,7 +48,8 @@ def main(out: Path = Path("out")) -> dict[str, float]:
     for layer in found.layers:
         norms = layer.norms.get("c", layer.norms["h"])
         kept[layer.network] = norms[1] / norms[STEPS]
-        console.print(f"{layer.network}: of the gradient at step {STEPS}, {kept[layer.network]:.1e} is left at step 1")
+        times = f"{kept[layer.network]:.2g} times"
+        console.print(f"{layer.network}: the gradient at step 1 is {times} that at step {STEPS}")
     return kept
 
 

@@ -55,6 +55,11 @@ def run(seed: int, threshold: float | None, updates: int) -> list[float]:
     return losses
 
 
+def named(threshold: float | None) -> str:
+    """What a run is called."""
+    return "no clipping" if threshold is None else f"norm clipped at {threshold:g}"
+
+
 def directions() -> tuple[float, float]:
     """The cosine between the gradient of one run and itself clipped by norm, and clipped by value."""
     found = []
@@ -91,17 +96,16 @@ def main(out: Path = Path("out"), seeds: int = 10, updates: int = 60) -> dict[st
     runs = {threshold: [run(seed, threshold, updates) for seed in range(seeds)] for threshold in THRESHOLDS}
     diverged = {t: sum(not np.isfinite(losses[-1]) for losses in of) for t, of in runs.items()}
     for threshold, count in diverged.items():
-        console.print(f"threshold {threshold}: {count} of {seeds} runs diverge")
+        console.print(f"{named(threshold)}: {count} of {seeds} runs diverge")
     by_norm, by_value = directions()
     console.print(f"cosine with the gradient: clipped by norm {by_norm:.9f}, by value {by_value:.3f}")
     with panels(out / "clipping.svg", 2, width=5) as (first, second):
         for (threshold, of), look in zip(runs.items(), LINES):
-            name = "no clipping" if threshold is None else f"norm clipped at {threshold:g}"
             length = min(len(losses) for losses in of)
             table = np.array([losses[:length] for losses in of])
             times, finite = np.arange(1, length + 1), np.where(np.isfinite(table), table, TOP)
             first.fill_between(times, finite.min(0), finite.max(0), color=look["color"], alpha=0.2, linewidth=0)
-            first.plot(times, np.median(finite, 0), label=name, **look)
+            first.plot(times, np.median(finite, 0), label=named(threshold), **look)
             if diverged[threshold]:
                 first.annotate(
                     f"{diverged[threshold]} of {seeds} seeds:\nnot a number any more", (length, TOP), (12, TOP / 3e3),

@@ -84,15 +84,19 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     grown = norms(backwards(w, np.array([1.0, 0.0])))
     random, tanh = rates(rng), tanh_flow(rng)
     found = {
-        "error of (W^T)^k g": powers_error(rng),
-        "error of the ratio s": max(float(np.abs(x[1:] / x[:-1] / s - 1).max()) for s, x in scaled.items()),
-        "sigma": float(np.linalg.norm(w, 2)),
-        "rho": spectral_radius(w),
-        "peak": float(grown.max()),
-        "end": float(grown[-1]),
+        "linear: error of (W^T)^k g": powers_error(rng),
+        "W = s · orthogonal: error of the ratio s": max(
+            float(np.abs(x[1:] / x[:-1] / s - 1).max()) for s, x in scaled.items()
+        ),
+        "W not normal: largest singular value": float(np.linalg.norm(w, 2)),
+        "W not normal: spectral radius": spectral_radius(w),
+        "W not normal: gradient, at its longest": float(grown.max()),
+        f"W not normal: gradient, {STEPS} steps back": float(grown[-1]),
         "rates": random,
-        "tanh, sigma over its bound": max(tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()),
-        "tanh, smallest bound": min(tanh.bounds.values()),
+        "tanh: largest singular value, over its bound": max(
+            tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()
+        ),
+        "tanh: smallest bound": min(tanh.bounds.values()),
     }
     table(["measured", ""], ((name, value) for name, value in found.items() if isinstance(value, float)))
     lags = np.arange(STEPS + 1)
