@@ -109,7 +109,7 @@ def main(
         console.print(f"temperature {temperature}: {'The ' + written!r}", markup=False, soft_wrap=True)
     units(model, vocabulary.decode(unseen[:2500]), vocabulary, out)
     draw(unroll(model, vocabulary, "hell", "ello"), out / "char-model.svg", rolled=True, walk=True)
-    return {cell: float(loss[-50:].mean()) for cell, loss in losses.items()}
+    return {cell: float(loss[-50:].mean()) for cell, loss in losses.items() if len(loss)}
 
 
 if __name__ == "__main__":

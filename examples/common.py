@@ -35,10 +35,9 @@ def command(main: Callable[..., Any], quick: int) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is below 0")
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import runpy
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -39,6 +40,25 @@ def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str],
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     assert example(name).main(steps=steps, out=tmp_path) > accuracy
     assert name.replace("_", "-") in drawn(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("hello.py", ["--steps", "-1"], "argument --steps: '-1' is not a whole number from 0 on"),
+        ("hello.py", ["--seed", "x"], "argument --seed: 'x' is not a whole number from 0 on"),
+        ("tasks/one_seed.py", ["--seed", "-1"], "argument --seed: -1 is below 0"),
+    ],
+)
+def test_arguments_that_make_no_sense(
+    program: str, arguments: list[str], message: str, example: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
+    monkeypatch.syspath_prepend((EXAMPLES / program).parent)
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(EXAMPLES / program), run_name="__main__")
+    assert capsys.readouterr().err.strip().endswith(message)
 
 
 def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from protocol import Plan, Result, Task
 from report import console, curves
 
 from tinygrad_rnn.cli.bar import progress_bar
+from tinygrad_rnn.errors import TinygradError
 from tinygrad_rnn.files import write_atomically
 
 CONTRASTS = (
@@ -55,7 +56,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and data (default: 1)")
+    arguments = parser.parse_args()
+    if arguments.seed < 0:
+        parser.error(f"argument --seed: {arguments.seed} is below 0")
     try:
-        main(**vars(parser.parse_args()))
+        main(**vars(arguments))
+    except TinygradError as error:
+        parser.exit(2, f"Error: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "interrupted\n")
