@@ -166,6 +166,8 @@ def test_in_a_browser(page):
             assert tab.url.endswith("#recurrence")
             tab.locator("summary").first.click()
             assert tab.locator("pre.code").first.is_visible()
+            tab.locator("figure img").first.click()  # alone it answers the mouse, as an image it cannot
+            assert tab.url.endswith("figures/recurrence.svg") and tab.locator("a[*|title]").count() > 9
             tab.close()
         # from so far above that no picture is loaded yet: those on the way must not push the topic out of sight
         (page / "far.html").write_text(
