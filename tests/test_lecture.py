@@ -43,7 +43,7 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
     drawn = {Path(figure).stem for figure in (page / "figures").glob("*.svg")}
     assert drawn == {name for topic in CHEAP for name in topic.captions}
     for name, caption in ((name, caption) for topic in CHEAP for name, caption in topic.captions.items()):
-        assert f'src="figures/{name}.svg"' in html and f"<span>{caption}</span>" in html
+        assert f'src="figures/{name}.svg"' in html and f"<figcaption>{caption} " in html
         for suffix, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (page / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
     assert "their sum differs from dL/dW_hh by 0" in html  # what the program printed
