@@ -127,7 +127,7 @@ def random_program(seed, length):
                 values.append(value)
             else:
                 values.append(x + 1.0)
-        return sum((v.sum() for v in values[len(inputs) :]), start=values[-1].sum())
+        return sum((v * v).sum() for v in [*values[len(inputs) :], values[-1]])  # squares: terms that do not cancel
 
     return program
 

@@ -73,10 +73,10 @@ def _kind(draft: Draft, root: Node, term: Any, users: list[int]) -> Any:
         transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
         if transposed and len(left.shape) == len(right.shape) == 2:
             return ("product", right.shape[0], node.segment)
-    if node.op is P.reshape and users[node.index] == 1:
-        column = draft[node.operands[0]]
-        if column.op is P.sum_ and column.attrs["axis"] in (0, (0,)) and len(draft[column.operands[0]].shape) == 2:
-            return ("column sums", draft[column.operands[0]].shape[0], node.segment)
+    if node.op is P.sum_ and users[node.index] == 1 and node.attrs["axis"] in (0, (0,)):
+        rows = draft[node.operands[0]]
+        if len(rows.shape) == 2 and len(node.shape) == 1:
+            return ("column sums", rows.shape[0], node.segment)
     if node.op is P.scatter:
         found = cut(node, node.shape)
         if found is not None:
@@ -96,10 +96,9 @@ def _join_products(draft: Draft, root: Node, terms: list[Any]) -> Ref:
 
 
 def _join_column_sums(draft: Draft, root: Node, terms: list[Any]) -> Ref:
-    pieces = [draft.root(draft[draft[t].operands[0]].operands[0]) for t in terms]
+    pieces = [draft.root(draft[t].operands[0]) for t in terms]
     rows = rows_of(draft, [pieces[i] for i in in_order(draft, pieces)], root)
-    return draft.add(P.reshape, (draft.add(P.sum_, (rows,), {"axis": (0,), "keepdims": False}, root),),
-                     {"shape": root.shape}, root)  # fmt: skip
+    return draft.add(P.sum_, (rows,), {"axis": (0,), "keepdims": False}, root)
 
 
 def _join_parts(draft: Draft, root: Node, terms: list[Any]) -> Ref | None:
