@@ -23,7 +23,7 @@ from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .scope import Scope
-from .source import Site, installed
+from .source import source_lines
 from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"
@@ -94,9 +94,8 @@ class Graph:
             raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
         tensors = _reachable(outputs)
         position = {x.serial: index for index, x in enumerate(tensors)}
-        sites = {made: Site(*made) for made in {x._made_at for x in tensors} if made}
-        lines = {made: str(site) for made, site in sites.items() if not installed(site.filename)}
-        self.nodes = tuple(_node(index, x, position, lines) for index, x in enumerate(tensors))
+        sites = source_lines(x._made_at for x in tensors)
+        self.nodes = tuple([_node(index, x, position, sites[index]) for index, x in enumerate(tensors)])
         self.outputs = tuple(position[x.serial] for x in outputs)
 
     @classmethod
@@ -315,13 +314,13 @@ def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
     return [found[serial] for serial in sorted(found)]
 
 
-def _node(index: int, x: Tensor, position: Mapping[int, int], lines: Mapping[Any, str]) -> Node:
-    operands = tuple(Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs)
+def _node(index: int, x: Tensor, position: Mapping[int, int], site: str | None) -> Node:
+    operands = tuple([Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs])
     # a leaf may be written in place later; what an operation made never is
     value = x.numpy() if x.op is not None else x.numpy().copy()
     return Node(
         index, x.op, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
-        x.scope, x.name, x.role, lines.get(x._made_at), x.serial,
+        x.scope, x.name, x.role, site, x.serial,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
@@ -58,6 +59,22 @@ def user_code() -> tuple[CodeType, int]:
     while code.co_filename in _OURS and (caller := frame.f_back) is not None:
         frame, code = caller, caller.f_code
     return code, frame.f_lasti
+
+
+def source_lines(places: Iterable[tuple[CodeType, int] | None], *, of_libraries: bool = False) -> list[str | None]:
+    """Each place as text, "file.py:12"; None where none is known or, unless ``of_libraries``, it is in a library."""
+    known: dict[tuple[int, int], str | None] = {}
+    found: list[str | None] = []
+    for place in places:
+        if place is None:
+            found.append(None)
+            continue
+        key = id(place[0]), place[1]  # a code object's own hash goes through all its constants, every time
+        if key not in known:
+            site = Site(*place)
+            known[key] = str(site) if of_libraries or not installed(site.filename) else None
+        found.append(known[key])
+    return found
 
 
 def user_site() -> Site:

@@ -199,7 +199,7 @@ class Tensor(Operators):
     def numpy(self) -> Array:
         """The value as a read-only NumPy array that shares memory; ``.copy()`` it to write."""
         view = self._read().view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -27,7 +27,7 @@ from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
 from ..primitives.record import Primitive
 from ..scope import state
-from ..source import Site, user_code, user_site
+from ..source import source_lines, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials
 
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
@@ -389,8 +389,8 @@ class Tracer:
         self.guards.append(_circumstances([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
-        lines = {made: str(Site(*made)) for made in {x._made_at for x in found.values()} if made}
-        nodes = [self._node(index, found[serial], position, lines) for index, serial in enumerate(order)]
+        sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
+        nodes = [self._node(index, found[serial], position, sites[index]) for index, serial in enumerate(order)]
         wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
         graph = Graph.of(nodes, wanted)
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
@@ -399,11 +399,10 @@ class Tracer:
             self.entries,
         )  # fmt: skip
 
-    def _node(self, index: int, x: Tensor, position: dict[int, int], lines: dict[Any, str]) -> Node:
+    def _node(self, index: int, x: Tensor, position: dict[int, int], site: str | None) -> Node:
         traced = isinstance(x, Traced)
         value = None if traced or x.serial < self.started else x._array
         operands = tuple(Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs) if traced else ()
-        site = None if x._made_at is None else lines[x._made_at]
         return Node(
             index, x.op if traced else None, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
             x.scope, x.name, x.role, site, x.serial,

@@ -8,8 +8,10 @@ so the memory a trace takes is the contributions' own.
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -237,6 +239,19 @@ class Trace:
         return loads(text, str(path))
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's collector, which would go through a growing record in which there is nothing to collect."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_uncollected()
 def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
     """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are, hooks run.
 
@@ -267,7 +282,7 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     steps: list[Step] = []
     with tg.no_grad(), np.errstate(all="ignore"):
         for seen in walk([loss], [trace.seed]):
-            sent = tuple([Contribution(c.slot, position[c.target.serial], c._value) for c in seen.contributions])
+            sent = tuple([Contribution(slot, position[target.serial], value) for slot, target, value in seen.sent])
             step = Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.node._hooks else None)
             if left_out:
                 kept = sampler.take(step, seen.node.serial)
