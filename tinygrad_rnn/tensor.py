@@ -7,6 +7,7 @@ the compiler lowers it. There is no other representation.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -32,6 +33,10 @@ Literal = float | int | bool
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
 _serials = itertools.count()
 _NO_ATTRS: dict[str, Any] = {}
+#: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
+_OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "inputs", "attrs", "_hooks", "_retains_grad", "_spent"}
+#: what never changes and need not be copied; code objects cannot be
+_SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
 
@@ -318,6 +323,39 @@ class Tensor(Operators):
     def clone(self) -> Tensor:
         """A copy that gradients flow through."""
         return self * 1
+
+    # Copying: a serial is an identity, so a copy has its own --------------------------------------------
+
+    def __copy__(self) -> Tensor:
+        """A leaf of its own serial and memory, with the value, ``requires_grad``, name and ``.grad`` of this one.
+
+        ``copy.deepcopy`` copies the gradient, too; hooks stay with the tensor they were put on. What an operation
+        made on the way from something that requires a gradient is refused, as in PyTorch: say whether gradients
+        shall flow, with ``clone()``, or not, with ``detach()``.
+        """
+        if not self.is_leaf:
+            op = self.op.name if self.op else ""
+            raise GraphError(
+                f"{self._described()} was made by {op} and is part of a graph, so it cannot be copied by itself; "
+                "copy the leaves, or use clone() (gradients flow) or detach() (they do not)"
+            )
+        result = type(self).__new__(type(self))
+        mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
+        vars(result).update(mine, _array=self._read().copy(), _memory=Memory(), serial=next(_serials))
+        return result
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        result = copy.copy(self)
+        memo[id(self)] = result
+        for key in vars(self).keys() - _OF_ONE_TENSOR - _SHARED_BY_COPIES:
+            setattr(result, key, copy.deepcopy(getattr(self, key), memo))
+        return result
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(
+            f"{self._described()} cannot be pickled, because a pickle may run any code; "
+            "save a model's state_dict() (with safetensors, say), or the values with .numpy()"
+        )
 
     # Writing in place ------------------------------------------------------------------------------------
 
