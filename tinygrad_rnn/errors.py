@@ -46,3 +46,7 @@ class MutationError(GraphError):
 
 class DataError(TinygradError, ValueError):
     """Input from outside (a file, a text, a checkpoint) that cannot be used."""
+
+
+class UnsupportedError(TinygradError, NotImplementedError):
+    """A foreign program uses what cannot be imported; the message lists all of it, each with its line and a way out."""

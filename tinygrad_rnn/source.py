@@ -46,6 +46,20 @@ class Site(NamedTuple):
         return f"{Path(self.filename).name}:{self.line}"
 
 
+class Foreign(NamedTuple):
+    """A place in a source that is known by name only: an imported program's."""
+
+    filename: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.filename).name}:{self.line}"
+
+
+#: what a node remembers of where it was made
+Place = tuple[CodeType, int] | Foreign
+
+
 def installed(filename: str) -> bool:
     """Whether a file belongs to Python itself or an installed library: its user has nothing to look for there."""
     path = Path(filename)
@@ -61,13 +75,16 @@ def user_code() -> tuple[CodeType, int]:
     return code, frame.f_lasti
 
 
-def source_lines(places: Iterable[tuple[CodeType, int] | None], *, of_libraries: bool = False) -> list[str | None]:
+def source_lines(places: Iterable[Place | None], *, of_libraries: bool = False) -> list[str | None]:
     """Each place as text, "file.py:12"; None where none is known or, unless ``of_libraries``, it is in a library."""
     known: dict[tuple[int, int], str | None] = {}
     found: list[str | None] = []
     for place in places:
         if place is None:
             found.append(None)
+            continue
+        if isinstance(place, Foreign):
+            found.append(str(place) if of_libraries or not installed(place.filename) else None)
             continue
         key = id(place[0]), place[1]  # a code object's own hash goes through all its constants, every time
         if key not in known:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator
-from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from .mode import get_default_dtype
 from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
-from .source import Site, user_code
+from .source import Foreign, Place, Site, user_code
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
@@ -77,7 +76,7 @@ class Tensor(Operators):
     scope: Scope = Scope()  #: where it belongs: module path, time step, part of the cell
     name: str | None = None  #: what pictures and errors call it
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
-    _made_at: tuple[CodeType, int] | None = None
+    _made_at: Place | None = None
     _memory: Memory | None = None
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
@@ -180,9 +179,10 @@ class Tensor(Operators):
         return self._array.ndim
 
     @property
-    def site(self) -> Site | None:
+    def site(self) -> Site | Foreign | None:
         """The user's source line that made it."""
-        return None if self._made_at is None else Site(*self._made_at)
+        place = self._made_at
+        return place if place is None or isinstance(place, Foreign) else Site(*place)
 
     @property
     def is_leaf(self) -> bool:

@@ -48,7 +48,7 @@ def lstm_step(x: Tensor, h: Tensor, c: Tensor, weights: Weights) -> tuple[Tensor
     ``i, f, o = sigmoid(W x + U h + b)``, ``g = tanh(W x + U h + b)``; ``c' = f c + i g``; ``h' = o tanh(c')``.
     """
     w_ih, w_hh, b_ih, b_hh = weights
-    n = w_hh.shape[1]
+    n = w_hh.shape[0] // 4  # not of its columns: a projected state is narrower
     with scope(part="a"):
         a = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
     with scope(part="i"):

@@ -69,12 +69,16 @@ class Primitive:
     forward: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.name in TABLE:
-            raise ValueError(f"a primitive named {self.name!r} exists already; choose another name")
+        self._enter()
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
+
+    def _enter(self) -> None:
+        """Enter it in the table, under a name of its own."""
+        if self.name in TABLE:
+            raise ValueError(f"a primitive named {self.name!r} exists already; choose another name")
         TABLE[self.name] = self
 
     def __repr__(self) -> str:

@@ -291,7 +291,7 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
             else:
                 steps.append(step)
     trace.steps = tuple(steps)
-    paths = {x._made_at[0].co_filename for x in order if x._made_at}
+    paths = {x.site.filename for x in order if x.site}
     trace.files = {Path(path).name: path for path in paths}
     return trace
 

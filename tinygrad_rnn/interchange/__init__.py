@@ -1,0 +1,41 @@
+"""Programs and weights from elsewhere: a model written in another framework, brought in as a module of ours.
+
+Nothing here imports another framework before it is asked to.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .program import ForeignWarning, Imported
+    from .pytorch import from_torch
+
+#: public name -> the file of this package that has it
+_WHERE = {"ForeignWarning": "program", "Imported": "program", "from_torch": "pytorch"}
+
+__all__ = ["ForeignWarning", "Imported", "from_torch"]
+
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_WHERE)
+
+
+def framework(name: str, extra: str) -> Any:
+    """The module of another framework, or one line that says how to get it."""
+    from ..errors import DataError
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise DataError(
+            f"{extra} programs need {name}, which cannot be imported ({error}); pip install 'tinygrad_rnn[{extra}]'"
+        ) from None

@@ -1,0 +1,114 @@
+"""A call that is not in the table, taken apart: PyTorch makes it once more, and its core operators are mirrored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._decomp import core_aten_decompositions
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ...tensor import Tensor
+from ..tree import leaves, mapped
+from . import calls
+
+if TYPE_CHECKING:
+    from .recorder import Call, Recorder
+
+_ADVICE = "write it in operations that are in the table of docs/interchange.md"
+
+
+class _Parts(TorchDispatchMode):
+    """Mirrors the core operators that a call consists of."""
+
+    def __init__(self, recorder: Recorder, call: Call) -> None:
+        super().__init__()
+        self.recorder, self.call = recorder, call
+        self.decompositions = core_aten_decompositions()
+        self.missing: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        recorder, name = self.recorder, func._schema.name.split("::")[1]
+        given = [x for _, x in leaves((list(args), kwargs)) if isinstance(x, torch.Tensor)]
+        if not any(recorder.is_live(x) for x in given):
+            return func(*args, **kwargs)
+        written = given[0] if func._schema.is_mutable else None
+        if calls.find(name) is None or (written is not None and not name.endswith("_")):
+            return self._further(func, name, args, kwargs)
+        mirrored = mapped(lambda x: recorder.ours(x) if isinstance(x, torch.Tensor) else x, (list(args), kwargs))
+        out = func(*args, **kwargs)
+        part = type(self.call)(recorder, name, args, kwargs, out, self.call.random_state)
+        with torch._C._DisableTorchDispatch():
+            handler = calls.find(name)
+            assert handler is not None
+            try:
+                results = handler(part, *mirrored[0], **mirrored[1])
+            except TypeError:
+                results = NotImplemented
+            if results is not NotImplemented:
+                if written is not None:
+                    recorder.write(written, results, name)
+                    return out
+                for (_, theirs), (_, mine) in zip(leaves(out), leaves(results), strict=True):
+                    if isinstance(mine, Tensor):
+                        recorder.bind(theirs, mine, name)
+                return out
+        return self._further(func, name, args, kwargs)
+
+    def _further(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        apart = self.decompositions.get(func)
+        with self:
+            if apart is not None:
+                return apart(*args, **kwargs)
+            out = func.decompose(*args, **kwargs)
+        if out is not NotImplemented:
+            return out
+        out = func(*args, **kwargs)
+        made = [x for _, x in leaves(out) if isinstance(x, torch.Tensor)]
+        if all(x.dtype not in calls.FLOATS for x in made):
+            self.recorder.note(f"{name} depends on data and keeps the value it had")
+        else:
+            self.missing.append(name)
+        return out
+
+
+def decomposed(recorder: Recorder, call: Call, func: Any, mirrored: Any) -> Any:
+    """Our results of a call, by way of its parts; or NotImplemented, and the recorder knows what is missing."""
+    after = torch.get_rng_state()
+    before = recorder.resting
+    recorder.resting = True
+    try:
+        if call.random_state is not None:
+            torch.set_rng_state(call.random_state)
+
+        def again(x: Any) -> Any:
+            return x.detach().clone() if isinstance(x, torch.Tensor) else x
+
+        # the same values, without a gradient of PyTorch's, so that the operators arrive as they are
+        pairs = list(zip(leaves((list(call.args), call.kwargs)), leaves(mirrored), strict=True))
+        copies = mapped(again, (list(call.args), call.kwargs))
+        for (_, copy), ((_, theirs), (_, mine)) in zip(leaves(copies), pairs, strict=True):
+            if isinstance(theirs, torch.Tensor) and recorder.is_live(theirs):
+                recorder.mirrors[id(copy)] = _mirror(recorder, copy, mine)
+        parts = _Parts(recorder, call)
+        with torch.no_grad(), parts:
+            out = func(*copies[0], **copies[1])
+    finally:
+        recorder.resting = before
+        torch.set_rng_state(after)
+    if parts.missing:
+        for name in dict.fromkeys(parts.missing):
+            recorder.refuse(call.name if name == call.name else f"{call.name} ({name} in it)", _ADVICE)
+        return NotImplemented
+    if out is None:
+        out = copies[0][0]
+    return mapped(lambda x: recorder.ours(x) if isinstance(x, torch.Tensor) else x, out)
+
+
+def _mirror(recorder: Recorder, theirs: Any, ours: Tensor) -> Any:
+    from .recorder import Mirror
+
+    recorder.live.add(ours.serial)
+    recorder.owners[theirs.untyped_storage()._cdata] = id(theirs)
+    return Mirror(theirs, ours, theirs._version)

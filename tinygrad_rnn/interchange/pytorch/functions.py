@@ -1,0 +1,105 @@
+"""``torch.autograd.Function``: the user's forward and backward as one primitive, each as the user wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...tensor import Array, Tensor, _serials
+from ..foreign import foreign
+from .recorder import Recorder, array_of, user_place
+
+
+@contextmanager
+def functions_seen(recorder: Recorder) -> Iterator[None]:
+    """While this lasts, ``apply`` of every `torch.autograd.Function` is recorded."""
+    original = torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        call = original.__get__(None, cls)
+        if recorder.resting:
+            return call(*args, **kwargs)
+        return _recorded(recorder, cls, call, args, kwargs)
+
+    torch.autograd.Function.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = original
+
+
+def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
+    recorder.place = user_place()
+    slots = [i for i, x in enumerate(args) if isinstance(x, torch.Tensor)]
+    live = any(recorder.is_live(args[i]) for i in slots)
+    ours = [recorder.ours(args[i]) for i in slots] if live else []
+    recorder.resting = True
+    try:
+        out = call(*args, **kwargs)
+        if not live:
+            return out
+        outs = [out] if isinstance(out, torch.Tensor) else list(out)
+        if not all(isinstance(x, torch.Tensor) and x.dtype.is_floating_point for x in outs):
+            recorder.refuse(f"{cls.__name__}.apply", "it returns what is no float tensor; return those from a function")
+            return out
+        primitive = _primitive(cls, call, args, kwargs, slots, [tuple(x.shape) for x in outs])
+    finally:
+        recorder.resting = False
+    recorder.calls.append((next(_serials), recorder.modules.running(), recorder.place))
+    with recorder.modules.scope():
+        whole: Tensor = primitive(*ours)
+        at = 0
+        for x in outs:
+            made = whole if len(outs) == 1 else whole[at : at + x.numel()].reshape(tuple(x.shape))
+            at += x.numel()
+            recorder.bind(x, made, f"{cls.__name__}.apply")
+    return out
+
+
+def _primitive(
+    cls: Any, call: Any, args: Any, kwargs: Any, slots: Sequence[int], shapes: Sequence[tuple[int, ...]]
+) -> Any:
+    """A primitive of the tensors among ``args``; of several results it gives one vector, one after the other."""
+
+    def filled(arrays: Sequence[Array], grad: bool) -> tuple[list[Any], list[Any]]:
+        tensors = [torch.from_numpy(np.array(x)) for x in arrays]  # its own memory: a forward may write to it
+        if grad:
+            tensors = [x.requires_grad_(x.is_floating_point()) for x in tensors]
+        full = list(args)
+        for slot, x in zip(slots, tensors, strict=True):
+            full[slot] = x
+        return full, tensors
+
+    def joined(out: Any) -> Any:
+        outs = [out] if isinstance(out, torch.Tensor) else list(out)
+        return outs[0] if len(outs) == 1 else torch.cat([x.reshape(-1) for x in outs])
+
+    def forward(*arrays: Array) -> Array:
+        full, tensors = filled(arrays, False)
+        try:
+            with torch.no_grad():
+                out = joined(call(*full, **kwargs))
+        except RuntimeError as error:
+            if any(x.is_complex() for x in tensors):
+                raise TypeError(f"{cls.__name__} takes no complex numbers") from None
+            raise TypeError(f"{cls.__name__}: {error}") from None
+        if any(x.is_complex() for x in tensors) and not out.is_complex():
+            raise TypeError(f"{cls.__name__} drops the imaginary part")
+        return out.numpy() if out.is_complex() else array_of(out)
+
+    def pullback(g: Array, *arrays: Array) -> list[Array | None]:
+        full, tensors = filled(arrays, True)
+        with torch.enable_grad():
+            out = joined(call(*full, **kwargs))
+            wanted = [x for x in tensors if x.requires_grad]
+            found = torch.autograd.grad(out, wanted, torch.from_numpy(np.array(g)).to(out.dtype), allow_unused=True)
+        shares = iter(found)
+        shared = [next(shares) if x.requires_grad else None for x in tensors]
+        return [None if x is None else array_of(x) for x in shared]
+
+    shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
+    return foreign(cls.__name__, forward, pullback, shape)

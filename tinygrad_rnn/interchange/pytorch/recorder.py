@@ -1,0 +1,353 @@
+"""A PyTorch program, run once under a function mode: every call it makes is made again on our tensors.
+
+A `Recorder` keeps, for each of PyTorch's tensors it meets, its mirror: a tensor of ours with the same value, made by
+our primitives. Whatever depends neither on an argument nor on a parameter has no mirror until it is used, and then is
+a constant. Each mirrored value is compared with PyTorch's at once, so that a keyword we misread is an error at the
+user's line and not a wrong gradient.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from ...errors import UnsupportedError
+from ...nn.module import Parameter
+from ...scope import state
+from ...source import Site
+from ...tensor import Tensor, _serials
+from ..program import Detached, Input, constant, detached
+from ..tree import leaves, mapped
+from . import calls, fallback, recurrent  # noqa: F401  (recurrent enters its calls in the table)
+from .modules import Modules, Running
+
+#: how far a mirrored value may be from PyTorch's, by its size
+AGREEMENT = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}
+#: files whose lines are not the user's own
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[2]))
+#: calls that tell Python about a tensor, and make none
+_QUESTIONS = {
+    "size", "dim", "ndimension", "numel", "stride", "is_floating_point", "is_complex", "__len__", "__repr__",
+    "__format__", "__hash__", "requires_grad_", "retain_grad", "register_hook", "is_contiguous", "data_ptr",
+    "storage_offset", "_set_grad_enabled", "is_grad_enabled", "untyped_storage", "__set__", "element_size",
+    "get_device", "is_cuda", "backward", "_is_view", "manual_seed", "has_names", "is_tensor", "__delete__",
+}  # fmt: skip
+#: calls that hand a value to Python, which may then go one way or another
+_DECISIONS = {
+    "item", "tolist", "__bool__", "__float__", "__int__", "__index__", "numpy", "__array__", "__contains__", "allclose",
+    "equal", "is_nonzero",
+}  # fmt: skip
+#: attributes read through ``__get__`` that are tensors
+_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real"}
+
+
+@dataclass
+class Mirror:
+    """Our counterpart of one of PyTorch's tensors, as of its version."""
+
+    theirs: Any  #: kept alive, so that its id stays its own
+    ours: Tensor
+    version: int
+
+
+@dataclass
+class Call:
+    """One call: what PyTorch was given and returned, for those who mirror it."""
+
+    recorder: Recorder
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    out: Any
+    random_state: Any = None
+
+    def detached(self, x: Tensor) -> Tensor:
+        """``x`` cut off from the graph."""
+        return detached(x, self.recorder.origin)
+
+
+@dataclass
+class Recorder:
+    """What is known while the program runs."""
+
+    modules: Modules
+    parameters: dict[int, tuple[str, Parameter]]  #: by id of PyTorch's tensor
+    inputs: dict[int, str]  #: id of an argument -> its place among the arguments
+    names: dict[int, str]  #: id of any other tensor -> what the user calls it
+    origin: dict[int, Input | Detached] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    unsupported: dict[str, None] = field(default_factory=dict)
+    mirrors: dict[int, Mirror] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)  #: storage -> id of the first tensor met on it
+    live: set[int] = field(default_factory=set)  #: serials of what depends on an argument or a parameter
+    calls: list[tuple[int, Running, Any]] = field(default_factory=list)  #: first serial, what was running, where
+    walked: dict[int, int] = field(default_factory=dict)  #: steps done, by the serial of a layer's first weight
+    place: tuple[CodeType, int] | None = None
+    resting: bool = False
+
+    # Mirrors ---------------------------------------------------------------------------------------------
+
+    def ours(self, t: Any) -> Tensor:
+        """The mirror of one of PyTorch's tensors, up to date."""
+        mirror = self.mirrors.get(id(t))
+        version = t._version
+        if mirror is not None and mirror.version == version:
+            return mirror.ours
+        if t._base is not None and id(t._base) not in self.mirrors:
+            self.ours(t._base)  # the whole of the memory comes before a part of it
+        storage = t.untyped_storage()._cdata
+        owner = self.mirrors.get(self.owners.get(storage, 0))
+        if owner is not None and owner.theirs is not t and owner.ours.serial in self.live:
+            # another view of memory that is mirrored: what it shows now is read off the owner
+            whole = self.ours(owner.theirs) if owner.version != owner.theirs._version else owner.ours
+            made = calls.read_through(whole, positions(owner.theirs, t))
+            self.live.add(made.serial)
+        else:
+            made = self._leaf(t)
+            self.owners.setdefault(storage, id(t))
+        self.mirrors[id(t)] = Mirror(t, made, version)
+        return made
+
+    def _leaf(self, t: Any) -> Tensor:
+        if id(t) in self.parameters:
+            made: Tensor = self.parameters[id(t)][1]
+            self.live.add(made.serial)
+            return made
+        with self._outside():
+            made = constant(array_of(t), self.names.get(id(t)))
+        if id(t) in self.inputs:
+            self.origin[made.serial] = Input(self.inputs[id(t)])
+            made.requires_grad = t.requires_grad
+            self.live.add(made.serial)
+        return made
+
+    @contextmanager
+    def _outside(self) -> Iterator[None]:
+        """Leaves belong to no time step; `Modules.label_steps` may find one for them."""
+        before, state.scope = state.scope, state.scope._replace(step=None, part=None)
+        try:
+            yield
+        finally:
+            state.scope = before
+
+    def is_live(self, t: Any) -> bool:
+        """Whether a tensor of PyTorch's depends on an argument or a parameter."""
+        if id(t) in self.parameters or id(t) in self.inputs:
+            return True
+        mirror = self.mirrors.get(id(t))
+        if mirror is not None and mirror.ours.serial in self.live:
+            return True
+        owner = self.mirrors.get(self.owners.get(t.untyped_storage()._cdata, 0))
+        return owner is not None and owner.theirs is not t and owner.ours.serial in self.live
+
+    def bind(self, t: Any, made: Tensor, name: str) -> None:
+        """``made`` is the mirror of ``t`` from now on, if its value is."""
+        expected = array_of(t)
+        if made.dtype != expected.dtype:
+            made = made.astype(expected.dtype)
+        if made.requires_grad and not t.requires_grad and not self.resting:
+            made = detached(made, self.origin)
+        self._compare(made.numpy(), expected, name)
+        self.live.add(made.serial)
+        storage = t.untyped_storage()._cdata
+        owner = self.mirrors.get(self.owners.get(storage, 0))
+        if owner is None or owner.theirs.untyped_storage()._cdata != storage:
+            self.owners[storage] = id(t)
+        self.mirrors[id(t)] = Mirror(t, made, t._version)
+
+    def write(self, t: Any, made: Tensor, name: str) -> None:
+        """``t`` was written in place, and shows ``made`` now; whoever shares its memory will see it."""
+        storage = t.untyped_storage()._cdata
+        owner = self.mirrors.get(self.owners.get(storage, 0))
+        if owner is not None and owner.theirs is not t:
+            expected = array_of(t)
+            whole = calls.write_through(owner.ours, positions(owner.theirs, t), made.astype(expected.dtype))
+            self.bind(owner.theirs, whole, name)
+        self.bind(t, made, name)
+
+    def _compare(self, got: Any, expected: Any, name: str) -> None:
+        if got.shape == expected.shape:
+            if expected.dtype.kind != "f":
+                if np.array_equal(got, expected):
+                    return
+            else:
+                finite = np.isfinite(expected)
+                size = np.abs(expected[finite]).max(initial=1.0)
+                error = np.abs(got[finite] - expected[finite]).max(initial=0.0)
+                same = np.array_equal(got[~finite], expected[~finite], equal_nan=True)
+                if same and error <= AGREEMENT[expected.dtype] * size:
+                    return
+        self.refuse(name, f"our value of it is not PyTorch's: {_difference(got, expected)}; compute it in other words")
+
+    def steps_before(self, call: Call, weight: Tensor, states: tuple[Tensor, ...], count: int) -> int:
+        """How many time steps a layer has gone before this call, if the call goes on from where it stopped."""
+        before = self.walked.get(weight.serial, 0) if any(x.serial in self.live for x in states) else 0
+        self.walked[weight.serial] = before + count
+        return before
+
+    # Saying ----------------------------------------------------------------------------------------------
+
+    def where(self) -> str:
+        """The user's line, for a message."""
+        return str(Site(*self.place)) if self.place else "an unknown line"
+
+    def note(self, text: str) -> None:
+        """Something stays as it is now."""
+        self.notes[f"{text} (at {self.where()})"] = None
+
+    def refuse(self, name: str, why: str) -> None:
+        """Something cannot be imported; the program runs on, to find what else."""
+        self.unsupported[f"{name} (at {self.where()}): {why}"] = None
+
+    def raise_unsupported(self) -> None:
+        """One error with all that was refused."""
+        if self.unsupported:
+            raise UnsupportedError("from_torch cannot import this program: " + "; ".join(self.unsupported))
+
+    # Mirroring -------------------------------------------------------------------------------------------
+
+    def mirror(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make a call of PyTorch's, and mirror it."""
+        given = [x for _, x in leaves((list(args), kwargs)) if isinstance(x, torch.Tensor)]
+        given += [x for key in args if isinstance(key, slice) for x in (key.start, key.stop) if torch.is_tensor(x)]
+        live = [x for x in given if self.is_live(x)]
+        written = given[0] if given and writes(name, kwargs) else None
+        call = Call(self, name, args, kwargs, None)
+        if live and name in calls.RANDOM:
+            call.random_state = torch.get_rng_state()
+        mirrored: Any = None
+        if live or (written is not None and id(written) in self.mirrors):
+            mirrored = mapped(lambda x: self.ours(x) if isinstance(x, torch.Tensor) else x, (list(args), kwargs))
+        out = call.out = func(*args, **kwargs)
+        if not live:
+            if written is not None and id(written) in self.mirrors:
+                self.mirrors.pop(id(written))
+            return out
+        made = [t for _, t in leaves(out) if isinstance(t, torch.Tensor)]
+        if not made and written is None:
+            return out
+        self.calls.append((next(_serials), self.modules.running(), self.place))
+        with self.modules.scope():
+            self._mirror(call, mirrored, made, written, func)
+        return out
+
+    def _mirror(self, call: Call, mirrored: Any, made: list[Any], written: Any, func: Any) -> None:
+        handler = calls.find(call.name)
+        results: Any = NotImplemented
+        if handler is not None:
+            try:
+                results = handler(call, *mirrored[0], **mirrored[1])
+            except TypeError as error:
+                if "argument" not in str(error):
+                    raise
+                results = NotImplemented  # a keyword it does not know: core ATen may
+        if results is NotImplemented:
+            if made and all(t.dtype not in calls.FLOATS for t in made):
+                self.note(f"{call.name} depends on data and keeps the value it had")
+                return
+            results = fallback.decomposed(self, call, func, mirrored)
+            if results is NotImplemented:
+                return
+        if written is not None:
+            first = results[0] if isinstance(results, (list, tuple)) else results
+            self.write(written, first, call.name)
+            return
+        ours = [x for _, x in leaves(results)]
+        for theirs, mine in zip(made, ours, strict=True):
+            if isinstance(mine, Tensor):
+                self.bind(theirs, mine, call.name)
+
+
+class Mode(TorchFunctionMode):
+    """Hands every call to the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        recorder = self.recorder
+        name = name_of(func)
+        if recorder.resting or name in _QUESTIONS:
+            return func(*args, **kwargs)
+        recorder.place = user_place()
+        if name in _DECISIONS:
+            if any(isinstance(x, torch.Tensor) and recorder.is_live(x) for x in args):
+                recorder.note(
+                    f"{name.strip('_')}() of a value that depends on the inputs: what followed stays as it went"
+                )
+            return func(*args, **kwargs)
+        if name == "__get__":
+            name = attribute_of(func)
+            if name not in _ATTRIBUTES:
+                return func(*args, **kwargs)
+        return recorder.mirror(name, func, args, kwargs)
+
+
+def name_of(func: Any) -> str:
+    """What a call is called, whichever way it was spelt."""
+    return str(getattr(func, "__name__", func))
+
+
+def attribute_of(func: Any) -> str:
+    """The attribute that a ``__get__`` reads."""
+    return str(getattr(func.__self__, "__name__", "")) or (resolve_name(func) or "").split(".")[-2]
+
+
+def writes(name: str, kwargs: Any) -> bool:
+    """Whether a call writes its first argument in place."""
+    inplace = name.endswith("_") and not name.startswith("_") and not name.endswith("__")
+    dunder = name.startswith("__i") and name.endswith("__") and name not in ("__invert__", "__index__", "__int__")
+    return inplace or dunder or name == "__setitem__" or bool(kwargs.get("inplace"))
+
+
+def array_of(t: Any) -> np.ndarray[Any, Any]:
+    """A tensor of PyTorch's as an array of its own memory."""
+    if t.dtype in (torch.float16, torch.bfloat16):
+        raise UnsupportedError(
+            f"from_torch: {t.dtype} has no counterpart here; call .float() or .double() on the model"
+        )
+    if t.is_sparse or t.is_quantized or t.is_complex():
+        raise UnsupportedError(f"from_torch: a {t.dtype} tensor of layout {t.layout} has no counterpart here")
+    with torch._C.DisableTorchFunction():
+        return np.array(t.detach().cpu().numpy())
+
+
+def positions(owner: Any, view: Any) -> np.ndarray[Any, Any]:
+    """For every element of ``view``, where it is among the elements of ``owner``, whose memory it shares."""
+    with torch._C.DisableTorchFunction():
+        size = owner.untyped_storage().nbytes() // owner.element_size()
+        where = torch.full((size,), -1, dtype=torch.int64)
+        where.as_strided(owner.size(), owner.stride(), owner.storage_offset()).copy_(
+            torch.arange(owner.numel()).reshape(owner.shape)
+        )
+        found = where.as_strided(view.size(), view.stride(), view.storage_offset()).numpy()
+    return found
+
+
+def user_place() -> tuple[CodeType, int] | None:
+    """The innermost place on the call stack that is neither in PyTorch nor in this package."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(_LIBRARIES):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def _difference(got: Any, expected: Any) -> str:
+    if got.shape != expected.shape:
+        return f"shape {got.shape}, not {expected.shape}"
+    if expected.dtype.kind != "f":
+        return "other integers"
+    return f"off by {np.nanmax(np.abs(got - expected)):.2g}"
