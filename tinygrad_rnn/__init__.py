@@ -6,6 +6,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
@@ -21,7 +23,10 @@ from .errors import (
 )  # fmt: skip
 from .functional import (
     abs,
+    arange,
     argmax,
+    argsort,
+    bmm,
     broadcast_to,
     cat,
     clamp,
@@ -32,19 +37,29 @@ from .functional import (
     einsum,
     exp,
     expand_dims,
+    eye,
+    flatten,
     flip,
+    full,
+    full_like,
+    gather,
+    isfinite,
+    isnan,
     leaky_relu,
     log,
     log_softmax,
     logsumexp,
+    masked_fill,
     matmul,
     max,
     maximum,
     mean,
     min,
     minimum,
+    norm,
     one_hot,
     ones,
+    ones_like,
     outer,
     pad,
     permute,
@@ -57,26 +72,35 @@ from .functional import (
     sin,
     softmax,
     softplus,
+    sort,
     split,
     sqrt,
     square,
     squeeze,
     stack,
+    std,
     sum,
     take,
     tanh,
+    topk,
     transpose,
+    tril,
+    triu,
+    unbind,
     unsqueeze,
     var,
     where,
     zeros,
+    zeros_like,
 )  # fmt: skip
 from .graph import Graph, Node, Ref
-from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype
+from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
 from .primitives import TABLE, Primitive
 from .random import manual_seed
 from .scope import Scope, scope, steps
 from .tensor import Tensor, as_tensor, tensor
+
+float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 
 if TYPE_CHECKING:
     from .check import check_gradients
@@ -86,13 +110,15 @@ __version__ = "0.1.0"
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Graph", "GraphError",
     "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
-    "TinygradError", "abs", "argmax", "as_tensor", "broadcast_to", "cat", "check_gradients", "clamp", "clip",
-    "compile", "concat", "cos", "cumsum", "einsum", "enable_grad", "exp", "expand_dims", "flip",
-    "get_default_dtype", "grad", "leaky_relu", "log", "log_softmax", "logsumexp", "manual_seed", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "nn", "no_grad", "one_hot", "ones", "optim", "outer", "pad", "permute",
-    "prod", "rand", "randn", "relu", "reshape", "scope", "set_default_dtype", "sigmoid", "sin", "softmax",
-    "softplus", "split", "sqrt", "square", "squeeze", "stack", "steps", "sum", "take", "tanh", "tensor",
-    "transpose", "unsqueeze", "var", "walk", "where", "zeros",
+    "TinygradError", "abs", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
+    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "einsum", "enable_grad", "exp",
+    "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
+    "get_default_dtype", "grad", "isfinite", "isnan", "leaky_relu", "log", "log_softmax", "logsumexp",
+    "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad", "norm",
+    "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu", "reshape",
+    "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "take", "tanh", "tensor", "topk", "transpose",
+    "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

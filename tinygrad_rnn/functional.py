@@ -8,12 +8,12 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from . import primitives as P
-from .errors import DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, ShapeError
 from .mode import get_default_dtype
 from .primitives.record import integer
 from .random import generator
@@ -126,9 +126,18 @@ def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> T
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
-def take(table: Any, indices: Any) -> Tensor:
-    """Rows of ``table`` at integer ``indices`` (any shape); repeats add up in the gradient."""
-    return as_tensor(table)._record(P.take, (table, as_tensor(indices)), {})
+def take(table: Any, indices: Any, axis: int = 0) -> Tensor:
+    """Rows of ``table`` at integer ``indices`` (any shape); repeats add up in the gradient.
+
+    Along another ``axis`` its slices are taken, and the dimensions of ``indices`` stand in its place, as in NumPy.
+    """
+    table, indices = as_tensor(table), as_tensor(indices)
+    (chosen,) = table._axes("take", integer(axis, "an axis"))
+    if not chosen:
+        return table._record(P.take, (table, indices), {})
+    front = table.permute((chosen, *(i for i in range(table.ndim) if i != chosen)))
+    taken, rank = take(front, indices), indices.ndim
+    return taken.permute((*range(rank, rank + chosen), *range(rank), *range(rank + chosen, taken.ndim)))
 
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
@@ -136,6 +145,51 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     wanted = np.dtype(dtype) if dtype is not None else get_default_dtype()
     tensor, num_classes = as_tensor(indices), integer(num_classes, "one_hot: num_classes")
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
+
+
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None) -> Tensor:
+    """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
+
+    Integers give int64, other numbers the default dtype.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.arange(1, 7, 2).tolist()
+    [1, 3, 5]
+    """
+    if not step:
+        raise ArgumentError("arange: a step of 0 never gets anywhere")
+    first, last = (0, start) if end is None else (start, end)
+    values = np.arange(first, last, step)
+    return Tensor(values, dtype or (np.int64 if values.dtype.kind in "iu" else get_default_dtype()))
+
+
+def full(shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor of ``shape`` with ``fill_value`` everywhere; floats take the default dtype unless told."""
+    sizes = _shape(tuple(shape) if isinstance(shape, Sequence) else (shape,))
+    values = np.full(sizes, fill_value)
+    return Tensor(values, dtype or (values.dtype if values.dtype.kind in "iub" else get_default_dtype()), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """The (n, m) matrix with ones on its diagonal; square unless ``m`` is given."""
+    rows, columns = _shape((n, n if m is None else m))
+    return Tensor(np.eye(rows, columns), dtype or get_default_dtype(), requires_grad)
+
+
+def zeros_like(x: Any, *, dtype: Any = None) -> Tensor:
+    """Zeros of the shape and dtype of ``x``."""
+    return full_like(x, 0, dtype=dtype)
+
+
+def ones_like(x: Any, *, dtype: Any = None) -> Tensor:
+    """Ones of the shape and dtype of ``x``."""
+    return full_like(x, 1, dtype=dtype)
+
+
+def full_like(x: Any, fill_value: float, *, dtype: Any = None) -> Tensor:
+    """``fill_value`` everywhere, of the shape and dtype of ``x``."""
+    x = as_tensor(x)
+    return Tensor(np.full(x.shape, fill_value), dtype or x.dtype)
 
 
 def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -188,11 +242,14 @@ def _some(tensors: Sequence[Any], name: str) -> tuple[Tensor, ...]:
 Arguments = ParamSpec("Arguments")
 
 
+Result = TypeVar("Result")
+
+
 def _function(
-    method: Callable[Concatenate[Tensor, Arguments], Tensor],
-) -> Callable[Concatenate[Any, Arguments], Tensor]:
+    method: Callable[Concatenate[Tensor, Arguments], Result],
+) -> Callable[Concatenate[Any, Arguments], Result]:
     @wraps(method)
-    def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+    def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         return method(as_tensor(x), *args, **kwargs)
 
     return function
@@ -230,6 +287,20 @@ expand_dims = unsqueeze = _function(Tensor.expand_dims)
 squeeze = _function(Tensor.squeeze)
 flip = _function(Tensor.flip)
 pad = _function(Tensor.pad)
+gather = _function(Tensor.gather)
+masked_fill = _function(Tensor.masked_fill)
+isnan = _function(Tensor.isnan)
+isfinite = _function(Tensor.isfinite)
+std = _function(Tensor.std)
+norm = _function(Tensor.norm)
+argsort = _function(Tensor.argsort)
+sort = _function(Tensor.sort)
+topk = _function(Tensor.topk)
+tril = _function(Tensor.tril)
+triu = _function(Tensor.triu)
+bmm = _function(Tensor.bmm)
+flatten = _function(Tensor.flatten)
+unbind = _function(Tensor.unbind)
 
 
 def split(

@@ -46,3 +46,16 @@ def no_grad() -> Any:
 def enable_grad() -> Any:
     """Record again inside a `no_grad`."""
     return recording(True)
+
+
+class set_grad_enabled:
+    """Record from here on or not: ``set_grad_enabled(training)``, or ``with set_grad_enabled(training):``."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before, state.recording = state.recording, bool(mode)
+
+    def __enter__(self) -> None:
+        """The mode is set already."""
+
+    def __exit__(self, *_error: object) -> None:
+        state.recording = self._before

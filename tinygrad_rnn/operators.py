@@ -310,10 +310,6 @@ class Operators:
             raise ShapeError(f"squeeze: axis {axis} of shape {self.shape} is not of size 1")
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in axes))
 
-    def flatten(self) -> Tensor:
-        """One dimension."""
-        return self.reshape(-1)
-
     def flip(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
         """Order reversed along ``axis`` (None: along all)."""
         axes = self._axes("flip", _axis(axis, dim))

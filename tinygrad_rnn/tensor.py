@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from . import primitives as P
 from .backward import backward
+from .composed import Composed
 from .errors import DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .memory import Memory
 from .mode import get_default_dtype
-from .operators import Operators
 from .primitives.record import Primitive
 from .scope import Scope, state
 from .source import Foreign, Place, Site, user_code
@@ -51,7 +51,7 @@ class RemovableHandle(NamedTuple):
         self.hooks.pop(self.key, None)
 
 
-class Tensor(Operators):
+class Tensor(Composed):
     """An n-dimensional array that remembers how it was made.
 
     ``Tensor(data, dtype=None, requires_grad=False, name=None)`` copies ``data``: numbers, nested lists, arrays or

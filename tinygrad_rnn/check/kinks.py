@@ -39,6 +39,8 @@ def margins(node: Node, operands: Sequence[Any], wobbles: Sequence[Any]) -> tupl
     if name in ("relu", "abs", "sign"):
         return np.abs(x), np.asarray(wobbles[0])
     if name in COMPARISONS:
+        if not any(np.asarray(y).dtype.kind == "f" for y in operands):
+            return None  # of integers and booleans: the choice was made where these were
         return np.abs(x - np.asarray(operands[1])), np.add(wobbles[0], wobbles[1])
     if name in ("max", "argmax"):
         axis, keepdims = node.attrs.get("axis"), node.attrs.get("keepdims", False)
@@ -47,6 +49,19 @@ def margins(node: Node, operands: Sequence[Any], wobbles: Sequence[Any]) -> tupl
         gap = np.where(largest.sum(axis=axis) > 1, 0.0, ahead)
         wobble = 2 * np.max(wobbles[0], axis=axis)
         return (gap.reshape(node.shape), np.reshape(wobble, node.shape)) if keepdims else (gap, wobble)
+    if name == "argsort":  # an element changes places with its neighbour in the order
+        axis = node.attrs["axis"]
+        apart = np.diff(np.sort(x, axis), axis=axis)
+        beside = [(0, 0)] * x.ndim
+        beside[axis] = (1, 1)
+        apart = np.pad(apart, beside, constant_values=np.inf)
+        gap = np.minimum(np.take(apart, range(x.shape[axis]), axis), np.take(apart, range(1, x.shape[axis] + 1), axis))
+        return gap, np.broadcast_to(2 * np.max(wobbles[0], axis=axis, keepdims=True, initial=0), x.shape)
+    whole = name == "cast" and x.dtype.kind == "f" and np.dtype(node.attrs["dtype"]).kind in "iu"
+    if name == "floor_divide" or whole:
+        divisor = np.asarray(1.0 if whole else operands[1])
+        beyond = np.mod(x, divisor)
+        return np.minimum(np.abs(beyond), np.abs(divisor - beyond)), np.add(wobbles[0], 0.0 if whole else wobbles[1])
     return None
 
 

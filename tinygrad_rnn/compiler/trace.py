@@ -40,7 +40,7 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
         return np.dtype(attrs["dtype"])
     if op.name in _COMPARISONS:
         return np.dtype(bool)
-    if op.name == "argmax":
+    if op.name in ("argmax", "argsort"):
         return np.dtype(np.int64)
     if op.name == "take":
         return np.dtype(kinds[0])

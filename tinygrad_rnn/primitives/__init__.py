@@ -8,6 +8,7 @@ from .elementwise import (
     div,
     equal,
     exp,
+    floor_divide,
     greater,
     greater_equal,
     less,
@@ -29,7 +30,7 @@ from .elementwise import (
     tanh,
     where,
 )  # fmt: skip
-from .index import argmax, getitem, one_hot, scatter, scatter_rows, take
+from .index import argmax, argsort, getitem, one_hot, scatter, scatter_rows, take
 from .linalg import einsum, linear, matmul
 from .loss import cross_entropy
 from .record import TABLE, Primitive
@@ -42,6 +43,7 @@ __all__ = [
     "abs_",
     "add",
     "argmax",
+    "argsort",
     "broadcast_to",
     "cast",
     "concat",
@@ -52,6 +54,7 @@ __all__ = [
     "einsum",
     "equal",
     "exp",
+    "floor_divide",
     "getitem",
     "greater",
     "greater_equal",

@@ -50,6 +50,9 @@ div = Primitive(
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b),
     rule=(r"\bar a = \bar y \oslash b", r"\bar b = -\bar y \odot y \oslash b"),
 )  # fmt: skip
+floor_divide = Primitive(
+    "floor_divide", "⌊÷⌋", broadcast, lambda a, b: np.floor_divide(np.real(a), np.real(b)),
+)  # fmt: skip
 neg = Primitive("neg", "−", same_shape, operator.neg, vjp=(lambda g, _y, _x: -g,), rule=(r"\bar x = -\bar y",))
 exp = Primitive("exp", "exp", same_shape, np.exp, vjp=(lambda g, y, _x: g * y,), rule=(r"\bar x = \bar y \odot y",))
 log = Primitive("log", "log", same_shape, np.log, vjp=(lambda g, _y, x: g / x,), rule=(r"\bar x = \bar y \oslash x",))

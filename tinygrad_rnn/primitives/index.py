@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel
+from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel, normalize_axis
 from .reduce import max_shape, ranked
 
 Index = tuple[Any, ...]
@@ -138,4 +138,14 @@ one_hot = Primitive(
 )  # fmt: skip
 argmax = Primitive(
     "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
+)  # fmt: skip
+
+
+def _argsort_shape(x: Shape, *, axis: int) -> Shape:
+    normalize_axis(axis, len(x))
+    return x
+
+
+argsort = Primitive(
+    "argsort", "argsort", _argsort_shape, lambda x, *, axis: np.argsort(ranked(x, axis).real, axis, kind="stable"),
 )  # fmt: skip

@@ -270,7 +270,7 @@ RECIPES: dict[str, Recipe] = {
     **{name: elementwise("positive") for name in ("log", "sqrt")},
     **{name: elementwise("nonzero") for name in ("relu", "abs", "sign")},
     **{name: elementwise("anywhere", "anywhere") for name in ("add", "sub", "mul")},
-    **{name: elementwise("nonzero", "nonzero") for name in ("div", "maximum", "minimum")},
+    **{name: elementwise("nonzero", "nonzero") for name in ("div", "floor_divide", "maximum", "minimum")},
     **{
         name: elementwise("anywhere", "anywhere")
         for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
@@ -282,7 +282,7 @@ RECIPES: dict[str, Recipe] = {
     "max": _reduction("nonzero", least=1),
     "logsumexp": _reduction("anywhere", least=1),
     **{name: _along_axis("anywhere") for name in ("softmax", "log_softmax", "cumsum")},
-    "argmax": _along_axis("nonzero", least=1),
+    **{name: _along_axis("nonzero", least=1) for name in ("argmax", "argsort")},
     "matmul": _matmul,
     "linear": _linear,
     "einsum": _einsum,

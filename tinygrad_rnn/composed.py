@@ -1,0 +1,256 @@
+"""Methods that PyTorch's users reach for, each a few lines of what the primitives already give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import primitives as P
+from .errors import ArgumentError, DTypeError, ShapeError
+from .operators import Axis, Operators, _axis
+from .primitives import record
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+class Sorted(NamedTuple):
+    """What `sort` and `topk` give, as PyTorch's: the elements, and where they were."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Composed(Operators):
+    """Mixed into `Tensor`: what composes is composed, so every rule here is a rule of the primitives."""
+
+    # Booleans --------------------------------------------------------------------------------------------
+
+    def _logical(self, op: P.Primitive, sign: str, other: Any) -> Tensor:
+        for x in (self, other):
+            if np.dtype(getattr(x, "dtype", type(x))) != np.bool_:
+                kind = getattr(x, "dtype", type(x).__name__)
+                raise DTypeError(f"{sign} is for booleans, not {kind}; compare first, as in (x > 0) {sign} (y > 0)")
+        return self._record(op, (self, other), {})
+
+    def __and__(self, other: Any) -> Tensor:
+        return self._logical(P.minimum, "&", other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return self._logical(P.maximum, "|", other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return self._logical(P.not_equal, "^", other)
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return self._logical(P.equal, "~", False)
+
+    def isnan(self) -> Tensor:
+        """Whether each element is nan; booleans."""
+        return self != self
+
+    def isfinite(self) -> Tensor:
+        """Whether each element is neither nan nor infinite; booleans."""
+        return self.abs() < np.inf
+
+    # Numbers ---------------------------------------------------------------------------------------------
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return self._record(P.floor_divide, (self, other), {})
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return self._record(P.floor_divide, (other, self), {})
+
+    def std(
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, dim: Axis = None, keepdim: bool = False
+    ) -> Tensor:
+        """Standard deviation over ``axis``: the square root of `var`, whose arguments it takes.
+
+        >>> import tinygrad_rnn as tg
+        >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
+        1.0
+        """
+        return self.var(_axis(axis, dim), keepdims or keepdim, correction=correction).sqrt()
+
+    def norm(
+        self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+    ) -> Tensor:
+        """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis``; ``p`` may be infinite. The derivative at 0 is 0.
+
+        Elements are divided by the largest first, so that no square overflows or vanishes.
+
+        >>> import tinygrad_rnn as tg
+        >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
+        5.0
+        """
+        axis, keep = _axis(axis, dim), keepdims or keepdim
+        if not p > 0:
+            raise ArgumentError(f"norm: p is a positive number or infinity, not {p!r}")
+        magnitude = self.abs()
+        if p == np.inf:
+            return magnitude.max(axis, keep)
+        largest = magnitude.detach().max(axis, True) if record.size_of(self.shape) else magnitude.sum(axis, True)
+        scale = P.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        total = ((magnitude / scale) ** p).sum(axis, True)
+        some = total > 0
+        result = P.where(some, P.where(some, total, 1.0) ** (1.0 / p), 0.0) * scale
+        return result if keep else result.sum(axis)
+
+    # Choosing --------------------------------------------------------------------------------------------
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """``value`` where ``mask`` holds, this tensor elsewhere; filled positions get a gradient of exactly 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).masked_fill(tg.tensor([True, False]), 0.0).tolist()
+        [0.0, 2.0]
+        """
+        return P.where(self._coerced(mask), value, self)
+
+    def gather(self, dim: int, index: Any) -> Tensor:
+        """Elements at integer positions ``index`` along ``dim``: ``y[i][j] = x[index[i][j]][j]`` for ``dim=0``.
+
+        ``index`` has as many dimensions as this tensor, and outside ``dim`` at most its sizes. Returns its shape.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, tg.tensor([[1], [0]])).tolist()
+        [[2.0], [3.0]]
+        """
+        (axis,) = self._axes("gather", record.integer(dim, "an axis"))
+        index = self._coerced(index)
+        if index.ndim != self.ndim or any(
+            n > m for i, (n, m) in enumerate(zip(index.shape, self.shape)) if i != axis
+        ):  # fmt: skip
+            raise ShapeError(
+                f"gather: the index has shape {index.shape}, which must have as many dimensions as {self.shape} "
+                f"and outside dimension {axis} at most its sizes"
+            )
+        if index.dtype.kind not in "iu":
+            raise DTypeError(f"gather: the index must be integers, not {index.dtype}")
+        strides = [record.size_of(self.shape[i + 1 :]) for i in range(self.ndim)]
+        others = np.zeros(index.shape, np.int64)
+        for i, stride in enumerate(strides):
+            if i != axis:
+                others = others + stride * np.arange(index.shape[i]).reshape(
+                    [-1 if j == i else 1 for j in range(self.ndim)]
+                )
+        inside = (index >= 0) & (index < self.shape[axis])  # what is outside stays outside, and `take` says so
+        position = P.where(inside, index * strides[axis] + others, record.size_of(self.shape))
+        return P.take(self.reshape(-1), position)
+
+    def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:
+        """Positions that put the elements along ``dim`` in order; equal ones keep theirs. Integers."""
+        (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
+        return self._record(P.argsort, (-self if descending else self,), {"axis": chosen})
+
+    def sort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Sorted:
+        """The elements along ``dim`` in order, and where they were: ``(values, indices)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> values, indices = tg.tensor([3.0, 1.0, 2.0]).sort()
+        >>> values.tolist(), indices.tolist()
+        ([1.0, 2.0, 3.0], [1, 2, 0])
+        """
+        chosen = dim if axis is None else axis
+        order = self.argsort(chosen, descending)
+        return Sorted(self.gather(chosen, order), order)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True, *, axis: int | None = None) -> Sorted:
+        """The ``k`` largest (or smallest) elements along ``dim``, best first: ``(values, indices)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
+        [0, 2]
+        """
+        (chosen,) = self._axes("topk", record.integer(dim if axis is None else axis, "an axis"))
+        if not 0 <= record.integer(k, "topk: k") <= self.shape[chosen]:
+            raise ShapeError(
+                f"topk: k is {k}, but dimension {chosen} of {self.shape} has {self.shape[chosen]} elements"
+            )
+        order = self.argsort(chosen, largest)[(*[slice(None)] * chosen, slice(0, k))]
+        return Sorted(self.gather(chosen, order), order)
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of the last two dimensions, 0 above ``diagonal``."""
+        return P.where(self._below("tril", diagonal), self, 0)
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of the last two dimensions, 0 below ``diagonal``."""
+        return P.where(~self._below("triu", diagonal - 1), self, 0)
+
+    def _below(self, name: str, diagonal: int) -> Tensor:
+        """Where the last two dimensions are on or below a diagonal."""
+        if self.ndim < 2:
+            raise ShapeError(f"{name}: a triangle is of two dimensions or more, not of shape {self.shape}")
+        rows, columns = self.shape[-2:]
+        return self._coerced(np.tri(rows, columns, record.integer(diagonal, f"{name}: diagonal"), dtype=bool))
+
+    # Shapes ----------------------------------------------------------------------------------------------
+
+    def bmm(self, other: Any) -> Tensor:
+        """One matrix product per batch row: (B, n, m) @ (B, m, p) -> (B, n, p)."""
+        other = self._coerced(other)
+        if self.ndim != 3 or other.ndim != 3 or self.shape[0] != other.shape[0]:
+            raise ShapeError(
+                f"bmm: takes (B, n, m) and (B, m, p), not {self.shape} and {other.shape}; @ broadcasts, this does not"
+            )
+        return self @ other
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Dimensions ``start_dim`` to ``end_dim``, both included, as one.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(2, 3, 4).flatten(1).shape
+        (2, 12)
+        """
+        if not self.ndim:
+            return self.reshape(1)
+        (start,), (end,) = self._axes("flatten", start_dim), self._axes("flatten", end_dim)
+        if start > end:
+            raise ShapeError(f"flatten: dimension {start_dim} comes after {end_dim} in shape {self.shape}")
+        merged = record.size_of(self.shape[start : end + 1])
+        return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
+
+    def unbind(self, dim: int = 0, *, axis: int | None = None) -> tuple[Tensor, ...]:
+        """The slices along ``dim``, without it: the rows of a matrix, the steps of a sequence."""
+        (chosen,) = self._axes("unbind", record.integer(dim if axis is None else axis, "an axis"))
+        return tuple(self[(*[slice(None)] * chosen, i)] for i in range(self.shape[chosen]))
+
+    def repeat(self, *sizes: int | tuple[int, ...] | list[int]) -> Tensor:
+        """Copies side by side, ``sizes`` times along each dimension (new ones in front): NumPy's ``tile``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).repeat(2, 2).tolist()
+        [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
+        """
+        given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+        times = tuple(record.integer(n, "repeat: a size") for n in given)
+        if len(times) < self.ndim or min(times, default=0) < 0:
+            raise ShapeError(
+                f"repeat: wants a number of copies, from 0, for each dimension of {self.shape}, not {times}"
+            )
+        shape = (1,) * (len(times) - self.ndim) + self.shape
+        apart = self.reshape(tuple(n for size in shape for n in (1, size)))
+        copies = apart.broadcast_to(tuple(n for pair in zip(times, shape) for n in pair))
+        return copies.reshape(tuple(t * n for t, n in zip(times, shape)))
+
+    # Dtypes ----------------------------------------------------------------------------------------------
+
+    def long(self) -> Tensor:
+        """As int64, cut off towards 0; no gradient flows through integers."""
+        return self.astype(np.int64)
+
+    def bool(self) -> Tensor:
+        """As booleans: whether each element is not 0."""
+        return self.astype(np.bool_)
+
+    @staticmethod
+    def _coerced(value: Any) -> Tensor:
+        raise NotImplementedError
