@@ -64,7 +64,8 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
 
 
 _TO_FLOAT = {
-    "div", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax", "logsumexp",
+    "div", "erf", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax",
+    "logsumexp",
 }  # fmt: skip
 
 

@@ -2,14 +2,15 @@
 
 from . import functional, init, utils
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
-from .layers import Dropout, Embedding, Linear, ReLU, Sigmoid, Tanh
-from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .layers import GELU, Dropout, Embedding, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, SiLU, Tanh
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module, ModuleList, Parameter, Sequential
 from .recurrent import GRU, LSTM, RNN
 from .seq2seq import Decoder, Seq2Seq
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding", "GRUCell", "LSTMCell", "Linear",
-    "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNNCell", "ReLU", "Seq2Seq", "Sequential",
-    "Sigmoid", "Tanh", "functional", "init", "labelled", "utils",
+    "GELU", "GRU", "LSTM", "RNN", "BCEWithLogitsLoss", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding",
+    "GRUCell", "HuberLoss", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "MSELoss", "Module", "ModuleList",
+    "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Seq2Seq", "Sequential", "SiLU", "Sigmoid", "Tanh",
+    "functional", "init", "labelled", "utils",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,92 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return as_tensor(weight)._record(P.linear, operands, {})
 
 
-def embedding(indices: Any, weight: Tensor) -> Tensor:
-    """Rows of ``weight`` (V, D) at integer ``indices`` (...): (..., D)."""
-    return take(weight, indices)
+def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """Rows of ``weight`` (V, D) at integer ``indices`` (...): (..., D).
+
+    The row ``padding_idx`` (from the end if negative) is read as it is, and receives no gradient.
+    """
+    if padding_idx is None:
+        return take(weight, indices)
+    padding, rows = integer(padding_idx, "embedding: padding_idx"), as_tensor(weight).shape[0]
+    if not -rows <= padding < rows:
+        raise ArgumentError(f"embedding: padding_idx {padding} is not one of the {rows} rows")
+    indices = as_tensor(indices)
+    found = take(weight, indices)
+    return P.where((indices == padding % rows).expand_dims(-1), found.detach(), found)
+
+
+def layer_norm(
+    x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last dimensions, which are ``normalized_shape``.
+
+    The variance divides by n. J. L. Ba, J. R. Kiros, G. E. Hinton (2016), arXiv:1607.06450, equation 4.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.layer_norm(tg.tensor([-1.0, 1.0]), 2, eps=0.0).tolist()
+    [-1.0, 1.0]
+    """
+    x, axes = _normalized("layer_norm", x, normalized_shape)
+    centred = x - x.mean(axes, True)
+    return _scaled(centred / (centred.square().mean(axes, True) + eps).sqrt(), weight, bias)
+
+
+def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+    """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions, which are ``normalized_shape``.
+
+    ``eps`` is the dtype's machine epsilon unless given. B. Zhang, R. Sennrich (2019), arXiv:1910.07467, equation 4.
+    """
+    x, axes = _normalized("rms_norm", x, normalized_shape)
+    small = float(np.finfo(x.dtype).eps) if eps is None else eps
+    return _scaled(x / (x.square().mean(axes, True) + small).sqrt(), weight, None)
+
+
+def _normalized(name: str, x: Any, normalized_shape: int | Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
+    """The input, and the axes at its end that ``normalized_shape`` names."""
+    x = as_tensor(x)
+    wanted = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    if not wanted or x.shape[-len(wanted) :] != wanted:
+        raise ShapeError(f"{name}: normalizes the last dimensions {wanted}, but the input has shape {x.shape}")
+    return x, tuple(range(x.ndim - len(wanted), x.ndim))
+
+
+def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
+    scaled = x if weight is None else x * weight
+    return scaled if bias is None else scaled + bias
+
+
+def gelu(x: Any, approximate: str = "none") -> Tensor:
+    """``x * Phi(x)``, with the normal distribution's Phi; ``approximate="tanh"`` is the usual closed form of it.
+
+    D. Hendrycks, K. Gimpel (2016), arXiv:1606.08415, section 2.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.gelu(tg.tensor([0.0, 30.0])).tolist()
+    [0.0, 30.0]
+    """
+    x = as_tensor(x)
+    if approximate == "tanh":
+        return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
+    if approximate != "none":
+        raise ArgumentError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
+    return 0.5 * x * (1 + x._record(P.erf, (x * math.sqrt(0.5),), {}))
+
+
+def silu(x: Any) -> Tensor:
+    """``x * sigmoid(x)``, elementwise; also called swish."""
+    x = as_tensor(x)
+    return x * x.sigmoid()
+
+
+def tanh(x: Any) -> Tensor:
+    """Hyperbolic tangent, elementwise."""
+    return as_tensor(x).tanh()
+
+
+def sigmoid(x: Any) -> Tensor:
+    """``1 / (1 + e ** -x)``, elementwise."""
+    return as_tensor(x).sigmoid()
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
@@ -53,24 +138,47 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     return x * constant
 
 
-def cross_entropy(logits: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    *,
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Softmax cross-entropy of integer class targets, ``-log softmax(logits)[target]``.
 
     ``logits`` (C,), (N, C) or (N, C, d1, ...), ``target`` (), (N,) or (N, d1, ...). Targets equal to ``ignore_index``
-    contribute neither loss nor gradient, nor to the mean's count. ``reduction``: "mean", "sum" or "none".
+    contribute neither loss nor gradient, nor to the mean's count. ``reduction``: "mean", "sum" or "none". ``weight``
+    (C,) rescales each class, and the mean divides by the targets' weights. ``label_smoothing`` gives that part of the
+    target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7).
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 4), tg.tensor([2]))
     tensor(1.3862944, op=div)
     """
     logits, target, ignore_index = as_tensor(logits), as_tensor(target), integer(ignore_index, "ignore_index")
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}")
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
-    # a function being compiled must count anew in every call
-    if reduction == "mean" and (state.tracer is not None or np.any(target.numpy() == ignore_index)):
-        return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
-    return _reduced(losses, reduction)
+    if weight is None and not label_smoothing:
+        # a function being compiled must count anew in every call
+        if reduction == "mean" and (state.tracer is not None or np.any(target.numpy() == ignore_index)):
+            return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
+        return _reduced(losses, reduction)
+    classes, keep = logits.shape[-1], target != ignore_index
+    importance = as_tensor(1.0 if weight is None else weight).astype(losses.dtype)
+    if weight is not None and importance.shape != (classes,):
+        raise ShapeError(f"cross_entropy: weight has shape {importance.shape}, but there are {classes} classes")
+    own = P.where(keep, 1.0 if weight is None else take(importance, P.where(keep, target, 0)), 0.0)
+    losses = losses * own
+    if label_smoothing:
+        even = P.where(keep, -(log_softmax(logits) * importance).sum(-1), 0.0)
+        losses = (1 - label_smoothing) * losses + label_smoothing / classes * even
+    return losses.sum() / as_tensor(own).sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
 def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
@@ -90,10 +198,55 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
 
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Squared differences, elementwise: averaged, summed or left alone."""
+    x, target = _alike("mse_loss", x, target)
+    return _reduced((x - target).square(), reduction)
+
+
+def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Absolute differences, elementwise: averaged, summed or left alone."""
+    x, target = _alike("l1_loss", x, target)
+    return _reduced((x - target).abs(), reduction)
+
+
+def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """``d^2 / 2`` where the difference ``|d|`` is at most ``delta``, ``delta * (|d| - delta / 2)`` beyond.
+
+    P. J. Huber (1964), Annals of Mathematical Statistics 35(1), 73-101.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.huber_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none").tolist()
+    [0.125, 2.5]
+    """
+    if not delta > 0:
+        raise ArgumentError(f"huber_loss: delta is a positive number, not {delta!r}")
+    x, target = _alike("huber_loss", x, target)
+    distance = (x - target).abs()
+    near = distance.clip(max=delta)
+    return _reduced(near * (distance - 0.5 * near), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """``-target log s - (1 - target) log(1 - s)`` of ``s = sigmoid(x)``, elementwise, without computing ``s``.
+
+    ``target`` in [0, 1], of the input's shape; ``weight`` rescales every element's loss, ``pos_weight`` its first term.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([100.0]), tg.tensor([0.0])).item()
+    100.0
+    """
+    x, target = _alike("binary_cross_entropy_with_logits", x, target)
+    positive = 1 if pos_weight is None else as_tensor(pos_weight)
+    losses = target * softplus(-x) * positive + (1 - target) * softplus(x)
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _alike(name: str, x: Any, target: Any) -> tuple[Tensor, Tensor]:
     x, target = as_tensor(x), as_tensor(target)
     if x.shape != target.shape:
-        raise ShapeError(f"mse_loss: the input has shape {x.shape} but the target {target.shape}; make them equal")
-    return _reduced((x - target).square(), reduction)
+        raise ShapeError(f"{name}: the input has shape {x.shape} but the target {target.shape}; make them equal")
+    return x, target
 
 
 def _reduced(losses: Tensor, reduction: str) -> Tensor:

@@ -1,14 +1,15 @@
-"""Layers without a memory: Linear, Embedding, Dropout, and the nonlinearities for a Sequential."""
+"""Layers without a memory: Linear, Embedding, Dropout, the norms, and the nonlinearities for a Sequential."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..mode import get_default_dtype
+from ..mode import get_default_dtype, no_grad
 from ..tensor import Tensor, as_tensor
 from . import functional as F
 from . import init
@@ -58,26 +59,36 @@ class Linear(Module):
 class Embedding(Module):
     """A table of vectors looked up by integer: (...) -> (..., embedding_dim). A one-hot vector times W *is* a row.
 
-    Parameter ``weight`` (num_embeddings, embedding_dim), standard normal.
+    Parameter ``weight`` (num_embeddings, embedding_dim), standard normal; the row ``padding_idx`` starts at 0 and
+    receives no gradient, so it stays what it is.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [3, 9]])).shape
     (2, 2, 3)
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, dtype: Any = None) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = None
+    ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype or get_default_dtype())
         init.normal_(self.weight)
+        self.padding_idx = padding_idx
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(f"Embedding: padding_idx {padding_idx} is not one of the {num_embeddings} rows")
+            with no_grad():
+                self.weight[padding_idx] = 0.0
 
     def forward(self, indices: Any) -> Tensor:
         """One row per index."""
-        return F.embedding(indices, self.weight)
+        return F.embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         """Settings."""
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class Dropout(Module):
@@ -124,3 +135,77 @@ class ReLU(Module):
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, not negative."""
         return as_tensor(x).relu()
+
+
+class GELU(Module):
+    """`functional.gelu`: ``x * Phi(x)``, elementwise."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape."""
+        return F.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """``x * sigmoid(x)``, elementwise."""
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape."""
+        return F.silu(x)
+
+
+class _Norm(Module):
+    """What the two norms share: the shape they normalize, a weight of ones, and where asked for a bias of zeros."""
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: Any
+    ) -> None:
+        sizes = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        for size in sizes:
+            positive(type(self).__name__, normalized_shape=size)
+        self.normalized_shape, self.eps = sizes, eps
+        self.weight = Parameter(np.ones(sizes), dtype or get_default_dtype()) if affine else None
+        self.bias = Parameter(np.zeros(sizes), dtype or get_default_dtype()) if affine and bias else None
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"
+
+
+class LayerNorm(_Norm):
+    """`functional.layer_norm` with a learned ``weight`` (ones) and ``bias`` (zeros) of ``normalized_shape``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.LayerNorm(3)(tg.ones(2, 3)).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
+        bias: bool = True, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(normalized_shape, eps, elementwise_affine, bias, dtype)
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, each row of mean 0 and variance 1 before weight and bias."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps or 0.0)
+
+
+class RMSNorm(_Norm):
+    """`functional.rms_norm` with a learned ``weight`` (ones) of ``normalized_shape``."""
+
+    def __init__(
+        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, each row of mean square 1 before the weight."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
