@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import nn, optim
+from . import lr_scheduler, nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
 from .errors import (
@@ -114,8 +114,9 @@ __all__ = [
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "einsum", "enable_grad", "exp",
     "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
     "get_default_dtype", "grad", "isfinite", "isnan", "leaky_relu", "log", "log_softmax", "logsumexp",
-    "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad", "norm",
-    "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu", "reshape",
+    "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
+    "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",
+    "reshape",
     "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split",
     "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "take", "tanh", "tensor", "topk", "transpose",
     "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",

@@ -1,0 +1,199 @@
+"""Learning rates that change from step to step, with ``torch.optim.lr_scheduler``'s names and numbers.
+
+A scheduler sets ``optimizer.lr`` when it is made and at each ``step()``, which follows the optimizer's. A compiled step
+reads the rate anew in every call, so nothing is compiled again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import ArgumentError, DataError
+from .optim import Optimizer
+
+
+class LRScheduler:
+    """Base: the optimizer, the rate it started with, and the number of steps taken; a subclass says the rate."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
+        self.optimizer, self.base_lr, self.last_epoch = optimizer, optimizer.lr, 0
+        self.optimizer.lr = self.rate(0)
+
+    def rate(self, step: int) -> float:
+        """The learning rate after ``step`` steps; subclasses say."""
+        raise NotImplementedError(f"{type(self).__name__} has no rate method; define one")
+
+    def step(self) -> None:
+        """Count one step, and set the optimizer's rate."""
+        self.last_epoch += 1
+        self.optimizer.lr = self.rate(self.last_epoch)
+
+    def get_last_lr(self) -> list[float]:
+        """The rate in force, in a list as PyTorch gives it."""
+        return [self.optimizer.lr]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands: plain numbers."""
+        return {key: value for key, value in vars(self).items() if isinstance(value, (int, float, str))}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`; the optimizer's rate is set to what it was then."""
+        own = self.state_dict()
+        if not isinstance(state_dict, Mapping) or own.keys() != state_dict.keys():
+            raise DataError(f"{type(self).__name__}: the state has not the entries {', '.join(sorted(own))}")
+        for key, value in state_dict.items():
+            if type(value) not in (int, float, str, bool) or isinstance(value, str) != isinstance(own[key], str):
+                raise DataError(f"{type(self).__name__}: {key} in the state is {value!r:.40}")
+        vars(self).update(state_dict)
+        self.optimizer.lr = self.rate(self.last_epoch)
+
+
+class LambdaLR(LRScheduler):
+    """The first rate times ``lr_lambda(step)``: any schedule of one's own, warm-up among them.
+
+    >>> import tinygrad_rnn as tg
+    >>> adam = tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.1)
+    >>> warmup = tg.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / 10))
+    >>> adam.lr
+    0.01
+    """
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+        self.lr_lambda = lr_lambda
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """``base * lr_lambda(step)``."""
+        return self.base_lr * self.lr_lambda(step)
+
+
+class LinearLR(LRScheduler):
+    """From ``start_factor`` to ``end_factor`` of the first rate in a straight line over ``total_iters``: warm-up."""
+
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+    ) -> None:
+        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
+            raise ArgumentError(f"LinearLR: factors are from 0 to 1, not {start_factor!r} and {end_factor!r}")
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, _steps("LinearLR", total_iters)
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """``base * (start + (end - start) * min(step, total) / total)``."""
+        done = min(step, self.total_iters) / self.total_iters
+        return self.base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class StepLR(LRScheduler):
+    """Times ``gamma`` every ``step_size`` steps."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size, self.gamma = _steps("StepLR", step_size), gamma
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """``base * gamma ** (step // step_size)``."""
+        return self.base_lr * self.gamma ** (step // self.step_size)
+
+
+class ExponentialLR(LRScheduler):
+    """Times ``gamma`` every step."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """``base * gamma ** step``."""
+        return self.base_lr * self.gamma**step
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Down to ``eta_min`` in ``T_max`` steps along half a cosine, and up again.
+
+    ``eta_min + (base - eta_min) (1 + cos(pi step / T_max)) / 2``. I. Loshchilov, F. Hutter (2017), ICLR, equation 5.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max, self.eta_min = _steps("CosineAnnealingLR", T_max), eta_min
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Of the half cosine."""
+        return self.eta_min + (self.base_lr - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
+
+
+class OneCycleLR(LRScheduler):
+    """Up from ``max_lr / div_factor`` to ``max_lr``, then down to that over ``final_div_factor``, along two cosines.
+
+    The first ``pct_start`` of ``total_steps`` goes up. The momentum stays as it is: PyTorch's ``cycle_momentum=False``.
+    L. N. Smith, N. Topin (2018), arXiv:1708.07120.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:  # fmt: skip
+        if not 0 <= pct_start <= 1:
+            raise ArgumentError(f"OneCycleLR: pct_start is from 0 to 1, not {pct_start!r}")
+        self.max_lr, self.total_steps, self.pct_start = max_lr, _steps("OneCycleLR", total_steps), pct_start
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Of the two half cosines; a step after the last is an error."""
+        if step >= self.total_steps + 1:
+            raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps}; make it longer")
+        lowest, top = self.max_lr / self.div_factor, self.pct_start * self.total_steps - 1
+        if step <= top:
+            return _along_cosine(lowest, self.max_lr, step / top)
+        return _along_cosine(
+            self.max_lr, lowest / self.final_div_factor, (step - top) / (self.total_steps - 1 - top)
+        )  # fmt: skip
+
+
+class ReduceLROnPlateau:
+    """Times ``factor`` when ``step(metric)`` has brought no improvement for more than ``patience`` calls in a row.
+
+    ``mode="min"``: an improvement is below the best by the relative ``threshold``; "max": above. Not below ``min_lr``.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
+        threshold: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+    ) -> None:  # fmt: skip
+        if mode not in ("min", "max"):
+            raise ArgumentError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}')
+        if not factor < 1:
+            raise ArgumentError(f"ReduceLROnPlateau: factor is below 1, not {factor!r}")
+        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
+        self.threshold, self.cooldown, self.min_lr = threshold, cooldown, min_lr
+        self.best, self.num_bad_epochs, self.cooldown_counter = math.inf if mode == "min" else -math.inf, 0, 0
+
+    def step(self, metrics: float) -> None:
+        """Judge one value of what is watched."""
+        value = float(metrics)
+        sign = 1 if self.mode == "min" else -1
+        bound = self.best * (1 - sign * self.threshold)
+        better = value < bound if sign > 0 else value > bound
+        self.best = value if better else self.best
+        self.num_bad_epochs = 0 if better else self.num_bad_epochs + 1
+        if self.cooldown_counter:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
+        if self.num_bad_epochs > self.patience:
+            self.optimizer.lr = max(self.optimizer.lr * self.factor, self.min_lr)
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+
+def _along_cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * done))
+
+
+def _steps(name: str, value: int) -> int:
+    if type(value) is not int or value < 1:
+        raise ArgumentError(f"{name}: a number of steps is a positive integer, not {value!r}")
+    return value
