@@ -32,6 +32,20 @@ if TYPE_CHECKING:
 CACHED = 16
 
 
+#: all there are
+_functions: weakref.WeakSet[Function] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a child process no other thread is inside a call, whatever the lock that was copied says."""
+    for function in list(_functions):
+        function._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class _Compiled(NamedTuple):
     trace: Trace
     graph: Graph
@@ -55,6 +69,7 @@ class Function:
         self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
         self._last: _Compiled | None = None
         self._lock = threading.Lock()  # one arena a program
+        _functions.add(self)
         update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -114,7 +114,8 @@ class Layout:
             else:
                 value = graph.nodes[new]
                 self.targets[serial] = self.new_buffer(size_of(value.shape) * value.dtype.itemsize)
-                self.owners[self.targets[serial]] = replace(value, op=None, operands=(), attrs={}, serial=serial)
+                leaf = replace(value, op=None, operands=(), attrs={}, value=None, serial=serial)  # a cell, no constant
+                self.owners[self.targets[serial]] = leaf
 
     def new_buffer(self, nbytes: int) -> int:
         """A buffer of its own."""

@@ -197,6 +197,8 @@ class Program:
 
     def array(self, view: View, dtype: np.dtype[Any]) -> Array:
         """The memory of a view as an array."""
+        if not view.nbytes:  # NumPy refuses strides that only elements could need
+            return np.empty(view.shape, dtype)
         memory, start = self._base[view.buffer]
         return np.ndarray(view.shape, dtype, memory, start + view.offset, view.strides)
 

@@ -173,8 +173,8 @@ class _Halves:
         return self._add(P.reshape, (half,), {"shape": small}, node, lane)
 
     def _gather(self, node: Node) -> None:
-        """Put the halves of a value together."""
-        if node.index in self.late:
+        """Put the halves of a value together; a leaf was never apart."""
+        if node.op is None or node.index in self.late:
             return
         self.late.add(node.index)
         cut = self.cuts[node.index]
