@@ -8,11 +8,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.patterns import build
+from tinygrad_rnn.testing.loops import loops
 from viz.gradients import gradients
 from viz.levels import collapse
 
@@ -489,3 +492,62 @@ def test_weights_of_what_gathers_all_steps_are_drawn():
     loss = tg.nn.functional.cross_entropy(head(outputs.reshape(4, 3)), [1, 2, 3, 0])
     names = [name for g in groups(viz.render(loss, detail="gate"), "parameter") for name in texts(g)]
     assert Counter(names)["weight"] == Counter(names)["bias"] == 1
+
+
+# Networks of one's own ------------------------------------------------------------------------------------
+
+
+class OwnCell(tg.nn.Module):
+    """A cell as a lecture writes it."""
+
+    def __init__(self):
+        self.ih, self.hh = tg.nn.Linear(3, 2), tg.nn.Linear(2, 2)
+
+    def forward(self, x, h):
+        return (self.ih(x) + self.hh(h)).tanh()
+
+
+def own_network(*, steps, labelled, module):
+    """The loop of the README, with a cell of one's own or none."""
+    tg.manual_seed(0)
+    cell, head = OwnCell(), tg.nn.Linear(2, 3)
+    w, u = (tg.tensor(0.5 * np.ones((n, 2)), requires_grad=True) for n in (3, 2))
+    xs, h, total = tg.one_hot([0, 1, 2, 2], 3), tg.zeros(1, 2), 0.0
+    for t in tg.steps(4) if steps else range(4):
+        say = tg.nn.labelled if labelled else lambda x, _role: x
+        x = say(xs[t : t + 1], "x")
+        h = say(cell(x, h) if module else (x @ w + h @ u).tanh(), "h")
+        y = say(head(h), "logits")
+        total = total + say(tg.nn.functional.cross_entropy(y, [t % 3]), "loss")
+    return total
+
+
+@pytest.mark.parametrize("module", [True, False])
+@pytest.mark.parametrize(("steps", "labelled"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps, labelled, module):
+    own = viz.render(own_network(steps=steps, labelled=labelled, module=module)).dot
+    ours = viz.render(build("many-to-many", "rnn", length=4)).dot
+    places = [sorted((kind, x, y) for x, y, _, _, kind in drawn_boxes(dot).values()) for dot in (own, ours)]
+    assert places[0] == places[1]
+    is_clear(own)
+
+
+def circular(dot):
+    """Boxes on a circle of edges: such a box would read its own later results."""
+    feeds = {}
+    for tail, head in re.findall(r"^\s*(\w+) -> (\w+) \[", dot, re.MULTILINE):
+        if not tail.startswith("gap") and not head.startswith("gap"):
+            feeds.setdefault(head, set()).add(tail)
+            feeds.setdefault(tail, set())
+    while free := [box for box, sources in feeds.items() if not sources]:
+        for box in free:
+            del feeds[box]
+        for sources in feeds.values():
+            sources.difference_update(free)
+    return set(feeds)
+
+
+@given(loops(most_steps=4), st.sampled_from(["cell", "gate", "op"]))
+def test_no_box_reads_its_own_later_results(loop, detail):
+    graph, _ = loop.graph()
+    assert circular(viz.render(graph, detail=detail).dot) == set()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
+from tinygrad_rnn.recurrence import timed
 
 from . import columns as C
 from .columns import Column, Key
@@ -60,8 +61,8 @@ class Level:
 
 
 def collapse(graph: Graph, detail: str) -> Level:
-    """``graph`` at level ``detail``: "cell", "gate" or "op"."""
-    return _Collapsing(graph, detail).level()
+    """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
+    return _Collapsing(timed(graph), detail).level()
 
 
 class _Collapsing:

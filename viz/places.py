@@ -137,7 +137,7 @@ class Places:
             if box.column in self.visible:
                 w, h = sizes[box.column.segment].get(box.key, (0.0, 0.0))
                 sizes[box.column.segment][box.key] = (max(w, self.sizes[i][0]), max(h, self.sizes[i][1]))
-        wires = self._wires()
+        wires = defaultdict(list, self._wires())
         if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
             for own in sizes.values():
                 for mark in ((), ("∂",)):

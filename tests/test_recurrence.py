@@ -1,0 +1,102 @@
+"""The recurrence of a graph is found from what repeats in it, whatever was said about steps, scopes and roles."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.patterns import build
+from tinygrad_rnn.recurrence import find, timed
+from tinygrad_rnn.scope import Scope
+from tinygrad_rnn.testing.loops import Loop, loops
+
+
+@given(loops())
+def test_a_random_program_is_found_as_it_was_written(loop: Loop):
+    graph, cells = loop.graph()
+    found = find(graph)
+    assert [r.length for r in found] == [cell.steps for cell in cells]
+    by_serial = graph.by_serial()
+    for r, cell in zip(found, cells, strict=True):
+        assert {graph.nodes[w].serial for w in r.weights} == cell.weights
+        assert {tuple(graph.nodes[n].serial for n in row.nodes) for row in r.states} == cell.states
+        assert {n for initial in r.initial for n in initial} == {by_serial[s] for s in cell.initial}
+
+
+@given(loops())
+def test_repetitions_are_isomorphic(loop: Loop):
+    graph, _ = loop.graph()
+    for r in find(graph):
+        place = {n: (t, k) for k, row in enumerate(r.rows) for t, n in enumerate(row.nodes) if n is not None}
+        for k, row in enumerate(r.rows):
+            assert None not in row.nodes
+            wired = [
+                [(place[s][1], t - place[s][0]) if s in place else "outside" for s in graph.nodes[n].sources]
+                for t, n in enumerate(row.nodes)
+                if n is not None
+            ]
+            assert all(w == wired[1] for w in wired[1:]), k
+            assert len({graph.nodes[n].op.name for n in row.nodes}) == 1
+
+
+@given(loops())
+def test_writing_it_down_changes_no_value_and_is_found_again(loop: Loop):
+    graph, _ = loop.graph()
+    again = timed(graph)
+    assert [(n.op, n.operands, n.attrs, n.serial) for n in again.nodes] == [
+        (n.op, n.operands, n.attrs, n.serial) for n in graph.nodes
+    ]
+    shapes = [(r.length, Counter(row.op for row in r.states), r.weights) for r in find(graph)]
+    assert [(r.length, Counter(row.op for row in r.states), r.weights) for r in find(again)] == shapes
+    assert len(again.steps) == max((r.length for r in find(graph)), default=0)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_our_own_layers_are_found_without_their_labels(cell, layers):
+    graph = tg.Graph(build("many-to-many", cell, length=5, layers=layers))
+    bare = tg.Graph.of((replace(n, scope=Scope(), role=None, name=None, site=None) for n in graph.nodes), graph.outputs)
+    assert [(r.length, len(r.states), r.weights) for r in find(bare)] == [
+        (r.length, len(r.states), r.weights) for r in find(graph)
+    ]
+    assert len(find(graph)) == layers
+
+
+def test_a_backward_pass_over_the_sequence_counts_its_steps_from_the_end():
+    w, u, x, h = tg.ones(3, 3).requires_grad_(), tg.ones(3, 3).requires_grad_(), tg.ones(4, 1, 3), tg.zeros(1, 3)
+    for t in reversed(range(4)):
+        h = (x[t] @ w + h @ u).tanh()
+    graph = tg.Graph(h)
+    (loop,) = find(graph)
+    assert loop.reverse
+    assert timed(graph).nodes[graph.outputs[0]].scope.step == 0
+
+
+def test_what_does_not_recur_is_none():
+    layers = [tg.nn.Linear(3, 3) for _ in range(4)]
+    x = tg.ones(2, 3)
+    for layer in layers:
+        x = layer(x).tanh()
+    total = tg.tensor(0.0)
+    for k in range(5):
+        total = total + tg.nn.functional.cross_entropy(x, [k % 3, 0])
+    assert find(tg.Graph(total)) == ()
+    assert timed(tg.Graph(total)).steps == ()
+
+
+def test_three_thousand_steps_take_a_second_or_two():
+    w, u = (tg.tensor(0.1 * np.eye(2), requires_grad=True) for _ in range(2))
+    x, h = tg.ones(3000, 1, 2), tg.zeros(1, 2)
+    for t in range(3000):
+        h = (x[t] @ w + h @ u).tanh()
+    graph = tg.Graph(h)
+    start = time.process_time()
+    (loop,) = find(graph)
+    assert loop.length == 3000
+    assert time.process_time() - start < 10
