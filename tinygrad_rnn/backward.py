@@ -20,7 +20,7 @@ import numpy as np
 from .errors import DTypeError, GraphError, MutationError, ShapeError
 from .memory import Memory
 from .mode import recording
-from .primitives import Primitive, broadcast_to, cast, equal, reshape, where
+from .primitives import Primitive, broadcast_to, cast, equal, reshape, sum_, where
 from .primitives.record import broadcast, same_shape
 from .scope import state
 
@@ -333,7 +333,7 @@ def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
     if not repeated:
         return broadcast_to(value, shape=shape)
     kept = len(repeated) > extra
-    value = value.sum(axis=repeated, keepdims=kept)
+    value = sum_(value, axis=repeated, keepdims=kept)
     return reshape(value, shape=shape) if extra and kept else value
 
 

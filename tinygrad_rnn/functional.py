@@ -69,7 +69,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     for k, term in enumerate(terms):
         for letter in dots:  # as in any broadcasting, a dimension of size 1 under ... repeats
             sizes = [x.shape[t.index(letter)] for x, t in zip(tensors, terms, strict=True) if letter in t]
-            if letter in term and tensors[k].shape[term.index(letter)] == 1 != builtins.max(sizes):
+            if letter in term and tensors[k].shape[term.index(letter)] == 1 and any(n != 1 for n in sizes):
                 tensors[k] = tensors[k].squeeze(term.index(letter))
                 terms[k] = term = term.replace(letter, "")
         for letter in dict.fromkeys(term):

@@ -174,8 +174,12 @@ sigmoid = _elementwise(_sigmoid)
 # Rows: softmax and its relatives -------------------------------------------------------------------------
 
 
+#: how many numbers are added one after the other; what is longer is added block by block
+BLOCK = 512
+
+
 @_kernel("contract", "reassoc")
-def _total(row):
+def _block(row):
     """Sum in any order, so that it vectorises; nan and inf come through."""
     total = row.dtype.type(0)
     for j in range(row.size):
@@ -184,21 +188,71 @@ def _total(row):
 
 
 @kernel
+def _total(row):
+    """The sum: of blocks, which are added with what each addition lost, so that the error does not grow with the size.
+
+    The correction is A. Neumaier's (1974), ZAMM 54, 39-51.
+    """
+    if row.size <= BLOCK:
+        return _block(row)
+    total = lost = row.dtype.type(0)
+    for start in range(0, row.size, BLOCK):
+        part = _block(row[start : start + BLOCK])
+        after = total + part
+        lost += (total - after) + part if abs(total) >= abs(part) else (part - after) + total
+        total = after
+    return total + lost if math.isfinite(total) else total
+
+
+@kernel
+def _shift(row):
+    """The largest element, or 0 if that is not finite: what is subtracted so that no exp overflows."""
+    a = b = c = d = row[0]
+    quarter = row.size // 4
+    for j in range(quarter):  # four at a time need not wait for each other
+        a, b = max(a, row[j]), max(b, row[quarter + j])
+        c, d = max(c, row[2 * quarter + j]), max(d, row[3 * quarter + j])
+    for j in range(4 * quarter, row.size):
+        a = max(a, row[j])
+    top = max(max(a, b), max(c, d))
+    return top if math.isfinite(top) else row.dtype.type(0)
+
+
+@kernel
 def _shifted_exponentials(row, e):
-    """``e = exp(row - shift)``; returns the shift (the largest finite element, so nothing overflows) and the sum."""
-    top = row[0]
-    for j in range(1, row.size):
-        top = max(top, row[j])
-    shift = top if math.isfinite(top) else row.dtype.type(0)
+    """``e = exp(row - shift)``."""
+    shift = _shift(row)
     for j in range(row.size):
         e[j] = fast_exp(row[j] - shift)
-    return shift, _total(e)
+
+
+@_kernel("contract", "reassoc")
+def _count(row, value):
+    """How often a value occurs."""
+    count = row.dtype.type(0)
+    for j in range(row.size):
+        count += row.dtype.type(1) if row[j] == value else row.dtype.type(0)
+    return count
+
+
+@kernel
+def _shifted_logarithm(row, e):
+    """The shift, and the logarithm of the sum of ``exp(row - shift)``; ``e`` is for its use.
+
+    The largest element's 1 is kept out of the sum: rounded to 1 + rest, a small rest would lose its digits.
+    """
+    shift, zero, one = _shift(row), row.dtype.type(0), row.dtype.type(1)
+    for j in range(row.size):
+        e[j] = zero if row[j] == shift else fast_exp(row[j] - shift)
+    rest = _count(row, shift) - one + _total(e)
+    return shift, row.dtype.type(math.log(one + rest) if rest > one else math.log1p(rest))  # log takes less time
 
 
 @kernel
 def _softmax(x, y):
     for i in range(x.shape[0]):
-        _, total = _shifted_exponentials(x[i], y[i])
+        _shifted_exponentials(x[i], y[i])
+        total = _total(y[i])
         scale = x.dtype.type(1) / total if math.isfinite(total) else x.dtype.type(np.nan)
         for j in range(x.shape[1]):
             y[i, j] *= scale
@@ -207,10 +261,9 @@ def _softmax(x, y):
 @kernel
 def _log_softmax(x, y):
     for i in range(x.shape[0]):
-        shift, total = _shifted_exponentials(x[i], y[i])
-        shift += np.log(total)
+        shift, log_total = _shifted_logarithm(x[i], y[i])
         for j in range(x.shape[1]):
-            y[i, j] = x[i, j] - shift
+            y[i, j] = (x[i, j] - shift) - log_total
 
 
 @kernel
@@ -219,8 +272,8 @@ def _cross_entropy(x, target, ignore_index, losses):
     for i in range(x.shape[0]):
         losses[i] = 0
         if target[i] != ignore_index:
-            shift, total = _shifted_exponentials(x[i], e)
-            losses[i] = shift + np.log(total) - x[i, target[i]]
+            shift, log_total = _shifted_logarithm(x[i], e)
+            losses[i] = log_total - (x[i, target[i]] - shift)
 
 
 def _rowwise(loop: Any) -> Callable[..., Array]:
@@ -242,8 +295,8 @@ log_softmax = _rowwise(_log_softmax)
 def _logsumexp(x, y):
     e = np.empty(x.shape[1], x.dtype)
     for i in range(x.shape[0]):
-        shift, total = _shifted_exponentials(x[i], e)
-        y[i] = shift + np.log(total)
+        shift, log_total = _shifted_logarithm(x[i], e)
+        y[i] = shift + log_total
 
 
 def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:

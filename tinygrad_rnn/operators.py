@@ -224,7 +224,7 @@ class Operators:
             result = self.reshape(-1).prod(0)
             return result.reshape((1,) * self.ndim) if keepdims or keepdim else result
         (axis,) = self._axes("prod", axis)
-        x: Any = self
+        x: Any = self if self.shape[axis] != 1 else self * 1  # never itself: a product is another tensor
         before = (slice(None),) * axis
         if not self.shape[axis]:
             x = x.sum(axis, True) + 1.0

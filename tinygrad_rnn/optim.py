@@ -133,10 +133,14 @@ class Optimizer:
                 if key != "step" and state[key].shape != p.shape:
                     found = state[key].shape
                     raise ShapeError(f"optimizer state {key} of parameter {i} has shape {found}, not {p.shape}")
+            self._complete(state, saved.get(i, {}))
             loaded.append(state)
         self.state = loaded
         known = {key: value for key, value in group.items() if key in self.defaults}
         self.defaults.update({key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+
+    def _complete(self, state: State, saved: State) -> None:
+        """Fill in what a loaded state does not say."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.defaults.items())})"
@@ -237,7 +241,12 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """``s = alpha s + (1 - alpha) g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Tieleman and Hinton 2012, lecture 6.5)."""
+    """``s = alpha s + (1 - alpha) g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Tieleman and Hinton 2012, lecture 6.5).
+
+    ``centered`` divides by the standard deviation, ``sqrt(s - m^2)``, ``m`` the running mean of ``g`` (Graves 2013).
+    That difference loses its digits once ``g`` settles, and then falls below 0. So the variance is kept for itself:
+    ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``.
+    """
 
     def __init__(
         self, params: Iterable[Tensor], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
@@ -249,8 +258,12 @@ class RMSprop(Optimizer):
 
     def _initial(self, p: Tensor) -> State:
         keys = ["square_avg", *(["momentum_buffer"] if self.defaults["momentum"] else [])]
-        keys += ["grad_avg"] if self.defaults["centered"] else []
+        keys += ["grad_avg", "variance"] if self.defaults["centered"] else []
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
+
+    def _complete(self, state: State, saved: State) -> None:
+        if "variance" in state and "variance" not in saved:  # PyTorch keeps the two means only
+            state["variance"] = np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0)
 
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
@@ -261,8 +274,9 @@ class RMSprop(Optimizer):
         state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * g * g
         variance = state["square_avg"]
         if centered:
-            state["grad_avg"] = alpha * state["grad_avg"] + (1 - alpha) * g
-            variance = variance - state["grad_avg"] ** 2
+            apart = g - state["grad_avg"]
+            variance = state["variance"] = alpha * (state["variance"] + (1 - alpha) * apart * apart)
+            state["grad_avg"] = state["grad_avg"] + (1 - alpha) * apart
         update = g / (sqrt(variance) + eps)
         if momentum:
             update = state["momentum_buffer"] = momentum * state["momentum_buffer"] + update

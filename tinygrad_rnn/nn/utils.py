@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,24 @@ def clip_grad_norm_(
         return _clip_traced(pairs, max_norm, norm_type, error_if_nonfinite)
     if not pairs:
         return from_array(np.zeros((), np.float32))
-    with np.errstate(over="ignore"):  # an infinite norm is an answer, too
-        norms = [float(np.linalg.norm(g._array.ravel().astype(np.float64), norm_type)) for _, g in pairs]
-    total = float(np.linalg.norm(norms, norm_type))
+    arrays = [g._array.astype(np.float64) for _, g in pairs]
+    largest = [float(np.max(np.abs(g), initial=0.0)) for g in arrays]
     if error_if_nonfinite:
-        _refuse_nonfinite([p._described() for p, _ in pairs], total, norms)
-    scale = max_norm / (total + 1e-6)
-    if not scale >= 1:  # also when nan
-        for p, g in pairs:
-            p.grad = from_array(np.asarray(g._array * g.dtype.type(scale)))
-    return from_array(np.asarray(total, pairs[0][1].dtype))
+        _refuse_nonfinite([p._described() for p, _ in pairs], *largest)
+    unit = float(np.max(largest))  # the squares of what is divided by it neither overflow nor vanish
+    unit = unit if 0 < unit < math.inf and norm_type != 0 else 1.0  # so many elements are not 0, whatever their unit
+    with np.errstate(over="ignore", divide="ignore"):  # an infinite norm is an answer, too
+        total = float(np.linalg.norm([np.linalg.norm((g / unit).ravel(), norm_type) for g in arrays], norm_type))
+        factor = _factor(max_norm, total, unit, max(unit, 1.0))
+        if not factor >= 1:  # also when nan
+            for (p, g), wide in zip(pairs, arrays, strict=True):
+                p.grad = from_array((wide * factor).astype(g.dtype))
+        return from_array(np.asarray(np.float64(total) * unit).astype(pairs[0][1].dtype))
+
+
+def _factor(max_norm: float, total: Any, unit: Any, at_least_one: Any) -> Any:
+    """``max_norm / (total * unit + 1e-6)``, divided by a unit above 1 on both sides of the fraction."""
+    return (max_norm / at_least_one) / (total * (unit / at_least_one) + 1e-6 / at_least_one)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -58,10 +67,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
             p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
 
 
-def _refuse_nonfinite(names: list[str], total: Any, norms: Sequence[Any]) -> None:
-    if not math.isfinite(total):
-        name = next((name for name, n in zip(names, norms, strict=True) if not math.isfinite(n)), "all")
-        raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {total}; look for the step that made it")
+def _refuse_nonfinite(names: list[str], *largest: Any) -> None:
+    """``largest`` is each gradient's largest element: a norm may be too large for its dtype where no number is."""
+    for name, n in zip(names, largest, strict=True):
+        if not math.isfinite(n):
+            raise GraphError(f"clip_grad_norm_: the gradient of {name} has norm {n}; look for the step that made it")
 
 
 def _clip_traced(
@@ -69,21 +79,20 @@ def _clip_traced(
 ) -> Tensor:
     """`clip_grad_norm_` written in primitives, for a function being compiled."""
     with no_grad():
-        if norm_type == math.inf:
-            powers = [abs(g).max() for _, g in pairs]
-            total = powers[0]
-            for power in powers[1:]:
-                total = P.maximum(total, power)
-        else:
-            powers = [(g * g if norm_type == 2 else abs(g) ** norm_type).sum() for _, g in pairs]
-            total = powers[0]
-            for power in powers[1:]:
-                total = total + power
-            total = total.sqrt() if norm_type == 2 else total ** (1 / norm_type)
+        largest = [abs(g).max() if g.numel() else g.sum() for _, g in pairs]
+        unit = reduce(P.maximum, largest)
         if error_if_nonfinite:
             names = [p._described() for p, _ in pairs]
-            state.tracer.confirm(lambda total, *powers: _refuse_nonfinite(names, total, powers), [total, *powers])
-        scale = P.minimum(max_norm / (total + 1e-6), 1.0)  # a nan stays one
+            state.tracer.confirm(partial(_refuse_nonfinite, names), largest)
+        unit = P.where(unit > 0, P.where(unit < math.inf, unit, 1.0), 1.0) if norm_type else P.where(unit > 0, 1.0, 1.0)
+        scaled = [g / unit for _, g in pairs]
+        if norm_type == math.inf:
+            total = reduce(P.maximum, [n / unit for n in largest])
+        elif norm_type == 2:
+            total = reduce(P.add, [(g * g).sum() for g in scaled]).sqrt()
+        else:
+            total = reduce(P.add, [(abs(g) ** norm_type).sum() for g in scaled]) ** (1 / norm_type)
+        scale = P.minimum(_factor(max_norm, total, unit, P.maximum(unit, 1.0)), 1.0)  # a nan stays one
         for p, g in pairs:
             p.grad = g * scale
-    return total
+        return total * unit

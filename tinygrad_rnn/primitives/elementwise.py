@@ -135,17 +135,23 @@ cast = Primitive(
 
 # An exponent of 0 makes the derivative 0 everywhere, also at base 0, where n * 0 ** (n - 1) would be nan;
 # and the slope of 0 ** b in b is 0 where b > 0.
-def _one_less(n: Any) -> Any:
-    if hasattr(n, "dtype"):
-        return where(equal(n, 0), 0, n - 1)
-    return n and n - 1
+def _slope_in_base(a: Any, b: Any) -> Any:
+    if not hasattr(b, "dtype"):
+        return b * a ** (b and b - 1)
+    return b * where(equal(b, 0), where(equal(a, 0), 1, a), a) ** (b - 1)
+
+
+def _base(a: Any, y: Any) -> Any:
+    """The base whose logarithm is taken: in the precision of the result, also where it is an integer of few bits."""
+    a = cast(a, dtype=y.dtype) if getattr(a, "dtype", y.dtype).kind in "iub" else a
+    return where(equal(a, 0), 1, a)
 
 
 power = Primitive(
     "pow", "^", broadcast, operator.pow,
     vjp=(
-        lambda g, _y, a, b: g * (b * a ** _one_less(b)),
-        lambda g, y, a, _b: g * (y * log(where(equal(a, 0), 1, a))),
+        lambda g, _y, a, b: g * _slope_in_base(a, b),
+        lambda g, y, a, _b: g * (y * log(_base(a, y))),
     ),
     rule=(r"\bar a = \bar y \odot b\, a^{b-1}", r"\bar b = \bar y \odot y \odot \log a"),
 )  # fmt: skip

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from .elementwise import not_equal, where
+from .elementwise import not_equal, tanh, where
 from .index import check_targets, one_hot
 from .record import Primitive, Shape
-from .reduce import _logsumexp, softmax
+from .reduce import shifted_logarithm, softmax
 from .shape import reshape
 
 
@@ -30,14 +30,19 @@ def _check(logits: Any, target: Any, *, ignore_index: int) -> None:
 def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
     keep = target != ignore_index
     picked = np.take_along_axis(logits, np.where(keep, target, 0)[..., None], -1)[..., 0]
-    return np.where(keep, _logsumexp(logits, axis=-1, keepdims=False) - picked, 0)
+    top, logarithm = shifted_logarithm(logits, -1)
+    return np.where(keep, logarithm[..., 0] - (picked - top[..., 0]), 0)
 
 
-def _cross_entropy_grad(g: Any, _y: Any, logits: Any, target: Any, *, ignore_index: int) -> Any:
+def _cross_entropy_grad(g: Any, y: Any, logits: Any, target: Any, *, ignore_index: int) -> Any:
     expected = one_hot(target, num_classes=logits.shape[-1], dtype=logits.dtype, strict=False)
     column = (*target.shape, 1)
     keep = reshape(not_equal(target, ignore_index), shape=column)
-    return where(keep, reshape(g, shape=column) * (softmax(logits, axis=-1) - expected), 0)
+    # of the target's own probability e^-y, minus 1: from the loss, as 1 - e^-y would round to 0 where it is near 1
+    t = tanh(y * 0.5)
+    miss = reshape(-2 * t / (1 + t), shape=column)
+    difference = softmax(logits, axis=-1) * (1 - expected) + expected * miss
+    return where(keep, reshape(g, shape=column) * difference, 0)
 
 
 #: One loss per row of ``logits`` (..., C); rows whose target is ``ignore_index`` give 0.

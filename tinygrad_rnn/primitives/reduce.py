@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from .elementwise import cast, equal, exp
-from .record import Primitive, Shape, normalize_axis, reduced_shape, same_shape
+from .elementwise import cast, equal, exp, tanh, where
+from .record import Primitive, Shape, normalize_axis, reduced_shape, same_shape, size_of
 from .shape import broadcast_to, reshape
 
 
@@ -38,21 +38,73 @@ def _shared_by_ties(x: Any, y: Any, axis: Any) -> Any:
     return ties / ties.sum(axis=axis, keepdims=True)
 
 
-def _logsumexp(x: Any, *, axis: Any, keepdims: bool) -> Any:
-    top = ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, 0)
+#: how many numbers are added one after the other, so that a rounding error grows with log n, not with n
+BLOCK = 32
+
+
+def total(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    """The sum over ``axis``: NumPy's where that is pairwise, along what is contiguous, else block by block."""
+    axes = normalize_axis(axis, x.ndim)
+    count = size_of(tuple(x.shape[a] for a in axes))
+    if count <= BLOCK or (x.ndim == len(axes) and x.flags.forc) or not x.size:
+        return np.sum(x, axes, keepdims=keepdims)
+    for a in reversed(axes):
+        while x.shape[a] > BLOCK and x.strides[a] != x.itemsize:
+            whole = x.shape[a] // BLOCK * BLOCK
+            before, after = x.shape[:a], x.shape[a + 1 :]
+            parts = x[(slice(None),) * a + (slice(0, whole),)].reshape(*before, -1, BLOCK, *after).sum(a + 1)
+            rest = x[(slice(None),) * a + (slice(whole, None),)].sum(a, keepdims=True)
+            x = np.concatenate([parts, rest], a)
+        x = x.sum(a, keepdims=True)
+    return x if keepdims else np.squeeze(x, axes)
+
+
+def shifted_logarithm(x: Any, axis: int) -> tuple[Any, Any]:
+    """The largest element along ``axis`` (0 where that is not finite), and ``log(sum(exp(x - it)))``; both kept.
+
+    The largest element's 1 is kept out of the sum: rounded to 1 + rest, a small rest would lose its digits.
+    """
+    largest = np.argmax(x.real, axis, keepdims=True)
+    top = np.take_along_axis(x.real, largest, axis)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    e = np.exp(x - top)
+    np.put_along_axis(e, largest, np.take_along_axis(e, largest, axis) - 1, axis)
     with np.errstate(divide="ignore"):
-        y = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
-    return y if keepdims else np.squeeze(y, axis=normalize_axis(axis, x.ndim))
+        return top, np.log1p(total(e, axis=axis, keepdims=True))
+
+
+def _logsumexp(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    axes = normalize_axis(axis, x.ndim)
+    if not size_of(tuple(x.shape[a] for a in axes)):
+        with np.errstate(divide="ignore"):
+            return np.log(np.exp(x).sum(axes, keepdims=keepdims))  # of nothing: -inf
+    kept = tuple(a for a in range(x.ndim) if a not in axes)
+    rows = x.transpose(kept + axes).reshape(*(x.shape[a] for a in kept), -1)
+    top, logarithm = shifted_logarithm(rows, -1)
+    return (top + logarithm).reshape(reduced_shape(x.shape, axis=axis, keepdims=keepdims))
 
 
 def _softmax(x: Any, *, axis: int) -> Any:
     e = np.exp(x - ranked(x, axis).real.max(axis=axis, keepdims=True, initial=-np.inf))
-    return e / e.sum(axis=axis, keepdims=True)
+    return e / total(e, axis=axis, keepdims=True)
+
+
+def _log_softmax(x: Any, *, axis: int) -> Any:
+    normalize_axis(axis, x.ndim)
+    if not x.size:
+        return np.exp(x)
+    top, logarithm = shifted_logarithm(x, axis)
+    return (x - top) - logarithm
+
+
+def _log_softmax_grad(g: Any, y: Any, _x: Any, *, axis: int) -> Any:
+    """``g - p sum(g)`` with ``p = e^y``, as ``g (1 - p) - p (sum(g) - g)``: 1 - p keeps its digits near 0."""
+    t = tanh(y * -0.5)
+    return g * (2 * t / (1 + t)) - exp(y) * (g.sum(axis=axis, keepdims=True) - g)
 
 
 sum_ = Primitive(
-    "sum", "Σ", reduced_shape, lambda x, *, axis, keepdims: np.sum(ranked(x, axis), axis, keepdims=keepdims),
+    "sum", "Σ", reduced_shape, total,
     vjp=(lambda g, _y, _x, *, axis, keepdims: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
     rule=(r"\bar x_i = \bar y",),
 )  # fmt: skip
@@ -63,7 +115,7 @@ max_ = Primitive(
 )  # fmt: skip
 logsumexp = Primitive(
     "logsumexp", "log Σ exp", reduced_shape, _logsumexp,
-    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * exp(x - _kept(y, x, axis)),),
+    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * exp(x - _finite_below(_kept(y, x, axis))),),
     rule=(r"\bar x = \bar y \odot e^{x - y}",),
     kernel="logsumexp",
 )  # fmt: skip
@@ -75,8 +127,8 @@ softmax = Primitive(
 )  # fmt: skip
 log_softmax = Primitive(
     "log_softmax", "log softmax", lambda x, *, axis: (normalize_axis(axis, len(x)), x)[1],
-    lambda x, *, axis: x - _logsumexp(x, axis=axis, keepdims=True),
-    vjp=(lambda g, y, _x, *, axis: g - exp(y) * g.sum(axis=axis, keepdims=True),),
+    _log_softmax,
+    vjp=(_log_softmax_grad,),
     rule=(r"\bar x = \bar y - e^y \odot \textstyle\sum \bar y",),
     kernel="log_softmax",
 )  # fmt: skip
@@ -86,6 +138,11 @@ cumsum: Primitive = Primitive(
     vjp=(lambda g, _y, _x, *, axis: _reversed(cumsum(_reversed(g, axis), axis=axis), axis),),
     rule=(r"\bar x_i = \textstyle\sum_{j \ge i} \bar y_j",),
 )  # fmt: skip
+
+
+def _finite_below(y: Any) -> Any:
+    """``y``, and 0 for -inf: where nothing but -inf was added up, each element's share is e^-inf, not e^(inf - inf)."""
+    return where(equal(y, -np.inf), 0, y)
 
 
 def _reversed(x: Any, axis: int) -> Any:

@@ -128,10 +128,23 @@ class Reader:
         if node.op is None:
             return float(node.value) if node.value is not None and self._is_number(node) else 1.0
         if node.op.name == "add":
-            return e.plus([self._operand(x) for x in self._terms(index)], node.shape)
+            terms = self._softmax_minus_one_hot(node) or [self._operand(x) for x in self._terms(index)]
+            return e.plus(terms, node.shape)
         args = [self._operand(x) for x in node.operands]
         shapes = [self.nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
         return self._simplified(node, args, shapes)
+
+    def _softmax_minus_one_hot(self, node: tg.Node) -> list[Expression] | None:
+        """The gradient of a cross-entropy: the engine puts the target's entry in from the loss, for its digits."""
+        try:
+            (others, target) = (self.nodes[x.index] for x in node.operands if isinstance(x, Ref))
+            probabilities, hit = (self.nodes[y.sources[0]] for y in (others, target))
+        except (ValueError, IndexError):
+            return None
+        names = [x.op.name if x.op else "" for x in (others, target, probabilities, hit)]
+        if names != ["mul", "mul", "softmax", "one_hot"]:
+            return None
+        return [self._expression(probabilities.index), e.negative(self._expression(hit.index), node.shape)]
 
     def _operand(self, x: object) -> Expression:
         return self._expression(x.index) if isinstance(x, Ref) else float(x)  # type: ignore[arg-type]

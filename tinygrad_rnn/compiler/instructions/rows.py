@@ -7,8 +7,23 @@ import math
 
 import numpy as np
 
-from ...kernels import _shifted_exponentials, _total
+from ...kernels import _shifted_exponentials, _shifted_logarithm, _total
 from .memory import at, instruction, integers
+from .memory import inner as inner_function
+
+#: how many rows are added one after the other
+_ROWS = 128
+_LANES = 16
+
+
+@inner_function
+def _added(x, rows, width, total):
+    """``total`` = the sum of the first ``rows`` rows."""
+    total[:] = x.dtype.type(0)
+    for j in range(rows):
+        start = j * width
+        for k in range(width):
+            total[k] += x[start + k]
 
 
 @instruction
@@ -20,14 +35,42 @@ def sum_(r, tile, n, like):
         for i in range(outer):
             y[i] = _total(x[i * reduced : (i + 1) * reduced])
         return 0
+    zero = x.dtype.type(0)
+    part, lost = np.empty(inner if reduced > _ROWS else 0, x.dtype), np.empty(inner if reduced > _ROWS else 0, x.dtype)
     for i in range(outer):
         row = y[i * inner : (i + 1) * inner]
-        row[:] = 0
-        for j in range(reduced):
-            start = (i * reduced + j) * inner
+        _added(x[i * reduced * inner :], min(reduced, _ROWS), inner, row)
+        if reduced > _ROWS:  # as in kernels._total: blocks, with what is lost when they are added
+            lost[:] = zero
+            for first in range(_ROWS, reduced, _ROWS):
+                _added(x[(i * reduced + first) * inner :], min(reduced - first, _ROWS), inner, part)
+                for k in range(inner):
+                    a, b = row[k], part[k]
+                    after = a + b
+                    lost[k] += (a - after) + b if abs(a) >= abs(b) else (b - after) + a
+                    row[k] = after
             for k in range(inner):
-                row[k] += x[start + k]
+                row[k] += lost[k] if math.isfinite(row[k]) else zero
     return 0
+
+
+@inner_function
+def _largest(x):
+    """The largest of a row; nan if there is one. Side by side in lanes, so that it vectorises."""
+    best = np.empty(_LANES, x.dtype)
+    whole = x.size // _LANES * _LANES
+    for k in range(_LANES):
+        best[k] = x[k]
+    for start in range(_LANES, whole, _LANES):
+        for k in range(_LANES):
+            v, top = x[start + k], best[k]
+            best[k] = v if (v > top) | (v != v) else top
+    result = best[0]
+    for v in best:
+        result = v if (v > result or v != v) and result == result else result
+    for v in x[whole:]:
+        result = v if (v > result or v != v) and result == result else result
+    return result
 
 
 @instruction
@@ -35,6 +78,10 @@ def max_(r, tile, n, like):
     """(outer, reduced, inner): the largest along the middle; nan if there is one."""
     outer, reduced, inner = r[3], r[4], r[5]
     x, y = at(r[2], outer * reduced * inner, like), at(r[1], outer * inner, like)
+    if inner == 1 and reduced > _LANES:
+        for i in range(outer):
+            y[i] = _largest(x[i * reduced : (i + 1) * reduced])
+        return 0
     for i in range(outer):
         for k in range(inner):
             best = x[i * reduced * inner + k]
@@ -66,7 +113,8 @@ def softmax(r, tile, n, like):
     one, nan = x.dtype.type(1), x.dtype.type(np.nan)
     for i in range(rows):
         e = y[i * cols : (i + 1) * cols]
-        _, total = _shifted_exponentials(x[i * cols : (i + 1) * cols], e)
+        _shifted_exponentials(x[i * cols : (i + 1) * cols], e)
+        total = _total(e)
         scale = one / total if math.isfinite(total) else nan
         for j in range(cols):
             e[j] *= scale
@@ -79,10 +127,9 @@ def log_softmax(r, tile, n, like):
     x, y = at(r[2], rows * cols, like), at(r[1], rows * cols, like)
     for i in range(rows):
         row, e = x[i * cols : (i + 1) * cols], y[i * cols : (i + 1) * cols]
-        shift, total = _shifted_exponentials(row, e)
-        shift += x.dtype.type(math.log(total))
+        shift, log_total = _shifted_logarithm(row, e)
         for j in range(cols):
-            e[j] = row[j] - shift
+            e[j] = (row[j] - shift) - log_total
     return 0
 
 
@@ -92,8 +139,8 @@ def logsumexp(r, tile, n, like):
     x, y = at(r[2], rows * cols, like), at(r[1], rows, like)
     e = np.empty(cols, x.dtype)
     for i in range(rows):
-        shift, total = _shifted_exponentials(x[i * cols : (i + 1) * cols], e)
-        y[i] = shift + x.dtype.type(math.log(total))
+        shift, log_total = _shifted_logarithm(x[i * cols : (i + 1) * cols], e)
+        y[i] = shift + log_total
     return 0
 
 
@@ -106,6 +153,6 @@ def cross_entropy(r, tile, n, like):
         y[i] = 0
         if target[i] != ignored:
             row = x[i * cols : (i + 1) * cols]
-            shift, total = _shifted_exponentials(row, e)
-            y[i] = shift + x.dtype.type(math.log(total)) - row[target[i]]
+            shift, log_total = _shifted_logarithm(row, e)
+            y[i] = log_total - (row[target[i]] - shift)
     return 0
