@@ -34,8 +34,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
-#: variables that pytest sets for every test, and scikit-learn when it is imported
-OTHERS = ("PYTEST_CURRENT_TEST", "KMP_")
+#: variables that pytest sets for every test, scikit-learn when it is imported, and PyTorch when it takes a call apart
+OTHERS = ("PYTEST_CURRENT_TEST", "KMP_", "TORCHINDUCTOR_")
 
 
 def global_state() -> dict[str, object]:

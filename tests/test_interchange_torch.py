@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from tinygrad_rnn import interchange  # noqa: E402
+from tinygrad_rnn.errors import UnsupportedError  # noqa: E402
 
 torch.set_num_threads(1)
 RTOL = 1e-10
@@ -111,3 +112,399 @@ def test_recurrent_layers_are_opened_into_time_steps(name):
     assert {"h", "x"} <= {node.role for node in graph.nodes}
     assert any(node.scope.path[:2] == ("rnn", "l0") for node in graph.nodes)
     assert all(node.site is None or node.site.startswith("test_interchange_torch.py") for node in graph.nodes)
+
+
+# Programs of different kinds ------------------------------------------------------------------------------
+
+
+class Attending(nn.Module):
+    """Sequence to sequence; the decoder attends over the encoder's outputs, padding masked, its own guess fed back."""
+
+    def __init__(self, forced=False):
+        super().__init__()
+        self.embed = nn.Embedding(7, 4, padding_idx=0)
+        self.encoder = nn.GRU(4, 5, batch_first=True, bidirectional=True)
+        self.bridge = nn.Linear(10, 5)
+        self.cell = nn.GRUCell(4 + 10, 5)
+        self.score = nn.Linear(5, 10, bias=False)
+        self.head = nn.Linear(15, 7)
+        self.forced = forced
+
+    def forward(self, source, target):
+        outputs, final = self.encoder(self.embed(source))
+        state = torch.tanh(self.bridge(torch.cat([final[0], final[1]], dim=-1)))
+        mask = source.eq(0)
+        symbol, losses = torch.ones(source.size(0), dtype=torch.long), []
+        for t in range(target.size(1)):
+            energy = torch.bmm(outputs, self.score(state).unsqueeze(2)).squeeze(2)
+            weights = energy.masked_fill(mask, float("-inf")).softmax(-1)
+            context = torch.einsum("bs,bsd->bd", weights, outputs)
+            state = self.cell(torch.cat([self.embed(symbol), context], -1), state)
+            logits = self.head(torch.cat((state, context), -1))
+            losses.append(F.cross_entropy(logits, target[:, t], ignore_index=0, reduction="sum"))
+            symbol = target[:, t] if self.forced else logits.argmax(-1).detach()
+        return torch.stack(losses).sum() / (target != 0).sum()
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_attention_with_a_mask_and_guesses_fed_back(forced):
+    source = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])
+    ours = same(Attending(forced), source, torch.tensor([[2, 3, 1], [4, 0, 0]]))
+    graph = tg.Graph(ours(source.numpy(), np.array([[2, 3, 1], [4, 1, 0]])))
+    cells = [node for node in graph.nodes if node.scope.path == ("cell",)]
+    assert {node.scope.step for node in cells if node.op is not None} == {0, 1, 2}
+
+
+class Tagger(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.embed = nn.Embedding(9, 3, padding_idx=0)
+        self.rnn = getattr(nn, kind)(3, 4, num_layers=2, bidirectional=True, batch_first=True, dropout=0.3)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, symbols, lengths, tags):
+        packed = nn.utils.rnn.pack_padded_sequence(self.embed(symbols), lengths, batch_first=True, enforce_sorted=False)
+        output, final = self.rnn(packed)
+        padded, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
+        scores = self.head(padded)
+        final = final[0] if isinstance(final, tuple) else final
+        return F.cross_entropy(scores.permute(0, 2, 1), tags, ignore_index=-1), final
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_packed_sequences(kind):
+    symbols = torch.tensor([[1, 2, 0, 0], [3, 4, 5, 6], [7, 8, 1, 0]])
+    tags = torch.where(symbols > 0, symbols % 4, -1)
+    same(Tagger(kind), symbols, torch.tensor([2, 4, 3]), tags)
+
+
+class LayerNormLSTMCell(nn.Module):
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.maps = nn.Linear(inputs + hidden, 4 * hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(5))
+
+    def forward(self, x, state):
+        h, c = state
+        gates = self.maps(torch.cat([x, h], dim=1)).chunk(4, dim=1)
+        i, f, g, o = (norm(gate) for norm, gate in zip(self.norms, gates))
+        c = torch.sigmoid(f + 1.0) * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * self.norms[4](c).tanh(), c
+
+
+class OwnCellLoop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = LayerNormLSTMCell(3, 4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x, y):
+        h = c = x.new_zeros(x.shape[1], 4)
+        loss = 0
+        for x_t, y_t in zip(x, y):
+            h, c = self.cell(x_t, (h, c))
+            loss += F.mse_loss(self.head(h), y_t)
+        return loss / len(x), h
+
+
+def test_a_cell_of_ones_own_with_layer_norms():
+    x, y = torch.randn(4, 2, 3), torch.randn(4, 2, 2)
+    ours = same(OwnCellLoop(), x, y)
+    graph = tg.Graph(ours(x.numpy(), y.numpy())[0])
+    assert graph.steps == (0, 1, 2, 3)
+    steps = {node.scope.step for node in graph.nodes if node.op and node.op.name == "getitem" and node.scope.path == ()}
+    assert steps == {0, 1, 2, 3}  # the reads of x[t] and y[t], between the cell's calls
+    end = graph.nodes[graph.outputs[0]]
+    assert end.op.name == "div" and end.scope.step is None
+
+
+class TiedLanguageModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(6, 4)
+        self.rnn = nn.LSTM(4, 4)
+        self.head = nn.Linear(4, 6)
+        self.head.weight = self.embed.weight
+        self.drop = nn.Dropout(0.25)
+
+    def forward(self, symbols):
+        output, _ = self.rnn(self.drop(self.embed(symbols[:-1])))
+        return F.nll_loss(F.log_softmax(self.head(self.drop(output)), dim=-1).view(-1, 6), symbols[1:].reshape(-1))
+
+
+def test_tied_weights_are_one_parameter_and_dropout_masks_have_a_name():
+    symbols = torch.randint(0, 6, (5, 2))
+    ours = same(TiedLanguageModel(), symbols)
+    assert ours.head.weight is ours.embed.weight
+    graph = tg.Graph(ours(symbols.numpy()))
+    assert sum(node.name == "dropout mask" for node in graph.nodes) == 2
+    assert sum("dropout" in note for note in ours.import_notes) == 2
+    assert all("test_interchange_torch.py:" in note for note in ours.import_notes)
+
+
+class Memory(nn.Module):
+    """A small Turing machine: a memory that is read by attention and written in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.controller = nn.LSTMCell(3 + 4, 5)
+        self.key, self.erase, self.write = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(5, 4)
+        self.head = nn.Linear(5 + 4, 2)
+
+    def forward(self, x):
+        memory = torch.full((x.shape[1], 6, 4), 0.1)
+        read, state = torch.zeros(x.shape[1], 4), None
+        outputs = torch.empty(x.shape[0], x.shape[1], 2)
+        trace = torch.zeros(x.shape[1], x.shape[0])
+        for t in range(x.shape[0]):
+            state = self.controller(torch.cat([x[t], read], 1), state)
+            key = self.key(state[0])
+            weights = F.softmax(F.cosine_similarity(memory, key[:, None], dim=-1), dim=-1)
+            memory = memory * (1 - weights[:, :, None] * self.erase(state[0]).sigmoid()[:, None])
+            memory[:, t] = memory[:, t] + self.write(state[0])
+            memory[:, 0].mul_(0.5)
+            read = (weights.unsqueeze(1) @ memory).squeeze(1)
+            outputs[t] = self.head(torch.cat([state[0], read], 1))
+            trace[:, t] = outputs[t].detach().abs().sum(-1)
+        return outputs, trace, memory.norm()
+
+
+def test_buffers_written_in_place_through_views():
+    same(Memory(), torch.randn(4, 2, 3))
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.own = nn.Linear(6, 18)
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x, padding):
+        a, weights = self.attention(x, x, x, key_padding_mask=padding)
+        q, k, v = self.own(self.norm(x + a)).chunk(3, -1)
+        causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return causal, weights
+
+
+def test_masked_attention():
+    padding = torch.tensor([[False, False, False, True], [False, False, True, True]])
+    same(Masked(), torch.randn(2, 4, 6), padding)
+
+
+class Clockwork(nn.Module):
+    """Two groups of units; the second moves every other step, and skips to the state of two steps ago."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.u = nn.Parameter(torch.randn(6, 3)), nn.Parameter(torch.randn(6, 6) / 3)
+        self.register_buffer("fast", torch.tensor([1.0, 1, 1, 0, 0, 0]))
+
+    def forward(self, x):
+        states = [torch.zeros(x.shape[1], 6)]
+        for t in range(x.shape[0]):
+            new = torch.tanh(x[t] @ self.w.t() + states[-1].matmul(self.u.T))
+            if t % 2:
+                new = new * self.fast + states[-1] * (1.0 - self.fast)
+            if t >= 2:
+                new = torch.lerp(new, states[t - 1], 0.25)
+            states.append(new)
+        return torch.stack(states[1:], dim=1).cumsum(1)
+
+
+def test_a_clockwork_network():
+    same(Clockwork(), torch.randn(5, 2, 3))
+
+
+class Pooled(nn.Module):
+    """A classifier: the last live state by gather, the maximum over time, and a mean that knows the lengths."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(nn.Linear(24, 5), nn.ReLU(), nn.Linear(5, 3))
+
+    def forward(self, x, lengths, target):
+        output, _ = self.rnn(x)
+        mask = torch.arange(x.shape[1])[None, :] < lengths[:, None]
+        last = output.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, output.shape[2])).squeeze(1)
+        largest = torch.where(mask.unsqueeze(-1), output, torch.tensor(-1e9)).max(dim=1).values
+        mean = (output * mask.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)
+        scores = self.head(torch.cat([last, largest, mean], dim=1))
+        picked = output[torch.arange(len(lengths)), lengths - 1]
+        return F.cross_entropy(scores, target, label_smoothing=0.1), picked
+
+
+def test_gather_where_and_masked_pooling_follow_other_lengths():
+    program, x, target = Pooled(), torch.randn(3, 5, 3), torch.tensor([0, 2, 1])
+    ours = same(program, x, torch.tensor([5, 2, 4]), target)
+    lengths = torch.tensor([1, 5, 3])
+    expected = program(x, lengths, target)
+    for a, b in zip(ours(x.numpy(), lengths.numpy(), target.numpy()), expected, strict=True):
+        close(a.numpy(), b)
+
+
+class Sampling(nn.Module):
+    """Scheduled sampling: at half of the steps the network reads its own most likely symbol."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.cell, self.head = nn.Embedding(5, 3), nn.RNNCell(3, 4, nonlinearity="relu"), nn.Linear(4, 5)
+
+    def forward(self, symbols):
+        h, x, losses = torch.zeros(symbols.shape[1], 4), symbols[0], []
+        for t in range(1, len(symbols)):
+            h = self.cell(self.embed(x), h)
+            logits = self.head(h)
+            losses.append(F.cross_entropy(logits, symbols[t]))
+            with torch.no_grad():
+                guess = torch.softmax(logits, -1).argmax(1)
+                own = torch.rand(symbols.shape[1]) < 0.5
+            x = torch.where(own, guess, symbols[t])
+        return sum(losses) / len(losses)
+
+
+def test_scheduled_sampling():
+    same(Sampling(), torch.randint(0, 5, (6, 3)))
+
+
+class Truncated(nn.Module):
+    """Two windows; the state is cut between them, and a branch looks at its size."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.GRU(2, 3), nn.Linear(3, 1)
+
+    def forward(self, x, y):
+        h, loss = None, 0.0
+        for window, wanted in zip(x.split(3), y.split(3)):
+            output, h = self.rnn(window, h)
+            loss = loss + F.binary_cross_entropy_with_logits(self.head(output), wanted)
+            h = h.detach()
+            if h.abs().max() > 100:
+                h = h * 0.0
+        with torch.no_grad():
+            scale = h.norm()
+        return loss * scale
+
+
+def test_detach_no_grad_and_branches():
+    ours = same(Truncated(), torch.randn(6, 2, 2), torch.rand(6, 2, 1).round())
+    assert any("bool" in note for note in ours.import_notes)
+    graph = tg.Graph(ours(np.ones((6, 2, 2)), np.ones((6, 2, 1))))
+    assert graph.steps == tuple(range(6))
+
+
+def test_a_function_of_modules_and_tensors():
+    cell, w = nn.GRUCell(2, 3), torch.randn(3, requires_grad=True)
+    x = torch.randn(4, 2, 2)
+
+    def loss():
+        h = torch.zeros(2, 3)
+        for t in range(4):
+            h = cell(x[t], h)
+        return ((h * w) ** 2).mean()
+
+    ours = same(loss, parameters={**dict(cell.named_parameters()), "w": w})
+    assert {name for name, _ in ours.named_parameters()} == {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "w"}
+    assert "x" in {node.name for node in tg.Graph(ours()).nodes}
+
+
+class Odd(nn.Module):
+    """Calls that no table of ours names: PyTorch takes them apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(3, 4)
+
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        wide = x[..., :1].expand(-1, -1, 4)
+        a = F.gelu(output, approximate="tanh") + F.mish(output)
+        b = F.selu(output)
+        c = (
+            F.smooth_l1_loss(output, wide)
+            + F.huber_loss(output, wide)
+            + F.kl_div(output, output.softmax(-1), reduction="batchmean")
+        )
+        return a, b, c, output.std(dim=0), torch.addcmul(output, output, output, value=2.0)
+
+
+def test_calls_without_a_name_are_taken_apart():
+    same(Odd(), torch.randn(3, 2, 3))
+
+
+# What is wrong, and what cannot come in --------------------------------------------------------------------
+
+
+class WrongTanh(torch.autograd.Function):
+    """A backward pass that forgets the square."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.tanh(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (y,) = ctx.saved_tensors
+        return g * (1 - y)
+
+
+class RightProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, y, factor):
+        ctx.save_for_backward(x, y)
+        ctx.factor = factor
+        return x * y * factor, x + y
+
+    @staticmethod
+    def backward(ctx, g, h):
+        x, y = ctx.saved_tensors
+        return g * y * ctx.factor + h, g * x * ctx.factor + h, None
+
+
+class Custom(nn.Module):
+    def __init__(self, function=WrongTanh.apply):
+        super().__init__()
+        self.w, self.u = nn.Linear(3, 4), nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x):
+        h = torch.zeros(x.shape[1], 4)
+        for x_t in x:
+            h = self.function(self.w(x_t) + self.u(h))
+        return h.square().sum()
+
+
+def test_a_wrong_backward_is_kept_and_found():
+    x = torch.randn(4, 2, 3)
+    ours = same(Custom(), x)
+    report = tg.check_gradients(ours(x.numpy()), raise_exception=False)
+    assert report.verdict == "failed"
+    assert "WrongTanh" in report.blame and "test_interchange_torch.py:" in report.blame
+
+
+def test_a_right_backward_passes():
+    def both(x):
+        y, z = RightProduct.apply(x, x.tanh(), 0.5)
+        return y + z
+
+    x = torch.randn(3, 2, 3)
+    ours = same(Custom(both), x)
+    assert tg.check_gradients(ours(x.numpy())).method == "complex-step"
+
+
+def test_everything_unsupported_is_said_at_once():
+    w = torch.randn(4, 4, requires_grad=True)
+
+    def program():
+        a = torch.linalg.qr(w)[0]
+        return torch.fft.rfft(w).abs().sum() + torch.linalg.svdvals(w).sum() + a.sum()
+
+    with pytest.raises(UnsupportedError) as caught:
+        interchange.from_torch(program)
+    message = str(caught.value)
+    assert "qr" in message and "svd" in message and "\n" not in message
+    assert message.count("test_interchange_torch.py:") >= 2

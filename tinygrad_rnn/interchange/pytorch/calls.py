@@ -262,8 +262,11 @@ def _leaky_relu(_call: Call, x: Any, negative_slope: float = 0.01, inplace: bool
 
 
 @handles("elu")
-def _elu(_call: Call, x: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    return P.where(x > 0, x, (P.where(x > 0, 0.0, x).exp() - 1.0) * alpha)
+def _elu(
+    _call: Call, x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0, *, inplace: bool = False
+) -> Any:
+    below = (P.where(x > 0, 0.0, x) * input_scale).exp() - 1.0
+    return P.where(x > 0, x, below * alpha) * scale
 
 
 @handles("softplus")
@@ -379,7 +382,7 @@ def _frozen(call: Call, x: Any, *args: Any, **_kwargs: Any) -> Any:
         "random",
     )
     if drawn:
-        call.recorder.note(f"{call.name}: the random numbers stay as they were drawn")
+        call.recorder.note(f"{call.name}: the random numbers stay as they were drawn", True)
         return constant(call.out.detach().numpy(), "random numbers")
     if args and isinstance(args[-1], Tensor) and args[-1].serial in call.recorder.live:
         return P.broadcast_to(args[-1], shape=tuple(call.out.shape))
@@ -873,7 +876,7 @@ def dropout_mask(call: Call, shapes: list[tuple[int, ...]], p: float) -> list[Te
         drawn = [torch.dropout(torch.ones(shape, dtype=out.dtype), p, True).numpy() for shape in shapes]
     finally:
         torch.set_rng_state(after)
-    call.recorder.note("dropout: the mask stays as it was drawn")
+    call.recorder.note("dropout: the mask stays as it was drawn", True)
     return [constant(mask, "dropout mask") for mask in drawn]
 
 
@@ -926,9 +929,28 @@ def _cross_entropy(
         return NotImplemented
     if weight is None and not label_smoothing and target.dtype.kind in "iu":
         return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
-    if label_smoothing or target.dtype.kind == "f":
-        return NotImplemented
-    return _nll(x.log_softmax(min(1, x.ndim - 1)), target, weight, ignore_index, reduction)
+    logs = x.log_softmax(min(1, x.ndim - 1))
+    if logs.ndim > 2:
+        logs = logs.permute([0, *range(2, logs.ndim), 1])
+    classes = x.shape[min(1, x.ndim - 1)]
+    if target.dtype.kind == "f":
+        wanted = target.permute([0, *range(2, target.ndim), 1]) if target.ndim > 2 else target
+        wanted = wanted * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else wanted
+        losses = -(logs * wanted if weight is None else logs * wanted * weight).sum(-1)
+        return losses.sum() / max(1, losses.numel()) if reduction == "mean" else _reduced(losses, reduction)
+    right = _nll(x.log_softmax(min(1, x.ndim - 1)), target, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return right
+    even = -(logs if weight is None else logs * weight).sum(-1)
+    even = T.where(target != ignore_index, even, 0.0)
+    if weight is None:
+        even = _losses(even, target, ignore_index, reduction)
+    elif reduction == "mean":
+        kept = target != ignore_index
+        even = even.sum() / T.where(kept, T.take(weight, T.where(kept, target, 0)), 0.0).sum()
+    else:
+        even = _reduced(even, reduction)
+    return right * (1 - label_smoothing) + even * (label_smoothing / classes)
 
 
 def _losses(losses: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Any:
@@ -993,3 +1015,14 @@ def _bce_with_logits(
         return NotImplemented
     losses = x.softplus() - target * x
     return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+@handles("cosine_similarity")
+def _cosine_similarity(_call: Call, x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    lengths = [v.square().sum(dim, True).sqrt().clip(eps, None) for v in (x, y)]
+    return ((x / lengths[0]) * (y / lengths[1])).sum(dim)
+
+
+@handles("normalize")
+def _normalize(_call: Call, x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
+    return x / x.square().sum(dim, True).sqrt().clip(eps, None) if p == 2 else NotImplemented

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch._decomp import core_aten_decompositions
+from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...tensor import Tensor
@@ -24,7 +24,6 @@ class _Parts(TorchDispatchMode):
     def __init__(self, recorder: Recorder, call: Call) -> None:
         super().__init__()
         self.recorder, self.call = recorder, call
-        self.decompositions = core_aten_decompositions()
         self.missing: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -57,7 +56,7 @@ class _Parts(TorchDispatchMode):
         return self._further(func, name, args, kwargs)
 
     def _further(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
-        apart = self.decompositions.get(func)
+        apart = decomposition_table.get(func)
         with self:
             if apart is not None:
                 return apart(*args, **kwargs)
@@ -110,5 +109,7 @@ def _mirror(recorder: Recorder, theirs: Any, ours: Tensor) -> Any:
     from .recorder import Mirror
 
     recorder.live.add(ours.serial)
+    if recorder.changing:
+        recorder.varying.add(ours.serial)
     recorder.owners[theirs.untyped_storage()._cdata] = id(theirs)
     return Mirror(theirs, ours, theirs._version)

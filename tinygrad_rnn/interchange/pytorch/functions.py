@@ -16,20 +16,20 @@ from .recorder import Recorder, array_of, user_place
 
 @contextmanager
 def functions_seen(recorder: Recorder) -> Iterator[None]:
-    """While this lasts, ``apply`` of every `torch.autograd.Function` is recorded."""
-    original = torch.autograd.Function.__dict__["apply"]
+    """While this lasts, ``apply`` of every `torch.autograd.Function` is recorded, also one bound before."""
+    base = torch.autograd.function._SingleLevelFunction
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        call = original.__get__(None, cls)
+        call = super(base, cls).apply
         if recorder.resting:
             return call(*args, **kwargs)
         return _recorded(recorder, cls, call, args, kwargs)
 
-    torch.autograd.Function.apply = classmethod(apply)
+    base.apply = classmethod(apply)
     try:
         yield
     finally:
-        torch.autograd.Function.apply = original
+        del base.apply
 
 
 def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
@@ -49,6 +49,7 @@ def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -
         primitive = _primitive(cls, call, args, kwargs, slots, [tuple(x.shape) for x in outs])
     finally:
         recorder.resting = False
+    recorder.changing = True
     recorder.calls.append((next(_serials), recorder.modules.running(), recorder.place))
     with recorder.modules.scope():
         whole: Tensor = primitive(*ours)

@@ -62,6 +62,8 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
         {id(x): path for path, x in leaves(given) if isinstance(x, torch.Tensor)},
         _names(function, roots) | _argument_names(function, given),
     )
+    if not isinstance(function, torch.nn.Module):
+        recorder.watched = {id(x) for _, x in _variables(function) if isinstance(x, torch.Tensor)}
     with torch.enable_grad(), modules.watched(), functions_seen(recorder), Mode(recorder):
         out = function(*given[0], **given[1])
     recorder.raise_unsupported()

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from ...primitives import getitem
 from ...scope import scope
 from ...tensor import Tensor
 
@@ -98,10 +99,24 @@ class Modules:
         for step, (_, _, tensor) in zip(steps, made, strict=True):
             if step is not None and tensor.scope.step is None:
                 tensor.scope = tensor.scope._replace(step=step)
+        _reads_follow_their_users([tensor for _, _, tensor in made])
 
     def keep_all(self) -> list[torch.nn.Module]:
         """Every module met, children included."""
         return [child for root in (*self.roots, *self.keep) for child in root.modules()]
+
+
+def _reads_follow_their_users(made: Sequence[Tensor]) -> None:
+    """An element that only one time step reads, such as one of ``x.unbind()``, belongs to it."""
+    users: dict[int, set[int | None]] = {}
+    for tensor in made:
+        for operand in tensor.inputs:
+            if isinstance(operand, Tensor):
+                users.setdefault(operand.serial, set()).add(tensor.scope.step)
+    for tensor in reversed(made):
+        steps = users.get(tensor.serial, set())
+        if tensor.scope.step is None and tensor.op is getitem and len(steps) == 1:
+            tensor.scope = tensor.scope._replace(step=steps.copy().pop())
 
 
 def _neighbours(steps: Sequence[int | None]) -> tuple[list[int | None], list[int | None]]:

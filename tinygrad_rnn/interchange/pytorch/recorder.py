@@ -88,11 +88,14 @@ class Recorder:
     unsupported: dict[str, None] = field(default_factory=dict)
     mirrors: dict[int, Mirror] = field(default_factory=dict)
     owners: dict[int, int] = field(default_factory=dict)  #: storage -> id of the first tensor met on it
-    live: set[int] = field(default_factory=set)  #: serials of what depends on an argument or a parameter
+    live: set[int] = field(default_factory=set)  #: serials of what is mirrored: it depends on something with a name
+    varying: set[int] = field(default_factory=set)  #: serials of what depends on an argument or a parameter
+    watched: set[int] = field(default_factory=set)  #: ids of the user's own constants, kept visible
     calls: list[tuple[int, Running, Any]] = field(default_factory=list)  #: first serial, what was running, where
     walked: dict[int, int] = field(default_factory=dict)  #: steps done, by the serial of a layer's first weight
     place: tuple[CodeType, int] | None = None
     resting: bool = False
+    changing: bool = False  #: whether the call being mirrored depends on an argument or a parameter
 
     # Mirrors ---------------------------------------------------------------------------------------------
 
@@ -101,6 +104,9 @@ class Recorder:
         mirror = self.mirrors.get(id(t))
         version = t._version
         if mirror is not None and mirror.version == version:
+            return mirror.ours
+        if mirror is not None and np.array_equal(mirror.ours.numpy(), array_of(t), equal_nan=t.is_floating_point()):
+            mirror.version = version  # written to, and mirrored, before PyTorch counted it
             return mirror.ours
         if t._base is not None and id(t._base) not in self.mirrors:
             self.ours(t._base)  # the whole of the memory comes before a part of it
@@ -111,7 +117,11 @@ class Recorder:
             whole = self.ours(owner.theirs) if owner.version != owner.theirs._version else owner.ours
             made = calls.read_through(whole, positions(owner.theirs, t))
             self.live.add(made.serial)
+            if whole.serial in self.varying:
+                self.varying.add(made.serial)
         else:
+            if mirror is not None and mirror.ours.serial in self.live:
+                self.refuse("a write in place", "nothing here saw it; write with operations on the tensor itself")
             made = self._leaf(t)
             self.owners.setdefault(storage, id(t))
         self.mirrors[id(t)] = Mirror(t, made, version)
@@ -121,12 +131,16 @@ class Recorder:
         if id(t) in self.parameters:
             made: Tensor = self.parameters[id(t)][1]
             self.live.add(made.serial)
+            self.varying.add(made.serial)
             return made
         with self._outside():
             made = constant(array_of(t), self.names.get(id(t)))
         if id(t) in self.inputs:
             self.origin[made.serial] = Input(self.inputs[id(t)])
             made.requires_grad = t.requires_grad
+            self.live.add(made.serial)
+            self.varying.add(made.serial)
+        elif id(t) in self.watched:
             self.live.add(made.serial)
         return made
 
@@ -140,14 +154,18 @@ class Recorder:
             state.scope = before
 
     def is_live(self, t: Any) -> bool:
-        """Whether a tensor of PyTorch's depends on an argument or a parameter."""
-        if id(t) in self.parameters or id(t) in self.inputs:
+        """Whether a tensor of PyTorch's has a mirror, or must have one."""
+        if id(t) in self.parameters or id(t) in self.inputs or id(t) in self.watched:
             return True
         mirror = self.mirrors.get(id(t))
         if mirror is not None and mirror.ours.serial in self.live:
             return True
         owner = self.mirrors.get(self.owners.get(t.untyped_storage()._cdata, 0))
         return owner is not None and owner.theirs is not t and owner.ours.serial in self.live
+
+    def varies(self, t: Any) -> bool:
+        """Whether a tensor of PyTorch's depends on an argument or a parameter."""
+        return self.is_live(t) and self.ours(t).serial in self.varying
 
     def bind(self, t: Any, made: Tensor, name: str) -> None:
         """``made`` is the mirror of ``t`` from now on, if its value is."""
@@ -158,6 +176,8 @@ class Recorder:
             made = detached(made, self.origin)
         self._compare(made.numpy(), expected, name)
         self.live.add(made.serial)
+        if self.changing:
+            self.varying.add(made.serial)
         storage = t.untyped_storage()._cdata
         owner = self.mirrors.get(self.owners.get(storage, 0))
         if owner is None or owner.theirs.untyped_storage()._cdata != storage:
@@ -200,8 +220,10 @@ class Recorder:
         """The user's line, for a message."""
         return str(Site(*self.place)) if self.place else "an unknown line"
 
-    def note(self, text: str) -> None:
-        """Something stays as it is now."""
+    def note(self, text: str, always: bool = False) -> None:
+        """Something stays as it is now, although it depends on the arguments (or is random: ``always``)."""
+        if not (self.changing or always):
+            return
         self.notes[f"{text} (at {self.where()})"] = None
 
     def refuse(self, name: str, why: str) -> None:
@@ -227,6 +249,7 @@ class Recorder:
         mirrored: Any = None
         if live or (written is not None and id(written) in self.mirrors):
             mirrored = mapped(lambda x: self.ours(x) if isinstance(x, torch.Tensor) else x, (list(args), kwargs))
+        changing = any(self.varies(x) for x in live)
         out = call.out = func(*args, **kwargs)
         if not live:
             if written is not None and id(written) in self.mirrors:
@@ -236,6 +259,7 @@ class Recorder:
         if not made and written is None:
             return out
         self.calls.append((next(_serials), self.modules.running(), self.place))
+        self.changing = changing
         with self.modules.scope():
             self._mirror(call, mirrored, made, written, func)
         return out
@@ -282,7 +306,8 @@ class Mode(TorchFunctionMode):
             return func(*args, **kwargs)
         recorder.place = user_place()
         if name in _DECISIONS:
-            if any(isinstance(x, torch.Tensor) and recorder.is_live(x) for x in args):
+            if any(isinstance(x, torch.Tensor) and recorder.varies(x) for x in args):
+                recorder.changing = True
                 recorder.note(
                     f"{name.strip('_')}() of a value that depends on the inputs: what followed stays as it went"
                 )

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ... import primitives as P
 from ...functional import concat, stack
 from ...nn.cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from ...nn.functional import linear
 from ...scope import scope
 from ...tensor import Tensor
+from ..program import constant
 from .calls import dropout_mask, handles
 
 if TYPE_CHECKING:
@@ -146,3 +150,30 @@ def _cell(call: Call, x: Tensor, hx: Any, *weights: Any) -> Any:
             value.role = role
     made = _step(kind, x, state, [*weights, *[None] * (4 - len(weights))])
     return made if len(made) > 1 else made[0]
+
+
+@handles("_pack_padded_sequence")
+def _packed(call: Call, x: Tensor, lengths: Any, batch_first: bool = False) -> Any:
+    """The rows that are there, step after step."""
+    sizes = call.out[1].numpy()
+    call.recorder.note("lengths of packed sequences stay as they were")
+    rows = np.concatenate([np.arange(n) for n in sizes])
+    times = np.repeat(np.arange(len(sizes)), sizes)
+    return x[(rows, times) if batch_first else (times, rows)], constant(sizes)
+
+
+@handles("_pad_packed_sequence")
+def _padded(call: Call, data: Tensor, batch_sizes: Any, *_args: Any, **_kwargs: Any) -> Any:
+    """The rows put back where they were, and padding around them."""
+    padded, lengths = call.out
+    sizes = call.args[1].numpy()
+    batch_first, value = [*_args, *_kwargs.values()][:2]
+    rows = np.concatenate([np.arange(n) for n in sizes])
+    times = np.repeat(np.arange(len(sizes)), sizes)
+    index = (rows, times) if batch_first else (times, rows)
+    put = P.scatter(data, index=index, shape=tuple(padded.shape))
+    if value:
+        filling = np.full(padded.shape, value, data.dtype)
+        filling[index] = 0
+        put = put + constant(filling)
+    return put, constant(lengths.numpy())
