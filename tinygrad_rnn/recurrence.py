@@ -283,7 +283,16 @@ class _Folding:
         for node in self.graph.nodes:
             if (k := core[node.index]) is not None:
                 cells[k][self.row[node.index]].append(node.index)
-        return tuple(self._recurrence(rows) for rows in cells)
+        found: list[Recurrence] = []
+        read_at: dict[int, int] = {}  # what an earlier one read, and when
+        for rows in cells:
+            loop = self._recurrence(rows)
+            told = [(t, x) for row in loop.inputs for t, x in enumerate(row) if x is not None]
+            both = [(t, read_at[x]) for t, x in told if x in read_at]
+            falls = len({t for t, _ in both}) > 1 and len({t + earlier for t, earlier in both}) == 1
+            found.append(replace(loop, reverse=loop.reverse or falls))
+            read_at.update({x: t for t, x in told if not found[-1].reverse})
+        return tuple(found)
 
     def core(self) -> list[int | None]:
         """By node the circle it belongs to: it is on it, or in its step feeds nothing else and is no mere input."""
@@ -402,7 +411,7 @@ class _Folding:
             if row is not None and row[0] == "run" and row[1] in kept:  # type: ignore[index]
                 step = lengths[row[1]] - 1 - self.time[i] if row[1] in turned else self.time[i]  # type: ignore[index]
                 nodes[i] = replace(nodes[i], scope=nodes[i].scope._replace(step=step))
-        names = self._own_scopes(nodes, core, paths)
+        names = self._own_scopes(nodes, core, paths, [loop.reverse for loop in loops])
         for i, k in enumerate(core):
             path = None if k is None else names[k]
             if path is not None:
@@ -413,7 +422,11 @@ class _Folding:
         return Graph.of(nodes, self.graph.outputs)
 
     def _own_scopes(
-        self, nodes: Sequence[Node], core: Sequence[int | None], paths: Sequence[tuple[str, ...]]
+        self,
+        nodes: Sequence[Node],
+        core: Sequence[int | None],
+        paths: Sequence[tuple[str, ...]],
+        reverse: Sequence[bool],
     ) -> list[tuple[str, ...] | None]:
         """By circle a scope of its own, None where the program's own scope holds nothing but this cell."""
         mixed: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
@@ -433,12 +446,14 @@ class _Folding:
             if alone and path:
                 result.append(path)
                 continue
-            twins = [j for j, other in enumerate(paths) if other == path]
-            result.append((*path, "cell" if len(twins) == 1 else f"cell{twins.index(k) + 1}"))
+            forward = [j for j, other in enumerate(paths) if other == path and not reverse[j]]
+            number = max(1, sum(j <= k for j in forward))  # what reads backward is the twin of what came before it
+            name = "cell" if len(forward) < 2 else f"cell{number}"
+            result.append((*path, f"{name}_reverse" if reverse[k] else name))
         return result
 
     def _name_states(self, nodes: list[Node], loop: Recurrence) -> None:
-        """The state that is computed from another one is h and that one c, as an LSTM has them; a single one is h."""
+        """A single state is h; of two, as an LSTM has them, c is the one that no matrix multiplies and that gives h."""
         states = list(dict.fromkeys(row for row, _ in loop.carried))
         members = [n for k in states for n in loop.rows[k].nodes if n is not None]
         if any(nodes[n].role for n in members) or len(states) > 2:
@@ -455,6 +470,9 @@ class _Folding:
             if min(a, b) not in upstream:
                 return
             states.sort(key=lambda k: loop.rows[k].nodes[-1] or 0)
+            users = self.graph.consumers[loop.rows[states[0]].nodes[0] or 0]
+            if any(op.name in ("matmul", "linear") for u in users if (op := nodes[u].op)):  # an output that is fed back
+                states = states[:1]
         for k, role in zip(states, ("h",) if len(states) == 1 else ("c", "h"), strict=True):
             for member in loop.rows[k].nodes:
                 if member is not None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
-from .places import Line, Places
+from .places import BUS, Line, Places
 from .route import LANE, Point, Port, Rect, beside, lanes, path, spline
 
 STRIP = 100.0  #: in points
@@ -20,6 +21,7 @@ class Fans:
     def __init__(self, places: Places) -> None:
         self.places, self.boxes, self.edges = places, places.boxes, places.edges
         self.layout, self.rects = places.layout, places.layout.rects
+        self.above: dict[tuple[float, object], int] = defaultdict(int)  # lines above a row
         self.standing: dict[int, list[Rect]] = defaultdict(list)  # by where along time, in strips
         for rect in self.rects.values():
             self._stand(rect)
@@ -31,7 +33,7 @@ class Fans:
 
     def out(self) -> None:
         """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
-        rows: dict[tuple[float, object], int] = defaultdict(int)
+        rows: dict[tuple[float, object], float] = defaultdict(float)
         for i in self.places.sources:
             targets = [
                 (n, e)
@@ -41,11 +43,11 @@ class Fans:
             if not targets:
                 continue
             first = min((self.rects[e.target] for _, e in targets), key=lambda r: r.x)
-            floor = self._row(first)[0]
+            floor = self.places.row(first)[0]
             lane = (floor, self._segments(e.target for _, e in targets))
-            y = floor - 16 - LANE * rows[lane]
-            rows[lane] += 1
             w, h = self.places.sizes[i]
+            y = floor - BUS - rows[lane]
+            rows[lane] += max(LANE, h / 2 + 5)  # its line may not run through the box before
             start = min(self.places.x[c] for _, e in targets if (c := self.boxes[e.target].column) is not None)
             side = 1 if self.boxes[i].key[0] == "∂" else -1
             x = (self.places.right if side > 0 else start) + side * (self.places.pad + 22 + w / 2)
@@ -99,7 +101,7 @@ class Fans:
 
     def into(self) -> None:
         """Values of all steps gathered into one box: a line above their row that ends in it, after the last step."""
-        rows: dict[tuple[float, object], int] = defaultdict(int)
+        rows = self.above
         waiting: list[int] = []
         for i in self.places.sinks:
             fed = [
@@ -111,7 +113,7 @@ class Fans:
                 waiting.append(i)
                 continue
             highest = max((self.rects[e.source] for _, e in fed), key=lambda r: r.y)
-            ceiling = self._row(highest)[1]
+            ceiling = self.places.row(highest)[1]
             lane = (ceiling, self._segments(e.source for _, e in fed))
             y = ceiling + 18 + LANE * rows[lane]
             rows[lane] += 1
@@ -138,6 +140,48 @@ class Fans:
         self._chain(waiting, before=False)
         self._chain([i for i in self.places.sources if i not in self.rects], before=True)
 
+    def between(self) -> None:
+        """What one pass leaves for a later one: a box between them, filled from above, read from below."""
+        places, below = self.places, dict[int, float]()
+        for i, segment in sorted(places.between.items()):
+            w, h = places.sizes[i]
+            start = min(x for column, x in places.x.items() if column.segment == segment)
+            earlier = [x for x in places.x if x.segment < segment]
+            end = max(places.x[c] + places.tiles[c.segment].width for c in earlier) + places.pad
+            done = [r for j, r in self.rects.items() if places.between.get(j) == segment]
+            floor = min(r.bottom for k, r in places.tiles[segment].boxes.items() if k[0] != "x")
+            y = below.get(segment, floor - BUS - 13) - h / 2 - 3
+            below[segment] = y - 3
+            x = max([end, *(r.right for r in done)]) + 26 + w / 2
+            assert x < start
+            self.rects[i] = Rect(x, y, w, h)
+            self._stand(self.rects[i])
+        for n, e in enumerate(self.edges):
+            if e.source not in self.rects or e.target not in self.rects:
+                continue
+            a, b = self.rects[e.source], self.rects[e.target]
+            if e.source in places.between and e.target in places.between:
+                self._draw(n, [(a.x, a.bottom), (a.x, b.y), (b.left, b.y)])
+            elif e.target in places.between:
+                y = places.row(a)[1] + 18
+                self.above[places.row(a)[1], self._segments([e.source])] = 1
+                self._draw(n, [(a.x, a.top), (a.x, y), (b.x, y), (b.x, b.top)])
+            elif e.source in places.between:
+                at = b.x + 0.3 * b.w
+                self._draw(n, [(a.right, a.y), (at, a.y), (at, b.bottom)])
+
+    def _draw(self, edge: int, points: list[Point]) -> None:
+        """A line as it usually runs, or around what stands in its way."""
+        e = self.edges[edge]
+        a, b = self.rects[e.source], self.rects[e.target]
+        for (x, y), (u, v) in pairwise(points):
+            for strip in range(int(min(x, u) // STRIP), int(max(x, u) // STRIP) + 1):
+                for r in self.standing[strip]:
+                    across = r.left < max(x, u) and r.right > min(x, u)
+                    if r not in (a, b) and across and r.bottom < max(y, v) and r.top > min(y, v):
+                        points = self._around(Port(a.right, a.y, 1, 0), Port(b.left, b.y, 1, 0))
+        self.layout.lines.append(Line(edge, spline(points), e.source, e.target))
+
     def _between(self, rect: Rect, corner: Point) -> bool:
         """Whether a box stands on the upright line from ``rect`` to ``corner``."""
         low, high = sorted((rect.y, corner[1]))
@@ -152,13 +196,3 @@ class Fans:
     def _segments(self, boxes: Iterable[int]) -> frozenset[int]:
         """The passes over a sequence these boxes are in: lines of different passes do not get in each other's way."""
         return frozenset(column.segment for i in boxes if (column := self.boxes[i].column) is not None)
-
-    def _row(self, rect: Rect) -> tuple[float, float]:
-        """Lowest bottom and highest top among the boxes beside this one."""
-        beside = [
-            r
-            for t in self.places.tiles.values()
-            for r in t.boxes.values()
-            if r.bottom < rect.top and r.top > rect.bottom
-        ]
-        return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])

@@ -25,6 +25,7 @@ def compose(
     places.place()
     wiring, fans = Wiring(places), Fans(places)
     fans.out()
+    fans.between()
     wiring.in_steps()
     wiring.between_steps()
     fans.into()

@@ -22,6 +22,7 @@ from .route import Point, Rect
 GUTTER = 40.0
 PAD = 12.0  #: between a step's boxes and its frame
 HIGHWAY = 11.0  #: how far below a cell's top the cell state's line enters and leaves
+BUS = 16.0  #: how far below a row runs the line of what feeds all of its boxes
 GAP_WIDTH = 110.0  #: room for "× 994 steps"
 
 
@@ -104,9 +105,25 @@ class Places:
         stepless = [i for i, box in enumerate(self.boxes) if box.column is None]
         self.before = [i for i in stepless if self.boxes[i].before]
         rest = [i for i in stepless if not self.boxes[i].before]
-        self.bars = [i for i in rest if i in after and i in before]
+        both = [i for i in rest if i in after and i in before]
+        self.between = self._handed_over(both)
+        self.bars = [i for i in both if i not in self.between]
         self.sinks = [i for i in rest if i in after and i not in before]
         self.sources = [i for i in rest if i not in after]
+
+    def _handed_over(self, both: Sequence[int]) -> dict[int, int]:
+        """Of what one pass leaves and only later passes read, such as a memory, the first pass that reads it."""
+        made = dict.fromkeys(both, -1)
+        read = dict.fromkeys(both, len(self.level.columns))
+        ends = [(e.source, e.target) for e in self.edges if e.source in made or e.target in made]
+        for _ in both:
+            for a, b in ends:
+                there, here = self.boxes[a].column, self.boxes[b].column
+                if b in made:
+                    made[b] = max(made[b], made.get(a, -1) if there is None else there.segment)
+                if a in read:
+                    read[a] = min(read[a], read.get(b, read[a]) if here is None else here.segment)
+        return {i: read[i] for i in both if made[i] < read[i]}
 
     def _reached(self, *, forward: bool) -> set[int]:
         """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""
@@ -126,6 +143,16 @@ class Places:
                 reached.add(i)
                 pending += following[i]
         return reached
+
+    def floor(self, rect: Rect) -> float:
+        """The lowest bottom among the boxes beside this one, in any step."""
+        return self.row(rect)[0]
+
+    def row(self, rect: Rect) -> tuple[float, float]:
+        """Lowest bottom and highest top among the boxes beside this one."""
+        every = [r for t in self.tiles.values() for r in t.boxes.values()]
+        beside = [r for r in every if r.bottom < rect.top and r.top > rect.bottom]
+        return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])
 
     def _make_tiles(self) -> None:
         sizes: dict[int, dict[Key, T.Size]] = defaultdict(dict)
@@ -273,6 +300,8 @@ class Places:
         for slot in self.slots:
             if segment is not None and slot.segment != segment and shared:
                 at += max(60.0, *shared)
+            if segment is not None and slot.segment != segment:
+                at += sum(self.sizes[i][0] + 26 for i, s in self.between.items() if s == slot.segment)
             segment = slot.segment
             if isinstance(slot, Gap):
                 middle = (self.bottom + self.top) / 2
@@ -320,7 +349,7 @@ class Places:
             w, h = self.sizes[i]
             start = self.x[home.column]
             x = start + tile.width + self.pad + GUTTER + w / 2 if from_right else start - self.pad - GUTTER - w / 2
-            rect = Rect(x, y, w, h)
+            rect = Rect(x, y + (h + 10 if self._is_handed_a_state(home.column.segment) else 0), w, h)
             while any(
                 abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < rect.w + 12 for _, r in placed
             ):
@@ -344,6 +373,11 @@ class Places:
                 own = tile.boxes[a.key]
                 return own.top - HIGHWAY if a.kind == "cell" else own.y
         return tile.boxes[homes[0].key].y
+
+    def _is_handed_a_state(self, segment: int) -> bool:
+        """Whether a line from an earlier pass comes in where an initial state would stand."""
+        ends = ((self.boxes[e.source].column, self.boxes[e.target].column) for e in self.edges)
+        return self.is_grid and any(a and b and a.segment < b.segment == segment for a, b in ends)
 
     def _runs_backward(self, homes: Sequence[Box]) -> bool:
         keys = {home.key for home in homes}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .columns import Column, Key
 from .levels import Edge
-from .places import HIGHWAY, Line, Places
+from .places import BUS, HIGHWAY, Line, Places
 from .route import ARROW, LANE, Point, Port, Rect, Stretch, beside, lanes, path, spline, spread, stretches
 from .tile import Tile, Wire
 
@@ -21,6 +21,7 @@ class Wiring:
         #: where lines run already, by the tile they are in (a pass, or two steps of it) and where they begin
         self.taken: dict[tuple[object, Key], list[Stretch]] = defaultdict(list)
         self.routes: dict[object, list[Point]] = {}
+        self.sources = set(places.sources)
 
     def in_steps(self) -> None:
         """The lines inside the steps, and between bars."""
@@ -76,10 +77,22 @@ class Wiring:
                 stops = [Port(b.x + d, b.y - up * b.h / 2, 0, up, c) for d, c in ((toward, 0.0), (-toward, 6.0))]
                 obstacles = [*others, a, b]
                 xs = [*beside(obstacles), a.x, b.x]
-                points = path(starts, stops, obstacles, self._others_lines(segment, ends[0]), xs, lanes(obstacles))
+                others_lines = [*self._others_lines(segment, ends[0]), *self._buses(segment)]
+                points = path(starts, stops, obstacles, others_lines, xs, lanes(obstacles))
                 self.taken[segment, ends[0]] += stretches(points)
             self.routes[segment, ends] = points
         return self.routes[segment, ends]
+
+    def _buses(self, segment: int) -> list[Stretch]:
+        """Where the lines of what feeds all steps run: below the row they feed, across the whole step."""
+        tile = self.places.tiles[segment]
+        found = []
+        for e in self.edges:
+            key = self.boxes[e.target].key
+            if e.source in self.sources and key in tile.boxes:
+                y = self.places.floor(tile.boxes[key]) - BUS
+                found.append(((0.0, y), (tile.width, y)))
+        return list(dict.fromkeys(found))
 
     def between_steps(self) -> None:
         """The lines from one step to another, from initial states, and into and out of the steps left out."""

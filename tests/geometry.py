@@ -1,0 +1,84 @@
+"""What a picture's geometry has to be, measured in its own DOT text, whose coordinates are the drawing's."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+STEP = 2.0  #: points between the samples of a line
+
+
+def boxes(dot):
+    """Name to (x, y, width, height, class) of every box, in points."""
+    found = {}
+    for name, rest in re.findall(r"^\s*(\w+) \[(.*)\]$", dot, re.MULTILINE):
+        place = re.search(r'pos="([-\d.]+),([-\d.]+)!"', rest)
+        if place:
+            width, height = (72 * float(re.search(rf"(?<= ){word}=([\d.]+)", rest)[1]) for word in ("width", "height"))
+            kind = re.search(r'class="?([\w ]+)', rest)[1]
+            found[name] = float(place[1]), float(place[2]), width, height, kind
+    return found
+
+
+def lines(dot):
+    """(tail, head, points about `STEP` apart) of every line."""
+    found = []
+    for tail, head, pos in re.findall(r'^\s*(\w+) -> (\w+) \[.*?pos="([^"]*)"', dot, re.MULTILINE):
+        control = [np.array(part.split(","), float) for part in pos.split() if part[0] not in "es"]
+        pieces = []
+        for k in range(0, len(control) - 3, 3):
+            a, b, c, d = control[k : k + 4]
+            count = 2 + int(np.linalg.norm(b - a) + np.linalg.norm(c - b) + np.linalg.norm(d - c)) // int(STEP)
+            t = np.linspace(0, 1, count)[:, None]
+            pieces.append((1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d)
+        found.append((tail, head, np.concatenate(pieces)))
+    return found
+
+
+def faults(dot):
+    """Every place where the picture is not as it has to be, in words."""
+    found = []
+    placed, drawn = boxes(dot), lines(dot)
+    names = sorted(placed)
+    at = np.array([placed[name][:4] for name in names])
+    for k, name in enumerate(names):
+        x, y, w, h = at[k]
+        near = (abs(at[:, 0] - x) < (at[:, 2] + w) / 2 - 1) & (abs(at[:, 1] - y) < (at[:, 3] + h) / 2 - 1)
+        found += [
+            f"box {name} upon {names[j]}" for j in np.flatnonzero(near) if j > k and not _words(placed, name, names[j])
+        ]
+    for tail, head, points in drawn:
+        for k, name in enumerate(names):
+            if name in (tail, head) or "caption" in placed[name][4]:
+                continue
+            x, y, w, h = at[k]
+            if ((abs(points[:, 0] - x) < w / 2 - 1) & (abs(points[:, 1] - y) < h / 2 - 1)).any():
+                found.append(f"line {tail} -> {head} through {name}")
+    cells = {}
+    for n, (tail, _head, points) in enumerate(drawn):
+        for x, y in points:
+            cells.setdefault((round(x / 3), round(y / 3)), []).append((n, tail, x, y))
+    together = {}
+    for n, (tail, head, points) in enumerate(drawn):
+        for x, y in points:
+            i, j = round(x / 3), round(y / 3)
+            others = {
+                m
+                for di in (-1, 0, 1)
+                for dj in (-1, 0, 1)
+                for m, other, u, v in cells.get((i + di, j + dj), ())
+                if m > n and other != tail and drawn[m][1] != head and abs(u - x) + abs(v - y) < 1.2
+            }
+            for m in others:
+                together[n, m] = together.get((n, m), 0) + 1
+    for (n, m), count in together.items():
+        if count * STEP > 8 + 6:
+            found.append(
+                f"line {drawn[n][0]} -> {drawn[n][1]} upon {drawn[m][0]} -> {drawn[m][1]} for {count * STEP:g}"
+            )
+    return found
+
+
+def _words(placed, a, b):
+    return "caption" in placed[a][4] and "caption" in placed[b][4]
