@@ -284,3 +284,18 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
         picture.save(target)
     assert os.listdir(tmp_path) == ["picture.svg"]
     assert target.read_text() == "old"
+
+
+def test_what_a_layer_returns_is_drawn_as_it_is():
+    lstm = tg.nn.LSTM(3, 2)
+    assert len(groups(viz.render(lstm(tg.ones(3, 1, 3))), "cell")) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [([np.nan, 1.0], ["nan", "1"]), ([-np.inf, 1.0], ["−∞", "1"]), ([1e-9, -0.25], ["1.0e−9", "−0.25"])],
+)
+def test_numbers_that_would_vanish_or_are_none_are_written_as_they_are(values, written):
+    x = tg.nn.labelled(tg.tensor(values, name="x"), "x")
+    lines = [line for g in groups(viz.render((x * 1.0).sum(), values=True), "x") for line in texts(g)]
+    assert [line for line in lines if line in written] == written

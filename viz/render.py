@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ def render(
 ) -> Picture:
     """Draw the graph a tensor was computed by, unrolled over time from left to right; write it to ``path`` if given.
 
-    ``what`` is a tensor (or several), a `tinygrad_rnn.Graph`, or a recurrent module, which is run on three time steps
-    of zeros.
+    ``what`` is a tensor (or several, nested as a layer returns them), a `tinygrad_rnn.Graph`, or a recurrent module,
+    which is run on three time steps of zeros.
 
     - ``detail``: ``"cell"`` draws the lecture's slide, one box per cell and one W for all steps; ``"gate"`` the named
       parts of each cell; ``"op"`` every node and every edge.
@@ -129,13 +129,19 @@ def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
     """The graph to draw, and the tensors it ends in, where there are any."""
     if isinstance(what, tg.Graph):
         return what, []
-    if isinstance(what, tg.nn.Module):
-        outputs = traced(what)
-    else:
-        outputs = list(what) if isinstance(what, Sequence) and not isinstance(what, str) else [what]
+    outputs = traced(what) if isinstance(what, tg.nn.Module) else list(_flat(what))
     if not outputs or not all(isinstance(x, tg.Tensor) for x in outputs):
         raise GraphError(f"render: draws a tensor, several tensors, a Graph or a module, not {type(what).__name__}")
     return tg.Graph(*outputs), outputs
+
+
+def _flat(what: Any) -> Iterator[Any]:
+    """What a layer returns, ``(output, (h_n, c_n))``, one after the other."""
+    if isinstance(what, (tuple, list)):
+        for item in what:
+            yield from _flat(item)
+    else:
+        yield what
 
 
 def _with_backward(outputs: list[tg.Tensor]) -> tg.Graph:

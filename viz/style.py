@@ -145,11 +145,12 @@ def norm(value: Any) -> float:
 
 
 def column_of_numbers(values: Any) -> list[str]:
-    """A short vector, one number a line, all with as many decimals."""
+    """A short vector, one number a line, all with two decimals where none of them would vanish."""
     numbers = [float(v) for v in values]
-    whole = all(v == round(v) and abs(v) < 1000 for v in numbers)
-    small = all(abs(v) < 100 for v in numbers)
-    return [f"{v:.0f}" if whole else f"{v:.2f}".replace("-", "−") if small else number(v) for v in numbers]
+    finite = all(map(np.isfinite, numbers))
+    whole = finite and all(v == round(v) and abs(v) < 1000 for v in numbers)
+    plain = finite and all(v == 0 or 0.005 <= abs(v) < 100 for v in numbers)
+    return [f"{v:.0f}" if whole else f"{v:.2f}".replace("-", "−") if plain else number(v) for v in numbers]
 
 
 def array_text(value: Any) -> str:
