@@ -55,12 +55,14 @@ def test_second_derivatives_of_a_layer_pass(kind, rng):
     assert sum(c.quantity == "second derivative" for c in report.comparisons) == 5
 
 
-def test_float32_is_judged_in_double_precision(rng):
+def test_float32_is_judged_in_double_precision_and_as_it_is(rng):
     layer, x = network("lstm", rng, steps=3, dtype=np.float32)
     report = tg.check_gradients(lambda x: layer(x)[0], x)
     assert report
     assert any(c.error > 0 for c in report.comparisons)
-    assert all(c.expected.dtype == np.float64 and c.rtol == 2e-5 for c in report.comparisons)
+    assert {(c.quantity.endswith("in float32"), c.rtol) for c in report.comparisons} == {(False, 1e-11), (True, 2e-5)}
+    assert all(c.expected.dtype == np.float64 for c in report.comparisons)
+    assert "judged twice" in str(report)
 
 
 def test_a_graph_and_a_tensor(rng):

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..graph import Node
+from ..norms import norm
 from ..tensor import Array
-from .derivatives import Forward
-from .tolerances import bound, tolerance
-from .walked import Walked
+from .chain import Chain
+from .derivatives import Forward, Use
+from .tolerances import bound, finite, tolerance, underflow
+from .walked import Walked, total
 
 #: beyond this many nodes the search, quadratic in their number, would take too long
 MOST_NODES = 1500
 
 
-def first_wrong(forward: Forward, engine: Walked, noise: Walked) -> str | None:
-    """The node nearest to the outputs whose gradient, or what it receives from one use, is wrong; None if all agree."""
+def first_wrong(forward: Forward, chain: Chain | None, engine: Walked, noise: Walked, dtype: Any) -> str | None:
+    """The node nearest to the outputs whose gradient, or what it receives from one use, is wrong; None if all agree.
+
+    ``noise`` is of the precision ``dtype``. Without a ``chain`` each is probed along one random direction.
+    """
     graph = forward.graph
-    if len(graph) > MOST_NODES:
+    if chain is None and len(graph) > MOST_NODES:
         return None
-    rng = np.random.default_rng(0)
+    rng, rtol = np.random.default_rng(0), tolerance("complex-step", dtype).rtol
+
+    def agree(got: Array | None, index: int, uses: list[Use] | None, rounding: Array | None) -> bool:
+        got = np.zeros(graph.nodes[index].shape) if got is None else got.astype(np.float64)
+        size = 0.0
+        if chain is not None:
+            expected = chain.of(index, uses)
+        else:
+            v = np.asarray(rng.standard_normal(got.shape))
+            size = norm(got)  # a random direction may be one along which little changes
+            got, expected = np.asarray(np.sum(got * v)), np.asarray(forward.slope(index, v, uses))
+        floor = (0.0 if rounding is None else norm(rounding)) + underflow(dtype, got.size)
+        error = np.where(np.isfinite(expected), got - expected, 0.0)
+        return norm(error) <= max(bound(finite(expected), rtol, floor), rtol * size)
+
     for node in reversed(graph.nodes):
         if not node.requires_grad:
             continue
-        v = np.asarray(rng.standard_normal(node.shape))
-        for consumer, slot in forward.uses(node.index):
-            if slot >= 0:
-                expected = forward.slope(node.index, v, [(consumer, slot)])
-                key = consumer, slot
-                if not _agree(engine.contributions.get(key), v, expected, noise.contributions.get(key), node):
-                    user = graph.nodes[consumer]
-                    return f"{_described(user)}: what it sends to operand {slot}, {node.label}"
-        expected = forward.slope(node.index, v)
-        if not _agree(engine.gradients.get(node.index), v, expected, noise.gradients.get(node.index), node):
+        users: dict[int, list[Use]] = {}
+        for use in forward.uses(node.index):
+            if use[1] >= 0:
+                users.setdefault(use[0], []).append(use)
+        for user, uses in users.items():  # what one operation sends to all slots that this operand is in
+            if not agree(total(engine.contributions, uses), node.index, uses, total(noise.contributions, uses)):
+                return f"{_described(graph.nodes[user])}: what it sends to operand {uses[0][1]}, {node.label}"
+        if not agree(engine.gradients.get(node.index), node.index, None, noise.gradients.get(node.index)):
             return f"the sum of what the uses of {_described(node)} send: one is lost, doubled or overwritten"
     return None
-
-
-def _agree(got: Array | None, v: Array, expected: float, noise: Array | None, node: Node) -> bool:
-    value = np.zeros(v.shape) if got is None else got
-    rtol = tolerance("complex-step", node.dtype).rtol
-    size = max(abs(expected), float(np.linalg.norm(np.ravel(value))))
-    floor = 0.0 if noise is None else float(np.linalg.norm(np.ravel(noise)))
-    return abs(float(np.sum(value * v)) - expected) <= bound(size, rtol, floor)
 
 
 def _described(node: Node) -> str:

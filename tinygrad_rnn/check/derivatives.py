@@ -20,6 +20,20 @@ from .tolerances import COMPLEX_STEP, DIFFERENCE_STEP
 
 Use = tuple[int, int]  #: (the node that uses a value, in which operand slot); slot -1: it is an output
 
+
+def steps_for(x: Array, y: Array | None = None) -> Array:
+    """The complex step of each element: 1e-30, more where a value is large and less where it is as small itself.
+
+    Where all that is computed from it, ``y``, is tiny, a step of 1e-30 would vanish from it; then it is 1e-10.
+    """
+    size = np.where(np.isfinite(x), np.abs(x), 1.0)
+    largest = 0.0 if y is None else float(np.max(np.abs(y), initial=0.0))
+    step = COMPLEX_STEP * 1e20 if 0 < largest < TINY else COMPLEX_STEP
+    return np.where(size == 0, step, np.minimum(step * np.maximum(size, 1.0), 1e-10 * size))
+
+
+#: a result below this has no room for a complex step of the usual size
+TINY = 1e-270
 #: where to look, in steps, and with what weight
 FIVE_POINTS = ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0))
 
@@ -40,11 +54,10 @@ class Forward:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                values = self._evaluate(np.complex128)
+                self._evaluate(np.complex128)
         except (TypeError, ValueError, np.exceptions.ComplexWarning):
             self.analytic = False
-            values = self._evaluate(np.float64)
-        self.values = [v.real if np.iscomplexobj(v) else v for v in values]
+        self.values = self._evaluate(np.float64)  # what a logarithm is at -1 only real numbers tell
 
     def _evaluate(self, dtype: Any) -> list[Array]:
         """All values, the leaves' floats as ``dtype``: complex ones pass even through a cast to float32."""
@@ -109,12 +122,17 @@ class Forward:
     def _total(self, outputs: Sequence[Array]) -> Any:
         return sum(np.sum(g * y) for g, y in zip(self.upstream, outputs, strict=True))
 
+    def seed(self, index: int) -> Array:
+        """The upstream gradient that arrives at a value because it is an output itself."""
+        seeds = [g for output, g in zip(self.graph.outputs, self.upstream, strict=True) if output == index]
+        return np.asarray(sum(seeds, start=np.zeros(self.values[index].shape)))
+
     # Slopes along one direction --------------------------------------------------------------------------
 
     def complex_step(self, outputs: Callable[[Array], list[Array]], x: Array, v: Array) -> float:
         """``dL`` when ``x`` moves along ``v``."""
-        moved = x + 1j * COMPLEX_STEP * v
-        return float(self._total([np.imag(y) for y in outputs(moved)]) / COMPLEX_STEP)
+        scale = float(steps_for(x).min(initial=COMPLEX_STEP))
+        return float(self._total([np.imag(y) / scale for y in outputs(x + 1j * (scale * v))]))
 
     def five_point(self, outputs: Callable[[Array], list[Array]], x: Array, v: Array) -> float:
         """The same by differences of ``L``, summed output by output so that what cancels, cancels early."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ import numpy as np
 from ..backward import grad
 from ..errors import GraphError
 from ..graph import Graph, Node
+from ..norms import norm
 from ..tensor import Array, Tensor, from_array
 from .blame import first_wrong
 from .calling import Called, called, replayed, tensors_of, upstream_of
+from .chain import Chain
 from .derivatives import Forward, Use
 from .kinks import downstream, find_kinks
+from .promotion import promoted, single
+from .references import untrue
 from .report import Comparison, GradientError, Report
-from .tolerances import DIFFERENCE_STEP, tolerance
-from .walked import Walked, noise, replay, walked
+from .rules import broken_rule
+from .tolerances import DIFFERENCE_STEP, tolerance, underflow
+from .walked import Walked, noise, total, walked
 
 METHODS = ("complex-step", "finite-difference", "projection")
 #: random directions that stand for all elements of a large tensor
@@ -88,8 +94,8 @@ def check_gradients(
     check = _Check(graph, outputs, upstream, method, names, max_elements, max_steps, seed)
     report = check.report(order)
     report.unsteady, report.severed = unsteady, severed
-    if report.verdict == "failed" and not unsteady and check.forward.analytic:
-        report.blame = first_wrong(check.forward, check.engine, check.noise)
+    if report.wrong and not unsteady:
+        report.blame = check.blame()
     if picture is not None and not report:
         report.picture = Path(picture)
         scalar = len(outputs) == 1 and outputs[0].shape == ()
@@ -107,52 +113,119 @@ class _Check:
         self, graph: Graph, outputs: Sequence[Tensor], upstream: list[Array], method: str, names: Mapping[int, str],
         max_elements: int, max_steps: int, seed: int,
     ) -> None:  # fmt: skip
-        self.graph, self.outputs, self.upstream, self.names = graph, outputs, upstream, names
         self.max_elements, self.max_steps, self.seed = max_elements, max_steps, seed
-        self.forward = Forward(graph, upstream)
         self.notes: list[str] = []
-        if not self.forward.analytic and method != "finite-difference":
-            method = "finite-difference"
-            self.notes.append("a reference does not take complex values, so by five-point differences instead")
+        self.names = {node.index: names[node.serial] for node in graph.nodes if node.serial in names}
+        self.precisions = [_Precision(graph, outputs, upstream)]
+        if single(graph):
+            self.precisions.insert(0, _Precision(*promoted(graph, outputs), [g.astype(np.float64) for g in upstream]))
+            self._tell_precision()
+        best = self.precisions[0]
+        self.graph, self.outputs, self.upstream = best.graph, best.outputs, best.upstream
+        self.forward = Forward(self.graph, self.upstream)
+        if method != "finite-difference":
+            why = "a reference does not take complex values"
+            wrong = untrue(self.forward) if self.forward.analytic else None
+            if wrong:
+                why = f"the reference of {wrong} has another slope at complex values than at real ones"
+                self.forward.analytic = False
+            if not self.forward.analytic:
+                method = "finite-difference"
+                self.notes.append(f"{why}, so by five-point differences instead")
         self.method = method
         self.stepping = "finite-difference" if method == "finite-difference" else "complex-step"
-        self.engine = walked(graph, outputs, upstream)
-        self.noise = self._noise()
+        self.chain: Chain | None = None
+        self.broken = self._walk()
 
-    def _noise(self) -> Walked:
-        """Rounding noise of the engine's precision, by position."""
-        floats = [node.dtype for node in self.graph.nodes if node.dtype.kind == "f"]
-        coarsest = min(floats, key=lambda dtype: dtype.itemsize)
-        exact = self.engine
-        if coarsest != np.float64:
-            tensors = replay(self.graph)
-            again = Graph(*(tensors[index] for index in self.graph.outputs))
-            exact = walked(again, [tensors[index] for index in self.graph.outputs], self.upstream)
-        return noise(self.graph, self.upstream, exact, coarsest)
+    def _tell_precision(self) -> None:
+        kept = next((node for node in self.precisions[0].graph.nodes if node.dtype == np.float32), None)
+        row = tolerance("complex-step", np.float32)
+        if kept is None:
+            self.notes.append(
+                "judged twice: with every leaf, constant and cast of float32 in float64, and as it is in float32, "
+                f"where {row.rtol:g} of a gradient's size is allowed ({row.why})"
+            )
+        else:
+            self.notes.append(
+                f"could not be judged in float64: {kept.op.name if kept.op else kept.label} (at {kept.site}) gives "
+                f"float32 whatever it is given, so {row.rtol:g} of a gradient's size is allowed ({row.why})"
+            )
+
+    def _walk(self) -> str | None:
+        """Walk back in every precision, and measure what rounding does; what is wrong with a rule that fails."""
+        try:
+            for precision in self.precisions:
+                precision.engine = walked(precision.graph, precision.outputs, precision.upstream)
+        except (AttributeError, TypeError, ValueError) as error:
+            broken = broken_rule(precision.graph)
+            if broken is None:
+                raise
+            self.notes.append(f"the walk ended with {type(error).__name__}: {' '.join(str(error).split())}")
+            return broken
+        coarsest = self.precisions[-1]
+        floor = noise(self.graph, self.upstream, self.precisions[0].engine, coarsest.dtype)
+        for precision in self.precisions:
+            precision.noise = floor.scaled(np.finfo(precision.dtype).eps / np.finfo(coarsest.dtype).eps)
+        return None
+
+    def blame(self) -> str | None:
+        """The operation whose rule is wrong, if one can be told: in double precision, if it is wrong there."""
+        if not self.forward.analytic:
+            return None
+        found = (first_wrong(self.forward, self.chain, p.engine, p.noise, p.dtype) for p in self.precisions)
+        return next((blamed for blamed in found if blamed), None)
 
     # Comparing -------------------------------------------------------------------------------------------
 
     def report(self, order: int) -> Report:
         """Everything compared."""
+        if self.broken:
+            return Report([], self.method, notes=self.notes, broken=self.broken)
         leaves = self.graph.parameters
-        comparisons: list[Comparison] = []
-        for leaf in leaves:
-            comparisons += self._leaf(leaf)
         states = [
             node for node in self.graph.nodes
             if node.op is not None and node.role in STATES and node.scope.step is not None and node.requires_grad
         ]  # fmt: skip
         looked_at = self._some(sorted({node.scope.step for node in states if node.scope.step is not None}))
+        states = [node for node in states if node.scope.step in looked_at]
+        if self.method == "complex-step":
+            chain = Chain(self.forward, self._evaluations(leaves, states))
+            self.chain = chain if chain.complete else None
+        comparisons: list[Comparison] = []
+        for leaf in leaves:
+            comparisons += self._leaf(leaf)
         for node in states:
-            if node.scope.step in looked_at:
-                got = self.engine.gradients.get(node.index)
-                floor = self.noise.gradients.get(node.index)
-                comparisons.append(self._compared(node, "gradient", node.scope.step, got, floor, None))
+            got = [p.engine.gradients.get(node.index) for p in self.precisions]
+            floors = [p.noise.gradients.get(node.index) for p in self.precisions]
+            comparisons += self._compared(node, "gradient", node.scope.step, got, floors, None)
         if order == 2:
             comparisons += self._second(leaves)
-        report = Report(comparisons, self.method, notes=self.notes)
+        report = Report(comparisons, self.method, notes=self.notes, infinite=self._not_finite())
         self._find_kinks(report, [*leaves, *states])
         return report
+
+    def _evaluations(self, leaves: Sequence[Node], states: Sequence[Node]) -> float:
+        """How many operations are evaluated if each comparison computes all that follows: `Chain` must need less."""
+        uses = [len(self.graph.consumers[leaf.index]) for leaf in leaves]
+        sizes = [int(np.prod(node.shape)) for node in (*leaves, *states)]
+        each = [size if size <= self.max_elements else PROBES for size in sizes]
+        often = [1 + min(n, self.max_steps) for n in uses] + [1] * len(states)
+        return 0.5 * len(self.graph) * sum(n * k for n, k in zip(each, often, strict=True)) + 10_000
+
+    def _not_finite(self) -> str | None:
+        """Where the function itself stops being a finite number, if its outputs are not."""
+        values = self.forward.values
+        given = [values[i][g != 0] for i, g in zip(self.graph.outputs, self.upstream, strict=True)]
+        wrong = [y[~np.isfinite(y)] for y in given if not np.isfinite(y).all()]
+        if not wrong:
+            return None
+        bad = [node for node in self.graph.nodes if not np.isfinite(values[node.index]).all()]
+        made = [node for node in bad if all(np.isfinite(values[source]).all() for source in node.sources)]
+        node = next((node for node in made if node.op), bad[0])
+        at = tuple(map(int, np.argwhere(~np.isfinite(values[node.index]))[0]))
+        place = f"[{', '.join(map(str, at))}]" if at else ""
+        name = node.op.name if node.op else f"the leaf {self._name(node)}"
+        return f"the function gives {wrong[0][0]:g}; first {values[node.index][at]:g} is {name}{place} (at {node.site})"
 
     def _some(self, steps: list[Any]) -> list[Any]:
         if len(steps) <= self.max_steps:
@@ -164,10 +237,9 @@ class _Check:
 
     def _leaf(self, leaf: Node) -> list[Comparison]:
         """The whole gradient as `grad` gives it, and each time step's share as the walk sends it."""
-        tensor = self._tensor(leaf)
-        (whole,) = grad(self.outputs, tensor, list(self.upstream), retain_graph=True, allow_unused=True)
-        got = None if whole is None else whole.numpy()
-        comparisons = [self._compared(leaf, "gradient", None, got, self.noise.gradients.get(leaf.index), None)]
+        whole = [p.whole[leaf.index] for p in self.precisions]
+        floors = [p.noise.gradients.get(leaf.index) for p in self.precisions]
+        comparisons = self._compared(leaf, "gradient", None, whole, floors, None)
         groups: dict[Any, list[Use]] = {}
         for use in self.forward.uses(leaf.index):
             scope = self.graph.nodes[use[0]].scope
@@ -176,47 +248,51 @@ class _Check:
             return comparisons
         for path, step in self._some(list(groups)):
             uses = groups[path, step]
-            shares = [self.engine.contributions[use] for use in uses if use in self.engine.contributions]
-            shares += [g for use in uses if use[1] < 0 for g in self._seeds_of(leaf.index)]
-            floors = [self.noise.contributions[use] for use in uses if use in self.noise.contributions]
-            comparisons.append(self._compared(leaf, "contribution", step, _sum(shares), _sum(floors), uses, path=path))
+            shares = [total(p.engine.contributions, uses) for p in self.precisions]
+            if any(slot < 0 for _, slot in uses):
+                shares = [self.forward.seed(leaf.index) + (0.0 if share is None else share) for share in shares]
+            floors = [total(p.noise.contributions, uses) for p in self.precisions]
+            comparisons += self._compared(leaf, "contribution", step, shares, floors, uses, path=path)
         return comparisons
 
-    def _seeds_of(self, index: int) -> list[Array]:
-        return [g for output, g in zip(self.graph.outputs, self.upstream, strict=True) if output == index]
-
-    def _tensor(self, leaf: Node) -> Tensor:
-        if not hasattr(self, "_leaves"):
-            self._leaves = tensors_of(self.outputs)
-        return self._leaves[leaf.serial]
-
     def _name(self, node: Node) -> str:
-        name = self.names.get(node.serial) or node.name or node.role or (node.op.name if node.op else "a leaf")
+        name = self.names.get(node.index) or node.name or node.role or (node.op.name if node.op else "a leaf")
         return ".".join((*node.scope.path, name)) if node.op is not None else name
 
     def _compared(
-        self, node: Node, quantity: str, step: int | None, got: Array | None, floor: Array | None,
-        uses: list[Use] | None, path: tuple[str, ...] = (),
-    ) -> Comparison:  # fmt: skip
-        got = np.zeros(node.shape) if got is None else got.astype(np.float64)
-        projected = self.method == "projection" or got.size > self.max_elements
-        if projected:
-            rng = np.random.default_rng([self.seed, node.index])
-            directions = [np.asarray(rng.standard_normal(node.shape)) for _ in range(PROBES)]
-            expected = np.array([self.forward.slope(node.index, v, uses, self.stepping) for v in directions])
-            got = np.array([np.sum(got * v) for v in directions])
-        else:
-            expected = self.forward.gradient(node.index, uses, self.stepping)
+        self, node: Node, quantity: str, step: int | None, found: Sequence[Array | None],
+        floors: Sequence[Array | None], uses: list[Use] | None, path: tuple[str, ...] = (),
+    ) -> list[Comparison]:  # fmt: skip
+        """One comparison a precision; what is expected is computed once, in double."""
         name = self._name(node)
         if uses is not None and path and not node.op:
             name = f"{name} in {'.'.join(path)}"
-        rounding = 0.0 if floor is None else float(np.linalg.norm(np.ravel(floor)))
-        if self.stepping == "finite-difference":
-            rounding += self._difference_noise(node)
-        return Comparison(
-            name, quantity, step, got, expected, tolerance(self.stepping, node.dtype).rtol, rounding, node.site,
-            node.index, projected,
-        )  # fmt: skip
+        size = int(np.prod(node.shape))
+        projected = self.method == "projection" or size > self.max_elements
+        rng = np.random.default_rng([self.seed, node.index])
+        directions = [np.asarray(rng.standard_normal(node.shape)) for _ in range(PROBES if projected else 0)]
+        if self.chain is not None:
+            expected = self.chain.of(node.index, uses)
+            if projected:
+                expected = np.array([np.sum(expected * v) for v in directions])
+        elif projected:
+            expected = np.array([self.forward.slope(node.index, v, uses, self.stepping) for v in directions])
+        else:
+            expected = self.forward.gradient(node.index, uses, self.stepping)
+        comparisons = []
+        for precision, value, floor in zip(self.precisions, found, floors, strict=True):
+            got = np.zeros(node.shape) if value is None else value.astype(np.float64)
+            if projected:
+                got = np.array([np.sum(got * v) for v in directions])
+            rounding = (0.0 if floor is None else norm(floor)) + underflow(precision.dtype, size)
+            if self.stepping == "finite-difference":
+                rounding += self._difference_noise(node)
+            rtol = tolerance(self.stepping, precision.dtype).rtol
+            what = f"{quantity} in float32" if precision is not self.precisions[0] else quantity
+            comparisons.append(
+                Comparison(name, what, step, got, expected, rtol, rounding, node.site, node.index, projected)
+            )
+        return comparisons
 
     def _difference_noise(self, node: Node) -> float:
         """Differences of ``L`` lose what its own size in bits hides."""
@@ -230,7 +306,7 @@ class _Check:
         rng = np.random.default_rng(self.seed)
         length = sum(int(np.prod(leaf.shape)) for leaf in leaves) ** 0.5
         directions = {leaf.index: np.asarray(rng.standard_normal(leaf.shape)) / length for leaf in leaves}
-        tensors = [self._tensor(leaf) for leaf in leaves]
+        tensors = self.precisions[0].leaves(leaves)
         seeds = [from_array(g.astype(y.dtype)) for g, y in zip(self.upstream, self.outputs, strict=True)]
         first = grad(self.outputs, tensors, seeds, create_graph=True, allow_unused=True)
         pairs = zip(first, directions.values(), strict=True)
@@ -241,22 +317,27 @@ class _Check:
         points = []
         for k in (-2, -1, 1, 2):
             moved = {i: self.forward.values[i] + k * DIFFERENCE_STEP * v for i, v in directions.items()}
-            points.append(Forward(self.graph, self.upstream, moved))
+            points.append(self._gradient_at(Forward(self.graph, self.upstream, moved)))
         comparisons = []
         for leaf, second, g in zip(leaves, found, first, strict=True):
-            low2, low, high, high2 = (point.gradient(leaf.index, None, self.stepping) for point in points)
+            low2, low, high, high2 = (gradient(leaf.index) for gradient in points)
             expected = (low2 - 8 * low + 8 * high - high2) / (12 * DIFFERENCE_STEP)
             got = np.zeros(leaf.shape) if second is None else second.numpy().astype(np.float64)
-            size = 0.0 if g is None else float(np.linalg.norm(np.ravel(g.numpy())))
-            floor = float(np.linalg.norm(np.ravel(self.noise.gradients.get(leaf.index, 0.0))))
-            eps = float(np.finfo(leaf.dtype).eps)
+            size = 0.0 if g is None else norm(g.numpy())
+            floor = norm(self.precisions[0].noise.gradients.get(leaf.index, 0.0))
+            eps = float(np.finfo(self.precisions[0].dtype).eps)
             rounding = (eps * size + floor) / DIFFERENCE_STEP + DIFFERENCE_STEP**4 * size
-            rtol = tolerance("second derivative", leaf.dtype).rtol
+            rtol = tolerance("second derivative", self.precisions[0].dtype).rtol
             name = self._name(leaf)
             comparisons.append(
                 Comparison(name, "second derivative", None, got, expected, rtol, rounding, leaf.site, leaf.index)
             )
         return comparisons
+
+    def _gradient_at(self, point: Forward) -> Callable[[int], Array]:
+        """The gradients of another point, found as at this one."""
+        chain = Chain(point) if self.chain is not None and point.analytic else None
+        return chain.of if chain else lambda index: point.gradient(index, None, self.stepping)
 
     # Kinks -----------------------------------------------------------------------------------------------
 
@@ -265,7 +346,7 @@ class _Check:
         leaves = [leaf.index for leaf in self.graph.parameters]
         # a value moved by differences moves what it feeds, by how much is anyone's guess
         reach = 8 * DIFFERENCE_STEP if self.stepping == "finite-difference" else 0.0
-        kinks = find_kinks(self.graph, self.forward.values, leaves, self.noise.values, reach)
+        kinks = find_kinks(self.graph, self.forward.values, leaves, self.precisions[-1].noise.values, reach)
         kinks = [kink for kink in kinks if self._matters(kink.node, kink.index)]
         if not kinks:
             return
@@ -281,9 +362,29 @@ class _Check:
         """Whether any gradient arrives at this element; a choice among booleans always counts."""
         if node.dtype.kind != "f" or not node.requires_grad:
             return True
-        arrived = self.engine.gradients.get(node.index)
+        arrived = self.precisions[0].engine.gradients.get(node.index)
         return arrived is not None and bool(arrived[index])
 
 
-def _sum(arrays: list[Array]) -> Array | None:
-    return sum(arrays[1:], start=arrays[0]) if arrays else None
+class _Precision:
+    """The function as it is computed in one precision, and what the engine says of it."""
+
+    engine: Walked
+    noise: Walked
+
+    def __init__(self, graph: Graph, outputs: Sequence[Tensor], upstream: list[Array]) -> None:
+        self.graph, self.outputs, self.upstream = graph, outputs, upstream
+        floats = [node.dtype for node in graph.nodes if node.dtype.kind == "f"]
+        self.dtype = min(floats, key=lambda dtype: dtype.itemsize)  #: the coarsest of its values
+
+    def leaves(self, nodes: Sequence[Node]) -> list[Tensor]:
+        """The tensors of leaves, by position."""
+        tensors = tensors_of(self.outputs)
+        return [tensors[self.graph.nodes[node.index].serial] for node in nodes]
+
+    @cached_property
+    def whole(self) -> dict[int, Array | None]:
+        """The gradient of every parameter, as `grad` gives it."""
+        leaves = self.graph.parameters
+        found = grad(self.outputs, self.leaves(leaves), list(self.upstream), retain_graph=True, allow_unused=True)
+        return {leaf.index: None if g is None else g.numpy() for leaf, g in zip(leaves, found, strict=True)}

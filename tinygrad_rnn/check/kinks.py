@@ -38,6 +38,12 @@ def margins(node: Node, operands: Sequence[Any], wobbles: Sequence[Any]) -> tupl
     name, x = node.op.name, np.asarray(operands[0])
     if name in ("relu", "abs", "sign"):
         return np.abs(x), np.asarray(wobbles[0])
+    if name in ("sqrt", "log"):  # at 0 the slope is infinite
+        return np.abs(x), np.asarray(0.0)
+    if name == "pow":  # at 0 the slope is infinite, or its own is, unless the exponent is 0, 1, 2, ...
+        exponent = np.asarray(operands[1])
+        smooth = (exponent >= 0) & (exponent == np.rint(exponent))
+        return np.where(smooth, np.inf, np.abs(x)) + np.zeros(node.shape), np.asarray(0.0)
     if name in COMPARISONS:
         if not any(np.asarray(y).dtype.kind == "f" for y in operands):
             return None  # of integers and booleans: the choice was made where these were

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import TinygradError
 from ..explain import short
+from ..norms import norm
 from ..tensor import Array
 from .kinks import Kink
-from .tolerances import bound
+from .tolerances import ROUNDING_MARGIN, bound, finite
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,32 @@ class Comparison:
     projected: bool = False  #: both sides are slopes along random directions, not elements
 
     @property
+    def difference(self) -> Array:
+        """``got − expected``, and 0 where the derivative itself is not finite: there is nothing to be held to."""
+        if self.got.shape != self.expected.shape:
+            return np.full(self.expected.shape, np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(np.isfinite(self.expected), self.got - self.expected, 0.0)
+
+    @property
     def error(self) -> float:
         """``‖got − expected‖``."""
-        return float(np.linalg.norm(np.ravel(self.got - self.expected)))
+        return norm(self.difference)
 
     @property
     def allowed(self) -> float:
         """The error that would still be agreement."""
-        return bound(self.expected, self.rtol, self.noise)
+        return bound(finite(self.expected), self.rtol, self.noise)
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are one gradient, up to rounding; a nan agrees with nothing."""
-        return self.got.shape == self.expected.shape and self.error <= self.allowed
+        """Whether the two are one gradient, up to rounding, wherever the derivative is a finite number."""
+        return self.got.shape == self.expected.shape and self.error <= self.allowed < np.inf
+
+    @property
+    def decidable(self) -> bool:
+        """Whether the derivative is a finite number everywhere."""
+        return bool(np.isfinite(self.expected).all())
 
     @property
     def badness(self) -> float:
@@ -55,20 +69,25 @@ class Comparison:
 
     @property
     def index(self) -> tuple[int, ...]:
-        """Where the two differ most."""
-        error = np.abs(self.got - self.expected)
+        """Where the two differ most; of no elements, nowhere."""
+        error = np.abs(self.difference)
+        if not error.size:
+            return ()
         return tuple(map(int, np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), error.shape)))
 
     def __str__(self) -> str:
         when = "" if self.step is None else f" at time step {self.step + 1}"
+        if not self.got.size:
+            return f"{self.quantity} of {short(self.name)}{when}: it has no elements"
         at = self.index
         place = f"[{', '.join(map(str, at))}]" if at else ""
         along = "slope along random direction " if self.projected else ""
-        size = float(np.linalg.norm(np.ravel(self.expected)))
+        size = norm(finite(self.expected))
         relative = f"{self.error / size:.1e} of its size" if size else "where exactly 0 is expected"
+        above = f" and {ROUNDING_MARGIN * self.noise:.0e} for rounding" if self.error > self.rtol * size else ""
         return (
             f"{self.quantity} of {short(self.name)}{when}: {along}{place} got {self.got[at]:.12g}, "
-            f"expected {self.expected[at]:.12g}; the error is {relative}, allowed {self.rtol:g}"
+            f"expected {self.expected[at]:.12g}; the error is {relative}, allowed {self.rtol:g}{above}"
             + (f" (made at {self.site})" if self.site else "")
         )
 
@@ -79,7 +98,8 @@ class Report:
 
     ``"passed"``: every comparison agrees. ``"failed"``: one does not, although the function is smooth there; or two
     equal calls gave different results; or a value that depends on the inputs is a constant to the engine.
-    ``"undecided"``: a kink lies at the point, so there is no derivative to compare with.
+    ``"undecided"``: a kink lies at the point, or the function or its derivative is not a finite number there, so there
+    is no derivative to compare with.
     """
 
     comparisons: list[Comparison]
@@ -89,12 +109,16 @@ class Report:
     notes: list[str] = field(default_factory=list)
     unsteady: str | None = None  #: what differed between two equal calls
     severed: str | None = None  #: what depends on the inputs, yet no gradient flows back from it
+    broken: str | None = None  #: a rule that gives no gradient at all
+    infinite: str | None = None  #: where the function itself stops being a finite number
     blame: str | None = None  #: the operation whose rule is wrong, if one can be told
     picture: Path | None = None
 
     @property
     def wrong(self) -> list[Comparison]:
-        """Comparisons that disagree where the function is smooth, worst first."""
+        """Comparisons that disagree where the function is finite and smooth, worst first."""
+        if self.infinite:
+            return []
         wrong = [c for c in self.comparisons if not c.agrees and c.name not in self.affected]
         return sorted(wrong, key=lambda c: -c.badness)
 
@@ -107,9 +131,14 @@ class Report:
     @property
     def verdict(self) -> str:
         """``"passed"``, ``"failed"`` or ``"undecided"``."""
-        if self.unsteady or self.severed or self.wrong:
+        if self.unsteady or self.severed or self.broken or self.wrong:
             return "failed"
-        return "undecided" if self.affected else "passed"
+        return "undecided" if self.affected or self.infinite or self.open else "passed"
+
+    @property
+    def open(self) -> list[Comparison]:
+        """Comparisons with a derivative that is not a finite number."""
+        return [c for c in self.comparisons if not c.decidable]
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
@@ -126,6 +155,16 @@ class Report:
             lines.append(f"  not deterministic: {self.unsteady}")
         if self.severed:
             lines.append(f"  cut off: {self.severed}")
+        if self.broken:
+            lines.append(f"  no gradient: {self.broken}")
+        if self.infinite:
+            lines.append(f"  not a number here: {self.infinite}; move the point, or check the other outputs alone")
+        elif self.open:
+            c = self.open[0]
+            lines.append(
+                f"  the derivative is not a finite number here: {c.quantity} of {short(c.name)} is expected to be "
+                f"{c.expected[~np.isfinite(c.expected)].flat[0]:g} in places; move the point"
+            )
         wrong = self.wrong
         lines += [f"  {c}" for c in wrong[:_SHOWN]]
         if len(wrong) > _SHOWN:

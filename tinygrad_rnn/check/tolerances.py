@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..norms import norm
+
 #: of the complex step: so small that its square vanishes, and no rounding error grows from it
 COMPLEX_STEP = 1e-30
 #: of five-point differences, relative to the size of the value: error about ``step**4 + eps/step``
@@ -49,4 +51,14 @@ def tolerance(method: str, dtype: Any) -> Tolerance:
 
 def bound(expected: Any, rtol: float, noise: float = 0.0) -> float:
     """The largest ``‖got − expected‖`` that counts as agreement."""
-    return rtol * float(np.linalg.norm(np.ravel(expected))) + ROUNDING_MARGIN * noise
+    return norm(np.multiply(expected, rtol)) + ROUNDING_MARGIN * noise
+
+
+def underflow(dtype: Any, size: int) -> float:
+    """What ``size`` elements lose where they, or what they are made of, are too small for ``dtype``."""
+    return float(np.finfo(dtype).tiny) * float(np.sqrt(size))
+
+
+def finite(x: Any) -> Any:
+    """``x`` with 0 in place of what is not a finite number."""
+    return np.where(np.isfinite(x), x, 0.0)

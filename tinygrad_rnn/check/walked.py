@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,20 @@ class Walked:
     contributions: dict[tuple[int, int], Array] = field(default_factory=dict)  #: by (node, operand slot)
     values: dict[int, Array] = field(default_factory=dict)
 
+    def scaled(self, factor: float) -> Walked:
+        """The same in another unit: noise in another precision."""
+        return Walked(
+            {key: value * factor for key, value in self.gradients.items()},
+            {key: value * factor for key, value in self.contributions.items()},
+            {key: value * factor for key, value in self.values.items()},
+        )
+
+
+def total(contributions: Mapping[tuple[int, int], Array], uses: Collection[tuple[int, int]]) -> Array | None:
+    """What several uses contribute together; None if none of them does."""
+    found = [contributions[use] for use in uses if use in contributions]
+    return sum(found[1:], start=found[0]) if found else None
+
 
 def walked(graph: Graph, outputs: Sequence[Tensor], upstream: Sequence[Array]) -> Walked:
     """Walk back from ``outputs``, whose graph is ``graph``, and keep everything."""
@@ -62,8 +76,8 @@ def replay(graph: Graph, jitter: np.random.Generator | None = None) -> list[Tens
                 made.scope = node.scope
                 made.requires_grad = node.requires_grad
             else:
-                attrs = {key: np.dtype(np.float64) if _single(x) else x for key, x in node.attrs.items()}
-                made = node.op(*(tensors[x.index] if isinstance(x, Ref) else x for x in node.operands), **attrs)
+                operands = (tensors[x.index] if isinstance(x, Ref) else x for x in node.operands)
+                made = node.op(*operands, **doubled(node.attrs))
             if jitter is not None and made.dtype.kind == "f" and not (node.op and node.op.name in EXACT):
                 made._array = rounded(made._array, jitter)
             made.name, made.role = node.name, node.role
@@ -73,8 +87,10 @@ def replay(graph: Graph, jitter: np.random.Generator | None = None) -> list[Tens
     return tensors
 
 
-def _single(attr: object) -> bool:
-    return isinstance(attr, np.dtype) and attr == np.float32
+def doubled(attrs: dict[str, Any]) -> dict[str, Any]:
+    """An operation's settings, float64 in place of float32."""
+    single = np.dtype(np.float32)
+    return {key: np.dtype(np.float64) if isinstance(x, np.dtype) and x == single else x for key, x in attrs.items()}
 
 
 def rounded(x: Array, rng: np.random.Generator) -> Array:

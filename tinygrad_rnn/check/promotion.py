@@ -1,0 +1,33 @@
+"""A computation in single precision, done again in double: what is then wrong is wrong by more than rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Graph
+from ..tensor import Tensor
+from .calling import tensors_of
+from .walked import doubled, replay
+
+
+def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
+    """The same graph and outputs with every leaf, constant and cast to float32 in float64; hooks go with them.
+
+    Nodes keep their position, source line and scope.
+    """
+    tensors, originals = replay(graph), tensors_of(outputs)
+    for node, made in zip(graph.nodes, tensors, strict=True):
+        made._hooks = originals[node.serial]._hooks
+    nodes = [
+        replace(node, dtype=made.dtype, value=made.numpy(), serial=made.serial, attrs=doubled(node.attrs))
+        for node, made in zip(graph.nodes, tensors, strict=True)
+    ]
+    return Graph.of(nodes, graph.outputs), [tensors[index] for index in graph.outputs]
+
+
+def single(graph: Graph) -> bool:
+    """Whether any value is in single precision."""
+    return any(node.dtype == np.float32 for node in graph.nodes)
