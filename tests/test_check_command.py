@@ -1,5 +1,7 @@
 """``tinygrad-rnn check``: exit codes, and the table of planted bugs."""
 
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -39,3 +41,27 @@ def test_the_table_of_planted_bugs():
 def test_one_of_the_two(arguments):
     result = run(*arguments)
     assert result.exit_code == 2 and "say which loss" in result.stderr
+
+
+def test_several_results_are_judged_together(tmp_path):
+    script = tmp_path / "several.py"
+    script.write_text(LOSS.format(second=1.0).replace("return ", "return x.exp(), "))
+    result = run(f"{script}:loss")
+    assert result.exit_code == 0 and "gradient check passed" in result.stdout
+
+
+@pytest.mark.parametrize("returned, said", [("3.0", "returned float"), ("()", "an empty tuple"), ("x, 1", "int")])
+def test_what_is_no_tensor_is_one_line(returned, said, tmp_path):
+    script = tmp_path / "none.py"
+    script.write_text(LOSS.format(second=1.0).split("    return")[0] + f"    return {returned}\n")
+    result = run(f"{script}:loss")
+    assert result.exit_code != 0 and said in str(result.exception or result.output) + result.output
+
+
+def test_what_would_take_many_minutes_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["tinygrad_rnn.cli.check"], "MOST_NODES", 3)  # cli.check itself is the command
+    script = tmp_path / "long.py"
+    script.write_text(LOSS.format(second=1.0))
+    refused = run(f"{script}:loss")
+    assert refused.exit_code != 0 and "--anyway" in str(refused.exception or refused.output) + refused.output
+    assert run(f"{script}:loss", "--anyway").exit_code == 0

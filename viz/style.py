@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_rnn.norms import norm as norm
+
 FONT = "Helvetica"
 INK = "#1a1a1a"
 GREY = "#595959"
@@ -133,15 +135,6 @@ def number(value: float) -> str:
         f"{value:.2g}" if 1e-3 <= abs(value) < 99.5 else f"{value:.0f}" if 99.5 <= abs(value) < 1e5 else f"{value:.1e}"
     )
     return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
-
-
-def norm(value: Any) -> float:
-    """Euclidean length of all elements together, without overflow on the way."""
-    flat = np.asarray(value, np.float64).ravel()
-    largest = float(np.max(np.abs(flat), initial=0.0))
-    if not np.isfinite(largest) or largest == 0:
-        return largest
-    return largest * float(np.linalg.norm(flat / largest))
 
 
 def column_of_numbers(values: Any) -> list[str]:

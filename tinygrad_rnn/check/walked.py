@@ -123,7 +123,8 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walked, dtype: Any) ->
             _raise(result.contributions, key, scale * np.abs(value - exact.contributions[key]))
         for node, tensor in zip(graph.nodes, tensors, strict=True):
             if node.dtype.kind == "f":
-                wobble = np.abs(tensor.numpy() - exact_values[node.index])
+                with np.errstate(invalid="ignore"):  # of two infinities
+                    wobble = np.nan_to_num(np.abs(tensor.numpy() - exact_values[node.index]))
                 _raise(result.values, node.index, max(scale * ROUNDING_MARGIN, 2.0) * wobble)
     return result
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
+from ..errors import DataError
+from ..graph import Graph
+from ..tensor import Tensor
 from .graphs import from_script
+
+#: a recorded operation of a network of a few units takes about this long, on a core of a laptop
+SECONDS_A_NODE = 1e-3
+#: graphs beyond this are said to take a while, and beyond `MOST_NODES` are refused unless asked for
+WORTH_SAYING = 5_000
+MOST_NODES = 100_000
 
 
 @click.command()
@@ -14,13 +23,14 @@ from .graphs import from_script
 @click.option(
     "--seeds", default=100, show_default=True, type=click.IntRange(0, 10_000), help="To look for false alarms."
 )
+@click.option("--anyway", is_flag=True, help="Check also what will take many minutes.")
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
-def check(target: str | None, order: int, planted: bool, seeds: int, markdown: bool) -> None:
+def check(target: str | None, order: int, planted: bool, seeds: int, anyway: bool, markdown: bool) -> None:
     """Prove every gradient of a loss, time step by time step.
 
-    TARGET is script.py:function, a function that returns a loss; exit code 1 if a gradient is wrong. With --planted
-    instead: forty backward passes with one bug each, in three regimes, and which of them this check and the checkers of
-    other libraries find.
+    TARGET is script.py:function, which returns a loss or several tensors; the script is run. Exit code 1 if a gradient
+    is wrong. With --planted instead: forty backward passes with one bug each, in three regimes, and which of them this
+    check and the checkers of other libraries find.
 
     \b
     Examples:
@@ -34,7 +44,24 @@ def check(target: str | None, order: int, planted: bool, seeds: int, markdown: b
         return
     from ..check import check_gradients
 
-    report = check_gradients(from_script(target or ""), order=order, raise_exception=False)
+    made = from_script(target or "")
+    outputs = made if isinstance(made, (tuple, list)) else [made]
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            raise DataError(f"{target} returned {type(y).__name__}; return a loss, or several tensors")
+    if not outputs:
+        raise DataError(f"{target} returned an empty {type(made).__name__}; return a loss, or several tensors")
+    nodes = len(Graph(*outputs))
+    if nodes > MOST_NODES and not anyway:
+        raise DataError(
+            f"{target} recorded {nodes:,} operations, about {nodes * SECONDS_A_NODE / 60:.0f} minutes to check and as "
+            "much memory as ten such graphs; check fewer time steps (a wrong rule is as wrong at 50), or add --anyway"
+        )
+    if nodes > WORTH_SAYING:
+        click.echo(f"{nodes:,} operations to check, about {nodes * SECONDS_A_NODE:.0f} s", err=True)
+    # a function of several results was run already: what it recorded is judged
+    judged = made if isinstance(made, Tensor) else Graph(*outputs)
+    report = check_gradients(judged, order=order, raise_exception=False)
     click.echo(str(report))
     if not report:
         raise click.exceptions.Exit(1)

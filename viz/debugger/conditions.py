@@ -16,6 +16,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from .. import style
 from .measure import measure, ratio, saturated
 from .session import Session
 
@@ -100,7 +101,7 @@ class _Facts(Mapping[str, Any]):
         if name == "ratio":
             sent = range(len(self.session.trace.steps[self.position - 1].contributions)) if self.position > 0 else ()
             norms = [measure(self.session.trace.contribution(self.position, i)).norm for i in sent]
-            return ratio(float(np.linalg.norm(norms)), found.norm)
+            return ratio(style.norm(norms), found.norm)
         return {
             "norm": found.norm, "min": found.smallest, "max": found.largest, "nan": found.nan,
             "inf": found.infinite, "zero": found.zero, "size": found.size,

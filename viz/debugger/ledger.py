@@ -20,7 +20,8 @@ def ledger(trace: Trace, node: int, name: str) -> Ledger:
     if total is None:
         return Ledger(node, name, 0.0, ())
     whole = total.astype(np.float64)
-    square = float(np.sum(whole * whole))
+    unit = float(np.max(np.abs(whole), initial=0.0)) or 1.0  # squares of what is very large or small would be lost
+    square = float(np.sum((whole / unit) ** 2))
     keys = [_key(trace, i, arrival) for i, arrival in enumerate(events)]
     missing = Counter(keys)
     uses = Counter(keys)
@@ -36,7 +37,7 @@ def ledger(trace: Trace, node: int, name: str) -> Ledger:
                 continue
             added = sums.pop(key)
             running = running + added
-            share = float(np.sum(added * whole)) / square if square and np.isfinite(square) else None
+            share = float(np.sum((added / unit) * (whole / unit))) / square if square and np.isfinite(square) else None
             time, left_out = key
             label = "left-out time steps" if left_out >= 0 else "no time step" if time is None else f"t={time}"
             rows.append(

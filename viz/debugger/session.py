@@ -17,6 +17,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import write_atomically
 
+from .. import style
 from . import ledger, local, origin, recurrence, views, words
 from .cursor import Cursor
 from .measure import measure, ratio, saturated
@@ -185,7 +186,7 @@ class Session(Cursor):
             for node in self.graph.parameters
             if node.index in self.trace.turn
         }
-        total = float(np.linalg.norm(list(norms.values())))
+        total = style.norm(list(norms.values()))
         scale = min(1.0, max_norm / (total + 1e-6)) if total == total else float("nan")
         rows = tuple(views.ClipRow(i, self.names[i], norm, norm * scale) for i, norm in norms.items())
         return views.Clipping(total, max_norm, scale, rows)
