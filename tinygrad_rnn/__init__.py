@@ -11,6 +11,7 @@ import numpy as np
 from . import lr_scheduler, nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
+from .diagnose import Diagnosis, diagnose
 from .errors import (
     ArgumentError,
     DataError,
@@ -108,11 +109,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Graph", "GraphError",
-    "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
+    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Graph",
+    "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
     "TinygradError", "abs", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
-    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "einsum", "enable_grad", "exp",
-    "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
+    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",
+    "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
     "get_default_dtype", "grad", "isfinite", "isnan", "leaky_relu", "log", "log_softmax", "logsumexp",
     "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
     "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",

@@ -8,6 +8,7 @@ from .. import __version__
 from .check import check
 from .demo import demo
 from .derive import derive
+from .diagnose import diagnose
 from .endings import TRACEBACK, Commands
 from .flow import flow
 from .graphs import debug, render
@@ -35,6 +36,7 @@ def main(context: click.Context, traceback: bool) -> None:
       tinygrad-rnn debug
       tinygrad-rnn flow --pattern many-to-one --steps 50 -o flow.svg
       tinygrad-rnn check model.py:loss
+      tinygrad-rnn diagnose model.py:loss wrong.npz
       tinygrad-rnn train book.txt --cell gru --hidden 256 --steps 2000 -o book.ckpt
       tinygrad-rnn derive --cell lstm
       tinygrad-rnn lecture -o lecture
@@ -44,5 +46,5 @@ def main(context: click.Context, traceback: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, render, debug, derive, flow, check, train, sample, lecture):
+for command in (demo, render, debug, derive, flow, check, diagnose, train, sample, lecture):
     main.add_command(command)

@@ -1,0 +1,182 @@
+"""`diagnose`: mistakes in backward passes written by hand, named from the wrong numbers alone."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.cli import main
+from tinygrad_rnn.nn.cells import lstm_step, rnn_step
+
+T, N, F, H = 4, 2, 3, 3
+
+
+def leaves(gates, states):
+    rng = np.random.default_rng(0)
+    shapes = {"W": (gates * H, F), "U": (gates * H, H), "b": (gates * H,), "d": (gates * H,)}
+    shapes |= {f"{name}0": (N, H) for name in states}
+    made = {}
+    for name, shape in shapes.items():
+        made[name] = tg.tensor(rng.uniform(-1, 1, shape), dtype=tg.float64, requires_grad=True, name=name)
+    for name in states:
+        made[f"{name}0"].role = name
+    return made, rng.standard_normal((T, N, F)), rng.standard_normal((T, N, H))
+
+
+def rnn():
+    p, x, up = leaves(1, "h")
+    h, loss = p["h0"], tg.tensor(0.0, dtype=tg.float64)
+    for t in tg.steps(T):
+        h = rnn_step(tg.tensor(x[t], dtype=tg.float64), h, (p["W"], p["U"], p["b"], p["d"]))
+        loss = loss + (h * up[t]).sum()
+    return loss, {k: v.numpy() for k, v in p.items()}, x, up
+
+
+def rnn_by_hand(p, x, up, mistake=""):
+    """Row vectors, by the equations; ``mistake`` says what is wrong with it."""
+    hs = [p["h0"]]
+    for t in range(T):
+        hs.append(np.tanh(x[t] @ p["W"].T + p["b"] + hs[-1] @ p["U"].T + p["d"]))
+    g = {name: np.zeros(value.shape) for name, value in p.items()}
+    dh = np.zeros((N, H))
+    for t in reversed(range(T)):
+        dh = up[t] + (0 if mistake == "no carry" else dh)
+        da = dh * {"sigmoid": hs[t + 1] * (1 - hs[t + 1])}.get(mistake, 1 - hs[t + 1] ** 2)
+        share = da.T @ (hs[t + 1] if mistake == "new h" else hs[t])
+        g["U"] = share if mistake == "overwritten" else g["U"] + share
+        if not (mistake == "first skipped" and t == 0):
+            g["W"] += da.T @ x[t]
+        g["b"] += da[0] if mistake == "one row" else da.sum(0)
+        g["d"] += da[0] if mistake == "one row" else da.sum(0)
+        dh = da @ (p["U"].T if mistake == "transposed" else p["U"])
+    g["h0"] = 0 * dh if mistake == "no carry" else dh
+    return g
+
+
+MISTAKES = {
+    "no carry": "At every step, what h receives from the linear in a is missing.",
+    "sigmoid": "At every step, at h the derivative of tanh is taken to be σ'",
+    "new h": "what U receives from the linear in a uses h of the step after",
+    "overwritten": "At every step but the first, what U receives from the linear in a is missing.",
+    "first skipped": "At the first step only, what W receives from the linear in a is missing.",
+    "one row": "Every bias is not un-broadcast",
+    "transposed": "what h receives from the linear in a uses U transposed",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_an_rnn_is_named_from_its_numbers(mistake):
+    loss, p, x, up = rnn()
+    wrong = rnn_by_hand(p, x, up, mistake)
+    found = tg.diagnose(loss, wrong, max_edits=1)
+    assert found.found and not found.correct
+    assert any(MISTAKES[mistake] in edit.words for edit in found.edits), str(found)
+    for name, given in wrong.items():
+        np.testing.assert_allclose(found.gradients[name], given, rtol=1e-10, atol=1e-12)
+
+
+def printed(gradients, digits):
+    return {k: np.vectorize(lambda v: float(f"{v:.{digits}g}"))(g) for k, g in gradients.items()}
+
+
+def test_eight_printed_digits_are_enough():
+    loss, p, x, up = rnn()
+    found = tg.diagnose(loss, printed(rnn_by_hand(p, x, up, "transposed"), 8), max_edits=1)
+    assert any(MISTAKES["transposed"] in edit.words for edit in found.edits), str(found)
+
+
+@pytest.mark.parametrize("digits", [17, 8])
+def test_right_gradients_are_called_right(digits):
+    loss, p, x, up = rnn()
+    found = tg.diagnose(loss, printed(rnn_by_hand(p, x, up), digits))
+    assert found.correct and not found.found and "are right" in str(found)
+
+
+def test_two_mistakes_that_add_up():
+    loss, p, x, up = rnn()
+    wrong = rnn_by_hand(p, x, up)
+    wrong["W"] = rnn_by_hand(p, x, up, "first skipped")["W"]
+    wrong["U"] = rnn_by_hand(p, x, up, "new h")["U"]
+    found = tg.diagnose(loss, wrong)
+    assert any("W receives" in e.words and "uses h of the step after" in e.words for e in found.edits), str(found)
+
+
+def test_what_no_edit_gives_is_not_found_and_the_right_leaves_are_named():
+    loss, p, x, up = rnn()
+    wrong = rnn_by_hand(p, x, up)
+    wrong["U"] = np.random.default_rng(5).standard_normal((H, H))
+    found = tg.diagnose(loss, wrong, max_edits=1)
+    assert not found.found and not found.correct
+    assert found.wrong == ["U"] and set(found.right) == {"W", "b", "d", "h0"} and "not found" in str(found)
+
+
+def test_a_saved_cell_state_that_had_become_the_next_by_a_view():
+    p, x, up = leaves(4, "hc")
+    h, c, loss = p["h0"], p["c0"], tg.tensor(0.0, dtype=tg.float64)
+    for t in tg.steps(T):
+        h, c = lstm_step(tg.tensor(x[t], dtype=tg.float64), h, c, (p["W"], p["U"], p["b"], p["d"]))
+        loss = loss + (h * up[t]).sum()
+    v = {k: t.numpy() for k, t in p.items()}
+    state = v["c0"].copy()
+    hs, cs, saved, gates = [v["h0"]], [state.copy()], [], []
+    for t in range(T):
+        a = x[t] @ v["W"].T + v["b"] + hs[-1] @ v["U"].T + v["d"]
+        i, f, o = (1 / (1 + np.exp(-a[:, k * H : (k + 1) * H])) for k in (0, 1, 3))
+        g = np.tanh(a[:, 2 * H : 3 * H])
+        gates.append((i, f, g, o))
+        new = f * cs[-1] + i * g
+        saved.append(state[:] if t == 0 else cs[-1])  # a view, where a copy was meant
+        if t == 0:
+            state[...] = new
+        cs.append(new)
+        hs.append(o * np.tanh(new))
+    wrong = {k: np.zeros(w.shape) for k, w in v.items()}
+    dh = dc = np.zeros((N, H))
+    for t in reversed(range(T)):
+        i, f, g, o = gates[t]
+        dh, tanh_c = dh + up[t], np.tanh(cs[t + 1])
+        dc = dc + dh * o * (1 - tanh_c**2)
+        pre = dc * g * i * (1 - i), dc * saved[t] * f * (1 - f), dc * i * (1 - g * g), dh * tanh_c * o * (1 - o)
+        da = np.concatenate(pre, 1)
+        for name, share in {"W": da.T @ x[t], "U": da.T @ hs[t], "b": da.sum(0), "d": da.sum(0)}.items():
+            wrong[name] += share
+        dh, dc = da @ v["U"], dc * f
+    wrong["h0"], wrong["c0"] = dh, dc
+    found = tg.diagnose(loss, wrong, max_edits=1)
+    assert found.found and found.agreement < 1e-14
+    assert any("The saved c, the first of them, has become that of the step after" in e.words for e in found.edits)
+
+
+@pytest.mark.parametrize(
+    "given, error",
+    [
+        ({}, tg.ArgumentError),
+        ({"w": np.zeros(3)}, tg.ShapeError),
+        ({"v": np.zeros(2)}, tg.GraphError),
+        ({"w": np.array(["a", "b"])}, tg.DTypeError),
+        ({3: np.zeros(2)}, tg.ArgumentError),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(given, error):
+    w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+    with pytest.raises(error):
+        tg.diagnose((w * w).sum(), given)
+
+
+LOSS = """
+import tinygrad_rnn as tg
+
+def loss():
+    w = tg.tensor([0.5, 1.5], requires_grad=True, name="w", dtype=tg.float64)
+    return w.tanh().sum()
+"""
+
+
+@pytest.mark.parametrize("wrong, code, words", [(False, 0, "are right"), (True, 1, "derivative of tanh")])
+def test_the_command(wrong, code, words, tmp_path):
+    (tmp_path / "model.py").write_text(LOSS)
+    y = np.tanh([0.5, 1.5])
+    np.savez(tmp_path / "given.npz", w=y * (1 - y) if wrong else 1 - y * y)
+    result = CliRunner().invoke(main, ["diagnose", f"{tmp_path / 'model.py'}:loss", str(tmp_path / "given.npz")])
+    assert result.exit_code == code, result.output
+    assert words in result.stdout

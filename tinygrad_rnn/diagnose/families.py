@@ -1,0 +1,56 @@
+"""The same operation at the same place of the repeated step, over all time steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from ..graph import Graph, Node, Ref
+
+
+def families(graph: Graph) -> list[list[Node]]:
+    """Nodes in time order, grouped by place; what happens once is a family of one."""
+    groups: dict[Any, list[Node]] = defaultdict(list)
+    seen: dict[Any, int] = defaultdict(int)
+    for node in graph.nodes:
+        if node.op is None:
+            continue
+        key: tuple[Any, ...] = (_place(node), tuple(_operand(graph, x) for x in node.operands))
+        if node.scope.step is not None:  # several alike in one step are told apart by their order
+            at = (key, node.scope.step)
+            key = (*key, seen[at])
+            seen[at] += 1
+        groups[key].append(node)
+    return list(groups.values())
+
+
+def _place(node: Node) -> tuple[Any, ...]:
+    return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, node.shape)
+
+
+def _operand(graph: Graph, x: Any) -> Any:
+    if not isinstance(x, Ref):
+        return x
+    node = graph.nodes[x.index]
+    return (node.op.name if node.op else "leaf", node.scope.part, node.role) if not node.role else node.role
+
+
+def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int], float]]:
+    """Sets of occurrences a mistake can be made at: words, positions, cost."""
+    every = list(range(count))
+    if count == 1:
+        yield "Once", every, 1.0
+        return
+    yield "At every step", every, 1.0
+    for t in every:
+        words = "At the first step only" if t == 0 else "At the last step only" if t == count - 1 else \
+            f"At one step only (step {t + 1} of {count})"  # fmt: skip
+        yield words, [t], 1.2
+    if not windows:
+        return
+    for t in every if count > 2 else ():
+        words = "first" if t == 0 else "last" if t == count - 1 else f"{t + 1}th"
+        yield f"At every step but the {words}", [s for s in every if s != t], 1.4
+    for t in range(2, count - 1):
+        yield f"Up to step {t} of {count}, counted from the first", every[:t], 1.6
