@@ -124,8 +124,11 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
             if has_loss:
                 continue
             last = node
-            while len(users[last.index]) == 1 and (after := graph.nodes[users[last.index][0]]).site == node.site:
-                if after.op is None or after.op.name not in ("sum", "div"):
+            while (
+                len(used := [n for n in map(graph.nodes.__getitem__, users[last.index]) if not n.scope.backward]) == 1
+            ):
+                after = used[0]
+                if after.site != node.site or after.op is None or after.op.name not in ("sum", "div"):
                     break
                 last = after
             result[last.index] = "loss"

@@ -230,6 +230,11 @@ class _Collapsing:
         if not is_output and column is None and fed and kinds == {"x"}:
             self.fed_by_data[i] = list(fed)
             return
+        forward = [owner for owner in fed if self.kinds[owner] != "gradient"]
+        if (
+            len(forward) == 1 and self.kinds[forward[0]] == "loss"
+        ):  # the losses that it adds up; their gradient uses them
+            fed = dict.fromkeys(forward)
         if not is_output and len(fed) == 1:
             owner = next(iter(fed))
             near = column in (None, owner[1]) or i in self.after_loss

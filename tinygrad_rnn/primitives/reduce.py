@@ -115,7 +115,7 @@ max_ = Primitive(
 )  # fmt: skip
 logsumexp = Primitive(
     "logsumexp", "log Σ exp", reduced_shape, _logsumexp,
-    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * exp(x - _finite_below(_kept(y, x, axis))),),
+    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _shares(x, _kept(y, x, axis), axis),),
     rule=(r"\bar x = \bar y \odot e^{x - y}",),
     kernel="logsumexp",
 )  # fmt: skip
@@ -140,9 +140,14 @@ cumsum: Primitive = Primitive(
 )  # fmt: skip
 
 
-def _finite_below(y: Any) -> Any:
-    """``y``, and 0 for -inf: where nothing but -inf was added up, each element's share is e^-inf, not e^(inf - inf)."""
-    return where(equal(y, -np.inf), 0, y)
+def _shares(x: Any, y: Any, axis: Any) -> Any:
+    """``e^(x - y)``, divided by its sum, which is 1 but for what was lost when ``y`` was rounded.
+
+    Where nothing but -inf was added up, y is -inf and each share is 0.
+    """
+    e = exp(x - where(equal(y, -np.inf), 0, y))
+    total = e.sum(axis=axis, keepdims=True)
+    return e / where(equal(total, 0), 1, total)
 
 
 def _reversed(x: Any, axis: int) -> Any:
