@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +19,9 @@ from .language import CharModel
 from .text import Vocabulary
 from .training import CURE, Settings, Trainer
 
-FORMAT = "tinygrad_rnn.checkpoint/1"
+FORMAT = "tinygrad_rnn.checkpoint/2"
+#: version 0.1.0 wrote no checksum
+OLD_FORMAT = "tinygrad_rnn.checkpoint/1"
 
 
 def save(trainer: Trainer, path: str | Path) -> None:
@@ -29,7 +32,9 @@ def save(trainer: Trainer, path: str | Path) -> None:
     arrays = trainer.arrays()
     if spoilt := _not_finite(arrays):
         raise GraphError(f"after step {trainer.step} {spoilt} is no longer finite, and was not saved; {CURE}")
-    metadata = {"tinygrad_rnn": json.dumps({"format": FORMAT, **trainer.facts()})}  # several keys have no fixed order
+    facts = {"format": FORMAT, **trainer.facts()}
+    facts["sha256"] = _checksum(facts, arrays)
+    metadata = {"tinygrad_rnn": json.dumps(facts)}  # several keys have no fixed order
     write_atomically(path, safetensors.numpy.save(arrays, metadata))
 
 
@@ -41,12 +46,11 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with safetensors.safe_open(str(file), framework="numpy") as content:
             facts = json.loads((content.metadata() or {}).get("tinygrad_rnn", "{}"))
-            if facts.get("format") != FORMAT:
+            if facts.get("format") not in (FORMAT, OLD_FORMAT):
                 raise DataError(f"{file} is a safetensors file, but not a checkpoint of this program ({FORMAT})")
             if facts["settings"].keys() != {each.name for each in fields(Settings)}:
                 raise DataError(f"{file} is damaged: its settings are not all there, or more than there are")
             settings, vocabulary = Settings(**facts["settings"]), Vocabulary(facts["characters"])
-            vocabulary.characters.encode()  # half a character could not be printed
             expected = {f"model.{name}": shape for name, shape in settings.parameter_shapes(len(vocabulary)).items()}
             slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
             weights = {name: tuple(part.get_shape()) for name, part in slices.items() if name.startswith("model.")}
@@ -54,6 +58,9 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             if weights != expected or kinds != {"F32"}:
                 raise DataError(f"{file} is damaged: its weights do not fit its settings")
             arrays = {name: content.get_tensor(name) for name in slices}
+        checksum = facts.pop("sha256", None)
+        if facts["format"] == FORMAT and checksum != _checksum(facts, arrays):
+            raise DataError(f"{file} is damaged: its checksum does not fit its content; use an older checkpoint")
         if spoilt := _not_finite(arrays):
             raise DataError(f"{file} is damaged: {short(spoilt)} is not finite")
         if type(facts["step"]) is not int or not isinstance(facts["text_sha256"], str) or facts["step"] < 0:
@@ -65,6 +72,16 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DataError(f"{file} is not a readable checkpoint: {short(str(error), 120)}") from None
     except Exception as error:  # whatever a hostile file makes json, the settings or the shapes trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
+
+
+def _checksum(facts: dict[str, Any], arrays: dict[str, Any]) -> str:
+    """SHA-256 of everything that a checkpoint says."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _not_finite(arrays: dict[str, Any]) -> str | None:

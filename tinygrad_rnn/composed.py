@@ -69,15 +69,16 @@ class Composed(Operators):
         return self._record(P.floor_divide, (other, self), {})
 
     def std(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, dim: Axis = None, keepdim: bool = False
-    ) -> Tensor:
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, unbiased: bool | None = None,
+        dim: Axis = None, keepdim: bool = False,
+    ) -> Tensor:  # fmt: skip
         """Standard deviation over ``axis``: the square root of `var`, whose arguments it takes.
 
         >>> import tinygrad_rnn as tg
         >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
         1.0
         """
-        return self.var(_axis(axis, dim), keepdims or keepdim, correction=correction).sqrt()
+        return self.var(_axis(axis, dim), keepdims or keepdim, correction=correction, unbiased=unbiased).sqrt()
 
     def norm(
         self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False

@@ -8,6 +8,7 @@ stays true while training goes on.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from .source import source_lines
 from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"
+#: bytes that the values of a loaded graph may take together
+LOAD_LIMIT = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +284,7 @@ class Graph:
                 raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}")
             nodes = [_decoded_node(index, item) for index, item in enumerate(data["nodes"])]
             graph = cls.of(nodes, [int(i) for i in data["outputs"]])
+            _bounded(nodes)
             values = graph.values()
         except DataError:
             raise
@@ -301,6 +305,26 @@ class Graph:
         except UnicodeDecodeError as error:
             raise DataError(f"cannot read {path}: {error}") from None
         return cls.from_json(text)
+
+
+def _bounded(nodes: Sequence[Node]) -> None:
+    """Refuse a file whose nodes would take more memory than `LOAD_LIMIT`; shapes are worked out, not believed."""
+    total = 0
+    for node in nodes:
+        if node.op is not None:
+            shapes = [nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
+            try:
+                shape = node.op.shape(*shapes, **node.attrs)
+            except ShapeError as error:
+                raise DataError(f"not a saved graph: node {node.index}, {node.op.name}: {error.detail}") from None
+            if tuple(shape) != node.shape:
+                raise DataError(f"not a saved graph: node {node.index} says {node.shape} but is {tuple(shape)}")
+        total += 8 * math.prod(node.shape)
+        if total > LOAD_LIMIT:
+            raise DataError(
+                f"the graph takes more than {LOAD_LIMIT >> 20} MiB to compute (node {node.index} is {node.shape}); "
+                "if you trust the file, raise tinygrad_rnn.graph.LOAD_LIMIT"
+            )
 
 
 def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
@@ -374,7 +398,8 @@ def _decoded_node(index: int, item: dict[str, Any]) -> Node:
     texts = (item["name"], item["role"], item["site"], part)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
-        or not (step is None or isinstance(step, int))
+        or not (step is None or type(step) is int)
+        or type(backward) is not bool
         or not all(isinstance(x, (Ref, int, float)) for x in operands)
     ):
         raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")

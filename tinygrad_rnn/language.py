@@ -12,6 +12,7 @@ from .compiler import compile
 from .errors import DataError, GraphError
 from .functional import one_hot
 from .mode import no_grad
+from .nn.module import evaluating
 from .scope import steps
 from .tensor import Tensor, as_tensor
 from .text import Vocabulary
@@ -58,10 +59,9 @@ class CharModel(nn.Module):
         """
         rng = rng or np.random.default_rng()
         indices, state = np.asarray(prompt)[:, None], None
-        self.eval()
         step: Any = self if eager or (eager is None and length < WORTH_COMPILING) else compile(self)
         for position in range(length):
-            with no_grad(), np.errstate(over="ignore", invalid="ignore"):  # `draw` looks at the scores
+            with evaluating(self), no_grad(), np.errstate(over="ignore", invalid="ignore"):  # `draw` looks at them
                 scores, state = (step if position else self)(indices, state)
             choice = draw(scores.numpy()[-1, 0], temperature, rng)
             yield choice

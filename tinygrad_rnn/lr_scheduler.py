@@ -56,10 +56,10 @@ class LambdaLR(LRScheduler):
     """The first rate times ``lr_lambda(step)``: any schedule of one's own, warm-up among them.
 
     >>> import tinygrad_rnn as tg
-    >>> adam = tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.1)
-    >>> warmup = tg.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / 10))
+    >>> adam = tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.5)
+    >>> warmup = tg.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / 4))
     >>> adam.lr
-    0.01
+    0.125
     """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Generator
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,62 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
     _default_dtype = chosen
 
 
-@contextmanager
-def recording(value: bool) -> Iterator[None]:
-    before, state.recording = state.recording, value
-    try:
-        yield
-    finally:
-        state.recording = before
+class recording:
+    """Record or not, inside a ``with`` block or in every call of a decorated function."""
+
+    __slots__ = ("before", "value")
+
+    def __init__(self, value: bool) -> None:
+        self.value = value
+
+    def __enter__(self) -> None:
+        self.before, state.recording = state.recording, self.value
+
+    def __exit__(self, *_error: object) -> None:
+        state.recording = self.before
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, run in this mode; a generator, each time it goes on."""
+        value = self.value
+        if inspect.isgeneratorfunction(function):
+
+            @wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                return _Resumed(function(*args, **kwargs), value)
+
+            return generator
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with recording(value):
+                return function(*args, **kwargs)
+
+        return call
 
 
-def no_grad() -> Any:
-    """In ``with no_grad():`` (or below ``@no_grad()``) nothing is recorded, and leaves may be written."""
-    return recording(False)
+class _Resumed(Generator[Any, Any, Any]):
+    """A generator that goes on in its own mode, whatever the mode is where it is asked for the next value."""
+
+    def __init__(self, inner: Generator[Any, Any, Any], value: bool) -> None:
+        self.inner, self.value = inner, value
+
+    def send(self, value: Any) -> Any:
+        with recording(self.value):
+            return self.inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with recording(self.value):
+            return self.inner.throw(*error)
 
 
-def enable_grad() -> Any:
+def no_grad(function: Callable[..., Any] | None = None) -> Any:
+    """In ``with no_grad():`` (or below ``@no_grad()``, or ``@no_grad``) nothing is recorded; leaves may be written."""
+    return recording(False) if function is None else recording(False)(function)
+
+
+def enable_grad(function: Callable[..., Any] | None = None) -> Any:
     """Record again inside a `no_grad`."""
-    return recording(True)
+    return recording(True) if function is None else recording(True)(function)
 
 
 class set_grad_enabled:

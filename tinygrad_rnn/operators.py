@@ -206,10 +206,12 @@ class Operators:
         return total / count if count else total * np.nan
 
     def var(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, dim: Axis = None, keepdim: bool = False
-    ) -> Tensor:
-        """Variance over ``axis``; ``correction=1`` divides by n - 1, as PyTorch does by default."""
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, unbiased: bool | None = None,
+        dim: Axis = None, keepdim: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Variance over ``axis``; ``correction=1`` (or ``unbiased=True``) divides by n - 1, PyTorch's default."""
         axis = _axis(axis, dim)
+        correction = correction if unbiased is None else int(unbiased)
         deviation = self - self.mean(axis, True)
         total = (deviation * deviation).sum(axis, keepdims or keepdim)
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape)) - correction

@@ -5,13 +5,14 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError, TinygradError
 from .mode import no_grad
 from .primitives import sqrt
 from .scope import state as current
@@ -28,6 +29,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor], **defaults: Any) -> None:
         name = type(self).__name__
+        if not isinstance(params, Iterable):
+            cure = "model.parameters()" if hasattr(params, "parameters") else "a list of tensors"
+            raise DTypeError(f"{name} optimizes tensors, not {type(params).__name__}; pass {cure}")
         self.params = [params] if isinstance(params, Tensor) else list(params)
         if not self.params:
             raise GraphError(f"{name} got no parameters to optimize; pass model.parameters()")
@@ -39,14 +43,25 @@ class Optimizer:
                 raise GraphError(f"{name} optimizes leaves that require a gradient, which {p._described()} is not")
         if len({p.serial for p in self.params}) != len(self.params):
             raise GraphError(f"{name} got a parameter twice; it would be updated twice")
-        for name, value in defaults.items():
+        self.defaults = self._judged(defaults)
+        self.state: list[State] = [self._initial(p) for p in self.params]
+
+    def _judged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that make sense, as plain numbers; from a call or from a file."""
+        judged = {}
+        for name, value in settings.items():
+            value = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
             values = value if isinstance(value, tuple) else (value,)
             if not all(isinstance(v, (int, float)) for v in values):
                 raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r}")
             if not all(v >= 0 for v in values):
                 raise ArgumentError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
-        self.defaults = defaults
-        self.state: list[State] = [self._initial(p) for p in self.params]
+            if name == "betas" and not (len(values) == 2 and all(v < 1 for v in values)):
+                raise ArgumentError(
+                    f"{type(self).__name__}: betas are two, from 0 up to, not including, 1, but are {value}"
+                )
+            judged[name] = value
+        return judged
 
     @property
     def lr(self) -> float:
@@ -120,30 +135,67 @@ class Optimizer:
             raise DataError(f"not an optimizer's state_dict: {error!r}") from None
         if count != len(self.params) or any(i >= count for i in saved):
             raise DataError(f"the state is for {count} parameters, this optimizer has {len(self.params)}")
-        loaded = []
-        for i, p in enumerate(self.params):
-            state = self._initial(p)
-            for key, value in saved.get(i, {}).items():
-                if value is None:  # PyTorch's word for a momentum that has not begun
-                    continue
-                try:
-                    state[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
-                except (ValueError, TypeError) as error:
-                    raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
-                if key != "step" and state[key].shape != p.shape:
-                    found = state[key].shape
-                    raise ShapeError(f"optimizer state {key} of parameter {i} has shape {found}, not {p.shape}")
-            self._complete(state, saved.get(i, {}))
-            loaded.append(state)
-        self.state = loaded
-        known = {key: value for key, value in group.items() if key in self.defaults}
-        self.defaults.update({key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+        before, self.defaults = self.defaults, {**self.defaults, **self._settings_of(group)}
+        try:
+            self.state = [self._loaded(i, p, saved.get(i, {})) for i, p in enumerate(self.params)]
+        except TinygradError:
+            self.defaults = before
+            raise
+
+    def _settings_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings in a saved group, judged; what would change a step and is not ours is refused."""
+        known = {key: _plain(value) for key, value in group.items() if key in self.defaults}
+        if missing := self.defaults.keys() - known.keys():
+            raise DataError(f"the saved settings lack {', '.join(sorted(missing))}, which {type(self).__name__} has")
+        for key, value in group.items():
+            decoupled = key == "decoupled_weight_decay" and bool(value) == getattr(self, "decoupled", False)
+            if key not in self.defaults and key not in _WITHOUT_EFFECT and value and not decoupled:
+                raise DataError(f"the saved settings say {key}={value!r:.40}, which {type(self).__name__} cannot do")
+        try:
+            return self._judged(known)
+        except (DTypeError, ArgumentError) as error:
+            raise DataError(f"the saved settings make no sense: {error.detail}") from None
+
+    def _loaded(self, i: int, p: Tensor, saved: State) -> State:
+        """The state of one parameter from a file, each entry checked against what this optimizer keeps."""
+        state = self._initial(p)
+        saved = {key: value for key, value in saved.items() if value is not None}  # PyTorch's momentum before it begins
+        kept = {*state, "step", *(["momentum_buffer"] if isinstance(self, SGD) else [])}
+        if strange := saved.keys() - kept:
+            raise DataError(
+                f"the state of parameter {i} holds {', '.join(sorted(map(str, strange)))}, which {type(self).__name__} "
+                "does not keep; is it another optimizer's?"
+            )
+        given = dict(saved)
+        for key, value in saved.items():
+            try:
+                given[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
+            if key == "step" and (given[key] != value or given[key] < 0):
+                raise DataError(f"optimizer state step of parameter {i} is {value!r:.40}, which counts nothing")
+            if key != "step" and given[key].shape != p.shape:
+                raise ShapeError(f"optimizer state {key} of parameter {i} has shape {given[key].shape}, not {p.shape}")
+        self._complete(given, saved)
+        if given and (missing := state.keys() - given.keys()):
+            raise DataError(f"the state of parameter {i} lacks {', '.join(sorted(missing))}")
+        return {**state, **given} if state else {key: value for key, value in given.items() if key != "step"}
 
     def _complete(self, state: State, saved: State) -> None:
         """Fill in what a loaded state does not say."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.defaults.items())})"
+
+
+#: entries of PyTorch's groups that say how a step is computed, not what
+_WITHOUT_EFFECT = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
+
+
+def _plain(value: Any) -> Any:
+    """A number that came as an array or a tensor of one element, as a number."""
+    one = hasattr(value, "item") and not isinstance(value, (int, float)) and math.prod(getattr(value, "shape", ())) == 1
+    return value.item() if one else value
 
 
 class _Rates:
@@ -262,7 +314,7 @@ class RMSprop(Optimizer):
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _complete(self, state: State, saved: State) -> None:
-        if "variance" in state and "variance" not in saved:  # PyTorch keeps the two means only
+        if {"square_avg", "grad_avg"} <= state.keys() and "variance" not in saved:  # PyTorch keeps the two means only
             state["variance"] = np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0)
 
     def _updated(  # type: ignore[override]
@@ -292,8 +344,6 @@ class Adam(Optimizer):
         self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:  # fmt: skip
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ArgumentError(f"{type(self).__name__}: betas lie from 0 up to, not including, 1, but are {betas}")
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _initial(self, p: Tensor) -> State:

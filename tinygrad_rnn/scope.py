@@ -14,9 +14,12 @@ Scope(path=('encoder',), step=2, part='f', backward=False)
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from .errors import DTypeError
 
 
 class Scope(NamedTuple):
@@ -75,6 +78,13 @@ def steps(count: int) -> Iterator[int]:
     >>> h.scope.step
     2
     """
+    if not hasattr(count, "__index__"):
+        cure = "; use steps(len(...))" if hasattr(count, "__len__") else ""
+        raise DTypeError(f"steps takes a number of time steps, not {type(count).__name__}{cure}")
+    return _steps(operator.index(count))
+
+
+def _steps(count: int) -> Iterator[int]:
     outer = state.scope
     try:
         for step in range(count):

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import numpy_names
 from . import primitives as P
 from .backward import backward
 from .composed import Composed
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .memory import Memory
 from .mode import get_default_dtype
@@ -83,7 +84,11 @@ class Tensor(Composed):
     _spent = False
 
     # NumPy must hand `array + tensor` over to the tensor
-    __array_ufunc__ = None
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **settings: Any) -> Any:
+        return numpy_names.ufunc(ufunc, method, operands, settings)
+
+    def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
+        return numpy_names.function(function, args, kwargs)
 
     def __init__(
         self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
@@ -320,6 +325,11 @@ class Tensor(Composed):
         result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, user_code()
         return result
 
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """In another dtype: ``to(tg.float64)``, ``to("cpu", dtype=...)``, ``to(other)``. The device is the "cpu"."""
+        wanted = asked_dtype("Tensor.to", args, dtype, device)
+        return self if wanted is None or np.dtype(wanted) == self.dtype else self.astype(wanted)
+
     def clone(self) -> Tensor:
         """A copy that gradients flow through."""
         return self * 1
@@ -425,6 +435,31 @@ class Tensor(Composed):
         return self._in_place(P.div, other)
 
 
+def asked_dtype(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> Any:
+    """The dtype that ``to(...)`` was asked for (None: none); it also takes a device, of which there is one."""
+    for arg in args:
+        if isinstance(arg, Tensor):
+            arg = arg.dtype
+        is_device = hasattr(arg, "type") and isinstance(arg.type, str)  # PyTorch's torch.device
+        if is_device or (isinstance(arg, str) and not _is_dtype(arg)):
+            device = arg.type if is_device else arg
+        else:
+            dtype = arg
+    if device is not None and str(device) != "cpu":
+        raise ArgumentError(f"{name}: tensors are in the memory of the processor; the device is 'cpu', not {device!r}")
+    if dtype is not None and not _is_dtype(dtype):
+        raise DTypeError(f"{name}: {dtype!r:.40} is no dtype; use tg.float32, tg.float64 or one of NumPy's")
+    return dtype
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        np.dtype(value)
+    except TypeError:
+        return False
+    return True
+
+
 def tensor(
     data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
 ) -> Tensor:
@@ -481,7 +516,7 @@ def _as_operand(value: Any) -> Tensor | Literal:
     """Tensors and Python numbers stay; NumPy scalars become (weak) Python numbers; the rest becomes a constant."""
     if isinstance(value, (Tensor, float, int, bool)):
         return value if isinstance(value, (Tensor, bool)) or type(value) in (int, float) else _plain(value)
-    if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "fiub":
         literal: Literal = value.item()
         return literal
     return Tensor(value)

@@ -38,6 +38,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if len(set(self.characters)) != len(self.characters) or not self.characters:
             raise DataError("a vocabulary needs at least one character, and each of them once")
+        half = next((c for c in self.characters if "\ud800" <= c <= "\udfff"), None)
+        if half is not None:
+            raise DataError(f"{half!r} is half a character (a lone surrogate); read the text with its own encoding")
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
 from ..functional import one_hot as one_hot
@@ -159,6 +159,11 @@ def cross_entropy(
     tensor(1.3862944, op=div)
     """
     logits, target, ignore_index = as_tensor(logits), as_tensor(target), integer(ignore_index, "ignore_index")
+    if logits.dtype.kind in "iu" and target.dtype.kind == "f":
+        raise DTypeError(
+            f"cross_entropy: takes the scores, then the classes, but got integers {logits.shape}, then floats "
+            f"{target.shape}; swap them"
+        )
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}")
     if logits.ndim > 2:

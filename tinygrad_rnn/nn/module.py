@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..errors import DataError, DTypeError, ShapeError
 from ..mode import no_grad
 from ..scope import scope, state
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor, as_tensor, asked_dtype
 
 
 class Parameter(Tensor):
@@ -92,14 +93,20 @@ class Module:
         """This module and all below it."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters, each once, under dotted names."""
+    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """All parameters under dotted names: each once, or with a tied weight under all of its names."""
         seen: set[int] = set()
-        for prefix, module in self.named_modules():
+
+        def visit(module: Module, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Parameter]]:
             for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+                if isinstance(value, Parameter) and not (remove_duplicate and id(value) in seen):
                     seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
+                    yield prefix + name, value
+            for name, child in module.named_children():
+                if all(child is not each for each in (module, *above)):
+                    yield from visit(child, f"{prefix}{name}.", (module, *above))
+
+        return visit(self, "", ())
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, each once."""
@@ -108,8 +115,12 @@ class Module:
     # State -----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Name to value of every parameter (sharing memory, so copy what must outlive the next update)."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+        """Name to value of every parameter (sharing memory, so copy what must outlive the next update).
+
+        A tied weight stands under each of its names, as in PyTorch, which loads
+        ``{name: torch.tensor(value.numpy()) for name, value in model.state_dict().items()}``.
+        """
+        return {name: parameter.detach() for name, parameter in self.named_parameters(remove_duplicate=False)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """Overwrite the parameters; values may be tensors, arrays or PyTorch tensors.
@@ -119,8 +130,10 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise DataError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
-        own = dict(self.named_parameters())
-        missing, unexpected = sorted(own.keys() - state_dict.keys()), sorted(state_dict.keys() - own.keys())
+        own = dict(self.named_parameters(remove_duplicate=False))
+        given_for = {id(own[name]) for name in own.keys() & state_dict.keys()}  # of a tied weight one name will do
+        missing = sorted(name for name, parameter in own.items() if id(parameter) not in given_for)
+        unexpected = sorted(state_dict.keys() - own.keys())
         if strict and (missing or unexpected):
             raise DataError(
                 f"state_dict does not fit {type(self).__name__}: "
@@ -136,6 +149,11 @@ class Module:
             if values[name].shape != own[name].shape:
                 found = values[name].shape
                 raise ShapeError(f"state_dict: {name} has shape {found}, the module's is {own[name].shape}")
+        first: dict[int, str] = {}
+        for name, value in values.items():
+            other = first.setdefault(id(own[name]), name)
+            if not np.array_equal(value.numpy(), values[other].numpy(), equal_nan=True):
+                raise DataError(f"state_dict: {other} and {name} are one weight here, but differ; untie them first")
         with no_grad():
             for name, value in values.items():
                 own[name].copy_(value)
@@ -161,8 +179,11 @@ class Module:
         """Evaluation mode: dropout does nothing. Returns the module."""
         return self.train(False)
 
-    def to(self, dtype: Any) -> Module:
-        """Convert all parameters to float32 or float64, in place; gradients are forgotten."""
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Module:
+        """Convert all parameters to float32 or float64, in place; gradients are forgotten. The device is the "cpu"."""
+        dtype = asked_dtype("Module.to", args, dtype, device)
+        if dtype is None:
+            return self
         for parameter in self.parameters():
             converted = Parameter(parameter.detach(), dtype)
             parameter._array, parameter._memory, parameter.grad = converted._array, converted._memory, None
@@ -185,6 +206,18 @@ class Module:
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+@contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """``module`` in evaluation mode for a while; afterwards every module in it is in the mode that it was in."""
+    before = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, mode in before:
+            object.__setattr__(each, "training", mode)
 
 
 class ModuleList(Module):

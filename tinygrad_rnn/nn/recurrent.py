@@ -195,7 +195,7 @@ class _Recurrent(Module):
             state.tracer.confirm(check, [lengths])
             return [(lengths > t).expand_dims(1) for t in range(time)]
         array = np.asarray(lengths)
-        check(array)
+        check(array if array.size else array.astype(np.int64))  # NumPy takes an empty list for floats
         return [from_array((t < array)[:, None]) for t in range(time)]
 
     def extra_repr(self) -> str:

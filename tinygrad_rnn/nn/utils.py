@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial, reduce
 from typing import Any
 
@@ -18,6 +18,8 @@ from ..tensor import Tensor, from_array
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not tensors and isinstance(parameters, Iterator):
+        raise GraphError("clipping got a generator with nothing in it, perhaps used up; pass model.parameters() anew")
     return [(p, p.grad) for p in tensors if p.grad is not None]
 
 
@@ -31,6 +33,10 @@ def clip_grad_norm_(
     """
     if not max_norm >= 0:
         raise ArgumentError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
+    try:
+        norm_type = float(norm_type)  # also "inf"
+    except (TypeError, ValueError):
+        raise ArgumentError(f"clip_grad_norm_: norm_type is a number or infinity, not {norm_type!r}") from None
     pairs = _gradients(parameters)
     if state.tracer is not None and pairs:
         return _clip_traced(pairs, max_norm, norm_type, error_if_nonfinite)
