@@ -22,6 +22,7 @@ from .errors import (
     ShapeError,
     TinygradError,
 )  # fmt: skip
+from .forward_mode import jvp
 from .functional import (
     abs,
     arange,
@@ -114,7 +115,7 @@ __all__ = [
     "TinygradError", "abs", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",
     "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
-    "get_default_dtype", "grad", "isfinite", "isnan", "leaky_relu", "log", "log_softmax", "logsumexp",
+    "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "log", "log_softmax", "logsumexp",
     "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
     "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",
     "reshape",
