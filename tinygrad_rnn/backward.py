@@ -3,7 +3,8 @@
 Reverse mode in one paragraph: visit the recorded nodes from last to first. When a node's turn comes, all its
 consumers have been visited, so the gradient that arrived is complete; the node's rule then sends one
 contribution to each operand, and contributions to the same tensor add up. A weight shared by T time steps
-receives T contributions: their sum is backpropagation through time.
+receives T contributions: their sum is backpropagation through time. What a choice left out receives exactly 0; the
+rule is in `liveness`.
 
 Reverse accumulation: S. Linnainmaa (1976), BIT 16(2), 146-160; through time: P. J. Werbos (1990),
 Proc. IEEE 78(10), 1550-1560.
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DTypeError, GraphError, MutationError, ShapeError
+from .liveness import merged, pulled, sent_on
 from .memory import Memory
 from .mode import recording
-from .primitives import Primitive, broadcast_to, cast, equal, reshape, sum_, where
-from .primitives.record import broadcast, same_shape
+from .primitives import Primitive, broadcast_to, cast, reshape, sum_
 from .scope import state
 
 if TYPE_CHECKING:
@@ -83,7 +84,16 @@ def walk(
     wanted = {node.serial for node in order}
     arrived: dict[int, Any] = {}
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
-    chosen = False  # whether a `where` was passed, so that an exact zero may stand for a branch not taken
+    counting: dict[int, list[Any] | None] = {}  # what counts of them: None for all, else see `liveness`
+
+    def counts(key: int, mask: Any) -> None:
+        held = counting.get(key)
+        if mask is None or (held is None and key in arrived):
+            counting[key] = None
+        elif held is None:
+            counting[key] = [mask]
+        else:
+            held.append(mask)
 
     def arrive(key: int, value: Any) -> None:
         if key not in arrived:
@@ -103,14 +113,18 @@ def walk(
         if serial not in arrived:
             continue  # a path ended in an operand without a gradient
         gradient = arrived.pop(serial)
+        items = counting.pop(serial, None)
+        live = None if items is None else merged(items, node.shape)
         if node._hooks:
+            before = gradient
             gradient = _hooked(node, gradient, create_graph)
+            live = live if gradient is before else None
         sent: list[tuple[int, Tensor, Any]] = []
         op = node.op
         if op is None:
             yield BackwardStep(node, gradient, sent)
             continue
-        chosen = chosen or op is where
+        all_counts = live is None and not op.chooses
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
         if create_graph:  # the derivative belongs where the node belongs
             outer, state.scope = state.scope, node.scope._replace(backward=True)
@@ -121,6 +135,8 @@ def walk(
                 if Memory.latest > serial:
                     _guard(node, op, slot)
                 target = x.serial
+                if x.op is not None:
+                    counts(target, None if all_counts else sent_on(op, slot, gradient, live, y, operands, node.attrs))
                 if op.accumulate is not None and slot == 0 and not create_graph:
                     if target not in owned:
                         held = arrived.get(target)
@@ -129,9 +145,10 @@ def walk(
                     op.accumulate(arrived[target], gradient, y, *operands, **node.attrs)
                     sent.append((slot, x, None))
                     continue
-                value = op.pull(slot, gradient, y, operands, node.attrs)
-                if chosen and value.shape == gradient.shape and op.shape in (broadcast, same_shape):
-                    value = _dead_stays_dead(value, gradient)
+                if live is None:
+                    value = op.pull(slot, gradient, y, operands, node.attrs)
+                else:
+                    value = pulled(op, slot, gradient, live, y, operands, node.attrs)
                 like: Any = operands[slot]
                 if value.shape != like.shape or value.dtype is not like.dtype:
                     value = _fitted(value, like)
@@ -310,16 +327,6 @@ def _fitted(value: Any, x: Any) -> Any:
     if value.shape != x.shape:
         value = _unbroadcast(value, x.shape)
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)
-
-
-def _dead_stays_dead(value: Any, gradient: Any) -> Any:
-    """An element whose upstream gradient is exactly 0 receives 0 also where its derivative is not finite.
-
-    So log(x) in the branch that ``where(x > 0, log(x), 0)`` does not take sends no nan at x = 0.
-    """
-    if np.isfinite(value if isinstance(value, (np.ndarray, np.generic)) else value._array).all():
-        return value
-    return where(equal(gradient, 0), 0, value)
 
 
 def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:

@@ -300,6 +300,10 @@ class Tracer:
                 f"(at {user_site()}); return it and read it outside, or choose with tg.where"
             )
 
+    def is_constant(self, x: Any) -> bool:
+        """Whether its value was made by the function itself, and is the same in every call."""
+        return isinstance(x, Tensor) and not isinstance(x, Traced) and x.op is None and x.serial >= self.started
+
     def detach(self, tensor: Tensor) -> Tensor:
         """An alias that no gradient flows through."""
         with no_grad():

@@ -161,6 +161,16 @@ def _half_of_ties(g: Any, mine: Any, other: Any, loses: Any) -> Any:
     return where(equal(mine, other), g * 0.5, where(loses(mine, other), 0, g))  # to a nan too: it made the result
 
 
+def _holds(condition: Any) -> Any:
+    condition = condition if hasattr(condition, "dtype") else np.asarray(condition)
+    return condition if condition.dtype.kind == "b" else not_equal(condition, 0)
+
+
+def _not(condition: Any) -> Any:
+    # as floats, which compiled programs compare fastest
+    return equal(cast(_holds(condition), dtype=np.dtype(np.float32)), 0)
+
+
 maximum = Primitive(
     "maximum", "max", broadcast, np.maximum,
     vjp=(
@@ -168,6 +178,7 @@ maximum = Primitive(
         lambda g, _y, a, b: _half_of_ties(g, b, a, less),
     ),
     rule=(r"\bar a = \bar y \odot [a > b]", r"\bar b = \bar y \odot [b > a]"),
+    keeps=(lambda _y, a, b: _not(less(a, b)), lambda _y, a, b: _not(less(b, a))),
 )  # fmt: skip
 minimum = Primitive(
     "minimum", "min", broadcast, np.minimum,
@@ -176,6 +187,7 @@ minimum = Primitive(
         lambda g, _y, a, b: _half_of_ties(g, b, a, greater),
     ),
     rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
+    keeps=(lambda _y, a, b: _not(greater(a, b)), lambda _y, a, b: _not(greater(b, a))),
 )  # fmt: skip
 # The untaken branch receives an exact zero, so a nan or inf computed there cannot leak through it.
 where: Primitive = Primitive(
@@ -186,6 +198,7 @@ where: Primitive = Primitive(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     rule=("", r"\bar a = \bar y \odot [c]", r"\bar b = \bar y \odot [\lnot c]"),
+    keeps=(None, lambda _y, condition, _a, _b: _holds(condition), lambda _y, condition, _a, _b: _not(condition)),
 )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ getitem: Primitive = Primitive(
     rule=(r"\bar x_{[k]} \mathrel{+}= \bar y",),
     accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
     view=True,
+    leaves_out=True,
 )  # fmt: skip
 scatter: Primitive = Primitive(
     "scatter", "[ ] +=", _scatter_shape, _scatter,
@@ -107,6 +108,7 @@ take = Primitive(
     rule=(r"\bar E_{[i]} \mathrel{+}= \bar y", ""),
     check=_check_indices,
     accumulate=_add_rows,
+    leaves_out=True,
 )  # fmt: skip
 scatter_rows: Primitive = Primitive(
     "scatter_rows", "rows +=", _scatter_rows_shape, _scatter_rows,

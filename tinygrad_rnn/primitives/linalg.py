@@ -52,10 +52,18 @@ def _vector_grad(column: Any) -> Any:
     return reshape(column, shape=column.shape[:-1])
 
 
+def _matmul_subscripts(a: Shape, b: Shape) -> str:
+    batch = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: max(len(a), len(b), 2) - 2]
+    row, column = "i" * (len(a) > 1), "j" * (len(b) > 1)
+    left, right = (batch[len(batch) - max(len(x) - 2, 0) :] for x in (a, b))
+    return f"{left}{row}k,{right}k{column}->{batch}{row}{column}"
+
+
 matmul: Primitive = Primitive(
     "matmul", "@", _matmul_shape, _matmul,
     vjp=(_matmul_grad_a, _matmul_grad_b),
     rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
+    subscripts=_matmul_subscripts,
 )  # fmt: skip
 
 
@@ -89,6 +97,11 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
+def _linear_subscripts(x: Shape, weight: Shape, bias: Shape | None = None) -> str:
+    rows = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(x) - 1]
+    return f"{rows}i,ji{',j' if bias is not None else ''}->{rows}j"
+
+
 linear = Primitive(
     "linear", "W·x + b", _linear_shape, _linear,
     vjp=(
@@ -97,6 +110,7 @@ linear = Primitive(
         lambda g, _y, _x, _w, _b: g,
     ),
     rule=(r"\bar x = \bar y\, W", r"\bar W = \bar y^\top x", r"\bar b = \textstyle\sum \bar y"),
+    subscripts=_linear_subscripts,
 )  # fmt: skip
 
 
@@ -137,4 +151,5 @@ einsum = Primitive(
     "einsum", "einsum", _einsum_shape, _einsum,
     vjp=_einsum_grad,
     rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
+    subscripts=lambda *_shapes, subscripts: subscripts,
 )  # fmt: skip

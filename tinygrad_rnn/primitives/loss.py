@@ -51,5 +51,6 @@ cross_entropy = Primitive(
     vjp=(_cross_entropy_grad, None),
     rule=(r"\bar x = \bar y\,(\operatorname{softmax}(x) - \mathbf 1_{k})", ""),
     check=_check,
+    along=lambda live, _any_along, _shape, *, ignore_index: reshape(live, shape=(*live.shape, 1)),
     kernel="cross_entropy",
 )  # fmt: skip

@@ -61,10 +61,23 @@ class Primitive:
     accumulate: Callable[..., None] | None = None
     #: the result may share memory with operand 0
     view: bool = False
+    # What counts of a gradient, see `liveness`; nothing has to be said of what works on each element by itself, nor of
+    # what only moves elements:
+    #: of what chooses, per operand ``keeps(y, *operands, **attrs)``: where it was chosen. The rule sends 0 elsewhere
+    keeps: tuple[Callable[..., Any] | None, ...] | None = None
+    #: ``along(live, any_along, shape, **attrs)``: of what works along an axis, what counts of operand 0, of that shape,
+    #: given what does of the result; ``any_along(mask, axes)`` keeps the axes at size 1
+    along: Callable[..., Any] | None = None
+    #: not every element of operand 0 need be in the result
+    leaves_out: bool = False
+    #: of what multiplies and sums, the subscripts einsum would want, given the operands' shapes
+    subscripts: Callable[..., str] | None = None
     #: read from the rules: per slot (-1: all), whether they use the result's value, and which operands' (None: all)
     uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False)
     #: the operands that can receive a gradient
     slots: Sequence[int] = field(init=False)
+    #: whether something may be left out of a gradient that counts in full
+    chooses: bool = field(init=False)
     #: computes the result from arrays: by the kernel where that pays, else by the reference
     forward: Callable[..., Any] = field(init=False)
 
@@ -73,6 +86,7 @@ class Primitive:
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
+        self.chooses = self.keeps is not None or self.leaves_out
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
 
     def _enter(self) -> None:
@@ -95,6 +109,10 @@ class Primitive:
     def values_needed(self, slot: int) -> tuple[bool, tuple[int, ...] | None]:
         """Does the rule of ``slot`` need the result's value, and which operands' (None: all of them)?"""
         return self.uses[slot] if slot in self.uses else self.uses[-1]
+
+    def moves(self, slot: int) -> bool:
+        """Whether the rule of ``slot`` only moves the gradient: it uses no value, unless it is where to."""
+        return self.leaves_out or self.values_needed(slot) == (False, ())
 
     def _checked(self, *arrays: Any, **attrs: Any) -> Any:
         if self.check is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from .elementwise import cast, equal, exp, tanh, where
+from .elementwise import cast, equal, exp, less, tanh, where
 from .record import Primitive, Shape, normalize_axis, reduced_shape, same_shape, size_of
 from .shape import broadcast_to, reshape
 
@@ -18,6 +18,17 @@ from .shape import broadcast_to, reshape
 def _kept(g: Any, x: Any, axis: Any) -> Any:
     """``g`` of a reduction over ``axis`` with the reduced axes put back at size 1, whatever ``keepdims`` was."""
     return reshape(g, shape=reduced_shape(x.shape, axis=axis, keepdims=True))
+
+
+def _back_in(live: Any, _any_along: Any, shape: Shape, *, axis: Any, keepdims: bool) -> Any:
+    """``live`` of a reduction with the reduced axes put back at size 1."""
+    axes, sizes = normalize_axis(axis, len(shape)), iter(live.shape)
+    return live if keepdims else reshape(live, shape=tuple(1 if i in axes else next(sizes) for i in range(len(shape))))
+
+
+def _all_of(live: Any, any_along: Any, shape: Shape, *, axis: int) -> Any:
+    """Along ``axis`` everything depends on everything."""
+    return any_along(live, normalize_axis(axis, len(shape)))
 
 
 def ranked(x: Any, axis: Any) -> Any:
@@ -103,6 +114,10 @@ def _log_softmax_grad(g: Any, y: Any, _x: Any, *, axis: int) -> Any:
     return g * (2 * t / (1 + t)) - exp(y) * (g.sum(axis=axis, keepdims=True) - g)
 
 
+def _max_grad(g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+    return where(less(x, _kept(y, x, axis)), 0, _kept(g, x, axis) * _shared_by_ties(x, y, axis))
+
+
 sum_ = Primitive(
     "sum", "Σ", reduced_shape, total,
     vjp=(lambda g, _y, _x, *, axis, keepdims: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
@@ -110,19 +125,23 @@ sum_ = Primitive(
 )  # fmt: skip
 max_ = Primitive(
     "max", "max", max_shape, lambda x, *, axis, keepdims: np.max(ranked(x, axis), axis, keepdims=keepdims),
-    vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _shared_by_ties(x, y, axis),),
+    vjp=(_max_grad,),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
+    keeps=(lambda y, x, *, axis, keepdims: equal(cast(less(x, _kept(y, x, axis)), dtype=np.dtype(np.float32)), 0),),
+    along=_back_in,
 )  # fmt: skip
 logsumexp = Primitive(
     "logsumexp", "log Σ exp", reduced_shape, _logsumexp,
     vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _shares(x, _kept(y, x, axis), axis),),
     rule=(r"\bar x = \bar y \odot e^{x - y}",),
+    along=_back_in,
     kernel="logsumexp",
 )  # fmt: skip
 softmax = Primitive(
     "softmax", "softmax", lambda x, *, axis: (normalize_axis(axis, len(x)), x)[1], _softmax,
     vjp=(lambda g, y, _x, *, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)),),
     rule=(r"\bar x = y \odot (\bar y - \textstyle\sum \bar y \odot y)",),
+    along=_all_of,
     kernel="softmax",
 )  # fmt: skip
 log_softmax = Primitive(
@@ -130,6 +149,7 @@ log_softmax = Primitive(
     _log_softmax,
     vjp=(_log_softmax_grad,),
     rule=(r"\bar x = \bar y - e^y \odot \textstyle\sum \bar y",),
+    along=_all_of,
     kernel="log_softmax",
 )  # fmt: skip
 cumsum: Primitive = Primitive(
