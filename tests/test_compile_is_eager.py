@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import threading
 import warnings
 
@@ -143,3 +144,235 @@ def test_fork_while_another_thread_is_inside_a_call():
     release.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+# One tensor, twice ----------------------------------------------------------------------------------------
+
+
+def test_the_same_tensor_passed_twice_gets_its_whole_gradient():
+    def fn(a, b):
+        return tg.grad((a * b).sum(), a)[0]
+
+    compiled, x, y = (
+        tg.compile(fn),
+        tg.tensor([1.0, 2.0], requires_grad=True),
+        tg.tensor([5.0, 6.0], requires_grad=True),
+    )
+    for a, b in ((x, x), (x, y), (y, y), (y, x)):
+        same(compiled(a, b), fn(a, b))
+
+
+def test_an_argument_that_the_function_also_uses():
+    w, v = tg.nn.Parameter([1.0, 2.0]), tg.nn.Parameter([5.0, 6.0])
+
+    def fn(p):
+        return tg.grad((p * w).sum(), w)[0]
+
+    compiled = tg.compile(fn)
+    for p in (w, v, w):
+        same(compiled(p), fn(p))
+
+
+def test_parameters_passed_to_a_step_that_updates_them():
+    finals = []
+    for wrap in (lambda fn: fn, tg.compile):
+        tg.manual_seed(0)
+        model = tg.nn.Linear(2, 1)
+        optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+
+        @wrap
+        def step(parameters, x, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            (model(x).square().sum() + sum(p.square().sum() for p in parameters)).backward()
+            optimizer.step()
+
+        for _ in range(2):
+            step(list(model.parameters()), tg.ones(3, 2))
+        finals.append(model.weight)
+    same(*finals)
+
+
+# Gradients that outlive the call ----------------------------------------------------------------------------
+
+
+def trained(wrap, *, clears, steps_inside, steps_outside=0, rounds=3):
+    w = tg.nn.Parameter([1.0, 2.0])
+    optimizer = tg.optim.SGD([w], lr=0.1)
+
+    @wrap
+    def step(x):
+        if clears:
+            optimizer.zero_grad()
+        (w * w * x).sum().backward()
+        if steps_inside:
+            optimizer.step()
+
+    seen = []
+    for _ in range(rounds):
+        step(tg.ones(2))
+        if not (clears and steps_inside):
+            seen.append(None if w.grad is None else w.grad.tolist())
+        for _ in range(steps_outside):
+            optimizer.step()
+        seen.append(w.tolist())
+    return seen
+
+
+@pytest.mark.parametrize("clears", [False, True])
+@pytest.mark.parametrize("steps_inside", [False, True])
+@pytest.mark.parametrize("steps_outside", [0, 1])
+def test_gradients_accumulate_and_are_there_afterwards(clears, steps_inside, steps_outside):
+    settings = {"clears": clears, "steps_inside": steps_inside, "steps_outside": steps_outside}
+    if clears and steps_inside and steps_outside:
+        return  # such a program keeps no gradient, as documented
+    np.testing.assert_allclose(
+        np.array(trained(tg.compile, **settings)), np.array(trained(lambda fn: fn, **settings)), rtol=1e-5
+    )
+
+
+def test_gradients_of_an_argument_accumulate():
+    def fn(x):
+        (x * x).sum().backward()
+
+    found = []
+    for step in (fn, tg.compile(fn)):
+        x = tg.tensor([1.0, 2.0], requires_grad=True)
+        for _ in range(3):
+            step(x)
+            found.append(x.grad.tolist())
+    assert found[:3] == found[3:] == [[2.0, 4.0], [4.0, 8.0], [6.0, 12.0]]
+
+
+def test_a_step_alone_uses_the_gradient_that_is_there():
+    w = tg.nn.Parameter([1.0])
+    optimizer = tg.optim.SGD([w], lr=0.5)
+    step = tg.compile(lambda: optimizer.step())
+    for factor, expected in ((1.0, 0.5), (2.0, -0.5)):
+        w.grad = None
+        (w * factor).sum().backward()
+        step()
+        assert w.tolist() == [expected]
+
+
+def test_a_gradient_does_not_flow_to_a_result_in_silence():
+    encoder, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 1)
+    compiled = tg.compile(lambda x: encoder(x))
+    with pytest.raises(tg.GraphError, match=r"flows to .*made at .*used at test_compile_is_eager\.py:\d+.*detach"):
+        head(compiled(tg.ones(1, 2))).sum().backward()
+    head(compiled(tg.ones(1, 2)).detach()).sum().backward()
+    with tg.no_grad():
+        assert not compiled(tg.ones(1, 2)).requires_grad
+
+
+def test_a_view_of_a_parameter_taken_before_its_update():
+    w = tg.nn.Parameter([[1.0, 2.0]])
+    optimizer = tg.optim.SGD([w], lr=0.1)
+
+    def fn(x, view):
+        before = view(w)
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+        return before
+
+    for view in (lambda w: w.T, lambda w: w.detach(), lambda w: w[0][:1]):
+        with pytest.raises(tg.GraphError, match=r"test_compile_is_eager\.py:\d+\) views a tensor that was updated"):
+            tg.compile(lambda x, view=view: fn(x, view))(tg.ones(1, 2))
+    assert tg.compile(lambda x: fn(x, lambda w: w))(tg.ones(1, 2)).tolist() == w.tolist()
+
+
+# Hooks ------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_put_on_replaced_and_removed_between_calls():
+    w = tg.nn.Parameter([1.0, 2.0])
+
+    def fn(x):
+        return tg.grad((w * x).sum(), w)[0]
+
+    def on_an_argument(x):
+        return tg.grad((x * x).sum(), x)[0]
+
+    compiled, compiled_argument = tg.compile(fn), tg.compile(on_an_argument)
+    leaf = tg.tensor([1.0, 2.0], requires_grad=True)
+    for factor in (None, 10, 20, None):
+        handles = [] if factor is None else [w.register_hook(lambda g, factor=factor: g * factor)]
+        handles += [] if factor is None else [leaf.register_hook(lambda g, factor=factor: g * factor)]
+        same(compiled(tg.ones(2)), fn(tg.ones(2)))
+        same(compiled_argument(leaf), on_an_argument(leaf))
+        for handle in handles:
+            handle.remove()
+
+
+def test_a_hook_put_on_inside_is_named():
+    w = tg.nn.Parameter([1.0])
+    with pytest.raises(tg.GraphError, match=r"hook is put on .*test_compile_is_eager\.py:\d+"):
+        tg.compile(lambda x: w.register_hook(lambda g: g))(tg.ones(1))
+
+
+# What is found outside ----------------------------------------------------------------------------------------
+
+
+class Scaled(tg.nn.Module):
+    offset = 1.0
+
+    def __init__(self):
+        self.w = tg.nn.Parameter([1.0])
+        self.settings = {"scale": 1.0}
+
+    def loss(self, x):
+        return self.w * x * self.settings["scale"] + self.offset
+
+
+CHANGES = {
+    "dict in a module": lambda m: m.settings.__setitem__("scale", 3.0),
+    "parameter": lambda m: setattr(m, "w", tg.nn.Parameter([5.0])),
+    "attribute": lambda m: setattr(m, "offset", 7.0),
+    "__dict__": lambda m: vars(m).__setitem__("offset", 7.0),
+    "class attribute": lambda m: setattr(type(m), "offset", 9.0),
+    "method": lambda m: setattr(type(m), "loss", lambda self, x: x * 2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_method_reads_may_change(change):
+    kind = type("Kind", (Scaled,), {"loss": Scaled.loss, "__module__": __name__})
+    model = kind()
+    for fn in (tg.compile(lambda x: model.loss(x)), tg.compile(model.loss) if change != "method" else None):
+        if fn is None:
+            continue
+        vars(model).update(vars(kind()))
+        vars(model).pop("offset", None)
+        same(fn(tg.ones(1)), model.loss(tg.ones(1)))
+        CHANGES[change](model)
+        same(fn(tg.ones(1)), model.loss(tg.ones(1)))
+
+
+def test_objects_numbers_and_arrays_from_outside_may_change():
+    holder, array, number = type("Holder", (), {"__module__": __name__})(), np.ones(1, np.float32), 1.0
+    holder.scale = 1.0
+
+    def fn(x, given):
+        return x * given.scale * array * number
+
+    compiled = tg.compile(fn)
+    for _ in range(2):
+        same(compiled(tg.ones(1), holder), fn(tg.ones(1), holder))
+        holder.scale += 1.0
+        same(compiled(tg.ones(1), holder), fn(tg.ones(1), holder))
+        array += 1
+        same(compiled(tg.ones(1), holder), fn(tg.ones(1), holder))
+        number += 1.0
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: GENERATOR.random()], ids=["Python's", "NumPy's"])
+def test_a_random_number_of_python_or_numpy_is_named(draw):
+    def fn(x):
+        scale = draw()
+        return x * scale
+
+    with pytest.raises(tg.GraphError, match=r"random number .*test_compile_is_eager\.py:\d+.*pass it in"):
+        tg.compile(fn)(tg.ones(1))

@@ -191,9 +191,8 @@ def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create
     fresh_values = _own([value for _, value in finished], record, output._leaf)
     for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad
         with recording(create_graph):
-            if tracer is not None:
-                node.grad = tracer.grade(node, fresh if create_graph else fresh.detach())
-                continue
+            if tracer is not None and not create_graph:
+                fresh = fresh.detach()
             node.grad = fresh if node.grad is None else node.grad + fresh
 
 

@@ -21,6 +21,11 @@ def pass_over(package: Path) -> None:
 pass_over(Path(__file__).parent)
 
 
+def is_ours(filename: str) -> bool:
+    """Whether a file is one of this package's."""
+    return filename in _OURS
+
+
 _frame = sys._getframe
 _STDLIB = Path(os.__file__).parent
 

@@ -41,6 +41,10 @@ _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
 
 
+#: how often a hook was put on or taken off anywhere: a compiled function looks closer when it has changed
+hook_changes = [0]
+
+
 class RemovableHandle(NamedTuple):
     """What `Tensor.register_hook` returns."""
 
@@ -50,6 +54,7 @@ class RemovableHandle(NamedTuple):
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
         self.hooks.pop(self.key, None)
+        hook_changes[0] += 1
 
 
 class Tensor(Composed):
@@ -70,7 +75,6 @@ class Tensor(Composed):
     _array: Array
     serial: int  #: creation number; orders any graph topologically
     requires_grad: bool = False  #: whether gradients flow to this tensor
-    grad: Tensor | None = None  #: what `backward` accumulated here: leaves, and those with `retain_grad`
     op: Primitive | None = None  #: the operation that made it, None for a leaf
     inputs: tuple[Tensor | Literal, ...] = ()  #: that operation's operands; Python numbers stay numbers
     attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
@@ -79,6 +83,7 @@ class Tensor(Composed):
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
     _made_at: Place | None = None
     _memory: Memory | None = None
+    _grad: Tensor | None = None
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
     _spent = False
@@ -279,6 +284,19 @@ class Tensor(Composed):
 
     # Gradients -------------------------------------------------------------------------------------------
 
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` accumulated here: leaves have one, and those with `retain_grad`."""
+        if state.tracer is not None:
+            state.tracer.gradient(self, asked=True)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if state.tracer is not None:
+            state.tracer.gradient(self, asked=False)
+        self._grad = value
+
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Accumulate into ``.grad`` of every leaf the gradient of this tensor with respect to it.
 
@@ -309,10 +327,13 @@ class Tensor(Composed):
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
+        if state.tracer is not None:
+            state.tracer.refuse_hook(self)
         if self._hooks is None:
             self._hooks = {}
         handle = RemovableHandle(self._hooks, next(_serials))
         self._hooks[handle.key] = hook
+        hook_changes[0] += 1
         return handle
 
     def detach(self) -> Tensor:
@@ -400,7 +421,7 @@ class Tensor(Composed):
             cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
         if state.tracer is not None and state.tracer.owns(self, index):
-            state.tracer.assign(self, value)
+            state.tracer.assign(self, value, in_place=True)
             return self
         if self._memory is None or not self._array.flags.writeable:
             # the buffer belongs to a recorded value: the first write takes a copy

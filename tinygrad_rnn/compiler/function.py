@@ -21,9 +21,10 @@ from ..graph import Graph
 from ..memory import Memory
 from ..primitives.record import integer
 from ..scope import state
-from ..source import user_code
+from ..source import user_code, user_site
 from ..tensor import Array, Tensor, _as_array, _serials, from_array
-from .trace import Trace, Tracer, refuse_leaks
+from .surroundings import Surroundings, refuse_random
+from .trace import Met, Trace, Tracer, refuse_leaks
 
 if TYPE_CHECKING:
     from .passes import Applied
@@ -53,6 +54,7 @@ class _Compiled(NamedTuple):
     applied: list[Applied]
     rebuild: Callable[[list[Array]], Any]
     written: list[Tensor]  #: the tensors that a call assigns to
+    met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
 
 
@@ -75,15 +77,18 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.tracer is not None:  # inside another one, which records it
             return self._fn(*args, **kwargs)
-        arrays: list[Array] = []
-        key: list[Any] = []
+        given: list[Tensor | Array] = []
+        key: list[Any] = [state.recording]
         for value in args:
-            _flatten(value, arrays, key)
+            _flatten(value, given, key)
         for name, value in kwargs.items():
             key.append(name)
-            _flatten(value, arrays, key)
+            _flatten(value, given, key)
+        if len(given) > 1 and len(distinct := list(map(id, given))) > len(set(distinct)):
+            key.append(tuple(map(distinct.index, distinct)))  # what is passed twice
+        arrays = [x._array if isinstance(x, Tensor) else x for x in given]
         with self._lock:
-            compiled = self._find(tuple(key), args, kwargs)
+            compiled = self._find(tuple(key), given, args, kwargs)
             self._last = compiled
             program, trace = compiled.program, compiled.trace
             results = program.run(arrays)
@@ -91,11 +96,14 @@ class Function:
                 schedule.count()
             for holder, name, array in trace.entries:
                 holder.setdefault(name, array)
+            for target, position in trace.kept:
+                tensor: Any = given[target] if type(target) is int else target
+                tensor._grad = None if position is None else from_array(results[position])
             if compiled.written:
                 _mark_written(compiled.written)
         return compiled.rebuild(results)
 
-    def _find(self, key: Any, args: Any, kwargs: Any) -> _Compiled:
+    def _find(self, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
         try:
             candidates = self._programs.get(key, [])
         except TypeError as error:
@@ -103,20 +111,22 @@ class Function:
                 f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
             ) from None
         for compiled in candidates:
+            if _met(given, compiled.trace.outside) != compiled.met:
+                continue
             for holds in compiled.trace.guards:
                 if not holds():
                     break
             else:
                 if compiled.program.bind():
                     return compiled
-        compiled = self._compile(args, kwargs)
+        compiled = self._compile(given, args, kwargs)
         compiled.program.bind()
         self._programs[key] = [compiled, *candidates[: CACHED - 1]]
         if len(self._programs) > CACHED:
             self._programs.popitem(last=False)
         return compiled
 
-    def _compile(self, args: Any, kwargs: Any) -> _Compiled:
+    def _compile(self, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
         from .passes import optimize
 
         began = time.perf_counter()
@@ -133,11 +143,28 @@ class Function:
                     f"function needs {program.arena_bytes}; shorten the sequence, or allow that much"
                 )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
-        return _Compiled(trace, graph, program, applied, rebuild, written, time.perf_counter() - began)
+        met = _met(given, trace.outside)
+        return _Compiled(trace, graph, program, applied, rebuild, written, met, time.perf_counter() - began)
 
     def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
-        tracer = Tracer()
-        trace, template = self._record(tracer, args, kwargs)
+        met: set[int] = set()
+        while True:
+            tracer, around = Tracer(met), Surroundings(self._fn)
+            before = around.random_state()
+            try:
+                with around.watching():
+                    trace, template = self._record(tracer, args, kwargs)
+                break
+            except Met as again:
+                met.add(again.serial)
+        if around.drew(before):
+            refuse_random(
+                lambda: self._record(Tracer(met), args, kwargs),
+                around.random_state,
+                getattr(self._fn, "__code__", None),
+            )
+        trace.guards.extend(around.guards())
+        del around
         tracer.forget()
         gone = weakref.ref(tracer)
         del tracer
@@ -150,7 +177,7 @@ class Function:
             named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}
             result = self._fn(*stand_ins, **named)
             outputs: list[Tensor] = []
-            template = _template(result, outputs)
+            template = _template(result, outputs, getattr(self, "__qualname__", "a compiled function"))
             outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
             return tracer.finish(outputs), template
 
@@ -210,13 +237,15 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
     among its arguments, also inside tuples, lists and dicts, are inputs, whose values may change from call to call;
     everything else is part of the recording, and another value records anew. It returns new tensors, which are not
-    part of any graph. Parameters and the optimizer's state are updated in place; ``.grad`` is not kept: return the
-    gradients that are wanted outside.
+    part of any graph: where a gradient would flow on from one, that is an error. Parameters and the optimizer's state
+    are updated in place. ``.grad`` accumulates as it does without compiling; only of a tensor that ``fn`` itself both
+    starts afresh (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
 
-    What needs a value while recording (``item``, ``print``, ``if x > 0``), draws from this package's random numbers,
-    keeps a tensor anywhere but in the result, or assigns a global name is an error that names the line. What else
-    ``fn`` does to Python's objects (a number appended to a list) it does when it is recorded only, and numbers and
-    arrays it finds outside stay what they were then. Calls from several threads take turns.
+    What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
+    Python's, NumPy's), keeps a tensor anywhere but in the result, or assigns a global name is an error that names the
+    line. What else ``fn`` does to Python's objects (a number appended to a list) it does when it is recorded only. Globals, enclosing
+    names, attributes, lists, dicts and arrays that it reads outside are watched: when one has changed, it is recorded
+    anew. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
@@ -237,7 +266,7 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     ...     optimizer.step()
     ...     return loss
     >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
-    (tensor(3.), tensor(1.), tensor([-0.5,  1.5], requires_grad=True))
+    (tensor(3., requires_grad=True), tensor(1., requires_grad=True), tensor([-0.5,  1.5], requires_grad=True))
     """
     if fn is None:
         return partial(Function, threads=threads, memory_budget=memory_budget)
@@ -279,33 +308,43 @@ def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
     return Program(graph, trace, code, offsets, room)
 
 
+def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
+    """Which arguments are tensors that the function also uses from outside."""
+    return [(i, x.serial) for i, x in enumerate(given) if isinstance(x, Tensor) and x.serial in outside]
+
+
 # Arguments and results: nested tuples, lists and dicts ------------------------------------------------------
 
 
-def _flatten(value: Any, arrays: list[Array], key: list[Any]) -> None:
-    """Collect the arrays; what else there is tells programs apart."""
+def _flatten(value: Any, given: list[Tensor | Array], key: list[Any]) -> None:
+    """Collect tensors, with their gradients, and arrays; what else there is tells programs apart."""
     if isinstance(value, Tensor):
         array = value._array
-        arrays.append(array)
-        key.append((array.shape, array.dtype, value.requires_grad))
+        given.append(value)
+        if not value.requires_grad:
+            key.append((array.shape, array.dtype, False))
+            return
+        key.append((array.shape, array.dtype, True, *(value._hooks or ()), value._grad is None))
+        if value._grad is not None:
+            given.append(value._grad)
     elif isinstance(value, np.ndarray):
-        arrays.append(value)
+        given.append(value)
         key.append((value.shape, value.dtype, False))
     elif isinstance(value, (tuple, list)):
         key.append((type(value), len(value)))
         for item in value:
-            _flatten(item, arrays, key)
+            _flatten(item, given, key)
     elif isinstance(value, dict):
         key.append(tuple(value))
         for item in value.values():
-            _flatten(item, arrays, key)
+            _flatten(item, given, key)
     else:
         key.append((type(value), repr(value) if type(value) is float else value))  # 0.0 == -0.0, and nan is no nan
 
 
 def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
     if isinstance(value, Tensor):
-        return tracer.argument(value._array, value.name or name, value.requires_grad)
+        return tracer.given(value, name)
     if isinstance(value, np.ndarray):
         return tracer.argument(_as_array(value, None), name)
     if isinstance(value, (tuple, list)):
@@ -318,24 +357,44 @@ def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
 
 class _Output(NamedTuple):
     position: int
+    refuse: Callable[[Any], None] | None  #: what a gradient meets that would flow to it
 
 
-def _template(result: Any, outputs: list[Tensor]) -> Any:
+#: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
+_REFUSES = -1
+
+
+def _template(result: Any, outputs: list[Tensor], name: str) -> Any:
     """The result with its tensors taken out, in order."""
     if isinstance(result, Tensor):
         outputs.append(result)
-        return _Output(len(outputs) - 1)
+        return _Output(len(outputs) - 1, _refusal(result, name) if result.requires_grad else None)
     if isinstance(result, (tuple, list)):
-        items = [_template(item, outputs) for item in result]
+        items = [_template(item, outputs, name) for item in result]
         return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
     if isinstance(result, dict):
-        return {key: _template(item, outputs) for key, item in result.items()}
+        return {key: _template(item, outputs, name) for key, item in result.items()}
     return result
+
+
+def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
+    described, site = result._described(), result.site
+
+    def refuse(gradient: Any) -> None:
+        raise GraphError(
+            f"a gradient flows to {described} (made at {site}, used at {user_site()}), which the compiled {name} "
+            "returned and which has no graph; compile the whole step with backward() in it, or detach() the result"
+        )
+
+    return refuse
 
 
 def _rebuilt(template: Any, arrays: list[Array]) -> Any:
     if isinstance(template, _Output):
-        return from_array(arrays[template.position])
+        result = from_array(arrays[template.position])
+        if template.refuse is not None:
+            result.requires_grad, result._hooks = True, {_REFUSES: template.refuse}
+        return result
     if isinstance(template, (tuple, list)):
         items = [_rebuilt(item, arrays) for item in template]
         return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)

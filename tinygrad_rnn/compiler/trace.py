@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from ..mode import get_default_dtype, no_grad
 from ..primitives.record import Primitive
 from ..scope import state
 from ..source import source_lines, user_code, user_site
-from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials
+from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array, hook_changes
 
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 
@@ -74,6 +74,7 @@ class Traced(Tensor):
 
     _tracer: Tracer
     _stand_in: Array
+    _root: int | None = None  #: serial of the tensor outside that it is a view of
 
     @property
     def _array(self) -> Array:  # type: ignore[override]
@@ -110,6 +111,23 @@ class Cell:
 
 
 @dataclass(eq=False)
+class _Graded:
+    """A tensor whose ``.grad`` the function reads or sets."""
+
+    tensor: Tensor
+    before: Tensor | None  #: what was there when the function was called
+    found: Tensor | None  #: that, as the function sees it
+    asked: bool  #: whether it was read before it was set, so that the result depends on it
+
+
+class Met(BaseException):
+    """A tensor that was passed as an argument is used from outside as well: it is no stand-in then."""
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+
+
+@dataclass(eq=False)
 class Trace:
     """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
 
@@ -123,6 +141,9 @@ class Trace:
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
     guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
     entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
+    #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
+    kept: list[tuple[Tensor | int, int | None]]
+    outside: frozenset[int]  #: serials of the tensors that it uses and was not given
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
@@ -141,8 +162,13 @@ class Trace:
 class Tracer:
     """Records in place of the engine while a function runs; see the module's text."""
 
-    def __init__(self) -> None:
+    def __init__(self, met: Iterable[int] = ()) -> None:
         self.started = next(_serials)
+        self.met = frozenset(met)  #: serials of arguments that are also used from outside
+        self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
+        self._outside: dict[int, Tensor] = {}
+        self._rewritten: set[int] = set()  # assigned in place
+        self._positions = itertools.count()
         self.arguments: dict[int, int] = {}
         self.cells: dict[int, Cell] = {}
         self.live: dict[int, Callable[[], Any]] = {}
@@ -152,7 +178,7 @@ class Tracer:
         self.schedules: list[tuple[Any, list[int]]] = []
         self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
         self._slots: dict[tuple[int, str], Traced] = {}
-        self._graded: dict[int, Tensor] = {}
+        self._graded: dict[int, _Graded] = {}
         self._seen: set[int] = set()
         self._used: set[int] = set()  # constants made while tracing that something was computed from
         self._watched: dict[Callable[[list[Any]], Callable[[], bool]], list[Any]] = {}
@@ -171,9 +197,8 @@ class Tracer:
             raise
         finally:
             state.tracer = None
-            for tensor in self._graded.values():
-                if isinstance(tensor.grad, Traced):
-                    tensor.grad = None
+            for graded in self._graded.values():
+                graded.tensor._grad = graded.before
 
     # Leaves ----------------------------------------------------------------------------------------------
 
@@ -183,11 +208,33 @@ class Tracer:
         result.name, result.requires_grad = name, requires_grad
         return result
 
-    def argument(self, array: Array, name: str, requires_grad: bool = False) -> Traced:
+    def argument(self, array: Array, name: str) -> Traced:
         """A stand-in for the next argument."""
-        result = self.leaf(array, name, requires_grad)
-        self.arguments[result.serial] = len(self.arguments)
+        result = self.leaf(array, name)
+        self.arguments[result.serial] = next(self._positions)
         return result
+
+    def given(self, tensor: Tensor, name: str) -> Tensor:
+        """What stands for a tensor that is the next argument: the same for the same one, and itself where it is met."""
+        found = tensor if tensor.serial in self.met else self._given.get(tensor.serial)
+        counts = 1 + (tensor.requires_grad and tensor._grad is not None)  # its gradient is passed, too
+        if found is not None:
+            for _ in range(counts):
+                next(self._positions)
+            return found
+        result = self._given[tensor.serial] = self.argument(tensor._array, tensor.name or name)
+        result.requires_grad = tensor.requires_grad
+        result._hooks = dict(tensor._hooks) if tensor._hooks else None
+        if counts == 2 and tensor._grad is not None:
+            result._grad = self.argument(tensor._grad._array, f"gradient of {result.name}")
+        return result
+
+    def meet(self, tensor: Tensor) -> None:
+        """The function uses ``tensor`` from outside: if it is an argument as well, tracing starts again."""
+        if tensor.serial in self._given:
+            raise Met(tensor.serial)
+        if tensor.serial < self.started and not isinstance(tensor, Traced):
+            self._outside[tensor.serial] = tensor
 
     def refreshed(self, compute: Callable[[], Any], like: Array, name: str) -> Traced:
         """A leaf whose value ``compute()`` gives anew for each call: a dropout mask, a learning rate."""
@@ -244,6 +291,9 @@ class Tracer:
             )
         result = self._new(shape, dtype)
         result.op, result.inputs, result.attrs = op, operands, attrs
+        if op.view:
+            base = operands[0]
+            result._root = base._root if isinstance(base, Traced) else base.serial
         if state.recording and op.slots and dtype.kind == "f":
             result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
             for x in operands:
@@ -262,6 +312,7 @@ class Tracer:
         x = _as_operand(x)
         if not isinstance(x, Tensor):
             return x
+        self.meet(x)
         if x.serial in self.assigned:
             if x.requires_grad and state.recording:
                 raise GraphError(
@@ -272,6 +323,7 @@ class Tracer:
         if isinstance(x, Traced):
             if x._tracer is not self:
                 x._array  # noqa: B018  raises: it leaked from another trace
+            self._refuse_old_view(x)
         elif x.op is not None and x.requires_grad:
             raise GraphError(
                 f"{x._described()} (made at {x.site}) was computed outside the compiled function and requires a "
@@ -280,6 +332,13 @@ class Tracer:
         elif x.serial >= self.started:
             self._used.add(x.serial)
         return x
+
+    def _refuse_old_view(self, x: Traced) -> None:
+        if x._root in self._rewritten:
+            raise GraphError(
+                f"{x._described()} (made at {x.site}) views a tensor that was updated since, and is used or returned; "
+                "take the view after the update, or return the tensor itself"
+            )
 
     def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
         result: Traced = Traced.__new__(Traced)
@@ -313,6 +372,7 @@ class Tracer:
 
     def owns(self, tensor: Tensor, index: Any) -> bool:
         """Whether writing ``tensor[index]`` must become an assignment: it lives longer than one call."""
+        self.meet(tensor)
         if isinstance(tensor, Traced):
             raise GraphError(
                 f"{tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
@@ -332,8 +392,8 @@ class Tracer:
             )
         return True
 
-    def assign(self, tensor: Tensor, value: Any) -> None:
-        """Make ``value`` the tensor's value after the call."""
+    def assign(self, tensor: Tensor, value: Any, in_place: bool = False) -> None:
+        """Make ``value`` the tensor's value after the call; written ``in_place``, its views show it, too."""
         if not self.owns(tensor, ...):
             raise GraphError(f"{tensor._described()} is a constant of the function being compiled; build a new tensor")
         made = value if isinstance(value, Tensor) else Tensor(np.asarray(value))
@@ -343,18 +403,49 @@ class Tracer:
             made = self.record(P.broadcast_to, (made,), {"shape": tensor.shape})
         self.cells.setdefault(tensor.serial, _cell(tensor))
         self.assigned[tensor.serial] = made
-        self._graded[tensor.serial] = tensor  # its gradient may have been put there by hand
+        if in_place:
+            self._rewritten.add(tensor.serial)
 
-    def grade(self, tensor: Tensor, gradient: Tensor) -> Tensor:
-        """What ``.grad`` becomes: stand-ins add up; a gradient from before the call cannot be added to."""
-        self._graded[tensor.serial] = tensor
-        if tensor.grad is None:
-            return gradient
-        if not isinstance(tensor.grad, Traced):
+    def gradient(self, tensor: Tensor, *, asked: bool) -> None:
+        """Its ``.grad`` is about to be read (``asked``) or set; what was there before the call becomes a leaf."""
+        self.meet(tensor)
+        if tensor.serial in self._graded:
+            return
+        before = found = tensor._grad
+        if asked and before is not None and not isinstance(before, Traced):
+            found = self.leaf(before._array, "gradient")
+            self.cells[found.serial] = _gradient_cell(tensor)
+        self._graded[tensor.serial] = _Graded(tensor, before, found, asked)
+        tensor._grad = found
+
+    def refuse_hook(self, tensor: Tensor) -> None:
+        """Every plain call would put another hook on what outlives it."""
+        if not isinstance(tensor, Traced) or tensor.serial in self.arguments:
             raise GraphError(
-                f"{tensor._described()} has a gradient from before the compiled call; start it with zero_grad()"
+                f"a hook is put on {tensor._described()} (at {user_site()}) in a function being compiled, which does "
+                "so only when it is recorded; put it on before the call"
             )
-        return tensor.grad + gradient
+
+    def _kept(self, outputs: list[Tensor]) -> list[tuple[Tensor | int, int | None]]:
+        """What becomes of every ``.grad``; those that are kept are appended to the outputs.
+
+        Of a tensor that the function itself starts afresh and then updates, none is kept: that saves copying all
+        gradients in every training step.
+        """
+        kept: list[tuple[Tensor | int, int | None]] = []
+        for serial, graded in self._graded.items():
+            tensor, now = graded.tensor, graded.tensor._grad
+            if isinstance(tensor, Traced) and serial not in self.arguments:
+                continue
+            if graded.asked and now is graded.found:
+                continue
+            target = self.arguments[serial] if isinstance(tensor, Traced) else tensor
+            if now is None or (not graded.asked and serial in self.assigned):
+                kept.append((target, None))
+            else:
+                kept.append((target, len(outputs)))
+                outputs.append(now)
+        return kept
 
     def confirm(self, check: Callable[..., None], tensors: Sequence[Tensor]) -> None:
         """In every call, before anything is assigned, ``check(*values)`` may raise."""
@@ -377,12 +468,19 @@ class Tracer:
     def forget(self) -> None:
         """Let go of all stand-ins; who still has one then, and with it this tracer, is no part of the function."""
         self.assigned.clear()
+        self._graded.clear()
+        self._given.clear()
         self._slots.clear()
         self._confirmations.clear()
 
     def finish(self, outputs: Sequence[Tensor]) -> Trace:
         """The graph of ``outputs`` and of all assignments."""
         assigned = list(self.assigned)
+        for x in outputs:
+            if isinstance(x, Traced):
+                self._refuse_old_view(x)
+        outputs = list(outputs)
+        kept = self._kept(outputs)
         outputs = [*outputs, *(x for _, looked_at in self._confirmations for x in looked_at)]
         found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
         pending = list(found.values())
@@ -394,9 +492,13 @@ class Tracer:
                     pending.append(y)
         for x in found.values():
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
+                self.meet(x)
                 self.cells[x.serial] = _cell(x)
         self.guards += [make(things) for make, things in self._watched.items()]
-        self.guards.append(_circumstances([cell.tensor for cell in self.cells.values() if cell.tensor is not None]))
+        self.guards.append(_circumstances(list(self._outside.values())))
+        graded = [g for g in self._graded.values() if not isinstance(g.tensor, Traced)]
+        if any(g.asked for g in graded):
+            self.guards.append(_same_gradients([g for g in graded if g.asked]))
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
         sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
@@ -406,7 +508,7 @@ class Tracer:
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return Trace(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.guards,
-            self.entries,
+            self.entries, kept, frozenset(self._outside),
         )  # fmt: skip
 
     def _node(self, index: int, x: Tensor, position: dict[int, int], site: str | None) -> Node:
@@ -431,7 +533,34 @@ def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
 def _circumstances(tensors: list[Tensor]) -> Callable[[], bool]:
     """Whether gradients are still asked of the same ones, and Python's floats become what they did."""
     asked, dtype = [tensor.requires_grad for tensor in tensors], get_default_dtype()
-    return lambda: [tensor.requires_grad for tensor in tensors] == asked and get_default_dtype() is dtype
+    hooks, seen = [tuple(tensor._hooks or ()) for tensor in tensors], hook_changes[0]
+
+    def hold() -> bool:
+        nonlocal seen
+        if hook_changes[0] != seen:
+            if [tuple(tensor._hooks or ()) for tensor in tensors] != hooks:
+                return False
+            seen = hook_changes[0]
+        return [tensor.requires_grad for tensor in tensors] == asked and get_default_dtype() is dtype
+
+    return hold
+
+
+def _same_gradients(graded: list[_Graded]) -> Callable[[], bool]:
+    """Whether the same tensors have a gradient before the call."""
+    tensors, present = [g.tensor for g in graded], [g.before is not None for g in graded]
+    return lambda: [tensor._grad is not None for tensor in tensors] == present
+
+
+def _gradient_cell(tensor: Tensor) -> Cell:
+    def get() -> Array:
+        assert tensor._grad is not None  # a guard saw to it
+        return tensor._grad._array
+
+    def write(array: Array) -> None:
+        tensor._grad = from_array(array)
+
+    return Cell(get, write)
 
 
 def _cell(tensor: Tensor) -> Cell:
