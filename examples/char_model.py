@@ -38,7 +38,7 @@ def fit(model: CharModel, cell: str, text: Any, vocabulary: Vocabulary, steps: i
         loss.backward()
         tg.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
-        return loss, state
+        return loss, tuple(s.detach() for s in state) if cell == "lstm" else state.detach()  # the window ends here
 
     def window(k: int) -> tg.Tensor:
         nonlocal state

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import os
 import pkgutil
 import re
@@ -21,9 +22,10 @@ MODULES = [
     for package in (tinygrad_rnn, viz)
     for name in (
         package.__name__,
-        *(found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")),
+        *(found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", lambda _name: None)),
     )
     if not name.endswith("__main__")
+    and (importlib.util.find_spec("torch") or not name.startswith("tinygrad_rnn.interchange.pytorch"))
 ]
 
 
