@@ -213,9 +213,9 @@ def test_the_first_nan_is_announced_and_found(show):
 
 
 def test_a_graph_without_time_steps_is_drawn_in_layers_or_if_it_is_large_not_at_all(show, monkeypatch):
-    h = tg.ones(1, 1)
-    for _ in range(40):  # a weight of its own each time: layers, not time steps
-        h = (h @ tg.tensor([[0.9]], requires_grad=True)).tanh()
+    h = tg.tensor([[0.9]], requires_grad=True, name="w")
+    for _ in range(85):  # no weight is used again: layers, not time steps
+        h = h.tanh()
     session = viz.debug(h.sum())
     tab = show(session, "#k=30")
     assert tab.locator("#picture-op .b").count() == len(session.graph) > 80
