@@ -242,7 +242,7 @@ def _logsigmoid(_call: Call, x: Any) -> Any:
 
 @handles("silu")
 def _silu(_call: Call, x: Any, inplace: bool = False) -> Any:
-    return x * x.sigmoid()
+    return F.silu(x)
 
 
 @handles("hardtanh")
@@ -343,7 +343,7 @@ def _where(call: Call, condition: Any, x: Any, y: Any) -> Any:
 
 @handles("masked_fill")
 def _masked_fill(_call: Call, x: Any, mask: Any, value: Any) -> Any:
-    return T.where(mask, value, x)
+    return x.masked_fill(mask, value)
 
 
 # Types ---------------------------------------------------------------------------------------------------
@@ -880,25 +880,16 @@ def dropout_mask(call: Call, shapes: list[tuple[int, ...]], p: float) -> list[Te
     return [constant(mask, "dropout mask") for mask in drawn]
 
 
-@handles("layer_norm", "native_layer_norm")
+@handles("layer_norm")
 def _layer_norm(
-    call: Call, x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_cudnn: Any
+    _call: Call, x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_cudnn: Any
 ) -> Any:
-    axes = tuple(range(-len(normalized_shape), 0))
-    centred = x - x.mean(axes, True)
-    result = centred / (centred.square().mean(axes, True) + eps).sqrt()
-    result = result if weight is None else result * weight
-    result = result if bias is None else result + bias
-    if call.name == "native_layer_norm":
-        return NotImplemented
-    return result
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
 
 
 @handles("rms_norm")
 def _rms_norm(_call: Call, x: Any, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Any:
-    eps = np.finfo(x.dtype).eps if eps is None else eps
-    result = x / (x.square().mean(tuple(range(-len(normalized_shape), 0)), True) + float(eps)).sqrt()
-    return result if weight is None else result * weight
+    return F.rms_norm(x, normalized_shape, weight, eps)
 
 
 @handles("scaled_dot_product_attention")
@@ -927,30 +918,18 @@ def _cross_entropy(
 ) -> Any:  # fmt: skip
     if size_average is not None or reduce is not None or not isinstance(reduction, str):
         return NotImplemented
-    if weight is None and not label_smoothing and target.dtype.kind in "iu":
-        return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
+    if target.dtype.kind in "iu":
+        if weight is None and not label_smoothing:
+            return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
+        return F.cross_entropy(x, target, ignore_index, reduction, weight=weight, label_smoothing=label_smoothing)
     logs = x.log_softmax(min(1, x.ndim - 1))
     if logs.ndim > 2:
         logs = logs.permute([0, *range(2, logs.ndim), 1])
     classes = x.shape[min(1, x.ndim - 1)]
-    if target.dtype.kind == "f":
-        wanted = target.permute([0, *range(2, target.ndim), 1]) if target.ndim > 2 else target
-        wanted = wanted * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else wanted
-        losses = -(logs * wanted if weight is None else logs * wanted * weight).sum(-1)
-        return losses.sum() / max(1, losses.numel()) if reduction == "mean" else _reduced(losses, reduction)
-    right = _nll(x.log_softmax(min(1, x.ndim - 1)), target, weight, ignore_index, reduction)
-    if not label_smoothing:
-        return right
-    even = -(logs if weight is None else logs * weight).sum(-1)
-    even = T.where(target != ignore_index, even, 0.0)
-    if weight is None:
-        even = _losses(even, target, ignore_index, reduction)
-    elif reduction == "mean":
-        kept = target != ignore_index
-        even = even.sum() / T.where(kept, T.take(weight, T.where(kept, target, 0)), 0.0).sum()
-    else:
-        even = _reduced(even, reduction)
-    return right * (1 - label_smoothing) + even * (label_smoothing / classes)
+    wanted = target.permute([0, *range(2, target.ndim), 1]) if target.ndim > 2 else target
+    wanted = wanted * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else wanted
+    losses = -(logs * wanted if weight is None else logs * wanted * weight).sum(-1)
+    return losses.sum() / max(1, losses.numel()) if reduction == "mean" else _reduced(losses, reduction)
 
 
 def _losses(losses: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Any:
@@ -958,9 +937,8 @@ def _losses(losses: Tensor, target: Tensor, ignore_index: int, reduction: str) -
         return losses
     if reduction == "sum":
         return losses.sum()
-    if np.any(target.numpy() == ignore_index):
-        return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
-    return losses.mean()
+    # counted, not a mean: the targets of another call may be ones to ignore
+    return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
 
 
 def _nll(x: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: str) -> Any:
