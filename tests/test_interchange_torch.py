@@ -508,3 +508,13 @@ def test_everything_unsupported_is_said_at_once():
     message = str(caught.value)
     assert "qr" in message and "svd" in message and "\n" not in message
     assert message.count("test_interchange_torch.py:") >= 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"weight": torch.tensor([0.5, 1.0, 2.0]).double()}])
+def test_a_mean_counts_the_targets_of_each_call(settings):
+    def loss(x, target):
+        return F.cross_entropy(x, target, **settings)
+
+    x, ignored = torch.randn(4, 3), torch.tensor([2, -100, 0, -100])
+    ours = interchange.from_torch(loss, (x, torch.tensor([0, 1, 2, 0])))  # none to ignore in the example
+    close(ours(x.numpy(), ignored.numpy()).numpy(), loss(x, ignored))

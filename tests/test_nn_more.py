@@ -105,3 +105,9 @@ def test_a_saturated_loss_is_neither_nan_nor_infinite() -> None:
     x = tg.tensor([1e4, -1e4], requires_grad=True)
     F.binary_cross_entropy_with_logits(x, tg.tensor([0.0, 0.0]), reduction="sum").backward()
     assert x.grad is not None and x.grad.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"weight": [1.0, 2.0, 3.0]}])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loss_has_the_dtype_of_its_scores(settings: dict[str, Any], dtype: str) -> None:
+    assert F.cross_entropy(tg.tensor(LOGITS, dtype=dtype), tg.tensor(CLASSES), **settings).dtype == dtype

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from geometry import faults
+from geometry import boxes, faults, lines
 from hypothesis import assume, given
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 
@@ -173,7 +173,7 @@ def test_the_rolled_picture_stands_at_the_left_of_the_unrolled_one(kind, detail)
     assert written == sorted(["xₜ", "W", kind.__name__, "yₜ", "Lₜ", "L"])
     boxes = drawn_boxes(both.dot)
     (cell,) = (g.get("id") for g in folded if "cell" in g.get("class").split())
-    loops = [tail for tail, head, _ in drawn_curves(both.dot) if tail == head]
+    loops = [tail for tail, head, _ in lines(both.dot) if tail == head]
     assert loops == [cell] * (2 if kind is tg.nn.LSTM else 1)
     right = {name: x + w / 2 for name, (x, _, w, *_) in boxes.items()}
     left = {name: x - w / 2 for name, (x, _, w, *_) in boxes.items()}
@@ -397,33 +397,8 @@ def test_the_picture_is_well_formed_at_every_level_and_pattern():
 
 
 def drawn_boxes(dot):
-    """Name to (x, y, width, height, class) of every node, in points."""
-    found = {}
-    for name, rest in re.findall(r"^\s*(\w+) \[(.*)\]$", dot, re.MULTILINE):
-        place = re.search(r'pos="([-\d.]+),([-\d.]+)!"', rest)
-        if place:
-            width, height = (72 * float(re.search(rf"(?<= ){word}=([\d.]+)", rest)[1]) for word in ("width", "height"))
-            kind = re.search(r'class="?([\w ]+)', rest)[1].split()[0]
-            found[name] = float(place[1]), float(place[2]), width, height, kind
-    return found
-
-
-def drawn_curves(dot):
-    """(tail, head, points along the curve) of every edge."""
-    for tail, head, pos in re.findall(r'^\s*(\w+) -> (\w+) \[.*?pos="([^"]*)"', dot, re.MULTILINE):
-        control = [np.array(part.split(","), float) for part in pos.split() if part[0] not in "es"]
-        t = np.linspace(0, 1, 12)[:, None]
-        pieces = [control[k : k + 4] for k in range(0, len(control) - 3, 3)]
-        yield (
-            tail,
-            head,
-            np.concatenate(
-                [
-                    (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
-                    for a, b, c, d in pieces
-                ]
-            ),
-        )
+    """Name to (x, y, width, height, first word of the class) of every node, in points."""
+    return {name: (*place, kind.split()[0]) for name, (*place, kind) in boxes(dot).items()}
 
 
 def is_clear(dot):
@@ -436,7 +411,7 @@ def is_clear(dot):
             a, b, c, d, _ = boxes[other]
             assert abs(x - a) > (w + c) / 2 - 1 or abs(y - b) > (h + d) / 2 - 1, (name, other)
     solid = {name: box for name, box in boxes.items() if box[4] == "caption" or box[2] < 400}  # no bars
-    for tail, head, points in drawn_curves(dot):
+    for tail, head, points in lines(dot):
         for name in solid.keys() - {tail, head}:
             x, y, w, h, kind = solid[name]
             w = 40 if kind == "caption" else w  # as wide as its words
@@ -469,7 +444,7 @@ def test_ragged_batches_folded():
     for kind in KINDS:
         dot = viz.render(labelled_input(kind(3, 2), lengths=[4, 2, 1]), rolled=True).dot
         is_clear(dot)
-        upward = [points for tail, head, points in drawn_curves(dot) if tail.startswith("rolled") and tail != head]
+        upward = [points for tail, head, points in lines(dot) if tail.startswith("rolled") and tail != head]
         assert len(upward) > 2
         assert all((np.diff(points[:, 1]) > -0.01).all() for points in upward), "a line that turns back"
 
@@ -482,7 +457,7 @@ def test_encoder_and_decoder_do_not_get_in_each_others_way(cell, layers):
         is_clear(viz.render(loss, **options).dot)
     dot = viz.render(loss).dot
     cells = [name for name, box in drawn_boxes(dot).items() if box[4] == "cell"]
-    for tail, head, points in drawn_curves(dot):
+    for tail, head, points in lines(dot):
         assert tail not in cells or head not in cells or np.ptp(points[:, 1]) < 0.01, "c has a way of its own"
 
 

@@ -178,7 +178,7 @@ def cross_entropy(
     importance = as_tensor(1.0 if weight is None else weight).astype(losses.dtype)
     if weight is not None and importance.shape != (classes,):
         raise ShapeError(f"cross_entropy: weight has shape {importance.shape}, but there are {classes} classes")
-    own = P.where(keep, 1.0 if weight is None else take(importance, P.where(keep, target, 0)), 0.0)
+    own = P.where(keep, importance if weight is None else take(importance, P.where(keep, target, 0)), 0.0)
     losses = losses * own
     if label_smoothing:
         even = P.where(keep, -(log_softmax(logits) * importance).sum(-1), 0.0)
