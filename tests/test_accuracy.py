@@ -13,7 +13,7 @@ from tinygrad_rnn.testing import accuracy
 pytest.importorskip("mpmath", reason="the judge of digits, mpmath, is not installed (pip install '.[test]')")
 NIGHTLY = settings().max_examples > 1000
 MODES = list(accuracy.MODES) if NIGHTLY else ["eager"]
-POINTS = 4000 if NIGHTLY else 60
+POINTS = 4000 if NIGHTLY else 40
 #: what the compiled loop computes by code of its own
 COMPILED = [
     "exp",

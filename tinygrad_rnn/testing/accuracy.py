@@ -122,7 +122,7 @@ def _ulps(found: Array, exact: Any, scale: Any, dtype: Any) -> float:
     """The largest error in ulp of the scale, over results that are normal numbers."""
     worst, info = 0.0, np.finfo(dtype)
     for got, right, size in zip(np.ravel(found), np.ravel(exact), np.ravel(scale), strict=True):
-        if not float(info.tiny) * 4 <= abs(size) <= float(info.max) / 4:
+        if got == right or not float(info.tiny) * 4 <= abs(size) <= float(info.max) / 4:
             continue
         error = abs(_mp().mpf(float(got)) - right) if np.isfinite(got) else math.inf
         worst = max(worst, float(error / _mp().mpf(float(np.spacing(dtype(abs(float(size))))))))
@@ -277,7 +277,7 @@ def _summed(value: Any, shape: tuple[int, ...]) -> Any:
 def _cases(primitive: Primitive, dtype: Any, count: int, seed: int) -> Iterator[Case]:
     """Calls that the recipe makes, with operands of many magnitudes."""
     for k in range(count):
-        source = Source(seed + k, sizes=(2, 3, 7, 40) if primitive.name in _ADDING else (2, 3, 5))
+        source = Source(seed + k, sizes=(2, 3, 7, 20) if primitive.name in _ADDING else (2, 3, 5))
         case = recipe_for(primitive)(source)
         if any(np.ndim(x) == 0 for x in case.operands):  # NumPy makes numbers of exact arrays without dimensions
             continue
