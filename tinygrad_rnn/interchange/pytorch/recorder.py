@@ -25,6 +25,7 @@ from ...nn.module import Parameter
 from ...scope import state
 from ...source import Site
 from ...tensor import Tensor, _serials
+from ..mirrored import read_through, write_through
 from ..program import Detached, Input, constant, detached
 from ..tree import leaves, mapped
 from . import calls, fallback, recurrent  # noqa: F401  (recurrent enters its calls in the table)
@@ -115,7 +116,7 @@ class Recorder:
         if owner is not None and owner.theirs is not t and owner.ours.serial in self.live:
             # another view of memory that is mirrored: what it shows now is read off the owner
             whole = self.ours(owner.theirs) if owner.version != owner.theirs._version else owner.ours
-            made = calls.read_through(whole, positions(owner.theirs, t))
+            made = read_through(whole, positions(owner.theirs, t))
             self.live.add(made.serial)
             if whole.serial in self.varying:
                 self.varying.add(made.serial)
@@ -190,7 +191,7 @@ class Recorder:
         owner = self.mirrors.get(self.owners.get(storage, 0))
         if owner is not None and owner.theirs is not t:
             expected = array_of(t)
-            whole = calls.write_through(owner.ours, positions(owner.theirs, t), made.astype(expected.dtype))
+            whole = write_through(owner.ours, positions(owner.theirs, t), made.astype(expected.dtype))
             self.bind(owner.theirs, whole, name)
         self.bind(t, made, name)
 

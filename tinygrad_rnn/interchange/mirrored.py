@@ -1,0 +1,132 @@
+"""Operators that programs from elsewhere use and the engine has no name for, composed of those it has.
+
+Every importer mirrors its framework's calls with these; what a framework calls them, and with which arguments, is said
+beside it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import functional as T
+from .. import primitives as P
+from ..tensor import Tensor
+from .program import constant
+
+# Elementwise ---------------------------------------------------------------------------------------------
+
+
+def as_boolean(x: Any) -> Any:
+    """Whether each element is not 0; numbers of Python's stay."""
+    return x if not isinstance(x, Tensor) or x.dtype.kind == "b" else P.not_equal(x, 0)
+
+
+def clamped(x: Tensor, low: Any, high: Any) -> Tensor:
+    """``x`` limited to [low, high]; on a limit the derivative is 0, unlike `Tensor.clip`'s."""
+    return P.where(x < high, P.where(x > low, x, low), high)
+
+
+def hard_sigmoid(x: Tensor, alpha: float, beta: float) -> Tensor:
+    """``alpha x + beta`` limited to [0, 1]."""
+    return clamped(x * alpha + beta, 0.0, 1.0)
+
+
+def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
+    """``x`` where positive, ``alpha (e^(input_scale x) - 1)`` elsewhere; times ``scale``."""
+    below = (P.where(x > 0, 0.0, x) * input_scale).exp() - 1.0
+    return P.where(x > 0, x, below * alpha) * scale
+
+
+# Shapes --------------------------------------------------------------------------------------------------
+
+
+def repeated_each(x: Tensor, repeats: int, dim: int) -> Tensor:
+    """Every slice along ``dim`` ``repeats`` times, one after the other."""
+    spread = x.expand_dims(dim + 1).broadcast_to((*x.shape[: dim + 1], repeats, *x.shape[dim + 1 :]))
+    return spread.reshape((*x.shape[:dim], x.shape[dim] * repeats, *x.shape[dim + 1 :]))
+
+
+def padded(x: Tensor, pairs: Sequence[tuple[int, int]], value: Any = 0) -> Tensor:
+    """``x`` with so many elements of ``value`` before and after along each dimension; fewer than 0 are cut off."""
+    cut = x[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(pairs, x.shape))]
+    widths = [(max(0, a), max(0, b)) for a, b in pairs]
+    if not value:
+        return cut.pad(widths)
+    return cut.pad(widths) + constant(np.pad(np.zeros(cut.shape, x.dtype), widths, constant_values=value))
+
+
+# Reading and writing by position -------------------------------------------------------------------------
+
+
+def wrapped(index: Tensor, size: int) -> Tensor:
+    """Positions from 0: those below 0 count from the end."""
+    return P.where(index < 0, index + size, index)
+
+
+def taken(x: Tensor, index: list[Any]) -> Any:
+    """``x[index]`` with tensors of integers in it: positions are computed, not stored, so that they may change."""
+    if Ellipsis in [part for part in index if not isinstance(part, Tensor)]:
+        at = next(i for i, part in enumerate(index) if part is Ellipsis)
+        named = builtins.sum(part is not None for part in index) - 1
+        index = [*index[:at], *[slice(None)] * (x.ndim - named), *index[at + 1 :]]
+    plain = [slice(None) if isinstance(part, Tensor) else part for part in index]
+    if any(part is None or isinstance(part, int) for part in plain):
+        return NotImplemented
+    if any(part != slice(None) for part in plain):
+        x = x[tuple(plain)]
+    axes = [axis for axis, part in enumerate(index) if isinstance(part, Tensor)]
+    if axes != list(range(axes[0], axes[0] + len(axes))):
+        return NotImplemented
+    first = axes[0]
+    flat: Any = 0
+    for axis in axes:
+        flat = flat * x.shape[axis] + wrapped(index[axis], x.shape[axis])
+    rest = [a for a in range(x.ndim) if a not in axes]
+    rows = x.permute([*axes, *rest]) if first else x
+    rows = rows.reshape((math.prod(x.shape[a] for a in axes), *(x.shape[a] for a in rest)))
+    taken = T.take(rows, flat)
+    if not first:
+        return taken
+    width = flat.ndim
+    order = [*range(width, width + first), *range(width), *range(width + first, taken.ndim)]
+    return taken.permute(order)
+
+
+def flat_positions(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Positions in the flattened ``x`` of ``x[i][index[i][j]][j]`` with ``index`` along ``dim``."""
+    dim %= max(1, x.ndim)
+    strides = [math.prod(x.shape[i + 1 :]) for i in range(x.ndim)]
+    others: Any = np.zeros((), np.int64)
+    for axis, (n, stride) in enumerate(zip(index.shape, strides)):
+        if axis != dim:
+            others = others + (np.arange(n) * stride).reshape((-1, *(1,) * (len(index.shape) - axis - 1)))
+    return index * strides[dim] + constant(np.broadcast_to(others, index.shape))
+
+
+def put(x: Tensor, index: tuple[Any, ...], value: Tensor) -> Tensor:
+    """``x`` with ``value`` at ``index``, which names no element twice."""
+    mask = np.zeros(x.shape, bool)
+    mask[index] = True
+    put = P.scatter(value, index=index, shape=x.shape)
+    return put if mask.all() else T.where(constant(mask), put, x)
+
+
+def read_through(owner: Tensor, where: np.ndarray[Any, Any]) -> Tensor:
+    """What a view shows of its owner."""
+    if where.shape == owner.shape and np.array_equal(where.ravel(), np.arange(where.size)):
+        return owner
+    return owner.reshape(-1)[where]
+
+
+def write_through(owner: Tensor, where: np.ndarray[Any, Any], value: Tensor) -> Tensor:
+    """The owner after ``value`` was written to the elements at ``where``."""
+    flat = where.ravel()
+    if flat.size and len(np.unique(flat)) < flat.size:  # of several values for one element the last stays
+        last = {int(at): i for i, at in enumerate(flat)}
+        value, flat = value.reshape(-1)[np.array(list(last.values()))], np.array(list(last))
+    return put(owner.reshape(-1), (flat,), value.reshape(-1)).reshape(owner.shape)

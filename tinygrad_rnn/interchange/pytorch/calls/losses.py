@@ -1,0 +1,108 @@
+"""PyTorch's losses and what is computed of distances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .... import functional as T
+from ....nn import functional as F
+from ....tensor import Tensor
+from .table import handles
+
+if TYPE_CHECKING:
+    from ..recorder import Call
+
+
+@handles("cross_entropy", "cross_entropy_loss")
+def _cross_entropy(
+    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+    reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    if size_average is not None or reduce is not None or not isinstance(reduction, str):
+        return NotImplemented
+    if target.dtype.kind in "iu":
+        if weight is None and not label_smoothing:
+            return _losses(F.cross_entropy(x, target, ignore_index, "none"), target, ignore_index, reduction)
+        return F.cross_entropy(x, target, ignore_index, reduction, weight=weight, label_smoothing=label_smoothing)
+    logs = x.log_softmax(min(1, x.ndim - 1))
+    if logs.ndim > 2:
+        logs = logs.permute([0, *range(2, logs.ndim), 1])
+    classes = x.shape[min(1, x.ndim - 1)]
+    wanted = target.permute([0, *range(2, target.ndim), 1]) if target.ndim > 2 else target
+    wanted = wanted * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else wanted
+    losses = -(logs * wanted if weight is None else logs * wanted * weight).sum(-1)
+    return losses.sum() / max(1, losses.numel()) if reduction == "mean" else _reduced(losses, reduction)
+
+
+def _losses(losses: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Any:
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    # counted, not a mean: the targets of another call may be ones to ignore
+    return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
+
+
+def _nll(x: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: str) -> Any:
+    losses = F.nll_loss(x, target, ignore_index, "none")
+    if weight is None:
+        return _losses(losses, target, ignore_index, reduction)
+    kept = target != ignore_index
+    share = T.where(kept, T.take(weight, T.where(kept, target, 0)), 0.0)
+    weighted = losses * share
+    if reduction == "none":
+        return weighted
+    return weighted.sum() if reduction == "sum" else weighted.sum() / share.sum()
+
+
+@handles("nll_loss")
+def _nll_loss(
+    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
+    reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    if size_average is not None or reduce is not None or not isinstance(reduction, str):
+        return NotImplemented
+    return _nll(x, target, weight, ignore_index, reduction)
+
+
+def _reduced(losses: Tensor, reduction: Any) -> Any:
+    if reduction in ("none", 0):
+        return losses
+    return losses.sum() if reduction in ("sum", 2) else losses.mean()
+
+
+@handles("mse_loss", "l1_loss")
+def _mse_loss(
+    call: Call,
+    x: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: Any = "mean",
+    weight: Any = None,
+) -> Any:
+    if size_average is not None or reduce is not None or weight is not None:
+        return NotImplemented
+    return _reduced((x - target).square() if call.name == "mse_loss" else (x - target).abs(), reduction)
+
+
+@handles("binary_cross_entropy_with_logits")
+def _bce_with_logits(
+    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
+    reduction: str = "mean", pos_weight: Any = None,
+) -> Any:  # fmt: skip
+    if size_average is not None or reduce is not None or pos_weight is not None:
+        return NotImplemented
+    losses = x.softplus() - target * x
+    return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+@handles("cosine_similarity")
+def _cosine_similarity(_call: Call, x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    lengths = [v.square().sum(dim, True).sqrt().clip(eps, None) for v in (x, y)]
+    return ((x / lengths[0]) * (y / lengths[1])).sum(dim)
+
+
+@handles("normalize")
+def _normalize(_call: Call, x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
+    return x / x.square().sum(dim, True).sqrt().clip(eps, None) if p == 2 else NotImplemented

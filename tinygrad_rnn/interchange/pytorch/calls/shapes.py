@@ -1,0 +1,134 @@
+"""PyTorch's calls that move elements, and compute nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .... import functional as T
+from ...mirrored import padded, repeated_each
+from .table import handles, sizes_of, widened
+
+if TYPE_CHECKING:
+    from ..recorder import Call
+
+
+@handles("reshape", "view", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as",
+         "reshape_as", "ravel", "atleast_1d", "atleast_2d")  # fmt: skip
+def _reshape(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
+    shape = tuple(call.out.shape)
+    return x if x.shape == shape else x.reshape(shape)
+
+
+@handles("permute")
+def _permute(_call: Call, x: Any, *dims: Any, **kwargs: Any) -> Any:
+    return x.permute(sizes_of(dims or (kwargs["dims"],)))
+
+
+@handles("transpose", "swapaxes", "swapdims")
+def _transpose(_call: Call, x: Any, dim0: int, dim1: int) -> Any:
+    return x.transpose(dim0, dim1) if x.ndim else x
+
+
+@handles("movedim", "moveaxis")
+def _movedim(_call: Call, x: Any, source: Any, destination: Any) -> Any:
+    return x.permute(
+        tuple(int(i) for i in np.moveaxis(np.arange(x.ndim).reshape((-1,)), 0, 0)[_moved(x.ndim, source, destination)])
+    )
+
+
+def _moved(rank: int, source: Any, destination: Any) -> list[int]:
+    probe = np.moveaxis(np.empty(tuple(range(rank))), source, destination)
+    return list(probe.shape)
+
+
+@handles("t", "T", "mT", "adjoint", "H", "mH")
+def _t(_call: Call, x: Any) -> Any:
+    if _call.name in ("mT", "mH", "adjoint"):
+        return x.transpose(-1, -2)
+    return x.T if x.ndim > 1 else x
+
+
+@handles("expand", "expand_as", "broadcast_to")
+def _expand(call: Call, x: Any, *_sizes: Any, **_kwargs: Any) -> Any:
+    shape = tuple(call.out.shape)
+    return x if x.shape == shape else x.broadcast_to(shape)
+
+
+@handles("repeat", "tile")
+def _repeat(_call: Call, x: Any, *sizes: Any, **kwargs: Any) -> Any:
+    times = sizes_of(sizes or tuple(kwargs.values()))
+    return x.repeat((1,) * (x.ndim - len(times)) + times)
+
+
+@handles("repeat_interleave")
+def _repeat_interleave(_call: Call, x: Any, repeats: Any, dim: Any = None, **_kwargs: Any) -> Any:
+    if not isinstance(repeats, int):
+        return NotImplemented
+    if dim is None:
+        x, dim = x.reshape(-1), 0
+    dim %= x.ndim
+    return repeated_each(x, repeats, dim)
+
+
+@handles("cat", "concat", "concatenate")
+def _cat(call: Call, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
+    kept = [x for x in tensors if x.shape != (0,)]  # PyTorch lets an empty vector join anything
+    return T.concat(widened(call, *kept), kwargs.get("axis", dim))
+
+
+@handles("stack")
+def _stack(call: Call, tensors: Any, dim: int = 0) -> Any:
+    return T.stack(widened(call, *tensors), dim)
+
+
+@handles("hstack")
+def _hstack(call: Call, tensors: Any) -> Any:
+    return T.concat(tensors, 0 if tensors[0].ndim == 1 else 1)
+
+
+@handles("vstack")
+def _vstack(_call: Call, tensors: Any) -> Any:
+    return T.concat([x.expand_dims(0) if x.ndim == 1 else x for x in tensors], 0)
+
+
+@handles("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split", "split_with_sizes")
+def _split(call: Call, x: Any, _size: Any = None, dim: int = 0, **_kwargs: Any) -> Any:
+    return list(x.split([int(piece.shape[dim]) for piece in call.out], dim))
+
+
+@handles("unbind", "iter")
+def _unbind(_call: Call, x: Any, dim: int = 0) -> Any:
+    before = (slice(None),) * (dim % x.ndim)
+    return [x[(*before, i)] for i in range(x.shape[dim])]
+
+
+@handles("flip")
+def _flip(_call: Call, x: Any, *dims: Any, **kwargs: Any) -> Any:
+    return x.flip(sizes_of(dims or (kwargs["dims"],)))
+
+
+@handles("roll")
+def _roll(_call: Call, x: Any, shifts: Any, dims: Any = None) -> Any:
+    where = np.roll(np.arange(x.numel()).reshape(x.shape), shifts, dims)
+    return x.reshape(-1)[where]
+
+
+@handles("pad", "constant_pad_nd")
+def _pad(_call: Call, x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    if mode != "constant":
+        return NotImplemented
+    pairs = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)][::-1]
+    return padded(x, [(0, 0)] * (x.ndim - len(pairs)) + pairs, value)
+
+
+@handles("tril", "triu")
+def _triangle(call: Call, x: Any, diagonal: int = 0) -> Any:
+    keep = getattr(np, call.name.rstrip("_"))(np.ones(x.shape[-2:], bool), diagonal)
+    return T.where(keep, x, 0)
+
+
+@handles("diagonal")
+def _diagonal(_call: Call, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    return x.reshape(-1)[np.arange(x.numel()).reshape(x.shape).diagonal(offset, dim1, dim2)]

@@ -1,0 +1,76 @@
+"""Who mirrors a call, by its name, and what those who do have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ....tensor import Tensor, as_tensor
+
+if TYPE_CHECKING:
+    from ..recorder import Call
+
+#: PyTorch's float types
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+#: calls that draw random numbers, which are drawn once more to learn what they were
+RANDOM = {
+    "dropout", "lstm", "gru", "rnn_tanh", "rnn_relu", "alpha_dropout", "feature_dropout", "rrelu", "gumbel_softmax",
+    "scaled_dot_product_attention", "multi_head_attention_forward",
+}  # fmt: skip
+#: by name, who mirrors it: a function of the call and, as our tensors, of its arguments
+TABLE: dict[str, Callable[..., Any]] = {}
+
+
+def find(name: str) -> Callable[..., Any] | None:
+    """Who mirrors a call of this name, if anyone does."""
+    plain = name.strip("_") if name.startswith("__") else name
+    if name.startswith("__i") and plain[1:] in TABLE and plain not in TABLE:
+        plain = plain[1:]
+    if plain not in TABLE and not name.startswith("_"):
+        plain = plain.rstrip("_")
+    return TABLE.get(plain)
+
+
+def handles(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a function in the table."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        TABLE.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """NumPy's name for a dtype of PyTorch's."""
+    return torch.empty((), dtype=dtype).numpy().dtype
+
+
+def axes_of(dim: Any) -> Any:
+    """Dimensions as a tuple, or the one."""
+    return tuple(dim) if isinstance(dim, (list, tuple)) else dim
+
+
+def sizes_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """``x.f(2, 3)`` and ``x.f((2, 3))`` alike."""
+    if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)):
+        sizes = tuple(sizes[0])
+    return tuple(int(n) for n in sizes)
+
+
+def float_like(x: Any, call: Call) -> Tensor:
+    """``x`` as the float type of the result, where it is of integers."""
+    x = as_tensor(x)
+    out = call.out[0] if isinstance(call.out, (tuple, list)) else call.out
+    return x if x.dtype.kind == "f" or out.dtype not in FLOATS else x.astype(numpy_dtype(out.dtype))
+
+
+def widened(call: Call, *operands: Any) -> list[Any]:
+    """Operands in the result's dtype: PyTorch's tensors without dimensions give way, ours do not."""
+    if call.out.dtype not in FLOATS:
+        return list(operands)
+    wanted = numpy_dtype(call.out.dtype)
+    return [x.astype(wanted) if isinstance(x, Tensor) and x.dtype != wanted else x for x in operands]
