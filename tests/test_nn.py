@@ -243,13 +243,15 @@ def test_a_list_of_modules_has_their_parameters():
 
 
 def test_repr():
-    assert repr(nn.Linear(2, 3)) == "Linear(2, 3, bias=True)"
+    assert repr(nn.Linear(2, 3)) == "Linear(2, 3, bias=True)  # 9 parameters"
     model = nn.Sequential(nn.Embedding(5, 2), nn.LSTM(2, 3, num_layers=2, bidirectional=True), nn.Dropout(0.1))
     assert repr(model).splitlines()[1:] == [
-        "  (0): Embedding(5, 2)", "  (1): LSTM(2, 3, num_layers=2, bidirectional)", "  (2): Dropout(p=0.1)", ")",
+        "  (0): Embedding(5, 2)  # 10 parameters",
+        "  (1): LSTM(2, 3, num_layers=2, bidirectional)  # 432 parameters", "  (2): Dropout(p=0.1)",
+        ")  # 442 parameters",
     ]  # fmt: skip
     assert repr(nn.Sequential(nn.Sequential(nn.Dropout()))).count("\n") == 4
-    assert repr(nn.GRU(2, 3)) == "GRU(2, 3)"
+    assert repr(nn.GRU(2, 3)) == "GRU(2, 3)  # 63 parameters"
 
 
 def test_state_dicts_round_trip_bit_exactly():

@@ -99,6 +99,7 @@ from .graph import Graph, Node, Ref
 from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
 from .primitives import TABLE, Primitive
 from .random import manual_seed
+from .saving import load, save
 from .scope import Scope, scope, steps
 from .tensor import Tensor, as_tensor, tensor
 
@@ -115,11 +116,11 @@ __all__ = [
     "TinygradError", "abs", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",
     "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
-    "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "log", "log_softmax", "logsumexp",
+    "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "load", "log", "log_softmax", "logsumexp",
     "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
     "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",
     "reshape",
-    "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split",
+    "save", "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split",
     "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "take", "tanh", "tensor", "topk", "transpose",
     "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from .errors import DataError, GraphError, TinygradError
 from .explain import short
 from .files import write_atomically
 from .language import CharModel
+from .saving import checksum
 from .text import Vocabulary
 from .training import CURE, Settings, Trainer
 
@@ -33,7 +33,7 @@ def save(trainer: Trainer, path: str | Path) -> None:
     if spoilt := _not_finite(arrays):
         raise GraphError(f"after step {trainer.step} {spoilt} is no longer finite, and was not saved; {CURE}")
     facts = {"format": FORMAT, **trainer.facts()}
-    facts["sha256"] = _checksum(facts, arrays)
+    facts["sha256"] = checksum(facts, arrays)
     metadata = {"tinygrad_rnn": json.dumps(facts)}  # several keys have no fixed order
     write_atomically(path, safetensors.numpy.save(arrays, metadata))
 
@@ -58,8 +58,8 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             if weights != expected or kinds != {"F32"}:
                 raise DataError(f"{file} is damaged: its weights do not fit its settings")
             arrays = {name: content.get_tensor(name) for name in slices}
-        checksum = facts.pop("sha256", None)
-        if facts["format"] == FORMAT and checksum != _checksum(facts, arrays):
+        found = facts.pop("sha256", None)
+        if facts["format"] == FORMAT and found != checksum(facts, arrays):
             raise DataError(f"{file} is damaged: its checksum does not fit its content; use an older checkpoint")
         if spoilt := _not_finite(arrays):
             raise DataError(f"{file} is damaged: {short(spoilt)} is not finite")
@@ -72,16 +72,6 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DataError(f"{file} is not a readable checkpoint: {short(str(error), 120)}") from None
     except Exception as error:  # whatever a hostile file makes json, the settings or the shapes trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
-
-
-def _checksum(facts: dict[str, Any], arrays: dict[str, Any]) -> str:
-    """SHA-256 of everything that a checkpoint says."""
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _not_finite(arrays: dict[str, Any]) -> str | None:

@@ -346,6 +346,28 @@ class Tensor(Composed):
         result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, user_code()
         return result
 
+    def detach_(self) -> Tensor:
+        """Itself, if it is no part of a graph. Else refused: write ``h = h.detach()``.
+
+        PyTorch cuts the tensor off and leaves what was computed from it before. Here a tensor is its own node of the
+        graph, so earlier results would be cut off as well.
+        """
+        if not self.is_leaf:
+            raise GraphError(
+                f"{self._described()} is a node of a graph that results made before hold on to, so it cannot be cut "
+                "off in place; write h = h.detach()"
+            )
+        self.requires_grad = False
+        return self
+
+    def cpu(self) -> Tensor:
+        """Itself: the device is the "cpu"."""
+        return self
+
+    def contiguous(self) -> Tensor:
+        """Itself: `reshape` copies where it must."""
+        return self
+
     def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
         """In another dtype: ``to(tg.float64)``, ``to("cpu", dtype=...)``, ``to(other)``. The device is the "cpu"."""
         wanted = asked_dtype("Tensor.to", args, dtype, device)

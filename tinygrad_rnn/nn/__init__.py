@@ -4,13 +4,13 @@ from . import functional, init, utils
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
 from .layers import GELU, Dropout, Embedding, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, SiLU, Tanh
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
-from .module import Module, ModuleList, Parameter, Sequential
+from .module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from .recurrent import GRU, LSTM, RNN
 from .seq2seq import Decoder, Seq2Seq
 
 __all__ = [
     "GELU", "GRU", "LSTM", "RNN", "BCEWithLogitsLoss", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding",
-    "GRUCell", "HuberLoss", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "MSELoss", "Module", "ModuleList",
-    "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Seq2Seq", "Sequential", "SiLU", "Sigmoid", "Tanh",
-    "functional", "init", "labelled", "utils",
+    "GRUCell", "HuberLoss", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "MSELoss", "Module", "ModuleDict",
+    "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Seq2Seq", "Sequential", "SiLU", "Sigmoid",
+    "Tanh", "functional", "init", "labelled", "utils",
 ]  # fmt: skip

@@ -33,6 +33,11 @@ def zeros_(tensor: Tensor) -> Tensor:
     return _fill(tensor, 0.0)
 
 
+def ones_(tensor: Tensor) -> Tensor:
+    """Every element 1."""
+    return _fill(tensor, 1.0)
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b)."""
     return _fill(tensor, generator().uniform(a, b, tensor.shape))

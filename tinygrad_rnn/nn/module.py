@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, DTypeError, ShapeError
+from .. import saving
+from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from ..functional import zeros_like
 from ..mode import no_grad
 from ..scope import scope, state
+from ..source import is_ours, user_site
 from ..tensor import Tensor, as_tensor, asked_dtype
 
 
@@ -19,6 +25,27 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `Module.load_state_dict` found: names that the state lacks, and names that the module lacks."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class HookHandle(NamedTuple):
+    """What registering a forward hook returns."""
+
+    module: Module
+    hook: tuple[bool, Callable[..., Any]]
+
+    def remove(self) -> None:
+        """Take the hook off; a second time does nothing."""
+        kept = list(self.module._hooks)
+        if self.hook in kept:
+            kept.remove(self.hook)
+        self.module._hooks = tuple(kept)
 
 
 def _unchanged(modules: list[Module]) -> Callable[[], bool]:
@@ -46,6 +73,8 @@ class Module:
     training: bool = True
     _name: str | None = None
     _changes: int = 0  # how often an attribute was assigned, but for the mode
+    _buffers: tuple[tuple[str, bool], ...] = ()  # names of buffers, and whether they are part of the state
+    _hooks: tuple[tuple[bool, Callable[..., Any]], ...] = ()  # before ``forward`` (True) or after it (False)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter) and value.name is None:
@@ -61,20 +90,54 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for before, hook in self._hooks:
+            if before and (changed := hook(self, args)) is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
         if self._name is None:
             result = self.forward(*args, **kwargs)
         else:
             with scope(self._name):
                 result = self.forward(*args, **kwargs)
+        for before, hook in self._hooks:
+            if not before and (changed := hook(self, args, result)) is not None:
+                result = changed
         if state.tracer is not None:
             state.tracer.watch(self, _unchanged)
         return result
 
+    def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> HookHandle:
+        """Call ``hook(module, args)`` before each ``forward``; what it returns, if anything, are the arguments."""
+        return self._register((True, hook))
+
+    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> HookHandle:
+        """Call ``hook(module, args, output)`` after each ``forward``; what it returns, if anything, is the output.
+
+        >>> import tinygrad_rnn as tg
+        >>> layer, seen = tg.nn.Linear(2, 3), []
+        >>> handle = layer.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+        >>> _ = layer(tg.ones(4, 2)), handle.remove(), layer(tg.ones(5, 2))
+        >>> seen
+        [(4, 3)]
+        """
+        return self._register((False, hook))
+
+    def _register(self, hook: tuple[bool, Callable[..., Any]]) -> HookHandle:
+        self._hooks = (*self._hooks, hook)
+        return HookHandle(self, hook)
+
     # The tree --------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Modules assigned to this one, in order of assignment."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+        """Modules assigned to this one, in order of assignment, each once."""
+        seen: set[int] = set()
+        for name, value in vars(self).items():
+            if isinstance(value, Module) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """Modules assigned to this one."""
+        return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, each once, under dotted names."""
@@ -93,44 +156,132 @@ class Module:
         """This module and all below it."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """All parameters under dotted names: each once, or with a tied weight under all of its names."""
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call ``fn`` on every module below this one and then on this one, to initialise them, say. Returns it.
+
+        >>> import tinygrad_rnn as tg
+        >>> def biases_of_one(module):
+        ...     if isinstance(module, tg.nn.Linear):
+        ...         tg.nn.init.ones_(module.bias)
+        >>> model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Tanh()).apply(biases_of_one)
+        >>> model[0].bias.tolist()
+        [1.0, 1.0, 1.0]
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def _named(self, own: Callable[[Module], Iterator[tuple[str, Any]]], once: bool) -> Iterator[tuple[str, Any]]:
+        """What ``own`` gives of this module and all below it, under dotted names, each thing ``once`` or as often."""
         seen: set[int] = set()
 
-        def visit(module: Module, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Parameter]]:
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and not (remove_duplicate and id(value) in seen):
+        def visit(module: Module, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Any]]:
+            for name, value in own(module):
+                if not (once and id(value) in seen):
                     seen.add(id(value))
                     yield prefix + name, value
-            for name, child in module.named_children():
-                if all(child is not each for each in (module, *above)):
+            for name, child in vars(module).items():
+                if isinstance(child, Module) and all(child is not each for each in (module, *above)):
                     yield from visit(child, f"{prefix}{name}.", (module, *above))
 
         return visit(self, "", ())
+
+    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """All parameters under dotted names: each once, or with a tied weight under all of its names.
+
+        Warns of modules in a plain list, tuple or dict, whose parameters are not found.
+        """
+        self._notice_hidden()
+        return self._named(_parameters_of, remove_duplicate)
+
+    def _notice_hidden(self) -> None:
+        """Warn of modules that are kept where this class does not look."""
+        known = None
+        for module in self.modules():
+            for name, value in vars(module).items():
+                kept = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+                if not any(isinstance(each, (Module, Parameter)) for each in kept):
+                    continue
+                known = known or {id(p) for _, p in self._named(_parameters_of, True)}
+                inside = [each if isinstance(each, Parameter) else tuple(_quietly(each)) for each in kept]
+                if any(id(p) not in known for p in _flat(inside)):
+                    cure = "nn.ModuleDict" if type(value) is dict else "nn.ModuleList"
+                    warnings.warn(
+                        f"{type(module).__name__}.{name} is a plain {type(value).__name__}, so parameters in it are "
+                        f"not trained, saved or converted; use {cure} [at {user_site()}]",
+                        stacklevel=_outside(),
+                    )
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """A tensor that belongs to the module and is not trained, such as a running mean: an attribute ``name``.
+
+        It is converted by ``to`` and, if ``persistent``, saved in the ``state_dict``. In ``forward`` write it with
+        ``copy_`` under ``tg.no_grad()``; that works compiled, too.
+        """
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
+            raise ArgumentError(f"register_buffer: {name!r} is taken already, or is no name of an attribute")
+        if isinstance(tensor, Parameter):
+            raise DTypeError(f"register_buffer: {name} is a Parameter; assign it as an attribute, or detach() it")
+        setattr(self, name, None if tensor is None else as_tensor(tensor))
+        self._buffers = (*self._buffers, (name, persistent))
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """All buffers under dotted names, each once."""
+        return self._named(lambda module: module._own_buffers(False), True)
+
+    def buffers(self) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def _own_buffers(self, saved: bool) -> Iterator[tuple[str, Tensor]]:
+        """This module's buffers, or those of them that are ``saved`` with its state."""
+        own = ((name, getattr(self, name)) for name, persistent in self._buffers if persistent or not saved)
+        return ((name, value) for name, value in own if value is not None)
+
     # State -----------------------------------------------------------------------------------------------
 
+    def _saved(self) -> Iterator[tuple[str, Tensor]]:
+        """What makes up the state, under all of its names."""
+        self._notice_hidden()
+        return self._named(lambda module: (*_parameters_of(module), *module._own_buffers(True)), False)  # type: ignore[arg-type,return-value]
+
     def state_dict(self) -> dict[str, Tensor]:
-        """Name to value of every parameter (sharing memory, so copy what must outlive the next update).
+        """Name to value of every parameter and buffer (sharing memory, so copy what must outlive the next update).
 
         A tied weight stands under each of its names, as in PyTorch, which loads
         ``{name: torch.tensor(value.numpy()) for name, value in model.state_dict().items()}``.
         """
-        return {name: parameter.detach() for name, parameter in self.named_parameters(remove_duplicate=False)}
+        return {name: value.detach() for name, value in self._saved()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Overwrite the parameters; values may be tensors, arrays or PyTorch tensors.
+    def save(self, path: str | Path) -> None:
+        """Write the `state_dict` into a file, whole or not at all; see `tg.save`.
+
+        >>> import tinygrad_rnn as tg
+        >>> model = tg.nn.Linear(2, 3)
+        >>> model.save("linear.safetensors")
+        >>> tg.nn.Linear(2, 3).load("linear.safetensors")
+        IncompatibleKeys(missing_keys=[], unexpected_keys=[])
+        """
+        saving.save(self.state_dict(), path)
+
+    def load(self, path: str | Path, strict: bool = True) -> IncompatibleKeys:
+        """`load_state_dict` from a file that `save`, or PyTorch's ``safetensors.torch.save_file``, wrote."""
+        return self.load_state_dict(saving.load(path), strict)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Overwrite parameters and buffers; values may be tensors, arrays or PyTorch tensors.
 
         All names and shapes are checked first, so a state that does not fit changes nothing. ``strict=False``
-        ignores missing and unexpected names.
+        ignores missing and unexpected names, and returns them.
         """
         if not isinstance(state_dict, Mapping):
             raise DataError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
-        own = dict(self.named_parameters(remove_duplicate=False))
+        own = dict(self._saved())
         given_for = {id(own[name]) for name in own.keys() & state_dict.keys()}  # of a tied weight one name will do
         missing = sorted(name for name, parameter in own.items() if id(parameter) not in given_for)
         unexpected = sorted(state_dict.keys() - own.keys())
@@ -157,11 +308,12 @@ class Module:
         with no_grad():
             for name, value in values.items():
                 own[name].copy_(value)
+        return IncompatibleKeys(missing, unexpected)
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or with ``set_to_none=False`` make those that are there zeros."""
         for parameter in self.parameters():
-            parameter.grad = None
+            forget_gradient(parameter, set_to_none)
 
     def requires_grad_(self, requires_grad: bool = True) -> Module:
         """Ask for, or decline, gradients of all parameters."""
@@ -180,13 +332,20 @@ class Module:
         return self.train(False)
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Module:
-        """Convert all parameters to float32 or float64, in place; gradients are forgotten. The device is the "cpu"."""
+        """Convert parameters and float buffers to float32 or float64, in place; gradients are forgotten.
+
+        The device is the "cpu".
+        """
         dtype = asked_dtype("Module.to", args, dtype, device)
         if dtype is None:
             return self
-        for parameter in self.parameters():
-            converted = Parameter(parameter.detach(), dtype)
-            parameter._array, parameter._memory, parameter.grad = converted._array, converted._memory, None
+        for held in (*self.parameters(), *(b for b in self.buffers() if b.dtype.kind == "f")):
+            converted = Parameter(held.detach(), dtype)
+            held._array, held._memory, held.grad = converted._array, converted._memory, None
+        return self
+
+    def cpu(self) -> Module:
+        """Itself: the device is the "cpu"."""
         return self
 
     def double(self) -> Module:
@@ -202,10 +361,43 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
+        count = sum(parameter.numel() for _, parameter in self._named(_parameters_of, True))
+        return self._shown() + (f"  # {count:,} parameters" if count else "")
+
+    def _shown(self) -> str:
+        """What `repr` says, without the number of parameters."""
         lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:
+    """The module's own."""
+    return ((name, value) for name, value in vars(module).items() if isinstance(value, Parameter))
+
+
+def _flat(found: Iterable[Any]) -> Iterator[Parameter]:
+    for each in found:
+        yield from (each,) if isinstance(each, Parameter) else each
+
+
+def _quietly(thing: Any) -> Iterator[Parameter]:
+    """The parameters of what is a module."""
+    return (p for _, p in thing._named(_parameters_of, True)) if isinstance(thing, Module) else iter(())
+
+
+def _outside() -> int:
+    """The ``stacklevel`` of the user's own line, for a warning."""
+    frame, level = sys._getframe(1), 1
+    while is_ours(frame.f_code.co_filename) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def forget_gradient(parameter: Tensor, set_to_none: bool) -> None:
+    """What ``zero_grad`` does to one parameter."""
+    parameter.grad = None if set_to_none or parameter.grad is None else zeros_like(parameter)
 
 
 @contextmanager
@@ -241,14 +433,76 @@ class ModuleList(Module):
         setattr(self, str(len(self)), module)
         return self
 
+    def extend(self, modules: Iterable[Module]) -> ModuleList:
+        """Add modules at the end. Returns the list."""
+        for module in modules:
+            self.append(module)
+        return self
+
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]
 
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
+    def __iter__(self) -> Iterator[Module]:  # one that is there twice counts twice
+        return (module for module in vars(self).values() if isinstance(module, Module))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class ModuleDict(Module):
+    """Modules under names, so that their parameters are found.
+
+    >>> import tinygrad_rnn as tg
+    >>> heads = tg.nn.ModuleDict({"tags": tg.nn.Linear(4, 3), "words": tg.nn.Linear(4, 9)})
+    >>> list(heads), heads["words"](tg.ones(2, 4)).shape
+    (['tags', 'words'], (2, 9))
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        self.update(modules)
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add all of them, or put them in the place of those of the same names."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise DTypeError(f"ModuleDict takes modules, but {name!r} is {type(module).__name__}")
+        if not isinstance(name, str) or not name or "." in name or (hasattr(self, name) and name not in self):
+            raise ArgumentError(f"ModuleDict: {name!r} cannot be a name here; take another without a dot")
+        setattr(self, name, module)
+
+    def __getitem__(self, name: str) -> Module:
+        return self._entries()[name]
+
+    def __delitem__(self, name: str) -> None:
+        self[name]
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def _entries(self) -> dict[str, Module]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+
+    def keys(self) -> Iterable[str]:
+        """The names, in order of assignment."""
+        return self._entries().keys()
+
+    def values(self) -> Iterable[Module]:
+        """The modules."""
+        return self._entries().values()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Names and modules."""
+        return self._entries().items()
 
 
 class Sequential(ModuleList):

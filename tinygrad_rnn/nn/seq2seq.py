@@ -50,7 +50,7 @@ class Seq2Seq(Module):
         if kinds[0] != kinds[1] or encoder.bidirectional:
             raise ShapeError(
                 "Seq2Seq: encoder and decoder must be of one kind, depth and hidden size, and unidirectional, "
-                f"so that the state fits; they are {encoder!r} and {decoder!r}"
+                f"so that the state fits; they are {encoder._shown()} and {decoder._shown()}"
             )
         self.encoder = encoder
         self.decoder = Decoder(vocabulary, decoder)

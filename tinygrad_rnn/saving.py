@@ -1,0 +1,122 @@
+"""Saving values: one safetensors file, written whole or not at all, with a checksum of everything in it. No pickle.
+
+A ``state_dict`` becomes a file that ``safetensors.torch.load_file`` opens as PyTorch's own, and the other way round.
+Around the tensors there may be dicts, lists, tuples, numbers, strings and None: a whole training state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .errors import DataError, DTypeError, TinygradError
+from .explain import short
+from .files import write_atomically
+from .tensor import Array, Tensor
+
+FORMAT = "tinygrad_rnn.values/1"
+
+
+def save(obj: Any, path: str | Path) -> None:
+    """Write tensors, arrays, numbers, strings and None, in dicts, lists and tuples, for `load` to give back.
+
+    Dicts have texts or integers as keys. Anything else, such as a module, is refused: save its ``state_dict()``.
+
+    >>> import tinygrad_rnn as tg
+    >>> model = tg.nn.Linear(2, 1)
+    >>> adam = tg.optim.Adam(model.parameters())
+    >>> tg.save({"model": model.state_dict(), "adam": adam.state_dict(), "epoch": 3}, "training.safetensors")
+    >>> found = tg.load("training.safetensors")
+    >>> found["epoch"], list(found["model"])
+    (3, ['weight', 'bias'])
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise DTypeError(f"save: the second argument is the path of a file, not {type(path).__name__}")
+    arrays: dict[str, Array] = {}
+    outline = json.dumps(_outline(obj, "", arrays))
+    facts = {"format": FORMAT, "outline": outline}
+    facts["sha256"] = checksum(facts, arrays)
+    write_atomically(path, safetensors.numpy.save(arrays, {"tinygrad_rnn": json.dumps(facts)}))
+
+
+def load(path: str | Path) -> Any:
+    """What `save` wrote, each tensor a new leaf; or the tensors by name of any other safetensors file.
+
+    Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"there is no file {file}")
+    try:
+        with safetensors.safe_open(str(file), framework="numpy") as content:
+            facts = json.loads((content.metadata() or {}).get("tinygrad_rnn", "{}"))
+            arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+        if not facts:
+            return {name: Tensor(array) for name, array in arrays.items()}
+        if facts.get("format") != FORMAT:
+            raise DataError(f"{file} holds {short(str(facts.get('format')))}, not saved values ({FORMAT})")
+        if facts.pop("sha256", None) != checksum(facts, arrays):
+            raise DataError(f"{file} is damaged: its checksum does not fit its content; use an older one")
+        return _rebuilt(json.loads(facts["outline"]), arrays)
+    except TinygradError:
+        raise
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{file} is not a readable safetensors file: {short(str(error), 120)}") from None
+    except Exception as error:  # whatever a hostile file makes json or the outline trip over
+        raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
+
+
+def checksum(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that a file says."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _outline(obj: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """``obj`` as JSON: plain values as they are, everything else a pair of what it is and what is in it."""
+    if isinstance(obj, (Tensor, np.ndarray)):
+        array = np.asarray(obj)
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(f"save: {name or 'the value'} is an array of {array.dtype}; save numbers")
+        while not name or name in arrays:  # two paths that read alike: {"a.b": x} and {"a": {"b": y}}
+            name += "_"
+        arrays[name] = np.array(array, order="C")
+        return ["tensor" if isinstance(obj, Tensor) else "array", name]
+    if isinstance(obj, np.generic):
+        obj = obj.item()
+    if obj is None or isinstance(obj, (bool, int, float, str)):
+        return obj
+    if isinstance(obj, Mapping):
+        if strange := [key for key in obj if type(key) not in (str, int)]:
+            raise DTypeError(f"save: keys are texts or integers, not {strange[0]!r:.40}, in {name or 'the dict'}")
+        inside = [[key, _outline(value, f"{name}.{key}" if name else str(key), arrays)] for key, value in obj.items()]
+        return ["dict", inside]
+    if isinstance(obj, (list, tuple)):
+        kind = "tuple" if isinstance(obj, tuple) else "list"
+        return [kind, [_outline(v, f"{name}.{i}" if name else str(i), arrays) for i, v in enumerate(obj)]]
+    cure = "save its state_dict()" if hasattr(obj, "state_dict") else "save tensors, numbers and texts"
+    raise DTypeError(f"save: {name or 'the value'} is {type(obj).__name__}, which would take a pickle; {cure}")
+
+
+def _rebuilt(outline: Any, arrays: Mapping[str, Array]) -> Any:
+    if not isinstance(outline, list):
+        return outline
+    kind, content = outline
+    if kind == "dict":
+        return {key: _rebuilt(value, arrays) for key, value in content}
+    if kind in ("list", "tuple"):
+        values = [_rebuilt(value, arrays) for value in content]
+        return values if kind == "list" else tuple(values)
+    return Tensor(arrays[content]) if kind == "tensor" else arrays[content]
