@@ -97,7 +97,8 @@ UNARY = [tg.tanh, tg.sigmoid, tg.exp, tg.relu, tg.abs, tg.softplus, tg.sin, lamb
 SHAPED = [
     lambda x: x.T, lambda x: x[0], lambda x: x[..., :1], lambda x: x.reshape(-1), lambda x: x.expand_dims(0),
     lambda x: x.flip(), lambda x: x.sum(0), lambda x: x.mean(-1, keepdims=True), lambda x: x.softmax(-1),
-    lambda x: x.max(-1), lambda x: x.logsumexp(0), lambda x: x.cumsum(0), lambda x: tg.stack([x, x * 2]),
+    lambda x: x.amax(-1), lambda x: x.max(-1).values, lambda x: x.logsumexp(0), lambda x: x.cumsum(0),
+    lambda x: tg.stack([x, x * 2]),
     lambda x: tg.concat([x, x.tanh()], -1), lambda x: x[::2], lambda x: x @ x.T, lambda x: x.detach() * x,
 ]  # fmt: skip
 BINARY = [

@@ -135,7 +135,7 @@ STEPS = [
     lambda x: x.clip(-1.0, 1.0),
     lambda x: tg.maximum(x, x[::-1]),
     lambda x: tg.stack([x[1], x[0], x[1]])[:2],
-    lambda x: x - x.max(0),
+    lambda x: x - x.amax(0),
     lambda x: tg.concat([x, x / x.sum()])[np.array([0, 3])],
     lambda x: x.softmax(1),
     lambda x: tg.logsumexp(x, axis=1)[:, None] * x.T,

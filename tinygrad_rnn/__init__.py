@@ -25,6 +25,8 @@ from .errors import (
 from .forward_mode import jvp
 from .functional import (
     abs,
+    amax,
+    amin,
     arange,
     argmax,
     argsort,
@@ -113,7 +115,7 @@ __version__ = "0.1.0"
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Graph",
     "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
-    "TinygradError", "abs", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
+    "TinygradError", "abs", "amax", "amin", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",
     "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
     "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "load", "log", "log_softmax", "logsumexp",

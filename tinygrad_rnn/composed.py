@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
 from . import primitives as P
 from .errors import ArgumentError, DTypeError, ShapeError
+from .extreme import Extreme
 from .operators import Axis, Operators, _axis
 from .primitives import record
 
@@ -96,8 +97,8 @@ class Composed(Operators):
             raise ArgumentError(f"norm: p is a positive number or infinity, not {p!r}")
         magnitude = self.abs()
         if p == np.inf:
-            return magnitude.max(axis, keep)
-        largest = magnitude.detach().max(axis, True) if record.size_of(self.shape) else magnitude.sum(axis, True)
+            return magnitude.amax(axis, keep)
+        largest = magnitude.detach().amax(axis, True) if record.size_of(self.shape) else magnitude.sum(axis, True)
         scale = P.where((largest > 0) & largest.isfinite(), largest, 1.0)
         total = ((magnitude / scale) ** p).sum(axis, True)
         some = total > 0
@@ -105,6 +106,67 @@ class Composed(Operators):
         return result if keep else result.sum(axis)
 
     # Choosing --------------------------------------------------------------------------------------------
+
+    @overload
+    def max(
+        self, dim: None = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def max(self, dim: int, keepdim: bool = False) -> Extreme: ...
+
+    @overload
+    def max(self, dim: int | tuple[int, ...], *, keepdims: bool) -> Tensor: ...
+
+    @overload
+    def max(self, dim: tuple[int, ...], keepdim: bool = False) -> Tensor: ...
+
+    def max(
+        self, dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor | Extreme:
+        """The largest element of all; along one ``dim`` the pair ``(values, indices)``, as PyTorch's.
+
+        The values have this shape without ``dim`` (size 1 there with ``keepdim``), and so have the integer indices, of
+        the first if several are largest; the gradient goes to the element that is named. NumPy's words, ``axis`` and
+        ``keepdims``, give NumPy's answer, the values alone, and so does a tuple of dimensions: that is `amax`, where
+        equal elements share the gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> values, indices = tg.tensor([[1.0, 3.0], [4.0, 2.0]]).max(1)
+        >>> values.tolist(), indices.tolist()
+        ([3.0, 4.0], [1, 0])
+        """
+        if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
+            return self.amax(_axis(axis, dim), keepdim or bool(keepdims))
+        return self._extreme("max", self.argmax(dim), dim, keepdim)
+
+    @overload
+    def min(
+        self, dim: None = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def min(self, dim: int, keepdim: bool = False) -> Extreme: ...
+
+    @overload
+    def min(self, dim: int | tuple[int, ...], *, keepdims: bool) -> Tensor: ...
+
+    @overload
+    def min(self, dim: tuple[int, ...], keepdim: bool = False) -> Tensor: ...
+
+    def min(
+        self, dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor | Extreme:
+        """The smallest element of all; along one ``dim`` the pair ``(values, indices)``: see `max`."""
+        if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
+            return self.amin(_axis(axis, dim), keepdim or bool(keepdims))
+        return self._extreme("min", self._turned_over().argmax(dim), dim, keepdim)
+
+    def _extreme(self, name: str, at: Tensor, dim: int, keepdim: bool) -> Extreme:
+        (axis,) = self._axes(name, dim)
+        kept = at.expand_dims(axis)
+        values = self.gather(axis, kept)
+        return Extreme(values, kept) if keepdim else Extreme(values.squeeze(axis), at)
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where ``mask`` holds, this tensor elsewhere; filled positions get a gradient of exactly 0.

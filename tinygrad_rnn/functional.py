@@ -272,8 +272,8 @@ sum = _function(Tensor.sum)
 mean = _function(Tensor.mean)
 var = _function(Tensor.var)
 prod = _function(Tensor.prod)
-max = _function(Tensor.max)
-min = _function(Tensor.min)
+amax = _function(Tensor.amax)
+amin = _function(Tensor.amin)
 argmax = _function(Tensor.argmax)
 logsumexp = _function(Tensor.logsumexp)
 softmax = _function(Tensor.softmax)
@@ -308,3 +308,17 @@ def split(
 ) -> tuple[Tensor, ...]:
     """See `Tensor.split`."""
     return as_tensor(x).split(split_size, axis, dim=dim)
+
+
+def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """See `Tensor.max`; with a tensor in place of ``dim`` see `maximum`, as in PyTorch."""
+    if isinstance(dim, Tensor):
+        return maximum(x, dim)
+    return as_tensor(x).max(dim, keepdim, axis=axis, keepdims=keepdims)
+
+
+def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """See `Tensor.min`; with a tensor in place of ``dim`` see `minimum`, as in PyTorch."""
+    if isinstance(dim, Tensor):
+        return minimum(x, dim)
+    return as_tensor(x).min(dim, keepdim, axis=axis, keepdims=keepdims)

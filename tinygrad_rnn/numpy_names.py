@@ -26,9 +26,9 @@ _METHODS = {
 }  # fmt: skip
 #: functions of arrays that are functions here, with the same arguments
 _FUNCTIONS = {
-    "concatenate": "concat", "amax": "max", "amin": "min",
+    "concatenate": "concat", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin",
     **{name: name for name in (
-        "sum", "mean", "var", "std", "prod", "max", "min", "argmax", "argsort", "cumsum", "where", "stack", "einsum",
+        "sum", "mean", "var", "std", "prod", "argmax", "argsort", "cumsum", "where", "stack", "einsum",
         "reshape", "squeeze", "expand_dims", "broadcast_to", "clip", "outer", "flip", "take", "tril", "triu",
     )},
 }  # fmt: skip

@@ -235,13 +235,21 @@ class Operators:
             x = P.concat(pairs, x[(*before, slice(n - 1, n))], axis=axis) if n % 2 else pairs
         return x if keepdims or keepdim else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
 
-    def max(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+    def amax(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Largest element over ``axis``; ties share the gradient equally."""
         return self._record(P.max_, (self,), {"axis": _axis(axis, dim), "keepdims": keepdims or keepdim})
 
-    def min(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+    def amin(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Smallest element over ``axis``; ties share the gradient equally."""
-        return -(-self).max(_axis(axis, dim), keepdims or keepdim)
+        return self._turned_over().amax(_axis(axis, dim), keepdims or keepdim)._turned_over()
+
+    def _turned_over(self) -> Tensor:
+        """The elements so that the largest is the smallest, without overflow; turned over again they are as before."""
+        if self.dtype.kind == "b":
+            return self._record(P.equal, (self, False), {})
+        if self.dtype.kind == "u":
+            return np.iinfo(self.dtype).max - self
+        return -1 - self if self.dtype.kind == "i" else -self
 
     def argmax(self, axis: int | None = None, *, dim: int | None = None) -> Tensor:
         """Position of the first largest element along ``axis`` (None: in the flattened tensor); integers."""

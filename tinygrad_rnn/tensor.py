@@ -21,6 +21,7 @@ from .backward import backward
 from .composed import Composed
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
+from .extreme import Extreme, meant
 from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
@@ -118,6 +119,8 @@ class Tensor(Composed):
 
     @staticmethod
     def _coerced(value: Any) -> Tensor:
+        if isinstance(value, Extreme):
+            return meant(value)
         return value if isinstance(value, Tensor) else Tensor(value)
 
     # Recording -------------------------------------------------------------------------------------------
@@ -527,6 +530,8 @@ from_array = Tensor._leaf
 
 
 def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
+    if isinstance(data, Extreme):
+        data = meant(data)
     if isinstance(data, Tensor):
         array = data._read()
     else:
@@ -562,7 +567,7 @@ def _as_operand(value: Any) -> Tensor | Literal:
     if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "fiub":
         literal: Literal = value.item()
         return literal
-    return Tensor(value)
+    return meant(value) if isinstance(value, Extreme) else Tensor(value)
 
 
 def _plain(value: float | int) -> Literal:

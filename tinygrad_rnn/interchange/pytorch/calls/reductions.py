@@ -67,11 +67,8 @@ def _extreme(call: Call, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any
     keepdim = args[1] if len(args) > 1 else kwargs.get("keepdim", False)
     if call.name in ("amax", "amin") or dim is None:
         axis = None if dim is None or dim == () or dim == [] else axes_of(dim)
-        return x.min(axis, keepdim) if smallest else x.max(axis, keepdim)
-    at = (-x if smallest else x).argmax(dim)
-    kept = at.expand_dims(dim % x.ndim)
-    value = T.take(x.reshape(-1), flat_positions(x, dim, kept))
-    return (value, kept) if keepdim else (value.squeeze(dim % x.ndim), at)
+        return x.amin(axis, keepdim) if smallest else x.amax(axis, keepdim)
+    return tuple(x.min(dim, keepdim) if smallest else x.max(dim, keepdim))
 
 
 @handles("max", "min", "amax", "amin")
@@ -88,7 +85,7 @@ def _argmax(call: Call, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
 @handles("any", "all")
 def _any(call: Call, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     found = as_boolean(x).astype(np.int64)
-    found = found.max(axes_of(dim), keepdim) if call.name == "any" else found.min(axes_of(dim), keepdim)
+    found = found.amax(axes_of(dim), keepdim) if call.name == "any" else found.amin(axes_of(dim), keepdim)
     return found > 0
 
 
