@@ -121,7 +121,7 @@ def walk(
             live = live if gradient is before else None
         sent: list[tuple[int, Tensor, Any]] = []
         op = node.op
-        if op is None:
+        if op is None or node._starts:
             yield BackwardStep(node, gradient, sent)
             continue
         all_counts = live is None and not op.chooses
@@ -165,7 +165,8 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
     while pending:
-        for x in pending.pop().inputs:
+        node = pending.pop()
+        for x in () if node._starts else node.inputs:
             if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found:
                 found[x.serial] = x
                 pending.append(x)
@@ -174,7 +175,7 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
         return order
     leads = {x.serial for x in inputs}
     for node in reversed(order):
-        if any(not isinstance(x, LITERALS) and x.serial in leads for x in node.inputs):
+        if not node._starts and any(not isinstance(x, LITERALS) and x.serial in leads for x in node.inputs):
             leads.add(node.serial)
     return [node for node in order if node.serial in leads]
 
@@ -186,7 +187,7 @@ def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create
     seeds = [_seed(output, gradient, record)]
     finished: list[tuple[Tensor, Any]] = []
     for node, value in _drain([output], seeds, None, retain_graph, record):
-        if node.op is None or node._retains_grad:
+        if node.op is None or node._starts or node._retains_grad:
             finished.append((node, value))
     fresh_values = _own([value for _, value in finished], record, output._leaf)
     for (node, _), fresh in zip(finished, fresh_values, strict=True):  # only now: an error midway leaves every .grad

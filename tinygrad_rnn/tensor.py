@@ -35,13 +35,26 @@ Literal = float | int | bool
 _serials = itertools.count()
 _NO_ATTRS: dict[str, Any] = {}
 #: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
-_OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "inputs", "attrs", "_hooks", "_retains_grad", "_spent"}
+_OF_ONE_TENSOR = {
+    "_array",
+    "_memory",
+    "serial",
+    "op",
+    "inputs",
+    "attrs",
+    "_hooks",
+    "_retains_grad",
+    "_spent",
+    "_starts",
+}
 #: what never changes and need not be copied; code objects cannot be
 _SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
 
 
+#: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
+REFUSES = -1
 #: how often a hook was put on or taken off anywhere: a compiled function looks closer when it has changed
 hook_changes = [0]
 
@@ -54,6 +67,8 @@ class RemovableHandle(NamedTuple):
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
+        if state.tracer is not None:
+            state.tracer.refuse_removal(self.key)
         self.hooks.pop(self.key, None)
         hook_changes[0] += 1
 
@@ -87,6 +102,7 @@ class Tensor(Composed):
     _grad: Tensor | None = None
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
+    _starts = False  #: a gradient was asked of it that its operands have no part in
     _spent = False
 
     # NumPy must hand `array + tensor` over to the tensor
@@ -200,7 +216,7 @@ class Tensor(Composed):
     @property
     def is_leaf(self) -> bool:
         """Whether no operation made it (or none that gradients flow through)."""
-        return self.op is None or not self.requires_grad
+        return not self.requires_grad or self._starts or (self.op is None and REFUSES not in (self._hooks or ()))
 
     def numel(self) -> int:
         """Number of elements."""
@@ -285,6 +301,10 @@ class Tensor(Composed):
         """Name and shape, for a message."""
         return f"{short(self.name or self.role or (self.op.name if self.op else 'a tensor'))} {self.shape}"
 
+    def _maker(self) -> str:
+        """What made it, for a message."""
+        return "a compiled function" if self.op is None else self.op.name
+
     # Gradients -------------------------------------------------------------------------------------------
 
     @property
@@ -313,8 +333,9 @@ class Tensor(Composed):
         """Ask for (or decline) gradients of this leaf."""
         if requires_grad and self.dtype.kind != "f":
             raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
-        if self.op is not None and not requires_grad:
-            raise GraphError(f"{self._described()} was made by {self.op.name}; use detach() to cut it off")
+        if not requires_grad and not self.is_leaf:
+            raise GraphError(f"{self._described()} was made by {self._maker()}; use detach() to cut it off")
+        self._starts = requires_grad and self.is_leaf and self.op is not None
         self.requires_grad = requires_grad
         return self
 
@@ -390,10 +411,9 @@ class Tensor(Composed):
         shall flow, with ``clone()``, or not, with ``detach()``.
         """
         if not self.is_leaf:
-            op = self.op.name if self.op else ""
             raise GraphError(
-                f"{self._described()} was made by {op} and is part of a graph, so it cannot be copied by itself; "
-                "copy the leaves, or use clone() (gradients flow) or detach() (they do not)"
+                f"{self._described()} was made by {self._maker()} and is part of a graph, so it cannot be copied by "
+                "itself; copy the leaves, or use clone() (gradients flow) or detach() (they do not)"
             )
         result = type(self).__new__(type(self))
         mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}

@@ -22,7 +22,7 @@ from ..memory import Memory
 from ..primitives.record import integer
 from ..scope import state
 from ..source import user_code, user_site
-from ..tensor import Array, Tensor, _as_array, _serials, from_array
+from ..tensor import REFUSES, Array, Tensor, _as_array, _serials, from_array
 from .surroundings import Surroundings, refuse_random
 from .trace import Met, Trace, Tracer, refuse_leaks
 
@@ -358,17 +358,18 @@ def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
 class _Output(NamedTuple):
     position: int
     refuse: Callable[[Any], None] | None  #: what a gradient meets that would flow to it
-
-
-#: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
-_REFUSES = -1
+    gradient: int | None  #: position of what `backward` left in its ``.grad``
 
 
 def _template(result: Any, outputs: list[Tensor], name: str) -> Any:
     """The result with its tensors taken out, in order."""
     if isinstance(result, Tensor):
+        position, gradient = len(outputs), result.grad
         outputs.append(result)
-        return _Output(len(outputs) - 1, _refusal(result, name) if result.requires_grad else None)
+        if gradient is not None:
+            outputs.append(gradient)
+        refuse = _refusal(result, name) if result.requires_grad else None
+        return _Output(position, refuse, None if gradient is None else position + 1)
     if isinstance(result, (tuple, list)):
         items = [_template(item, outputs, name) for item in result]
         return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
@@ -393,7 +394,9 @@ def _rebuilt(template: Any, arrays: list[Array]) -> Any:
     if isinstance(template, _Output):
         result = from_array(arrays[template.position])
         if template.refuse is not None:
-            result.requires_grad, result._hooks = True, {_REFUSES: template.refuse}
+            result.requires_grad, result._hooks = True, {REFUSES: template.refuse}
+        if template.gradient is not None:
+            result._grad = from_array(arrays[template.gradient])
         return result
     if isinstance(template, (tuple, list)):
         items = [_rebuilt(item, arrays) for item in template]

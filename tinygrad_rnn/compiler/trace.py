@@ -166,6 +166,7 @@ class Tracer:
         self.started = next(_serials)
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
+        self._made_outside: set[int] = set()  # stand-ins of arguments that an operation made: gradients flow on there
         self._outside: dict[int, Tensor] = {}
         self._rewritten: set[int] = set()  # assigned in place
         self._positions = itertools.count()
@@ -225,6 +226,8 @@ class Tracer:
         result = self._given[tensor.serial] = self.argument(tensor._array, tensor.name or name)
         result.requires_grad = tensor.requires_grad
         result._hooks = dict(tensor._hooks) if tensor._hooks else None
+        if not tensor.is_leaf:
+            self._made_outside.add(result.serial)
         if counts == 2 and tensor._grad is not None:
             result._grad = self.argument(tensor._grad._array, f"gradient of {result.name}")
         return result
@@ -409,6 +412,11 @@ class Tracer:
     def gradient(self, tensor: Tensor, *, asked: bool) -> None:
         """Its ``.grad`` is about to be read (``asked``) or set; what was there before the call becomes a leaf."""
         self.meet(tensor)
+        if not asked and tensor.serial in self._made_outside:
+            raise GraphError(
+                f"a gradient flows to {tensor._described()} (at {user_site()}), an argument that was computed outside "
+                "the compiled function; detach() it, compute it inside, or ask for its gradient with tg.grad"
+            )
         if tensor.serial in self._graded:
             return
         before = found = tensor._grad
@@ -424,6 +432,14 @@ class Tracer:
             raise GraphError(
                 f"a hook is put on {tensor._described()} (at {user_site()}) in a function being compiled, which does "
                 "so only when it is recorded; put it on before the call"
+            )
+
+    def refuse_removal(self, key: int) -> None:
+        """A plain call would find no hook the next time."""
+        if key < self.started:
+            raise GraphError(
+                f"a hook is removed (at {user_site()}) in a function being compiled, which does so only when it is "
+                "recorded; remove it before or after the call"
             )
 
     def _kept(self, outputs: list[Tensor]) -> list[tuple[Tensor | int, int | None]]:
