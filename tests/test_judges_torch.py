@@ -232,6 +232,9 @@ OPTIMIZERS = [
     ("RMSprop", {}), ("RMSprop", {"lr": 0.05, "alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1}),
     ("RMSprop", {"centered": True, "eps": 1e-3}), ("RMSprop", {"momentum": 0.9}),
     ("Adam", {}), ("Adam", {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "amsgrad": True}), ("AdamW", {"amsgrad": True, "maximize": True}),
+    ("SGD", {"lr": 1e-3, "momentum": 0.9, "maximize": True}), ("RMSprop", {"maximize": True}),
+    ("Adagrad", {"maximize": True}),
     ("AdamW", {}), ("AdamW", {"lr": 0.1, "betas": (0.8, 0.99), "weight_decay": 0.5}),
 ]  # fmt: skip
 

@@ -90,9 +90,7 @@ def test_going_on_from_a_saved_state_is_bit_identical(name, dtype):
     again = tg.nn.Parameter(value, dtype)
     other = getattr(optim, name)([again], lr=99.0)
     other.load_state_dict(saved)
-    assert other.defaults["lr"] == optimizer.defaults["lr"]
-    for key in optimizer.defaults:
-        other.defaults[key] = optimizer.defaults[key]
+    assert other.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
     step(again, other, GRADIENTS[5:])
     assert again.numpy().tobytes() == p.numpy().tobytes() and p.dtype == dtype
 
@@ -153,8 +151,6 @@ def test_a_state_may_have_gaps_and_says_what_does_not_fit():
     saved["state"][1] = {"momentum_buffer": np.zeros((2, 2))}
     with pytest.raises(tg.ShapeError, match=r"momentum_buffer of parameter 1 has shape \(2, 2\), not \(3,\)"):
         fresh.load_state_dict(saved)
-    with pytest.raises(tg.DTypeError, match="one optimizer a group"):
-        optim.SGD([{"params": ps}], lr=0.1)
     with pytest.raises(tg.DTypeError, match=r"model.parameters\(\)"):
         optim.SGD([START], lr=0.1)
 
@@ -222,7 +218,7 @@ def test_a_compiled_step_takes_the_same_turns(name):
             run(inputs[k], k > 0)
         saved = optimizer.state_dict()
         run(inputs[3], True)
-        optimizer.defaults["weight_decay"] = 0.3
+        optimizer.param_groups[0]["weight_decay"] = 0.3
         run(inputs[4], True)
         step(inputs[5], True)
         optimizer.load_state_dict(saved)

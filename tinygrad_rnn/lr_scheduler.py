@@ -1,7 +1,7 @@
 """Learning rates that change from step to step, with ``torch.optim.lr_scheduler``'s names and numbers.
 
-A scheduler sets ``optimizer.lr`` when it is made and at each ``step()``, which follows the optimizer's. A compiled step
-reads the rate anew in every call, so nothing is compiled again.
+A scheduler sets the rate of every group of the optimizer when it is made and at each ``step()``, which follows the
+optimizer's. A compiled step reads the rates anew in every call, so nothing is compiled again.
 """
 
 from __future__ import annotations
@@ -15,41 +15,53 @@ from .optim import Optimizer
 
 
 class LRScheduler:
-    """Base: the optimizer, the rate it started with, and the number of steps taken; a subclass says the rate."""
+    """Base: the optimizer, the rates it started with, and the number of steps taken; a subclass says the rate."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
-        self.optimizer, self.base_lr, self.last_epoch = optimizer, optimizer.lr, 0
-        self.optimizer.lr = self.rate(0)
+        self.optimizer, self.last_epoch = optimizer, 0
+        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+        self._set()
 
-    def rate(self, step: int) -> float:
-        """The learning rate after ``step`` steps; subclasses say."""
+    def rate(self, step: int, base: float) -> float:
+        """The learning rate after ``step`` steps of a group that began with ``base``; subclasses say."""
         raise NotImplementedError(f"{type(self).__name__} has no rate method; define one")
 
+    def _set(self) -> None:
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.rate(self.last_epoch, base)
+
     def step(self) -> None:
-        """Count one step, and set the optimizer's rate."""
+        """Count one step, and set the optimizer's rates."""
         self.last_epoch += 1
-        self.optimizer.lr = self.rate(self.last_epoch)
+        self._set()
 
     def get_last_lr(self) -> list[float]:
-        """The rate in force, in a list as PyTorch gives it."""
-        return [self.optimizer.lr]
+        """The rates in force, one a group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands: plain numbers."""
-        return {key: value for key, value in vars(self).items() if isinstance(value, (int, float, str))}
+        return {key: value for key, value in vars(self).items() if isinstance(value, (int, float, str, list))}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`; the optimizer's rate is set to what it was then."""
+        """Continue from a `state_dict`; the optimizer's rates are set to what they were then."""
         own = self.state_dict()
         if not isinstance(state_dict, Mapping) or own.keys() != state_dict.keys():
             raise DataError(f"{type(self).__name__}: the state has not the entries {', '.join(sorted(own))}")
         for key, value in state_dict.items():
-            if type(value) not in (int, float, str, bool) or isinstance(value, str) != isinstance(own[key], str):
+            if not _fits(value, own[key]):
                 raise DataError(f"{type(self).__name__}: {key} in the state is {value!r:.40}")
-        vars(self).update(state_dict)
-        self.optimizer.lr = self.rate(self.last_epoch)
+        vars(self).update({key: list(value) if type(value) is list else value for key, value in state_dict.items()})
+        self._set()
+
+
+def _fits(value: Any, own: Any) -> bool:
+    """Whether a value from a state is of the kind that ours is: a text, a number, or as many numbers."""
+    if isinstance(own, list):
+        return type(value) is list and len(value) == len(own) and all(type(v) in (int, float) for v in value)
+    return type(value) in (int, float, str, bool) and isinstance(value, str) == isinstance(own, str)
 
 
 class LambdaLR(LRScheduler):
@@ -66,9 +78,9 @@ class LambdaLR(LRScheduler):
         self.lr_lambda = lr_lambda
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """``base * lr_lambda(step)``."""
-        return self.base_lr * self.lr_lambda(step)
+        return base * self.lr_lambda(step)
 
 
 class LinearLR(LRScheduler):
@@ -82,10 +94,10 @@ class LinearLR(LRScheduler):
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, _steps("LinearLR", total_iters)
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """``base * (start + (end - start) * min(step, total) / total)``."""
         done = min(step, self.total_iters) / self.total_iters
-        return self.base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
 
 class StepLR(LRScheduler):
@@ -95,9 +107,9 @@ class StepLR(LRScheduler):
         self.step_size, self.gamma = _steps("StepLR", step_size), gamma
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """``base * gamma ** (step // step_size)``."""
-        return self.base_lr * self.gamma ** (step // self.step_size)
+        return base * self.gamma ** (step // self.step_size)
 
 
 class ExponentialLR(LRScheduler):
@@ -107,9 +119,9 @@ class ExponentialLR(LRScheduler):
         self.gamma = gamma
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """``base * gamma ** step``."""
-        return self.base_lr * self.gamma**step
+        return base * self.gamma**step
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -122,9 +134,9 @@ class CosineAnnealingLR(LRScheduler):
         self.T_max, self.eta_min = _steps("CosineAnnealingLR", T_max), eta_min
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """Of the half cosine."""
-        return self.eta_min + (self.base_lr - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
 
 
 class OneCycleLR(LRScheduler):
@@ -144,7 +156,7 @@ class OneCycleLR(LRScheduler):
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         super().__init__(optimizer)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: int, base: float) -> float:
         """Of the two half cosines; a step after the last is an error."""
         if step >= self.total_steps + 1:
             raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps}; make it longer")
@@ -185,7 +197,8 @@ class ReduceLROnPlateau:
         if self.cooldown_counter:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
         if self.num_bad_epochs > self.patience:
-            self.optimizer.lr = max(self.optimizer.lr * self.factor, self.min_lr)
+            for group in self.optimizer.param_groups:
+                group["lr"] = max(group["lr"] * self.factor, self.min_lr)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
 

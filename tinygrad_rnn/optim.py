@@ -6,15 +6,16 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError, TinygradError
+from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
-from .primitives import sqrt
+from .nn.module import forget_gradient
+from .primitives import maximum, sqrt
 from .scope import state as current
 from .tensor import Tensor
 
@@ -22,29 +23,63 @@ State = dict[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
 Value = Any
 Rates = tuple[Value, ...]
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
 class Optimizer:
-    """What they share: the parameters, the settings, a state per parameter; a subclass says how one is updated."""
+    """What they share: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
+    is updated.
 
-    def __init__(self, params: Iterable[Tensor], **defaults: Any) -> None:
+    ``params`` are tensors, or groups: dicts with ``"params"`` and the settings in which they differ from the call's.
+    ``maximize`` goes up the gradient. ``param_groups`` holds the settings in force, to be read and changed.
+    """
+
+    def __init__(self, params: Params, **defaults: Any) -> None:
         name = type(self).__name__
         if not isinstance(params, Iterable):
             cure = "model.parameters()" if hasattr(params, "parameters") else "a list of tensors"
             raise DTypeError(f"{name} optimizes tensors, not {type(params).__name__}; pass {cure}")
-        self.params = [params] if isinstance(params, Tensor) else list(params)
-        if not self.params:
+        given: list[Any] = [params] if isinstance(params, (Tensor, dict)) else list(params)
+        if not given:
             raise GraphError(f"{name} got no parameters to optimize; pass model.parameters()")
-        for p in self.params:
+        self.defaults = self._judged(defaults)
+        self.params: list[Tensor] = []
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: list[State] = []
+        for group in given if all(isinstance(each, dict) for each in given) else [{"params": given}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """More parameters, ``{"params": ..., "lr": ...}``; settings that it leaves out are those of the call.
+
+        >>> import tinygrad_rnn as tg
+        >>> body, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 1)
+        >>> adam = tg.optim.Adam([{"params": body.parameters(), "lr": 1e-4}], lr=1e-3)
+        >>> adam.add_param_group({"params": head.parameters()})
+        >>> [group["lr"] for group in adam.param_groups]
+        [0.0001, 0.001]
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise DTypeError(f'{name}: a group is a dict with "params", not {param_group!r:.60}')
+        settings = {key: value for key, value in param_group.items() if key != "params"}
+        if unknown := settings.keys() - self.defaults.keys():
+            raise ArgumentError(f"{name} has no setting {', '.join(sorted(map(str, unknown)))}")
+        params = param_group["params"]
+        added: list[Tensor] = [params] if isinstance(params, Tensor) else list(params)
+        for p in added:
             if not isinstance(p, Tensor):
-                cure = "one optimizer a group" if isinstance(p, dict) else "model.parameters()"
-                raise DTypeError(f"{name} optimizes tensors, not {type(p).__name__}; use {cure}")
+                raise DTypeError(
+                    f"{name} optimizes tensors, not {type(p).__name__}; use model.parameters(), or groups only"
+                )
             if p.op is not None or not p.requires_grad:
                 raise GraphError(f"{name} optimizes leaves that require a gradient, which {p._described()} is not")
-        if len({p.serial for p in self.params}) != len(self.params):
+        if len({p.serial for p in (*self.params, *added)}) != len(self.params) + len(added):
             raise GraphError(f"{name} got a parameter twice; it would be updated twice")
-        self.defaults = self._judged(defaults)
-        self.state: list[State] = [self._initial(p) for p in self.params]
+        group = {**self.defaults, **self._judged(settings)}
+        self.params += added
+        self.param_groups.append({"params": added, **group})
+        self.state += [self._initial(p, group) for p in added]
 
     def _judged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that make sense, as plain numbers; from a call or from a file."""
@@ -65,52 +100,64 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate; assign to change it."""
-        return float(self.defaults["lr"])
+        """The learning rate, of the first group if there are several; assign to change it in all of them."""
+        return float(self.param_groups[0]["lr"])
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self.defaults["lr"] = value
+        for group in self.param_groups:
+            group["lr"] = value
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with ``set_to_none=False`` make those that are there zeros."""
         for p in self.params:
-            p.grad = None
+            forget_gradient(p, set_to_none)
+
+    def _due(self) -> Iterator[tuple[dict[str, Any], list[tuple[Tensor, State]]]]:
+        """Each group with those of its parameters that have a gradient, and their states."""
+        states = iter(self.state)
+        for group in self.param_groups:
+            yield group, [(p, state) for p, state in zip(group["params"], states) if p.grad is not None]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        pairs = [(p, state) for p, state in zip(self.params, self.state, strict=True) if p.grad is not None]
         if current.tracer is not None:
-            self._trace_step(pairs)
+            self._trace_step()
             return
         with no_grad():
-            for p, state in pairs:
-                assert p.grad is not None
-                if "step" in state:
-                    state["step"] += 1
-                rates = self._rates(state.get("step", 0), **self.defaults)
-                p.copy_(self._updated(p._array, p.grad._array, state, rates, **self.defaults))
+            for group, pairs in self._due():
+                settings = _of_the_rule(group)
+                for p, state in pairs:
+                    assert p.grad is not None
+                    if "step" in state:
+                        state["step"] += 1
+                    rates = self._rates(state.get("step", 0), **settings)
+                    g = -p.grad._array if group["maximize"] else p.grad._array
+                    p.copy_(self._updated(p._array, g, state, rates, **settings))
 
-    def _trace_step(self, pairs: list[tuple[Tensor, State]]) -> None:
+    def _trace_step(self) -> None:
         """The update as assignments; the rates, which change from step to step, are computed anew in every call."""
         tracer = current.tracer
         tracer.guard(self, _settings)
         with no_grad():
-            for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
-                group = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
-                rates = tracer.scalars(_Rates(self, [state for _, state in group]), group[0][0].dtype)
-                for p, state in group:
-                    names = [key for key in state if key != "step"]
-                    for key in names:  # after `Module.double` a plain step makes it float64, too
-                        state[key] = state[key].astype(np.result_type(state[key], p.dtype), copy=False)
-                    kept = {key: tracer.slot(state, key) for key in names}
-                    before = dict(kept)
-                    p.copy_(self._updated(p, p.grad, kept, rates, **self.defaults))
-                    for key, value in kept.items():
-                        if value is not before.get(key):
-                            tracer.assign_slot(state, key, value)
+            for group, pairs in self._due():
+                settings = _of_the_rule(group)
+                for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
+                    alike = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
+                    rates = tracer.scalars(_Rates(self, group, [state for _, state in alike]), alike[0][0].dtype)
+                    for p, state in alike:
+                        names = [key for key in state if key != "step"]
+                        for key in names:  # after `Module.double` a plain step makes it float64, too
+                            state[key] = state[key].astype(np.result_type(state[key], p.dtype), copy=False)
+                        kept = {key: tracer.slot(state, key) for key in names}
+                        before = dict(kept)
+                        g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
+                        p.copy_(self._updated(p, g, kept, rates, **settings))
+                        for key, value in kept.items():
+                            if value is not before.get(key):
+                                tracer.assign_slot(state, key, value)
 
-    def _initial(self, p: Tensor) -> State:
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
         return {}
 
     def _rates(self, step: int, **settings: Any) -> tuple[float, ...]:
@@ -123,28 +170,39 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Settings and the state of every parameter by position: ``{"state": {0: {...}}, "param_groups": [{...}]}``."""
         state = {i: {key: np.copy(value) for key, value in s.items()} for i, s in enumerate(self.state) if s}
-        return {"state": state, "param_groups": [{**self.defaults, "params": list(range(len(self.params)))}]}
+        groups, start = [], 0
+        for group in self.param_groups:
+            end = start + len(group["params"])
+            groups.append({**group, "params": list(range(start, end))})
+            start = end
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a `state_dict` (PyTorch's own fits too); one that does not fit changes nothing."""
         try:
-            (group,) = state_dict["param_groups"]
+            groups = list(state_dict["param_groups"])
             saved = {int(i): dict(s) for i, s in state_dict["state"].items()}
-            count = len(group["params"])
+            counts = [len(group["params"]) for group in groups]
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise DataError(f"not an optimizer's state_dict: {error!r}") from None
-        if count != len(self.params) or any(i >= count for i in saved):
-            raise DataError(f"the state is for {count} parameters, this optimizer has {len(self.params)}")
-        before, self.defaults = self.defaults, {**self.defaults, **self._settings_of(group)}
-        try:
-            self.state = [self._loaded(i, p, saved.get(i, {})) for i, p in enumerate(self.params)]
-        except TinygradError:
-            self.defaults = before
-            raise
+        own = [len(group["params"]) for group in self.param_groups]
+        if counts != own or any(not 0 <= i < sum(own) for i in saved):
+            counted = counts[0] if len(counts) == 1 else f"groups of {counts}"
+            mine = own[0] if len(own) == 1 else f"groups of {own}"
+            raise DataError(f"the state is for {counted} parameters, this optimizer has {mine}")
+        settings = [self._settings_of(group) for group in groups]
+        each = [group for group, count in zip(settings, own) for _ in range(count)]
+        state = [
+            self._loaded(i, p, saved.get(i, {}), group) for i, (p, group) in enumerate(zip(self.params, each))
+        ]  # fmt: skip
+        self.state, self.defaults = state, {**self.defaults, **settings[0]}
+        for group, changed in zip(self.param_groups, settings):
+            group.update(changed)
 
     def _settings_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """The settings in a saved group, judged; what would change a step and is not ours is refused."""
         known = {key: _plain(value) for key, value in group.items() if key in self.defaults}
+        known = {**{key: False for key in _SINCE if key in self.defaults}, **known}
         if missing := self.defaults.keys() - known.keys():
             raise DataError(f"the saved settings lack {', '.join(sorted(missing))}, which {type(self).__name__} has")
         for key, value in group.items():
@@ -156,9 +214,9 @@ class Optimizer:
         except (DTypeError, ArgumentError) as error:
             raise DataError(f"the saved settings make no sense: {error.detail}") from None
 
-    def _loaded(self, i: int, p: Tensor, saved: State) -> State:
+    def _loaded(self, i: int, p: Tensor, saved: State, group: Mapping[str, Any]) -> State:
         """The state of one parameter from a file, each entry checked against what this optimizer keeps."""
-        state = self._initial(p)
+        state = self._initial(p, group)
         saved = {key: value for key, value in saved.items() if value is not None}  # PyTorch's momentum before it begins
         kept = {*state, "step", *(["momentum_buffer"] if isinstance(self, SGD) else [])}
         if strange := saved.keys() - kept:
@@ -185,9 +243,22 @@ class Optimizer:
         """Fill in what a loaded state does not say."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.defaults.items())})"
+        name, groups = type(self).__name__, [_plainly(group) for group in self.param_groups]
+        return f"{name}({groups[0]})" if len(groups) == 1 else "\n  ".join([f"{name}(", *groups]) + "\n)"
 
 
+def _plainly(group: Mapping[str, Any]) -> str:
+    """The settings of a group; flags only where they are set."""
+    return ", ".join(f"{k}={v}" for k, v in group.items() if k != "params" and not (k in _SINCE and not v))
+
+
+def _of_the_rule(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the update rule is told."""
+    return {key: value for key, value in group.items() if key not in ("params", "maximize")}
+
+
+#: flags that version 0.1.0 did not have, and did not save
+_SINCE = ("maximize", "amsgrad")
 #: entries of PyTorch's groups that say how a step is computed, not what
 _WITHOUT_EFFECT = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
 
@@ -202,11 +273,11 @@ class _Rates:
     """An optimizer's rates for the coming step, asked for before each call of a compiled function; once the call has
     succeeded the step is counted."""
 
-    def __init__(self, optimizer: Optimizer, states: list[State]) -> None:
-        self.optimizer, self.states = optimizer, states
+    def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
+        self.optimizer, self.group, self.states = optimizer, group, states
 
     def __call__(self) -> tuple[float, ...]:
-        return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.optimizer.defaults)
+        return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
 
     def count(self) -> None:
         for state in self.states:
@@ -217,12 +288,16 @@ class _Rates:
 def _settings(optimizer: Optimizer) -> Callable[[], bool]:
     """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
     pick = itemgetter(*(name for name in optimizer.defaults if name != "lr"))
-    settings = pick(optimizer.defaults)
+    groups = list(optimizer.param_groups)
+    settings = list(map(pick, groups))
     states, sizes = optimizer.state, list(map(len, optimizer.state))
 
     def unchanged() -> bool:
         return (
-            optimizer.state is states and list(map(len, states)) == sizes and bool(pick(optimizer.defaults) == settings)
+            optimizer.state is states
+            and list(map(len, states)) == sizes
+            and len(optimizer.param_groups) == len(groups)
+            and list(map(pick, groups)) == settings
         )
 
     return unchanged
@@ -240,14 +315,15 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
-        weight_decay: float = 0.0, nesterov: bool = False,
+        self, params: Params, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
+        weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False,
     ) -> None:  # fmt: skip
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError("SGD: nesterov wants a momentum above 0 and no dampening")
         super().__init__(
-            params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov
-        )
+            params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
+            maximize=maximize,
+        )  # fmt: skip
 
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
@@ -266,16 +342,16 @@ class Adagrad(Optimizer):
     """``s += g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0, eps: float = 1e-10,
+        self, params: Params, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0, eps: float = 1e-10, maximize: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
             params, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value, eps=eps,
+            initial_accumulator_value=initial_accumulator_value, eps=eps, maximize=maximize,
         )  # fmt: skip
 
-    def _initial(self, p: Tensor) -> State:
-        return {"step": 0, "sum": np.full(p.shape, self.defaults["initial_accumulator_value"], p.dtype)}
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        return {"step": 0, "sum": np.full(p.shape, group["initial_accumulator_value"], p.dtype)}
 
     def _rates(  # type: ignore[override]
         self, step: int, *, lr: float, lr_decay: float, **_settings: Any
@@ -301,16 +377,17 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-        weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False,
+        self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
-            params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered
-        )
+            params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered,
+            maximize=maximize,
+        )  # fmt: skip
 
-    def _initial(self, p: Tensor) -> State:
-        keys = ["square_avg", *(["momentum_buffer"] if self.defaults["momentum"] else [])]
-        keys += ["grad_avg", "variance"] if self.defaults["centered"] else []
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        keys = ["square_avg", *(["momentum_buffer"] if group["momentum"] else [])]
+        keys += ["grad_avg", "variance"] if group["centered"] else []
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _complete(self, state: State, saved: State) -> None:
@@ -336,18 +413,24 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Running means of ``g`` and ``g^2``, bias-corrected: ``p -= lr m / (sqrt(v) + eps)`` (Kingma and Ba 2015)."""
+    """Running means of ``g`` and ``g^2``, bias-corrected: ``p -= lr m / (sqrt(v) + eps)`` (Kingma and Ba 2015).
+
+    ``amsgrad`` divides by the largest ``v`` so far (Reddi, Kale and Kumar 2018), whose correction is that of the step.
+    """
 
     decoupled = False
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, amsgrad: bool = False, maximize: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+        )
 
-    def _initial(self, p: Tensor) -> State:
-        return {"step": 0, "exp_avg": np.zeros_like(p._array), "exp_avg_sq": np.zeros_like(p._array)}
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        keys = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
+        return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _rates(  # type: ignore[override]
         self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
@@ -356,7 +439,7 @@ class Adam(Optimizer):
 
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
-        eps: float, weight_decay: float,
+        eps: float, weight_decay: float, amsgrad: bool,
     ) -> Value:  # fmt: skip
         if weight_decay and self.decoupled:
             p = p * rates[2]
@@ -364,6 +447,8 @@ class Adam(Optimizer):
             g = g + weight_decay * p
         m = state["exp_avg"] = betas[0] * state["exp_avg"] + (1 - betas[0]) * g
         v = state["exp_avg_sq"] = betas[1] * state["exp_avg_sq"] + (1 - betas[1]) * g * g
+        if amsgrad:
+            v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
         return p - rates[0] * m / (sqrt(v) / rates[1] + eps)
 
 
@@ -373,7 +458,11 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 1e-2,
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, maximize: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize)
+
+
+from . import lr_scheduler as lr_scheduler  # noqa: E402  they need what is above
+from . import swa_utils as swa_utils  # noqa: E402
