@@ -7,13 +7,14 @@ the debugger know about an LSTM.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
 from ..scope import scope
 from ..tensor import Tensor, as_tensor
+from .activations import Activation, activation
 from .functional import linear
 from .layers import new_parameter, positive
 from .module import Module, Parameter
@@ -34,71 +35,178 @@ def zero_state(role: str, *shape: int, dtype: Any) -> Tensor:
     return state
 
 
-def rnn_step(x: Tensor, h: Tensor, weights: Weights, nonlinearity: str = "tanh") -> Tensor:
-    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu (Elman 1990)."""
+def rnn_step(
+    x: Tensor, h: Tensor, weights: Weights, nonlinearity: Activation = "tanh", *,
+    clip: float | None = None, leak: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu (Elman 1990).
+
+    ``clip`` bounds the pre-activation. With a ``leak`` below 1, ``h' = (1 - leak) h + leak tanh(...)`` (H. Jaeger et
+    al. 2007, Neural Networks 20, equation 2).
+    """
     w_ih, w_hh, b_ih, b_hh = weights
     with scope(part="a"):
-        a = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
-    return labelled(a.tanh() if nonlinearity == "tanh" else a.relu(), "h")
+        a = clipped(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh), clip)
+    new = activation(nonlinearity)(a)
+    return labelled(new if leak == 1 else (1 - leak) * h + leak * new, "h")
 
 
-def lstm_step(x: Tensor, h: Tensor, c: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def lstm_step(
+    x: Tensor, h: Tensor, c: Tensor, weights: Weights, *,
+    activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"), clip: float | None = None,
+    coupled: bool = False, peepholes: Sequence[Tensor] | None = None, projection: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000), gates in PyTorch's order.
 
     ``i, f, o = sigmoid(W x + U h + b)``, ``g = tanh(W x + U h + b)``; ``c' = f c + i g``; ``h' = o tanh(c')``.
+
+    ``activations`` are those of the gates, of ``g`` and of the new cell state. ``clip`` bounds the four
+    pre-activations. ``coupled``: ``f = 1 - i``. ``peepholes`` ``p_i, p_f, p_o`` (F. Gers, J. Schmidhuber 2000) let the
+    gates see the cell, o the new one: vectors (H,) add ``p c``, matrices (H, H) ``P c``. ``projection`` (P, H) makes
+    ``h' = W_hr (o tanh(c'))`` (H. Sak et al. 2014).
     """
     w_ih, w_hh, b_ih, b_hh = weights
     n = w_hh.shape[0] // 4  # not of its columns: a projected state is narrower
+    gate, new, out = map(activation, activations)
+    see_i, see_f, see_o = peepholes or (None, None, None)
     with scope(part="a"):
         a = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
     with scope(part="i"):
-        i = labelled(a[..., :n].sigmoid(), "i")
+        i = labelled(gate(clipped(peeped(a[..., :n], see_i, c), clip)), "i")
     with scope(part="f"):
-        f = labelled(a[..., n : 2 * n].sigmoid(), "f")
+        f = labelled(1 - i if coupled else gate(clipped(peeped(a[..., n : 2 * n], see_f, c), clip)), "f")
     with scope(part="g"):
-        g = labelled(a[..., 2 * n : 3 * n].tanh(), "g")
-    with scope(part="o"):
-        o = labelled(a[..., 3 * n :].sigmoid(), "o")
-    c = labelled(f * c + i * g, "c")
-    return labelled(o * c.tanh(), "h"), c
+        g = labelled(new(clipped(a[..., 2 * n : 3 * n], clip)), "g")
+    if peepholes is None:
+        with scope(part="o"):
+            o = labelled(gate(clipped(a[..., 3 * n :], clip)), "o")
+        c = labelled(f * c + i * g, "c")
+    else:
+        c = labelled(f * c + i * g, "c")
+        with scope(part="o"):
+            o = labelled(gate(clipped(peeped(a[..., 3 * n :], see_o, c), clip)), "o")
+    h = o * out(c)
+    return labelled(h if projection is None else linear(h, projection), "h"), c
 
 
-def gru_step(x: Tensor, h: Tensor, weights: Weights) -> Tensor:
+def gru_step(
+    x: Tensor, h: Tensor, weights: Weights, *,
+    reset: str = "after", activations: Sequence[Activation] = ("sigmoid", "tanh"), clip: float | None = None,
+) -> Tensor:  # fmt: skip
     """The GRU (Cho et al. 2014) as PyTorch and cuDNN have it, gates in the order r, z, n.
 
     ``r, z = sigmoid(W x + U h + b)``; ``n = tanh(W x + b_i + r (U h + b_h))``; ``h' = (1 - z) n + z h``.
+
+    ``reset="before"`` the product, as Cho et al. have it: ``n = tanh(W x + b_i + U (r h) + b_h)``. ``activations`` are
+    those of the gates and of ``n``. ``clip`` bounds the three pre-activations.
     """
     w_ih, w_hh, b_ih, b_hh = weights
     n = w_hh.shape[1]
+    gate, new = map(activation, activations)
     with scope(part="ax"):
         ax = linear(x, w_ih, b_ih)
     with scope(part="ah"):
-        ah = linear(h, w_hh, b_hh)
+        ah = (
+            linear(h, w_hh, b_hh)
+            if reset == "after"
+            else linear(h, w_hh[: 2 * n], b_hh if b_hh is None else b_hh[: 2 * n])
+        )
     with scope(part="r"):
-        r = labelled((ax[..., :n] + ah[..., :n]).sigmoid(), "r")
+        r = labelled(gate(clipped(ax[..., :n] + ah[..., :n], clip)), "r")
     with scope(part="z"):
-        z = labelled((ax[..., n : 2 * n] + ah[..., n : 2 * n]).sigmoid(), "z")
+        z = labelled(gate(clipped(ax[..., n : 2 * n] + ah[..., n : 2 * n], clip)), "z")
     with scope(part="n"):
-        new = labelled((ax[..., 2 * n :] + r * ah[..., 2 * n :]).tanh(), "n")
-    return labelled((1 - z) * new + z * h, "h")
+        if reset == "after":
+            remembered = r * ah[..., 2 * n :]
+        else:
+            remembered = linear(r * h, w_hh[2 * n :], None if b_hh is None else b_hh[2 * n :])
+        candidate = labelled(new(clipped(ax[..., 2 * n :] + remembered, clip)), "n")
+    return labelled((1 - z) * candidate + z * h, "h")
 
 
-def make_weights(input_size: int, hidden_size: int, gates: int, bias: bool, dtype: Any) -> Weights:
-    """``W_ih`` (gates * H, in), ``W_hh`` (gates * H, H), and two biases (gates * H), uniform in ``±1/sqrt(H)``."""
+def clipped(a: Tensor, clip: float | None) -> Tensor:
+    """A pre-activation within ``±clip``."""
+    return a if clip is None else a.clip(-clip, clip)
+
+
+def peeped(a: Tensor, weight: Tensor | None, c: Tensor) -> Tensor:
+    """A gate's pre-activation with what it sees of the cell state."""
+    return a if weight is None else a + (weight * c if weight.ndim == 1 else linear(c, weight))
+
+
+def make_weights(
+    input_size: int, hidden_size: int, gates: int, bias: bool, dtype: Any,
+    more: Mapping[str, tuple[int, ...]] | None = None, state_size: int | None = None,
+) -> dict[str, Parameter | None]:  # fmt: skip
+    """By name ``weight_ih`` (gates * H, in), ``weight_hh`` (gates * H, H), two biases (gates * H), and ``more``.
+
+    All are uniform in ``±1/sqrt(H)``. ``state_size``: the columns of ``weight_hh``, where the state is projected.
+    """
     bound, rows = 1 / math.sqrt(hidden_size), gates * hidden_size
-    return (
-        new_parameter((rows, input_size), bound, dtype),
-        new_parameter((rows, hidden_size), bound, dtype),
-        new_parameter((rows,), bound, dtype) if bias else None,
-        new_parameter((rows,), bound, dtype) if bias else None,
-    )
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, input_size),
+        "weight_hh": (rows, state_size or hidden_size),
+    }
+    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    return {
+        name: new_parameter(shape, bound, dtype) if bias or not name.startswith("bias") else None
+        for name, shape in (*shapes.items(), *(more or {}).items())
+    }
 
 
-def check_nonlinearity(name: str) -> str:
-    """tanh or relu."""
-    if name not in ("tanh", "relu"):
-        raise ArgumentError(f'nonlinearity is "tanh" or "relu", not {name!r}')
-    return name
+def one_of(what: str, value: Any, *known: Any) -> Any:
+    """The value, if it is one of those known."""
+    if not any(value is each or (type(value) is type(each) and value == each) for each in known):
+        raise ArgumentError(f"{what} is {' or '.join(map(repr, known))}, not {value!r}")
+    return value
+
+
+def settings_of(
+    kind: str, activations: Sequence[Activation], clip: float | None, how_many: int, **others: Any
+) -> dict[str, Any]:
+    """The settings of a cell's step, checked."""
+    if isinstance(activations, str) or len(activations) != how_many:
+        raise ArgumentError(f"{kind}: activations are {how_many}, a name or a function each, not {activations!r}")
+    for each in activations:
+        activation(each, f"{kind}: an activation")
+    if clip is not None and not clip > 0:
+        raise ArgumentError(f"{kind}: clip is a positive number or None, not {clip!r}")
+    return {"activations": tuple(activations), "clip": clip, **others}
+
+
+def rnn_settings(kind: str, nonlinearity: Activation, clip: float | None, leak: float) -> dict[str, Any]:
+    """The settings of `rnn_step` but for its nonlinearity."""
+    activation(nonlinearity, f"{kind}: nonlinearity")
+    if not 0 < leak <= 1:
+        raise ArgumentError(f"{kind}: leak is the part of the state that is new, above 0 and at most 1, not {leak!r}")
+    clip = settings_of(kind, (nonlinearity,), clip, 1)["clip"]
+    return {"clip": clip, "leak": leak}
+
+
+def gru_settings(kind: str, activations: Sequence[Activation], clip: float | None, reset: str) -> dict[str, Any]:
+    """The settings of `gru_step`."""
+    return settings_of(kind, activations, clip, 2, reset=one_of(f"{kind}: reset", reset, "after", "before"))
+
+
+def lstm_more(hidden_size: int, peepholes: str | None, proj_size: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights that only some LSTMs have."""
+    one_of("LSTM: peepholes", peepholes, None, "diagonal", "full")
+    if isinstance(proj_size, bool) or not isinstance(proj_size, int) or proj_size < 0:
+        raise ArgumentError(f"LSTM: proj_size is a number of units, or 0 for no projection, not {proj_size!r}")
+    shape = (hidden_size,) * (2 if peepholes == "full" else 1)
+    more = {f"weight_c{gate}": shape for gate in "ifo"} if peepholes else {}
+    return more | ({"weight_hr": (proj_size, hidden_size)} if proj_size else {})
+
+
+def lstm_extras(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Those weights, as `lstm_step` takes them."""
+    peepholes = [weights[name] for name in ("weight_ci", "weight_cf", "weight_co") if name in weights]
+    return {"peepholes": peepholes or None, "projection": weights.get("weight_hr")}
+
+
+def four(weights: Mapping[str, Any]) -> Weights:
+    """The weights that every recurrent cell has."""
+    return weights["weight_ih"], weights["weight_hh"], weights["bias_ih"], weights["bias_hh"]
 
 
 class _Cell(Module):
@@ -106,16 +214,19 @@ class _Cell(Module):
 
     gates = 1
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None,
+        more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
+    ) -> None:  # fmt: skip
         positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size = input_size, hidden_size
-        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = make_weights(
-            input_size, hidden_size, self.gates, bias, dtype
-        )
+        self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        made = make_weights(input_size, hidden_size, self.gates, bias, dtype, more, proj_size or hidden_size)
+        self._names = tuple(made)
+        for name, weight in made.items():
+            setattr(self, name, weight)
 
-    @property
-    def weights(self) -> Weights:
-        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+    def _weights(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names}
 
     def _state(self, x: Tensor, given: Any, role: str) -> Tensor:
         """The state handed in, checked; or zeros."""
@@ -124,8 +235,9 @@ class _Cell(Module):
                 f"{type(self).__name__}: the input {x._described()} should be (batch, {self.input_size}) "
                 f"or ({self.input_size},)"
             )
-        wanted = (*x.shape[:-1], self.hidden_size)
-        state = zero_state(role, *wanted, dtype=self.weight_ih.dtype) if given is None else as_tensor(given)
+        wanted = (*x.shape[:-1], self.proj_size if self.proj_size and role == "h" else self.hidden_size)
+        dtype = self.weight_ih.dtype  # type: ignore[attr-defined]
+        state = zero_state(role, *wanted, dtype=dtype) if given is None else as_tensor(given)
         if state.shape != wanted:
             raise ShapeError(f"{type(self).__name__}: the state {role} {state.shape} should be {wanted}")
         return state if state.role else labelled(state, role)
@@ -144,19 +256,22 @@ class RNNCell(_Cell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", dtype: Any = None
-    ) -> None:
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "tanh",
+        dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias, dtype)
-        self.nonlinearity = check_nonlinearity(nonlinearity)
+        self.nonlinearity, self.settings = nonlinearity, rnn_settings("RNNCell", nonlinearity, clip, leak)
 
     def forward(self, x: Any, hx: Any = None) -> Tensor:
         """The next state."""
         x = as_tensor(x)
-        return rnn_step(x, self._state(x, hx, "h"), self.weights, self.nonlinearity)
+        return rnn_step(x, self._state(x, hx, "h"), four(self._weights()), self.nonlinearity, **self.settings)
 
 
 class LSTMCell(_Cell):
     """`lstm_step` with its weights: x (N, input_size), (h, c) or None -> (h', c'), each (N, hidden_size).
+
+    ``peepholes``: None, "diagonal" or "full"; ``proj_size``: units of the projected state h, or 0.
 
     >>> import tinygrad_rnn as tg
     >>> h, c = tg.nn.LSTMCell(3, 4)(tg.ones(2, 3))
@@ -166,13 +281,23 @@ class LSTMCell(_Cell):
 
     gates = 4
 
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
+        peepholes: str | None = None, proj_size: int = 0, coupled: bool = False, clip: float | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+    ) -> None:  # fmt: skip
+        more = lstm_more(hidden_size, peepholes, proj_size)
+        super().__init__(input_size, hidden_size, bias, dtype, more, proj_size)
+        self.settings = settings_of("LSTMCell", activations, clip, 3, coupled=coupled)
+
     def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         """The next state and cell state."""
         x = as_tensor(x)
         if hx is not None and (not isinstance(hx, Sequence) or len(hx) != 2):
             raise ShapeError("LSTMCell: the state is a pair (h, c)")
-        h, c = (None, None) if hx is None else hx
-        return lstm_step(x, self._state(x, h, "h"), self._state(x, c, "c"), self.weights)
+        h, c = (self._state(x, given, role) for given, role in zip((None, None) if hx is None else hx, "hc"))
+        weights = self._weights()
+        return lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights))
 
 
 class GRUCell(_Cell):
@@ -185,7 +310,14 @@ class GRUCell(_Cell):
 
     gates = 3
 
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
+        reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size, bias, dtype)
+        self.settings = gru_settings("GRUCell", activations, clip, reset)
+
     def forward(self, x: Any, hx: Any = None) -> Tensor:
         """The next state."""
         x = as_tensor(x)
-        return gru_step(x, self._state(x, hx, "h"), self.weights)
+        return gru_step(x, self._state(x, hx, "h"), four(self._weights()), **self.settings)

@@ -21,6 +21,12 @@ from ..primitives.record import integer
 from ..random import generator
 from ..scope import state
 from ..tensor import Array, Tensor, as_tensor, from_array
+from .activations import affine as affine
+from .activations import elu as elu
+from .activations import hard_sigmoid as hard_sigmoid
+from .activations import scaled_tanh as scaled_tanh
+from .activations import softsign as softsign
+from .activations import thresholded_relu as thresholded_relu
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:

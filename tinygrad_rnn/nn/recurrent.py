@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,31 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
 from ..scope import scope, state
 from ..tensor import Tensor, as_tensor, from_array
-from .cells import Weights, check_nonlinearity, gru_step, labelled, lstm_step, make_weights, rnn_step, zero_state
+from .activations import Activation
+from .cells import (
+    four,
+    gru_settings,
+    gru_step,
+    labelled,
+    lstm_extras,
+    lstm_more,
+    lstm_step,
+    make_weights,
+    one_of,
+    rnn_settings,
+    rnn_step,
+    settings_of,
+    zero_state,
+)
 from .functional import dropout as drop
 from .layers import positive
 from .module import Module
 
 State = tuple[Tensor, ...]
+#: what a recurrent layer puts out past a sequence's end
+PAST_END = ("zeros", "repeat", "live", "step")
+#: the final state of a row of length 0; None: there must be none
+EMPTY = (None, "initial", "zeros", "last")
 
 
 class _Recurrent(Module):
@@ -27,18 +46,29 @@ class _Recurrent(Module):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None,
+        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *,
+        settings: dict[str, Any], learned_state: bool, past_end: str, empty: str | None,
+        more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
     ) -> None:  # fmt: skip
-        positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        kind = type(self).__name__
+        positive(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not 0 <= dropout <= 1:
-            raise ArgumentError(f"{type(self).__name__}: dropout is a probability, from 0 to 1, not {dropout}")
+            raise ArgumentError(f"{kind}: dropout is a probability, from 0 to 1, not {dropout}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
+        self.proj_size, self.settings, self.learned_state = proj_size, settings, learned_state
+        self.past_end = one_of(f"{kind}: past_end", past_end, *PAST_END)
+        self.empty = one_of(f"{kind}: empty", empty, *EMPTY)
+        if empty == "last" and past_end != "live":
+            raise ArgumentError(f'{kind}: only past_end="live" has a state after the padding, which empty="last" is')
+        sizes = {role: (self._state_size(role),) for role in self.roles}
+        more = dict(more or {}) | ({f"{role}_0": size for role, size in sizes.items()} if learned_state else {})
         for layer in range(num_layers):
-            size = input_size if layer == 0 else hidden_size * self.num_directions
+            size = input_size if layer == 0 else self._state_size("h") * self.num_directions
             for suffix in self._suffixes(layer):
-                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                for name, weight in zip(names, make_weights(size, hidden_size, self.gates, bias, dtype), strict=True):
+                made = make_weights(size, hidden_size, self.gates, bias, dtype, more, self._state_size("h"))
+                self._names = tuple(made)
+                for name, weight in made.items():
                     setattr(self, f"{name}_{suffix}", weight)
 
     @property
@@ -46,14 +76,16 @@ class _Recurrent(Module):
         """2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
+    def _state_size(self, role: str) -> int:
+        return self.proj_size if self.proj_size and role == "h" else self.hidden_size
+
     def _suffixes(self, layer: int) -> list[str]:
         return [f"l{layer}", f"l{layer}_reverse"][: self.num_directions]
 
-    def _weights(self, suffix: str) -> Weights:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return tuple(getattr(self, f"{name}_{suffix}") for name in names)
+    def _weights(self, suffix: str) -> dict[str, Any]:
+        return {name: getattr(self, f"{name}_{suffix}") for name in self._names}
 
-    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         raise NotImplementedError
 
     def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
@@ -61,8 +93,9 @@ class _Recurrent(Module):
 
         ``x`` (T, N, input_size), or (N, T, input_size) with ``batch_first``, or (T, input_size) unbatched. ``hx``: the
         initial state (num_layers * num_directions, N, H), for the LSTM a pair of them; zeros if None. ``lengths``:
-        N integers from 1 to T for ragged batches; outputs are 0 past a sequence's end, the final state is the one
-        at its own end, and the reverse direction starts there.
+        N integers from 1 to T for ragged batches (from 0, where ``empty`` says what the state of such a row is);
+        outputs are 0 past a sequence's end unless ``past_end`` says otherwise, the final state is the one at its own
+        end, and the reverse direction starts there.
         ``output`` is (T, N, num_directions * H), laid out as ``x``.
         """
         x = as_tensor(x)
@@ -105,20 +138,40 @@ class _Recurrent(Module):
     def _unroll(
         self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None
     ) -> tuple[list[Tensor], State]:
-        weights = self._weights(suffix)
+        weights, order = self._weights(suffix), range(len(sequence))
         outputs: list[Any] = [None] * len(sequence)
-        order = range(len(sequence))
+        reverse = suffix.endswith("_reverse")
+        initial, live, last = state, masks is not None and self.past_end == "live", state
         with scope(suffix):
-            for t in reversed(order) if suffix.endswith("_reverse") else order:
+            shown: Any = 0.0  # what a step outside its sequence puts out
+            for t in reversed(order) if reverse else order:
                 with scope(step=t):
                     new = self._step(sequence[t], state, weights)
                     outputs[t] = new[0]
-                    if masks is not None:  # past its end a sequence keeps its state and puts out zeros
-                        outputs[t] = where(masks[t], new[0], 0.0)
-                        kept = zip(self.roles, new, state, strict=True)
-                        new = tuple(labelled(where(masks[t], a, b), role) for role, a, b in kept)
-                    state = new
-        return outputs, state
+                    if masks is not None:  # past its end a sequence keeps its state
+                        if self.past_end in ("zeros", "repeat"):
+                            outputs[t] = where(masks[t], new[0], shown)
+                        shown = outputs[t] if self.past_end == "repeat" else shown
+                        last = self._chosen(masks[t], new, last)
+                    state = last if masks is not None and (reverse or not live) else new
+            if live and reverse:  # the padding comes after the sequence: in this direction, too
+                for t in reversed(order):
+                    with scope(step=t):
+                        assert masks is not None
+                        new = self._step(sequence[t], state, weights)
+                        outputs[t] = where(masks[t], outputs[t], new[0])
+                        state = self._chosen(masks[t], state, new)
+            if masks is None:
+                return outputs, state
+            if self.empty in ("zeros", "last"):
+                some = masks[0]
+                other = state if self.empty == "last" else tuple(each * 0 for each in initial)
+                last = self._chosen(some, last, other)
+        return outputs, last
+
+    def _chosen(self, mask: Tensor, here: State, elsewhere: State) -> State:
+        kept = zip(self.roles, here, elsewhere, strict=True)
+        return tuple(labelled(where(mask, a, b), role) for role, a, b in kept)
 
     def step(self, x: Any, hx: Any = None) -> tuple[Tensor, Any]:
         """One time step through all layers: x (N, input_size) -> (output (N, H), new state as ``forward`` gives it).
@@ -163,7 +216,7 @@ class _Recurrent(Module):
         for role, value in zip(self.roles, map(as_tensor, given), strict=True):
             if unbatched and value.ndim == 2:
                 value = value.expand_dims(1)
-            wanted = (self.num_layers * self.num_directions, batch, self.hidden_size)
+            wanted = (self.num_layers * self.num_directions, batch, self._state_size(role))
             if value.shape != wanted:
                 raise ShapeError(f"{type(self).__name__}: the initial state {role}_0 {value.shape} should be {wanted}")
             states.append(value)
@@ -173,22 +226,27 @@ class _Recurrent(Module):
         """The initial state of one layer and direction."""
         with scope(suffix):
             if initial is None:
-                weight = self._weights(suffix)[1]
+                weights = self._weights(suffix)
                 # one row stands for the whole batch; broadcasting does the rest
-                return tuple(zero_state(role, 1, self.hidden_size, dtype=weight.dtype) for role in self.roles)
+                if self.learned_state:
+                    return tuple(labelled(weights[f"{role}_0"].expand_dims(0), role) for role in self.roles)
+                dtype = weights["weight_hh"].dtype
+                return tuple(zero_state(role, 1, self._state_size(role), dtype=dtype) for role in self.roles)
             return tuple(labelled(value[index], role) for value, role in zip(initial, self.roles, strict=True))
 
     def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:
         if lengths is None:
             return None
 
+        least = 1 if self.empty is None else 0
+
         def check(array: Any) -> None:
             if array.dtype.kind not in "iu":
                 raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
-            if array.shape != (batch,) or (batch and (array.min() < 1 or array.max() > time)):
+            if array.shape != (batch,) or (batch and (array.min() < least or array.max() > time)):
                 found = array.tolist()
                 raise ShapeError(
-                    f"{type(self).__name__}: lengths must be {batch} integers from 1 to {time}, but are {found}"
+                    f"{type(self).__name__}: lengths must be {batch} integers from {least} to {time}, but are {found}"
                 )
 
         if state.tracer is not None and isinstance(lengths, Tensor):
@@ -203,6 +261,7 @@ class _Recurrent(Module):
         flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
         flags += [f"dropout={self.dropout}"] if self.dropout else []
+        flags += [f"proj_size={self.proj_size}"] if self.proj_size else []
         return ", ".join([str(self.input_size), str(self.hidden_size), *flags])
 
 
@@ -210,6 +269,7 @@ class RNN(_Recurrent):
     """A stack of tanh (or relu) recurrent layers, unrolled; see `rnn_step` for the equation.
 
     Arguments, defaults, shapes and parameter names (``weight_ih_l0``, ``bias_hh_l0_reverse``) are ``torch.nn.RNN``'s.
+    Ours are those after ``dtype``: ``clip`` and ``leak``, see `rnn_step`, and what `LSTM` says of the last three.
 
     >>> import tinygrad_rnn as tg
     >>> output, h_n = tg.nn.RNN(3, 5)(tg.ones(7, 2, 3))
@@ -218,20 +278,32 @@ class RNN(_Recurrent):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,
-        batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None,
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: Activation = "tanh",
+        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
+        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
     ) -> None:  # fmt: skip
-        self.nonlinearity = check_nonlinearity(nonlinearity)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            settings=rnn_settings("RNN", nonlinearity, clip, leak),
+            learned_state=learned_state, past_end=past_end, empty=empty,
+        )  # fmt: skip
 
-    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
-        return (rnn_step(x, state[0], weights, self.nonlinearity),)
+    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+        return (rnn_step(x, state[0], four(weights), self.nonlinearity, **self.settings),)
 
 
 class LSTM(_Recurrent):
     """A stack of LSTM layers, unrolled; see `lstm_step` for the equations. The state is the pair ``(h, c)``.
 
-    Arguments, defaults, shapes and parameter names are ``torch.nn.LSTM``'s (without ``proj_size``).
+    Arguments, defaults, shapes and parameter names are ``torch.nn.LSTM``'s; ours are those after ``proj_size``.
+    ``peepholes``: None, "diagonal" or "full", the weights ``weight_ci_l0``, ``weight_cf_l0``, ``weight_co_l0``;
+    ``coupled``, ``clip`` and ``activations``: see `lstm_step`. With a ``learned_state`` the initial state is the
+    parameters ``h_0_l0`` and ``c_0_l0`` (H,). With lengths, ``past_end`` names the outputs past a sequence's end:
+    "zeros"; "repeat", the last output again (zeros before a first valid step in the reverse direction); "live", the
+    network reads on into the padding; "step", one step from the final state, at each place anew. ``empty`` names the
+    state of a row of length 0: "initial", "zeros", "last" (the one after all padding), or None: it is an error.
 
     >>> import tinygrad_rnn as tg
     >>> output, (h_n, c_n) = tg.nn.LSTM(3, 5, num_layers=2)(tg.ones(7, 2, 3))
@@ -242,15 +314,31 @@ class LSTM(_Recurrent):
     gates = 4
     roles = ("h", "c")
 
-    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, proj_size: int = 0,
+        peepholes: str | None = None, coupled: bool = False, clip: float | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
+    ) -> None:  # fmt: skip
+        self.peepholes = peepholes
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            settings=settings_of("LSTM", activations, clip, 3, coupled=coupled),
+            learned_state=learned_state, past_end=past_end, empty=empty,
+            more=lstm_more(hidden_size, peepholes, proj_size), proj_size=proj_size,
+        )  # fmt: skip
+
+    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         h, c = state
-        return lstm_step(x, h, c, weights)
+        return lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights))
 
 
 class GRU(_Recurrent):
     """A stack of GRU layers, unrolled; see `gru_step` for the equations.
 
-    Arguments, defaults, shapes and parameter names are ``torch.nn.GRU``'s.
+    Arguments, defaults, shapes and parameter names are ``torch.nn.GRU``'s. Ours are those after ``dtype``: ``reset``
+    ("after" the product or "before"), ``clip``, ``activations``, see `gru_step`; and the last three of `LSTM`.
 
     >>> import tinygrad_rnn as tg
     >>> output, h_n = tg.nn.GRU(3, 5, bidirectional=True)(tg.ones(7, 2, 3))
@@ -260,5 +348,17 @@ class GRU(_Recurrent):
 
     gates = 3
 
-    def _step(self, x: Tensor, state: State, weights: Weights) -> State:
-        return (gru_step(x, state[0], weights),)
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, reset: str = "after",
+        clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            settings=gru_settings("GRU", activations, clip, reset),
+            learned_state=learned_state, past_end=past_end, empty=empty,
+        )  # fmt: skip
+
+    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+        return (gru_step(x, state[0], four(weights), **self.settings),)

@@ -1,0 +1,77 @@
+"""The nonlinearities that recurrent cells are offered by name, and the two kinds of hard sigmoid among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ArgumentError
+from ..functional import where
+from ..tensor import Tensor, as_tensor
+
+#: a name of `ACTIVATIONS`, or any elementwise function of a tensor
+Activation = str | Callable[[Tensor], Tensor]
+
+
+def hard_sigmoid(x: Any, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
+    """``clip(alpha x + beta, 0, 1)``: three straight lines in place of the sigmoid.
+
+    Frameworks disagree on the slope: 0.2 in Keras 2, Theano and ONNX, 1/6 in PyTorch and Keras 3.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.hard_sigmoid(tg.tensor([-9.0, 0.0, 1.0])).tolist()
+    [0.0, 0.5, 0.699999988079071]
+    """
+    return (as_tensor(x) * alpha + beta).clip(0.0, 1.0)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """``x`` where positive, ``alpha (e^x - 1)`` elsewhere (D.-A. Clevert et al. 2016, arXiv:1511.07289)."""
+    x = as_tensor(x)
+    below = where(x > 0, 0.0, x)  # no exponential of what is not used: it may overflow
+    return where(x > 0, x, alpha * (below.exp() - 1.0))
+
+
+def softsign(x: Any) -> Tensor:
+    """``x / (1 + |x|)``, elementwise."""
+    x = as_tensor(x)
+    return x / (1.0 + x.abs())
+
+
+def affine(x: Any, alpha: float = 1.0, beta: float = 0.0) -> Tensor:
+    """``alpha x + beta``, elementwise."""
+    return as_tensor(x) * alpha + beta
+
+
+def scaled_tanh(x: Any, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+    """``alpha tanh(beta x)``, elementwise."""
+    return (as_tensor(x) * beta).tanh() * alpha
+
+
+def thresholded_relu(x: Any, alpha: float = 1.0) -> Tensor:
+    """``x`` where it is more than ``alpha``, 0 elsewhere."""
+    x = as_tensor(x)
+    return where(x > alpha, x, 0.0)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": Tensor.tanh,
+    "relu": Tensor.relu,
+    "sigmoid": Tensor.sigmoid,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_sigmoid_6": lambda x: hard_sigmoid(x, 1 / 6),
+    "softsign": softsign,
+    "softplus": Tensor.softplus,
+    "elu": elu,
+    "leaky_relu": Tensor.leaky_relu,
+    "linear": lambda x: x,
+}
+
+
+def activation(which: Activation, what: str = "an activation") -> Callable[[Tensor], Tensor]:
+    """The function of that name; a function is its own. Raises `ArgumentError` for a name that is none."""
+    if callable(which):
+        return which
+    if not isinstance(which, str) or which not in ACTIVATIONS:
+        raise ArgumentError(f"{what} is a function of a tensor or one of {', '.join(ACTIVATIONS)}, not {which!r}")
+    return ACTIVATIONS[which]
