@@ -23,6 +23,7 @@ from .errors import (
     TinygradError,
 )  # fmt: skip
 from .forward_mode import jvp
+from .function import Function
 from .functional import (
     abs,
     amax,
@@ -113,7 +114,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Graph",
+    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis",
+    "Function", "Graph",
     "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
     "TinygradError", "abs", "amax", "amin", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",

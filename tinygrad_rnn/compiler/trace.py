@@ -36,7 +36,7 @@ _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_
 def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
     """The dtype NumPy would give; ``operands`` are things with a dtype, or Python numbers."""
     kinds = [getattr(x, "dtype", x) for x in operands]
-    if op.name in ("cast", "one_hot"):
+    if "dtype" in attrs:
         return np.dtype(attrs["dtype"])
     if op.name in _COMPARISONS:
         return np.dtype(bool)
@@ -182,6 +182,7 @@ class Tracer:
         self._graded: dict[int, _Graded] = {}
         self._seen: set[int] = set()
         self._used: set[int] = set()  # constants made while tracing that something was computed from
+        self.contexts: list[Any] = []  # of functions with a backward pass of their own
         self._watched: dict[Callable[[list[Any]], Callable[[], bool]], list[Any]] = {}
 
     @contextmanager
@@ -488,6 +489,8 @@ class Tracer:
         self._given.clear()
         self._slots.clear()
         self._confirmations.clear()
+        for context in self.contexts:
+            vars(context).clear()
 
     def finish(self, outputs: Sequence[Tensor]) -> Trace:
         """The graph of ``outputs`` and of all assignments."""

@@ -12,15 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.record import Primitive
+from ..primitives.record import Primitive, Unlisted
 from ..tensor import Array
-
-
-class ForeignPrimitive(Primitive):
-    """A primitive outside the table: it lives as long as the program that uses it, and is not saved."""
-
-    def _enter(self) -> None:
-        """Not in the table."""
 
 
 def foreign(
@@ -45,10 +38,10 @@ def foreign(
                 share = pullback(g, *operands)[slot]
                 return np.zeros(operands[slot].shape, g.dtype) if share is None else np.asarray(share)
 
-            made[slot] = ForeignPrimitive(f"{name} backward", f"{name}′", lambda _g, *shapes: shapes[slot], pulled)
+            made[slot] = Unlisted(f"{name} backward", f"{name}′", lambda _g, *shapes: shapes[slot], pulled)
         return made[slot]
 
     made: dict[int, Primitive] = {}
-    return ForeignPrimitive(
+    return Unlisted(
         name, name, lambda *_shapes: shape, forward, vjp=rule, rule=(r"\bar x = \text{as written by its author}",)
     )

@@ -136,6 +136,13 @@ class Primitive:
         return self.forward(*operands, **attrs)
 
 
+class Unlisted(Primitive):
+    """A primitive outside the table: it lives as long as what uses it, and is not saved."""
+
+    def _enter(self) -> None:
+        """Not in the table."""
+
+
 def load_kernel(name: str) -> Callable[..., Any]:
     """A function of ``kernels``, found on first use, so that importing the engine does not import Numba."""
     kernel: Callable[..., Any] = getattr(import_module("tinygrad_rnn.kernels"), name)
