@@ -12,6 +12,7 @@ Proc. IEEE 78(10), 1550-1560.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -164,8 +165,12 @@ def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = N
     """Tensors needing a gradient on the way from ``outputs`` to ``inputs`` (None: every leaf), last made first."""
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
+    earliest = min((x.serial for x in inputs), default=-1) if inputs is not None else -1
+    asked = {x.serial for x in inputs or ()}
     while pending:
         node = pending.pop()
+        if node._freed and node.serial > earliest and node.serial not in asked:
+            raise _walked_before(node)
         for x in () if node._starts else node.inputs:
             if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found:
                 found[x.serial] = x
@@ -282,15 +287,32 @@ def _drain(
             node = step.node
             if step.sent:
                 if node._spent:
-                    raise GraphError(
-                        f"the graph of {node._described()} (made at {node.site}) was walked backward before; "
-                        "pass retain_graph=True the first time, or detach() the state that an earlier window left"
-                    )
+                    raise _walked_before(node)
                 visited.append(node)
             yield node, step.gradient
     if not (record if retain is None else retain):
+        _free_the_last()
         for node in visited:
             node._spent = True
+        state.walked = [weakref.ref(node) for node in visited]
+
+
+def _free_the_last() -> None:
+    """Let what the walk before has passed forget its operands: a loss that is kept does not keep its whole graph.
+
+    The graph walked last stays, for as long as somebody holds it, to be drawn and looked at.
+    """
+    for reference in state.walked:
+        node = reference()
+        if node is not None:
+            node.inputs, node._freed = (), True
+
+
+def _walked_before(node: Tensor) -> GraphError:
+    return GraphError(
+        f"the graph of {node._described()} (made at {node.site}) was walked backward before; "
+        "pass retain_graph=True the first time, or detach() the state that an earlier window left"
+    )
 
 
 def _seed(output: Tensor, gradient: Any, record: bool) -> Any:

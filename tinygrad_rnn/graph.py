@@ -331,7 +331,13 @@ def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
     while pending:
-        for x in pending.pop().inputs:
+        node = pending.pop()
+        if node._freed:
+            raise GraphError(
+                f"the graph of {node._described()} (made at {node.site}) was walked backward, and freed when another "
+                "was; look at it before that, or call backward(retain_graph=True)"
+            )
+        for x in node.inputs:
             if isinstance(x, Tensor) and x.serial not in found:
                 found[x.serial] = x
                 pending.append(x)

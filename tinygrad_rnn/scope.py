@@ -38,6 +38,7 @@ class _State(threading.local):
         self.scope = Scope()
         self.recording = True
         self.tracer: Any = None  # a `compiler.trace.Tracer` while a function is being compiled
+        self.walked: list[Any] = []  # weakly, what the last reverse walk that kept no graph has passed
 
 
 state = _State()

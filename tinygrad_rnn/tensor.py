@@ -45,6 +45,7 @@ _OF_ONE_TENSOR = {
     "_hooks",
     "_retains_grad",
     "_spent",
+    "_freed",
     "_starts",
 }
 #: what never changes and need not be copied; code objects cannot be
@@ -103,7 +104,8 @@ class Tensor(Composed):
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad = False
     _starts = False  #: a gradient was asked of it that its operands have no part in
-    _spent = False
+    _spent = False  # walked backward, and not again
+    _freed = False  # its operands are forgotten: another graph was walked since
 
     # NumPy must hand `array + tensor` over to the tensor
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **settings: Any) -> Any:
@@ -324,8 +326,9 @@ class Tensor(Composed):
         """Accumulate into ``.grad`` of every leaf the gradient of this tensor with respect to it.
 
         ``gradient``, of this tensor's shape, is where the walk starts; a scalar starts from 1. The graph can be
-        walked once unless ``retain_graph`` (default: ``create_graph``) keeps it. ``create_graph=True`` records the
-        walk itself, so that gradients can be differentiated again.
+        walked once unless ``retain_graph`` (default: ``create_graph``) keeps it: the next walk back, of another graph,
+        frees it, so that losses kept in a list keep their numbers only. ``create_graph=True`` records the walk itself,
+        so that gradients can be differentiated again.
         """
         backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
 
