@@ -25,7 +25,10 @@ MODULES = [
         *(found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", lambda _name: None)),
     )
     if not name.endswith("__main__")
-    and (importlib.util.find_spec("torch") or not name.startswith("tinygrad_rnn.interchange.pytorch"))
+    and all(
+        importlib.util.find_spec(framework) or not name.startswith(f"tinygrad_rnn.interchange.{package}")
+        for package, framework in {"pytorch": "torch", "onnx": "onnx", "jaxprs": "jax"}.items()
+    )
 ]
 
 

@@ -9,13 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
     from .pytorch import from_torch
 
 #: public name -> the file of this package that has it
-_WHERE = {"ForeignWarning": "program", "Imported": "program", "from_torch": "pytorch"}
+_WHERE = {
+    "ForeignWarning": "program", "Imported": "program", "OnnxModel": "onnx", "from_onnx": "onnx",
+    "from_torch": "pytorch",
+}  # fmt: skip
 
-__all__ = ["ForeignWarning", "Imported", "from_torch"]
+__all__ = ["ForeignWarning", "Imported", "OnnxModel", "from_onnx", "from_torch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -149,7 +149,7 @@ class Imported(Module):
     ) -> None:
         """``example`` is ``(args, kwargs)`` with arrays as leaves, ``result`` the results' nesting with positions."""
         for name, parameter in parameters.items():
-            _assign(self, name.split("."), parameter)
+            assign(self, name, parameter)
         self._program, self._result = program, result
         self._example = dict(leaves(example))
         self._notes = tuple(notes)
@@ -219,14 +219,24 @@ def _listed(paths: Iterable[str]) -> str:
     return ", ".join(sorted(map(_plain, paths))) or "none"
 
 
-def _assign(module: Module, names: list[str], parameter: Parameter) -> None:
-    for name in names[:-1]:
-        child = vars(module).get(name)
-        if not isinstance(child, Module):
+def assign(module: Module, name: str, parameter: Parameter) -> str:
+    """Give ``module`` a parameter under a dotted name, and return the name: one that is taken gets a ``_``."""
+    *path, last = name.split(".")
+    taken = []
+    for part in path:
+        child = vars(module).get(part)
+        while (child is not None and not isinstance(child, Module)) or hasattr(type(module), part) or not part:
+            part += "_"
+            child = vars(module).get(part)
+        if child is None:
             child = Module()
-            setattr(module, name, child)
+            setattr(module, part, child)
+        taken.append(part)
         module = child
-    setattr(module, names[-1], parameter)
+    while last in vars(module) or hasattr(type(module), last) or not last:
+        last += "_"
+    setattr(module, last, parameter)
+    return ".".join((*taken, last))
 
 
 def detached(x: Tensor, origin: dict[int, Input | Detached]) -> Tensor:

@@ -1,0 +1,213 @@
+"""`from_onnx`: an ONNX model becomes a module of ours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ArgumentError, DataError, DTypeError, ShapeError, UnsupportedError
+from ...nn.module import Module, Parameter
+from ...tensor import Tensor, as_tensor
+from ..framework_types import as_supported
+from ..program import ForeignWarning, assign
+from .operators import TABLE, keywords
+from .reading import array_of, checked, inlined, onnx, read
+from .running import Constant, Graph, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input or output as the file declares it; a size is a number, a name for a free one, or None."""
+
+    name: str
+    dtype: np.dtype[Any] | None
+    shape: tuple[int | str | None, ...] | None
+
+    def __str__(self) -> str:
+        sizes = "any shape" if self.shape is None else ", ".join("?" if n is None else str(n) for n in self.shape)
+        return f"{self.name} ({sizes})"
+
+
+class OnnxModel(Module):
+    """An ONNX model as a module: called with its inputs in their order, it returns its outputs in theirs.
+
+    Its float initializers are its parameters, under their names (a name that is a method's gets a ``_``). Sizes that
+    the file leaves free are free here. ``inputs`` and ``outputs`` say what the file declares, ``import_notes`` what
+    became something else.
+    """
+
+    def __init__(self, model: Model, parameters: dict[str, Parameter], constants: dict[str, Tensor]) -> None:
+        self._model = model
+        self._weights, self._constants = {}, constants
+        for name, parameter in parameters.items():
+            self._weights[name] = assign(self, name, parameter)
+        graph = model.graph.proto
+        known = parameters.keys() | constants.keys()
+        self.inputs = tuple(_declared(value) for value in graph.input if value.name not in known)
+        self.outputs = tuple(_declared(value) for value in graph.output)
+
+    @property
+    def import_notes(self) -> tuple[str, ...]:
+        """What is not quite as in the file, and why."""
+        return tuple(self._model.notes)
+
+    def forward(self, *args: Any) -> Any:
+        """The outputs of other inputs; a single output stands for itself."""
+        made = self.results(*args)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def results(self, *args: Any) -> list[Any]:
+        """The outputs, always as a list."""
+        if len(args) != len(self.inputs):
+            listed = ", ".join(map(str, self.inputs)) or "none"
+            raise ArgumentError(f"{self._model.name} takes {len(self.inputs)} input(s): {listed}; not {len(args)}")
+        named = dict(self.named_parameters(remove_duplicate=False))
+        values: dict[str, Tensor | None] = dict(self._constants)
+        values.update({name: named[ours] for name, ours in self._weights.items()})
+        sizes: dict[str, int] = {}
+        values.update(
+            {value.name: _fitting(x, value, sizes, self._model) for x, value in zip(args, self.inputs, strict=True)}
+        )
+        return self._model.graph.run(values)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self._model.name}, {len(self._model.graph.nodes)} nodes"
+
+
+def from_onnx(source: str | Path | bytes | Any) -> OnnxModel:
+    """An ONNX model as an `nn.Module`: called with the model's inputs in their order, returning its outputs in theirs.
+
+    ``source`` is a path, the bytes of a file, or an ``onnx.ModelProto``. RNN, LSTM and GRU are opened into time steps,
+    Scan and Loop into rounds; a node's number in the file (or the source line its exporter wrote down) is where
+    pictures, debugger and errors say a value comes from. float16 becomes float32, quantised weights the numbers they
+    stand for; each is a warning and an entry of ``import_notes``.
+
+    Raises `UnsupportedError`, which lists everything that cannot be imported; `DataError` for a file that is not valid,
+    asks for data outside its folder or says sizes it does not have; `DataError` without ``onnx``.
+
+    >>> import onnx, tinygrad_rnn as tg
+    >>> model = onnx.parser.parse_model('''<ir_version: 8, opset_import: ["" : 17]>
+    ... small (float[n, 2] x) => (float[n, 2] y) <float[2] w = {1, -1}> { p = Mul(x, w)  y = Relu(p) }''')
+    >>> ours = tg.interchange.from_onnx(model)
+    >>> ours(tg.tensor([[3.0, 4.0]])).tolist(), [name for name, _ in ours.named_parameters()]
+    ([[3.0, 0.0]], ['w'])
+    """
+    proto, name, folder = read(source)
+    proto = inlined(proto, name)
+    model = Model(proto, name, folder)
+    _prepare(model)
+    parameters: dict[str, Parameter] = {}
+    constants: dict[str, Tensor] = {}
+    if proto.graph.sparse_initializer:
+        raise UnsupportedError(f"{name}: sparse initializers have no counterpart here; store them densely")
+    quantised = _quantised(model.graph)
+    for tensor in proto.graph.initializer:
+        array = array_of(tensor, folder, model.notes)
+        if array.dtype.kind == "f":
+            parameters[tensor.name] = Parameter(array, name=tensor.name)
+        else:
+            constants[tensor.name] = Constant(array, name=tensor.name)
+            if tensor.name in quantised and array.dtype.itemsize == 1:
+                said = f"weight {tensor.name!r:.60} is quantised ({array.dtype}), and here what it stands for"
+                model.notes[said] = None
+    checked(proto, name)
+    if any(node.op.startswith(("QuantizeLinear", "DynamicQuantize")) for node in _nodes(model.graph)):
+        model.notes["activations are not rounded to 8 bits here, as the model's runtime does"] = None
+    made = OnnxModel(model, parameters, constants)
+    for note in made.import_notes:
+        warnings.warn(note, ForeignWarning, stacklevel=2)
+    return made
+
+
+def _prepare(model: Model) -> None:
+    """Read every node's attributes; one error for all that is not supported."""
+    missing: dict[str, None] = {}
+
+    def visit(graph: Graph) -> None:
+        for node in graph.nodes:
+            function = TABLE.get((node.domain, node.op))
+            if function is None:
+                missing[f"{node.domain + '.' if node.domain else ''}{node.op} ({node.name!r:.60}, {node.place})"] = None
+                continue
+            node.prepare()
+            unknown = node.attributes.keys() - keywords(function)
+            if unknown and "_attributes" not in keywords(function):
+                listed = ", ".join(sorted(unknown))
+                missing[f"{node.op} with {listed} ({node.name!r:.60}, {node.place})"] = None
+            for value in node.attributes.values():
+                if isinstance(value, Graph):
+                    visit(value)
+
+    try:
+        visit(model.graph)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{model.name} is not valid ONNX: {' '.join(str(error).split())[:200]}") from None
+    if missing:
+        raise UnsupportedError(
+            f"from_onnx cannot import {model.name}: {'; '.join(missing)}. docs/interchange.md lists the operators that "
+            "come in; export the model with those"
+        )
+
+
+def _nodes(graph: Graph) -> Iterator[Any]:
+    for node in graph.nodes:
+        yield node
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                yield from _nodes(value)
+
+
+def _quantised(graph: Graph) -> set[str]:
+    """Names of what is multiplied by a scale."""
+    users = {
+        "DequantizeLinear": slice(1), "MatMulInteger": slice(2), "DynamicQuantizeLSTM": slice(1, 3),
+        "DynamicQuantizeMatMul": slice(1, 2),
+    }  # fmt: skip
+    return {name for node in _nodes(graph) if node.op in users for name in node.inputs[users[node.op]]}
+
+
+def _declared(value: Any) -> Value:
+    tensor = value.type.tensor_type if value.type.HasField("tensor_type") else None
+    if tensor is None:
+        raise UnsupportedError(
+            f"{value.name!r:.60} is no tensor (a sequence, a map, or optional); only tensors come in"
+        )
+    shape = None
+    if tensor.HasField("shape"):
+        shape = tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
+    dtype = None
+    if tensor.elem_type:
+        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        dtype = as_supported(np.zeros((), kind), f"{value.name!r:.60}").dtype
+    return Value(value.name, dtype, shape)
+
+
+def _fitting(x: Any, value: Value, sizes: dict[str, int], model: Model) -> Tensor:
+    """An input as a tensor of the dtype and shape the file declares."""
+    given = x if isinstance(x, Tensor) else as_tensor(as_supported(x, f"input {value}"))
+    shape = given.shape
+    if value.shape is not None:
+        fits = len(shape) == len(value.shape)
+        for size, wanted in zip(shape, value.shape):
+            if isinstance(wanted, str):
+                wanted = sizes.setdefault(wanted, size)
+            fits = fits and (wanted is None or size == wanted)
+        if not fits:
+            raise ShapeError(f"{model.name}: input {value} was given {shape}")
+    if value.dtype is None or given.dtype == value.dtype:
+        return _named(given, value.name)
+    if given.dtype.kind == value.dtype.kind == "f" or (given.dtype.kind in "iu" and value.dtype.kind != "b"):
+        return given.astype(value.dtype)
+    raise DTypeError(f"{model.name}: input {value} is {value.dtype}, but was given {given.dtype}")
+
+
+def _named(x: Tensor, name: str) -> Tensor:
+    if x.op is None and x.name is None:
+        x.name = name
+    return x

@@ -1,0 +1,136 @@
+"""Products, layers and losses."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .... import functional as T
+from ....errors import DataError
+from ....tensor import Tensor, as_tensor
+from .table import axis_of, operator, simple
+
+if TYPE_CHECKING:
+    from ..running import Node
+
+simple(MatMul=T.matmul)
+
+
+@operator("Gemm")
+def _gemm(
+    _node: Node, a: Tensor, b: Tensor, c: Tensor | None = None, alpha: float = 1.0, beta: float = 1.0, transA: int = 0,
+    transB: int = 0,
+) -> Tensor:  # fmt: skip
+    product = (a.T if transA else a) @ (b.T if transB else b)
+    product = product if alpha == 1 else product * alpha
+    if c is None or not beta:
+        return product
+    return product + (c if beta == 1 else c * beta)
+
+
+@operator("Einsum")
+def _einsum(_node: Node, *tensors: Tensor, equation: str) -> Tensor:
+    return T.einsum(equation, *tensors)
+
+
+@operator("LayerNormalization")
+def _layer_norm(
+    _node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None, axis: int = -1, epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Any:  # fmt: skip
+    axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
+    mean = x.mean(axes, True)
+    centred = x - mean
+    inverse = 1.0 / ((centred * centred).mean(axes, True) + epsilon).sqrt()
+    scaled = centred * inverse * scale
+    return (scaled if bias is None else scaled + bias), mean, inverse
+
+
+@operator("RMSNormalization")
+def _rms_norm(
+    _node: Node, x: Tensor, scale: Tensor, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Tensor:
+    axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
+    return x / ((x * x).mean(axes, True) + epsilon).sqrt() * scale
+
+
+@operator("BatchNormalization")
+def _batch_norm(
+    _node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float = 1e-5,
+    momentum: float = 0.9, training_mode: int = 0, spatial: int = 1,
+) -> Tensor:  # fmt: skip
+    if training_mode:
+        raise DataError("it is in training mode; export the model for inference")
+    shape = (-1, *(1,) * (x.ndim - 2))
+    factor = scale / (variance + epsilon).sqrt()
+    return x * factor.reshape(shape) + (bias - mean * factor).reshape(shape)
+
+
+@operator("Conv")
+def _conv(
+    _node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None, kernel_shape: Any = None, strides: Any = None,
+    dilations: Any = None, pads: Any = None, group: int = 1, auto_pad: str = "NOTSET",
+) -> Tensor:  # fmt: skip
+    """Windows read out of the padded input, times the kernel: x (N, C, ...), weight (M, C / group, ...)."""
+    rank = x.ndim - 2
+    kernel = weight.shape[2:]
+    steps, gaps = list(strides or [1] * rank), list(dilations or [1] * rank)
+    widths = list(pads or [0] * 2 * rank)
+    reach = [(k - 1) * gap + 1 for k, gap in zip(kernel, gaps)]
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        missing = [max(0, (-(-n // step) - 1) * step + r - n) for n, step, r in zip(x.shape[2:], steps, reach)]
+        less, more = [m // 2 for m in missing], [m - m // 2 for m in missing]
+        widths = less + more if auto_pad == "SAME_UPPER" else more + less
+    elif auto_pad not in ("NOTSET", "VALID"):
+        raise DataError(f"auto_pad {auto_pad!r} is none of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    if x.shape[1] != weight.shape[1] * group or weight.shape[0] % group:
+        raise DataError(f"input {x.shape} and kernel {weight.shape} do not fit in {group} group(s)")
+    if any(widths):
+        x = x.pad([(0, 0), (0, 0), *zip(widths[:rank], widths[rank:])])
+    starts = [np.arange(0, n - r + 1, step) for n, r, step in zip(x.shape[2:], reach, steps)]
+    out = tuple(len(s) for s in starts)
+    where: Any = 0
+    for axis, (start, k, gap) in enumerate(zip(starts, kernel, gaps)):
+        at = start[:, None] + np.arange(k) * gap  # (out, kernel)
+        shape = [1] * (2 * rank)
+        shape[axis], shape[rank + axis] = at.shape
+        where = where * x.shape[2 + axis] + at.reshape(shape)
+    batch, channels = x.shape[:2]
+    windows = x.reshape((batch, channels, -1))[:, :, where.reshape(math.prod(out), math.prod(kernel))]
+    windows = windows.reshape((batch, group, channels // group, math.prod(out), math.prod(kernel)))
+    kernels = weight.reshape((group, weight.shape[0] // group, weight.shape[1], math.prod(kernel)))
+    made = T.einsum("bgcok,gmck->bgmo", windows, kernels).reshape((batch, weight.shape[0], *out))
+    return made if bias is None else made + bias.reshape((-1, *(1,) * rank))
+
+
+def _losses(scores: Tensor, labels: Tensor, weights: Tensor | None, reduction: str, ignore_index: int | None) -> Tensor:
+    """``-scores`` at the labels, weighted, and reduced; scores are (N, C, ...)."""
+    classes = scores.shape[1]
+    kept = as_tensor(np.ones(labels.shape, bool)) if ignore_index is None else labels != ignore_index
+    at = T.where(kept, labels, 0)
+    if at.numpy().min(initial=0) < 0 or at.numpy().max(initial=0) >= classes:
+        raise DataError(f"a label is none of the {classes} classes")
+    share = T.where(kept, 1.0 if weights is None else T.take(weights, at), 0.0).astype(scores.dtype)
+    losses = -scores.gather(1, at.expand_dims(1)).squeeze(1) * share
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / share.sum()
+
+
+@operator("SoftmaxCrossEntropyLoss")
+def _softmax_cross_entropy(
+    _node: Node, scores: Tensor, labels: Tensor, weights: Tensor | None = None, reduction: str = "mean",
+    ignore_index: int | None = None,
+) -> Any:  # fmt: skip
+    logs = scores.log_softmax(1)
+    return _losses(logs, labels, weights, reduction, ignore_index), logs
+
+
+@operator("NegativeLogLikelihoodLoss")
+def _nll(
+    _node: Node, scores: Tensor, labels: Tensor, weights: Tensor | None = None, reduction: str = "mean",
+    ignore_index: int | None = None,
+) -> Tensor:  # fmt: skip
+    return _losses(scores, labels, weights, reduction, ignore_index)

@@ -1,0 +1,244 @@
+"""An ONNX graph computed node by node, on our tensors.
+
+What depends on no input and on no weight, such as a shape, is computed without being recorded. Every node of ours knows
+the node of the file it belongs to: by its number, or by the source line that the exporter wrote down.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError, TinygradError
+from ...mode import no_grad
+from ...scope import scope, state
+from ...source import Foreign, installed
+from ...tensor import Tensor, _serials
+from .. import framework
+from ..framework_types import as_supported
+from .reading import array_of
+
+onnx = framework("onnx", "onnx")
+
+#: rounds of a loop that are unrolled at most
+MOST_ROUNDS = 100_000
+Values = MutableMapping[str, Tensor | None]
+
+
+class Constant(Tensor):
+    """What depends on neither input nor weight: it has a value also while a function is being compiled."""
+
+    def _read(self) -> np.ndarray[Any, Any]:
+        return self._array
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Nothing is recorded, and nothing traced."""
+    tracer, state.tracer = state.tracer, None
+    try:
+        with no_grad():
+            yield
+    finally:
+        state.tracer = tracer
+
+
+class Graph:
+    """A graph of the file with what is known of it before it is computed: its constants, its nodes."""
+
+    def __init__(self, proto: Any, model: Model) -> None:
+        self.proto, self.model = proto, model
+        self.nodes = [Node(node, self, number) for number, node in enumerate(proto.node, 1)]
+        self.inputs = [value.name for value in proto.input]
+        self.outputs = [value.name for value in proto.output]
+
+    def run(self, given: Values) -> list[Tensor | None]:
+        """The outputs; ``given`` holds inputs and constants, and then everything that was computed."""
+        for node in self.nodes:
+            node.run(given)
+        missing = [name for name in self.outputs if name not in given]
+        if missing:
+            raise DataError(f"{self.model.name}: nothing computes the output {missing[0]!r:.60}")
+        return [given[name] for name in self.outputs]
+
+
+class Model:
+    """What all graphs of a model share."""
+
+    def __init__(self, proto: Any, name: str, folder: Path | None) -> None:
+        self.name, self.folder = name, folder
+        self.notes: dict[str, None] = {}
+        self.opset = {entry.domain or "": entry.version for entry in proto.opset_import}.get("", 1)
+        self.graph = Graph(proto.graph, self)
+
+
+class Node:
+    """One node: what it is called, and who computes it."""
+
+    def __init__(self, proto: Any, graph: Graph, number: int) -> None:
+        self.proto, self.graph, self.model = proto, graph, graph.model
+        self.op, self.domain = proto.op_type, "" if proto.domain == "ai.onnx" else proto.domain
+        self.inputs, self.outputs = list(proto.input), list(proto.output)
+        self.name = proto.name or (self.outputs[0] if self.outputs else self.op)
+        self.opset = graph.model.opset
+        said = {entry.key: entry.value for entry in getattr(proto, "metadata_props", ())}
+        self.place = _line_of(said) or Foreign(graph.model.name, number)
+        self.path = _path_of(said, self.name)
+        self.attributes: dict[str, Any] = {}
+        self._values: Values = {}
+
+    def __str__(self) -> str:
+        return f"node {self.name!r:.60} ({self.domain + '.' if self.domain else ''}{self.op}, {self.place})"
+
+    def prepare(self) -> None:
+        """Read the attributes: texts as `str`, graphs as `Graph`."""
+        self.attributes = {a.name: self._attribute(a) for a in self.proto.attribute}
+
+    def _attribute(self, attribute: Any) -> Any:
+        value = onnx.helper.get_attribute_value(attribute)
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            return Graph(value, self.model)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if attribute.type == onnx.AttributeProto.STRINGS:
+            return [text.decode("utf-8", "replace") for text in value]
+        return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
+
+    def run(self, values: Values) -> None:
+        """Compute it from ``values``, and enter the results there."""
+        from .operators import TABLE
+
+        first = next(_serials)
+        try:
+            given = [self._input(name, values) for name in self.inputs]
+            self._values = values
+            known = all(x is None or isinstance(x, Constant) for x in given) and not self._has_graphs()
+            function = TABLE[self.domain, self.op]
+            if known:
+                with aside():
+                    made = function(self, *given, **self.attributes)
+            else:
+                made = function(self, *given, **self.attributes)
+        except DataError as error:
+            raise DataError(str(error) if self.model.name in str(error) else self._said(error)) from None
+        except TinygradError as error:
+            raise DataError(self._said(error)) from None
+        except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError) as error:
+            raise DataError(self._said(error)) from None
+        finally:
+            self._values = {}
+        results: Sequence[Any] = list(made) if isinstance(made, (list, tuple)) else [made]
+        for name, x in zip(self.outputs, results):
+            if name:
+                values[name] = x
+                if x is None:
+                    continue
+                if known:
+                    values[name] = Constant(x)
+                elif x.name is None and not isinstance(x, Constant):
+                    x.name = name
+        _place(results, first, self.place)
+
+    def _said(self, error: BaseException) -> str:
+        text = " ".join(str(getattr(error, "detail", error)).split()) or type(error).__name__
+        return f"{self.model.name}, {self}: {text}"
+
+    def _input(self, name: str, values: Values) -> Tensor | None:
+        if not name:
+            return None
+        if name not in values:
+            raise DataError(f"nothing computes its input {name!r:.60}")
+        return values[name]
+
+    def _has_graphs(self) -> bool:
+        return any(isinstance(value, Graph) for value in self.attributes.values())
+
+    # For those who compute it ----------------------------------------------------------------------------
+
+    def inside(self, graph: Graph, arguments: Sequence[Tensor]) -> list[Any]:
+        """A graph within this node: it sees everything that was computed around it."""
+        if len(arguments) != len(graph.inputs):
+            raise DataError(f"its graph takes {len(graph.inputs)} inputs, not {len(arguments)}")
+        inner: Values = {}
+        inner.update(constants_of(graph))
+        inner.update(zip(graph.inputs, arguments, strict=True))
+        return graph.run(ChainMap(dict(inner), self._values))
+
+    @contextmanager
+    def round(self, step: int) -> Iterator[None]:
+        """A time step, unless a loop around this one counts them already."""
+        with scope(step=step if state.scope.step is None else None):
+            yield
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """The scope this node's cells are drawn in: its own name."""
+        outer = state.scope
+        state.scope = outer._replace(path=(*outer.path, *self.path))
+        try:
+            yield
+        finally:
+            state.scope = outer
+
+    def dtype(self, code: int) -> np.dtype[Any]:
+        """A dtype of ours for one of ONNX's; half precision is float32."""
+        try:
+            wanted = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
+        except Exception:  # a code that is none of the standard's
+            raise DataError(f"type {code} is none of the standard's") from None
+        return as_supported(np.zeros((), wanted), f"{self}: the type asked for", self.model.notes).dtype
+
+    def array(self, tensor: Any) -> np.ndarray[Any, Any]:
+        """The value of a tensor among the attributes."""
+        return array_of(tensor, self.model.folder, self.model.notes)
+
+
+def constants_of(graph: Graph) -> dict[str, Tensor]:
+    """The initializers of a graph within a node."""
+    model = graph.model
+    return {
+        tensor.name: Constant(array_of(tensor, model.folder, model.notes), name=tensor.name)
+        for tensor in graph.proto.initializer
+    }
+
+
+def _place(results: Sequence[Any], first: int, place: Foreign) -> None:
+    """Everything that was made for a node, and for no node within it, is at its place."""
+    pending = [x for x in results if isinstance(x, Tensor)]
+    seen: set[int] = set()
+    while pending:
+        x = pending.pop()
+        if x.serial in seen or x.serial < first or isinstance(x._made_at, Foreign):
+            continue
+        seen.add(x.serial)
+        x._made_at = place
+        pending.extend(y for y in x.inputs if isinstance(y, Tensor))
+
+
+def _line_of(said: dict[str, str]) -> Foreign | None:
+    """The user's source line, where the exporter wrote down the stack: its first frame outside of libraries."""
+    trace = said.get("pkg.torch.onnx.stack_trace", "")
+    frames = re.findall(r'File "([^"\n]{1,500})", line (\d{1,7})', trace)
+    for filename, line in frames:
+        if not installed(filename):
+            return Foreign(filename, int(line))
+    return None
+
+
+def _path_of(said: dict[str, str], name: str) -> tuple[str, ...]:
+    """The modules a node belongs to, innermost last: as the exporter wrote them down, or read off the node's name."""
+    listed = said.get("pkg.torch.onnx.name_scopes", "")
+    if listed:
+        try:
+            names = ast.literal_eval(listed)
+            return tuple(str(n)[:60] for n in names[:-1] if n)[-1:] or (str(names[-1])[:60],)
+        except (ValueError, SyntaxError, TypeError, IndexError, MemoryError, RecursionError):
+            pass
+    return (name.strip("/")[:60],)
