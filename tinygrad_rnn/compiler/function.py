@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import MethodType
@@ -47,7 +48,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
-class _Compiled(NamedTuple):
+@dataclass(eq=False)
+class _Compiled:
     trace: Trace
     graph: Graph
     program: Any
@@ -56,6 +58,33 @@ class _Compiled(NamedTuple):
     written: list[Tensor]  #: the tensors that a call assigns to
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
+
+
+Programs = OrderedDict[Any, list[_Compiled]]
+
+
+class _Kept:
+    """The programs for one object, such as the instance a method is called on: kept by the object, they die with it."""
+
+    def __init__(self, owner: Any = None) -> None:
+        self._owner = None if owner is None else weakref.ref(owner)
+        self._programs: weakref.WeakKeyDictionary[Function, Programs] = weakref.WeakKeyDictionary()
+
+    @staticmethod
+    def by(owner: Any, function: Function) -> Programs:
+        """What ``owner`` keeps for ``function``."""
+        kept = vars(owner).get(_KEPT)
+        if kept is None or kept._owner is None or kept._owner() is not owner:  # it came with a copy of the attributes
+            kept = vars(owner)[_KEPT] = _Kept(owner)
+        programs: Programs = kept._programs.setdefault(function, OrderedDict())
+        return programs
+
+    def __reduce__(self) -> Any:
+        return _Kept, ()  # a copy has none
+
+
+#: where an object keeps its programs
+_KEPT = "_compiled_programs"
 
 
 class Function:
@@ -68,8 +97,8 @@ class Function:
         self._fn = fn
         self._threads = None if threads is None else integer(threads, "compile: threads")
         self._budget = None if memory_budget is None else integer(memory_budget, "compile: memory_budget")
-        self._programs: OrderedDict[Any, list[_Compiled]] = OrderedDict()
-        self._last: _Compiled | None = None
+        self._programs: Programs = OrderedDict()
+        self._last: Callable[[], _Compiled | None] = lambda: None
         self._lock = threading.Lock()  # one arena a program
         _functions.add(self)
         update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
@@ -79,17 +108,19 @@ class Function:
             return self._fn(*args, **kwargs)
         given: list[Tensor | Array] = []
         key: list[Any] = [state.recording]
+        objects: list[Any] = []
         for value in args:
-            _flatten(value, given, key)
+            _flatten(value, given, key, objects)
         for name, value in kwargs.items():
             key.append(name)
-            _flatten(value, given, key)
+            _flatten(value, given, key, objects)
         if len(given) > 1 and len(distinct := list(map(id, given))) > len(set(distinct)):
             key.append(tuple(map(distinct.index, distinct)))  # what is passed twice
         arrays = [x._array if isinstance(x, Tensor) else x for x in given]
         with self._lock:
-            compiled = self._find(tuple(key), given, args, kwargs)
-            self._last = compiled
+            programs = _Kept.by(objects[0], self) if objects else self._programs
+            compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
+            self._last = weakref.ref(compiled)
             program, trace = compiled.program, compiled.trace
             results = program.run(arrays)
             for schedule, _ in trace.schedules:
@@ -103,9 +134,9 @@ class Function:
                 _mark_written(compiled.written)
         return compiled.rebuild(results)
 
-    def _find(self, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
+    def _find(self, programs: Programs, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
         try:
-            candidates = self._programs.get(key, [])
+            candidates = programs.get(key, [])
         except TypeError as error:
             raise DTypeError(
                 f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
@@ -121,9 +152,9 @@ class Function:
                     return compiled
         compiled = self._compile(given, args, kwargs)
         compiled.program.bind()
-        self._programs[key] = [compiled, *candidates[: CACHED - 1]]
-        if len(self._programs) > CACHED:
-            self._programs.popitem(last=False)
+        programs[key] = [compiled, *candidates[: CACHED - 1]]
+        if len(programs) > CACHED:
+            programs.popitem(last=False)
         return compiled
 
     def _compile(self, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
@@ -197,9 +228,10 @@ class Function:
         return self._called().graph
 
     def _called(self) -> _Compiled:
-        if self._last is None:
+        last = self._last()
+        if last is None:
             raise GraphError("a compiled function has no graph before its first call, which tells it the shapes")
-        return self._last
+        return last
 
     def explain(self) -> str:
         """A table of what the last call ran: passes, instructions, arithmetic, memory traffic and time of each kind.
@@ -316,8 +348,8 @@ def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
 # Arguments and results: nested tuples, lists and dicts ------------------------------------------------------
 
 
-def _flatten(value: Any, given: list[Tensor | Array], key: list[Any]) -> None:
-    """Collect tensors, with their gradients, and arrays; what else there is tells programs apart."""
+def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: list[Any]) -> None:
+    """Collect tensors, with their gradients, arrays, and objects; what else there is tells programs apart."""
     if isinstance(value, Tensor):
         array = value._array
         given.append(value)
@@ -333,13 +365,22 @@ def _flatten(value: Any, given: list[Tensor | Array], key: list[Any]) -> None:
     elif isinstance(value, (tuple, list)):
         key.append((type(value), len(value)))
         for item in value:
-            _flatten(item, given, key)
+            _flatten(item, given, key, objects)
     elif isinstance(value, dict):
         key.append(tuple(value))
         for item in value.values():
-            _flatten(item, given, key)
+            _flatten(item, given, key, objects)
+    elif _is_itself(value):
+        key.append(id(value))  # which is no other's while the programs live; see `_Kept`
+        objects.append(value)
     else:
         key.append((type(value), repr(value) if type(value) is float else value))  # 0.0 == -0.0, and nan is no nan
+
+
+def _is_itself(value: Any) -> bool:
+    """Whether an object equals nothing but itself, and can keep programs."""
+    equals: Any = type(value).__hash__
+    return equals is object.__hash__ and type(getattr(value, "__dict__", None)) is dict
 
 
 def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:

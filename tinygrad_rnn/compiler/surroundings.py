@@ -1,8 +1,10 @@
 """Surroundings: what a function being compiled finds in Python outside its arguments, and whether that has changed.
 
-While it is traced, every call of a function that is not a library's is looked at: which globals, names of enclosing
-functions and attributes of its arguments its bytecode reads. Each is remembered as (dict, name); a program is used
-again only while every one still holds the very same object, and lists, dicts and arrays among them the same elements.
+While it is traced, every call of a function that is not a library's is looked at: which globals and names of enclosing
+functions its bytecode reads. Attributes are seen when they are read, whatever the way to the object (`attributes`);
+those of modules, classes and libraries' objects are found in the bytecode. Each is remembered as (dict, name); a
+program is used again only while every one still holds the very same object, and lists, dicts, sets and arrays among
+them the same elements. What is assigned outside is refused.
 Random numbers of Python and NumPy would be the same in every call, so drawing one is refused.
 """
 
@@ -11,11 +13,13 @@ from __future__ import annotations
 import dis
 import random
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from operator import is_
-from types import CodeType, FrameType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
 import numpy as np
@@ -23,11 +27,13 @@ import numpy as np
 from ..errors import GraphError
 from ..source import Site, installed, is_ours
 from ..tensor import Tensor
+from .attributes import listen, told_to
 from .trace import Traced
 
 _MISSING = object()
 #: numbers and strings: nothing to look into
 _PLAIN = (int, float, str, bytes, bool, type(None), Tensor)
+_CONTAINERS = (list, dict, tuple, set, frozenset, deque)
 
 
 @cache
@@ -37,15 +43,19 @@ def _library(filename: str) -> bool:
 
 @cache
 def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """What the bytecode reads, as (kind of the first name, the name, attributes after it)."""
+    """What the bytecode reads, as (kind of the first name, the name, attributes after it); other names followed."""
     found: dict[tuple[str, str, tuple[str, ...]], None] = {}
+    aliases: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     chain: tuple[str, str, tuple[str, ...]] | None = None
     for instruction in dis.get_instructions(code):
         name = instruction.opname
         if name.startswith(("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_CLASSDEREF")):
-            chain = (name[5:10].rstrip("_"), instruction.argval, ())
+            chain = aliases.get(instruction.argval, (name[5:10].rstrip("_"), instruction.argval, ()))
         elif name in ("LOAD_ATTR", "LOAD_METHOD") and chain is not None:
             chain = (chain[0], chain[1], (*chain[2], instruction.argval))
+        elif name.startswith("STORE_FAST") and chain is not None:
+            aliases[instruction.argval] = chain
+            chain = None
         elif name not in ("CACHE", "PRECALL", "EXTENDED_ARG"):
             chain = None
         if chain is not None:
@@ -53,34 +63,56 @@ def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
+@cache
+def _stores(code: CodeType) -> tuple[tuple[str, bool, int], ...]:
+    """Names outside that the bytecode assigns: (name, whether it is global, at which instruction)."""
+    return tuple(
+        (found.argval, found.opname == "STORE_GLOBAL", found.offset)
+        for found in dis.get_instructions(code)
+        if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and found.argval in code.co_freevars)
+    )
+
+
 class Surroundings:
     """Collects while a function is traced."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self.places: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}
+        self.places: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
         self.cells: dict[int, Any] = {}
         self.containers: dict[int, Any] = {}
         self.generators: dict[int, tuple[np.random.Generator, str]] = {}  # with the state it was found in
+        self._owners: dict[int, Any] = {}  # id of a holder of attributes -> a weak reference to what they belong to
+        self._whole: dict[int, Any] = {}  # attributes of objects that were asked for all of them
+        self._classes: dict[type, Mapping[str, Any]] = {}
         self._seen: set[Any] = set()
+        self._returned: set[int] = set()
+        self._inside: dict[CodeType, frozenset[str]] = {}  # functions made by what is traced; names from outside it
+        self._fn = fn
         self._alive: list[Any] = []  # so that no id is given to another object meanwhile
         self._value(fn)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at what this thread calls."""
+        """Look at what this thread calls, and at the attributes it reads."""
         outer = sys.getprofile()
 
         def look(frame: FrameType, event: Any, argument: Any) -> None:
-            if event == "call" and not _library(frame.f_code.co_filename):
-                self._frame(frame)
+            if event in ("call", "return") and not _library(frame.f_code.co_filename):
+                if event == "call":
+                    self._frame(frame)
+                elif id(argument) not in self._returned:
+                    self._returned.add(id(argument))
+                    self._alive.append(argument)
+                    listen(argument)
             if outer is not None:
                 outer(frame, event, argument)
 
-        sys.setprofile(look)
-        try:
-            yield
-        finally:
-            sys.setprofile(outer)
+        with told_to(self.read):
+            sys.setprofile(look)
+            try:
+                yield
+            finally:
+                sys.setprofile(outer)
 
     def _frame(self, frame: FrameType) -> None:
         code, values = frame.f_code, frame.f_locals
@@ -89,38 +121,77 @@ class Surroundings:
             return
         self._seen.add(key)
         self._alive.extend(v for v in values.values() if not isinstance(v, _PLAIN))
-        for kind, name, attributes in _reads(code):
+        for value in values.values():
+            listen(value)
+        outside = self._refuse_stores(code)
+        for kind, name, names in _reads(code):
             if kind == "GLOBA":
                 if name not in frame.f_globals:
                     continue  # a builtin
                 value = self._place(frame.f_globals, name)
             elif name in values:
                 value = values[name]
-                if name in code.co_freevars or type(value) not in (list, dict):  # arguments are looked into elsewhere
+                if name in outside or type(value) not in (list, dict):  # arguments are looked into elsewhere
                     self._value(value)
             else:
                 continue
-            for attribute in attributes:
+            for attribute in names:
                 value = self._attribute(value, attribute)
+
+    def _refuse_stores(self, code: CodeType) -> frozenset[str]:
+        """What a function assigns outside itself, replaying it would not. Returns its names from outside."""
+        outside = self._inside.get(code, frozenset(code.co_freevars))
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                self._inside.setdefault(inner, outside & frozenset(inner.co_freevars))
+        for name, is_global, instruction in _stores(code):
+            if is_global or name in outside:
+                raise GraphError(
+                    f"a compiled function would assign {name}, a name outside it (at {Site(code, instruction)}), when "
+                    "it is recorded only; return the value"
+                )
+        return outside
+
+    def read(self, holder: Any, name: str) -> None:
+        """An attribute is read; while it is looked up, other reads are not the function's."""
+        if (id(holder), name) not in self._seen:
+            self._seen.add((id(holder), name))
+            self._alive.append(holder)
+            if name != "__dict__":
+                self._attribute(holder, name)
+            elif not is_ours(sys._getframe(2).f_code.co_filename):  # modules watch their own
+                entries = object.__getattribute__(holder, name)
+                self._own(entries, holder)
+                self._whole[id(entries)] = entries
 
     def _attribute(self, holder: Any, name: str) -> Any:
         """Remember where an attribute is found, as Python looks it up."""
         if isinstance(holder, _PLAIN) or _library_made(holder):
             return _MISSING if isinstance(holder, _PLAIN) else vars(holder).get(name, _MISSING)
-        entries = getattr(holder, "__dict__", None)
-        if type(entries) is dict:
+        entries = _entries(holder)
+        if entries is not None:
+            self._own(entries, holder)
             value = self._place(entries, name)
             if value is not _MISSING:
                 return value
         for owner in type(holder).__mro__:
             if _library(getattr(sys.modules.get(owner.__module__), "__file__", None) or "<frozen"):
                 return _MISSING
-            value = self._place(vars(owner), name)  # type: ignore[arg-type]
+            value = self._place(self._classes.setdefault(owner, vars(owner)), name)
+            if type(value) is MemberDescriptorType:
+                slots = _Slots(holder)
+                self._own(slots, holder)
+                return self._place(slots, name)
             if value is not _MISSING:
                 return value
         return _MISSING
 
-    def _place(self, holder: dict[str, Any], name: str) -> Any:
+    def _own(self, entries: Any, holder: Any) -> None:
+        self._alive.append(entries)
+        with suppress(TypeError):  # what has slots may have no weak references
+            self._owners[id(entries)] = weakref.ref(holder)
+
+    def _place(self, holder: Mapping[str, Any], name: str) -> Any:
         value = holder.get(name, _MISSING)
         if (id(holder), name) not in self.places:
             self.places[id(holder), name] = (holder, name)
@@ -133,20 +204,28 @@ class Surroundings:
             return
         self._seen.add(id(value))
         self._alive.append(value)
+        listen(value)
         if isinstance(value, FunctionType):
             if not _library(value.__code__.co_filename):
                 for cell in value.__closure__ or ():
                     self.cells[id(cell)] = cell
                     self._value(_content(cell))
+                for default in (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()):
+                    self._value(default)
         elif isinstance(value, MethodType):
             self._value(value.__func__)
+            self._value(value.__self__)
+        elif isinstance(value, partial):
+            for part in (value.func, value.args, value.keywords):
+                self._value(part)
         elif isinstance(value, np.random.Generator):
             self.generators[id(value)] = value, repr(value.bit_generator.state)
         elif type(value) is np.ndarray:
             self.containers[id(value)] = value
-        elif type(value) in (list, dict):
-            self.containers[id(value)] = value
-            for item in value.values() if type(value) is dict else value:
+        elif isinstance(value, _CONTAINERS):
+            if not isinstance(value, (tuple, frozenset)):
+                self.containers[id(value)] = value
+            for item in value.values() if isinstance(value, dict) else value:
                 self._value(item)
 
     # Afterwards ------------------------------------------------------------------------------------------
@@ -163,9 +242,31 @@ class Surroundings:
         own = any(repr(g.bit_generator.state) != found for g, found in self.generators.values())
         return own or self.random_state()[:-1] != before[:-1]
 
+    def _settle(self) -> None:
+        """Forget what was made while tracing and is gone; look at what was assigned meanwhile."""
+        self._alive.clear()
+        self._seen.clear()
+        self.containers.clear()
+        self._value(self._fn)
+        gone = {key for key, owner in self._owners.items() if owner() is None}
+        found = [(holder, name, holder.get(name, _MISSING)) for holder, name in self.places.values()]
+        self.places = {
+            (id(holder), name): (holder, name)
+            for holder, name, value in found
+            if id(holder) not in gone and not isinstance(value, Traced)
+        }
+        for holder, name in list(self.places.values()):
+            self._value(holder.get(name, _MISSING))
+        for cell in list(self.cells.values()):
+            self._value(_content(cell))
+        for key, entries in self._whole.items():
+            if key not in gone:
+                self._value(entries)
+
     def guards(self) -> list[Callable[[], bool]]:
         """What must hold for the trace to be used again."""
         made: list[Callable[[], bool]] = []
+        self._settle()
         if self.places:
             gets = [(holder.get, name) for holder, name in self.places.values()]
             then = [get(name, _MISSING) for get, name in gets]
@@ -178,9 +279,37 @@ class Surroundings:
         return made
 
 
+class _Slots(Mapping[str, Any]):
+    """The attributes of an object that keeps them in slots, as a mapping."""
+
+    def __init__(self, holder: Any) -> None:
+        self.holder = holder
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self.holder, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _entries(holder: Any) -> dict[str, Any] | None:
+    """An object's ``__dict__``."""
+    try:
+        entries = object.__getattribute__(holder, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return entries if type(entries) is dict else None
+
+
 def _made_inside(container: Any) -> bool:
     """Whether it holds what is traced, so that the next call makes another."""
-    items = container.values() if type(container) is dict else () if type(container) is np.ndarray else container
+    items = () if type(container) is np.ndarray else container.values() if isinstance(container, dict) else container
     return any(isinstance(item, Traced) for item in items)
 
 
@@ -202,7 +331,10 @@ def _same_elements(container: Any) -> Callable[[], bool]:
     if type(container) is np.ndarray:
         before = container.tobytes()
         return lambda: container.tobytes() == before
-    if type(container) is dict:
+    if isinstance(container, set):
+        members = frozenset(container)
+        return lambda: container == members
+    if isinstance(container, dict):
         keys, values = list(container), list(container.values())
         return lambda: list(container) == keys and all(map(is_, container.values(), values))
     items = list(container)
