@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DTypeError, GraphError, MutationError, ShapeError
-from .liveness import merged, pulled, sent_on
+from .liveness import merged, pulled, replaced, sent_on
 from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape, sum_
@@ -62,6 +62,8 @@ class BackwardStep:
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
     sent: list[tuple[int, Tensor, Any]] = field(repr=False)  #: slot, target, value (None: it went into a buffer)
+    live: Any = field(default=None, repr=False)  #: what counts of the gradient, a mask, see `liveness`; None: all of it
+    replaced: bool = False  #: a hook put it in the place of what arrived
 
     @property
     def contributions(self) -> list[Contribution]:
@@ -74,15 +76,25 @@ def walk(
     gradients: Sequence[Any],
     *,
     inputs: Sequence[Tensor] | None = None,
+    through: bool = True,
+    live: Sequence[Any] | None = None,
+    send: Callable[..., Any] | None = None,
     create_graph: bool = False,
 ) -> Iterator[BackwardStep]:
     """Yield a `BackwardStep` for every node between ``outputs`` and the leaves (or ``inputs``), last made first.
 
     ``gradients`` are arrays of the outputs' shapes; the walk changes nothing but what it yields. With
-    ``create_graph`` they are tensors, and the walk's own arithmetic is recorded.
+    ``create_graph`` they are tensors, and the walk's own arithmetic is recorded. A graph that was taken or loaded is
+    walked by its `Graph.tensors`.
+
+    With ``through=False`` it ends at ``inputs``: none of them receives anything by way of another, so gradients are
+    partial derivatives. A walk goes on where another one ended if ``live`` are the steps' masks there. Many gradients
+    at once, one axis more in front, want a rule of their own:
+    ``send(op, slot, gradients, live, y, operands, attrs)``, of the operand's shape.
     """
-    order = nodes_between(outputs, inputs)
+    order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}
+    ends = set() if through or inputs is None else {x.serial for x in inputs}
     arrived: dict[int, Any] = {}
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
     counting: dict[int, list[Any] | None] = {}  # what counts of them: None for all, else see `liveness`
@@ -106,26 +118,27 @@ def walk(
             if type(total) is np.ndarray:
                 owned.add(key)
 
-    for output, gradient in zip(outputs, gradients, strict=True):
+    for output, gradient, mask in zip(outputs, gradients, live or [None] * len(outputs), strict=True):
+        counts(output.serial, mask)
         arrive(output.serial, gradient)
 
     for node in order:
         serial = node.serial
         if serial not in arrived:
             continue  # a path ended in an operand without a gradient
-        gradient = arrived.pop(serial)
+        gradient = before = arrived.pop(serial)
         items = counting.pop(serial, None)
-        live = None if items is None else merged(items, node.shape)
+        mask = None if items is None else merged(items, node.shape)
         if node._hooks:
-            before = gradient
             gradient = _hooked(node, gradient, create_graph)
-            live = live if gradient is before else None
+            if gradient is not before and mask is not None:
+                mask = replaced(mask, gradient)
         sent: list[tuple[int, Tensor, Any]] = []
         op = node.op
-        if op is None or node._starts:
-            yield BackwardStep(node, gradient, sent)
+        if op is None or node._starts or serial in ends:
+            yield BackwardStep(node, gradient, sent, mask, gradient is not before)
             continue
-        all_counts = live is None and not op.chooses
+        all_counts = mask is None and not op.chooses
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
         if create_graph:  # the derivative belongs where the node belongs
             outer, state.scope = state.scope, node.scope._replace(backward=True)
@@ -137,8 +150,9 @@ def walk(
                     _guard(node, op, slot)
                 target = x.serial
                 if x.op is not None:
-                    counts(target, None if all_counts else sent_on(op, slot, gradient, live, y, operands, node.attrs))
-                if op.accumulate is not None and slot == 0 and not create_graph:
+                    one = gradient if send is None else gradient[0]
+                    counts(target, None if all_counts else sent_on(op, slot, one, mask, y, operands, node.attrs))
+                if op.accumulate is not None and slot == 0 and not create_graph and send is None:
                     if target not in owned:
                         held = arrived.get(target)
                         arrived[target] = np.zeros(x.shape, x.dtype) if held is None else np.array(held)
@@ -146,39 +160,43 @@ def walk(
                     op.accumulate(arrived[target], gradient, y, *operands, **node.attrs)
                     sent.append((slot, x, None))
                     continue
-                if live is None:
-                    value = op.pull(slot, gradient, y, operands, node.attrs)
+                if send is not None:
+                    value = send(op, slot, gradient, mask, y, operands, node.attrs)
                 else:
-                    value = pulled(op, slot, gradient, live, y, operands, node.attrs)
-                like: Any = operands[slot]
-                if value.shape != like.shape or value.dtype is not like.dtype:
-                    value = _fitted(value, like)
+                    if mask is None:
+                        value = op.pull(slot, gradient, y, operands, node.attrs)
+                    else:
+                        value = pulled(op, slot, gradient, mask, y, operands, node.attrs)
+                    like: Any = operands[slot]
+                    if value.shape != like.shape or value.dtype is not like.dtype:
+                        value = _fitted(value, like)
                 sent.append((slot, x, value))
                 arrive(target, value)
         finally:
             if create_graph:
                 state.scope = outer
-        yield BackwardStep(node, gradient, sent)
+        yield BackwardStep(node, gradient, sent, mask, gradient is not before)
 
 
-def nodes_between(outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
+def nodes_between(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor] | None = None, through: bool = True
+) -> list[Tensor]:
     """Tensors needing a gradient on the way from ``outputs`` to ``inputs`` (None: every leaf), last made first."""
+    leads = set() if inputs is None else {x.serial for x in inputs}
+    first = min(leads, default=-1)  # nothing made before the inputs leads to one
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
-    earliest = min((x.serial for x in inputs), default=-1) if inputs is not None else -1
-    asked = {x.serial for x in inputs or ()}
     while pending:
         node = pending.pop()
-        if node._freed and node.serial > earliest and node.serial not in asked:
+        if node._freed and node.serial > first and node.serial not in leads:
             raise _walked_before(node)
-        for x in () if node._starts else node.inputs:
-            if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found:
+        for x in () if node._starts or (node.serial in leads and not through) else node.inputs:
+            if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found and x.serial >= first:
                 found[x.serial] = x
                 pending.append(x)
     order = [found[serial] for serial in sorted(found, reverse=True)]
     if inputs is None:
         return order
-    leads = {x.serial for x in inputs}
     for node in reversed(order):
         if not node._starts and any(not isinstance(x, LITERALS) and x.serial in leads for x in node.inputs):
             leads.add(node.serial)

@@ -24,7 +24,7 @@ from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .scope import Scope
-from .source import source_lines
+from .source import Foreign, source_lines
 from .tensor import Array, Literal, Tensor
 
 FORMAT = "tinygrad_rnn.graph/1"
@@ -58,6 +58,7 @@ class Node:
     serial: int  #: the tensor's creation number, which the reverse walk's steps carry too
     lane: int = 0  #: in a compiled graph, which of two threads computes it: 0 neither, but what comes before or after
     segment: int = 0  #: under a memory budget, the stretch of time it belongs to: forward above 0, backward below
+    starts: bool = False  #: `requires_grad_` was asked of it: a gradient ends here although an operation made it
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -249,6 +250,33 @@ class Graph:
             raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
         return node
 
+    def tensors(self, values: Sequence[Array | None] | None = None) -> list[Tensor]:
+        """The nodes as tensors again, with ``values`` if not their own: what `walk` goes through, and `grad`.
+
+        They have the shapes, scopes, names and source lines of the nodes, and no hooks. Nothing is computed.
+
+        >>> import tinygrad_rnn as tg
+        >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+        >>> graph = tg.Graph((x * x).sum())
+        >>> first, *_, last = graph.tensors()
+        >>> tg.grad(last, first)
+        (tensor([2., 4.]),)
+        """
+        made: list[Tensor] = []
+        for node in self.nodes:
+            value = node.value if values is None else values[node.index]
+            assert value is not None
+            x = Tensor._leaf(value)
+            if node.op is not None:
+                x.op, x.attrs = node.op, node.attrs
+                x.inputs = tuple([made[y.index] if isinstance(y, Ref) else y for y in node.operands])
+            x.scope, x.name, x.role = node.scope, node.name, node.role
+            x.requires_grad, x._starts = node.requires_grad, node.starts
+            file, _, line = (node.site or "").rpartition(":")
+            x._made_at = Foreign(file, int(line)) if line.isdecimal() else None
+            made.append(x)
+        return made
+
     # Saving ----------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
@@ -266,6 +294,7 @@ class Graph:
                 "role": node.role,
                 "site": node.site,
                 **({"value": _encoded(node.value)} if node.op is None else {}),
+                **({"starts": True} if node.starts else {}),
             }
             for node in self.nodes
         ]
@@ -350,7 +379,7 @@ def _node(index: int, x: Tensor, position: Mapping[int, int], site: str | None) 
     value = x.numpy() if x.op is not None else x.numpy().copy()
     return Node(
         index, x.op, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
-        x.scope, x.name, x.role, site, x.serial,
+        x.scope, x.name, x.role, site, x.serial, starts=x._starts,
     )  # fmt: skip
 
 
@@ -414,5 +443,5 @@ def _decoded_node(index: int, item: dict[str, Any]) -> Node:
         {key: _decoded(value) for key, value in item["attrs"].items()},
         tuple(item["shape"]), np.dtype(item["dtype"]), _decoded(item["value"]) if item["op"] is None else None,
         bool(item["requires_grad"]), Scope(tuple(path), step, part, backward),
-        item["name"], item["role"], item["site"], -1 - index,
+        item["name"], item["role"], item["site"], -1 - index, starts=item.get("starts") is True,
     )  # fmt: skip

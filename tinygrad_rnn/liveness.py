@@ -7,6 +7,7 @@ The rule, once, for the eager walk, its recorded and compiled forms, the debugge
 * Deadness belongs to a branch. Where branches meet, a position is dead only if it is dead in all of them.
 * A product that sums (`matmul`, `linear`, `einsum`) leaves out an element of an operand if every gradient it would be
   multiplied with is dead.
+* A gradient that a hook (or somebody asking what if) puts in place counts where it did before, and where it is not 0.
 * Everything else counts. A gradient that merely happens to be 0 is multiplied as any other: 0 times inf is nan, and
   the debugger's ``origin`` finds it. So it is with `relu`, whose slope is 0 at negative numbers.
 
@@ -111,6 +112,11 @@ def merged(items: Sequence[Any], shape: Shape) -> Mask | None:
         for mask in _merged_reads(same, shape):
             total = mask if total is None else _either(total, mask)
     return None if total is None else _settled(total)
+
+
+def replaced(live: Mask, gradient: Any) -> Mask | None:
+    """What counts of a gradient put in the place of one of which ``live`` counted."""
+    return _settled(_either(live, not_equal(gradient, 0)))
 
 
 def _merged_reads(reads: list[Read], shape: Shape) -> list[Mask]:

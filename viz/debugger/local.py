@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.backward import _fitted
 from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.liveness import pulled
+from tinygrad_rnn.primitives import Primitive
 
 from .. import style
 from .trace import Array, Trace
@@ -81,21 +84,23 @@ def vjp(trace: Trace, node: int, slot: int, gradient: Array) -> Array:
     return trace._pulled(node, slot, gradient)
 
 
-def vjps(trace: Trace, node: int, slot: int, gradients: Array) -> Array:
-    """`vjp` of every gradient along the first axis; at one go for what recurrent cells are made of."""
-    made, operands = trace.graph.nodes[node], trace.operands(node)
-    assert made.op is not None
+def vjps(op: Primitive, slot: int, gradients: Array, live: Any, y: Array, operands: list[Any], attrs: Any) -> Array:
+    """What every gradient along the first axis contributes to operand ``slot``, for `tinygrad_rnn.walk`.
+
+    At one go for what recurrent cells are made of.
+    """
     shape = (len(gradients), *operands[slot].shape)
-    with np.errstate(all="ignore"):
-        if made.op.name in ELEMENTWISE and operands[slot].shape == made.shape:
-            return np.broadcast_to(made.op.pull(slot, gradients, made.value, operands, made.attrs), shape)
-        if made.op.name == "linear" and slot == 0:
-            return np.asarray(gradients @ operands[1]).reshape(shape)
-        if made.op.name == "getitem" and all(isinstance(x, slice) or x is Ellipsis for x in made.attrs["index"]):
-            result = np.zeros(shape, gradients.dtype)
-            result[(slice(None), *made.attrs["index"])] = gradients
-            return result
-    return np.array([vjp(trace, node, slot, gradient) for gradient in gradients])
+    if op.name in ELEMENTWISE and shape[1:] == y.shape:
+        return np.broadcast_to(pulled(op, slot, gradients, live, y, operands, attrs), shape)
+    if op.name == "linear" and slot == 0:
+        value = np.asarray(gradients @ operands[1]).reshape(shape)
+        if live is None or np.isfinite(value).all():
+            return value
+    if op.name == "getitem" and all(isinstance(x, slice) or x is Ellipsis for x in attrs["index"]):
+        result = np.zeros(shape, gradients.dtype)
+        result[(slice(None), *attrs["index"])] = gradients
+        return result
+    return np.array([_fitted(pulled(op, slot, g, live, y, operands, attrs), operands[slot]) for g in gradients])
 
 
 def jacobian(trace: Trace, node: int, slot: int) -> Array:

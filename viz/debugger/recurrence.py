@@ -1,6 +1,6 @@
 """What backpropagation through time does to the carried state: Jacobians, highways, origins, cuts.
 
-All of it is read off the trace's graph by pulling gradients between chosen nodes; the recorded walk is not touched.
+All of it is read off the trace's graph by walks between chosen nodes; the recorded walk is not touched.
 
 The recurrent Jacobian and its products: Y. Bengio, P. Simard, P. Frasconi (1994), IEEE Trans. Neural Networks 5(2),
 157-166; R. Pascanu, T. Mikolov, Y. Bengio (2013), ICML. The constant error carousel: S. Hochreiter,
@@ -9,9 +9,10 @@ J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from . import local
 from .trace import Array, Trace
 
 Path = tuple[str, ...]
-Rule = Callable[[Trace, int, int, Array], Array]
 STATES = ("h", "c")
 #: Operations by which a state is packed up in one step and unpacked in the next.
 HANDED_ON = ("stack", "getitem")
@@ -29,37 +29,32 @@ HANDED_ON = ("stack", "getitem")
 ORIGIN_LIMIT = 64
 
 
+class Arrived(NamedTuple):
+    """A gradient at a node, from which a walk can go on."""
+
+    node: int
+    gradient: Array
+    live: Any = None  #: what counts of it, see `tinygrad_rnn.liveness`
+
+
 def pull(
-    trace: Trace, seeds: Mapping[int, Array], targets: Collection[int], *, through: bool = False, rule: Rule = local.vjp
-) -> dict[int, Array]:
+    trace: Trace, seeds: Iterable[Arrived], targets: Collection[int], *, through: bool = False, many: bool = False
+) -> dict[int, Arrived]:
     """Gradients of sum(seed * node) with respect to ``targets``; those nothing reaches are missing.
 
-    They are partial derivatives: the walk stops at a target, unless ``through``, which makes them total. With
-    ``rule=local.vjps`` seeds and gradients have one axis more in front, for many walks at once.
+    They are partial derivatives: the walk ends at a target, unless ``through``, which makes them total. With ``many``
+    seeds and gradients have one axis more in front, for many walks at once.
     """
-    nodes, wanted = trace.graph.nodes, set(targets)
-    first, last = min(wanted), max(seeds)
-    leads = set(wanted)
-    for index in range(first, last + 1):
-        if nodes[index].requires_grad and any(source in leads for source in nodes[index].sources):
-            leads.add(index)
-    arrived: dict[int, Array] = {index: seed for index, seed in seeds.items() if index in leads}
-    found: dict[int, Array] = {}
-    for index in range(last, first - 1, -1):
-        gradient = arrived.pop(index, None)
-        if gradient is None:
-            continue
-        if index in wanted:
-            found[index] = gradient
-            if not through and index not in seeds:
-                continue
-        node = nodes[index]
-        for slot, source in local.slots(node):
-            if source in leads and nodes[source].requires_grad and node.op is not None and slot in node.op.slots:
-                value = rule(trace, index, slot, gradient)
-                if node.op.name == "stack" and not value.any():
-                    continue  # a row of the stack that nothing was read from: not a gradient of 0 but none
-                arrived[source] = total(arrived.get(source), value)
+    position = {trace.tensors[index].serial: index for index in targets}
+    outputs, gradients, live = zip(*[(trace.tensors[node], gradient, live) for node, gradient, live in seeds])
+    inputs = [trace.tensors[index] for index in targets]
+    found = {}
+    send = local.vjps if many else None
+    with tg.no_grad(), np.errstate(all="ignore"):
+        for step in tg.walk(outputs, gradients, inputs=inputs, through=through, live=live, send=send):
+            index = position.get(step.node.serial)
+            if index is not None and (step.live is None or step.live.any()):  # else: not a gradient of 0 but none
+                found[index] = Arrived(index, step.gradient, step.live)
     return found
 
 
@@ -186,14 +181,14 @@ def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
         units = np.zeros((width, *shape), nodes[node].dtype)
         for unit in range(width):
             units[unit, ..., unit] = 1
-        rows.append(pull(trace, {node: units}, targets, rule=local.vjps))
+        rows.append(pull(trace, [Arrived(node, units)], targets, many=True))
     if not any(rows):
         return None
     result = np.zeros((batch, width * len(roles), width * len(roles)))
     for i, found in enumerate(rows):
         for j, target in enumerate(targets):
             if target in found:
-                block = found[target].reshape(width, batch, width).swapaxes(0, 1)
+                block = found[target].gradient.reshape(width, batch, width).swapaxes(0, 1)
                 result[:, i * width : (i + 1) * width, j * width : (j + 1) * width] = block
     return result
 
@@ -304,33 +299,23 @@ def cuts(trace: Trace) -> list[tuple[int, int]]:
 # Loss by origin ------------------------------------------------------------------------------------------
 
 
-def origins(trace: Trace) -> dict[int, dict[int, Array]]:
-    """{time step: {node: the gradient with which that step's part of the loss starts}}.
+def origins(trace: Trace) -> dict[int, list[Arrived]]:
+    """{time step: the gradients with which that step's part of the loss starts}.
 
     A part starts where the walk, coming from the loss, first enters a time step: at the step's own loss if it has
     one, past the sum of them. By linearity the gradients of the parts add up to the whole.
     """
     nodes = trace.graph.nodes
     over_losses: set[int] = set()
+    entries: list[int] = []
     for node in nodes:
         if any(source in over_losses or _is_loss(nodes[source]) for source in node.sources):
             over_losses.add(node.index)
-    outside = {trace.output: trace.seed}
-    parts: dict[int, dict[int, Array]] = {}
-    for step in trace.steps:
-        gradient = outside.pop(step.node, None)
-        if gradient is None:
-            continue
-        time = nodes[step.node].scope.step
-        if time is not None and step.node not in over_losses:
-            parts.setdefault(time, {})[step.node] = gradient
-            continue
-        for sent in step.contributions:
-            value = local.vjp(trace, step.node, sent.slot, gradient)
-            packed = nodes[step.node].op
-            if packed is not None and packed.name == "stack" and not value.any():
-                continue  # as in `pull`
-            outside[sent.target] = total(outside.get(sent.target), value)
+        elif node.scope.step is not None and node.requires_grad:
+            entries.append(node.index)
+    parts: dict[int, list[Arrived]] = {}
+    for start in pull(trace, [Arrived(trace.output, trace.seed)], entries).values():
+        parts.setdefault(cast(int, nodes[start.node].scope.step), []).append(start)
     return parts
 
 
@@ -344,4 +329,4 @@ def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[t
     parts = origins(trace)
     for time in _spread(sorted(parts)):
         found = pull(trace, parts[time], targets, through=True)
-        yield time, {targets[node]: gradient for node, gradient in found.items()}
+        yield time, {targets[node]: gradient for node, gradient, _ in found.values()}

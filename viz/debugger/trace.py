@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +99,11 @@ class Trace:
         return self.graph.outputs[0]
 
     # What arrived, and when ------------------------------------------------------------------------------
+
+    @cached_property
+    def tensors(self) -> list[tg.Tensor]:
+        """The graph's nodes as tensors, for walks between any of them."""
+        return self.graph.tensors()
 
     @cached_property
     def turn(self) -> dict[int, int]:
@@ -195,27 +200,17 @@ class Trace:
             chosen = np.broadcast_to(np.asarray(value, target.dtype), target.shape).copy()
         except ValueError:
             raise tg.ShapeError(f"#{node} has shape {target.shape}; give one number or values of that shape") from None
-        totals: dict[int, Array] = {self.output: self.seed}
-        steps: list[Step] = []
-        for k, old in enumerate(self.steps, 1):
-            step = old
-            if old.node == node:
-                step = self._sent(old, chosen, "what-if")
-            elif k > self.turn[node]:
-                step = self._sent(old, old.gradient if old.replaced else totals.pop(old.node), old.replaced)
-            steps.append(step)
-            for sent in step.contributions:
-                totals[sent.target] = self._plus(totals.get(sent.target), step, sent)
-        what_if = Trace(self.graph, self.seed, steps)
+        tensors = self.graph.tensors()
+        words = {step.node: step.replaced for step in self.steps if step.replaced} | {node: "what-if"}
+        for index in words:
+            put = chosen if index == node else self.steps[self.turn[index] - 1].gradient
+            tensors[index].register_hook(_giving(put))
+        position = {x.serial: index for index, x in enumerate(tensors)}
+        with tg.no_grad(), np.errstate(all="ignore"):
+            steps = list(_steps(position, [tensors[self.output]], [self.seed]))
+        what_if = Trace(self.graph, self.seed, [step._replace(replaced=words.get(step.node)) for step in steps])
         what_if.files = self.files
         return what_if
-
-    def _sent(self, old: Step, gradient: Array, replaced: str | None) -> Step:
-        sent = tuple(
-            Contribution(c.slot, c.target, None if c.value is None else self._pulled(old.node, c.slot, gradient))
-            for c in old.contributions
-        )
-        return Step(old.node, gradient, sent, replaced)
 
     # Saving ----------------------------------------------------------------------------------------------
 
@@ -276,24 +271,30 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     if not anyway:
         _check_cost(order, times, left_out)
     graph = tg.Graph(loss)
-    position = graph.by_serial()
     trace = Trace(graph, np.array(seed), (), every)
     sampler = _Sampler(trace, {x.serial for x in order if x.scope.step in left_out})
     steps: list[Step] = []
     with tg.no_grad(), np.errstate(all="ignore"):
-        for seen in walk([loss], [trace.seed]):
-            sent = tuple([Contribution(slot, position[target.serial], value) for slot, target, value in seen.sent])
-            step = Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.node._hooks else None)
-            if left_out:
-                kept = sampler.take(step, seen.node.serial)
-                if kept is not None:
-                    steps.append(kept)
-            else:
-                steps.append(step)
+        for step in _steps(graph.by_serial(), [loss], [trace.seed]):
+            kept = sampler.take(step) if left_out else step
+            if kept is not None:
+                steps.append(kept)
     trace.steps = tuple(steps)
     paths = {x.site.filename for x in order if x.site}
     trace.files = {Path(path).name: path for path in paths}
     return trace
+
+
+def _steps(position: Mapping[int, int], outputs: list[tg.Tensor], gradients: list[Array]) -> Iterator[Step]:
+    """The steps of the walk, by position in the graph."""
+    for seen in walk(outputs, gradients):
+        sent = tuple([Contribution(slot, position[target.serial], value) for slot, target, value in seen.sent])
+        yield Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.replaced else None)
+
+
+def _giving(gradient: Array) -> Callable[[tg.Tensor], tg.Tensor]:
+    """A hook that puts ``gradient`` in place."""
+    return lambda _arrived: tg.tensor(gradient)
 
 
 class _Sampler:
@@ -301,14 +302,13 @@ class _Sampler:
 
     def __init__(self, trace: Trace, left_out: Collection[int]) -> None:
         self.trace = trace
-        self.left_out = left_out
         self.dropped = {node.index for node in trace.graph.nodes if node.serial in left_out}
         self.totals: dict[int, Array] = {trace.output: trace.seed}
         self.brought: set[int] = set()
 
-    def take(self, step: Step, serial: int) -> Step | None:
+    def take(self, step: Step) -> Step | None:
         """The step as it is to be kept, or None if it is left out."""
-        kept = serial not in self.left_out
+        kept = step.node not in self.dropped
         if kept:
             brought = tuple((node, self.totals[node]) for node in sorted(self.brought))
             step = Step(step.node, step.gradient, step.contributions, step.replaced, brought)
