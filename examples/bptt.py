@@ -1,7 +1,7 @@
 """Backpropagation through time: the graph and the graph of its gradients, and what each time step adds to one W.
 
-The loss is a sum over time steps. Its gradient runs from every loss down and from right to left through the states, and
-wherever it passes the one W it leaves a contribution. dL/dW is their sum, and nothing else.
+The loss is a sum over time steps. Its gradient runs from every loss back into the state of its step, and from each
+state to the one before; wherever it passes the one W it leaves a contribution. dL/dW is their sum, and nothing else.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def main(steps: int = 30, out: Path = Path("out"), seed: int = 0) -> float:
             if sent.target is w:
                 contributions[step.node.scope.step] = sent.value
     for t in sorted(contributions):
-        console.print(f"t={t + 1} adds a matrix of norm {np.linalg.norm(contributions[t]):.4f} to dL/dW_hh")
+        console.print(f"t = {t + 1} adds a matrix of norm {np.linalg.norm(contributions[t]):.4f} to ∂L/∂W_hh")
     (whole,) = tg.grad(loss, w)
     difference = float(np.abs(sum(contributions.values()) - whole.numpy()).max())
-    console.print(f"their sum differs from dL/dW_hh by {difference:g}")
+    console.print("their sum is " + (f"{difference:g} away from ∂L/∂W_hh" if difference else "exactly ∂L/∂W_hh"))
     viz.debug(model.unroll("hell", "ello")).html(out / "bptt.html", title="RNN, hell → ello")
     return difference
 

@@ -32,7 +32,8 @@ def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:
     delta = values[f"dh_{steps}"] * (1 - values[f"h_{steps}"] ** 2)
     by_hand = values[f"dlogits_{steps - 1}"] @ values["head_weight"] + delta @ values["weight_hh"]
     difference = float(np.abs(by_hand - values[f"dh_{steps - 1}"]).max())
-    console.print(f"the line for dL/dh_{steps - 1}, computed by hand, is {difference:.0e} from the engine's gradient")
+    how = f"is {difference:.0e} from" if difference else "equals"
+    console.print(f"the line for dL/dh_{steps - 1}, computed by hand, {how} the engine's gradient")
     return difference
 
 

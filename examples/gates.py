@@ -36,8 +36,8 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> list[str]:
         console.print(f"the {cell.upper()} spells {spelt[-1]}")
         captions = [f"‘{a}’ → ‘{b}’" for a, b in zip("hell", "ello")]
         loss = model.unroll("hell", "ello")
-        draw(loss, out / f"gates-{cell}.svg", detail="gate", values=True, grads=True, captions=captions)
-        viz.debug(loss).html(out / f"gates-{cell}.html", title=f"{cell.upper()}, hell → ello")
+        draw(loss, out / f"{cell}-gates.svg", detail="gate", values=True, grads=True, captions=captions)
+        viz.debug(loss).html(out / f"{cell}-gates.html", title=f"{cell.upper()}, hell → ello")
     return spelt
 
 

@@ -2,18 +2,19 @@
 
 Each character goes in as a one-hot vector, the hidden layer has three units, every step scores all four characters,
 and the score of the character that really follows (its target) should be the largest. Afterwards the model spells:
-what it draws from its own scores is its next input. Last, the embedding layer: a one-hot vector times a matrix *is*
-a row of that matrix, so looking the row up gives the same network, gradients included.
+what it draws from its own scores is its next input. Last, the embedding layer: a matrix times a one-hot vector *is* a
+column of that matrix, so looking the column up gives the same network, gradients included.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import command, console, draw, train
-from plots import score_table
+from plots import one_hot_product, score_table
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.language import LectureModel
@@ -36,54 +37,62 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
         optimizer.step()
         return loss
 
-    score_table(out / "hello-before.svg", "before training", "helo", TEXT, TARGET, columns(model))
+    score_table(out / "hello-before.svg", "before training", "helo", TEXT, TARGET, [c[:3] for c in columns(model)])
     train("hello", steps, lambda _k: step())
-    score_table(out / "hello-after.svg", "after training", "helo", TEXT, TARGET, columns(model))
+    score_table(out / "hello-after.svg", "after training", "helo", TEXT, TARGET, [c[:3] for c in columns(model)])
     spelt, rng = model.spell("h", 4), np.random.default_rng(seed)
     console.print(f"its best guess after “h”, fed back: [bold]{spelt}[/bold]")
-    console.print("drawn from its scores, fed back:", *(model.spell("h", 4, rng) for _ in range(5)))
+    console.print("drawn by its probabilities, fed back:", *(model.spell("h", 4, rng) for _ in range(5)))
     captions = [f"‘{a}’ → ‘{b}’" for a, b in zip(TEXT, TARGET)]
     draw(model.unroll(TEXT, TARGET), out / "hello.svg", values=True, captions=captions, rolled=True, walk=True)
-    draw(
-        sampling(model), out / "hello-sampling.svg", values=True, title="its best guess is its next input", rolled=True
-    )
-    console.print(f"a one-hot vector times W is a row of W: {a_row_is_a_product(out)}")
+    scores, drawn = sampling(model, rng)
+    captions = [f"reads ‘{a}’, draws ‘{b}’" for a, b in pairwise(drawn)]
+    draw(scores, out / "hello-sampling.svg", values=True, captions=captions, rolled=True)
+    score_table(out / "hello-softmax.svg", "sampling", "helo", drawn[:-1], drawn[1:], columns(model, drawn[:-1]))
+    if a_column_is_a_product(out):
+        console.print("W times a one-hot vector is a column of W: equal values, equal gradients, to the last bit")
     return spelt
 
 
-def columns(model: LectureModel) -> list[tuple[Any, Any, Any]]:
-    """Input, hidden layer and scores of every step."""
+def columns(model: LectureModel, text: str = TEXT) -> list[tuple[Any, ...]]:
+    """Input, hidden layer, scores and their softmax at every step of ``text``."""
     found, state = [], None
     with tg.no_grad():
-        for character in TEXT:
+        for character in text:
             scores, state = model.step(character, state)
-            found.append(([float(character == c) for c in "helo"], state.numpy()[0], scores.numpy()[0]))
+            one_hot = [float(character == c) for c in "helo"]
+            found.append((one_hot, state.numpy()[0], scores.numpy()[0], scores.softmax(-1).numpy()[0]))
     return found
 
 
-def sampling(model: LectureModel) -> list[tg.Tensor]:
-    """The scores of four steps; each reads, as a one-hot vector, what the step before it found likeliest."""
-    x, h, scores = labelled(tg.one_hot([0], 4), "x"), None, []
-    x.name = "h"
+def sampling(model: LectureModel, rng: np.random.Generator) -> tuple[list[tg.Tensor], str]:
+    """The scores of four steps, and the text: each step reads what was drawn by the softmax of the one before."""
+    h, scores, text = None, [], "h"
     for _ in tg.steps(4):
+        x = labelled(tg.one_hot(model.vocabulary.encode(text[-1:]), 4), "x")
+        x.name = text[-1]
         h = model.cell(x, h)
         scores.append(labelled(model.head(h), "logits"))
-        best = scores[-1].argmax(-1)
-        x = labelled(tg.one_hot(best, 4), "x")
-        x.name = model.vocabulary.decode(best.numpy())
-    return scores
+        probabilities = scores[-1].detach().softmax(-1).numpy()[0].astype(np.float64)
+        text += "helo"[rng.choice(4, p=probabilities / probabilities.sum())]
+    return scores, text
 
 
-def a_row_is_a_product(out: Path) -> bool:
-    """Whether ``one_hot(i) W`` and row i of ``W`` have equal values and send equal gradients to ``W``."""
+def a_column_is_a_product(out: Path) -> bool:
+    """Whether ``W one_hot(i)`` and column i of ``W`` have equal values and send equal gradients to ``W``.
+
+    The embedding keeps the columns of W as its rows, as PyTorch's does: a row of the embedding is a column of W.
+    """
     embedding = tg.nn.Embedding(4, 3)
-    indices = tg.tensor([0, 1, 2, 2], name="0 1 2 2")
-    row, product = embedding(indices), tg.one_hot(indices, 4) @ embedding.weight
-    draw([row, product], out / "hello-embedding.svg", detail="op", values=True)
+    indices = tg.tensor([0, 1, 2, 2], name="h e l l")
+    looked_up, product = embedding(indices), (embedding.weight.T @ tg.one_hot(indices, 4).T).T
+    draw([looked_up, product], out / "hello-embedding.svg", detail="op")
+    one_hot_product(out / "hello-column.svg", embedding.weight.T.numpy(), "helo", "e")
     upstream = tg.tensor(np.random.default_rng(0).normal(size=(4, 3)), dtype=np.float32)
-    (of_row,) = tg.grad((row * upstream).sum(), [embedding.weight])
+    (of_looked_up,) = tg.grad((looked_up * upstream).sum(), [embedding.weight])
     (of_product,) = tg.grad((product * upstream).sum(), [embedding.weight])
-    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in ((row, product), (of_row, of_product)))
+    pairs = ((looked_up, product), (of_looked_up, of_product))
+    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from common import announce
 from tinygrad_rnn.files import write_atomically
 
 INK, TARGET = "#1a1a1a", "#0a6b0a"
-LAYERS = (("input,\none-hot", "#fbd5c8"), ("hidden\nlayer", "#dcecc9"), ("output\nscores", "#cfe3f5"))
+LAYERS = (
+    ("input,\none-hot", "#fbd5c8"), ("hidden\nlayer", "#dcecc9"), ("output\nscores", "#cfe3f5"),
+    ("softmax", "#e4d7f2"),
+)  # fmt: skip
 
 
 @contextmanager
@@ -32,20 +35,26 @@ def figure(path: Path, width: float, height: float) -> Iterator[Any]:
     announce(path)
 
 
-def score_table(path: Path, title: str, vocabulary: str, text: str, target: str, columns: Sequence[Any]) -> None:
-    """The lecture's slide: a column per step, from below one-hot input, hidden layer, scores; the target's in green."""
+def score_table(path: Path, title: str, vocabulary: str, text: str, above: str, columns: Sequence[Any]) -> None:
+    """The lecture's slide: a column per step, from below one-hot input, hidden layer, scores, and the softmax if given.
+
+    ``above`` is what stands over each column, with its number in green: the target, or after a softmax what was drawn,
+    which the next column reads.
+    """
     from matplotlib.patches import Rectangle
 
-    with figure(path, 7.5, 5.5) as drawing:
+    sampled, top = len(columns[0]) == 4, 6 * len(columns[0]) - 3.2
+    with figure(path, 7.5, 7.0 if sampled else 5.5) as drawing:
         axes = drawing.subplots()
         for t, layers in enumerate(columns):
             for level, (values, (name, color)) in enumerate(zip(layers, LAYERS)):
                 middle = 6 * level
                 for i, value in enumerate(values):
                     y = middle + (len(values) - 1) / 2 - i
-                    green = level == 2 and vocabulary[i] == target[t]
+                    green = level == len(layers) - 1 and vocabulary[i] == above[t]
                     axes.add_patch(Rectangle((t - 0.2, y - 0.5), 0.4, 1, fc=color, ec=INK))
-                    label = axes.text(t, y, f"{value:.1f}" if level else f"{value:.0f}", ha="center", va="center")
+                    digits = (0, 1, 1, 2)[level]
+                    label = axes.text(t, y, f"{value:.{digits}f}", ha="center", va="center")
                     label.set(color=TARGET if green else INK, weight="bold" if green else "normal")
                     if not t and level != 1:
                         axes.text(-0.28, y, vocabulary[i], ha="right", va="center", family="DejaVu Sans Mono")
@@ -56,13 +65,52 @@ def score_table(path: Path, title: str, vocabulary: str, text: str, target: str,
                     axes.annotate("", (t, end), (t, start), arrowprops={"arrowstyle": "->", "color": INK})
             if t:
                 axes.annotate("", (t - 0.2, 6), (t - 0.8, 6), arrowprops={"arrowstyle": "->", "color": "#0072b2"})
+                if sampled:  # what was drawn is read next
+                    bend = {"arrowstyle": "->", "color": TARGET, "connectionstyle": "angle,angleA=0,angleB=90,rad=6"}
+                    axes.annotate("", (t - 0.32, -2.8), (t - 0.86, top), arrowprops={**bend, "linestyle": "--"})
             axes.text(t, -2.8, f"‘{text[t]}’", ha="center", va="center")
-            axes.text(t, 14.8, f"‘{target[t]}’", ha="center", va="center", color=TARGET, weight="bold")
-        axes.text(-0.75, 14.8, "target", ha="center", va="center", color=TARGET, weight="bold")
+            axes.text(t, top, f"‘{above[t]}’", ha="center", va="center", color=TARGET, weight="bold")
+        word = "drawn" if sampled else "target"
+        axes.text(-0.75, top, word, ha="center", va="center", color=TARGET, weight="bold")
         axes.text(0.07, 3, "$W_{xh}$", va="center")
         axes.text(0.07, 9, "$W_{hy}$", va="center")
         axes.text(0.5, 6.5, "$W_{hh}$", ha="center")
-        axes.set(xlim=(-1.05, len(text) - 0.6), ylim=(-3.6, 15.6), title=title)
+        axes.set(xlim=(-1.05, len(text) - 0.6), ylim=(-3.6, top + 0.8), title=title)
+        axes.axis("off")
+
+
+def one_hot_product(path: Path, weight: Any, vocabulary: str, character: str) -> None:
+    """The slide's product: a matrix (units, characters) times the one-hot vector of a character, which is a column."""
+    from matplotlib.patches import Rectangle
+
+    characters = weight.shape[1]
+    chosen = vocabulary.index(character)
+    one_hot = np.eye(characters)[:, [chosen]]
+    with figure(path, 7.5, 2.6) as drawing:
+        axes = drawing.subplots()
+        left = 0.0
+        for values, name, sign in ((weight, "$W_{xh}$", "×"), (one_hot, "one-hot", "="), (weight[:, [chosen]], "", "")):
+            rows, columns = values.shape
+            for row in range(rows):
+                for column in range(columns):
+                    marked = values is not one_hot and column == (chosen if values is weight else 0)
+                    x, y = left + column, (rows - 1) / 2 - row
+                    color = "#dcecc9" if marked else "#fbd5c8" if values is one_hot else "#ffffff"
+                    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=color, ec=INK))
+                    text = (
+                        f"{values[row, column]:.0f}"
+                        if values is one_hot
+                        else f"{np.round(values[row, column], 2) + 0.0:.2f}"
+                    )
+                    axes.text(x, y, text, ha="center", va="center", weight="bold" if marked else "normal")
+            if values is one_hot:
+                for row, letter in enumerate(vocabulary):
+                    axes.text(left + 0.62, (rows - 1) / 2 - row, letter, va="center", family="DejaVu Sans Mono")
+            middle = left + (columns - 1) / 2
+            axes.text(middle, rows / 2 + 0.35, name or f"column of ‘{character}’", ha="center", va="center")
+            left += columns + 1.4
+            axes.text(left - 1.4 - 0.5 + 0.7, 0, sign, ha="center", va="center", fontsize=14)
+        axes.set(xlim=(-0.8, left - 1.2), ylim=(-characters / 2 - 0.3, characters / 2 + 0.8), aspect="equal")
         axes.axis("off")
 
 

@@ -63,11 +63,11 @@ def test_arguments_that_make_no_sense(
 
 def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path) -> None:
     assert example("hello").main(steps=60, out=tmp_path) == "hello"
-    assert drawn(tmp_path) >= {"hello", "hello-before", "hello-after", "hello-sampling"}
+    assert drawn(tmp_path) >= {"hello", "hello-before", "hello-after", "hello-sampling", "hello-softmax"}
 
 
 def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_path: Path) -> None:
-    assert example("hello").a_row_is_a_product(tmp_path) is True
+    assert example("hello").a_column_is_a_product(tmp_path) is True
 
 
 def test_frames_are_labelled_by_memory_alone(example: Callable[[str], Any], tmp_path: Path) -> None:

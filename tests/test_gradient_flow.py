@@ -72,6 +72,12 @@ def test_a_step_of_tanh_stays_below_slope_times_sigma(seed: int, experiment: Cal
         assert layer.products[t] <= bound * (1 + 1e-9)
 
 
+def test_with_tanh_the_spectral_radius_decides_nothing(experiment: Callable[[str], Any]) -> None:
+    module = experiment("vanishing")
+    assert module.spectral_radius(module.nilpotent()) < 1e-7 and not (module.nilpotent() @ module.nilpotent()).any()
+    np.testing.assert_array_equal(module.saturated_product(30), [[2.0**30, -(2.0**30)], [0, 0]])
+
+
 # Clipping ----------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from click.testing import CliRunner
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli import main
-from viz.lecture import TOPICS, Topic, build
+from viz.debugger.mathml import mathml
+from viz.lecture import TOPICS, Labels, Topic, build, figure
 
 CHEAP = [topic for topic in TOPICS if topic.program in ("recurrence.py", "bptt.py")]
 
@@ -27,12 +29,27 @@ def page(tmp_path_factory):
 
 
 def test_every_topic_has_its_program():
-    assert len({topic.program for topic in TOPICS}) == len(TOPICS) > 15
+    shown = [topic for topic in TOPICS if topic.program]
+    assert len({topic.name for topic in TOPICS}) == len(TOPICS) and len(shown) > 15
     examples = Path(__file__).parent.parent / "examples"
-    assert all((examples / topic.program).is_file() for topic in TOPICS)
-    assert all(topic.captions for topic in TOPICS)
+    assert all((examples / topic.program).is_file() for topic in shown)
+    assert all(bool(topic.captions) == bool(topic.program) for topic in TOPICS)
+    assert all(topic.captions or topic.points for topic in TOPICS)
     assert all(topic.walk.partition("#k=")[2].isdigit() for topic in TOPICS if topic.walk)
-    assert sum(bool(topic.walk) for topic in TOPICS) >= len(TOPICS) - 2
+    assert sum(bool(topic.walk) for topic in TOPICS) >= len(shown) - 2
+
+
+def test_every_formula_is_typeset():
+    for topic in TOPICS:
+        for formula in topic.formulas:
+            assert not mathml(formula).startswith("<math><mtext>"), formula
+
+
+def test_a_citation_has_its_reference():
+    references = " ".join(next(topic for topic in TOPICS if topic.name == "references").points)
+    text = " ".join(paragraph for topic in TOPICS if topic.program for paragraph in topic.text)
+    cited = re.findall(r"([A-Z]\w+)[^()]*? (\d{4})\)", text)
+    assert len(cited) >= 2 and all(name in references and f"({year})" in references for name, year in cited)
 
 
 def test_pictures_numbers_and_code_are_on_the_page(page):
@@ -44,10 +61,13 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
     assert drawn == {name for topic in CHEAP for name in topic.captions}
     for name, caption in ((name, caption) for topic in CHEAP for name, caption in topic.captions.items()):
         assert f'src="figures/{name}.svg"' in html and f"<figcaption>{caption} " in html
+        about = next(f"{topic.title}: {caption}" for topic in CHEAP if name in topic.captions)
+        assert f'aria-label="{about}"' in (page / "figures" / f"{name}.svg").read_text()
         for suffix, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (page / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
-    assert "their sum differs from dL/dW_hh by 0" in html  # what the program printed
-    assert "━" not in html and "<math>" in html
+    assert "their sum is exactly ∂L/∂W_hh" in html  # what the program printed
+    assert "━" not in html and html.count("<math>") == sum(len(topic.formulas) for topic in CHEAP)
+    assert "h<sub>t" not in html and "W<sub>t</sub>" in html and "W_t" not in html
     assert 'href="debugger/bptt.html#k=15"' in html and (page / "debugger" / "bptt.html").is_file()
 
 
@@ -138,10 +158,57 @@ def test_the_command(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, ["lecture", "--only", "recurrence", "-o", str(tmp_path)])
     assert result.exit_code == 0 and "index.html" in result.output and "note: One function" in result.stderr
     result = CliRunner().invoke(main, ["lecture", "--only", "nothing"])
-    assert result.exit_code == 2 and "there are one_to_one" in result.output + result.stderr
+    assert result.exit_code == 2 and "there are the topics one_to_one" in result.output + result.stderr
     (tmp_path / "file").write_text("")
     with pytest.raises(tg.TinygradError, match="cannot write"):
         build(tmp_path / "file" / "out", CHEAP[:1])
+
+
+def test_another_language(page, tmp_path):
+    table = tmp_path / "de.toml"
+    table.write_text(
+        '"Backpropagation through time" = "Rückwärts <durch> die Zeit"\n"|∂|: norm of ∂L/∂(this value)" = "Länge"\n'
+    )
+    shutil.copytree(page, tmp_path / "out")
+    labels = Labels.read(table)
+    assert build(tmp_path / "out", CHEAP[-1:], labels=labels) == []
+    assert "<h2>Rückwärts &lt;durch&gt; die Zeit</h2>" in (tmp_path / "out" / "index.html").read_text()
+    backward = (tmp_path / "out" / "figures" / "bptt-backward.svg").read_text()
+    assert ">Länge</text>" in backward and "norm of" not in backward and "Rückwärts &lt;durch&gt;" in backward
+    assert "Show as slides" in labels.missing and "Backpropagation through time" not in labels.missing
+    labels.save(tmp_path / "labels.toml")
+    again = Labels.read(tmp_path / "labels.toml").table
+    assert again["Show as slides"] == "Show as slides" and again["Backpropagation through time"].startswith("Rückwärts")
+
+
+def test_a_longer_label_is_set_smaller():
+    svg = '<text font-size="10.00">loss</text><text style="font: 12px x">T1</text>'
+    drawn = Labels({"loss": "der Verlust"}).drawn(svg)
+    assert drawn == '<text font-size="6.00">der Verlust</text><text style="font: 12px x">T1</text>'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a = [", "is not TOML"), ("[a]\nb = 1", "'a' is not a text"), (None, "cannot read")]
+)
+def test_a_table_that_is_none_is_one_line(text, said, tmp_path):
+    if text is not None:
+        (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(tg.TinygradError, match=said):
+        Labels.read(tmp_path / "x.toml")
+
+
+def test_a_figure_alone(tmp_path):
+    written = figure(tmp_path, "recurrence-op")
+    assert {path.name for path in written} == {f"recurrence-op.{kind}" for kind in ("svg", "png", "pdf")}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}
+
+
+@pytest.mark.parametrize(
+    "formula", [r"\text{<img src=x>}", r"\operatorname{a<b}", "<img src=x>", r"\href{u}{x}", "{", r"x_", "\0"]
+)
+def test_no_formula_is_markup(formula):
+    made = mathml(formula)
+    assert made.startswith("<math>") and made.endswith("</math>") and "<img" not in made and "href=" not in made
 
 
 def test_in_a_browser(page):
@@ -162,6 +229,21 @@ def test_in_a_browser(page):
             assert tab.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing wider than the screen
             assert said == [] and all(url.startswith("file://") for url in asked)
+            if width > 1000:
+                assert tab.evaluate(
+                    "[...document.querySelectorAll('.frame')].every(f => f.scrollWidth <= f.clientWidth)"
+                )
+            tab.keyboard.press("s")
+            seen = []
+            for _ in range(4):
+                seen.append(tab.evaluate("[...document.querySelectorAll('figure')].filter(f => f.offsetParent).length"))
+                assert tab.locator("section:visible").count() == 1
+                tab.keyboard.press("ArrowRight")
+            assert seen == [1, 1, 1, 1] and tab.url.endswith("#slide-4")  # four figures; the last stays
+            tab.keyboard.press("ArrowLeft")
+            assert tab.locator("#counter").inner_text() == "3 / 4"
+            tab.keyboard.press("Escape")
+            assert tab.locator("section:visible").count() == 2 and tab.url.endswith("#bptt")
             tab.locator("nav a").first.click()
             assert tab.url.endswith("#recurrence")
             tab.locator("summary").first.click()

@@ -84,7 +84,8 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     """Check, measure, draw, and return what was found."""
     exact = {"LSTM": lstm_without_h(), "GRU": gru_without_gates()}
     for kind, holds in exact.items():
-        console.print(f"{kind}, other ways cut: the gradient is the gate times the next one bit for bit: {holds}")
+        how = "to the last bit" if holds else "NOT exactly"
+        console.print(f"{kind}, other ways cut: the gradient is the gate times the next step's, {how}")
     shares = {kind: [ways(kind, scale) for scale in SCALES] for kind in exact}
     table(
         ["share beside the gate, recurrent weights times", *map(str, SCALES)],

@@ -106,10 +106,16 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     }
     for kind, how in (("LSTM", "f = 1 and i = 0"), ("GRU", "z = 1")):
         bits, gradient = found["10,000 steps bit for bit"][kind], found["gradient over 1000 steps exactly 1"][kind]
-        console.print(f"{kind}: 10,000 steps with {how} keep the state bit for bit: {bits}")
-        console.print(f"{kind}: the gradient over 1,000 of them is exactly 1: {gradient}")
+        console.print(f"{kind}: 10,000 steps with {how} {'keep every bit of' if bits else 'change'} the state")
+        console.print(f"{kind}: the gradient over 1,000 of them is {'exactly' if gradient else 'not'} 1")
     table(
-        ["bias b of the gate", "σ(b)", f"σ(b)^{STEPS}, measured", "left in a fresh LSTM", "in a fresh GRU"],
+        [
+            "bias b of the gate",
+            "σ(b)",
+            f"σ(b) to the power {STEPS}, measured",
+            "left in a fresh LSTM",
+            "in a fresh GRU",
+        ],
         (
             (f"{b:g}", float(sigmoid(b)), float(constant[b][-1]), float(fresh[b][-1]), float(mixed[b][-1]))
             for b in BIASES

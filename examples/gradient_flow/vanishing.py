@@ -1,9 +1,12 @@
 """Vanishing and exploding, exactly: what the largest singular value of W decides, and what its spectral radius.
 
-The gradient of <g, h_T> k steps back through h_t = W h_(t-1) is (W^T)^k g. So its length changes by at most the largest
-singular value sigma in any step: sigma < 1 is enough for vanishing, sigma > 1 is only necessary for exploding. What
-decides in the long run is the spectral radius rho. A W that is not normal can have sigma = 2.3 and rho = 0.9: there the
-gradient grows at first, and vanishes all the same. With tanh a step's factor is at most max(1 - h^2) sigma.
+One step back multiplies the gradient by diag(1 - h_t^2) W_hh. With the largest singular value sigma of W_hh below 1 the
+gradient vanishes, whatever the states are: the slope 1 - h^2 of tanh is below 1 everywhere but at 0, where it is 1.
+sigma above 1 is only necessary for exploding. In a *linear* recurrence h_t = W h_(t-1) the product of the Jacobians is
+a power of W, and in the long run its spectral radius rho is the factor a step: a W that is not normal can have
+sigma = 2.3 and rho = 0.9, there the gradient grows at first and vanishes all the same. With tanh rho decides nothing:
+W = 2 [[1, -1], [1, -1]] has rho = 0, its square is 0. Where the second unit is saturated the Jacobian is
+[[2, -2], [0, 0]], and the product of thirty of them is [[2^30, -2^30], [0, 0]].
 """
 
 from __future__ import annotations
@@ -75,6 +78,21 @@ def tanh_flow(rng: np.random.Generator) -> Any:
     return viz.flow(output[-1].sum(), panels=("norms", "jacobians", "products")).layers[0]
 
 
+def nilpotent() -> Any:
+    """2 [[1, -1], [1, -1]]: its square is 0, so both eigenvalues are."""
+    return 2.0 * np.array([[1.0, -1.0], [1.0, -1.0]])
+
+
+def saturated_product(steps: int = 30) -> Any:
+    """dh_T/dh_0 of a tanh network with that W, its first unit held at 0 and its second at 1 by the input."""
+    weight, h = tg.tensor(nilpotent()), tg.tensor(np.array([[0.0, 1.0]]), requires_grad=True)
+    states = [h]
+    for _ in tg.steps(steps):
+        # W h is (-2, -2): the input makes it 0 for the first unit, and 40 for the second, whose tanh rounds to 1
+        states.append((states[-1] @ weight.T + np.array([[2.0, 42.0]])).tanh())
+    return np.concatenate([tg.grad(states[-1][:, i].sum(), h, retain_graph=True)[0].numpy() for i in range(2)])
+
+
 def main(out: Path = Path("out")) -> dict[str, Any]:
     """Measure, draw, and return the figures that the statements above are about."""
     rng = np.random.default_rng(0)
@@ -82,10 +100,10 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     scaled = {s: norms(backwards(orthogonal(8, s, rng), g)) for s in (0.9, 1.0, 1.1)}
     w = not_normal()
     grown = norms(backwards(w, np.array([1.0, 0.0])))
-    random, tanh = rates(rng), tanh_flow(rng)
+    random, tanh, saturated = rates(rng), tanh_flow(rng), saturated_product()
     found = {
-        "linear: error of (W^T)^k g": powers_error(rng),
-        "W = s · orthogonal: error of the ratio s": max(
+        "linear: largest difference between the gradient and (W^T)^k g": powers_error(rng),
+        "W = s · orthogonal: largest difference of a step's factor from s": max(
             float(np.abs(x[1:] / x[:-1] / s - 1).max()) for s, x in scaled.items()
         ),
         "W not normal: largest singular value": float(np.linalg.norm(w, 2)),
@@ -93,31 +111,35 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         "W not normal: gradient, at its longest": float(grown.max()),
         f"W not normal: gradient, {STEPS} steps back": float(grown[-1]),
         "rates": random,
-        "tanh: largest singular value, over its bound": max(
+        "tanh, W = 2 [[1, −1], [1, −1]]: spectral radius of W": spectral_radius(nilpotent()),
+        "tanh, W = 2 [[1, −1], [1, −1]]: norm of dh_30/dh_0, second unit saturated": float(
+            np.linalg.norm(saturated, 2)
+        ),
+        "tanh: largest singular value of a step, relative to max(1 − h²) σ(W)": max(
             tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()
         ),
-        "tanh: smallest bound": min(tanh.bounds.values()),
+        "tanh: smallest max(1 − h²) σ(W) of a step, where σ(W) = 1.5": min(tanh.bounds.values()),
     }
     table(["measured", ""], ((name, value) for name, value in found.items() if isinstance(value, float)))
     lags = np.arange(STEPS + 1)
-    with panels(out / "vanishing.svg", 2, 2) as (first, second, third, fourth):
+    with panels(out / "vanishing.svg", 2, 3) as (first, second, third, fourth, fifth, sixth):
         for (s, lengths), look in zip(scaled.items(), LINES):
             first.plot(lags, lengths / lengths[0], label=f"s = {s}", **look)
-        first.set(yscale="log", title="W = s · orthogonal:\n$s^k$ exactly", xlabel="steps back k")
+        first.set(yscale="log", title="linear, W = s · orthogonal:\n$s^k$ exactly", xlabel="steps back k")
         second.plot(lags, grown, label=r"$\|(W^T)^k g\|$", **LINES[0])
         worst = [np.linalg.norm(np.linalg.matrix_power(w, int(k)), 2) for k in lags]
         second.plot(lags, worst, label=r"worst case $\sigma(W^k)$", color=LINES[1]["color"], linewidth=5, alpha=0.4)
         second.plot(lags, 2.3**lags, label=r"bound $\sigma(W)^k$", **BOUND)
         second.plot(lags, 0.9**lags, label=r"$\rho(W)^k$", **{**BOUND, "linestyle": ":"})
         second.set(yscale="log", ylim=(1e-3, 1e3), xlabel="steps back k")
-        second.set_title("σ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
+        second.set_title("linear, σ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
         sigma, rho, rate = np.array(random).T
         third.plot(rho, rate, "o", color=LINES[0]["color"], label="against ρ(W)")
         third.plot(sigma, rate, "s", color=LINES[1]["color"], label="against σ(W)")
         third.plot([0.8, 2], [0.8, 2], label="equal", **BOUND)
         third.axvline(1, color="#8c8c8c", linewidth=0.8)
         third.set(xlabel="ρ or σ", ylabel="factor a step, in the end", ylim=(0.8, 1.3))
-        third.set_title("random W: ρ decides,\nσ > 1 does not mean exploding")
+        third.set_title("linear, random W: ρ decides,\nσ > 1 does not mean exploding")
         times = sorted(tanh.bounds)
         fourth.plot(
             times, [tanh.spectra[t][0] for t in times], label=r"$\sigma(\partial h_t/\partial h_{t-1})$", **LINES[2]
@@ -126,7 +148,21 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         fourth.axhline(1.5, color="#8c8c8c", linewidth=0.8)
         fourth.text(times[0], 1.51, "σ(W)", color="#595959", va="bottom")
         fourth.set(xlabel="time step t", ylim=(0, 1.7), title="tanh: the slope\ntakes part of σ away")
-        for axes in (first, second, third, fourth):
+        products = [np.linalg.norm(saturated_product(int(k)), 2) for k in lags[1:31]]
+        powers = [np.linalg.norm(np.linalg.matrix_power(nilpotent(), int(k)), 2) for k in lags[1:31]]
+        assert not any(powers[1:])
+        fifth.plot(lags[1:31], products, label=r"tanh, second unit saturated", **LINES[3])
+        fifth.plot(lags[1:2], powers[:1], label="linear: 4 at k = 1, exactly 0 from k = 2 on", **LINES[0])
+        fifth.set(
+            yscale="log", xlabel="steps back k", ylabel=r"largest singular value of $\partial h_T/\partial h_{T-k}$"
+        )
+        fifth.set_title("W = 2 [[1, −1], [1, −1]], ρ = 0:\nwith tanh ρ decides nothing")
+        grid = np.linspace(-3, 3, 200)
+        sixth.plot(grid, np.tanh(grid), label="tanh a", color=LINES[0]["color"])
+        sixth.plot(grid, 1 - np.tanh(grid) ** 2, label="its slope, 1 − tanh² a", color=LINES[1]["color"])
+        sixth.axhline(1, **BOUND)
+        sixth.set(xlabel="a", title="the slope of tanh is below 1\neverywhere but at 0")
+        for axes in (first, second, third, fourth, fifth, sixth):
             axes.legend(fontsize=8)
     viz.debug(build("many-to-one", "rnn", 20)).html(out / "vanishing.html", title="tanh, one loss after 20 steps")
     return found

@@ -12,34 +12,60 @@ from .bar import progress_bar
 
 @click.command()
 @click.option("-o", "--output", default="out", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--only", multiple=True, metavar="NAME", help="This topic only, such as hello; may be repeated.")
-def lecture(output: Path, only: tuple[str, ...]) -> None:
+@click.option("--only", multiple=True, metavar="NAME", help="This topic or figure only; may be repeated.")
+@click.option("--labels", type=click.Path(path_type=Path), help="TOML file of translations; see below.")
+def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     """Build the lecture: every topic with its pictures, its numbers and the program that made them.
 
-    One page that needs no network, index.html, with the figures beside it as SVG, PNG and PDF. What has not changed
-    since the last time is not made again.
+    One page that needs no network, index.html, with the figures beside it as SVG, PNG and PDF; on the page, s shows it
+    as slides. What has not changed since the last time is not made again. The name of a topic, such as hello, makes
+    the page of it; the name of a figure, such as lstm-gates, makes three files of that figure alone.
+
+    --labels puts page and figures into another language. Its lines read "English" = "translation"; a table to start
+    from, with every text that is not translated yet, is written to labels.toml in the folder.
 
     \b
     Examples:
       tinygrad-rnn lecture -o lecture
       tinygrad-rnn lecture --only hello --only gates
+      tinygrad-rnn lecture --only lstm-gates -o slides
+      tinygrad-rnn lecture --labels de.toml -o vorlesung
     """
     from rich.console import Console
 
-    from viz.lecture import TOPICS, Topic, build
+    from viz.lecture import TOPICS, Labels, Topic, build, figure
 
-    names = {Path(topic.program).stem: topic for topic in TOPICS}
-    unknown = [name for name in only if name not in names]
+    topics = {topic.name: topic for topic in TOPICS}
+    figures = {name for topic in TOPICS for name in topic.captions} - topics.keys()
+    unknown = [name for name in only if name not in topics and name not in figures]
     if unknown:
-        raise DataError(f"no topic is called {unknown[0][:40]!r}; there are {', '.join(names)}")
-    chosen = [topic for name, topic in names.items() if name in only or not only]
+        raise DataError(
+            f"no topic or figure is called {unknown[0][:40]!r}; there are the topics {', '.join(topics)}, "
+            f"and the figures {', '.join(sorted(figures))}"
+        )
+    words = Labels.read(labels) if labels else Labels({})
+    chosen = [topic for name, topic in topics.items() if name in only or not only]
+    alone = [name for name in only if name in figures]
+    problems: list[str] = []
     with progress_bar(Console(highlight=False)) as bar:
-        task = bar.add_task("the lecture", total=len(chosen), shown="")
+        task = bar.add_task("the lecture", total=len(chosen) + len(alone), shown="")
 
         def done(topic: Topic) -> None:
             bar.update(task, advance=1, shown=topic.title)
 
-        problems = build(output, chosen, done)
+        written: list[Path] = []
+        for name in alone:
+            written += figure(output, name, words)
+            bar.update(task, advance=1, shown=name)
+        if chosen:
+            problems = build(output, chosen, done, words)
+            written.append(output / "index.html")
+    if labels and words.missing:
+        words.save(output / "labels.toml")
+        click.echo(
+            f"note: {len(words.missing)} texts are not translated; they are in {output / 'labels.toml'}", err=True
+        )
     for problem in problems:
         click.echo(f"note: {problem}", err=True)
-    click.echo(f"wrote {output / 'index.html'}")
+    for path in written:
+        click.echo(f"wrote {path}")

@@ -1,73 +1,60 @@
-r"""A primitive's rule as MathML, which browsers typeset by themselves.
+r"""A formula in LaTeX as MathML, which browsers typeset by themselves; `latex2mathml` converts it.
 
-The rules use a small part of LaTeX: ``\bar W = \bar y^\top x``. What is not known is shown as it is.
+Formulas hold names out of files that anybody may have written. So what stands in ``\text{...}`` and the like never
+reaches the converter, and of what it returns only the elements that mathematics needs are let through.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import escape
+from xml.etree import ElementTree
 
-_SIGNS = {
-    "odot": "⊙", "oslash": "⊘", "sum": "∑", "cdot": "·", "times": "×", "ge": "≥", "le": "≤", "lnot": "¬",
-    "partial": "∂", "top": "⊤", "ne": "≠", "leftarrow": "←", "ldots": "…",
-}  # fmt: skip
-_LETTERS = {"sigma": "σ"} | {name: name for name in ("cos", "sin", "log", "exp", "tanh", "max", "min")}
-_WORDS = {"text": "mtext", "operatorname": "mi", "mathrel": "mo"}
 LIMIT = 20_000  #: characters
-_SPACES = (r"\,", r"\;", r"\textstyle", r"\left", r"\right")
-_TOKEN = re.compile(
-    r"\\(?:text|operatorname|mathrel)\s*\{(?:\\.|[^{}\\])*\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s\\]", re.DOTALL
-)
+_NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+_ELEMENTS = {
+    "math", "mrow", "mi", "mn", "mo", "mtext", "msub", "msup", "msubsup", "mfrac", "mover", "munder", "munderover",
+    "msqrt", "mtable", "mtr", "mtd", "mspace", "mstyle",
+}  # fmt: skip
+_ATTRIBUTES = {
+    "stretchy", "mathvariant", "display", "width", "fence", "movablelimits", "form", "displaystyle", "accent",
+    "scriptlevel", "linethickness", "minsize", "maxsize", "columnalign",
+}  # fmt: skip
+_TAGS = {"text": "mtext", "operatorname": "mi", "mathrel": "mo"}
+_WORDS = re.compile(r"\\(text|operatorname|mathrel)\s*\{((?:\\.|[^{}\\])*)\}", re.DOTALL)
+_FIRST_PLACE = 0xF0000  #: of a private use area: letters that stand for words while the rest is converted
 
 
 def mathml(latex: str) -> str:
-    r"""``\bar x = y^2`` as a ``<math>`` element. Any text may be given: it is escaped.
+    r"""``\bar x = y^2`` as a ``<math>`` element. Any text may be given: what is not a formula is shown as it is.
 
-    >>> mathml(r"\bar x = y^2")
-    '<math><mover><mi>x</mi><mo>¯</mo></mover><mo>=</mo><msup><mi>y</mi><mn>2</mn></msup></math>'
+    >>> mathml(r"y^2")
+    '<math><mrow><msup><mi>y</mi><mn>2</mn></msup></mrow></math>'
+    >>> mathml(r"\text{a<b}")
+    '<math><mrow><mrow><mtext>a&lt;b</mtext></mrow></mrow></math>'
     """
-    tokens = _TOKEN.findall(latex[:LIMIT].replace(r"\mathrel{+}=", r"\mathrel{+=}"))
-    return f"<math>{_row(iter(tokens), '')}</math>"
+    from latex2mathml.converter import convert
 
+    latex = latex[:LIMIT].replace(r"\mathrel{+}=", r"\mathrel{+=}")
+    latex = "".join(c for c in latex if ord(c) < _FIRST_PLACE and (c.isprintable() or c.isspace()))
+    words: list[tuple[str, str]] = []
 
-def _row(tokens: Iterator[str], end: str) -> str:
-    """The signs up to ``end``, with what stands above and below them."""
-    parts: list[str] = []
-    for token in tokens:
-        if token == end:
-            break
-        if token in ("^", "_"):
-            base = parts.pop() if parts else "<mrow></mrow>"
-            over = "<mo>∑</mo>" in base[:20]  # a sum has its bounds above and below
-            tag = ("mover" if over else "msup") if token == "^" else ("munder" if over else "msub")
-            parts.append(f"<{tag}>{base}{_atom(next(tokens, ''), tokens)}</{tag}>")
-        elif token not in _SPACES:
-            parts.append(_atom(token, tokens))
-    return "".join(parts)
+    def put_aside(found: re.Match[str]) -> str:
+        words.append((found[1], re.sub(r"\\(.)", r"\1", found[2])))
+        return "{" + chr(_FIRST_PLACE + len(words) - 1) + "}"
 
-
-def _atom(token: str, tokens: Iterator[str]) -> str:
-    """One sign, or a group of them."""
-    if token == "{":
-        return f"<mrow>{_row(tokens, '}')}</mrow>"
-    if token == r"\bar":
-        return f"<mover>{_atom(next(tokens, ''), tokens)}<mo>¯</mo></mover>"
-    if token == r"\frac":
-        return f"<mfrac>{_atom(next(tokens, ''), tokens)}{_atom(next(tokens, ''), tokens)}</mfrac>"
-    if token == r"\mathbf":
-        bold = next(tokens, "")
-        bold = "".join(iter(lambda: next(tokens, "}"), "}")) if bold == "{" else bold
-        return f'<mn mathvariant="bold">{escape(bold)}</mn>'
-    command, brace, words = token[1:].partition("{")
-    if token.startswith("\\") and brace:
-        tag = _WORDS[command.strip()]
-        plain = re.sub(r"\\(.)", r"\1", words[:-1])
-        return f"<{tag}>{escape(plain)}</{tag}>"
-    if token.startswith("\\"):
-        letters = _LETTERS.get(command)
-        return f"<mi>{letters}</mi>" if letters else f"<mo>{escape(_SIGNS.get(command, command))}</mo>"
-    if token[:1].isdigit():
-        return f"<mn>{token}</mn>"
-    return f"<mi>{escape(token)}</mi>" if token.isalpha() else f"<mo>{escape(token.replace('-', '−'))}</mo>"
+    try:
+        root = ElementTree.fromstring(convert(_WORDS.sub(put_aside, latex), display="block"))
+    except Exception:  # the converter has a kind of error for each mistake, and raises others too
+        return f"<math><mtext>{escape(latex)}</mtext></math>"
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
+        if element.tag not in _ELEMENTS or not element.attrib.keys() <= _ATTRIBUTES:
+            return f"<math><mtext>{escape(latex)}</mtext></math>"
+        place = ord(element.text) - _FIRST_PLACE if element.text and len(element.text) == 1 else -1
+        if 0 <= place < len(words):
+            kind, element.text = words[place]
+            element.tag = _TAGS[kind]
+            element.attrib.clear()
+    root.attrib = {}
+    return ElementTree.tostring(root, encoding="unicode")

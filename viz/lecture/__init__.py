@@ -1,6 +1,7 @@
-"""The whole lecture as one page: every topic with its pictures, its numbers and the program that made them."""
+"""The lecture on one page: every topic in a lecture's order, each made by a program that is printed beside it."""
 
-from .making import build
+from .labels import Labels
+from .making import build, figure
 from .topics import TOPICS, Topic
 
-__all__ = ["TOPICS", "Topic", "build"]
+__all__ = ["TOPICS", "Labels", "Topic", "build", "figure"]

@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -22,13 +24,16 @@ from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically
 
 from ..convert import svg_to_pdf, svg_to_png
+from .labels import Labels
 from .topics import TOPICS, Topic
 
 _HERE = Path(__file__).parent
 #: in an installed package the programs are beside this file, in a checkout they are at its top
 EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
 PIXELS = 4 / 3  #: a point of a figure's own size in a browser
-SMALLEST = 0.6  #: of that size, so that its text can be read; a narrower window scrolls it sideways
+SMALLEST = 0.55  #: of that size, so that its text can be read; a narrower window scrolls it sideways
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(\{[^{}]{1,9}\}|[a-z]{1,2}\b|T\b|[0-9]\b)")  #: W_hh, h_{t-1}
+COLUMN = 860  #: pixels of the text's width; a wider figure takes the whole window
 SECONDS = 600  #: a program may take so long
 
 
@@ -48,23 +53,30 @@ class Result:
 
 
 def build(
-    out: str | Path, topics: Sequence[Topic] = TOPICS, done: Callable[[Topic], None] = lambda topic: None
+    out: str | Path,
+    topics: Sequence[Topic] = TOPICS,
+    done: Callable[[Topic], None] = lambda topic: None,
+    labels: Labels | None = None,
 ) -> list[str]:
     """Write ``out/index.html`` and the files it shows; returns what went wrong, one line a topic.
 
     Two programs run at a time. What was made by the same program and the same version of this package is kept.
-    ``done`` is called after each topic. Raises `DataError` if the folder cannot be written.
+    ``done`` is called after each topic. With ``labels`` page and figures are in another language. Raises `DataError`
+    if the folder cannot be written.
     """
+    labels = labels or Labels({})
     folder = Path(out)
     kept, writing = _kept(folder), Lock()
     running: set[subprocess.Popen[str]] = set()
     _keep(folder, kept)
 
     def make(topic: Topic) -> Result:
-        key = _key(topic)
+        if not topic.program:
+            return Result("")
+        key = _key(topic, labels)
         result = kept.get(topic.program)
         if result is None or result.key != key or not all((folder / f).is_file() for f in result.files):
-            result = _run(topic, key, folder, running)
+            result = _run(topic, key, folder, running, labels)
             if not result.problem:
                 with writing:  # at once: an interruption loses only what was being made
                     kept[topic.program] = result
@@ -81,8 +93,24 @@ def build(
             for process in tuple(running):  # a program that ends early would leave a worse result, not none
                 process.terminate()
             raise
-    write_atomically(folder / "index.html", _page(topics, results, folder).encode())
+    write_atomically(folder / "index.html", _page(topics, results, folder, labels).encode())
     return [f"{topic.title}: {result.problem}" for topic, result in zip(topics, results) if result.problem]
+
+
+def figure(out: str | Path, name: str, labels: Labels | None = None) -> list[Path]:
+    """Write one figure of a topic alone, as ``out/name.svg``, ``.png`` and ``.pdf``; returns these paths.
+
+    Raises `DataError` if its program fails or the folder cannot be written.
+    """
+    topic = next(topic for topic in TOPICS if name in topic.captions)
+    with tempfile.TemporaryDirectory() as temporary:
+        result = _run(topic, "", Path(temporary), set(), labels or Labels({}), only=name)
+        if result.problem:
+            raise DataError(f"{name}: {result.problem}")
+        written = [Path(out) / Path(file).name for file in result.files]
+        for file, path in zip(result.files, written):
+            write_atomically(path, (Path(temporary) / file).read_bytes())
+    return written
 
 
 def _kept(folder: Path) -> dict[str, Result]:
@@ -101,9 +129,16 @@ def _keep(folder: Path, kept: dict[str, Result]) -> None:
     write_atomically(folder / "lecture.json", json.dumps(state, indent=1).encode())
 
 
-def _key(topic: Topic) -> str:
-    """A digest of the program, of what stands beside it, and of this package."""
-    digest = hashlib.sha256(repr((topic.program, sys.version_info[:2])).encode())
+def _key(topic: Topic, labels: Labels) -> str:
+    """A digest of the program, of what stands beside it, of this package and of the language."""
+    told = (
+        topic.program,
+        topic.title,
+        sorted(topic.captions.items()),
+        sys.version_info[:2],
+        sorted(labels.table.items()),
+    )
+    digest = hashlib.sha256(repr(told).encode())
     program = EXAMPLES / topic.program
     shared = [EXAMPLES / name for name in ("common.py", "plots.py", "digits.py", "gradient_flow/lab.py")]
     shared += sorted(program.parent.glob("*.py")) if program.parent.name == "tasks" else []
@@ -115,8 +150,13 @@ def _key(topic: Topic) -> str:
     return digest.hexdigest()
 
 
-def _run(topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str]]) -> Result:
-    """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote."""
+def _run(
+    topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str]], labels: Labels, only: str = ""
+) -> Result:
+    """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote.
+
+    ``only``: nothing but the figure of that name.
+    """
     program = EXAMPLES / topic.program
     if not program.is_file():
         return Result(key, problem=f"its program {program} is missing; install the package again")
@@ -144,8 +184,12 @@ def _run(topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str
             reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
             return Result(key, problem=f"its program failed: {reason[:300]}")
         written = sorted((Path(temporary) / "out").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        if only:
+            written = [path for path in written if path.name == f"{only}.svg"]
+            if not written:
+                return Result(key, problem=f"{topic.program} did not draw it")
         try:
-            files = tuple(file for path in written for file in _take(path, folder))
+            files = tuple(file for path in written for file in _take(path, folder, topic, labels))
         except TinygradError:
             raise
         except OSError as error:
@@ -153,13 +197,15 @@ def _run(topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str
     return Result(key, _told(printed), files)
 
 
-def _take(path: Path, folder: Path) -> list[str]:
+def _take(path: Path, folder: Path, topic: Topic, labels: Labels) -> list[str]:
     """A figure becomes three files, for the page, for slides and for paper; a debugger's page stays what it is."""
     made: dict[str, bytes] = {}
     if path.suffix == ".html":
         made[f"debugger/{path.name}"] = path.read_bytes()
     elif path.suffix == ".svg":
-        svg = path.read_text("utf-8")
+        svg = labels.drawn(path.read_text("utf-8"))
+        about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
+        svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
         for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg)), (".pdf", svg_to_pdf(svg))):
             made[f"figures/{path.stem}{suffix}"] = data
     for name, data in made.items():
@@ -173,6 +219,10 @@ def _told(printed: str) -> str:
     return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))
 
 
+def _lowered(found: re.Match[str]) -> str:
+    return f"<sub>{found[1].strip('{}')}</sub>"
+
+
 def _size(figure: Path) -> tuple[int, int]:
     """Pixels of an SVG file: a browser that knows them keeps the place free, and a link to a topic leads there."""
     start = figure.read_text("utf-8")[:2000]
@@ -180,7 +230,7 @@ def _size(figure: Path) -> tuple[int, int]:
     return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
 
 
-def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> str:
+def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labels: Labels) -> str:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
     from pygments import highlight
@@ -190,6 +240,7 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
     from ..debugger.mathml import mathml
 
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["subscripts"] = lambda text: Markup(_SUBSCRIPT.sub(_lowered, str(escape(text))))
     formatter = HtmlFormatter(nowrap=True)
     sections: list[dict[str, Any]] = []
     for topic, result in zip(topics, results):
@@ -199,8 +250,7 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
             {
                 "topic": topic,
                 "result": result,
-                "slug": Path(topic.program).stem,
-                "formula": Markup(mathml(topic.formula)) if topic.formula else "",
+                "formulas": [Markup(mathml(formula)) for formula in topic.formulas],
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
                 "figures": [
                     (name, topic.captions.get(Path(name).stem, ""), *_size(folder / "figures" / name))
@@ -210,6 +260,8 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path) -> s
             }
         )
     colours = {name: Markup(HtmlFormatter(style=name).get_style_defs(".code")) for name in ("default", "github-dark")}
+    script = (_HERE / "slides.js").read_text("utf-8")
     return environment.get_template("page.html").render(
-        sections=sections, colours=colours, version=tg.__version__, smallest=SMALLEST
-    )
+        sections=sections, colours=colours, version=tg.__version__, smallest=SMALLEST, say=labels, column=COLUMN,
+        script=Markup(script), script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip

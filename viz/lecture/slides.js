@@ -1,0 +1,53 @@
+"use strict";
+// The page as slides: one topic a screen, and within it one figure at a time.
+const steps = [...document.querySelectorAll("main section")].flatMap((section) => {
+  const figures = [...section.querySelectorAll("figure")];
+  return figures.length ? figures.map((figure) => [section, figure]) : [[section, null]];
+});
+const counter = document.getElementById("counter");
+let at = -1; // -1: the page as it is
+
+function show(step) {
+  document.querySelectorAll(".now").forEach((element) => element.classList.remove("now"));
+  const before = at;
+  at = step < 0 ? -1 : Math.min(step, steps.length - 1);
+  document.body.classList.toggle("slides", at >= 0);
+  if (at < 0) {
+    if (before >= 0) {
+      history.replaceState(null, "", "#" + steps[before][0].id);
+      steps[before][0].scrollIntoView();
+    }
+    return;
+  }
+  const [section, figure] = steps[at];
+  section.classList.add("now");
+  if (figure) {
+    figure.classList.add("now");
+    figure.querySelector("img").loading = "eager";
+  }
+  counter.textContent = `${at + 1} / ${steps.length}`;
+  history.replaceState(null, "", "#slide-" + (at + 1));
+}
+
+function start() {
+  const here = steps.findIndex(([section]) => section.getBoundingClientRect().bottom > 80);
+  show(Math.max(0, here));
+}
+
+const moves = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 };
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("summary")) return;
+  if (at < 0) {
+    if (event.key === "s") start();
+    return;
+  }
+  if (event.key === "Escape" || event.key === "s") show(-1);
+  else if (event.key in moves) show(Math.max(0, at + moves[event.key]));
+  else if (event.key === "Home") show(0);
+  else if (event.key === "End") show(steps.length - 1);
+  else return;
+  event.preventDefault();
+});
+document.getElementById("present").addEventListener("click", () => show(0));
+const asked = /^#slide-(\d+)$/.exec(location.hash);
+if (asked) show(Number(asked[1]) - 1);
