@@ -12,14 +12,19 @@ if TYPE_CHECKING:
     from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
     from .pytorch import from_torch
+    from .weights import DIALECTS, Dialect, load_weights, save_weights
 
 #: public name -> the file of this package that has it
 _WHERE = {
-    "ForeignWarning": "program", "Imported": "program", "OnnxModel": "onnx", "from_onnx": "onnx",
-    "from_torch": "pytorch",
+    "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
+    "OnnxModel": "onnx", "from_onnx": "onnx", "from_torch": "pytorch", "load_weights": "weights",
+    "save_weights": "weights",
 }  # fmt: skip
 
-__all__ = ["ForeignWarning", "Imported", "OnnxModel", "from_onnx", "from_torch"]
+__all__ = [
+    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "OnnxModel", "from_onnx", "from_torch", "load_weights",
+    "save_weights",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
