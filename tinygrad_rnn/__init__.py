@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import lr_scheduler, nn, optim
+from . import data, lr_scheduler, nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
 from .diagnose import Diagnosis, diagnose
@@ -103,6 +103,7 @@ from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype, se
 from .primitives import TABLE, Primitive
 from .random import manual_seed
 from .saving import load, save
+from .scan import scan
 from .scope import Scope, scope, steps
 from .tensor import Tensor, as_tensor, tensor
 
@@ -118,13 +119,14 @@ __all__ = [
     "Function", "Graph",
     "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
     "TinygradError", "abs", "amax", "amin", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
-    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "diagnose", "einsum", "enable_grad",
+    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "data", "diagnose", "einsum",
+    "enable_grad",
     "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
     "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "load", "log", "log_softmax", "logsumexp",
     "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
     "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",
-    "reshape",
-    "save", "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split",
+    "reshape", "save", "scan", "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax",
+    "softplus", "sort", "split",
     "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "take", "tanh", "tensor", "topk", "transpose",
     "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",
 ]  # fmt: skip

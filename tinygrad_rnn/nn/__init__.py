@@ -1,6 +1,7 @@
 """Layers, losses and initialisers, with PyTorch's names, defaults, shapes and parameter names."""
 
 from . import functional, init, utils
+from .any_cell import Recurrent
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
 from .layers import GELU, Dropout, Embedding, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, SiLU, Tanh
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
@@ -11,6 +12,7 @@ from .seq2seq import Decoder, Seq2Seq
 __all__ = [
     "GELU", "GRU", "LSTM", "RNN", "BCEWithLogitsLoss", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding",
     "GRUCell", "HuberLoss", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "MSELoss", "Module", "ModuleDict",
-    "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Seq2Seq", "Sequential", "SiLU", "Sigmoid",
+    "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Recurrent",
+    "Seq2Seq", "Sequential", "SiLU", "Sigmoid",
     "Tanh", "functional", "init", "labelled", "utils",
 ]  # fmt: skip

@@ -102,3 +102,6 @@ def _clip_traced(
         for p, g in pairs:
             p.grad = g * scale
         return total * unit
+
+
+from . import rnn_utils as rnn  # noqa: E402, F401  torch.nn.utils.rnn's names

@@ -1,0 +1,158 @@
+"""Batches: a small `DataLoader` with ``torch.utils.data``'s names, in this process, so that a loop reads the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, ShapeError
+from .primitives.record import integer
+from .random import generator
+from .tensor import Tensor, tensor
+
+
+class TensorDataset:
+    """Tensors or arrays of one length; item ``i`` is the ``i``-th row of each."""
+
+    def __init__(self, *tensors: Any) -> None:
+        self.tensors = tuple(np.asarray(x) for x in tensors)
+        lengths = {x.shape[:1] for x in self.tensors}
+        if len(lengths) != 1 or () in lengths:
+            shapes = ", ".join(str(x.shape) for x in self.tensors) or "nothing"
+            raise ShapeError(f"TensorDataset: takes tensors of one length, not {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return tuple(x[index] for x in self.tensors)
+
+
+class DataLoader:
+    """Batches of a dataset, which is anything with a length and items by number.
+
+    ``shuffle`` puts the items in another order each time, from the numbers that `manual_seed` starts. ``drop_last``
+    leaves out a last batch that is smaller. ``collate_fn`` makes a batch of a list of items, for `default_collate`.
+    ``batch_sampler`` is instead of these: it gives the numbers of the items of each batch, as `BatchesByLength` does.
+
+    >>> import tinygrad_rnn as tg
+    >>> data = tg.data.TensorDataset(tg.arange(5), tg.arange(5) * 2.0)
+    >>> [x.tolist() for x, y in tg.data.DataLoader(data, batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False,
+    ) -> None:  # fmt: skip
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise DTypeError(f"DataLoader: a dataset has a length and items, which {type(dataset).__name__} has not")
+        self.batch_size, self.shuffle, self.drop_last = (
+            integer(batch_size, "DataLoader: batch_size"),
+            shuffle,
+            drop_last,
+        )
+        if self.batch_size < 1:
+            raise ArgumentError(f"DataLoader: batch_size is 1 or more, not {batch_size}")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
+            raise ArgumentError("DataLoader: a batch_sampler says which items go together; leave out the rest")
+        self.dataset, self.batch_sampler, self.collate_fn = dataset, batch_sampler, collate_fn or default_collate
+
+    def __len__(self) -> int:
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]
+        count = len(self.dataset)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        for indices in self._batches() if self.batch_sampler is None else self.batch_sampler:
+            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+
+    def _batches(self) -> Iterator[Sequence[int]]:
+        count = len(self.dataset)
+        order = generator().permutation(count) if self.shuffle else np.arange(count)
+        return (order[k * self.batch_size : (k + 1) * self.batch_size].tolist() for k in range(len(self)))
+
+
+class BatchesByLength:
+    """A ``batch_sampler`` that puts sequences of about the same length together, so that little of a batch is padding.
+
+    ``lengths`` are the dataset's. With ``shuffle`` the batches come in another order each time, and equal lengths are
+    mixed anew. Within a batch the longest is first.
+
+    >>> import tinygrad_rnn as tg
+    >>> list(tg.data.BatchesByLength([3, 9, 2, 8], batch_size=2, shuffle=False))
+    [[0, 2], [1, 3]]
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, shuffle: bool = True, drop_last: bool = False) -> None:
+        self.lengths, self.shuffle, self.drop_last = np.asarray(lengths), shuffle, drop_last
+        self.batch_size = integer(batch_size, "BatchesByLength: batch_size")
+        if self.batch_size < 1 or self.lengths.ndim != 1:
+            raise ArgumentError("BatchesByLength: takes a list of lengths, and a batch_size of 1 or more")
+
+    def __len__(self) -> int:
+        count = len(self.lengths)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        count = len(self.lengths)
+        order = generator().permutation(count) if self.shuffle else np.arange(count)
+        order = order[np.argsort(self.lengths[order], kind="stable")]
+        starts = np.arange(len(self)) * self.batch_size
+        for start in generator().permutation(starts) if self.shuffle else starts:
+            batch = order[start : start + self.batch_size]
+            yield batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
+
+
+def random_split(dataset: Any, lengths: Sequence[float]) -> list[Any]:
+    """Parts of a dataset at random: of the sizes ``lengths``, or of these shares if they add up to 1."""
+    count = len(dataset)
+    sizes = list(lengths)
+    if any(isinstance(size, float) for size in sizes) and abs(sum(sizes) - 1) < 1e-9:
+        ends = np.floor(np.cumsum(sizes) * count + 1e-9).astype(int)
+        sizes = np.diff([0, *ends[:-1], count]).tolist()
+    if sum(sizes) != count:
+        raise ArgumentError(f"random_split: parts of {sizes} do not add up to the {count} items")
+    order, ends = generator().permutation(count).tolist(), np.cumsum(sizes).astype(int)
+    return [Subset(dataset, order[end - int(size) : end]) for size, end in zip(sizes, ends, strict=True)]
+
+
+class Subset:
+    """Some items of a dataset, by number."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.indices[index]]
+
+
+def default_collate(batch: list[Any]) -> Any:
+    """A list of items as one batch: tensors, arrays and numbers side by side, tuples and dicts part by part.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.data.default_collate([([1.0, 2.0], 3), ([4.0, 5.0], 6)])
+    ([tensor([1., 4.]), tensor([2., 5.])], tensor([3, 6]))
+    """
+    first = batch[0]
+    if isinstance(first, str):
+        return list(batch)
+    if isinstance(first, Mapping):
+        return {key: default_collate([item[key] for item in batch]) for key in first}
+    if isinstance(first, (tuple, list)):
+        if any(len(item) != len(first) for item in batch):
+            raise ShapeError("default_collate: items have different numbers of parts; pad them in a collate_fn")
+        return type(first)([default_collate(list(parts)) for parts in zip(*batch, strict=True)])
+    arrays = [item.numpy() if isinstance(item, Tensor) else item for item in batch]
+    shapes = {np.shape(array) for array in arrays}
+    if len(shapes) > 1:
+        some = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ShapeError(f"default_collate: items have shapes {some}; pad them in a collate_fn, with pad_sequence")
+    return tensor(arrays if isinstance(first, (int, float)) else np.stack(arrays))

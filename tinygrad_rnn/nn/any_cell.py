@@ -1,0 +1,172 @@
+"""Recurrent: layers, directions, dropout and ragged lengths for any cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import ArgumentError, ShapeError
+from ..functional import concat, ones, stack
+from ..scan import Masks, unroll
+from ..scope import scope
+from ..tensor import Tensor, as_tensor
+from .cells import labelled
+from .functional import dropout as drop
+from .layers import positive
+from .module import Module
+
+
+class Recurrent(Module):
+    """A cell over whole sequences, unrolled: in layers, in both directions, over sequences of their own lengths.
+
+    ``cell`` is a module called as ``state = cell(x, state)``, as `LSTMCell` is: ``x`` is (N, features), the state a
+    tensor (N, H) or a tuple of them whose first is the output, and None before the first step (or what the cell's
+    method ``initial_state(N)`` gives, if it has one). For several layers or directions give a function that makes a
+    cell for an input size, and the ``input_size`` of the first; each has then its ``hidden_size``.
+
+    ``dropout`` is between layers, anew at each step, as in `LSTM`. ``variational_dropout`` drops of each layer's inputs
+    and outputs-fed-back the same units at every step of a sequence (Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287).
+
+    >>> import tinygrad_rnn as tg
+    >>> class Leaky(tg.nn.Module):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         self.hidden_size, self.map = hidden_size, tg.nn.Linear(input_size + hidden_size, hidden_size)
+    ...     def forward(self, x, h=None):
+    ...         h = tg.zeros(len(x), self.hidden_size) if h is None else h
+    ...         return 0.9 * h + 0.1 * self.map(tg.concat([x, h], axis=1)).tanh()
+    >>> model = tg.nn.Recurrent(lambda size: Leaky(size, 5), num_layers=2, bidirectional=True, input_size=3)
+    >>> output, last = model(tg.ones(7, 2, 3), lengths=[7, 4])
+    >>> output.shape, last.shape
+    ((7, 2, 10), (4, 2, 5))
+    """
+
+    def __init__(
+        self, cell: Module | Callable[[int], Module], num_layers: int = 1, bidirectional: bool = False,
+        dropout: float = 0.0, variational_dropout: float = 0.0, batch_first: bool = False,
+        input_size: int | None = None,
+    ) -> None:  # fmt: skip
+        positive("Recurrent", num_layers=num_layers)
+        for name, p in (("dropout", dropout), ("variational_dropout", variational_dropout)):
+            if not 0 <= p <= 1:
+                raise ArgumentError(f"Recurrent: {name} is a probability, from 0 to 1, not {p}")
+        self.num_layers, self.bidirectional, self.batch_first = num_layers, bidirectional, batch_first
+        self.dropout, self.variational_dropout = dropout, variational_dropout
+        if isinstance(cell, Module):
+            if num_layers > 1 or bidirectional:
+                name = type(cell).__name__
+                raise ArgumentError(
+                    f"Recurrent: {name} is one cell, and there are several layers or directions; give a function that "
+                    f"makes one for an input size: lambda size: {name}(size, ...)"
+                )
+            self.l0 = cell
+            return
+        size = input_size
+        for layer in range(num_layers):
+            if size is None:
+                raise ArgumentError("Recurrent: give the input_size that the first cell is made for")
+            for suffix in self._suffixes(layer):
+                made = cell(size)
+                if not isinstance(made, Module) or not hasattr(made, "hidden_size"):
+                    raise ArgumentError(
+                        f"Recurrent: cell({size}) gave {type(made).__name__}; a module with a hidden_size is wanted"
+                    )
+                setattr(self, suffix, made)
+            size = made.hidden_size * (1 + bidirectional)
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"l{layer}", f"l{layer}_reverse"][: 1 + self.bidirectional]
+
+    def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
+        """Run over a sequence: returns ``(output, final state)``.
+
+        ``x`` (T, N, ...), or (N, T, ...) with ``batch_first``; ``output`` likewise. The final state is that of each
+        layer and direction, stacked: (num_layers * num_directions, N, H), one such tensor or a tuple of them, and
+        ``hx``, the initial state, is laid out alike. ``lengths``: N integers from 0 to T; outputs are 0 past a
+        sequence's end, the final state is the one at its own end, and the reverse direction starts there.
+        """
+        x = as_tensor(x)
+        if x.ndim < 2 or not x.shape[0] * x.shape[1]:
+            raise ShapeError(f"Recurrent: the input {x._described()} should be (time, batch, ...), at least one each")
+        if self.batch_first:
+            x = x.transpose(0, 1)
+        time, batch = x.shape[:2]
+        masks = None if lengths is None else Masks("Recurrent", lengths, time, batch)
+        sequence: list[Tensor] = []
+        for t in range(time):
+            with scope(step=t):
+                sequence.append(labelled(x[t], "x"))
+        final: list[Any] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                sequence = self._each(sequence, lambda value: drop(value, self.dropout, self.training))
+            directions = []
+            for suffix in self._suffixes(layer):
+                cell = getattr(self, suffix)
+                last, outputs = unroll(
+                    self._step(cell), self._start(cell, hx, len(final), batch), self._thinned(sequence), masks,
+                    suffix.endswith("_reverse"),
+                )  # fmt: skip
+                directions.append(outputs)
+                final.append(last)
+            sequence = directions[0]
+            if len(directions) > 1:
+                sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
+        output = stack(sequence)
+        state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
+        return output.transpose(0, 1) if self.batch_first else output, state
+
+    def _step(self, cell: Module) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
+        """What the cell does at one step, as `unroll` wants it."""
+        mask: list[Tensor] = []
+
+        def step(state: Any, x: Tensor) -> tuple[Any, Tensor]:
+            if state is not None and self._thins:
+                first, *rest = state if isinstance(state, tuple) else (state,)
+                mask[:] = mask or [self._mask(first.shape)]
+                state = (first * mask[0], *rest) if isinstance(state, tuple) else first * mask[0]
+            new = cell(x, state)
+            new = tuple(new) if isinstance(new, list) else new
+            return new, new[0] if isinstance(new, tuple) else new
+
+        return step
+
+    def _start(self, cell: Module, hx: Any, index: int, batch: int) -> Any:
+        if hx is None:
+            initial = getattr(cell, "initial_state", None)
+            return None if initial is None else initial(batch)
+        if isinstance(hx, (tuple, list)):
+            return tuple(as_tensor(part)[index] for part in hx)
+        return as_tensor(hx)[index]
+
+    @property
+    def _thins(self) -> bool:
+        return self.training and self.variational_dropout > 0
+
+    def _mask(self, shape: tuple[int, ...]) -> Tensor:
+        """Of 0 and ``1 / (1 - p)``, for all time steps."""
+        mask = drop(ones(*shape), self.variational_dropout)
+        mask.scope = mask.scope._replace(step=None)
+        return labelled(mask, "dropout mask")
+
+    def _thinned(self, sequence: Sequence[Tensor]) -> list[Tensor]:
+        """The same units dropped of the input at every step."""
+        if not self._thins:
+            return list(sequence)
+        mask = self._mask(sequence[0].shape)
+        return self._each(sequence, lambda x: x * mask)
+
+    @staticmethod
+    def _each(sequence: Sequence[Any], f: Callable[[Any], Tensor]) -> list[Tensor]:
+        """``f`` of what there is at each time step, which it belongs to."""
+        made = []
+        for t, value in enumerate(sequence):
+            with scope(step=t):
+                made.append(f(value))
+        return made
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
+        flags += [f"{name}={getattr(self, name)}" for name in ("dropout", "variational_dropout") if getattr(self, name)]
+        return ", ".join(flags)

@@ -1,0 +1,31 @@
+"""Sequences of different lengths; names and results are ``torch.nn.utils.rnn``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ShapeError
+from ..functional import concat, full, stack
+from ..tensor import Tensor, as_tensor
+
+
+def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0) -> Tensor:
+    """Sequences (T_n, ...) side by side, each filled up at its end: (T, N, ...), or (N, T, ...) with ``batch_first``.
+
+    A recurrent layer takes the result with ``lengths=[len(each) for each in sequences]``; no packing is needed.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.utils.rnn.pad_sequence([tg.tensor([1, 2, 3]), tg.tensor([4])], batch_first=True).tolist()
+    [[1, 2, 3], [4, 0, 0]]
+    """
+    given = [as_tensor(x) for x in sequences]
+    if not given or any(not x.ndim or x.shape[1:] != given[0].shape[1:] for x in given):
+        shapes = ", ".join(str(x.shape) for x in given[:6]) or "nothing"
+        raise ShapeError(f"pad_sequence: takes sequences (T, ...) that differ in T only, not {shapes}")
+    time = max(len(x) for x in given)
+    filled = []
+    for x in given:
+        padding = full((time - len(x), *x.shape[1:]), padding_value, dtype=x.dtype)
+        filled.append(concat([x, padding]) if len(padding) else x)
+    return stack(filled, axis=0 if batch_first else 1)
