@@ -76,10 +76,10 @@ def test_scan_without_inputs_and_mistakes() -> None:
 KINDS: dict[str, Any] = {"RNN": nn.RNNCell, "LSTM": nn.LSTMCell, "GRU": nn.GRUCell}
 
 
-def both(kind: str, layers: int, bidirectional: bool, **settings: Any) -> tuple[Any, Any]:
+def both(kind: str, layers: int, bidirectional: bool, hidden: int = 4) -> tuple[Any, Any]:
     """A built-in layer, and the same of its cell."""
-    built_in = getattr(nn, kind)(2, 4, num_layers=layers, bidirectional=bidirectional, **settings).double()
-    own = nn.Recurrent(lambda n: KINDS[kind](n, 4), layers, bidirectional, input_size=2, **settings).double()
+    built_in = getattr(nn, kind)(2, hidden, num_layers=layers, bidirectional=bidirectional).double()
+    own = nn.Recurrent(lambda n: KINDS[kind](n, hidden), layers, bidirectional, input_size=2).double()
     own.load_state_dict(
         {f"{name.split('_', 2)[2]}.{'_'.join(name.split('_')[:2])}": w for name, w in built_in.state_dict().items()}
     )
@@ -116,6 +116,20 @@ def test_it_compiles_to_no_more_than_the_built_in_layer(kind: str) -> None:
         run(tg.tensor(X))
         counts.append(len(run.graph))
     assert counts[1] <= counts[0]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_its_batch_is_cut_in_two_for_two_threads(kind: str) -> None:
+    x, counts = tg.tensor(RNG.normal(size=(4, 16, 2))), []
+    for model in both(kind, 1, False, hidden=128):
+
+        def step(x: Any, model: Any = model) -> Any:
+            return tg.grad(model(x)[0].square().mean(), list(model.parameters()))
+
+        run = tg.compile(step, threads=2)
+        run(x)
+        counts.append({node.lane for node in run.graph.nodes})
+    assert counts[1] == counts[0] == {0, 1, 2}
 
 
 def test_lengths_of_zero_and_compiled() -> None:

@@ -71,7 +71,7 @@ class Recurrent(Module):
                         f"Recurrent: cell({size}) gave {type(made).__name__}; a module with a hidden_size is wanted"
                     )
                 setattr(self, suffix, made)
-            size = made.hidden_size * (1 + bidirectional)
+            size = getattr(self, f"l{layer}").hidden_size * (1 + bidirectional)
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"l{layer}", f"l{layer}_reverse"][: 1 + self.bidirectional]

@@ -281,6 +281,9 @@ def _plan_concat(node: Node, shapes: list[tuple[int, ...]], cuts: dict[int, Cut]
     cut = next(iter(cuts.values()))
     if node.attrs["axis"] % len(node.shape) != cut.axis:
         return _Plan(cut, [cut] * len(shapes))
-    if any(c.inner != cut.inner for c in cuts.values()) or len(cuts) < len(shapes):
+    unit = batch * cut.inner
+    if any(c.inner != cut.inner for c in cuts.values()) or any(shape[cut.axis] % unit for shape in shapes):
         return None
-    return _Plan(Cut(cut.axis, sum(c.outer for c in cuts.values()), cut.inner), list(cuts.values()))
+    # what is there as a whole, such as an initial state, is cut as the rest is
+    parts = [cuts.get(k, Cut(cut.axis, shape[cut.axis] // unit, cut.inner)) for k, shape in enumerate(shapes)]
+    return _Plan(Cut(cut.axis, sum(c.outer for c in parts), cut.inner), list(parts))
