@@ -6,9 +6,8 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from operator import itemgetter
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +17,9 @@ from .nn.module import forget_gradient
 from .primitives import maximum, sqrt
 from .scope import state as current
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .compiler.conditions import Conditions
 
 State = dict[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
@@ -275,32 +277,29 @@ class _Rates:
 
     def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
         self.optimizer, self.group, self.states = optimizer, group, states
+        self._counted = [state for state in states if "step" in state]
 
     def __call__(self) -> tuple[float, ...]:
         return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
 
     def count(self) -> None:
-        for state in self.states:
-            if "step" in state:
-                state["step"] += 1
+        for state in self._counted:
+            state["step"] += 1
 
 
-def _settings(optimizer: Optimizer) -> Callable[[], bool]:
+def _settings(optimizer: Optimizer, conditions: Conditions) -> None:
     """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
-    pick = itemgetter(*(name for name in optimizer.defaults if name != "lr"))
-    groups = list(optimizer.param_groups)
-    settings = list(map(pick, groups))
-    states, sizes = optimizer.state, list(map(len, optimizer.state))
-
-    def unchanged() -> bool:
-        return (
-            optimizer.state is states
-            and list(map(len, states)) == sizes
-            and len(optimizer.param_groups) == len(groups)
-            and list(map(pick, groups)) == settings
-        )
-
-    return unchanged
+    conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
+    for i, group in enumerate(optimizer.param_groups):
+        conditions.add("{}.param_groups[{}] is {}", optimizer, i, group)
+        for name in optimizer.defaults.keys() - {"lr"}:
+            conditions.add("{}[{}] == {}", group, name, group[name])
+    conditions.add("{}.state is {}", optimizer, optimizer.state)
+    conditions.add("len({}) == {}", optimizer.state, len(optimizer.state))
+    for i, state in enumerate(optimizer.state):
+        conditions.add("{}[{}] is {}", optimizer.state, i, state)
+        if not state:
+            conditions.add("not {}", state)
 
 
 class SGD(Optimizer):

@@ -56,8 +56,6 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps o
 
 #: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
 REFUSES = -1
-#: how often a hook was put on or taken off anywhere: a compiled function looks closer when it has changed
-hook_changes = [0]
 
 
 class RemovableHandle(NamedTuple):
@@ -71,7 +69,6 @@ class RemovableHandle(NamedTuple):
         if state.tracer is not None:
             state.tracer.refuse_removal(self.key)
         self.hooks.pop(self.key, None)
-        hook_changes[0] += 1
 
 
 class Tensor(Composed):
@@ -360,7 +357,6 @@ class Tensor(Composed):
             self._hooks = {}
         handle = RemovableHandle(self._hooks, next(_serials))
         self._hooks[handle.key] = hook
-        hook_changes[0] += 1
         return handle
 
     def detach(self) -> Tensor:

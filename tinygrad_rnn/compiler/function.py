@@ -54,10 +54,17 @@ class _Compiled:
     graph: Graph
     program: Any
     applied: list[Applied]
-    rebuild: Callable[[list[Array]], Any]
+    template: Any  #: the result with its tensors taken out
     written: list[Tensor]  #: the tensors that a call assigns to
+    cleared: list[Tensor]  #: the tensors whose ``.grad`` a call forgets
+    kept: list[tuple[Any, int | None]]  #: what becomes of every other ``.grad``, as in the trace
+    holds: Callable[[], bool]  #: whether the conditions it was recorded under are still true
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
+
+    def fits(self, given: list[Any]) -> bool:
+        """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
+        return _met(given, self.trace.outside) == self.met and self.holds() and self.program.bind()
 
 
 Programs = OrderedDict[Any, list[_Compiled]]
@@ -99,18 +106,24 @@ class Function:
         self._budget = None if memory_budget is None else integer(memory_budget, "compile: memory_budget")
         self._programs: Programs = OrderedDict()
         self._last: Callable[[], _Compiled | None] = lambda: None
+        self._recent: tuple[list[Any], _Compiled | None] = [], None  # the key and program of the last call
         self._lock = threading.Lock()  # one arena a program
         _functions.add(self)
         update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if state.tracer is not None:  # inside another one, which records it
+        current = vars(state)
+        if current["tracer"] is not None:  # inside another one, which records it
             return self._fn(*args, **kwargs)
         given: list[Tensor | Array] = []
-        key: list[Any] = [state.recording]
+        key: list[Any] = [current["recording"]]
         objects: list[Any] = []
         for value in args:
-            _flatten(value, given, key, objects)
+            if type(value) is Tensor and not value.requires_grad:  # as `_flatten` would, without a call
+                given.append(value)
+                key.append((value._array.shape, value._array.dtype, False))
+            else:
+                _flatten(value, given, key, objects)
         for name, value in kwargs.items():
             key.append(name)
             _flatten(value, given, key, objects)
@@ -118,38 +131,34 @@ class Function:
             key.append(tuple(map(distinct.index, distinct)))  # what is passed twice
         arrays = [x._array if isinstance(x, Tensor) else x for x in given]
         with self._lock:
-            programs = _Kept.by(objects[0], self) if objects else self._programs
-            compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
-            self._last = weakref.ref(compiled)
-            program, trace = compiled.program, compiled.trace
-            results = program.run(arrays)
+            last_key, compiled = self._recent
+            if compiled is None or objects or key != last_key or not compiled.fits(given):
+                programs = _Kept.by(objects[0], self) if objects else self._programs
+                compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
+                self._last = weakref.ref(compiled)
+                self._recent = ([], None) if objects else (key, compiled)
+            trace = compiled.trace
+            results = compiled.program.run(arrays)
             for schedule, _ in trace.schedules:
                 schedule.count()
             for holder, name, array in trace.entries:
                 holder.setdefault(name, array)
-            for target, position in trace.kept:
-                tensor: Any = given[target] if type(target) is int else target
+            tensor: Any
+            for tensor in compiled.cleared:
+                tensor._grad = None
+            for target, position in compiled.kept:
+                tensor = given[target] if type(target) is int else target
                 tensor._grad = None if position is None else from_array(results[position])
             if compiled.written:
-                _mark_written(compiled.written)
-        return compiled.rebuild(results)
+                # tell the guard against in-place writes that parameters changed
+                Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
+        return _rebuilt(compiled.template, results)
 
     def _find(self, programs: Programs, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
-        try:
-            candidates = programs.get(key, [])
-        except TypeError as error:
-            raise DTypeError(
-                f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
-            ) from None
+        candidates = programs.get(key, [])
         for compiled in candidates:
-            if _met(given, compiled.trace.outside) != compiled.met:
-                continue
-            for holds in compiled.trace.guards:
-                if not holds():
-                    break
-            else:
-                if compiled.program.bind():
-                    return compiled
+            if compiled.fits(given):
+                return compiled
         compiled = self._compile(given, args, kwargs)
         compiled.program.bind()
         programs[key] = [compiled, *candidates[: CACHED - 1]]
@@ -161,7 +170,7 @@ class Function:
         from .passes import optimize
 
         began = time.perf_counter()
-        trace, rebuild = self._trace(args, kwargs)
+        trace, template = self._trace(args, kwargs)
         threads = self._threads or available_threads()
         graph, applied = optimize(trace.graph, threads)
         program = _program(graph, trace, self._budget)
@@ -175,9 +184,10 @@ class Function:
                 )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
         met = _met(given, trace.outside)
-        return _Compiled(trace, graph, program, applied, rebuild, written, met, time.perf_counter() - began)
+        holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
+        return _Compiled(trace, graph, program, applied, template, written, *_parted(trace.kept), holds, met, seconds)
 
-    def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Callable[[list[Array]], Any]]:
+    def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Any]:
         met: set[int] = set()
         while True:
             tracer, around = Tracer(met), Surroundings(self._fn)
@@ -194,13 +204,13 @@ class Function:
                 around.random_state,
                 getattr(self._fn, "__code__", None),
             )
-        trace.guards.extend(around.guards())
+        around.add_to(trace.conditions)
         del around
         tracer.forget()
         gone = weakref.ref(tracer)
         del tracer
         refuse_leaks(gone)
-        return trace, lambda arrays: _rebuilt(template, arrays)
+        return trace, template
 
     def _record(self, tracer: Tracer, args: Any, kwargs: Any) -> tuple[Trace, Any]:
         with tracer.running():
@@ -319,11 +329,6 @@ def _refuse_assignments(fn: Callable[..., Any]) -> None:
             )
 
 
-def _mark_written(tensors: list[Tensor]) -> None:
-    """Tell the guard against in-place writes that parameters changed."""
-    Memory.touch([tensor._memory for tensor in tensors], next(_serials), user_code())
-
-
 def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
     from .lower import lower
@@ -340,8 +345,16 @@ def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
     return Program(graph, trace, code, offsets, room)
 
 
+def _parted(kept: list[tuple[Any, int | None]]) -> tuple[list[Any], list[tuple[Any, int | None]]]:
+    """The tensors from outside whose gradient is forgotten, and all else."""
+    cleared = [target for target, position in kept if position is None and type(target) is not int]
+    return cleared, [(target, position) for target, position in kept if position is not None or type(target) is int]
+
+
 def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
     """Which arguments are tensors that the function also uses from outside."""
+    if outside.isdisjoint([x.serial for x in given if isinstance(x, Tensor)]):
+        return []
     return [(i, x.serial) for i, x in enumerate(given) if isinstance(x, Tensor) and x.serial in outside]
 
 
@@ -373,8 +386,15 @@ def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: l
     elif _is_itself(value):
         key.append(id(value))  # which is no other's while the programs live; see `_Kept`
         objects.append(value)
+    elif type(value) is float:
+        key.append((float, repr(value)))  # 0.0 == -0.0, and nan is no nan
     else:
-        key.append((type(value), repr(value) if type(value) is float else value))  # 0.0 == -0.0, and nan is no nan
+        try:
+            key.append((type(value), hash(value), value))  # what differs in its hash is not asked whether it is equal
+        except TypeError as error:
+            raise DTypeError(
+                f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
+            ) from None
 
 
 def _is_itself(value: Any) -> bool:

@@ -13,7 +13,6 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..graph import Graph, Node, Ref
 from ..tensor import Array
 from . import interpreter
 from .checks import check
+from .conditions import Conditions
 from .explain import Cost
 from .layout import View
 from .lower import Code, float_type
@@ -131,8 +131,11 @@ class Program:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
             rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
             self.cells.append((trace.cells[node.serial], buffer, rows, columns, deltas))
-        self._getters = [cell.get for cell, *_ in self.cells]
-        self._bound: list[Any] = [None] * len(self.cells)
+        self._bound: list[Any] = [None] * len(self.cells)  # the arrays that the table points at
+        still = Conditions()
+        for k, (cell, *_) in enumerate(self.cells):
+            still.add(f"{cell.place[0]} is {{}}[{{}}]", *cell.place[1:], self._bound, k)
+        self._still_bound = still.compiled()
         returned, self._looked_at, _ = trace.parted(graph.outputs)
         views = [(code.kept.get(index, self.layout.view(index)), graph.nodes[index].dtype) for index in returned]
         #: (a view, its dtype, and it as an array unless it is what a cell holds)
@@ -146,11 +149,11 @@ class Program:
 
     def bind(self) -> bool:
         """Point the table at what the cells hold now; False if that does not fit it."""
-        arrays = [get() for get in self._getters]
-        if not all(map(is_, arrays, self._bound)):
+        if not self._still_bound():
+            arrays = [cell.get() for cell, *_ in self.cells]
             if not all(cell.fits(array) for (cell, *_), array in zip(self.cells, arrays)):
                 return False
-            self._bound = [self._bind(*cell, array) for cell, array in zip(self.cells, arrays)]
+            self._bound[:] = [self._bind(*cell, array) for cell, array in zip(self.cells, arrays)]
         return True
 
     def run(self, arguments: list[Array]) -> list[Array]:

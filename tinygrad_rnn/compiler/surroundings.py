@@ -28,6 +28,7 @@ from ..errors import GraphError
 from ..source import Site, installed, is_ours
 from ..tensor import Tensor
 from .attributes import listen, told_to
+from .conditions import Conditions
 from .trace import Traced
 
 _MISSING = object()
@@ -39,6 +40,15 @@ _CONTAINERS = (list, dict, tuple, set, frozenset, deque)
 @cache
 def _library(filename: str) -> bool:
     return is_ours(filename) or filename.startswith("<frozen") or installed(filename)
+
+
+def _in_library(frame: FrameType) -> bool:
+    filename, names = frame.f_code.co_filename, frame.f_globals
+    if filename.startswith("<"):  # made from text: methods of a dataclass belong to its file, a named tuple to nobody
+        if names.get("__name__", "").startswith("namedtuple_"):
+            return True
+        filename = names.get("__file__") or filename
+    return _library(filename)
 
 
 @cache
@@ -97,7 +107,7 @@ class Surroundings:
         outer = sys.getprofile()
 
         def look(frame: FrameType, event: Any, argument: Any) -> None:
-            if event in ("call", "return") and not _library(frame.f_code.co_filename):
+            if event in ("call", "return") and not _in_library(frame):
                 if event == "call":
                     self._frame(frame)
                 elif id(argument) not in self._returned:
@@ -263,20 +273,23 @@ class Surroundings:
             if key not in gone:
                 self._value(entries)
 
-    def guards(self) -> list[Callable[[], bool]]:
+    def add_to(self, conditions: Conditions) -> None:
         """What must hold for the trace to be used again."""
-        made: list[Callable[[], bool]] = []
         self._settle()
-        if self.places:
-            gets = [(holder.get, name) for holder, name in self.places.values()]
-            then = [get(name, _MISSING) for get, name in gets]
-            made.append(lambda: all(get(name, _MISSING) is value for (get, name), value in zip(gets, then)))
-        if self.cells:
-            cells = list(self.cells.values())
-            contents = [_content(cell) for cell in cells]
-            made.append(lambda: all(map(is_, map(_content, cells), contents)))
-        made.extend(_same_elements(container) for container in self.containers.values() if not _made_inside(container))
-        return made
+        for holder, name in self.places.values():
+            if name in holder:
+                conditions.add("{}[{}] is {}", holder, name, holder[name])
+            else:
+                conditions.add("{} not in {}", name, holder)
+        for cell in self.cells.values():
+            content = _content(cell)
+            if content is _MISSING:
+                conditions.add("{}({}) is {}", _content, cell, content)
+            else:
+                conditions.add("{}.cell_contents is {}", cell, content)
+        for container in self.containers.values():
+            if not _made_inside(container):
+                conditions.add("{}()", _same_elements(container))
 
 
 class _Slots(Mapping[str, Any]):

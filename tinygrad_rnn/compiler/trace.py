@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import mode
 from .. import primitives as P
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
@@ -28,7 +29,8 @@ from ..mode import get_default_dtype, no_grad
 from ..primitives.record import Primitive
 from ..scope import state
 from ..source import source_lines, user_code, user_site
-from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array, hook_changes
+from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
+from .conditions import Conditions
 
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 
@@ -95,6 +97,7 @@ class Cell:
 
     get: Callable[[], Array]
     set: Callable[[Array], None]
+    place: tuple[Any, ...]  #: what it holds as an expression of `Conditions`, and the objects in that
     tensor: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -139,7 +142,7 @@ class Trace:
     #: what looks at values before anything is assigned, and how many of the outputs before the assigned ones are its
     confirmations: list[tuple[Callable[..., None], int]]
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
-    guards: list[Callable[[], bool]]  #: what must hold for the trace to be reused
+    conditions: Conditions  #: what must hold for the trace to be reused
     entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
     #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
     kept: list[tuple[Tensor | int, int | None]]
@@ -174,7 +177,7 @@ class Tracer:
         self.cells: dict[int, Cell] = {}
         self.live: dict[int, Callable[[], Any]] = {}
         self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
-        self.guards: list[Callable[[], bool]] = []
+        self.conditions = Conditions()
         self.entries: list[tuple[dict[str, Any], str, Array]] = []
         self.schedules: list[tuple[Any, list[int]]] = []
         self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
@@ -183,7 +186,7 @@ class Tracer:
         self._seen: set[int] = set()
         self._used: set[int] = set()  # constants made while tracing that something was computed from
         self.contexts: list[Any] = []  # of functions with a backward pass of their own
-        self._watched: dict[Callable[[list[Any]], Callable[[], bool]], list[Any]] = {}
+        self._watched: list[tuple[Any, Callable[[Any, Conditions], None]]] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -271,7 +274,7 @@ class Tracer:
         found = self._slots.get((id(holder), key))
         if found is None:
             found = self._slots[id(holder), key] = self.leaf(get(), key)
-            self.cells[found.serial] = Cell(get, partial(holder.__setitem__, key))
+            self.cells[found.serial] = Cell(get, partial(holder.__setitem__, key), ("{}[{}]", holder, key))
         return found
 
     # Recording -------------------------------------------------------------------------------------------
@@ -468,17 +471,17 @@ class Tracer:
         """In every call, before anything is assigned, ``check(*values)`` may raise."""
         self._confirmations.append((check, list(tensors)))
 
-    def guard(self, thing: Any, make: Callable[[Any], Callable[[], bool]]) -> None:
-        """Trace anew when ``make(thing)``, made now, says later that something the trace relies on has changed."""
+    def guard(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+        """Trace anew when what ``condition(thing, conditions)`` adds to them, now, is no longer true."""
         if id(thing) not in self._seen:
             self._seen.add(id(thing))
-            self.guards.append(make(thing))
+            condition(thing, self.conditions)
 
-    def watch(self, thing: Any, make: Callable[[list[Any]], Callable[[], bool]]) -> None:
-        """As `guard`, but made when tracing ends, and one for all things of a kind."""
+    def watch(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+        """As `guard`, but as the thing is when tracing ends."""
         if id(thing) not in self._seen:
             self._seen.add(id(thing))
-            self._watched.setdefault(make, []).append(thing)
+            self._watched.append((thing, condition))
 
     # The result ------------------------------------------------------------------------------------------
 
@@ -513,11 +516,15 @@ class Tracer:
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.meet(x)
                 self.cells[x.serial] = _cell(x)
-        self.guards += [make(things) for make, things in self._watched.items()]
-        self.guards.append(_circumstances(list(self._outside.values())))
-        graded = [g for g in self._graded.values() if not isinstance(g.tensor, Traced)]
-        if any(g.asked for g in graded):
-            self.guards.append(_same_gradients([g for g in graded if g.asked]))
+        for thing, condition in self._watched:
+            condition(thing, self.conditions)
+        self.conditions.add("{}._default_dtype is {}", mode, get_default_dtype())
+        for x in self._outside.values():
+            _circumstances(x, self.conditions)
+        for graded in self._graded.values():
+            if graded.asked and not isinstance(graded.tensor, Traced):
+                there = "is" if graded.before is None else "is not"
+                self.conditions.add(f"{{}}._grad {there} None", graded.tensor)
         order = sorted(found)
         position = {serial: index for index, serial in enumerate(order)}
         sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
@@ -526,7 +533,7 @@ class Tracer:
         graph = Graph.of(nodes, wanted)
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return Trace(
-            graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.guards,
+            graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
             self.entries, kept, frozenset(self._outside),
         )  # fmt: skip
 
@@ -549,26 +556,13 @@ def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
         max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
 
 
-def _circumstances(tensors: list[Tensor]) -> Callable[[], bool]:
-    """Whether gradients are still asked of the same ones, and Python's floats become what they did."""
-    asked, dtype = [tensor.requires_grad for tensor in tensors], get_default_dtype()
-    hooks, seen = [tuple(tensor._hooks or ()) for tensor in tensors], hook_changes[0]
-
-    def hold() -> bool:
-        nonlocal seen
-        if hook_changes[0] != seen:
-            if [tuple(tensor._hooks or ()) for tensor in tensors] != hooks:
-                return False
-            seen = hook_changes[0]
-        return [tensor.requires_grad for tensor in tensors] == asked and get_default_dtype() is dtype
-
-    return hold
-
-
-def _same_gradients(graded: list[_Graded]) -> Callable[[], bool]:
-    """Whether the same tensors have a gradient before the call."""
-    tensors, present = [g.tensor for g in graded], [g.before is not None for g in graded]
-    return lambda: [tensor._grad is not None for tensor in tensors] == present
+def _circumstances(tensor: Tensor, conditions: Conditions) -> None:
+    """Whether gradients are still asked of it, and shown to the same hooks."""
+    conditions.add("{}.requires_grad is {}", tensor, tensor.requires_grad)
+    if tensor._hooks:
+        conditions.add("tuple({}._hooks) == {}", tensor, tuple(tensor._hooks))
+    else:
+        conditions.add("not {}._hooks", tensor)
 
 
 def _gradient_cell(tensor: Tensor) -> Cell:
@@ -579,11 +573,11 @@ def _gradient_cell(tensor: Tensor) -> Cell:
     def write(array: Array) -> None:
         tensor._grad = from_array(array)
 
-    return Cell(get, write)
+    return Cell(get, write, ("{}._grad._array", tensor))
 
 
 def _cell(tensor: Tensor) -> Cell:
     def write(array: Array) -> None:
         tensor._array, tensor._memory = array, tensor._memory or Memory()
 
-    return Cell(partial(getattr, tensor, "_array"), write, tensor)
+    return Cell(partial(getattr, tensor, "_array"), write, ("{}._array", tensor), tensor)

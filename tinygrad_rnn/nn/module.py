@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..mode import no_grad
 from ..scope import scope, state
 from ..source import is_ours, user_site
 from ..tensor import Tensor, as_tensor, asked_dtype
+
+if TYPE_CHECKING:
+    from ..compiler.conditions import Conditions
 
 
 class Parameter(Tensor):
@@ -48,10 +51,10 @@ class HookHandle(NamedTuple):
         self.module._hooks = tuple(kept)
 
 
-def _unchanged(modules: list[Module]) -> Callable[[], bool]:
-    """What a compiled function watches: whether the modules are in the mode, and the state, they were traced in."""
-    then = [(module.training, module._changes) for module in modules]
-    return lambda: [(module.training, module._changes) for module in modules] == then
+def _unchanged(module: Module, conditions: Conditions) -> None:
+    """What a compiled function watches: whether a module is in the mode, and the state, it was traced in."""
+    conditions.add("{}.training is {}", module, module.training)
+    conditions.add("{}._changes == {}", module, module._changes)
 
 
 class Module:
