@@ -208,14 +208,30 @@ def _either(a: Mask, b: Mask) -> Mask:
         return a
     if _known(a) and _known(b):
         return a | b
-    for x, y in ((a, b), (b, a)):  # taken or not taken: always
+    for x, y in ((a, b), (b, a)):
         if not _known(y) and y.op is equal and y.inputs[0].op is cast and y.inputs[0].inputs[0] is x:
-            return np.ones((1,) * len(x.shape), bool)
+            return np.ones((1,) * len(x.shape), bool)  # taken or not taken: always
+        if any(x is part for part in _parts(y)):
+            return x  # x, or y and x
     return greater(where(a, 1, cast(b, dtype=_FLOAT)), 0)  # of floats, which compiled programs choose from fastest
 
 
 def _both(a: Mask, b: Mask) -> Mask:
     return a & b if _known(a) and _known(b) else greater(where(a, cast(b, dtype=_FLOAT), 0), 0)
+
+
+def _parts(mask: Mask) -> tuple[Mask, ...]:
+    """What `_both` made it of, if it did."""
+    if _known(mask) or mask.op is not greater or getattr(mask.inputs[0], "op", None) is not where:
+        return ()
+    first, second, otherwise = mask.inputs[0].inputs
+    if not _is_zero(mask.inputs[1]) or not _is_zero(otherwise) or getattr(second, "op", None) is not cast:
+        return ()
+    return first, second.inputs[0]
+
+
+def _is_zero(x: Any) -> bool:
+    return type(x) is int and x == 0
 
 
 def _known(mask: Mask) -> bool:
