@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import click
@@ -13,12 +14,13 @@ from .graphs import from_script, network, network_options
 @network_options("rnn", "many-to-many")
 @click.option("--wrt", multiple=True, metavar="NAME", help="Only the gradient of this leaf; may be repeated.")
 @click.option("--every-step", is_flag=True, help="Write out what repeats from step to step.")
+@click.option("--closed-form", is_flag=True, help="Add the recurrence solved: a sum of products of Jacobians.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file: .txt, .tex or .html."
 )
 def derive(
     target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, wrt: tuple[str, ...],
-    every_step: bool, output: Path | None,
+    every_step: bool, closed_form: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Print the equations of a network and of its gradients.
 
@@ -29,12 +31,15 @@ def derive(
     Examples:
       tinygrad-rnn derive --cell lstm
       tinygrad-rnn derive --steps 3 --every-step
+      tinygrad-rnn derive --closed-form
       tinygrad-rnn derive model.py:loss --wrt weight_hh -o bptt.tex
     """
     import viz
 
     loss = from_script(target) if target else network(pattern, cell, steps, hidden, layers)
     derivation = viz.derive(loss, list(wrt) or None)
+    if closed_form:
+        click.echo(f"The gradient's recurrence, solved\n{textwrap.indent(derivation.closed_form().text(), '  ')}\n")
     if output is None:
         click.echo(derivation.text(every_step=every_step))
         return

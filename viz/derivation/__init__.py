@@ -13,6 +13,7 @@ from tinygrad_rnn.mode import recording
 from .expression import Symbol, parts
 from .lines import Derivation, Line
 from .reading import Reader
+from .textbook import rewritten
 
 __all__ = ["Derivation", "Line", "derive"]
 
@@ -46,32 +47,35 @@ def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | N
         raise GraphError(f"derive wants a loss of one element that depends on parameters; this one {what}")
     graph = tg.Graph(loss)
     with recording(True):
+        tensors = rewritten(graph)
+        output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
-        walked = [(s.node.serial, s.gradient) for s in walk([loss], [seed], create_graph=True)]
-    whole = tg.Graph(loss, *(gradient for _, gradient in walked))
+        walked = [(s.node.serial, s.gradient) for s in walk([output], [seed], create_graph=True)]
+    whole = tg.Graph(output, *(gradient for _, gradient in walked))
     position = whole.by_serial()
+    original = {position[x.serial]: node for x, node in zip(tensors, graph.nodes) if x.serial in position}
     gradients = {position[serial]: position[gradient.serial] for serial, gradient in walked}
     single = isinstance(wrt, (str, tg.Tensor)) or not isinstance(wrt, Iterable)
     asked: list[Any] = [] if wrt is None else [wrt] if single else list(wrt)
-    targets = [position[_serial(x, graph)] for x in asked]
+    targets = [position[tensors[_index(x, graph)].serial] for x in asked]
     for target in targets:
         if target not in gradients:
             raise GraphError(f"{whole.nodes[target].label} requires no gradient, so there are no equations for it")
-    reader = Reader(whole, position[loss.serial], gradients, targets)
-    lines = _lines(reader, graph, gradients)
+    reader = Reader(whole, position[output.serial], gradients, targets)
+    lines = _lines(reader, original, gradients)
     wanted = [reader.symbol(i, gradient=True) for i in targets]
     return Derivation(graph, _leading_to(wanted, lines) if asked else lines, reader.values)
 
 
-def _serial(x: tg.Tensor | str, graph: tg.Graph) -> int:
-    """The creation number of what the loss was made from."""
+def _index(x: tg.Tensor | str, graph: tg.Graph) -> int:
+    """The position of what the loss was made from."""
     if isinstance(x, str):
-        return graph.find(x).serial
+        return graph.find(x).index
     if not isinstance(x, tg.Tensor):
         raise GraphError(f"wrt is tensors or names of leaves, not {type(x).__name__}")
     if x.serial not in graph.by_serial():
         raise GraphError(f"the loss does not depend on {x._described()}")
-    return x.serial
+    return graph.by_serial()[x.serial]
 
 
 def _leading_to(wanted: list[Symbol], lines: list[Line]) -> list[Line]:
@@ -85,12 +89,12 @@ def _leading_to(wanted: list[Symbol], lines: list[Line]) -> list[Line]:
     return [line for line in lines if line.left in found or not line.left.gradient]
 
 
-def _lines(reader: Reader, graph: tg.Graph, gradients: dict[int, int]) -> list[Line]:
-    at = graph.by_serial()
+def _lines(reader: Reader, original: dict[int, tg.Node], gradients: dict[int, int]) -> list[Line]:
+    """The lines; ``original``: the user's node by position in the reader's graph."""
     nodes = reader.nodes
 
     def line(left: Any, right: Any, value: int) -> Line:
-        return Line(left, right, at[nodes[value].serial], nodes[value].site)
+        return Line(left, right, original[value].index, original[value].site)
 
     made = [i for i in sorted({*reader.forward, reader.output}) if nodes[i].op is not None]
     lines = [line(reader.symbol(i), reader.definition(i), i) for i in made]

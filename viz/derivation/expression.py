@@ -69,9 +69,25 @@ def ascending(x: Expression) -> Expression:
 def plus(terms: Sequence[Expression], shape: tuple[int, ...]) -> Expression:
     """Their sum; pieces of one array, each put in its place, are that array."""
     flat = [u for t in terms for u in (t.args if isinstance(t, Apply) and t.op == "+" else (t,)) if u != 0]
+    flat = _collected(flat, shape)
     if len(flat) < 2:
         return flat[0] if flat else 0.0
     return _pieces(flat) or Apply("+", tuple(flat), {}, shape)
+
+
+def _collected(terms: Sequence[Expression], shape: tuple[int, ...]) -> list[Expression]:
+    """``h + h`` is ``2 h``, and numbers are added up."""
+    counts: dict[Expression, int] = {}
+    number = 0.0
+    for term in terms:
+        if isinstance(term, float):
+            number += term
+        else:
+            counts[term] = counts.get(term, 0) + 1
+    if len(counts) + (number != 0) == len(terms):
+        return list(terms)
+    found = [term if n == 1 else times([float(n), term], shape) for term, n in counts.items()]
+    return found + [number] * (number != 0)
 
 
 def _pieces(terms: Sequence[Expression]) -> Expression | None:
@@ -140,6 +156,31 @@ def turned(x: Expression, axes: Sequence[int], shape: tuple[int, ...]) -> Expres
     if isinstance(x, Apply) and x.op == "permute" and axes == x.attrs["axes"] == (1, 0):
         return x.args[0]
     return Apply("permute", (x,), {"axes": axes}, shape)
+
+
+def picked(x: Expression, index: tuple[Any, ...], attrs: dict[str, Any], shape: tuple[int, ...]) -> Expression:
+    """``x[index]``; of a stack at a known place it is what was put there, and of zeros that one place was filled in
+    what that is, or zero."""
+    if isinstance(x, Apply) and index and isinstance(index[0], int):
+        size = x.shape[0] if x.shape else 0
+        place = index[0] % size if size else 0
+        if x.op == "stack" and x.attrs.get("axis", 0) == 0 and len(x.args) == size:
+            rest = index[1:]
+            inner = x.args[place]
+            return picked(inner, rest, {**attrs, "index": rest}, shape) if rest else inner
+        if x.op == "scatter" and len(index) == 1:
+            filled = x.attrs["index"]
+            if len(filled) == 1 and isinstance(filled[0], int):
+                return x.args[0] if filled[0] % size == place else 0.0
+    return Apply("getitem", (x,), attrs, shape)
+
+
+def summed(x: Expression, attrs: dict[str, Any], shape: tuple[int, ...]) -> Expression:
+    """``x.sum(axis)``; of a sum over the same axis, kept as one row, it is that sum."""
+    axes = attrs.get("axis")
+    if isinstance(x, Apply) and x.op == "sum" and x.attrs.get("keepdims") and x.attrs.get("axis") == axes is not None:
+        return Apply("sum", x.args, attrs, shape)
+    return Apply("sum", (x,), attrs, shape)
 
 
 def reshaped(x: Expression, old: tuple[int, ...], shape: tuple[int, ...]) -> Expression:

@@ -14,6 +14,7 @@ from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import write_atomically
 
 from .. import style
+from .closed import ClosedForm, closed_form
 from .expression import Expression, Symbol
 from .writing import Latex, Text
 
@@ -88,6 +89,24 @@ class Derivation:
             for line, original in zip(shown, self.lines)
             if line.steps is not None or line is original
         )
+
+    def closed_form(self) -> ClosedForm:
+        """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
+
+        Raises `GraphError` unless exactly one state is carried from step to step.
+
+        >>> import tinygrad_rnn as tg, viz
+        >>> W = tg.tensor([[0.5]], requires_grad=True, name="W")
+        >>> h, loss = tg.ones(1, 1), 0.0
+        >>> for t in tg.steps(3):
+        ...     h = tg.nn.labelled((h @ W).tanh(), "h")
+        ...     loss = loss + h.sum()
+        >>> print(viz.derive(loss).closed_form())
+        dh_t/dh_(t-1) = diag(1 - h_t**2) @ W.T
+        dL_t/dh_t = 1
+        dL/dh_t = sum(dL_s/dh_s @ dh_s/dh_(s-1) @ ... @ dh_(t+1)/dh_t for s=t..3)
+        """
+        return closed_form({line.left: line.right for line in self.lines if line.left.gradient})
 
     def text(self, *, every_step: bool = False) -> str:
         """The equations, one a line, each with the node it belongs to and where that was made."""

@@ -67,7 +67,17 @@ class Reader:
         return node.shape == () and node.dtype.kind == "f"
 
     def _cut(self) -> None:
-        """Give symbols to what is cut: what has a name, and what would be written in too many places or too long."""
+        """Give symbols to what is cut: what has a name, and what would be written in too many places or too long.
+
+        What is cut at one time step is cut at all: at its ends a recurrence uses some values less often.
+        """
+        self._cut_once(set())
+        again = {(symbol.stem, symbol.gradient) for symbol in self.symbols.values() if symbol.step is not None}
+        self.symbols.clear()
+        self.shapes.clear()
+        self._cut_once(again)
+
+    def _cut_once(self, also: set[tuple[str, bool]]) -> None:
         needed, pending = set[int](), [self.output, *self.gradients.values()]
         uses: dict[int, int] = defaultdict(int)
         while pending:
@@ -83,7 +93,9 @@ class Reader:
             own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
             sizes[index] = own + sum(sizes[s] for s in node.sources if s not in self.symbols)
             value = self.aliases[index][0] if index in self.aliases else None
-            long = sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
+            stem, step = self.names.get(index if value is None else value, ("", None))
+            elsewhere = step is not None and (stem, value is not None) in also
+            long = elsewhere or sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
             if value is not None and value != self.output and (self.is_named(value) or long):
                 self.symbols[index] = self.symbol(value, gradient=True)
             elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
@@ -195,10 +207,25 @@ class Reader:
                 return args[chosen]
         if name in LINEAR and all(x == 0 for x in args):
             return 0.0
+        if name == "getitem":
+            whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
+            return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, shape)
+        if name == "sum" and not e.is_number(args[0]):
+            return e.summed(args[0], node.attrs, shape)
         if node.op.shape is not broadcast or all(map(e.is_number, args)):  # what numbers forget: the result's shape
             known = zip(args, shapes, node.operands)
             args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
         return Apply(name, tuple(args), node.attrs, shape)
+
+    def _gate(self, node: tg.Node) -> str:
+        """The gate that is made of this part of what goes into all of them; "" if it is none."""
+        while True:
+            uses = [self.nodes[i] for i in self.graph.consumers[node.index] if not self.nodes[i].scope.backward]
+            if len(uses) != 1:
+                return ""
+            (node,) = uses
+            if node.role:
+                return node.role if len(node.role) == 1 else ""
 
     def _whole(self, x: Expression, shape: tuple[int, ...]) -> Expression:
         """A formula with the shape of the value it is for, where one that broadcasts to it will not do."""

@@ -172,6 +172,12 @@ class Latex(Text):
     times, matmul = r" \odot ", r" \, "
     repeated_holds = PRODUCT
 
+    def write(self, x: Expression) -> Written:
+        if isinstance(x, Apply) and x.op == "*" and isinstance(x.args[0], float):  # a number before what it multiplies
+            rest = x.args[1] if len(x.args) == 2 else Apply("*", x.args[1:], {}, x.shape)
+            return rf"{self.number(x.args[0])[0]} \, {self.inside(rest, PRODUCT)}", PRODUCT
+        return super().write(x)
+
     def bracket(self, text: str) -> str:
         return rf"\left( {text} \right)"
 
@@ -220,6 +226,8 @@ class Latex(Text):
         return rf"\sum{'' if x.attrs.get('axis') is None else '_n'} {self.inside(x.args[0], PRODUCT)}", PRODUCT
 
     def write_getitem(self, x: Apply) -> Written:
+        if x.attrs.get("part") and isinstance(x.args[0], Symbol):
+            return rf"{self.symbol(x.args[0])}^{{({x.attrs['part']})}}", ATOM
         return rf"{self.inside(x.args[0], ATOM)}[{self.index(x.attrs['index'])}]", ATOM
 
     def write_take(self, x: Apply) -> Written:
