@@ -134,7 +134,10 @@ def tuples(p, target):
 def stacked_data() -> tuple[Arrays, Any]:
     rng = np.random.default_rng(13)
     shapes = {"Wx": (2, 12), "Wh": (3, 12), "b": (12,), "h0": (2, 3), "c0": (2, 3)}
-    return {k: rng.normal(size=s) * 0.8 for k, s in shapes.items()}, (rng.normal(size=(6, 2, 2)), rng.normal(size=(6, 2, 3)))
+    return {k: rng.normal(size=s) * 0.8 for k, s in shapes.items()}, (
+        rng.normal(size=(6, 2, 2)),
+        rng.normal(size=(6, 2, 3)),
+    )
 
 
 def stacked_loss(p, data):
@@ -195,7 +198,10 @@ def stacked(p, data):
 def separate_data() -> tuple[Arrays, Any]:
     rng = np.random.default_rng(14)
     shapes = {f"W{k}": (3, 5) for k in "fico"} | {f"b{k}": (3, 1) for k in "fico"} | {"a0": (3, 4)}
-    return {k: rng.normal(size=s) * 0.8 for k, s in shapes.items()}, (rng.normal(size=(5, 2, 4)), rng.normal(size=(3, 4)))
+    return {k: rng.normal(size=s) * 0.8 for k, s in shapes.items()}, (
+        rng.normal(size=(5, 2, 4)),
+        rng.normal(size=(3, 4)),
+    )
 
 
 def separate_loss(p, data):
@@ -253,7 +259,10 @@ def separate(p, data):
 def gru_data() -> tuple[Arrays, Any]:
     rng = np.random.default_rng(15)
     shapes = {k + g: (3, 3) for k in "WU" for g in "zrh"} | {"bz": (3,), "br": (3,), "bh": (3,), "h0": (2, 3)}
-    return {k: rng.normal(size=s) * 0.9 for k, s in shapes.items()}, (rng.normal(size=(5, 2, 3)), rng.normal(size=(2, 3)))
+    return {k: rng.normal(size=s) * 0.9 for k, s in shapes.items()}, (
+        rng.normal(size=(5, 2, 3)),
+        rng.normal(size=(2, 3)),
+    )
 
 
 def gru_loss(p, data):
@@ -309,7 +318,7 @@ def ways_data() -> tuple[Arrays, Any]:
     rng = np.random.default_rng(16)
     shapes = {"E": (6, 4), "Wf": (4, 4), "Uf": (4, 4), "Wb": (4, 4), "Ub": (4, 4), "V": (8, 3)}
     mask = (rng.random((5, 2, 8)) < 0.7) / 0.7
-    letters = np.array([[0, 3], [1, 3], [0, 5], [2, 3], [0, 1]])
+    letters = np.array([[0, 3], [1, 1], [0, 5], [3, 3], [0, 1]])
     return {k: rng.normal(size=s) * 0.6 for k, s in shapes.items()}, (letters, mask, rng.normal(size=(2, 3)))
 
 
@@ -426,7 +435,7 @@ MISTAKES = [
     Mistake("stacked", "dc = dc_next + dh * o", "dc = dh * o", "c gets nothing from the next step"),
     Mistake("stacked", "dh * o * (1 - np.tanh(c) ** 2)", "dh * o", "tanh' of c forgotten"),
     Mistake("stacked", "df = dc * prev_c", "df = dc * c", "f multiplied the c before"),
-    Mistake("stacked", "(di_raw, df_raw, do_raw, dg_raw)", "(di_raw, df_raw, dg_raw, do_raw)", "gates in another order"),
+    Mistake("stacked", "(di_raw, df_raw, do_raw, dg_raw)", "(di_raw, df_raw, dg_raw, do_raw)", "o and g exchanged"),
     Mistake("stacked", "dg_raw = dg * (1 - g**2)", "dg_raw = dg * g * (1 - g)", "σ' for tanh' at g"),
     Mistake("stacked", "di_raw = di * i * (1 - i)", "di_raw = di * ai * (1 - ai)", "σ' of the value before σ"),
     Mistake("stacked", "dc_next = dc * f", "dc_next = dc_next * f", "only the carried part of dc is handed on"),
@@ -442,7 +451,10 @@ MISTAKES = [
     Mistake("gru", '("h", dan, r * h)', '("h", dan, h)', "Uh multiplied r * h"),
     Mistake("ways", "dh = dh + da @ p[\"Uf\"].T", "dh = da @ p[\"Uf\"].T", "the residual path forgotten"),
     Mistake("ways", "da = dh * (af[t] > 0)", "da = dh", "relu' forgotten"),
-    Mistake("ways", "np.add.at(dE, letters[t], da @ p[\"Wf\"].T)", "dE[letters[t]] += da @ p[\"Wf\"].T", "repeated rows count once"),
+    Mistake(
+        "ways", 'np.add.at(dE, letters[t], da @ p["Wf"].T)', 'dE[letters[t]] += da @ p["Wf"].T',
+        "repeated rows count once, on the way forth",
+    ),
     Mistake("ways", "dk = np.zeros((N, H))", "dk = dh", "the other direction's buffer not cleared"),
     Mistake("ways", "dmean / T", "dmean", "1/T of the mean forgotten"),
     Mistake("ways", "dboth = dboth * mask", "pass", "dropout mask forgotten"),

@@ -29,7 +29,7 @@ def check(target: str | None, order: int, planted: bool, seeds: int, anyway: boo
     """Prove every gradient of a loss, time step by time step.
 
     TARGET is script.py:function, which returns a loss or several tensors; the script is run. Exit code 1 if a gradient
-    is wrong. With --planted instead: forty backward passes with one bug each, in three regimes, and which of them this
+    is wrong. With --planted instead: some fifty backward passes with one bug each, in three regimes, and which of them this
     check and the checkers of other libraries find.
 
     \b
@@ -76,4 +76,4 @@ def _judge_the_checkers(seeds: int, markdown: bool) -> None:
     click.echo(f"\n{len(BUGS)} bugs in {len(rows)} places; ours misses {len(missed)}.")
     if seeds:
         alarms = false_alarms(range(seeds), ["ours"])["ours"]
-        click.echo(f"Right gradients of {12 * seeds} other problems: {alarms} false alarms of ours.")
+        click.echo(f"Right gradients of {15 * seeds} other problems: {alarms} false alarms of ours.")

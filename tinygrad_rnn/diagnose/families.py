@@ -10,13 +10,17 @@ from ..graph import Graph, Node, Ref
 
 
 def families(graph: Graph) -> list[list[Node]]:
-    """Nodes in time order, grouped by place; what happens once is a family of one."""
+    """Nodes in the order they were computed, grouped by place; what happens once is a family of one."""
+    uses: dict[int, int] = defaultdict(int)
+    for source, _, _ in graph.edges:
+        uses[source] += 1
     groups: dict[Any, list[Node]] = defaultdict(list)
     seen: dict[Any, int] = defaultdict(int)
     for node in graph.nodes:
         if node.op is None:
             continue
-        key: tuple[Any, ...] = (_place(node), tuple(_operand(graph, x) for x in node.operands))
+        weights = tuple(_weight(graph, x, uses) for x in node.operands)
+        key: tuple[Any, ...] = (_place(node), weights)
         if node.scope.step is not None:  # several alike in one step are told apart by their order
             at = (key, node.scope.step)
             key = (*key, seen[at])
@@ -29,11 +33,12 @@ def _place(node: Node) -> tuple[Any, ...]:
     return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, node.shape)
 
 
-def _operand(graph: Graph, x: Any) -> Any:
+def _weight(graph: Graph, x: Any, uses: dict[int, int]) -> Any:
+    """What does not change from step to step: numbers, and leaves that several steps use."""
     if not isinstance(x, Ref):
         return x
     node = graph.nodes[x.index]
-    return (node.op.name if node.op else "leaf", node.scope.part, node.role) if not node.role else node.role
+    return x.index if node.op is None and node.requires_grad and uses[x.index] > 1 and not node.role else None
 
 
 def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int], float]]:

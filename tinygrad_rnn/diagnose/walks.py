@@ -1,28 +1,40 @@
-"""One true walk, kept; and walks with an edit, which follow only what the edit changes.
+"""One true walk, kept; and walks with an edit, many at once, which follow only what the edits change.
 
 A reverse walk is linear in the upstream gradient. So the difference an edit makes is itself walked back: it starts
-where the edit is, and nodes that no difference reaches are not visited.
+where the edit is, and nodes that no difference reaches are not visited. The differences of many edits are walked as
+one array with an axis more, and where only their products with fixed directions are wanted, a leaf receives these
+numbers instead of arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..backward import _fitted
-from ..check.walked import Walked, replay, walked
+from ..check.walked import replay
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
+from ..recurrence import timed
 from ..tensor import Array, Tensor
+from .pulls import Pulls
 
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
 Rewrite = Callable[[Mapping[int, Array]], Array]  #: a leaf's gradient as written down, from those of all leaves
-#: far below rounding, so that its square vanishes
-TINY = 1e-100
+
+
+@dataclass(frozen=True)
+class Part:
+    """A use that sees another gradient than its node's: without, or with, what some uses sent."""
+
+    of: tuple[tuple[Use, ...], ...]  #: what is left out, or added: a use, and those its share then passes, down to here
+    sign: float = -1.0  #: 1: added
+    passed: bool = False  #: it is added to what is sent, as if nothing were between
 
 
 @dataclass(eq=False)
@@ -33,17 +45,41 @@ class Edit:
     uses: dict[Use, Rule] = field(default_factory=dict, repr=False)
     values: dict[int, Array] = field(default_factory=dict, repr=False)  #: by node: what it was taken to be
     leaves: dict[int, Rewrite] = field(default_factory=dict, repr=False)
+    parts: dict[Use, Part] = field(default_factory=dict, repr=False)
+    seeds: dict[int, Array] = field(default_factory=dict, repr=False)  #: by node: what is added to its gradient
+    sent: dict[Use, int | None] = field(default_factory=dict, repr=False)  #: what a use sends arrives at another node
     cost: float = 1.0  #: the less, the more likely it is named first
+    term: str = ""  #: where in the equations it is: which term of whose gradient
+    scaling: str | None = None  #: what is missing; another factor than 0 can be read off the given numbers
 
     def together(self, other: Edit) -> Edit | None:
         """Both mistakes; None where they are at one place."""
-        for mine, theirs in ((self.uses, other.uses), (self.values, other.values), (self.leaves, other.leaves)):
-            if set(mine) & set(theirs):
-                return None
+        mine, theirs = self._places(), other._places()
+        if any(set(a) & set(b) for a, b in zip(mine, theirs, strict=True)) or set(self.uses) & set(other.parts):
+            return None
+        joined = [a | b for a, b in zip(mine, theirs, strict=True)]
+        uses, values, leaves, parts, seeds, sent = joined
         return Edit(
-            f"{self.words}\nAnd: {other.words}", self.uses | other.uses, self.values | other.values,
-            self.leaves | other.leaves, self.cost + other.cost,
+            f"{self.words}\nAnd: {other.words}", uses, values, leaves, parts, seeds, sent, self.cost + other.cost
         )  # fmt: skip
+
+    def _places(self) -> list[dict[Any, Any]]:
+        return [self.uses, self.values, self.leaves, self.parts, self.seeds, self.sent]
+
+    @property
+    def only(self) -> Use | None:
+        """The one use it is made at, if it is that simple."""
+        if len(self.uses) != 1 or self.values or self.leaves or self.parts or self.seeds or self.sent:
+            return None
+        return next(iter(self.uses))
+
+
+@dataclass
+class Truth:
+    """The true walk, by position in the graph."""
+
+    gradients: dict[int, Array] = field(default_factory=dict)
+    contributions: dict[Use, Array] = field(default_factory=dict)
 
 
 class Record:
@@ -55,14 +91,32 @@ class Record:
         original = Graph(loss)
         tensors = replay(original)
         self.output = tensors[original.outputs[0]]
-        self.graph = Graph(self.output)
+        self.graph = timed(Graph(self.output))
         self.original = original
         self.nodes = self.graph.nodes
-        self.truth: Walked = walked(self.graph, [self.output], [np.ones(self.output.shape)])
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
         for source, target, slot in self.graph.edges:
             self.users[source].append((target, slot))
+        self.pulled = Pulls(self)
+        self.truth = self._walked()
+
+    def _walked(self) -> Truth:
+        """The true walk."""
+        truth = Truth({self.graph.outputs[0]: np.ones(self.output.shape)})
+        for node in reversed(self.nodes):
+            gradient = truth.gradients.get(node.index)
+            if node.op is None or gradient is None:
+                continue
+            for slot, operand in enumerate(node.operands):
+                if not isinstance(operand, Ref) or slot not in node.op.slots:
+                    continue
+                if not self.nodes[operand.index].requires_grad:
+                    continue
+                sent = truth.contributions[node.index, slot] = self.pull(node, slot, gradient)
+                before = truth.gradients.get(operand.index)
+                truth.gradients[operand.index] = sent if before is None else before + sent
+        return truth
 
     def scale(self, leaf: int) -> float:
         """The norm of all that was added up to a leaf's gradient, cancellation undone."""
@@ -81,6 +135,8 @@ class Record:
         ]  # fmt: skip
         assert node.op is not None
         y = values.get(node.index, self.values[node.index])
+        if self.pulled.untrue(node, slot):
+            return self.pulled.by_steps(node, slot, g, operands)
         return np.asarray(node.op.pull(slot, g, y, operands, node.attrs))
 
     def target(self, node: Node, slot: int) -> Any:
@@ -88,46 +144,222 @@ class Record:
         operand = node.operands[slot]
         return self.values[operand.index] if isinstance(operand, Ref) else operand
 
+    def recomputed(self, feeds: Mapping[int, Array]) -> dict[int, Array]:
+        """The values that change when some nodes are given others, those included."""
+        found = dict(feeds)
+        for node in self.nodes:
+            if node.op is None or node.index in found:
+                continue
+            if any(isinstance(x, Ref) and x.index in found for x in node.operands):
+                operands = [
+                    found.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands
+                ]
+                found[node.index] = np.asarray(node.op.forward(*operands, **node.attrs))
+        return found
+
+    # Walks with edits ------------------------------------------------------------------------------------
+
     def differences(self, edit: Edit) -> dict[int, Array]:
         """By leaf, what the edited walk gives more than the true one; leaves that stay right are left out."""
-        found: dict[int, Array] = {}
-        touched = {node for node, _ in edit.uses}
-        for index in edit.values:
-            touched |= {index, *(user for user, _ in self.users[index])}
-        for node in reversed(self.nodes):
-            index = node.index
-            moved = found.get(index)
-            if node.op is None or (moved is None and index not in touched) or index not in self.truth.gradients:
-                continue
-            gradient = self.truth.gradients[index] if moved is None else self.truth.gradients[index] + moved
-            for slot, operand in enumerate(node.operands):
-                sent = self.truth.contributions.get((index, slot))
-                if sent is None or not isinstance(operand, Ref):
-                    continue
-                rule = edit.uses.get((index, slot))
-                if rule is not None:
-                    change = rule(self, node, slot, gradient) - sent
-                elif index in touched:
-                    change = self.pull(node, slot, gradient, edit.values) - sent
-                else:
-                    assert moved is not None
-                    change = self.pull(node, slot, moved)
-                before = found.get(operand.index)
-                found[operand.index] = change if before is None else before + change
+        if edit.sent:
+            found = self._resent(edit)
+        else:
+            found = {leaf: change[0] for leaf, change in self._walks([edit], None)[0].items()}
         if edit.leaves:
             whole = {n.index: self.gradient(n.index) + found.get(n.index, 0.0) for n in self.graph.parameters}
             for leaf, rewrite in edit.leaves.items():
                 found[leaf] = np.asarray(rewrite(whole)) - self.gradient(leaf)
-        return {leaf.index: found[leaf.index] for leaf in self.graph.parameters if leaf.index in found}
+        return found
+
+    def sketches(self, edits: Sequence[Edit], functionals: Mapping[Use, Array], rows: int) -> Array:
+        """Of each edit ``rows`` numbers: the products of what it changes with fixed directions.
+
+        ``functionals``: for each use of a leaf (elements of the node, rows), the direction moved on to that node.
+        """
+        for edit in edits:
+            assert not edit.leaves and not edit.sent
+        result = self._walks(edits, (functionals, rows))[1]
+        assert result is not None
+        return result
+
+    def _walks(
+        self, edits: Sequence[Edit], sketch: tuple[Mapping[Use, Array], int] | None
+    ) -> tuple[dict[int, Array], Array | None]:
+        """The differences that the edits make, each its row: of the leaves, or in sketch."""
+        count, truth = len(edits), self.truth
+        special: dict[int, list[int]] = defaultdict(list)
+        wanted: set[Use] = set()
+        moved: dict[int, Array] = {}
+        for k, edit in enumerate(edits):
+            touched = {node for node, _ in (*edit.uses, *edit.parts)}
+            for index in edit.values:
+                touched |= {index, *(user for user, _ in self.users[index])}
+            for index in touched:
+                special[index].append(k)
+            wanted |= {way[0] for part in edit.parts.values() for way in part.of}
+            for index, seed in edit.seeds.items():
+                moved.setdefault(index, np.zeros((count, *seed.shape)))[k] += seed
+        kept: dict[Use, Array] = {}
+        result = None if sketch is None else np.zeros((count, sketch[1]))
+        for node in reversed(self.nodes):
+            index = node.index
+            if node.op is None or index not in truth.gradients:
+                continue
+            here = moved.pop(index, None)
+            if here is None and index not in special:
+                continue
+            true_gradient = truth.gradients[index]
+            for slot, operand in enumerate(node.operands):
+                use = index, slot
+                sent = truth.contributions.get(use)
+                if sent is None or not isinstance(operand, Ref):
+                    continue
+                others: dict[int, Array] = {}
+                for k in special.get(index, ()):
+                    gradient = true_gradient if here is None else true_gradient + here[k]
+                    value = self._edited(edits[k], node, slot, gradient, kept, k)
+                    if value is not None:
+                        others[k] = value - sent
+                if here is None and not others:
+                    continue
+                if sketch is not None and use in sketch[0]:
+                    assert result is not None
+                    follows = here
+                    if here is not None and others:
+                        follows = here.copy()
+                        follows[list(others)] = 0.0
+                    if follows is not None:
+                        result += follows.reshape(count, -1) @ sketch[0][use]
+                    for k, value in others.items():
+                        result[k] += self.sketched(operand.index, value)
+                    continue
+                change = np.zeros((count, *sent.shape)) if here is None else self.pulled.many(node, slot, here)
+                if others:
+                    change = change if change.flags.writeable else change.copy()
+                    change[list(others)] = list(others.values())
+                if use in wanted:
+                    kept[use] = change
+                before = moved.get(operand.index)
+                moved[operand.index] = change if before is None else before + change
+        leaves = {leaf.index: moved[leaf.index] for leaf in self.graph.parameters if leaf.index in moved}
+        if result is not None:
+            for leaf, change in leaves.items():  # a seed at a leaf
+                result += np.array([self.sketched(leaf, row) for row in change])
+        return leaves, result
+
+    def _edited(
+        self, edit: Edit, node: Node, slot: int, gradient: Array, kept: Mapping[Use, Array], k: int
+    ) -> Array | None:
+        """What an edited use sends; None where this use follows the true rule."""
+        use = node.index, slot
+        part, rule = edit.parts.get(use), edit.uses.get(use)
+        extra: Any = 0.0
+        if part is not None:
+            shares = []
+            for first, *way in part.of:
+                share = self.truth.contributions[first] + (kept[first][k] if first in kept else 0.0)
+                for index, through in way:
+                    share = self.pull(self.nodes[index], through, share)
+                shares.append(share)
+            gradient = gradient + part.sign * sum(shares[1:], start=shares[0])
+            extra = sum(shares[1:], start=shares[0]) if part.passed else 0.0
+        if rule is not None:
+            return np.asarray(rule(self, node, slot, gradient)) + extra
+        if part is not None or any(
+            index == node.index or (index, node.index) in self._operands for index in edit.values
+        ):
+            return self.pull(node, slot, gradient, edit.values) + extra
+        return None
+
+    @property
+    def _operands(self) -> set[tuple[int, int]]:
+        if not hasattr(self, "_pairs"):
+            self._pairs = {(source, target) for source, target, _ in self.graph.edges}
+        return self._pairs
+
+    def _resent(self, edit: Edit) -> dict[int, Array]:
+        """A walk in which some contributions arrive elsewhere, in whatever order that takes."""
+        arriving: dict[int, list[Use]] = defaultdict(list)
+        for use in {**self.truth.contributions, **edit.sent}:
+            operand = self.nodes[use[0]].operands[use[1]]
+            assert isinstance(operand, Ref)
+            target = edit.sent.get(use, operand.index)
+            if target is not None:
+                arriving[target].append(use)
+        done: dict[int, Array] = {}
+        output, pending = self.graph.outputs[0], [leaf.index for leaf in self.graph.parameters]
+        waiting: set[int] = set()
+        while pending:
+            index = pending[-1]
+            missing = [node for node, _ in arriving[index] if node not in done]
+            if index not in done and missing:
+                if index in waiting:
+                    return {}  # it would wait for itself: no order of the steps gives this
+                waiting.add(index)
+                pending += missing
+                continue
+            pending.pop()
+            waiting.discard(index)
+            if index in done:
+                continue
+            total = np.zeros(self.nodes[index].shape)
+            if index == output:
+                total = total + 1.0
+            if index in edit.seeds:
+                total = total + edit.seeds[index]
+            for node, slot in arriving[index]:
+                value = self._edited(edit, self.nodes[node], slot, done[node], {}, 0)
+                total = total + (self.pull(self.nodes[node], slot, done[node]) if value is None else value)
+            done[index] = total
+        return {leaf.index: done[leaf.index] - self.gradient(leaf.index) for leaf in self.graph.parameters}
 
     def gradient(self, leaf: int) -> Array:
         """The true gradient of a leaf."""
         return np.asarray(self.truth.gradients.get(leaf, np.zeros(self.nodes[leaf].shape)))
 
-    def tangents(self, directions: Mapping[int, Array]) -> list[Array] | None:
-        """How every node moves when leaves move: one complex step; None where a reference takes no complex values."""
-        feeds = {self.nodes[leaf]: self.values[leaf] + 1j * TINY * v for leaf, v in directions.items()}
-        try:
-            return [np.imag(x) / TINY for x in self.graph.values(feeds, reference=True)]
-        except (TypeError, ValueError, GraphError):
-            return None
+    # Sketches --------------------------------------------------------------------------------------------
+
+    #: by leaf: (elements, rows), zero but in the leaf's row
+    directions: Mapping[int, Array]
+
+    def sketched(self, leaf: int, value: Array) -> Array:
+        """A change of a leaf's gradient, in a few numbers."""
+        direction = self.directions.get(leaf)
+        return np.zeros(1) if direction is None else np.asarray(np.ravel(value) @ direction)
+
+    def functionals(self, tangents: Sequence[Array]) -> dict[Use, Array]:
+        """What `sketches` wants: by use of a leaf, what each element of the node's gradient adds to the sketch."""
+        found = {}
+        for leaf in self.graph.parameters:
+            direction = self.directions.get(leaf.index)
+            for use in self.users[leaf.index]:
+                if use not in self.truth.contributions:
+                    continue
+                node = self.nodes[use[0]]
+                found[use] = np.zeros((int(np.prod(node.shape)), tangents[leaf.index].shape[1]))
+                for k in np.flatnonzero(np.any(direction != 0, 0)) if direction is not None else ():
+                    moved = self.pulled.tangent(node, use[1], direction[:, k].reshape(leaf.shape))  # type: ignore[index]
+                    found[use][:, k] = np.ravel(np.broadcast_to(moved, node.shape))
+        return found
+
+    def tangents(self, directions: Mapping[int, Array]) -> list[Array]:
+        """How every node moves when leaves move along ``directions``: by the true derivatives, forwards."""
+        moved: dict[int, Array] = {}
+        for node in self.nodes:
+            if node.op is None:
+                if node.index in directions:
+                    moved[node.index] = directions[node.index]
+                continue
+            for slot, operand in enumerate(node.operands):
+                if (
+                    isinstance(operand, Ref)
+                    and operand.index in moved
+                    and (node.index, slot) in self.truth.contributions
+                ):
+                    share = self.pulled.tangent(node, slot, moved[operand.index])
+                    before = moved.get(node.index)
+                    moved[node.index] = share if before is None else before + share
+        return [moved[n.index] if n.index in moved else np.zeros(n.shape) for n in self.nodes]
+
+
+__all__ = ["Edit", "Part", "Record", "Rewrite", "Rule", "Truth", "Use"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..oracles import Array, Gradients, Recurrence, State
+from ..oracles import WEIGHTS, Array, Gradients, Recurrence, State
 from .bptt import Bptt, Saved
 from .pooling import PoolingBackward
+from .ways import BothWaysBackward
 
 # Time ----------------------------------------------------------------------------------------------------
 
@@ -80,6 +81,79 @@ class StateNotReset(Bptt):
         super().__init__(problem, jitter)
         self.states[0] = tuple(np.stack([s[0], e[0], *s[2:]]) for s, e in zip(problem.initial, self.states[-1]))
         self.saved[0] = self.forward(0)
+
+
+class ForwardOrder(Bptt):
+    name = "time steps visited in forward order"
+
+    def gradients(self) -> Gradients:
+        problem, result = self.problem, Gradients()
+        result.whole["x"] = np.zeros(problem.x.shape)
+        carried = self.last()
+        for t in range(len(problem.x)):
+            arrived = self.arrive(t, carried)
+            runs = self.runs(t)
+            dax, dah, direct = self.pull(t, tuple(np.where(runs, g, 0.0) for g in arrived))
+            for role, gradient in zip(problem.roles, arrived, strict=True):
+                result.states[role, t] = gradient
+            for name, share in zip(WEIGHTS, self.shares(t, dax, dah), strict=True):
+                result.shares[name, t] = share
+            result.whole["x"][t] = dax @ problem.weights[0]
+            before = (direct[0] + self.through(dah), *direct[1:])
+            carried = tuple(np.where(runs, new, old) for new, old in zip(before, arrived, strict=True))
+        result.whole.update(zip((f"{role}0" for role in problem.roles), carried, strict=True))
+        for name in WEIGHTS:
+            result.whole[name] = self.total([result.shares[name, t] for t in range(len(problem.x))], name)
+        return result
+
+
+class MeanForgotten(Bptt):
+    name = "1/T of a mean forgotten"
+
+    def arrive(self, t: int, carried: State) -> State:
+        h, *rest = super().arrive(t, carried)
+        return (h + (len(self.problem.x) - 1) * self.problem.upstream[t] * self.runs(t), *rest)
+
+
+class OneSummand(Bptt):
+    name = "tanh' on one summand only"
+
+    kinds = ("rnn", "lstm")
+
+    def arrive(self, t: int, carried: State) -> State:
+        self.carried_h = np.where(self.runs(t), carried[0], 0.0)
+        return super().arrive(t, carried)
+
+    def rnn(self, s: Saved, arrived: State, before: State) -> tuple[Array, Array, State]:
+        da = (arrived[0] - self.carried_h) * self.d_tanh(s["h"]) + self.carried_h
+        return da, da, (np.zeros_like(da),)
+
+    def into_c(self, s: Saved, dh: Array, dc: Array) -> Array:
+        return dc + (dh - self.carried_h) * s["o"] * self.d_tanh(s["tanh_c"]) + self.carried_h * s["o"]
+
+
+class SavedStateOverwritten(Bptt):
+    name = "saved state overwritten by the next"
+
+    def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
+        super().__init__(problem, jitter)
+        self.states[0] = self.states[1]
+
+
+class EditedInPlace(Bptt):
+    name = "upstream gradient edited in place"
+
+    kinds = ("lstm", "gru")
+
+    def lstm_gates(self, s: Saved, dh: Array, dc: Array, c: Array) -> list[Array]:
+        i, f, g, o = super().lstm_gates(s, dh, dc, c)
+        return [i * s["f"], f, g * s["f"], o]  # dc *= f, for the step before, came too early
+
+    def new_share(self, s: Saved) -> Array:
+        return s["z"] * (1 - s["z"])
+
+    def into_z(self, s: Saved, dh: Array, h: Array) -> Array:
+        return s["z"] * super().into_z(s, dh, h)
 
 
 # Initial states ------------------------------------------------------------------------------------------
@@ -349,10 +423,18 @@ class EveryTieWins(PoolingBackward):
         return largest.astype(np.float64)
 
 
-BUGS: tuple[type[Bptt] | type[PoolingBackward], ...] = (
+class SharedBuffer(BothWaysBackward):
+    name = "buffer shared by two directions"
+
+    def buffer(self, left: Array) -> Array:
+        return left
+
+
+BUGS: tuple[type[Bptt] | type[PoolingBackward] | type[BothWaysBackward], ...] = (
     TruncatedAtTen, TruncatedAtFive, DroppedH, DroppedHOnce, DroppedC, DroppedCOnce, FinalStateIgnored, MaskIgnored,
     StateNotReset, SwappedInitial, NoInitialH, NoInitialC, SkippedFirst, SkippedMiddle, Overwritten, OverwrittenOnce,
     DoubledLast, Stale, Aliased, ShiftedX, ShiftedH, NoUnbroadcast, Averaged, TransposedCarry, TransposedShare,
     SigmoidForTanh, TanhForSigmoid, SwappedIF, NoTanhOnC, NoOutputGate, NoForgetGate, NewC, SwappedZ, WrongSignOfZ,
     NoResetGate, NothingKept, SinglePrecision, OffByAMillionth, OffByABillionth, EveryTieWins,
+    ForwardOrder, MeanForgotten, OneSummand, SavedStateOverwritten, EditedInPlace, SharedBuffer,
 )  # fmt: skip

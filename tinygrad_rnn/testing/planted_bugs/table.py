@@ -11,13 +11,14 @@ from ..oracles import GATES, ROLES, Array, Gradients, Recurrence, disagreements
 from .bptt import Bptt
 from .bugs import BUGS
 from .pooling import Pooling, PoolingBackward
+from .ways import BothWays, BothWaysBackward
 
-Problem = Recurrence | Pooling
+Problem = Recurrence | Pooling | BothWays
 Judge = Callable[[Gradients], bool]
 
 #: scale of the weights, shift of the gates that carry, whether only the end of a sequence is looked at
 REGIMES = {"normal": (1.0, 0.0, False), "vanishing": (0.1, -3.0, True), "saturated": (4.0, 0.0, False)}
-KINDS = ("rnn", "lstm", "gru", "pool")
+KINDS = ("rnn", "lstm", "gru", "pool", "both")
 #: a relative difference that no checker could tell from rounding
 LAST_BITS = 1e-13
 STEPS, BATCH, FEATURES, HIDDEN = 12, 3, 3, 4
@@ -35,6 +36,13 @@ def make_problem(kind: str, regime: str, seed: int = 0) -> Problem:
         x = rng.standard_normal((BATCH, FEATURES))
         weight = scale * rng.standard_normal((HIDDEN, FEATURES))
         return Pooling(np.concatenate([x, x]), weight, rng.standard_normal(HIDDEN))
+    if kind == "both":
+        shapes = ((HIDDEN, FEATURES), (HIDDEN, HIDDEN)) * 2
+        weights = tuple(scale**0.5 * rng.uniform(-1, 1, shape) for shape in shapes)
+        x, upstream = rng.standard_normal((STEPS, BATCH, FEATURES)), rng.standard_normal((STEPS, BATCH, 2 * HIDDEN))
+        if at_end:
+            upstream[1:-1] = 0.0
+        return BothWays(x, weights, upstream)
     rows = GATES[kind] * HIDDEN
 
     def uniform(*shape: int) -> Array:
@@ -57,9 +65,11 @@ def make_problem(kind: str, regime: str, seed: int = 0) -> Problem:
     )  # fmt: skip
 
 
-def backward_of(problem: Problem) -> Callable[..., Bptt | PoolingBackward]:
+def backward_of(problem: Problem) -> Callable[..., Bptt | PoolingBackward | BothWaysBackward]:
     """The right backward pass, by hand."""
-    return PoolingBackward if isinstance(problem, Pooling) else Bptt
+    if isinstance(problem, Pooling):
+        return PoolingBackward
+    return BothWaysBackward if isinstance(problem, BothWays) else Bptt
 
 
 def correct(problem: Problem) -> Gradients:
@@ -185,7 +195,7 @@ def detection_table(
 
 
 def false_alarms(seeds: Sequence[int], policies: Sequence[str] = tuple(POLICIES)) -> dict[str, int]:
-    """How often each policy rejects the right gradients, of a dozen problems a seed."""
+    """How often each policy rejects the right gradients, of fifteen problems a seed."""
     counts = dict.fromkeys(policies, 0)
     for seed in seeds:
         for regime in REGIMES:
