@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..tensor import Array, Tensor
 from .diagnosis import Diagnosis
 
 if TYPE_CHECKING:
+    from .search import Tried
     from .walks import Record
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -29,8 +31,8 @@ def diagnose(
     ``loss``: one number, computed here, with the right forward pass. ``gradients``: by leaf (its tensor or its name),
     the array that the other backward pass gave, of the leaf's shape; leaves may be left out, some may be right, and
     eight printed digits are enough. The walk is repeated in double precision with one edit, and, if ``max_edits`` is 2
-    and no single one explains the numbers, with two whose effects add up. What is reported was walked, and gave all the
-    given numbers. ``progress(done, total)`` is called before each single edit.
+    and no single one explains the numbers, with two. What is reported was walked, and gave all the given numbers.
+    ``progress(done, total)`` is called now and then, once more from 0 where pairs are begun.
 
     Raises `ArgumentError` for leaves that are not in the loss, `ShapeError` for arrays of another shape.
 
@@ -42,6 +44,7 @@ def diagnose(
     True
     """
     from .search import Search  # only now: training does without it
+    from .showing import SideBySide
     from .walks import Record
 
     if max_edits not in (1, 2):
@@ -54,31 +57,36 @@ def diagnose(
         raise ArgumentError("diagnose: a leaf is given twice, by name and by tensor; give it once")
     given = {leaf: _array(record, leaf, key, gradients[key]) for leaf, key in keys.items()}
     search = Search(record, given, progress)
-    names = {leaf: str(key) if isinstance(key, str) else key.name or f"the leaf of shape {key.shape}"
-             for leaf, key in keys.items()}  # fmt: skip
+    names = {leaf: search.scene.leaf_name(record.nodes[leaf]) for leaf in keys}
     verdict = search.right({})
-    right = [names[leaf] for leaf, fine in verdict.items() if fine]
-    wrong = [names[leaf] for leaf, fine in verdict.items() if not fine]
+    wrong = [leaf for leaf, fine in verdict.items() if not fine]
     differences: dict[int, Array] = {}
-    found = []
+    found: list[Tried] = []
+    pairs = ""
     if wrong:
         found = search.singles()
         if not found and max_edits == 2:
             found = search.pairs()
+            pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
+        elif not found:
+            pairs = "; pairs were not tried (max_edits=1)"
         found.sort(key=lambda tried: tried.edit.cost)
         if found and found[0].walked is not None:
             differences = found[0].walked
     result = {key: record.gradient(leaf) + differences.get(leaf, 0.0) for leaf, key in keys.items()}
+    edits = [search.explained(tried) for tried in found]
     return Diagnosis(
-        not wrong, [tried.edit for tried in found], result, search.agreement(differences), right, wrong,
-        len(search.tried),
+        not wrong, edits, result, search.agreement(differences),
+        [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong),
+        [names[leaf] for leaf in wrong], len(search.tried), pairs, search.place(wrong),
+        partial(SideBySide, record, edits[0]) if edits else None,
     )  # fmt: skip
 
 
 def _leaf(record: Record, key: Any) -> int:
     if not isinstance(key, (str, Tensor)):
         raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
-    node = record.original._leaf(key)
+    node = record.graph._leaf(key)
     if not node.requires_grad:
         raise ArgumentError(f"diagnose: {node.label} does not require a gradient in this loss")
     return node.index

@@ -23,7 +23,7 @@ class Names:
 
     def leaf(self, leaf: Node) -> str:
         """What the user calls it."""
-        return self.record.original.nodes[leaf.index].name or leaf.role or f"the leaf of shape {leaf.shape}"
+        return leaf.name or leaf.role or f"the leaf of shape {leaf.shape}"
 
     def operand(self, node: Node, slot: int) -> str:
         """An operand in words."""
@@ -38,13 +38,13 @@ class Names:
             return node.role
         if node.op.name in ("getitem", "take") and isinstance(node.operands[0], Ref) and node.scope.step is not None:
             source = self.record.nodes[node.operands[0].index]
-            if source.op is None and (source.role or self.record.original.nodes[source.index].name):
+            if source.op is None and (source.role or source.name):
                 return f"{self.leaf(source)}_t"
         if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
             return f"{self.operand(node, 0)}ᵀ"
         if node.op.name in INFIX and len(node.operands) == 2:
             parts = [self._part(node, slot) for slot in (0, 1)]
-            if all(parts) and sum(map(len, parts)) <= LONGEST:
+            if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
                 return f"{parts[0]} {INFIX[node.op.name]} {parts[1]}"
         users = [self.record.nodes[user] for user, _ in self.record.users[node.index]]
         inside = next((u.role for u in users if u.role), None)
@@ -53,8 +53,8 @@ class Names:
 
     def _part(self, node: Node, slot: int) -> str:
         name = self.operand(node, slot)
-        if name.startswith("the "):
-            return ""
+        if name.startswith("the ") or len(name) > LONGEST // 2:
+            return "…"
         return f"({name})" if " " in name else name
 
     # Equations -------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
         order = sorted(follows)
         for when, at, price in times(len(order), windows=True):
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
-            words = f"{when}, all that {_names(scene, layer)} receive{'s' * (len(layer) == 1)} from the step after it is missing"
-            yield Edit(f"{words}.", cut, cost=price)
+            receive = f"{_names(scene, layer)} receive{'s' * (len(layer) == 1)}"
+            yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
 
 
 def _saved_values(scene: Scene) -> Iterator[Edit]:
@@ -148,9 +148,9 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
                 target = chain[t + 2] if t + 2 < len(chain) else chain[0]
                 sent |= dict.fromkeys(uses, target)
             for use in scene.record.users[chain[-1]]:  # what only the last state is used for is where a loop starts
-                if not any(user == use[0] for index in chain[:-1] for user, _ in scene.record.users[index]):
-                    if len(scene.all_families[scene.place[use[0]][0]]) < len(family):
-                        at_the_end[use] = family[0].index
+                elsewhere = any(user == use[0] for index in chain[:-1] for user, _ in scene.record.users[index])
+                if not elsewhere and len(scene.all_families[scene.place[use[0]][0]]) < len(family):
+                    at_the_end[use] = family[0].index
         if sent and len(layer[0]) > 1:
             words = (
                 f"The time steps are visited in forward order: {_names(scene, layer)} receives the carry of the step "

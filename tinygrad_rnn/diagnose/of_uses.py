@@ -236,9 +236,8 @@ def _summands(scene: Scene) -> Iterator[Edit]:
             continue
         for (number, _), at in groups.items():
             source = scene.named(scene.all_families[number][-1])
-            later = " of the next step" if any(
-                scene.record.nodes[way[0][0]].scope.step not in (None, family[t].scope.step) for t in at for way in at[t]
-            ) else ""  # fmt: skip
+            from_step = {(family[t].scope.step, scene.record.nodes[way[0][0]].scope.step) for t in at for way in at[t]}
+            later = " of the next step" * any(there not in (None, here) for here, there in from_step)
             for slot in slots:
                 subject = f"{scene.subject(family, slot)}"
                 sends = {

@@ -49,7 +49,7 @@ class Search:
         }
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
-        self.untried = 0  #: pairs that were left out
+        self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
 
     def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
@@ -139,6 +139,43 @@ class Search:
             for edit, sketch in zip(some, record.sketches(some, self.functionals, self.rows), strict=True):
                 yield Tried(edit, sketch)
 
+    # Where ---------------------------------------------------------------------------------------------
+
+    def right_steps(self, wrong: Sequence[int]) -> list[str]:
+        """Of wrong sequences, the time steps that are right."""
+        found = []
+        for leaf in wrong:
+            steps = self._wrong_steps(leaf)
+            if steps is not None and not all(steps):
+                listed = ", ".join(str(t + 1) for t, off in enumerate(steps) if not off)
+                found.append(f"{self.scene.leaf_name(self.record.nodes[leaf])} at steps {listed}")
+        return found
+
+    def _wrong_steps(self, leaf: int) -> list[bool] | None:
+        """Of a sequence cut into time steps along its first axis, which are wrong; None of other leaves."""
+        users = [self.record.nodes[user] for user, _ in self.record.users[leaf]]
+        shape = self.record.nodes[leaf].shape
+        if len(users) < 2 or not shape or shape[0] != len(users):
+            return None
+        if not all(n.op is not None and n.op.name == "getitem" and n.shape == shape[1:] for n in users):
+            return None
+        return [bool(_norm(row) > self.limits[leaf]) for row in self.wanted[leaf]]
+
+    def place(self, wrong: Sequence[int]) -> str:
+        """Where along the walk the first wrong leaf is used."""
+        last = {leaf: max((user for user, _ in self.record.users[leaf]), default=-1) for leaf in self.given}
+        order = sorted(self.given, key=lambda leaf: -last[leaf])
+        first = next((leaf for leaf in order if leaf in wrong), None)
+        if first is None or last[first] < 0:
+            return ""
+        before = [self.scene.leaf_name(self.record.nodes[leaf]) for leaf in order[: order.index(first)]]
+        still = f"{', '.join(before)} still right; " if before else ""
+        node = self.record.nodes[last[first]]
+        name, site = self.scene.leaf_name(self.record.nodes[first]), f" (at {node.site})" if node.site else ""
+        return (
+            f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.named(node)}{site}."
+        )
+
     # One edit --------------------------------------------------------------------------------------------
 
     def singles(self) -> list[Tried]:
@@ -206,6 +243,7 @@ class Search:
     def pairs(self) -> list[Tried]:
         """Two edits that together give the numbers, verified by one walk with both."""
         self.tried = self._distinct()
+        self.pairs_tried = "those whose effects add up, those of which one explains a leaf or a gate's block"
         return self._adding_up() or self._one_explains_a_part() or self._likely()
 
     def _distinct(self) -> list[Tried]:
@@ -266,7 +304,8 @@ class Search:
         ]
         both = [(a, b) for a in range(len(often)) for b in range(a)]
         both.sort(key=lambda ab: ab[0] + ab[1])
-        self.untried = max(len(both) - LIKELY, 0)
+        some = f"{min(len(both), LIKELY):,} of the {len(both):,}"
+        self.pairs_tried += f", and {some} pairs of edits that are made at every step"
         for start in range(0, len(both[:LIKELY]), TOGETHER):
             if self.progress is not None:
                 self.progress(start, min(len(both), LIKELY))

@@ -8,15 +8,16 @@ numbers instead of arrays.
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..backward import _fitted
-from ..check.walked import replay
+from ..check.walked import doubled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
 from ..recurrence import timed
@@ -82,17 +83,22 @@ class Truth:
     contributions: dict[Use, Array] = field(default_factory=dict)
 
 
+@dataclass
+class Stop:
+    """One node's turn in an edited walk."""
+
+    node: int
+    gradient: Array
+    sent: dict[int, tuple[int, Array]]  #: by operand: which node receives what
+
+
 class Record:
     """The computation in double precision, its values, and its true walk."""
 
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        original = Graph(loss)
-        tensors = replay(original)
-        self.output = tensors[original.outputs[0]]
-        self.graph = timed(Graph(self.output))
-        self.original = original
+        self.graph = timed(_doubled(Graph(loss)))
         self.nodes = self.graph.nodes
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
@@ -103,7 +109,7 @@ class Record:
 
     def _walked(self) -> Truth:
         """The true walk."""
-        truth = Truth({self.graph.outputs[0]: np.ones(self.output.shape)})
+        truth = Truth({self.graph.outputs[0]: np.ones(self.nodes[self.graph.outputs[0]].shape)})
         for node in reversed(self.nodes):
             gradient = truth.gradients.get(node.index)
             if node.op is None or gradient is None:
@@ -277,41 +283,54 @@ class Record:
             self._pairs = {(source, target) for source, target, _ in self.graph.edges}
         return self._pairs
 
-    def _resent(self, edit: Edit) -> dict[int, Array]:
-        """A walk in which some contributions arrive elsewhere, in whatever order that takes."""
+    def walked(self, edit: Edit) -> list[Stop]:
+        """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands.
+
+        Nodes that would have to wait for themselves are left out.
+        """
         arriving: dict[int, list[Use]] = defaultdict(list)
+        targets: dict[Use, int] = {}
+        waits: dict[int, int] = defaultdict(int)
         for use in {**self.truth.contributions, **edit.sent}:
             operand = self.nodes[use[0]].operands[use[1]]
-            assert isinstance(operand, Ref)
-            target = edit.sent.get(use, operand.index)
+            target = edit.sent.get(use, operand.index if isinstance(operand, Ref) else None)
             if target is not None:
-                arriving[target].append(use)
-        done: dict[int, Array] = {}
-        output, pending = self.graph.outputs[0], [leaf.index for leaf in self.graph.parameters]
-        waiting: set[int] = set()
-        while pending:
-            index = pending[-1]
-            missing = [node for node, _ in arriving[index] if node not in done]
-            if index not in done and missing:
-                if index in waiting:
-                    return {}  # it would wait for itself: no order of the steps gives this
-                waiting.add(index)
-                pending += missing
-                continue
-            pending.pop()
-            waiting.discard(index)
-            if index in done:
-                continue
-            total = np.zeros(self.nodes[index].shape)
-            if index == output:
-                total = total + 1.0
-            if index in edit.seeds:
-                total = total + edit.seeds[index]
-            for node, slot in arriving[index]:
-                value = self._edited(edit, self.nodes[node], slot, done[node], {}, 0)
-                total = total + (self.pull(self.nodes[node], slot, done[node]) if value is None else value)
-            done[index] = total
-        return {leaf.index: done[leaf.index] - self.gradient(leaf.index) for leaf in self.graph.parameters}
+                targets[use] = target
+                arriving[use[0]].append(use)
+                waits[target] += 1
+        totals: dict[int, Array] = {self.graph.outputs[0]: np.ones(self.nodes[self.graph.outputs[0]].shape)}
+        for index, seed in edit.seeds.items():
+            totals[index] = totals[index] + seed if index in totals else seed
+        ready = [-index for index in {*totals, *arriving} if not waits[index]]
+        heapq.heapify(ready)
+        kept: dict[Use, Array] = {}
+        stops: list[Stop] = []
+        while ready:
+            index = -heapq.heappop(ready)
+            node = self.nodes[index]
+            gradient = totals.get(index, np.zeros(node.shape))
+            stop = Stop(index, gradient, {})
+            stops.append(stop)
+            for use in arriving[index]:
+                value = self._edited(edit, node, use[1], gradient, kept, 0)
+                value = self.pull(node, use[1], gradient) if value is None else value
+                target = targets[use]
+                stop.sent[use[1]] = target, value
+                if use in self.truth.contributions:
+                    kept[use] = (value - self.truth.contributions[use])[None]
+                totals[target] = totals[target] + value if target in totals else value
+                waits[target] -= 1
+                if not waits[target]:
+                    heapq.heappush(ready, -target)
+        return stops
+
+    def _resent(self, edit: Edit) -> dict[int, Array]:
+        """By leaf, what a walk gives more in which some contributions arrive elsewhere."""
+        done = {stop.node: stop.gradient for stop in self.walked(edit)}
+        if any(index not in done for index in self.truth.gradients):
+            return {}  # no order of the steps gives this
+        return {leaf.index: done[leaf.index] - self.gradient(leaf.index) for leaf in self.graph.parameters
+                if leaf.index in done}  # fmt: skip
 
     def gradient(self, leaf: int) -> Array:
         """The true gradient of a leaf."""
@@ -360,6 +379,21 @@ class Record:
                     before = moved.get(node.index)
                     moved[node.index] = share if before is None else before + share
         return [moved[n.index] if n.index in moved else np.zeros(n.shape) for n in self.nodes]
+
+
+def _doubled(graph: Graph) -> Graph:
+    """The graph computed again with every float in double precision."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        attrs = doubled(node.attrs)
+        if node.op is None:
+            value: Any = node.value
+            value = value.astype(np.float64) if node.dtype.kind == "f" else value
+        else:
+            operands = (nodes[x.index].value if isinstance(x, Ref) else x for x in node.operands)
+            value = np.asarray(node.op.forward(*operands, **attrs))
+        nodes.append(replace(node, attrs=attrs, value=value, dtype=value.dtype))
+    return Graph.of(nodes, graph.outputs)
 
 
 __all__ = ["Edit", "Part", "Record", "Rewrite", "Rule", "Truth", "Use"]

@@ -65,8 +65,8 @@ def _own(problem: OwnRecurrence, leaves: dict[str, Tensor]) -> Tensor:
         runs = tensor((t < problem.lengths)[:, None])
         state = tuple(where(runs, a, b) for a, b in zip(new, state, strict=True))
         loss = loss + (where(runs, state[0], 0.0) * tensor(problem.upstream[t])).sum()
-    for value, g in zip(state, problem.final, strict=True):
-        loss = loss + (value * tensor(g)).sum()
+    for last, final in zip(state, problem.final, strict=True):
+        loss = loss + (last * tensor(final)).sum()
     return loss
 
 

@@ -1,4 +1,4 @@
-"""Three cells that no library has, with their backward passes: what is true of an LSTM only by its name fails on them."""
+"""Three cells that no library has, with their backward passes."""
 
 from __future__ import annotations
 

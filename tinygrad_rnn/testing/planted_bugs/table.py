@@ -239,9 +239,11 @@ def as_text(rows: Sequence[Row]) -> str:
     ]
     for name, _, *cells in body:
         of = max((cell.partition("/")[2] for cell in cells), key=len)
-        found = [f"{cell.partition('/')[0]:>2}" for cell in cells]
+        digits = max(2, len(of))  # totals have more: they take their room from the name
+        found = [f"{cell.partition('/')[0]:>{digits}}" for cell in cells]
         groups = [" " + " ".join(found[k : k + len(REGIMES)]) for k in range(0, len(found), len(REGIMES))]
-        lines.append(" ".join([name.ljust(width), f"{of:>2}", *groups]))
+        wider = (digits - 2) * (1 + len(cells))
+        lines.append(" ".join([name.ljust(width - wider), f"{of:>{digits}}", *groups]))
     legend = ", ".join(f"{regime[0]} {regime}" for regime in REGIMES)
     return "\n".join([*lines, f"in how many kinds of network it was found; {legend}"])
 

@@ -1,0 +1,73 @@
+"""The true walk and an edited one beside each other in the debugger."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import write_atomically
+from .walks import Edit, Record, Stop
+
+
+class SideBySide:
+    """Two debuggers of one graph: the right walk, and the one with the mistake."""
+
+    def __init__(self, record: Record, edit: Edit) -> None:
+        debugger, trace = import_module("viz.debugger"), import_module("viz.debugger.trace")
+        walks = [record.walked(Edit("")), record.walked(edit)]
+        self.words = edit.words
+        self.position = _parting(*walks)  #: the first step of the walk at which they differ, from 1
+        seed = np.ones(record.nodes[record.graph.outputs[0]].shape)
+        self.sessions: list[Any] = []  #: the right one, the edited one
+        for stops in walks:
+            steps = [
+                trace.Step(s.node, s.gradient, tuple(trace.Contribution(k, *sent) for k, sent in s.sent.items()))
+                for s in stops
+            ]  # fmt: skip
+            session = debugger.Session(trace.Trace(record.graph, seed, steps))
+            session.goto(self.position)
+            self.sessions.append(session)
+
+    def html(self, path: str | Path | None = None) -> str:
+        """Both as one page, written to ``path`` if given; each half is a debugger of its own."""
+        page = import_module("viz.debugger.page")
+        if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
+            raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
+        halves = "".join(
+            f'<section><h2>{title}</h2><iframe sandbox="allow-scripts" title="{title}" '
+            f'srcdoc="{escape(page.html(session, title))}"></iframe></section>'
+            for title, session in zip(("as it should be", "with the mistake"), self.sessions, strict=True)
+        )
+        text = (
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Two walks</title><style>'
+            "body{margin:0;font:15px system-ui,sans-serif}p{margin:.6em 1em}main{display:flex}"
+            "section{flex:1;min-width:0}h2{font-size:1em;margin:.2em 1em}iframe{width:100%;height:88vh;border:0}"
+            f"</style></head><body><p>{escape(self.words)}</p><main>{halves}</main></body></html>"
+        )
+        if path is not None:
+            write_atomically(path, text.encode())
+        return text
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_options: Any) -> dict[str, str]:
+        frame = f'<iframe sandbox="allow-scripts" srcdoc="{escape(self.html())}" width="100%" height="800"></iframe>'
+        return {"text/html": frame, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"Two walks that part at step {self.position}: {self.words}"
+
+
+def _parting(true: list[Stop], edited: list[Stop]) -> int:
+    """The first step at which two walks differ: in whose turn it is, in its gradient, or in what it sends."""
+    for k, (one, other) in enumerate(zip(true, edited, strict=False), 1):
+        if one.node != other.node or not np.array_equal(one.gradient, other.gradient):
+            return k
+        for slot, (target, value) in one.sent.items():
+            theirs = other.sent.get(slot)
+            if theirs is None or theirs[0] != target or not np.array_equal(theirs[1], value):
+                return k
+    return len(true)
