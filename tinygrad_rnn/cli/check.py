@@ -29,7 +29,7 @@ def check(target: str | None, order: int, planted: bool, seeds: int, anyway: boo
     """Prove every gradient of a loss, time step by time step.
 
     TARGET is script.py:function, which returns a loss or several tensors; the script is run. Exit code 1 if a gradient
-    is wrong. With --planted instead: some fifty backward passes with one bug each, in three regimes, and which of them
+    is wrong. With --planted instead: forty-six backward passes with one bug each, in three regimes, and which of them
     this check and the checkers of other libraries find.
 
     \b
