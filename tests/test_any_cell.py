@@ -120,7 +120,7 @@ def test_it_compiles_to_no_more_than_the_built_in_layer(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_its_batch_is_cut_in_two_for_two_threads(kind: str) -> None:
-    x, counts = tg.tensor(RNG.normal(size=(4, 16, 2))), []
+    x, counts = tg.tensor(RNG.normal(size=(4, 64, 2))), []
     for model in both(kind, 1, False, hidden=128):
 
         def step(x: Any, model: Any = model) -> Any:

@@ -117,6 +117,43 @@ def test_train_sample_and_resume(folder: Path) -> None:
     assert run("sample", "a.ckpt", "--length", "5", "--temperature", "0").exit_code == 0
 
 
+def test_training_says_what_it_judges_and_keeps_a_log_and_a_curve(folder: Path) -> None:
+    small = (
+        "train",
+        "book.txt",
+        *SMALL,
+        "-o",
+        "a.ckpt",
+        "--log",
+        "a.csv",
+        "--plot",
+        "a.svg",
+        "--checkpoint-every",
+        "2",
+    )
+    result = run(*small, "--steps", "3")
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert "validation: 160 of the 176 characters kept aside, every 2 steps" in text
+    assert "nats" in text and "bits per character" in text and "of the time" in text
+    before = (folder / "a.csv").read_text().splitlines()
+    result = run("train", "book.txt", "-o", "a.ckpt", "--log", "a.csv", "--plot", "a.svg", "--resume", "--steps", "5")
+    assert result.exit_code == 0, result.output
+    lines = (folder / "a.csv").read_text().splitlines()
+    assert lines[:4] == before and [line.split(",")[0] for line in lines] == ["step", "1", "2", "3", "4", "5"]
+    assert [bool(line.split(",")[3]) for line in lines[1:]] == [False, True, True, False, True]
+    rows = [[float(cell) for cell in line.split(",") if cell] for line in lines[1:]]
+    for row in rows:
+        assert row[2] == pytest.approx(row[1] / np.log(2), rel=1e-4)
+    assert [row[-1] for row in rows] == sorted(row[-1] for row in rows)
+    assert "bits per character" in (folder / "a.svg").read_text()
+    fails(*small, "--overwrite", "--steps", "1", "--plot", "a.gif", saying="as .svg, .png or .pdf")
+    (folder / "b.csv").write_text("a,b\n1,2\n")
+    fails(
+        "train", "book.txt", "-o", "a.ckpt", "--log", "b.csv", "--resume", "--steps", "9", saying="no log of a training"
+    )
+
+
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path) -> None:
     (folder / "latin.txt").write_bytes(b"caf\xe9 au lait")
     (folder / "empty.txt").write_bytes(b"")

@@ -26,6 +26,8 @@ from .scope import state as current
 from .tensor import Tensor
 from .text import Vocabulary, split, windows
 
+#: windows that one validation reads at most
+JUDGED = 25
 CURE = "lower the learning rate or clip the gradient"
 OPTIMIZERS: dict[str, Any] = {
     "sgd": optim.SGD, "adagrad": optim.Adagrad, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW,
@@ -178,14 +180,25 @@ class Trainer:
         self.optimizer.step()
         return loss, after if isinstance(after, tuple) else (after,)
 
-    def validate(self) -> float | None:
-        """Loss in nats per character on the part of the text kept aside; None if that is too short."""
+    def _judged(self) -> list[tuple[Any, Any]]:
+        """The windows that validation reads: at most `JUDGED`, so that it does not outlast the training."""
         if len(self.held_out) < 2:
-            return None
-        self.model.eval()
+            return []
         length = min(self.settings.length, len(self.held_out) - 1)
         batch = max(1, min(self.settings.batch, (len(self.held_out) - 1) // length))
-        total, state, pairs = 0.0, None, windows(self.held_out, batch, length)[:25]
+        return windows(self.held_out, batch, length)[:JUDGED]
+
+    @property
+    def judged_characters(self) -> int:
+        """How many characters one validation predicts."""
+        return sum(x.size for x, _ in self._judged())
+
+    def validate(self) -> float | None:
+        """Loss in nats per character on (at most `JUDGED` windows of) the part kept aside; None if it is too short."""
+        total, state, pairs = 0.0, None, self._judged()
+        if not pairs:
+            return None
+        self.model.eval()
         with no_grad():
             for x, y in pairs:
                 scores, state = self.model(x, state)

@@ -42,9 +42,13 @@ def setting_options(command: Any) -> Any:
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint, bit for bit as if never interrupted.")
 @click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
 @click.option("--eager", is_flag=True, help="Do not compile the training step.")
+@click.option(
+    "--log", type=click.Path(path_type=Path, dir_okay=False), help="A CSV file with a row for each step, in nats."
+)
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="The curve, as .svg, .png or .pdf.")
 def train(
     file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, eager: bool,
-    **given: Any,
+    log: Path | None, plot: Path | None, **given: Any,
 ) -> None:  # fmt: skip
     """Train a character model on a text.
 
@@ -55,13 +59,16 @@ def train(
     Examples:
       tinygrad-rnn train --steps 300
       tinygrad-rnn train book.txt --cell gru --hidden 256 --layers 2 --dropout 0.2 -o book.ckpt
-      tinygrad-rnn train book.txt -o book.ckpt --resume --steps 5000
+      tinygrad-rnn train book.txt -o book.ckpt --resume --steps 5000 --log book.csv --plot book.svg
     """
     from rich.console import Console
 
     from .. import checkpoint
+    from .records import Records, check_ending
 
     console = Console(highlight=False)
+    if plot is not None:
+        check_ending(plot)  # better found now than after an hour
     trainer = _trainer(file, steps, output, resume, overwrite, given)
     trainer.eager = eager
     s, count = trainer.settings, sum(p.numel() for p in trainer.model.parameters())
@@ -69,27 +76,49 @@ def train(
         f"{trainer.length:,} characters, {len(trainer.vocabulary)} different; "
         f"{s.layers} × {s.cell.upper()} of {s.hidden}, {count:,} parameters"
     )
-    smooth, read, began = None, 0, time.perf_counter()
+    judged = trainer.judged_characters
+    console.print(
+        f"validation: {judged:,} of the {len(trainer.held_out):,} characters kept aside, every {checkpoint_every} steps"
+        if judged
+        else "validation: none, too little of the text is kept aside"
+    )
+    records = Records(log, trainer.step)
+    smooth, read, began, judging = None, 0, time.perf_counter(), 0.0
     with progress_bar(console) as bar, noted_interrupt() as interrupt:
         task = bar.add_task("training", total=steps, completed=trainer.step, shown="")
         checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
+        records.write()
         try:
             for done in trainer.run(steps):
                 smooth = done.loss if smooth is None else 0.95 * smooth + 0.05 * done.loss
                 read += done.characters
                 rate = read / (time.perf_counter() - began)
-                shown = f"loss {smooth:.3f}  {smooth / math.log(2):.2f} bits/char  {rate:,.0f} char/s"
+                shown = f"loss {smooth:.3f} nats  {smooth / math.log(2):.2f} bits/char  {rate:,.0f} char/s"
                 bar.update(task, completed=done.step, shown=shown)
-                if interrupt or done.step == steps or done.step % checkpoint_every == 0:
+                loss = None
+                due = bool(interrupt) or done.step == steps or done.step % checkpoint_every == 0
+                if due:
                     checkpoint.save(trainer, output)
+                    before = time.perf_counter()
                     loss = None if interrupt else trainer.validate()
+                    judging += time.perf_counter() - before
                     if loss is not None:
-                        text = f"step {done.step}: validation {loss:.3f}, {loss / math.log(2):.2f} bits per character"
-                        console.print(text)
+                        console.print(
+                            f"step {done.step}: validation {loss:.3f} nats, {loss / math.log(2):.2f} bits per character"
+                        )
+                records.add(done, loss, time.perf_counter() - began)
+                if due:
+                    records.write()
                 if interrupt:
                     break
         except TinygradError as error:
             raise DataError(f"{error}; the checkpoint {output} is the last one saved before") from None
+    if plot is not None and records.rows:
+        records.plot(plot)
+        console.print(f"[bold]{plot}[/bold]  the curve", soft_wrap=True)
+    if judging:
+        share = judging / (time.perf_counter() - began)
+        console.print(f"validation took {judging:.1f} s, {share:.0%} of the time")
     if interrupt:
         click.echo(f"interrupted: {output} saved after step {trainer.step}; go on with --resume", err=True)
         sys.exit(130)
