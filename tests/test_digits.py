@@ -309,3 +309,47 @@ def test_sizes_zero_and_one_broadcast_under_the_dots_of_einsum():
         x, y = np.ones(a), np.ones(b)
         expected = np.einsum("...i,...i->...", x, y)
         assert tg.einsum("...i,...i->...", x, y).shape == expected.shape
+
+
+# Sums by another name ------------------------------------------------------------------------------------------
+
+MANY = 200_000
+SUMS = {
+    "cumsum": lambda x: x.cumsum(0)[-1],
+    "cumsum along rows": lambda x: x.reshape(2, -1).cumsum(1)[:, -1].sum(),
+    "its gradient": lambda x: tg.grad(x.cumsum(0).sum(), x)[0][0] * 0.1,
+    "einsum": lambda x: tg.einsum("i->", x),
+    "einsum of rows": lambda x: tg.einsum("ij->j", x.reshape(-1, 2)).sum(),
+    "einsum of two": lambda x: tg.einsum("ij,ij->j", x.reshape(-1, 2), tg.ones(MANY // 2, 2)).sum(),
+    "index": lambda x: gradient_of_rows(x, lambda table, at: table[at]),
+    "embedding": lambda x: gradient_of_rows(x, lambda table, at: tg.take(table, at)),
+}
+
+
+def gradient_of_rows(x, read):
+    """Every row of a table of two is read many times."""
+    table = (x[:4] * 0).reshape(2, 2).detach().requires_grad_()
+    at = np.arange(MANY // 2) % 2
+    return tg.grad((read(table, at) * x.reshape(-1, 2)).sum(), table)[0].sum()
+
+
+@every_mode
+@pytest.mark.parametrize("kind", SUMS)
+def test_sums_by_another_name_are_as_good(kind, mode):
+    x = tg.tensor(np.full(MANY, 0.1, np.float32), requires_grad=True)
+    exact = float(np.float32(0.1)) * MANY
+    assert abs(float(computed(mode, SUMS[kind], x)) - exact) <= 2e-6 * exact
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_meet_are_added_whatever_their_order(dtype, rng):
+    """Few and many, into a buffer that lies the other way round as well."""
+    for count in (0, 1, 7, 5000):
+        at, g = rng.integers(0, 5, count), rng.standard_normal((count, 3)).astype(dtype)
+        exact = np.zeros((5, 3), np.longdouble)
+        np.add.at(exact, at, g)
+        table = tg.tensor(np.zeros((5, 3), dtype), requires_grad=True)
+        for read in (tg.take, lambda table, at: table[at], lambda table, at: tg.take(table.T.T, at)):
+            (found,) = tg.grad((read(table, at) * g).sum() + (table.T * 0).sum(), table)
+            error = np.abs(found.numpy() - exact)
+            assert (error <= 2 * np.finfo(dtype).eps * max(np.abs(g).sum(), 1e-300)).all()

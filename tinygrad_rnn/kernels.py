@@ -319,17 +319,36 @@ def cross_entropy(logits: Array, target: Array, *, ignore_index: int) -> Array:
 
 
 @kernel
-def _add_rows(buffer, rows, indices):
+def _add_rows(buffer, rows, indices, width):
+    """Rows of one index are added with what each addition lost (D. E. Knuth (1997), section 4.2.2, theorem B)."""
+    first, after = np.full(buffer.size // width, -1, np.int64), np.empty(indices.size, np.int64)
+    for i in range(indices.size - 1, -1, -1):
+        after[i], first[indices[i]] = first[indices[i]], i
+    lost = np.empty(width, buffer.dtype)
     for i in range(indices.size):
-        for j in range(rows.shape[1]):
-            buffer[indices[i], j] += rows[i, j]
+        if first[indices[i]] != i:
+            continue  # it is added together with the first of its index
+        y = buffer[indices[i] * width : (indices[i] + 1) * width]
+        if after[i] < 0:
+            for j in range(width):
+                y[j] += rows[i * width + j]
+            continue
+        lost[:] = 0
+        k = i
+        while k >= 0:
+            for j in range(width):
+                before, part = y[j], rows[k * width + j]
+                total = before + part
+                added = total - before
+                lost[j] += (before - (total - added)) + (part - added)
+                y[j] = total
+            k = after[k]
+        for j in range(width):
+            if math.isfinite(y[j]):
+                y[j] += lost[j]
 
 
 def add_rows(buffer: Array, rows: Array, indices: Array) -> None:
     """``buffer[indices[i]] += rows[i]`` in place; an index that occurs twice adds twice."""
     width = math.prod(buffer.shape[1:])
-    _add_rows(
-        buffer.reshape(buffer.shape[0], width),
-        np.ascontiguousarray(rows).reshape(indices.size, width),
-        np.ascontiguousarray(indices).ravel(),
-    )
+    _add_rows(buffer.reshape(-1), np.ascontiguousarray(rows).ravel(), np.ascontiguousarray(indices).ravel(), width)

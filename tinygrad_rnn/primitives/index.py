@@ -27,7 +27,31 @@ def _add_at(buffer: Any, index: Index, g: Any) -> None:
     if _selects_once(index):
         buffer[index] += g
     else:
-        np.add.at(buffer, index, g)
+        positions = np.arange(buffer.size).reshape(buffer.shape)[index].ravel()
+        flat = np.ascontiguousarray(g).reshape(-1)
+        if buffer.flags.c_contiguous:
+            _add_repeated(buffer.reshape(-1), flat, positions)
+        else:
+            fresh = np.zeros(buffer.size, buffer.dtype)
+            _add_repeated(fresh, flat, positions)
+            buffer += fresh.reshape(buffer.shape)
+
+
+def _add_repeated(buffer: Any, rows: Any, indices: Any) -> None:
+    """``buffer[indices[i]] += rows[i]``; those of one index are added in pairs, so that the error grows with log n."""
+    if rows.dtype.kind in "iub":
+        np.add.at(buffer, indices, rows)
+        return
+    order = np.argsort(indices, kind="stable")
+    indices, rows = indices[order], rows[order]
+    while (again := indices[1:] == indices[:-1]).any():
+        starts = np.flatnonzero(np.append(True, ~again))
+        rank = np.arange(indices.size) - np.repeat(starts, np.diff(np.append(starts, indices.size)))
+        second = np.flatnonzero(rank % 2)
+        rows[second - 1] += rows[second]
+        kept = rank % 2 == 0
+        indices, rows = indices[kept], rows[kept]
+    buffer[indices] += rows
 
 
 def _getitem_shape(x: Shape, *, index: Index) -> Shape:
@@ -96,10 +120,10 @@ def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
 
 
 def _add_rows(buffer: Any, g: Any, _y: Any, _table: Any, indices: Any) -> None:
-    if g.size >= KERNEL_MIN_SIZE and g.dtype.char in "fd":
+    if g.size >= KERNEL_MIN_SIZE and g.dtype.char in "fd" and buffer.flags.c_contiguous:
         load_kernel("add_rows")(buffer, g, indices)
     else:
-        np.add.at(buffer, indices, g)
+        _add_repeated(buffer, g.reshape(indices.size, *buffer.shape[1:]), indices.reshape(-1))
 
 
 take = Primitive(

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from .record import Primitive, Shape, broadcast, size_of
+from .reduce import total
 from .shape import broadcast_to, reshape, swap_last
 
 
@@ -128,8 +129,47 @@ def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
 
 def _einsum(*operands: Any, subscripts: str) -> Any:
     _einsum_shape(*(x.shape for x in operands), subscripts=subscripts)  # NumPy would broadcast a size of 1
-    y = np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+    inputs, output = subscripts.split("->")
+    parts = list(zip(inputs.split(","), operands, strict=True))
+    path = np.einsum_path(subscripts, *operands)[0][1:] if len(parts) > 2 else [tuple(range(len(parts)))]
+    for chosen in path:
+        term, x = parts.pop(max(chosen))
+        for i in sorted(chosen, reverse=True)[1:]:
+            term, x = _contracted(
+                *parts.pop(i), term, x, {*output, *(letter for other, _ in parts for letter in other)}
+            )
+        parts.append((term, x))
+    term, x = _summed_out(*parts[0], {*output})
+    y = np.transpose(x, [term.index(letter) for letter in output]).astype(np.result_type(*operands), copy=False)
     return y if len(operands) > 1 else np.array(y)  # of one operand it may be a view
+
+
+def _summed_out(term: str, x: Any, wanted: set[str]) -> tuple[str, Any]:
+    """Without the letters that are not wanted."""
+    gone = tuple(i for i, letter in enumerate(term) if letter not in wanted)
+    return (term, x) if not gone else ("".join(i for i in term if i in wanted), total(x, axis=gone, keepdims=False))
+
+
+def _contracted(first: str, a: Any, second: str, b: Any, wanted: set[str]) -> tuple[str, Any]:
+    """Two operands as one product of matrices for each value of the letters that both have and the result keeps."""
+    first, a = _summed_out(first, a, wanted | {*second})
+    second, b = _summed_out(second, b, wanted | {*first})
+    sizes = dict(zip(first + second, (*a.shape, *b.shape)))
+    batch = [i for i in first if i in second and i in wanted]
+    inner = [i for i in first if i in second and i not in wanted]
+    rows, columns = [i for i in first if i not in second], [i for i in second if i not in first]
+    term, shape = "".join([*batch, *rows, *columns]), [size_of(tuple(map(sizes.__getitem__, x))) for x in (rows, inner)]
+    a = a.transpose([first.index(i) for i in (*batch, *rows, *inner)]).reshape(*map(sizes.__getitem__, batch), *shape)
+    b = b.transpose([second.index(i) for i in (*batch, *inner, *columns)]).reshape(
+        *map(sizes.__getitem__, batch), shape[1], size_of(tuple(map(sizes.__getitem__, columns)))
+    )
+    if not inner:
+        y = a * b
+    elif not rows and not columns:
+        y = total(a[..., 0, :] * b[..., 0], axis=-1, keepdims=False)
+    else:
+        y = np.matmul(a, b)
+    return term, y.reshape(tuple(map(sizes.__getitem__, term)))
 
 
 def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) -> Any:

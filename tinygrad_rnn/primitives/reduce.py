@@ -70,6 +70,21 @@ def total(x: Any, *, axis: Any, keepdims: bool) -> Any:
     return x if keepdims else np.squeeze(x, axes)
 
 
+def _running(x: Any, *, axis: int) -> Any:
+    """Running sums: of single precision in double, of double block by block, so that the error does not grow with n."""
+    if ranked(x, axis).dtype.kind not in "fc" or x.shape[axis] <= BLOCK:
+        return np.cumsum(x, axis)
+    if x.dtype == np.float32:
+        return np.cumsum(x, axis, np.float64).astype(x.dtype)
+    x = np.moveaxis(x, axis, -1)
+    blocks, whole = x.shape[-1] // BLOCK, x.shape[-1] // BLOCK * BLOCK
+    inner = np.cumsum(x[..., :whole].reshape(*x.shape[:-1], blocks, BLOCK), -1)
+    ends = _running(inner[..., -1], axis=-1)
+    inner[..., 1:, :] += ends[..., :-1, None]
+    rest = ends[..., -1:] + np.cumsum(x[..., whole:], -1)
+    return np.moveaxis(np.concatenate([inner.reshape(*x.shape[:-1], whole), rest], -1), -1, axis)
+
+
 def shifted_logarithm(x: Any, axis: int) -> tuple[Any, Any]:
     """The largest element along ``axis`` (0 where that is not finite), and ``log(sum(exp(x - it)))``; both kept.
 
@@ -154,7 +169,7 @@ log_softmax = Primitive(
 )  # fmt: skip
 cumsum: Primitive = Primitive(
     "cumsum", "running Σ", lambda x, *, axis: (normalize_axis(axis, len(x)), same_shape(x))[1],
-    lambda x, *, axis: np.cumsum(ranked(x, axis), axis),
+    _running,
     vjp=(lambda g, _y, _x, *, axis: _reversed(cumsum(_reversed(g, axis), axis=axis), axis),),
     rule=(r"\bar x_i = \textstyle\sum_{j \ge i} \bar y_j",),
 )  # fmt: skip

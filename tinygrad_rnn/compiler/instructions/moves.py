@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...kernels import _add_rows
 from .memory import at, inner, instruction, integers, itemsize, octets
 
 # In and out of tiles. Columns: result and bytes per tile, source and bytes per tile, then the distances -------
@@ -121,12 +122,9 @@ def take(r, tile, n, like):
 @instruction
 def scatter_rows(r, tile, n, like):
     out, source, indices, width, rows = r[1], r[2], integers(r[3], r[4]), r[5], r[6]
-    size = itemsize(like)
-    at(out, rows * width, like)[:] = 0
-    for i in range(indices.size):
-        y, x = at(out + indices[i] * width * size, width, like), at(source + i * width * size, width, like)
-        for j in range(width):
-            y[j] += x[j]
+    y = at(out, rows * width, like)
+    y[:] = 0
+    _add_rows(y, at(source, indices.size * width, like), indices, width)
     return 0
 
 
