@@ -47,7 +47,7 @@ def listen(value: Any, depth: int = 4) -> None:
     if isinstance(value, (int, float, str, Tensor)) or not depth:
         return
     kind = type(value)
-    if kind not in _own and _is_users(kind):  # type: ignore[arg-type]
+    if kind not in _own and is_users(kind):  # type: ignore[arg-type]
         _report(kind)
     if isinstance(value, (list, tuple, set, frozenset, deque)):
         for item in value:
@@ -58,12 +58,15 @@ def listen(value: Any, depth: int = 4) -> None:
 
 
 @lru_cache(1024)
-def _is_users(kind: type) -> bool:
+def is_users(kind: type) -> bool:
     """Whether the class is written by the user: of no library, and not built in."""
     if not kind.__flags__ & 1 << 9:  # Py_TPFLAGS_HEAPTYPE: what is built in cannot be changed
         return False
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return kind.__module__ == "__main__" or (file is not None and not is_ours(file) and not installed(file))
+    module = sys.modules.get(kind.__module__)
+    if module is None or kind.__module__ == "__main__":  # of text that was run, or of a notebook
+        return True
+    file = getattr(module, "__file__", None)
+    return file is not None and not is_ours(file) and not installed(file)
 
 
 def _report(kind: type) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import GraphError
 from ..source import Site, installed, is_ours
 from ..tensor import Tensor
-from .attributes import listen, told_to
+from .attributes import is_users, listen, told_to
 from .conditions import Conditions
 from .trace import Traced
 
@@ -185,7 +185,7 @@ class Surroundings:
             if value is not _MISSING:
                 return value
         for owner in type(holder).__mro__:
-            if _library(getattr(sys.modules.get(owner.__module__), "__file__", None) or "<frozen"):
+            if not is_users(owner):
                 return _MISSING
             value = self._place(self._classes.setdefault(owner, vars(owner)), name)
             if type(value) is MemberDescriptorType:
