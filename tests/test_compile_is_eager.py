@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.testing import RECIPES, Source
 
 KINDS = ["float32", "float64", "int64", "int32", "uint8", "bool"]
 
@@ -76,6 +77,32 @@ def test_what_is_put_side_by_side_is_cast_first(first, second):
     a, b = (tg.tensor(np.arange(6).reshape(2, 3) % 2 + (k == "float64") / 3, dtype=k) for k in (first, second))
     for fn in (lambda a, b: tg.concat([a, b], 1), lambda a, b: tg.stack([a, b]), lambda a, b: tg.concat([b, a, b], 0)):
         same(tg.compile(fn)(a, b), fn(a, b))
+
+
+@pytest.mark.parametrize("name", sorted(set(tg.TABLE) & set(RECIPES)))
+@pytest.mark.parametrize("kind", ["uint8", "bool"])
+def test_functions_of_real_numbers_take_integers_as_they_do_eagerly(name, kind):
+    """Whatever a primitive makes of integers and booleans, error or value, it makes compiled."""
+    for seed in range(2):
+        case = RECIPES[name](Source(seed, sizes=[1, 2]))
+        given = [
+            np.asarray(np.abs(x) % 5).astype(kind) if np.asarray(x).dtype.kind == "f" else x for x in case.operands
+        ]
+        arrays = [x for x in given if isinstance(x, np.ndarray)]
+
+        def fn(*tensors, given=given, attrs=case.attrs):
+            it = iter(tensors)
+            return tg.TABLE[name](*(next(it) if isinstance(x, np.ndarray) else x for x in given), **attrs)
+
+        tensors = [tg.tensor(x) for x in arrays]
+        with np.errstate(all="ignore"):
+            try:
+                expected = fn(*tensors)
+            except tg.TinygradError:
+                with pytest.raises(tg.TinygradError):
+                    tg.compile(fn)(*tensors)
+                continue
+            same(tg.compile(fn)(*tensors), expected)
 
 
 def test_gradients_through_mixed_dtypes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 import functools
 import gc
 import weakref
@@ -158,6 +159,18 @@ def test_objects_made_inside_are_nobodys_surroundings():
     for _ in range(3):
         assert compiled(tg.ones(1)).tolist() == [4.0]
     assert len(recorded) == 2
+
+
+def test_a_function_recorded_under_a_profiler():
+    holder, profile = Holder(), cProfile.Profile()
+    compiled = tg.compile(lambda x: x * holder.scale)
+    profile.enable()
+    try:
+        first = compiled(tg.ones(1)).tolist()
+    finally:
+        profile.disable()
+    holder.scale = 3.0
+    assert [first, compiled(tg.ones(1)).tolist()] == [[1.0], [3.0]]
 
 
 COUNT = 0

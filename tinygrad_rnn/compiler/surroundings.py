@@ -114,7 +114,7 @@ class Surroundings:
                     self._returned.add(id(argument))
                     self._alive.append(argument)
                     listen(argument)
-            if outer is not None:
+            if callable(outer):
                 outer(frame, event, argument)
 
         with told_to(self.read):
@@ -122,7 +122,11 @@ class Surroundings:
             try:
                 yield
             finally:
-                sys.setprofile(outer)
+                if outer is None or callable(outer):
+                    sys.setprofile(outer)
+                else:  # cProfile's, which is no function
+                    sys.setprofile(None)
+                    outer.enable()
 
     def _frame(self, frame: FrameType) -> None:
         code, values = frame.f_code, frame.f_locals

@@ -26,7 +26,7 @@ from ..explain import explained
 from ..graph import Graph, Node, Ref
 from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
-from ..primitives.record import Primitive
+from ..primitives.record import Primitive, broadcast, same_shape
 from ..scope import state
 from ..source import source_lines, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
@@ -49,10 +49,13 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
     if op.name == "scatter_rows":
         return np.dtype(kinds[0])
     if op.name == "cross_entropy":
-        return np.dtype(kinds[0])
+        kinds = kinds[:1]
     if op.name == "where":
         kinds = kinds[1:]
     dtype = np.result_type(*kinds)
+    if dtype.kind == "b" and op.shape in (broadcast, same_shape):  # NumPy makes integers of some, and refuses others
+        ones = (np.ones(1, x.dtype) if hasattr(x, "dtype") else x for x in operands)
+        return np.asarray(op.reference(*ones, **attrs)).dtype
     if dtype.kind in "iu":  # where NumPy has no integer for it, the engine takes a float
         whole, limits = [x for x in operands if isinstance(x, int)], np.iinfo(dtype)
         if any(not limits.min <= x <= limits.max or (op.name == "pow" and x < 0) for x in whole):
@@ -67,7 +70,7 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
 
 _TO_FLOAT = {
     "div", "erf", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax",
-    "logsumexp",
+    "logsumexp", "cross_entropy",
 }  # fmt: skip
 
 
@@ -286,7 +289,11 @@ class Tracer:
             shape = op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
         except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
             raise explained(error, op, operands, attrs) from None
-        dtype = result_dtype(op, operands, attrs)
+        try:
+            dtype = result_dtype(op, operands, attrs)
+        except TypeError:  # of booleans; of their numbers then, as it is without compiling
+            numbers = (x.astype(get_default_dtype()) if isinstance(x, Tensor) else x for x in operands)
+            return self.record(op, tuple(numbers), attrs)
         if dtype == np.float64:
             recast = _recast_integers(op, operands, np.empty((), dtype))
             if recast is not None:

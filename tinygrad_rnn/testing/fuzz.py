@@ -358,7 +358,7 @@ def main(arguments: list[str]) -> int:
         if outcome.fault is not None:
             faults += 1
             case = shrunk(Case.from_seed(given.seed + tried))
-            print(f"seed {given.seed + tried}: {judge(case).fault}\n  {case!r}", flush=True)
+            print(f"seed {given.seed + tried}: {outcome.fault}\n  {case!r}: {judge(case).fault}", flush=True)
         tried += 1
     print(f"seeds {given.seed} to {given.seed + tried - 1}: {tried} programs, {calls} calls, {faults} faults")
     for words, count in refusals.most_common():
