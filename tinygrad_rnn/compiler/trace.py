@@ -53,7 +53,9 @@ def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) 
     if op.name == "where":
         kinds = kinds[1:]
     dtype = np.result_type(*kinds)
-    if dtype.kind == "b" and op.shape in (broadcast, same_shape):  # NumPy makes integers of some, and refuses others
+    if (
+        dtype.kind == "b" and op.shape in (broadcast, same_shape) and op.name not in _TO_FLOAT
+    ):  # NumPy makes integers of some, and refuses others
         ones = (np.ones(1, x.dtype) if hasattr(x, "dtype") else x for x in operands)
         return np.asarray(op.reference(*ones, **attrs)).dtype
     if dtype.kind in "iu":  # where NumPy has no integer for it, the engine takes a float
@@ -291,7 +293,9 @@ class Tracer:
             raise explained(error, op, operands, attrs) from None
         try:
             dtype = result_dtype(op, operands, attrs)
-        except TypeError:  # of booleans; of their numbers then, as it is without compiling
+        except TypeError as error:  # of booleans; of their numbers then, as it is without compiling
+            if not op.slots:
+                raise explained(error, op, operands, attrs) from None
             numbers = (x.astype(get_default_dtype()) if isinstance(x, Tensor) else x for x in operands)
             return self.record(op, tuple(numbers), attrs)
         if dtype == np.float64:
