@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from tinygrad_rnn import __version__, checkpoint
-from tinygrad_rnn.cli import main
+from tinygrad_rnn.cli import cost, main
+from tinygrad_rnn.cli.endings import noted_interrupt
+from tinygrad_rnn.patterns import PATTERNS, build
 from tinygrad_rnn.training import Settings, Trainer
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
@@ -233,8 +236,49 @@ def test_control_c_saves_and_says_so(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert errors.startswith("interrupted: a.ckpt saved after step ") and errors.count("\n") == 1
+    answer, ending = errors.splitlines()
+    assert answer.startswith("interrupted: the step at work") and answer.endswith("Ctrl-C again stops at once")
+    assert ending.startswith("interrupted: a.ckpt saved after step ")
     assert run("sample", "a.ckpt", "--length", "3").exit_code == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_control_c_is_answered_at_once_and_acts_the_second_time(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), noted_interrupt("noted") as interrupt:
+        signal.raise_signal(signal.SIGINT)  # as in the middle of a step
+        assert interrupt and capfd.readouterr().err == "noted; Ctrl-C again stops at once\n"
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_takes_minutes_is_said_before_it_is_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.perf_counter()
+    for command in (("render", "--steps", "100000", "--detail", "op"), ("derive", "--steps", "20000")):
+        fails(*command, saying="minutes; ")
+        assert "or add --anyway" in run(*command).stderr
+    assert time.perf_counter() - began < 10
+    monkeypatch.setattr(cost, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(cost, "MANY_STEPS", 5)
+    for command in ("render", "derive"):
+        result = run(command, "--steps", "7")
+        assert result.exit_code == 0 and "operations to be recorded and d" in result.stderr, result.output
+
+
+@pytest.mark.parametrize("pattern", PATTERNS[1:])
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_the_size_of_a_network_is_foreseen(cell: str, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MANY_STEPS", 5)
+
+    def network(steps: int) -> Any:
+        return build(pattern, cell, steps, 2, 2)
+
+    assert cost.foreseen(network, 9) == cost.operations(network(9)) > 0
+
+
+@pytest.mark.parametrize("command", ["check", "debug", "render", "derive", "flow"])
+def test_the_help_says_that_a_script_is_run(command: str) -> None:
+    assert "script is run" in " ".join(run(command, "--help").stdout.split()).lower()
 
 
 def test_a_closed_pipe_ends_quietly(folder: Path) -> None:

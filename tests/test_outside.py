@@ -33,7 +33,7 @@ def adam(**settings: Any) -> tg.optim.Adam:
         ({"maximize": "yes"}, "maximize must be a number"),
         ({"amsgrad": True}, "state of parameter 0 lacks max_exp_avg_sq"),
         ({"momentum": 0.9}, "momentum=0.9"),
-        ({"decoupled_weight_decay": True}, "decoupled_weight_decay=True"),
+        ({"decoupled_weight_decay": True}, "they are AdamW's, whose weight decay is another than Adam's"),
         ({"betas": [0.9, 1.0]}, "betas are two"),
         ({"lr": -1.0}, "lr must not be negative"),
         ({"lr": float("nan")}, "lr must not be negative"),
@@ -82,6 +82,22 @@ def test_another_optimizers_state_is_refused() -> None:
             else:
                 with pytest.raises(tg.DataError):
                     loading.load_state_dict(saved.state_dict())
+
+
+def test_adam_and_adamw_do_not_take_each_others_state() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the other side")
+    for mine, other in [(tg.optim.Adam, tg.optim.AdamW), (tg.optim.AdamW, tg.optim.Adam)]:
+        p = nn.Parameter([1.0])
+        optimizer = mine([p], weight_decay=0.1)
+        with pytest.raises(tg.DataError, match="whose weight decay is another"):
+            other([p]).load_state_dict(optimizer.state_dict())
+        theirs = getattr(torch.optim, mine.__name__)([torch.nn.Parameter(torch.ones(1))], weight_decay=0.1)
+        optimizer.load_state_dict(theirs.state_dict())
+        with pytest.raises(tg.DataError, match="whose weight decay is another"):
+            other([p]).load_state_dict(theirs.state_dict())
+        old = optimizer.state_dict()  # of version 0.1.0, which did not say
+        del old["param_groups"][0]["decoupled_weight_decay"]
+        other([p]).load_state_dict(old)
 
 
 class Tied(nn.Module):
@@ -168,11 +184,37 @@ def test_numpys_functions_are_recorded_or_take_the_values() -> None:
     ]:  # fmt: skip
         assert isinstance(ours, tg.Tensor) and ours.requires_grad
         np.testing.assert_allclose(ours, numpys, rtol=1e-14)
-    assert np.linalg.norm(x) == np.linalg.norm(array)  # of the values
     assert (np.float64(2.0) * tg.ones(2)).dtype == (tg.ones(2) * np.array(2.0)).dtype == np.float32
     for call in (lambda: np.arctan(x), lambda: np.add.reduce(x), lambda: np.exp(x, out=np.zeros((2, 2)))):
         with pytest.raises(tg.DTypeError, match="has no counterpart"):
             call()
+
+
+def test_numpys_functions_do_not_lose_a_gradient_in_silence() -> None:
+    x = tg.tensor([[3.0, 1.0], [2.0, 5.0]], dtype="float64", requires_grad=True)
+    array = x.numpy()
+    for ours, numpys in [
+        (np.linalg.norm(x), np.linalg.norm(array)), (np.linalg.norm(x, axis=1), np.linalg.norm(array, axis=1)),
+        (np.linalg.norm(x, axis=0, keepdims=True), np.linalg.norm(array, axis=0, keepdims=True)),
+        (np.linalg.norm(x[0], 1), np.linalg.norm(array[0], 1)),
+        (np.linalg.norm(x[0], np.inf), np.linalg.norm(array[0], np.inf)),
+        (np.sort(x), np.sort(array)), (np.sort(x, axis=0), np.sort(array, axis=0)),
+        (np.sort(x, axis=None), np.sort(array, axis=None)),
+    ]:  # fmt: skip
+        assert isinstance(ours, tg.Tensor) and ours.requires_grad
+        np.testing.assert_allclose(ours, numpys, rtol=1e-14)
+    for call in (
+        lambda x: np.fft.fft(x), lambda x: np.linalg.norm(x, "nuc"), lambda x: np.linalg.norm(x, 2), np.median,
+        np.linalg.svd, np.diff, np.copy, lambda x: np.interp(0.5, [0.0, 1.0, 2.0, 3.0], x.reshape(4)),
+    ):  # fmt: skip
+        with pytest.raises(tg.DTypeError, match=r"loses the gradient.*\.numpy\(\)") as error:
+            call(x)
+        assert "\n" not in str(error.value)
+        assert call(x.detach()) is not None  # of the values
+        with tg.no_grad():
+            assert call(x) is not None
+    assert np.allclose(x, array) and np.argmax(x, axis=0).tolist() == [0, 1] and np.shape(x) == (2, 2)
+    assert np.unique(x.detach()).size == 4 and np.array2string(x)
 
 
 def test_devices_and_dtypes() -> None:
@@ -201,6 +243,12 @@ def test_an_empty_batch_has_no_lengths() -> None:
         (lambda: nn.utils.clip_grad_norm_([tg.ones(1)], 1.0, "two"), tg.ArgumentError, "norm_type is a number"),  # type: ignore[arg-type]
         (lambda: list(tg.steps([1, 2])), tg.DTypeError, "use steps.len"),  # type: ignore[arg-type]
         (lambda: list(tg.steps(2.0)), tg.DTypeError, "not float"),  # type: ignore[arg-type]
+        (lambda: nn.LSTM(2, 3)(tg.ones(4, 2)).sum(), tg.DTypeError, r"has no \.sum: unpack it, output, state = layer"),
+        (lambda: nn.GRU(2, 3)(tg.ones(4, 2)) * 2, tg.DTypeError, r"a pair, which is no operand of \*"),
+        (lambda: 2 - nn.RNN(2, 3)(tg.ones(4, 2)), tg.DTypeError, "a pair, which is no operand of -"),
+        (lambda: tg.ones(3) + nn.RNN(2, 3)(tg.ones(4, 2)), tg.DTypeError, "a pair, which is no tensor"),
+        (lambda: nn.Linear(3, 1)(nn.GRU(2, 3)(tg.ones(4, 2))), tg.DTypeError, "a pair, which is no tensor"),
+        (lambda: nn.LSTMCell(2, 3)(tg.ones(1, 2)).sum(), tg.DTypeError, "unpack it, h, c = cell"),
         (lambda: Vocabulary.of("a\udc80"), tg.DataError, "half a character"),
         (lambda: nn.functional.cross_entropy(tg.tensor([1, 2]), tg.zeros(2, 3)), tg.DTypeError, "swap them"),
     ],
@@ -209,6 +257,15 @@ def test_a_mistake_is_one_line(call: Any, error: type[Exception], message: str) 
     with pytest.raises(error, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_layer_returns_is_a_tuple_still() -> None:
+    layer = nn.LSTM(2, 3)
+    output, (h, c) = result = layer(tg.ones(4, 2))
+    assert isinstance(result, tuple) and len(result) == 2 and result[0] is output and result[1] == (h, c)
+    assert not hasattr(result, "shape") and not hasattr(result, "__array__")
+    compiled = tg.compile(lambda x: layer(x))(tg.ones(4, 2))
+    np.testing.assert_allclose(compiled[0], output, rtol=1e-5)
 
 
 def test_a_norm_by_name() -> None:
@@ -220,6 +277,7 @@ def test_a_norm_by_name() -> None:
 def test_no_flipped_bit_in_a_checkpoint_is_believed(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     trainer = Trainer(TEXT, Settings(cell="rnn", hidden=3, embedding=2, batch=2, length=5))
+    trainer.eager = True  # compiling would take longer than the rest
     list(trainer.run(2))
     checkpoint.save(trainer, path)
     content = path.read_bytes()

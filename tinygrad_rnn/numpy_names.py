@@ -1,15 +1,18 @@
 """NumPy's functions called on tensors: ``np.tanh(t)``, ``np.mean(t, axis=0)``, ``array * t``.
 
 What has a counterpart here is recorded like any operation. Another function of arrays takes the tensor for its values,
-as ``np.asarray`` does; another ufunc, which would lose the gradient of an arithmetic expression, is an error.
+as ``np.asarray`` does, unless its floats would lose a gradient: then it is an error, and so is any other ufunc.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import primitives as P
 from .errors import DTypeError
+from .scope import state
 
 #: ufuncs and the primitives that compute the same
 _UFUNCS = {
@@ -55,11 +58,53 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     from . import functional
 
     name = called.__name__
-    if called.__module__ != "numpy" or name not in _FUNCTIONS:
-        return called(*_arrays(args), **_arrays(kwargs))
-    if name in ("var", "std"):  # NumPy divides by n unless told
-        kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
-    return getattr(functional, _FUNCTIONS[name])(*args, **kwargs)
+    if called in (np.linalg.norm, np.sort):
+        found = (_norm if called is np.linalg.norm else _sorted)(*args, **kwargs)
+        if found is not NotImplemented:
+            return found
+    if called.__module__ == "numpy" and name in _FUNCTIONS:
+        if name in ("var", "std"):  # NumPy divides by n unless told
+            kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
+        return getattr(functional, _FUNCTIONS[name])(*args, **kwargs)
+    result = called(*_arrays(args), **_arrays(kwargs))
+    if state.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
+        call = f"{called.__module__.replace('numpy', 'np', 1)}.{name}"
+        raise DTypeError(
+            f"{call} gives plain numbers and loses the gradient of its tensor; compose it of tg's functions, or take "
+            f"the values: {call}(t.numpy())"
+        )
+    return result
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """`numpy.linalg.norm` of vectors, and of all elements; not the norms of matrices as operators."""
+    if not hasattr(x, "_record") or isinstance(axis, tuple):
+        return NotImplemented
+    vectors = x.ndim == 1 or axis is not None
+    if not (ord is None or (vectors and isinstance(ord, (int, float)) and ord > 0)):
+        return NotImplemented
+    return x.norm(2 if ord is None else ord, axis, keepdims)
+
+
+def _sorted(x: Any, axis: int | None = -1, **settings: Any) -> Any:
+    if not hasattr(x, "_record") or settings:
+        return NotImplemented
+    return x.reshape(-1).sort().values if axis is None else x.sort(axis).values
+
+
+def _needs_gradient(x: Any) -> bool:
+    return hasattr(x, "_record") and bool(x.requires_grad)
+
+
+def _is_inexact(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", "O") in "fc" or isinstance(x, float)
+
+
+def _any_of(tree: Any, holds: Any) -> bool:
+    """Whether ``holds`` of something in nested lists, tuples and dictionaries."""
+    if isinstance(tree, (list, tuple)):
+        return any(_any_of(each, holds) for each in tree)
+    return any(_any_of(each, holds) for each in tree.values()) if isinstance(tree, dict) else bool(holds(tree))
 
 
 def _arrays(value: Any) -> Any:

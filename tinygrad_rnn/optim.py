@@ -175,7 +175,7 @@ class Optimizer:
         groups, start = [], 0
         for group in self.param_groups:
             end = start + len(group["params"])
-            groups.append({**group, "params": list(range(start, end))})
+            groups.append({**group, **self._marks(), "params": list(range(start, end))})
             start = end
         return {"state": state, "param_groups": groups}
 
@@ -201,6 +201,10 @@ class Optimizer:
         for group, changed in zip(self.param_groups, settings):
             group.update(changed)
 
+    def _marks(self) -> dict[str, Any]:
+        """What a saved group says beside the settings: whose it is."""
+        return {}
+
     def _settings_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """The settings in a saved group, judged; what would change a step and is not ours is refused."""
         known = {key: _plain(value) for key, value in group.items() if key in self.defaults}
@@ -208,8 +212,14 @@ class Optimizer:
         if missing := self.defaults.keys() - known.keys():
             raise DataError(f"the saved settings lack {', '.join(sorted(missing))}, which {type(self).__name__} has")
         for key, value in group.items():
-            decoupled = key == "decoupled_weight_decay" and bool(value) == getattr(self, "decoupled", False)
-            if key not in self.defaults and key not in _WITHOUT_EFFECT and value and not decoupled:
+            if key in self._marks():
+                if bool(value) == self._marks()[key]:
+                    continue
+                raise DataError(
+                    f"the saved settings say {key}={value!r:.40}: they are {'AdamW' if value else 'Adam'}'s, whose "
+                    f"weight decay is another than {type(self).__name__}'s"
+                )
+            if key not in self.defaults and key not in _WITHOUT_EFFECT and value:
                 raise DataError(f"the saved settings say {key}={value!r:.40}, which {type(self).__name__} cannot do")
         try:
             return self._judged(known)
@@ -426,6 +436,9 @@ class Adam(Optimizer):
         super().__init__(
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
         )
+
+    def _marks(self) -> dict[str, Any]:
+        return {"decoupled_weight_decay": self.decoupled}  # as PyTorch's
 
     def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
         keys = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]

@@ -25,6 +25,7 @@ from .extreme import Extreme, meant
 from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
+from .returned import Returned
 from .scope import Scope, state
 from .source import Foreign, Place, Site, user_code
 
@@ -551,6 +552,8 @@ from_array = Tensor._leaf
 def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
     if isinstance(data, Extreme):
         data = meant(data)
+    if isinstance(data, Returned):
+        data.mistaken("is no tensor")
     if isinstance(data, Tensor):
         array = data._read()
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .cost import announce, operations
 from .graphs import from_script, network, network_options
 
 
@@ -15,17 +16,19 @@ from .graphs import from_script, network, network_options
 @click.option("--wrt", multiple=True, metavar="NAME", help="Only the gradient of this leaf; may be repeated.")
 @click.option("--every-step", is_flag=True, help="Write out what repeats from step to step.")
 @click.option("--closed-form", is_flag=True, help="Add the recurrence solved: a sum of products of Jacobians.")
+@click.option("--anyway", is_flag=True, help="Derive also what will take many minutes.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file: .txt, .tex or .html."
 )
 def derive(
     target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, wrt: tuple[str, ...],
-    every_step: bool, closed_form: bool, output: Path | None,
+    every_step: bool, closed_form: bool, anyway: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Print the equations of a network and of its gradients.
 
     They are read off the graph, and so are those of a graph of your own: TARGET is script.py:function, which returns a
-    loss. What repeats from one time step to the next is written once.
+    loss; the script is run, as python would run it, so give only files you trust. What repeats from one time step to
+    the next is written once.
 
     \b
     Examples:
@@ -36,7 +39,12 @@ def derive(
     """
     import viz
 
-    loss = from_script(target) if target else network(pattern, cell, steps, hidden, layers)
+    cure = "take fewer steps (the equations are those of five)"
+    if target:
+        loss = from_script(target)
+        announce(operations(loss), ["derived"], cure, anyway)
+    else:
+        loss = network(pattern, cell, steps, hidden, layers, ["recorded", "derived"], cure, anyway)
     derivation = viz.derive(loss, list(wrt) or None)
     if closed_form:
         click.echo(f"The gradient's recurrence, solved\n{textwrap.indent(derivation.closed_form().text(), '  ')}\n")

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
@@ -94,13 +94,18 @@ class Interrupt:
 
 
 @contextmanager
-def noted_interrupt() -> Iterator[Interrupt]:
-    """No step is left half done: the first Ctrl-C is only noted, to be looked at between steps; the second acts."""
+def noted_interrupt(answer: str) -> Iterator[Interrupt]:
+    """No step is left half done: the first Ctrl-C is noted, to be looked at between steps; the second acts.
+
+    The first is answered with a line at once, for a step may take long, above all while it is being compiled.
+    """
     interrupt = Interrupt()
 
     def note(_signal: int, _frame: Any) -> None:
         interrupt.pressed = True
         signal.signal(signal.SIGINT, before)
+        with suppress(OSError, AttributeError):  # no standard error, or nobody behind it
+            os.write(sys.stderr.fileno(), f"{answer}; Ctrl-C again stops at once\n".encode())
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -42,7 +42,8 @@ def flow(
 
     Norms of the gradient at every state, singular values of the recurrent Jacobians, their product against its bound,
     and a map of what reaches what. TARGET is script.py:function, which returns a loss (or losses by name, in a dict),
-    or a walk saved in the debugger; without one it is untrained networks on random data, side by side.
+    or a walk saved in the debugger; without one it is untrained networks on random data, side by side. A script is run,
+    as python would run it, so give only files you trust.
 
     \b
     Examples:

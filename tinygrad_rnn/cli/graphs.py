@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from ..errors import DataError, TinygradError
 from ..language import CELLS
 from ..patterns import PATTERNS, build
+from .cost import announce, foreseen, operations
 
 #: steps x weights of the largest network drawn: a picture's numbers are all in memory at once
 LARGEST = 2e8
@@ -53,18 +54,19 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
 @click.option("--backward", is_flag=True, help="Draw the backward graph too.")
 @click.option("--rolled", is_flag=True, help="Draw the folded network beside it.")
 @click.option("--all-steps", is_flag=True, help="Leave no time step out, however many there are.")
+@click.option("--anyway", is_flag=True, help="Draw also what will take many minutes.")
 @click.option(
     "-o", "--output", default="out/graph.svg", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
     help="File; .svg .png .pdf .dot or .json.",
 )  # fmt: skip
 def render(
     target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, output: Path, all_steps: bool,
-    **options: Any,
+    anyway: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Draw an unrolled network, or a graph of your own.
 
     With TARGET, script.py:function, what that function returns is drawn: it takes nothing and returns a tensor, a
-    Graph or a module.
+    Graph or a module. The script is run, as python would run it, so give only files you trust.
 
     \b
     Examples:
@@ -74,7 +76,14 @@ def render(
     """
     import viz
 
-    what = from_script(target) if target else network(pattern, cell, steps, hidden, layers)
+    drawn = ["drawn with all steps" if all_steps else "drawn with gradients" if options["grads"] else "drawn"]
+    drawn += ["drawn with the backward graph"] * options["backward"]
+    cure = "draw fewer steps (beyond six the middle is left out anyway)"
+    if target:
+        what = from_script(target)
+        announce(operations(what), drawn, cure, anyway)
+    else:
+        what = network(pattern, cell, steps, hidden, layers, ["recorded", *drawn], cure, anyway)
     if all_steps:
         options["max_steps"] = None
     viz.render(what, output, **options)
@@ -96,7 +105,8 @@ def debug(
     """Step through backpropagation, one node at a time.
 
     Forward and back. TARGET is script.py:function, which returns a loss, or a walk saved in the debugger; without one
-    it is the lecture's model reading "hell", untrained. Type help at its prompt; commands can also come through a pipe.
+    it is the lecture's model reading "hell", untrained. A script is run, as python would run it, so give only files you
+    trust; a saved walk is only read. Type help at its prompt; commands can also come through a pipe.
 
     \b
     Examples:
@@ -115,7 +125,8 @@ def debug(
     elif target:
         what = Path(target)
     elif pattern:
-        what = network(pattern, cell, steps, hidden, layers)
+        # what is too large to be walked the session itself refuses, and offers to keep one step in so many
+        what = network(pattern, cell, steps, hidden, layers, ["recorded", "walked"], "", anyway=True)
     else:
         from ..language import LectureModel
         from ..random import manual_seed
@@ -131,12 +142,17 @@ def debug(
     click.echo(f"wrote {page}")
 
 
-def network(pattern: str, cell: str, steps: int, hidden: int, layers: int) -> Any:
-    """The loss of a network of random numbers of this shape."""
+def network(
+    pattern: str, cell: str, steps: int, hidden: int, layers: int, done: list[str], cure: str, anyway: bool
+) -> Any:
+    """The loss of a network of random numbers of this shape, once it was said how long what is to be ``done`` takes."""
     if steps * hidden * hidden * layers > LARGEST:
         raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
     if pattern == "one-to-one":
         _note_idle("one-to-one is a plain network without time", "cell", "steps")
+    else:
+        nodes = foreseen(lambda few: build(pattern, cell, few, hidden, layers), steps)
+        announce(nodes, done, cure, anyway)
     return build(pattern, cell, steps, hidden, layers)
 
 

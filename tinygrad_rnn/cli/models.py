@@ -84,7 +84,8 @@ def train(
     )
     records = Records(log, trainer.step)
     smooth, read, began, judging = None, 0, time.perf_counter(), 0.0
-    with progress_bar(console) as bar, noted_interrupt() as interrupt:
+    answer = "interrupted: the step at work is finished (the first is compiled, which takes longest), then saved"
+    with progress_bar(console) as bar, noted_interrupt(answer) as interrupt:
         task = bar.add_task("training", total=steps, completed=trainer.step, shown="")
         checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
         records.write()

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import returned
 from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
 from ..scope import scope
@@ -290,14 +291,14 @@ class LSTMCell(_Cell):
         super().__init__(input_size, hidden_size, bias, dtype, more, proj_size)
         self.settings = settings_of("LSTMCell", activations, clip, 3, coupled=coupled)
 
-    def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
-        """The next state and cell state."""
+    def forward(self, x: Any, hx: Any = None) -> Any:
+        """The next state and cell state, a pair."""
         x = as_tensor(x)
         if hx is not None and (not isinstance(hx, Sequence) or len(hx) != 2):
             raise ShapeError("LSTMCell: the state is a pair (h, c)")
         h, c = (self._state(x, given, role) for given, role in zip((None, None) if hx is None else hx, "hc"))
         weights = self._weights()
-        return lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights))
+        return returned.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))
 
 
 class GRUCell(_Cell):

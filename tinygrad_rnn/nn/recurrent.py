@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
+from ..returned import Returned
 from ..scope import scope, state
 from ..tensor import Tensor, as_tensor, from_array
 from .activations import Activation
@@ -133,7 +134,7 @@ class _Recurrent(Module):
             output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
         elif self.batch_first:
             output = output.transpose(0, 1)
-        return output, state if len(state) > 1 else state[0]
+        return Returned((output, state if len(state) > 1 else state[0]))
 
     def _unroll(
         self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..check.tolerances import COMPLEX_STEP, bound, tolerance
+from ..check.tolerances import COMPLEX_STEP, bound, tolerance, underflow
+from ..norms import norm
 
 Array = np.ndarray[Any, np.dtype[Any]]
 State = tuple[Array, ...]
@@ -117,6 +118,13 @@ class Recurrence:
         initial = tuple(now[f"{role}0"] for role in self.roles)
         return replace(self, x=now["x"], initial=initial, weights=tuple(now[name] for name in WEIGHTS))
 
+    def astype(self, dtype: Any) -> Recurrence:
+        """The same numbers in another precision."""
+        parts = (self.initial, self.weights, self.final)
+        initial, weights, final = (tuple(each.astype(dtype) for each in part) for part in parts)
+        x, upstream = self.x.astype(dtype), self.upstream.astype(dtype)
+        return replace(self, x=x, upstream=upstream, initial=initial, weights=weights, final=final)
+
     def step(self, t: int, state: State, x: Array | None = None, weights: Sequence[Array] | None = None) -> State:
         """The state after time step ``t``, given that before."""
         w_ih, w_hh, b_ih, b_hh = self.weights if weights is None else weights
@@ -191,15 +199,19 @@ def _unpacked(slopes: Array, parts: Sequence[Array]) -> list[Array]:
 
 
 def disagreements(
-    got: Gradients, expected: Gradients, noise: Gradients | None = None, method: str = "complex-step"
-) -> list[str]:
-    """The names of what differs, per tensor and per time step, normwise; empty if two backward passes agree."""
+    got: Gradients, expected: Gradients, noise: Gradients | None = None, method: str = "complex-step",
+    dtype: Any = np.float64,
+) -> list[str]:  # fmt: skip
+    """The names of what differs, per tensor and per time step, normwise; empty if two backward passes agree.
+
+    ``dtype``: the precision that ``got`` was computed in.
+    """
     claimed, floors = dict(got.items()), dict(noise.items()) if noise else {}
     wrong = []
     for name, value in expected.items():
-        rounding = float(np.linalg.norm(floors[name])) if name in floors else 0.0
-        allowed = bound(value, tolerance(method, np.float64).rtol, rounding)
+        rounding = norm(floors[name]) if name in floors else 0.0
+        allowed = bound(value, tolerance(method, dtype).rtol, rounding + underflow(dtype, value.size))
         mine = claimed.get(name)
-        if mine is None or mine.shape != value.shape or not np.linalg.norm(mine - value) <= allowed:
+        if mine is None or mine.shape != value.shape or not norm(mine - value) <= allowed:
             wrong.append(name)
     return wrong

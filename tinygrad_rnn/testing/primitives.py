@@ -18,6 +18,7 @@ from ..backward import grad
 from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
 from ..errors import OutOfRangeError, ShapeError, TinygradError
+from ..norms import norm
 from ..primitives.record import KERNEL_MIN_SIZE, Primitive, Shape
 from ..tensor import Tensor, from_array, tensor
 from .recipes import Array, Case, Recipe, Source, recipe_for
@@ -101,8 +102,8 @@ def _require_close(
     if not got.size:
         return
     error = np.abs(got - expected)
-    bound = rtol * max(float(np.linalg.norm(expected)), 1e-3 * scale)
-    if not np.linalg.norm(error) <= bound:  # also when nan
+    bound = rtol * max(norm(expected), 1e-3 * scale)
+    if not norm(error) <= bound:  # also when nan
         at = np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), got.shape)
         place = f" at {tuple(map(int, at))}" if at else ""
         _require(False, primitive, case, f"{what} is {got[at]!s} where {expected[at]!s} is expected{place}")
@@ -220,7 +221,7 @@ def _value(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
 
 
 def _norm(case: Case) -> float:
-    return 1e3 * max((float(np.linalg.norm(x)) for _, x in _arrays(case) if x.dtype.kind == "f"), default=0.0)
+    return 1e3 * max((norm(x) for _, x in _arrays(case) if x.dtype.kind == "f"), default=0.0)
 
 
 def _gradient(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
@@ -243,10 +244,10 @@ def _gradient(primitive: Primitive, case: Case, rng: np.random.Generator) -> Non
         x = case.operands[slot]
         expected, rtol = _derivative(_reference(primitive, case, slot), x, g)
         what = f"the gradient of operand {slot}"
-        _require_close(found.numpy(), expected, float(np.linalg.norm(g)), rtol, primitive, case, what)
+        _require_close(found.numpy(), expected, norm(g), rtol, primitive, case, what)
         _require(found.dtype == x.dtype, primitive, case, f"{what} is {found.dtype}")
         _require(found32.dtype == np.float32, primitive, single, f"{what} is {found32.dtype}")
-        scale = 1e3 * float(np.linalg.norm(g))
+        scale = 1e3 * norm(g)
         _require_close(found32.numpy(), expected, scale, RTOL_SINGLE, primitive, single, f"{what} in float32")
 
 
@@ -266,7 +267,7 @@ def _same_tensor_twice(primitive: Primitive, case: Case, rng: np.random.Generato
         (found,) = grad(y, leaf, g)
         assert found is not None
         what = f"the gradient of one tensor passed as operands {a} and {b}"
-        scale = 1e3 * float(np.linalg.norm(g))
+        scale = 1e3 * norm(g)
         expected, rtol = _derivative(function, x, g)
         _require_close(found.numpy(), expected, scale, rtol, primitive, case, what)
 
@@ -291,7 +292,7 @@ def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generato
         assert straight is not None and bent is not None
         back = bent.numpy()[::-1].T if bent.ndim else bent.numpy()
         what = f"the gradient of operand {slot}, transposed and reversed,"
-        _require_close(back, straight.numpy(), float(np.linalg.norm(g)), RTOL_VALUE, primitive, case, what)
+        _require_close(back, straight.numpy(), norm(g), RTOL_VALUE, primitive, case, what)
 
 
 def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
@@ -377,7 +378,7 @@ def _linear_in_the_cotangent(primitive: Primitive, case: Case, rng: np.random.Ge
 
         g, h = _normal(rng, y), _normal(rng, y)
         one, other = pull(g), pull(h)
-        scale = 1e3 * float(np.linalg.norm(one) + np.linalg.norm(other))
+        scale = 1e3 * (norm(one) + norm(other))
         _require_close(
             pull(2.5 * g - 0.5 * h), 2.5 * one - 0.5 * other, scale, RTOL_VALUE, primitive, case,
             f"the gradient of operand {slot} for a sum of two upstream gradients",
@@ -406,7 +407,7 @@ def _differentiable_again(primitive: Primitive, case: Case, rng: np.random.Gener
     outputs = [x for x in first if x is not None]
     weights = [_normal(rng, x) for x in outputs]
     second = grad(outputs, [*(leaves[slot] for slot in slots), g], weights, allow_unused=True)
-    scale = 1e3 * float(sum(np.linalg.norm(w) * (1 + np.linalg.norm(x.numpy())) for w, x in zip(weights, outputs)))
+    scale = 1e3 * sum(norm(w) * (1 + norm(x.numpy())) for w, x in zip(weights, outputs))
 
     def total(operands: tuple[Any, ...], g: Array) -> Array:
         y = _computed(primitive, operands, case.attrs)
@@ -495,7 +496,7 @@ def _gradients_along_a_direction(primitive: Primitive, case: Case, rng: np.rando
             return function(x + s * v)
 
         expected, rtol = _derivative(along, np.zeros(()), g)
-        scale = 1e3 * float(np.linalg.norm(found.numpy()) * np.linalg.norm(v))
+        scale = 1e3 * norm(found.numpy()) * norm(v)
         got = np.sum(found.numpy() * v)
         what = f"the gradient of operand {slot} along a random direction"
         _require_close(got, expected, scale, rtol, primitive, case, what)

@@ -11,6 +11,7 @@ A bug is a backward pass written by hand with one thing wrong (`BUGS`). Judge yo
 from .bptt import Bptt
 from .bugs import BUGS
 from .table import (
+    KINDS,
     POLICIES,
     REGIMES,
     Row,
@@ -24,6 +25,6 @@ from .table import (
 )
 
 __all__ = [
-    "BUGS", "POLICIES", "REGIMES", "Bptt", "Row", "as_markdown", "as_text", "correct", "detection_table",
+    "BUGS", "KINDS", "POLICIES", "REGIMES", "Bptt", "Row", "as_markdown", "as_text", "correct", "detection_table",
     "false_alarms", "make_problem", "wrong_gradients",
 ]  # fmt: skip

@@ -118,7 +118,9 @@ def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, Gradients
         fits = bug.kinds == Bptt.kinds or (problem.kind == "coupled" and bug.name in _WITH_C)
         if fits and issubclass(bug, Bptt):
             wrong = type(bug.__name__, (bug, OwnBptt), {})(problem).gradients()
-            if any(np.linalg.norm(wrong.whole[k] - v) > LAST_BITS * np.linalg.norm(v) for k, v in right.items()):
+            if any(
+                np.linalg.norm(wrong.whole[k] - v) > LAST_BITS["float64"] * np.linalg.norm(v) for k, v in right.items()
+            ):
                 yield bug.name, wrong
 
 

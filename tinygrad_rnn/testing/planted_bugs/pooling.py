@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,10 @@ class Pooling:
     def moved(self, **inputs: Array) -> Pooling:
         """The same with other inputs, by name."""
         return replace(self, **inputs)
+
+    def astype(self, dtype: Any) -> Pooling:
+        """The same numbers in another precision."""
+        return Pooling(*(each.astype(dtype) for each in (self.x, self.weight, self.upstream)))
 
     def _pooled(self, weight: Array) -> Array:
         y = np.tanh(self.x @ weight.T)

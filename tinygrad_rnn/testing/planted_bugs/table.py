@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ...check.tolerances import tolerance
+from ...norms import norm
 from ..oracles import GATES, ROLES, Array, Gradients, Recurrence, disagreements
 from .bptt import Bptt
 from .bugs import BUGS
@@ -20,16 +23,20 @@ Judge = Callable[[Gradients], bool]
 REGIMES = {"normal": (1.0, 0.0, False), "vanishing": (0.1, -3.0, True), "saturated": (4.0, 0.0, False)}
 KINDS = ("rnn", "lstm", "gru", "pool", "both")
 #: a relative difference that no checker could tell from rounding
-LAST_BITS = 1e-13
+LAST_BITS = {"float64": 1e-13, "float32": tolerance("complex-step", np.float32).rtol}
 STEPS, BATCH, FEATURES, HIDDEN = 12, 3, 3, 4
 
 
-def make_problem(kind: str, regime: str, seed: int = 0) -> Problem:
-    """A recurrence (or a pooling) in double precision, ragged, with gradients arriving everywhere.
+def make_problem(kind: str, regime: str, seed: int = 0, dtype: Any = np.float64) -> Problem:
+    """A recurrence (or a pooling), ragged, with gradients arriving everywhere.
 
     ``"vanishing"``: little of what starts at the last step, less than 1e-5, reaches the first. ``"saturated"``: most
-    gates and activations are nearly 0 or 1.
+    gates and activations are nearly 0 or 1. In another ``dtype`` it has the same numbers, rounded.
     """
+    return _problem(kind, regime, seed).astype(dtype)
+
+
+def _problem(kind: str, regime: str, seed: int) -> Problem:
     rng = np.random.default_rng([seed, KINDS.index(kind), list(REGIMES).index(regime)])
     scale, shift, at_end = REGIMES[regime]
     if kind == "pool":
@@ -81,20 +88,24 @@ def correct(problem: Problem) -> Gradients:
 
 
 def ours(problem: Problem) -> Judge:
-    """Complex step; every tensor and every time step; weights untied; normwise 1e-11, or rounding if that is more."""
-    truth, noise = problem.truth(), rounding(problem)
-    return lambda claimed: bool(disagreements(claimed, truth, noise))
+    """Complex step; every tensor and every time step; weights untied; normwise 1e-11, or rounding if that is more.
+
+    Gradients in float32 are held to 2e-5 of those that double precision gives for the same numbers.
+    """
+    double, dtype = problem.astype(np.float64), problem.upstream.dtype
+    truth, noise = double.truth(), rounding(double, dtype)
+    return lambda claimed: bool(disagreements(claimed, truth, noise, dtype=dtype))
 
 
-def rounding(problem: Problem) -> Gradients:
-    """What rounding does to the right backward pass: it is repeated with 36 bits, chosen at random."""
-    exact, noise = correct(problem), Gradients()
+def rounding(problem: Problem, dtype: Any = np.float64) -> Gradients:
+    """What rounding to ``dtype`` does to the right backward pass: it is repeated with 36 bits, chosen at random."""
+    exact, noise, unit = correct(problem), Gradients(), float(np.finfo(dtype).eps) * 2.0**36
     for seed in range(3):
         coarse = backward_of(problem)(problem, np.random.default_rng(seed)).gradients()
         for part in ("whole", "shares", "states"):
             mine, one, other = (getattr(gradients, part) for gradients in (noise, coarse, exact))
             for key in other:
-                mine[key] = np.maximum(mine.get(key, 0.0), 2.0**-16 * np.abs(one[key] - other[key]))
+                mine[key] = np.maximum(mine.get(key, 0.0), unit * np.abs(one[key] - other[key]))
     return noise
 
 
@@ -168,39 +179,43 @@ class Row:
 
 def wrong_gradients(problem: Problem, kind: str) -> Iterator[tuple[str, Gradients]]:
     """What every bug makes of a problem's gradients, by the bug's name, if it changes more than their last bits."""
-    right = dict(correct(problem).items())
+    double, last_bits = problem.astype(np.float64), LAST_BITS[str(problem.upstream.dtype)]
+    right = dict(correct(double).items())
 
     def differs(name: str, value: Array) -> bool:
-        return not np.linalg.norm(value - right[name]) <= LAST_BITS * np.linalg.norm(right[name])
+        return not norm(value - right[name]) <= last_bits * norm(right[name])
 
     for bug in BUGS:
         if kind in bug.kinds:
-            wrong = bug(problem).gradients()  # type: ignore[arg-type]
+            wrong = bug(double).gradients()  # type: ignore[arg-type]
             if any(differs(name, value) for name, value in wrong.items()):
-                yield bug.name, wrong
+                yield bug.name, wrong if problem.upstream.dtype == np.float64 else bug(problem).gradients()  # type: ignore[arg-type]
 
 
 def detection_table(
-    seed: int = 0, policies: Sequence[str] = tuple(POLICIES), regimes: Sequence[str] = tuple(REGIMES)
-) -> list[Row]:
-    """Who finds what; `as_markdown` and `as_text` show it."""
+    seed: int = 0, policies: Sequence[str] = tuple(POLICIES), regimes: Sequence[str] = tuple(REGIMES),
+    dtype: Any = np.float64,
+) -> list[Row]:  # fmt: skip
+    """Who finds what, of backward passes in ``dtype``; `as_markdown` and `as_text` show it."""
     rows = []
     for regime in regimes:
         for kind in KINDS:
-            problem = make_problem(kind, regime, seed)
+            problem = make_problem(kind, regime, seed, dtype)
             judges = {name: POLICIES[name](problem) for name in policies}
             for bug, wrong in wrong_gradients(problem, kind):
                 rows.append(Row(bug, kind, regime, {name: judge(wrong) for name, judge in judges.items()}))
     return rows
 
 
-def false_alarms(seeds: Sequence[int], policies: Sequence[str] = tuple(POLICIES)) -> dict[str, int]:
+def false_alarms(
+    seeds: Sequence[int], policies: Sequence[str] = tuple(POLICIES), dtype: Any = np.float64
+) -> dict[str, int]:
     """How often each policy rejects the right gradients, of fifteen problems a seed."""
     counts = dict.fromkeys(policies, 0)
     for seed in seeds:
         for regime in REGIMES:
             for kind in KINDS:
-                problem = make_problem(kind, regime, seed)
+                problem = make_problem(kind, regime, seed, dtype)
                 right = correct(problem)
                 for name in policies:
                     counts[name] += POLICIES[name](problem)(right)

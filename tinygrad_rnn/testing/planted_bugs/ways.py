@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +27,15 @@ class BothWays:
         now = {**self.inputs(), **inputs}
         return replace(self, x=now["x"], weights=tuple(now[name] for name in "WUVR"))
 
+    def astype(self, dtype: Any) -> BothWays:
+        """The same numbers in another precision."""
+        return BothWays(self.x.astype(dtype), tuple(w.astype(dtype) for w in self.weights), self.upstream.astype(dtype))
+
     def states(self, x: Array, w: Array, u: Array, v: Array, r: Array) -> Array:
         """(T, N, 2 H): both ways' states, side by side."""
         steps, hidden = len(x), len(u)
         result = np.zeros((steps, x.shape[1], 2 * hidden), np.result_type(x, w, u, v, r))
-        h = k = np.zeros((x.shape[1], hidden))
+        h = k = np.zeros((x.shape[1], hidden), result.dtype)
         for t in range(steps):
             h = np.tanh(x[t] @ w.T + h @ u.T)
             k = np.tanh(x[-1 - t] @ v.T + k @ r.T)

@@ -1,0 +1,53 @@
+"""The pairs that recurrent layers and cells return, which say so where one is taken for a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .errors import DTypeError
+
+
+class PairError(DTypeError, AttributeError):
+    """A pair was asked for what a tensor has."""
+
+
+class Returned(tuple[Any, ...]):
+    """A plain tuple otherwise: it unpacks, compares and nests like any.
+
+    >>> import tinygrad_rnn as tg
+    >>> output, (h_n, c_n) = tg.nn.LSTM(3, 5)(tg.ones(7, 2, 3))
+    """
+
+    __slots__ = ()
+    who, parts = "a recurrent layer", "output, state = layer(x)"
+
+    def mistaken(self, use: str) -> NoReturn:
+        """Say that it was taken for a tensor, and what to do."""
+        raise PairError(f"{self.who} returns a pair, which {use}: unpack it, {self.parts}, and go on with the first")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        self.mistaken(f"has no .{name}")
+
+
+class State(Returned):
+    """The two states of an LSTM's cell."""
+
+    __slots__ = ()
+    who, parts = "an LSTMCell", "h, c = cell(x)"
+
+
+def _refused(sign: str) -> Callable[..., Any]:
+    def method(self: Returned, _other: Any = None) -> Any:
+        self.mistaken(f"is no operand of {sign}")
+
+    return method
+
+
+for _name, _sign in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "matmul": "@"}.items():
+    setattr(Returned, f"__{_name}__", _refused(_sign))
+    setattr(Returned, f"__r{_name}__", _refused(_sign))
+setattr(Returned, "__neg__", _refused("-"))  # noqa: B010
+Returned.__array_ufunc__ = None  # type: ignore[attr-defined]  # NumPy leaves arithmetic with arrays to the pair
