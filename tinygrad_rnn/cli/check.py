@@ -70,6 +70,5 @@ def _judge_the_checkers(seeds: int, markdown: bool) -> None:
         click.echo(f"In {name}: {bugs} bugs{small} in {len(rows)} places; ours misses {len(missed)}.")
         if seeds:
             alarms = false_alarms(range(seeds), ["ours"], name)["ours"]
-            click.echo(
-                f"In {name}: right gradients of {len(KINDS) * len(REGIMES) * seeds} other problems; {alarms} false alarms of ours."
-            )
+            others = len(KINDS) * len(REGIMES) * seeds
+            click.echo(f"In {name}: right gradients of {others} other problems; {alarms} false alarms of ours.")
