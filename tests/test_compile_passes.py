@@ -127,3 +127,32 @@ def test_tables_are_projected():
     graph = passes.use_tables(trace.graph)
     linear = next(node for node in graph.nodes if node.op is not None and node.op.name == "linear")
     assert linear.shape == (4, 6)
+
+
+def test_a_choice_of_which_one_side_is_looked_at_is_that_side():
+    def fn(m, x, y):
+        inner = tg.where(m, x, y)
+        return tg.where(m, inner.tanh() * inner, 0.0), tg.where(m, 1.0, tg.where(m, y.exp(), x)), inner[0]
+
+    x = np.arange(6.0).reshape(2, 3)
+    for both in (False, True):  # what is returned is looked at on both sides
+        trace = tg.compile(lambda *given, both=both: fn(*given)[: 3 if both else 2]).trace(x > 2, x, x)
+        graph = passes.drop_unseen(trace.graph)
+        assert passes.remove_dead(graph).counts["where"] == (3 if both else 2)
+        for got, wanted in zip(evaluated(graph, trace), evaluated(trace.graph, trace), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_masks_of_lengths_are_applied_once_a_step():
+    tg.manual_seed(0)
+    rnn = tg.nn.LSTM(3, 4).double()
+
+    def fn(x, lengths):
+        return tg.grad(rnn(x, lengths=lengths)[0].square().sum(), list(rnn.parameters()))
+
+    trace = tg.compile(fn).trace(np.ones((5, 2, 3)), np.array([5, 2]))
+    graph = passes.merge_equal(passes.remove_dead(trace.graph))
+    fewer = passes.remove_dead(passes.drop_unseen(graph))
+    assert fewer.counts["where"] < 0.7 * graph.counts["where"]
+    for got, wanted in zip(evaluated(fewer, trace), evaluated(graph, trace), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)

@@ -149,7 +149,7 @@ def walk(
                 if Memory.latest > serial:
                     _guard(node, op, slot)
                 target = x.serial
-                if x.op is not None:
+                if x.op is not None and (counting or not all_counts):
                     one = gradient if send is None else gradient[0]
                     counts(target, None if all_counts else sent_on(op, slot, one, mask, y, operands, node.attrs))
                 if op.accumulate is not None and slot == 0 and not create_graph and send is None:

@@ -19,6 +19,7 @@ belongs to. That is why no value has to be looked at, which a function being com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,14 +37,16 @@ def pulled(
     op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Sequence[Any], attrs: dict[str, Any]
 ) -> Any:
     """What ``op`` sends to operand ``slot`` of a gradient of which ``live`` counts: 0 where it does not count."""
-    value = op.pull(slot, g, y, operands, attrs)
     uses_result, used = op.values_needed(slot)
     if live is None or not (uses_result or used is None or used):
-        return value  # a rule that uses no value only moves zeros
+        return op.pull(slot, g, y, operands, attrs)  # a rule that uses no value only moves zeros
     if op.keeps is not None and op.along is None:
-        return value  # nor does one that chooses do anything else
-    if isinstance(value, (np.ndarray, np.generic)) and np.isfinite(value).all():
-        return value
+        return op.pull(slot, g, y, operands, attrs)  # nor does one that chooses do anything else
+    recorded = not isinstance(g, (np.ndarray, np.generic))
+    if not recorded or op.subscripts is None:
+        value = op.pull(slot, g, y, operands, attrs)
+        if not recorded and _finite(value):
+            return value
     if op.subscripts is None:
         below = _below(op, slot, g, live, y, operands, attrs)
         return value if below is None else where(below, value, 0)
@@ -68,7 +71,10 @@ def sent_on(
     if op is getitem:
         return Read(attrs["index"], live, g)
     below = _below(op, slot, g, live, y, operands, attrs)
-    return None if below is None else _settled(_fitted(below, operands[slot].shape))
+    if below is None:
+        return None
+    fitted = _fitted(below, operands[slot].shape)
+    return fitted if fitted is live else _settled(fitted)
 
 
 class Read:
@@ -101,6 +107,8 @@ class Read:
 
 def merged(items: Sequence[Any], shape: Shape) -> Mask | None:
     """Where branches meet, what counts is what counts in one of them; None if it is known that all of it does."""
+    if len(items) == 1 and not isinstance(items[0], Read):
+        return items[0]
     reads: dict[int, list[Read]] = {}
     total: Mask | None = None
     for item in items:
@@ -236,6 +244,12 @@ def _is_zero(x: Any) -> bool:
 
 def _known(mask: Mask) -> bool:
     return isinstance(mask, (np.ndarray, np.generic))
+
+
+def _finite(x: Any) -> bool:
+    """Whether all of it is finite, or, of squares that overflow, only perhaps not."""
+    flat = x.ravel()
+    return math.isfinite(flat.dot(flat))
 
 
 def _settled(mask: Mask) -> Mask | None:

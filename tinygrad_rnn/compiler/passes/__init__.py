@@ -15,6 +15,7 @@ from ...graph import Graph
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
 from .lanes import split_batch
+from .masks import drop_unseen
 from .products import sum_products
 from .recompute import recompute
 from .schedule import delay
@@ -24,8 +25,8 @@ Pass = Callable[[Graph], Graph]
 
 #: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
-    remove_dead, recompute, fold_constants, simplify, merge_equal, sum_products, batch_products, simplify, use_tables,
-    simplify, merge_equal, fold_constants, remove_dead, split_batch, delay,
+    remove_dead, recompute, fold_constants, simplify, merge_equal, drop_unseen, sum_products, batch_products, simplify,
+    use_tables, simplify, merge_equal, fold_constants, remove_dead, split_batch, delay,
 )  # fmt: skip
 
 
@@ -50,6 +51,6 @@ def optimize(graph: Graph, threads: int = 1, sparing: bool = False) -> tuple[Gra
 
 
 __all__ = [
-    "PASSES", "Applied", "batch_products", "delay", "fold_constants", "merge_equal", "optimize", "recompute",
-    "remove_dead", "simplify", "split_batch", "sum_products", "use_tables",
+    "PASSES", "Applied", "batch_products", "delay", "drop_unseen", "fold_constants", "merge_equal", "optimize",
+    "recompute", "remove_dead", "simplify", "split_batch", "sum_products", "use_tables",
 ]  # fmt: skip
