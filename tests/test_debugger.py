@@ -14,8 +14,8 @@ from debugger_networks import NETWORKS, spelling
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
+from tinygrad_rnn.walked import Contribution, Step
 from viz.debugger import Session, Trace, record, views
-from viz.debugger.trace import Contribution, Step
 
 
 @pytest.fixture(params=NETWORKS)

@@ -160,6 +160,16 @@ def test_the_parts_of_the_loss_do_not_pass_through_what_was_left_out(loss):
                     np.testing.assert_allclose(sums[moment.time], expected, rtol=2e-4, atol=1e-6)
 
 
+def test_a_rule_composed_of_functions_of_tensors_sends_arrays():
+    sine = tg.Primitive("own_sine", "sin", lambda x: x, np.sin, vjp=(lambda g, _y, x: g * tg.cos(x),))
+    try:
+        x = tg.tensor([0.3, 2.0], requires_grad=True)
+        assert all(isinstance(step.gradient, np.ndarray) for step in record(sine(x).sum()).steps)
+        assert tg.check_gradients(lambda x: sine(x).sum(), [0.3, 2.0])
+    finally:
+        del tg.TABLE["own_sine"]
+
+
 # The law -----------------------------------------------------------------------------------------------------
 
 CELLS = [

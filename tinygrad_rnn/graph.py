@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -213,8 +213,11 @@ class Graph:
         values = self.values(feeds, reference=reference)
         return tuple(values[index] for index in self.outputs)
 
-    def values(self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False) -> list[Array]:
-        """Like `evaluate`, but the values of all nodes."""
+    def values(
+        self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False,
+        each: Callable[[Node, Array], Array] | None = None,
+    ) -> list[Array]:  # fmt: skip
+        """Like `evaluate`, but the values of all nodes; what ``each`` makes of a node's value is computed on with."""
         if not isinstance(feeds, Mapping | None):
             raise DTypeError(f"feeds map leaves to arrays; {type(feeds).__name__} does not")
         fed = {(leaf := self._leaf(key)).index: _fed(leaf, value, reference) for key, value in (feeds or {}).items()}
@@ -232,6 +235,8 @@ class Graph:
                 except (ValueError, TypeError, IndexError) as error:
                     detail = getattr(error, "detail", error)
                     raise GraphError(f"node #{node.index}, {node.label}, cannot be computed again: {detail}") from None
+            if each is not None:
+                values[-1] = each(node, values[-1])
         return values
 
     def _leaf(self, key: Any) -> Node:
@@ -250,8 +255,14 @@ class Graph:
             raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
         return node
 
-    def tensors(self, values: Sequence[Array | None] | None = None) -> list[Tensor]:
-        """The nodes as tensors again, with ``values`` if not their own: what `walk` goes through, and `grad`.
+    def with_values(self, values: Iterable[Array]) -> Graph:
+        """The same graph with these values of all nodes."""
+        pairs = zip(self.nodes, values, strict=True)
+        nodes = (replace(node, value=value, shape=value.shape, dtype=value.dtype) for node, value in pairs)
+        return Graph.of(nodes, self.outputs)
+
+    def tensors(self) -> list[Tensor]:
+        """The nodes as tensors again: what `walk` goes through, and `grad`.
 
         They have the shapes, scopes, names and source lines of the nodes, and no hooks. Nothing is computed.
 
@@ -264,9 +275,8 @@ class Graph:
         """
         made: list[Tensor] = []
         for node in self.nodes:
-            value = node.value if values is None else values[node.index]
-            assert value is not None
-            x = Tensor._leaf(value)
+            assert node.value is not None
+            x = Tensor._leaf(node.value)
             if node.op is not None:
                 x.op, x.attrs = node.op, node.attrs
                 x.inputs = tuple([made[y.index] if isinstance(y, Ref) else y for y in node.operands])
@@ -322,7 +332,7 @@ class Graph:
         for node, value in zip(nodes, values, strict=True):
             if value.shape != node.shape:
                 raise DataError(f"not a saved graph: node {node.index} says {node.shape} but computes {value.shape}")
-        return cls.of((replace(node, value=v) for node, v in zip(nodes, values, strict=True)), graph.outputs)
+        return graph.with_values(values)
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:

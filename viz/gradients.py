@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.tensor import Array
+from tinygrad_rnn.walked import shares
 
 from . import style
 from .levels import Level
@@ -49,27 +48,20 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     """
     check_outputs(outputs)
     position = level.graph.by_serial()
-    edges = {use: i for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
-    waiting = Counter((edge, use[0]) for use, edge in edges.items())
-    sums: dict[tuple[int, int], Any] = {}
+    uses = {use: (i, use[0]) for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
     found = Gradients()
-    seeds = [np.ones(output.shape, output.dtype) for output in outputs]
-    with tg.no_grad():
-        for step in tg.walk(outputs, seeds):
+
+    def arriving() -> Iterator[tuple[Use, Array]]:
+        for step in tg.walk(outputs, [np.ones(output.shape, output.dtype) for output in outputs]):
             node = position[step.node.serial]
             found.of[node] = step.gradient
             for contribution in step.contributions:
-                target = position[contribution.target.serial]
-                edge = edges.get((target, node, contribution.slot))
-                if edge is None:
-                    continue
-                key = (edge, target)
-                sums[key] = sums[key] + contribution.value if key in sums else contribution.value
-                waiting[key] -= 1
-                if not waiting[key]:  # a thousand steps' shares of a big matrix do not fit into memory together
-                    found.shares[key] = style.norm(sums.pop(key))
-    for key, value in sums.items():
-        found.shares[key] = style.norm(value)
+                use = position[contribution.target.serial], node, contribution.slot
+                if use in uses:
+                    yield use, contribution.value
+
+    with tg.no_grad():
+        found.shares = {key: style.norm(share) for key, share in shares(uses, arriving())}
     for (_, parameter), value in found.shares.items():
         found.totals[parameter] = found.totals.get(parameter, 0.0) + value
     return found

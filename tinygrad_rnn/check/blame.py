@@ -9,16 +9,17 @@ import numpy as np
 from ..graph import Node
 from ..norms import norm
 from ..tensor import Array
+from ..walked import Walk
 from .chain import Chain
 from .derivatives import Forward, Use
+from .noise import Noise, shared
 from .tolerances import bound, finite, tolerance, underflow
-from .walked import Walked, total
 
 #: beyond this many nodes the search, quadratic in their number, would take too long
 MOST_NODES = 1500
 
 
-def first_wrong(forward: Forward, chain: Chain | None, engine: Walked, noise: Walked, dtype: Any) -> str | None:
+def first_wrong(forward: Forward, chain: Chain | None, engine: Walk, noise: Noise, dtype: Any) -> str | None:
     """The node nearest to the outputs whose gradient, or what it receives from one use, is wrong; None if all agree.
 
     ``noise`` is of the precision ``dtype``. Without a ``chain`` each is probed along one random direction.
@@ -48,8 +49,10 @@ def first_wrong(forward: Forward, chain: Chain | None, engine: Walked, noise: Wa
         for use in forward.uses(node.index):
             if use[1] >= 0:
                 users.setdefault(use[0], []).append(use)
+        keys = {use: user for user, uses in users.items() for use in uses}
+        sent, floors = shared(engine, keys), shared(noise, keys)
         for user, uses in users.items():  # what one operation sends to all slots that this operand is in
-            if not agree(total(engine.contributions, uses), node.index, uses, total(noise.contributions, uses)):
+            if not agree(sent.get(user), node.index, uses, floors.get(user)):
                 return f"{_described(graph.nodes[user])}: what it sends to operand {uses[0][1]}, {node.label}"
         if not agree(engine.gradients.get(node.index), node.index, None, noise.gradients.get(node.index)):
             return f"the sum of what the uses of {_described(node)} send: one is lost, doubled or overwritten"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from ..errors import GraphError, ShapeError
 from ..graph import Graph, Node
 from ..tensor import Array, Tensor
-from .walked import replay
+from .noise import doubled
 
 #: by how much of its size a leaf is moved to see what follows it
 MOVE = 2.0**-20
@@ -47,9 +46,8 @@ def replayed(graph: Graph, feeds: Any) -> list[Tensor]:
     if feeds is not None:
         if not isinstance(feeds, Mapping):
             raise GraphError("check_gradients: a graph's inputs are a mapping from leaves' names to values")
-        values = graph.values(feeds)
-        graph = Graph.of((replace(node, value=v) for node, v in zip(graph.nodes, values, strict=True)), graph.outputs)
-    tensors = replay(graph)
+        graph = graph.with_values(graph.values(feeds))
+    tensors = doubled(graph).tensors()
     return [tensors[index] for index in graph.outputs]
 
 

@@ -15,17 +15,18 @@ from ..errors import GraphError
 from ..graph import Graph, Node
 from ..norms import norm
 from ..tensor import Array, Tensor, from_array
+from ..walked import Walk, walked
 from .blame import first_wrong
 from .calling import Called, called, replayed, tensors_of, upstream_of
 from .chain import Chain
 from .derivatives import Forward, Use
 from .kinks import downstream, find_kinks
+from .noise import Noise, noise, shared
 from .promotion import promoted, single
 from .references import untrue
 from .report import Comparison, GradientError, Report
 from .rules import broken_rule
 from .tolerances import DIFFERENCE_STEP, tolerance, underflow
-from .walked import Walked, noise, total, walked
 
 METHODS = ("complex-step", "finite-difference", "projection")
 #: random directions that stand for all elements of a large tensor
@@ -246,12 +247,14 @@ class _Check:
             groups.setdefault((scope.path, scope.step) if use[1] >= 0 else ((), None), []).append(use)
         if len(groups) == 1:
             return comparisons
+        keys = {use: place for place, uses in groups.items() for use in uses}
+        found = [(shared(p.engine, keys), shared(p.noise, keys)) for p in self.precisions]
         for path, step in self._some(list(groups)):
             uses = groups[path, step]
-            shares = [total(p.engine.contributions, uses) for p in self.precisions]
+            shares = [sent.get((path, step)) for sent, _ in found]
             if any(slot < 0 for _, slot in uses):
                 shares = [self.forward.seed(leaf.index) + (0.0 if share is None else share) for share in shares]
-            floors = [total(p.noise.contributions, uses) for p in self.precisions]
+            floors = [noises.get((path, step)) for _, noises in found]
             comparisons += self._compared(leaf, "contribution", step, shares, floors, uses, path=path)
         return comparisons
 
@@ -369,8 +372,8 @@ class _Check:
 class _Precision:
     """The function as it is computed in one precision, and what the engine says of it."""
 
-    engine: Walked
-    noise: Walked
+    engine: Walk
+    noise: Noise
 
     def __init__(self, graph: Graph, outputs: Sequence[Tensor], upstream: list[Array]) -> None:
         self.graph, self.outputs, self.upstream = graph, outputs, upstream

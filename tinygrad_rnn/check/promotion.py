@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..graph import Graph
 from ..tensor import Tensor
 from .calling import tensors_of
-from .walked import doubled, replay
+from .noise import doubled
 
 
 def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
@@ -18,14 +17,11 @@ def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tenso
 
     Nodes keep their position, source line and scope.
     """
-    tensors, originals = replay(graph), tensors_of(outputs)
+    tensors, originals = doubled(graph).tensors(), tensors_of(outputs)
     for node, made in zip(graph.nodes, tensors, strict=True):
         made._hooks = originals[node.serial]._hooks
-    nodes = [
-        replace(node, dtype=made.dtype, value=made.numpy(), serial=made.serial, attrs=doubled(node.attrs))
-        for node, made in zip(graph.nodes, tensors, strict=True)
-    ]
-    return Graph.of(nodes, graph.outputs), [tensors[index] for index in graph.outputs]
+    promoted_outputs = [tensors[index] for index in graph.outputs]
+    return Graph(*promoted_outputs), promoted_outputs
 
 
 def single(graph: Graph) -> bool:

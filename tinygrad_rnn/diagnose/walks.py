@@ -11,13 +11,13 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..backward import _fitted
-from ..check.walked import doubled
+from ..check.noise import doubled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
 from ..recurrence import timed
@@ -98,7 +98,7 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        self.graph = timed(_doubled(Graph(loss)))
+        self.graph = timed(doubled(Graph(loss)))
         self.nodes = self.graph.nodes
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
@@ -379,21 +379,6 @@ class Record:
                     before = moved.get(node.index)
                     moved[node.index] = share if before is None else before + share
         return [moved[n.index] if n.index in moved else np.zeros(n.shape) for n in self.nodes]
-
-
-def _doubled(graph: Graph) -> Graph:
-    """The graph computed again with every float in double precision."""
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        attrs = doubled(node.attrs)
-        if node.op is None:
-            value: Any = node.value
-            value = value.astype(np.float64) if node.dtype.kind == "f" else value
-        else:
-            operands = (nodes[x.index].value if isinstance(x, Ref) else x for x in node.operands)
-            value = np.asarray(node.op.forward(*operands, **attrs))
-        nodes.append(replace(node, attrs=attrs, value=value, dtype=value.dtype))
-    return Graph.of(nodes, graph.outputs)
 
 
 __all__ = ["Edit", "Part", "Record", "Rewrite", "Rule", "Truth", "Use"]

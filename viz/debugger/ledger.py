@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 
+from tinygrad_rnn.walked import shares
+
 from .. import style
 from .trace import Array, Arrival, Trace
 from .views import Ledger, LedgerRow
-
-Key = tuple[int | None, int]
 
 
 def ledger(trace: Trace, node: int, name: str) -> Ledger:
@@ -22,31 +22,23 @@ def ledger(trace: Trace, node: int, name: str) -> Ledger:
     whole = total.astype(np.float64)
     unit = float(np.max(np.abs(whole), initial=0.0)) or 1.0  # squares of what is very large or small would be lost
     square = float(np.sum((whole / unit) ** 2))
-    keys = [_key(trace, i, arrival) for i, arrival in enumerate(events)]
-    missing = Counter(keys)
-    uses = Counter(keys)
-    sums: dict[Key, Array] = {}
+    keys = {i: _key(trace, i, arrival) for i, arrival in enumerate(events)}
+    uses = Counter(keys.values())
+    complete = {keys[i]: arrival.step for i, arrival in enumerate(events)}
+    arriving = ((i, _value(trace, node, i, arrival).astype(np.float64)) for i, arrival in enumerate(events))
     running = np.zeros(total.shape)
     rows = []
     with np.errstate(all="ignore"):
-        for index, (key, arrival) in enumerate(zip(keys, events)):
-            value = _value(trace, node, index, arrival).astype(np.float64)
-            sums[key] = sums[key] + value if key in sums else value
-            missing[key] -= 1
-            if missing[key]:
-                continue
-            added = sums.pop(key)
+        for key, added in shares(keys, arriving):
             running = running + added
             share = float(np.sum((added / unit) * (whole / unit))) / square if square and np.isfinite(square) else None
             time, left_out = key
             label = "left-out time steps" if left_out >= 0 else "no time step" if time is None else f"t={time}"
-            rows.append(
-                LedgerRow(time, label, uses[key], arrival.step, _norm(added), share, _norm(running))
-            )  # fmt: skip
+            rows.append(LedgerRow(time, label, uses[key], complete[key], _norm(added), share, _norm(running)))
     return Ledger(node, name, _norm(whole), tuple(rows))
 
 
-def _key(trace: Trace, index: int, arrival: Arrival) -> Key:
+def _key(trace: Trace, index: int, arrival: Arrival) -> tuple[int | None, int]:
     """Contributions of one time step belong together; what left-out time steps brought is a row of its own."""
     if arrival.contribution is None:
         return None, index if arrival.step else -1

@@ -79,11 +79,6 @@ def rule(trace: Trace, k: int, index: int) -> Rule:
     )  # fmt: skip
 
 
-def vjp(trace: Trace, node: int, slot: int, gradient: Array) -> Array:
-    """What the upstream ``gradient`` of ``node`` contributes to its operand ``slot``."""
-    return trace._pulled(node, slot, gradient)
-
-
 def vjps(op: Primitive, slot: int, gradients: Array, live: Any, y: Array, operands: list[Any], attrs: Any) -> Array:
     """What every gradient along the first axis contributes to operand ``slot``, for `tinygrad_rnn.walk`.
 
@@ -114,7 +109,7 @@ def jacobian(trace: Trace, node: int, slot: int) -> Array:
             "vjp shows its product with the gradient"
         )
     units = np.eye(int(np.prod(result.shape)), dtype=result.dtype).reshape(-1, *result.shape)
-    rows = [vjp(trace, node, slot, unit).ravel() for unit in units]
+    rows = [trace.pulled(node, slot, unit).ravel() for unit in units]
     return np.array(rows).reshape(len(rows), operand.size)
 
 

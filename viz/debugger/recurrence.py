@@ -261,7 +261,7 @@ def _ways(trace: Trace, state: tg.Node, node: int) -> Iterator[tuple[int, str | 
         sender = trace.graph.nodes[trace.steps[arrival.step - 1].node]
         if sender.op is not None and sender.op.name in HANDED_ON and sender.scope.step is not None:
             for _, way, value in _ways(trace, state, sender.index):
-                part = local.vjp(trace, sender.index, arrival.contribution.slot, value)
+                part = trace.pulled(sender.index, arrival.contribution.slot, value)
                 if part.any():
                     yield arrival.step, way, part
         else:

@@ -12,8 +12,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.walked import Contribution, Step
 
-from .trace import Array, Contribution, Step, Trace
+from .trace import Array, Trace
 
 FORMAT = "tinygrad_rnn.trace/1"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,35 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.backward import _fitted, _seed, nodes_between, walk
+from tinygrad_rnn.backward import _seed, nodes_between
 from tinygrad_rnn.files import write_atomically
-from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.walked import Contribution, Step, Walk
+from tinygrad_rnn.walked import steps as walk_steps
 
 Array = npt.NDArray[Any]
 
 #: Beyond either of these `record` says what the walk would cost instead of starting it.
 STEP_LIMIT, BYTE_LIMIT = 50_000, 2**30
 _BYTES_PER_STEP, _SECONDS_PER_STEP = 1500, 2e-5
-
-
-class Contribution(NamedTuple):
-    """What one use of a node adds to its gradient."""
-
-    slot: int  #: which operand of the sending node
-    target: int  #: the node that receives it
-    value: Array | None  #: None: one row of a large operand; `Trace.contribution` builds it
-
-
-class Step(NamedTuple):
-    """One node's turn in the reverse walk."""
-
-    node: int
-    gradient: Array  #: complete: every consumer has contributed
-    contributions: tuple[Contribution, ...]
-    #: "hook" or "what-if" if the gradient was replaced, so that it is not the sum of what arrived
-    replaced: str | None = None
-    #: {node: its partial sum} after the time steps a sampled trace left out just before this step
-    brought: tuple[tuple[int, Array], ...] = ()
 
 
 class Arrival(NamedTuple):
@@ -73,16 +54,12 @@ class Cost:
         return f"{self.steps:,} steps, about {size} and {max(self.seconds, 1):.0f} s"
 
 
-class Trace:
-    """The event log of one backward pass; `record` makes it, `load` reads it.
-
-    ``steps[k - 1]`` is step k of the walk. Indices of nodes are positions in ``graph``.
-    """
+class Trace(Walk):
+    """The event log of one backward pass; `record` makes it, `load` reads it."""
 
     def __init__(self, graph: tg.Graph, seed: Array, steps: Sequence[Step], every: int = 1) -> None:
-        self.graph = graph
+        super().__init__(graph, steps)
         self.seed = seed  #: the gradient the walk started from at the output
-        self.steps = tuple(steps)
         self.every = every  #: one time step in this many was kept
         self.files: dict[str, str] = {}  #: {name: path} of the source files the nodes were made in; not saved
 
@@ -106,11 +83,6 @@ class Trace:
         return self.graph.tensors()
 
     @cached_property
-    def turn(self) -> dict[int, int]:
-        """{node: the number of its step, from 1}; a node that is missing received nothing."""
-        return {step.node: k for k, step in enumerate(self.steps, 1)}
-
-    @cached_property
     def arrivals(self) -> dict[int, tuple[Arrival, ...]]:
         """Per node everything that is added to its gradient, in order."""
         found: dict[int, list[Arrival]] = {self.output: [Arrival(0, -1, None)]}
@@ -120,17 +92,6 @@ class Trace:
             for index, sent in enumerate(step.contributions):
                 found.setdefault(sent.target, []).append(Arrival(k, index, sent))
         return {node: tuple(events) for node, events in found.items()}
-
-    def operands(self, node: int) -> list[Any]:
-        """The values of a node's operands."""
-        nodes = self.graph.nodes
-        return [nodes[x.index].value if isinstance(x, Ref) else x for x in nodes[node].operands]
-
-    def contribution(self, k: int, index: int) -> Array:
-        """The value of contribution ``index`` of step ``k``, in its target's shape."""
-        step = self.steps[k - 1]
-        sent = step.contributions[index]
-        return self._pulled(step.node, sent.slot, step.gradient) if sent.value is None else sent.value
 
     def summed(self, node: int, count: int) -> Array | None:
         """The partial sum of the first ``count`` arrivals at ``node``, None of none: what the walk held then."""
@@ -176,13 +137,6 @@ class Trace:
     def _brought(self, node: int, k: int) -> Array:
         return next(total for target, total in self.steps[k].brought if target == node)
 
-    def _pulled(self, node: int, slot: int, gradient: Array) -> Array:
-        operation, operands = self.graph.nodes[node], self.operands(node)
-        assert operation.op is not None
-        value = _quietly(operation.op.pull, slot, gradient, operation.value, operands, operation.attrs)
-        fitted: Array = _quietly(_fitted, value, operands[slot])
-        return fitted
-
     # What if ---------------------------------------------------------------------------------------------
 
     def with_gradient(self, node: int, value: Any) -> Trace:
@@ -207,7 +161,7 @@ class Trace:
             tensors[index].register_hook(_giving(put))
         position = {x.serial: index for index, x in enumerate(tensors)}
         with tg.no_grad(), np.errstate(all="ignore"):
-            steps = list(_steps(position, [tensors[self.output]], [self.seed]))
+            steps = list(walk_steps(position, [tensors[self.output]], [self.seed]))
         what_if = Trace(self.graph, self.seed, [step._replace(replaced=words.get(step.node)) for step in steps])
         what_if.files = self.files
         return what_if
@@ -275,7 +229,7 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     sampler = _Sampler(trace, {x.serial for x in order if x.scope.step in left_out})
     steps: list[Step] = []
     with tg.no_grad(), np.errstate(all="ignore"):
-        for step in _steps(graph.by_serial(), [loss], [trace.seed]):
+        for step in walk_steps(graph.by_serial(), [loss], [trace.seed]):
             kept = sampler.take(step) if left_out else step
             if kept is not None:
                 steps.append(kept)
@@ -283,13 +237,6 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     paths = {x.site.filename for x in order if x.site}
     trace.files = {Path(path).name: path for path in paths}
     return trace
-
-
-def _steps(position: Mapping[int, int], outputs: list[tg.Tensor], gradients: list[Array]) -> Iterator[Step]:
-    """The steps of the walk, by position in the graph."""
-    for seen in walk(outputs, gradients):
-        sent = tuple([Contribution(slot, position[target.serial], value) for slot, target, value in seen.sent])
-        yield Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.replaced else None)
 
 
 def _giving(gradient: Array) -> Callable[[tg.Tensor], tg.Tensor]:

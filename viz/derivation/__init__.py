@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.backward import walk
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.mode import recording
+from tinygrad_rnn.walked import walked
 
 from .expression import Symbol, parts
 from .lines import Derivation, Line
@@ -50,11 +50,11 @@ def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | N
         tensors = rewritten(graph)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
-        walked = [(s.node.serial, s.gradient) for s in walk([output], [seed], create_graph=True)]
-    whole = tg.Graph(output, *(gradient for _, gradient in walked))
+        walk = walked(tg.Graph(output), [output], [seed], create_graph=True)
+    whole = tg.Graph(output, *walk.gradients.values())
     position = whole.by_serial()
     original = {position[x.serial]: node for x, node in zip(tensors, graph.nodes) if x.serial in position}
-    gradients = {position[serial]: position[gradient.serial] for serial, gradient in walked}
+    gradients = {position[walk.graph.nodes[i].serial]: position[g.serial] for i, g in walk.gradients.items()}
     single = isinstance(wrt, (str, tg.Tensor)) or not isinstance(wrt, Iterable)
     asked: list[Any] = [] if wrt is None else [wrt] if single else list(wrt)
     targets = [position[tensors[_index(x, graph)].serial] for x in asked]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.errors import TinygradError
-from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.recurrence import find, timed
-from tinygrad_rnn.scope import state
-from tinygrad_rnn.tensor import Array, from_array
+from tinygrad_rnn.tensor import Array
 
 
 def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
@@ -23,12 +21,12 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
     tall = _tall_states(graph)
     if tall:
         try:
-            made = _computed(known, tall)
-        except TinygradError:
-            made = []
-        if made and all(_same(node.value, x.numpy()) for node, x in zip(graph.nodes, made)):
-            return made
-    return _computed(known, {})
+            values = known.values(each=lambda node, value: tall.get(node.index, value))
+        except GraphError:
+            return known.tensors()
+        if all(_same(node.value, value) for node, value in zip(graph.nodes, values)):
+            return known.with_values(values).tensors()
+    return known.tensors()
 
 
 def _tall_states(graph: tg.Graph) -> dict[int, Array]:
@@ -44,25 +42,6 @@ def _tall_states(graph: tg.Graph) -> dict[int, Array]:
                 if node.shape != later.shape and node.shape[:1] == (1,) and node.shape[1:] == later.shape[1:]:
                     found[index] = np.broadcast_to(node.value, later.shape).copy()
     return found
-
-
-def _computed(graph: tg.Graph, values: dict[int, Array]) -> list[tg.Tensor]:
-    tensors: list[tg.Tensor] = []
-    outer = state.scope
-    try:
-        for node in graph.nodes:
-            state.scope = node.scope
-            if node.op is None:
-                assert node.value is not None
-                made = from_array(values.get(node.index, node.value))
-                made.scope, made.requires_grad = node.scope, node.requires_grad
-            else:
-                made = node.op(*(tensors[x.index] if isinstance(x, Ref) else x for x in node.operands), **node.attrs)
-            made.name, made.role = node.name, node.role
-            tensors.append(made)
-    finally:
-        state.scope = outer
-    return tensors
 
 
 def _same(a: Array | None, b: Array) -> bool:
