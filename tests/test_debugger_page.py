@@ -114,7 +114,11 @@ def compare_operands(session: Session, p: int, shown: dict) -> None:
     for x, flow, rule, sent, ratio in zip(
         shown["operands"], flows, rules, measures["outgoing"], measures["ratios"], strict=True
     ):
-        assert x["target"] == flow.name
+        assert x["target"] == session.shown(flow.target)
+        assert (
+            session.shown(flow.target).replace("_", "") in x["formula"].replace(" ", "").replace("_", "")
+            or "(" in x["target"]
+        )
         assert x["norm"] == pytest.approx(sent.norm, rel=1e-12)
         assert x["ratio"] == (None if ratio is None else pytest.approx(ratio, rel=1e-12))
         assert (x["arrived"], x["expected"]) == (flow.ordinal, flow.expected)

@@ -96,7 +96,7 @@ SESSION = [
     ("whatis f_2", r"what +operation #\d+: sigmoid.*\n  shape +1×3 float32\n  role +f\n  place +l0"),
     ("value h_2[0]", r"  h_2\n    \[ *-?\d\.\d+ "),
     ("goto f_3", r"saturated|upstream"),
-    ("jac", r"d f_3 / d f\.getitem_3, a diagonal .* ⊙ y ⊙ \(1 − y\)\n    \[\[0\.\d+ "),
+    ("jac", r"d f_3 / d f\.getitem_3, a diagonal   ∂L/∂a_f3 = ∂L/∂f_3 ⊙ f_3 ⊙ \(1 − f_3\)\n    \[\[0\.\d+ "),
     ("jac linear_3:2", r"d linear_3:2 / d h_2, 12×3, largest singular value"),
     ("vjp", r"upstream gradient\n.*\n  times, element by element\n.*\n  is the contribution\n"),
     ("check", r"to f\.getitem_3: agrees with the complex step within rounding, 3 elements"),

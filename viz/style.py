@@ -169,7 +169,7 @@ def _nested(array: Any, large: bool) -> str:
 _COMMANDS = {
     "odot": "⊙", "oslash": "⊘", "sum": "Σ", "top": "ᵀ", "sigma": "σ", "cos": "cos", "sin": "sin", "log": "log",
     "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "",
-    "partial": "∂", "times": "×", "cdot": "·",
+    "partial": "∂", "times": "×", "cdot": "·", "sqrt": "√", "pi": "π",
 }  # fmt: skip
 
 
@@ -178,6 +178,7 @@ def unicode_formula(latex: str) -> str:
     r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``x̄ = ȳ ⊙ (1 − y²)``."""
     text = re.sub(r"\\bar\s*\{?(\w)\}?", lambda m: f"{m[1]}\u0304", latex)
     text = text.replace(r"^\top", "ᵀ").replace(r"\,", " ").replace(r"\#", "#").replace("-", "−")
+    text = re.sub(r"\\[td]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1/\2)", text)
     text = re.sub(r"\\(?:text|operatorname|mathrel)\s*\{([^}]*)\}", r"\1", text)
     text = re.sub(r"\\([a-zA-Z]+)", lambda m: _COMMANDS.get(m[1], m[1]), text)
     text = re.sub(r"\^(\{[^}]*\}|\w)", lambda m: _raised(m[1].strip("{}")), text)

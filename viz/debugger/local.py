@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.liveness import pulled
 from tinygrad_rnn.primitives import Primitive
 
-from .. import style
+from . import rules
 from .trace import Array, Trace
 
 #: Operations that work on each element by itself, so that their Jacobian is a diagonal.
@@ -55,20 +56,13 @@ class Check:
     passed: bool
 
 
-def formulas(node: tg.Node, slot: int) -> tuple[str, str]:
-    """The rule for an operand, as text and as LaTeX."""
-    assert node.op is not None
-    latex = node.op.rule[slot if slot < len(node.op.rule) else -1] if node.op.rule else ""
-    return style.unicode_formula(latex), latex
-
-
-def rule(trace: Trace, k: int, index: int) -> Rule:
-    """Contribution ``index`` of step ``k``, taken apart."""
+def rule(trace: Trace, k: int, index: int, name: Callable[[int], str]) -> Rule:
+    """Contribution ``index`` of step ``k``, taken apart; its formula calls nodes by what ``name`` says."""
     step = trace.steps[k - 1]
     sent = step.contributions[index]
     node = trace.graph.nodes[step.node]
     assert node.op is not None
-    text, latex = formulas(node, sent.slot)
+    text, latex = rules.text(node, sent.slot, name), rules.latex(node, sent.slot, name)
     kind, factor = "none", None
     if node.op.name in ELEMENTWISE:
         kind, factor = "diagonal", diagonal(trace, node, sent.slot)

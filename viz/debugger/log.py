@@ -20,7 +20,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
 
 from .. import style
-from . import local, recurrence
+from . import local, recurrence, rules
 from .mathml import mathml
 from .measure import measure, plain, saturated
 from .session import Session
@@ -140,7 +140,7 @@ class _Log:
         self.session, self.trace, self.graph, self.stops = session, session.trace, session.graph, stops
         self.arrays, self.strings = arrays, _Strings()
         self.rules: dict[tuple[str, int], int] = {}
-        self.formulas: list[list[str]] = []
+        self.formulas: list[str] = []
         self.shown = {session.node_at(p) for p in stops}
         self.nodes = [self.node(node) for node in self.graph.nodes]
         self.steps = {p: self.step(p) for p in stops if p > 0}
@@ -157,7 +157,8 @@ class _Log:
             "order": [step.node for step in self.trace.steps],
             "stops": [self.stops[0], self.stops[-1]] if self.is_whole else self.stops, "whole": self.is_whole,
             "nodes": self.nodes, "forward": session.forward, "steps": self.steps, "brought": self.brought,
-            "formulas": self.formulas, "sentences": [session.sentence(p) for p in self.stops],
+            "formulas": self.formulas, "composed": self.composed(),
+            "sentences": [session.sentence(p) for p in self.stops],
             "splits": self.splits, "layers": [self.layer(path) for path in session.moments],
             "ledgers": [self.ledger(node.index) for node in self.graph.parameters if node.index in self.trace.turn],
             "checks": self.checks(), "cuts": self.cuts(),
@@ -219,14 +220,18 @@ class _Log:
         return "jacobian", local.jacobian(self.trace, node.index, slot)
 
     def formula(self, node: tg.Node, slot: int) -> int:
-        """The number of a rule's formula."""
+        """The number of a rule's formula, which has places for names."""
         assert node.op is not None
         key = node.op.name, slot
         if key not in self.rules:
-            text, latex = local.formulas(node, slot)
-            self.rules[key] = len(self.formulas)
-            self.formulas.append([style.shown(text, 200), mathml(latex)])
+            self.rules[key] = len(self.formulas)  # the page puts the names in
+            self.formulas.append(mathml(rules.template(node, slot)))
         return self.rules[key]
+
+    def composed(self) -> dict[int, str]:
+        """What formulas call nodes without a name."""
+        found = {index: self.session.shown(index) for index in range(len(self.graph))}
+        return {index: style.shown(text, 200) for index, text in found.items() if text != self.session.names[index]}
 
     def sums(self) -> list[list[int | None]]:
         """[target, step, partial sum] where what arrived cannot be added up from the steps that are sent."""

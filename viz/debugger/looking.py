@@ -11,7 +11,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from .. import style
-from . import local
+from . import local, rules
 from .measure import measure, saturated
 from .overview import Overview
 from .screen import bars, brief, norm, percent
@@ -107,7 +107,9 @@ class Looking(Overview):
             "time": "" if node.scope.step is None else f"t={node.scope.step + 1} of {len(self.session.graph.steps)}",
             "made at": style.visible(self.session.site(node.index) or ""),
             "used by": ", ".join(users[:8]) + (f" and {len(users) - 8} more" if len(users) > 8 else ""),
-            "rule": "; ".join(local.formulas(node, slot)[0] for slot, _ in local.slots(node)) if node.op else "",
+            "rule": "; ".join(rules.text(node, slot, self.session.shown) for slot, _ in local.slots(node))
+            if node.op
+            else "",
             "saturated": percent(share),
         }
         self.screen.say(("  " + names[node.index], "bold"))
@@ -149,7 +151,7 @@ class Looking(Overview):
 
     def _jacobian(self, node: tg.Node, slot: int, source: int) -> None:
         name = f"d {self.session.names[node.index]} / d {self.session.names[source]}"
-        formula = local.formulas(node, slot)[0]
+        formula = rules.text(node, slot, self.session.shown)
         if node.op is not None and node.op.name in local.ELEMENTWISE:
             diagonal = local.diagonal(self.session.trace, node, slot)
             self.screen.say(("  " + name, "bold"), f", a diagonal   {formula}")

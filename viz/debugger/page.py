@@ -37,8 +37,7 @@ def html(session: Session, title: str | None = None) -> str:
     script = "\n".join(_static(name) for name in SCRIPTS)
     sheet = _static("page.css")
     name = style.shown(title or session.names[session.trace.output], TITLE_LIMIT)
-    formulas = "".join(f"<template>{formula}</template>" for _, formula in found["formulas"])
-    found["formulas"] = [text for text, _ in found["formulas"]]
+    formulas = "".join(f"<template>{formula}</template>" for formula in found.pop("formulas"))
     return Template(_static("page.html")).substitute(
         policy=f"default-src 'none'; script-src 'sha256-{_hash(script)}'; style-src 'sha256-{_hash(sheet)}'; "
         "base-uri 'none'; form-action 'none'",

@@ -18,7 +18,7 @@ from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import write_atomically
 
 from .. import style
-from . import ledger, local, origin, recurrence, views, words
+from . import ledger, local, origin, recurrence, rules, views, words
 from .cursor import Cursor
 from .measure import measure, ratio, saturated
 from .trace import Array, Trace
@@ -48,7 +48,15 @@ class Session(Cursor):
     def rules(self, position: int | None = None) -> list[local.Rule]:
         """The local rule with its numbers, one for each operand that receives something."""
         p = self._backward(position)
-        return [local.rule(self.trace, p, i) for i in range(len(self.trace.steps[p - 1].contributions))] if p else []
+        return (
+            [local.rule(self.trace, p, i, self.shown) for i in range(len(self.trace.steps[p - 1].contributions))]
+            if p
+            else []
+        )
+
+    def shown(self, node: int) -> str:
+        """What a formula calls a node: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
+        return rules.composed(self.graph, node, self.names.__getitem__)
 
     def flows(self, position: int | None = None) -> list[views.Flow]:
         """What the step adds to which gradient: before, contribution, after, and how many are still to come."""

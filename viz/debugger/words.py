@@ -57,7 +57,7 @@ def called(session: Session, index: int) -> str:
     role = ROLES.get(node.role or "")
     if index == session.trace.output:
         return f"the loss {session.names[index]}" if session.names[index] != "loss" else "the loss"
-    return f"{role} {session.names[index]}" if role else session.names[index]
+    return f"{role} {session.names[index]}" if role else session.shown(index)
 
 
 def sentence(session: Session, position: int) -> str:
@@ -92,7 +92,7 @@ def sentence(session: Session, position: int) -> str:
 
 def _forward(session: Session, node: tg.Node, when: str, who: str) -> str:
     found = measure(np.asarray(node.value, np.float64))
-    text = f"{when}{who} is computed from {_and([session.names[s] for s in dict.fromkeys(node.sources)]) or 'nothing'}"
+    text = f"{when}{who} is computed from {_and([session.shown(s) for s in dict.fromkeys(node.sources)]) or 'nothing'}"
     if found.size == 1:
         value = f"it is {_number(node.value)}"
     else:

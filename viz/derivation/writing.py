@@ -279,6 +279,23 @@ def _letter(stem: str) -> tuple[str, list[str]]:
     return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else []
 
 
+def latex_name(name: str) -> str:
+    r"""A name such as ``f_3``, ``weight_hh_l0`` or ``(f_4 ⊙ c_3)`` as a blackboard has it.
+
+    >>> print(latex_name("f_3"), latex_name("(f_4 ⊙ c_3)"))
+    f_{3} \left( f_{4} \odot c_{3} \right)
+    """
+    signs = {"⊙": r"\odot", "+": "+", "−": "-"}
+    if name.startswith("(") and name.endswith(")"):
+        inside = " ".join(signs.get(part) or latex_name(part) for part in name[1:-1].split(" "))
+        return rf"\left( {inside} \right)"
+    found = re.fullmatch(r"(.*?)(?:_(\d+))?(:\d+)?", name, re.DOTALL)
+    assert found is not None
+    if not found[1] or found[3] or re.fullmatch(r"[\d.]+", name):
+        return _words(name) if not re.fullmatch(r"-?[\d.]+", name) else name
+    return Latex().symbol(Symbol(found[1], int(found[2]) if found[2] else None))
+
+
 def _words(text: str) -> str:
     return rf"\text{{{_escaped(text)}}}"
 

@@ -19,8 +19,8 @@ const muted = (text) => h("span.muted", {}, text);
 
 function link(node) { // a node's name that leads to its turn
   const p = positionOf(node);
-  if (p === null || !placeOf.has(p)) return h("span.name", {}, nodes[node].name);
-  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, nodes[node].name);
+  if (p === null || !placeOf.has(p)) return h("span.name", {}, D.composed[node] || nodes[node].name);
+  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, D.composed[node] || nodes[node].name);
 }
 
 // Grids of numbers --------------------------------------------------------------------------------------
@@ -136,6 +136,36 @@ function otherName(p, sent) { // what a product's gradient is multiplied with
   return typeof other === "number" ? nodes[other].name : String(other);
 }
 
+// Formulas -----------------------------------------------------------------------------------------------
+
+function math(tag, ...children) {
+  const element = document.createElementNS("http://www.w3.org/1998/Math/MathML", tag);
+  element.append(...children);
+  return element;
+}
+
+function typeset(text) { // "f_3" as f with a 3 below it, "(f_4 ⊙ c_3)" piece by piece
+  const parts = text.split(/([()⊙+−]| )/).filter((part) => part.trim());
+  return math("mrow", ...parts.map((part) => {
+    if (/^[()⊙+−]$/.test(part)) return math("mo", part);
+    const found = /^(.+)_(\w+)$/.exec(part);
+    const letter = (word) => math(/^\d+$/.test(word) ? "mn" : word.length === 1 ? "mi" : "mtext", word);
+    return found ? math("msub", letter(found[1]), letter(found[2])) : letter(part);
+  }));
+}
+
+function formulaOf(node, sent) { // a rule with the network's names at the places for them
+  const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild.cloneNode(true);
+  for (const place of formula.querySelectorAll("mtext")) {
+    const found = /^⟨(\w+)⟩$/.exec(place.textContent);
+    if (!found) continue;
+    const slot = Number(found[1]);
+    const x = found[1] === "y" ? node.index : slot === sent.slot ? sent.target : node.operands[slot];
+    place.replaceWith(typeof x === "number" ? typeset(D.composed[x] || nodes[x].name) : math("mn", String(x)));
+  }
+  return formula;
+}
+
 function operand(p, index, sent, upstream) {
   const list = arrivalsAt(sent.target);
   const at = list.findIndex((event) => event.step === p && event.index === index);
@@ -148,9 +178,8 @@ function operand(p, index, sent, upstream) {
   const factor = alone ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
   const first = grid(upstream, "upstream gradient", { transposed: outer });
   const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution")];
-  const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild;
   return h("article.operand", { "data-slot": sent.slot },
-    h("h3", {}, "to ", link(sent.target), " ", h("span.formula", {}, formula ? formula.cloneNode(true) : D.formulas[sent.formula]),
+    h("h3", {}, "to ", link(sent.target), " ", h("span.formula", {}, formulaOf(nodes[steps.get(p).node], sent)),
       h("span.measures", {}, "norm ", h("b", { title: String(outgoing), "data-norm": outgoing }, number(outgoing)), ratio === null ? null : h("span", { "data-ratio": ratio }, ` (× ${number(ratio)})`), logBar(outgoing), counts(measure(contribution)))),
     h("div.equation", {}, product),
     h("div.equation.sum", {}, h("span.label", {}, "its gradient"), grid(before, "before"), h("span.sign", {}, "+"), h("span.sign.muted", {}, "contribution"), h("span.sign", {}, "→"), grid(after, "after"), pips(at + 1, list.length)));
