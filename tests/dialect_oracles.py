@@ -135,7 +135,7 @@ def flat_lstm(name, pieces, order, gates, state=False):
         return cut(x @ found["Wx"].T + found["bx"] + h @ found["Wh"].T + found["bh"], order)
 
     shapes, step = lstm_of({name: (total,)}, parts)
-    return (shapes | {"HC0": (1, 1, 2, H)}, step) if state else (shapes, step)
+    return (shapes | {"HC0": (2, 1, 1, H)}, step) if state else (shapes, step)
 
 
 def onnx_shapes(gates, bias, **more):
@@ -268,8 +268,8 @@ def joined(name, bias, order, forget):
 
 
 def brainstate_gru(w, x, h):
-    r, z = np.split(sigmoid(np.concatenate([x, h], -1) @ w["Wrz/weight"] + w["Wrz/bias"]), 2, axis=-1)
-    return new(z, np.tanh(np.concatenate([x, r * h], -1) @ w["Wh/weight"] + w["Wh/bias"]), h)
+    r, z = np.split(sigmoid(np.concatenate([x, h], -1) @ w["Wrz/weight/weight"] + w["Wrz/weight/bias"]), 2, axis=-1)
+    return new(z, np.tanh(np.concatenate([x, r * h], -1) @ w["Wh/weight/weight"] + w["Wh/weight/bias"]), h)
 
 
 def paddle_op(mix):
@@ -343,7 +343,7 @@ NCNN = {"weight_xc": (1, 4 * H, I), "bias_c": (1, 4 * H), "weight_hc": (1, 4 * H
 NCNN_GRU = {"weight_xc": (1, 3 * H, I), "bias_c": (1, 4 * H), "weight_hc": (1, 3 * H, H)}
 DYNET = {"_0": (4 * H, I), "_1": (4 * H, H), "_2": (4 * H,)}
 DYNET_GRU = {f"_{3 * k + j}": shape for k in range(3) for j, shape in enumerate([(H, I), (H, H), (H,)])}
-MATRICES = {"W/weight": (I + H, H), "W/bias": (H,)}
+MATRICES = {"W/weight/weight": (I + H, H), "W/weight/bias": (H,)}
 
 
 def relu(x):
@@ -431,12 +431,18 @@ ORACLES = {
         HAIKU_RNN,
         lambda w, x, h: relu(x @ w["linear/w"] + w["linear/b"] + h @ w["linear_1/w"] + w["linear_1/b"]),
     ),
-    "brainstate.lstm": joined("W/weight", "W/bias", "igfo", 1.0),
+    "brainstate.lstm": joined("W/weight/weight", "W/weight/bias", "igfo", 1.0),
     "brainstate.gru": gru_of(
-        {"Wrz/weight": (I + H, 2 * H), "Wrz/bias": (2 * H,), "Wh/weight": (I + H, H), "Wh/bias": (H,)}, brainstate_gru
+        {
+            "Wrz/weight/weight": (I + H, 2 * H),
+            "Wrz/weight/bias": (2 * H,),
+            "Wh/weight/weight": (I + H, H),
+            "Wh/weight/bias": (H,),
+        },
+        brainstate_gru,
     ),
     "brainstate.valina_rnn": gru_of(
-        MATRICES, lambda w, x, h: relu(np.concatenate([x, h], -1) @ w["W/weight"] + w["W/bias"])
+        MATRICES, lambda w, x, h: relu(np.concatenate([x, h], -1) @ w["W/weight/weight"] + w["W/weight/bias"])
     ),
     "mlx.lstm": lstm_of(MLX, lambda w, x, h: cut(x @ w["Wx"].T + h @ w["Wh"].T + w["bias"], "ifgo")),
     "mlx.gru": inner_bias("Wx", "Wh", "b", "bhn"),

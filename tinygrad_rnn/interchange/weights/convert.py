@@ -12,7 +12,7 @@ from ...errors import ArgumentError, DataError
 from ...nn.recurrent import GRU, LSTM, RNN, _Recurrent
 from ...tensor import Array
 from .dialect import GATES, Atom, Dialect, Part
-from .files import read_file, write_file
+from .files import Told, read_file, write_file
 from .table import DIALECTS
 
 Atoms = dict[tuple[int, int, Atom], Array]
@@ -49,18 +49,23 @@ def load_weights(
     [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     shape = _Shape(layer)
-    arrays = _under(_arrays(source), prefix)
+    read, told = read_file(source) if isinstance(source, (str, Path)) else (source, [])
+    arrays = _arrays(read)
+    about = {id(value): each for name, value in arrays.items() for each in told if name.startswith(each.start)}
+    arrays = _under(arrays, prefix)
     if dialect is not None:
         chosen = _named(dialect)
         found = _fitting(chosen, shape, arrays)
         if isinstance(found, str):
             raise DataError(f"these are no weights of {chosen.name} for {shape}: {found}")
     else:
-        chosen, found = _recognised(shape, arrays)
-    if problem := _unlike(chosen, layer):
+        chosen, found = _recognised(shape, arrays, about)
+    problem = _unlike(chosen, layer)
+    for value in found.values():
+        problem = problem or _otherwise(about.get(id(value)), layer)
+    if problem:
         raise ArgumentError(f"{chosen.name} computes something else than this {type(layer).__name__}: {problem}")
-    state = _to_ours(chosen, shape, _read(chosen, shape, found))
-    layer.load_state_dict(state)
+    layer.load_state_dict(_to_ours(chosen, shape, _read(chosen, shape, found)))
     return chosen
 
 
@@ -179,8 +184,6 @@ def _named(dialect: str) -> Dialect:
 
 def _arrays(source: Any) -> dict[str, Array]:
     """Names with slashes, and float arrays."""
-    if isinstance(source, (str, Path)):
-        source = read_file(source)
     if isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
         source = {str(k): each for k, each in enumerate(source)}
     if not isinstance(source, Mapping):
@@ -251,29 +254,50 @@ def _fitting(dialect: Dialect, shape: _Shape, arrays: Mapping[str, Array]) -> di
         if isinstance(opened, str):
             return opened
         arrays = opened
-    names = list(places)
+    located = _located(shapes, arrays)
+    return located if isinstance(located, str) else {name: arrays[located[name]] for name in places}
+
+
+def _located(shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Array]) -> dict[str, str] | str:
+    """The names in the source of arrays of these names and shapes; or what is wrong."""
+    slots = {name.partition("/")[0] for name in shapes}
+    if (
+        len(slots) > 1 and all(slot.isdigit() for slot in slots) and all("/" in name for name in shapes)
+    ):  # one layer and direction after the other
+        result: dict[str, str] = {}
+        for slot in sorted(slots):
+            start = f"{slot}/"
+            own = {name.removeprefix(start): shape for name, shape in shapes.items() if name.startswith(start)}
+            given = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+            found = _located(own, given)
+            if isinstance(found, str):
+                return f"{found} (number {slot})"
+            result |= {start + name: start + theirs for name, theirs in found.items()}
+        return result
+    names = list(shapes)
     starts = [each.removesuffix(names[0]) for each in arrays if each == names[0] or each.endswith("/" + names[0])]
     complete = [start for start in starts if all(start + name in arrays for name in names)]
     if not complete:
         missing = [name for name in names if not any(each == name or each.endswith("/" + name) for each in arrays)]
         return f"missing {', '.join(missing or names)}; the names are {_some(arrays)}"
-    if len(complete) > 1:
-        found = ", ".join(start.strip("/") or "''" for start in complete)
-        return f"several layers have such names, choose one by prefix=: {found}"
-    (start,) = complete
     depth = max(name.count("/") for name in names)
-    over = [
-        each
-        for each in arrays
-        if each.startswith(start) and each.removeprefix(start) not in places
-        and each.removeprefix(start).count("/") <= depth
-    ]  # fmt: skip
-    if over:
-        return f"left over {', '.join(over)}"
-    for name, wanted in shapes.items():
-        if arrays[start + name].shape != wanted:
-            return f"{start + name} has shape {arrays[start + name].shape}, which should be {wanted}"
-    return {name: arrays[start + name] for name in names}
+    problems = {}
+    for start in complete:
+        under = [each.removeprefix(start) for each in arrays if each.startswith(start)]
+        over = [each for each in under if each not in shapes and each.count("/") <= depth]
+        wrong = [name for name, wanted in shapes.items() if arrays[start + name].shape != wanted]
+        if over:
+            problems[start] = f"left over {', '.join(over)}"
+        elif wrong:
+            found_shape = arrays[start + wrong[0]].shape
+            problems[start] = f"{start + wrong[0]} has shape {found_shape}, which should be {shapes[wrong[0]]}"
+    right = [start for start in complete if start not in problems]
+    if not right:
+        return problems[complete[0]]
+    if len(right) > 1:
+        where = ", ".join(start.strip("/") or "''" for start in right)
+        return f"several layers have such names, choose one by prefix=: {where}"
+    return {name: right[0] + name for name in names}
 
 
 def _opened(
@@ -298,12 +322,20 @@ def _opened(
     return rest
 
 
-def _recognised(shape: _Shape, arrays: Mapping[str, Array]) -> tuple[Dialect, dict[str, Array]]:
+def _recognised(
+    shape: _Shape, arrays: Mapping[str, Array], about: Mapping[int, Told]
+) -> tuple[Dialect, dict[str, Array]]:
     fits: list[tuple[Dialect, dict[str, Array]]] = []
+    reasons = []
     for dialect in DIALECTS.values():
         found = _fitting(dialect, shape, arrays)
-        if not isinstance(found, str):
+        if isinstance(found, str):
+            reasons.append(found)
+        elif all(id(each) not in about or about[id(each)].dialect == dialect.name for each in found.values()):
             fits.append((dialect, found))
+    several = next((reason for reason in reasons if reason.startswith("several layers")), None)
+    if not fits and several:
+        raise DataError(several)
     if not fits:
         raise DataError(
             f"no dialect has these names and shapes for {shape}: {_some(arrays)}; "
@@ -315,11 +347,23 @@ def _recognised(shape: _Shape, arrays: Mapping[str, Array]) -> tuple[Dialect, di
     return fits[0]
 
 
+def _own(layer: _Recurrent) -> dict[str, Any]:
+    own = {**layer.settings, "peepholes": getattr(layer, "peepholes", None)}
+    return own | ({"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {})
+
+
+def _otherwise(told: Told | None, layer: _Recurrent) -> str | None:
+    """How the layer differs from what the file says of it."""
+    own = _own(layer)
+    differing = {name: value for name, value in (told.options if told else {}).items() if own[name] != value}
+    wanted = ", ".join(f"{name}={value!r}" for name, value in differing.items())
+    return f"make the layer with {wanted}" if wanted else None
+
+
 def _unlike(dialect: Dialect, layer: _Recurrent) -> str | None:
     """How the layer computes something else than the dialect."""
     cell = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}[next(k for k in (RNN, LSTM, GRU) if isinstance(layer, k))]
-    own = {**layer.settings, "peepholes": getattr(layer, "peepholes", None)}
-    own |= {"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {}
+    own = _own(layer)
     wanted = {**_DEFAULTS[cell], **dialect.layer}
     if "learned_state" in wanted:
         own["learned_state"] = layer.learned_state

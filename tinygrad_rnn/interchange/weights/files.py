@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,24 @@ RATIO = 1100
 LIMIT = 1 << 30
 
 
-def read_file(path: str | Path) -> dict[str, Any]:
-    """The arrays of a file by name. Raises `DataError`, in one line, for one that cannot be used."""
+@dataclass(frozen=True)
+class Told:
+    """What a file says about the layer whose arrays' names begin so: its dialect, and the options that ours needs."""
+
+    start: str
+    dialect: str
+    options: Mapping[str, Any]
+
+
+def read_file(path: str | Path) -> tuple[dict[str, Any], list[Told]]:
+    """The arrays of a file by name, and what it says about them. Raises `DataError`, in one line."""
     file = Path(path)
     if not file.is_file():
         raise DataError(f"there is no weight file {file}")
     reader = _reader(file)
     try:
-        return reader(file)
+        read = reader(file)
+        return read if isinstance(read, tuple) else (read, [])
     except TinygradError:
         raise
     except Exception as error:  # whatever a hostile file makes a library trip over
@@ -62,7 +74,7 @@ def write_file(path: str | Path, arrays: Mapping[str, Array]) -> None:
     write_atomically(file, buffer.getvalue())
 
 
-def _reader(file: Path) -> Callable[[Path], dict[str, Any]]:
+def _reader(file: Path) -> Callable[[Path], Any]:
     readers = {
         ".safetensors": lambda f: safetensors.numpy.load(f.read_bytes()),
         ".npz": _npz,
@@ -108,19 +120,70 @@ def _believable(size: int, stored: int, what: str) -> None:
         raise DataError(f"{what} promises {size} bytes, but the file holds {stored}")
 
 
-def _h5(file: Path) -> dict[str, Any]:
+def _h5(file: Path) -> tuple[dict[str, Any], list[Told]]:
     with framework("h5py", "keras").File(file, "r") as content:
-        return dict(_datasets(content, "", file.stat().st_size))
+        arrays = dict(_datasets(content, "", file.stat().st_size))
+        version, config = (content.attrs.get(name) for name in ("keras_version", "model_config"))
+        texts = [each.decode() if isinstance(each, bytes) else str(each) for each in (version, config)]
+        if version is None or config is None:
+            return arrays, []
+        layers = [(f"model_weights/{name}/", layer) for name, layer in _layers(json.loads(texts[1]))]
+        return arrays, _told(layers, texts[0])
 
 
-def _keras(file: Path) -> dict[str, Any]:
+def _keras(file: Path) -> tuple[dict[str, Any], list[Told]]:
     with zipfile.ZipFile(file) as archive:
-        entry = archive.getinfo("model.weights.h5")
-        _believable(entry.file_size, max(entry.compress_size, 1), f"{file}: {entry.filename}")
-        json.loads(archive.read("metadata.json")[:65536])
-        raw = archive.read(entry)
-    with framework("h5py", "keras").File(io.BytesIO(raw), "r") as content:
-        return dict(_datasets(content, "", len(raw)))
+        parts = {}
+        for name in ("model.weights.h5", "metadata.json", "config.json"):
+            entry = archive.getinfo(name)
+            _believable(entry.file_size, max(entry.compress_size, 1), f"{file}: {name}")
+            parts[name] = archive.read(entry)
+    with framework("h5py", "keras").File(io.BytesIO(parts["model.weights.h5"]), "r") as content:
+        arrays = dict(_datasets(content, "", len(parts["model.weights.h5"])))
+    counts: dict[str, int] = {}
+    layers = []
+    for _, layer in _layers(json.loads(parts["config.json"])):  # named by class and number, not by their names
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer["class_name"]).lower()
+        number = counts[kind] = counts.get(kind, -1) + 1
+        layers.append((f"layers/{kind}{f'_{number}' if number else ''}/", layer))
+    return arrays, _told(layers, json.loads(parts["metadata.json"])["keras_version"])
+
+
+def _layers(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The layers of a sequential or functional model, by name."""
+    inner = config.get("config", {})
+    for layer in inner if isinstance(inner, list) else inner.get("layers", []):
+        yield str(layer["config"].get("name", layer.get("name"))), layer
+
+
+def _told(layers: Sequence[tuple[str, dict[str, Any]]], version: str) -> list[Told]:
+    """The recurrent ones, as our dialects and options."""
+    found = []
+    for start, layer in layers:
+        if layer["class_name"] == "Bidirectional":
+            layer = layer["config"]["layer"]
+        kind, config = layer["class_name"], layer["config"]
+        if kind == "CuDNNLSTM":
+            found.append(Told(start, "keras2.cudnn_lstm", {}))
+        if kind not in ("LSTM", "GRU", "SimpleRNN"):
+            continue
+        new = _activation(config.get("activation", "tanh"), version)
+        if kind == "SimpleRNN":
+            found.append(Told(start, "keras.simple_rnn", {"nonlinearity": new}))
+            continue
+        gate = _activation(config.get("recurrent_activation", "hard_sigmoid"), version)
+        if kind == "LSTM":
+            found.append(Told(start, "keras.lstm", {"activations": (gate, new, new)}))
+        else:
+            after = config.get("reset_after", False)
+            found.append(Told(start, "keras.gru" if after else "keras.gru_before", {"activations": (gate, new)}))
+    return found
+
+
+def _activation(name: Any, version: str) -> Any:
+    """Our name of Keras' activation: its hard sigmoid has the slope 1/6 since version 3."""
+    name = name if isinstance(name, str) else json.dumps(name)[:60]
+    return "hard_sigmoid_6" if name == "hard_sigmoid" and int(version.split(".")[0]) >= 3 else name
 
 
 _KERAS_VARIABLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
@@ -159,24 +222,50 @@ def _keras_name(name: str) -> str:
     return "/".join(steps)
 
 
-def _onnx(file: Path) -> dict[str, Any]:
+_ONNX_OPTIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "Softsign": "softsign", "Softplus": "softplus"}
+_ONNX_OPTIONS |= {"HardSigmoid": "hard_sigmoid", "Elu": "elu", "LeakyRelu": "leaky_relu"}  # with their usual slopes
+
+
+def _onnx(file: Path) -> tuple[dict[str, Any], list[Told]]:
     """W, R, B and P of every recurrent node, under the node's name."""
-    onnx = framework("onnx", "onnx")
-    model = onnx.load_model_from_string(file.read_bytes())
+    framework("onnx", "onnx")
+    from ..onnx import reading
+
+    model, name, folder = reading.read(file)
     stored = {each.name: each for each in model.graph.initializer}
     found: dict[str, Any] = {}
+    told = []
     for k, node in enumerate(model.graph.node):
         if node.op_type not in ("LSTM", "GRU", "RNN"):
             continue
-        for name, place in {"W": 1, "R": 2, "B": 3, "P": 7}.items():
+        start = (node.name or f"{node.op_type}_{k}").strip("/") + "/"
+        for key, place in {"W": 1, "R": 2, "B": 3, "P": 7}.items():
             given = node.input[place] if len(node.input) > place else ""
-            if not given:
-                continue
-            if given not in stored:
-                raise DataError(f"{file}: {name} of {node.op_type} {node.name or k} is computed, not stored")
-            if stored[given].data_location == onnx.TensorProto.EXTERNAL:
-                raise DataError(f"{file}: {given} keeps its numbers in another file, which is not opened")
-            found[f"{(node.name or f'{node.op_type}_{k}').strip('/')}/{name}"] = onnx.numpy_helper.to_array(
-                stored[given]
-            )
-    return found
+            if given and given not in stored:
+                raise DataError(f"{name}: {key} of {node.op_type} {start} is computed, not stored; use from_onnx")
+            if given:
+                found[start + key] = reading.array_of(stored[given], folder, {})
+        told.append(_node_told(start, node))
+    return found, told
+
+
+def _node_told(start: str, node: Any) -> Told:
+    """What the attributes of a node ask of our layer."""
+    from onnx.helper import get_attribute_value
+
+    given = {each.name: get_attribute_value(each) for each in node.attribute}
+    direction = given.get("direction", b"forward").decode()
+    if direction == "reverse" or "activation_alpha" in given or "activation_beta" in given:
+        raise DataError(f"{start} runs backwards alone, or sets the slopes of activations; use from_onnx")
+    ways = 2 if direction == "bidirectional" else 1
+    usual = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}[node.op_type]
+    names = [each.decode() for each in given.get("activations", [])] or [*usual] * ways
+    ours = [_ONNX_OPTIONS.get(each, each) for each in names]
+    own = tuple(ours[: len(usual)])
+    if own * ways != tuple(ours):
+        raise DataError(f"{start} has other activations in its second direction; use from_onnx")
+    options: dict[str, Any] = {"clip": given["clip"] if given.get("clip") else None}
+    options |= {"nonlinearity": own[0]} if node.op_type == "RNN" else {"activations": own}
+    options |= {"coupled": bool(given.get("input_forget"))} if node.op_type == "LSTM" else {}
+    after = "_after" if given.get("linear_before_reset") else ""
+    return Told(start, f"onnx.{node.op_type.lower()}{after}", options)

@@ -126,9 +126,9 @@ _ALL = [
     Dialect("thinc.lstm", "thinc 9.1.1", "lstm", (
         Part("Wx_{slot}", "(g h) i", "x:fiog"), Part("bx_{slot}", "(g h)", "bx:fiog"),
         Part("Wh_{slot}", "(g h) j", "h:fiog"), Part("bh_{slot}", "(g h)", "bh:fiog"),
-        Part("HC0", "l d g h", "h0 c0"),
+        Part("HC0", "g l d h", "c0 h0"),
     ), flat=(("Wx_{slot}", "bx_{slot}", "Wh_{slot}", "bh_{slot}"),), vector="LSTM", layer={"learned_state": True},
-            note="starts from a learned state HC0"),
+            note="starts from a learned state HC0, c first in spite of its name"),
     # ONNX and its engines ----------------------------------------------------------------------------------------
     Dialect("onnx.lstm", "ONNX opset 22, onnxruntime 1.32.0", "lstm",
             (*onnx("iofg", "bx:iofg bh:iofg"), Part("P", "d (g h)", "p:iof")), settable=True, lengths=ONNX_LENGTHS,
@@ -219,14 +219,14 @@ _ALL = [
         Part("linear_1/w", "j h", "h:a"), Part("linear_1/b", "h", "bh:a"),
     ), layer=RELU, state="h"),
     Dialect("brainstate.lstm", "brainstate 0.5.4", "lstm", (
-        Part("W/weight", "k (g h)", "xh:igfo"), Part("W/bias", "(g h)", "b:igfo"),
+        Part("W/weight/weight", "k (g h)", "xh:igfo"), Part("W/weight/bias", "(g h)", "b:igfo"),
     ), forget_offset=1.0),
     Dialect("brainstate.gru", "brainstate 0.5.4", "gru", (
-        Part("Wrz/weight", "k (g h)", "xh:rz"), Part("Wrz/bias", "(g h)", "b:rz"),
-        Part("Wh/weight", "k h", "xh:n"), Part("Wh/bias", "h", "b:n"),
+        Part("Wrz/weight/weight", "k (g h)", "xh:rz"), Part("Wrz/weight/bias", "(g h)", "b:rz"),
+        Part("Wh/weight/weight", "k h", "xh:n"), Part("Wh/weight/bias", "h", "b:n"),
     ), flip=True, layer=BEFORE, state="h"),
     Dialect("brainstate.valina_rnn", "brainstate 0.5.4", "rnn", (
-        Part("W/weight", "k h", "xh:a"), Part("W/bias", "h", "b:a"),
+        Part("W/weight/weight", "k h", "xh:a"), Part("W/weight/bias", "h", "b:a"),
     ), layer=RELU, settable=True, state="h"),
     # Others ------------------------------------------------------------------------------------------------------
     Dialect("mlx.lstm", "MLX 0.32.4", "lstm", (
