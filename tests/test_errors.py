@@ -303,7 +303,7 @@ def test_a_test_that_leaves_something_behind_fails(vandal):
         (lambda x: x.transpose(0, 3), "transpose"), (lambda x: x.flip(5), "flip"), (lambda x: x.squeeze(5), "squeeze"),
         (lambda x: x.expand_dims(5), "expand_dims"), (lambda x: x.split(1.5), "split"), (lambda x: x.prod(4), "prod"),
         (lambda x: nn.LSTM(3, 4)(x), "LSTM"), (lambda x: nn.functional.mse_loss(x, [1.0]), "mse_loss"),
-        (lambda x: nn.Sequential(x), "Sequential"), (lambda x: tg.optim.SGD([{"params": [x]}]), "SGD"),
+        (lambda x: nn.Sequential(x), "Sequential"), (lambda x: tg.optim.SGD([{"weights": [x]}]), "SGD"),
         (lambda x: tg.optim.SGD([1]), "SGD"), (lambda x: tg.optim.SGD([nn.Parameter(x)], lr="a"), "lr"),
         (lambda x: tg.optim.SGD([x * 2]), "leaves"), (lambda x: tg.optim.SGD([nn.Parameter(x)] * 2), "twice"),
     ],

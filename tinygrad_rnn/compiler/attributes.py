@@ -27,12 +27,16 @@ _own: dict[type, Any] = {}  #: each class that reports, and the ``__getattribute
 def told_to(listener: Callable[[Any, str], None]) -> Iterator[None]:
     """Tell ``listener(object, name)`` what this thread reads from objects whose classes `listen` was shown."""
     me = threading.get_ident()
+    outer = _told.get(me)  # a compiled function may be called inside another, by mistake
     _told[me] = listener
     try:
         yield
     finally:
         with _lock:
-            del _told[me]
+            if outer is None:
+                del _told[me]
+            else:
+                _told[me] = outer
             if not _told:
                 for kind, own in _own.items():
                     if own is _MISSING:
