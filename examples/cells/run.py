@@ -90,7 +90,7 @@ def table(steps: int, kinds: Any = tuple(CELLS)) -> str:
 def main() -> None:
     """Everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1500, help="training steps of each network")
+    parser.add_argument("--steps", type=int, default=600, help="training steps of each network")
     parser.add_argument("--out", type=Path, default=Path("out"))
     options = parser.parse_args()
     flow(options.out / "cells-flow.svg")
