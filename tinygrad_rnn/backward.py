@@ -127,7 +127,7 @@ def walk(
         if serial not in arrived:
             continue  # a path ended in an operand without a gradient
         gradient = before = arrived.pop(serial)
-        items = counting.pop(serial, None)
+        items = counting.pop(serial, None) if counting else None
         mask = None if items is None else merged(items, node.shape)
         if node._hooks:
             gradient = _hooked(node, gradient, create_graph)
