@@ -57,7 +57,7 @@ def total(x: Any, *, axis: Any, keepdims: bool) -> Any:
     """The sum over ``axis``: NumPy's where that is pairwise, along what is contiguous, else block by block."""
     only = axis[0] if type(axis) is tuple and len(axis) == 1 else axis
     if type(only) is int and -x.ndim <= only < x.ndim and x.shape[only] <= BLOCK:  # most sums of a small step
-        return np.add.reduce(x, only, keepdims=keepdims)
+        return x.sum(only, keepdims=keepdims)
     axes = normalize_axis(axis, x.ndim)
     count = size_of(tuple(x.shape[a] for a in axes))
     if count <= BLOCK or (x.ndim == len(axes) and x.flags.forc) or not x.size:
