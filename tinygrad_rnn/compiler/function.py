@@ -286,8 +286,9 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
     Python's, NumPy's), keeps a tensor anywhere but in the result, or assigns a global name is an error that names the
     line. What else ``fn`` does to Python's objects (a number appended to a list) it does when it is recorded only.
-    Globals, enclosing names, attributes, lists, dicts and arrays that it reads outside are watched: when one has
-    changed, it is recorded anew. Calls from several threads take turns.
+    Globals, enclosing names, attributes, lists, dicts, sets and arrays that it reads outside are watched, however it
+    comes to them: when one has changed, it is recorded anew. Programs for an object, such as the one a compiled method
+    is called on, die with it. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
