@@ -226,6 +226,15 @@ def test_devices_and_dtypes() -> None:
         with pytest.raises(tg.ArgumentError, match="the device is 'cpu'"):
             call()
     assert x.var(unbiased=False).item() == 0.0
+    makers: list[Any] = [
+        tg.zeros, tg.ones, tg.rand, tg.randn, tg.eye, tg.arange, lambda n, **k: tg.full(n, 1.0, **k),
+        *(lambda n, f=f, **k: f(tg.ones(n), **k) for f in (tg.zeros_like, tg.ones_like)),
+        lambda n, **k: tg.tensor([0.0] * n, **k),
+    ]  # fmt: skip
+    for make in makers:
+        assert make(3, device="cpu", dtype=tg.float64).dtype == np.float64
+        with pytest.raises(tg.ArgumentError, match="the device is 'cpu', not 'cuda'"):
+            make(3, device="cuda")
 
 
 def test_an_empty_batch_has_no_lengths() -> None:

@@ -17,7 +17,7 @@ from .errors import ArgumentError, DTypeError, ShapeError
 from .mode import get_default_dtype
 from .primitives.record import integer
 from .random import generator
-from .tensor import Tensor, as_tensor
+from .tensor import Tensor, as_tensor, asked_dtype
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -147,7 +147,7 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None) -> Tensor:
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
 
     Integers give int64, other numbers the default dtype.
@@ -160,56 +160,73 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
         raise ArgumentError("arange: a step of 0 never gets anywhere")
     first, last = (0, start) if end is None else (start, end)
     values = np.arange(first, last, step)
-    return Tensor(values, dtype or (np.int64 if values.dtype.kind in "iu" else get_default_dtype()))
+    return Tensor(
+        values,
+        asked_dtype("arange", (), dtype, device) or (np.int64 if values.dtype.kind in "iu" else get_default_dtype()),
+    )
 
 
-def full(shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """A new tensor of ``shape`` with ``fill_value`` everywhere; floats take the default dtype unless told."""
     sizes = _shape(tuple(shape) if isinstance(shape, Sequence) else (shape,))
     values = np.full(sizes, fill_value)
-    return Tensor(values, dtype or (values.dtype if values.dtype.kind in "iub" else get_default_dtype()), requires_grad)
+    return Tensor(
+        values,
+        asked_dtype("full", (), dtype, device) or (values.dtype if values.dtype.kind in "iub" else get_default_dtype()),
+        requires_grad,
+    )
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal; square unless ``m`` is given."""
     rows, columns = _shape((n, n if m is None else m))
-    return Tensor(np.eye(rows, columns), dtype or get_default_dtype(), requires_grad)
+    return Tensor(np.eye(rows, columns), asked_dtype("eye", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
-def zeros_like(x: Any, *, dtype: Any = None) -> Tensor:
+def zeros_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Zeros of the shape and dtype of ``x``."""
-    return full_like(x, 0, dtype=dtype)
+    return full_like(x, 0, dtype=dtype, device=device)
 
 
-def ones_like(x: Any, *, dtype: Any = None) -> Tensor:
+def ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Ones of the shape and dtype of ``x``."""
-    return full_like(x, 1, dtype=dtype)
+    return full_like(x, 1, dtype=dtype, device=device)
 
 
-def full_like(x: Any, fill_value: float, *, dtype: Any = None) -> Tensor:
+def full_like(x: Any, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``fill_value`` everywhere, of the shape and dtype of ``x``."""
     x = as_tensor(x)
-    return Tensor(np.full(x.shape, fill_value), dtype or x.dtype)
+    return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype)
 
 
-def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of zeros, of the default dtype unless told."""
-    return Tensor(np.zeros(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+    return Tensor(
+        np.zeros(_shape(shape)), asked_dtype("zeros", (), dtype, device) or get_default_dtype(), requires_grad
+    )
 
 
-def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of ones, of the default dtype unless told."""
-    return Tensor(np.ones(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+    return Tensor(np.ones(_shape(shape)), asked_dtype("ones", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
-def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`."""
-    return Tensor(generator().random(_shape(shape)), dtype or get_default_dtype(), requires_grad)
+    return Tensor(
+        generator().random(_shape(shape)), asked_dtype("rand", (), dtype, device) or get_default_dtype(), requires_grad
+    )
 
 
-def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor drawn from the standard normal distribution, of the default dtype unless told; see `manual_seed`."""
-    return Tensor(generator().normal(size=_shape(shape)), dtype or get_default_dtype(), requires_grad)
+    return Tensor(
+        generator().normal(size=_shape(shape)),
+        asked_dtype("randn", (), dtype, device) or get_default_dtype(),
+        requires_grad,
+    )
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:

@@ -527,15 +527,16 @@ def _is_dtype(value: Any) -> bool:
 
 
 def tensor(
-    data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
-) -> Tensor:
-    """A new leaf tensor with a copy of ``data``; see `Tensor`.
+    data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None,
+    device: Any = None,
+) -> Tensor:  # fmt: skip
+    """A new leaf tensor with a copy of ``data``; see `Tensor`. The device is the "cpu".
 
     >>> import tinygrad_rnn as tg
     >>> tg.tensor([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    return Tensor(data, dtype, requires_grad, name)
+    return Tensor(data, asked_dtype("tensor", (), dtype, device), requires_grad, name)
 
 
 def as_tensor(value: Any) -> Tensor:
