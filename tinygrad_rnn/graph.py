@@ -30,6 +30,8 @@ from .tensor import Array, Literal, Tensor
 FORMAT = "tinygrad_rnn.graph/1"
 #: bytes that the values of a loaded graph may take together
 LOAD_LIMIT = 1 << 30
+#: time steps of a loaded graph are not numbered beyond this
+LAST_STEP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,7 +445,7 @@ def _decoded_node(index: int, item: dict[str, Any]) -> Node:
     texts = (item["name"], item["role"], item["site"], part)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
-        or not (step is None or type(step) is int)
+        or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
         or type(backward) is not bool
         or not all(isinstance(x, (Ref, int, float)) for x in operands)
     ):
