@@ -659,6 +659,25 @@ def test_a_walk_of_many_bytes_is_refused_too(monkeypatch):
         record(single)
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)])
+def test_tensors_without_elements(shape):
+    x = tg.tensor(np.zeros(shape), requires_grad=True)
+    y = tg.concat(
+        [tg.stack([x * 2, x.tanh()]).reshape(-1), (x @ np.ones((shape[-1], 2))).reshape(-1), x[:1].reshape(-1)]
+    )
+    session = viz.debug(y.sum() + (x * x).sum())
+    assert [session.snapshot(p) for p in range(session.first, session.last + 1)]
+    assert "<html" in session.html()
+    assert session.clip(1.0).norm == 0.0 and session.origin() is None
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_batch_of_no_sequences(kind):
+    session = viz.debug(getattr(nn, kind)(2, 3)(tg.zeros(3, 0, 2))[0].sum())
+    assert all(session.sentence(p) for p in range(session.first, session.last + 1))
+    assert {g.sigma for g in session.gains()} == {0.0} and session.triangle()
+
+
 def test_data_is_json_whatever_is_in_it():
     value = {"a": np.array([np.nan, np.inf, -np.inf, 1]), "b": np.float32(2), "c": np.ones((9, 9)), "d": (None, "x")}
     text = json.dumps(views.data(value, 16), allow_nan=False)

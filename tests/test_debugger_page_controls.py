@@ -121,6 +121,21 @@ def test_the_other_controls(show, hello):
         assert sum(shares[: len(shares)]) == pytest.approx(1, abs=1e-6) or not total
 
 
+def test_clipping_counts_weights_the_page_does_not_stop_at(show, monkeypatch):
+    monkeypatch.setattr(log, "NODE_LIMIT", 20)
+    weights = [tg.tensor([0.1 * i, 1.0], requires_grad=True) for i in range(40)]
+    session = viz.debug(sum((w * w).sum() for w in weights))
+    tab = show(session)
+    assert float(tab.get_attribute("#clip-norm", "data-x")) == pytest.approx(session.clip(1.0).norm, rel=1e-6)
+    tab.evaluate("for (const p of stops) go(p, 'a test')")
+
+
+def test_the_page_of_tensors_without_elements(show):
+    rnn, x = nn.LSTM(2, 3), tg.tensor(np.zeros((2, 0, 3)), requires_grad=True)
+    for loss in (rnn(tg.zeros(3, 0, 2))[0].sum(), tg.stack([x.tanh(), x * 2]).sum() + (x.transpose(1, 2) @ x).sum()):
+        show(viz.debug(loss)).evaluate("for (const p of stops) go(p, 'a test')")
+
+
 def test_clipping_is_the_engines_at_any_threshold(show, hello):
     tab = show(hello)
     for threshold in (0.0, 0.25, 1.0, 100.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -96,15 +97,15 @@ def jacobian(trace: Trace, node: int, slot: int) -> Array:
     """The matrix of d result / d operand, (result elements, operand elements): a row for every unit vector."""
     result = trace.graph.nodes[node]
     operand = trace.operands(node)[slot]
-    entries = int(np.prod(result.shape)) * operand.size
+    size = math.prod(result.shape)
+    entries = size * operand.size
     if entries > JACOBIAN_LIMIT:
         raise tg.GraphError(
             f"the Jacobian of #{node} has {entries:,} entries, more than the {JACOBIAN_LIMIT:,} that are shown; "
             "vjp shows its product with the gradient"
         )
-    units = np.eye(int(np.prod(result.shape)), dtype=result.dtype).reshape(-1, *result.shape)
-    rows = [trace.pulled(node, slot, unit).ravel() for unit in units]
-    return np.array(rows).reshape(len(rows), operand.size)
+    units = np.eye(size, dtype=result.dtype).reshape(size, *result.shape)
+    return np.array([trace.pulled(node, slot, unit).ravel() for unit in units]).reshape(size, operand.size)
 
 
 def diagonal(trace: Trace, node: tg.Node, slot: int) -> Array:

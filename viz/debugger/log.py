@@ -58,7 +58,7 @@ class Arrays:
             return None
         array = np.asarray(array)
         kept = array.astype("<f4" if array.dtype == np.float32 else "<f8")
-        corner = kept.reshape(-1, kept.shape[-1]) if kept.ndim > 2 else np.atleast_1d(kept)
+        corner = kept.reshape(math.prod(kept.shape[:-1]), kept.shape[-1]) if kept.ndim > 2 else np.atleast_1d(kept)
         corner = corner[: self.side, : self.side] if corner.ndim == 2 else corner[: self.side**2]
         raw = corner.tobytes()
         whole = None if corner.size == kept.size else [plain(x) for x in measure(kept).data().values()]

@@ -171,7 +171,7 @@ def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     roles = [role for role in STATES if role in after.nodes and role in before.nodes]
     nodes = trace.graph.nodes
     shape = nodes[after.nodes[roles[0]]].shape if roles else ()
-    if not roles or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
+    if not roles or 0 in shape[-1:] or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
         return None
     width, batch = (shape[-1] if shape else 1), int(np.prod(shape[:-1]))
     targets = [before.nodes[role] for role in roles]

@@ -120,7 +120,7 @@ def _highway(session: Session, position: int) -> str | None:
     nodes = session.graph.nodes
     gate = next((nodes[c.target] for c in sent if nodes[c.target].role in ("f", "z")), None)
     state = next((nodes[c.target] for c in sent if nodes[c.target].role in ("c", "h")), None)
-    if gate is None or state is None or gate.value is None:
+    if gate is None or state is None or gate.value is None or not gate.value.size:
         return None
     low, high = style.number(float(gate.value.min())), style.number(float(gate.value.max()))
     return (

@@ -192,7 +192,7 @@ function gainLine(gains, here) {
 function showClip() {
   const threshold = Number($("#threshold").value);
   if (!(threshold >= 0) || $("#threshold").value === "") { fill("clip", muted("The largest norm is a number from 0 up.")); return; }
-  const rows = D.ledgers.map(({ node }) => [node, measure(gradient(node, D.last)).norm]);
+  const rows = D.ledgers.map(({ node, total }) => [node, plain(total)]);
   const norm = Math.hypot(...rows.map(([, n]) => n));
   const scale = Math.min(1, threshold / (norm + 1e-6));
   fill("clip", h("p", {}, "all gradients together, when the walk is over: norm ", h("b", { id: "clip-norm", "data-x": norm }, number(norm)), ", scale ", h("b", { id: "clip-scale", "data-x": scale }, number(scale)), scale < 1 ? "" : ": nothing is clipped"),
