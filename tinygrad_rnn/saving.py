@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from .errors import DataError, DTypeError, TinygradError
 from .explain import short
@@ -38,13 +36,15 @@ def save(obj: Any, path: str | Path) -> None:
     >>> found["epoch"], list(found["model"])
     (3, ['weight', 'bias'])
     """
+    from safetensors.numpy import save as serialized
+
     if not isinstance(path, (str, os.PathLike)):
         raise DTypeError(f"save: the second argument is the path of a file, not {type(path).__name__}")
     arrays: dict[str, Array] = {}
     outline = json.dumps(_outline(obj, "", arrays))
     facts = {"format": FORMAT, "outline": outline}
     facts["sha256"] = checksum(facts, arrays)
-    write_atomically(path, safetensors.numpy.save(arrays, {"tinygrad_rnn": json.dumps(facts)}))
+    write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
 
 
 def load(path: str | Path) -> Any:
@@ -52,6 +52,8 @@ def load(path: str | Path) -> Any:
 
     Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
     """
+    import safetensors
+
     file = Path(path)
     if not file.is_file():
         raise DataError(f"there is no file {file}")
