@@ -23,8 +23,8 @@ from .graphs import from_script
 def check(target: str | None, order: int, planted: bool, seeds: int, anyway: bool, markdown: bool) -> None:
     """Prove every gradient of a loss, time step by time step.
 
-    TARGET is script.py:function, which returns a loss or several tensors. The script is run, as python would run it,
-    and then the function, so give only files you trust. Exit code 1 if a gradient is wrong.
+    TARGET is script.py:function, which returns a loss or several tensors, PyTorch's and JAX's too. The script is run,
+    as python would run it, and then the function, so give only files you trust. Exit code 1 if a gradient is wrong.
 
     With --planted instead: forty-six backward passes with one bug each, in three regimes, and which of them this check
     and the checkers of other libraries find.

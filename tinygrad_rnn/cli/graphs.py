@@ -5,7 +5,8 @@ from __future__ import annotations
 import runpy
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,24 +96,29 @@ def render(
 @click.option("--every", default=1, type=click.IntRange(1), help="Keep one time step in this many.")
 @click.option("--anyway", is_flag=True, help="Record a walk however large.")
 @click.option("-c", "--command", "commands", multiple=True, help="Carry this out first; may be repeated.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="Of an ONNX model: a .npz of arrays.")
+@click.option("--output", help="Of an ONNX model: which output the loss is of.")
+@click.option("--loss", help="Of an ONNX model: sum (the default), or script.py:function of the output.")
 @click.option(
     "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page for a browser instead."
 )
 def debug(
     target: str | None, cell: str, pattern: str | None, steps: int, hidden: int, layers: int, every: int, anyway: bool,
-    commands: tuple[str, ...], page: Path | None,
+    commands: tuple[str, ...], page: Path | None, inputs: Path | None, output: str | None, loss: str | None,
 ) -> None:  # fmt: skip
     """Step through backpropagation, one node at a time.
 
-    Forward and back. TARGET is script.py:function, which returns a loss, or a walk saved in the debugger; without one
-    it is the lecture's model reading "hell", untrained. A script is run, as python would run it, so give only files you
-    trust; a saved walk is only read. Type help at its prompt; commands can also come through a pipe.
+    Forward and back. TARGET is script.py:function, which returns a loss (PyTorch's and JAX's too), an ONNX model, or a
+    walk saved in the debugger; without one it is the lecture's model reading "hell", untrained. A script is run, as
+    python would run it, so give only files you trust; models and walks are only read. Type help at its prompt; commands
+    can also come through a pipe.
 
     \b
     Examples:
       tinygrad-rnn debug
       tinygrad-rnn debug --html hello.html
       tinygrad-rnn debug model.py:loss -c origin
+      tinygrad-rnn debug model.onnx --inputs x.npz --output y
       echo norms | tinygrad-rnn debug --pattern many-to-one --cell gru --steps 50
     """
     import viz
@@ -120,7 +126,14 @@ def debug(
     what: Any
     if page and commands:
         raise click.UsageError("--html carries out no commands; end them with -c 'html FILE' -c quit")
-    if target and (target.endswith(".py") or not Path(target).is_file()):
+    of_onnx = target is not None and target.endswith(".onnx")
+    if not of_onnx and (inputs or output or loss):
+        raise click.UsageError("--inputs, --output and --loss are for an ONNX model: model.onnx as TARGET")
+    if target and of_onnx:
+        from .foreign import onnx_loss
+
+        what = onnx_loss(Path(target), inputs, output, loss or "sum")
+    elif target and (target.endswith(".py") or not Path(target).is_file()):
         what = from_script(target)
     elif target:
         what = Path(target)
@@ -164,7 +177,16 @@ def _note_idle(why: str, *options: str) -> None:
 
 
 def from_script(target: str) -> Any:
-    """What ``script.py:function`` returns."""
+    """What ``script.py:function`` returns; PyTorch's and JAX's tensors are imported as ours."""
+    from .foreign import ours
+
+    with script_function(target) as function:
+        return ours(function, function())
+
+
+@contextmanager
+def script_function(target: str) -> Iterator[Callable[..., Any]]:
+    """The function ``script.py:function``, while its script's folder is on the path; its errors are the script's."""
     name, colon, function_name = target.rpartition(":")
     if not colon or not function_name.isidentifier():
         missing = "" if Path(target).exists() else "no file, and "
@@ -177,7 +199,7 @@ def from_script(target: str) -> Any:
         function = runpy.run_path(str(script)).get(function_name)
         if not callable(function):
             raise DataError(f"{name} defines no function {function_name!r}")
-        return function()
+        yield function
     except TinygradError:
         raise
     except SystemExit:

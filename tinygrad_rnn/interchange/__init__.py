@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .jaxprs import JaxFunction, from_jax
     from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
     from .pytorch import from_torch
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 #: public name -> the file of this package that has it
 _WHERE = {
     "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
-    "OnnxModel": "onnx", "from_onnx": "onnx", "from_torch": "pytorch", "load_weights": "weights",
-    "save_weights": "weights",
+    "JaxFunction": "jaxprs", "OnnxModel": "onnx", "from_jax": "jaxprs", "from_onnx": "onnx", "from_torch": "pytorch",
+    "load_weights": "weights", "save_weights": "weights",
 }  # fmt: skip
 
 __all__ = [
-    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "OnnxModel", "from_onnx", "from_torch", "load_weights",
-    "save_weights",
+    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "from_jax", "from_onnx",
+    "from_torch", "load_weights", "save_weights",
 ]  # fmt: skip
 
 

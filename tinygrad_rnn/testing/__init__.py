@@ -1,9 +1,15 @@
 """What users import in their own tests.
 
-`check_primitive` runs on anyone's primitive the laws that the engine's own are held to.
+`assert_gradients` judges a program's gradients, whichever framework it is written in; `check_primitive` runs on
+anyone's primitive the laws that the engine's own are held to.
 """
 
+from .assertions import assert_gradients
 from .primitives import PrimitiveError, check_case, check_primitive
 from .recipes import RECIPES, Case, Source, elementwise, recipe_for
+from .smallest import smallest
 
-__all__ = ["RECIPES", "Case", "PrimitiveError", "Source", "check_case", "check_primitive", "elementwise", "recipe_for"]
+__all__ = [
+    "RECIPES", "Case", "PrimitiveError", "Source", "assert_gradients", "check_case", "check_primitive", "elementwise",
+    "recipe_for", "smallest",
+]  # fmt: skip

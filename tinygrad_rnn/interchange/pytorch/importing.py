@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ...nn.module import Parameter
 from ...tensor import Tensor
 from .. import framework
 from ..program import Imported, Program
+from ..seen import variables
 from ..tree import leaves, mapped
 
 torch = framework("torch", "torch")
@@ -63,7 +64,7 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
         _names(function, roots) | _argument_names(function, given),
     )
     if not isinstance(function, torch.nn.Module):
-        recorder.watched = {id(x) for _, x in _variables(function) if isinstance(x, torch.Tensor)}
+        recorder.watched = {id(x) for _, x in variables(function) if isinstance(x, torch.Tensor)}
     with torch.enable_grad(), modules.watched(), functions_seen(recorder), Mode(recorder):
         out = function(*given[0], **given[1])
     recorder.raise_unsupported()
@@ -116,18 +117,6 @@ def _named(prefix: str, name: str) -> str:
     return ".".join(filter(None, (prefix, name)))
 
 
-def _variables(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """What a function sees by name: variables around it, defaults, attributes of its object."""
-    if inspect.ismethod(function):
-        yield from vars(function.__self__).items() if hasattr(function.__self__, "__dict__") else ()
-        function = function.__func__
-    if inspect.isfunction(function):
-        seen = inspect.getclosurevars(function)
-        yield from seen.nonlocals.items()
-        yield from seen.globals.items()
-        yield from (function.__kwdefaults__ or {}).items()
-
-
 def _roots(function: Callable[..., Any]) -> list[tuple[str, Any]]:
     """The modules a program is made of, and what goes in front of their parameters' names: nothing if there is one."""
     if isinstance(function, torch.nn.Module):
@@ -135,7 +124,7 @@ def _roots(function: Callable[..., Any]) -> list[tuple[str, Any]]:
     if isinstance(getattr(function, "__self__", None), torch.nn.Module):
         return [("", function.__self__)]  # type: ignore[attr-defined]
     found: dict[int, tuple[str, Any]] = {}
-    for name, value in _variables(function):
+    for name, value in variables(function):
         if isinstance(value, torch.nn.Module):
             found.setdefault(id(value), (name, value))
     inner = {id(m) for _, root in found.values() for m in root.modules() if m is not root}
@@ -159,7 +148,7 @@ def _parameters(
         for name, theirs in root.named_parameters(remove_duplicate=False):
             enter(_named(prefix, name), theirs)
     if not isinstance(function, torch.nn.Module):
-        for name, value in _variables(function):
+        for name, value in variables(function):
             for path, x in leaves(value):
                 if isinstance(x, torch.Tensor) and x.requires_grad and x.is_leaf:
                     enter(name + path.replace("][", ".").replace("[", ".").replace("]", "").replace("'", ""), x)
@@ -184,5 +173,5 @@ def _names(function: Callable[..., Any], roots: Sequence[tuple[str, Any]]) -> di
     """What the user calls the tensors that are no parameters."""
     names = {id(x): _named(prefix, name) for prefix, root in roots for name, x in root.named_buffers()}
     if not isinstance(function, torch.nn.Module):
-        names |= {id(x): name for name, x in _variables(function) if isinstance(x, torch.Tensor)}
+        names |= {id(x): name for name, x in variables(function) if isinstance(x, torch.Tensor)}
     return names

@@ -1,0 +1,117 @@
+"""Arithmetic, functions of each element, comparisons and logic, types, products."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .... import functional as T
+from .... import primitives as P
+from ....tensor import Tensor, as_tensor
+from ...mirrored import as_boolean
+from ..places import called_by_jax
+from ..running import raw
+from .table import ELEMENTWISE, elementwise, primitive
+
+
+def _remainder(a: Any, b: Any) -> Any:
+    """The rest of a division cut off towards 0: between two jumps it moves as ``a`` does, and against ``b``."""
+    over, under = (np.asarray(raw(x)) for x in (a, b))
+    return a - as_tensor(np.trunc(over / under).astype((a if isinstance(a, Tensor) else b).dtype)) * b
+
+
+def _select(which: Any, *values: Any) -> Any:
+    if len(values) == 2 and (not hasattr(which, "dtype") or which.dtype.kind == "b"):
+        return T.where(which, values[1], values[0])
+    made = values[-1]
+    for k in reversed(range(len(values) - 1)):
+        made = T.where(P.equal(which, k), values[k], made)
+    return made
+
+
+elementwise(
+    add=lambda a, b: a + b, add_any=lambda a, b: a + b, sub=lambda a, b: a - b, mul=lambda a, b: a * b,
+    div=lambda a, b: a / b, rem=_remainder, pow=lambda a, b: a**b, neg=lambda x: -x, abs=lambda x: x.abs(), sign=P.sign,
+    max=T.maximum, min=T.minimum, exp=lambda x: x.exp(), exp2=lambda x: (x * math.log(2.0)).exp(),
+    log=lambda x: x.log(), sqrt=lambda x: x.sqrt(), rsqrt=lambda x: 1.0 / x.sqrt(),
+    log1p=lambda x: (1.0 + x).log(), expm1=lambda x: x.exp() - 1.0, square=lambda x: x.square(),
+    tanh=lambda x: x.tanh(), logistic=lambda x: x.sigmoid(), sin=lambda x: x.sin(), cos=lambda x: x.cos(),
+    tan=lambda x: x.sin() / x.cos(), erf=P.erf, erfc=lambda x: 1.0 - P.erf(x), one_minus_square=lambda x: 1.0 - x * x,
+    sinh=lambda x: (x.exp() - (-x).exp()) * 0.5, cosh=lambda x: (x.exp() + (-x).exp()) * 0.5,
+    gt=P.greater, ge=P.greater_equal, lt=P.less, le=P.less_equal, eq=P.equal, ne=P.not_equal,
+    select_n=_select, clamp=lambda low, x, high: x.clip(low, high), is_finite=lambda x: x.isfinite(),
+    floor=lambda x: as_tensor(np.floor(x.numpy())), ceil=lambda x: as_tensor(np.ceil(x.numpy())),
+    copy=lambda x: x, copy_p=lambda x: x, reduce_precision=lambda x: x, optimization_barrier=lambda *xs: list(xs),
+    device_put=lambda *xs: list(xs) if len(xs) > 1 else xs[0], sharding_constraint=lambda x: x, real=lambda x: x,
+)  # fmt: skip
+#: those of which each operand must be a whole one
+ELEMENTWISE.difference_update({"optimization_barrier", "device_put", "copy", "copy_p", "reduce_precision"})
+
+
+@primitive("integer_pow")
+def _integer_pow(_eqn: Any, x: Tensor, y: int, **_params: Any) -> Tensor:
+    if y == 2:
+        return x.square()
+    return 1.0 / x if y == -1 else x ** float(y)
+
+
+@primitive("cbrt")
+def _cbrt(_eqn: Any, x: Tensor, **_params: Any) -> Tensor:
+    return P.sign(x) * x.abs() ** (1.0 / 3.0)
+
+
+@primitive("round")
+def _round(_eqn: Any, x: Tensor, rounding_method: Any = None, **_params: Any) -> Tensor:
+    away = rounding_method is not None and int(rounding_method) == 0
+    values = x.numpy()
+    return as_tensor((np.sign(values) * np.floor(np.abs(values) + 0.5) if away else np.rint(values)).astype(x.dtype))
+
+
+@primitive("and", "or", "xor", "not")
+def _logic(eqn: Any, *operands: Any, **_params: Any) -> Any:
+    a, *rest = [as_tensor(x) for x in operands]
+    if a.dtype.kind != "b":
+        name, values = eqn.primitive.name, [x.numpy() for x in (a, *rest)]
+        return as_tensor(getattr(np, {"not": "invert"}.get(name, f"bitwise_{name}"))(*values))
+    return {"and": lambda: a & rest[0], "or": lambda: a | rest[0], "xor": lambda: a ^ rest[0], "not": lambda: ~a}[
+        eqn.primitive.name
+    ]()
+
+
+@primitive("convert_element_type")
+def _convert(_eqn: Any, x: Tensor, new_dtype: Any, **_params: Any) -> Tensor:
+    wanted = np.dtype(new_dtype)
+    if wanted == x.dtype:
+        return x
+    return as_boolean(x) if wanted.kind == "b" else x.astype(wanted)
+
+
+@primitive("stop_gradient")
+def _stop_gradient(eqn: Any, x: Tensor, **_params: Any) -> Tensor:
+    """Cut off, where the user says so. JAX's own functions cut off a maximum they subtract, which changes nothing."""
+    return x if called_by_jax(eqn, "stop_gradient") else x.detach()
+
+
+@primitive("dot_general")
+def _dot_general(_eqn: Any, a: Any, b: Any, dimension_numbers: Any, **_params: Any) -> Tensor:
+    (over_a, over_b), (batch_a, batch_b) = dimension_numbers
+    rank_a, rank_b = len(a.shape), len(b.shape)
+    if not batch_a and len(over_a) == 1:
+        if over_a[0] == rank_a - 1 and over_b[0] == (0 if rank_b <= 2 else -1):
+            return T.matmul(a, b)
+        if rank_a == rank_b == 2 and over_a[0] == over_b[0] == 1:
+            return T.matmul(a, as_tensor(b).T)
+        if rank_a == rank_b == 2 and over_a[0] == over_b[0] == 0:
+            return T.matmul(as_tensor(a).T, b)
+        if rank_a == 1 and rank_b == 2 and over_b[0] == 1:
+            return T.matmul(a, as_tensor(b).T)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    names_a, names_b = [next(letters) for _ in range(rank_a)], [next(letters) for _ in range(rank_b)]
+    for i, j in zip((*over_a, *batch_a), (*over_b, *batch_b)):
+        names_b[j] = names_a[i]
+    out = [names_a[i] for i in batch_a]
+    out += [n for i, n in enumerate(names_a) if i not in (*over_a, *batch_a)]
+    out += [n for i, n in enumerate(names_b) if i not in (*over_b, *batch_b)]
+    return T.einsum(f"{''.join(names_a)},{''.join(names_b)}->{''.join(out)}", a, b)

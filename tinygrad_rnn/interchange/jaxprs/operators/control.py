@@ -1,0 +1,92 @@
+"""Equations that hold jaxprs: calls are gone into, loops unrolled on real values, branches taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .... import functional as T
+from ....errors import DataError
+from ....tensor import Tensor
+from ..running import Run, Spread, raw
+from .table import calls
+
+#: rounds of a loop that are unrolled at most
+MOST_ROUNDS = 1_000_000
+
+
+@calls("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_lin", "core_closed_call")
+def _called(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
+    inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+    if eqn.params.get("name") == "relu" and len(inputs) == 1 and isinstance(inputs[0], Tensor):
+        return [inputs[0].relu()]
+    return run.jaxpr(inner, (), inputs)
+
+
+@calls("cond")
+def _cond(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
+    which, *operands = inputs
+    branches = eqn.params["branches"]
+    at = int(np.asarray(raw(which)))
+    return run.jaxpr(branches[min(max(at, 0), len(branches) - 1)], (), operands)
+
+
+@calls("while")
+def _while(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
+    p = eqn.params
+    first, second = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
+    of_condition, of_body, carry = inputs[:first], inputs[first:second], inputs[second:]
+    for t in range(MOST_ROUNDS):
+        (going,) = run.jaxpr(p["cond_jaxpr"], (), [*of_condition, *carry])
+        if not bool(np.asarray(raw(going))):
+            return carry
+        with run.round(t):
+            carry = run.jaxpr(p["body_jaxpr"], (), [*of_body, *carry])
+            _labelled(carry)
+    raise DataError(f"a while loop (at {run.place}) has not ended after {MOST_ROUNDS} rounds")
+
+
+@calls("scan")
+def _scan(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
+    p = eqn.params
+    if "ft_in" in p:
+        consts_tree, carry_tree, _ = p["ft_in"].unpack()
+        of_consts, of_carry = len(consts_tree), len(carry_tree)
+    else:
+        of_consts, of_carry = p["num_consts"], p["num_carry"]
+    consts, carry, xs = inputs[:of_consts], inputs[of_consts : of_consts + of_carry], inputs[of_consts + of_carry :]
+    inner = getattr(p["jaxpr"], "jaxpr", p["jaxpr"])
+    carry = [run.tensor(x) if _floats(var) else x for x, var in zip(carry, inner.invars[of_consts:], strict=False)]
+    _labelled(carry)
+    xs = [x.wide() if isinstance(x, Spread) else x for x in xs]
+    steps = range(p["length"])
+    collected: list[list[Any]] = []
+    for t in reversed(steps) if p["reverse"] else steps:
+        with run.round(t):
+            made = run.jaxpr(p["jaxpr"], (), [*consts, *carry, *(x[t] for x in xs)])
+            carry = made[:of_carry]
+            _labelled(carry)
+            collected.append(made[of_carry:])
+    if p["reverse"]:
+        collected.reverse()
+    outputs: list[Any] = []
+    for k, var in enumerate(eqn.outvars[of_carry:]):
+        parts = [made[k] for made in collected]
+        if any(isinstance(x, (Tensor, Spread)) for x in parts):
+            outputs.append(T.stack([run.tensor(x) for x in parts]))
+        else:
+            shape = tuple(var.aval.shape)
+            outputs.append(np.stack([np.asarray(x) for x in parts]) if parts else np.zeros(shape, var.aval.dtype))
+    return [*carry, *outputs]
+
+
+def _floats(var: Any) -> bool:
+    return getattr(var.aval.dtype, "kind", "") == "f"
+
+
+def _labelled(carry: list[Any]) -> None:
+    """What a loop carries along is its state."""
+    for x in carry:
+        if isinstance(x, Tensor) and x.dtype.kind == "f" and x.ndim and x.role is None:
+            x.role = "h"

@@ -1,0 +1,105 @@
+"""``custom_jvp`` and ``custom_vjp``: the user's function and rule as one primitive, each as its author wrote it.
+
+Rules of JAX's own functions are derivatives and need no such care: their forward pass is gone into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Jaxpr
+
+from ....graph import Graph, Ref
+from ....tensor import Array, Tensor
+from ...foreign import foreign
+from ..places import of_jax
+from ..running import Run, Spread, raw
+from .table import calls
+
+
+@calls("custom_jvp_call", "custom_vjp_call", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr")
+def _custom(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
+    p = eqn.params
+    inner = p.get("call_jaxpr", p.get("fun_jaxpr", p.get("jaxpr")))
+    source = str(getattr(getattr(inner, "jaxpr", inner).debug_info, "func_src_info", "") or "")
+    if of_jax(source):
+        if source.startswith("relu ") and isinstance(inputs[0], Tensor):
+            return [inputs[0].relu()]
+        return run.jaxpr(inner, (), inputs)
+    inputs = [x.wide() if isinstance(x, Spread) else x for x in inputs]
+    slots = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.dtype.kind == "f"]
+    outs = [var.aval for var in eqn.outvars]
+    if not slots or any(getattr(aval.dtype, "kind", "") != "f" for aval in outs):
+        return run.jaxpr(inner, (), inputs)
+    tensors = [inputs[i] for i in slots]
+    whole = _primitive(source.split(" at ")[0] or "custom", run, eqn, inner, inputs, slots)(*tensors)
+    whole._made_at = run.place or whole._made_at
+    if len(outs) == 1:
+        return [whole]
+    made, at = [], 0
+    for aval in outs:
+        size = int(np.prod(aval.shape))
+        made.append(whole[at : at + size].reshape(tuple(aval.shape)))
+        at += size
+    return made
+
+
+def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any], slots: Sequence[int]) -> Any:
+    """A primitive of the tensors among the operands; of several results it gives one vector, one after the other."""
+    shapes = [tuple(var.aval.shape) for var in eqn.outvars]
+    still = [raw(x) for x in inputs]
+
+    dtypes = [inputs[slot].dtype for slot in slots]
+
+    def filled(arrays: Sequence[Any], cast: bool = True) -> list[Any]:
+        full = list(still)
+        for slot, array, dtype in zip(slots, arrays, dtypes, strict=True):
+            full[slot] = jax.numpy.asarray(array, dtype) if cast else array  # a jaxpr has one dtype
+        return full
+
+    def joined(results: Sequence[Any]) -> Any:
+        return results[0] if len(results) == 1 else jax.numpy.concatenate([x.reshape(-1) for x in results])
+
+    variables = [atom for atom in dict.fromkeys(eqn.invars) if not hasattr(atom, "val")]
+    said = getattr(inner, "jaxpr", inner).debug_info.with_unknown_names()
+    # a jaxpr of this equation alone: JAX applies its rule
+    alone = Jaxpr(constvars=(), invars=variables, outvars=eqn.outvars, eqns=[eqn], debug_info=said)
+
+    def called(*arrays: Any) -> Any:
+        known = {id(atom): x for atom, x in zip(eqn.invars, filled(arrays), strict=True)}
+        return joined(jax.core.eval_jaxpr(alone, (), *(known[id(atom)] for atom in variables)))
+
+    def forward(*arrays: Array) -> Array:
+        if any(np.iscomplexobj(x) for x in arrays):
+            return _complex(*arrays)
+        return np.asarray(joined(jax.core.eval_jaxpr(*_closed(inner), *filled(arrays))))
+
+    def _complex(*arrays: Array) -> Array:
+        """The function's own graph, computed by references that take complex numbers."""
+        leaves = [Tensor(x.real) for x in arrays]
+        results = [run.tensor(x) for x in Run(run.name).jaxpr(inner, (), filled(leaves, cast=False))]
+        graph = Graph(*results)
+        moved = {leaf.serial: x for leaf, x in zip(leaves, arrays, strict=True)}
+        values: list[Any] = []
+        for node in graph.nodes:
+            if node.op is None:
+                values.append(moved.get(node.serial, node.value))
+            else:
+                operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
+                values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
+        outs = [values[i] for i in graph.outputs]
+        return outs[0] if len(outs) == 1 else np.concatenate([x.reshape(-1) for x in outs])
+
+    def pullback(g: Array, *arrays: Array) -> list[Array | None]:
+        made, pull = jax.vjp(called, *(jax.numpy.asarray(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)))
+        return [np.asarray(share) for share in pull(jax.numpy.asarray(g, made.dtype))]
+
+    shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
+    return foreign(name, forward, pullback, shape)
+
+
+def _closed(inner: Any) -> tuple[Any, Sequence[Any]]:
+    return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())

@@ -1,0 +1,78 @@
+"""What moves elements and computes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .... import functional as T
+from ....tensor import Tensor, as_tensor
+from ...mirrored import padded
+from ..running import Spread
+from .table import primitive
+
+
+@primitive("broadcast_in_dim")
+def _broadcast_in_dim(_eqn: Any, x: Tensor, *_sizes: Any, shape: Any, broadcast_dimensions: Any, **_params: Any) -> Any:
+    sizes = [1] * len(shape)
+    for size, at in zip(x.shape, broadcast_dimensions, strict=True):
+        sizes[at] = size
+    narrow = x if tuple(sizes) == x.shape else x.reshape(sizes)
+    return narrow if narrow.shape == tuple(shape) else Spread(narrow, tuple(shape))
+
+
+@primitive("reshape", "squeeze", "expand_dims")
+def _reshape(eqn: Any, x: Tensor, *_sizes: Any, **_params: Any) -> Tensor:
+    shape = tuple(eqn.outvars[0].aval.shape)
+    return x if x.shape == shape else x.reshape(shape)
+
+
+@primitive("transpose")
+def _transpose(_eqn: Any, x: Tensor, permutation: Any, **_params: Any) -> Tensor:
+    return x.permute(tuple(permutation))
+
+
+@primitive("concatenate")
+def _concatenate(_eqn: Any, *tensors: Any, dimension: int, **_params: Any) -> Tensor:
+    return T.concat(tensors, dimension)
+
+
+@primitive("stack")
+def _stack(eqn: Any, *tensors: Any, **params: Any) -> Tensor:
+    return T.stack(tensors, params.get("axis", params.get("dimension", 0)))
+
+
+@primitive("unstack")
+def _unstack(eqn: Any, x: Tensor, **params: Any) -> list[Tensor]:
+    return list(x.unbind(params.get("axis", params.get("dimension", 0))))
+
+
+@primitive("split")
+def _split(_eqn: Any, x: Tensor, sizes: Any, axis: int, **_params: Any) -> list[Tensor]:
+    return list(x.split([int(n) for n in sizes], axis))
+
+
+@primitive("rev")
+def _rev(_eqn: Any, x: Tensor, dimensions: Any, **_params: Any) -> Tensor:
+    return x.flip(tuple(dimensions)) if dimensions else x
+
+
+@primitive("slice")
+def _slice(_eqn: Any, x: Tensor, start_indices: Any, limit_indices: Any, strides: Any, **_params: Any) -> Tensor:
+    steps = strides or (1,) * x.ndim
+    index = tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(start_indices, limit_indices, steps))
+    return x[index] if x.ndim else x
+
+
+@primitive("pad")
+def _pad(_eqn: Any, x: Any, value: Any, padding_config: Any, **_params: Any) -> Tensor:
+    x = as_tensor(x)
+    filling = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    for axis, (_, _, between) in enumerate(padding_config):
+        if between and x.shape[axis] > 1:  # elements of nothing between each two
+            apart = padded(x.expand_dims(axis + 1), [(0, between if i == axis + 1 else 0) for i in range(x.ndim + 1)],
+                           filling.item())  # fmt: skip
+            x = apart.reshape((*x.shape[:axis], -1, *x.shape[axis + 1 :]))
+            x = x[(*(slice(None),) * axis, slice(0, x.shape[axis] - between))]
+    return padded(x, [(int(low), int(high)) for low, high, _ in padding_config], filling.item())
