@@ -7,7 +7,7 @@ anyone's primitive the laws that the engine's own are held to.
 from .assertions import assert_gradients
 from .primitives import PrimitiveError, check_case, check_primitive
 from .recipes import RECIPES, Case, Source, elementwise, recipe_for
-from .smallest import smallest
+from .shrinking import smallest
 
 __all__ = [
     "RECIPES", "Case", "PrimitiveError", "Source", "assert_gradients", "check_case", "check_primitive", "elementwise",

@@ -11,7 +11,7 @@ import numpy as np
 from ..check import GradientError, Report, check_gradients
 from ..interchange.tree import leaves, mapped
 from ..tensor import Tensor
-from .smallest import save_smallest
+from .shrinking import save_smallest
 
 #: how far a framework's own gradient may be from ours, by its size
 AGREEMENT = {8: 1e-9, 4: 1e-3}

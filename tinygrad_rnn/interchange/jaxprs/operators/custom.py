@@ -63,7 +63,7 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
     def joined(results: Sequence[Any]) -> Any:
         return results[0] if len(results) == 1 else jax.numpy.concatenate([x.reshape(-1) for x in results])
 
-    variables = [atom for atom in dict.fromkeys(eqn.invars) if not hasattr(atom, "val")]
+    variables = list(dict.fromkeys(atom for atom in eqn.invars if not hasattr(atom, "val")))
     said = getattr(inner, "jaxpr", inner).debug_info.with_unknown_names()
     # a jaxpr of this equation alone: JAX applies its rule
     alone = Jaxpr(constvars=(), invars=variables, outvars=eqn.outvars, eqns=[eqn], debug_info=said)

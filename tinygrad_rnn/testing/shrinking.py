@@ -29,7 +29,7 @@ def smallest(arrays: Arrays, wrong: Callable[[Arrays], bool], tries: int = MOST_
     >>> import numpy as np
     >>> small = smallest({"x": np.ones((6, 4)), "w": np.ones((4, 8))}, lambda a: (a["x"] @ a["w"]).size > 1)
     >>> sorted((name, a.shape) for name, a in small.items())
-    [('w', (1, 2)), ('x', (1, 1))]
+    [('w', (1, 1)), ('x', (2, 1))]
     """
     best, left = dict(arrays), tries
     shrunk = True
@@ -52,7 +52,7 @@ def _smaller(arrays: Arrays) -> Iterator[dict[str, Any]]:
         for m in sorted({1, 2, n // 2, n - 1} - {0, n}):
             if m >= n:
                 continue
-            seen: set[tuple[Any, ...]] = set()
+            seen = {tuple(a.shape for a in arrays.values())}
             for alone, multiples in ((False, True), (False, False), (True, False)):
                 cut = {
                     name: a if alone and name.startswith("parameter ") else _cut(a, n, m, multiples)
