@@ -1,4 +1,4 @@
-"""What every test shares: Hypothesis profiles, one kernel cache a worker, and the watch over global state."""
+"""What every test shares: Hypothesis profiles, one kernel cache, and the watch over global state."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,8 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 ROOT = Path(__file__).parent.parent
 
-# Numba's cache races between processes; and it must be told before it is imported
-os.environ["NUMBA_CACHE_DIR"] = str(
-    Path(os.environ.get("NUMBA_CACHE_DIR", ROOT / ".pytest_cache" / "numba"))
-    / os.environ.get("PYTEST_XDIST_WORKER", "main")
-)
+# one for all workers, `kernel_cache` bears several processes; Numba must be told before it is imported
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
 import tinygrad_rnn as tg  # noqa: E402
 import tinygrad_rnn.random  # noqa: E402
