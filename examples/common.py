@@ -43,7 +43,7 @@ def _count(text: str) -> int:
 def train(name: str, steps: int, step: Callable[[int], Any]) -> list[float]:
     """The losses that ``step(0)``, ``step(1)``, ... return. Ctrl-C ends the training, not the program."""
     losses: list[float] = []
-    with progress_bar(console) as bar, noted_interrupt() as interrupt:
+    with progress_bar(console) as bar, noted_interrupt("stopping after this step") as interrupt:
         task = bar.add_task(f"training {name}", total=steps, shown="")
         while len(losses) < steps and not interrupt:
             losses.append(float(step(len(losses))))

@@ -55,7 +55,7 @@ def _kept(path: Path) -> dict[str, Any]:
 
 def _measure(tasks: Sequence[Task], out: Path, keep: Path, kept: dict[str, Any]) -> None:
     runs = [(task, name, seed) for task in tasks for name, plan in task.plans.items() for seed in plan.seeds]
-    with progress_bar(console) as bar, noted_interrupt() as interrupt:
+    with progress_bar(console) as bar, noted_interrupt("stopping after this step") as interrupt:
         whole = bar.add_task("runs", total=len(runs), shown="")
         for task, name, seed in runs:
             key = f"{task.name}, {name}, seed {seed}"
