@@ -36,11 +36,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_gradients_pictures_and_equations(kind: str, load: Any) -> None:
     cells = load("cells")
     assert set(cells.CELLS) == set(KINDS)
-    layers = tg.nn.Recurrent(lambda n: cells.CELLS[kind](n, 3), 2, bidirectional=True, input_size=2).double()
+    layers = tg.nn.Recurrent(lambda n: cells.CELLS[kind](n, 3), bidirectional=True, input_size=2).double()
     x = tg.tensor(np.random.default_rng(0).normal(size=(4, 3, 2)), requires_grad=True)
     output, state = layers(x, lengths=[4, 0, 2])
     last = state if isinstance(state, tuple) else (state,)
-    assert output.shape == (4, 3, 6) and all(part.shape == (4, 3, 3) for part in last)
+    assert output.shape == (4, 3, 6) and all(part.shape == (2, 3, 3) for part in last)
     assert not output.numpy()[:, 1].any() and not output.numpy()[2:, 2].any()
     assert tg.check_gradients(output.square().sum() + last[0].sin().sum())
     network = cells.Network(kind, 2, 3, 1).double()
@@ -78,7 +78,7 @@ def test_a_cell_compiles_to_what_it_is(load: Any) -> None:
 
 
 def test_the_figure_holds_every_cell(load: Any, tmp_path: Path) -> None:
-    found = load("run").flow(tmp_path / "flow.svg")
+    found = load("run").flow(tmp_path / "flow.svg", length=5)
     assert [layer.network for layer in found.layers] == list(KINDS)
     assert (tmp_path / "flow.svg").is_file()
 
@@ -91,5 +91,5 @@ def test_attention_weights_add_up_and_are_drawn(load: Any, tmp_path: Path) -> No
     _, weights = model.double()(x, y)
     np.testing.assert_allclose(weights.numpy().sum(1), np.ones((2, 2)), rtol=1e-14)
     assert tg.check_gradients(model.loss(x, y))
-    assert module.main(steps=2, out=tmp_path, digits=1) >= 0.0
+    assert module.main(steps=0, out=tmp_path, digits=1) >= 0.0
     assert {path.name for path in tmp_path.glob("*.svg")} == {"attention.svg", "attention-weights.svg"}

@@ -30,9 +30,9 @@ def last_loss(kind: str, length: int = 30, hidden: int = 12, seed: int = 0) -> t
     return tg.nn.labelled(Network(kind, 4, hidden, 1)(x).square().sum(), "loss")
 
 
-def flow(path: Path) -> Any:
+def flow(path: Path, length: int = 30) -> Any:
     """``||dL/dh_t||`` of every cell as it is made, in one figure."""
-    return viz.flow({kind: last_loss(kind) for kind in CELLS}, path, panels=("norms",))
+    return viz.flow({kind: last_loss(kind, length) for kind in CELLS}, path, panels=("norms",))
 
 
 def pictures(folder: Path) -> None:
