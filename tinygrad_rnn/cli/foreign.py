@@ -21,14 +21,16 @@ def ours(function: Callable[[], Any], made: Any) -> Any:
     """What a script's function returned, as our tensors: imported if it is PyTorch's or JAX's."""
     parts = made if isinstance(made, (tuple, list)) else [made]
     frameworks = {type(part).__module__.split(".")[0] for part in parts}
-    from ..interchange import from_jax, from_torch
-
     if "torch" in frameworks:
+        from ..interchange import from_torch
+
         imported = from_torch(function)
         for note in imported.import_notes:
             click.echo(f"note: {note}", err=True)
         return imported()
     if frameworks & {"jax", "jaxlib"}:
+        from ..interchange import from_jax
+
         return from_jax(function)()
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 
@@ -14,10 +15,15 @@ def variables(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
         yield from vars(function.__self__).items() if hasattr(function.__self__, "__dict__") else ()
         function = function.__func__
     if inspect.isfunction(function):
-        seen = inspect.getclosurevars(function)
-        yield from seen.nonlocals.items()
-        yield from seen.globals.items()
+        yield from inspect.getclosurevars(function).nonlocals.items()
+        yield from ((n, function.__globals__[n]) for n in _names(function.__code__) if n in function.__globals__)
         defaults = function.__defaults__ or ()
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         yield from zip(names[len(names) - len(defaults) :], defaults, strict=True)
         yield from (function.__kwdefaults__ or {}).items()
+
+
+def _names(code: CodeType) -> list[str]:
+    """Names that a function looks up outside, and those that the functions written inside it do."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part)]
+    return list(dict.fromkeys([*code.co_names, *inner]))
