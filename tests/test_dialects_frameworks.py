@@ -1,6 +1,7 @@
 """Records against the libraries themselves, each where it is installed: random weights, its outputs, ours."""
 
 import os
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from tinygrad_rnn.interchange.weights.table import layer_of
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("DEV", "PYTHON")
+try:
+    import jax
+except ImportError:
+    jax = None
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
 T, N, I, H = 4, 3, 2, 3  # noqa: E741
@@ -25,7 +30,8 @@ LENGTHS = [4, 2, 1]
 def as_it_was():
     """Other libraries set environment variables and draw from NumPy's global generator."""
     environment, random = dict(os.environ), np.random.get_state()
-    yield
+    with jax.disable_jit() if jax is not None else nullcontext():  # for so few steps compiling costs more than it saves
+        yield
     np.random.set_state(random)
     os.environ.clear()
     os.environ.update(environment)
@@ -166,10 +172,10 @@ FLAX = {
 @pytest.mark.parametrize("name", FLAX)
 def test_flax(name):
     linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
-    import jax
-
-    for lengths in (None, LENGTHS, [4, 2, 0]):
-        for reverse in (False, True):
+    # lengths are the loop's, not the cells'
+    every = name == "flax.mgu" or os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    for lengths in (None, LENGTHS, [4, 2, 0]) if every else (LENGTHS,):
+        for reverse in (False, True) if every else (False,):
             rnn = linen.RNN(
                 getattr(linen, FLAX[name])(H), time_major=True, return_carry=True, reverse=reverse, keep_order=True
             )
@@ -212,8 +218,6 @@ def test_flax_nnx(name, kind):
 @pytest.mark.parametrize("name", ["equinox.lstm", "equinox.gru"])
 def test_equinox(name):
     equinox = pytest.importorskip("equinox", reason="Equinox is not installed")
-    import jax
-
     kind = equinox.nn.LSTMCell if name.endswith("lstm") else equinox.nn.GRUCell
     cell = kind(I, H, key=jax.random.PRNGKey(0))
     fields = ("weight_ih", "weight_hh", "bias", "bias_n")
@@ -233,7 +237,6 @@ def test_equinox(name):
 )
 def test_haiku(name, kind):
     haiku = pytest.importorskip("haiku", reason="Haiku is not installed")
-    import jax
 
     def run(x):
         cell = getattr(haiku, kind)(H)

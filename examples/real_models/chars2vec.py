@@ -1,0 +1,51 @@
+"""Words as vectors, read letter by letter: chars2vec 0.1.7 (Apache 2.0), two LSTMs with hard sigmoid gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from packages import bars, command, fetched, found, numpy_lstm, unpickled
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.interchange import DIALECTS, load_weights
+
+
+def main(out: Path = Path("out"), words: tuple[str, str, str] = ("gradient", "gradeint", "banana")) -> float:
+    """Compare a word with a misspelling and another one; returns how far the vectors are from NumPy's."""
+    folder = found(fetched("chars2vec==0.1.7"), "eng_50")
+    _, ids = unpickled(folder / "model.pkl")
+    layers = [
+        tg.nn.LSTM(len(ids), 50, **DIALECTS["tfjs.lstm"].layer),
+        tg.nn.LSTM(50, 50, **DIALECTS["tfjs.lstm"].layer),
+    ]
+    for k, layer in enumerate(layers, 1):  # Keras 2.2.4 wrote it: its gates are hard sigmoids
+        load_weights(layer, folder / "weights.h5", "tfjs.lstm", prefix=f"lstm_{k}")
+    inputs = [
+        tg.tensor(np.eye(len(ids), dtype=np.float32)[[ids[c] for c in word]], requires_grad=True) for word in words
+    ]
+    vectors, apart = [], 0.0
+    for x in inputs:
+        hidden, theirs = x.expand_dims(1), x.numpy()
+        for layer in layers:
+            w = {name: value.numpy() for name, value in layer.state_dict().items()}
+            hidden = layer(hidden)[0]
+            bias = w["bias_ih_l0"] + w["bias_hh_l0"]
+            hard = lambda a: np.clip(0.2 * a + 0.5, 0, 1)  # noqa: E731
+            theirs = numpy_lstm(theirs, w["weight_ih_l0"], w["weight_hh_l0"], bias, hard)
+        vectors.append(hidden[-1, 0])
+        apart = max(apart, float(np.abs(vectors[-1].numpy() - theirs[-1]).max()))
+    print(f"the vectors are NumPy's within {apart:.1e}")
+    distances = [(vectors[0] - other).square().sum() for other in vectors[1:]]
+    for word, distance in zip(words[1:], distances):
+        print(f"{words[0]} is {float(distance):.3f} from {word}")
+    distances[0].backward(retain_graph=True)
+    assert inputs[0].grad is not None
+    print(f"what tells {words[0]} from {words[1]}:\n{bars(list(words[0]), inputs[0].grad.numpy())}")
+    viz.debug(distances[0]).html(out / "chars2vec.html", title=f"chars2vec: {words[0]}, {words[1]}")
+    return apart
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,50 @@
+"""What comes next? textgenrnn 2.0.0 (MIT): two LSTMs whose weights CuDNN's layers of Keras scrambled, and attention."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+from packages import bars, command, fetched, found, numpy_lstm
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.interchange import load_weights
+
+
+def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
+    """Guess the next character; returns how far the LSTMs' states are from NumPy's."""
+    folder = fetched("textgenrnn==2.0.0")
+    path = found(folder, "textgenrnn_weights.hdf5")
+    ids = json.loads(found(folder, "textgenrnn_vocab.json").read_text(encoding="utf-8"))
+    with h5py.File(path, "r") as file:
+        names = ("embedding/embedding/embeddings:0", "attention/attention/attention_W:0",
+                 "output/output/kernel:0", "output/output/bias:0")  # fmt: skip
+        embedding, attention, kernel, bias = (file[name][()] for name in names)
+    layers = [tg.nn.LSTM(100, 128), tg.nn.LSTM(128, 128)]
+    for k, layer in enumerate(layers, 1):
+        print(f"rnn_{k} is recognised as", load_weights(layer, path, prefix=f"rnn_{k}").name)
+    x = tg.tensor(embedding[[ids[c] for c in text]], requires_grad=True)
+    hidden, theirs, seen, apart = x.expand_dims(1), x.numpy(), [x], 0.0
+    for layer in layers:
+        hidden = layer(hidden)[0]
+        w = {name: value.numpy() for name, value in layer.state_dict().items()}
+        theirs = numpy_lstm(theirs, w["weight_ih_l0"], w["weight_hh_l0"], w["bias_ih_l0"] + w["bias_hh_l0"])
+        apart = max(apart, float(np.abs(hidden.numpy()[:, 0] - theirs).max()))
+        seen.append(hidden.squeeze(1))
+    print(f"the states are NumPy's within {apart:.1e}")
+    everything = tg.concat(seen, axis=-1)
+    share = (everything @ tg.tensor(attention)).softmax(0)
+    scores = (everything * share).sum(0) @ tg.tensor(kernel) + tg.tensor(bias)
+    order = np.argsort(-scores.numpy())[:5]
+    letters = {number: letter for letter, number in ids.items()}
+    print(f"after {text!r} comes {', '.join(repr(letters.get(int(k), '?')) for k in order)}; attention:")
+    print(bars(list(text), share.numpy()))
+    viz.debug(scores[int(order[0])]).html(out / "textgenrnn.html", title=f"textgenrnn: {text}")
+    return apart
+
+
+if __name__ == "__main__":
+    command(main)
