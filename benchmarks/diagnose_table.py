@@ -1,19 +1,211 @@
-"""How often `tg.diagnose` names a mistake: planted bugs, random edits, pairs, rounded digits, right gradients.
+"""How often `tg.diagnose` names a mistake, as tables in Markdown.
 
-    python benchmarks/diagnose_table.py [--part planted own pairs rounded right hand held-out] [--markdown]
+    python benchmarks/diagnose_table.py planted own hand held-out pairs rounded right [--regimes normal] [--some 40]
 
-Every wrong gradient is made by a backward pass written by hand in NumPy, which shares no code with the search. "found":
-the most likely edit is the mistake or gives the same numbers as it; a reader of the table sees both sentences.
+Every wrong gradient comes from a backward pass written by hand in NumPy, which shares no code with the search.
+``planted``: the planted bugs, RNN, LSTM, GRU, pooling and both ways. ``own``: those that fit, in three cells of no
+library. ``hand``: students' mistakes (tests/handwritten.py). ``held-out``: changes of the text of two backward passes
+that the search was not written with (benchmarks/diagnose_held_out.py), ``--some`` of each, drawn with a fixed seed;
+``pairs``: two such changes. ``rounded``: planted bugs, printed with 8 digits. ``right``: right gradients, in full and
+with 8 digits.
+
+"found": the edit named first is the mistake, by what its sentence says; "as an equal one": another edit that gives the
+very same numbers is named first; in the last three kinds the two are not told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import diagnose_held_out as held_out
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+import tinygrad_rnn as tg
+from tinygrad_rnn.testing.planted_bugs import REGIMES, correct, make_problem, wrong_gradients
+from tinygrad_rnn.testing.planted_bugs.engine import loss_of, own_problem, own_wrong_gradients
+from tinygrad_rnn.testing.planted_bugs.own import OWN, OwnBptt
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+KINDS = ("rnn", "lstm", "gru", "both", "pool")
+Arrays = dict[str, Any]
+Case = tuple[str, str, tg.Tensor, Arrays]  #: row, what was wrong, the loss, the gradients
+
+#: what the sentence says that names a planted bug
+SAYS = {
+    "truncated at 10 steps": r"step (2|3) of 12\), .*is missing",
+    "truncated at 5 steps": r"step (7|8) of 12\), .*is missing",
+    "h carry dropped": r"h receives from .*missing",
+    "h carry dropped at one step": r"(step 2 of 12|first step).*h receives.*missing",
+    "c carry dropped": r"c receives from .*missing",
+    "c carry dropped at one step": r"(step 2 of 12|first step).*c receives.*missing",
+    "gradient of the final state ignored": r"missing",
+    "mask of ragged sequences ignored": r"masks? .*ignored",
+    "state not reset between sequences": r"not reset",
+    "dh0 and dc0 swapped": r"h0 and c0 are exchanged",
+    "dh0 zero": r"h0? .*missing|reshape in h .*missing",
+    "dc0 zero": r"c0? .*missing|reshape in c .*missing",
+    "dW of the first step skipped": r"first step.*weight_hh.*missing",
+    "dW of one step in the middle skipped": r"step 5 of 12.*weight_hh.*missing",
+    "dW overwritten, not added to": r"every step but the first.*weight_hh.*missing",
+    "dW overwritten at one step": r"last step.*weight_hh.*missing",
+    "dW of the last step added twice": r"step 9 of 12.*weight_hh.*twice",
+    "gradient of an earlier call left in": r"every shared weight is counted twice",
+    "dL/db_ih and dL/db_hh in one buffer": r"bias_ih and bias_hh were added up in one buffer",
+    "x one step late": r"of the step before",
+    "h one step early": r"h of the step after|saved h .*step after|uses h where h",
+    "bias not un-broadcast over the batch": r"bias is not un-broadcast",
+    "bias averaged over batch, not summed": r"bias is averaged",
+    "W_hh transposed on the way back": r"h receives.*uses weight_hhᵀ? transposed",
+    "dW_hh transposed": r"weight_hh.* transposed",
+    "σ' where tanh' belongs": r"derivative of tanh is taken to be σ'",
+    "tanh' where σ' belongs": r"derivative of sigmoid is taken to be tanh'",
+    "gates i and f swapped": r"i and f are exchanged",
+    "tanh' on c forgotten": r"tanh in h.*forgotten",
+    "path through gate o dropped": r"\bo\b.*missing",
+    "path through gate f dropped": r"\bf\b.*missing",
+    "gate f multiplied with the new c": r"c of the step after|saved c .*step after|uses c where c",
+    "z and 1 − z swapped": r"z where|1 − ",
+    "sign of dz": r"z.* wrong sign",
+    "gate r forgotten before W_hh of n": r"lacks the factor r",
+    "direct share z of old state dropped": r"h receives from z ⊙ h .*missing",
+    "float32 inside": r"float32",
+    "factor 1 + 1e-6": r"1 \+ 1e-06",
+    "factor 1 + 1e-9": r"1 \+ 1e-09",
+    "max gives each tie the whole gradient": r"every tie",
+    "time steps visited in forward order": r"forward order",
+    "1/T of a mean forgotten": r"number of time steps",
+    "tanh' on one summand only": r"other summand only",
+    "saved state overwritten by the next": r"saved h.*first.*step after",
+    "upstream gradient edited in place": r"in place",
+    "buffer shared by two directions": r"not set to zero.*loop over h",
+}
+
+
+def planted(regimes: list[str], kinds: tuple[str, ...] = KINDS) -> Iterator[Case]:
+    """The planted bugs whose effect is in a whole gradient."""
+    for regime in regimes:
+        for kind in kinds:
+            problem = make_problem(kind, regime)
+            loss = loss_of(problem)
+            for name, wrong in wrong_gradients(problem, kind):
+                if _differs(wrong.whole, correct(problem).whole):
+                    yield f"{kind}, {regime}", name, loss, wrong.whole
+
+
+def own(regimes: list[str]) -> Iterator[Case]:
+    """Those that fit, in cells of no library."""
+    for regime in regimes:
+        for kind in OWN:
+            problem = own_problem(kind, regime)
+            loss = loss_of(problem)
+            for name, wrong in own_wrong_gradients(problem):
+                if _differs(wrong.whole, OwnBptt(problem).gradients().whole):
+                    yield f"{kind}, {regime}", name, loss, wrong.whole
+
+
+def hand() -> Iterator[Case]:
+    """Students' mistakes."""
+    import handwritten
+
+    for mistake in handwritten.MISTAKES:
+        yield mistake.style, mistake.meaning, handwritten.loss_of(mistake.style), mistake.gradients()
+
+
+def changed(some: int, pairs: bool, seed: int) -> Iterator[Case]:
+    """Of the held-out networks."""
+    for name in held_out.NETWORKS:
+        made = list(held_out.cases(name, held_out.pairs(name, 2 * some, seed) if pairs else held_out.mutants(name)))
+        chosen = np.random.default_rng(seed).permutation(len(made))[:some]
+        for k in sorted(int(k) for k in chosen):
+            yield name, made[k][0], held_out.loss_of(name), made[k][1]
+
+
+def _differs(wrong: Arrays, right: Arrays) -> bool:
+    return any(np.linalg.norm(wrong[k] - v) > 1e-13 * np.linalg.norm(v) for k, v in right.items())
+
+
+def printed(gradients: Arrays, digits: int = 8) -> Arrays:
+    """As somebody printed them."""
+    return {k: np.vectorize(lambda v: float(f"{v:.{digits}g}"))(np.asarray(g)) for k, g in gradients.items()}
+
+
+def judge(title: str, cases: Iterator[Case], max_edits: int, digits: int | None = None) -> None:
+    """Diagnose each, and print the table."""
+    rows: dict[str, Counter[str]] = {}
+    missed: list[str] = []
+    start = time.process_time()
+    for row, name, loss, given in cases:
+        found = tg.diagnose(loss, printed(given, digits) if digits else given, max_edits=max_edits)
+        count = rows.setdefault(row, Counter())
+        says = SAYS.get(name)
+        verdict = "not found"
+        if found.found:
+            verdict = "found" if says is None or re.search(says, found.edits[0].words) else "as an equal one"
+        elif found.correct:
+            verdict = "called right"
+        count[verdict] += 1
+        if verdict != "found":
+            missed.append(f"{row}: {name}: {verdict}" + (f": {found.edits[0].words}" if found.edits else ""))
+            print(f"  {missed[-1]}", file=sys.stderr, flush=True)
+    total: Counter[str] = Counter()
+    columns = ("found", "as an equal one", "not found", "called right")
+    print(f"\n{title}\n\n| | cases | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 2)}")
+    for row, count in rows.items():
+        total += count
+        print(f"| {row} | {count.total()} | {' | '.join(str(count[c]) for c in columns)} |")
+    print(f"| all | {total.total()} | {' | '.join(str(total[c]) for c in columns)} |")
+    seconds = time.process_time() - start
+    print(f"\n{seconds / max(total.total(), 1):.1f} s of processor time a case.\n", flush=True)
+    for line in missed:
+        print(f"- {line}")
+
+
+def right_gradients(regimes: list[str]) -> None:
+    """None of these may be called wrong."""
+    wrong = count = 0
+    for regime in regimes:
+        for kind in KINDS:
+            for seed in range(5):
+                problem = make_problem(kind, regime, seed)
+                loss, given = loss_of(problem), correct(problem).whole
+                for gradients in (given, printed(given)):
+                    found = tg.diagnose(loss, gradients)
+                    count += 1
+                    wrong += not found.correct or found.found
+    print(f"\nRight gradients, in full and with 8 digits: {count}, of which {wrong} were called wrong.\n")
 
 
 def main() -> None:
     """Print the tables that are asked for."""
+    parts = ["planted", "own", "hand", "held-out", "pairs", "rounded", "right"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=parts)
+    parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
+    parser.add_argument("--some", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1, help="of the draw from the held-out changes")
+    asked = parser.parse_args()
+    if "planted" in asked.parts:
+        judge("Planted bugs", planted(asked.regimes), 1)
+    if "own" in asked.parts:
+        judge("Planted bugs in own cells", own(asked.regimes), 1)
+    if "hand" in asked.parts:
+        judge("Written by hand, as students do", hand(), 1)
+    if "held-out" in asked.parts:
+        judge("Held out: one change", changed(asked.some, False, asked.seed), 1)
+    if "pairs" in asked.parts:
+        judge("Held out: two changes", changed(asked.some // 2, True, asked.seed), 2)
+    if "rounded" in asked.parts:
+        judge("Planted bugs, printed with 8 digits", planted(asked.regimes, ("rnn", "gru")), 1, digits=8)
+    if "right" in asked.parts:
+        right_gradients(asked.regimes)
+
+
+if __name__ == "__main__":
+    main()

@@ -101,7 +101,8 @@ class Function:
         backward = _Backward(cls, ctx, args, slots, outputs, shapes)
         tensors = tuple(args[i] for i in slots)
         if state.tracer is None:
-            made = _recorded(cls, whole._array, partial(_again, cls, args, slots), backward, tensors)
+            again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
+            made = _recorded(cls, whole._array, again, backward, tensors, opened)
         else:
             made = _traced(cls, whole, backward, tensors)
             state.tracer.contexts.append(ctx)
@@ -149,6 +150,16 @@ def _again(cls: type[Function], args: Sequence[Any], slots: Sequence[int], *arra
             raise TypeError(f"{cls.__name__} takes no complex numbers: {error}") from None
         raise
     return values[0] if single else np.concatenate([v.reshape(-1) for v in values])
+
+
+def _opened(cls: type[Function], args: Sequence[Any], slots: Sequence[int], *tensors: Tensor) -> Tensor:
+    """The forward pass of other tensors, recorded operation by operation."""
+    full = list(args)
+    for i, x in zip(slots, tensors, strict=True):
+        full[i] = x
+    result = cls.forward(Context(), *full) if cls.setup_context is None else cls.forward(*full)
+    single = not isinstance(result, (tuple, list))
+    return result if single else concat([y.reshape(-1) for y in result])
 
 
 class _Backward:
@@ -224,8 +235,9 @@ class _Backward:
 
 
 def _recorded(
-    cls: type[Function], value: Array, reference: Callable[..., Array], backward: _Backward, tensors: tuple[Tensor, ...]
-) -> Tensor:
+    cls: type[Function], value: Array, reference: Callable[..., Array], backward: _Backward,
+    tensors: tuple[Tensor, ...], opened: Callable[..., Tensor],
+) -> Tensor:  # fmt: skip
     """One node that has the value already."""
     shape = value.shape
     primitive = Unlisted(
@@ -235,6 +247,7 @@ def _recorded(
     if any(np.may_share_memory(value, x._array) for x in tensors):
         value = value.copy()
     primitive.forward = lambda *_arrays: value
+    primitive.opened = opened
     made = tensors[0]._record(primitive, tensors, {}) if tensors else from_array(value)
     primitive.forward = primitive.reference
     return made

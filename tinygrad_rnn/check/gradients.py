@@ -21,6 +21,7 @@ from .calling import Called, called, replayed, tensors_of, upstream_of
 from .chain import Chain
 from .derivatives import Forward, Use
 from .kinks import downstream, find_kinks
+from .naming import named
 from .noise import Noise, noise, shared
 from .promotion import promoted, single
 from .references import untrue
@@ -97,6 +98,7 @@ def check_gradients(
     report.unsteady, report.severed = unsteady, severed
     if report.wrong and not unsteady:
         report.blame = check.blame()
+        report.diagnosis = check.diagnosis()
     if picture is not None and not report:
         report.picture = Path(picture)
         scalar = len(outputs) == 1 and outputs[0].shape == ()
@@ -175,6 +177,17 @@ class _Check:
             return None
         found = (first_wrong(self.forward, self.chain, p.engine, p.noise, p.dtype) for p in self.precisions)
         return next((blamed for blamed in found if blamed), None)
+
+    def diagnosis(self) -> str | None:
+        """The mistake that makes these wrong gradients, if one can be named."""
+        best = self.precisions[0]
+        leaves = self.graph.parameters
+        if not self.forward.analytic or best.dtype != np.float64 or self.broken:
+            return None
+        given = {
+            leaf: best.whole[node.index] for leaf, node in zip(best.leaves(leaves), leaves, strict=True)
+        }  # fmt: skip
+        return named(self.outputs, self.upstream, {leaf: g for leaf, g in given.items() if g is not None})
 
     # Comparing -------------------------------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ class Report:
     broken: str | None = None  #: a rule that gives no gradient at all
     infinite: str | None = None  #: where the function itself stops being a finite number
     blame: str | None = None  #: the operation whose rule is wrong, if one can be told
+    diagnosis: str | None = None  #: the mistake that makes the wrong gradients, if one can be named
     picture: Path | None = None
 
     @property
@@ -171,6 +172,8 @@ class Report:
             lines.append(f"  and {len(wrong) - _SHOWN} more: {_summary(wrong[_SHOWN:])}")
         if self.blame:
             lines.append(f"  first wrong in {self.blame}")
+        if self.diagnosis:
+            lines += [f"  {line}" for line in f"diagnosis: {self.diagnosis}".splitlines()]
         if self.kinks:
             lines.append(
                 f"  not differentiable here: {self.kinks[0]}"

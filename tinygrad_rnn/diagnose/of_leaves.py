@@ -8,9 +8,9 @@ from itertools import permutations
 import numpy as np
 
 from ..graph import Node
-from .rules import added, along_time, blocks_transposed, clipped, permuted, scaled, times_leaf, turned_leaf
+from .rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf
 from .scene import Scene
-from .walks import Edit
+from .walks import Edit, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:

@@ -11,9 +11,9 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensor import Array
 from .families import times
-from .rules import as_if, scaled, valued
+from .rules import as_if, valued
 from .scene import NONLINEAR, Family, Scene
-from .walks import Edit, Rule, Use
+from .walks import Edit, Rule, Use, scaled
 
 
 def of_states(scene: Scene) -> Iterator[Edit]:

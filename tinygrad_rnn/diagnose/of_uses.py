@@ -10,9 +10,9 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensor import Array
 from . import rules
-from .rules import SLOPES, blocks_transposed, row, scaled, sloped, valued
+from .rules import SLOPES, blocks_transposed, row, sloped, valued
 from .scene import NONLINEAR, Family, Scene
-from .walks import Edit, Part, Record, Rule, Use
+from .walks import Edit, Part, Record, Rule, Use, scaled
 
 
 def of_uses(scene: Scene) -> Iterator[Edit]:
@@ -76,7 +76,44 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             family, slot, f"{subject} is divided once, not by the square",
             lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)), single=False,
         )  # fmt: skip
+    if node.op.name in ("mul", *NONLINEAR):
+        text = f"{subject} is the factor alone: the gradient that arrives is not in it"
+        yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
+    yield from _other_gradients(scene, family, slot, subject, leaf)
     yield from _other_operands(scene, family, slot, subject)
+
+
+def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
+    return record.pull(node, slot, np.ones(g.shape))
+
+
+def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
+    """The rule is given the gradient of another gate: that of the same step, before its nonlinearity."""
+    record, shape = scene.record, family[0].shape
+    mine = {user for n in family for user, _ in record.users[n.index]}
+    for rival in scene.gates:
+        line = scene.line(rival, 0)
+        if line is None or record.nodes[line[0]].shape != shape or {n.index for n in rival} & mine:
+            continue
+        by_step = {record.nodes[i].scope.step: i for i in line}
+        found = {n.index: by_step[n.scope.step] for n in family if n.scope.step in by_step}
+        if len(found) < len(family) or set(found.values()) & {n.index for n in family}:
+            continue
+        words = f"At every step, {subject} comes from the gradient before {scene.named(rival[-1])}"
+        if leaf:  # nothing comes back from there
+            given = {n.index: record.truth.gradients.get(found[n.index], np.zeros(shape)) for n in family}
+            uses: dict[Use, Rule] = {(i, slot): _instead(g) for i, g in given.items()}
+            yield Edit(f"{words}.", uses, cost=1.25)
+        elif all(there > here for here, there in found.items()):
+            parts = {
+                (here, slot): Part(tuple(_arriving(scene, record.nodes[there])[0]), instead=True)
+                for here, there in found.items()
+            }  # fmt: skip
+            yield Edit(f"{words}.", parts=parts, cost=1.25)
+
+
+def _instead(given: Array) -> Rule:
+    return lambda record, node, slot, g: record.pull(node, slot, given)
 
 
 def _by_numbers(index: object) -> bool:
@@ -103,6 +140,7 @@ def _cross_entropy() -> dict[str, Rule]:
         "is the probabilities, the target is not subtracted": times(probabilities),
         "is only −1 at the target, the probabilities are missing": times(lambda r, n: -chosen(r, n)),
         "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
+        "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
         "is the scores minus the target: they were not made probabilities": times(
             lambda r, n: r.target(n, 0) - chosen(r, n)
         ),

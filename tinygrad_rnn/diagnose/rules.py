@@ -35,11 +35,6 @@ SLOPES: dict[str, Slope] = {
 }
 
 
-def scaled(factor: float) -> Rule:
-    """The true contribution, times a number."""
-    return lambda record, node, slot, g: factor * record.pull(node, slot, g)
-
-
 def valued(changed: Mapping[int, Array]) -> Rule:
     """The true rule with another saved value."""
     return lambda record, node, slot, g: record.pull(node, slot, g, changed)

@@ -9,8 +9,7 @@ from ..graph import Node, Ref
 from ..tensor import Array
 from .families import families, times
 from .names import Names
-from .rules import scaled
-from .walks import Edit, Record, Rule, Use
+from .walks import Edit, Record, Rule, Use, scaled
 
 Family = list[Node]
 NONLINEAR = ("tanh", "sigmoid", "relu", "exp", "softplus", "erf", "sin", "cos", "sqrt", "log", "softmax")
@@ -62,6 +61,11 @@ class Scene:
                     if part and whole > part and whole % part == 0:
                         found[whole] = whole // part
         return found
+
+    @cached_property
+    def gates(self) -> list[Family]:
+        """Nonlinearities that are computed at every step."""
+        return [f for f in self.families if len(f) > 1 and f[0].op is not None and f[0].op.name in NONLINEAR]
 
     # Chains ----------------------------------------------------------------------------------------------
 
@@ -132,7 +136,8 @@ class Scene:
                 first = state[at - 1]
             elif at == 0:
                 first = self.initial.get(number, first)
-        return {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
+        found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
+        return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
 
     # Edits at sets of steps --------------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import numpy as np
 from ..tensor import Array
 from .candidates import candidates
 from .precision import allowed
-from .rules import scaled, times_leaf
+from .rules import times_leaf
 from .scene import Scene
-from .walks import Edit, Record, Rule, Use
+from .walks import Edit, Record, Rule, Use, scaled
 
 Progress = Callable[[int, int], None]
 #: a sketch is at most so many numbers: one a leaf, or one a gate's block of it; of more leaves, those with the largest
@@ -299,9 +299,11 @@ class Search:
 
     def _likely(self) -> list[Tried]:
         """Every two of those that are made at every step."""
+        always = ("At every", "Every", "Once")
         often = [
-            k for k, t in enumerate(self.tried) if t.edit.cost <= 1.1 and t.edit.words.startswith(("At every", "Every"))
-        ]
+            k for k, tried in enumerate(self.tried)
+            if tried.edit.cost <= 1.1 and tried.edit.words.startswith(always)
+        ]  # fmt: skip
         both = [(a, b) for a in range(len(often)) for b in range(a)]
         both.sort(key=lambda ab: ab[0] + ab[1])
         some = f"{min(len(both), LIKELY):,} of the {len(both):,}"

@@ -30,11 +30,28 @@ Rewrite = Callable[[Mapping[int, Array]], Array]  #: a leaf's gradient as writte
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """The true contribution, times a number."""
+
+    factor: float
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """What is sent."""
+        return self.factor * record.pull(node, slot, g)
+
+
+def scaled(factor: float) -> Rule:
+    """`Scaled`."""
+    return Scaled(factor)
+
+
+@dataclass(frozen=True)
 class Part:
     """A use that sees another gradient than its node's: without, or with, what some uses sent."""
 
     of: tuple[tuple[Use, ...], ...]  #: what is left out, or added: a use, and those its share then passes, down to here
     sign: float = -1.0  #: 1: added
+    instead: bool = False  #: nothing else is seen
     passed: bool = False  #: it is added to what is sent, as if nothing were between
 
 
@@ -193,18 +210,23 @@ class Record:
     ) -> tuple[dict[int, Array], Array | None]:
         """The differences that the edits make, each its row: of the leaves, or in sketch."""
         count, truth = len(edits), self.truth
-        special: dict[int, list[int]] = defaultdict(list)
+        special: dict[Use, list[int]] = defaultdict(list)  #: by use: the edits that it is edited by
+        scales: dict[Use, dict[int, float]] = defaultdict(dict)  #: those that only multiply
         wanted: set[Use] = set()
         moved: dict[int, Array] = {}
         for k, edit in enumerate(edits):
-            touched = {node for node, _ in (*edit.uses, *edit.parts)}
-            for index in edit.values:
-                touched |= {index, *(user for user, _ in self.users[index])}
-            for index in touched:
-                special[index].append(k)
+            nodes = {i for index in edit.values for i in (index, *(user for user, _ in self.users[index]))}
+            slots = {(i, slot) for i in nodes for slot in range(len(self.nodes[i].operands))}
+            for use in slots | set(edit.uses) | set(edit.parts):
+                rule = edit.uses.get(use)
+                if isinstance(rule, Scaled) and use not in edit.parts:
+                    scales[use][k] = rule.factor
+                else:
+                    special[use].append(k)
             wanted |= {way[0] for part in edit.parts.values() for way in part.of}
             for index, seed in edit.seeds.items():
                 moved.setdefault(index, np.zeros((count, *seed.shape)))[k] += seed
+        busy = {index for index, _ in (*special, *scales)}
         kept: dict[Use, Array] = {}
         result = None if sketch is None else np.zeros((count, sketch[1]))
         for node in reversed(self.nodes):
@@ -212,7 +234,7 @@ class Record:
             if node.op is None or index not in truth.gradients:
                 continue
             here = moved.pop(index, None)
-            if here is None and index not in special:
+            if here is None and index not in busy:
                 continue
             true_gradient = truth.gradients[index]
             for slot, operand in enumerate(node.operands):
@@ -221,28 +243,32 @@ class Record:
                 if sent is None or not isinstance(operand, Ref):
                     continue
                 others: dict[int, Array] = {}
-                for k in special.get(index, ()):
+                for k in special.get(use, ()):
                     gradient = true_gradient if here is None else true_gradient + here[k]
                     value = self._edited(edits[k], node, slot, gradient, kept, k)
                     if value is not None:
                         others[k] = value - sent
-                if here is None and not others:
+                multiplied = list(scales.get(use, ()))
+                factors = np.array(list(scales.get(use, {}).values()))
+                if here is None and not others and not multiplied:
                     continue
                 if sketch is not None and use in sketch[0]:
                     assert result is not None
-                    follows = here
-                    if here is not None and others:
-                        follows = here.copy()
-                        follows[list(others)] = 0.0
-                    if follows is not None:
-                        result += follows.reshape(count, -1) @ sketch[0][use]
+                    added = np.zeros(result.shape) if here is None else here.reshape(count, -1) @ sketch[0][use]
                     for k, value in others.items():
-                        result[k] += self.sketched(operand.index, value)
+                        added[k] = self.sketched(operand.index, value)
+                    if multiplied:
+                        whole = self.sketched(operand.index, sent)
+                        added[multiplied] = np.outer(factors - 1, whole) + factors[:, None] * added[multiplied]
+                    result += added
                     continue
                 change = np.zeros((count, *sent.shape)) if here is None else self.pulled.many(node, slot, here)
-                if others:
+                if others or multiplied:
                     change = change if change.flags.writeable else change.copy()
+                if others:
                     change[list(others)] = list(others.values())
+                if multiplied:
+                    change[multiplied] = factors.reshape(-1, *[1] * sent.ndim) * (sent + change[multiplied]) - sent
                 if use in wanted:
                     kept[use] = change
                 before = moved.get(operand.index)
@@ -267,8 +293,9 @@ class Record:
                 for index, through in way:
                     share = self.pull(self.nodes[index], through, share)
                 shares.append(share)
-            gradient = gradient + part.sign * sum(shares[1:], start=shares[0])
-            extra = sum(shares[1:], start=shares[0]) if part.passed else 0.0
+            whole = sum(shares[1:], start=shares[0])
+            gradient = np.asarray(whole if part.instead else gradient + part.sign * whole)
+            extra = whole if part.passed else 0.0
         if rule is not None:
             return np.asarray(rule(self, node, slot, gradient)) + extra
         if part is not None or any(

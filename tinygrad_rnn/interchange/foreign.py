@@ -21,7 +21,7 @@ def foreign(
     forward: Callable[..., Array],
     pullback: Callable[..., Sequence[Array | None]],
     shape: tuple[int, ...],
-) -> Primitive:
+) -> Unlisted:
     """A primitive that computes ``forward(*arrays)`` and whose rule is ``pullback(g, *arrays)``, one array an operand.
 
     ``forward`` should take complex arrays, or raise `TypeError`: then differences judge it instead of a complex step.

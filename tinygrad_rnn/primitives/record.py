@@ -139,6 +139,9 @@ class Primitive:
 class Unlisted(Primitive):
     """A primitive outside the table: it lives as long as what uses it, and is not saved."""
 
+    #: of one with a backward pass of its own: its forward pass, recorded operation by operation
+    opened: Callable[..., Any] | None = None
+
     def _enter(self) -> None:
         """Not in the table."""
 

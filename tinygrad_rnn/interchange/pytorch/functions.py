@@ -61,6 +61,13 @@ def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -
     return out
 
 
+class _Silent:
+    """A ``ctx`` that takes whatever is said to it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args: None
+
+
 def _primitive(
     cls: Any, call: Any, args: Any, kwargs: Any, slots: Sequence[int], shapes: Sequence[tuple[int, ...]]
 ) -> Any:
@@ -80,6 +87,8 @@ def _primitive(
         return outs[0] if len(outs) == 1 else torch.cat([x.reshape(-1) for x in outs])
 
     def forward(*arrays: Array) -> Array:
+        if any(np.iscomplexobj(x) for x in arrays):  # PyTorch multiplies no complex matrix with a real one
+            arrays = tuple(x.astype(np.complex128) if x.dtype.kind == "f" else x for x in map(np.asarray, arrays))
         full, tensors = filled(arrays, False)
         try:
             with torch.no_grad():
@@ -102,5 +111,19 @@ def _primitive(
         shared = [next(shares) if x.requires_grad else None for x in tensors]
         return [None if x is None else array_of(x) for x in shared]
 
+    def opened(*tensors: Tensor) -> Any:
+        from .importing import from_torch  # which brought us here
+
+        def inside(*xs: torch.Tensor) -> Any:
+            full = list(args)
+            for slot, x in zip(slots, xs, strict=True):
+                full[slot] = x
+            of_its_own = cls.setup_context is not torch.autograd.Function.setup_context
+            return joined(cls.forward(*full, **kwargs) if of_its_own else cls.forward(_Silent(), *full, **kwargs))
+
+        return from_torch(inside, tuple(torch.from_numpy(np.array(x.numpy())) for x in tensors))(*tensors)
+
     shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
-    return foreign(cls.__name__, forward, pullback, shape)
+    primitive = foreign(cls.__name__, forward, pullback, shape)
+    primitive.opened = opened
+    return primitive

@@ -26,7 +26,7 @@ def loss_of(problem: Problem) -> Tensor:
     """The loss, its leaves named as the problem's inputs are."""
     leaves = {k: tensor(v, requires_grad=True, name=k, dtype=np.float64) for k, v in problem.inputs().items()}
     if isinstance(problem, Pooling):
-        return (tensor(problem.x) @ leaves["weight"].T).tanh().max(0) @ tensor(problem.upstream)
+        return (tensor(problem.x) @ leaves["weight"].T).tanh().amax(0) @ tensor(problem.upstream)
     if isinstance(problem, BothWays):
         return _both_ways(problem, leaves)
     return _own(problem, leaves) if isinstance(problem, OwnRecurrence) else _layer(problem, leaves)

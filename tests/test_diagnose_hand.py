@@ -1,0 +1,137 @@
+"""Students' mistakes, in `handwritten`, are named; what a diagnosis says and shows."""
+
+import os
+
+import numpy as np
+import pytest
+from handwritten import MISTAKES, STYLES, loss_of, right
+
+import tinygrad_rnn as tg
+
+#: what the sentence has to say, by what the mistake is; one of them is not found, and `docs/diagnose.md` says why
+NAMED = {
+    "h gets nothing from the next step": "h receives from Whh @ h of the next step is missing",
+    "tanh' without the square": "derivative of tanh is taken to be 1 − y",
+    "Whh multiplied h of the step before": "what Whh receives from Whh @ h uses h of the step after",
+    "Whh not transposed": "what h receives from Whh @ h of the next step uses Whh transposed",
+    "bh overwritten": "At every step but the first, what bh receives from",
+    "the target not subtracted from the softmax": "is the probabilities, the target is not subtracted",
+    "Why multiplied h of this step": "what Why receives from Why @ h uses h of the step before",
+    "tanh' of the state before": "at h the derivative of tanh uses h of the step before",
+    "b averaged over the batch": "what b receives from",
+    "time steps in forward order": "The time steps are visited in forward order",
+    "1/T of the mean forgotten": "multiplied by 5, the number of time steps",
+    "x multiplied with the wrong matrix": "what x_t receives from x_t @ Wx uses Wh where Wx belongs",
+    "h dropped at one step": "At one step only (step 3 of 5), what h receives from h @ Wh of the next step is missing",
+    "c gets nothing from the next step": "what c receives from f ⊙ c of the next step is missing",
+    "tanh' of c forgotten": "at the tanh in h the derivative of tanh is taken to be 1: it is forgotten",
+    "f multiplied the c before": "what f receives from f ⊙ c uses c of the step after",
+    "o and g exchanged": "o and g are exchanged",
+    "σ' for tanh' at g": "at g the derivative of tanh is taken to be σ'",
+    "σ' of the value before σ": "at i the derivative of sigmoid is taken to be x(1 − x) of the value before it",
+    "only the carried part of dc is handed on": "leaves out the part that came from the tanh in h",
+    "forget gate missing on the way back": "what c receives from f ⊙ c of the next step lacks the factor f",
+    "tanh' for σ' at i": "at i the derivative of sigmoid is taken to be tanh'",
+    "h gets nothing through f": "what the concat receives from Wf @ … is missing",
+    "1/m of the mean forgotten": "multiplied by 4",
+    "f sees only the carried part of dc": "what f receives from f ⊙ c leaves out the part that came from the tanh in h",
+    "z and 1 - z swapped": "what n receives from z ⊙ n has the factor 1 − z instead",
+    "reset gate forgotten on the way to h": "what h receives from r ⊙ h of the next step lacks the factor r",
+    "the direct path dropped": "what h receives from (1 − z) ⊙ h of the next step is missing",
+    "sign of dz": "receives from z is of the wrong sign",
+    "Uh multiplied r * h": "what Uh receives from (r ⊙ h) @ Uh uses h of the step before where r ⊙ h belongs",
+    "the residual path forgotten": "what h receives from h of the next step is missing",
+    "relu' forgotten": "the derivative of relu is taken to be 1: it is forgotten",
+    "the other direction's buffer not cleared": "k was not set to zero before the loop: it starts from what the loop",
+    "dropout mask forgotten": "lacks the factor",
+}
+ALL = [m for m in MISTAKES if m.meaning in NAMED]
+#: one a style in every run, all of them in the nightly one
+SOME = ALL if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else ALL[3::6]
+
+
+def test_there_are_thirty_and_more_and_all_but_one_are_named():
+    assert len(ALL) == 35 and len(MISTAKES) == 36
+
+
+@pytest.mark.parametrize("mistake", SOME, ids=lambda m: m.meaning)
+def test_a_students_mistake_is_named(mistake):
+    found = tg.diagnose(loss_of(mistake.style), mistake.gradients(), max_edits=1)
+    assert found.found and found.agreement < 1e-12
+    assert any(NAMED[mistake.meaning] in edit.words for edit in found.edits), str(found)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_right_backward_pass_is_right(style):
+    assert tg.diagnose(loss_of(style), right(style)).correct
+
+
+def dropped():
+    mistake = next(m for m in MISTAKES if m.meaning == "h dropped at one step")
+    return loss_of(mistake.style), mistake.gradients()
+
+
+def test_it_is_said_with_the_term_of_the_equation():
+    loss, wrong = dropped()
+    assert "term 2 of dL/dh_2 = dL/d(h @ Wy)_2 @ Wyᵀ + dL/d(h @ Wh)_3 @ Whᵀ." in str(
+        tg.diagnose(loss, wrong, max_edits=1)
+    )
+
+
+def test_two_walks_are_shown_where_they_part(tmp_path):
+    w = tg.tensor([0.5, 0.3], requires_grad=True, name="w", dtype=tg.float64)
+    y = (w * w).tanh()
+    found = tg.diagnose(y.sum(), {"w": (1 - y.numpy()) * 2 * w.numpy()}, max_edits=1)
+    sides = found.show(tmp_path / "both.html")
+    true, edited = sides.sessions
+    assert true.position == edited.position == sides.position
+    steps = true.trace.steps[sides.position - 1], edited.trace.steps[sides.position - 1]
+    assert steps[0].node == steps[1].node and np.array_equal(steps[0].gradient, steps[1].gradient)
+    assert true.graph.nodes[steps[0].node].op.name == "tanh"
+    (a,), (b,) = steps[0].contributions, steps[1].contributions
+    np.testing.assert_allclose(b.value / a.value, 1 / (1 + y.numpy()))
+    page = (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert page.count("<iframe") == 2 and "derivative of tanh" in page
+
+
+def test_nothing_found_cannot_be_shown_and_is_placed():
+    loss = loss_of("columns")
+    wrong = right("columns")
+    wrong["Whh"] = np.random.default_rng(0).normal(size=(5, 5))
+    found = tg.diagnose(loss, wrong, max_edits=1)
+    with pytest.raises(tg.ArgumentError):
+        found.show()
+    assert "by, Why, bh still right; the first that is wrong is Whh" in str(found)
+    assert "pairs were not tried" in str(found) and "two of them" not in str(found)
+
+
+def test_two_mistakes_where_one_changes_what_the_other_does():
+    x = tg.tensor(np.linspace(-1, 1, 6).reshape(2, 3), requires_grad=True, name="x", dtype=tg.float64)
+    w = tg.tensor(np.linspace(0.2, 0.9, 9).reshape(3, 3), requires_grad=True, name="w", dtype=tg.float64)
+    y = (x @ w).tanh()
+    z = y.sigmoid()
+    v, s = y.numpy(), z.numpy()
+    da = 2 * s * (1 - s * s) * v * (1 - v)  # tanh' for σ', then σ' for tanh'
+    found = tg.diagnose((z * z).sum(), {"x": da @ w.numpy().T, "w": x.numpy().T @ da})
+    assert found.found and "And:" in found.edits[0].words
+
+
+def test_a_failed_check_ends_with_the_mistake():
+    class Half(tg.Function):
+        @staticmethod
+        def forward(ctx, x, h, w):
+            z = (x @ w).sigmoid()
+            ctx.save_for_backward(x, h, w, z)
+            return (1 - z) * h + z * x
+
+        @staticmethod
+        def backward(ctx, g):
+            x, h, w, z = ctx.saved_tensors
+            dz = g * (x - h) * z * (1 - z)
+            return dz @ w.T, g * (1 - z), x.T @ dz  # x is used directly, too
+
+    rng = np.random.default_rng(0)
+    x, h, w = (tg.tensor(rng.normal(size=(3, 3)), requires_grad=True, name=name) for name in "xhw")
+    report = tg.check_gradients(Half.apply(x, h, w).sum(), raise_exception=False)
+    assert "in the backward pass of Half" in report.diagnosis and "argument 1" in report.diagnosis
+    assert report.diagnosis.splitlines()[0] in str(report)
