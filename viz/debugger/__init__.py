@@ -26,7 +26,7 @@ def debug(
     >>> session = viz.debug((w * w).sum())
     >>> session.goto(2)
     >>> session.sentence()
-    'Mul sends to w (twice) its gradient times the other factor.'
+    '(w ⊙ w) sends to w (twice) its gradient times the other factor.'
     """
     if isinstance(target, Trace):
         return Session(target)
