@@ -187,7 +187,14 @@ class _Check:
         given = {
             leaf: best.whole[node.index] for leaf, node in zip(best.leaves(leaves), leaves, strict=True)
         }  # fmt: skip
-        return named(self.outputs, self.upstream, {leaf: g for leaf, g in given.items() if g is not None})
+        largest = max((norm(g) for g in given.values() if g is not None), default=0.0)
+        if not 0 < largest < np.inf:
+            return None
+        # gradients are linear in what comes in: of ordinary size, no edit over- or underflows
+        size = 2.0 ** -np.clip(np.frexp(largest)[1], -1000, 1000)
+        upstream = [u * size for u in self.upstream]
+        with np.errstate(all="ignore"):
+            return named(self.outputs, upstream, {leaf: g * size for leaf, g in given.items() if g is not None})
 
     # Comparing -------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..norms import norm
 from ..tensor import Array
 
 #: printed with fewer significant digits than this, two mistakes could not be told apart
@@ -27,4 +28,4 @@ def half_units(given: Array) -> Array:
 
 def allowed(given: Array, scale: float) -> float:
     """The norm of a difference that means nothing; ``scale`` is the norm of everything that was added up."""
-    return float(np.linalg.norm(np.ravel(half_units(given)))) * 1.01 + ROUNDING * scale
+    return norm(half_units(given)) * 1.01 + ROUNDING * scale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..graph import Node, Ref
+from ..norms import norm
 from ..tensor import Array
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Pulls:
             claimed = float(np.sum(np.broadcast_to(sent, np.broadcast_shapes(sent.shape, direction.shape)) * direction))
         except (TypeError, ValueError, AttributeError):
             return True
-        size = float(np.linalg.norm(gradient) * np.linalg.norm(moved))
+        size = norm(gradient) * norm(moved)
         return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size
 
     def by_steps(self, node: Node, slot: int, g: Array, operands: Sequence[Any]) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..norms import norm
 from ..tensor import Array
 from .candidates import candidates
 from .precision import allowed
@@ -44,9 +45,7 @@ class Search:
 
     def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
         self.record, self.given, self.progress = record, given, progress
-        self.limits = {
-            leaf: allowed(g, record.scale(leaf) + float(np.linalg.norm(np.ravel(g)))) for leaf, g in given.items()
-        }
+        self.limits = {leaf: allowed(g, record.scale(leaf) + norm(g)) for leaf, g in given.items()}
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
         self.pairs_tried = ""  #: which pairs were tried, in words
@@ -55,16 +54,15 @@ class Search:
     def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
         """By leaf, whether an edit of these differences gives what was given."""
         return {
-            leaf: bool(np.linalg.norm(np.ravel(wanted - differences.get(leaf, 0.0))) <= self.limits[leaf])
-            for leaf, wanted in self.wanted.items()
+            leaf: norm(wanted - differences.get(leaf, 0.0)) <= self.limits[leaf] for leaf, wanted in self.wanted.items()
         }
 
     def agreement(self, differences: Mapping[int, Array]) -> float:
         """The largest difference that is left, relative to the leaf's gradient, normwise."""
         worst = 0.0
         for leaf, wanted in self.wanted.items():
-            rest = _norm(wanted - differences.get(leaf, 0.0))
-            worst = max(worst, rest / (_norm(self.given[leaf]) or self.record.scale(leaf) or 1))
+            rest = norm(wanted - differences.get(leaf, 0.0))
+            worst = max(worst, rest / (norm(self.given[leaf]) or self.record.scale(leaf) or 1))
         return worst
 
     # Sketches --------------------------------------------------------------------------------------------
@@ -72,7 +70,7 @@ class Search:
     def prepare(self) -> None:
         """Directions for the sketches, and how every node moves along them."""
         record, rng = self.record, np.random.default_rng(0)
-        ranked = sorted(self.given, key=lambda leaf: -_norm(record.gradient(leaf)))
+        ranked = sorted(self.given, key=lambda leaf: -norm(record.gradient(leaf)))
         spare = SKETCHED - len(ranked)
         rows: list[tuple[int, Array]] = []
         for leaf in ranked:
@@ -94,7 +92,7 @@ class Search:
         self.target = self.sketched(self.wanted)
         self.slack = np.zeros(self.rows)
         for leaf, direction in directions.items():
-            size = record.scale(leaf) + _norm(self.wanted[leaf])
+            size = record.scale(leaf) + norm(self.wanted[leaf])
             self.slack += np.linalg.norm(direction, axis=0) * (
                 self.limits[leaf] + (SLACK / 100 if self.scene.nearly else SLACK) * size
             )
@@ -159,7 +157,7 @@ class Search:
             return None
         if not all(n.op is not None and n.op.name == "getitem" and n.shape == shape[1:] for n in users):
             return None
-        return [bool(_norm(row) > self.limits[leaf]) for row in self.wanted[leaf]]
+        return [bool(norm(row) > self.limits[leaf]) for row in self.wanted[leaf]]
 
     def place(self, wrong: Sequence[int]) -> str:
         """Where along the walk the first wrong leaf is used."""
@@ -182,7 +180,7 @@ class Search:
         """Single edits that give all the numbers, each verified by its walk."""
         self.prepare()
         found = []
-        many = sum(int(np.sum(w != 0)) for leaf, w in self.wanted.items() if _norm(w) > self.limits[leaf])
+        many = sum(int(np.sum(w != 0)) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf])
         for tried in self.look(list(candidates(self.scene))):
             if not np.all(np.isfinite(tried.sketch)) or not np.any(tried.sketch):
                 continue  # it changes nothing that was given
@@ -347,7 +345,3 @@ def _number(factor: float) -> str:
         if 0 < 1 - factor < 1e-3
         else f"{factor:.9g}"
     )
-
-
-def _norm(x: Array) -> float:
-    return float(np.linalg.norm(np.ravel(x)))

@@ -20,6 +20,7 @@ from ..backward import _fitted
 from ..check.noise import doubled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
+from ..norms import norm
 from ..recurrence import timed
 from ..tensor import Array, Tensor
 from .pulls import Pulls
@@ -144,7 +145,7 @@ class Record:
     def scale(self, leaf: int) -> float:
         """The norm of all that was added up to a leaf's gradient, cancellation undone."""
         parts = [np.abs(self.truth.contributions[use]) for use in self.users[leaf] if use in self.truth.contributions]
-        return float(np.linalg.norm(np.ravel(sum(parts)))) if parts else 0.0
+        return norm(sum(parts)) if parts else 0.0
 
     def pull(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
         """What a use sends by the true rule, perhaps with other saved values; in the target's shape."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import nn
 from ...functional import concat, stack, where
+from ...norms import norm
 from ...scope import steps
 from ...tensor import Tensor, tensor
 from ..oracles import WEIGHTS, Gradients, Recurrence
@@ -118,9 +119,7 @@ def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, Gradients
         fits = bug.kinds == Bptt.kinds or (problem.kind == "coupled" and bug.name in _WITH_C)
         if fits and issubclass(bug, Bptt):
             wrong = type(bug.__name__, (bug, OwnBptt), {})(problem).gradients()
-            if any(
-                np.linalg.norm(wrong.whole[k] - v) > LAST_BITS["float64"] * np.linalg.norm(v) for k, v in right.items()
-            ):
+            if any(norm(wrong.whole[k] - v) > LAST_BITS["float64"] * norm(v) for k, v in right.items()):
                 yield bug.name, wrong
 
 
