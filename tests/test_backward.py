@@ -370,17 +370,17 @@ def test_refusals():
 # Memory and depth --------------------------------------------------------------------------------------------
 
 
-def test_a_million_nodes_do_not_recurse():
+def test_a_hundred_thousand_nodes_do_not_recurse():
     gc.disable()  # its scans of so many young objects would take most of the time
     try:
         x = tg.tensor(1.0, requires_grad=True)
         y = x
-        for _ in range(1_000_000):
+        for _ in range(100_000):
             y = y + 1
         y.backward(retain_graph=True)
-        assert x.grad.item() == 1 and y.item() == 1_000_001
+        assert x.grad.item() == 1 and y.item() == 100_001
         graph = tg.Graph(y)
-        assert len(graph) == 1_000_001 and "999801 nodes more" in str(graph)
+        assert len(graph) == 100_001 and "99801 nodes more" in str(graph)
         gone = weakref.ref(y)
         del graph, y
         assert gone() is None
