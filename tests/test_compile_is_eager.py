@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -395,7 +396,15 @@ def test_objects_numbers_and_arrays_from_outside_may_change():
 GENERATOR = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("draw", [random.random, lambda: GENERATOR.random()], ids=["Python's", "NumPy's"])
+PYTHONS, OLD, BITS = random.Random(0), np.random.RandomState(0), np.random.PCG64(0)
+DRAWS = {
+    "Python's": random.random, "NumPy's": lambda: GENERATOR.random(), "Python's own": lambda: PYTHONS.random(),
+    "NumPy's old": lambda: OLD.rand(), "bits": lambda: BITS.random_raw() % 2, "bound": OLD.rand,
+    "partial": functools.partial(PYTHONS.gauss, 0, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_a_random_number_of_python_or_numpy_is_named(draw):
     def fn(x):
         scale = draw()
@@ -403,3 +412,11 @@ def test_a_random_number_of_python_or_numpy_is_named(draw):
 
     with pytest.raises(tg.GraphError, match=r"random number .*test_compile_is_eager\.py:\d+.*pass it in"):
         tg.compile(fn)(tg.ones(1))
+
+
+def test_rows_without_elements_that_change_their_shape():
+    def looked_up(table):
+        return tg.nn.functional.embedding(np.array([0, 1]), table).reshape(0)
+
+    table = tg.zeros(2, 0)
+    assert tg.compile(looked_up)(table).shape == looked_up(table).shape == (0,)

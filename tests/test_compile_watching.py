@@ -7,7 +7,8 @@ import cProfile
 import functools
 import gc
 import weakref
-from collections import deque
+from collections import ChainMap, UserDict, UserList, deque
+from types import SimpleNamespace
 
 import pytest
 
@@ -254,3 +255,21 @@ def test_each_instance_has_its_programs_and_a_copy_has_its_own():
                 float(Model.loss._fn(other, tg.ones(1, 2))), rel=1e-5
             )
     assert "arena" in model.loss.explain()
+
+
+HOLDERS = {
+    "a namespace in a dict": ({"s": SimpleNamespace(a=1.0)}, lambda d: d["s"].a, lambda d: setattr(d["s"], "a", 2.0)),
+    "UserDict": (UserDict(a=1.0), lambda d: d["a"], lambda d: d.__setitem__("a", 2.0)),
+    "UserList": (UserList([1.0]), lambda d: d[0], lambda d: d.__setitem__(0, 2.0)),
+    "ChainMap": (ChainMap({}, {"a": 1.0}), lambda d: d["a"], lambda d: d.maps[0].__setitem__("a", 2.0)),
+}
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_the_standard_librarys_holders_are_followed(name):
+    holder, read, change = HOLDERS[name]
+    holder = copy.deepcopy(holder)
+    scaled = tg.compile(lambda x: x * read(holder))
+    assert scaled(tg.ones(1)).item() == 1.0
+    change(holder)
+    assert scaled(tg.ones(1)).item() == 2.0

@@ -1,4 +1,4 @@
-"""The numbers on the debugger's page in a browser are the engine's, bit for bit: at every third step, nightly at each."""
+"""The numbers on the debugger's page in a browser are the engine's, bit for bit: every third step, nightly each."""
 
 from __future__ import annotations
 

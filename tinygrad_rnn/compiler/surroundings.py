@@ -14,12 +14,20 @@ import dis
 import random
 import sys
 import weakref
-from collections import deque
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from operator import is_
-from types import CodeType, FrameType, FunctionType, MemberDescriptorType, MethodType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
@@ -35,6 +43,7 @@ _MISSING = object()
 #: numbers and strings: nothing to look into
 _PLAIN = (int, float, str, bytes, bool, type(None), Tensor)
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque)
+_GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 
 
 @cache
@@ -90,7 +99,7 @@ class Surroundings:
         self.places: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
         self.cells: dict[int, Any] = {}
         self.containers: dict[int, Any] = {}
-        self.generators: dict[int, tuple[np.random.Generator, str]] = {}  # with the state it was found in
+        self.generators: dict[int, tuple[Any, str]] = {}  # with the state it was found in
         self._owners: dict[int, Any] = {}  # id of a holder of attributes -> a weak reference to what they belong to
         self._whole: dict[int, Any] = {}  # attributes of objects that were asked for all of them
         self._classes: dict[type, Mapping[str, Any]] = {}
@@ -232,8 +241,16 @@ class Surroundings:
         elif isinstance(value, partial):
             for part in (value.func, value.args, value.keywords):
                 self._value(part)
-        elif isinstance(value, np.random.Generator):
-            self.generators[id(value)] = value, repr(value.bit_generator.state)
+        elif isinstance(value, BuiltinMethodType):  # such as the ``rand`` of a generator
+            self._value(value.__self__)
+        elif isinstance(value, SimpleNamespace):
+            self._value(vars(value))
+        elif isinstance(value, (UserDict, UserList)):
+            self._value(value.data)
+        elif isinstance(value, ChainMap):
+            self._value(value.maps)
+        elif isinstance(value, _GENERATORS):
+            self.generators[id(value)] = value, _state_of(value)
         elif type(value) is np.ndarray:
             self.containers[id(value)] = value
         elif isinstance(value, _CONTAINERS):
@@ -248,12 +265,12 @@ class Surroundings:
         """The states of all random numbers that can be reached: two differ if one was drawn in between."""
         numpys: Any = np.random.get_state(legacy=True)
         _, keys, position, has_gauss, gauss = numpys
-        drawn = [repr(g.bit_generator.state) for g, found in self.generators.values()]
+        drawn = [_state_of(g) for g, found in self.generators.values()]
         return random.getstate(), keys.tobytes(), position, has_gauss, gauss, drawn
 
     def drew(self, before: tuple[Any, ...]) -> bool:
         """Whether a random number was drawn since ``random_state()`` was ``before``."""
-        own = any(repr(g.bit_generator.state) != found for g, found in self.generators.values())
+        own = any(_state_of(g) != found for g, found in self.generators.values())
         return own or self.random_state()[:-1] != before[:-1]
 
     def _settle(self) -> None:
@@ -356,6 +373,20 @@ def _same_elements(container: Any) -> Callable[[], bool]:
         return lambda: list(container) == keys and all(map(is_, container.values(), values))
     items = list(container)
     return lambda: len(container) == len(items) and all(map(is_, container, items))
+
+
+def _state_of(generator: Any) -> str:
+    """The state of a generator of random numbers; it is another one when a number was drawn."""
+    if isinstance(generator, np.random.Generator):
+        return repr(generator.bit_generator.state)
+    if isinstance(generator, np.random.BitGenerator):
+        return repr(generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return repr(generator.get_state(legacy=False))
+    try:
+        return repr(generator.getstate())
+    except NotImplementedError:  # the operating system's has none
+        return ""
 
 
 def refuse_random(run: Callable[[], Any], state: Callable[[], Any], fallback: CodeType | None) -> None:

@@ -101,10 +101,10 @@ def _simpler(draft: Draft, node: Node, users: list[int]) -> Ref | None:
     if node.op is P.reshape and x.op is P.take:  # the indices can be reshaped instead
         table, indices = draft.operands(x)
         rows, width = draft[table].shape[0], draft[table].shape[1:]
-        if rows and node.shape[len(node.shape) - len(width) :] == width:
+        if rows and size_of(width) and node.shape[len(node.shape) - len(width) :] == width:
             shape = node.shape[: len(node.shape) - len(width)]
             return draft.add(P.take, (table, draft.add(P.reshape, (indices,), {"shape": shape}, node)), {}, node)
-    if node.op is P.reshape and x.op is P.one_hot and node.shape[-1:] == x.shape[-1:]:
+    if node.op is P.reshape and x.op is P.one_hot and x.shape[-1] and node.shape[-1:] == x.shape[-1:]:
         indices = draft.add(P.reshape, (x.operands[0],), {"shape": node.shape[:-1]}, node)
         return draft.add(P.one_hot, (indices,), x.attrs, node)
     if node.op is P.getitem:
