@@ -216,7 +216,8 @@ class Search:
             )
             walked = self.record.differences(base)
             rest = {leaf: w - (0.0 if factor == 1.0 else walked.get(leaf, 0.0)) for leaf, w in self.wanted.items()}
-            weight = {leaf: 1 / max(self.limits[leaf], 1e-300) ** 2 for leaf in self.wanted}
+            floor = max(self.limits.values()) * 1e-9 or 1.0  # a leaf whose gradient is 0 has no room at all
+            weight = {leaf: 1 / max(self.limits[leaf], floor) ** 2 for leaf in self.wanted}
             above = sum(weight[i] * float(np.vdot(d, rest[i])) for i, d in walked.items() if i in rest)
             below = sum(weight[i] * float(np.vdot(d, d)) for i, d in walked.items() if i in rest)
             if not below or not np.isfinite(above / below):
