@@ -13,7 +13,7 @@ from itertools import groupby
 
 from tinygrad_rnn.errors import GraphError
 
-from .expression import Apply, Expression, Symbol, parts, times, turned
+from .expression import Apply, Expression, Symbol, parts, plus, times, turned
 from .writing import POWER, Latex, Text
 
 #: One way back: factors from the later state to the earlier, each ("diag", x), elementwise, or ("@", x), a matrix.
@@ -171,9 +171,8 @@ def _split(x: Expression, later: Symbol) -> tuple[list[Way], Expression]:
         for term in x.args:
             ways, left = _split(term, later)
             found += ways
-            if left != 0.0:
-                rest.append(left)
-        return found, (0.0 if not rest else rest[0] if len(rest) == 1 else Apply("+", tuple(rest), {}, x.shape))
+            rest.append(left)
+        return found, plus(rest, x.shape)
     linear = [k for k, argument in enumerate(x.args) if later in set(parts(argument))]
     if len(linear) == 1 and (x.op in ("*", "neg") or (x.op == "div" and linear == [0])):
         (k,) = linear
