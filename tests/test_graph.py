@@ -1,5 +1,6 @@
 """Graph: an ordered, immutable table that can be read, evaluated again, and saved."""
 
+import dataclasses
 import json
 import os
 
@@ -232,3 +233,34 @@ def test_pipes_are_written_to_and_links_followed(tmp_path):
     link.symlink_to(real.name)
     graph.save(link)
     assert link.is_symlink() and real.read_text(encoding="utf-8") == graph.to_json()
+
+
+def test_a_graph_is_built_node_by_node():
+    build = tg.GraphBuilder()
+    w = build.leaf([[1.0, 2.0]], name="w", requires_grad=True)
+    product = build.add("matmul", (w, build.leaf([[3.0], [4.0]])), scope=tg.Scope(step=2), site="net.onnx:7")
+    graph = build.graph(build.add(tg.TABLE["sum"], (product,), {"axis": None, "keepdims": False}))
+    assert [(n.label, n.shape, n.requires_grad) for n in graph.nodes] == [
+        ("w", (1, 2), True), ("constant", (2, 1), False), ("@", (1, 1), True), ("Σ", (), True),
+    ]  # fmt: skip
+    assert graph.steps == (2,) and graph.nodes[2].site == "net.onnx:7" and graph.evaluate()[0] == 11.0
+    assert graph.tensors()[2].site.line == 7
+    assert repr(tg.Graph.from_json(graph.to_json())) == repr(graph)
+
+
+def test_what_no_graph_can_hold_is_not_built():
+    build = tg.GraphBuilder()
+    x = build.leaf(np.zeros((2, 3)), name="x")
+    with pytest.raises(tg.ShapeError, match=r"matmul: .*x \(2, 3\)"):
+        build.add("matmul", (x, x))
+    with pytest.raises(tg.GraphError, match="no operation is named 'sigmund'"):
+        build.add("sigmund", (x,))
+    with pytest.raises(tg.GraphError, match="nodes come after their operands"):
+        build.add("exp", (tg.Ref(1),))
+    with pytest.raises(tg.DTypeError, match="numbers or booleans"):
+        build.leaf("text")
+
+
+def test_only_the_compiler_plans():
+    fields = {field.name for field in dataclasses.fields(tg.Node)}
+    assert not fields & {"lane", "segment"}

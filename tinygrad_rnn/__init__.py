@@ -98,7 +98,7 @@ from .functional import (
     zeros,
     zeros_like,
 )  # fmt: skip
-from .graph import Graph, Node, Ref
+from .graph import Graph, GraphBuilder, Node, Ref
 from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
 from .primitives import TABLE, Primitive
 from .random import manual_seed
@@ -116,7 +116,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis",
-    "Function", "Graph",
+    "Function", "Graph", "GraphBuilder",
     "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
     "TinygradError", "abs", "amax", "amin", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
     "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "data", "diagnose", "einsum",

@@ -11,17 +11,18 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from .errors import DataError, DTypeError, GraphError, ShapeError
-from .explain import short
+from .explain import explained, short
 from .files import write_atomically
 from .primitives import TABLE
+from .primitives.dtypes import result_dtype
 from .primitives.record import Primitive
 from .scope import Scope
 from .source import Foreign, source_lines
@@ -32,6 +33,10 @@ FORMAT = "tinygrad_rnn.graph/1"
 LOAD_LIMIT = 1 << 30
 #: time steps of a loaded graph are not numbered beyond this
 LAST_STEP = 1_000_000
+
+
+#: the scope of what was made in none
+NOWHERE = Scope()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +54,16 @@ class Node:
     op: Primitive | None
     operands: tuple[Ref | Literal, ...]
     attrs: dict[str, Any]
+    _: KW_ONLY
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    value: Array | None  #: as it was when the graph was taken
-    requires_grad: bool
-    scope: Scope
-    name: str | None
-    role: str | None
-    site: str | None  #: the user's source line, "file.py:12"
-    serial: int  #: the tensor's creation number, which the reverse walk's steps carry too
-    lane: int = 0  #: in a compiled graph, which of two threads computes it: 0 neither, but what comes before or after
-    segment: int = 0  #: under a memory budget, the stretch of time it belongs to: forward above 0, backward below
+    value: Array | None = None  #: as it was when the graph was taken
+    requires_grad: bool = False
+    scope: Scope = NOWHERE
+    name: str | None = None
+    role: str | None = None
+    site: str | None = None  #: the source line that made it, "file.py:12": the user's, or a foreign program's
+    serial: int = -1  #: the tensor's creation number, which the reverse walk's steps carry too
     starts: bool = False  #: `requires_grad_` was asked of it: a gradient ends here although an operation made it
 
     @property
@@ -76,6 +80,10 @@ class Node:
     def label(self) -> str:
         """What to call it: its name, else its role, else its operation."""
         return self.name or self.role or (self.op.symbol if self.op else "constant")
+
+    def _described(self) -> str:
+        """Name and shape, for a message."""
+        return f"{short(self.label)} {self.shape}"
 
 
 class Graph:
@@ -99,10 +107,12 @@ class Graph:
         if not outputs or not all(isinstance(x, Tensor) for x in outputs):
             raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
         tensors = _reachable(outputs)
-        position = {x.serial: index for index, x in enumerate(tensors)}
-        sites = source_lines(x._made_at for x in tensors)
-        self.nodes = tuple([_node(index, x, position, sites[index]) for index, x in enumerate(tensors)])
-        self.outputs = tuple(position[x.serial] for x in outputs)
+        build = GraphBuilder[Node]()
+        for x, site in zip(tensors, source_lines(x._made_at for x in tensors), strict=True):
+            # a leaf may be written in place later; what an operation made never is
+            build.tensor(x, x.numpy() if x.op is not None else x.numpy().copy(), site)
+        self.nodes = tuple(build.nodes)
+        self.outputs = tuple(build.position[x.serial] for x in outputs)
 
     @classmethod
     def of(cls, nodes: Iterable[Node], outputs: Sequence[int]) -> Graph:
@@ -323,7 +333,10 @@ class Graph:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}")
-            nodes = [_decoded_node(index, item) for index, item in enumerate(data["nodes"])]
+            build = GraphBuilder[Node]()
+            for item in data["nodes"]:
+                _decoded_node(build, item)
+            nodes = build.nodes
             graph = cls.of(nodes, [int(i) for i in data["outputs"]])
             _bounded(nodes)
             values = graph.values()
@@ -346,6 +359,90 @@ class Graph:
         except UnicodeDecodeError as error:
             raise DataError(f"cannot read {path}: {error}") from None
         return cls.from_json(text)
+
+
+N = TypeVar("N", bound=Node)
+
+
+class GraphBuilder(Generic[N]):
+    """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
+
+    Shapes and dtypes of results are worked out by their operations' rules; nothing is computed before `graph`.
+
+    >>> import tinygrad_rnn as tg
+    >>> build = tg.GraphBuilder()
+    >>> x = build.leaf([1.0, 2.0], name="x", requires_grad=True)
+    >>> y = build.add("mul", (x, 3.0), site="model.onnx:7")
+    >>> graph = build.graph(y)
+    >>> graph.nodes[1].value, graph.nodes[1].site
+    (array([3., 6.]), 'model.onnx:7')
+    """
+
+    node: type[Node] = Node  #: what it makes
+
+    def __init__(self, nodes: Iterable[N] = ()) -> None:
+        self.nodes: list[N] = list(nodes)
+        self.position: dict[int, int] = {}  #: of the nodes made by `tensor`, by the tensor's creation number
+
+    def leaf(self, value: Any, **about: Any) -> Ref:
+        """A leaf that holds ``value``, an array or what makes one; ``about`` it: fields of `Node` by their names."""
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(f"a graph's leaf holds numbers or booleans, not {array.dtype}")
+        return self.enter(None, (), {}, shape=array.shape, dtype=array.dtype, value=array, **about)
+
+    def add(
+        self, op: Primitive | str, operands: Sequence[Ref | Literal], attrs: dict[str, Any] | None = None, **about: Any
+    ) -> Ref:
+        """The result of ``op``, a primitive or its name, on nodes and numbers; it requires a gradient if they do.
+
+        ``about`` it: fields of `Node` by their names, such as ``scope``, ``name``, ``role``, ``site``.
+        """
+        if isinstance(op, str):
+            if op not in TABLE:
+                raise GraphError(f"no operation is named {short(op)!r}; tg.TABLE has them")
+            op = TABLE[op]
+        attrs = {} if attrs is None else attrs
+        try:
+            things = [self.nodes[x.index] if isinstance(x, Ref) else x for x in operands]
+        except IndexError:
+            raise GraphError(f"{op.name}: an operand is no node yet; nodes come after their operands") from None
+        try:
+            shape = op.shape(*(x.shape if isinstance(x, Node) else () for x in things), **attrs)
+            dtype = result_dtype(op, things, attrs)
+        except (ShapeError, TypeError, ValueError, IndexError) as error:
+            raise explained(error, op, tuple(things), attrs) from None
+        if "requires_grad" not in about:
+            differentiable = (things[i] for i in op.slots if i < len(things))
+            about["requires_grad"] = dtype.kind == "f" and any(
+                getattr(x, "requires_grad", False) for x in differentiable
+            )
+        return self.enter(op, tuple(operands), attrs, shape=shape, dtype=dtype, **about)
+
+    def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False) -> Ref:
+        """What a tensor recorded, its operands' tensors entered before it; as a ``leaf``, without what made it."""
+        operands = (
+            () if leaf else tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs])
+        )
+        self.position[x.serial] = len(self.nodes)
+        return self.enter(
+            None if leaf else x.op, operands, x.attrs, shape=x.shape, dtype=x.dtype, value=value,
+            requires_grad=x.requires_grad, scope=x.scope, name=x.name, role=x.role, site=site, serial=x.serial,
+            starts=x._starts,
+        )  # fmt: skip
+
+    def enter(
+        self, op: Primitive | None, operands: tuple[Ref | Literal, ...], attrs: dict[str, Any], **fields: Any
+    ) -> Ref:
+        """A node of which everything is known: all fields of `Node` that have no default, but its position."""
+        index = len(self.nodes)
+        self.nodes.append(cast("N", self.node(index, op, operands, attrs, **fields)))
+        return Ref(index)
+
+    def graph(self, *outputs: Ref) -> Graph:
+        """The graph whose ``outputs`` these are, its values computed."""
+        graph = Graph.of(self.nodes, [output.index for output in outputs])
+        return graph.with_values(graph.values())
 
 
 def _bounded(nodes: Sequence[Node]) -> None:
@@ -383,16 +480,6 @@ def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
                 found[x.serial] = x
                 pending.append(x)
     return [found[serial] for serial in sorted(found)]
-
-
-def _node(index: int, x: Tensor, position: Mapping[int, int], site: str | None) -> Node:
-    operands = tuple([Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs])
-    # a leaf may be written in place later; what an operation made never is
-    value = x.numpy() if x.op is not None else x.numpy().copy()
-    return Node(
-        index, x.op, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
-        x.scope, x.name, x.role, site, x.serial, starts=x._starts,
-    )  # fmt: skip
 
 
 def _fed(leaf: Node, value: Any, reference: bool) -> Array:
@@ -439,10 +526,11 @@ def _decoded(value: Any) -> Any:
     return tuple(_decoded(item) for item in value["tuple"])
 
 
-def _decoded_node(index: int, item: dict[str, Any]) -> Node:
+def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
     path, step, part, backward = item["scope"]
     texts = (item["name"], item["role"], item["site"], part)
+    index = len(build.nodes)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
         or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
@@ -450,10 +538,11 @@ def _decoded_node(index: int, item: dict[str, Any]) -> Node:
         or not all(isinstance(x, (Ref, int, float)) for x in operands)
     ):
         raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
-    return Node(
-        index, TABLE[item["op"]] if item["op"] is not None else None, operands,
+    build.enter(
+        TABLE[item["op"]] if item["op"] is not None else None, operands,
         {key: _decoded(value) for key, value in item["attrs"].items()},
-        tuple(item["shape"]), np.dtype(item["dtype"]), _decoded(item["value"]) if item["op"] is None else None,
-        bool(item["requires_grad"]), Scope(tuple(path), step, part, backward),
-        item["name"], item["role"], item["site"], -1 - index, starts=item.get("starts") is True,
+        shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
+        value=_decoded(item["value"]) if item["op"] is None else None,
+        requires_grad=bool(item["requires_grad"]), scope=Scope(tuple(path), step, part, backward),
+        name=item["name"], role=item["role"], site=item["site"], serial=-1 - index, starts=item.get("starts") is True,
     )  # fmt: skip

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 
 from ..errors import DTypeError, GraphError
-from ..graph import Graph
 from ..memory import Memory
 from ..primitives.record import integer
 from ..scope import state
 from ..source import user_code, user_site
 from ..tensor import REFUSES, Array, Tensor, _as_array, _serials, from_array
+from .plan import Plan
 from .surroundings import Surroundings, refuse_random
 from .trace import Met, Trace, Tracer, refuse_leaks
 
@@ -51,7 +51,7 @@ if hasattr(os, "register_at_fork"):
 @dataclass(eq=False)
 class _Compiled:
     trace: Trace
-    graph: Graph
+    graph: Plan
     program: Any
     applied: list[Applied]
     template: Any  #: the result with its tensors taken out
@@ -233,7 +233,7 @@ class Function:
         return self._trace(args, kwargs)[0]
 
     @property
-    def graph(self) -> Graph:
+    def graph(self) -> Plan:
         """The graph that the last call ran, after all passes."""
         return self._called().graph
 
@@ -330,7 +330,7 @@ def _refuse_assignments(fn: Callable[..., Any]) -> None:
             )
 
 
-def _program(graph: Graph, trace: Trace, budget: int | None = None) -> Any:
+def _program(graph: Plan, trace: Trace, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
     from .lower import lower
     from .program import Program, plan

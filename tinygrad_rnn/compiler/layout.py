@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import primitives as P
-from ..graph import Graph, Node
+from ..graph import Node
 from ..primitives.record import size_of
 from .pieces import cut
+from .plan import Plan
 from .trace import Trace
 
 
@@ -84,7 +85,7 @@ JOINS = (P.concat, P.stack)
 class Layout:
     """The views of all nodes. Buffers are numbered; ``owners`` says which leaf a buffer belongs to, if any."""
 
-    def __init__(self, graph: Graph, trace: Trace, kinds: list[str]) -> None:
+    def __init__(self, graph: Plan, trace: Trace, kinds: list[str]) -> None:
         self.graph, self.trace, self.kinds = graph, trace, kinds
         self.views: list[View | None] = [None] * len(graph)
         self.sizes: list[int] = []  # bytes of each buffer

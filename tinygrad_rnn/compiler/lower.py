@@ -7,6 +7,7 @@ buffer's first and last use, buffers that are never needed together share memory
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,12 @@ import numpy as np
 
 from .. import primitives as P
 from ..errors import DTypeError
-from ..graph import Graph, Node, Ref
+from ..graph import Node, Ref
 from ..primitives.record import size_of
 from .checks import limit
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
 from .opcodes import ELEMENTWISE, NUMBER, WIDTH
+from .plan import Plan
 from .regions import IN_OTHER_WORDS, emit_region
 from .trace import Trace
 
@@ -48,13 +50,13 @@ class Code:
     lanes: list[int] = field(default_factory=list)  #: rows where the first lane begins, the second, and what follows
 
 
-def float_type(graph: Graph) -> np.dtype[Any]:
+def float_type(graph: Plan) -> np.dtype[Any]:
     """The program's one float type: float64 if it occurs at all outside constants, else float32."""
     found = {n.dtype for n in graph.nodes if n.dtype.kind == "f"}
     return max(found, key=lambda d: d.itemsize, default=np.dtype(np.float32))
 
 
-def kind_of(graph: Graph, node: Node, real: np.dtype[Any]) -> str:
+def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
     """How a node is computed: leaf, view, join, region (elementwise), product, row (an instruction), or host."""
     if node.op is None:
         return "leaf"
@@ -86,7 +88,7 @@ def kind_of(graph: Graph, node: Node, real: np.dtype[Any]) -> str:
     return "host"
 
 
-def _has_row_instruction(node: Node, sources: list[Node], real: np.dtype[Any]) -> bool:
+def _has_row_instruction(node: Node, sources: Sequence[Node], real: np.dtype[Any]) -> bool:
     assert node.op is not None
     name, x = node.op.name, sources[0]
     if name == "one_hot":
@@ -117,7 +119,7 @@ def _is_last(node: Node, x: Node) -> bool:
 class Lowering:
     """Emits rows; see the module's text."""
 
-    def __init__(self, graph: Graph, trace: Trace) -> None:
+    def __init__(self, graph: Plan, trace: Trace) -> None:
         self.graph, self.trace = graph, trace
         self.real = float_type(graph)
         if self.real.kind != "f":
@@ -469,6 +471,6 @@ class Lowering:
         return self._tiles[key]
 
 
-def lower(graph: Graph, trace: Trace) -> Code:
+def lower(graph: Plan, trace: Trace) -> Code:
     """Rows of integers for a graph."""
     return Lowering(graph, trace).lower()

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import primitives as P
-from ..graph import Node, Ref
+from ..graph import Ref
+from .plan import Planned
 from .rewrite import Draft
 
 
@@ -38,7 +39,7 @@ def spans(index: tuple[Any, ...], shape: tuple[int, ...]) -> list[Span] | None:
     return found
 
 
-def cut(node: Node, shape: tuple[int, ...]) -> tuple[int, Span] | None:
+def cut(node: Planned, shape: tuple[int, ...]) -> tuple[int, Span] | None:
     """(axis, span) if a getitem or scatter concerns part of one axis of ``shape`` and the whole of all others."""
     found = spans(node.attrs["index"], shape)
     if found is None:
@@ -47,7 +48,7 @@ def cut(node: Node, shape: tuple[int, ...]) -> tuple[int, Span] | None:
     return (partial[0], found[partial[0]]) if len(partial) == 1 else None
 
 
-def over_time(like: Node, nodes: Iterable[Node]) -> Node:
+def over_time(like: Planned, nodes: Iterable[Planned]) -> Planned:
     """A model for a node that does the work of several: of different time steps, it belongs to none."""
     alone = len({node.scope.step for node in nodes}) == 1
     return like if alone else replace(like, scope=like.scope._replace(step=None))
@@ -67,7 +68,7 @@ def in_order(draft: Draft, pieces: Sequence[Any]) -> list[int]:
     return sorted(range(len(pieces)), key=key)
 
 
-def rows_of(draft: Draft, pieces: Sequence[Ref], like: Node) -> Ref:
+def rows_of(draft: Draft, pieces: Sequence[Ref], like: Planned) -> Ref:
     """Matrices one below the other: a view where they are consecutive rows of one base, else a concat."""
     whole = consecutive(draft, pieces)
     if whole is not None:

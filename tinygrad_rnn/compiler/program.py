@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Graph, Node, Ref
+from ..graph import Node, Ref
 from ..tensor import Array
 from . import interpreter
 from .checks import check
@@ -26,6 +26,7 @@ from .explain import Cost
 from .layout import View
 from .lower import Code, float_type
 from .opcodes import NAMES, WIDTH
+from .plan import Plan
 from .trace import Trace
 
 _ALIGNMENT = 64
@@ -87,7 +88,7 @@ def _release(gaps: list[tuple[float, float]], offset: float, end: float) -> None
 class Program:
     """Runs code in an arena as `plan` laid it out; not from two threads at once, for there is one."""
 
-    def __init__(self, graph: Graph, trace: Trace, code: Code, offsets: dict[int, int], arena_bytes: int) -> None:
+    def __init__(self, graph: Plan, trace: Trace, code: Code, offsets: dict[int, int], arena_bytes: int) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
         self.rows, self.lanes, self.nodes = len(code.rows), code.lanes, code.nodes

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Graph, Ref
+from ..graph import Ref
 from ..tensor import Array
 from .checks import check
 from .explain import Cost
+from .plan import Plan
 from .trace import Trace
 
 
 class ReferenceProgram:
     """Stands in for a `Program` when ``NUMBA_DISABLE_JIT`` is set: the same answers, without a compiled loop."""
 
-    def __init__(self, graph: Graph, trace: Trace, arena_bytes: int) -> None:
+    def __init__(self, graph: Plan, trace: Trace, arena_bytes: int) -> None:
         self.graph, self.trace, self.rows = graph, trace, len(graph)
         self.arena_bytes = arena_bytes  #: what the compiled program would need; here each value has memory of its own
         self.host: dict[int, Any] = {}

@@ -6,13 +6,10 @@ import heapq
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from ..errors import TinygradError
-from ..graph import Graph, Node, Ref
+from ..graph import Node, Ref
 from ..primitives.record import Primitive
-from ..scope import Scope
-from .trace import result_dtype
+from .plan import Plan, PlanBuilder, Planned
 
 Operand = Any  #: a Ref, or a Python number
 
@@ -20,14 +17,15 @@ Operand = Any  #: a Ref, or a Python number
 class Draft:
     """Nodes by position, where operands may come after their users until `finish` sorts them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Plan) -> None:
         self._graph = graph
-        self.nodes: list[Node] = list(graph.nodes)
+        self._build = PlanBuilder(graph.nodes)
+        self.nodes = self._build.nodes
         self.outputs = [Ref(index) for index in graph.outputs]
         self.order: list[float] = list(range(len(self.nodes)))  # where in the schedule a node would like to be
         self._stands_for: dict[int, int] = {}
 
-    def __getitem__(self, operand: Operand) -> Node:
+    def __getitem__(self, operand: Operand) -> Planned:
         """The node an operand refers to, replacements followed."""
         return self.nodes[self.root(operand).index]
 
@@ -63,36 +61,24 @@ class Draft:
         return count
 
     def add(
-        self, op: Primitive, operands: tuple[Operand, ...], attrs: dict[str, Any], like: Node, lane: int = 0
+        self, op: Primitive, operands: tuple[Operand, ...], attrs: dict[str, Any], like: Planned, lane: int = 0
     ) -> Ref:
         """A new node, in the scope of ``like`` and scheduled where it was."""
         operands = tuple(self.root(x) for x in operands)
-        things = [self.nodes[x.index] if isinstance(x, Ref) else x for x in operands]
-        shape = op.shape(*(x.shape if isinstance(x, Node) else () for x in things), **attrs)
-        dtype = result_dtype(op, things, attrs)
-        lasting = all(isinstance(x, Node) and x.is_parameter for x in things)  # the same in every segment
-        index = len(self.nodes)
-        self.nodes.append(
-            Node(
-                index, op, operands, attrs, shape, dtype, None, like.requires_grad, like.scope, None, None,
-                like.site, like.serial, lane, 0 if lasting else like.segment,
-            )
+        # what comes of parameters alone is the same in every segment
+        lasting = all(isinstance(x, Ref) and self.nodes[x.index].is_parameter for x in operands)
+        made = self._build.add(
+            op, operands, attrs, requires_grad=like.requires_grad, scope=like.scope, site=like.site,
+            serial=like.serial, lane=lane, segment=0 if lasting else like.segment,
         )  # fmt: skip
-        self.order.append(self.order[like.index] if like.index < len(self.order) else index)
-        return Ref(index)
+        self.order.append(self.order[like.index] if like.index < len(self.order) else made.index)
+        return made
 
-    def constant(self, value: Any, like: Node) -> Ref:
+    def constant(self, value: Any, like: Planned) -> Ref:
         """A new leaf that holds ``value``."""
-        array = np.asarray(value)
-        index = len(self.nodes)
-        self.nodes.append(
-            Node(
-                index, None, (), {}, array.shape, array.dtype, array, False, Scope(), like.name, like.role,
-                like.site, -1,
-            )
-        )  # fmt: skip
+        made = self._build.leaf(value, name=like.name, role=like.role, site=like.site, serial=-1)
         self.order.append(self.order[like.index])
-        return Ref(index)
+        return made
 
     def replace(self, node: Node, by: Operand) -> None:
         """Let ``by`` stand for ``node`` everywhere."""
@@ -104,7 +90,7 @@ class Draft:
             self.nodes[by.index] = replace(new, role=node.role, name=new.name or node.name)
         self._stands_for[node.index] = by.index
 
-    def finish(self, dead: bool = False) -> Graph:
+    def finish(self, dead: bool = False) -> Plan:
         """The graph again: only what the outputs need, each node after its operands, else in the old order.
 
         With nothing replaced it is the old graph, unless ``dead`` nodes are to be looked for.
@@ -128,8 +114,8 @@ class Draft:
         for k, index in enumerate(order):
             node = self.nodes[index]
             placed = tuple([refs[position[x.index]] if isinstance(x, Ref) else x for x in operands[index]])
-            nodes.append(node if node.index == k and node.operands == placed else _moved(node, k, placed))
-        return Graph.of(nodes, [position[index] for index in outputs])
+            nodes.append(node if node.index == k and node.operands == placed else node.moved(k, placed))
+        return Plan.of(nodes, [position[index] for index in outputs])
 
     def _sorted(self, sources: dict[int, set[int]]) -> list[int]:
         """Positions in the old order, as far as what each needs lets it be."""
@@ -157,11 +143,3 @@ class Draft:
                 if not waiting[user]:
                     heapq.heappush(ready, (self.order[user], user))
         return order
-
-
-def _moved(n: Node, index: int, operands: tuple[Operand, ...]) -> Node:
-    """The node elsewhere: `dataclasses.replace`, which is slow."""
-    return Node(
-        index, n.op, operands, n.attrs, n.shape, n.dtype, n.value, n.requires_grad, n.scope, n.name, n.role,
-        n.site, n.serial, n.lane, n.segment,
-    )  # fmt: skip

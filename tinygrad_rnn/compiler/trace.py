@@ -23,57 +23,15 @@ from .. import mode
 from .. import primitives as P
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
-from ..graph import Graph, Node, Ref
 from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
-from ..primitives.record import Primitive, broadcast, same_shape
+from ..primitives.dtypes import result_dtype
+from ..primitives.record import Primitive
 from ..scope import state
 from ..source import source_lines, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
 from .conditions import Conditions
-
-_COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
-
-
-def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
-    """The dtype NumPy would give; ``operands`` are things with a dtype, or Python numbers."""
-    kinds = [getattr(x, "dtype", x) for x in operands]
-    if "dtype" in attrs:
-        return np.dtype(attrs["dtype"])
-    if op.name in _COMPARISONS:
-        return np.dtype(bool)
-    if op.name in ("argmax", "argsort"):
-        return np.dtype(np.int64)
-    if op.name == "take":
-        return np.dtype(kinds[0])
-    if op.name == "scatter_rows":
-        return np.dtype(kinds[0])
-    if op.name == "cross_entropy":
-        kinds = kinds[:1]
-    if op.name == "where":
-        kinds = kinds[1:]
-    dtype = np.result_type(*kinds)
-    if (
-        dtype.kind == "b" and op.shape in (broadcast, same_shape) and op.name not in _TO_FLOAT
-    ):  # NumPy makes integers of some, and refuses others
-        ones = (np.ones(1, x.dtype) if hasattr(x, "dtype") else x for x in operands)
-        return np.asarray(op.reference(*ones, **attrs)).dtype
-    if dtype.kind in "iu":  # where NumPy has no integer for it, the engine takes a float
-        whole, limits = [x for x in operands if isinstance(x, int)], np.iinfo(dtype)
-        if any(not limits.min <= x <= limits.max or (op.name == "pow" and x < 0) for x in whole):
-            return np.dtype(np.float64)
-    if dtype.kind in "biu":
-        if op.name in ("sum", "cumsum") and dtype.itemsize < 8:
-            return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
-        if op.name in _TO_FLOAT:
-            return np.dtype(np.float64)
-    return dtype
-
-
-_TO_FLOAT = {
-    "div", "erf", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax",
-    "logsumexp", "cross_entropy",
-}  # fmt: skip
+from .plan import Plan, PlanBuilder
 
 
 class Traced(Tensor):
@@ -139,7 +97,7 @@ class Met(BaseException):
 class Trace:
     """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
 
-    graph: Graph
+    graph: Plan
     arguments: dict[int, int]  #: serial of a leaf -> position among the arguments
     cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
     live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
@@ -537,25 +495,22 @@ class Tracer:
                 there = "is" if graded.before is None else "is not"
                 self.conditions.add(f"{{}}._grad {there} None", graded.tensor)
         order = sorted(found)
-        position = {serial: index for index, serial in enumerate(order)}
         sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
-        nodes = [self._node(index, found[serial], position, sites[index]) for index, serial in enumerate(order)]
-        wanted = [position[x.serial] for x in outputs] + [position[self.assigned[s].serial] for s in assigned]
-        graph = Graph.of(nodes, wanted)
+        build = PlanBuilder()
+        for serial, site in zip(order, sites, strict=True):
+            self._enter(build, found[serial], site)
+        graph = build.plan([build.position[x.serial] for x in [*outputs, *(self.assigned[s] for s in assigned)]])
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return Trace(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
             self.entries, kept, frozenset(self._outside),
         )  # fmt: skip
 
-    def _node(self, index: int, x: Tensor, position: dict[int, int], site: str | None) -> Node:
-        traced = isinstance(x, Traced)
-        value = None if traced or x.serial < self.started else x._array
-        operands = tuple(Ref(position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs) if traced else ()
-        return Node(
-            index, x.op if traced else None, operands, x.attrs, x.shape, x.dtype, value, x.requires_grad,
-            x.scope, x.name, x.role, site, x.serial,
-        )  # fmt: skip
+    def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:
+        if isinstance(x, Traced):
+            build.tensor(x, None, site)
+        else:
+            build.tensor(x, None if x.serial < self.started else x._array, site, leaf=True)
 
 
 def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:

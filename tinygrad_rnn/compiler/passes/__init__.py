@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...graph import Graph
+from ..plan import Plan
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
 from .lanes import split_batch
@@ -21,7 +21,7 @@ from .recompute import recompute
 from .schedule import delay
 from .tables import use_tables
 
-Pass = Callable[[Graph], Graph]
+Pass = Callable[[Plan], Plan]
 
 #: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
@@ -38,7 +38,7 @@ class Applied(NamedTuple):
     after: int
 
 
-def optimize(graph: Graph, threads: int = 1, sparing: bool = False) -> tuple[Graph, list[Applied]]:
+def optimize(graph: Plan, threads: int = 1, sparing: bool = False) -> tuple[Plan, list[Applied]]:
     """All passes, and what each did to the number of nodes. ``sparing``: with memory."""
     applied = []
     for rewrite in PASSES:

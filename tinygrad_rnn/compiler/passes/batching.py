@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ... import primitives as P
-from ...graph import Graph, Node
 from ..pieces import in_order, over_time, rows_of
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 
-def batch_products(graph: Graph) -> Graph:
+def batch_products(graph: Plan) -> Plan:
     """One product for all independent products with the same right-hand matrix (and bias)."""
     done: set[Any] = set()
     while True:
@@ -28,9 +28,9 @@ def batch_products(graph: Graph) -> Graph:
         graph = draft.finish()
 
 
-def _next_group(graph: Graph, done: set[Any]) -> list[list[Node]] | None:
+def _next_group(graph: Plan, done: set[Any]) -> list[list[Planned]] | None:
     """The members of one group not looked at before, as sets of independent products."""
-    groups: dict[Any, list[Node]] = {}
+    groups: dict[Any, list[Planned]] = {}
     for node in graph.nodes:
         if node.op in (P.linear, P.matmul) and len(node.sources) == len(node.operands):
             x, *others = (graph.nodes[i] for i in node.sources)
@@ -46,11 +46,11 @@ def _next_group(graph: Graph, done: set[Any]) -> list[list[Node]] | None:
     return None
 
 
-def _independent(graph: Graph, members: list[Node]) -> list[list[Node]]:
+def _independent(graph: Plan, members: list[Planned]) -> list[list[Planned]]:
     """Members, by segment and by how many others they depend on in a row: those of one depth are independent."""
     mine = {node.index for node in members}
     depth = [0] * len(graph.nodes)
-    batches: dict[Any, list[Node]] = {}
+    batches: dict[Any, list[Planned]] = {}
     for node in graph.nodes:
         deepest = 0
         for source in node.sources:
@@ -63,7 +63,7 @@ def _independent(graph: Graph, members: list[Node]) -> list[list[Node]]:
     return list(batches.values())
 
 
-def _batch(draft: Draft, members: list[Node]) -> None:
+def _batch(draft: Draft, members: list[Planned]) -> None:
     first = over_time(members[0], members)
     assert first.op is not None
     pieces = [draft.operands(node)[0] for node in members]

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
 from ...primitives.record import size_of
 from ..checks import check
 from ..pieces import consecutive, cut, over_time
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 #: larger results are not computed ahead: they would only move memory from the arena to the constants
 _FOLD_LIMIT = 1 << 20
 
 
-def remove_dead(graph: Graph) -> Graph:
+def remove_dead(graph: Plan) -> Plan:
     """Only what the outputs need."""
     return Draft(graph).finish(dead=True)
 
 
-def merge_equal(graph: Graph) -> Graph:
+def merge_equal(graph: Plan) -> Plan:
     """One node for equal operations on equal operands. Leaves are never merged: two parameters may agree by chance."""
     draft = Draft(graph)
     first: dict[Any, int] = {}
@@ -41,7 +42,7 @@ def merge_equal(graph: Graph) -> Graph:
     return draft.finish()
 
 
-def fold_constants(graph: Graph) -> Graph:
+def fold_constants(graph: Plan) -> Plan:
     """What depends on constants alone is computed once, here."""
     draft = Draft(graph)
     values: dict[int, Any] = {n.index: n.value for n in graph.nodes if n.op is None and n.value is not None}
@@ -60,7 +61,7 @@ def fold_constants(graph: Graph) -> Graph:
     return draft.finish()
 
 
-def simplify(graph: Graph) -> Graph:
+def simplify(graph: Plan) -> Plan:
     """Multiplications by 1, views that change nothing, views of views, biases that can be added beforehand."""
     while True:
         draft = Draft(graph)
@@ -76,7 +77,7 @@ def simplify(graph: Graph) -> Graph:
         graph = simpler
 
 
-def _simpler(draft: Draft, node: Node, users: list[int]) -> Ref | None:
+def _simpler(draft: Draft, node: Planned, users: list[int]) -> Ref | None:
     assert node.op is not None
     operands = draft.operands(node)
     first = operands[0]
@@ -130,7 +131,7 @@ def _simpler(draft: Draft, node: Node, users: list[int]) -> Ref | None:
     return None
 
 
-def _part_of(draft: Draft, node: Node, x: Node) -> Ref | None:
+def _part_of(draft: Draft, node: Planned, x: Planned) -> Ref | None:
     """Reading a part of what was put together from parts."""
     found = cut(node, x.shape) if x.op in (P.stack, P.concat, P.scatter) else None
     if found is None or x.op is P.concat:

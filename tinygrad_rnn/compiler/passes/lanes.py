@@ -14,10 +14,11 @@ import math
 from typing import Any, NamedTuple
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
 from ...primitives import elementwise
 from ...primitives.record import Primitive, normalize_axis
 from ..pieces import spans
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 #: floating-point operations in products below which a second thread costs more than it gains
@@ -51,7 +52,7 @@ class _Plan(NamedTuple):
     wanted: list[Cut | None]
 
 
-def split_batch(graph: Graph) -> Graph:
+def split_batch(graph: Plan) -> Plan:
     """Two lanes for the two halves of the batch; the same graph if it has none, or is too small."""
     total = sum(_cost(graph, node) for node in graph.nodes)
     if total < WORTH:
@@ -67,7 +68,7 @@ def split_batch(graph: Graph) -> Graph:
     return graph
 
 
-def _cost(graph: Graph, node: Node) -> float:
+def _cost(graph: Plan, node: Planned) -> float:
     if node.op not in (P.linear, P.matmul):
         return 0.0
     return 2.0 * math.prod(node.shape) * graph.nodes[node.sources[0]].shape[-1]
@@ -76,7 +77,7 @@ def _cost(graph: Graph, node: Node) -> float:
 class _Halves:
     """An attempt to cut a graph along one axis of one of its leaves."""
 
-    def __init__(self, graph: Graph, leaf: Node, axis: int) -> None:
+    def __init__(self, graph: Plan, leaf: Planned, axis: int) -> None:
         self.graph, self.draft, self.batch = graph, Draft(graph), leaf.shape[axis]
         self.bounds = (0, self.batch - self.batch // 2, self.batch)
         self.cuts: dict[int, Cut] = {}
@@ -103,7 +104,7 @@ class _Halves:
             self.draft.order[index] += 3 * len(self.graph)
         return True
 
-    def _visit(self, node: Node) -> None:
+    def _visit(self, node: Planned) -> None:
         cuts = {slot: self.cuts[x.index] for slot, x in enumerate(node.operands)
                 if isinstance(x, Ref) and x.index in self.cuts}  # fmt: skip
         if not cuts:
@@ -131,7 +132,7 @@ class _Halves:
         else:
             self.cuts[node.index], self.halves[node.index] = plan.cut, halves
 
-    def _add(self, op: Any, operands: tuple[Any, ...], attrs: dict[str, Any], like: Node, lane: int) -> Ref:
+    def _add(self, op: Any, operands: tuple[Any, ...], attrs: dict[str, Any], like: Planned, lane: int) -> Ref:
         made = self.draft.add(op, operands, attrs, like, lane)
         self.draft.order[made.index] = like.index + (lane or 3) * len(self.graph)
         return made
@@ -151,14 +152,14 @@ class _Halves:
     def _resized(self, shape: tuple[int, ...], cut: Cut, lane: int) -> tuple[int, ...]:
         return (*shape[: cut.axis], cut.outer * self._size(lane) * cut.inner, *shape[cut.axis + 1 :])
 
-    def _part(self, node: Node, cut: Cut, lane: int) -> Ref:
+    def _part(self, node: Planned, cut: Cut, lane: int) -> Ref:
         """Half of a value that is there as a whole."""
         key = (node.index, cut, lane)
         if key not in self._parts:
             self._parts[key] = self._cut_out(node, cut, lane)
         return self._parts[key]
 
-    def _cut_out(self, node: Node, cut: Cut, lane: int) -> Ref:
+    def _cut_out(self, node: Planned, cut: Cut, lane: int) -> Ref:
         small = self._resized(node.shape, cut, lane)
         if node.op is P.broadcast_to:
             base = self.graph.nodes[node.sources[0]]
@@ -172,7 +173,7 @@ class _Halves:
         half = self._add(P.getitem, (whole,), {"index": index}, node, lane)
         return self._add(P.reshape, (half,), {"shape": small}, node, lane)
 
-    def _gather(self, node: Node) -> None:
+    def _gather(self, node: Planned) -> None:
         """Put the halves of a value together; a leaf was never apart."""
         if node.op is None or node.index in self.late:
             return
@@ -189,7 +190,7 @@ class _Halves:
         self.draft.replace(node, self._add(P.reshape, (joined,), {"shape": node.shape}, node, 0))
 
     def _attrs(
-        self, node: Node, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], cut: Cut | None, lane: int
+        self, node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], cut: Cut | None, lane: int
     ) -> dict[str, Any]:
         """The settings of a node's half."""
         if node.op in (P.reshape, P.broadcast_to):
@@ -206,7 +207,7 @@ class _Halves:
         return node.attrs
 
 
-def _plan(node: Node, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
+def _plan(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
     """How to compute a node in halves; None if that takes the whole of its operands."""
     op, attrs, rank = node.op, node.attrs, len(node.shape)
     slot, cut = next(iter(cuts.items()))
@@ -266,7 +267,7 @@ def _located(shape: tuple[int, ...], outer: int, batch: int) -> Cut | None:
     return None
 
 
-def _plan_part(node: Node, shape: tuple[int, ...], cut: Cut, batch: int) -> _Plan | None:
+def _plan_part(node: Planned, shape: tuple[int, ...], cut: Cut, batch: int) -> _Plan | None:
     found = spans(node.attrs["index"], shape)
     if found is None or found[cut.axis].dropped:
         return None
@@ -277,7 +278,7 @@ def _plan_part(node: Node, shape: tuple[int, ...], cut: Cut, batch: int) -> _Pla
     return _Plan(Cut(axis, (here.stop - here.start) // unit, cut.inner), [cut])
 
 
-def _plan_concat(node: Node, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
+def _plan_concat(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
     cut = next(iter(cuts.values()))
     if node.attrs["axis"] % len(node.shape) != cut.axis:
         return _Plan(cut, [cut] * len(shapes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
 from ...primitives.record import broadcast, same_shape
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 #: positions by which side of a condition they are on: (index of the condition, whether it holds there)
@@ -13,7 +14,7 @@ Sides = frozenset[tuple[int, bool]]
 _DEPTH = 8
 
 
-def drop_unseen(graph: Graph) -> Graph:
+def drop_unseen(graph: Plan) -> Plan:
     """A choice becomes one of its branches if every use of it, elementwise on the way, ends in the same choice."""
     seen: list[Sides | None] = [None] * len(graph)  # of each value: every element that matters is on these sides
     for index in graph.outputs:
@@ -36,7 +37,7 @@ def drop_unseen(graph: Graph) -> Graph:
     return draft.finish()
 
 
-def _passed_on(node: Node, slot: int, x: Node, sides: Sides) -> Sides:
+def _passed_on(node: Planned, slot: int, x: Planned, sides: Sides) -> Sides:
     """On which sides the elements of an operand are that matter to those of the result that do."""
     op = node.op
     if op is None or op.along is not None or op.shape not in (broadcast, same_shape) or x.shape != node.shape:
@@ -46,6 +47,6 @@ def _passed_on(node: Node, slot: int, x: Node, sides: Sides) -> Sides:
     return sides
 
 
-def _condition(node: Node) -> int:
+def _condition(node: Planned) -> int:
     condition = node.operands[0]
     return condition.index if isinstance(condition, Ref) else -1

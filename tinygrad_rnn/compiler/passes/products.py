@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
 from ..pieces import cut, in_order, over_time, rows_of
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 
-def sum_products(graph: Graph) -> Graph:
+def sum_products(graph: Plan) -> Plan:
     """Rewrite every sum of two or more terms of one kind."""
     draft = Draft(graph)
     users = draft.users()
@@ -27,7 +28,7 @@ def sum_products(graph: Graph) -> Graph:
     return draft.finish()
 
 
-def _terms(draft: Draft, root: Node, users: list[int], inner: set[int]) -> list[Any]:
+def _terms(draft: Draft, root: Planned, users: list[int], inner: set[int]) -> list[Any]:
     """The operands of a tree of additions; the tree's inner nodes are entered into ``inner``."""
     terms: list[Any] = []
     pending = list(reversed(root.operands))
@@ -42,7 +43,7 @@ def _terms(draft: Draft, root: Node, users: list[int], inner: set[int]) -> list[
     return terms
 
 
-def _rewrite(draft: Draft, root: Node, terms: list[Any], users: list[int]) -> None:
+def _rewrite(draft: Draft, root: Planned, terms: list[Any], users: list[int]) -> None:
     kinds: dict[Any, list[Any]] = {}
     for term in terms:
         kinds.setdefault(_kind(draft, root, term, users), []).append(term)
@@ -63,7 +64,7 @@ def _rewrite(draft: Draft, root: Node, terms: list[Any], users: list[int]) -> No
     draft.replace(root, total)
 
 
-def _kind(draft: Draft, root: Node, term: Any, users: list[int]) -> Any:
+def _kind(draft: Draft, root: Planned, term: Any, users: list[int]) -> Any:
     """Terms of equal kind can be joined; None: this one cannot."""
     node = draft.nodes[term.index] if isinstance(term, Ref) else None
     if node is None or node.shape != root.shape:
@@ -86,7 +87,7 @@ def _kind(draft: Draft, root: Node, term: Any, users: list[int]) -> Any:
     return None
 
 
-def _join_products(draft: Draft, root: Node, terms: list[Any]) -> Ref:
+def _join_products(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
     left = [draft[draft[t].operands[0]].operands[0] for t in terms]
     right = [draft[t].operands[1] for t in terms]
     order = in_order(draft, right)
@@ -95,13 +96,13 @@ def _join_products(draft: Draft, root: Node, terms: list[Any]) -> Ref:
     return draft.add(P.matmul, (draft.add(P.permute, (a,), {"axes": (1, 0)}, root), b), {}, root)
 
 
-def _join_column_sums(draft: Draft, root: Node, terms: list[Any]) -> Ref:
+def _join_column_sums(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
     pieces = [draft.root(draft[t].operands[0]) for t in terms]
     rows = rows_of(draft, [pieces[i] for i in in_order(draft, pieces)], root)
     return draft.add(P.sum_, (rows,), {"axis": (0,), "keepdims": False}, root)
 
 
-def _join_parts(draft: Draft, root: Node, terms: list[Any]) -> Ref | None:
+def _join_parts(draft: Draft, root: Planned, terms: list[Any]) -> Ref | None:
     """Disjoint parts that cover an axis, side by side; None if they overlap or leave a gap."""
     found = []
     for t in terms:
@@ -117,7 +118,7 @@ def _join_parts(draft: Draft, root: Node, terms: list[Any]) -> Ref | None:
     return draft.add(P.stack if dropped else P.concat, parts, {"axis": axis}, root)
 
 
-def _join_rows(draft: Draft, root: Node, terms: list[Any]) -> Ref:
+def _join_rows(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
     values = [draft.root(draft[t].operands[0]) for t in terms]
     indices = [draft.root(draft[t].operands[1]) for t in terms]
     return draft.add(

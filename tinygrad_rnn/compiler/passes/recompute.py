@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 Place = tuple[tuple[str, ...], int]  #: a layer's path and a segment of time
 
 
-def recompute(graph: Graph) -> Graph:
+def recompute(graph: Plan) -> Plan:
     """Inner values of each layer and segment computed again before their gradients."""
     length = math.isqrt(max(graph.steps, default=0)) + 1
     lasting: set[int] = set()  # what comes of parameters alone is the same in every segment
@@ -28,7 +29,7 @@ def recompute(graph: Graph) -> Graph:
         if node.is_parameter or (node.sources and all(index in lasting for index in node.sources)):
             lasting.add(node.index)
 
-    def place(node: Node) -> Place | None:
+    def place(node: Planned) -> Place | None:
         if node.op is None or node.scope.step is None or node.scope.backward or node.index in lasting:
             return None
         return node.scope.path, node.scope.step // length

@@ -6,15 +6,15 @@ scaled gradient would be stored and read again.
 
 from __future__ import annotations
 
-from ...graph import Graph
 from ...primitives import elementwise
 from ...primitives.record import Primitive
+from ..plan import Plan
 from ..rewrite import Draft
 
 _ELEMENTWISE = {id(p) for p in vars(elementwise).values() if isinstance(p, Primitive)}
 
 
-def delay(graph: Graph) -> Graph:
+def delay(graph: Plan) -> Plan:
     """Compute what only operations of its own shape use just before the first of them."""
     draft = Draft(graph)
     outputs = set(graph.outputs)

@@ -7,11 +7,12 @@ first summed per symbol, then multiplied.
 from __future__ import annotations
 
 from ... import primitives as P
-from ...graph import Graph, Node, Ref
+from ...graph import Ref
+from ..plan import Plan, Planned
 from ..rewrite import Draft
 
 
-def use_tables(graph: Graph) -> Graph:
+def use_tables(graph: Plan) -> Plan:
     """Rewrite products with one-hot vectors and with rows of a table."""
     draft = Draft(graph)
     for node in graph.nodes:
@@ -22,7 +23,7 @@ def use_tables(graph: Graph) -> Graph:
     return draft.finish()
 
 
-def _better(draft: Draft, node: Node) -> Ref | None:
+def _better(draft: Draft, node: Planned) -> Ref | None:
     operands = draft.operands(node)
     x = draft[operands[0]]
     if node.op is P.concat and node.attrs["axis"] == 0 and x.op is P.take:
@@ -56,6 +57,6 @@ def _better(draft: Draft, node: Node) -> Ref | None:
     return None
 
 
-def _repeats(draft: Draft, rows: Node) -> bool:
+def _repeats(draft: Draft, rows: Planned) -> bool:
     """Whether a take reads more rows than its table has."""
     return rows.shape[0] > draft[rows.operands[0]].shape[0]
