@@ -17,7 +17,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
 import tinygrad_rnn as tg  # noqa: E402
 import tinygrad_rnn.random  # noqa: E402
-from tinygrad_rnn.scope import state  # noqa: E402
+from tinygrad_rnn.current import current  # noqa: E402
 from tinygrad_rnn.testing import RECIPES, Source  # noqa: E402
 
 # dev looks around a little on every run; ci looks at the same examples each time, so that a change is never blamed for
@@ -39,8 +39,8 @@ def global_state() -> dict[str, object]:
     """Everything a test could leave behind."""
     return {
         "the default dtype": tg.get_default_dtype(),
-        "gradient recording": state.recording,
-        "the scope": state.scope,
+        "gradient recording": current.recording,
+        "the scope": current.scope,
         "NumPy's error handling": np.geterr(),
         "NumPy's way of printing": np.get_printoptions(),
         "NumPy's random numbers": np.random.get_state()[1].tobytes(),
@@ -59,7 +59,7 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     after = global_state()
     tg.set_default_dtype(before["the default dtype"])
-    state.recording, state.scope = before["gradient recording"], before["the scope"]
+    current.recording, current.scope = before["gradient recording"], before["the scope"]
     np.seterr(**before["NumPy's error handling"])
     np.set_printoptions(**before["NumPy's way of printing"])
     np.random.set_state(numbers)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .current import current
 from .errors import DTypeError, GraphError, MutationError, ShapeError
 from .liveness import merged, pulled, replaced, sent_on
 from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape, sum_
-from .scope import state
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -141,7 +141,7 @@ def walk(
         all_counts = mask is None and not op.chooses
         y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
         if create_graph:  # the derivative belongs where the node belongs
-            outer, state.scope = state.scope, node.scope._replace(backward=True)
+            outer, current.scope = current.scope, node.scope._replace(backward=True)
         try:
             for slot, x in enumerate(node.inputs):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
@@ -176,7 +176,7 @@ def walk(
                 arrive(target, value)
         finally:
             if create_graph:
-                state.scope = outer
+                current.scope = outer
         yield BackwardStep(node, gradient, sent, mask, gradient is not before)
 
 
@@ -207,7 +207,7 @@ def nodes_between(
 
 def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create_graph: bool) -> None:
     """See `Tensor.backward`."""
-    tracer = state.tracer
+    tracer = current.tracer
     record = create_graph or tracer is not None  # a compiled function's backward pass is part of its graph
     seeds = [_seed(output, gradient, record)]
     finished: list[tuple[Tensor, Any]] = []
@@ -258,7 +258,7 @@ def grad(
     if allow_unused:  # an output that depends on nothing uses none of the inputs
         kept = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.requires_grad]
         outputs, upstream = [y for y, _ in kept], [g for _, g in kept]
-    record = create_graph or state.tracer is not None
+    record = create_graph or current.tracer is not None
     seeds = [_seed(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
     asked = {x.serial for x in inputs}
     found: dict[int, Any] = {}
@@ -288,10 +288,10 @@ def _own(values: Sequence[Any], recorded: bool, leaf: Callable[[Any], Tensor]) -
     held: set[int] = set()
     for value in values:
         if value.op is None or value.op.view or value.serial in held:
-            outer, state.scope = state.scope, value.scope._replace(backward=True)
+            outer, current.scope = current.scope, value.scope._replace(backward=True)
             with recording(True):
                 value = value.clone()
-            state.scope = outer
+            current.scope = outer
         held.add(value.serial)
         result.append(value)
     return result
@@ -314,7 +314,7 @@ def _drain(
         _free_the_last()
         for node in visited:
             node._spent = True
-        state.walked = [weakref.ref(node) for node in visited]
+        current.walked = [weakref.ref(node) for node in visited]
 
 
 def _free_the_last() -> None:
@@ -322,7 +322,7 @@ def _free_the_last() -> None:
 
     The graph walked last stays, for as long as somebody holds it, to be drawn and looked at.
     """
-    for reference in state.walked:
+    for reference in current.walked:
         node = reference()
         if node is not None:
             node.inputs, node._freed = (), True

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from .current import current
 from .errors import DTypeError, GraphError, ShapeError
 from .functional import concat
 from .mode import no_grad
 from .primitives.record import Unlisted, size_of
-from .scope import state
 from .tensor import Array, Tensor, as_tensor, from_array
 
 
@@ -100,12 +100,12 @@ class Function:
             whole = outputs[0] if single else concat([y.reshape(-1) for y in outputs])
         backward = _Backward(cls, ctx, args, slots, outputs, shapes)
         tensors = tuple(args[i] for i in slots)
-        if state.tracer is None:
+        if current.tracer is None:
             again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
             made = _recorded(cls, whole._array, again, backward, tensors, opened)
         else:
             made = _traced(cls, whole, backward, tensors)
-            state.tracer.contexts.append(ctx)
+            current.tracer.contexts.append(ctx)
         if single:
             return made
         return tuple(_parts(made, shapes))

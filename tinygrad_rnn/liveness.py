@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from .current import current
 from .primitives import Primitive, broadcast_to, cast, equal, getitem, greater, not_equal, permute, reshape, sum_, where
 from .primitives.record import Shape, broadcast, same_shape
-from .scope import state
 
 Mask = Any  #: a boolean array or tensor
 _FLOAT = np.dtype(np.float32)
@@ -258,7 +258,7 @@ def _settled(mask: Mask) -> Mask | None:
 
 def _number(x: Any) -> Any:
     """What is known of it now: in a function being compiled, only its own constants."""
-    known = hasattr(x, "_record") and (state.tracer is None or state.tracer.is_constant(x))
+    known = hasattr(x, "_record") and (current.tracer is None or current.tracer.is_constant(x))
     return x._array if known else x
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .current import current
 from .errors import DTypeError
-from .scope import state
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
@@ -39,10 +39,10 @@ class recording:
         self.value = value
 
     def __enter__(self) -> None:
-        self.before, state.recording = state.recording, self.value
+        self.before, current.recording = current.recording, self.value
 
     def __exit__(self, *_error: object) -> None:
-        state.recording = self.before
+        current.recording = self.before
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, run in this mode; a generator, each time it goes on."""
@@ -92,10 +92,10 @@ class set_grad_enabled:
     """Record from here on or not: ``set_grad_enabled(training)``, or ``with set_grad_enabled(training):``."""
 
     def __init__(self, mode: bool) -> None:
-        self._before, state.recording = state.recording, bool(mode)
+        self._before, current.recording = current.recording, bool(mode)
 
     def __enter__(self) -> None:
         """The mode is set already."""
 
     def __exit__(self, *_error: object) -> None:
-        state.recording = self._before
+        current.recording = self._before

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import primitives as P
+from .current import current
 from .errors import DTypeError
-from .scope import state
 
 #: ufuncs and the primitives that compute the same
 _UFUNCS = {
@@ -67,7 +67,7 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
         return getattr(functional, _FUNCTIONS[name])(*args, **kwargs)
     result = called(*_arrays(args), **_arrays(kwargs))
-    if state.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
+    if current.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
         call = f"{called.__module__.replace('numpy', 'np', 1)}.{name}"
         raise DTypeError(
             f"{call} gives plain numbers and loses the gradient of its tensor; compose it of tg's functions, or take "

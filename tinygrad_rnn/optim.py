@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .current import Recorder, current
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
 from .nn.module import forget_gradient
 from .primitives import maximum, sqrt
-from .scope import state as current
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         if current.tracer is not None:
-            self._trace_step()
+            self._trace_step(current.tracer)
             return
         with no_grad():
             for group, pairs in self._due():
@@ -137,9 +137,8 @@ class Optimizer:
                     g = -p.grad._array if group["maximize"] else p.grad._array
                     p.copy_(self._updated(p._array, g, state, rates, **settings))
 
-    def _trace_step(self) -> None:
+    def _trace_step(self, tracer: Recorder) -> None:
         """The update as assignments; the rates, which change from step to step, are computed anew in every call."""
-        tracer = current.tracer
         tracer.guard(self, _settings)
         with no_grad():
             for group, pairs in self._due():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .current import current
 from .errors import GraphError
-from .scope import state
 
 _generator = np.random.default_rng(0)
 
@@ -18,7 +18,7 @@ def manual_seed(seed: int) -> None:
 
 def generator() -> np.random.Generator:
     """The current generator."""
-    if state.tracer is not None:
+    if current.tracer is not None:
         raise GraphError(
             "a random number drawn while a function is being compiled would be the same in every call; "
             "draw it outside and pass it in"

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from .current import current
 from .errors import DTypeError, ShapeError
 from .functional import stack, where
 from .primitives.record import integer
-from .scope import scope, state
+from .scope import scope
 from .tensor import Tensor, as_tensor, from_array
 
 
@@ -92,8 +93,8 @@ class Masks:
                 raise ShapeError(f"{name}: lengths must be {count}integers from 0 to {time}, but are {array.tolist()}")
 
         self._lengths = lengths
-        if state.tracer is not None and isinstance(lengths, Tensor):
-            state.tracer.confirm(check, [lengths])
+        if current.tracer is not None and isinstance(lengths, Tensor):
+            current.tracer.confirm(check, [lengths])
         else:
             array = np.asarray(lengths)
             self._lengths = array if array.size else array.astype(np.int64)  # NumPy takes an empty list for floats

@@ -15,33 +15,12 @@ Scope(path=('encoder',), step=2, part='f', backward=False)
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
+from .current import Scope, current
 from .errors import DTypeError
 
-
-class Scope(NamedTuple):
-    """A node's place. ``step`` counts from 0; pictures print it from 1, as lectures do."""
-
-    path: tuple[str, ...] = ()  #: names of the modules it was made in, outermost first
-    step: int | None = None  #: time step, or None outside the recurrence
-    part: str | None = None  #: the piece of a cell: a gate ("i", "f", ...), a state, the output ...
-    backward: bool = False  #: made by a rule of the reverse walk, not by the forward pass
-
-
-class _State(threading.local):
-    """What is current in this thread. Every entry is always there, so that `vars` gives them all for one look-up."""
-
-    def __init__(self) -> None:
-        self.scope = Scope()
-        self.recording = True
-        self.tracer: Any = None  # a `compiler.trace.Tracer` while a function is being compiled
-        self.walked: list[Any] = []  # weakly, what the last reverse walk that kept no graph has passed
-
-
-state = _State()
+__all__ = ["Scope", "scope", "steps"]
 
 
 class scope:
@@ -56,17 +35,17 @@ class scope:
         self.name, self.step, self.part = name, step, part
 
     def __enter__(self) -> Scope:
-        self.outer = outer = state.scope
-        state.scope = Scope(
+        self.outer = outer = current.scope
+        current.scope = Scope(
             outer.path if self.name is None else (*outer.path, self.name),
             outer.step if self.step is None else self.step,
             outer.part if self.part is None else self.part,
             outer.backward,
         )
-        return state.scope
+        return current.scope
 
     def __exit__(self, *_exception: object) -> None:
-        state.scope = self.outer
+        current.scope = self.outer
 
 
 def steps(count: int) -> Iterator[int]:
@@ -86,10 +65,10 @@ def steps(count: int) -> Iterator[int]:
 
 
 def _steps(count: int) -> Iterator[int]:
-    outer = state.scope
+    outer = current.scope
     try:
         for step in range(count):
-            state.scope = outer._replace(step=step)
+            current.scope = outer._replace(step=step)
             yield step
     finally:
-        state.scope = outer
+        current.scope = outer

@@ -19,6 +19,7 @@ from . import numpy_names
 from . import primitives as P
 from .backward import backward
 from .composed import Composed
+from .current import Scope, current
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .extreme import Extreme, meant
@@ -26,7 +27,6 @@ from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
 from .returned import Returned
-from .scope import Scope, state
 from .source import Foreign, Place, Site, user_code
 
 Array = npt.NDArray[Any]
@@ -67,8 +67,8 @@ class RemovableHandle(NamedTuple):
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
-        if state.tracer is not None:
-            state.tracer.refuse_removal(self.key)
+        if current.tracer is not None:
+            current.tracer.refuse_removal(self.key)
         self.hooks.pop(self.key, None)
 
 
@@ -119,7 +119,7 @@ class Tensor(Composed):
         self._array = array
         self._memory = Memory()
         self.serial = next(_serials)
-        self.scope = state.scope
+        self.scope = current.scope
         self._made_at = user_code()
         if name is not None:
             self.name = name
@@ -143,9 +143,9 @@ class Tensor(Composed):
 
     def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Compute ``op`` and remember it: the one way a graph grows."""
-        current = vars(state)
-        if current["tracer"] is not None:
-            traced: Tensor = current["tracer"].record(op, operands, attrs)
+        now = vars(current)
+        if now["tracer"] is not None:
+            traced: Tensor = now["tracer"].record(op, operands, attrs)
             return traced
         arrays: list[Any] = []
         needs_grad = False
@@ -180,11 +180,11 @@ class Tensor(Composed):
         result.serial = next(_serials)
         if op.view:
             result._memory = operands[0]._memory
-        if current["recording"]:
+        if now["recording"]:
             result.op = op
             result.inputs = operands
             result.attrs = attrs
-            result.scope = current["scope"]
+            result.scope = now["scope"]
             result._made_at = user_code()
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
@@ -243,8 +243,8 @@ class Tensor(Composed):
 
     def _read(self) -> Array:
         """The value for Python's eyes, which a function being compiled does not have yet."""
-        if state.tracer is not None:
-            state.tracer.refuse_reading(self)
+        if current.tracer is not None:
+            current.tracer.refuse_reading(self)
         return self._array
 
     def item(self) -> Any:
@@ -310,14 +310,14 @@ class Tensor(Composed):
     @property
     def grad(self) -> Tensor | None:
         """What `backward` accumulated here: leaves have one, and those with `retain_grad`."""
-        if state.tracer is not None:
-            state.tracer.gradient(self, asked=True)
+        if current.tracer is not None:
+            current.tracer.gradient(self, asked=True)
         return self._grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if state.tracer is not None:
-            state.tracer.gradient(self, asked=False)
+        if current.tracer is not None:
+            current.tracer.gradient(self, asked=False)
         self._grad = value
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
@@ -352,8 +352,8 @@ class Tensor(Composed):
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
-        if state.tracer is not None:
-            state.tracer.refuse_hook(self)
+        if current.tracer is not None:
+            current.tracer.refuse_hook(self)
         if self._hooks is None:
             self._hooks = {}
         handle = RemovableHandle(self._hooks, next(_serials))
@@ -362,12 +362,11 @@ class Tensor(Composed):
 
     def detach(self) -> Tensor:
         """The same value, cut off from the graph: no gradient flows through it."""
-        if state.tracer is not None:
-            alias: Tensor = state.tracer.detach(self)
-            return alias
+        if current.tracer is not None:
+            return current.tracer.detach(self)
         result = Tensor.__new__(Tensor)
         result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
-        result.name, result.role, result.scope, result._made_at = self.name, self.role, state.scope, user_code()
+        result.name, result.role, result.scope, result._made_at = self.name, self.role, current.scope, user_code()
         return result
 
     def detach_(self) -> Tensor:
@@ -445,8 +444,8 @@ class Tensor(Composed):
 
     @data.setter
     def data(self, value: Any) -> None:
-        if state.tracer is not None:
-            state.tracer.assign(self, value)
+        if current.tracer is not None:
+            current.tracer.assign(self, value)
             return
         array = _as_array(value, self.dtype)
         if array is not self._array:
@@ -462,11 +461,11 @@ class Tensor(Composed):
         self._write(np.asarray(index) if isinstance(index, Tensor) else index, value)
 
     def _write(self, index: Any, value: Any) -> Tensor:
-        if self.op is not None or (self.requires_grad and state.recording):
+        if self.op is not None or (self.requires_grad and current.recording):
             cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
-        if state.tracer is not None and state.tracer.owns(self, index):
-            state.tracer.assign(self, value, in_place=True)
+        if current.tracer is not None and current.tracer.owns(self, index):
+            current.tracer.assign(self, value, in_place=True)
             return self
         if self._memory is None or not self._array.flags.writeable:
             # the buffer belongs to a recorded value: the first write takes a copy
@@ -483,10 +482,10 @@ class Tensor(Composed):
 
     def _in_place(self, op: Primitive, other: Any) -> Tensor:
         """``x += y``: under `no_grad` a leaf is written, otherwise the name is bound to a new tensor."""
-        if state.recording and self.requires_grad and self.op is None:
+        if current.recording and self.requires_grad and self.op is None:
             raise GraphError(f"{self._described()} is a leaf that requires a gradient; update it under tg.no_grad()")
         result = self._record(op, (self, other), {})
-        return result if state.recording or self.op is not None else self._write(..., result)
+        return result if current.recording or self.op is not None else self._write(..., result)
 
     def __iadd__(self, other: Any) -> Tensor:
         return self._in_place(P.add, other)

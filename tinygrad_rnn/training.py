@@ -17,12 +17,12 @@ import numpy as np
 
 from . import nn, optim, random
 from .compiler import compile
+from .current import current
 from .errors import DataError, GraphError
 from .explain import short
 from .functional import zeros
 from .language import LAYERS, CharModel
 from .mode import no_grad
-from .scope import state as current
 from .tensor import Tensor
 from .text import Vocabulary, split, windows
 

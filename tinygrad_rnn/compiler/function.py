@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from ..current import current
 from ..errors import DTypeError, GraphError
 from ..memory import Memory
 from ..primitives.record import integer
-from ..scope import state
 from ..source import user_code, user_site
 from ..tensor import REFUSES, Array, Tensor, _as_array, _serials, from_array
 from .plan import Plan
@@ -112,11 +112,11 @@ class Function:
         update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        current = vars(state)
-        if current["tracer"] is not None:  # inside another one, which records it
+        now = vars(current)
+        if now["tracer"] is not None:  # inside another one, which records it
             return self._fn(*args, **kwargs)
         given: list[Tensor | Array] = []
-        key: list[Any] = [current["recording"]]
+        key: list[Any] = [now["recording"]]
         objects: list[Any] = []
         for value in args:
             if type(value) is Tensor and not value.requires_grad:  # as `_flatten` would, without a call

@@ -21,13 +21,13 @@ import numpy as np
 
 from .. import mode
 from .. import primitives as P
+from ..current import current
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
 from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
 from ..primitives.dtypes import result_dtype
 from ..primitives.record import Primitive
-from ..scope import state
 from ..source import source_lines, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
 from .conditions import Conditions
@@ -43,7 +43,7 @@ class Traced(Tensor):
 
     @property
     def _array(self) -> Array:  # type: ignore[override]
-        if state.tracer is not self._tracer:
+        if current.tracer is not self._tracer:
             raise GraphError(
                 f"{self.op.name if self.op else 'an input'} (at {self.site}) belongs to a function being compiled and "
                 "has no value outside it; return it from the function"
@@ -154,9 +154,9 @@ class Tracer:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Trace what this thread records; afterwards no stand-in is left in any ``.grad``."""
-        if state.tracer is not None:
+        if current.tracer is not None:
             raise GraphError("a compiled function was called inside another; call the plain function instead")
-        state.tracer = self
+        current.tracer = self
         try:
             yield
         except ValueError as error:
@@ -164,7 +164,7 @@ class Tracer:
                 raise error.__cause__ from None
             raise
         finally:
-            state.tracer = None
+            current.tracer = None
             for graded in self._graded.values():
                 graded.tensor._grad = graded.before
 
@@ -270,7 +270,7 @@ class Tracer:
         if op.view:
             base = operands[0]
             result._root = base._root if isinstance(base, Traced) else base.serial
-        if state.recording and op.slots and dtype.kind == "f":
+        if current.recording and op.slots and dtype.kind == "f":
             result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
             for x in operands:
                 if isinstance(x, Tensor) and x.requires_grad and x.serial in self._overwritten:
@@ -290,7 +290,7 @@ class Tracer:
             return x
         self.meet(x)
         if x.serial in self.assigned:
-            if x.requires_grad and state.recording:
+            if x.requires_grad and current.recording:
                 raise GraphError(
                     f"{x._described()} is used (at {user_site()}) after it was updated; "
                     "a compiled function updates a parameter once, at its end"
@@ -321,7 +321,7 @@ class Tracer:
         result._tracer = self
         result._stand_in = np.broadcast_to(np.zeros((), dtype), shape)
         result.serial = next(_serials)
-        result.scope = state.scope
+        result.scope = current.scope
         result._made_at = user_code()
         return result
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..current import Scope, current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Ref
 from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
-from ..scope import Scope, state
 from ..source import Place
 from ..tensor import Literal, Tensor, as_tensor, from_array
 from .tree import leaves, mapped
@@ -79,11 +79,11 @@ class Program:
     def run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs, computed again and recorded; the current scope goes in front of the program's own."""
         values: list[Tensor] = []
-        outer = state.scope
+        outer = current.scope
         try:
             for step in self.steps:
                 at = step.scope
-                state.scope = Scope(
+                current.scope = Scope(
                     outer.path + at.path,
                     outer.step if at.step is None else at.step,
                     at.part or outer.part,
@@ -100,7 +100,7 @@ class Program:
                 made._made_at, made.name, made.role = step.place, step.name, step.role
                 values.append(made)
         finally:
-            state.scope = outer
+            current.scope = outer
         return [values[index] for index in self.outputs]
 
 
@@ -249,5 +249,5 @@ def detached(x: Tensor, origin: dict[int, Input | Detached]) -> Tensor:
 def constant(array: Any, name: str | None = None) -> Tensor:
     """A leaf with a copy of ``array``."""
     made = from_array(np.array(array))
-    made.name, made.scope = name, state.scope
+    made.name, made.scope = name, current.scope
     return made

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
+from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
@@ -19,7 +20,6 @@ from ..functional import softplus as softplus
 from ..functional import take
 from ..primitives.record import integer
 from ..random import generator
-from ..scope import state
 from ..tensor import Array, Tensor, as_tensor, from_array
 from .activations import affine as affine
 from .activations import elu as elu
@@ -137,8 +137,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     def mask() -> Array:
         return (generator().random(shape) >= p).astype(dtype) / dtype.type(1 - p)
 
-    if state.tracer is not None:
-        return x * state.tracer.refreshed(mask, x._array, "dropout mask")
+    if current.tracer is not None:
+        return x * current.tracer.refreshed(mask, x._array, "dropout mask")
     constant = from_array(mask())
     constant.name = "dropout mask"
     return x * constant
@@ -177,7 +177,7 @@ def cross_entropy(
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
     if weight is None and not label_smoothing:
         # a function being compiled must count anew in every call
-        if reduction == "mean" and (state.tracer is not None or np.any(target.numpy() == ignore_index)):
+        if reduction == "mean" and (current.tracer is not None or np.any(target.numpy() == ignore_index)):
             return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
         return _reduced(losses, reduction)
     classes, keep = logits.shape[-1], target != ignore_index

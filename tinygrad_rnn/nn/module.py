@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import saving
+from ..current import current
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..functional import zeros_like
 from ..mode import no_grad
-from ..scope import scope, state
+from ..scope import scope
 from ..source import is_ours, user_site
 from ..tensor import Tensor, as_tensor, asked_dtype
 
@@ -104,8 +105,8 @@ class Module:
         for before, hook in self._hooks:
             if not before and (changed := hook(self, args, result)) is not None:
                 result = changed
-        if state.tracer is not None:
-            state.tracer.watch(self, _unchanged)
+        if current.tracer is not None:
+            current.tracer.watch(self, _unchanged)
         return result
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> HookHandle:

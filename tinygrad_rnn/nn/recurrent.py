@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
 from ..returned import Returned
-from ..scope import scope, state
+from ..scope import scope
 from ..tensor import Tensor, as_tensor, from_array
 from .activations import Activation
 from .cells import (
@@ -250,8 +251,8 @@ class _Recurrent(Module):
                     f"{type(self).__name__}: lengths must be {batch} integers from {least} to {time}, but are {found}"
                 )
 
-        if state.tracer is not None and isinstance(lengths, Tensor):
-            state.tracer.confirm(check, [lengths])
+        if current.tracer is not None and isinstance(lengths, Tensor):
+            current.tracer.confirm(check, [lengths])
             return [(lengths > t).expand_dims(1) for t in range(time)]
         array = np.asarray(lengths)
         check(array if array.size else array.astype(np.int64))  # NumPy takes an empty list for floats

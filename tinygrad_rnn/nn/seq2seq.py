@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..current import current
 from ..errors import ArgumentError, GraphError, ShapeError
 from ..functional import stack
 from ..primitives.record import integer
 from ..random import generator
-from ..scope import state as current
 from ..scope import steps
 from ..tensor import Tensor, as_tensor
 from .cells import labelled

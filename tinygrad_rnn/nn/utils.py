@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
+from ..current import Recorder, current
 from ..errors import ArgumentError, GraphError
 from ..mode import no_grad
-from ..scope import state
 from ..tensor import Tensor, from_array
 
 
@@ -38,8 +38,8 @@ def clip_grad_norm_(
     except (TypeError, ValueError):
         raise ArgumentError(f"clip_grad_norm_: norm_type is a number or infinity, not {norm_type!r}") from None
     pairs = _gradients(parameters)
-    if state.tracer is not None and pairs:
-        return _clip_traced(pairs, max_norm, norm_type, error_if_nonfinite)
+    if current.tracer is not None and pairs:
+        return _clip_traced(current.tracer, pairs, max_norm, norm_type, error_if_nonfinite)
     if not pairs:
         return from_array(np.zeros((), np.float32))
     arrays = [g._array.astype(np.float64) for _, g in pairs]
@@ -67,7 +67,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
     for p, g in _gradients(parameters):
-        if state.tracer is not None:
+        if current.tracer is not None:
             p.grad = P.minimum(P.maximum(g, -clip_value), clip_value)
         else:
             p.grad = from_array(np.asarray(np.clip(g._array, -clip_value, clip_value)))
@@ -81,7 +81,7 @@ def _refuse_nonfinite(names: list[str], *largest: Any) -> None:
 
 
 def _clip_traced(
-    pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float, error_if_nonfinite: bool
+    tracer: Recorder, pairs: list[tuple[Tensor, Tensor]], max_norm: float, norm_type: float, error_if_nonfinite: bool
 ) -> Tensor:
     """`clip_grad_norm_` written in primitives, for a function being compiled."""
     with no_grad():
@@ -89,7 +89,7 @@ def _clip_traced(
         unit = reduce(P.maximum, largest)
         if error_if_nonfinite:
             names = [p._described() for p, _ in pairs]
-            state.tracer.confirm(partial(_refuse_nonfinite, names), largest)
+            tracer.confirm(partial(_refuse_nonfinite, names), largest)
         unit = P.where(unit > 0, P.where(unit < math.inf, unit, 1.0), 1.0) if norm_type else P.where(unit > 0, 1.0, 1.0)
         scaled = [g / unit for _, g in pairs]
         if norm_type == math.inf:

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...current import current
 from ...errors import DataError, TinygradError, UnsupportedError
-from ...scope import state
 from ...source import Foreign
 from ...tensor import Tensor, _serials, as_tensor
 from .places import line_of, path_of
@@ -117,23 +117,23 @@ class Run:
         if not names and step is None:
             yield
             return
-        outer = state.scope
-        state.scope = outer._replace(path=(*outer.path, *names), step=outer.step if step is None else step)
+        outer = current.scope
+        current.scope = outer._replace(path=(*outer.path, *names), step=outer.step if step is None else step)
         try:
             yield
         finally:
-            state.scope = outer
+            current.scope = outer
 
     @contextmanager
     def round(self, step: int) -> Iterator[None]:
         """A time step, unless a loop around this one counts them already."""
-        outer = state.scope
+        outer = current.scope
         if outer.step is None:
-            state.scope = outer._replace(step=step)
+            current.scope = outer._replace(step=step)
         try:
             yield
         finally:
-            state.scope = outer
+            current.scope = outer
 
     def tensor(self, x: Any) -> Tensor:
         """A value as a tensor of ours."""

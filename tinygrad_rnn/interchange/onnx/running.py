@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from ...current import current
 from ...errors import DataError, TinygradError
 from ...mode import no_grad
-from ...scope import scope, state
+from ...scope import scope
 from ...source import Foreign, installed
 from ...tensor import Tensor, _serials
 from .. import framework
@@ -42,12 +43,12 @@ class Constant(Tensor):
 @contextmanager
 def aside() -> Iterator[None]:
     """Nothing is recorded, and nothing traced."""
-    tracer, state.tracer = state.tracer, None
+    tracer, current.tracer = current.tracer, None
     try:
         with no_grad():
             yield
     finally:
-        state.tracer = tracer
+        current.tracer = tracer
 
 
 class Graph:
@@ -174,18 +175,18 @@ class Node:
     @contextmanager
     def round(self, step: int) -> Iterator[None]:
         """A time step, unless a loop around this one counts them already."""
-        with scope(step=step if state.scope.step is None else None):
+        with scope(step=step if current.scope.step is None else None):
             yield
 
     @contextmanager
     def scope(self) -> Iterator[None]:
         """The scope this node's cells are drawn in: its own name."""
-        outer = state.scope
-        state.scope = outer._replace(path=(*outer.path, *self.path))
+        outer = current.scope
+        current.scope = outer._replace(path=(*outer.path, *self.path))
         try:
             yield
         finally:
-            state.scope = outer
+            current.scope = outer
 
     def dtype(self, code: int) -> np.dtype[Any]:
         """A dtype of ours for one of ONNX's; half precision is float32."""

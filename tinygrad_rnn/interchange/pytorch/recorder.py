@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from ...current import current
 from ...errors import UnsupportedError
 from ...nn.module import Parameter
-from ...scope import state
 from ...source import Site
 from ...tensor import Tensor, _serials
 from ..mirrored import read_through, write_through
@@ -148,11 +148,11 @@ class Recorder:
     @contextmanager
     def _outside(self) -> Iterator[None]:
         """Leaves belong to no time step; `Modules.label_steps` may find one for them."""
-        before, state.scope = state.scope, state.scope._replace(step=None, part=None)
+        before, current.scope = current.scope, current.scope._replace(step=None, part=None)
         try:
             yield
         finally:
-            state.scope = before
+            current.scope = before
 
     def is_live(self, t: Any) -> bool:
         """Whether a tensor of PyTorch's has a mirror, or must have one."""

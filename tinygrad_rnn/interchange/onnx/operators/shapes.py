@@ -9,8 +9,8 @@ import numpy as np
 
 from .... import functional as T
 from .... import primitives as P
+from ....current import current
 from ....errors import DataError
-from ....scope import state
 from ....tensor import Tensor, as_tensor
 from ...mirrored import flat_positions, padded, wrapped
 from ..running import Constant
@@ -95,7 +95,7 @@ def _gather(_node: Node, x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     if not indices.ndim:
         at = int(indices.numpy())
         return x[(*(slice(None),) * axis, at)]
-    if state.tracer is not None or (indices.numpy() < 0).any():
+    if current.tracer is not None or (indices.numpy() < 0).any():
         indices = wrapped(indices, x.shape[axis])
     return T.take(x, indices, axis)
 
