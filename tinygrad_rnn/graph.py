@@ -22,7 +22,6 @@ from .errors import DataError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .files import write_atomically
 from .primitives import TABLE
-from .primitives.dtypes import result_dtype
 from .primitives.record import Primitive
 from .scope import Scope
 from .source import Foreign, source_lines
@@ -409,7 +408,7 @@ class GraphBuilder(Generic[N]):
             raise GraphError(f"{op.name}: an operand is no node yet; nodes come after their operands") from None
         try:
             shape = op.shape(*(x.shape if isinstance(x, Node) else () for x in things), **attrs)
-            dtype = result_dtype(op, things, attrs)
+            dtype = op.result_dtype(things, attrs)
         except (ShapeError, TypeError, ValueError, IndexError) as error:
             raise explained(error, op, tuple(things), attrs) from None
         if "requires_grad" not in about:

@@ -27,7 +27,7 @@ import numpy as np
 
 from .current import current
 from .primitives import Primitive, broadcast_to, cast, equal, getitem, greater, not_equal, permute, reshape, sum_, where
-from .primitives.record import Shape, broadcast, same_shape
+from .primitives.record import Shape
 
 Mask = Any  #: a boolean array or tensor
 _FLOAT = np.dtype(np.float32)
@@ -154,7 +154,7 @@ def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands
         if len(mask.shape) < rank:
             mask = reshape(mask, shape=(1,) * (rank - len(mask.shape)) + tuple(mask.shape))
         return mask if live is None else _both(live, mask)
-    if not op.leaves_out and (live is None or op.along is not None or op.shape in (broadcast, same_shape)):
+    if not op.leaves_out and (live is None or op.along is not None or op.elementwise):
         return live
     if op.leaves_out or op.moves(slot):
         if live is None:

@@ -16,8 +16,7 @@ from .gradients import Gradients
 from .levels import Box, Level
 
 _SIGN = {"logits": "y", "loss": "L"}
-_INFIX = {"add": " + ", "sub": " − ", "mul": "×", "div": "÷", "matmul": "·"}
-_FUNCTIONS = {"tanh", "sigmoid", "relu", "exp", "log", "softplus", "sqrt", "neg", "sin", "cos", "cross_entropy", "sum"}
+_INFIX = {"+": " + ", "-": " − ", "*": "×", "/": "÷", "@": "·"}
 #: Names longer than this are shortened in a label; the tooltip has more of them.
 NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
@@ -163,11 +162,9 @@ class Labels:
             own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
             return f"{own or self._operand(node.operands[1], depth) or 'value'}, masked"
         parts = [self._operand(x, depth) for x in node.operands]
-        if node.op.name in _INFIX and all(parts):
-            return _INFIX[node.op.name].join(parts)
-        if node.op.name in _FUNCTIONS and parts[0]:
-            return f"{node.op.symbol} {parts[0]}"
-        return node.op.symbol
+        if node.op.infix in _INFIX and all(parts):
+            return _INFIX[node.op.infix].join(parts)
+        return (node.op.of(parts[0]) if parts[0] else "") or node.op.symbol
 
     def _is_masked(self, node: Node) -> bool:
         """Whether it is what a sequence of another length puts out, or keeps: a choice by a mask that was given."""
@@ -186,11 +183,9 @@ class Labels:
         parts = [self._operand(x, depth - 1) for x in node.operands]
         if not all(parts):
             return ""
-        if node.op.name in ("sub", "add"):
-            return f"({_INFIX[node.op.name].strip().join(parts)})"
-        if node.op.name in _INFIX:
-            return _INFIX[node.op.name].join(parts)
-        return f"{node.op.symbol} {parts[0]}" if node.op.name in _FUNCTIONS else ""
+        if node.op.infix in ("+", "-"):
+            return f"({_INFIX[node.op.infix].strip().join(parts)})"
+        return _INFIX[node.op.infix].join(parts) if node.op.infix in _INFIX else node.op.of(parts[0])
 
     # Lines -----------------------------------------------------------------------------------------------
 

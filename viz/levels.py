@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
+from tinygrad_rnn.primitives import broadcast_to, concat, stack
 from tinygrad_rnn.recurrence import timed
 
 from . import columns as C
 from .columns import Column, Key
 
 DETAILS = ("cell", "gate", "op")
-#: What only moves values around.
-_TRANSPORT = {"stack", "getitem", "reshape", "permute", "concat", "scatter"}
 
 
 @dataclass(slots=True)
@@ -115,7 +114,7 @@ class _Collapsing:
             if self.columns[node.index] is None and node.op is not None:
                 found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
                 found = frozenset(islice(found, 3))  # three are many: a running sum over time must not remember all
-                if len(found) == 1 or (self.detail == "op" and len(found) == 2 and node.op.name not in _TRANSPORT):
+                if len(found) == 1 or (self.detail == "op" and len(found) == 2 and not _carries(node)):
                     self.columns[node.index] = max(found)
             column = self.columns[node.index]
             reach.append(found if column is None else frozenset([column]))
@@ -262,8 +261,8 @@ class _Collapsing:
 
     def _only_transport(self, node: Node) -> bool:
         """Whether an output merely collects what has boxes of its own."""
-        while node.op is not None and node.op.name in _TRANSPORT:
-            if node.op.name in ("stack", "concat"):
+        while _carries(node):
+            if node.op in (concat, stack):
                 return any(self.columns[source] is not None for source in node.sources)
             node = self.graph.nodes[node.sources[0]]
         return False
@@ -377,3 +376,8 @@ class _Collapsing:
         if parameter.index not in boxes[alias].members:
             boxes[alias].members.append(parameter.index)
         return alias
+
+
+def _carries(node: Node) -> bool:
+    """Whether it only carries values around, each to one place."""
+    return node.op is not None and node.op.kind == "movement" and node.op is not broadcast_to

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..graph import Graph, Node, Ref
+from ..primitives.kinks import where_equal
 from ..tensor import Array
-
-COMPARISONS = ("maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
 
 
 @dataclass(frozen=True)
@@ -29,48 +27,6 @@ class Kink:
         return f"{self.node.op.name}{where} (at {self.node.site}{step}) is {self.margin:.1e} from its other branch"
 
 
-def margins(node: Node, operands: Sequence[Any], wobbles: Sequence[Any]) -> tuple[Array, Array] | None:
-    """Per element of the result, how far the operands are from another choice, and how far they may wobble.
-
-    None for a primitive that makes no choice.
-    """
-    assert node.op is not None
-    name, x = node.op.name, np.asarray(operands[0])
-    if name in ("relu", "abs", "sign"):
-        return np.abs(x), np.asarray(wobbles[0])
-    if name in ("sqrt", "log"):  # at 0 the slope is infinite
-        return np.abs(x), np.asarray(0.0)
-    if name == "pow":  # at 0 the slope is infinite, or its own is, unless the exponent is 0, 1, 2, ...
-        exponent = np.asarray(operands[1])
-        smooth = (exponent >= 0) & (exponent == np.rint(exponent))
-        return np.where(smooth, np.inf, np.abs(x)) + np.zeros(node.shape), np.asarray(0.0)
-    if name in COMPARISONS:
-        if not any(np.asarray(y).dtype.kind == "f" for y in operands):
-            return None  # of integers and booleans: the choice was made where these were
-        return np.abs(x - np.asarray(operands[1])), np.add(wobbles[0], wobbles[1])
-    if name in ("max", "argmax"):
-        axis, keepdims = node.attrs.get("axis"), node.attrs.get("keepdims", False)
-        largest = x == x.max(axis=axis, keepdims=True)
-        ahead = x.max(axis=axis) - np.where(largest, -np.inf, x).max(axis=axis)
-        gap = np.where(largest.sum(axis=axis) > 1, 0.0, ahead)
-        wobble = 2 * np.max(wobbles[0], axis=axis)
-        return (gap.reshape(node.shape), np.reshape(wobble, node.shape)) if keepdims else (gap, wobble)
-    if name == "argsort":  # an element changes places with its neighbour in the order
-        axis = node.attrs["axis"]
-        apart = np.diff(np.sort(x, axis), axis=axis)
-        beside = [(0, 0)] * x.ndim
-        beside[axis] = (1, 1)
-        apart = np.pad(apart, beside, constant_values=np.inf)
-        gap = np.minimum(np.take(apart, range(x.shape[axis]), axis), np.take(apart, range(1, x.shape[axis] + 1), axis))
-        return gap, np.broadcast_to(2 * np.max(wobbles[0], axis=axis, keepdims=True, initial=0), x.shape)
-    whole = name == "cast" and x.dtype.kind == "f" and np.dtype(node.attrs["dtype"]).kind in "iu"
-    if name == "floor_divide" or whole:
-        divisor = np.asarray(1.0 if whole else operands[1])
-        beyond = np.mod(x, divisor)
-        return np.minimum(np.abs(beyond), np.abs(divisor - beyond)), np.add(wobbles[0], 0.0 if whole else wobbles[1])
-    return None
-
-
 def find_kinks(
     graph: Graph, values: Sequence[Array], moving: Collection[int], wobble: Mapping[int, Array], reach: float = 0.0
 ) -> list[Kink]:
@@ -81,16 +37,16 @@ def find_kinks(
     depends = downstream(graph, moving)
     found = []
     for node in graph.nodes:
-        if node.op is None or not any(source in depends for source in node.sources):
+        if node.op is None or node.op.kink is None or not any(source in depends for source in node.sources):
             continue
-        if node.op.name in COMPARISONS and node.operands[0] == node.operands[1]:
+        if node.op.kink is where_equal and node.operands[0] == node.operands[1]:
             continue  # a value compared with itself never turns over
         operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
         wobbles = [wobble.get(x.index, 0.0) if isinstance(x, Ref) else 0.0 for x in node.operands]
-        judged = margins(node, operands, wobbles)
+        judged = node.op.kink(operands, wobbles, **node.attrs)
         if judged is not None:
             margin, room = judged
-            for at in np.argwhere(np.asarray(margin <= room + reach)):
+            for at in np.argwhere(np.broadcast_to(margin <= room + reach, node.shape)):
                 place = tuple(map(int, at))
                 found.append(Kink(node, place, float(margin[place])))
     return found

@@ -16,11 +16,6 @@ from .tolerances import ROUNDING_MARGIN
 
 #: Monte Carlo arithmetic rounds at random to this many bits, and measures what comes of it
 COARSE_BITS = 36
-#: results of these are moved or chosen, not rounded
-EXACT = {
-    *("max", "maximum", "minimum", "relu", "abs", "sign", "neg", "where", "cast", "one_hot", "argmax"),
-    *("getitem", "take", "reshape", "permute", "broadcast_to", "concat", "stack"),
-}
 #: and this often; the largest effect counts
 SAMPLES = 3
 
@@ -78,7 +73,7 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any) -> N
         rng = np.random.default_rng(seed)
 
         def jittered(node: Node, value: Array, rng: np.random.Generator = rng) -> Array:
-            exact = value.dtype.kind != "f" or (node.op is not None and node.op.name in EXACT)
+            exact = value.dtype.kind != "f" or (node.op is not None and node.op.exact)
             return value if exact else rounded(value, rng)
 
         rough = graph.with_values(graph.values(each=jittered))

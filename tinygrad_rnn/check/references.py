@@ -14,7 +14,7 @@ import numpy as np
 from ..graph import Ref
 from ..tensor import Array
 from .derivatives import FIVE_POINTS, Forward
-from .kinks import downstream, margins
+from .kinks import downstream
 
 #: of the complex step, relative to a value's size: results as small as 1e-300 leave room for it
 IMAGINARY = 1e-15
@@ -42,7 +42,8 @@ def untrue(forward: Forward) -> str | None:
             for o, x in zip(node.operands, operands, strict=True)
         ]  # fmt: skip
         lengths = [0.0 if d is None else 3 * STEPS[0] * np.abs(d) for d in directions]
-        edge = margins(node, operands, lengths) if all(np.size(x) for x in operands) else None
+        kink = node.op.kink if all(np.size(x) for x in operands) else None
+        edge = kink(operands, lengths, **node.attrs) if kink is not None else None
         if edge is not None and (edge[0] <= edge[1]).any():
             continue
 

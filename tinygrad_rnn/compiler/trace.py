@@ -26,7 +26,6 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
 from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
-from ..primitives.dtypes import result_dtype
 from ..primitives.record import Primitive
 from ..source import source_lines, user_code, user_site
 from ..tensor import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
@@ -250,7 +249,7 @@ class Tracer:
         except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
             raise explained(error, op, operands, attrs) from None
         try:
-            dtype = result_dtype(op, operands, attrs)
+            dtype = op.result_dtype(operands, attrs)
         except TypeError as error:  # of booleans; of their numbers then, as it is without compiling
             if not op.slots:
                 raise explained(error, op, operands, attrs) from None

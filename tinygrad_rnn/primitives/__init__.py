@@ -34,9 +34,11 @@ from .elementwise import (
 from .index import argmax, argsort, getitem, one_hot, scatter, scatter_rows, take
 from .linalg import einsum, linear, matmul
 from .loss import cross_entropy
-from .record import TABLE, Primitive
+from .record import OWN, TABLE, Primitive
 from .reduce import cumsum, log_softmax, logsumexp, max_, softmax, sum_
 from .shape import broadcast_to, concat, permute, reshape, stack
+
+OWN.update(TABLE)
 
 __all__ = [
     "TABLE",

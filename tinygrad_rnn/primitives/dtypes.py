@@ -1,4 +1,7 @@
-"""Of what dtype a result is, from the operands' dtypes alone: what NumPy and the engine give when they compute it."""
+"""Rules for a result's dtype, known before there is a result; a record names the one that is its own.
+
+A rule is called with the operands' dtypes (of a Python number, with the number) and the primitive's settings.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,58 @@ from typing import Any
 
 import numpy as np
 
-from .record import Primitive, broadcast, same_shape
-
-_COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+DType = np.dtype[Any]
 
 
-def result_dtype(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
-    """The dtype NumPy would give; ``operands`` are things with a dtype, or Python numbers."""
-    kinds = [getattr(x, "dtype", x) for x in operands]
-    if "dtype" in attrs:
-        return np.dtype(attrs["dtype"])
-    if op.name in _COMPARISONS:
-        return np.dtype(bool)
-    if op.name in ("argmax", "argsort"):
-        return np.dtype(np.int64)
-    if op.name == "take":
-        return np.dtype(kinds[0])
-    if op.name == "scatter_rows":
-        return np.dtype(kinds[0])
-    if op.name == "cross_entropy":
-        kinds = kinds[:1]
-    if op.name == "where":
-        kinds = kinds[1:]
+def promoted(kinds: Sequence[Any], **_attrs: Any) -> DType:
+    """The dtype NumPy promotes the operands to; float64 where a whole number does not fit the others' integers."""
     dtype = np.result_type(*kinds)
-    if (
-        dtype.kind == "b" and op.shape in (broadcast, same_shape) and op.name not in _TO_FLOAT
-    ):  # NumPy makes integers of some, and refuses others
-        ones = (np.ones(1, x.dtype) if hasattr(x, "dtype") else x for x in operands)
-        return np.asarray(op.reference(*ones, **attrs)).dtype
-    if dtype.kind in "iu":  # where NumPy has no integer for it, the engine takes a float
-        whole, limits = [x for x in operands if isinstance(x, int)], np.iinfo(dtype)
-        if any(not limits.min <= x <= limits.max or (op.name == "pow" and x < 0) for x in whole):
-            return np.dtype(np.float64)
-    if dtype.kind in "biu":
-        if op.name in ("sum", "cumsum") and dtype.itemsize < 8:
-            return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
-        if op.name in _TO_FLOAT:
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if any(isinstance(x, int) and not limits.min <= x <= limits.max for x in kinds):
             return np.dtype(np.float64)
     return dtype
 
 
-_TO_FLOAT = {
-    "div", "erf", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "softmax", "log_softmax",
-    "logsumexp", "cross_entropy",
-}  # fmt: skip
+def real(kinds: Sequence[Any], **_attrs: Any) -> DType:
+    """The promoted dtype if that is a float's, else float64: of functions whose results are no integers."""
+    dtype = np.result_type(*kinds)
+    return np.dtype(np.float64) if dtype.kind in "biu" else dtype
+
+
+def real_first(kinds: Sequence[Any], **attrs: Any) -> DType:
+    """As `real`, of the first operand alone: the others are positions."""
+    return real(kinds[:1], **attrs)
+
+
+def widened(kinds: Sequence[Any], **attrs: Any) -> DType:
+    """The promoted dtype, integers and booleans as 64-bit integers: of sums."""
+    dtype = promoted(kinds, **attrs)
+    if dtype.kind in "biu":
+        return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    return dtype
+
+
+def first(kinds: Sequence[Any], **_attrs: Any) -> DType:
+    """That of the first operand, which is only moved."""
+    return np.dtype(kinds[0])
+
+
+def of_branches(kinds: Sequence[Any], **attrs: Any) -> DType:
+    """The promoted dtype of all operands but the first, which is a condition."""
+    return promoted(kinds[1:], **attrs)
+
+
+def boolean(_kinds: Sequence[Any], **_attrs: Any) -> DType:
+    """True or false."""
+    return np.dtype(bool)
+
+
+def position(_kinds: Sequence[Any], **_attrs: Any) -> DType:
+    """A position along an axis."""
+    return np.dtype(np.int64)
+
+
+def asked(_kinds: Sequence[Any], *, dtype: Any, **_attrs: Any) -> DType:
+    """The one that the setting ``dtype`` names."""
+    return np.dtype(dtype)

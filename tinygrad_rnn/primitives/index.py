@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OutOfRangeError, ShapeError
-from .record import KERNEL_MIN_SIZE, Primitive, Shape, load_kernel, normalize_axis
+from . import dtypes, kinks
+from .record import KERNEL_MIN_SIZE, Primitive, Shape, along_axis, load_kernel
 from .reduce import max_shape, ranked
 
 Index = tuple[Any, ...]
@@ -81,11 +82,14 @@ getitem: Primitive = Primitive(
     accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
     view=True,
     leaves_out=True,
+    kind="movement", infix="[]",
+    sentence="puts its gradient back at the place in {targets} it was read from",
 )  # fmt: skip
 scatter: Primitive = Primitive(
     "scatter", "[ ] +=", _scatter_shape, _scatter,
     vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
     rule=(r"\bar x = \bar y_{[k]}",),
+    kind="movement", exact=False,
 )  # fmt: skip
 
 
@@ -133,11 +137,14 @@ take = Primitive(
     check=_check_indices,
     accumulate=_add_rows,
     leaves_out=True,
+    kind="index", dtype=dtypes.first, exact=True,
+    sentence="adds its gradient to the rows of {targets} that were looked up",
 )  # fmt: skip
 scatter_rows: Primitive = Primitive(
     "scatter_rows", "rows +=", _scatter_rows_shape, _scatter_rows,
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),
+    kind="index", dtype=dtypes.first,
 )  # fmt: skip
 
 
@@ -161,17 +168,15 @@ one_hot = Primitive(
     "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
     lambda indices, *, num_classes, dtype, strict: (indices[..., None] == np.arange(num_classes)).astype(dtype),
     check=_check_classes,
+    kind="index", dtype=dtypes.asked, exact=True,
 )  # fmt: skip
 argmax = Primitive(
     "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
+    kind="reduction", dtype=dtypes.position, exact=True, kink=kinks.of_largest,
 )  # fmt: skip
 
 
-def _argsort_shape(x: Shape, *, axis: int) -> Shape:
-    normalize_axis(axis, len(x))
-    return x
-
-
 argsort = Primitive(
-    "argsort", "argsort", _argsort_shape, lambda x, *, axis: np.argsort(ranked(x, axis).real, axis, kind="stable"),
+    "argsort", "argsort", along_axis, lambda x, *, axis: np.argsort(ranked(x, axis).real, axis, kind="stable"),
+    kind="axis", dtype=dtypes.position, kink=kinks.where_neighbours_meet,
 )  # fmt: skip

@@ -65,6 +65,8 @@ matmul: Primitive = Primitive(
     vjp=(_matmul_grad_a, _matmul_grad_b),
     rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
     subscripts=_matmul_subscripts,
+    kind="contraction", infix="@",
+    sentence="multiplies its gradient by the transposed other factor, for {targets}",
 )  # fmt: skip
 
 
@@ -112,6 +114,8 @@ linear = Primitive(
     ),
     rule=(r"\bar x = \bar y\, W", r"\bar W = \bar y^\top x", r"\bar b = \textstyle\sum \bar y"),
     subscripts=_linear_subscripts,
+    kind="contraction",
+    sentence="sends its gradient back through the weights: {targets}",
 )  # fmt: skip
 
 
@@ -192,4 +196,5 @@ einsum = Primitive(
     vjp=_einsum_grad,
     rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
     subscripts=lambda *_shapes, subscripts: subscripts,
+    kind="contraction",
 )  # fmt: skip

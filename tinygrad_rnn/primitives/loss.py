@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
+from . import dtypes
 from .elementwise import not_equal, tanh, where
 from .index import check_targets, one_hot
 from .record import Primitive, Shape
@@ -53,4 +54,6 @@ cross_entropy = Primitive(
     check=_check,
     along=lambda live, _any_along, _shape, *, ignore_index: reshape(live, shape=(*live.shape, 1)),
     kernel="cross_entropy",
+    kind="reduction", dtype=dtypes.real_first, usual={"ignore_index": -100},
+    sentence="sends to {targets} the probabilities minus 1 at the right class",
 )  # fmt: skip

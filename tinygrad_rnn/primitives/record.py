@@ -1,8 +1,10 @@
-"""What a primitive is: one record that says everything the rest of the house wants to know about it.
+"""What a primitive is: one record of everything that the other parts of the engine ask of it.
 
-Adding a primitive is writing one such record (and, where NumPy is slow, one kernel). The eager engine
-runs its ``reference`` or ``kernel``, the reverse walk its ``vjp``, the debugger prints its ``rule``, the
-tests enumerate ``TABLE``.
+Adding a primitive is writing one such record (and, where NumPy is slow, one kernel). The eager engine runs its
+``reference`` or ``kernel``, the reverse walk its ``vjp``; the debugger prints its ``rule`` and says its ``sentence``,
+the gradient checks ask for its ``kink``, the compiler for its ``dtype``; the tests enumerate ``TABLE``. Nobody has to
+know its name to find out what it does. What only one other engine needs of a primitive (an instruction, an operator of
+ONNX) is in that engine's own registry.
 """
 
 from __future__ import annotations
@@ -17,14 +19,25 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from ..errors import DTypeError, ShapeError
+import numpy as np
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from . import dtypes
 
 Shape = tuple[int, ...]
+_ndarray = np.ndarray
 
 #: Below this many elements a NumPy call costs less than a kernel saves, and nothing needs compiling.
 KERNEL_MIN_SIZE = 4096
 
 TABLE: dict[str, Primitive] = {}
+#: names in `TABLE` that no other primitive may take; filled when the engine has defined its own
+OWN: set[str] = set()
+
+#: What a primitive does with elements. Elementwise: each one by itself. Movement: they change places, or are copied.
+#: Index: rows of a table are read, or added to. Reduction: those along an axis become one. Axis: those along an axis
+#: become as many. Contraction: they are multiplied and summed.
+KINDS = ("elementwise", "movement", "index", "reduction", "axis", "contraction", "other")
 
 
 @dataclass(eq=False, repr=False)
@@ -37,7 +50,7 @@ class Primitive:
     """
 
     name: str
-    #: how pictures write it
+    #: how pictures write it: before its operand, or around it where a ``·`` keeps its place, as in ``|·|``
     symbol: str
     #: ``shape(*shapes, **attrs)`` gives the result's shape, or raises `ShapeError` naming operand and dimension
     shape: Callable[..., Shape]
@@ -72,6 +85,29 @@ class Primitive:
     leaves_out: bool = False
     #: of what multiplies and sums, the subscripts einsum would want, given the operands' shapes
     subscripts: Callable[..., str] | None = None
+    # What others ask of it; everything has a default -----------------------------------------------------
+    #: one of `KINDS`; elementwise where nothing is said and the shape rule is `same_shape` or `broadcast`
+    kind: str = ""
+    #: the result's dtype, a rule of `dtypes`; None: of elementwise ones what ``reference`` gives, else NumPy's
+    dtype: Callable[..., np.dtype[Any]] | None = None
+    #: whether results are moved or chosen, not rounded; None: those of movements are
+    exact: bool | None = None
+    #: where it is not differentiable, a rule of `kinks`; None: nowhere
+    kink: Callable[..., Any] | None = None
+    #: the operator that stands for it between two operands in Python
+    infix: str = ""
+    #: its name in equations, as LaTeX
+    latex: str = ""
+    #: settings that equations leave out where they have this value
+    usual: dict[str, Any] = field(default_factory=dict)
+    #: what the debugger says of it: "{it} ...", with places for the operands, ``{targets}``, and for the ``{slope}``
+    sentence: str = "applies its rule and sends the result to {targets}"
+
+    # Worked out from these -------------------------------------------------------------------------------
+    #: whether each element of the result comes from one element of each operand
+    elementwise: bool = field(init=False)
+    #: whether zeros become zeros, and twice as much becomes twice as much
+    homogeneous: bool = field(init=False)
     #: read from the rules: per slot (-1: all), whether they use the result's value, and which operands' (None: all)
     uses: dict[int, tuple[bool, tuple[int, ...] | None]] = field(init=False)
     #: the operands that can receive a gradient
@@ -87,24 +123,44 @@ class Primitive:
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
         self.chooses = self.keeps is not None or self.leaves_out
+        self.kind = self.kind or ("elementwise" if self.shape in (broadcast, same_shape) else "other")
+        if self.kind not in KINDS:
+            raise ArgumentError(f"{self.name} is of kind {self.kind!r}; choose one of {', '.join(KINDS)}")
+        self.elementwise = self.kind == "elementwise"
+        if self.exact is None:
+            self.exact = self.kind == "movement"
+        adds_up = self.kind in ("reduction", "axis") and self.slots == (0,) and self.moves(0)
+        self.homogeneous = adds_up or (bool(self.slots) and self.kind in ("movement", "index", "contraction"))
+        self._tried: dict[Any, np.dtype[Any]] = {}
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
 
     def _enter(self) -> None:
-        """Enter it in the table, under a name of its own."""
-        if self.name in TABLE:
-            raise ValueError(f"a primitive named {self.name!r} exists already; choose another name")
+        """Enter it in the table, in the place of a former one of that name, unless that is the engine's own."""
+        if self.name in OWN:
+            raise ArgumentError(f"{self.name!r} is the name of one of the engine's own primitives; choose another")
         TABLE[self.name] = self
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def of(self, operand: str) -> str:
+        """How pictures write it with its operand; "" for an operation of several, or one that needs more said."""
+        alone = self.shape is same_shape or (isinstance(self.vjp, tuple) and len(self.vjp) == 1)
+        if not (self.kind == "reduction" or (self.elementwise and alone)):
+            return ""
+        return self.symbol.replace("·", operand) if "·" in self.symbol else f"{self.symbol} {operand}"
+
     def pull(self, slot: int, g: Any, y: Any, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
         """The contribution of upstream gradient ``g`` to operand ``slot``."""
-        if not isinstance(self.vjp, tuple):
-            return self.vjp(slot, g, y, *operands, **attrs)
-        rule = self.vjp[slot]
-        assert rule is not None
-        return rule(g, y, *operands, **attrs) if attrs else rule(g, y, *operands)  # no settings is 0.2 us less
+        if isinstance(self.vjp, tuple):
+            rule = self.vjp[slot]
+            assert rule is not None
+            value = rule(g, y, *operands, **attrs) if attrs else rule(g, y, *operands)  # no settings is 0.2 us less
+        else:
+            value = self.vjp(slot, g, y, *operands, **attrs)
+        if type(value) is not _ndarray and hasattr(value, "_record") and not hasattr(g, "_record"):
+            return value.numpy()  # a rule may be written with functions that make tensors of arrays
+        return value
 
     def values_needed(self, slot: int) -> tuple[bool, tuple[int, ...] | None]:
         """Does the rule of ``slot`` need the result's value, and which operands' (None: all of them)?"""
@@ -113,6 +169,30 @@ class Primitive:
     def moves(self, slot: int) -> bool:
         """Whether the rule of ``slot`` only moves the gradient: it uses no value, unless it is where to."""
         return self.leaves_out or self.values_needed(slot) == (False, ())
+
+    def result_dtype(self, operands: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
+        """The dtype of the result for ``operands``, which have a dtype or are Python numbers."""
+        kinds = [getattr(x, "dtype", x) for x in operands]
+        if self.dtype is not None:
+            return self.dtype(kinds, **attrs)
+        if not self.elementwise:
+            return np.dtype(attrs["dtype"]) if "dtype" in attrs else dtypes.promoted(kinds)
+        key = tuple(x if isinstance(x, np.dtype) else type(x) for x in kinds)
+        if key not in self._tried or attrs or np.dtype(bool) in key or int in key:
+            self._tried[key] = self._try(kinds, attrs)
+        return self._tried[key]
+
+    def _try(self, kinds: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
+        """What the reference makes of ones; NumPy makes integers of some booleans, and refuses others."""
+        promoted = dtypes.promoted(kinds)
+        if promoted.kind == "f" and not any(isinstance(x, float) or getattr(x, "kind", "i") == "f" for x in kinds):
+            return promoted  # no integer has room for them
+        ones = [np.ones(1, x) if isinstance(x, np.dtype) else x for x in kinds]
+        try:
+            with np.errstate(all="ignore"):
+                return np.asarray(self.reference(*ones, **attrs)).dtype
+        except ValueError:  # where NumPy has no integer, the engine takes a float: 2 ** -1
+            return np.dtype(np.float64)
 
     def _checked(self, *arrays: Any, **attrs: Any) -> Any:
         if self.check is not None:
@@ -210,6 +290,12 @@ def normalize_axis(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, 
     if len(set(result)) != len(result):
         raise ShapeError(f"axis {axis} names a dimension twice")
     return result
+
+
+def along_axis(x: Shape, *, axis: int) -> Shape:
+    """The result is shaped like the one operand, which has that axis."""
+    normalize_axis(axis, len(x))
+    return x
 
 
 def reduced_shape(x: Shape, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Shape:

@@ -34,6 +34,8 @@ reshape: Primitive = Primitive(
     vjp=(lambda g, _y, _x, *, shape: reshape(g, shape=_x.shape),),
     rule=(r"\bar x = \operatorname{reshape}(\bar y)",),
     view=True,
+    kind="movement",
+    sentence="hands its gradient on to {targets} in the old shape",
 )  # fmt: skip
 
 
@@ -48,6 +50,8 @@ permute: Primitive = Primitive(
     vjp=(lambda g, _y, _x, *, axes: permute(g, axes=tuple(int(a) for a in np.argsort([a % len(axes) for a in axes]))),),
     rule=(r"\bar x = \bar y^\top",),
     view=True,
+    kind="movement",
+    sentence="hands its gradient on to {targets} in the old order of dimensions",
 )  # fmt: skip
 
 
@@ -68,6 +72,8 @@ broadcast_to = Primitive(
     vjp=(lambda g, _y, _x, *, shape: g,),  # the walk un-broadcasts
     rule=(r"\bar x = \textstyle\sum_{\text{copies}} \bar y",),
     view=True,
+    kind="movement",
+    sentence="adds up its gradient over the copies it made of {targets}",
 )  # fmt: skip
 
 
@@ -90,6 +96,8 @@ concat = Primitive(
     "concat", "concat", _concat_shape, lambda *operands, axis: np.concatenate(operands, axis),
     vjp=_concat_grad,
     rule=(r"\bar x_i = \bar y_{[i]}",),
+    kind="movement", usual={"axis": -1},
+    sentence="cuts its gradient up again and hands each piece to what it came from: {targets}",
 )  # fmt: skip
 
 
@@ -105,4 +113,6 @@ stack = Primitive(
     "stack", "stack", _stack_shape, lambda *operands, axis: np.stack(operands, axis),
     vjp=lambda slot, g, _y, *_operands, axis: g[(slice(None),) * (axis % len(g.shape)) + (slot,)],
     rule=(r"\bar x_i = \bar y_{[i]}",),
+    kind="movement",
+    sentence="cuts its gradient up again and hands each piece to what it came from: {targets}",
 )  # fmt: skip

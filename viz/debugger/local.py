@@ -18,13 +18,6 @@ from tinygrad_rnn.primitives import Primitive
 from . import rules
 from .trace import Array, Trace
 
-#: Operations that work on each element by itself, so that their Jacobian is a diagonal.
-ELEMENTWISE = frozenset(
-    {
-        "abs", "add", "cast", "cos", "div", "exp", "log", "maximum", "minimum", "mul", "neg", "pow", "relu", "sigmoid",
-        "sin", "softplus", "sqrt", "sub", "tanh", "where",
-    }
-)  # fmt: skip
 #: A Jacobian with more entries than this is described instead of built.
 JACOBIAN_LIMIT = 65_536
 #: The check nudges at most this many elements of an operand.
@@ -65,7 +58,7 @@ def rule(trace: Trace, k: int, index: int, name: Callable[[int], str]) -> Rule:
     assert node.op is not None
     text, latex = rules.text(node, sent.slot, name), rules.latex(node, sent.slot, name)
     kind, factor = "none", None
-    if node.op.name in ELEMENTWISE:
+    if node.op.elementwise:
         kind, factor = "diagonal", diagonal(trace, node, sent.slot)
     elif step.gradient.size * trace.contribution(k, index).size <= JACOBIAN_LIMIT // 16:
         kind, factor = "jacobian", jacobian(trace, step.node, sent.slot)
@@ -80,7 +73,7 @@ def vjps(op: Primitive, slot: int, gradients: Array, live: Any, y: Array, operan
     At one go for what recurrent cells are made of.
     """
     shape = (len(gradients), *operands[slot].shape)
-    if op.name in ELEMENTWISE and shape[1:] == y.shape:
+    if op.elementwise and shape[1:] == y.shape:
         return np.broadcast_to(pulled(op, slot, gradients, live, y, operands, attrs), shape)
     if op.name == "linear" and slot == 0:
         value = np.asarray(gradients @ operands[1]).reshape(shape)

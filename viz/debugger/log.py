@@ -210,7 +210,7 @@ class _Log:
         """What the upstream gradient is multiplied with: diagonal, Jacobian, or the other operand of a product."""
         assert node.op is not None
         operands = self.trace.operands(node.index)
-        if node.op.name in local.ELEMENTWISE:
+        if node.op.elementwise:
             return "diagonal", local.diagonal(self.trace, node, slot)
         if node.op.name in ("linear", "matmul") and slot < 2:
             return "operand", np.asarray(operands[1 - slot])

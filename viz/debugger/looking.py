@@ -152,7 +152,7 @@ class Looking(Overview):
     def _jacobian(self, node: tg.Node, slot: int, source: int) -> None:
         name = f"d {self.session.names[node.index]} / d {self.session.names[source]}"
         formula = rules.text(node, slot, self.session.shown)
-        if node.op is not None and node.op.name in local.ELEMENTWISE:
+        if node.op is not None and node.op.elementwise:
             diagonal = local.diagonal(self.session.trace, node, slot)
             self.screen.say(("  " + name, "bold"), f", a diagonal   {formula}")
             self.screen.array(diagonal)

@@ -21,7 +21,7 @@ _PARTS = re.compile(
     r"|(?<![A-Za-z])(?P<letter>[A-Za-z])(?:_i)?(?![A-Za-z])"
 )
 _PLACE = re.compile(r"⟨(\w+)⟩")
-_SIGNS = {"mul": "⊙", "add": "+", "sub": "−"}
+_SIGNS = {"*": "⊙", "+": "+", "-": "−"}
 
 
 def template(node: tg.Node, slot: int) -> str:
@@ -80,7 +80,7 @@ def composed(graph: tg.Graph, index: int, names: Callable[[int], str]) -> str:
     if node.scope.part == "a" and node.scope.step is not None and all(use.scope.part != "a" for use in uses):
         path = names(index).rpartition(".")[0].removesuffix("a").removesuffix(".")
         return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
-    if node.op.name not in _SIGNS:
+    if node.op.infix not in _SIGNS:
         return names(index)
     shown = []
     for operand in node.operands:
@@ -91,4 +91,4 @@ def composed(graph: tg.Graph, index: int, names: Callable[[int], str]) -> str:
         if made.op is not None and not made.role and not made.name:
             return names(index)
         shown.append(names(operand.index))
-    return f"({f' {_SIGNS[node.op.name]} '.join(shown)})"
+    return f"({f' {_SIGNS[node.op.infix]} '.join(shown)})"

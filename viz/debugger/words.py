@@ -9,6 +9,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from .. import style
+from .local import diagonal
 from .measure import measure, ratio
 
 if TYPE_CHECKING:
@@ -18,36 +19,6 @@ ROLES = {
     "x": "the input", "h": "the hidden state", "c": "the cell state", "i": "the input gate", "f": "the forget gate",
     "g": "the candidate", "o": "the output gate", "r": "the reset gate", "z": "the update gate", "n": "the candidate",
     "logits": "the score vector",
-}  # fmt: skip
-
-_ALIKE = "hands its gradient on, unchanged, to {targets}"
-_HOW = {
-    "add": _ALIKE,
-    "cast": _ALIKE,
-    "sub": "hands its gradient on to {targets}, with its sign turned for what is subtracted",
-    "neg": "turns the sign of its gradient for {targets}",
-    "mul": "sends to {targets} its gradient times the other factor",
-    "div": "sends its gradient on to {targets}, divided by the divisor",
-    "tanh": "multiplies its gradient by the slope 1 − y²{slope}, for {targets}",
-    "sigmoid": "multiplies its gradient by the slope y(1 − y){slope}, for {targets}",
-    "relu": "lets its gradient through to {targets} where the input was positive, and stops it elsewhere",
-    "exp": "multiplies its gradient by its own value, for {targets}",
-    "log": "divides its gradient by its input, for {targets}",
-    "sqrt": "divides its gradient by twice its own value, for {targets}",
-    "pow": "multiplies its gradient by the slope of the power, for {targets}",
-    "softmax": "sends to {targets} its gradient less what all probabilities have in common",
-    "linear": "sends its gradient back through the weights: {targets}",
-    "matmul": "multiplies its gradient by the transposed other factor, for {targets}",
-    "getitem": "puts its gradient back at the place in {targets} it was read from",
-    "take": "adds its gradient to the rows of {targets} that were looked up",
-    "stack": "cuts its gradient up again and hands each piece to what it came from: {targets}",
-    "concat": "cuts its gradient up again and hands each piece to what it came from: {targets}",
-    "sum": "gives every element of {targets} it summed the same gradient",
-    "broadcast_to": "adds up its gradient over the copies it made of {targets}",
-    "reshape": "hands its gradient on to {targets} in the old shape",
-    "permute": "hands its gradient on to {targets} in the old order of dimensions",
-    "cross_entropy": "sends to {targets} the probabilities minus 1 at the right class",
-    "where": "sends its gradient to whichever branch each element was taken from: {targets}",
 }  # fmt: skip
 
 
@@ -83,10 +54,12 @@ def sentence(session: Session, position: int) -> str:
         return f"{first}: its gradient is finished, norm {norm}, and flows no further."
     names = [called(session, c.target) for c in step.contributions]
     targets = _and([name + " (twice)" * (names.count(name) > 1) for name in dict.fromkeys(names)])
-    how = _HOW.get(node.op.name if node.op else "", "applies its rule and sends the result to {targets}")
+    assert node.op is not None
+    how = node.op.sentence
     if (highway := _highway(session, position)) is not None:
         how = highway
-    text = f"{when}{who}{came} {how.format(targets=targets, slope=_slope(node))}"
+    slope = _slope(session, node) if "{slope}" in how else ""
+    text = f"{when}{who}{came} {how.format(targets=targets, slope=slope)}"
     return f"{text[:1].upper()}{text[1:]}{_change(session, position)}."
 
 
@@ -104,12 +77,10 @@ def _forward(session: Session, node: tg.Node, when: str, who: str) -> str:
     return f"{text[:1].upper()}{text[1:]}: {value}{bad}."
 
 
-def _slope(node: tg.Node) -> str:
-    if node.value is None or not node.value.size or node.op is None:
+def _slope(session: Session, node: tg.Node) -> str:
+    slope = diagonal(session.trace, node, 0)
+    if not slope.size:
         return ""
-    y = node.value.astype(np.float64)
-    with np.errstate(all="ignore"):
-        slope = 1 - y * y if node.op.name == "tanh" else y * (1 - y)
     low, high = style.number(float(slope.min())), style.number(float(slope.max()))
     return f" (here {low})" if low == high else f" (here {low} to {high})"
 

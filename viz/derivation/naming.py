@@ -14,10 +14,8 @@ from .expression import Symbol
 from .writing import Text
 
 NAME_LIMIT = 40  #: characters
-#: What formulas call, so that no value can be called so.
-FUNCTIONS = {*TABLE, "at", "full", "outer", "inf", "nan", "t"} - {
-    "add", "sub", "mul", "div", "neg", "matmul", "linear", "getitem",
-}  # fmt: skip
+#: What formulas call beside primitives, so that no value can be called so.
+FUNCTIONS = {"at", "full", "outer", "inf", "nan", "t"}
 
 
 def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
@@ -57,7 +55,7 @@ def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
     for n in count(taken.get(plain, 0)):
         twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
         name = Text()(Symbol(stem + twin, step))
-        free = name not in FUNCTIONS and not iskeyword(name) and not re.search(r"(^|_)t$", name)
+        free = not _is_called(name) and not iskeyword(name) and not re.search(r"(^|_)t$", name)
         if free and name not in taken and f"d{name}" not in taken:
             taken |= {name: 1, f"d{name}": 1, plain: n + 1}
             return stem + twin
@@ -114,3 +112,8 @@ def _reaches_state(graph: tg.Graph, index: int) -> bool:
 
 def _identifier(text: str) -> str:
     return re.sub(r"\W", "_", text[:NAME_LIMIT], flags=re.ASCII)
+
+
+def _is_called(name: str) -> bool:
+    """Whether formulas have a function of this name; what is written between its operands is none."""
+    return name in FUNCTIONS or (name in TABLE and not TABLE[name].infix and name not in ("neg", "linear"))

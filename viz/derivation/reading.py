@@ -13,7 +13,7 @@ from typing import Any
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import TABLE
-from tinygrad_rnn.primitives.record import broadcast, same_shape
+from tinygrad_rnn.primitives.record import broadcast
 
 from . import expression as e
 from .expression import Apply, Expression, Symbol
@@ -25,10 +25,6 @@ REPEATED = 3
 WEIGHTED = 4  #: operations a layer counts as
 #: A formula of more operations than this is cut up, whatever has names.
 LONGEST = 24
-#: What these make of zeros is zero.
-LINEAR = ("sum", "scatter", "scatter_rows", "getitem", "take", "concat", "stack", "einsum", "broadcast_to")
-#: What does not mind if an operand was shortened to something that broadcasts to it.
-ELEMENTWISE = {"+", "*", *(name for name, p in TABLE.items() if p.shape in (broadcast, same_shape))}
 
 
 class Reader:
@@ -176,7 +172,7 @@ class Reader:
     def _simplified(self, node: tg.Node, args: list[Expression], shapes: list[tuple[int, ...]]) -> Expression:
         assert node.op is not None
         name, shape = node.op.name, node.shape
-        if name not in ELEMENTWISE:
+        if not node.op.elementwise:
             args = [x if e.is_number(x) else self._whole(x, was) for x, was in zip(args, shapes)]
         if name == "sub":
             return e.plus([args[0], e.negative(args[1], shape)], shape)
@@ -205,7 +201,7 @@ class Reader:
             chosen = 1 if always else 2
             if shapes[chosen] == shape or e.is_number(args[chosen]):
                 return args[chosen]
-        if name in LINEAR and all(x == 0 for x in args):
+        if node.op.homogeneous and all(x == 0 for x in args):
             return 0.0
         if name == "getitem":
             whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
@@ -239,7 +235,9 @@ class Reader:
             return self.shapes[x]
         if not isinstance(x, Apply):
             return ()
-        return broadcast(*map(self._shape, x.args)) if x.op in ELEMENTWISE else x.shape
+        op = TABLE.get(x.op)
+        elementwise = x.op in ("+", "*") or (op is not None and op.elementwise)
+        return broadcast(*map(self._shape, x.args)) if elementwise else x.shape
 
     def _always(self, node: tg.Node) -> bool | None:
         """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""

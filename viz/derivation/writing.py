@@ -9,19 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinygrad_rnn.primitives import TABLE
+
 from .expression import Apply, Expression, Symbol, parts
 
 SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
 Written = tuple[str, int]
-
-_COMPARISONS = {
-    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
-}  # fmt: skip
-_LATEX = {
-    "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tanh": r"\tanh", "sigmoid": r"\sigma",
-    "maximum": r"\max", "minimum": r"\min", "max": r"\max", "min": r"\min",
-    ">": ">", ">=": r"\ge", "<": "<", "<=": r"\le", "==": "=", "!=": r"\ne",
-}  # fmt: skip
 
 
 class Text:
@@ -145,12 +138,13 @@ class Text:
         return f"scatter({self(x.args[0])}, at[{self.index(x.attrs['index'])}], {x.attrs['shape']})", ATOM
 
     def write_function(self, x: Apply) -> Written:
-        if x.op in _COMPARISONS:
-            return f" {_COMPARISONS[x.op]} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
-        usual = {"axis": -1} if x.op in ("softmax", "log_softmax", "concat") else {"ignore_index": -100, "dtype": 0}
+        op = TABLE.get(x.op)
+        if op is not None and op.infix:
+            return f" {op.infix} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
         if x.op == "one_hot":
             return f"one_hot({self(x.args[0])}, {x.attrs['num_classes']})", ATOM
-        told = [f"{k}={_plain(v)}" for k, v in x.attrs.items() if k not in usual or usual[k] not in (v, 0)]
+        usual = {} if op is None else op.usual
+        told = [f"{k}={_plain(v)}" for k, v in x.attrs.items() if k != "dtype" and (k not in usual or usual[k] != v)]
         return f"{x.op}({', '.join([*map(self, x.args), *told])})", ATOM
 
     def index(self, index: Sequence[Any]) -> str:
@@ -237,14 +231,15 @@ class Latex(Text):
         return rf"\operatorname{{put}}_{{[{self.index(x.attrs['index'])}]}} {self.bracket(self(x.args[0]))}", ATOM
 
     def write_function(self, x: Apply) -> Written:
-        if x.op in _COMPARISONS:
-            sign = f" {_LATEX[_COMPARISONS[x.op]]} "
-            return sign.join(self.inside(a, PRODUCT) for a in x.args), SUM
+        op = TABLE.get(x.op)
+        latex = op.latex if op is not None else ""
+        if op is not None and op.infix:
+            return f" {latex} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
         if x.op == "one_hot":
             return rf"\mathbf{{1}}_{{{self(x.args[0])}}}", ATOM
         if x.op == "concat":
             return r"\left[ " + r" \;|\; ".join(map(self, x.args)) + r" \right]", ATOM
-        name = _LATEX.get(x.op) or rf"\operatorname{{{_escaped(x.op)}}}"
+        name = latex or rf"\operatorname{{{_escaped(x.op)}}}"
         return f"{name} {self.bracket(', '.join(map(self, x.args)))}", ATOM
 
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from ... import primitives as P
 from ...graph import Ref
-from ...primitives import elementwise
-from ...primitives.record import Primitive, normalize_axis
+from ...primitives.record import normalize_axis
 from ..pieces import spans
 from ..plan import Plan, Planned
 from ..rewrite import Draft
@@ -27,10 +26,6 @@ WORTH = 2e7
 LEAST_BATCH = 8
 #: share of all products that must be cut
 COVERED = 0.9
-
-_ELEMENTWISE = {id(p) for p in vars(elementwise).values() if isinstance(p, Primitive)}
-_ALONG_AXIS = (P.softmax, P.log_softmax)
-_REDUCTIONS = (P.sum_, P.max_, P.logsumexp, P.argmax)
 
 
 class _Tied(Exception):
@@ -210,9 +205,10 @@ class _Halves:
 def _plan(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
     """How to compute a node in halves; None if that takes the whole of its operands."""
     op, attrs, rank = node.op, node.attrs, len(node.shape)
+    assert op is not None
     slot, cut = next(iter(cuts.items()))
     others: list[Cut | None] = [None] * (len(shapes) - 1)
-    if id(op) in _ELEMENTWISE or op is P.broadcast_to:
+    if op.elementwise or op is P.broadcast_to:
         axis = rank - len(shapes[slot]) + cut.axis
         wanted: list[Cut | None] = []
         for shape in shapes:
@@ -246,9 +242,9 @@ def _plan(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], ba
         return _Plan(cut, [cut, cut])
     if op is P.one_hot:
         return _Plan(cut, [cut])
-    if op in _ALONG_AXIS and attrs["axis"] % rank != cut.axis:
+    if op.kind == "axis" and attrs["axis"] % rank != cut.axis:
         return _Plan(cut, [cut])
-    if op in _REDUCTIONS:
+    if op.kind == "reduction":
         reduced = normalize_axis(attrs["axis"], len(shapes[0]))
         if cut.axis not in reduced:
             gone = 0 if attrs.get("keepdims") else sum(a < cut.axis for a in reduced)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ... import primitives as P
 from ...graph import Ref
-from ...primitives.record import broadcast, same_shape
 from ..plan import Plan, Planned
 from ..rewrite import Draft
 
@@ -40,7 +39,7 @@ def drop_unseen(graph: Plan) -> Plan:
 def _passed_on(node: Planned, slot: int, x: Planned, sides: Sides) -> Sides:
     """On which sides the elements of an operand are that matter to those of the result that do."""
     op = node.op
-    if op is None or op.along is not None or op.shape not in (broadcast, same_shape) or x.shape != node.shape:
+    if op is None or op.along is not None or not op.elementwise or x.shape != node.shape:
         return frozenset()
     if op is P.where and slot and len(sides) < _DEPTH:
         return sides | {(_condition(node), slot == 1)}

@@ -6,12 +6,8 @@ scaled gradient would be stored and read again.
 
 from __future__ import annotations
 
-from ...primitives import elementwise
-from ...primitives.record import Primitive
-from ..plan import Plan
+from ..plan import Plan, Planned
 from ..rewrite import Draft
-
-_ELEMENTWISE = {id(p) for p in vars(elementwise).values() if isinstance(p, Primitive)}
 
 
 def delay(graph: Plan) -> Plan:
@@ -21,12 +17,14 @@ def delay(graph: Plan) -> Plan:
     moved = False
     for node in reversed(graph.nodes):
         users = [graph.nodes[i] for i in graph.consumers[node.index]]
-        if id(node.op) in _ELEMENTWISE and users and node.index not in outputs and not node.segment:
+        if _elementwise(node) and users and node.index not in outputs and not node.segment:
             first = users[0].index
-            alike = all(
-                id(user.op) in _ELEMENTWISE and (user.shape, user.lane) == (node.shape, node.lane) for user in users
-            )
+            alike = all(_elementwise(user) and (user.shape, user.lane) == (node.shape, node.lane) for user in users)
             if alike and first > node.index + 1:
                 draft.order[node.index] = draft.order[first] - 0.5
                 moved = True
     return draft.finish(dead=moved)
+
+
+def _elementwise(node: Planned) -> bool:
+    return node.op is not None and node.op.elementwise
