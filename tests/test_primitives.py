@@ -208,7 +208,9 @@ def test_a_primitive_without_a_recipe_says_what_to_add() -> None:
 
 
 @pytest.mark.usefixtures("_forget_square")
-def test_a_name_can_be_taken_once() -> None:
+def test_a_primitive_defined_again_takes_the_former_ones_place_but_not_one_of_the_engines() -> None:
     square()
-    with pytest.raises(ValueError, match="exists already"):
-        tg.Primitive("test_square", "", lambda x: x, lambda x: x)
+    again = tg.Primitive("test_square", "", lambda x: x, lambda x: x)
+    assert tg.TABLE["test_square"] is again
+    with pytest.raises(tg.ArgumentError, match="'tanh' is the name of one of the engine's own"):
+        tg.Primitive("tanh", "", lambda x: x, lambda x: x)
