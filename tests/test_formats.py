@@ -14,8 +14,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import checkpoint
 from tinygrad_rnn.patterns import build
 from tinygrad_rnn.training import Settings, Trainer
-from viz.debugger import store
-from viz.debugger.trace import record
+from viz.debugger.trace import Trace, record
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = {path.name.partition("-")[0]: json.loads(path.read_text()) for path in (ROOT / "docs/formats").glob("*.json")}
@@ -39,7 +38,7 @@ def files():
     loss = build("many-to-many", "lstm", 2, 2, 1)
     x = tg.ones(3, 3, requires_grad=True)
     loss = loss + (x[..., 1:, [0, 1]] * x[None, :2, :2].astype("float64")).amax(1).pad((1, 0)).sum().astype("float32")
-    return {"graph": tg.Graph(loss).to_json(), "walk": store.dumps(record(loss))}
+    return {"graph": tg.Graph(loss).to_json(), "walk": record(loss).to_json()}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
@@ -87,7 +86,7 @@ def places(data, path=()):
         yield from places(data[key], (*path, key))
 
 
-@pytest.mark.parametrize("name, load", [("graph", tg.Graph.from_json), ("walk", store.loads)])
+@pytest.mark.parametrize("name, load", [("graph", tg.Graph.from_json), ("walk", Trace.from_json)])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_damage_is_one_line(name, load, files):
     """Something else at one place: it still makes sense, or is refused; the schema knows most of that."""

@@ -4,11 +4,12 @@
 ``backward`` walks it. Names, defaults and shapes are PyTorch's where PyTorch has the thing.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import data, lr_scheduler, nn, optim
+from . import data, drawing, lr_scheduler, nn, optim
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
 from .diagnose import Diagnosis, diagnose
@@ -139,3 +140,11 @@ def __getattr__(name: str) -> Any:
     from .check import check_gradients
 
     return check_gradients
+
+
+def _viz() -> Any:
+    """Who draws: imported when the first picture is wanted."""
+    return import_module("viz")
+
+
+drawing.draw_with(_viz)

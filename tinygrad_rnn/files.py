@@ -8,8 +8,11 @@ from pathlib import Path
 
 from .errors import DataError
 
+#: where a file is: a text, a `pathlib.Path`, or anything else that says so
+PathLike = str | os.PathLike[str]
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+
+def write_atomically(path: PathLike, data: bytes) -> None:
     """Write ``data`` beside ``path`` and rename: an interrupted or failed write leaves the old file as it was.
 
     A pipe or a device is not replaced but written to; of a link, what it points to is replaced.

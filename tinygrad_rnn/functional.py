@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from . import numpy_names
 from . import primitives as P
 from .errors import ArgumentError, DTypeError, ShapeError
 from .mode import get_default_dtype
@@ -339,3 +340,6 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     if isinstance(dim, Tensor):
         return minimum(x, dim)
     return as_tensor(x).min(dim, keepdim, axis=axis, keepdims=keepdims)
+
+
+numpy_names.enter(globals())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import ArgumentError, DataError
-from .optim import Optimizer
+from .optimizers import Optimizer
 
 
 class LRScheduler:

@@ -6,6 +6,7 @@ as ``np.asarray`` does, unless its floats would lose a gradient: then it is an e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,14 @@ _FUNCTIONS = {
     )},
 }  # fmt: skip
 
+#: those functions; `functional` enters itself
+_counterparts: dict[str, Any] = {}
+
+
+def enter(functions: Mapping[str, Any]) -> None:
+    """The functions here that NumPy's are looked up among, by name."""
+    _counterparts.update(functions)
+
 
 def ufunc(function: Any, method: str, operands: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     """A ufunc that met a tensor, called as such and without ``out`` and its like."""
@@ -55,8 +64,6 @@ def ufunc(function: Any, method: str, operands: tuple[Any, ...], settings: dict[
 
 def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function of arrays that met a tensor."""
-    from . import functional
-
     name = called.__name__
     if called in (np.linalg.norm, np.sort):
         found = (_norm if called is np.linalg.norm else _sorted)(*args, **kwargs)
@@ -65,7 +72,7 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if called.__module__ == "numpy" and name in _FUNCTIONS:
         if name in ("var", "std"):  # NumPy divides by n unless told
             kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
-        return getattr(functional, _FUNCTIONS[name])(*args, **kwargs)
+        return _counterparts[_FUNCTIONS[name]](*args, **kwargs)
     result = called(*_arrays(args), **_arrays(kwargs))
     if current.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
         call = f"{called.__module__.replace('numpy', 'np', 1)}.{name}"

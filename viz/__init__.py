@@ -38,4 +38,8 @@ def __getattr__(name: str) -> Any:
         from .gradient_flow import flow
 
         return flow
+    if name == "side_by_side":
+        from .debugger.beside import SideBySide
+
+        return SideBySide
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..backward import grad
+from ..drawing import drawing
 from ..errors import GraphError
 from ..graph import Graph, Node
 from ..norms import norm
@@ -103,7 +103,7 @@ def check_gradients(
         report.picture = Path(picture)
         scalar = len(outputs) == 1 and outputs[0].shape == ()
         drawn = outputs[0] if scalar else graph
-        import_module("viz").render(drawn, report.picture, detail="op", values=True, grads=scalar)
+        drawing().render(drawn, report.picture, detail="op", values=True, grads=scalar)
     if raise_exception and not report:
         raise GradientError(report)
     return report

@@ -8,7 +8,7 @@ from ..errors import DataError
 from ..graph import Graph
 from ..tensor import Tensor
 from .cost import announce, operations
-from .graphs import from_script
+from .foreign import from_script
 
 
 @click.command()

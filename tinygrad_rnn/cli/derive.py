@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from .cost import announce, operations
-from .graphs import from_script, network, network_options
+from .foreign import from_script
+from .graphs import network, network_options
 
 
 @click.command()

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, GraphError
 from .bar import progress_bar
-from .graphs import from_script
+from .foreign import from_script
 
 
 @click.command()

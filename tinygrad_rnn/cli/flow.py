@@ -9,7 +9,7 @@ import click
 
 from ..language import CELLS
 from ..patterns import PATTERNS, build
-from .graphs import from_script
+from .foreign import from_script
 
 
 @click.command()

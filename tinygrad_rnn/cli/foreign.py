@@ -12,9 +12,16 @@ import numpy as np
 
 from ..errors import DataError
 from ..tensor import Tensor
+from .scripts import script_function
 
 #: what a size becomes that the file leaves free
 FREE_SIZE = 3
+
+
+def from_script(target: str) -> Any:
+    """What ``script.py:function`` returns; PyTorch's and JAX's tensors are imported as ours."""
+    with script_function(target) as function:
+        return ours(function, function())
 
 
 def ours(function: Callable[[], Any], made: Any) -> Any:
@@ -60,8 +67,6 @@ def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) ->
         raise DataError(f"{file} has no output {output!r} that gradients flow back from; it has {', '.join(floats)}")
     if loss == "sum":
         return made[output].sum()
-    from .graphs import script_function
-
     with script_function(loss) as function:
         result = function(made[output])
     if not isinstance(result, Tensor):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from ..errors import DataError, TinygradError
+from ..errors import DataError
 from ..language import CELLS
 from ..patterns import PATTERNS, build
 from .cost import announce, foreseen, operations
+from .foreign import from_script, onnx_loss
 
 #: steps x weights of the largest network drawn: a picture's numbers are all in memory at once
 LARGEST = 2e8
@@ -130,8 +127,6 @@ def debug(
     if not of_onnx and (inputs or output or loss):
         raise click.UsageError("--inputs, --output and --loss are for an ONNX model: model.onnx as TARGET")
     if target and of_onnx:
-        from .foreign import onnx_loss
-
         what = onnx_loss(Path(target), inputs, output, loss or "sum")
     elif target and (target.endswith(".py") or not Path(target).is_file()):
         what = from_script(target)
@@ -174,40 +169,3 @@ def _note_idle(why: str, *options: str) -> None:
     idle = [name for name in options if given(name) is ParameterSource.COMMANDLINE]
     if idle:
         click.echo(f"note: {why}, --{' and --'.join(idle)} change nothing", err=True)
-
-
-def from_script(target: str) -> Any:
-    """What ``script.py:function`` returns; PyTorch's and JAX's tensors are imported as ours."""
-    from .foreign import ours
-
-    with script_function(target) as function:
-        return ours(function, function())
-
-
-@contextmanager
-def script_function(target: str) -> Iterator[Callable[..., Any]]:
-    """The function ``script.py:function``, while its script's folder is on the path; its errors are the script's."""
-    name, colon, function_name = target.rpartition(":")
-    if not colon or not function_name.isidentifier():
-        missing = "" if Path(target).exists() else "no file, and "
-        raise DataError(f"{target!r} is {missing}not of the form script.py:function")
-    script = Path(name).resolve()
-    if not script.is_file():
-        raise DataError(f"there is no script {name!r}")
-    sys.path.insert(0, str(script.parent))
-    try:
-        function = runpy.run_path(str(script)).get(function_name)
-        if not callable(function):
-            raise DataError(f"{name} defines no function {function_name!r}")
-        yield function
-    except TinygradError:
-        raise
-    except SystemExit:
-        raise DataError(f"{name} ended the program; guard its main part with if __name__ == '__main__'") from None
-    except Exception as error:
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
-        line = own[-1].lineno if own else getattr(error, "lineno", None)
-        where = f"{name}, line {line}" if line else name
-        raise DataError(f"{where}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(script.parent))

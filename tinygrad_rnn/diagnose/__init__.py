@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..drawing import drawing
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Array, Tensor
 from .diagnosis import Diagnosis
@@ -44,7 +45,6 @@ def diagnose(
     True
     """
     from .search import Search  # only now: training does without it
-    from .showing import SideBySide
     from .walks import Record
 
     if max_edits not in (1, 2):
@@ -79,7 +79,7 @@ def diagnose(
         not wrong, edits, result, search.agreement(differences),
         [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong),
         [names[leaf] for leaf in wrong], len(search.tried), pairs, search.place(wrong),
-        partial(SideBySide, record, edits[0]) if edits else None,
+        partial(drawing().side_by_side, record, edits[0]) if edits else None,
     )  # fmt: skip
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from .. import style
+from .. import render, style
+from . import page
+from .inspection import Inspection
 from .measure import measure
 from .overview import Overview
 from .screen import norm
-from .session import Session
 from .trace import Trace
 
 
@@ -82,13 +83,11 @@ class Acting(Overview):
         """html FILE: write everything as one page for a browser, which opens at this step and needs no network."""
         if not argument:
             raise tg.GraphError("html wants a file to write, such as html walk.html")
-        self.session.html(argument)
+        page.write(self.session, argument)
         self.screen.say(f"  wrote {style.visible(argument)}")
 
     def do_dot(self, argument: str) -> None:
         """dot FILE: draw the graph, every operation, into FILE (.svg, .png, .pdf, .dot or .json by its ending)."""
-        from .. import render
-
         if not argument:
             raise tg.GraphError("dot wants a file to write, such as dot graph.svg")
         render(self.session.graph, argument, detail="op")
@@ -98,14 +97,14 @@ class Acting(Overview):
         """save FILE: write this walk, to be looked at again with load, or given as a target."""
         if not argument:
             raise tg.GraphError("save wants a file to write, such as save walk.trace")
-        self.session.save(argument)
+        self.session.trace.save(argument)
         self.screen.say(f"  wrote {style.visible(argument)}")
 
     def do_load(self, argument: str) -> None:
         """load FILE: look at a walk that save wrote, instead of this one."""
         if not argument:
             raise tg.GraphError("load wants a file that save wrote")
-        self.open(Session(Trace.load(argument)))
+        self.open(Inspection(Trace.load(argument)))
         self.show()
 
 

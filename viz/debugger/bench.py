@@ -6,18 +6,18 @@ import math
 
 from .. import style
 from . import stops
+from .inspection import Inspection
 from .local import Rule
 from .measure import measure, saturated
 from .recurrence import STATES
 from .screen import Screen, bars, brief, percent, signs
-from .session import Session
 from .views import Flow
 
 
 class Bench:
     """The state the groups of commands share."""
 
-    session: Session
+    session: Inspection
     screen: Screen
     stops: dict[int, stops.Stop]
     displays: list[str]
@@ -27,7 +27,7 @@ class Bench:
         """Carry out one line."""
         raise NotImplementedError
 
-    def open(self, session: Session) -> None:
+    def open(self, session: Inspection) -> None:
         """Look at another session."""
         raise NotImplementedError
 

@@ -17,8 +17,8 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from .. import style
+from .inspection import Inspection
 from .measure import measure, ratio, saturated
-from .session import Session
 
 LENGTH_LIMIT = 400
 
@@ -65,7 +65,7 @@ class Condition:
             why = error if isinstance(error, tg.TinygradError) else plain
             raise tg.GraphError(f"cannot use the condition: {why}") from None
 
-    def holds(self, session: Session, position: int) -> bool:
+    def holds(self, session: Inspection, position: int) -> bool:
         """Whether it is true there; a comparison with something that is not there (t outside time) is false."""
         try:
             return bool(_value(self._tree, _Facts(session, position)))
@@ -76,7 +76,7 @@ class Condition:
 class _Facts(Mapping[str, Any]):
     """The names' values at a position, computed when asked for."""
 
-    def __init__(self, session: Session, position: int) -> None:
+    def __init__(self, session: Inspection, position: int) -> None:
         self.session, self.position = session, position
         self.node = session.graph.nodes[session.node_at(position)]
 

@@ -21,9 +21,9 @@ from tinygrad_rnn.graph import Ref
 
 from .. import style
 from . import local, recurrence, rules
+from .inspection import Inspection
 from .mathml import mathml
 from .measure import measure, plain, saturated
-from .session import Session
 from .trace import Array
 from .views import data
 
@@ -85,13 +85,13 @@ class _Strings:
         return self._known[text]
 
 
-def describe(session: Session) -> dict[str, Any]:
+def describe(session: Inspection) -> dict[str, Any]:
     """Everything the page shows, as JSON-able data."""
     stops = _stops(session)
     return _Log(session, stops, Arrays(_side(session, stops))).data()
 
 
-def _side(session: Session, stops: Sequence[int]) -> int:
+def _side(session: Inspection, stops: Sequence[int]) -> int:
     """The side of the corners with which all arrays together fit into the room there is."""
     nodes = session.graph.nodes
     shapes = Counter(nodes[session.node_at(p)].shape for p in stops)
@@ -117,7 +117,7 @@ def _work(graph: tg.Graph, index: int) -> int:
     return math.prod(node.shape) * (first[-1] if first else 1)
 
 
-def _stops(session: Session) -> list[int]:
+def _stops(session: Inspection) -> list[int]:
     """The positions the page can stop at."""
     everything = range(session.first, session.last + 1)
     nodes = session.graph.nodes
@@ -136,7 +136,7 @@ def _stops(session: Session) -> list[int]:
 class _Log:
     """Collects the data; ``arrays`` says how much of an array is sent."""
 
-    def __init__(self, session: Session, stops: Sequence[int], arrays: Arrays) -> None:
+    def __init__(self, session: Inspection, stops: Sequence[int], arrays: Arrays) -> None:
         self.session, self.trace, self.graph, self.stops = session, session.trace, session.graph, stops
         self.arrays, self.strings = arrays, _Strings()
         self.rules: dict[tuple[str, int], int] = {}

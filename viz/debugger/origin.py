@@ -13,10 +13,10 @@ from .trace import Array
 from .views import Origin
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .inspection import Inspection
 
 
-def find(session: Session) -> Origin | None:
+def find(session: Inspection) -> Origin | None:
     """The origin, or None if every number is finite.
 
     If the loss is not finite the cause is in the forward pass: the first value that is not. Otherwise it is the first
@@ -44,7 +44,7 @@ def find(session: Session) -> Origin | None:
     return None
 
 
-def _forward(session: Session, node: tg.Node) -> Origin:
+def _forward(session: Inspection, node: tg.Node) -> Origin:
     assert node.value is not None
     at = _place(node.value)
     name, value = session.names[node.index], style.number(float(node.value[at]))
@@ -57,7 +57,7 @@ def _forward(session: Session, node: tg.Node) -> Origin:
     return Origin(position, node.index, name, "forward", "; ".join([text, *_ranges(session, node)]))
 
 
-def _ranges(session: Session, node: tg.Node) -> list[str]:
+def _ranges(session: Inspection, node: tg.Node) -> list[str]:
     """The range of each operand, which mostly says why."""
     found = []
     for source in list(dict.fromkeys(node.sources))[:3]:

@@ -12,14 +12,18 @@ import hashlib
 import json
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
+
+from tinygrad_rnn.errors import DataError
+from tinygrad_rnn.files import PathLike, write_atomically
 
 from .. import style
 from ..render import render
 from . import log
 from .drawing import TIMELESS_LIMIT, Drawing, draw
-from .session import Session
+from .inspection import Inspection
 
 #: The parts of the script, in order.
 SCRIPTS = ("walk.js", "panels.js", "charts.js", "page.js")
@@ -28,7 +32,7 @@ STEPS_DRAWN = 500
 TITLE_LIMIT = 80
 
 
-def html(session: Session, title: str | None = None) -> str:
+def html(session: Inspection, title: str | None = None) -> str:
     """The page as text. It opens where the session stands."""
     drawings = drawn(session)
     found = log.describe(session)
@@ -50,7 +54,16 @@ def html(session: Session, title: str | None = None) -> str:
     )
 
 
-def drawn(session: Session) -> list[Drawing]:
+def write(session: Inspection, path: PathLike, title: str | None = None) -> str:
+    """The page, written to ``path``, and its text."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
+    text = html(session, title)
+    write_atomically(path, text.encode())
+    return text
+
+
+def drawn(session: Inspection) -> list[Drawing]:
     """The pictures the page can switch between, the first one first; none of what would be a wall of boxes."""
     graph = session.graph
     if len(graph) <= log.NODE_LIMIT:
@@ -58,7 +71,7 @@ def drawn(session: Session) -> list[Drawing]:
     return [draw(graph, "cell", STEPS_DRAWN)] if graph.steps else []
 
 
-def mimebundle(session: Session) -> dict[str, str]:
+def mimebundle(session: Inspection) -> dict[str, str]:
     """The session for a notebook: the page in a frame that can touch nothing else, the picture, one line of text."""
     frame = (
         f'<iframe sandbox="allow-scripts" srcdoc="{escape(html(session))}" title="backpropagation, step by step" '

@@ -12,10 +12,10 @@ from tinygrad_rnn.files import write_atomically
 
 from .. import style
 from ..plotting import encoded
-from .session import Session
+from .inspection import Inspection
 
 
-def plot(session: Session, node: int | None, path: str | Path) -> None:
+def plot(session: Inspection, node: int | None, path: str | Path) -> None:
     """Gradient norms of the carried states along time, or what each time step adds to the gradient of ``node``."""
     from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ def plot(session: Session, node: int | None, path: str | Path) -> None:
     write_atomically(path, encoded(figure, Path(path).suffix[1:].lower()))
 
 
-def _norms(session: Session, axes: Any) -> None:
+def _norms(session: Inspection, axes: Any) -> None:
     rows = session.state_norms(session.last)
     if not rows:
         raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
@@ -40,7 +40,7 @@ def _norms(session: Session, axes: Any) -> None:
     axes.legend(frameon=False)
 
 
-def _ledger(session: Session, node: int, above: Any, below: Any) -> None:
+def _ledger(session: Inspection, node: int, above: Any, below: Any) -> None:
     found = session.ledger(node, session.last)
     rows = [row for row in found.rows if row.time is not None]
     if not rows:

@@ -1,328 +1,38 @@
-"""Session: a cursor over a trace, and everything there is to see from where it stands.
-
-Every method that shows something takes a position (default: the cursor's, see `Cursor`) and returns plain data, so a
-page, a terminal and a notebook can show the same things; `Session.snapshot` gives all of it as JSON-able data.
-"""
+"""Session: what `viz.debug` returns, an inspection of a walk that its views show: a page, a terminal, a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from tinygrad_rnn.files import PathLike
 
-import tinygrad_rnn as tg
-from tinygrad_rnn.errors import DataError
-from tinygrad_rnn.files import write_atomically
-
-from .. import style
-from . import ledger, local, origin, recurrence, rules, views, words
-from .cursor import Cursor
-from .measure import measure, ratio, saturated
-from .trace import Array, Trace
+from . import page, terminal
+from .inspection import Inspection
 
 
-class Session(Cursor):
-    """Looks at a `Trace` from a movable position.
+class Session(Inspection):
+    """Looks at a `Trace` from a movable position, and shows what it sees."""
 
-    >>> import tinygrad_rnn as tg, viz
-    >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
-    >>> session = viz.debug((x * x).sum())
-    >>> session.goto(2)
-    >>> session.where().expression
-    'mul(x, x)'
-    >>> [(flow.name, flow.ordinal, flow.expected, flow.after.tolist()) for flow in session.flows()]
-    [('x', 1, 2, [1.0, 2.0]), ('x', 2, 2, [2.0, 4.0])]
-    """
-
-    def use(self, trace: Trace) -> None:
-        """Look at another walk over the same graph; the position stays."""
-        super().use(trace)
-        self._ledgers: dict[int, views.Ledger] = {}
-        self._gains: dict[recurrence.Path, list[recurrence.Gain]] = {}
-
-    # 2. The rule, 3. what it adds ------------------------------------------------------------------------
-
-    def rules(self, position: int | None = None) -> list[local.Rule]:
-        """The local rule with its numbers, one for each operand that receives something."""
-        p = self._backward(position)
-        return (
-            [local.rule(self.trace, p, i, self.shown) for i in range(len(self.trace.steps[p - 1].contributions))]
-            if p
-            else []
-        )
-
-    def shown(self, node: int) -> str:
-        """What a formula calls a node: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
-        return rules.composed(self.graph, node, self.names.__getitem__)
-
-    def flows(self, position: int | None = None) -> list[views.Flow]:
-        """What the step adds to which gradient: before, contribution, after, and how many are still to come."""
-        p = self._backward(position)
-        found = []
-        for index, sent in enumerate(self.trace.steps[p - 1].contributions if p else ()):
-            events = self.trace.arrivals[sent.target]
-            at = next(i for i, event in enumerate(events) if (event.step, event.slot) == (p, index))
-            before, after = self.trace.summed(sent.target, at), self.trace.summed(sent.target, at + 1)
-            assert after is not None
-            found.append(
-                views.Flow(
-                    sent.target, self.names[sent.target], sent.slot, at + 1, len(events),
-                    before, self.trace.contribution(p, index), after,
-                )
-            )  # fmt: skip
-        return found
-
-    def _backward(self, position: int | None) -> int:
-        return max(self.position if position is None else position, 0)
-
-    def gradient(self, node: int, position: int | None = None) -> Array | None:
-        """What has arrived at a node by then; None if nothing has, which is not a gradient of 0."""
-        return self.trace.gradient(node, self._backward(position))
-
-    def value(self, node: int, position: int | None = None) -> Array | None:
-        """The value of a node; None if the forward pass has not come to it yet."""
-        p = self.position if position is None else position
-        made = self.graph.nodes[node]
-        return None if p < 0 and made.op is not None and node > self.node_at(p) else made.value
-
-    def arrived(self, node: int, position: int | None = None) -> tuple[int, int]:
-        """(how many contributions have arrived, how many will)."""
-        return self.trace.arrived(node, self._backward(position)), len(self.trace.arrivals.get(node, ()))
-
-    # 4. Norms --------------------------------------------------------------------------------------------
-
-    def measures(self, position: int | None = None) -> dict[str, Any]:
-        """``incoming`` and per operand ``outgoing`` measures, their ``ratios``, and how much is ``saturated``."""
-        p = self.position if position is None else position
-        node = self.graph.nodes[self.node_at(p)]
-        incoming = self.gradient(node.index, p) if p >= 0 else np.asarray(node.value)
-        before = None if incoming is None else measure(incoming)
-        sent = range(len(self.trace.steps[p - 1].contributions)) if p > 0 else range(0)
-        after = [measure(self.trace.contribution(p, i)) for i in sent]
-        return {
-            "incoming": before,
-            "outgoing": after,
-            "ratios": [ratio(m.norm, before.norm) if before else None for m in after],
-            "saturated": saturated(node),
-        }
-
-    # 5. The shared-weight ledger -------------------------------------------------------------------------
-
-    def ledger(self, node: int, position: int | None = None) -> views.Ledger:
-        """A row per time step with what it adds to the gradient of ``node``; not yet arrived rows hold None."""
-        if node not in self._ledgers:
-            self._ledgers[node] = ledger.ledger(self.trace, node, self.names[node])
-        whole, p = self._ledgers[node], self._backward(position)
-        rows = tuple(
-            row if row.step <= p else views.LedgerRow(row.time, row.label, row.uses, row.step, None, None, None)
-            for row in whole.rows
-        )
-        return views.Ledger(whole.node, whole.name, whole.total, rows)
-
-    # 6. Recurrent Jacobians, 7. ways back, 8. origins ----------------------------------------------------
-
-    def layer(self, node: int | None = None) -> recurrence.Path:
-        """The recurrent layer a node (default: the cursor's) is in, or else the first."""
-        if not self.moments:
-            raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
-        path = self.graph.nodes[self.node_at() if node is None else node].scope.path
-        return max(self.moments, key=lambda p: len(p) if path[: len(p)] == p else -1)
-
-    def gains(self, path: recurrence.Path | None = None) -> list[recurrence.Gain]:
-        """Largest singular values of a layer's recurrent Jacobians and of their product to the end."""
-        path = self.layer() if path is None else path
-        if path not in self._gains:
-            self._gains[path] = recurrence.gains(self.trace, self.moments[path])
-        return self._gains[path]
-
-    def split(self, node: int, position: int | None = None) -> recurrence.Split:
-        """A state's gradient so far by the way it came back: highway, through the cell, from its own time step."""
-        return recurrence.split(self.trace, node, self._backward(position))
-
-    def triangle(self, path: recurrence.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
-        """{s: {t: ||dL_s / d state_t||}}, both from 1; a pair no gradient connects is missing."""
-        moments = self.moments[self.layer() if path is None else path]
-        return {
-            origin + 1: {time + 1: measure(gradient).norm for time, gradient in sorted(row.items())}
-            for origin, row in recurrence.triangle(self.trace, moments, role)
-        }
-
-    def transfers(self, path: recurrence.Path | None = None) -> dict[int, dict[int, float]]:
-        """{s: {t: largest singular value of d s_s / d s_t}}, both from 1: what reaches from state to state."""
-        found = recurrence.transfers(self.trace, self.moments[self.layer() if path is None else path])
-        return {s + 1: {t + 1: sigma for t, sigma in sorted(row.items())} for s, row in found.items()}
-
-    def state_norms(self, position: int | None = None) -> list[views.StateNorm]:
-        """The gradient of every carried state, by layer and time, and how saturated the gates of its step are."""
-        p = self._backward(position)
-        rows = []
-        for path, moments in self.moments.items():
-            for moment in sorted(moments, key=lambda m: m.time):
-                for role, node in sorted(moment.nodes.items()):
-                    gradient = self.gradient(node, p)
-                    rows.append(
-                        views.StateNorm(
-                            ".".join(path), moment.time + 1, role, node, *self.arrived(node, p),
-                            None if gradient is None else measure(gradient).norm, self._gates(path, moment.time),
-                        )
-                    )  # fmt: skip
-        return rows
-
-    def _gates(self, path: recurrence.Path, time: int) -> dict[str, float]:
-        return dict(self._saturation.get((path, time), {}))
-
-    @cached_property
-    def _saturation(self) -> dict[tuple[recurrence.Path, int], dict[str, float]]:
-        found: dict[tuple[recurrence.Path, int], dict[str, float]] = {}
-        for node in self.graph.nodes:
-            share = saturated(node) if node.role and node.scope.step is not None else None
-            if share is not None and node.role and node.scope.step is not None:
-                found.setdefault((node.scope.path, node.scope.step), {})[node.role] = share
-        return found
-
-    # 9. Clipping, 10. checking ---------------------------------------------------------------------------
-
-    def clip(self, max_norm: float) -> views.Clipping:
-        """What clipping all parameters' finished gradients to ``max_norm`` together would do; nothing is changed."""
-        if not max_norm >= 0:
-            raise tg.GraphError(f"the threshold is a number from 0 up, not {max_norm}")
-        norms = {
-            node.index: measure(self.trace.steps[self.trace.turn[node.index] - 1].gradient).norm
-            for node in self.graph.parameters
-            if node.index in self.trace.turn
-        }
-        total = style.norm(list(norms.values()))
-        scale = min(1.0, max_norm / (total + 1e-6)) if total == total else float("nan")
-        rows = tuple(views.ClipRow(i, self.names[i], norm, norm * scale) for i, norm in norms.items())
-        return views.Clipping(total, max_norm, scale, rows)
-
-    def check(self, position: int | None = None) -> list[local.Check]:
-        """Compare what the step sent with a numerical derivative of its operation."""
-        p = self._backward(position)
-        if not p:
-            raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
-        return local.check(self.trace, p)
-
-    # 11. The frontier, 12. words -------------------------------------------------------------------------
-
-    def frontier(self, position: int | None = None) -> views.Frontier:
-        """Which nodes are done, which are ready, which wait for consumers that have not contributed yet."""
-        p = self._backward(position)
-        ready, waiting, unreached = [], [], 0
-        for step in self.trace.steps[p:]:
-            arrived, expected = self.arrived(step.node, p)
-            row = views.Waiting(step.node, self.names[step.node], arrived, expected)
-            if arrived == expected:
-                ready.append(row)
-            elif arrived:
-                waiting.append(row)
-            else:
-                unreached += 1
-        done = tuple(step.node for step in self.trace.steps[:p])
-        return views.Frontier(done, tuple(ready), tuple(waiting), unreached)
-
-    def sentence(self, position: int | None = None) -> str:
-        """What happens here, in plain words."""
-        return words.sentence(self, self.position if position is None else position)
-
-    # Detective work --------------------------------------------------------------------------------------
-
-    def path(self, node: int) -> list[views.Hop]:
-        """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most."""
-        hops: list[views.Hop] = []
-        here, row = node, 0
-        while here != self.trace.output:
-            events = [a for a in self.trace.arrivals.get(here, ()) if a.contribution is not None]
-            if not events:
-                if here == node:
-                    raise tg.GraphError(f"no gradient reaches {self.names[node]} in this walk")
-                break
-            norms = [measure(self._part(here, row, self.trace.contribution(a.step, a.slot))).norm for a in events]
-            most = int(np.argmax([n if n == n else np.inf for n in norms]))
-            best = events[most]
-            step = self.trace.steps[best.step - 1]
-            made, before = self.graph.nodes[step.node], measure(step.gradient).norm
-            time = None if made.scope.step is None else made.scope.step + 1
-            op = made.op.name if made.op else ""
-            name, length = self.names[step.node], norms[most]
-            hops.append(views.Hop(best.step, step.node, name, op, time, length, ratio(length, before)))
-            here, row = step.node, step.contributions[best.slot].slot
-        return hops[::-1]
-
-    def _part(self, node: int, row: int, contribution: Array) -> Array:
-        """Of a contribution to a stack, the row the way came from: the others belong to other time steps."""
-        made = self.graph.nodes[node]
-        stacked = made.op is not None and made.op.name == "stack"
-        return contribution.take(row, made.attrs["axis"]) if stacked else contribution
-
-    def cuts(self) -> list[tuple[int, int]]:
-        """(constant, consumer) where a carried state was cut off, so that no gradient flows to the step before."""
-        return recurrence.cuts(self.trace)
-
-    def origin(self) -> views.Origin | None:
-        """Where the first number that is not finite came from, None if there is none; see `origin.find`."""
-        return origin.find(self)
-
-    # Everything ------------------------------------------------------------------------------------------
-
-    def snapshot(self, position: int | None = None, elements: int = 64) -> dict[str, Any]:
-        """All of the moment as JSON-able data; arrays of more than ``elements`` elements are shortened.
-
-        What belongs to the whole walk (`ledger` at the end, whose rows say with which step they are complete, `gains`,
-        `triangle`, `clip`, `path`, `cuts`, `origin`) has its own methods; `views.data` makes their results JSON-able.
-        """
-        p = self.position if position is None else position
-        node = self.node_at(p)
-        flows = self.flows(p)
-        rules, frontier = self.rules(p), self.frontier(p)
-        found: dict[str, Any] = {
-            "where": self.where(p),
-            "value": self.value(node, p),
-            "gradient": self.gradient(node, p) if p >= 0 else None,
-            "measures": self.measures(p),
-            "rules": rules,
-            "flows": [{**views.data(flow, elements), "complete": flow.complete} for flow in flows],
-            "frontier": {**views.data(frontier), "done": len(frontier.done)},
-            "sentence": self.sentence(p),
-        }
-        if self.graph.nodes[node].role in recurrence.STATES and p > 0:
-            found["split"] = self.split(node, p)
-        shown: dict[str, Any] = views.data(found, elements)
-        return shown
-
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Save the walk that is shown; `Trace.load` reads it."""
         self.trace.save(path)
 
-    def html(self, path: str | Path | None = None, *, title: str | None = None) -> str:
+    def html(self, path: PathLike | None = None, *, title: str | None = None) -> str:
         """Everything as one HTML page that needs no network and no Python, written to ``path`` if given.
 
         It opens at the cursor's position and steps through both passes. Graphs of more than 3,000 nodes are collapsed
         by time step, and the page says so. Raises `DataError` if the file cannot be written or is not named .html,
         `RenderError` if there is no Graphviz to lay the graph out.
         """
-        from . import page
-
-        if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
-            raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
-        text = page.html(self, title)
-        if path is not None:
-            write_atomically(path, text.encode())
-        return text
+        return page.html(self, title) if path is None else page.write(self, path, title)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_options: Any) -> dict[str, str]:
-        from . import page
-
         return page.mimebundle(self)
 
     def terminal(self, commands: Iterable[str] = ()) -> None:
         """Start the line debugger here: carry out ``commands``, then what is typed, until ``quit``."""
-        from .terminal import run
-
-        run(self, commands)
+        terminal.run(self, commands)
 
     def __repr__(self) -> str:
         return f"Session at {self.position} of {self.first}..{self.last}: {self.sentence()}"

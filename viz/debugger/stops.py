@@ -15,10 +15,10 @@ from tinygrad_rnn.primitives import TABLE
 
 from .. import style
 from .conditions import Condition
+from .inspection import Inspection
 from .measure import measure
-from .session import Session
 
-Test = Callable[[Session, int], str | None]
+Test = Callable[[Inspection, int], str | None]
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Stop:
     ignore: int = 0
     hits: int = 0
 
-    def reason(self, session: Session, position: int) -> str | None:
+    def reason(self, session: Inspection, position: int) -> str | None:
         """Why to stop at ``position``, None if not; counts the hit."""
         if not self.enabled:
             return None
@@ -56,7 +56,7 @@ class Stop:
         return f"{self.number}: {self.text}" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def parse(session: Session, text: str) -> tuple[str, Test, Condition | None]:
+def parse(session: Inspection, text: str) -> tuple[str, Test, Condition | None]:
     """A stop from what follows ``break``: a node, ``op tanh``, ``t 3``, ``nan``, ``norm > 10``, ``if CONDITION``.
 
     All but the last may be followed by ``if CONDITION``.
@@ -87,11 +87,11 @@ def parse(session: Session, text: str) -> tuple[str, Test, Condition | None]:
     return name, lambda s, p: f"{name} has its turn" if s.node_at(p) == node and p else None, condition
 
 
-def watch(session: Session, node: int) -> Test:
+def watch(session: Inspection, node: int) -> Test:
     """Stop whenever something arrives at the gradient of ``node``."""
     name = session.names[node]
 
-    def test(s: Session, position: int) -> str | None:
+    def test(s: Inspection, position: int) -> str | None:
         if position <= 0:
             return None
         before, (now, expected) = s.arrived(node, position - 1)[0], s.arrived(node, position)
@@ -104,11 +104,11 @@ def watch(session: Session, node: int) -> Test:
     return test
 
 
-def _says(condition: Condition, session: Session, position: int) -> str | None:
+def _says(condition: Condition, session: Inspection, position: int) -> str | None:
     return condition.text if condition.holds(session, position) else None
 
 
-def _operation(session: Session, name: str) -> Test:
+def _operation(session: Inspection, name: str) -> Test:
     used = {node.op.name for node in session.graph.nodes if node.op}
     if name not in used:
         known = "is not used in this graph" if name in TABLE else "is no operation"
@@ -116,14 +116,14 @@ def _operation(session: Session, name: str) -> Test:
         hint = f"did you mean {' or '.join(near)}?" if near else f"it uses {', '.join(sorted(used)[:12])}"
         raise tg.GraphError(f"{name[:40]} {known}; {hint}")
 
-    def test(s: Session, position: int) -> str | None:
+    def test(s: Inspection, position: int) -> str | None:
         op = s.graph.nodes[s.node_at(position)].op
         return f"{name}" if op is not None and op.name == name else None
 
     return test
 
 
-def _enters(session: Session, position: int, time: int) -> str | None:
+def _enters(session: Inspection, position: int, time: int) -> str | None:
     """The first position of a time step, coming from either side."""
     nodes = session.graph.nodes
     if nodes[session.node_at(position)].scope.step != time:
@@ -133,7 +133,7 @@ def _enters(session: Session, position: int, time: int) -> str | None:
     return f"time step {time + 1}" if not all(inside) else None
 
 
-def _not_finite(session: Session, position: int, what: str) -> str | None:
+def _not_finite(session: Inspection, position: int, what: str) -> str | None:
     node = session.graph.nodes[session.node_at(position)]
     arrays = [np.asarray(node.value)] if position <= 0 else [session.trace.steps[position - 1].gradient]
     if position > 0:
@@ -155,6 +155,6 @@ def _number(text: str) -> float:
     return value
 
 
-def _times(session: Session) -> str:
+def _times(session: Inspection) -> str:
     steps = session.graph.steps
     return f"they go from {steps[0] + 1} to {steps[-1] + 1}" if steps else "this graph has none"

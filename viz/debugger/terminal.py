@@ -20,10 +20,10 @@ import tinygrad_rnn as tg
 
 from .. import style
 from .acting import Acting
+from .inspection import Inspection
 from .looking import Looking
 from .moving import Moving
 from .screen import Screen
-from .session import Session
 from .stopping import Stopping
 
 GROUPS = {
@@ -47,7 +47,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
 
     prompt = "(bptt) "
 
-    def __init__(self, session: Session, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -> None:
+    def __init__(self, session: Inspection, stdin: IO[str] | None = None, stdout: IO[str] | None = None) -> None:
         nothing = io.StringIO()  # in a program without a console both streams are None
         super().__init__(stdin=stdin or sys.stdin or nothing, stdout=stdout or sys.stdout or nothing)
         self.interactive = self.stdin.isatty() and self.stdout.isatty()
@@ -56,7 +56,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         self.displays: list[str] = []
         self.open(session)
 
-    def open(self, session: Session) -> None:
+    def open(self, session: Inspection) -> None:
         """Look at another session; breakpoints belong to the old one and go with it."""
         self.session = session
         self.stops = {}
@@ -219,7 +219,7 @@ def _drop(stream: IO[str]) -> None:
 
 
 def run(
-    session: Session, commands: Iterable[str] = (), stdin: IO[str] | None = None, stdout: IO[str] | None = None
+    session: Inspection, commands: Iterable[str] = (), stdin: IO[str] | None = None, stdout: IO[str] | None = None
 ) -> None:
     """Start the line debugger on a session."""
     Debugger(session, stdin, stdout).run(commands)

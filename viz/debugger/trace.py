@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.backward import _seed, nodes_between
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, write_atomically
 from tinygrad_rnn.walked import Contribution, Step, Walk
 from tinygrad_rnn.walked import steps as walk_steps
+
+from . import store
 
 Array = npt.NDArray[Any]
 
@@ -168,24 +170,38 @@ class Trace(Walk):
 
     # Saving ----------------------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the trace as JSON, whole or not at all."""
-        from .store import dumps  # the two modules know each other; this one is the floor
+        write_atomically(path, self.to_json().encode())
 
-        write_atomically(path, dumps(self).encode())
+    def to_json(self) -> str:
+        """The trace as JSON text."""
+        return store.dumps(store.Stored(self.graph, self.seed, self.steps, self.every))
 
     @classmethod
-    def load(cls, path: str | Path) -> Trace:
-        """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
-        from .store import loads
+    def from_json(cls, text: str, source: str = "the text") -> Trace:
+        """The trace `to_json` described; see `load`."""
+        return store.loads(text, source, cls._of)
 
+    @classmethod
+    def load(cls, path: PathLike) -> Trace:
+        """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise tg.DataError(f"cannot read {path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
             raise tg.DataError(f"{path} is not a saved trace: it is not text") from None
-        return loads(text, str(path))
+        return cls.from_json(text, str(path))
+
+    @classmethod
+    def _of(cls, stored: store.Stored) -> Trace:
+        trace = cls(*stored)
+        for k, step in enumerate(trace.steps, 1):
+            arrived = trace.summed(step.node, trace.arrived(step.node, k - 1))
+            if arrived is None or not (step.replaced or np.array_equal(arrived, step.gradient, equal_nan=True)):
+                raise tg.DataError(f"what arrived at node {step.node} does not add up to its gradient")
+        return trace
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .local import diagonal
 from .measure import measure, ratio
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .inspection import Inspection
 
 ROLES = {
     "x": "the input", "h": "the hidden state", "c": "the cell state", "i": "the input gate", "f": "the forget gate",
@@ -22,7 +22,7 @@ ROLES = {
 }  # fmt: skip
 
 
-def called(session: Session, index: int) -> str:
+def called(session: Inspection, index: int) -> str:
     """A node with what it is: ``the forget gate f_3``."""
     node = session.graph.nodes[index]
     role = ROLES.get(node.role or "")
@@ -31,7 +31,7 @@ def called(session: Session, index: int) -> str:
     return f"{role} {session.names[index]}" if role else session.shown(index)
 
 
-def sentence(session: Session, position: int) -> str:
+def sentence(session: Inspection, position: int) -> str:
     """The moment in plain words."""
     index = session.node_at(position)
     node = session.graph.nodes[index]
@@ -63,7 +63,7 @@ def sentence(session: Session, position: int) -> str:
     return f"{text[:1].upper()}{text[1:]}{_change(session, position)}."
 
 
-def _forward(session: Session, node: tg.Node, when: str, who: str) -> str:
+def _forward(session: Inspection, node: tg.Node, when: str, who: str) -> str:
     found = measure(np.asarray(node.value, np.float64))
     text = f"{when}{who} is computed from {_and([session.shown(s) for s in dict.fromkeys(node.sources)]) or 'nothing'}"
     if found.size == 1:
@@ -85,7 +85,7 @@ def _slope(session: Session, node: tg.Node) -> str:
     return f" (here {low})" if low == high else f" (here {low} to {high})"
 
 
-def _highway(session: Session, position: int) -> str | None:
+def _highway(session: Inspection, position: int) -> str | None:
     """The product that carries a state's gradient to the time step before."""
     sent = session.trace.steps[position - 1].contributions
     nodes = session.graph.nodes
@@ -100,7 +100,7 @@ def _highway(session: Session, position: int) -> str | None:
     )
 
 
-def _change(session: Session, position: int) -> str:
+def _change(session: Inspection, position: int) -> str:
     step = session.trace.steps[position - 1]
     before = measure(step.gradient)
     sent = [measure(session.trace.contribution(position, i)) for i in range(len(step.contributions))]

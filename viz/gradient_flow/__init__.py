@@ -10,7 +10,8 @@ import tinygrad_rnn as tg
 
 from ..debugger import debug
 from ..debugger.session import Session
-from .data import PANELS, Flow, Layer, measured
+from .data import PANELS, Flow, measured
+from .layer import Layer
 
 __all__ = ["PANELS", "Flow", "Layer", "flow"]
 

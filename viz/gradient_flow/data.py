@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,34 +14,14 @@ from typing import Any
 import tinygrad_rnn as tg
 from tinygrad_rnn.files import write_atomically
 
+from ..debugger.inspection import Inspection
 from ..debugger.measure import plain
 from ..debugger.recurrence import origins
-from ..debugger.session import Session
 from ..engine import RenderError
+from .layer import Layer, Series
 
 PANELS = ("norms", "jacobians", "products", "reach", "transfer")
 FORMATS = ("svg", "png", "pdf", "csv", "json")
-Series = dict[int, float]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One recurrent layer of one network; time steps count from 1, and what no gradient reaches is missing."""
-
-    network: str
-    name: str
-    norms: dict[str, Series] = field(default_factory=dict)  #: {"h": {t: ||dL/dh_t||}}, of an LSTM also "c"
-    spectra: dict[int, tuple[float, ...]] = field(default_factory=dict)  #: {t: singular values of ds_t/ds_(t-1)}
-    bounds: Series = field(default_factory=dict)  #: of tanh and relu cells, {t: sigma_max(W) * largest slope}
-    products: Series = field(default_factory=dict)  #: {t: largest singular value of ds_T/ds_t}
-    product_bounds: Series = field(default_factory=dict)  #: {t: the product of the largest ones of single steps}
-    reach: dict[int, Series] = field(default_factory=dict)  #: {s: {t: ||dL_s/dh_t||}}
-    transfer: dict[int, Series] = field(default_factory=dict)  #: {s: {t: largest singular value of ds_s/ds_t}}
-
-    @property
-    def label(self) -> str:
-        """What a legend calls it."""
-        return " ".join(part for part in (self.network, self.name) if part)
 
 
 @dataclass(frozen=True)
@@ -55,9 +35,9 @@ class Flow:
     @cached_property
     def figure(self) -> Any:
         """The matplotlib figure."""
-        from .figure import draw
+        from . import figure
 
-        return draw(self)
+        return figure.draw(self.layers, self.panels, self.title)
 
     def to(self, format: str) -> bytes:
         """The figure as svg, png or pdf; the numbers as csv (one a line) or json."""
@@ -119,7 +99,7 @@ def _words(value: Any) -> Any:
     return [_words(item) for item in value] if isinstance(value, tuple) else plain(value)
 
 
-def measured(sessions: Mapping[str, Session], panels: Sequence[str] | None, title: str | None) -> Flow:
+def measured(sessions: Mapping[str, Inspection], panels: Sequence[str] | None, title: str | None) -> Flow:
     """The flow of every recurrent layer of these networks, as far as ``panels`` asks for it."""
     if panels is None:
         several = any(len(origins(session.trace)) > 1 for session in sessions.values())
@@ -133,7 +113,7 @@ def measured(sessions: Mapping[str, Session], panels: Sequence[str] | None, titl
     return Flow(layers, tuple(name for name in PANELS if name in panels), title)
 
 
-def _layers(network: str, session: Session, panels: Sequence[str]) -> Iterator[Layer]:
+def _layers(network: str, session: Inspection, panels: Sequence[str]) -> Iterator[Layer]:
     if not session.moments:
         raise tg.GraphError("flow: no state here is carried from one time step to the next (no role 'h' or 'c')")
     norms = session.state_norms(session.last)

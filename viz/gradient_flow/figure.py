@@ -9,35 +9,35 @@ import numpy as np
 
 from .. import style
 from ..plotting import COLOURS, MARKERS, settings
-from .data import Flow, Layer, Series
+from .layer import Layer, Series
 
 #: decades below the largest that are shown of singular values, and of maps
 SPECTRUM, DECADES = 4, 8
 GRADIENT = r"$\|\partial L/\partial h_t\|$"
 
 
-def draw(flow: Flow) -> Any:
-    """The flow as a matplotlib figure."""
+def draw(layers: Sequence[Layer], shown: Sequence[str], title: str | None) -> Any:
+    """The panels that are ``shown`` of these layers, as a matplotlib figure."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    rows = [name for name in flow.panels if name != "norms"]
-    wide = "norms" in flow.panels
+    rows = [name for name in shown if name != "norms"]
+    wide = "norms" in shown
     with settings():
-        size = max(6.4, 3.2 * len(flow.layers)) if rows else 6.4, 3.2 * wide + 2.7 * len(rows)
+        size = max(6.4, 3.2 * len(layers)) if rows else 6.4, 3.2 * wide + 2.7 * len(rows)
         figure: Any = Figure(figsize=size, layout="constrained")
-        if flow.title:
-            figure.suptitle(_text(flow.title), fontsize=12, weight="bold")
+        if title:
+            figure.suptitle(_text(title), fontsize=12, weight="bold")
         above, below = figure, figure
         if wide and rows:
             above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.2, 2.7 * len(rows)))[:, 0]
         if wide:
-            _norms(above.subplots(), flow.layers)
+            _norms(above.subplots(), layers)
         if rows:
-            grid = below.subplots(len(rows), len(flow.layers), squeeze=False, sharex="col", sharey="row")
+            grid = below.subplots(len(rows), len(layers), squeeze=False, sharex="col", sharey="row")
             for name, line in zip(rows, grid):
-                PAINTERS[name](line, flow.layers)
-            for axes, layer in zip(grid[0], flow.layers):
+                PAINTERS[name](line, layers)
+            for axes, layer in zip(grid[0], layers):
                 axes.set_title(_text(layer.label), fontsize=11)
             for axes in grid[-1]:
                 axes.set_xlabel("time step t")

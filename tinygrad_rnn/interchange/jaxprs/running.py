@@ -17,18 +17,9 @@ from ...current import current
 from ...errors import DataError, TinygradError, UnsupportedError
 from ...source import Foreign
 from ...tensor import Tensor, _serials, as_tensor
+from .operators import CALLS, ELEMENTWISE, TABLE
 from .places import line_of, path_of
-
-
-class Spread:
-    """A tensor that is to be broadcast: of as many dimensions, some of size 1."""
-
-    def __init__(self, narrow: Tensor, shape: tuple[int, ...]) -> None:
-        self.narrow, self.shape, self.dtype = narrow, shape, narrow.dtype
-
-    def wide(self) -> Tensor:
-        """Broadcast indeed."""
-        return self.narrow.broadcast_to(self.shape)
+from .values import Spread, raw
 
 
 class Run:
@@ -56,8 +47,6 @@ class Run:
 
     def equation(self, eqn: Any, inputs: list[Any]) -> list[Any]:
         """The results of one equation."""
-        from .operators import CALLS, ELEMENTWISE, TABLE
-
         name = eqn.primitive.name
         outer, first = self.place, next(_serials)
         self.place = line_of(eqn) or outer
@@ -142,13 +131,6 @@ class Run:
         return x if isinstance(x, Tensor) else as_tensor(np.asarray(raw(x)))
 
 
-def raw(x: Any) -> Any:
-    """A value for JAX to compute with."""
-    if isinstance(x, Spread):
-        x = x.wide()
-    return x.numpy() if isinstance(x, Tensor) else x
-
-
 def _meeting(inputs: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
     """The operands of an elementwise operation, as narrow as they may be for the result to have its shape."""
     given = [_narrowed(x) for x in inputs]
@@ -176,8 +158,6 @@ def _narrowed(x: Any) -> Any:
 
 def unsupported(jaxpr: Any) -> list[str]:
     """Every primitive that floats of the arguments would meet and that has no counterpart here, each with its line."""
-    from .operators import CALLS, TABLE
-
     found: dict[str, None] = {}
 
     def visit(jaxpr: Any, live: set[Any], outer: Foreign | None) -> None:

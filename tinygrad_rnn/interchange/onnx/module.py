@@ -15,9 +15,10 @@ from ...nn.module import Module, Parameter
 from ...tensor import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
+from .constants import Constant
 from .operators import TABLE, keywords
 from .reading import array_of, checked, inlined, onnx, read
-from .running import Constant, Graph, Model
+from .running import Graph, Model
 
 
 @dataclass(frozen=True, slots=True)

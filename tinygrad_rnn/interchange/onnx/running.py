@@ -18,37 +18,18 @@ import numpy as np
 
 from ...current import current
 from ...errors import DataError, TinygradError
-from ...mode import no_grad
 from ...scope import scope
 from ...source import Foreign, installed
 from ...tensor import Tensor, _serials
 from .. import framework
 from ..framework_types import as_supported
+from .constants import Constant, aside
+from .operators import TABLE
 from .reading import array_of
 
 onnx = framework("onnx", "onnx")
 
-#: rounds of a loop that are unrolled at most
-MOST_ROUNDS = 100_000
 Values = MutableMapping[str, Tensor | None]
-
-
-class Constant(Tensor):
-    """What depends on neither input nor weight: it has a value also while a function is being compiled."""
-
-    def _read(self) -> np.ndarray[Any, Any]:
-        return self._array
-
-
-@contextmanager
-def aside() -> Iterator[None]:
-    """Nothing is recorded, and nothing traced."""
-    tracer, current.tracer = current.tracer, None
-    try:
-        with no_grad():
-            yield
-    finally:
-        current.tracer = tracer
 
 
 class Graph:
@@ -114,8 +95,6 @@ class Node:
 
     def run(self, values: Values) -> None:
         """Compute it from ``values``, and enter the results there."""
-        from .operators import TABLE
-
         first = next(_serials)
         try:
             given = [self._input(name, values) for name in self.inputs]

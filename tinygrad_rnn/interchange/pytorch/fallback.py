@@ -89,7 +89,7 @@ def decomposed(recorder: Recorder, call: Call, func: Any, mirrored: Any) -> Any:
         copies = mapped(again, (list(call.args), call.kwargs))
         for (_, copy), ((_, theirs), (_, mine)) in zip(leaves(copies), pairs, strict=True):
             if isinstance(theirs, torch.Tensor) and recorder.is_live(theirs):
-                recorder.mirrors[id(copy)] = _mirror(recorder, copy, mine)
+                recorder.stand_for(copy, mine)
         parts = _Parts(recorder, call)
         with torch.no_grad(), parts:
             out = func(*copies[0], **copies[1])
@@ -103,13 +103,3 @@ def decomposed(recorder: Recorder, call: Call, func: Any, mirrored: Any) -> Any:
     if out is None:
         out = copies[0][0]
     return mapped(lambda x: recorder.ours(x) if isinstance(x, torch.Tensor) else x, out)
-
-
-def _mirror(recorder: Recorder, theirs: Any, ours: Tensor) -> Any:
-    from .recorder import Mirror
-
-    recorder.live.add(ours.serial)
-    if recorder.changing:
-        recorder.varying.add(ours.serial)
-    recorder.owners[theirs.untyped_storage()._cdata] = id(theirs)
-    return Mirror(theirs, ours, theirs._version)

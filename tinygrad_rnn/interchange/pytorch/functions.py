@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +13,12 @@ from ...tensor import Array, Tensor, _serials
 from ..foreign import foreign
 from .recorder import Recorder, array_of, user_place
 
+#: how a function of PyTorch's tensors, and examples of these, are imported in their turn
+Import = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
+
 
 @contextmanager
-def functions_seen(recorder: Recorder) -> Iterator[None]:
+def functions_seen(recorder: Recorder, imported: Import) -> Iterator[None]:
     """While this lasts, ``apply`` of every `torch.autograd.Function` is recorded, also one bound before."""
     base = torch.autograd.function._SingleLevelFunction
 
@@ -23,7 +26,7 @@ def functions_seen(recorder: Recorder) -> Iterator[None]:
         call = super(base, cls).apply
         if recorder.resting:
             return call(*args, **kwargs)
-        return _recorded(recorder, cls, call, args, kwargs)
+        return _recorded(recorder, imported, cls, call, args, kwargs)
 
     base.apply = classmethod(apply)
     try:
@@ -32,7 +35,7 @@ def functions_seen(recorder: Recorder) -> Iterator[None]:
         del base.apply
 
 
-def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
+def _recorded(recorder: Recorder, imported: Import, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
     recorder.place = user_place()
     slots = [i for i, x in enumerate(args) if isinstance(x, torch.Tensor)]
     live = any(recorder.is_live(args[i]) for i in slots)
@@ -46,7 +49,7 @@ def _recorded(recorder: Recorder, cls: Any, call: Any, args: Any, kwargs: Any) -
         if not all(isinstance(x, torch.Tensor) and x.dtype.is_floating_point for x in outs):
             recorder.refuse(f"{cls.__name__}.apply", "it returns what is no float tensor; return those from a function")
             return out
-        primitive = _primitive(cls, call, args, kwargs, slots, [tuple(x.shape) for x in outs])
+        primitive = _primitive(imported, cls, call, args, kwargs, slots, [tuple(x.shape) for x in outs])
     finally:
         recorder.resting = False
     recorder.changing = True
@@ -69,7 +72,13 @@ class _Silent:
 
 
 def _primitive(
-    cls: Any, call: Any, args: Any, kwargs: Any, slots: Sequence[int], shapes: Sequence[tuple[int, ...]]
+    imported: Import,
+    cls: Any,
+    call: Any,
+    args: Any,
+    kwargs: Any,
+    slots: Sequence[int],
+    shapes: Sequence[tuple[int, ...]],
 ) -> Any:
     """A primitive of the tensors among ``args``; of several results it gives one vector, one after the other."""
 
@@ -112,8 +121,6 @@ def _primitive(
         return [None if x is None else array_of(x) for x in shared]
 
     def opened(*tensors: Tensor) -> Any:
-        from .importing import from_torch  # which brought us here
-
         def inside(*xs: torch.Tensor) -> Any:
             full = list(args)
             for slot, x in zip(slots, xs, strict=True):
@@ -121,7 +128,7 @@ def _primitive(
             of_its_own = cls.setup_context is not torch.autograd.Function.setup_context
             return joined(cls.forward(*full, **kwargs) if of_its_own else cls.forward(_Silent(), *full, **kwargs))
 
-        return from_torch(inside, tuple(torch.from_numpy(np.array(x.numpy())) for x in tensors))(*tensors)
+        return imported(inside, tuple(torch.from_numpy(np.array(x.numpy())) for x in tensors))(*tensors)
 
     shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
     primitive = foreign(cls.__name__, forward, pullback, shape)

@@ -65,7 +65,7 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
     )
     if not isinstance(function, torch.nn.Module):
         recorder.watched = {id(x) for _, x in variables(function) if isinstance(x, torch.Tensor)}
-    with torch.enable_grad(), modules.watched(), functions_seen(recorder), Mode(recorder):
+    with torch.enable_grad(), modules.watched(), functions_seen(recorder, from_torch), Mode(recorder):
         out = function(*given[0], **given[1])
     recorder.raise_unsupported()
     return _finished(recorder, given, out, tied)

@@ -100,6 +100,14 @@ class Recorder:
 
     # Mirrors ---------------------------------------------------------------------------------------------
 
+    def stand_for(self, theirs: Any, ours: Tensor) -> None:
+        """Let ``ours`` stand for a tensor of PyTorch's of the same value."""
+        self.live.add(ours.serial)
+        if self.changing:
+            self.varying.add(ours.serial)
+        self.owners[theirs.untyped_storage()._cdata] = id(theirs)
+        self.mirrors[id(theirs)] = Mirror(theirs, ours, theirs._version)
+
     def ours(self, t: Any) -> Tensor:
         """The mirror of one of PyTorch's tensors, up to date."""
         mirror = self.mirrors.get(id(t))

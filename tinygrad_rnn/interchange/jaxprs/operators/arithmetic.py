@@ -12,7 +12,7 @@ from .... import primitives as P
 from ....tensor import Tensor, as_tensor
 from ...mirrored import as_boolean
 from ..places import called_by_jax
-from ..running import raw
+from ..values import raw
 from .table import ELEMENTWISE, elementwise, primitive
 
 

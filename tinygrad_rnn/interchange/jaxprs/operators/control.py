@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .... import functional as T
 from ....errors import DataError
 from ....tensor import Tensor
-from ..running import Run, Spread, raw
+from ..values import Spread, raw
 from .table import calls
+
+if TYPE_CHECKING:
+    from ..running import Run
 
 #: rounds of a loop that are unrolled at most
 MOST_ROUNDS = 1_000_000

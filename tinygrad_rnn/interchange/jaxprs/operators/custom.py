@@ -6,7 +6,7 @@ Rules of JAX's own functions are derivatives and need no such care: their forwar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -16,8 +16,11 @@ from ....graph import Graph, Ref
 from ....tensor import Array, Tensor
 from ...foreign import foreign
 from ..places import of_jax
-from ..running import Run, Spread, raw
+from ..values import Spread, raw
 from .table import calls
+
+if TYPE_CHECKING:
+    from ..running import Run
 
 
 @calls("custom_jvp_call", "custom_vjp_call", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr")
@@ -80,7 +83,7 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
     def _complex(*arrays: Array) -> Array:
         """The function's own graph, computed by references that take complex numbers."""
         leaves = [Tensor(x.real) for x in arrays]
-        results = [run.tensor(x) for x in Run(run.name).jaxpr(inner, (), filled(leaves, cast=False))]
+        results = [run.tensor(x) for x in type(run)(run.name).jaxpr(inner, (), filled(leaves, cast=False))]
         graph = Graph(*results)
         moved = {leaf.serial: x for leaf, x in zip(leaves, arrays, strict=True)}
         values: list[Any] = []

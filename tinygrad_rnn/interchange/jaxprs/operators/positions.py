@@ -12,7 +12,7 @@ from .... import functional as T
 from .... import primitives as P
 from ....tensor import Tensor, as_tensor
 from ...mirrored import put
-from ..running import raw
+from ..values import raw
 from .table import primitive
 
 

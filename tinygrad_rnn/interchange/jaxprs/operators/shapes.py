@@ -9,7 +9,7 @@ import numpy as np
 from .... import functional as T
 from ....tensor import Tensor, as_tensor
 from ...mirrored import padded
-from ..running import Spread
+from ..values import Spread
 from .table import primitive
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensor import Tensor
-from ..running import MOST_ROUNDS, Constant
+from ..constants import MOST_ROUNDS, Constant
 from .table import axis_of, operator, static
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ....current import current
 from ....errors import DataError
 from ....tensor import Tensor, as_tensor
 from ...mirrored import flat_positions, padded, wrapped
-from ..running import Constant
+from ..constants import Constant
 from .table import affordable, axis_of, integers, operator, static
 
 if TYPE_CHECKING:

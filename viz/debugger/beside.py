@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from ..files import write_atomically
-from .walks import Edit, Record, Stop
+from tinygrad_rnn.diagnose.walks import Edit, Record, Stop
+from tinygrad_rnn.errors import DataError
+from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.walked import Contribution, Step
+
+from . import page
+from .session import Session
+from .trace import Trace
 
 
 class SideBySide:
     """Two debuggers of one graph: the right walk, and the one with the mistake."""
 
     def __init__(self, record: Record, edit: Edit) -> None:
-        debugger, trace = import_module("viz.debugger"), import_module("viz.debugger.trace")
         walks = [record.walked(Edit("")), record.walked(edit)]
         self.words = edit.words
         self.position = _parting(*walks)  #: the first step of the walk at which they differ, from 1
         seed = np.ones(record.nodes[record.graph.outputs[0]].shape)
-        self.sessions: list[Any] = []  #: the right one, the edited one
+        self.sessions: list[Session] = []  #: the right one, the edited one
         for stops in walks:
             steps = [
-                trace.Step(s.node, s.gradient, tuple(trace.Contribution(k, *sent) for k, sent in s.sent.items()))
+                Step(s.node, s.gradient, tuple(Contribution(k, *sent) for k, sent in s.sent.items()))
                 for s in stops
             ]  # fmt: skip
-            session = debugger.Session(trace.Trace(record.graph, seed, steps))
+            session = Session(Trace(record.graph, seed, steps))
             session.goto(self.position)
             self.sessions.append(session)
 
     def html(self, path: str | Path | None = None) -> str:
         """Both as one page, written to ``path`` if given; each half is a debugger of its own."""
-        page = import_module("viz.debugger.page")
         if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
             raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
         halves = "".join(

@@ -1,0 +1,34 @@
+"""What of a model is the same in every call, and computed aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...current import current
+from ...mode import no_grad
+from ...tensor import Tensor
+
+#: rounds of a loop that are unrolled at most
+MOST_ROUNDS = 100_000
+
+
+class Constant(Tensor):
+    """What depends on neither input nor weight: it has a value also while a function is being compiled."""
+
+    def _read(self) -> np.ndarray[Any, Any]:
+        return self._array
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Nothing is recorded, and nothing traced."""
+    tracer, current.tracer = current.tracer, None
+    try:
+        with no_grad():
+            yield
+    finally:
+        current.tracer = tracer

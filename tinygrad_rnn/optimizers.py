@@ -1,0 +1,475 @@
+"""Optimizers with ``torch.optim``'s update rules, defaults and ``state_dict`` layout.
+
+Each step writes the parameters in place and leaves the gradients alone; call ``zero_grad`` before the next backward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .current import Recorder, current
+from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
+from .mode import no_grad
+from .nn.module import forget_gradient
+from .primitives import maximum, sqrt
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .compiler.conditions import Conditions
+
+State = dict[str, Any]
+#: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
+Value = Any
+Rates = tuple[Value, ...]
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class Optimizer:
+    """What they share: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
+    is updated.
+
+    ``params`` are tensors, or groups: dicts with ``"params"`` and the settings in which they differ from the call's.
+    ``maximize`` goes up the gradient. ``param_groups`` holds the settings in force, to be read and changed.
+    """
+
+    def __init__(self, params: Params, **defaults: Any) -> None:
+        name = type(self).__name__
+        if not isinstance(params, Iterable):
+            cure = "model.parameters()" if hasattr(params, "parameters") else "a list of tensors"
+            raise DTypeError(f"{name} optimizes tensors, not {type(params).__name__}; pass {cure}")
+        given: list[Any] = [params] if isinstance(params, (Tensor, dict)) else list(params)
+        if not given:
+            raise GraphError(f"{name} got no parameters to optimize; pass model.parameters()")
+        self.defaults = self._judged(defaults)
+        self.params: list[Tensor] = []
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: list[State] = []
+        for group in given if all(isinstance(each, dict) for each in given) else [{"params": given}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """More parameters, ``{"params": ..., "lr": ...}``; settings that it leaves out are those of the call.
+
+        >>> import tinygrad_rnn as tg
+        >>> body, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 1)
+        >>> adam = tg.optim.Adam([{"params": body.parameters(), "lr": 1e-4}], lr=1e-3)
+        >>> adam.add_param_group({"params": head.parameters()})
+        >>> [group["lr"] for group in adam.param_groups]
+        [0.0001, 0.001]
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise DTypeError(f'{name}: a group is a dict with "params", not {param_group!r:.60}')
+        settings = {key: value for key, value in param_group.items() if key != "params"}
+        if unknown := settings.keys() - self.defaults.keys():
+            raise ArgumentError(f"{name} has no setting {', '.join(sorted(map(str, unknown)))}")
+        params = param_group["params"]
+        added: list[Tensor] = [params] if isinstance(params, Tensor) else list(params)
+        for p in added:
+            if not isinstance(p, Tensor):
+                raise DTypeError(
+                    f"{name} optimizes tensors, not {type(p).__name__}; use model.parameters(), or groups only"
+                )
+            if p.op is not None or not p.requires_grad:
+                raise GraphError(f"{name} optimizes leaves that require a gradient, which {p._described()} is not")
+        if len({p.serial for p in (*self.params, *added)}) != len(self.params) + len(added):
+            raise GraphError(f"{name} got a parameter twice; it would be updated twice")
+        group = {**self.defaults, **self._judged(settings)}
+        self.params += added
+        self.param_groups.append({"params": added, **group})
+        self.state += [self._initial(p, group) for p in added]
+
+    def _judged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that make sense, as plain numbers; from a call or from a file."""
+        judged = {}
+        for name, value in settings.items():
+            value = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+            values = value if isinstance(value, tuple) else (value,)
+            if not all(isinstance(v, (int, float)) for v in values):
+                raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r}")
+            if not all(v >= 0 for v in values):
+                raise ArgumentError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
+            if name == "betas" and not (len(values) == 2 and all(v < 1 for v in values)):
+                raise ArgumentError(
+                    f"{type(self).__name__}: betas are two, from 0 up to, not including, 1, but are {value}"
+                )
+            judged[name] = value
+        return judged
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, of the first group if there are several; assign to change it in all of them."""
+        return float(self.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with ``set_to_none=False`` make those that are there zeros."""
+        for p in self.params:
+            forget_gradient(p, set_to_none)
+
+    def _due(self) -> Iterator[tuple[dict[str, Any], list[tuple[Tensor, State]]]]:
+        """Each group with those of its parameters that have a gradient, and their states."""
+        states = iter(self.state)
+        for group in self.param_groups:
+            yield group, [(p, state) for p, state in zip(group["params"], states) if p.grad is not None]
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        if current.tracer is not None:
+            self._trace_step(current.tracer)
+            return
+        with no_grad():
+            for group, pairs in self._due():
+                settings = _of_the_rule(group)
+                for p, state in pairs:
+                    assert p.grad is not None
+                    if "step" in state:
+                        state["step"] += 1
+                    rates = self._rates(state.get("step", 0), **settings)
+                    g = -p.grad._array if group["maximize"] else p.grad._array
+                    p.copy_(self._updated(p._array, g, state, rates, **settings))
+
+    def _trace_step(self, tracer: Recorder) -> None:
+        """The update as assignments; the rates, which change from step to step, are computed anew in every call."""
+        tracer.guard(self, _settings)
+        with no_grad():
+            for group, pairs in self._due():
+                settings = _of_the_rule(group)
+                for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
+                    alike = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
+                    rates = tracer.scalars(_Rates(self, group, [state for _, state in alike]), alike[0][0].dtype)
+                    for p, state in alike:
+                        names = [key for key in state if key != "step"]
+                        for key in names:  # after `Module.double` a plain step makes it float64, too
+                            state[key] = state[key].astype(np.result_type(state[key], p.dtype), copy=False)
+                        kept = {key: tracer.slot(state, key) for key in names}
+                        before = dict(kept)
+                        g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
+                        p.copy_(self._updated(p, g, kept, rates, **settings))
+                        for key, value in kept.items():
+                            if value is not before.get(key):
+                                tracer.assign_slot(state, key, value)
+
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        return {}
+
+    def _rates(self, step: int, **settings: Any) -> tuple[float, ...]:
+        """What of the update rule depends on the number of steps taken or may be changed between them."""
+        return (settings["lr"],)
+
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, **settings: Any) -> Value:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and the state of every parameter by position: ``{"state": {0: {...}}, "param_groups": [{...}]}``."""
+        state = {i: {key: np.copy(value) for key, value in s.items()} for i, s in enumerate(self.state) if s}
+        groups, start = [], 0
+        for group in self.param_groups:
+            end = start + len(group["params"])
+            groups.append({**group, **self._marks(), "params": list(range(start, end))})
+            start = end
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict` (PyTorch's own fits too); one that does not fit changes nothing."""
+        try:
+            groups = list(state_dict["param_groups"])
+            saved = {int(i): dict(s) for i, s in state_dict["state"].items()}
+            counts = [len(group["params"]) for group in groups]
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"not an optimizer's state_dict: {error!r}") from None
+        own = [len(group["params"]) for group in self.param_groups]
+        if counts != own or any(not 0 <= i < sum(own) for i in saved):
+            counted = counts[0] if len(counts) == 1 else f"groups of {counts}"
+            mine = own[0] if len(own) == 1 else f"groups of {own}"
+            raise DataError(f"the state is for {counted} parameters, this optimizer has {mine}")
+        settings = [self._settings_of(group) for group in groups]
+        each = [group for group, count in zip(settings, own) for _ in range(count)]
+        state = [
+            self._loaded(i, p, saved.get(i, {}), group) for i, (p, group) in enumerate(zip(self.params, each))
+        ]  # fmt: skip
+        self.state, self.defaults = state, {**self.defaults, **settings[0]}
+        for group, changed in zip(self.param_groups, settings):
+            group.update(changed)
+
+    def _marks(self) -> dict[str, Any]:
+        """What a saved group says beside the settings: whose it is."""
+        return {}
+
+    def _settings_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings in a saved group, judged; what would change a step and is not ours is refused."""
+        known = {key: _plain(value) for key, value in group.items() if key in self.defaults}
+        known = {**{key: False for key in _SINCE if key in self.defaults}, **known}
+        if missing := self.defaults.keys() - known.keys():
+            raise DataError(f"the saved settings lack {', '.join(sorted(missing))}, which {type(self).__name__} has")
+        for key, value in group.items():
+            if key in self._marks():
+                if bool(value) == self._marks()[key]:
+                    continue
+                raise DataError(
+                    f"the saved settings say {key}={value!r:.40}: they are {'AdamW' if value else 'Adam'}'s, whose "
+                    f"weight decay is another than {type(self).__name__}'s"
+                )
+            if key not in self.defaults and key not in _WITHOUT_EFFECT and value:
+                raise DataError(f"the saved settings say {key}={value!r:.40}, which {type(self).__name__} cannot do")
+        try:
+            return self._judged(known)
+        except (DTypeError, ArgumentError) as error:
+            raise DataError(f"the saved settings make no sense: {error.detail}") from None
+
+    def _loaded(self, i: int, p: Tensor, saved: State, group: Mapping[str, Any]) -> State:
+        """The state of one parameter from a file, each entry checked against what this optimizer keeps."""
+        state = self._initial(p, group)
+        saved = {key: value for key, value in saved.items() if value is not None}  # PyTorch's momentum before it begins
+        kept = {*state, "step", *(["momentum_buffer"] if isinstance(self, SGD) else [])}
+        if strange := saved.keys() - kept:
+            raise DataError(
+                f"the state of parameter {i} holds {', '.join(sorted(map(str, strange)))}, which {type(self).__name__} "
+                "does not keep; is it another optimizer's?"
+            )
+        given = dict(saved)
+        for key, value in saved.items():
+            try:
+                given[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
+            if key == "step" and (given[key] != value or given[key] < 0):
+                raise DataError(f"optimizer state step of parameter {i} is {value!r:.40}, which counts nothing")
+            if key != "step" and given[key].shape != p.shape:
+                raise ShapeError(f"optimizer state {key} of parameter {i} has shape {given[key].shape}, not {p.shape}")
+        self._complete(given, saved)
+        if given and (missing := state.keys() - given.keys()):
+            raise DataError(f"the state of parameter {i} lacks {', '.join(sorted(missing))}")
+        return {**state, **given} if state else {key: value for key, value in given.items() if key != "step"}
+
+    def _complete(self, state: State, saved: State) -> None:
+        """Fill in what a loaded state does not say."""
+
+    def __repr__(self) -> str:
+        name, groups = type(self).__name__, [_plainly(group) for group in self.param_groups]
+        return f"{name}({groups[0]})" if len(groups) == 1 else "\n  ".join([f"{name}(", *groups]) + "\n)"
+
+
+def _plainly(group: Mapping[str, Any]) -> str:
+    """The settings of a group; flags only where they are set."""
+    return ", ".join(f"{k}={v}" for k, v in group.items() if k != "params" and not (k in _SINCE and not v))
+
+
+def _of_the_rule(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the update rule is told."""
+    return {key: value for key, value in group.items() if key not in ("params", "maximize")}
+
+
+#: flags that version 0.1.0 did not have, and did not save
+_SINCE = ("maximize", "amsgrad")
+#: entries of PyTorch's groups that say how a step is computed, not what
+_WITHOUT_EFFECT = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
+
+
+def _plain(value: Any) -> Any:
+    """A number that came as an array or a tensor of one element, as a number."""
+    one = hasattr(value, "item") and not isinstance(value, (int, float)) and math.prod(getattr(value, "shape", ())) == 1
+    return value.item() if one else value
+
+
+class _Rates:
+    """An optimizer's rates for the coming step, asked for before each call of a compiled function; once the call has
+    succeeded the step is counted."""
+
+    def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
+        self.optimizer, self.group, self.states = optimizer, group, states
+        self._counted = [state for state in states if "step" in state]
+
+    def __call__(self) -> tuple[float, ...]:
+        return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
+
+    def count(self) -> None:
+        for state in self._counted:
+            state["step"] += 1
+
+
+def _settings(optimizer: Optimizer, conditions: Conditions) -> None:
+    """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
+    conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
+    for i, group in enumerate(optimizer.param_groups):
+        conditions.add("{}.param_groups[{}] is {}", optimizer, i, group)
+        for name in optimizer.defaults.keys() - {"lr"}:
+            conditions.add("{}[{}] == {}", group, name, group[name])
+    conditions.add("{}.state is {}", optimizer, optimizer.state)
+    conditions.add("len({}) == {}", optimizer.state, len(optimizer.state))
+    for i, state in enumerate(optimizer.state):
+        conditions.add("{}[{}] is {}", optimizer.state, i, state)
+        if not state:
+            conditions.add("not {}", state)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``p -= lr * g``; with momentum ``v = m v + (1 - dampening) g``, ``p -= lr * v``.
+
+    >>> import tinygrad_rnn as tg
+    >>> p = tg.nn.Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> tg.optim.SGD([p], lr=0.25).step()
+    >>> p.item()
+    0.5
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
+        weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ArgumentError("SGD: nesterov wants a momentum above 0 and no dampening")
+        super().__init__(
+            params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
+            maximize=maximize,
+        )  # fmt: skip
+
+    def _updated(  # type: ignore[override]
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
+        weight_decay: float, nesterov: bool,
+    ) -> Value:  # fmt: skip
+        if weight_decay:
+            g = g + weight_decay * p
+        if momentum:
+            old = state.get("momentum_buffer")
+            state["momentum_buffer"] = g * 1 if old is None else momentum * old + (1 - dampening) * g
+            g = g + momentum * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
+        return p - rates[0] * g
+
+
+class Adagrad(Optimizer):
+    """``s += g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0, eps: float = 1e-10, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value, eps=eps, maximize=maximize,
+        )  # fmt: skip
+
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        return {"step": 0, "sum": np.full(p.shape, group["initial_accumulator_value"], p.dtype)}
+
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, lr_decay: float, **_settings: Any
+    ) -> tuple[float, ...]:
+        return (lr / (1 + (step - 1) * lr_decay),)
+
+    def _updated(  # type: ignore[override]
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, lr_decay: float, weight_decay: float,
+        eps: float, initial_accumulator_value: float,
+    ) -> Value:  # fmt: skip
+        if weight_decay:
+            g = g + weight_decay * p
+        state["sum"] = state["sum"] + g * g
+        return p - rates[0] * g / (sqrt(state["sum"]) + eps)
+
+
+class RMSprop(Optimizer):
+    """``s = alpha s + (1 - alpha) g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Tieleman and Hinton 2012, lecture 6.5).
+
+    ``centered`` divides by the standard deviation, ``sqrt(s - m^2)``, ``m`` the running mean of ``g`` (Graves 2013).
+    That difference loses its digits once ``g`` settles, and then falls below 0. So the variance is kept for itself:
+    ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``.
+    """
+
+    def __init__(
+        self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered,
+            maximize=maximize,
+        )  # fmt: skip
+
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        keys = ["square_avg", *(["momentum_buffer"] if group["momentum"] else [])]
+        keys += ["grad_avg", "variance"] if group["centered"] else []
+        return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
+
+    def _complete(self, state: State, saved: State) -> None:
+        if {"square_avg", "grad_avg"} <= state.keys() and "variance" not in saved:  # PyTorch keeps the two means only
+            state["variance"] = np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0)
+
+    def _updated(  # type: ignore[override]
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
+        weight_decay: float, momentum: float, centered: bool,
+    ) -> Value:  # fmt: skip
+        if weight_decay:
+            g = g + weight_decay * p
+        state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * g * g
+        variance = state["square_avg"]
+        if centered:
+            apart = g - state["grad_avg"]
+            variance = state["variance"] = alpha * (state["variance"] + (1 - alpha) * apart * apart)
+            state["grad_avg"] = state["grad_avg"] + (1 - alpha) * apart
+        update = g / (sqrt(variance) + eps)
+        if momentum:
+            update = state["momentum_buffer"] = momentum * state["momentum_buffer"] + update
+        return p - rates[0] * update
+
+
+class Adam(Optimizer):
+    """Running means of ``g`` and ``g^2``, bias-corrected: ``p -= lr m / (sqrt(v) + eps)`` (Kingma and Ba 2015).
+
+    ``amsgrad`` divides by the largest ``v`` so far (Reddi, Kale and Kumar 2018), whose correction is that of the step.
+    """
+
+    decoupled = False
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, amsgrad: bool = False, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+        )
+
+    def _marks(self) -> dict[str, Any]:
+        return {"decoupled_weight_decay": self.decoupled}  # as PyTorch's
+
+    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+        keys = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
+        return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
+
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
+    ) -> tuple[float, ...]:
+        return lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5, 1 - lr * weight_decay
+
+    def _updated(  # type: ignore[override]
+        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
+        eps: float, weight_decay: float, amsgrad: bool,
+    ) -> Value:  # fmt: skip
+        if weight_decay and self.decoupled:
+            p = p * rates[2]
+        elif weight_decay:
+            g = g + weight_decay * p
+        m = state["exp_avg"] = betas[0] * state["exp_avg"] + (1 - betas[0]) * g
+        v = state["exp_avg_sq"] = betas[1] * state["exp_avg_sq"] + (1 - betas[1]) * g * g
+        if amsgrad:
+            v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
+        return p - rates[0] * m / (sqrt(v) / rates[1] + eps)
+
+
+class AdamW(Adam):
+    """Adam with the weight decay applied to the parameter, not to the gradient (Loshchilov and Hutter 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize)
