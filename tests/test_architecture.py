@@ -1,0 +1,142 @@
+"""Who may know whom: read off the import statements themselves, those inside functions included.
+
+What is imported for types only (under TYPE_CHECKING) runs nothing and is left out.
+"""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+
+#: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
+LAYERS = {
+    "the ground": "errors files source returned current kernel_cache kernels drawing memory",
+    "operations": "primitives",
+    "tensors": "mode scope random explain extreme liveness backward operators composed numpy_names tensor functional",
+    "graphs": "graph walked norms forward_mode function",
+    "networks": "nn scan recurrence data saving optim optimizers lr_scheduler swa_utils compiler",
+    "judges": "check diagnose",
+    "applications": "language text training checkpoint tasks patterns interchange",
+    "the name tg": "tinygrad_rnn",
+    "what tests others": "testing",
+    "pictures": "viz",
+    "commands": "cli __main__",
+}
+#: What must point upward all the same, and why.
+EXCEPTIONS = {
+    ("tinygrad_rnn", "viz"): "tg names who draws to the engine, and imports them when a picture is wanted",
+}
+
+
+def modules(root: Path) -> dict[str, Path]:
+    found = {}
+    for package in ("tinygrad_rnn", "viz"):
+        for path in (root / package).rglob("*.py"):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def called(node: ast.expr) -> str | None:
+    """The last part of a name."""
+    return getattr(node, "id", None) or getattr(node, "attr", None)
+
+
+def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """The modules of ours that a module imports, at its top or in its functions, by statement or by `import_module`."""
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and called(node.test) == "TYPE_CHECKING":
+            pending.extend(node.orelse)
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+        wanted: list[str] = []
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            wanted = [f"{base}.{a.name}" if f"{base}.{a.name}" in known else base for a in node.names]
+        elif isinstance(node, ast.Call) and called(node.func) == "import_module":
+            wanted = [x.value for x in node.args if isinstance(x, ast.Constant)]
+        yield from (x for x in wanted if x in known and x != name)
+
+
+@functools.cache
+def import_graph(root: Path) -> dict[str, set[str]]:
+    known = modules(root)
+    return {name: set(imports(name, path, known)) for name, path in known.items()}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """What can be reached from itself, in groups."""
+    reached = {}
+    for start in graph:
+        found: set[str] = set()
+        pending = [*graph[start]]
+        while pending:
+            if (x := pending.pop()) not in found:
+                found.add(x)
+                pending.extend(graph[x])
+        reached[start] = found
+    groups = {tuple(sorted(y for y in reached[x] if x in reached[y])) for x in graph if x in reached[x]}
+    return sorted(map(list, groups))
+
+
+def layer(name: str) -> int:
+    places = {
+        "tinygrad_rnn" if part == "tinygrad_rnn" else part if part == "viz" else f"tinygrad_rnn.{part}": height
+        for height, names in enumerate(LAYERS.values())
+        for part in names.split()
+    }
+    while name not in places:
+        name, dot, _ = name.rpartition(".")
+        assert dot
+    return places[name]
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return {a: {b for b in used if (a, b) not in EXCEPTIONS} for a, used in import_graph(HERE).items()}
+
+
+def test_no_module_knows_itself_by_way_of_others(graph):
+    assert not circles(graph)
+
+
+def test_nothing_imports_upward(graph):
+    upward = sorted(f"{a} -> {b}" for a, used in graph.items() for b in used if layer(a) < layer(b))
+    assert not upward
+
+
+def test_every_module_has_a_layer():
+    named = {part for names in LAYERS.values() for part in names.split()}
+    there = {name.split(".")[1] for name in modules(HERE) if name.startswith("tinygrad_rnn.")} | {"tinygrad_rnn", "viz"}
+    assert named == there, "write a new module's layer down, and take a removed one out"
+
+
+def test_an_exception_is_needed():
+    whole = import_graph(HERE)
+    assert all(b in whole[a] for a, b in EXCEPTIONS)
+
+
+def test_circles_are_found_wherever_they_hide(tmp_path):
+    """Under a function, by a relative name, by `import_module`; not under TYPE_CHECKING."""
+    for name, text in {
+        "tinygrad_rnn/__init__.py": "",
+        "viz/__init__.py": "import tinygrad_rnn.c",
+        "tinygrad_rnn/a.py": "def f():\n    from . import b",
+        "tinygrad_rnn/b.py": "from .a import f",
+        "tinygrad_rnn/c.py": "from importlib import import_module\nx = lambda: import_module('viz')",
+        "tinygrad_rnn/d.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .e import x",
+        "tinygrad_rnn/e.py": "from . import d",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert circles(import_graph(tmp_path)) == [["tinygrad_rnn.a", "tinygrad_rnn.b"], ["tinygrad_rnn.c", "viz"]]
