@@ -77,7 +77,7 @@ def _forward(session: Inspection, node: tg.Node, when: str, who: str) -> str:
     return f"{text[:1].upper()}{text[1:]}: {value}{bad}."
 
 
-def _slope(session: Session, node: tg.Node) -> str:
+def _slope(session: Inspection, node: tg.Node) -> str:
     slope = diagonal(session.trace, node, 0)
     if not slope.size:
         return ""
