@@ -25,13 +25,13 @@ from .liveness import merged, pulled, replaced, sent_on
 from .memory import Memory
 from .mode import recording
 from .primitives import Primitive, broadcast_to, cast, reshape, sum_
+from .recorded import is_tensor
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-#: Operands that are plain numbers; every other operand is a tensor. This file sits below `Tensor` and asks of one only
-#: what it recorded.
+#: Operands that are plain numbers; every other operand is a tensor, of which this file knows what `Recorded` says.
 LITERALS = (float, int)
 
 
@@ -167,7 +167,7 @@ def walk(
                         value = op.pull(slot, gradient, y, operands, node.attrs)
                     else:
                         value = pulled(op, slot, gradient, mask, y, operands, node.attrs)
-                    if type(value) is not np.ndarray and not create_graph and hasattr(value, "_record"):
+                    if type(value) is not np.ndarray and not create_graph and is_tensor(value):
                         value = value._array  # a rule of somebody's own, composed of our functions of tensors
                     like: Any = operands[slot]
                     if value.shape != like.shape or value.dtype is not like.dtype:
@@ -248,7 +248,7 @@ def grad(
     if len(upstream) != len(outputs):
         raise GraphError(f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(upstream)}")
     for x in (*outputs, *inputs):
-        if not hasattr(x, "_record"):
+        if not is_tensor(x):
             raise DTypeError(f"grad: outputs and inputs are tensors, not {type(x).__name__}")
     if not inputs:
         return ()
@@ -277,7 +277,7 @@ def grad(
 
 
 def _listed(tensors: Any) -> list[Tensor]:
-    return [tensors] if hasattr(tensors, "_record") else list(tensors)
+    return [tensors] if is_tensor(tensors) else list(tensors)
 
 
 def _own(values: Sequence[Any], recorded: bool, leaf: Callable[[Any], Tensor]) -> list[Tensor]:

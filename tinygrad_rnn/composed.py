@@ -313,7 +313,3 @@ class Composed(Operators):
     def bool(self) -> Tensor:
         """As booleans: whether each element is not 0."""
         return self.astype(np.bool_)
-
-    @staticmethod
-    def _coerced(value: Any) -> Tensor:
-        raise NotImplementedError

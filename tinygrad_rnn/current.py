@@ -22,6 +22,10 @@ class Scope(NamedTuple):
     backward: bool = False  #: made by a rule of the reverse walk, not by the forward pass
 
 
+#: the scope of what was made in none
+NOWHERE = Scope()
+
+
 class Recorder(Protocol):
     """Records in the engine's place while a function is being compiled; whatever needs a number *now* must ask it.
 
@@ -99,7 +103,7 @@ class _Current(threading.local):
     """Every entry is always there, so that `vars` gives them all for one look-up."""
 
     def __init__(self) -> None:
-        self.scope = Scope()
+        self.scope = NOWHERE
         self.recording = True
         self.tracer: Recorder | None = None  # while a function is being compiled
         self.walked: list[Any] = []  # weakly, what the last reverse walk that kept no graph has passed

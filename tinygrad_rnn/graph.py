@@ -18,12 +18,12 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
+from .current import NOWHERE, Scope
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .files import write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
-from .scope import Scope
 from .source import Foreign, source_lines
 from .tensor import Array, Literal, Tensor
 
@@ -32,10 +32,6 @@ FORMAT = "tinygrad_rnn.graph/1"
 LOAD_LIMIT = 1 << 30
 #: time steps of a loaded graph are not numbered beyond this
 LAST_STEP = 1_000_000
-
-
-#: the scope of what was made in none
-NOWHERE = Scope()
 
 
 @dataclass(frozen=True, slots=True)

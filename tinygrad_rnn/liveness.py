@@ -28,6 +28,7 @@ import numpy as np
 from .current import current
 from .primitives import Primitive, broadcast_to, cast, equal, getitem, greater, not_equal, permute, reshape, sum_, where
 from .primitives.record import Shape
+from .recorded import is_tensor
 
 Mask = Any  #: a boolean array or tensor
 _FLOAT = np.dtype(np.float32)
@@ -258,7 +259,7 @@ def _settled(mask: Mask) -> Mask | None:
 
 def _number(x: Any) -> Any:
     """What is known of it now: in a function being compiled, only its own constants."""
-    known = hasattr(x, "_record") and (current.tracer is None or current.tracer.is_constant(x))
+    known = is_tensor(x) and (current.tracer is None or current.tracer.is_constant(x))
     return x._array if known else x
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from . import primitives as P
 from .current import current
 from .errors import DTypeError
+from .recorded import is_tensor
 
 #: ufuncs and the primitives that compute the same
 _UFUNCS = {
@@ -50,7 +51,7 @@ def ufunc(function: Any, method: str, operands: tuple[Any, ...], settings: dict[
     """A ufunc that met a tensor, called as such and without ``out`` and its like."""
     name = function.__name__
     if method == "__call__" and not settings:
-        first = next(x for x in operands if hasattr(x, "_record"))
+        first = next(x for x in operands if is_tensor(x))
         if name in _UFUNCS:
             return first._record(_UFUNCS[name], operands, {})
         if name in _METHODS:
@@ -85,7 +86,7 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`numpy.linalg.norm` of vectors, and of all elements; not the norms of matrices as operators."""
-    if not hasattr(x, "_record") or isinstance(axis, tuple):
+    if not is_tensor(x) or isinstance(axis, tuple):
         return NotImplemented
     vectors = x.ndim == 1 or axis is not None
     if not (ord is None or (vectors and isinstance(ord, (int, float)) and ord > 0)):
@@ -94,13 +95,13 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 
 
 def _sorted(x: Any, axis: int | None = -1, **settings: Any) -> Any:
-    if not hasattr(x, "_record") or settings:
+    if not is_tensor(x) or settings:
         return NotImplemented
     return x.reshape(-1).sort().values if axis is None else x.sort(axis).values
 
 
 def _needs_gradient(x: Any) -> bool:
-    return hasattr(x, "_record") and bool(x.requires_grad)
+    return is_tensor(x) and bool(x.requires_grad)
 
 
 def _is_inexact(x: Any) -> bool:
@@ -116,7 +117,7 @@ def _any_of(tree: Any, holds: Any) -> bool:
 
 def _arrays(value: Any) -> Any:
     """Tensors as arrays, also inside lists, tuples and dictionaries."""
-    if hasattr(value, "_record"):
+    if is_tensor(value):
         return value.numpy()
     if type(value) in (list, tuple):
         return type(value)(_arrays(each) for each in value)

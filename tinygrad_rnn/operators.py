@@ -12,6 +12,7 @@ import numpy as np
 from . import primitives as P
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives import record
+from .recorded import Recorded
 from .source import user_site
 
 if TYPE_CHECKING:
@@ -34,15 +35,12 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(record.integer(n, "a size") for n in sizes)
 
 
-class Operators:
+class Operators(Recorded):
     """Mixed into `Tensor`: everything here is built on the primitives, which record themselves."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     ndim: int
-
-    def _record(self, op: P.Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
-        raise NotImplementedError
 
     def _axes(self, name: str, axis: Axis, rank: int | None = None) -> tuple[int, ...]:
         """Axes as non-negative integers; an error says of which call."""

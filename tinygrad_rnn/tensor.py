@@ -19,7 +19,7 @@ from . import numpy_names
 from . import primitives as P
 from .backward import backward
 from .composed import Composed
-from .current import Scope, current
+from .current import current
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
 from .extreme import Extreme, meant
@@ -27,14 +27,13 @@ from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
 from .returned import Returned
-from .source import Foreign, Place, Site, user_code
+from .source import Foreign, Site, user_code
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
 
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
 _serials = itertools.count()
-_NO_ATTRS: dict[str, Any] = {}
 #: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
 _OF_ONE_TENSOR = {
     "_array",
@@ -86,24 +85,6 @@ class Tensor(Composed):
     >>> w.grad
     tensor([2., 4.])
     """
-
-    _array: Array
-    serial: int  #: creation number; orders any graph topologically
-    requires_grad: bool = False  #: whether gradients flow to this tensor
-    op: Primitive | None = None  #: the operation that made it, None for a leaf
-    inputs: tuple[Tensor | Literal, ...] = ()  #: that operation's operands; Python numbers stay numbers
-    attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
-    scope: Scope = Scope()  #: where it belongs: module path, time step, part of the cell
-    name: str | None = None  #: what pictures and errors call it
-    role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
-    _made_at: Place | None = None
-    _memory: Memory | None = None
-    _grad: Tensor | None = None
-    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
-    _retains_grad = False
-    _starts = False  #: a gradient was asked of it that its operands have no part in
-    _spent = False  # walked backward, and not again
-    _freed = False  # its operands are forgotten: another graph was walked since
 
     # NumPy must hand `array + tensor` over to the tensor
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **settings: Any) -> Any:

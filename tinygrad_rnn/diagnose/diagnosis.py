@@ -11,7 +11,6 @@ from ..errors import ArgumentError
 from ..tensor import Array
 
 if TYPE_CHECKING:
-    from .showing import SideBySide
     from .walks import Edit
 
 #: edits with the same effect that are listed
@@ -31,7 +30,7 @@ class Diagnosis:
     tried: int = 0  #: edits that were tried
     pairs: str = ""  #: which pairs of edits were tried
     place: str = ""  #: where along the walk the first wrong leaf is
-    _sides: Callable[[], SideBySide] | None = field(default=None, repr=False)
+    _sides: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
     def found(self) -> bool:
@@ -41,7 +40,7 @@ class Diagnosis:
     def __bool__(self) -> bool:
         return self.correct
 
-    def show(self, path: str | Path | None = None) -> SideBySide:
+    def show(self, path: str | Path | None = None) -> Any:
         """The true walk and the edited one side by side in the debugger, at the first step where they part.
 
         Written to ``path`` (.html) if given; in a notebook it shows itself; ``.sessions`` are the two debuggers. Raises
