@@ -101,6 +101,66 @@ def timed(graph: Graph) -> Graph:
     return _Folding(graph).written()
 
 
+def aligned(graph: Graph, places: Sequence[Hashable | None]) -> list[int]:
+    """By node a number that operations doing the same in different ``places`` (time steps) share.
+
+    The same is what is made the same way, of the same parameters, three operations deep; what finds no twin so, because
+    a step lacks an operand or has one more, goes by its operation and its position among those left over. Where
+    ``places`` is None there are no twins: such nodes are numbered as they come.
+    """
+    nodes = graph.nodes
+    heads = [
+        (n.scope.path, n.scope.part or "", n.role or "", n.op.name if n.op else "", n.scope.backward) for n in nodes
+    ]
+    depths: list[list[Hashable]] = [list(heads)]
+    for _ in range(3):
+        known: dict[Hashable, int] = {}
+        below, here = depths[-1], list[Hashable]()
+        for n in nodes:
+            made_of = tuple(_ingredient(graph, x, places, n.index, below) for x in n.operands[:SLOTS])
+            here.append(known.setdefault((heads[n.index], made_of), len(known)))
+        depths.append(here)
+    row: list[int] = [-1] * len(nodes)
+    filled: list[set[Hashable]] = []
+    for depth, last in ((3, False), (2, False), (1, False), (0, True)):
+        likes = depths[depth]
+        open_to: dict[Hashable, list[int]] = defaultdict(list)  # rows by what they are like
+        for n in nodes:
+            if row[n.index] >= 0 and row[n.index] not in open_to[likes[n.index]]:
+                open_to[likes[n.index]].append(row[n.index])
+        left: dict[Hashable, dict[Hashable, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for n in nodes:
+            place = places[n.index]
+            if row[n.index] < 0:
+                fits = (r for r in open_to[likes[n.index]] if place is not None and place not in filled[r])
+                if (r := next(fits, None)) is not None:
+                    row[n.index] = r
+                    filled[r].add(place)
+                else:
+                    left[likes[n.index]][place].append(n.index)
+        for by_place in left.values():
+            for k in range(max(map(len, by_place.values()))):
+                members = {place: found[k] for place, found in by_place.items() if len(found) > k}
+                if last or len(members.keys() - {None}) > 1:
+                    for place, index in members.items():
+                        if place is not None or last:
+                            row[index] = len(filled)
+                    filled.append(set(members))
+    return row
+
+
+def _ingredient(
+    graph: Graph, x: object, places: Sequence[Hashable | None], user: int, below: Sequence[Hashable]
+) -> Hashable:
+    """An operand as `aligned` compares them: a parameter is itself, data and what comes from elsewhere are alike."""
+    if not isinstance(x, Ref):
+        return "number"
+    node = graph.nodes[x.index]
+    if node.is_parameter:
+        return x.index
+    return below[x.index] if node.op is not None and places[x.index] == places[user] else "given"
+
+
 # Periods -------------------------------------------------------------------------------------------------------
 
 
@@ -204,14 +264,12 @@ class _Folding:
         self.circle_of = {row: k for k, circle in enumerate(self.circles) for row in circle}
 
     def _believe_scopes(self) -> None:
-        seen: Counter[Hashable] = Counter()
-        for node in self.graph.nodes:
-            path, step, part, backward = node.scope
-            if node.op is not None and step is not None and not backward:
-                key = ("said", path, part, node.role, node.op.name)
-                self.row[node.index] = (*key, seen[key, step])
-                self.time[node.index] = step
-                seen[key, step] += 1
+        said = [n.op is not None and n.scope.step is not None and not n.scope.backward for n in self.graph.nodes]
+        places = [n.scope.step if own else None for n, own in zip(self.graph.nodes, said, strict=True)]
+        for node, row in zip(self.graph.nodes, aligned(self.graph, places), strict=True):
+            if said[node.index]:
+                self.row[node.index] = ("said", row)
+                self.time[node.index] = node.scope.step  # type: ignore[assignment]
 
     def _read_text(self) -> None:
         learning: list[bool] = []  # what the gradients were made into is no part of the network

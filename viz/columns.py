@@ -6,13 +6,14 @@ they stand one after the other because the decoder starts from a state of the en
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.recurrence import aligned
 
 Key = tuple[Any, ...]
 Path = tuple[str, ...]
@@ -28,13 +29,12 @@ class Column(NamedTuple):
 
 def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
     """What a node is called in every time step: path, part, role, operation, and which of these it is there."""
-    seen: Counter[Key] = Counter()
+    numbers: dict[Key, dict[int, int]] = defaultdict(dict)
     result: list[Key] = []
-    for node, place in zip(graph.nodes, places, strict=True):
+    for node, row in zip(graph.nodes, aligned(graph, places), strict=True):
         path, _, part, backward = node.scope
         key = (path, part or "", node.role or "", node.op.name if node.op else "", backward)
-        result.append((*key, seen[(*key, place)]))
-        seen[(*key, place)] += 1
+        result.append((*key, numbers[key].setdefault(row, len(numbers[key]))))
     return result
 
 
@@ -186,6 +186,10 @@ def initial_states(
 ) -> set[tuple[int, int]]:
     """(node, user) where a node stands in for the state that a step has from the step before: in the first step."""
     place = {(names[n.index], n.scope.step): n.index for n in graph.nodes if n.scope.step is not None}
+    steps: dict[Key, set[int]] = defaultdict(set)
+    for name, step in place:
+        steps[name].add(step)
+    neighbours = {name: _neighbours(sorted(at)) for name, at in steps.items()}
     found: set[tuple[int, int]] = set()
     for node in graph.nodes:
         step = node.scope.step
@@ -199,7 +203,7 @@ def initial_states(
                 continue  # an output fed back comes in where the first input did
             if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
                 continue  # a state carried on
-            for neighbour in (step + 1, step - 1):
+            for neighbour in neighbours[names[node.index]].get(step, ()):
                 later = place.get((names[node.index], neighbour))
                 carried = dict(feeds[later]).get(slot) if later is not None else None
                 if carried is not None and carried != source:
@@ -209,6 +213,14 @@ def initial_states(
             if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
                 found.add((source, node.index))
     return found
+
+
+def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
+    """By step the next and the previous one."""
+    return {
+        step: [other for k in (at + 1, at - 1) if 0 <= k < len(steps) for other in [steps[k]]]
+        for at, step in enumerate(steps)
+    }
 
 
 def segments(
@@ -229,7 +241,7 @@ def segments(
                     or node.scope.step is None
                 ):
                     continue
-                after = (source, node.index) in initial or other.scope.step != node.scope.step
+                after = (source, node.index) in initial or other.scope.step > node.scope.step
                 order[here] = min(max(order[here], order[there] + after), len(order))
     result: list[int | None] = [None] * len(graph)
     kin: dict[Path, int | None] = {path: _kin(path, order) for path in {n.scope.path for n in graph.nodes}}
