@@ -104,61 +104,102 @@ def timed(graph: Graph) -> Graph:
 def aligned(graph: Graph, places: Sequence[Hashable | None]) -> list[int]:
     """By node a number that operations doing the same in different ``places`` (time steps) share.
 
-    The same is what is made the same way, of the same parameters, three operations deep; what finds no twin so, because
-    a step lacks an operand or has one more, goes by its operation and its position among those left over. Where
-    ``places`` is None there are no twins: such nodes are numbered as they come.
+    The uses of one parameter are the same; so is what leads to them in the same way, and what is made of them in the
+    same way. What finds no twin so, because a step lacks an operand or has one more, goes by its operation and its
+    position among those left over. Where ``places`` is None there are no twins.
     """
-    nodes = graph.nodes
-    heads = [
-        (n.scope.path, n.scope.part or "", n.role or "", n.op.name if n.op else "", n.scope.backward) for n in nodes
-    ]
-    depths: list[list[Hashable]] = [list(heads)]
-    for _ in range(3):
+    return _Alignment(graph, places).row
+
+
+class _Alignment:
+    def __init__(self, graph: Graph, places: Sequence[Hashable | None]) -> None:
+        self.graph, self.places = graph, places
+        self.heads = [
+            (n.scope.path, n.scope.part or "", n.role or "", n.op.name if n.op else "", n.scope.backward)
+            for n in graph.nodes
+        ]
+        self.row = [-1] * len(graph)
+        self.filled: list[set[Hashable]] = []  #: by row its places
+        self._join(self._uses_of_parameters())
+        for _ in range(2):
+            self._join(self._by_consumers())
+            self._join(self._by_operands())
+        self._join_the_rest()
+
+    def _uses_of_parameters(self) -> list[Hashable]:
+        nodes = self.graph.nodes
+        told = [tuple((k, s) for k, s in enumerate(n.sources[:SLOTS]) if nodes[s].is_parameter) for n in nodes]
+        return [(head, of) if of else None for head, of in zip(self.heads, told, strict=True)]
+
+    def _by_operands(self) -> list[Hashable]:
+        """By node how it is made: of rows, of what has none yet as that is made, and of what comes from elsewhere."""
+        made: list[Hashable] = []
         known: dict[Hashable, int] = {}
-        below, here = depths[-1], list[Hashable]()
-        for n in nodes:
-            made_of = tuple(_ingredient(graph, x, places, n.index, below) for x in n.operands[:SLOTS])
-            here.append(known.setdefault((heads[n.index], made_of), len(known)))
-        depths.append(here)
-    row: list[int] = [-1] * len(nodes)
-    filled: list[set[Hashable]] = []
-    for depth, last in ((3, False), (2, False), (1, False), (0, True)):
-        likes = depths[depth]
-        open_to: dict[Hashable, list[int]] = defaultdict(list)  # rows by what they are like
-        for n in nodes:
-            if row[n.index] >= 0 and row[n.index] not in open_to[likes[n.index]]:
-                open_to[likes[n.index]].append(row[n.index])
-        left: dict[Hashable, dict[Hashable, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for n in nodes:
-            place = places[n.index]
-            if row[n.index] < 0:
-                fits = (r for r in open_to[likes[n.index]] if place is not None and place not in filled[r])
-                if (r := next(fits, None)) is not None:
-                    row[n.index] = r
-                    filled[r].add(place)
+        for n in self.graph.nodes:
+            of: list[Hashable] = []
+            for x in n.operands[:SLOTS]:
+                if not isinstance(x, Ref):
+                    of.append("number")
+                elif self.graph.nodes[x.index].is_parameter:
+                    of.append(("parameter", x.index))
+                elif self.graph.nodes[x.index].op is None or self.places[x.index] != self.places[n.index]:
+                    of.append("given")
                 else:
-                    left[likes[n.index]][place].append(n.index)
-        for by_place in left.values():
-            for k in range(max(map(len, by_place.values()))):
-                members = {place: found[k] for place, found in by_place.items() if len(found) > k}
-                if last or len(members.keys() - {None}) > 1:
-                    for place, index in members.items():
-                        if place is not None or last:
-                            row[index] = len(filled)
-                    filled.append(set(members))
-    return row
+                    of.append(("row", self.row[x.index]) if self.row[x.index] >= 0 else made[x.index])
+            key = (self.heads[n.index], tuple(of))
+            made.append(known.setdefault(key, len(known)))
+        return made
 
+    def _by_consumers(self) -> list[Hashable]:
+        """By node what it is used for in its own place."""
+        used: list[tuple[int, int] | None] = [None] * len(self.graph)  # the first use: what it is, and the slot
+        known: dict[Hashable, int] = {}
+        told = [-1] * len(self.graph)
+        for n in reversed(self.graph.nodes):
+            row = self.row[n.index]
+            told[n.index] = known.setdefault((self.heads[n.index], used[n.index]), len(known))
+            own = known.setdefault(("row", row), len(known)) if row >= 0 else told[n.index]
+            for slot, x in enumerate(n.operands[:SLOTS]):
+                if isinstance(x, Ref) and self.places[x.index] == self.places[n.index]:
+                    used[x.index] = min(used[x.index] or (own, slot), (own, slot))
+        return list(told)
 
-def _ingredient(
-    graph: Graph, x: object, places: Sequence[Hashable | None], user: int, below: Sequence[Hashable]
-) -> Hashable:
-    """An operand as `aligned` compares them: a parameter is itself, data and what comes from elsewhere are alike."""
-    if not isinstance(x, Ref):
-        return "number"
-    node = graph.nodes[x.index]
-    if node.is_parameter:
-        return x.index
-    return below[x.index] if node.op is not None and places[x.index] == places[user] else "given"
+    def _join(self, likes: Sequence[Hashable]) -> None:
+        """One row for nodes that are alike, where no place has two of them."""
+        classes: dict[Hashable, list[int]] = defaultdict(list)
+        for i, like in enumerate(likes):
+            if like is not None and self.places[i] is not None:
+                classes[like].append(i)
+        for members in classes.values():
+            rows = {self.row[i] for i in members} - {-1}
+            new = [i for i in members if self.row[i] < 0]
+            at = {self.places[i] for i in new}
+            if not new or len(at) < len(new) or len(rows) > 1 or (not rows and len(at) < 2):
+                continue
+            row = next(iter(rows), len(self.filled))
+            if not rows:
+                self.filled.append(set())
+            if not self.filled[row] & at:
+                self.filled[row] |= at
+                for i in new:
+                    self.row[i] = row
+
+    def _join_the_rest(self) -> None:
+        rows: dict[Hashable, list[int]] = defaultdict(list)
+        for i, row in enumerate(self.row):
+            if row >= 0 and row not in rows[self.heads[i]]:
+                rows[self.heads[i]].append(row)
+        for i, place in enumerate(self.places):
+            if self.row[i] < 0:
+                own = rows[self.heads[i]]
+                fitting = (row for row in own if place is not None and place not in self.filled[row])
+                row = next(fitting, len(self.filled))
+                if row == len(self.filled):
+                    self.filled.append(set())
+                    if place is not None:
+                        own.append(row)
+                self.filled[row].add(place)
+                self.row[i] = row
 
 
 # Periods -------------------------------------------------------------------------------------------------------
@@ -360,6 +401,8 @@ class _Folding:
             i, users = node.index, self.graph.consumers[node.index]
             if result[i] is not None or self.row[i] is None or node.role or not users or not self.depends[i]:
                 continue
+            if _is_looked_up(self.graph.nodes, node):
+                continue
             circles = {result[u] for u in users}
             here = all(self.time[u] == self.time[i] and self.row[u] is not None for u in users)
             k = circles.pop() if here and len(circles) == 1 and i not in self.graph.outputs else None
@@ -541,19 +584,28 @@ class _Folding:
                         nodes[i] = replace(nodes[i], role=role)
 
     def _name_inputs(self, nodes: list[Node], loop: Recurrence) -> None:
-        """What enters as data at every repetition, and is no mask, is x."""
-        if any(n.role == "x" for n in nodes):
+        """What enters as data at every repetition, and is no mask, is x; so is the row that a token has in a table."""
+        if any(n is not None and nodes[n].role == "x" for entered in loop.inputs for n in entered):
             return
         for entered in loop.inputs:
             told = [n for n in entered if n is not None]
-            if len(set(told)) < max(2, len(told)) or any(self.depends[n] or nodes[n].role for n in told):
-                continue
-            if any(nodes[n].dtype.kind != "f" for n in told):
+            if len(set(told)) < max(2, len(told)) or not all(self._is_data(nodes, n) for n in told):
                 continue
             for t, n in enumerate(entered):
                 if n is not None:
                     step = nodes[next(m for row in loop.rows if (m := row.nodes[t]) is not None)].scope.step
                     nodes[n] = replace(nodes[n], role="x", scope=nodes[n].scope._replace(step=step))
+
+    def _is_data(self, nodes: Sequence[Node], n: int) -> bool:
+        node = nodes[n]
+        if node.role or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
+            return False
+        return not self.depends[n] or _is_looked_up(nodes, node)
+
+
+def _is_looked_up(nodes: Sequence[Node], node: Node) -> bool:
+    """Whether it is a token's row of a table that is learned: the network's input."""
+    return node.op is not None and node.op.name == "take" and nodes[node.sources[0]].is_parameter
 
 
 def _index(node: Node) -> int | None:

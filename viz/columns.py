@@ -41,12 +41,13 @@ def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
 def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, int]]], set[int]]:
     """Per node its (slot, source) pairs, and the nodes that were seen through.
 
-    With ``see_through`` an element read back from a `stack` is that element, and a detached copy of a labelled
-    value is that value.
+    With ``see_through`` an element read back from a `stack` is that element, a detached copy of a labelled value is
+    that value, and what reads an element of the data once more in a time step is the first that read it.
     """
     stands_for: list[int] = []
     result: list[list[tuple[int, int]]] = []
     labelled: dict[Any, int] = {}
+    reads: dict[Any, int] = {}
     for node in graph.nodes:
         pairs = [(slot, x.index) for slot, x in enumerate(node.operands) if isinstance(x, Ref)]
         through = node.index
@@ -54,11 +55,23 @@ def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, i
             pairs = [(slot, stands_for[source]) for slot, source in pairs]
             read = _element_read(graph, node)
             through = _detached_from(graph, node, labelled) if read is None else stands_for[read]
+            if through == node.index:
+                through = _read_before(graph, node, reads)
             if node.role and node.op is not None:
                 labelled[node.role, node.scope.step] = node.index
         stands_for.append(through)
         result.append(pairs)
     return result, {i for i, through in enumerate(stands_for) if through != i}
+
+
+def _read_before(graph: Graph, node: Node, reads: dict[Any, int]) -> int:
+    """The node that has read the same element of the same data in the same time step already."""
+    if node.op is None or node.op.name != "getitem" or node.scope.step is None:
+        return node.index
+    source = graph.nodes[node.sources[0]]
+    if source.op is not None or source.requires_grad:
+        return node.index
+    return reads.setdefault((source.index, repr(node.attrs["index"]), node.scope.step), node.index)
 
 
 def _detached_from(graph: Graph, node: Node, labelled: dict[Any, int]) -> int:
@@ -187,9 +200,9 @@ def initial_states(
     """(node, user) where a node stands in for the state that a step has from the step before: in the first step."""
     place = {(names[n.index], n.scope.step): n.index for n in graph.nodes if n.scope.step is not None}
     steps: dict[Key, set[int]] = defaultdict(set)
-    for name, step in place:
-        steps[name].add(step)
-    neighbours = {name: _neighbours(sorted(at)) for name, at in steps.items()}
+    for name, at in place:
+        steps[name].add(at)
+    neighbours = {name: _neighbours(sorted(own)) for name, own in steps.items()}
     found: set[tuple[int, int]] = set()
     for node in graph.nodes:
         step = node.scope.step
@@ -204,8 +217,7 @@ def initial_states(
             if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
                 continue  # a state carried on
             for neighbour in neighbours[names[node.index]].get(step, ()):
-                later = place.get((names[node.index], neighbour))
-                carried = dict(feeds[later]).get(slot) if later is not None else None
+                carried = dict(feeds[place[names[node.index], neighbour]]).get(slot)
                 if carried is not None and carried != source:
                     state = graph.nodes[carried]
                     if state.op is not None and state.scope.step == step and state.scope.path == node.scope.path:

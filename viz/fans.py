@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from .places import BUS, Line, Places
-from .route import LANE, Point, Port, Rect, beside, lanes, path, spline
+from .route import LANE, Point, Port, Rect, around, spline
 
 STRIP = 100.0  #: in points
 
@@ -174,13 +174,19 @@ class Fans:
         """A line as it usually runs, or around what stands in its way."""
         e = self.edges[edge]
         a, b = self.rects[e.source], self.rects[e.target]
-        for (x, y), (u, v) in pairwise(points):
-            for strip in range(int(min(x, u) // STRIP), int(max(x, u) // STRIP) + 1):
-                for r in self.standing[strip]:
-                    across = r.left < max(x, u) and r.right > min(x, u)
-                    if r not in (a, b) and across and r.bottom < max(y, v) and r.top > min(y, v):
-                        points = self._around(Port(a.right, a.y, 1, 0), Port(b.left, b.y, 1, 0))
+        if any(self._blocked(start, stop, (a, b)) for start, stop in pairwise(points)):
+            points = self._around(Port(a.right, a.y, 1, 0), Port(b.left, b.y, 1, 0))
         self.layout.lines.append(Line(edge, spline(points), e.source, e.target))
+
+    def _blocked(self, start: Point, stop: Point, ends: tuple[Rect, Rect]) -> bool:
+        """Whether a box stands on the straight line between two points."""
+        (x, y), (u, v) = start, stop
+        return any(
+            r not in ends
+            and r.left < max(x, u) and r.right > min(x, u) and r.bottom < max(y, v) and r.top > min(y, v)
+            for strip in range(int(min(x, u) // STRIP), int(max(x, u) // STRIP) + 1)
+            for r in self.standing[strip]
+        )  # fmt: skip
 
     def _between(self, rect: Rect, corner: Point) -> bool:
         """Whether a box stands on the upright line from ``rect`` to ``corner``."""
@@ -191,7 +197,7 @@ class Fans:
     def _around(self, start: Port, end: Port) -> list[Point]:
         """A way around all boxes, where the usual one is blocked."""
         boxes = [r for r in self.rects.values() if r.w < self.places.right]
-        return path([start], [end], boxes, xs=[*beside(boxes), (start.x + end.x) / 2], ys=lanes(boxes))
+        return around([start], [end], boxes)
 
     def _segments(self, boxes: Iterable[int]) -> frozenset[int]:
         """The passes over a sequence these boxes are in: lines of different passes do not get in each other's way."""

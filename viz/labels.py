@@ -75,7 +75,8 @@ class Labels:
             layer = "" if box.key[0] == "update" else style.shown(".".join(box.key[1]) or self.total, NAME_LIMIT)
             return f"∂ {layer}{self._time(box.column)}" if layer else "update"
         if box.kind == "cell":
-            return f"f_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
+            letter = "f" + "′" * sum(box.key[2:])  # what is made of the cell's new state
+            return f"{letter}_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:

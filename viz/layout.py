@@ -10,6 +10,7 @@ from . import tile
 from .columns import Key
 from .fans import Fans
 from .levels import Level
+from .mending import mended
 from .places import Layout, Line, Places
 from .wires import Wiring, curve
 
@@ -29,6 +30,7 @@ def compose(
     wiring.in_steps()
     wiring.between_steps()
     fans.into()
+    mended(places.layout)
     return places.layout
 
 

@@ -130,6 +130,7 @@ class _Collapsing:
         """Give every node its box, then connect the boxes."""
         assign = self._own_box if self.detail == "op" else self._coarse_box
         after_state = self._after_state() if self.detail == "cell" else set()
+        self.stages = self._stages() if self.detail == "cell" else []
         for node in reversed(self.graph.nodes):
             assign(node, node.index in after_state)
         index: dict[tuple[Key, Column | None], int] = {}
@@ -204,14 +205,16 @@ class _Collapsing:
             return
         if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
             self._set(node, ("state", node.role, path), "state", column)
-        elif inside and not node.role and self.names[i] in self.states:
+        elif inside and self._is_unnamed_state(i):
             self._set(node, ("state", "h", path, self.names[i]), "state", column)
         elif self.roles[i] == "x":
             self._set(node, ("x", self.inputs[i]), "x", column)
         elif self.roles[i] in ("logits", "loss"):
             self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
         elif inside and self.detail == "cell":
-            key, kind = (("state", "h", path), "state") if after_state else (("cell", path), "cell")
+            stage = self.stages[i]
+            own = ("cell", path, *[stage] * bool(stage))
+            key, kind = (("state", "h", path), "state") if after_state else (own, "cell")
             self._set(node, key, kind, column)
         elif inside and node.scope.part:
             kind = "gate" if any(self.graph.nodes[j].role == node.scope.part for j in self._siblings(node)) else "op"
@@ -284,8 +287,24 @@ class _Collapsing:
     def _siblings(self, node: Node) -> list[int]:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
 
+    def _is_unnamed_state(self, index: int) -> bool:
+        return not self.graph.nodes[index].role and self.names[index] in self.states
+
+    def _stages(self) -> list[int]:
+        """By node how many states of its own cell and time step it is made of: a box reads no results of its own."""
+        found: list[int] = []
+        for node in self.graph.nodes:
+            stage = 0
+            for _, source in self.feeds[node.index]:
+                other = self.graph.nodes[source]
+                if other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index]:
+                    shown = other.op is not None and (other.role == "h" or self._is_unnamed_state(source))
+                    stage = max(stage, found[source] + shown)
+            found.append(stage)
+        return found
+
     def _after_state(self) -> set[int]:
-        """Nodes of a cell computed from the state it has just put out, such as one masked by a sequence's length."""
+        """Nodes of a cell that choose by a mask whether the state it has just put out counts."""
         found: set[int] = set()
         for node in self.graph.nodes:
             for _, source in self.feeds[node.index]:
@@ -293,7 +312,8 @@ class _Collapsing:
                 same = (
                     other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
                 )
-                if same and (source in found or (other.role == "h" and other.op is not None)):
+                chosen = node.op is not None and node.op.name == "where"
+                if same and chosen and (source in found or (other.role == "h" and other.op is not None)):
                     found.add(node.index)
         return found
 
@@ -344,7 +364,7 @@ class _Collapsing:
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
             return end
         cell = index.get((("cell", box.key[2]), box.column), end)
-        return end if start == cell else cell
+        return end if boxes[start].kind == "cell" else cell
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:

@@ -10,7 +10,12 @@ import bisect
 import heapq
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.tensor import Array
 
 Point = tuple[float, float]
 Stretch = tuple[Point, Point]
@@ -20,6 +25,7 @@ LANE = 7.0  #: points between parallel lines
 BEND = 14.0  #: what a bend costs, in points of length
 TIGHT = 24.0  #: what a bend right before the arrowhead costs
 SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
+NEAR = 160.0  #: points from its ends where a path may turn between any two boxes
 RADIUS = 8.0  #: of rounded corners
 ARROW = 7.0  #: length of an arrowhead
 
@@ -85,23 +91,7 @@ def path(
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
     dear = tolls or {}
-    known: dict[tuple[float, bool], tuple[list[Rect], list[tuple[float, float]]]] = {}
-    lengths: dict[tuple[int, int, bool], float | None] = {}
-
-    def length(i: int, j: int, across: bool) -> float | None:
-        """What the stretch from (i, j) to its right or upper neighbour costs; None: a box is in the way."""
-        if (i, j, across) not in lengths:
-            fixed, low, high = (ys[j], xs[i], xs[i + 1]) if across else (xs[i], ys[j], ys[j + 1])
-            if (fixed, across) not in known:
-                known[fixed, across] = _beside_lane(fixed, across, boxes), _along_lane(fixed, across, taken)
-            near, used = known[fixed, across]
-            spans = ((r.left, r.right) if across else (r.bottom, r.top) for r in near)
-            if any(a < high + CLEARANCE and b > low - CLEARANCE for a, b in spans):
-                lengths[i, j, across] = None
-            else:
-                crowded = any(a < high and b > low for a, b in used)
-                lengths[i, j, across] = (high - low) * (1 + SHARED * crowded) * (1 if across else dear.get(fixed, 1))
-        return lengths[i, j, across]
+    across, up = _costs(xs, ys, boxes, taken, dear)
 
     def ahead_of(i: int, j: int) -> float:
         """The least it can still cost."""
@@ -135,8 +125,8 @@ def path(
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
-            distance = length(min(i, i + ni), min(j, j + nj), ni != 0)
-            if distance is None:
+            distance = across[min(i, i + ni)][j] if ni else up[i][min(j, j + nj)]
+            if distance == inf:
                 continue
             ahead = (i + ni, j + nj, ni, nj)
             extra = ends[goals[ahead[:2]]].cost if ahead[:2] in goals else 0.0
@@ -145,6 +135,16 @@ def path(
                 best[ahead], came[ahead] = new, state
                 heapq.heappush(queue, (new + ahead_of(*ahead[:2]), new, *ahead))
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
+
+
+def around(
+    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = ()
+) -> list[Point]:
+    """A path past all ``boxes``: in lanes between those near its ends, and above or below them all in between."""
+    near = [r for r in boxes if any(abs(r.x - p.x) < r.w / 2 + NEAR for p in (*starts, *ends))]
+    low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)
+    outside = [y for k in range(1, 6) for y in (low - 4 - LANE * k, high + 4 + LANE * k)]
+    return path(starts, ends, boxes, taken, [*beside(near), *(p.x for p in (*starts, *ends))], [*lanes(near), *outside])
 
 
 def _thinned(others: Iterable[float], needed: Iterable[float]) -> list[float]:
@@ -157,20 +157,42 @@ def _thinned(others: Iterable[float], needed: Iterable[float]) -> list[float]:
     return kept
 
 
-def _beside_lane(fixed: float, across: bool, boxes: Iterable[Rect]) -> list[Rect]:
-    """The boxes a lane runs into, or too near by, somewhere."""
-    low, high = fixed - CLEARANCE, fixed + CLEARANCE
-    return [r for r in boxes if (r.bottom < high and r.top > low if across else r.left < high and r.right > low)]
-
-
-def _along_lane(fixed: float, across: bool, taken: Iterable[Stretch]) -> list[tuple[float, float]]:
-    """Where in a lane, or right beside it, other lines run."""
-    found = []
+def _costs(
+    xs: Sequence[float],
+    ys: Sequence[float],
+    boxes: Iterable[Rect],
+    taken: Iterable[Stretch],
+    dear: Mapping[float, float],
+) -> tuple[list[list[float]], list[list[float]]]:
+    """What the stretch from (i, j) to its right, and to its upper neighbour costs; infinite: a box is in the way."""
+    x, y = np.array(xs), np.array(ys)
+    across, up = np.repeat(np.diff(x)[:, None], len(y), 1), np.repeat(np.diff(y)[None], len(x), 0)
+    crowded_across, crowded_up = np.zeros(across.shape, bool), np.zeros(up.shape, bool)
     for a, b in taken:
-        (u, v), (s, t) = ((a[1], b[1]), (a[0], b[0])) if across else ((a[0], b[0]), (a[1], b[1]))
-        if u == v and abs(u - fixed) < LANE - 1:
-            found.append((min(s, t), max(s, t)))
-    return found
+        if a[1] == b[1]:
+            crowded_across[_between_lanes(x, a[0], b[0]), _lanes(y, a[1], a[1], LANE - 1)] = True
+        if a[0] == b[0]:
+            crowded_up[_lanes(x, a[0], a[0], LANE - 1), _between_lanes(y, a[1], b[1])] = True
+    across *= 1 + SHARED * crowded_across
+    up *= 1 + SHARED * crowded_up
+    up *= np.array([dear.get(lane, 1.0) for lane in xs])[:, None]
+    for r in boxes:
+        left, right, bottom, top = r.left - CLEARANCE, r.right + CLEARANCE, r.bottom - CLEARANCE, r.top + CLEARANCE
+        across[_between_lanes(x, left, right), _lanes(y, r.bottom, r.top, CLEARANCE)] = inf
+        up[_lanes(x, r.left, r.right, CLEARANCE), _between_lanes(y, bottom, top)] = inf
+    return across.tolist(), up.tolist()
+
+
+def _lanes(lanes: Array, low: float, high: float, room: float) -> slice:
+    """The lanes from ``low`` to ``high``, and those that are nearer to them than ``room``."""
+    return slice(int(np.searchsorted(lanes, low - room, "right")), int(np.searchsorted(lanes, high + room, "left")))
+
+
+def _between_lanes(lanes: Array, a: float, b: float) -> slice:
+    """The stretches from one lane to the next that have a part of the way from ``a`` to ``b`` inside."""
+    low, high = min(a, b), max(a, b)
+    first = int(np.searchsorted(lanes, low, "right")) - 1
+    return slice(max(first, 0), int(np.searchsorted(lanes, high, "left")))
 
 
 def stretches(points: Sequence[Point]) -> list[Stretch]:
