@@ -32,7 +32,9 @@ def lines(dot):
             count = 2 + int(np.linalg.norm(b - a) + np.linalg.norm(c - b) + np.linalg.norm(d - c)) // int(STEP)
             t = np.linspace(0, 1, count)[:, None]
             pieces.append((1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d)
-        found.append((tail, head, np.concatenate(pieces)))
+        points = np.concatenate(pieces)
+        apart = np.abs(np.diff(points, axis=0)).sum(1) > STEP / 8  # where curves meet, dot writes points twice
+        found.append((tail, head, points[np.concatenate([[True], apart])]))
     return found
 
 
@@ -82,3 +84,18 @@ def faults(dot):
 
 def _words(placed, a, b):
     return "caption" in placed[a][4] and "caption" in placed[b][4]
+
+
+def circular(dot):
+    """Boxes on a circle of edges: such a box would read its own later results."""
+    feeds = {}
+    for tail, head in re.findall(r"^\s*(\w+) -> (\w+) \[", dot, re.MULTILINE):
+        if not tail.startswith("gap") and not head.startswith("gap"):
+            feeds.setdefault(head, set()).add(tail)
+            feeds.setdefault(tail, set())
+    while free := [box for box, sources in feeds.items() if not sources]:
+        for box in free:
+            del feeds[box]
+        for sources in feeds.values():
+            sources.difference_update(free)
+    return set(feeds)

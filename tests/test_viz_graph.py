@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from geometry import boxes, faults, lines
+from geometry import boxes, circular, faults, lines
 from hypothesis import assume, given
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 
@@ -505,21 +505,6 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
     places = [sorted((kind, x, y) for x, y, _, _, kind in drawn_boxes(dot).values()) for dot in (own, ours)]
     assert places[0] == places[1]
     is_clear(own)
-
-
-def circular(dot):
-    """Boxes on a circle of edges: such a box would read its own later results."""
-    feeds = {}
-    for tail, head in re.findall(r"^\s*(\w+) -> (\w+) \[", dot, re.MULTILINE):
-        if not tail.startswith("gap") and not head.startswith("gap"):
-            feeds.setdefault(head, set()).add(tail)
-            feeds.setdefault(tail, set())
-    while free := [box for box, sources in feeds.items() if not sources]:
-        for box in free:
-            del feeds[box]
-        for sources in feeds.values():
-            sources.difference_update(free)
-    return set(feeds)
 
 
 @given(loops(most_steps=5))

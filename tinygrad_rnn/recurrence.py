@@ -19,7 +19,7 @@ crosses from step to step is its state. Where the program said which step it is 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -33,6 +33,8 @@ from .tensor import Array
 PERIODS = 24
 #: Operands of an operation that are compared one by one; a stack of a thousand steps has more.
 SLOTS = 6
+#: How far from a parameter's use an operation is told from others of its kind.
+ROUNDS = 60
 _OPERATION, _ABSENT = -1, -2
 
 
@@ -112,6 +114,8 @@ def aligned(graph: Graph, places: Sequence[Hashable | None]) -> list[int]:
 
 
 class _Alignment:
+    """Begins at the uses of parameters and at operations no step has twice; goes on from neighbour to neighbour."""
+
     def __init__(self, graph: Graph, places: Sequence[Hashable | None]) -> None:
         self.graph, self.places = graph, places
         self.heads = [
@@ -120,69 +124,93 @@ class _Alignment:
         ]
         self.row = [-1] * len(graph)
         self.filled: list[set[Hashable]] = []  #: by row its places
-        self._join(self._uses_of_parameters())
-        for _ in range(2):
-            self._join(self._by_consumers())
-            self._join(self._by_operands())
+        nodes = graph.nodes
+        told = [tuple((k, s) for k, s in enumerate(n.sources[:SLOTS]) if nodes[s].is_parameter) for n in nodes]
+        self._join({i: ((self.heads[i], of), None) for i, of in enumerate(told) if of})
+        self._join({i: (head, None) for i, head in enumerate(self.heads) if self.row[i] < 0})
+        for _ in range(ROUNDS):
+            ways = [self._made(), self._used(), self._fed()]
+            if not self._join(*ways, strict=True) and not self._join(*ways):
+                break
         self._join_the_rest()
 
-    def _uses_of_parameters(self) -> list[Hashable]:
-        nodes = self.graph.nodes
-        told = [tuple((k, s) for k, s in enumerate(n.sources[:SLOTS]) if nodes[s].is_parameter) for n in nodes]
-        return [(head, of) if of else None for head, of in zip(self.heads, told, strict=True)]
+    def _open(self) -> list[int]:
+        """The nodes that have no row yet, and those that may be their twins."""
+        heads = {self.heads[i] for i, row in enumerate(self.row) if row < 0 and self.places[i] is not None}
+        return [i for i, head in enumerate(self.heads) if head in heads]
 
-    def _by_operands(self) -> list[Hashable]:
-        """By node how it is made: of rows, of what has none yet as that is made, and of what comes from elsewhere."""
-        made: list[Hashable] = []
-        known: dict[Hashable, int] = {}
-        for n in self.graph.nodes:
-            of: list[Hashable] = []
-            for x in n.operands[:SLOTS]:
-                if not isinstance(x, Ref):
-                    of.append("number")
-                elif self.graph.nodes[x.index].is_parameter:
-                    of.append(("parameter", x.index))
-                elif self.graph.nodes[x.index].op is None or self.places[x.index] != self.places[n.index]:
-                    of.append("given")
-                else:
-                    of.append(("row", self.row[x.index]) if self.row[x.index] >= 0 else made[x.index])
-            key = (self.heads[n.index], tuple(of))
-            made.append(known.setdefault(key, len(known)))
-        return made
+    def _own(self, node: Node) -> list[tuple[int, int]]:
+        """(slot, operand) of what was computed in the same place."""
+        return [
+            (slot, x.index)
+            for slot, x in enumerate(node.operands[:SLOTS])
+            if isinstance(x, Ref) and self.graph.nodes[x.index].op and self.places[x.index] == self.places[node.index]
+        ]
 
-    def _by_consumers(self) -> list[Hashable]:
-        """By node what it is used for in its own place."""
-        used: list[tuple[int, int] | None] = [None] * len(self.graph)  # the first use: what it is, and the slot
-        known: dict[Hashable, int] = {}
-        told = [-1] * len(self.graph)
-        for n in reversed(self.graph.nodes):
-            row = self.row[n.index]
-            told[n.index] = known.setdefault((self.heads[n.index], used[n.index]), len(known))
-            own = known.setdefault(("row", row), len(known)) if row >= 0 else told[n.index]
-            for slot, x in enumerate(n.operands[:SLOTS]):
-                if isinstance(x, Ref) and self.places[x.index] == self.places[n.index]:
-                    used[x.index] = min(used[x.index] or (own, slot), (own, slot))
-        return list(told)
+    def _made(self) -> dict[int, tuple[Hashable, set[Hashable] | None]]:
+        """What is made of rows alone."""
+        found: dict[int, tuple[Hashable, set[Hashable] | None]] = {}
+        for i in self._open():
+            node = self.graph.nodes[i]
+            own = [(slot, self.row[x]) for slot, x in self._own(node)]
+            whole = len(own) == sum(not self.graph.nodes[s].is_parameter for s in node.sources[:SLOTS])
+            if own and whole and all(row >= 0 for _, row in own):
+                found[i] = (self.heads[i], tuple(own)), set.intersection(*(self.filled[row] for _, row in own))
+        return found
 
-    def _join(self, likes: Sequence[Hashable]) -> None:
-        """One row for nodes that are alike, where no place has two of them."""
+    def _used(self) -> dict[int, tuple[Hashable, set[Hashable] | None]]:
+        """What is used in the same place by one row."""
+        found: dict[int, tuple[Hashable, set[Hashable] | None]] = {}
+        for i in self._open():
+            uses = [
+                (self.row[u], slot)
+                for u in self.graph.consumers[i]
+                if self.row[u] >= 0 and self.places[u] == self.places[i]
+                for slot in (k for k, s in self._own(self.graph.nodes[u]) if s == i)
+            ]
+            if uses:
+                found[i] = ("used", self.heads[i], min(uses)), self.filled[min(uses)[0]]
+        return found
+
+    def _fed(self) -> dict[int, tuple[Hashable, set[Hashable] | None]]:
+        """What has one row among its operands."""
+        found: dict[int, tuple[Hashable, set[Hashable] | None]] = {}
+        for i in self._open():
+            of = [(slot, self.row[x]) for slot, x in self._own(self.graph.nodes[i]) if self.row[x] >= 0]
+            if of:
+                found[i] = ("fed", self.heads[i], of[0]), self.filled[of[0][1]]
+        return found
+
+    def _join(self, *ways: Mapping[int, tuple[Hashable, set[Hashable] | None]], strict: bool = False) -> bool:
+        """One row for nodes that are alike and in different places, most at once first.
+
+        With ``strict`` in all places where they could be.
+        """
         classes: dict[Hashable, list[int]] = defaultdict(list)
-        for i, like in enumerate(likes):
-            if like is not None and self.places[i] is not None:
-                classes[like].append(i)
-        for members in classes.values():
+        could: dict[Hashable, set[Hashable] | None] = {}
+        for way, likes in enumerate(ways):
+            for i, (like, places) in likes.items():
+                if self.places[i] is not None:
+                    classes[way, like].append(i)
+                    could[way, like] = places
+        joined = False
+        for like, members in sorted(classes.items(), key=lambda item: -len(item[1])):
             rows = {self.row[i] for i in members} - {-1}
             new = [i for i in members if self.row[i] < 0]
             at = {self.places[i] for i in new}
             if not new or len(at) < len(new) or len(rows) > 1 or (not rows and len(at) < 2):
                 continue
+            if not rows and strict and at != could[like]:
+                continue
             row = next(iter(rows), len(self.filled))
             if not rows:
                 self.filled.append(set())
             if not self.filled[row] & at:
+                joined = True
                 self.filled[row] |= at
                 for i in new:
                     self.row[i] = row
+        return joined
 
     def _join_the_rest(self) -> None:
         rows: dict[Hashable, list[int]] = defaultdict(list)

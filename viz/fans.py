@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from .places import BUS, Line, Places
-from .route import LANE, Point, Port, Rect, around, spline
+from .route import LANE, Point, Port, Rect, around, entering, leaving, spline
 
 STRIP = 100.0  #: in points
 
@@ -175,7 +175,7 @@ class Fans:
         e = self.edges[edge]
         a, b = self.rects[e.source], self.rects[e.target]
         if any(self._blocked(start, stop, (a, b)) for start, stop in pairwise(points)):
-            points = self._around(Port(a.right, a.y, 1, 0), Port(b.left, b.y, 1, 0))
+            points = around(leaving(a), entering(b), [r for r in self.rects.values() if r.w < self.places.right])
         self.layout.lines.append(Line(edge, spline(points), e.source, e.target))
 
     def _blocked(self, start: Point, stop: Point, ends: tuple[Rect, Rect]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_rnn.tensor import Array
 
 from .places import Layout
-from .route import Point, Port, Rect, Stretch, around, spline
+from .route import Point, Stretch, around, entering, leaving, spline
 
 STEP = 2.0  #: points between the samples of a line
 TOGETHER = 12.0  #: points that two lines may share, at a crossing of two curves
@@ -113,30 +113,6 @@ class _Mending:
         points = around(leaving(a), entering(b), boxes, taken)
         self.layout.lines[k] = replace(line, pos=spline(points))
         self.points[k] = sampled(self.layout.lines[k].pos)
-
-
-def leaving(r: Rect) -> list[Port]:
-    """Where a line may leave a box."""
-    return [
-        port
-        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
-        for port in (
-            Port(r.x + part * r.w, r.top, 0, 1, cost), Port(r.right, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20), Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
-        )
-    ]  # fmt: skip
-
-
-def entering(r: Rect) -> list[Port]:
-    """Where a line may come into a box."""
-    return [
-        port
-        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
-        for port in (
-            Port(r.x + part * r.w, r.bottom, 0, 1, cost), Port(r.left, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.top, 0, -1, cost + 20), Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
-        )
-    ]  # fmt: skip
 
 
 def sampled(pos: str) -> Array:

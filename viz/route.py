@@ -147,6 +147,30 @@ def around(
     return path(starts, ends, boxes, taken, [*beside(near), *(p.x for p in (*starts, *ends))], [*lanes(near), *outside])
 
 
+def leaving(r: Rect) -> list[Port]:
+    """Where a line may leave a box."""
+    return [
+        port
+        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
+        for port in (
+            Port(r.x + part * r.w, r.top, 0, 1, cost), Port(r.right, r.y + part * r.h, 1, 0, cost),
+            Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20), Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
+        )
+    ]  # fmt: skip
+
+
+def entering(r: Rect) -> list[Port]:
+    """Where a line may come into a box."""
+    return [
+        port
+        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
+        for port in (
+            Port(r.x + part * r.w, r.bottom, 0, 1, cost), Port(r.left, r.y + part * r.h, 1, 0, cost),
+            Port(r.x + part * r.w, r.top, 0, -1, cost + 20), Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
+        )
+    ]  # fmt: skip
+
+
 def _thinned(others: Iterable[float], needed: Iterable[float]) -> list[float]:
     """All ``needed`` lanes, and of the others those that are not almost the same as another."""
     kept = sorted(set(needed))

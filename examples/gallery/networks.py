@@ -160,7 +160,7 @@ def two_losses() -> tuple[tg.Tensor, tg.Tensor]:
     """A generator writes a sequence, a discriminator judges it: two losses of one graph."""
     generator, judge, verdict = Own(3, 3), Own(3, 3), tg.nn.Linear(3, 1)
     z, h, s = tg.randn(1, 3), tg.zeros(1, 3), tg.zeros(1, 3)
-    for t in range(STEPS):
+    for _ in range(STEPS):
         h = generator(z, h)
         s = judge(h, s)
     score = verdict(s)

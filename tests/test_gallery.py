@@ -1,0 +1,42 @@
+"""Networks that nobody catalogued, at every level: each picture is as docs/pictures.md promises."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from geometry import circular, faults
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.recurrence import find
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "gallery"))
+from networks import NETWORKS
+
+#: At the finer levels all of them are a matter for the nightly run.
+FINER = list(NETWORKS) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else ["skip-rnn", "memory"]
+
+
+def loss(name):
+    tg.manual_seed(0)
+    return NETWORKS[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"), [(n, "cell") for n in NETWORKS] + [(n, d) for n in FINER for d in ("gate", "op")]
+)
+def test_every_network_of_the_gallery_is_drawn_as_promised(name, detail):
+    dot = viz.render(loss(name), detail=detail).dot
+    assert faults(dot) == []
+    assert circular(dot) == set()
+
+
+@pytest.mark.parametrize(("name", "lengths"), [("skip-rnn", [3, 4]), ("memory", [3]), ("nested", [3, 3])])
+def test_steps_that_differ_are_laid_over_one_another(name, lengths):
+    """A cell that moves at every other step, and a memory that the last step leaves alone."""
+    found = find(tg.Graph(loss(name)))
+    assert [len(r.rows[0].nodes) for r in found] == lengths
+    assert all(row.op != "cross_entropy" for r in found for row in r.rows)
