@@ -420,3 +420,17 @@ def test_rows_without_elements_that_change_their_shape():
 
     table = tg.zeros(2, 0)
     assert tg.compile(looked_up)(table).shape == looked_up(table).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [511, 513, 5000])
+@pytest.mark.parametrize("shape", [(1,), (), (1, 1)])
+def test_one_condition_for_a_row_that_is_longer_than_a_tile(count, shape):
+    chosen = tg.compile(lambda condition, x: tg.where(condition, x * 2, 0.0))
+    for value in (True, False):
+        same(chosen(tg.tensor(np.full(shape, value)), tg.ones(count)), tg.full((*shape[1:], count), 2.0 * value))
+
+
+def test_a_row_of_booleans_that_is_longer_than_a_tile_is_kept():
+    kept, x = tg.tensor(np.zeros(700, bool)), tg.tensor(np.arange(700) % 2)
+    tg.compile(lambda: kept.copy_(x > 0))()
+    assert kept.tolist() == (x > 0).tolist()

@@ -119,8 +119,6 @@ def test_an_attribute_in_slots_is_followed(way):
 
 
 def test_what_is_not_read_may_change_without_recording_anew():
-    recorded = []
-
     class Trainer:
         def __init__(self):
             self.w, self.losses, self.rounds, self.step = tg.nn.Parameter([1.0]), [], 0, 0
@@ -128,7 +126,6 @@ def test_what_is_not_read_may_change_without_recording_anew():
 
         @tg.compile
         def train(self, x):
-            recorded.append(1)
             mine = self
             loss = (mine.w * x).sum()
             self.optimizer.zero_grad()
@@ -141,14 +138,11 @@ def test_what_is_not_read_may_change_without_recording_anew():
         trainer.losses.append(trainer.train(tg.ones(1)))
         trainer.rounds += 1
         trainer.step += 1
-    assert len(recorded) == 1
+    assert Trainer.train.recordings == 1
 
 
 def test_objects_made_inside_are_nobodys_surroundings():
-    recorded = []
-
     def scaled(state):
-        recorded.append(1)
         return state.scale * 2
 
     def fn(x):
@@ -159,7 +153,7 @@ def test_objects_made_inside_are_nobodys_surroundings():
     compiled = tg.compile(fn)
     for _ in range(3):
         assert compiled(tg.ones(1)).tolist() == [4.0]
-    assert len(recorded) == 2
+    assert compiled.recordings == 1
 
 
 def test_a_function_recorded_under_a_profiler():

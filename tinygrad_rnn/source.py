@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 #: compared by hash for every node that is made
@@ -69,6 +70,22 @@ def installed(filename: str) -> bool:
     """Whether a file belongs to Python itself or an installed library: its user has nothing to look for there."""
     path = Path(filename)
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or path.is_relative_to(_STDLIB)
+
+
+@cache
+def is_library(filename: str) -> bool:
+    """Whether a file is this package's, Python's own or an installed library's."""
+    return is_ours(filename) or filename.startswith("<frozen") or installed(filename)
+
+
+def in_library(frame: FrameType) -> bool:
+    """Whether what runs there is no user's code."""
+    filename, names = frame.f_code.co_filename, frame.f_globals
+    if filename.startswith("<"):  # made from text: methods of a dataclass belong to its file, a named tuple to nobody
+        if names.get("__name__", "").startswith("namedtuple_"):
+            return True
+        filename = names.get("__file__") or filename
+    return is_library(filename)
 
 
 def user_code() -> tuple[CodeType, int]:

@@ -23,9 +23,11 @@ from ..memory import Memory
 from ..primitives.record import integer
 from ..source import user_code, user_site
 from ..tensor import REFUSES, Array, Tensor, _as_array, _serials, from_array
+from .effects import refuse_random, refuse_writes
 from .plan import Plan
-from .surroundings import Surroundings, refuse_random
-from .trace import Met, Trace, Tracer, refuse_leaks
+from .surroundings import Surroundings
+from .trace import Met, Trace, Traced, Tracer, refuse_leaks
+from .watched import Snapshot
 
 if TYPE_CHECKING:
     from .passes import Applied
@@ -108,6 +110,8 @@ class Function:
         self._last: Callable[[], _Compiled | None] = lambda: None
         self._recent: tuple[list[Any], _Compiled | None] = [], None  # the key and program of the last call
         self._lock = threading.Lock()  # one arena a program
+        #: how many programs were recorded so far; many more than there are shapes means that something keeps changing
+        self.recordings = 0
         _functions.add(self)
         update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
 
@@ -184,26 +188,35 @@ class Function:
                 )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
         met = _met(given, trace.outside)
+        self.recordings += 1
         holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
         return _Compiled(trace, graph, program, applied, template, written, *_parted(trace.kept), holds, met, seconds)
 
     def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Any]:
         met: set[int] = set()
+        earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
         while True:
             tracer, around = Tracer(met), Surroundings(self._fn)
             before = around.random_state()
             try:
                 with around.watching():
-                    trace, template = self._record(tracer, args, kwargs)
-                break
+                    trace, template = self._record(tracer, args, kwargs, around)
             except Met as again:
                 met.add(again.serial)
-        if around.drew(before):
-            refuse_random(
-                lambda: self._record(Tracer(met), args, kwargs),
-                around.random_state,
-                getattr(self._fn, "__code__", None),
-            )
+                continue
+            if around.drew(before):
+                refuse_random(
+                    lambda: self._record(Tracer(met), args, kwargs),
+                    around.random_state,
+                    getattr(self._fn, "__code__", None),
+                )
+            written = [x for x in around.written() if not any(isinstance(value, Traced) for value in x.values())]
+            if not written:
+                break
+            if earlier:  # it is not only what a first call finds out and remembers
+                self._refuse_writes(met, args, kwargs, [*written, *earlier])
+            earlier.extend(written)
+        around.depend_on(earlier)
         around.add_to(trace.conditions)
         del around
         tracer.forget()
@@ -212,10 +225,28 @@ class Function:
         refuse_leaks(gone)
         return trace, template
 
-    def _record(self, tracer: Tracer, args: Any, kwargs: Any) -> tuple[Trace, Any]:
+    def _refuse_writes(self, met: set[int], args: Any, kwargs: Any, written: list[Snapshot]) -> None:
+        """Name the line that writes in every call, with everything put back as it was found."""
+        for each in written:
+            each.restore()
+        around = Surroundings(self._fn)
+
+        def run() -> None:
+            with around.watching():
+                self._record(Tracer(met), args, kwargs, around)
+
+        try:
+            refuse_writes(run, around.written)
+        finally:
+            for each in written:
+                each.restore()
+
+    def _record(self, tracer: Tracer, args: Any, kwargs: Any, around: Surroundings | None = None) -> tuple[Trace, Any]:
         with tracer.running():
             stand_ins = [_stand_in(value, tracer, f"input {i}") for i, value in enumerate(args)]
             named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}
+            if around is not None:
+                around.given((stand_ins, named), "an argument")
             result = self._fn(*stand_ins, **named)
             outputs: list[Tensor] = []
             template = _template(result, outputs, getattr(self, "__qualname__", "a compiled function"))
@@ -284,10 +315,11 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     starts afresh (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
 
     What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
-    Python's, NumPy's), keeps a tensor anywhere but in the result, or assigns a global name is an error that names the
-    line. What else ``fn`` does to Python's objects (a number appended to a list) it does when it is recorded only.
-    Globals, enclosing names, attributes, lists, dicts, sets and arrays that it reads outside are watched, however it
-    comes to them: when one has changed, it is recorded anew. Programs for an object, such as the one a compiled method
+    Python's, NumPy's, the operating system's), keeps a tensor anywhere but in the result, or changes what outlives the
+    call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from outside) is an error that names the
+    line, and what was changed is put back. What a second recording finds as the first one left it may be kept: a mask
+    made once. Globals, enclosing names, attributes, classes, code and defaults of functions, containers, arrays and the
+    environment are watched, however it comes to them: when one has changed, it is recorded anew; ``recordings`` counts. Programs for an object, such as the one a compiled method
     is called on, die with it. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and

@@ -158,7 +158,7 @@ class _Region:
             per_tile = self.size * item if view.contiguous else self.size // self.cols * rows
             cols = 0 if view.contiguous else self.cols
             if item == 1:
-                self.lowering._row("store_bool", view, per_tile, address, 0, self.cols, rows or self.cols, self.cols, 1)
+                self.lowering._row("store_bool", view, per_tile, address, 0, cols, rows or cols, cols, 1)
             else:
                 self.lowering._row("store", view, per_tile, address, 0, rows // item, 0, cols)
 
@@ -177,7 +177,8 @@ class _Region:
             across = view.strides[-1]
             per_tile = self.size // self.cols * rows if any(view.strides) else 0
             if item == 1:
-                self.lowering._row("load_bool", slot, 0, address, per_tile, rows, self.cols, self.cols, across)
+                cols = self.cols if any(view.strides) else 0
+                self.lowering._row("load_bool", slot, 0, address, per_tile, rows, cols, cols, across)
             elif not any(view.strides) and item == self.lowering.real.itemsize:
                 self.lowering._row("splat", slot, 0, address, 0)
             else:

@@ -49,8 +49,9 @@ def load(r, tile, n, like):
 
 @inner
 def _strided_bytes(r, tile, n):
+    """Rows of ``r[7]`` bytes each; 0: one plain run, which a tile may be a part of."""
     out, a = r[1] + tile * r[2], r[3] + tile * r[4]
-    source_row, result_row, cols, col = r[5], r[6], r[7], r[8]
+    source_row, result_row, cols, col = r[5], r[6], r[7] if r[7] else n, r[8]
     for k in range(n // cols):
         y, x = octets(out + k * result_row, cols), octets(a + k * source_row, (cols - 1) * col + 1)
         for i in range(cols):
