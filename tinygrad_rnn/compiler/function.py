@@ -319,8 +319,9 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from outside) is an error that names the
     line, and what was changed is put back. What a second recording finds as the first one left it may be kept: a mask
     made once. Globals, enclosing names, attributes, classes, code and defaults of functions, containers, arrays and the
-    environment are watched, however it comes to them: when one has changed, it is recorded anew; ``recordings`` counts. Programs for an object, such as the one a compiled method
-    is called on, die with it. Calls from several threads take turns.
+    environment are watched, however it comes to them: when one has changed, it is recorded anew; ``recordings`` counts.
+    Programs for an object, such as the one a compiled method is called on, die with it. Calls from several threads take
+    turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
