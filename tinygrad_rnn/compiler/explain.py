@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .opcodes import ELEMENTWISE
+from .opcodes import in_region
 from .passes import Applied
 
 
@@ -25,9 +25,9 @@ def table(applied: Sequence[Applied], costs: Mapping[str, Cost], program: Any, s
     lines = [f"{'pass':<20}{'nodes':>8}{'after':>8}"]
     lines += [f"{a.name:<20}{a.before:>8}{a.after:>8}" for a in applied]
     lines += ["", f"{'instruction':<20}{'count':>8}{'MFLOP':>10}{'MB':>9}{'us':>10}"]
-    alone = {name: cost for name, cost in costs.items() if name not in ELEMENTWISE}
+    alone = {name: cost for name, cost in costs.items() if not in_region(name)}
     lines += [_row(name, cost) for name, cost in sorted(alone.items(), key=lambda item: -item[1].seconds)]
-    inside = {name: cost for name, cost in costs.items() if name in ELEMENTWISE}
+    inside = {name: cost for name, cost in costs.items() if in_region(name)}
     if inside:
         lines.append("inside regions: " + ", ".join(
             f"{name} {cost.count}" for name, cost in sorted(inside.items(), key=lambda item: -item[1].count)

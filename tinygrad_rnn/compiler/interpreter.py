@@ -21,8 +21,9 @@ from numba.extending import intrinsic
 
 from ..kernel_cache import cached
 from .instructions import INSTRUCTIONS
+from .instructions.elementwise import of_numbers
 from .instructions.memory import OPTIONS
-from .opcodes import NAMES, NUMBER, WIDTH
+from .opcodes import KERNELS, LIMIT, NAMES, NUMBER, WIDTH
 
 _ROW = types.CPointer(types.int64)
 _FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
@@ -36,17 +37,17 @@ _ROW_BYTES = WIDTH * 8
 @cache
 def _compiled(name: str, real: np.dtype[Any]) -> Any:
     """One instruction, compiled or from the disk."""
-    function = INSTRUCTIONS["copy" if name in _SIZED else name]
+    function = of_numbers(*KERNELS[name]) if name in KERNELS else INSTRUCTIONS["copy" if name in _SIZED else name]
     kind = types.CPointer(_SIZED.get(name) or _FLOATS[real])
     signature = types.int64(_ROW, types.int64, types.int64, kind)
     made = CFunc(function, (signature.args, signature.return_type), {}, {"fastmath": {"contract"}, **OPTIONS})
-    cached(made, function).compile()
+    (made if name in KERNELS else cached(made, function)).compile()  # one of those is not kept: it may have changed
     return made
 
 
 def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
     """By number, the addresses of the instructions a program uses."""
-    addresses: Any = np.zeros(len(NAMES), np.int64)
+    addresses: Any = np.zeros(LIMIT, np.int64)
     for number in opcodes:
         if number not in (_REGION, _HOST):
             addresses[number] = _compiled(NAMES[number], real).address
@@ -79,7 +80,7 @@ def _run(table, entries, start, end):
     """Run rows ``start`` to ``end`` of the table; returns the row to hand to Python, the negative of a failed check,
     or the end."""
     code = carray(_integers(table), (end, WIDTH))
-    entry = carray(_integers(entries), len(NAMES))
+    entry = carray(_integers(entries), LIMIT)
     pc = start
     while pc < end:
         op = code[pc, 0]

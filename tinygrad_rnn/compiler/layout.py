@@ -78,7 +78,7 @@ def as_view(view: View, dtype: np.dtype[Any], op: Any, attrs: dict[str, Any]) ->
     return View(view.buffer, view.offset + result.ctypes.data - base, result.shape, result.strides, view.itemsize)
 
 
-VIEWS = (P.getitem, P.reshape, P.permute, P.broadcast_to)
+VIEWS = tuple(op for op in P.TABLE.values() if op.view)
 JOINS = (P.concat, P.stack)
 
 

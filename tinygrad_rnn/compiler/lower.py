@@ -19,15 +19,12 @@ from ..graph import Node, Ref
 from ..primitives.record import size_of
 from .checks import limit
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
-from .opcodes import ELEMENTWISE, NUMBER, WIDTH
+from .opcodes import NUMBER, WIDTH, elementwise, regret, whole
 from .plan import Plan
-from .regions import IN_OTHER_WORDS, emit_region
+from .regions import emit_region
 from .trace import Trace
 
 _INTEGER_COMPARISONS = ("not_equal", "greater")
-_ROWS = (
-    "softmax", "log_softmax", "logsumexp", "cross_entropy", "argmax", "sum", "max", "take", "scatter_rows", "one_hot",
-)  # fmt: skip
 
 
 @dataclass
@@ -70,7 +67,7 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
     if node.op in JOINS:
         return "join"
     name, dtypes = node.op.name, [n.dtype for n in sources]
-    if (name in ELEMENTWISE or name in IN_OTHER_WORDS) and node.dtype.kind in "fb":
+    if elementwise(node.op) is not None and node.dtype.kind in "fb":
         if name == "cast":
             return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
         if name == "where":
@@ -83,7 +80,7 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
     if name in ("linear", "matmul") and all(d == real for d in dtypes):
         a, b = (n.shape for n in sources[:2])
         return "product" if len(b) <= 2 and len(a) <= (9 if name == "linear" else 2) else "host"
-    if name in _ROWS and _has_row_instruction(node, sources, real):
+    if whole(node.op) and _has_row_instruction(node, sources, real):
         return "row"
     return "host"
 
@@ -97,9 +94,9 @@ def _has_row_instruction(node: Node, sources: Sequence[Node], real: np.dtype[Any
         return x.dtype == real and _is_last(node, x)
     if x.dtype != real:
         return False
-    if name in ("take", "scatter_rows", "cross_entropy"):
+    if len(sources) > 1:
         return sources[1].dtype == np.int64
-    if name in ("softmax", "log_softmax"):
+    if node.op.kind == "axis":
         return _is_last(node, x)
     axes = _axes(node, x)
     adjacent = axes == list(range(axes[0], axes[0] + len(axes))) if axes else False
@@ -297,6 +294,7 @@ class Lowering:
             for index in node.sources:
                 self._touch(self.layout.view(index).buffer, len(self.rows))
             self.host[self._row("host", node=node)] = node
+            regret(node)
 
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
@@ -326,7 +324,7 @@ class Lowering:
         elif name == "cross_entropy":
             ignore = node.attrs["ignore_index"]
             self._row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
-        elif name in ("softmax", "log_softmax", "argmax"):
+        elif node.op.kind == "axis" or name == "argmax":
             self._row(name, out, x, count // last, last, node=node)
         else:
             axes = _axes(node, first)

@@ -13,17 +13,13 @@ import numpy as np
 from ..graph import Node, Ref
 from ..primitives.record import size_of
 from .layout import View
+from .opcodes import elementwise
 
 if TYPE_CHECKING:
     from .lower import Lowering
 
 #: elements a region works on at a time: a dozen such runs stay in the first-level cache
 TILE = 512
-#: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
-IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
-    "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),
-    "less": ("greater", (1, 0)), "less_equal": ("greater_equal", (1, 0)),
-}  # fmt: skip
 
 
 def emit_region(lowering: Lowering, region: list[Node]) -> None:
@@ -129,9 +125,10 @@ class _Region:
         integers = any(
             self.lowering.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref)
         )
-        name, operands = node.op.name, node.operands
-        if name in IN_OTHER_WORDS:
-            name, positions = IN_OTHER_WORDS[name]
+        found, operands = elementwise(node.op), node.operands
+        assert found is not None
+        name, positions = found
+        if positions is not None:
             operands = tuple(x if isinstance(x, float) else node.operands[x] for x in positions)
         elif name == "pow" and operands[1] == 2:
             name, operands = "mul", (operands[0], operands[0])

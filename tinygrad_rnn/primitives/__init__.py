@@ -34,7 +34,7 @@ from .elementwise import (
 from .index import argmax, argsort, getitem, one_hot, scatter, scatter_rows, take
 from .linalg import einsum, linear, matmul
 from .loss import cross_entropy
-from .record import OWN, TABLE, Primitive
+from .record import OWN, TABLE, Primitive, broadcast, same_shape
 from .reduce import cumsum, log_softmax, logsumexp, max_, softmax, sum_
 from .shape import broadcast_to, concat, permute, reshape, stack
 
@@ -47,6 +47,7 @@ __all__ = [
     "add",
     "argmax",
     "argsort",
+    "broadcast",
     "broadcast_to",
     "cast",
     "concat",
@@ -80,6 +81,7 @@ __all__ = [
     "power",
     "relu",
     "reshape",
+    "same_shape",
     "scatter",
     "scatter_rows",
     "sigmoid",

@@ -144,6 +144,11 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    @property
+    def is_boolean(self) -> bool:
+        """Whether its results are true or false."""
+        return self.dtype is dtypes.boolean
+
     def of(self, operand: str) -> str:
         """How pictures write it with its operand; "" for an operation of several, or one that needs more said."""
         alone = self.shape is same_shape or (isinstance(self.vjp, tuple) and len(self.vjp) == 1)

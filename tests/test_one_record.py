@@ -1,0 +1,194 @@
+"""What a primitive is stands in one place: a new one, written as one record and one kernel, is known everywhere."""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.compiler import kernel
+from tinygrad_rnn.primitives import broadcast, same_shape
+from tinygrad_rnn.testing import check_primitive, elementwise
+
+ROOT = Path(__file__).parent.parent
+
+
+def define() -> tg.Primitive:
+    """``x sigmoid(x)``, its derivative written with the functions that a user knows."""
+    return tg.Primitive(
+        "own_swish", "swish", same_shape, lambda x: x / (1 + np.exp(-x)),
+        vjp=(lambda g, y, x: g * (y + tg.sigmoid(x) * (1 - y)),),
+        rule=(r"\bar x = \bar y \odot (y + \sigma(x) \odot (1 - y))",),
+        sentence="multiplies its gradient by the slope of swish{slope}, for {targets}",
+    )  # fmt: skip
+
+
+swish = define()
+
+
+@kernel(swish)
+def swish_of_one(x):
+    return x / (1 + math.exp(-x))
+
+
+# That was all. From here on it is only used ------------------------------------------------------------------
+
+
+def loss(x: tg.Tensor, weight: tg.Tensor, op: tg.Primitive = swish) -> tg.Tensor:
+    h = x
+    for _ in tg.steps(3):
+        h = op(h @ weight) * 0.5 + x
+    return h.sum()
+
+
+@pytest.fixture
+def given() -> tuple[tg.Tensor, tg.Tensor]:
+    rng = np.random.default_rng(0)
+    weight = tg.tensor(rng.normal(size=(5, 5)), requires_grad=True)
+    weight.name = "W"
+    return tg.tensor(rng.normal(size=(4, 5))), weight
+
+
+def test_it_is_computed_and_differentiated_twice(given):
+    x, weight = given
+    np.testing.assert_allclose(swish(x).numpy(), x.numpy() / (1 + np.exp(-x.numpy())))
+
+    def squares(moved: np.ndarray) -> float:
+        w = tg.tensor(moved, requires_grad=True)
+        return float((tg.grad(loss(x, w), w)[0].numpy() ** 2).sum())
+
+    (first,) = tg.grad(loss(x, weight), weight, create_graph=True)
+    (second,) = tg.grad((first * first).sum(), weight)
+    step = np.zeros((5, 5))
+    step[1, 2] = 1e-6
+    slope = (squares(weight.numpy() + step) - squares(weight.numpy() - step)) / 2e-6
+    assert second.numpy()[1, 2] == pytest.approx(slope, rel=1e-6)
+
+
+def test_it_passes_the_tests_of_our_own_and_the_gradient_check(given):
+    check_primitive(swish, elementwise("anywhere"))
+    assert tg.check_gradients(loss(*given))
+
+
+def test_a_wrong_rule_of_it_is_found(given):
+    wrong = tg.Primitive(
+        "own_wrong", "wrong", same_shape, swish.reference, vjp=(lambda g, y, x: g * (y + tg.sigmoid(x) * (1 - x)),)
+    )
+    with pytest.raises(AssertionError, match="own_wrong"):
+        tg.check_gradients(loss(*given, op=wrong))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_is_compiled_and_runs_in_one_region_with_its_neighbours(given, dtype):
+    x, weight = (t.astype(dtype).detach() for t in given)
+    weight.requires_grad = True
+    step = tg.compile(lambda x, w: tg.grad(loss(x, w), w)[0])
+    expected = tg.grad(loss(x, weight), weight)[0].numpy()
+    np.testing.assert_allclose(step(x, weight).numpy(), expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    text = step.explain()
+    assert "own_swish 3" in text.split("inside regions: ")[1].splitlines()[0]
+    assert "computed by NumPy" not in text
+
+
+def test_kernels_take_several_operands_and_answer_true_or_false():
+    gate = tg.Primitive(
+        "own_gate", "gate", broadcast, lambda a, b, c: a * b + c,
+        vjp=(lambda g, _y, _a, b, _c: g * b, lambda g, _y, a, _b, _c: g * a, lambda g, _y, _a, _b, _c: g),
+    )  # fmt: skip
+    near = tg.Primitive("own_near", "≈", broadcast, lambda a, b: abs(a - b) < 0.5, dtype=tg.TABLE["less"].dtype)
+    kernel(gate, operands=3)(lambda a, b, c: a * b + c)
+    kernel(near, operands=2)(lambda a, b: abs(a - b) < 0.5)
+    x, y = tg.tensor([0.0, 1.0, 2.0]), tg.tensor([0.1, 3.0, 2.4])
+    step = tg.compile(lambda x, y: gate(x, y, tg.where(near(x, y), x, y)))
+    assert step(x, y).tolist() == gate(x, y, tg.where(near(x, y), x, y)).tolist()
+    assert "computed by NumPy" not in step.explain()
+    with pytest.raises(tg.ArgumentError, match="not for softmax"):
+        kernel(tg.TABLE["softmax"])
+
+
+def test_without_a_kernel_compiling_says_so_once():
+    slow = tg.Primitive("own_slow", "slow", same_shape, lambda x: x * x, vjp=(lambda g, _y, x: 2 * g * x,))
+    with pytest.warns(RuntimeWarning, match=r"own_slow \(at .*test_one_record.py:\d+\) has no kernel: .*compiler.kernel"):
+        assert tg.compile(lambda x: slow(x) + 1)(tg.tensor([3.0])).tolist() == [10.0]
+    assert tg.compile(lambda x: slow(x) + 2)(tg.tensor([3.0])).tolist() == [11.0]
+
+
+@pytest.mark.parametrize(("kind", "result"), [("i", np.float64), ("f", np.float32)])
+def test_a_compiled_program_knows_its_dtype(kind, result):
+    x = tg.tensor(np.arange(3).astype(np.int64 if kind == "i" else np.float32))
+    assert swish(x).dtype == tg.compile(lambda x: swish(x) + 1)(x).dtype == result
+
+
+def test_it_is_drawn(given):
+    assert "swish" in str(viz.render(loss(*given), detail="op"))
+
+
+def test_it_is_stepped_through_and_spoken_of(given):
+    session = viz.debug(loss(*given))
+    said = [session.say() for _ in iter(session.step, None)]
+    assert any("by the slope of swish (here" in each for each in said)
+
+
+def test_it_is_derived(given):
+    equations = viz.derive(loss(*given), "W")
+    assert "own_swish(" in str(equations)
+
+
+def test_defined_again_it_takes_the_place_of_its_former_self(given):
+    before, again = loss(*given).item(), define()
+    assert tg.TABLE["own_swish"] is again is not swish
+    assert loss(*given, op=again).item() == before
+    again_of_one = kernel(again)(lambda x: x / (1 + math.exp(-x)))
+    assert again_of_one(0.0) == 0.0
+    step = tg.compile(lambda x, w: loss(x, w, again))
+    assert step(*given).item() == pytest.approx(before)
+    graph = tg.Graph(loss(*given, op=again))
+    assert graph.values()[-1] == pytest.approx(before)
+
+
+# Nobody else lists primitives --------------------------------------------------------------------------------
+
+#: Files that list primitives, and why.
+EXCEPTIONS = {
+    "tinygrad_rnn/__init__.py": "the public functions",
+    "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
+    "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
+    "tinygrad_rnn/numpy_names.py": "NumPy's functions that have a counterpart",
+    "tinygrad_rnn/extreme.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/returned.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
+    "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
+    "viz/style.py": "LaTeX's commands, some of which have the same names",
+}
+
+
+def listed(path: Path) -> list[tuple[int, list[str]]]:
+    """Literal collections (or cases) that name three primitives or more: line and names."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            entries: list[ast.AST | None] = list(node.elts)
+        elif isinstance(node, ast.Dict):
+            entries = list(node.keys)
+        elif isinstance(node, ast.Match):
+            entries = [part.value for case in node.cases for part in ast.walk(case) if isinstance(part, ast.MatchValue)]
+        else:
+            continue
+        names = {each.value for each in entries if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+        names |= {each.attr for each in entries if isinstance(each, ast.Attribute) and getattr(each.value, "id", "") == "P"}
+        if len(primitives := sorted(name for name in names if name.rstrip("_") in tg.TABLE or name == "power")) >= 3:
+            found.append((node.lineno, primitives))
+    return found
+
+
+def test_no_file_but_the_records_and_registries_lists_primitives():
+    files = [p for part in ("tinygrad_rnn", "viz") for p in sorted((ROOT / part).rglob("*.py"))]
+    lists = {p.relative_to(ROOT).as_posix(): listed(p) for p in files}
+    lists = {p: found for p, found in lists.items() if found and not p.startswith("tinygrad_rnn/primitives/")}
+    assert [p for p in lists if not any(p.startswith(excepted) for excepted in EXCEPTIONS)] == []
+    assert [e for e in EXCEPTIONS if not any(p.startswith(e) for p in lists)] == [], "an exception without need"
