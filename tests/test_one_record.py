@@ -46,6 +46,14 @@ def loss(x: tg.Tensor, weight: tg.Tensor, op: tg.Primitive = swish) -> tg.Tensor
     return h.sum()
 
 
+@pytest.fixture(autouse=True)
+def _forget_others(_watch_global_state):
+    known = dict(tg.TABLE)
+    yield
+    tg.TABLE.clear()
+    tg.TABLE.update(known)
+
+
 @pytest.fixture
 def given() -> tuple[tg.Tensor, tg.Tensor]:
     rng = np.random.default_rng(0)
@@ -89,7 +97,7 @@ def test_it_is_compiled_and_runs_in_one_region_with_its_neighbours(given, dtype)
     weight.requires_grad = True
     step = tg.compile(lambda x, w: tg.grad(loss(x, w), w)[0])
     expected = tg.grad(loss(x, weight), weight)[0].numpy()
-    np.testing.assert_allclose(step(x, weight).numpy(), expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(step(x, weight).numpy(), expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
     text = step.explain()
     assert "own_swish 3" in text.split("inside regions: ")[1].splitlines()[0]
     assert "computed by NumPy" not in text
@@ -113,25 +121,28 @@ def test_kernels_take_several_operands_and_answer_true_or_false():
 
 def test_without_a_kernel_compiling_says_so_once():
     slow = tg.Primitive("own_slow", "slow", same_shape, lambda x: x * x, vjp=(lambda g, _y, x: 2 * g * x,))
-    with pytest.warns(RuntimeWarning, match=r"own_slow \(at .*test_one_record.py:\d+\) has no kernel: .*compiler.kernel"):
+    with pytest.warns(
+        RuntimeWarning, match=r"own_slow \(at .*test_one_record.py:\d+\) has no kernel: .*compiler.kernel"
+    ):
         assert tg.compile(lambda x: slow(x) + 1)(tg.tensor([3.0])).tolist() == [10.0]
     assert tg.compile(lambda x: slow(x) + 2)(tg.tensor([3.0])).tolist() == [11.0]
 
 
-@pytest.mark.parametrize(("kind", "result"), [("i", np.float64), ("f", np.float32)])
-def test_a_compiled_program_knows_its_dtype(kind, result):
-    x = tg.tensor(np.arange(3).astype(np.int64 if kind == "i" else np.float32))
-    assert swish(x).dtype == tg.compile(lambda x: swish(x) + 1)(x).dtype == result
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64])
+def test_a_compiled_program_knows_its_dtype(kind):
+    x = tg.tensor(np.arange(3).astype(kind))
+    expected = np.float64 if kind is np.float64 else np.float32
+    assert swish(x).dtype == tg.compile(lambda x: swish(x) + 1)(x).dtype == expected
 
 
 def test_it_is_drawn(given):
-    assert "swish" in str(viz.render(loss(*given), detail="op"))
+    assert "swish" in viz.render(loss(*given), detail="op").svg
 
 
 def test_it_is_stepped_through_and_spoken_of(given):
     session = viz.debug(loss(*given))
-    said = [session.say() for _ in iter(session.step, None)]
-    assert any("by the slope of swish (here" in each for each in said)
+    said = [session.sentence(position) for position in range(session.first, session.last + 1)]
+    assert sum("by the slope of swish (here" in each for each in said) == 3
 
 
 def test_it_is_derived(given):
@@ -157,12 +168,14 @@ def test_defined_again_it_takes_the_place_of_its_former_self(given):
 EXCEPTIONS = {
     "tinygrad_rnn/__init__.py": "the public functions",
     "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
+    "tinygrad_rnn/diagnose/names.py": "what a student writes for a rule, next to the mistakes looked for",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
     "tinygrad_rnn/numpy_names.py": "NumPy's functions that have a counterpart",
     "tinygrad_rnn/extreme.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/returned.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
+    "viz/derivation/expression.py": "the operations of formulas, which are fewer",
     "viz/style.py": "LaTeX's commands, some of which have the same names",
 }
 
@@ -180,7 +193,9 @@ def listed(path: Path) -> list[tuple[int, list[str]]]:
         else:
             continue
         names = {each.value for each in entries if isinstance(each, ast.Constant) and isinstance(each.value, str)}
-        names |= {each.attr for each in entries if isinstance(each, ast.Attribute) and getattr(each.value, "id", "") == "P"}
+        names |= {
+            each.attr for each in entries if isinstance(each, ast.Attribute) and getattr(each.value, "id", "") == "P"
+        }
         if len(primitives := sorted(name for name in names if name.rstrip("_") in tg.TABLE or name == "power")) >= 3:
             found.append((node.lineno, primitives))
     return found

@@ -8,7 +8,7 @@ from ..graph import Node, Ref
 from .walks import Edit, Record, Use
 
 #: between two operands
-INFIX = {"add": "+", "sub": "−", "mul": "⊙", "div": "/", "matmul": "@"}
+INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
 #: longer than this, an expression is only called by its operation
 LONGEST = 22
 #: a gradient of more terms than this is a sum over steps
@@ -42,10 +42,10 @@ class Names:
                 return f"{self.leaf(source)}_t"
         if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
             return f"{self.operand(node, 0)}ᵀ"
-        if node.op.name in INFIX and len(node.operands) == 2:
+        if node.op.infix in INFIX and len(node.operands) == 2:
             parts = [self._part(node, slot) for slot in (0, 1)]
             if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
-                return f"{parts[0]} {INFIX[node.op.name]} {parts[1]}"
+                return f"{parts[0]} {INFIX[node.op.infix]} {parts[1]}"
         users = [self.record.nodes[user] for user, _ in self.record.users[node.index]]
         inside = next((u.role for u in users if u.role), None)
         part = node.scope.part or inside

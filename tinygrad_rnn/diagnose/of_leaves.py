@@ -90,7 +90,7 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
 def _is_shared(scene: Scene, leaf: Node) -> bool:
     """A weight of all time steps; not a sequence that is cut into steps."""
     users = [scene.record.nodes[user].op for user, _ in scene.record.users[leaf.index]]
-    return len(users) > 1 and all(op is not None and op.name not in ("getitem", "take", "where") for op in users)
+    return len(users) > 1 and all(op is not None and not op.chooses for op in users)
 
 
 def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:

@@ -12,7 +12,7 @@ from ..graph import Node, Ref
 from ..tensor import Array
 from .families import times
 from .rules import as_if, valued
-from .scene import NONLINEAR, Family, Scene
+from .scene import Family, Scene, is_nonlinear
 from .walks import Edit, Rule, Use, scaled
 
 
@@ -114,7 +114,7 @@ def _gates(scene: Scene) -> Iterator[Edit]:
             yield Edit(f"At every step, {words}.", uses, cost=1.0 + 0.05 * len(moved))
     own: dict[object, list[Family]] = defaultdict(list)
     for family in scene.families:
-        if family[0].op is not None and family[0].op.name in NONLINEAR:
+        if is_nonlinear(family[0]):
             own[family[0].shape, len(family), family[0].scope.step].append(family)
     for group in own.values():
         for i, one in enumerate(group[:6]):

@@ -11,7 +11,7 @@ from ..graph import Node, Ref
 from ..tensor import Array
 from . import rules
 from .rules import SLOPES, blocks_transposed, row, sloped, valued
-from .scene import NONLINEAR, Family, Scene
+from .scene import Family, Scene, is_nonlinear
 from .walks import Edit, Part, Record, Rule, Use, scaled
 
 
@@ -60,7 +60,7 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "cross_entropy":
         for text, rule in _cross_entropy().items():
             yield from scene.at_times(family, slot, f"{subject} {text}", lambda _, r=rule: r)
-    if node.op.name in ("mul", "matmul", "div"):
+    if node.op.infix in ("*", "@", "/"):
         other = 1 - slot
         if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
             text = f"{scene.name_of(family[-1], slot)} receives what {scene.name_of(family[-1], other)} should"
@@ -76,7 +76,7 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             family, slot, f"{subject} is divided once, not by the square",
             lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)), single=False,
         )  # fmt: skip
-    if node.op.name in ("mul", *NONLINEAR):
+    if node.op.name == "mul" or is_nonlinear(node):
         text = f"{subject} is the factor alone: the gradient that arrives is not in it"
         yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
     yield from _other_gradients(scene, family, slot, subject, leaf)
@@ -206,7 +206,7 @@ def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]
     for rival in scene.all_families:
         if len(rival) != len(line) or rival[0].shape != shape or rival[0].dtype.kind != "f" or rival[0].index in line:
             continue
-        known = rival[0].role or (rival[0].op and rival[0].op.name in NONLINEAR) or rival[-1].index in near
+        known = rival[0].role or is_nonlinear(rival[0]) or rival[-1].index in near
         if not known:
             continue
         indices = [n.index for n in rival]
@@ -230,7 +230,7 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
         op, operand = family[0].op, family[0].operands[0]
         alone = op is not None and len(family[0].operands) == 1 and isinstance(operand, Ref)
         same = alone and record.nodes[operand.index].shape == family[0].shape  # type: ignore[union-attr]
-        if op is not None and same and (op.name in NONLINEAR or op.name not in LINEAR):
+        if op is not None and same and not op.moves(0):
             by_op[op.name].append(family)
     for name, group in by_op.items():
         for words, slope in SLOPES.items():
@@ -255,7 +255,6 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
 
 
 OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y")
-LINEAR = ("neg", "sum", "reshape", "getitem", "permute", "broadcast_to", "cast", "cumsum")
 
 
 def _summands(scene: Scene) -> Iterator[Edit]:
@@ -286,7 +285,7 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                     words = f"At every step, {subject} leaves out the part that came from {source}{later}"
                     yield Edit(f"{words}: it was computed before that part was added.", parts=parts, cost=1.15)
                 same = np.shape(scene.record.target(family[0], slot)) == family[0].shape
-                if same and family[0].op is not None and family[0].op.name in (*NONLINEAR, "mul"):
+                if same and (is_nonlinear(family[0]) or (family[0].op is not None and family[0].op.name == "mul")):
                     parts = {(family[t].index, slot): Part(tuple(uses), passed=True) for t, uses in sends.items()}
                     words = f"At every step, in {subject} the part that came from {source}{later} is passed on as it is"
                     yield Edit(f"{words}: the derivative is on the other summand only.", parts=parts, cost=1.15)
@@ -352,7 +351,8 @@ def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
         if len(uses) != 1:
             break
         user = record.nodes[uses[0][0]]
-        if user.op is None or user.op.name not in ("add", "mul", "where", "neg") or user.shape != node.shape:
+        passes = user.op is not None and (user.op.infix in ("+", "*") or user.op.name in ("where", "neg"))
+        if not passes or user.shape != node.shape:
             break
         way.insert(0, uses[0])
         node = user

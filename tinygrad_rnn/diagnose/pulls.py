@@ -14,10 +14,6 @@ from ..tensor import Array
 if TYPE_CHECKING:
     from .walks import Record
 
-ELEMENTWISE = frozenset({
-    "abs", "add", "cast", "cos", "div", "erf", "exp", "log", "maximum", "minimum", "mul", "neg", "pow", "relu",
-    "sigmoid", "sin", "softplus", "sqrt", "sub", "tanh", "where",
-})  # fmt: skip
 #: a matrix of derivatives with more entries than this is not kept; its use is then walked one gradient at a time
 ENTRIES = 2**18
 #: far below rounding, so that its square vanishes
@@ -39,7 +35,7 @@ class Pulls:
         record, use = self.record, (node.index, slot)
         assert node.op is not None
         target, count = np.shape(record.target(node, slot)), len(gradients)
-        if node.op.name in ELEMENTWISE:
+        if node.op.elementwise:
             if use not in self.slopes:
                 ones = np.ones(node.shape)
                 self.slopes[use] = np.broadcast_to(record.raw(node, slot, ones), node.shape)

@@ -12,7 +12,6 @@ from .names import Names
 from .walks import Edit, Record, Rule, Use, scaled
 
 Family = list[Node]
-NONLINEAR = ("tanh", "sigmoid", "relu", "exp", "softplus", "erf", "sin", "cos", "sqrt", "log", "softmax")
 
 
 class Scene:
@@ -65,7 +64,7 @@ class Scene:
     @cached_property
     def gates(self) -> list[Family]:
         """Nonlinearities that are computed at every step."""
-        return [f for f in self.families if len(f) > 1 and f[0].op is not None and f[0].op.name in NONLINEAR]
+        return [f for f in self.families if len(f) > 1 and is_nonlinear(f[0])]
 
     # Chains ----------------------------------------------------------------------------------------------
 
@@ -192,3 +191,9 @@ class Scene:
         sent = self.record.truth.contributions
         found = {slot: [n for n in family if (n.index, slot) in sent] for slot in range(len(family[0].operands))}
         return {slot: nodes for slot, nodes in found.items() if nodes}
+
+
+def is_nonlinear(node: Node) -> bool:
+    """Whether it is a function of one operand whose derivative depends on a value."""
+    op = node.op
+    return op is not None and op.kind in ("elementwise", "axis") and tuple(op.slots) == (0,) and not op.moves(0)

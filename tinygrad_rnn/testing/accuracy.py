@@ -235,6 +235,7 @@ def judge_rows(name: str, dtype: Any, mode: str, points: int = 400, seed: int = 
 def judge_others(name: str, dtype: Any, mode: str, cases: int = 6, seed: int = 0) -> list[Finding]:
     """The worst errors of what adds, multiplies, chooses or moves: its own reference and rules, on exact numbers."""
     primitive, worst = TABLE[name], dict[int, float]()
+    adds = _adds(primitive)
     for case in _cases(primitive, dtype, cases, seed):
         exact = Case(tuple(map(_object, case.operands)), case.attrs)
         sizes = tuple(
@@ -247,7 +248,6 @@ def judge_others(name: str, dtype: Any, mode: str, cases: int = 6, seed: int = 0
             assert np.array_equal(found, np.asarray(primitive.reference(*case.operands, **case.attrs)))
             worst[-1] = max(worst.get(-1, 0.0), 0.0)
             continue
-        adds = name in _ADDING
         scale = np.maximum(np.abs(reference(*sizes, **case.attrs)), np.abs(y)) if adds else y
         worst[-1] = max(worst.get(-1, 0.0), _ulps(found, y, scale, found.dtype.type))
         kind = found.dtype.type
@@ -260,14 +260,16 @@ def judge_others(name: str, dtype: Any, mode: str, cases: int = 6, seed: int = 0
             size = _summed(np.abs(np.asarray(primitive.pull(slot, up, np.abs(y), sizes, case.attrs))), like.shape)
             got = _run(primitive, case, mode, g, slot)
             worst[slot] = max(worst.get(slot, 0.0), _ulps(got, right, np.maximum(size, np.abs(right)), kind))
-    return [Finding(worst[k], "terms" if name in _ADDING or k >= 0 else "result") for k in sorted(worst)]
+    return [Finding(worst[k], "terms" if adds or k >= 0 else "result") for k in sorted(worst)]
 
 
 def _quotients(a: Any, b: Any) -> Any:
     return np.frompyfunc(lambda a, b: _mp().floor(a / b), 2, 1)(a, b)
 
 
-_ADDING = {"sum", "cumsum", "matmul", "linear", "einsum", "scatter", "scatter_rows"}
+def _adds(primitive: Primitive) -> bool:
+    """Whether an element of its result is a sum of many."""
+    return primitive.homogeneous and not primitive.exact
 
 
 def _summed(value: Any, shape: tuple[int, ...]) -> Any:
@@ -277,7 +279,7 @@ def _summed(value: Any, shape: tuple[int, ...]) -> Any:
 def _cases(primitive: Primitive, dtype: Any, count: int, seed: int) -> Iterator[Case]:
     """Calls that the recipe makes, with operands of many magnitudes."""
     for k in range(count):
-        source = Source(seed + k, sizes=(2, 3, 7, 20) if primitive.name in _ADDING else (2, 3, 5))
+        source = Source(seed + k, sizes=(2, 3, 7, 20) if _adds(primitive) else (2, 3, 5))
         case = recipe_for(primitive)(source)
         if any(np.ndim(x) == 0 for x in case.operands):  # NumPy makes numbers of exact arrays without dimensions
             continue

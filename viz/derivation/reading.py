@@ -12,7 +12,7 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.primitives import TABLE, mul, one_hot, softmax
 from tinygrad_rnn.primitives.record import broadcast
 
 from . import expression as e
@@ -149,8 +149,7 @@ class Reader:
             probabilities, hit = (self.nodes[y.sources[0]] for y in (others, target))
         except (ValueError, IndexError):
             return None
-        names = [x.op.name if x.op else "" for x in (others, target, probabilities, hit)]
-        if names != ["mul", "mul", "softmax", "one_hot"]:
+        if (others.op, probabilities.op, target.op, hit.op) != (mul, softmax, mul, one_hot):
             return None
         return [self._expression(probabilities.index), e.negative(self._expression(hit.index), node.shape)]
 

@@ -133,7 +133,7 @@ def _simpler(draft: Draft, node: Planned, users: list[int]) -> Ref | None:
 
 def _part_of(draft: Draft, node: Planned, x: Planned) -> Ref | None:
     """Reading a part of what was put together from parts."""
-    found = cut(node, x.shape) if x.op in (P.stack, P.concat, P.scatter) else None
+    found = cut(node, x.shape) if x.op in (P.stack, P.concat) or x.op is P.scatter else None
     if found is None or x.op is P.concat:
         return None
     axis, span = found
