@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -180,10 +181,15 @@ EXCEPTIONS = {
 }
 
 
+_QUOTED = re.compile("|".join(rf'"{name}"|P\.{name}' for name in tg.TABLE))
+
+
 def listed(path: Path) -> list[tuple[int, list[str]]]:
     """Literal collections (or cases) that name three primitives or more: line and names."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    found, text = [], path.read_text("utf-8")
+    if len(_QUOTED.findall(text)) < 3:
+        return []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
             entries: list[ast.AST | None] = list(node.elts)
         elif isinstance(node, ast.Dict):
