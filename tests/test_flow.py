@@ -153,3 +153,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert "</svg>" in run("--cell", "rnn", "--steps", "3", "-o", str(tmp_path / "f.svg"))
     result = CliRunner().invoke(main, ["flow", str(script)])
     assert result.exit_code == 2 and "not of the form script.py:function" in result.output + result.stderr
+
+
+def test_time_and_states_that_the_program_does_not_name_are_found(rng: np.random.Generator) -> None:
+    w, xs = tg.tensor(rng.normal(size=(3, 3)), requires_grad=True), tg.tensor(rng.normal(size=(6, 1, 3)))
+
+    def loss(named: bool) -> tg.Tensor:
+        h = tg.zeros(1, 3, dtype=np.float64)
+        for t in tg.steps(6) if named else range(6):
+            h = tg.tanh(xs[t] + h @ w)
+            if named:
+                tg.nn.labelled(h, "h")
+        return h.square().sum()
+
+    told, found = viz.debug(loss(True)), viz.debug(loss(False))
+    norms = [[row.norm for row in session.state_norms(session.last) if row.role == "h"] for session in (told, found)]
+    assert len(norms[0]) == 6 and norms[0] == norms[1]
+    (layer,) = viz.flow(loss(False)).layers
+    assert list(layer.norms) == ["h"] and len(layer.products) == 5

@@ -9,6 +9,7 @@ so the memory a trace takes is the contributions' own.
 from __future__ import annotations
 
 import gc
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import numpy.typing as npt
 import tinygrad_rnn as tg
 from tinygrad_rnn.backward import _seed, nodes_between
 from tinygrad_rnn.files import PathLike, write_atomically
+from tinygrad_rnn.recurrence import timed
 from tinygrad_rnn.walked import Contribution, Step, Walk
 from tinygrad_rnn.walked import steps as walk_steps
 
@@ -236,13 +238,13 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
                 f"the graph of {loss._described()} was walked backward already (at {tensor.site}); "
                 "debug it before backward(), or call backward(retain_graph=True)"
             )
-    times = sorted({x.scope.step for x in order if x.scope.step is not None})
+    graph = _with_time(tg.Graph(loss))
+    times = sorted({node.scope.step for node in graph.nodes if node.scope.step is not None})
     left_out = set(times) - {*times[::every], *times[-1:]}
     if not anyway:
-        _check_cost(order, times, left_out)
-    graph = tg.Graph(loss)
+        _check_cost(graph, times, left_out)
     trace = Trace(graph, np.array(seed), (), every)
-    sampler = _Sampler(trace, {x.serial for x in order if x.scope.step in left_out})
+    sampler = _Sampler(trace, left_out)
     steps: list[Step] = []
     with tg.no_grad(), np.errstate(all="ignore"):
         for step in walk_steps(graph.by_serial(), [loss], [trace.seed]):
@@ -255,6 +257,15 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     return trace
 
 
+def _with_time(graph: tg.Graph) -> tg.Graph:
+    """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph."""
+    named = {node.scope.path for node in graph.nodes if node.role in ("h", "c") and node.scope.step is not None}
+    nodes = [
+        told if told.scope.path in named else found for told, found in zip(graph.nodes, timed(graph).nodes, strict=True)
+    ]
+    return tg.Graph.of(nodes, graph.outputs)
+
+
 def _giving(gradient: Array) -> Callable[[tg.Tensor], tg.Tensor]:
     """A hook that puts ``gradient`` in place."""
     return lambda _arrived: tg.tensor(gradient)
@@ -265,7 +276,7 @@ class _Sampler:
 
     def __init__(self, trace: Trace, left_out: Collection[int]) -> None:
         self.trace = trace
-        self.dropped = {node.index for node in trace.graph.nodes if node.serial in left_out}
+        self.dropped = {node.index for node in trace.graph.nodes if node.scope.step in left_out}
         self.totals: dict[int, Array] = {trace.output: trace.seed}
         self.brought: set[int] = set()
 
@@ -285,30 +296,29 @@ class _Sampler:
         return step if kept else None
 
 
-def estimate(order: Sequence[tg.Tensor], left_out: Collection[int] = ()) -> Cost:
-    """What keeping these nodes' steps would take: their contributions' memory, and the walk's time."""
-    kept = [x for x in order if x.scope.step not in left_out]
+def estimate(graph: tg.Graph, left_out: Collection[int] = ()) -> Cost:
+    """What keeping the walk's steps would take: their contributions' memory, and the walk's time."""
+    nodes = graph.nodes
+    walked = [node for node in nodes if node.requires_grad]
+    kept = [node for node in walked if node.scope.step not in left_out]
     size = sum(
-        x._array.nbytes
+        math.prod(nodes[x.index].shape) * nodes[x.index].dtype.itemsize
         for node in kept
         if node.op is not None
-        for slot, x in enumerate(node.inputs)
-        if isinstance(x, tg.Tensor) and x.requires_grad and not (slot == 0 and node.op.accumulate)
+        for slot, x in enumerate(node.operands)
+        if isinstance(x, tg.Ref) and nodes[x.index].requires_grad and not (slot == 0 and node.op.accumulate)
     )
     total = size + len(kept) * _BYTES_PER_STEP
-    return Cost(len(kept), total, len(order) * _SECONDS_PER_STEP + total / 2**31)
+    return Cost(len(kept), total, len(walked) * _SECONDS_PER_STEP + total / 2**31)
 
 
-def _check_cost(order: Sequence[tg.Tensor], times: Sequence[int], left_out: Collection[int]) -> None:
-    largest = max(x._array.nbytes for x in order)
-    if len(order) * (3 * largest + _BYTES_PER_STEP) <= BYTE_LIMIT and len(order) <= STEP_LIMIT:
-        return  # plainly small: no need to add it all up
-    cost = estimate(order, left_out)
+def _check_cost(graph: tg.Graph, times: Sequence[int], left_out: Collection[int]) -> None:
+    cost = estimate(graph, left_out)
     if cost.steps <= STEP_LIMIT and cost.bytes <= BYTE_LIMIT:
         return
     offer = "reduce the graph"
     for every in (10, 100, 1000, 10_000):
-        sampled = estimate(order, set(times) - {*times[::every], *times[-1:]})
+        sampled = estimate(graph, set(times) - {*times[::every], *times[-1:]})
         if sampled.steps <= STEP_LIMIT and sampled.bytes <= BYTE_LIMIT:
             offer = f"keep one time step in {every} with every={every}, --every {every} ({sampled})"
             break
