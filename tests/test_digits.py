@@ -8,6 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import optim
 from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.nn.activations import elu
 from tinygrad_rnn.nn.utils import clip_grad_norm_
 from tinygrad_rnn.testing import Source, recipe_for
 
@@ -353,3 +354,29 @@ def test_rows_that_meet_are_added_whatever_their_order(dtype, rng):
             (found,) = tg.grad((read(table, at) * g).sum() + (table.T * 0).sum(), table)
             error = np.abs(found.numpy() - exact)
             assert (error <= 2 * np.finfo(dtype).eps * max(np.abs(g).sum(), 1e-300)).all()
+
+
+@pytest.mark.parametrize("shapes", [((1, -1), (-1, 1)), ((-1,), (-1,)), ((2, -1), (-1, 3)), ((2, 1, -1), (-1, 1))])
+@pytest.mark.parametrize("kind", ["eager", "compiled", "linear", "einsum"])
+def test_a_product_over_a_long_axis_is_added_up_in_pieces(shapes, kind):
+    """A sum in a row would be off by 2.4e-3 here."""
+    n = 10**6
+    a, b = (np.full(tuple(n if k < 0 else k for k in shape), c, np.float32) for shape, c in zip(shapes, (0.1, 1.0)))
+    a, b = tg.tensor(a), tg.tensor(b)
+    if kind == "linear" and b.ndim > 1:
+        found = tg.nn.functional.linear(a, b.T)
+    elif kind == "einsum" and b.ndim > 1 and a.ndim > 1:
+        found = tg.einsum("...k,kj->...j", a, b) if a.ndim == 2 else tg.einsum("abk,kj->abj", a, b)
+    else:
+        found = tg.compile(lambda x, y: x @ y)(a, b) if kind == "compiled" else a @ b
+    np.testing.assert_allclose(found.numpy(), np.float64(np.float32(0.1)) * n, rtol=2e-5)
+
+
+def test_elu_near_zero_and_far_below_it():
+    for dtype, bound in ((np.float32, 4e-7), (np.float64, 1e-15)):
+        x = tg.tensor(np.array([-1e-7, -1e-3, -0.5, -0.999, -1.001, -20.0]), dtype=dtype, requires_grad=True)
+        y = elu(x)
+        y.sum().backward()
+        wide = x.numpy().astype(np.longdouble)
+        np.testing.assert_allclose(y.numpy(), np.expm1(wide).astype(np.float64), rtol=bound)
+        np.testing.assert_allclose(x.grad.numpy(), np.exp(wide).astype(np.float64), rtol=2 * bound)

@@ -444,3 +444,14 @@ def test_einsum_repeats_dimensions_of_size_one_under_the_dots():
     assert z.tolist() == np.einsum("...ij,...jk->...ik", a, b).tolist()
     z.sum().backward()
     assert x.grad.tolist() == b.sum((0, 2)).reshape(1, 1, 3).repeat(2, 1).tolist()
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (0, 2), (-1, 0), (0, 1, 2)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_products_over_several_axes(axes, keepdims):
+    x = np.arange(1.0, 25.0).reshape(2, 3, 4)
+    got = tg.tensor(x, requires_grad=True)
+    result = got.prod(axes, keepdims)
+    np.testing.assert_allclose(result.numpy(), x.prod(axes, keepdims=keepdims), rtol=1e-12)
+    result.sum().backward()
+    np.testing.assert_allclose(got.grad.numpy(), x.prod(axes, keepdims=True) / x, rtol=1e-12)

@@ -215,15 +215,21 @@ class Operators(Recorded):
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape)) - correction
         return total / count if count > 0 else total * np.nan
 
-    def prod(
-        self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
-    ) -> Tensor:
-        """Product over one axis (or all): a tree of multiplications, so zeros need no special rule."""
+    def prod(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        """Product over axes (None: all): a tree of multiplications, so zeros need no special rule."""
         axis = axis if dim is None else dim
         if axis is None:
             result = self.reshape(-1).prod(0)
             return result.reshape((1,) * self.ndim) if keepdims or keepdim else result
-        (axis,) = self._axes("prod", axis)
+        axes = self._axes("prod", axis)
+        if len(axes) != 1:
+            product: Any = self if axes else self * 1
+            for each in axes:
+                product = product.prod(each, True)
+            kept = tuple(n for i, n in enumerate(self.shape) if i not in axes)
+            result = product if keepdims or keepdim else product.reshape(kept)
+            return result
+        (axis,) = axes
         x: Any = self if self.shape[axis] != 1 else self * 1  # never itself: a product is another tensor
         before = (slice(None),) * axis
         if not self.shape[axis]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from contextlib import suppress
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,7 @@ from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
 from .returned import Returned
-from .source import Foreign, Site, user_code
+from .source import Foreign, Site, user_code, user_site
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
@@ -56,6 +58,17 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps o
 
 #: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
 REFUSES = -1
+
+
+def slots(kind: type) -> dict[str, MemberDescriptorType]:
+    """The slots of classes that Python code wrote, under their names."""
+    return {
+        name: slot
+        for owner in kind.__mro__
+        if "__slots__" in vars(owner)
+        for name, slot in vars(owner).items()
+        if type(slot) is MemberDescriptorType
+    }
 
 
 class RemovableHandle(NamedTuple):
@@ -398,14 +411,29 @@ class Tensor(Composed):
         result = type(self).__new__(type(self))
         mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
         vars(result).update(mine, _array=self._read().copy(), _memory=Memory(), serial=next(_serials))
+        for key, slot in slots(type(self)).items():
+            with suppress(AttributeError):  # an empty one
+                setattr(result, key, slot.__get__(self))
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         result = copy.copy(self)
         memo[id(self)] = result
-        for key in vars(self).keys() - _OF_ONE_TENSOR - _SHARED_BY_COPIES:
-            setattr(result, key, copy.deepcopy(getattr(self, key), memo))
+        for key in (vars(self).keys() | slots(type(self))) - _OF_ONE_TENSOR - _SHARED_BY_COPIES:
+            with suppress(AttributeError):
+                setattr(result, key, copy.deepcopy(getattr(self, key), memo))
         return result
+
+    if not TYPE_CHECKING:  # for a type checker there is no such attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Asked for what is not there."""
+            if name in ("_array", "serial"):
+                raise GraphError(
+                    f"a {type(self).__name__} that {type(self).__name__}.__new__ made alone has no value "
+                    f"(at {user_site()}); call tg.tensor, or the class itself"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(

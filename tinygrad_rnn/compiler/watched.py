@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from operator import is_
-from types import FunctionType, GeneratorType, MemberDescriptorType, ModuleType
+from types import FunctionType, GeneratorType, ModuleType
 from typing import Any
 
 import numpy as np
+
+from ..tensor import slots
 
 _MISSING = object()
 _VALUES = (int, float, complex, str, bytes, bool, type(None), np.generic)
@@ -120,17 +122,6 @@ def attributes(thing: Any) -> dict[str, Any]:
 def _dict_of(thing: Any) -> dict[str, Any]:
     found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
     return found
-
-
-def slots(kind: type) -> dict[str, MemberDescriptorType]:
-    """The slots of the classes that Python code wrote."""
-    return {
-        name: slot
-        for owner in kind.__mro__
-        if "__slots__" in vars(owner)
-        for name, slot in vars(owner).items()
-        if type(slot) is MemberDescriptorType
-    }
 
 
 def _put(thing: Any, contents: Any) -> None:

@@ -26,10 +26,15 @@ def hard_sigmoid(x: Any, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    """``x`` where positive, ``alpha (e^x - 1)`` elsewhere (D.-A. Clevert et al. 2016, arXiv:1511.07289)."""
+    """``x`` where positive, ``alpha (e^x - 1)`` elsewhere (D.-A. Clevert et al. 2016, arXiv:1511.07289).
+
+    Near 0 nothing is subtracted: ``e^x - 1 = 2 t / (1 - t)`` with ``t = tanh(x / 2)``.
+    """
     x = as_tensor(x)
     below = where(x > 0, 0.0, x)  # no exponential of what is not used: it may overflow
-    return where(x > 0, x, alpha * (below.exp() - 1.0))
+    near = below > -1.0
+    t = (where(near, below, 0.0) * 0.5).tanh()
+    return where(x > 0, x, alpha * where(near, 2.0 * t / (1.0 - t), below.exp() - 1.0))
 
 
 def softsign(x: Any) -> Tensor:

@@ -25,7 +25,24 @@ def _matmul_shape(a: Shape, b: Shape) -> Shape:
     return broadcast(a[:-2], b[:-2]) + a[-2:-1] + columns
 
 
-def _matmul(a: Any, b: Any) -> Any:
+#: a sum of products is added up in pieces of so many, so that its error grows with their number only
+PIECE = 2048
+
+
+def _product(a: Any, b: Any) -> Any:
+    """``a @ b``; BLAS may add the products of a long axis one after the other, so it is given a piece at a time."""
+    k = a.shape[-1]
+    if k <= PIECE or not {a.dtype.kind, b.dtype.kind} & {"f", "c"} or k != b.shape[-2 if b.ndim > 1 else 0]:
+        return _whole_product(a, b)
+    result = None
+    for start in range(0, k, PIECE):
+        piece = slice(start, start + PIECE)
+        part = _whole_product(a[..., piece], b[..., piece, :] if b.ndim > 1 else b[piece])
+        result = part if result is None else result + part
+    return result
+
+
+def _whole_product(a: Any, b: Any) -> Any:
     # of two matrices they are the same, but np.matmul takes six times as long for the outer product of two vectors,
     # which a weight's gradient is at batch 1
     return a.dot(b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
@@ -61,7 +78,7 @@ def _matmul_subscripts(a: Shape, b: Shape) -> str:
 
 
 matmul: Primitive = Primitive(
-    "matmul", "@", _matmul_shape, _matmul,
+    "matmul", "@", _matmul_shape, _product,
     vjp=(_matmul_grad_a, _matmul_grad_b),
     rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
     subscripts=_matmul_subscripts,
@@ -95,7 +112,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):  # NumPy would broadcast
         _linear_shape(x.shape, weight.shape, None if bias is None else bias.shape)
     # one GEMM for any number of leading dimensions; NumPy would loop over all but the last two
-    y = _rows(x).dot(weight.T)
+    y = _product(_rows(x), weight.T)
     y = y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(weight))
     return y if bias is None else y + bias
 
@@ -172,7 +189,7 @@ def _contracted(first: str, a: Any, second: str, b: Any, wanted: set[str]) -> tu
     elif not rows and not columns:
         y = total(a[..., 0, :] * b[..., 0], axis=-1, keepdims=False)
     else:
-        y = np.matmul(a, b)
+        y = _product(a, b)
     return term, y.reshape(tuple(map(sizes.__getitem__, term)))
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import llvmlite.binding
 import numba
+import numpy as np
 import scipy_openblas32
 from numba.core import types
 from numba.extending import overload
 
+from ...primitives.linalg import PIECE
 from .memory import INNER, at, inner, instruction, itemsize
 
 _blas = ctypes.CDLL(str(next(Path(scipy_openblas32.get_lib_dir()).glob("libscipy_openblas*"))))
@@ -98,8 +100,21 @@ def gemm(r, tile, number, like):
     if m * n * k <= 1024 or (k == 1 and m * n <= 65536):
         _small_product(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, accumulate, like)
         return 0
-    # the block at ``sizes``: m, n, k, lda, ldb, ldc, 1 as int32, then 'N', 'T', 0.0 and 1.0, 8 bytes each
-    im, in_, ik, ilda, ildb, ildc, ione = sizes, sizes + 4, sizes + 8, sizes + 12, sizes + 16, sizes + 20, sizes + 24
+    if k <= PIECE:
+        _by_blas(sizes, sizes + 8, a, b, c, m, n, ta, tb, accumulate, like)
+        return 0
+    length, size = np.empty(1, np.int32), itemsize(like)
+    for start in range(0, k, PIECE):
+        length[0] = min(PIECE, k - start)
+        left, right = a + start * (lda if ta else 1) * size, b + start * (1 if tb else ldb) * size
+        _by_blas(sizes, length.ctypes.data, left, right, c, m, n, ta, tb, accumulate or start > 0, like)
+    return 0
+
+
+@inner
+def _by_blas(sizes, ik, a, b, c, m, n, ta, tb, accumulate, like):
+    # the block at ``sizes``: m, n, k (from ``ik``), lda, ldb, ldc, 1 as int32; 'N', 'T', 0.0 and 1.0, 8 bytes each
+    im, in_, ilda, ildb, ildc, ione = sizes, sizes + 4, sizes + 12, sizes + 16, sizes + 20, sizes + 24
     plain, transposed, zero, one = sizes + 32, sizes + 40, sizes + 48, sizes + 56
     beta = one if accumulate else zero
     if m == 1 and not ta:
