@@ -17,6 +17,7 @@ import viz
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 ROOT = Path(__file__).parent.parent
+TOP = ("tinygrad_rnn", "viz", "tests", "examples", "docs")
 MODULES = [
     name
     for package in (tinygrad_rnn, viz)
@@ -63,3 +64,30 @@ def test_the_readmes_programs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/lstm.svg").exists() and (tmp_path / "bptt.html").exists()
+
+
+def test_the_guide_through_the_engine_is_true():
+    text = (ROOT / "docs" / "engine.md").read_text()
+    exec(compile("".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), "engine.md", "exec"), {})
+    assert len(text.splitlines()) < 130
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/engine.md", "docs/design.md"])
+def test_the_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", text)) | set(re.findall(r"(?<![\w/.*])([\w/]+\.py)\b", text))
+    there = [p for part in ("tinygrad_rnn", "viz", "tests", "examples") for p in (ROOT / part).rglob("*")]
+    places = [
+        f"/{p.relative_to(ROOT).as_posix()}{'/' if p.is_dir() else ''}" for p in [*map(ROOT.joinpath, TOP), *there]
+    ]
+    missing = [name for name in named - {"script.py", "model.py"} if not any(p.endswith(f"/{name}") for p in places)]
+    assert named and not missing
+
+
+def test_the_reading_path_is_an_evening():
+    """The README names the files to read, in order; those of the engine itself are less than 3,000 lines."""
+    text = (ROOT / "README.md").read_text().partition("## Read it in an evening")[2].partition("## The command")[0]
+    path = re.findall(r"`([^`]+\.py)`", text.partition("`tinygrad_rnn/recurrence.py`")[0])
+    parts = ["tensor.py", "record.py", "elementwise.py", "backward.py", "cells.py", "recurrent.py", "graph.py"]
+    assert [Path(p).name for p in path] == parts
+    assert sum(len((ROOT / p).read_text().splitlines()) for p in path) < 3000

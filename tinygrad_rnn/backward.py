@@ -167,8 +167,6 @@ def walk(
                         value = op.pull(slot, gradient, y, operands, node.attrs)
                     else:
                         value = pulled(op, slot, gradient, mask, y, operands, node.attrs)
-                    if type(value) is not np.ndarray and not create_graph and is_tensor(value):
-                        value = value._array  # a rule of somebody's own, composed of our functions of tensors
                     like: Any = operands[slot]
                     if value.shape != like.shape or value.dtype is not like.dtype:
                         value = _fitted(value, like)
