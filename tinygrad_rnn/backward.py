@@ -299,6 +299,9 @@ def _drain(
     outputs: Sequence[Tensor], seeds: list[Any], inputs: Sequence[Tensor] | None, retain: bool | None, record: bool
 ) -> Iterator[tuple[Tensor, Any]]:
     """Walk, and afterwards mark the graph as walked unless it is to be kept."""
+    if current.tracer is not None and (derived := current.tracer.derived(outputs, seeds, inputs)) is not None:
+        yield from derived
+        return
     visited = []
     with recording(record):
         for step in walk(outputs, seeds, inputs=inputs, create_graph=record):

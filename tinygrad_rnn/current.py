@@ -33,6 +33,7 @@ class Recorder(Protocol):
     """
 
     contexts: list[Any]  #: of functions with a backward pass of their own, which may hold tensors
+    keeps_loops: bool  #: whether a layer, or `scan`, asks it to record a loop as one instead of unrolling it
 
     def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Remember ``op`` without computing it."""
@@ -80,6 +81,28 @@ class Recorder(Protocol):
 
     def refreshed(self, compute: Callable[[], Any], like: np.ndarray[Any, Any], name: str) -> Tensor:
         """A leaf whose value ``compute()`` gives anew for each call: a dropout mask, a learning rate."""
+        ...
+
+    def dropped(self, compute: Callable[[], Any], like: np.ndarray[Any, Any], p: float) -> Tensor:
+        """A dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``."""
+        ...
+
+    def derived(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
+    ) -> list[tuple[Tensor, Tensor]] | None:
+        """Tensors and their gradients, where a walk of the graph is not to find them."""
+        ...
+
+    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
+        """`scan`, if it keeps loops."""
+        ...
+
+    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+        """`nn.Recurrent` over (T, N, ...), if it keeps loops."""
+        ...
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`nn.RNN`, `nn.LSTM` and `nn.GRU` over (T, N, features), if it keeps loops."""
         ...
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Tensor, ...]:

@@ -50,6 +50,8 @@ def scan(
     if not time:
         raise ShapeError("scan: the sequence has no time steps; give at least one")
     masks = None if lengths is None else Masks("scan", lengths, time)
+    if current.tracer is not None and current.tracer.keeps_loops:
+        return current.tracer.scanned(f, mapped(as_tensor, init), xs, lengths, reverse, time)
     with_time = [None] * time
     for t in range(time):
         with scope(step=t):

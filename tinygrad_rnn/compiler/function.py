@@ -99,6 +99,8 @@ _KEPT = "_compiled_programs"
 class Function:
     """What `compile` returns: call it as the function it was made from."""
 
+    recorder: type[Tracer] = Tracer  #: what the function is run under to learn what it computes
+
     def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
         if not callable(fn):
             raise DTypeError(f"compile takes a function, not {type(fn).__name__}")
@@ -196,7 +198,7 @@ class Function:
         met: set[int] = set()
         earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
         while True:
-            tracer, around = Tracer(met), Surroundings(self._fn)
+            tracer, around = self.recorder(met), Surroundings(self._fn)
             before = around.random_state()
             try:
                 with around.watching():
@@ -206,7 +208,7 @@ class Function:
                 continue
             if around.drew(before):
                 refuse_random(
-                    lambda: self._record(Tracer(met), args, kwargs),
+                    lambda: self._record(self.recorder(met), args, kwargs),
                     around.random_state,
                     getattr(self._fn, "__code__", None),
                 )

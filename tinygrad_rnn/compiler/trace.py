@@ -127,6 +127,9 @@ class Trace:
 class Tracer:
     """Records in place of the engine while a function runs; see the module's text."""
 
+    #: whether a layer, or `scan`, asks the tracer to record its loop as one instead of unrolling it
+    keeps_loops = False
+
     def __init__(self, met: Iterable[int] = ()) -> None:
         self.started = next(_serials)
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
@@ -210,6 +213,28 @@ class Tracer:
         result = self.leaf(like, name)
         self.live[result.serial] = compute
         return result
+
+    def dropped(self, compute: Callable[[], Any], like: Array, p: float) -> Tensor:
+        """A dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``."""
+        return self.refreshed(compute, like, "dropout mask")
+
+    def derived(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
+    ) -> list[tuple[Tensor, Tensor]] | None:
+        """Gradients of ``outputs``, where they are not to be found by a walk of the graph; see `backward`."""
+        return None
+
+    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
+
+    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Traced, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""

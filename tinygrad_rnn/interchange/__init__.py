@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .export.xla import jax_rule, to_jax
     from .jaxprs import JaxFunction, from_jax
     from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 _WHERE = {
     "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
     "JaxFunction": "jaxprs", "OnnxModel": "onnx", "from_jax": "jaxprs", "from_onnx": "onnx", "from_torch": "pytorch",
-    "load_weights": "weights", "save_weights": "weights",
+    "jax_rule": "export.xla", "load_weights": "weights", "save_weights": "weights", "to_jax": "export.xla",
 }  # fmt: skip
 
 __all__ = [
     "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "from_jax", "from_onnx",
-    "from_torch", "load_weights", "save_weights",
+    "from_torch", "jax_rule", "load_weights", "save_weights", "to_jax",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..current import current
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack
 from ..scan import Masks, unroll
@@ -91,6 +92,9 @@ class Recurrent(Module):
             x = x.transpose(0, 1)
         time, batch = x.shape[:2]
         masks = None if lengths is None else Masks("Recurrent", lengths, time, batch)
+        if current.tracer is not None and current.tracer.keeps_loops:
+            output, state = current.tracer.recurrent(self, x, hx, lengths)
+            return output.transpose(0, 1) if self.batch_first else output, state
         sequence: list[Tensor] = []
         for t in range(time):
             with scope(step=t):
@@ -112,7 +116,7 @@ class Recurrent(Module):
             if len(directions) > 1:
                 sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
         output = stack(sequence)
-        state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
+        state = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
         return output.transpose(0, 1) if self.batch_first else output, state
 
     def _step(self, cell: Module) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:

@@ -138,7 +138,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
         return (generator().random(shape) >= p).astype(dtype) / dtype.type(1 - p)
 
     if current.tracer is not None:
-        return x * current.tracer.refreshed(mask, x._array, "dropout mask")
+        return x * current.tracer.dropped(mask, x._array, p)
     constant = from_array(mask())
     constant.name = "dropout mask"
     return x * constant

@@ -115,8 +115,21 @@ class _Recurrent(Module):
         initial = self._initial(hx, batch, unbatched)
         masks = self._masks(lengths, time, batch)
 
+        output, state = self._over_time(x, initial, masks, lengths)
+        if unbatched:
+            output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
+        elif self.batch_first:
+            output = output.transpose(0, 1)
+        return Returned((output, state if len(state) > 1 else state[0]))
+
+    def _over_time(
+        self, x: Tensor, initial: State | None, masks: list[Tensor] | None, lengths: Any
+    ) -> tuple[Tensor, State]:
+        """All layers over a sequence (T, N, input_size): the outputs (T, N, ...) and the final states."""
+        if current.tracer is not None and current.tracer.keeps_loops:
+            return current.tracer.layers(self, x, initial, lengths)
         sequence: list[Tensor] = []
-        for t in range(time):
+        for t in range(x.shape[0]):
             with scope(step=t):
                 sequence.append(labelled(x[t], "x"))
         final: list[State] = []
@@ -129,13 +142,7 @@ class _Recurrent(Module):
                 directions.append(outputs)
                 final.append(last)
             sequence = directions[0] if len(directions) == 1 else self._joined(directions)
-        output = stack(sequence)
-        state = tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
-        if unbatched:
-            output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
-        elif self.batch_first:
-            output = output.transpose(0, 1)
-        return Returned((output, state if len(state) > 1 else state[0]))
+        return stack(sequence), tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
 
     def _unroll(
         self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None

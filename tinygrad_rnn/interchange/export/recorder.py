@@ -1,0 +1,400 @@
+"""A function as a graph in which loops are loops and a gradient is one node: what leaves for another engine.
+
+The tracer of `compile` runs the function once on stand-ins. Here it keeps two things whole that it would else write
+out. A loop, of a recurrent layer or of `scan`, is recorded as one time step, a `Body`, so that what is exported does
+not grow with the length of the sequence. And ``backward`` is recorded as a question, the gradients of these values
+with respect to those: the other engine differentiates its own loops, and does it well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...backward import nodes_between
+from ...compiler.function import Function
+from ...compiler.plan import PlanBuilder
+from ...compiler.trace import Trace, Traced, Tracer
+from ...current import current
+from ...errors import GraphError, UnsupportedError
+from ...functional import concat
+from ...graph import Graph
+from ...primitives.record import Primitive, Unlisted
+from ...scan import mapped
+from ...source import source_lines
+from ...tensor import Array, Tensor
+
+#: a first guess, another because a carry was broadcast, one more because its dtype followed
+ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One time step as a graph: leaves are carries, rows of the sequences, and what is the same at every step.
+
+    The outputs are the new carries, then what is put out at each step.
+    """
+
+    graph: Graph
+    carries: tuple[int, ...]  #: positions of the leaves
+    rows: tuple[int, ...]
+    fixed: tuple[int, ...]
+    length: int
+    reverse: bool
+
+    @property
+    def collected(self) -> int:
+        """How many values each step puts out."""
+        return len(self.graph.outputs) - len(self.carries)
+
+
+def _none(*_shapes: Any, **_attrs: Any) -> tuple[int, ...]:
+    return ()
+
+
+def _no_reference(*_operands: Any, **_attrs: Any) -> Any:
+    raise UnsupportedError("a recorded program is computed by the engine it goes to")
+
+
+def _rule(_slot: int, g: Any, _y: Any, *_operands: Any, **_attrs: Any) -> Any:
+    return g
+
+
+#: operands: the first carries, the sequences, what is fixed; settings: its ``body``
+loop = Unlisted("loop", "loop", _none, _no_reference, vjp=_rule, rule=("",))
+#: operands: values, a seed for each, and the tensors with respect to which; settings: how many ``values``
+gradient = Unlisted("gradient", "∇", _none, _no_reference, vjp=_rule, rule=("",))
+#: one of the results of a node that has several
+part = Unlisted("part", "·", _none, _no_reference, vjp=_rule, rule=("",))
+#: the same value, through which no gradient flows
+cut = Unlisted("detach", "detach", _none, _no_reference, vjp=_rule, rule=("",))
+#: a dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``
+drawn = Unlisted("dropout mask", "~", _none, _no_reference, vjp=_rule, rule=("",))
+
+
+@dataclass
+class _Step:
+    """A time step while it is recorded."""
+
+    length: int
+    rows: list[tuple[Tensor, Traced]] = field(default_factory=list)  #: more sequences, and what stands for their rows
+
+
+class Recorder(Tracer):
+    """The tracer that keeps loops and gradients; see the module's text."""
+
+    keeps_loops = True
+
+    def __init__(self, met: Iterable[int] = ()) -> None:
+        super().__init__(met)
+        self._steps: list[_Step] = []
+
+    def node(
+        self, op: Primitive, operands: Sequence[Any], attrs: dict[str, Any], shape: tuple[int, ...] = (),
+        dtype: Any = np.float32, differentiable: bool | None = None,
+    ) -> Traced:  # fmt: skip
+        """A node of the export's own."""
+        operands = tuple(self._operand(x) for x in operands)
+        made = self._new(shape, np.dtype(dtype))
+        made.op, made.inputs, made.attrs = op, operands, attrs
+        needed = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
+        made.requires_grad = (needed if differentiable is None else differentiable) and current.recording
+        return made
+
+    def parts(self, whole: Traced, shapes: Sequence[tuple[tuple[int, ...], Any]]) -> list[Tensor]:
+        """The results of a node, of these shapes and dtypes."""
+        return [
+            self.node(part, (whole,), {"index": k}, shape, dtype, whole.requires_grad and np.dtype(dtype).kind == "f")
+            for k, (shape, dtype) in enumerate(shapes)
+        ]
+
+    def detach(self, tensor: Tensor) -> Tensor:
+        """An alias that no gradient flows through."""
+        result = self.node(cut, (tensor,), {}, tensor.shape, tensor.dtype, False)
+        result.name, result.role = tensor.name, tensor.role
+        return result
+
+    def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
+        """As the compiler does; what is computed without recording gradients is cut off from them."""
+        if not current.recording:
+            operands = tuple(self.detach(x) if isinstance(x, Tensor) and x.requires_grad else x for x in operands)
+        return super().record(op, operands, attrs)
+
+    # Loops -----------------------------------------------------------------------------------------------
+
+    def loop(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, reverse: bool = False
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """``carry, y = f(carry, x)`` over the rows of ``xs``; the last carry and all ``y``, time in front.
+
+        A carry of None is what ``f`` makes its own beginning of: where that is the same step from constants, from those
+        it starts; else the first step is taken before the loop.
+        """
+        if carry is None:
+            carry = self._beginning(f, xs, length, reverse)
+            if carry is None:
+                return self._after_the_first(f, xs, length, reverse)
+        for _ in range(ROUNDS):
+            step, (leaves, rows), (new, ys) = self._recorded(f, carry, xs, length)
+            fits = mapped(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), new, carry)
+            if all(_leaves(fits)):
+                return self._looped(carry, xs, step, leaves, rows, new, ys, reverse)
+            carry = mapped(_like, carry, new)
+        raise GraphError("a loop's state has another shape or dtype after every step; it must keep them")
+
+    def _recorded(self, f: Any, carry: Any, xs: Any, length: int) -> tuple[_Step, Any, Any]:
+        """One step on stand-ins: they, and what it returned."""
+        leaves = mapped(lambda a: a if a is None else self._stand_in_for(a, a.shape, True), carry)
+        rows = mapped(lambda x: self._stand_in_for(x, x.shape[1:], x.requires_grad), xs)
+        step = _Step(length)
+        self._steps.append(step)
+        try:
+            made = f(leaves, rows)
+        finally:
+            self._steps.pop()
+        return step, (leaves, rows), (mapped(self._as_tensor, made[0]), mapped(self._as_tensor, made[1]))
+
+    def _stand_in_for(self, x: Tensor, shape: tuple[int, ...], requires_grad: bool) -> Traced:
+        made = self.leaf(np.broadcast_to(np.zeros((), x.dtype), shape), x.name, requires_grad and x.dtype.kind == "f")
+        made.role = x.role
+        return made
+
+    def _as_tensor(self, x: Any) -> Tensor:
+        return x if isinstance(x, Tensor) else Tensor(x)
+
+    def _looped(
+        self, carry: Any, xs: Any, step: _Step, leaves: Any, rows: Any, new: Any, ys: Any, reverse: bool
+    ) -> tuple[Any, Any]:  # fmt: skip
+        first, sequences = _leaves(carry), [*_leaves(xs), *(x for x, _ in step.rows)]
+        own = [*_leaves(leaves), *_leaves(rows), *(x for _, x in step.rows)]
+        results = [*_leaves(new), *_leaves(ys)]
+        graph, fixed, places = self._graph(own, results)
+        counts = len(first), len(own)
+        body = Body(
+            graph, tuple(places[: counts[0]]), tuple(places[counts[0] : counts[1]]), tuple(places[counts[1] :]),
+            step.length, reverse,
+        )  # fmt: skip
+        whole = self.node(loop, [*first, *sequences, *fixed], {"body": body})
+        shapes = [(x.shape, x.dtype) for x in first]
+        shapes += [((step.length, *y.shape), y.dtype) for y in results[len(first) :]]
+        made = iter(self.parts(whole, shapes))
+
+        def named(like: Tensor) -> Tensor:
+            result = next(made)
+            result.role = like.role
+            return result
+
+        return mapped(named, new), mapped(named, ys)
+
+    def _graph(self, own: Sequence[Tensor], results: Sequence[Tensor]) -> tuple[Graph, list[Tensor], list[int]]:
+        """What of ``results`` depends on the stand-ins ``own``, as a graph; the rest is from outside and fixed."""
+        leaves = {x.serial for x in own}
+        depends: dict[int, bool] = dict.fromkeys(leaves, True)
+        pending: list[Tensor] = list(results)
+        while pending:
+            x = pending[-1]
+            inputs = [y for y in x.inputs if isinstance(y, Tensor)] if isinstance(x, Traced) else []
+            waiting = [y for y in inputs if y.serial not in depends]
+            if x.serial in depends or not waiting:
+                pending.pop()
+                depends.setdefault(x.serial, any(depends[y.serial] for y in inputs))
+            else:
+                pending += waiting
+        inside: dict[int, Tensor] = {x.serial: x for x in own}
+        fixed: dict[int, Tensor] = {}
+        pending = list(results)
+        while pending:
+            x = pending.pop()
+            if x.serial in inside or x.serial in fixed:
+                continue
+            if not depends[x.serial]:
+                fixed[x.serial] = x
+                continue
+            inside[x.serial] = x
+            pending += [y for y in x.inputs if isinstance(y, Tensor)]
+        order = [*own, *fixed.values(), *(x for _, x in sorted(inside.items()) if x.serial not in leaves)]
+        sites = source_lines((x._made_at for x in order), of_libraries=True)
+        given, build = leaves | fixed.keys(), PlanBuilder()
+        for x, site in zip(order, sites, strict=True):
+            build.tensor(x, None, site, leaf=x.serial in given)
+        graph = build.plan([build.position[x.serial] for x in results])
+        return graph, list(fixed.values()), list(range(len(own) + len(fixed)))
+
+    def _beginning(self, f: Any, xs: Any, length: int, reverse: bool) -> Any:
+        """The constants that a cell called with no state begins with; None if its first step is another one."""
+        _, (_, rows), (new, ys) = self._recorded(f, None, xs, length)
+        _, (leaves, again), (newer, later) = self._recorded(f, mapped(lambda x: x, new), xs, length)
+        same: dict[int, Tensor] = {b.serial: a for a, b in zip(_leaves(rows), _leaves(again))}
+        carries, started = {x.serial for x in _leaves(leaves)}, {x.serial for x in _leaves(rows)}
+        found: dict[int, Tensor] = {}
+        pairs = list(zip([*_leaves(new), *_leaves(ys)], [*_leaves(newer), *_leaves(later)]))
+        while pairs:
+            a, b = pairs.pop()
+            if b.serial in carries:
+                held = found.setdefault(b.serial, a)
+                if a is not held and not _equal_constants(a, held):
+                    return None
+                if isinstance(a, Traced) and not _apart(a, started):
+                    return None
+                continue
+            known = same.get(b.serial)
+            if known is not None or a is b:
+                if known is not None and known is not a:
+                    return None
+                continue
+            if not isinstance(b, Traced) or not isinstance(a, Traced):
+                if not _equal_constants(a, b):
+                    return None
+                continue
+            if a.op is not b.op or not _equal(a.attrs, b.attrs) or len(a.inputs) != len(b.inputs):
+                return None
+            if a.op is None and not (a.name == b.name == drawn.name):
+                return None
+            same[b.serial] = a
+            for x, y in zip(a.inputs, b.inputs):
+                if isinstance(y, Tensor) and y.serial in carries and not isinstance(x, Tensor):
+                    x = Tensor(np.full(y.shape, x, y.dtype))  # a number that stands for a whole state
+                if isinstance(x, Tensor) and isinstance(y, Tensor):
+                    pairs.append((x, y))
+                elif isinstance(x, Tensor) or isinstance(y, Tensor) or x != y:
+                    return None
+        if found.keys() != carries:
+            return None
+        return mapped(lambda x: found[x.serial], leaves)
+
+    def _after_the_first(self, f: Any, xs: Any, length: int, reverse: bool) -> tuple[Any, Any]:
+        first = length - 1 if reverse else 0
+        carry, y = f(None, mapped(lambda x: x[first], xs))
+        carry, y = mapped(self._as_tensor, carry), mapped(self._as_tensor, y)
+        if length == 1:
+            return carry, mapped(lambda a: a.expand_dims(0), y)
+        others = slice(0, length - 1) if reverse else slice(1, length)
+        carry, ys = self.loop(f, carry, mapped(lambda x: x[others], xs), length - 1, reverse)
+        one = mapped(lambda a: a.expand_dims(0), y)
+        return carry, mapped(lambda a, b: concat([b, a] if reverse else [a, b]), one, ys)
+
+    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
+        """`scan`."""
+        from .loops import scanned
+
+        return scanned(self, f, init, xs, lengths, reverse, time)
+
+    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+        """`nn.Recurrent`, over (T, N, ...)."""
+        from .loops import recurrent
+
+        return recurrent(self, module, x, hx, lengths)
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`nn.RNN`, `nn.LSTM` and `nn.GRU`, over (T, N, features)."""
+        from .loops import layers
+
+        return layers(self, module, x, initial, lengths)
+
+    def dropped(self, compute: Callable[[], Any], like: Array, p: float) -> Tensor:
+        """A mask drawn by the other engine; in a loop, anew at every step."""
+        return self._drawn(len(self._steps), like.shape, like.dtype, p)
+
+    def _drawn(self, depth: int, shape: tuple[int, ...], dtype: Any, p: float) -> Tensor:
+        if not depth:
+            made = self.node(drawn, (), {"p": p}, shape, dtype, False)
+            made.name = "dropout mask"
+            return made
+        step = self._steps[depth - 1]
+        every = self._drawn(depth - 1, (step.length, *shape), dtype, p)
+        row = self.leaf(np.broadcast_to(np.zeros((), dtype), shape), "dropout mask")
+        step.rows.append((every, row))
+        return row
+
+    # Gradients -------------------------------------------------------------------------------------------
+
+    def derived(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The gradients of ``outputs`` as one node, for the other engine to find."""
+        order = nodes_between(outputs, inputs)
+        for x in order:
+            if x._hooks:
+                raise UnsupportedError(
+                    f"{x._described()} (made at {x.site}) has a hook on its gradient, which cannot be exported; "
+                    "write what it does into the step"
+                )
+        asked = None if inputs is None else {x.serial for x in inputs}
+        wanted = [
+            x for x in order
+            if (x.op is None or x._starts or x._retains_grad if asked is None else x.serial in asked)
+        ]  # fmt: skip
+        outer, current.scope = current.scope, current.scope._replace(backward=True)
+        try:
+            whole = self.node(gradient, [*outputs, *seeds, *wanted], {"values": len(outputs)})
+            return list(zip(wanted, self.parts(whole, [(x.shape, x.dtype) for x in wanted])))
+        finally:
+            current.scope = outer
+
+
+def _leaves(tree: Any) -> list[Any]:
+    found: list[Any] = []
+    mapped(found.append, tree)
+    return found
+
+
+def _like(x: Tensor, other: Tensor) -> Tensor:
+    """A first carry in the shape and dtype it has after a step."""
+    wanted = np.broadcast_shapes(x.shape, other.shape)
+    made = x if x.shape == wanted else x.broadcast_to(wanted)
+    made = made if made.dtype == other.dtype else made.astype(np.result_type(made.dtype, other.dtype))
+    made.role = x.role
+    return made
+
+
+def _apart(x: Tensor, rows: set[int]) -> bool:
+    """Whether nothing of ``rows`` is behind a value."""
+    pending, seen = [x], {x.serial}
+    while pending:
+        y = pending.pop()
+        if y.serial in rows:
+            return False
+        for z in y.inputs if isinstance(y, Traced) else ():
+            if isinstance(z, Tensor) and z.serial not in seen:
+                seen.add(z.serial)
+                pending.append(z)
+    return True
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return bool(type(a) is type(b) and a == b)
+
+
+def _equal_constants(a: Tensor, b: Tensor) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, Traced) or isinstance(b, Traced) or a.op is not None or b.op is not None or a.requires_grad:
+        return False
+    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a._array, b._array, equal_nan=True)
+
+
+class Recording(Function):
+    """A function to be recorded: with all that `compile` refuses, each refusal with its line."""
+
+    recorder = Recorder
+
+    def record(self, args: Sequence[Any]) -> tuple[Trace, Any]:
+        """The program for arguments like these, and the form of the result."""
+        return self._trace(tuple(args), {})
+
+
+def walk(graph: Graph) -> Iterator[Any]:
+    """Every node, those in bodies of loops as well."""
+    for node in graph.nodes:
+        yield node
+        if node.op is loop:
+            yield from walk(node.attrs["body"].graph)

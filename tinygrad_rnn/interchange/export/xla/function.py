@@ -1,0 +1,381 @@
+"""`to_jax`: a function, a module or a whole training step of ours as a pure function of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ....compiler.function import _Output
+from ....compiler.trace import Trace
+from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
+from ....nn.module import Module, Parameter
+from ....optim import Adam, Optimizer
+from ....scan import mapped
+from ....tensor import Array, Tensor, from_array
+from ...seen import variables
+from ..recorder import Recording, drawn, walk
+from .rules import jax, jnp
+from .running import Setting, run
+
+PRECISIONS = (None, "float32", "bfloat16")
+
+
+def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None, donate: bool = False) -> Any:
+    """A function or module as a pure function of JAX: ``(fn, parameters)``, ``fn(parameters, *args) -> result``.
+
+    ``parameters`` is a dict of JAX arrays under dotted names. Recurrent layers and `scan` become ``lax.scan``, so that
+    compiling takes as long for a thousand steps as for ten; a loop of Python's is written out. ``fn`` is jitted, can be
+    differentiated, vmapped and sharded, and takes arguments of any shape the function takes: each shape is recorded
+    when it first comes.
+
+    Given ``example`` arguments, a function that also writes (``backward``, ``optimizer.step()``) becomes a step:
+    ``(fn, state)``, ``fn(state, *batch) -> (state, result)``, where ``state`` holds parameters, buffers, the
+    optimizer's state and learning rates, and a key for dropout. ``donate`` gives the old state's memory to the new one.
+    ``fn.state()`` reads a state from our objects, ``fn.restore(state)`` writes it back into them.
+
+    ``dtype="bfloat16"``: products of matrices take their operands in bfloat16, all else stays as it is.
+
+    Raises `UnsupportedError` for what JAX has no rule for, with the line; `GraphError` for what `compile` refuses, such
+    as a value read in Python; `DataError` without JAX.
+
+    >>> import jax.numpy as jnp, tinygrad_rnn as tg
+    >>> model = tg.nn.GRU(3, 5)
+    >>> fn, parameters = tg.interchange.to_jax(model)
+    >>> output, h_n = fn(parameters, jnp.ones((7, 2, 3)))
+    >>> output.shape, sorted(parameters)
+    ((7, 2, 5), ['bias_hh_l0', 'bias_ih_l0', 'weight_hh_l0', 'weight_ih_l0'])
+    """
+    if not callable(function):
+        raise DTypeError(f"to_jax takes a function or a module, not {type(function).__name__}")
+    if dtype not in PRECISIONS:
+        raise ArgumentError(f"to_jax: dtype is float32 or bfloat16, not {dtype!r}")
+    made = JaxProgram(function, example, dtype == "bfloat16", donate)
+    return made, made.state()
+
+
+@dataclass(frozen=True, eq=False)
+class _Slot:
+    """One array of the state: under which keys, and the object of ours that holds it."""
+
+    keys: tuple[str, str]
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+
+class JaxProgram:
+    """What `to_jax` makes: a function of JAX, and the way between its state and our objects."""
+
+    def __init__(self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool) -> None:
+        self._recording, self._half = Recording(function), half
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._modules = dict(_modules(function))
+        self._tensors: dict[int, tuple[str, Tensor]] = {}  # by serial: the keys of parameters and buffers
+        self._optimizers: list[Optimizer] = []
+        self._draws = self._writes = False
+        for path, module in self._modules.items():
+            for kind, found in (("parameters", module.named_parameters()), ("buffers", module.named_buffers())):
+                for name, x in found:
+                    self._enter(kind, f"{path}.{name}" if path else name, x)
+        if example or not isinstance(function, Module):
+            self._learn(self._recorded(example)[0])
+        self.jitted = jax.jit(self._called, donate_argnums=(0,) if donate else ())
+
+    def __call__(self, state: Any, *args: Any) -> Any:
+        """``fn(parameters, *args)``, or ``fn(state, *batch)``."""
+        return self.jitted(state, *args)
+
+    # Recording -------------------------------------------------------------------------------------------
+
+    def _enter(self, kind: str, name: str, x: Tensor) -> None:
+        if x.serial in self._tensors:
+            return
+        taken = {known for known, _ in self._tensors.values()}
+        base, k = f"{kind}/{name}", 1
+        while (key := base if k == 1 else f"{base}_{k}") in taken:
+            k += 1
+        self._tensors[x.serial] = key, x
+
+    def _recorded(self, args: Sequence[Any]) -> tuple[Trace, Any]:
+        return self._recording.record([mapped(_stand_in, x) for x in args])
+
+    def _learn(self, trace: Trace) -> None:
+        """What a recording makes use of, beside its arguments."""
+        for cell in trace.cells.values():
+            if cell.tensor is not None:
+                x = cell.tensor
+                kind = "parameters" if isinstance(x, Parameter) or x.requires_grad else "buffers"
+                self._enter(kind, x.name or "unnamed", x)
+        for schedule, _ in trace.schedules:
+            if not any(each is schedule.optimizer for each in self._optimizers):
+                self._optimizers.append(schedule.optimizer)
+        self._writes = bool(trace.assignments)
+        self._draws = any(node.op is drawn for node in walk(trace.graph))
+        if trace.live:
+            raise UnsupportedError("to_jax: the function computes something anew for each call, outside the graph")
+
+    # The state -------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """The state as it is in our objects now: what ``fn`` takes first."""
+        tree = self._read()
+        flat: dict[str, Any] = {}
+        for kind in tree:
+            flat[kind] = {name: _jax_array(value, name) for name, value in tree[kind].items()}
+        if not self._writes:
+            return {name: value for kind in flat.values() for name, value in kind.items()}
+        if self._draws:
+            from ....random import generator
+
+            flat["key"] = jax.random.key(int(generator().integers(2**31)))
+        return flat
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        tree: dict[str, dict[str, Any]] = {}
+        for key, x in self._tensors.values():
+            kind, name = key.split("/", 1)
+            tree.setdefault(kind, {})[name] = x.numpy()
+        for k, optimizer in enumerate(self._optimizers):
+            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            held = tree[kind] = {}
+            for name, entries in self._entries(optimizer):
+                held |= {f"{name}.{key}": np.asarray(value) for key, value in entries.items()}
+            held |= {f"lr.{i}": np.asarray(group["lr"], np.float32) for i, group in enumerate(optimizer.param_groups)}
+        return tree
+
+    def _entries(self, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
+        for x, entries in zip(optimizer.params, optimizer.state, strict=True):
+            key = self._tensors[x.serial][0] if x.serial in self._tensors else f"parameters/{x.name}"
+            yield key.split("/", 1)[1], entries
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Write a state into our parameters, buffers and optimizers; one that does not fit changes nothing."""
+        tree: dict[str, Any] = dict(state)
+        if not self._writes:
+            names = {key.split("/", 1)[1]: key.split("/", 1)[0] for key, _ in self._tensors.values()}
+            tree = {"parameters": {}, "buffers": {}}
+            for name, value in state.items():
+                tree[names.get(name, "parameters")][name] = value
+        writes: list[Callable[[], Any]] = []
+        for key, x in self._tensors.values():
+            kind, name = key.split("/", 1)
+            writes.append(_writing(x, _own(tree, kind, name, x.shape, x.dtype)))
+        for k, optimizer in enumerate(self._optimizers):
+            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            held = tree.get(kind, {})
+            for (name, entries), x in zip(list(self._entries(optimizer)), optimizer.params):
+                keys = [key.removeprefix(f"{name}.") for key in held if key.startswith(f"{name}.")]
+                for entry in keys:
+                    shape, dtype = ((), np.dtype(int)) if entry == "step" else (x.shape, x.dtype)
+                    value = _own(tree, kind, f"{name}.{entry}", shape, dtype)
+                    writes.append(_entering(entries, entry, int(value) if entry == "step" else value))
+        for write in writes:
+            write()
+
+    # Running ---------------------------------------------------------------------------------------------
+
+    def _called(self, state: Any, *args: Any) -> Any:
+        with self._as_in(state):
+            trace, template = self._recorded(args)
+        if trace.assignments and not self._writes:
+            raise GraphError(
+                f"to_jax: {self.__name__} writes tensors (an optimizer's step, a buffer); give to_jax example "
+                "arguments, and it becomes a step with a state"
+            )
+        given: list[Any] = []
+        for x in args:
+            mapped(lambda leaf: given.append(leaf) if _is_array(leaf) else None, x)
+        leaves, place = self._leaves(trace, state, given)
+        setting = Setting(self._half, self._key(trace, state))
+        returned, _, assigned = trace.parted(run(trace.graph, leaves, setting))
+        result = _rebuilt(template, returned)
+        if not self._writes:
+            return result
+        return self._new_state(state, trace, assigned, place), result
+
+    def _leaves(
+        self, trace: Trace, state: Any, given: Sequence[Any]
+    ) -> tuple[dict[int, Any], dict[int, tuple[str, str]]]:  # fmt: skip
+        """Values of the leaves by position, and by serial the keys of those that are part of the state."""
+        tree = state if self._writes else None
+        place = dict(self._places(trace))
+        rates = {
+            serial: rate for schedule, serials in trace.schedules
+            for serial, rate in zip(serials, self._rates(schedule, state))
+        }  # fmt: skip
+        leaves: dict[int, Any] = {}
+        for node in trace.graph.nodes:
+            if node.op is not None or node.serial is None:
+                continue
+            if node.serial in trace.arguments:
+                leaves[node.index] = jnp.asarray(given[trace.arguments[node.serial]])
+            elif node.serial in rates:
+                leaves[node.index] = jnp.asarray(rates[node.serial], jax.dtypes.canonicalize_dtype(node.dtype))
+            elif node.serial in place:
+                kind, name = place[node.serial]
+                held = state if tree is None else tree[kind]
+                if name not in held:
+                    raise ArgumentError(f"to_jax: the state lacks {name!r}")
+                leaves[node.index] = held[name]
+        return leaves, place
+
+    def _places(self, trace: Trace) -> Iterator[tuple[int, tuple[str, str]]]:
+        slots = {}
+        for k, optimizer in enumerate(self._optimizers):
+            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            for name, entries in self._entries(optimizer):
+                slots[id(entries)] = kind, name
+        for serial, cell in trace.cells.items():
+            if cell.tensor is not None:
+                if cell.tensor.serial not in self._tensors:
+                    raise GraphError(
+                        f"to_jax: {cell.tensor._described()} was not part of {self.__name__} when it was exported; "
+                        "export it again"
+                    )
+                kind, name = self._tensors[cell.tensor.serial][0].split("/", 1)
+                yield serial, (kind, name)
+            else:
+                template, *things = cell.place
+                if template != "{}[{}]" or id(things[0]) not in slots:
+                    raise UnsupportedError(
+                        "to_jax: a gradient left by an earlier call is added to; call zero_grad() before backward()"
+                    )
+                kind, name = slots[id(things[0])]
+                yield serial, (kind, f"{name}.{things[1]}")
+
+    def _key(self, trace: Trace, state: Any) -> Any:
+        return state["key"] if self._writes and "key" in state else None
+
+    def _rates(self, schedule: Any, state: Any) -> tuple[Any, ...]:
+        """An optimizer's rates from the learning rate and the count of steps that the state holds."""
+        optimizer, group = schedule.optimizer, schedule.group
+        k = next(i for i, each in enumerate(self._optimizers) if each is optimizer)
+        held = state["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+        at = next(i for i, each in enumerate(optimizer.param_groups) if each is group)
+        lr, names = held[f"lr.{at}"], {id(entries): name for name, entries in self._entries(optimizer)}
+        step: Any = 0
+        if "step" in schedule.states[0]:
+            step = held[f"{names[id(schedule.states[0])]}.step"] + 1
+        return rates(optimizer, step, {**group, "lr": lr})
+
+    def _new_state(self, state: Any, trace: Trace, assigned: Sequence[Any], place: Any) -> Any:
+        new = {kind: dict(value) if isinstance(value, dict) else value for kind, value in state.items()}
+        for serial, value in zip(trace.assignments, assigned, strict=True):
+            kind, name = place[serial]
+            new[kind][name] = value
+        for schedule, _ in trace.schedules:
+            k = next(i for i, each in enumerate(self._optimizers) if each is schedule.optimizer)
+            held = new["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+            names = {id(entries): name for name, entries in self._entries(schedule.optimizer)}
+            for entries in schedule._counted:
+                held[f"{names[id(entries)]}.step"] = held[f"{names[id(entries)]}.step"] + 1
+        if "key" in new:
+            new["key"] = jax.random.split(new["key"], 1)[0]
+        return new
+
+    @contextmanager
+    def _as_in(self, state: Any) -> Iterator[None]:
+        """While recording, our optimizers hold the entries that the state holds, and no gradient is left over."""
+        kept = [(x, x._grad) for _, x in self._tensors.values()]
+        held = [(entries, dict(entries)) for optimizer in self._optimizers for entries in optimizer.state]
+        for x, _ in kept:
+            x._grad = None
+        for k, optimizer in enumerate(self._optimizers):
+            there = state["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+            for (name, entries), x in zip(list(self._entries(optimizer)), optimizer.params):
+                for key in there:
+                    if key.startswith(f"{name}.") and (entry := key.removeprefix(f"{name}.")) not in entries:
+                        entries[entry] = np.zeros(x.shape, x.dtype)
+        try:
+            yield
+        finally:
+            for x, grad in kept:
+                x._grad = grad
+            for entries, before in held:
+                entries.clear()
+                entries.update(before)
+
+
+def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """`Optimizer._rates` of JAX numbers; where they are of single precision, ``1 - beta ** step`` keeps its digits."""
+    settings = {key: value for key, value in group.items() if key not in ("params", "maximize")}
+    if isinstance(optimizer, Adam):
+        first, second = (-jnp.expm1(step * np.log(beta)) if beta else 1.0 for beta in group["betas"])
+        return group["lr"] / first, second**0.5, 1 - group["lr"] * group["weight_decay"]
+    return optimizer._rates(step, **settings)
+
+
+def _modules(function: Any) -> Iterator[tuple[str, Module]]:
+    """The modules that a function makes use of, by the names it knows them by; a single one has no name."""
+    if isinstance(function, Module):
+        yield "", function
+        return
+    owner = getattr(function, "__self__", None)
+    names = dict(variables(function))
+    found = {name: value for name, value in names.items() if isinstance(value, Module)}
+    if isinstance(owner, Module):
+        found = {"": owner}
+    for name, module in found.items():
+        yield ("" if len(found) == 1 else name), module
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "dtype") and hasattr(x, "shape")
+
+
+def _stand_in(x: Any) -> Any:
+    """A tensor of the shape and dtype of an array, without its numbers; what is no array stays."""
+    if not _is_array(x):
+        return x
+    if isinstance(x, Tensor) and x.requires_grad:
+        raise GraphError(f"to_jax: the argument {x._described()} requires a gradient; differentiate fn with jax.grad")
+    dtype = np.dtype(x.dtype) if x.dtype != jnp.bfloat16 else np.dtype(np.float32)
+    return Tensor._leaf(np.broadcast_to(np.zeros((), dtype), tuple(x.shape)))
+
+
+def _jax_array(value: Array, name: str) -> Any:
+    if value.dtype == np.float64 and not jax.config.jax_enable_x64:
+        raise DTypeError(
+            f"to_jax: {name} is float64, and JAX would make it float32; "
+            'call jax.config.update("jax_enable_x64", True) first, or model.float()'
+        )
+    return jnp.array(value)
+
+
+def _rebuilt(template: Any, arrays: Sequence[Any]) -> Any:
+    """The result, its tensors JAX arrays."""
+    if isinstance(template, _Output):
+        return arrays[template.position]
+    if isinstance(template, (tuple, list)):
+        items = [_rebuilt(item, arrays) for item in template]
+        return items if isinstance(template, list) else tuple(items)
+    if isinstance(template, dict):
+        return {key: _rebuilt(item, arrays) for key, item in template.items()}
+    return template
+
+
+def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) -> Array:
+    try:
+        value = np.asarray(tree[kind][name])
+    except (KeyError, TypeError):
+        raise ArgumentError(f"restore: the state lacks {kind} {name!r}") from None
+    if value.shape != tuple(shape):
+        raise ShapeError(f"restore: {kind} {name!r} has shape {value.shape}, ours is {tuple(shape)}")
+    return value.astype(dtype)
+
+
+def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
+    from ....mode import no_grad
+
+    def write() -> None:
+        with no_grad():
+            x.copy_(from_array(value))
+
+    return write
+
+
+def _entering(entries: dict[str, Any], key: str, value: Any) -> Callable[[], Any]:
+    return lambda: entries.__setitem__(key, value)
