@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ jax = pytest.importorskip("jax", reason="JAX is not installed (pip install '.[ja
 import jax.numpy as jnp  # noqa: E402
 
 from tinygrad_rnn import interchange  # noqa: E402
+from tinygrad_rnn.errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError  # noqa: E402
 from tinygrad_rnn.interchange.export.xla.rules import RULES  # noqa: E402
 from tinygrad_rnn.primitives import TABLE  # noqa: E402
 from tinygrad_rnn.testing.recipes import RECIPES, Source  # noqa: E402
@@ -219,3 +221,116 @@ def test_scan_over_a_tree_in_both_directions_with_lengths_and_a_scan_inside(rng)
         ours = call({k: tg.tensor(v) for k, v in xs.items()}, tg.tensor(start))
         flat = [ours[0]["h"], ours[0]["n"], *ours[1]]
         assert_agrees(flat, fn, parameters, xs, start, by_name=dict.fromkeys(parameters, w), tolerance=1e-11)
+
+
+# Training steps ----------------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, "Adagrad": {"lr_decay": 0.1},
+    "RMSprop": {"centered": True, "momentum": 0.5}, "Adam": {"amsgrad": True, "weight_decay": 0.1}, "AdamW": {},
+}  # fmt: skip
+
+
+def training(name, dropout=0.0):
+    """A model, a step that trains it, and a batch."""
+    tg.manual_seed(0)
+    model = tg.nn.Sequential(tg.nn.Embedding(5, 3), tg.nn.Linear(3, 5), tg.nn.Dropout(dropout)).double()
+    rnn = tg.nn.RNN(5, 5, dtype=float)
+    both = [*model.parameters(), *rnn.parameters()]
+    optimizer = getattr(tg.optim, name)(both, **OPTIMIZERS[name])
+
+    def step(x, y):
+        loss = F.cross_entropy(rnn(model(x))[0].reshape(-1, 5), y.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.nn.utils.clip_grad_norm_(both, 0.5)
+        optimizer.step()
+        return loss
+
+    rng = np.random.default_rng(1)
+    return step, both, (rng.integers(0, 5, (4, 2)), rng.integers(0, 5, (4, 2)))
+
+
+def test_whole_steps_train_as_ours_and_their_states_go_both_ways():
+    """Every optimizer: three steps there, three here; then both go on from the other's state."""
+    made = {name: (training(name), training(name)) for name in OPTIMIZERS}
+    exported = {name: interchange.to_jax(there[0], *there[2]) for name, (_, there) in made.items()}
+    states = {name: state for name, (_, state) in exported.items()}
+    batch = made["SGD"][0][2]
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def all_of_them(states):
+        return {name: fn.jitted(states[name], *batch) for name, (fn, _) in exported.items()}
+
+    for _ in range(3):
+        results = all_of_them(states)
+        states = {name: state for name, (state, _) in results.items()}
+        for name, ((step, *_), _) in made.items():
+            np.testing.assert_allclose(float(results[name][1]), float(step(*batch)), rtol=1e-12, err_msg=name)
+    for name, ((step, ours, _), (step_there, theirs, _)) in made.items():
+        exported[name][0].restore(states[name])
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(float(step(*batch)), float(step_there(*batch)), rtol=1e-12, err_msg=name)
+    states = {name: fn.state() for name, (fn, _) in exported.items()}  # and on from here
+    results = all_of_them(states)
+    for name, ((step, *_), _) in made.items():
+        np.testing.assert_allclose(float(results[name][1]), float(step(*batch)), rtol=1e-12, err_msg=name)
+
+
+def test_dropout_draws_from_the_key_in_the_state():
+    step, _, batch = training("Adam", dropout=0.5)
+    fn, state = interchange.to_jax(step, *batch)
+    run = jax.jit(fn.jitted, compiler_options=QUICK)
+    after, loss = run(state, *batch)
+    assert float(run(state, *batch)[1]) == float(loss)  # the same key, the same mask
+    assert float(run({**state, "key": after["key"]}, *batch)[1]) != float(loss)
+
+
+# What cannot go out ------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place():
+    mine = tg.Primitive("test_export_mine", "m", lambda x: x, lambda x: x * 2, vjp=(lambda g, _y, _x: g * 2,))
+    x = np.ones(3)
+    fn, _ = interchange.to_jax(lambda x: mine(x), x)
+    with pytest.raises(UnsupportedError, match=r"test_export_mine \(at test_export_jax.py:\d+\) has no rule for JAX"):
+        fn({}, x)
+    interchange.jax_rule(mine)(lambda x: x * 2)
+    assert fn({}, x).tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(GraphError, match=r"read \(at test_export_jax.py:\d+\)"):
+        interchange.to_jax(lambda x: x * float(x.sum()), x)
+    with pytest.raises(GraphError, match="random number"):
+        interchange.to_jax(lambda x: x * tg.randn(3), x)
+    with pytest.raises(UnsupportedError, match=r"dropout mask \(at .*\) is drawn at random; call eval\(\)"):
+        fn, parameters = interchange.to_jax(tg.nn.Dropout(0.5))
+        fn(parameters, x)
+    with pytest.raises(GraphError, match="give to_jax example arguments"):
+        step, _, batch = training("SGD")
+
+        class Module(tg.nn.Module):
+            def forward(self, x, y):
+                return step(x, y)
+
+        fn, parameters = interchange.to_jax(Module())
+        fn(parameters, *batch)
+    with pytest.raises(ArgumentError, match="float32 or bfloat16"):
+        interchange.to_jax(tg.nn.Linear(2, 2), dtype="float16")
+    with pytest.raises(DTypeError, match="takes a function or a module"):
+        interchange.to_jax(3)
+    jax.config.update("jax_enable_x64", False)
+    with pytest.raises(DTypeError, match="weight is float64, and JAX would make it float32"):
+        interchange.to_jax(tg.nn.Linear(2, 2, dtype=float))
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    model = tg.nn.Linear(2, 3, dtype=float)
+    fn, parameters = interchange.to_jax(model)
+    before = model.weight.numpy().copy()
+    with pytest.raises(ShapeError, match=r"'bias' has shape \(2,\), ours is \(3,\)"):
+        fn.restore({"weight": parameters["weight"] + 1, "bias": np.zeros(2)})
+    with pytest.raises(ArgumentError, match="lacks parameters 'bias'"):
+        fn.restore({"weight": parameters["weight"] + 1})
+    assert np.array_equal(model.weight.numpy(), before)
+    fn.restore({name: value + 1 for name, value in parameters.items()})
+    assert np.array_equal(model.weight.numpy(), before + 1)

@@ -235,7 +235,7 @@ class Function:
 
         def run() -> None:
             with around.watching():
-                self._record(Tracer(met), args, kwargs, around)
+                self._record(self.recorder(met), args, kwargs, around)
 
         try:
             refuse_writes(run, around.written)

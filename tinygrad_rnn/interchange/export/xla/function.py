@@ -143,7 +143,10 @@ class JaxProgram:
             held = tree[kind] = {}
             for name, entries in self._entries(optimizer):
                 held |= {f"{name}.{key}": np.asarray(value) for key, value in entries.items()}
-            held |= {f"lr.{i}": np.asarray(group["lr"], np.float32) for i, group in enumerate(optimizer.param_groups)}
+            held |= {
+                f"lr.{i}": np.asarray(group["lr"], group["params"][0].dtype)
+                for i, group in enumerate(optimizer.param_groups)
+            }
         return tree
 
     def _entries(self, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
