@@ -296,6 +296,7 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
     fn, _ = interchange.to_jax(lambda x: mine(x), x)
     with pytest.raises(UnsupportedError, match=r"test_export_mine \(at test_export_jax.py:\d+\) has no rule for JAX"):
         fn({}, x)
+    tg.TABLE.pop(mine.name)
     interchange.jax_rule(mine)(lambda x: x * 2)
     assert fn({}, x).tolist() == [2.0, 2.0, 2.0]
     with pytest.raises(GraphError, match=r"read \(at test_export_jax.py:\d+\)"):

@@ -25,7 +25,7 @@ RULES: dict[Primitive, Rule] = {}
 def jax_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
     """A decorator: what a primitive of your own is in JAX, so that `to_jax` can export it.
 
-    The function takes JAX arrays and the primitive's settings. Gradients stay those of the primitive's own ``vjp``.
+    The function takes JAX arrays and the primitive's settings, and JAX differentiates it.
 
     >>> import jax.numpy as jnp, tinygrad_rnn as tg
     >>> triple = tg.Primitive("triple", "3x", lambda x: x, lambda x: 3 * x, vjp=(lambda g, _y, _x: 3 * g,))

@@ -15,7 +15,7 @@ import numpy as np
 from .... import primitives as P
 from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
-from ....primitives.record import Primitive
+from ....primitives.record import Primitive, Unlisted
 from ..recorder import Body, cut, drawn, gradient, loop, part
 from .rules import COMPARISONS, PRODUCTS, RULES, TOGETHER, jax, jnp, lax
 
@@ -101,6 +101,8 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
 
 def no_rule(op: Primitive, site: str | None) -> str:
     """What is said of a primitive that JAX does not have."""
+    if isinstance(op, Unlisted):
+        return f"to_jax: {op.name} (at {site}) has a backward pass of its own, which JAX would not know of"
     return (
         f"to_jax: {op.name} (at {site}) has no rule for JAX; give it one: "
         f"@tg.interchange.jax_rule({op.name}) above a function of JAX arrays"
