@@ -22,8 +22,8 @@ from tinygrad_rnn.testing import RECIPES, Source  # noqa: E402
 
 # dev looks around a little on every run; ci looks at the same examples each time, so that a change is never blamed for
 # an old bug found by luck; nightly is the one that explores, and keeps what it found.
-settings.register_profile("dev", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, max_examples=50, print_blob=True)
+settings.register_profile("dev", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.register_profile(
     "nightly", settings.get_profile("dev"), derandomize=False, max_examples=1000, print_blob=True,
     database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "nightly"),

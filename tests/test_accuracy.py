@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.testing import accuracy
 
 pytest.importorskip("mpmath", reason="the judge of digits, mpmath, is not installed (pip install '.[test]')")
-NIGHTLY = settings().max_examples > 1000
 MODES = list(accuracy.MODES) if NIGHTLY else ["eager"]
 POINTS = 4000 if NIGHTLY else 40
 #: what the compiled loop computes by code of its own

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import debugger_browser
 import numpy as np
 import pytest
 from debugger_networks import looked_up, spelling
+from nightly import NIGHTLY
 
 import viz
 from viz.debugger import Session, log
@@ -83,7 +82,7 @@ def test_the_numbers_on_the_page_are_the_engines(show, name):
     weight = tab.evaluate("Number(document.querySelector('#weight').value)")
     carried = {node for moments in session.moments.values() for m in moments for node in m.nodes.values()}
     tab.evaluate("setDetail(pictures.length - 1)")
-    stride = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3
+    stride = 1 if NIGHTLY else 3
     positions = sorted({*range(session.first, session.last + 1, stride), 0, session.last})
     for p, shown in zip(positions, tab.evaluate(f"(list) => list.map({READ})", list(positions)), strict=True):
         where, measures = session.where(p), session.measures(p)

@@ -1,10 +1,9 @@
 """Students' mistakes, in `handwritten`, are named; what a diagnosis says and shows."""
 
-import os
-
 import numpy as np
 import pytest
 from handwritten import MISTAKES, STYLES, loss_of, right
+from nightly import some
 
 import tinygrad_rnn as tg
 
@@ -47,7 +46,7 @@ NAMED = {
 }
 ALL = [m for m in MISTAKES if m.meaning in NAMED]
 #: one a style in every run, all of them in the nightly one
-SOME = ALL if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else ALL[3::6]
+SOME = some(ALL, 6, first=3)
 
 
 def test_there_are_thirty_and_more_and_all_but_one_are_named():

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights, save_weights
@@ -173,7 +174,7 @@ FLAX = {
 def test_flax(name):
     linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
     # lengths are the loop's, not the cells'
-    every = name == "flax.mgu" or os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    every = name == "flax.mgu" or NIGHTLY
     for lengths in (None, LENGTHS, [4, 2, 0]) if every else (LENGTHS,):
         for reverse in (False, True) if every else (False,):
             rnn = linen.RNN(

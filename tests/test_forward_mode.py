@@ -1,18 +1,18 @@
 """`tg.jvp`, and the oracles held against each other: two reverse walks, and the complex step in plain NumPy."""
 
-import os
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.check.tolerances import COMPLEX_STEP
 from tinygrad_rnn.norms import norm
 from tinygrad_rnn.testing.networks import Network
 
-NETWORKS = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 50
+NETWORKS = 2000 if NIGHTLY else 50
 
 
 def drawn(seed):

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from .errors import DataError, GraphError, TinygradError
 from .explain import short
 from .files import write_atomically
 from .language import CharModel
+from .optional import needed
 from .saving import checksum
 from .text import Vocabulary
 from .training import CURE, Settings, Trainer
+
+with needed("a checkpoint", "save"):
+    import safetensors
+    import safetensors.numpy
 
 FORMAT = "tinygrad_rnn.checkpoint/2"
 #: version 0.1.0 wrote no checksum

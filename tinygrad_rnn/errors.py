@@ -48,5 +48,9 @@ class DataError(TinygradError, ValueError):
     """Input from outside (a file, a text, a checkpoint) that cannot be used."""
 
 
+class MissingPackageError(TinygradError, ModuleNotFoundError):
+    """A package that only this feature needs is not installed; the message names the extra that brings it."""
+
+
 class UnsupportedError(TinygradError, NotImplementedError):
     """A foreign program uses what cannot be imported; the message lists all of it, each with its line and a way out."""

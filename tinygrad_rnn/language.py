@@ -13,6 +13,7 @@ from .errors import DataError, GraphError
 from .functional import one_hot
 from .mode import no_grad
 from .nn.module import evaluating
+from .optional import can_compile
 from .scope import steps
 from .tensor import Tensor, as_tensor
 from .text import Vocabulary
@@ -59,7 +60,9 @@ class CharModel(nn.Module):
         """
         rng = rng or np.random.default_rng()
         indices, state = np.asarray(prompt)[:, None], None
-        step: Any = self if eager or (eager is None and length < WORTH_COMPILING) else compile(self)
+        if eager is None:
+            eager = length < WORTH_COMPILING or not can_compile()
+        step: Any = self if eager else compile(self)
         for position in range(length):
             with evaluating(self), no_grad(), np.errstate(over="ignore", invalid="ignore"):  # `draw` looks at them
                 scores, state = (step if position else self)(indices, state)

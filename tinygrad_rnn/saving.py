@@ -18,6 +18,7 @@ import numpy as np
 from .errors import DataError, DTypeError, TinygradError
 from .explain import short
 from .files import write_atomically
+from .optional import needed
 from .tensor import Array, Tensor
 
 FORMAT = "tinygrad_rnn.values/1"
@@ -36,7 +37,8 @@ def save(obj: Any, path: str | Path) -> None:
     >>> found["epoch"], list(found["model"])
     (3, ['weight', 'bias'])
     """
-    from safetensors.numpy import save as serialized
+    with needed("saving", "save"):
+        from safetensors.numpy import save as serialized
 
     if not isinstance(path, (str, os.PathLike)):
         raise DTypeError(f"save: the second argument is the path of a file, not {type(path).__name__}")
@@ -52,7 +54,8 @@ def load(path: str | Path) -> Any:
 
     Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
     """
-    import safetensors
+    with needed("reading what was saved", "save"):
+        import safetensors
 
     file = Path(path)
     if not file.is_file():

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tinygrad_rnn.optional import needed
+
 #: Matplotlib brings this typeface along; it has every sign that pictures use. It is a little wider than Helvetica.
 _FONT, _NARROWER = "DejaVu Sans", 0.86
 _STYLES = {"": ("normal", "normal"), "-Bold": ("bold", "normal"), "-Oblique": ("normal", "italic")}
@@ -15,7 +17,8 @@ _STYLES = {"": ("normal", "normal"), "-Bold": ("bold", "normal"), "-Oblique": ("
 
 def svg_to_png(svg: str, zoom: float = 2.0) -> bytes:
     """The picture as PNG on white, ``zoom`` pixels for each of its pixels of 1/96 inch."""
-    import resvg_py
+    with needed("a picture as PNG", "png"):
+        import resvg_py
 
     drawn = resvg_py.svg_to_bytes(
         svg_string=_in_our_font(svg), dpi=96, zoom=zoom, background="white", font_files=list(_fonts()),
@@ -26,9 +29,10 @@ def svg_to_png(svg: str, zoom: float = 2.0) -> bytes:
 
 def svg_to_pdf(svg: str) -> bytes:
     """The picture as PDF, of lines and letters, not of pixels."""
-    from reportlab.graphics import renderPDF
-    from reportlab.pdfgen.canvas import Canvas
-    from svglib.svglib import svg2rlg
+    with needed("a picture as PDF", "pdf"):
+        from reportlab.graphics import renderPDF
+        from reportlab.pdfgen.canvas import Canvas
+        from svglib.svglib import svg2rlg
 
     _register()
     # links and tooltips are nothing to draw, and their targets nothing to load
@@ -43,7 +47,8 @@ def svg_to_pdf(svg: str) -> bytes:
 
 @cache
 def _fonts() -> tuple[str, ...]:
-    import matplotlib
+    with needed("a picture as PNG or PDF", "png"):  # for its typeface
+        import matplotlib
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return tuple(str(folder / f"DejaVuSans{style}.ttf") for style in _STYLES)
@@ -51,7 +56,8 @@ def _fonts() -> tuple[str, ...]:
 
 @cache
 def _register() -> None:
-    from svglib.fonts import register_font
+    with needed("a picture as PDF", "pdf"):
+        from svglib.fonts import register_font
 
     for file, (weight, style) in zip(_fonts(), _STYLES.values(), strict=True):
         register_font(_FONT, file, weight, style)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tinygrad_rnn.optional import needed
+
 #: Okabe and Ito's colours, dark enough for lines on white; each has a marker, for who cannot tell colours apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6100", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -15,7 +17,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 @contextmanager
 def settings() -> Iterator[None]:
     """matplotlib set up for our figures, and as it was afterwards."""
-    import matplotlib
+    with needed("a plot", "plot"):
+        import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "tinygrad_rnn", "svg.fonttype": "none"}):
         yield

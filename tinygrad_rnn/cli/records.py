@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import DataError
 from ..explain import short
 from ..files import write_atomically
+from ..optional import needed
 from ..training import Progress
 
 COLUMNS = ("step", "loss", "bits_per_character", "validation_loss", "validation_bits_per_character", "seconds")
@@ -48,7 +49,8 @@ class Records:
 
     def plot(self, path: Path) -> None:
         """The curve: what was trained on, smoothed and not, and what was kept aside, in bits per character."""
-        from matplotlib.figure import Figure
+        with needed("a training curve", "plot"):
+            from matplotlib.figure import Figure
 
         from viz.plotting import COLOURS, MARKERS, encoded, settings
 

@@ -20,6 +20,7 @@ import numpy as np
 from ..current import current
 from ..errors import DTypeError, GraphError
 from ..memory import Memory
+from ..optional import needed
 from ..primitives.record import integer
 from ..source import user_code, user_site
 from ..tensor import REFUSES, Array, Tensor, _as_array, _serials, from_array
@@ -367,8 +368,9 @@ def _refuse_assignments(fn: Callable[..., Any]) -> None:
 
 def _program(graph: Plan, trace: Trace, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
-    from .lower import lower
-    from .program import Program, plan
+    with needed("tg.compile", "compile"):
+        from .lower import lower
+        from .program import Program, plan
 
     code = lower(graph, trace)
     offsets, room = plan(code)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OutOfRangeError, ShapeError
+from ..optional import can_compile
 from . import dtypes, kinks
 from .record import KERNEL_MIN_SIZE, Primitive, Shape, along_axis, load_kernel
 from .reduce import max_shape, ranked
@@ -124,7 +125,7 @@ def _scatter_rows(g: Any, indices: Any, *, rows: int) -> Any:
 
 
 def _add_rows(buffer: Any, g: Any, _y: Any, _table: Any, indices: Any) -> None:
-    if g.size >= KERNEL_MIN_SIZE and g.dtype.char in "fd" and buffer.flags.c_contiguous:
+    if g.size >= KERNEL_MIN_SIZE and g.dtype.char in "fd" and buffer.flags.c_contiguous and can_compile():
         load_kernel("add_rows")(buffer, g, indices)
     else:
         _add_repeated(buffer, g.reshape(indices.size, *buffer.shape[1:]), indices.reshape(-1))

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..optional import can_compile
 from ..recorded import Recorded, is_tensor
 from . import dtypes
 
@@ -211,8 +212,8 @@ class Primitive:
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
-        """The kernel, for arrays of the dtypes it is for."""
-        return load_kernel(self.kernel or "")
+        """The kernel, for arrays of the dtypes it is for; without Numba the reference, which computes the same."""
+        return load_kernel(self.kernel or "") if can_compile() else self.reference
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         """Compute on arrays, record on tensors."""

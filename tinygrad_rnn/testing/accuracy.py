@@ -20,8 +20,8 @@ import numpy as np
 from .. import nn, optim
 from ..backward import _unbroadcast, grad
 from ..compiler import compile
-from ..errors import DataError
 from ..files import write_atomically
+from ..optional import needed
 from ..primitives.record import KERNEL_MIN_SIZE, TABLE, Primitive
 from ..tensor import tensor
 from .recipes import Case, Source, recipe_for
@@ -48,10 +48,8 @@ BOUNDS: dict[tuple[str, str], float] = {
 
 
 def _mp() -> Any:
-    try:
+    with needed("judging digits", "test"):
         import mpmath
-    except ImportError:
-        raise DataError("judging digits needs mpmath; pip install 'tinygrad_rnn[test]'") from None
     mpmath.mp.dps = 50
     return mpmath.mp
 

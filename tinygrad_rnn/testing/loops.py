@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
-from hypothesis import strategies as st
 
 from ..functional import concat, stack, zeros
 from ..graph import Graph
 from ..nn.functional import cross_entropy
+from ..optional import needed
 from ..tensor import Tensor, tensor
+
+with needed("drawing with Hypothesis", "test"):
+    from hypothesis import strategies as st
 
 SIZE = 3
 

@@ -19,14 +19,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from .. import optim
+from ..optional import needed
 from ..primitives.record import Shape
 from ..tensor import Tensor
 from .networks import Network
 from .programs import Program, Writer
 from .recipes import Source
+
+with needed("drawing with Hypothesis", "test"):
+    from hypothesis import strategies as st
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Draw = st.DrawFn

@@ -10,6 +10,8 @@ import re
 from html import escape
 from xml.etree import ElementTree
 
+from tinygrad_rnn.optional import needed
+
 LIMIT = 20_000  #: characters
 _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 _ELEMENTS = {
@@ -33,7 +35,8 @@ def mathml(latex: str) -> str:
     >>> mathml(r"\text{a<b}")
     '<math><mrow><mrow><mtext>a&lt;b</mtext></mrow></mrow></math>'
     """
-    from latex2mathml.converter import convert
+    with needed("a formula on a page", "html"):
+        from latex2mathml.converter import convert
 
     latex = latex[:LIMIT].replace(r"\mathrel{+}=", r"\mathrel{+=}")
     latex = "".join(c for c in latex if ord(c) < _FIRST_PLACE and (c.isprintable() or c.isspace()))

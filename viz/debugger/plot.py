@@ -9,6 +9,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.optional import needed
 
 from .. import style
 from ..plotting import encoded
@@ -17,7 +18,8 @@ from .inspection import Inspection
 
 def plot(session: Inspection, node: int | None, path: str | Path) -> None:
     """Gradient norms of the carried states along time, or what each time step adds to the gradient of ``node``."""
-    from matplotlib.figure import Figure
+    with needed("a plot", "plot"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     if node is None:

@@ -12,6 +12,7 @@ from typing import Any
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.optional import needed
 
 from .. import style
 from .closed import ClosedForm, closed_form
@@ -157,8 +158,9 @@ class Derivation:
         write_atomically(target, content.encode())
 
     def _page(self, every_step: bool) -> str:
-        from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
+        with needed("a page", "html"):
+            from jinja2 import Environment, FileSystemLoader
+            from markupsafe import Markup
 
         from ..debugger.mathml import mathml
         from ..render import render

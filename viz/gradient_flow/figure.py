@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_rnn.optional import needed
+
 from .. import style
 from ..plotting import COLOURS, MARKERS, settings
 from .layer import Layer, Series
@@ -18,8 +20,9 @@ GRADIENT = r"$\|\partial L/\partial h_t\|$"
 
 def draw(layers: Sequence[Layer], shown: Sequence[str], title: str | None) -> Any:
     """The panels that are ``shown`` of these layers, as a matplotlib figure."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    with needed("the figure of a flow", "plot"):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
     rows = [name for name in shown if name != "norms"]
     wide = "norms" in shown
@@ -122,8 +125,9 @@ def _transfer(line: Any, layers: Sequence[Layer]) -> None:
 
 def _maps(line: Any, maps: Sequence[dict[int, Series]], label: str, ylabel: str) -> None:
     """Rows s against columns t, colours by decades, the same in all maps."""
-    from matplotlib.colors import LogNorm
-    from matplotlib.ticker import MaxNLocator
+    with needed("the figure of a flow", "plot"):
+        from matplotlib.colors import LogNorm
+        from matplotlib.ticker import MaxNLocator
 
     line[0].set_ylabel(ylabel)
     line[0].yaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -22,6 +22,7 @@ from typing import Any
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.optional import needed
 
 from ..convert import svg_to_pdf, svg_to_png
 from .labels import Labels
@@ -161,7 +162,7 @@ def _run(
     if not program.is_file():
         return Result(key, problem=f"its program {program} is missing; install the package again")
     if re.search(r"^from (sklearn|digits)\b", program.read_text("utf-8"), re.M) and find_spec("sklearn") is None:
-        return Result(key, problem="needs scikit-learn, which has the digits: pip install scikit-learn")
+        return Result(key, problem="needs scikit-learn, which has the digits: pip install 'tinygrad_rnn[lecture]'")
     settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     packages = os.pathsep.join([str(_HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as temporary:
@@ -231,11 +232,12 @@ def _size(figure: Path) -> tuple[int, int]:
 
 
 def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labels: Labels) -> str:
-    from jinja2 import Environment, FileSystemLoader
-    from markupsafe import Markup
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
+    with needed("the lecture's page", "lecture"):
+        from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
 
     from ..debugger.mathml import mathml
 

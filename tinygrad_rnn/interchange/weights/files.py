@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from ...errors import ArgumentError, DataError, TinygradError
 from ...explain import short
 from ...files import write_atomically
+from ...optional import needed
 from ...tensor import Array
 from .. import framework
 
@@ -60,7 +60,7 @@ def write_file(path: str | Path, arrays: Mapping[str, Array]) -> None:
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     buffer = io.BytesIO()
     if file.suffix == ".safetensors":
-        buffer.write(safetensors.numpy.save(arrays))
+        buffer.write(_safetensors().save(arrays))
     elif file.suffix == ".npz":
         np.savez(buffer, allow_pickle=False, **arrays)
     elif file.suffix == ".npy" and len(arrays) == 1:
@@ -74,9 +74,15 @@ def write_file(path: str | Path, arrays: Mapping[str, Array]) -> None:
     write_atomically(file, buffer.getvalue())
 
 
+def _safetensors() -> Any:
+    with needed("a .safetensors file", "save"):
+        import safetensors.numpy
+    return safetensors.numpy
+
+
 def _reader(file: Path) -> Callable[[Path], Any]:
     readers = {
-        ".safetensors": lambda f: safetensors.numpy.load(f.read_bytes()),
+        ".safetensors": lambda f: _safetensors().load(f.read_bytes()),
         ".npz": _npz,
         ".npy": lambda f: {"": _npy(io.BytesIO(f.read_bytes()), f.stat().st_size, f.name)},
         ".h5": _h5,

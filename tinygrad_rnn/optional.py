@@ -1,0 +1,42 @@
+"""Packages that not everybody needs: each belongs to an extra of this one, and who lacks it is told which.
+
+The engine itself needs NumPy only; the command and its pictures also what ``dependencies`` of pyproject.toml names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+
+from .errors import MissingPackageError
+
+#: the packages that are this project itself: what fails to import one of them is a mistake in it
+_OURS = ("tinygrad_rnn", "viz")
+
+
+@contextmanager
+def needed(what: str, extra: str) -> Iterator[None]:
+    """Around an import: if its package is not there, `MissingPackageError` says what needs it and how to get it.
+
+    >>> with needed("a picture as PDF", "pdf"):
+    ...     import a_package_nobody_has
+    Traceback (most recent call last):
+    tinygrad_rnn.errors.MissingPackageError: a picture as PDF needs a_package_nobody_has, which is not installed; pip install 'tinygrad_rnn[pdf]'
+    """  # noqa: E501
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in _OURS:
+            raise
+        name = error.name.partition(".")[0]
+        raise MissingPackageError(
+            f"{what} needs {name}, which is not installed; pip install 'tinygrad_rnn[{extra}]'", name=name
+        ) from None
+
+
+@cache
+def can_compile() -> bool:
+    """Whether Numba is there, which `tg.compile` and the kernels are written for."""
+    return find_spec("numba") is not None
