@@ -12,7 +12,7 @@ import numpy as np
 from common import command, console, draw
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.language import LectureModel
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.cli.bar import progress_bar
 from tinygrad_rnn.cli.endings import noted_interrupt
 

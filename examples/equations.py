@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from common import command, console
 from plots import formulas
+from tinygrad_rnn.viz.derivation import Line
 
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.patterns import build
-from viz.derivation import Line
 
 
 def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from common import command, console, draw, train
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.language import LectureModel
 
 

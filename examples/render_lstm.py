@@ -1,7 +1,7 @@
 """Twelve lines to a picture: an LSTM unrolled over four steps, with the gradient of every node."""
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 
 tg.manual_seed(0)
 cell, head = tg.nn.LSTMCell(4, 3), tg.nn.Linear(3, 4)

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 # one for all workers, `kernel_cache` bears several processes; Numba must be told before it is imported
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
+import warm  # noqa: E402
+
 import tinygrad_rnn as tg  # noqa: E402
 import tinygrad_rnn.random  # noqa: E402
 from tinygrad_rnn.current import current  # noqa: E402
@@ -29,6 +31,12 @@ settings.register_profile(
     database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "nightly"),
 )  # fmt: skip
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before the first worker starts: no worker should compile what another compiles too."""
+    if session.config.getoption("dist", "no") != "no" and not hasattr(session.config, "workerinput"):
+        warm.warmed()
 
 
 #: variables that pytest sets for every test, scikit-learn when it is imported, and PyTorch when it takes a call apart

@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,8 +134,15 @@ __all__ = [
 ]  # fmt: skip
 
 
+# in a checkout the pictures' folder lies beside this one, in a wheel in it: `tinygrad_rnn.viz` either way
+if not (Path(__file__).parent / "viz").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
+
+
 def __getattr__(name: str) -> Any:
-    """`check_gradients` is imported when first asked for: training does without it."""
+    """`check_gradients` and `viz` are imported when first asked for: training does without them."""
+    if name == "viz":
+        return import_module("tinygrad_rnn.viz")
     if name != "check_gradients":
         raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
     from .check import check_gradients
@@ -144,7 +152,7 @@ def __getattr__(name: str) -> Any:
 
 def _viz() -> Any:
     """Who draws: imported when the first picture is wanted."""
-    return import_module("viz")
+    return import_module("tinygrad_rnn.viz")
 
 
 drawing.draw_with(_viz)

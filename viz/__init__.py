@@ -1,45 +1,52 @@
 """Pictures of unrolled graphs, and the backward pass step by step.
 
-``import viz; viz.render(loss, "picture.svg")`` draws; ``viz.debug(loss)`` records a backward pass to walk over;
-``viz.flow(loss)`` measures how the gradient flows back through time, ``viz.derive(loss)`` writes down its equations.
+``tg.viz.render(loss, "picture.svg")`` draws; ``tg.viz.debug(loss)`` records a backward pass to walk over;
+``tg.viz.flow(loss)`` measures how the gradient flows back through time, ``tg.viz.derive(loss)`` writes down its
+equations. In a program that calls nothing else viz, ``import viz`` is the same.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+if __name__ == "viz":
+    from tinygrad_rnn.alias import enter
 
-from tinygrad_rnn.source import pass_over
+    enter()
+else:
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Any
 
-from .engine import RenderError
-from .notebook import register
-from .picture import Picture
-from .render import render
+    from tinygrad_rnn.alias import warn_if_shadowed
+    from tinygrad_rnn.source import pass_over
 
-if TYPE_CHECKING:
-    from .debugger import debug
-    from .derivation import derive
-    from .gradient_flow import flow
+    from .engine import RenderError
+    from .notebook import register
+    from .picture import Picture
+    from .render import render
 
-__all__ = ["Picture", "RenderError", "debug", "derive", "flow", "render"]
-
-pass_over(Path(__file__).parent)
-register()
-
-
-def __getattr__(name: str) -> Any:
-    if name == "debug":  # a picture needs no debugger: it is imported when first asked for
+    if TYPE_CHECKING:
         from .debugger import debug
-
-        return debug
-    if name == "derive":
         from .derivation import derive
-
-        return derive
-    if name == "flow":
         from .gradient_flow import flow
 
-        return flow
-    if name == "side_by_side":
-        from .debugger.beside import SideBySide
+    __all__ = ["Picture", "RenderError", "debug", "derive", "flow", "render"]
 
-        return SideBySide
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    pass_over(Path(__file__).parent)
+    register()
+    warn_if_shadowed()
+
+    def __getattr__(name: str) -> Any:
+        if name == "debug":  # a picture needs no debugger: it is imported when first asked for
+            from .debugger import debug
+
+            return debug
+        if name == "derive":
+            from .derivation import derive
+
+            return derive
+        if name == "flow":
+            from .gradient_flow import flow
+
+            return flow
+        if name == "side_by_side":
+            from .debugger.beside import SideBySide
+
+            return SideBySide
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ import numpy as np
 from cells import CELLS, Network
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.files import write_atomically
 from tinygrad_rnn.tasks import adding, temporal_order
 

@@ -14,7 +14,7 @@ import numpy as np
 from lab import command, console, table
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 
 STEPS, HIDDEN, INPUTS = 100, 16, 4
 NETWORKS: tuple[tuple[str, str, float | None], ...] = (

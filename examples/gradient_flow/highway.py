@@ -14,7 +14,7 @@ import numpy as np
 from lab import BOUND, LINES, command, console, panels, table
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 
 STEPS, HIDDEN, INPUTS = 40, 16, 4
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)

@@ -13,10 +13,10 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from tinygrad_rnn.viz.plotting import COLOURS, MARKERS, encoded, settings
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.files import write_atomically
-from viz.plotting import COLOURS, MARKERS, encoded, settings
 
 console = Console(highlight=False)
 LINES = tuple({"color": c, "marker": m, "markersize": 4, "markevery": 0.1} for c, m in zip(COLOURS, MARKERS))

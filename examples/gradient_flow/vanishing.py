@@ -18,7 +18,7 @@ import numpy as np
 from lab import BOUND, LINES, command, gradients, norms, panels, table
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.patterns import build
 
 STEPS = 60

@@ -8,7 +8,7 @@ import numpy as np
 from packages import bars, command, fetched, found, numpy_lstm, unpickled
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from packages import bars, command, fetched, found, sigmoid
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import DIALECTS, load_weights
 
 

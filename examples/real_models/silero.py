@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from packages import command, fetched, found
 
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import from_onnx
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from packages import bars, command, fetched, found, numpy_lstm
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
 

@@ -26,8 +26,7 @@ def demo(output: Path, seed: int) -> None:
     import numpy as np
     from rich.console import Console
 
-    import viz
-
+    from .. import viz
     from ..language import LectureModel
     from ..optim import Adam
     from ..random import manual_seed

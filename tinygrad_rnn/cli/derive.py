@@ -38,7 +38,7 @@ def derive(
       tinygrad-rnn derive --closed-form
       tinygrad-rnn derive model.py:loss --wrt weight_hh -o bptt.tex
     """
-    import viz
+    from .. import viz
 
     cure = "take fewer steps (the equations are those of five)"
     if target:

@@ -51,7 +51,7 @@ def flow(
       tinygrad-rnn flow --cell rnn --cell lstm --pattern many-to-many -o flow.png
       tinygrad-rnn flow model.py:loss --panel norms -o flow.csv
     """
-    import viz
+    from .. import viz
 
     what: Any
     if target:

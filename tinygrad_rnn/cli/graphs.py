@@ -72,7 +72,7 @@ def render(
       tinygrad-rnn render --pattern seq2seq --cell lstm -o seq2seq.png
       tinygrad-rnn render model.py:loss --detail op --grads -o loss.svg
     """
-    import viz
+    from .. import viz
 
     drawn = ["drawn with all steps" if all_steps else "drawn with gradients" if options["grads"] else "drawn"]
     drawn += ["drawn with the backward graph"] * options["backward"]
@@ -118,7 +118,7 @@ def debug(
       tinygrad-rnn debug model.onnx --inputs x.npz --output y
       echo norms | tinygrad-rnn debug --pattern many-to-one --cell gru --steps 50
     """
-    import viz
+    from .. import viz
 
     what: Any
     if page and commands:

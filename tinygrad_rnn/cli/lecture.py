@@ -33,7 +33,7 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     """
     from rich.console import Console
 
-    from viz.lecture import TOPICS, Labels, Topic, build, figure
+    from ..viz.lecture import TOPICS, Labels, Topic, build, figure
 
     topics = {topic.name: topic for topic in TOPICS}
     figures = {name for topic in TOPICS for name in topic.captions} - topics.keys()

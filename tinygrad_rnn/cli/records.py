@@ -52,7 +52,7 @@ class Records:
         with needed("a training curve", "plot"):
             from matplotlib.figure import Figure
 
-        from viz.plotting import COLOURS, MARKERS, encoded, settings
+        from ..viz.plotting import COLOURS, MARKERS, encoded, settings
 
         kind = check_ending(path)
         with settings():

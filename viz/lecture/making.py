@@ -164,7 +164,7 @@ def _run(
     if re.search(r"^from (sklearn|digits)\b", program.read_text("utf-8"), re.M) and find_spec("sklearn") is None:
         return Result(key, problem="needs scikit-learn, which has the digits: pip install 'tinygrad_rnn[lecture]'")
     settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    packages = os.pathsep.join([str(_HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    packages = os.pathsep.join([str(Path(tg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, str(program), "--out", "out"]
         environment = {**os.environ, **settings, "PYTHONPATH": packages}
