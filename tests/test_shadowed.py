@@ -37,7 +37,7 @@ def test_pictures_walks_and_checks_beside_a_users_own_viz(folder: Path) -> None:
         "assert viz.render == \"somebody else's\"\n"
         "assert 'svg' in tg.viz.render(model.loss()).svg\n"
         "assert len(tg.viz.debug(model.loss()).trace) > 1\n"
-        "assert tg.check_gradients(model.loss, [model.w])\n"
+        "assert tg.check_gradients(tg.Graph(model.loss()))\n"
         "from tinygrad_rnn.viz.debugger import Session\n"
         "import viz\nassert viz.render == \"somebody else's\"\n",
     )  # fmt: skip
