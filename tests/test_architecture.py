@@ -14,7 +14,7 @@ HERE = Path(__file__).parents[1]
 
 #: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
 LAYERS = {
-    "the ground": "errors files source returned current kernel_cache kernels drawing memory recorded",
+    "the ground": "errors files source returned current kernel_cache kernels drawing memory recorded optional alias",
     "operations": "primitives",
     "tensors": "mode scope random explain extreme liveness backward operators composed numpy_names tensor functional",
     "graphs": "graph walked norms forward_mode function",
@@ -62,10 +62,15 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            wanted = [f"{base}.{a.name}" if f"{base}.{a.name}" in known else base for a in node.names]
+            wanted = [x if (x := _lies(f"{base}.{a.name}")) in known else base for a in node.names]
         elif isinstance(node, ast.Call) and called(node.func) == "import_module":
             wanted = [x.value for x in node.args if isinstance(x, ast.Constant)]
-        yield from (x for x in wanted if x in known and x != name)
+        yield from (x for x in map(_lies, wanted) if x in known and x != name)
+
+
+def _lies(name: str) -> str:
+    """Where a module lies: `tinygrad_rnn.viz` is the folder viz."""
+    return name.removeprefix("tinygrad_rnn.") if f"{name}.".startswith("tinygrad_rnn.viz.") else name
 
 
 @functools.cache
