@@ -50,7 +50,7 @@ def test_the_examples_in_docstrings(name, tmp_path, monkeypatch):
 
 def test_the_readmes_programs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 5
+    assert len(blocks) >= 2
     (tmp_path / "readme.py").write_text("".join(blocks))
     # in a process of its own: what other tests have imported is not there for a reader either
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
