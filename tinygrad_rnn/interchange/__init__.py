@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .export.onnx_file import onnx_rule, to_onnx
     from .export.xla import jax_rule, to_jax
     from .jaxprs import JaxFunction, from_jax
     from .onnx import OnnxModel, from_onnx
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 _WHERE = {
     "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
     "JaxFunction": "jaxprs", "OnnxModel": "onnx", "from_jax": "jaxprs", "from_onnx": "onnx", "from_torch": "pytorch",
-    "jax_rule": "export.xla", "load_weights": "weights", "save_weights": "weights", "to_jax": "export.xla",
+    "jax_rule": "export.xla", "load_weights": "weights", "save_weights": "weights", "onnx_rule": "export.onnx_file",
+    "to_jax": "export.xla", "to_onnx": "export.onnx_file",
 }  # fmt: skip
 
 __all__ = [
     "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "from_jax", "from_onnx",
-    "from_torch", "jax_rule", "load_weights", "save_weights", "to_jax",
+    "from_torch", "jax_rule", "load_weights", "onnx_rule", "save_weights", "to_jax", "to_onnx",
 ]  # fmt: skip
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from ....compiler.function import _Output
 from ....compiler.trace import Trace
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
-from ....nn.module import Module, Parameter
+from ....nn.module import Module
 from ....optim import Adam, Optimizer
 from ....scan import mapped
 from ....tensor import Array, Tensor, from_array
-from ...seen import variables
+from ..names import Names
 from ..recorder import Recording, drawn, walk
 from .rules import jax, jnp
 from .running import Setting, run
@@ -72,14 +72,9 @@ class JaxProgram:
     def __init__(self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool) -> None:
         self._recording, self._half = Recording(function), half
         self.__name__ = getattr(function, "__name__", type(function).__name__)
-        self._modules = dict(_modules(function))
-        self._tensors: dict[int, tuple[str, Tensor]] = {}  # by serial: the keys of parameters and buffers
+        self._names = Names(function)
         self._optimizers: list[Optimizer] = []
         self._draws = self._writes = False
-        for path, module in self._modules.items():
-            for kind, found in (("parameters", module.named_parameters()), ("buffers", module.named_buffers())):
-                for name, x in found:
-                    self._enter(kind, f"{path}.{name}" if path else name, x)
         if example or not isinstance(function, Module):
             self._learn(self._recorded(example)[0])
         self.jitted = jax.jit(self._called, donate_argnums=(0,) if donate else ())
@@ -90,15 +85,6 @@ class JaxProgram:
 
     # Recording -------------------------------------------------------------------------------------------
 
-    def _enter(self, kind: str, name: str, x: Tensor) -> None:
-        if x.serial in self._tensors:
-            return
-        taken = {known for known, _ in self._tensors.values()}
-        base, k = f"{kind}/{name}", 1
-        while (key := base if k == 1 else f"{base}_{k}") in taken:
-            k += 1
-        self._tensors[x.serial] = key, x
-
     def _recorded(self, args: Sequence[Any]) -> tuple[Trace, Any]:
         return self._recording.record([mapped(_stand_in, x) for x in args])
 
@@ -106,9 +92,7 @@ class JaxProgram:
         """What a recording makes use of, beside its arguments."""
         for cell in trace.cells.values():
             if cell.tensor is not None:
-                x = cell.tensor
-                kind = "parameters" if isinstance(x, Parameter) or x.requires_grad else "buffers"
-                self._enter(kind, x.name or "unnamed", x)
+                self._names.enter(cell.tensor.name or "unnamed", cell.tensor)
         for schedule, _ in trace.schedules:
             if not any(each is schedule.optimizer for each in self._optimizers):
                 self._optimizers.append(schedule.optimizer)
@@ -135,8 +119,7 @@ class JaxProgram:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         tree: dict[str, dict[str, Any]] = {}
-        for key, x in self._tensors.values():
-            kind, name = key.split("/", 1)
+        for kind, name, x in self._names.tensors.values():
             tree.setdefault(kind, {})[name] = x.numpy()
         for k, optimizer in enumerate(self._optimizers):
             kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
@@ -151,20 +134,18 @@ class JaxProgram:
 
     def _entries(self, optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
         for x, entries in zip(optimizer.params, optimizer.state, strict=True):
-            key = self._tensors[x.serial][0] if x.serial in self._tensors else f"parameters/{x.name}"
-            yield key.split("/", 1)[1], entries
+            yield self._names.enter(x.name or "unnamed", x), entries
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Write a state into our parameters, buffers and optimizers; one that does not fit changes nothing."""
         tree: dict[str, Any] = dict(state)
         if not self._writes:
-            names = {key.split("/", 1)[1]: key.split("/", 1)[0] for key, _ in self._tensors.values()}
+            names = {name: kind for kind, name, _ in self._names.tensors.values()}
             tree = {"parameters": {}, "buffers": {}}
             for name, value in state.items():
                 tree[names.get(name, "parameters")][name] = value
         writes: list[Callable[[], Any]] = []
-        for key, x in self._tensors.values():
-            kind, name = key.split("/", 1)
+        for kind, name, x in self._names.tensors.values():
             writes.append(_writing(x, _own(tree, kind, name, x.shape, x.dtype)))
         for k, optimizer in enumerate(self._optimizers):
             kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
@@ -233,13 +214,12 @@ class JaxProgram:
                 slots[id(entries)] = kind, name
         for serial, cell in trace.cells.items():
             if cell.tensor is not None:
-                if cell.tensor.serial not in self._tensors:
+                if cell.tensor.serial not in self._names.tensors:
                     raise GraphError(
                         f"to_jax: {cell.tensor._described()} was not part of {self.__name__} when it was exported; "
                         "export it again"
                     )
-                kind, name = self._tensors[cell.tensor.serial][0].split("/", 1)
-                yield serial, (kind, name)
+                yield serial, self._names.tensors[cell.tensor.serial][:2]
             else:
                 template, *things = cell.place
                 if template != "{}[{}]" or id(things[0]) not in slots:
@@ -282,7 +262,7 @@ class JaxProgram:
     @contextmanager
     def _as_in(self, state: Any) -> Iterator[None]:
         """While recording, our optimizers hold the entries that the state holds, and no gradient is left over."""
-        kept = [(x, x._grad) for _, x in self._tensors.values()]
+        kept = [(x, x._grad) for _, _, x in self._names.tensors.values()]
         held = [(entries, dict(entries)) for optimizer in self._optimizers for entries in optimizer.state]
         for x, _ in kept:
             x._grad = None
@@ -309,20 +289,6 @@ def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[An
         first, second = (-jnp.expm1(step * np.log(beta)) if beta else 1.0 for beta in group["betas"])
         return group["lr"] / first, second**0.5, 1 - group["lr"] * group["weight_decay"]
     return optimizer._rates(step, **settings)
-
-
-def _modules(function: Any) -> Iterator[tuple[str, Module]]:
-    """The modules that a function makes use of, by the names it knows them by; a single one has no name."""
-    if isinstance(function, Module):
-        yield "", function
-        return
-    owner = getattr(function, "__self__", None)
-    names = dict(variables(function))
-    found = {name: value for name, value in names.items() if isinstance(value, Module)}
-    if isinstance(owner, Module):
-        found = {"": owner}
-    for name, module in found.items():
-        yield ("" if len(found) == 1 else name), module
 
 
 def _is_array(x: Any) -> bool:

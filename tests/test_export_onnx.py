@@ -1,0 +1,226 @@
+"""Programs handed on as ONNX files: valid, equal in onnxruntime, and the same again when they come back."""
+
+import itertools
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+onnx = pytest.importorskip("onnx", reason="ONNX is not installed (pip install '.[onnx]')")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+
+from tinygrad_rnn import interchange  # noqa: E402
+from tinygrad_rnn.errors import ArgumentError, DTypeError, GraphError, UnsupportedError  # noqa: E402
+from tinygrad_rnn.interchange.export.onnx_file.recording import written  # noqa: E402
+from tinygrad_rnn.interchange.export.onnx_file.rules import RULES  # noqa: E402
+from tinygrad_rnn.primitives import TABLE  # noqa: E402
+from tinygrad_rnn.testing.recipes import RECIPES, Source  # noqa: E402
+
+SEEDS = range(20) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else range(2)
+
+
+def run(model, *arrays):
+    """What onnxruntime makes of it."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return session.run(None, dict(zip(names, map(np.asarray, arrays), strict=True)))
+
+
+def back(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", interchange.ForeignWarning)
+        return interchange.from_onnx(model)
+
+
+def leaves(result):
+    if isinstance(result, tg.Tensor):
+        return [result]
+    return [x for part in (result.values() if isinstance(result, dict) else result) for x in leaves(part)]
+
+
+def kinds(model):
+    return [node.op_type for node in model.graph.node]
+
+
+def test_every_primitive_has_a_rule_with_our_value_here_and_in_onnxruntime():
+    """Over the whole table: in single precision in the runtime, in double read back by `from_onnx`."""
+    assert set(RECIPES) <= {op.name for op in RULES}
+    for name, seed in itertools.product(RECIPES, SEEDS):
+        case = RECIPES[name](Source(seed, sizes=(2, 3, 1)))
+        slots = [i for i, x in enumerate(case.operands) if isinstance(x, np.ndarray)]
+
+        def call(*given, op=TABLE[name], case=case, slots=slots):
+            found = dict(zip(slots, given, strict=True))
+            return op(*(found.get(i, x) for i, x in enumerate(case.operands)), **case.attrs)
+
+        exact = [case.operands[i] for i in slots]
+        single = [x.astype(np.float32) if x.dtype == np.float64 else x for x in exact]
+        told = f"{name}: {case}"
+        (found,) = run(interchange.to_onnx(call, tuple(single)), *single)
+        expected = call(*map(tg.tensor, single)).numpy()
+        assert found.dtype == expected.dtype, told
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=told)
+        ours = back(interchange.to_onnx(call, tuple(exact)))(*map(tg.tensor, exact))
+        expected = call(*map(tg.tensor, exact)).numpy()
+        np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-12, atol=1e-14, err_msg=told)
+
+
+LAYERS = {
+    "RNN": lambda **k: tg.nn.RNN(3, 4, 2, "relu", bidirectional=True, clip=0.5, **k),
+    "LSTM": lambda **k: tg.nn.LSTM(3, 4, 2, bidirectional=True, **k),
+    "LSTM, peepholes, coupled": lambda **k: tg.nn.LSTM(3, 4, peepholes="diagonal", coupled=True, **k),
+    "GRU": lambda **k: tg.nn.GRU(3, 4, 2, bidirectional=True, batch_first=True, **k),
+    "GRU, other gates": lambda **k: tg.nn.GRU(
+        3, 4, reset="before", activations=("hard_sigmoid", "elu"), bias=False, **k
+    ),
+    "LSTM, learned state": lambda **k: tg.nn.LSTM(3, 4, learned_state=True, **k),
+    "LSTM, projected": lambda **k: tg.nn.LSTM(3, 4, proj_size=2, bidirectional=True, **k),
+    "LSTM, full peepholes": lambda **k: tg.nn.LSTM(3, 4, peepholes="full", **k),
+    "RNN, leaky": lambda **k: tg.nn.RNN(3, 4, leak=0.5, **k),
+    "GRU, repeat": lambda **k: tg.nn.GRU(3, 4, past_end="repeat", empty="initial", bidirectional=True, **k),
+    "GRU, live": lambda **k: tg.nn.GRU(3, 4, past_end="live", empty="last", bidirectional=True, **k),
+}
+#: those whose settings ONNX has no node for
+SCANNED = {"LSTM, projected", "LSTM, full peepholes", "RNN, leaky"}
+SCANNED_WITH_LENGTHS = SCANNED | {"GRU, repeat", "GRU, live"}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_a_node_that_computes_the_same(name):
+    """With and without lengths; in the runtime, and read back with gradients."""
+    rng = np.random.default_rng(0)
+    for lengths in (None, [5, 2]):
+        scanned = name in (SCANNED if lengths is None else SCANNED_WITH_LENGTHS)
+        model = LAYERS[name](dtype=np.float32)
+        x = rng.standard_normal((2, 5, 3) if model.batch_first else (5, 2, 3)).astype(np.float32)
+        call = (x,) if lengths is None else (x, None, np.array(lengths))
+        made = interchange.to_onnx(model, call)
+        wanted = "Scan" if scanned else name[:4].strip(",").strip()
+        count = model.num_layers * (model.num_directions if scanned else 1)
+        assert kinds(made).count(wanted) == count + (name == "GRU, live" and scanned)  # the padding, backwards
+        found = run(made, *(a for a in call if a is not None))
+        for a, b in zip(found, leaves(model(*call)), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
+        model = LAYERS[name](dtype=np.float64)
+        exact = tg.tensor(x.astype(float))
+        again = back(interchange.to_onnx(model, (exact, *call[1:])))
+        theirs = leaves(again(exact, *(a for a in call[1:] if a is not None)))
+        ours = leaves(model(exact, *call[1:]))
+        for a, b in zip(theirs, ours, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
+        for each in (ours, theirs):
+            sum((y * y).sum() for y in each).backward()
+        gradients = {key: gradient_of(p) for key, p in again.named_parameters()}
+        opened = scanned or name == "GRU, other gates"  # a node's slope of 0.2 is one of single precision
+        for key, expected in gradients_by_name(model, opened).items():
+            np.testing.assert_allclose(gradients[key], expected, rtol=1e-11, atol=1e-12, err_msg=key)
+
+
+def gradient_of(p):
+    return np.zeros(p.shape) if p.grad is None else p.grad.numpy()
+
+
+def gradients_by_name(model, scanned):
+    """Our gradients under the file's names and in its layout."""
+    if scanned:
+        return {name: gradient_of(p) for name, p in model.named_parameters()}
+    found = {}
+    for layer in range(model.num_layers):
+        each = [
+            {name: gradient_of(w) for name, w in model._weights(suffix).items() if w is not None}
+            for suffix in model._suffixes(layer)
+        ]
+        whole = written(type(model).__name__.lower(), model.hidden_size, each)
+        found |= {f"{name}_l{layer}": value for name, value in whole.items()}
+    return found
+
+
+class Leaky(tg.nn.Module):
+    """A cell of a user's own."""
+
+    def __init__(self, input_size):
+        self.hidden_size, self.map = 4, tg.nn.Linear(input_size + 4, 4)
+
+    def forward(self, x, h=None):
+        h = tg.zeros(len(x), 4) if h is None else h
+        return 0.9 * h + 0.1 * self.map(tg.concat([x, h], axis=1)).tanh()
+
+
+def test_cells_of_ones_own_and_scans_are_scan_nodes(tmp_path):
+    rng = np.random.default_rng(0)
+    model = tg.nn.Recurrent(Leaky, num_layers=2, bidirectional=True, input_size=3)
+    x, lengths = rng.standard_normal((5, 2, 3)).astype(np.float32), np.array([5, 2])
+    path = tmp_path / "leaky.onnx"
+    made = interchange.to_onnx(model, (x, None, lengths), path)
+    assert path.read_bytes() == made.SerializeToString()
+    assert kinds(made).count("Scan") == 4
+    assert {name for name, _ in model.named_parameters()} <= {tensor.name for tensor in made.graph.initializer}
+    for a, b in zip(run(made, x, lengths), leaves(model(x, None, lengths)), strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
+    w = tg.nn.Parameter(rng.standard_normal((3, 3)).astype(np.float32), name="w")
+
+    def running(xs, start):
+        def step(h, row):
+            h = (h @ w + row["x"]).tanh()
+            return h, (h * row["s"], w.sum())
+
+        return tg.scan(step, start, xs, reverse=True)
+
+    xs = {"x": x, "s": x[..., :1]}
+    made = interchange.to_onnx(running, (xs, x[0]))
+    assert [value.name for value in made.graph.input] == ["xs.x", "xs.s", "start"]
+    ours = leaves(running({key: tg.tensor(value) for key, value in xs.items()}, tg.tensor(x[0])))
+    for a, b in zip(run(made, *xs.values(), x[0]), ours, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_keeps_its_names_and_shows_shapes():
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.embed, self.rnn = tg.nn.Embedding(7, 3), tg.nn.GRU(3, 4)
+            self.head = tg.nn.Linear(4, 7)
+
+        def forward(self, tokens):
+            return self.head(self.rnn(self.embed(tokens))[0]).log_softmax()
+
+    net, tokens = Net(), np.array([[1, 2], [3, 6]])
+    made = interchange.to_onnx(net, tokens)
+    names = {tensor.name for tensor in made.graph.initializer}
+    assert {"embed.weight", "rnn.W_l0", "rnn.R_l0", "rnn.B_l0", "head.weight", "head.bias"} <= names
+    assert [value.name for value in (*made.graph.input, *made.graph.output)] == ["tokens", "output"]
+    shown = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in made.graph.value_info}
+    assert any(shape == [2, 2, 7] for shape in shown.values())
+    np.testing.assert_allclose(run(made, tokens)[0], net(tokens).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place():
+    x = tg.ones(3)
+    mine = tg.Primitive("test_onnx_mine", "m", lambda x: x, lambda x: x * 2, vjp=(lambda g, _y, _x: g * 2,))
+    tg.TABLE.pop(mine.name)
+    with pytest.raises(UnsupportedError, match=r"test_onnx_mine \(at test_export_onnx.py:\d+\) has no rule for ONNX"):
+        interchange.to_onnx(lambda x: mine(x), x)
+    interchange.onnx_rule(mine)(lambda writer, _node, x: writer.add("Sum", x, x))
+    assert run(interchange.to_onnx(lambda x: mine(x), x), x)[0].tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(UnsupportedError, match=r"dropout \(at .*\) is for training; call eval\(\)"):
+        interchange.to_onnx(tg.nn.Dropout(0.5), x)
+    with pytest.raises(GraphError, match=r"read \(at test_export_onnx.py:\d+\)"):
+        interchange.to_onnx(lambda x: x * float(x.sum()), x)
+    w = tg.nn.Parameter([1.0, 2.0, 3.0])
+    optimizer = tg.optim.SGD([w])
+
+    def step(x):
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+
+    with pytest.raises(GraphError, match="a file only computes"):
+        interchange.to_onnx(step, x)
+    with pytest.raises(ArgumentError, match="returns str"):
+        interchange.to_onnx(lambda x: "x", x)
+    with pytest.raises(DTypeError, match="takes a function or a module"):
+        interchange.to_onnx(3, x)
