@@ -403,7 +403,7 @@ def test_a_freed_graph_leaves_nothing_for_the_collector():
             steps = list(tg.walk([loss], [tg.ones()] if record else [np.ones((), np.float32)], create_graph=record))
             graph = tg.Graph(loss)
             str(graph), graph.edges, graph.consumers
-            watched += [weakref.ref(x) for x in (output, h, c, loss, *output.inputs, graph, steps[5].node)]
+            watched += [weakref.ref(x) for x in (output, h, c, loss, *output.operands, graph, steps[5].node)]
             model.zero_grad()
             del output, h, c, loss, graph, steps
         assert [ref() for ref in watched] == [None] * len(watched)

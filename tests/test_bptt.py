@@ -94,7 +94,7 @@ def node_of(outputs, role, step):
         x = pending.pop()
         if isinstance(x, tg.Tensor) and x.serial not in found:
             found[x.serial] = x
-            pending.extend(x.inputs)
+            pending.extend(x.operands)
     return next(x for x in found.values() if x.op is not None and x.role == role and x.scope.step == step)
 
 

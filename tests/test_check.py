@@ -193,7 +193,7 @@ def chain(output):
         x = pending.pop()
         if isinstance(x, tg.Tensor) and not any(x is y for y in found):
             found.append(x)
-            pending.extend(x.inputs)
+            pending.extend(x.operands)
     return found
 
 

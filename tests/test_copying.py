@@ -87,7 +87,7 @@ def test_a_copy_has_the_value_and_an_identity_memory_and_history_of_its_own(kind
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_result_that_needs_no_gradient_is_copied_as_a_value(copied) -> None:
     y = copied(tg.tensor([1.0, 2.0]) * 3)
-    assert y.op is None and y.inputs == () and y.tolist() == [3.0, 6.0]
+    assert y.op is None and y.operands == () and y.tolist() == [3.0, 6.0]
 
 
 @pytest.mark.parametrize("copied", COPIES)

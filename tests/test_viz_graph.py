@@ -297,7 +297,7 @@ def leaves(tensor):
         x = pending.pop()
         if id(x) not in found:
             found[id(x)] = x
-            pending += [y for y in x.inputs if isinstance(y, tg.Tensor)]
+            pending += [y for y in x.operands if isinstance(y, tg.Tensor)]
     return [x for x in found.values() if x.op is None]
 
 

@@ -139,6 +139,11 @@ if not (Path(__file__).parent / "viz").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
 
+def __dir__() -> list[str]:
+    """The public names; submodules are imported by theirs."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """`check_gradients` and `viz` are imported when first asked for: training does without them."""
     if name == "viz":
@@ -156,3 +161,5 @@ def _viz() -> Any:
 
 
 drawing.draw_with(_viz)
+
+del globals()["backward"]  # the submodule: of losses, it is a method

@@ -139,11 +139,11 @@ def walk(
             yield BackwardStep(node, gradient, sent, mask, gradient is not before)
             continue
         all_counts = mask is None and not op.chooses
-        y, operands = (node, node.inputs) if create_graph else (node._array, _arrays(node))
+        y, operands = (node, node.operands) if create_graph else (node._array, _arrays(node))
         if create_graph:  # the derivative belongs where the node belongs
             outer, current.scope = current.scope, node.scope._replace(backward=True)
         try:
-            for slot, x in enumerate(node.inputs):
+            for slot, x in enumerate(node.operands):
                 if isinstance(x, LITERALS) or x.serial not in wanted or slot not in op.slots:
                     continue
                 if Memory.latest > serial:
@@ -190,7 +190,7 @@ def nodes_between(
         node = pending.pop()
         if node._freed and node.serial > first and node.serial not in leads:
             raise _walked_before(node)
-        for x in () if node._starts or (node.serial in leads and not through) else node.inputs:
+        for x in () if node._starts or (node.serial in leads and not through) else node.operands:
             if not isinstance(x, LITERALS) and x.requires_grad and x.serial not in found and x.serial >= first:
                 found[x.serial] = x
                 pending.append(x)
@@ -198,7 +198,7 @@ def nodes_between(
     if inputs is None:
         return order
     for node in reversed(order):
-        if not node._starts and any(not isinstance(x, LITERALS) and x.serial in leads for x in node.inputs):
+        if not node._starts and any(not isinstance(x, LITERALS) and x.serial in leads for x in node.operands):
             leads.add(node.serial)
     return [node for node in order if node.serial in leads]
 
@@ -326,7 +326,7 @@ def _free_the_last() -> None:
     for reference in current.walked:
         node = reference()
         if node is not None:
-            node.inputs, node._freed = (), True
+            node.operands, node._freed = (), True
 
 
 def _walked_before(node: Tensor) -> GraphError:
@@ -360,9 +360,9 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
 
 def _arrays(node: Tensor) -> list[Any]:
     try:
-        return [x._array for x in node.inputs]  # type: ignore[union-attr]
+        return [x._array for x in node.operands]  # type: ignore[union-attr]
     except AttributeError:  # a number among them
-        return [x if isinstance(x, LITERALS) else x._array for x in node.inputs]
+        return [x if isinstance(x, LITERALS) else x._array for x in node.operands]
 
 
 def _fitted(value: Any, x: Any) -> Any:
@@ -390,7 +390,7 @@ def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
 def _guard(node: Tensor, op: Primitive, slot: int) -> None:
     """Refuse to differentiate with a value that was overwritten since ``node`` used it."""
     needs_result, needed = op.values_needed(slot)
-    operands = node.inputs if needed is None else [node.inputs[i] for i in needed if i < len(node.inputs)]
+    operands = node.operands if needed is None else [node.operands[i] for i in needed if i < len(node.operands)]
     for x in (*operands, node) if needs_result else operands:
         if not isinstance(x, LITERALS) and x._memory is not None and x._memory.written > node.serial:
             raise MutationError(

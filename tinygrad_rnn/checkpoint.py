@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import DataError, GraphError, TinygradError
 from .explain import short
-from .files import write_atomically
+from .files import PathLike, as_path, write_atomically
 from .language import CharModel
 from .optional import needed
 from .saving import checksum
@@ -27,7 +26,7 @@ FORMAT = "tinygrad_rnn.checkpoint/2"
 OLD_FORMAT = "tinygrad_rnn.checkpoint/1"
 
 
-def save(trainer: Trainer, path: str | Path) -> None:
+def save(trainer: Trainer, path: PathLike) -> None:
     """Write everything ``trainer`` needs to go on. Equal trainers give equal bytes.
 
     Raises `GraphError`, and leaves the old file, if a number in it is no longer finite.
@@ -41,9 +40,9 @@ def save(trainer: Trainer, path: str | Path) -> None:
     write_atomically(path, safetensors.numpy.save(arrays, metadata))
 
 
-def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def load(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and facts of a checkpoint, checked: format, settings, vocabulary, and the shape of every weight."""
-    file = Path(path)
+    file = as_path(path)
     if not file.is_file():
         raise DataError(f"there is no checkpoint {file}")
     try:
@@ -81,7 +80,7 @@ def _not_finite(arrays: dict[str, Any]) -> str | None:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
-def load_model(path: str | Path) -> tuple[CharModel, Vocabulary]:
+def load_model(path: PathLike) -> tuple[CharModel, Vocabulary]:
     """The model of a checkpoint, ready to sample from."""
     arrays, facts = load(path)
     s: Settings = facts["settings"]
@@ -90,7 +89,7 @@ def load_model(path: str | Path) -> tuple[CharModel, Vocabulary]:
     return model, facts["vocabulary"]
 
 
-def resume(path: str | Path, text: str) -> Trainer:
+def resume(path: PathLike, text: str) -> Trainer:
     """A trainer that goes on where the checkpoint was written, on the same text."""
     arrays, facts = load(path)
     trainer = Trainer(text, facts["settings"], facts["vocabulary"])

@@ -9,7 +9,7 @@ import numpy as np
 from . import primitives as P
 from .errors import ArgumentError, DTypeError, ShapeError
 from .extreme import Extreme
-from .operators import Axis, Operators, _axis
+from .operators import Axis, Operators, _axis, one_axis
 from .primitives import record
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Composed(Operators):
         """
         return P.where(self._coerced(mask), value, self)
 
-    def gather(self, dim: int, index: Any) -> Tensor:
+    def gather(self, dim: int | None = None, index: Any = None, *, axis: int | None = None) -> Tensor:
         """Elements at integer positions ``index`` along ``dim``: ``y[i][j] = x[index[i][j]][j]`` for ``dim=0``.
 
         ``index`` has as many dimensions as this tensor, and outside ``dim`` at most its sizes. Returns its shape.
@@ -186,14 +186,14 @@ class Composed(Operators):
         >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, tg.tensor([[1], [0]])).tolist()
         [[2.0], [3.0]]
         """
-        (axis,) = self._axes("gather", record.integer(dim, "an axis"))
+        (chosen,) = self._axes("gather", one_axis("gather", axis, dim))
         index = self._coerced(index)
         if index.ndim != self.ndim or any(
-            n > m for i, (n, m) in enumerate(zip(index.shape, self.shape)) if i != axis
+            n > m for i, (n, m) in enumerate(zip(index.shape, self.shape)) if i != chosen
         ):  # fmt: skip
             raise ShapeError(
                 f"gather: the index has shape {index.shape}, which must have as many dimensions as {self.shape} "
-                f"and outside dimension {axis} at most its sizes"
+                f"and outside dimension {chosen} at most its sizes"
             )
         if index.dtype.kind not in "iu":
             raise DTypeError(f"gather: the index must be integers, not {index.dtype}")
@@ -204,8 +204,8 @@ class Composed(Operators):
                 others = others + stride * np.arange(index.shape[i]).reshape(
                     [-1 if j == i else 1 for j in range(self.ndim)]
                 )
-        inside = (index >= 0) & (index < self.shape[axis])  # what is outside stays outside, and `take` says so
-        position = P.where(inside, index * strides[axis] + others, record.size_of(self.shape))
+        inside = (index >= 0) & (index < self.shape[chosen])  # what is outside stays outside, and `take` says so
+        position = P.where(inside, index * strides[chosen] + others, record.size_of(self.shape))
         return P.take(self.reshape(-1), position)
 
     def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:

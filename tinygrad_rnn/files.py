@@ -6,10 +6,19 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import DataError
+from .errors import ArgumentError, DataError
 
 #: where a file is: a text, a `pathlib.Path`, or anything else that says so
 PathLike = str | os.PathLike[str]
+
+
+def as_path(path: PathLike) -> Path:
+    """A file's path; whatever is none is an `ArgumentError`."""
+    try:
+        return Path(path)
+    except TypeError:
+        kind = type(path).__name__
+    raise ArgumentError(f"the path of a file is a text or a pathlib.Path, not {kind}")
 
 
 def write_atomically(path: PathLike, data: bytes) -> None:
@@ -17,7 +26,7 @@ def write_atomically(path: PathLike, data: bytes) -> None:
 
     A pipe or a device is not replaced but written to; of a link, what it points to is replaced.
     """
-    target = Path(path)
+    target = as_path(path)
     temporary = None
     try:
         if target.exists() and not target.is_file():

@@ -127,13 +127,13 @@ def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> T
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
-def take(table: Any, indices: Any, axis: int = 0) -> Tensor:
+def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Rows of ``table`` at integer ``indices`` (any shape); repeats add up in the gradient.
 
     Along another ``axis`` its slices are taken, and the dimensions of ``indices`` stand in its place, as in NumPy.
     """
     table, indices = as_tensor(table), as_tensor(indices)
-    (chosen,) = table._axes("take", integer(axis, "an axis"))
+    (chosen,) = table._axes("take", integer(axis if dim is None else dim, "an axis"))
     if not chosen:
         return table._record(P.take, (table, indices), {})
     front = table.permute((chosen, *(i for i in range(table.ndim) if i != chosen)))

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from .current import NOWHERE, Scope
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
-from .files import write_atomically
+from .files import PathLike, as_path, write_atomically
 from .primitives import TABLE
 from .primitives.record import Primitive
 from .source import Foreign, source_lines
@@ -286,7 +285,7 @@ class Graph:
             x = Tensor._leaf(node.value)
             if node.op is not None:
                 x.op, x.attrs = node.op, node.attrs
-                x.inputs = tuple([made[y.index] if isinstance(y, Ref) else y for y in node.operands])
+                x.operands = tuple([made[y.index] if isinstance(y, Ref) else y for y in node.operands])
             x.scope, x.name, x.role = node.scope, node.name, node.role
             x.requires_grad, x._starts = node.requires_grad, node.starts
             file, _, line = (node.site or "").rpartition(":")
@@ -317,9 +316,10 @@ class Graph:
         ]
         return json.dumps({"format": FORMAT, "outputs": self.outputs, "nodes": nodes}, ensure_ascii=False)
 
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
+    def save(self, path: PathLike) -> Graph:
+        """Write `to_json` to a file, whole or not at all, and return the graph."""
         write_atomically(path, self.to_json().encode())
+        return self
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
@@ -345,10 +345,10 @@ class Graph:
         return graph.with_values(values)
 
     @classmethod
-    def load(cls, path: str | Path) -> Graph:
+    def load(cls, path: PathLike) -> Graph:
         """Read a file that `save` wrote."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = as_path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
@@ -417,7 +417,7 @@ class GraphBuilder(Generic[N]):
     def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False) -> Ref:
         """What a tensor recorded, its operands' tensors entered before it; as a ``leaf``, without what made it."""
         operands = (
-            () if leaf else tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in x.inputs])
+            () if leaf else tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in x.operands])
         )
         self.position[x.serial] = len(self.nodes)
         return self.enter(
@@ -470,7 +470,7 @@ def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
                 f"the graph of {node._described()} (made at {node.site}) was walked backward, and freed when another "
                 "was; look at it before that, or call backward(retain_graph=True)"
             )
-        for x in node.inputs:
+        for x in node.operands:
             if isinstance(x, Tensor) and x.serial not in found:
                 found[x.serial] = x
                 pending.append(x)

@@ -218,7 +218,7 @@ def _either(a: Mask, b: Mask) -> Mask:
     if _known(a) and _known(b):
         return a | b
     for x, y in ((a, b), (b, a)):
-        if not _known(y) and y.op is equal and y.inputs[0].op is cast and y.inputs[0].inputs[0] is x:
+        if not _known(y) and y.op is equal and y.operands[0].op is cast and y.operands[0].operands[0] is x:
             return np.ones((1,) * len(x.shape), bool)  # taken or not taken: always
         if any(x is part for part in _parts(y)):
             return x  # x, or y and x
@@ -231,12 +231,12 @@ def _both(a: Mask, b: Mask) -> Mask:
 
 def _parts(mask: Mask) -> tuple[Mask, ...]:
     """What `_both` made it of, if it did."""
-    if _known(mask) or mask.op is not greater or getattr(mask.inputs[0], "op", None) is not where:
+    if _known(mask) or mask.op is not greater or getattr(mask.operands[0], "op", None) is not where:
         return ()
-    first, second, otherwise = mask.inputs[0].inputs
-    if not _is_zero(mask.inputs[1]) or not _is_zero(otherwise) or getattr(second, "op", None) is not cast:
+    first, second, otherwise = mask.operands[0].operands
+    if not _is_zero(mask.operands[1]) or not _is_zero(otherwise) or getattr(second, "op", None) is not cast:
         return ()
-    return first, second.inputs[0]
+    return first, second.operands[0]
 
 
 def _is_zero(x: Any) -> bool:

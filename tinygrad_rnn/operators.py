@@ -28,6 +28,14 @@ def _axis(axis: Axis | list[int], dim: Axis | list[int]) -> Axis:
     return tuple(chosen) if isinstance(chosen, list) else chosen
 
 
+def one_axis(name: str, axis: int | None, dim: int | None) -> int:
+    """The one dimension that ``axis`` or ``dim`` names."""
+    chosen = axis if dim is None else dim
+    if chosen is None:
+        raise ArgumentError(f"{name}: which dimension? give axis, or dim, as an integer")
+    return record.integer(chosen, f"{name}: an axis")
+
+
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """``x.reshape(2, 3)`` and ``x.reshape((2, 3))`` alike."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
@@ -255,12 +263,16 @@ class Operators(Recorded):
             return np.iinfo(self.dtype).max - self
         return -1 - self if self.dtype.kind == "i" else -self
 
-    def argmax(self, axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    def argmax(
+        self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
+    ) -> Tensor:
         """Position of the first largest element along ``axis`` (None: in the flattened tensor); integers."""
-        axis = axis if dim is None else dim
+        axis, keep = axis if dim is None else dim, keepdims or keepdim
         if axis is None:
-            return self.reshape(-1).argmax(0)
-        return self._record(P.argmax, (self,), {"axis": axis})
+            found = self.reshape(-1).argmax(0)
+            return found.reshape((1,) * self.ndim) if keep else found
+        found = self._record(P.argmax, (self,), {"axis": axis})
+        return found.expand_dims(axis) if keep else found
 
     def logsumexp(
         self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
@@ -308,15 +320,16 @@ class Operators(Recorded):
         """Repeated along dimensions of size 1 (and new leading ones) to the given shape."""
         return self._record(P.broadcast_to, (self,), {"shape": _sizes(shape)})
 
-    def expand_dims(self, axis: int) -> Tensor:
+    def expand_dims(self, axis: int | None = None, *, dim: int | None = None) -> Tensor:
         """A new dimension of size 1 at ``axis``."""
-        (axis,) = self._axes("expand_dims", record.integer(axis, "an axis"), self.ndim + 1)
-        return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
+        (at,) = self._axes("expand_dims", one_axis("expand_dims", axis, dim), self.ndim + 1)
+        return self.reshape((*self.shape[:at], 1, *self.shape[at:]))
 
     unsqueeze = expand_dims
 
-    def squeeze(self, axis: Axis = None) -> Tensor:
+    def squeeze(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
         """Dimensions of size 1 removed: all, or the ones named, which must be of size 1."""
+        axis = _axis(axis, dim)
         if axis is None:
             return self.reshape(tuple(n for n in self.shape if n != 1))
         axes = self._axes("squeeze", axis)

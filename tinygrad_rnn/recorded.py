@@ -28,7 +28,7 @@ class Recorded:
     serial: int  #: creation number; orders any graph topologically
     requires_grad: bool = False  #: whether gradients flow to this tensor
     op: Primitive | None = None  #: the operation that made it, None for a leaf
-    inputs: tuple[Tensor | float | int | bool, ...] = ()  #: that operation's operands; Python numbers stay numbers
+    operands: tuple[Tensor | float | int | bool, ...] = ()  #: of that operation; numbers stay numbers
     attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
     scope: Scope = NOWHERE  #: where it belongs: module path, time step, part of the cell
     name: str | None = None  #: what pictures and errors call it

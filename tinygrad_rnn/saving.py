@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import DataError, DTypeError, TinygradError
 from .explain import short
-from .files import write_atomically
+from .files import PathLike, as_path, write_atomically
 from .optional import needed
 from .tensor import Array, Tensor
 
 FORMAT = "tinygrad_rnn.values/1"
 
 
-def save(obj: Any, path: str | Path) -> None:
+def save(obj: Any, path: PathLike) -> None:
     """Write tensors, arrays, numbers, strings and None, in dicts, lists and tuples, for `load` to give back.
 
     Dicts have texts or integers as keys. Anything else, such as a module, is refused: save its ``state_dict()``.
@@ -40,8 +38,7 @@ def save(obj: Any, path: str | Path) -> None:
     with needed("saving", "save"):
         from safetensors.numpy import save as serialized
 
-    if not isinstance(path, (str, os.PathLike)):
-        raise DTypeError(f"save: the second argument is the path of a file, not {type(path).__name__}")
+    as_path(path)  # before any work is done
     arrays: dict[str, Array] = {}
     outline = json.dumps(_outline(obj, "", arrays))
     facts = {"format": FORMAT, "outline": outline}
@@ -49,7 +46,7 @@ def save(obj: Any, path: str | Path) -> None:
     write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
 
 
-def load(path: str | Path) -> Any:
+def load(path: PathLike) -> Any:
     """What `save` wrote, each tensor a new leaf; or the tensors by name of any other safetensors file.
 
     Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
@@ -57,7 +54,7 @@ def load(path: str | Path) -> Any:
     with needed("reading what was saved", "save"):
         import safetensors
 
-    file = Path(path)
+    file = as_path(path)
     if not file.is_file():
         raise DataError(f"there is no file {file}")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import MemberDescriptorType
@@ -42,7 +43,7 @@ _OF_ONE_TENSOR = {
     "_memory",
     "serial",
     "op",
-    "inputs",
+    "operands",
     "attrs",
     "_hooks",
     "_retains_grad",
@@ -176,7 +177,7 @@ class Tensor(Composed):
             result._memory = operands[0]._memory
         if now["recording"]:
             result.op = op
-            result.inputs = operands
+            result.operands = operands
             result.attrs = attrs
             result.scope = now["scope"]
             result._made_at = user_code()
@@ -208,6 +209,12 @@ class Tensor(Composed):
         return place if place is None or isinstance(place, Foreign) else Site(*place)
 
     @property
+    def inputs(self) -> tuple[Tensor | Literal, ...]:
+        """What `operands` was called; inputs are what a gradient is asked for, or a graph's leaves without one."""
+        warnings.warn("Tensor.inputs is called Tensor.operands now", DeprecationWarning, stacklevel=2)
+        return self.operands
+
+    @property
     def is_leaf(self) -> bool:
         """Whether no operation made it (or none that gradients flow through)."""
         return not self.requires_grad or self._starts or (self.op is None and REFUSES not in (self._hooks or ()))
@@ -216,9 +223,10 @@ class Tensor(Composed):
         """Number of elements."""
         return self._array.size
 
-    def size(self, dim: int | None = None) -> Any:
+    def size(self, dim: int | None = None, *, axis: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[self._axes("size", dim)[0]]
+        chosen = axis if dim is None else dim
+        return self.shape if chosen is None else self.shape[self._axes("size", chosen)[0]]
 
     def dim(self) -> int:
         """Number of dimensions."""

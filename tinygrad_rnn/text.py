@@ -6,7 +6,6 @@ import codecs
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from .errors import DataError
 from .explain import short
+from .files import PathLike
 
 Indices = npt.NDArray[np.int64]
 #: bytes of a text file; a file without end, such as a device, is not read into memory until there is none
@@ -74,7 +74,7 @@ def _codes(text: str) -> Indices:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
 
 
-def read_text(path: str | Path | None) -> str:
+def read_text(path: PathLike | None) -> str:
     """The UTF-8 text of a file; without one, English that every Python ships: its own help topics."""
     if path is None:
         topics = importlib.import_module("pydoc_data.topics").topics

@@ -32,6 +32,10 @@ else:
     register()
     warn_if_shadowed()
 
+    def __dir__() -> list[str]:
+        """The public names; submodules are imported by theirs."""
+        return __all__
+
     def __getattr__(name: str) -> Any:
         if name == "debug":  # a picture needs no debugger: it is imported when first asked for
             from .debugger import debug

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tinygrad_rnn.errors import TinygradError
+from tinygrad_rnn.files import PathLike
 
 #: Environment variable that names the ``dot`` to use.
 SETTING = "TINYGRAD_RNN_DOT"
@@ -44,7 +45,7 @@ def _bundled() -> Path | None:
     return None
 
 
-def find_dot(dot: str | Path | None = None) -> Path:
+def find_dot(dot: PathLike | None = None) -> Path:
     """The renderer to use: ``dot`` or the environment's setting, graphviz-pure, the system's dot.
 
     Raises `RenderError` if there is none, or if the one that was set does not exist.
@@ -63,7 +64,7 @@ def find_dot(dot: str | Path | None = None) -> Path:
 
 
 def run(
-    source: str, format: str, *, positioned: bool = False, dot: str | Path | None = None, timeout: float | None = None
+    source: str, format: str, *, positioned: bool = False, dot: PathLike | None = None, timeout: float | None = None
 ) -> bytes:
     """Draw DOT text as ``format``; with ``positioned`` its coordinates are kept as they are (``neato -n2``).
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+
+from tinygrad_rnn.files import PathLike
 
 from . import tile
 from .columns import Key
@@ -17,7 +18,7 @@ from .wires import Wiring, curve
 
 def compose(
     level: Level, sizes: Sequence[tile.Size], *, max_steps: int | None,
-    dot: str | Path | None = None, timeout: float | None = None,
+    dot: PathLike | None = None, timeout: float | None = None,
 ) -> Layout:  # fmt: skip
     """Places for all boxes and lines; ``sizes`` are the boxes' widths and heights in points."""
     if not level.columns:
@@ -34,7 +35,7 @@ def compose(
     return places.layout
 
 
-def _timeless(level: Level, sizes: Sequence[tile.Size], dot: str | Path | None, timeout: float | None) -> Layout:
+def _timeless(level: Level, sizes: Sequence[tile.Size], dot: PathLike | None, timeout: float | None) -> Layout:
     """A graph without time steps is dot's own work, drawn from left to right; its backward pass returns leftwards."""
     wires = _numbered([((e.source,), (e.target,)) for e in level.edges])
     back = {wire for wire, e in zip(wires, level.edges) if e.kind == "gradient" and level.boxes[e.source].key[0] == "∂"}

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from . import engine
 
@@ -32,7 +32,7 @@ class Picture:
     program draws it with ``neato -n2``.
     """
 
-    def __init__(self, dot: str, *, positioned: bool, renderer: str | Path | None = None, timeout: float | None = None):
+    def __init__(self, dot: str, *, positioned: bool, renderer: PathLike | None = None, timeout: float | None = None):
         self.dot = dot
         self.positioned = positioned
         self._renderer = renderer
@@ -56,12 +56,12 @@ class Picture:
         """The picture as SVG text."""
         return self.to("svg").decode()
 
-    def save(self, path: str | Path) -> Picture:
+    def save(self, path: PathLike) -> Picture:
         """Write the picture to ``path`` in the format its suffix names, and return it.
 
         If it cannot be drawn, its DOT source is written beside it, and the error says so.
         """
-        target = Path(path)
+        target = as_path(path)
         format = format_of(target)
         try:
             write_atomically(target, self.to(format))

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
+
+from tinygrad_rnn.files import PathLike
 
 from . import tile as T
 from .columns import Column, Key
@@ -75,7 +76,7 @@ class Places:
 
     def __init__(
         self, level: Level, sizes: Sequence[T.Size], *, max_steps: int | None,
-        dot: str | Path | None = None, timeout: float | None = None,
+        dot: PathLike | None = None, timeout: float | None = None,
     ) -> None:  # fmt: skip
         self.level, self.sizes = level, sizes
         self.boxes, self.edges = level.boxes, level.edges

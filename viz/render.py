@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.errors import ArgumentError, GraphError
+from tinygrad_rnn.files import PathLike, as_path
 
 from . import style
 from .draw import Captions, dot_source
@@ -27,7 +27,7 @@ from .trace import traced
 
 def render(
     what: Any,
-    path: str | Path | None = None,
+    path: PathLike | None = None,
     *,
     detail: str = "cell",
     values: bool = False,
@@ -37,7 +37,7 @@ def render(
     max_steps: int | None = 6,
     captions: Captions = None,
     title: str | None = None,
-    dot: str | Path | None = None,
+    dot: PathLike | None = None,
     timeout: float | None = None,
 ) -> Picture:
     """Draw the graph a tensor was computed by, unrolled over time from left to right; write it to ``path`` if given.
@@ -105,24 +105,24 @@ def render(
 def _check(path: Any, detail: Any, max_steps: Any, captions: Any, title: Any, dot: Any, timeout: Any) -> None:
     """Refuse what makes no sense before any work is done."""
     if detail not in DETAILS:
-        raise GraphError(f'render: detail is "cell", "gate" or "op", not {detail!r:.40}')
+        raise ArgumentError(f'render: detail is "cell", "gate" or "op", not {detail!r:.40}')
     if max_steps is not None and (not isinstance(max_steps, int) or max_steps < 2):
-        raise GraphError(
+        raise ArgumentError(
             f"render: max_steps is at least 2 (the first and the last step), or None for all, not {max_steps!r:.40}"
         )
     if captions is not None and not isinstance(captions, (Mapping, Sequence)):
-        raise GraphError(f"render: captions is a list of texts or {{step from 0: text}}, not {captions!r:.40}")
+        raise ArgumentError(f"render: captions is a list of texts or {{step from 0: text}}, not {captions!r:.40}")
     if title is not None and not isinstance(title, str):
-        raise GraphError(f"render: title is a text, not {title!r:.40}")
+        raise ArgumentError(f"render: title is a text, not {title!r:.40}")
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        raise GraphError(
+        raise ArgumentError(
             f"render: timeout is a number of seconds above 0, or None for the default, not {timeout!r:.40}"
         )
     for name, file in (("path", path), ("dot", dot)):
-        if file is not None and not isinstance(file, (str, PathLike)):
-            raise GraphError(f"render: {name} is the name of a file, not {file!r:.40}")
+        if file is not None and not isinstance(file, (str, os.PathLike)):
+            raise ArgumentError(f"render: {name} is the name of a file, not {file!r:.40}")
     if path is not None:
-        format_of(Path(path))
+        format_of(as_path(path))
 
 
 def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
@@ -131,7 +131,7 @@ def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
         return what, []
     outputs = traced(what) if isinstance(what, tg.nn.Module) else list(_flat(what))
     if not outputs or not all(isinstance(x, tg.Tensor) for x in outputs):
-        raise GraphError(f"render: draws a tensor, several tensors, a Graph or a module, not {type(what).__name__}")
+        raise ArgumentError(f"render: draws a tensor, several tensors, a Graph or a module, not {type(what).__name__}")
     return tg.Graph(*outputs), outputs
 
 

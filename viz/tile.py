@@ -9,7 +9,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+
+from tinygrad_rnn.files import PathLike
 
 from . import engine
 from .columns import Key
@@ -67,7 +68,7 @@ def by_dot(
     *,
     rankdir: str = "BT",
     against: Collection[Wire] = (),
-    dot: str | Path | None = None,
+    dot: PathLike | None = None,
     timeout: float | None = None,
 ) -> Tile:
     """Let dot place boxes of these ``sizes`` and route ``wires``.

@@ -54,7 +54,7 @@ def gru_without_gates(seed: int = 0) -> bool:
 def gate(state: tg.Tensor, role: str) -> Any:
     """The value of the gate that multiplies the old state."""
     return next(
-        x.numpy() for term in state.inputs for x in getattr(term, "inputs", ()) if getattr(x, "role", "") == role
+        x.numpy() for term in state.operands for x in getattr(term, "operands", ()) if getattr(x, "role", "") == role
     )
 
 

@@ -111,7 +111,7 @@ def tensors_of(outputs: Sequence[Tensor]) -> dict[int, Tensor]:
         x = pending.pop()
         if x.serial not in found:
             found[x.serial] = x
-            pending.extend(y for y in x.inputs if isinstance(y, Tensor))
+            pending.extend(y for y in x.operands if isinstance(y, Tensor))
     return found
 
 

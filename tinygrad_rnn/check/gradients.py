@@ -12,6 +12,7 @@ import numpy as np
 from ..backward import grad
 from ..drawing import drawing
 from ..errors import GraphError
+from ..files import PathLike
 from ..graph import Graph, Node
 from ..norms import norm
 from ..tensor import Array, Tensor, from_array
@@ -46,7 +47,7 @@ def check_gradients(
     max_elements: int = 4096,
     max_steps: int = 32,
     seed: int = 0,
-    picture: str | Path | None = None,
+    picture: PathLike | None = None,
     raise_exception: bool = True,
 ) -> Report:
     """Compare every gradient with one found by moving values; raise `GradientError`, which says where it is wrong.

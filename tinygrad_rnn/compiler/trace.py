@@ -290,7 +290,7 @@ class Tracer:
                 for x in operands
             )
         result = self._new(shape, dtype)
-        result.op, result.inputs, result.attrs = op, operands, attrs
+        result.op, result.operands, result.attrs = op, operands, attrs
         if op.view:
             base = operands[0]
             result._root = base._root if isinstance(base, Traced) else base.serial
@@ -501,7 +501,7 @@ class Tracer:
         pending = list(found.values())
         while pending:
             x = pending.pop()
-            for y in x.inputs if isinstance(x, Traced) else ():
+            for y in x.operands if isinstance(x, Traced) else ():
                 if isinstance(y, Tensor) and y.serial not in found:
                     found[y.serial] = y
                     pending.append(y)

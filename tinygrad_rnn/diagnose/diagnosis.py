@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from ..files import PathLike
 from ..tensor import Array
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Diagnosis:
     def __bool__(self) -> bool:
         return self.correct
 
-    def show(self, path: str | Path | None = None) -> Any:
+    def show(self, path: PathLike | None = None) -> Any:
         """The true walk and the edited one side by side in the debugger, at the first step where they part.
 
         Written to ``path`` (.html) if given; in a notebook it shows itself; ``.sessions`` are the two debuggers. Raises

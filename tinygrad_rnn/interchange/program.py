@@ -119,7 +119,7 @@ def _behind(outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -
     while pending:
         x = pending.pop()
         cut = origin.get(x.serial)
-        for y in (cut.source,) if isinstance(cut, Detached) else x.inputs:
+        for y in (cut.source,) if isinstance(cut, Detached) else x.operands:
             if isinstance(y, Tensor) and y.serial not in found:
                 found[y.serial] = y
                 pending.append(y)
@@ -129,7 +129,7 @@ def _behind(outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -
 def _step(x: Tensor, position: Mapping[int, int], origin: Mapping[int, Input | Detached]) -> Step:
     known = origin.get(x.serial)
     path = known.path if isinstance(known, Input) else None
-    operands: tuple[Any, ...] = x.inputs
+    operands: tuple[Any, ...] = x.operands
     if isinstance(known, Detached):
         operands = (known.source,)
     held = x if x.op is None and known is None else None

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from .. import saving
 from ..current import current
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from ..files import PathLike
 from ..functional import zeros_like
 from ..mode import no_grad
 from ..scope import scope
@@ -262,7 +262,7 @@ class Module:
         """
         return {name: value.detach() for name, value in self._saved()}
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the `state_dict` into a file, whole or not at all; see `tg.save`.
 
         >>> import tinygrad_rnn as tg
@@ -273,7 +273,7 @@ class Module:
         """
         saving.save(self.state_dict(), path)
 
-    def load(self, path: str | Path, strict: bool = True) -> IncompatibleKeys:
+    def load(self, path: PathLike, strict: bool = True) -> IncompatibleKeys:
         """`load_state_dict` from a file that `save`, or PyTorch's ``safetensors.torch.save_file``, wrote."""
         return self.load_state_dict(saving.load(path), strict)
 

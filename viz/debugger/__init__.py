@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.files import PathLike
 
 from .session import Session
 from .trace import Trace, record
 
 
-def debug(
-    target: Tensor | Trace | str | Path, gradient: Any = None, *, every: int = 1, anyway: bool = False
-) -> Session:
+def debug(target: Tensor | Trace | PathLike, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Session:
     """Record the walk back from a loss and return a `Session` to move through it.
 
     ``target``: the loss tensor (a scalar, or any tensor together with its upstream ``gradient``), a `Trace`, or the
@@ -30,7 +29,7 @@ def debug(
     """
     if isinstance(target, Trace):
         return Session(target)
-    if isinstance(target, (str, Path)):
+    if isinstance(target, (str, os.PathLike)):
         return Session(Trace.load(target))
     return Session(record(target, gradient, every=every, anyway=anyway))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_rnn.diagnose.walks import Edit, Record, Stop
 from tinygrad_rnn.errors import DataError
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from tinygrad_rnn.walked import Contribution, Step
 
 from . import page
@@ -36,9 +35,9 @@ class SideBySide:
             session.goto(self.position)
             self.sessions.append(session)
 
-    def html(self, path: str | Path | None = None) -> str:
+    def html(self, path: PathLike | None = None) -> str:
         """Both as one page, written to ``path`` if given; each half is a debugger of its own."""
-        if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
+        if path is not None and as_path(path).suffix.lower() not in (".html", ".htm"):
             raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
         halves = "".join(
             f'<section><h2>{title}</h2><iframe sandbox="allow-scripts" title="{title}" '

@@ -184,7 +184,7 @@ class Inspection(Cursor):
     def clip(self, max_norm: float) -> views.Clipping:
         """What clipping all parameters' finished gradients to ``max_norm`` together would do; nothing is changed."""
         if not max_norm >= 0:
-            raise tg.GraphError(f"the threshold is a number from 0 up, not {max_norm}")
+            raise tg.ArgumentError(f"clip: the threshold is a number from 0 up, not {max_norm}")
         norms = {
             node.index: measure(self.trace.steps[self.trace.turn[node.index] - 1].gradient).norm
             for node in self.graph.parameters

@@ -12,12 +12,11 @@ import hashlib
 import json
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 from typing import Any
 
 from tinygrad_rnn.errors import DataError
-from tinygrad_rnn.files import PathLike, write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from .. import style
 from ..render import render
@@ -56,7 +55,7 @@ def html(session: Inspection, title: str | None = None) -> str:
 
 def write(session: Inspection, path: PathLike, title: str | None = None) -> str:
     """The page, written to ``path``, and its text."""
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+    if as_path(path).suffix.lower() not in (".html", ".htm"):
         raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
     text = html(session, title)
     write_atomically(path, text.encode())

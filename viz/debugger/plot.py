@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from tinygrad_rnn.optional import needed
 
 from .. import style
@@ -16,7 +15,7 @@ from ..plotting import encoded
 from .inspection import Inspection
 
 
-def plot(session: Inspection, node: int | None, path: str | Path) -> None:
+def plot(session: Inspection, node: int | None, path: PathLike) -> None:
     """Gradient norms of the carried states along time, or what each time step adds to the gradient of ``node``."""
     with needed("a plot", "plot"):
         from matplotlib.figure import Figure
@@ -26,7 +25,7 @@ def plot(session: Inspection, node: int | None, path: str | Path) -> None:
         _norms(session, figure.subplots())
     else:
         _ledger(session, node, *figure.subplots(2, 1, sharex=True, height_ratios=(2, 1)))
-    write_atomically(path, encoded(figure, Path(path).suffix[1:].lower()))
+    write_atomically(path, encoded(figure, as_path(path).suffix[1:].lower()))
 
 
 def _norms(session: Inspection, axes: Any) -> None:

@@ -14,9 +14,10 @@ from .inspection import Inspection
 class Session(Inspection):
     """Looks at a `Trace` from a movable position, and shows what it sees."""
 
-    def save(self, path: PathLike) -> None:
-        """Save the walk that is shown; `Trace.load` reads it."""
+    def save(self, path: PathLike) -> Session:
+        """Save the walk that is shown, which `viz.debug` and `Trace.load` read, and return the session."""
         self.trace.save(path)
+        return self
 
     def html(self, path: PathLike | None = None, *, title: str | None = None) -> str:
         """Everything as one HTML page that needs no network and no Python, written to ``path`` if given.

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.backward import _seed, nodes_between
-from tinygrad_rnn.files import PathLike, write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from tinygrad_rnn.recurrence import timed
 from tinygrad_rnn.walked import Contribution, Step, Walk
 from tinygrad_rnn.walked import steps as walk_steps
@@ -172,9 +172,10 @@ class Trace(Walk):
 
     # Saving ----------------------------------------------------------------------------------------------
 
-    def save(self, path: PathLike) -> None:
-        """Write the trace as JSON, whole or not at all."""
+    def save(self, path: PathLike) -> Trace:
+        """Write the trace as JSON, whole or not at all, and return it."""
         write_atomically(path, self.to_json().encode())
+        return self
 
     def to_json(self) -> str:
         """The trace as JSON text."""
@@ -189,7 +190,7 @@ class Trace(Walk):
     def load(cls, path: PathLike) -> Trace:
         """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = as_path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise tg.DataError(f"cannot read {path}: {error.strerror or error}") from None
         except UnicodeDecodeError:

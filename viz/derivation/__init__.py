@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.errors import ArgumentError, GraphError
+from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.mode import recording
 from tinygrad_rnn.walked import walked
 
@@ -18,8 +19,12 @@ from .textbook import rewritten
 __all__ = ["Derivation", "Line", "derive"]
 
 
-def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None) -> Derivation:
-    """The equations of ``loss`` (one element) and of its gradients with respect to ``wrt``.
+def derive(
+    loss: tg.Tensor,
+    wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None,
+    path: PathLike | None = None,
+) -> Derivation:
+    """The equations of ``loss`` (one element) and of its gradients with respect to ``wrt``; also written to ``path``.
 
     ``wrt``: tensors the loss was made from, or names of leaves; None: every leaf that requires a gradient. The graph
     is walked back once, with the walk's own arithmetic recorded: what was recorded are the equations. Values are
@@ -41,7 +46,7 @@ def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | N
     dL/dW = sum(h_(t-1).T @ (dh_t * (1 - h_t**2)) for t=1..3)
     """
     if not isinstance(loss, tg.Tensor):
-        raise GraphError(f"derive wants the loss, a tensor, not {type(loss).__name__}")
+        raise ArgumentError(f"derive wants the loss, a tensor, not {type(loss).__name__}")
     if loss.numel() != 1 or not loss.requires_grad:
         what = f"has {loss.numel()} elements" if loss.numel() != 1 else "depends on nothing that requires a gradient"
         raise GraphError(f"derive wants a loss of one element that depends on parameters; this one {what}")
@@ -64,7 +69,8 @@ def derive(loss: tg.Tensor, wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | N
     reader = Reader(whole, position[output.serial], gradients, targets)
     lines = _lines(reader, original, gradients)
     wanted = [reader.symbol(i, gradient=True) for i in targets]
-    return Derivation(graph, _leading_to(wanted, lines) if asked else lines, reader.values)
+    found = Derivation(graph, _leading_to(wanted, lines) if asked else lines, reader.values)
+    return found if path is None else found.save(path)
 
 
 def _index(x: tg.Tensor | str, graph: tg.Graph) -> int:
@@ -72,7 +78,7 @@ def _index(x: tg.Tensor | str, graph: tg.Graph) -> int:
     if isinstance(x, str):
         return graph.find(x).index
     if not isinstance(x, tg.Tensor):
-        raise GraphError(f"wrt is tensors or names of leaves, not {type(x).__name__}")
+        raise ArgumentError(f"derive: wrt is tensors or names of leaves, not {type(x).__name__}")
     if x.serial not in graph.by_serial():
         raise GraphError(f"the loss does not depend on {x._described()}")
     return graph.by_serial()[x.serial]

@@ -11,7 +11,7 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from tinygrad_rnn.optional import needed
 
 from .. import style
@@ -143,9 +143,12 @@ class Derivation:
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
 
-    def save(self, path: str | Path, *, every_step: bool = False) -> None:
-        """Write ``.txt``, ``.tex`` (a document), or ``.html`` (a page with the graph, each line linked to its node)."""
-        target = Path(path)
+    def save(self, path: PathLike, *, every_step: bool = False) -> Derivation:
+        """Write ``.txt``, ``.tex`` (a document), or ``.html`` (a page with the graph, each line linked to its node).
+
+        Returns the derivation.
+        """
+        target = as_path(path)
         suffix = target.suffix.lower()
         if suffix == ".txt":
             content = self.text(every_step=every_step) + "\n"
@@ -156,6 +159,7 @@ class Derivation:
         else:
             raise DataError(f"equations are written as .txt, .tex or .html, not {target.suffix or target.name!r}")
         write_atomically(target, content.encode())
+        return self
 
     def _page(self, every_step: bool) -> str:
         with needed("a page", "html"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.files import PathLike
 
 from ..debugger import debug
 from ..debugger.session import Session
@@ -18,7 +18,7 @@ __all__ = ["PANELS", "Flow", "Layer", "flow"]
 
 def flow(
     what: Any,
-    path: str | Path | None = None,
+    path: PathLike | None = None,
     *,
     panels: Sequence[str] | None = None,
     title: str | None = None,
@@ -50,7 +50,7 @@ def flow(
     """
     named = what if isinstance(what, Mapping) else {"": what}
     if not named:
-        raise tg.GraphError("flow: there is no network to measure; give a loss, or losses by name")
+        raise tg.ArgumentError("flow: there is no network to measure; give a loss, or losses by name")
     sessions = {
         str(name): target if isinstance(target, Session) else debug(target, every=every, anyway=anyway)
         for name, target in named.items()

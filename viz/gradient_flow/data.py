@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from ..debugger.inspection import Inspection
 from ..debugger.measure import plain
@@ -56,9 +55,9 @@ class Flow:
         """The figure as SVG text."""
         return self.to("svg").decode()
 
-    def save(self, path: str | Path) -> Flow:
+    def save(self, path: PathLike) -> Flow:
         """Write to ``path`` in the format its suffix names (svg, png, pdf, csv, json), and return the flow."""
-        suffix = Path(path).suffix[1:].lower()
+        suffix = as_path(path).suffix[1:].lower()
         if not suffix:
             raise RenderError(
                 f"the file name {str(path)[-60:]!r} has no suffix; end it in one of .{', .'.join(FORMATS)}"
@@ -106,7 +105,7 @@ def measured(sessions: Mapping[str, Inspection], panels: Sequence[str] | None, t
         panels = (*PANELS[:3], "reach" if several else "transfer")
     unknown = [name for name in panels if name not in PANELS]
     if unknown or not panels:
-        raise tg.GraphError(
+        raise tg.ArgumentError(
             f"flow: panels are some of {', '.join(PANELS)}, not {', '.join(map(str, unknown)) or 'none'}"
         )
     layers = tuple(layer for name, session in sessions.items() for layer in _layers(name, session, panels))

@@ -97,7 +97,7 @@ class Run:
             seen.add(x.serial)
             if self.place is not None:
                 x._made_at = self.place
-            pending.extend(y for y in x.inputs if isinstance(y, Tensor))
+            pending.extend(y for y in x.operands if isinstance(y, Tensor))
         return made
 
     @contextmanager

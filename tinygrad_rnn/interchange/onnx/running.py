@@ -199,7 +199,7 @@ def _place(results: Sequence[Any], first: int, place: Foreign) -> None:
             continue
         seen.add(x.serial)
         x._made_at = place
-        pending.extend(y for y in x.inputs if isinstance(y, Tensor))
+        pending.extend(y for y in x.operands if isinstance(y, Tensor))
 
 
 def _line_of(said: dict[str, str]) -> Foreign | None:

@@ -110,7 +110,7 @@ def _reads_follow_their_users(made: Sequence[Tensor]) -> None:
     """An element that only one time step reads, such as one of ``x.unbind()``, belongs to it."""
     users: dict[int, set[int | None]] = {}
     for tensor in made:
-        for operand in tensor.inputs:
+        for operand in tensor.operands:
             if isinstance(operand, Tensor):
                 users.setdefault(operand.serial, set()).add(tensor.scope.step)
     for tensor in reversed(made):

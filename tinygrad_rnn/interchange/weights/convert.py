@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DataError
+from ...files import PathLike
 from ...nn.recurrent import GRU, LSTM, RNN, _Recurrent
 from ...tensor import Array
 from .dialect import GATES, Atom, Dialect, Part
@@ -69,7 +70,7 @@ def load_weights(
     return chosen
 
 
-def save_weights(layer: _Recurrent, dialect: str, path: str | Path | None = None) -> Any:
+def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) -> Any:
     """The weights of ``layer`` as another library stores them: by name, float arrays of the layer's dtype.
 
     Where the library's names tell neither layer nor direction, and there are several, the names begin with ``0/``,

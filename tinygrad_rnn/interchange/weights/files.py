@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import ArgumentError, DataError, TinygradError
 from ...explain import short
-from ...files import write_atomically
+from ...files import PathLike, as_path, write_atomically
 from ...optional import needed
 from ...tensor import Array
 from .. import framework
@@ -39,9 +39,9 @@ class Told:
     options: Mapping[str, Any]
 
 
-def read_file(path: str | Path) -> tuple[dict[str, Any], list[Told]]:
+def read_file(path: PathLike) -> tuple[dict[str, Any], list[Told]]:
     """The arrays of a file by name, and what it says about them. Raises `DataError`, in one line."""
-    file = Path(path)
+    file = as_path(path)
     if not file.is_file():
         raise DataError(f"there is no weight file {file}")
     reader = _reader(file)
@@ -54,9 +54,9 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], list[Told]]:
         raise DataError(f"{file} cannot be read: {type(error).__name__} {short(str(error), 120)}") from None
 
 
-def write_file(path: str | Path, arrays: Mapping[str, Array]) -> None:
+def write_file(path: PathLike, arrays: Mapping[str, Array]) -> None:
     """Write the arrays under their names, whole or not at all."""
-    file = Path(path)
+    file = as_path(path)
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     buffer = io.BytesIO()
     if file.suffix == ".safetensors":
