@@ -200,7 +200,7 @@ def test_what_would_take_a_pickle_is_refused(value: Any, message: str, tmp_path:
     with pytest.raises(tg.DTypeError, match=message):
         tg.save(value, tmp_path / "a")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(tg.DTypeError, match="is the path of a file"):
+    with pytest.raises(tg.ArgumentError, match="the path of a file"):
         tg.save({}, 3)  # type: ignore[arg-type]
 
 

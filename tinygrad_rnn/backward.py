@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments import answerable
 from .current import current
-from .errors import DTypeError, GraphError, MutationError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .liveness import merged, pulled, replaced, sent_on
 from .memory import Memory
 from .mode import recording
@@ -92,6 +93,11 @@ def walk(
     at once, one axis more in front, want a rule of their own:
     ``send(op, slot, gradients, live, y, operands, attrs)``, of the operand's shape.
     """
+    for given in (outputs, () if inputs is None else inputs):
+        if not isinstance(given, (list, tuple)) or not all(map(is_tensor, given)):
+            raise ArgumentError("walk: outputs, and inputs where there are any, are lists of tensors")
+    if not len(outputs) == len(gradients) == len(outputs if live is None else live):
+        raise ArgumentError(f"walk: {len(outputs)} outputs want as many gradients (and masks)")
     order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}
     ends = set() if through or inputs is None else {x.serial for x in inputs}
@@ -220,6 +226,7 @@ def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create
             node.grad = fresh if node.grad is None else node.grad + fresh
 
 
+@answerable
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],

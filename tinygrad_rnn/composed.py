@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import numpy as np
 
 from . import primitives as P
+from .arguments import flag, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .extreme import Extreme
-from .operators import Axis, Operators, _axis, one_axis
+from .operators import Axis, Operators, _axis, kept, one_axis
 from .primitives import record
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Composed(Operators):
         >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
         1.0
         """
-        return self.var(_axis(axis, dim), keepdims or keepdim, correction=correction, unbiased=unbiased).sqrt()
+        return self.var(_axis(axis, dim), kept(keepdims, keepdim), correction=correction, unbiased=unbiased).sqrt()
 
     def norm(
         self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
@@ -92,8 +93,8 @@ class Composed(Operators):
         >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
         5.0
         """
-        axis, keep = _axis(axis, dim), keepdims or keepdim
-        if not p > 0:
+        axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
+        if not number(p, "norm: p") > 0:
             raise ArgumentError(f"norm: p is a positive number or infinity, not {p!r}")
         magnitude = self.abs()
         if p == np.inf:
@@ -137,7 +138,7 @@ class Composed(Operators):
         ([3.0, 4.0], [1, 0])
         """
         if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
-            return self.amax(_axis(axis, dim), keepdim or bool(keepdims))
+            return self.amax(_axis(axis, dim), kept(keepdim, keepdims))
         return self._extreme("max", self.argmax(dim), dim, keepdim)
 
     @overload
@@ -159,7 +160,7 @@ class Composed(Operators):
     ) -> Tensor | Extreme:
         """The smallest element of all; along one ``dim`` the pair ``(values, indices)``: see `max`."""
         if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
-            return self.amin(_axis(axis, dim), keepdim or bool(keepdims))
+            return self.amin(_axis(axis, dim), kept(keepdim, keepdims))
         return self._extreme("min", self._turned_over().argmax(dim), dim, keepdim)
 
     def _extreme(self, name: str, at: Tensor, dim: int, keepdim: bool) -> Extreme:
@@ -200,7 +201,7 @@ class Composed(Operators):
         strides = [record.size_of(self.shape[i + 1 :]) for i in range(self.ndim)]
         others = np.zeros(index.shape, np.int64)
         for i, stride in enumerate(strides):
-            if i != axis:
+            if i != chosen:
                 others = others + stride * np.arange(index.shape[i]).reshape(
                     [-1 if j == i else 1 for j in range(self.ndim)]
                 )
@@ -211,7 +212,7 @@ class Composed(Operators):
     def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:
         """Positions that put the elements along ``dim`` in order; equal ones keep theirs. Integers."""
         (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
-        return self._record(P.argsort, (-self if descending else self,), {"axis": chosen})
+        return self._record(P.argsort, (-self if flag(descending, "argsort: descending") else self,), {"axis": chosen})
 
     def sort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Sorted:
         """The elements along ``dim`` in order, and where they were: ``(values, indices)``.
@@ -246,7 +247,7 @@ class Composed(Operators):
 
     def triu(self, diagonal: int = 0) -> Tensor:
         """The upper triangle of the last two dimensions, 0 below ``diagonal``."""
-        return P.where(~self._below("triu", diagonal - 1), self, 0)
+        return P.where(~self._below("triu", record.integer(diagonal, "triu: diagonal") - 1), self, 0)
 
     def _below(self, name: str, diagonal: int) -> Tensor:
         """Where the last two dimensions are on or below a diagonal."""
@@ -275,7 +276,8 @@ class Composed(Operators):
         """
         if not self.ndim:
             return self.reshape(1)
-        (start,), (end,) = self._axes("flatten", start_dim), self._axes("flatten", end_dim)
+        (start,) = self._axes("flatten", record.integer(start_dim, "flatten: start_dim"))
+        (end,) = self._axes("flatten", record.integer(end_dim, "flatten: end_dim"))
         if start > end:
             raise ShapeError(f"flatten: dimension {start_dim} comes after {end_dim} in shape {self.shape}")
         merged = record.size_of(self.shape[start : end + 1])

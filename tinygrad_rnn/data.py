@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import answerable
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
@@ -16,6 +17,7 @@ from .tensor import Tensor, tensor
 class TensorDataset:
     """Tensors or arrays of one length; item ``i`` is the ``i``-th row of each."""
 
+    @answerable
     def __init__(self, *tensors: Any) -> None:
         self.tensors = tuple(np.asarray(x) for x in tensors)
         lengths = {x.shape[:1] for x in self.tensors}
@@ -43,6 +45,7 @@ class DataLoader:
     [[0, 1], [2, 3], [4]]
     """
 
+    @answerable
     def __init__(
         self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
         batch_sampler: Iterable[Sequence[int]] | None = None,
@@ -88,6 +91,7 @@ class BatchesByLength:
     [[0, 2], [1, 3]]
     """
 
+    @answerable
     def __init__(self, lengths: Sequence[int], batch_size: int, shuffle: bool = True, drop_last: bool = False) -> None:
         self.lengths, self.shuffle, self.drop_last = np.asarray(lengths), shuffle, drop_last
         self.batch_size = integer(batch_size, "BatchesByLength: batch_size")
@@ -108,6 +112,7 @@ class BatchesByLength:
             yield batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
 
 
+@answerable
 def random_split(dataset: Any, lengths: Sequence[float]) -> list[Any]:
     """Parts of a dataset at random: of the sizes ``lengths``, or of these shares if they add up to 1."""
     count = len(dataset)
@@ -124,6 +129,7 @@ def random_split(dataset: Any, lengths: Sequence[float]) -> list[Any]:
 class Subset:
     """Some items of a dataset, by number."""
 
+    @answerable
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, list(indices)
 
@@ -134,6 +140,7 @@ class Subset:
         return self.dataset[self.indices[index]]
 
 
+@answerable
 def default_collate(batch: list[Any]) -> Any:
     """A list of items as one batch: tensors, arrays and numbers side by side, tuples and dicts part by part.
 

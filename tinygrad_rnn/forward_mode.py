@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import answerable
 from .backward import grad
 from .errors import ArgumentError, GraphError, ShapeError
 from .mode import enable_grad
 from .tensor import Tensor, as_tensor
 
 
+@answerable
 def jvp(func: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """``func(*primals)`` and its derivative along ``tangents``, as `torch.func.jvp`.
 

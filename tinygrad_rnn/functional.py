@@ -14,6 +14,7 @@ import numpy as np
 
 from . import numpy_names
 from . import primitives as P
+from .arguments import answerable, as_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
 from .mode import get_default_dtype
 from .primitives.record import integer
@@ -56,6 +57,7 @@ def outer(a: Any, b: Any) -> Tensor:
     return a.expand_dims(1) * b
 
 
+@answerable
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Einstein summation, with NumPy's notation: implicit or explicit output, ``...``, repeated indices.
 
@@ -143,11 +145,12 @@ def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> 
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     """Vectors with a 1 at ``indices`` and 0 elsewhere, along a new last axis."""
-    wanted = np.dtype(dtype) if dtype is not None else get_default_dtype()
+    wanted = as_dtype(dtype, "one_hot") if dtype is not None else get_default_dtype()
     tensor, num_classes = as_tensor(indices), integer(num_classes, "one_hot: num_classes")
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
 
 
+@answerable
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
 
@@ -167,6 +170,7 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
     )
 
 
+@answerable
 def full(
     shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
@@ -180,6 +184,7 @@ def full(
     )
 
 
+@answerable
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal; square unless ``m`` is given."""
     rows, columns = _shape((n, n if m is None else m))
@@ -196,12 +201,14 @@ def ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return full_like(x, 1, dtype=dtype, device=device)
 
 
+@answerable
 def full_like(x: Any, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``fill_value`` everywhere, of the shape and dtype of ``x``."""
     x = as_tensor(x)
     return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype)
 
 
+@answerable
 def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of zeros, of the default dtype unless told."""
     return Tensor(
@@ -209,11 +216,13 @@ def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     )
 
 
+@answerable
 def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor of ones, of the default dtype unless told."""
     return Tensor(np.ones(_shape(shape)), asked_dtype("ones", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
+@answerable
 def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`."""
     return Tensor(
@@ -221,6 +230,7 @@ def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
     )
 
 
+@answerable
 def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A new tensor drawn from the standard normal distribution, of the default dtype unless told; see `manual_seed`."""
     return Tensor(

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
+from .arguments import answerable
 from .current import NOWHERE, Scope
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .explain import explained, short
@@ -375,6 +376,7 @@ class GraphBuilder(Generic[N]):
 
     node: type[Node] = Node  #: what it makes
 
+    @answerable
     def __init__(self, nodes: Iterable[N] = ()) -> None:
         self.nodes: list[N] = list(nodes)
         self.position: dict[int, int] = {}  #: of the nodes made by `tensor`, by the tensor's creation number

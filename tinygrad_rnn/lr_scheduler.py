@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .arguments import answerable
 from .errors import ArgumentError, DataError
 from .optimizers import Optimizer
 
@@ -17,6 +18,7 @@ from .optimizers import Optimizer
 class LRScheduler:
     """Base: the optimizer, the rates it started with, and the number of steps taken; a subclass says the rate."""
 
+    @answerable
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
@@ -74,6 +76,7 @@ class LambdaLR(LRScheduler):
     0.125
     """
 
+    @answerable
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
         self.lr_lambda = lr_lambda
         super().__init__(optimizer)
@@ -86,6 +89,7 @@ class LambdaLR(LRScheduler):
 class LinearLR(LRScheduler):
     """From ``start_factor`` to ``end_factor`` of the first rate in a straight line over ``total_iters``: warm-up."""
 
+    @answerable
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
     ) -> None:
@@ -103,6 +107,7 @@ class LinearLR(LRScheduler):
 class StepLR(LRScheduler):
     """Times ``gamma`` every ``step_size`` steps."""
 
+    @answerable
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size, self.gamma = _steps("StepLR", step_size), gamma
         super().__init__(optimizer)
@@ -115,6 +120,7 @@ class StepLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """Times ``gamma`` every step."""
 
+    @answerable
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         self.gamma = gamma
         super().__init__(optimizer)
@@ -130,6 +136,7 @@ class CosineAnnealingLR(LRScheduler):
     ``eta_min + (base - eta_min) (1 + cos(pi step / T_max)) / 2``. I. Loshchilov, F. Hutter (2017), ICLR, equation 5.
     """
 
+    @answerable
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         self.T_max, self.eta_min = _steps("CosineAnnealingLR", T_max), eta_min
         super().__init__(optimizer)
@@ -146,6 +153,7 @@ class OneCycleLR(LRScheduler):
     L. N. Smith, N. Topin (2018), arXiv:1708.07120.
     """
 
+    @answerable
     def __init__(
         self, optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
         final_div_factor: float = 1e4,
@@ -174,6 +182,7 @@ class ReduceLROnPlateau:
     ``mode="min"``: an improvement is below the best by the relative ``threshold``; "max": above. Not below ``min_lr``.
     """
 
+    @answerable
     def __init__(
         self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
         threshold: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,

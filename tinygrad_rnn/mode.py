@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import as_dtype, flag
 from .current import current
 from .errors import DTypeError
 
@@ -24,7 +25,7 @@ def get_default_dtype() -> np.dtype[Any]:
 def set_default_dtype(dtype: npt.DTypeLike) -> None:
     """Make Python floats, layers' parameters and initial states float32 or float64."""
     global _default_dtype
-    chosen = np.dtype(dtype)
+    chosen = as_dtype(dtype, "set_default_dtype")
     if chosen.char not in "fd":
         raise DTypeError(f"the default dtype is float32 or float64, not {chosen}")
     _default_dtype = chosen
@@ -92,7 +93,7 @@ class set_grad_enabled:
     """Record from here on or not: ``set_grad_enabled(training)``, or ``with set_grad_enabled(training):``."""
 
     def __init__(self, mode: bool) -> None:
-        self._before, current.recording = current.recording, bool(mode)
+        self._before, current.recording = current.recording, flag(mode, "set_grad_enabled: mode")
 
     def __enter__(self) -> None:
         """The mode is set already."""

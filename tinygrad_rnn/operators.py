@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
+from .arguments import as_dtype, flag, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives import record
 from .recorded import Recorded
@@ -34,6 +35,13 @@ def one_axis(name: str, axis: int | None, dim: int | None) -> int:
     if chosen is None:
         raise ArgumentError(f"{name}: which dimension? give axis, or dim, as an integer")
     return record.integer(chosen, f"{name}: an axis")
+
+
+def kept(keepdims: Any, keepdim: Any) -> bool:
+    """Whether reduced dimensions stay, at size 1: NumPy's word or PyTorch's."""
+    if type(keepdims) is bool and type(keepdim) is bool:
+        return keepdims or keepdim
+    return flag(keepdims, "keepdims") or flag(keepdim, "keepdim")
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -188,7 +196,7 @@ class Operators(Recorded):
 
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype; the gradient comes back in this tensor's own."""
-        return self._record(P.cast, (self,), {"dtype": np.dtype(np.dtype(dtype).type)})
+        return self._record(P.cast, (self,), {"dtype": np.dtype(as_dtype(dtype, "astype").type)})
 
     def float(self) -> Tensor:
         """As float32."""
@@ -202,12 +210,12 @@ class Operators(Recorded):
 
     def sum(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Sum over ``axis`` (an int, a tuple, or None for all)."""
-        return self._record(P.sum_, (self,), {"axis": _axis(axis, dim), "keepdims": keepdims or keepdim})
+        return self._record(P.sum_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def mean(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Arithmetic mean over ``axis``; nan of no elements."""
         axis = _axis(axis, dim)
-        total = self.sum(axis, keepdims or keepdim)
+        total = self.sum(axis, kept(keepdims, keepdim))
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape))
         return total / count if count else total * np.nan
 
@@ -217,10 +225,12 @@ class Operators(Recorded):
     ) -> Tensor:  # fmt: skip
         """Variance over ``axis``; ``correction=1`` (or ``unbiased=True``) divides by n - 1, PyTorch's default."""
         axis = _axis(axis, dim)
-        correction = correction if unbiased is None else int(unbiased)
+        if unbiased is not None:
+            correction = flag(unbiased, "var: unbiased")
+        fewer = number(correction, "var: correction")
         deviation = self - self.mean(axis, True)
-        total = (deviation * deviation).sum(axis, keepdims or keepdim)
-        count = record.size_of(self.shape) // max(1, record.size_of(total.shape)) - correction
+        total = (deviation * deviation).sum(axis, kept(keepdims, keepdim))
+        count = record.size_of(self.shape) // max(1, record.size_of(total.shape)) - fewer
         return total / count if count > 0 else total * np.nan
 
     def prod(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
@@ -238,6 +248,8 @@ class Operators(Recorded):
             result = product if keepdims or keepdim else product.reshape(kept)
             return result
         (axis,) = axes
+            return result.reshape((1,) * self.ndim) if kept(keepdims, keepdim) else result
+        (axis,) = self._axes("prod", axis)
         x: Any = self if self.shape[axis] != 1 else self * 1  # never itself: a product is another tensor
         before = (slice(None),) * axis
         if not self.shape[axis]:
@@ -245,15 +257,15 @@ class Operators(Recorded):
         while (n := x.shape[axis]) > 1:
             pairs = x[(*before, slice(0, n - n % 2, 2))] * x[(*before, slice(1, n, 2))]
             x = P.concat(pairs, x[(*before, slice(n - 1, n))], axis=axis) if n % 2 else pairs
-        return x if keepdims or keepdim else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
+        return x if kept(keepdims, keepdim) else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
 
     def amax(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Largest element over ``axis``; ties share the gradient equally."""
-        return self._record(P.max_, (self,), {"axis": _axis(axis, dim), "keepdims": keepdims or keepdim})
+        return self._record(P.max_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def amin(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Smallest element over ``axis``; ties share the gradient equally."""
-        return self._turned_over().amax(_axis(axis, dim), keepdims or keepdim)._turned_over()
+        return self._turned_over().amax(_axis(axis, dim), kept(keepdims, keepdim))._turned_over()
 
     def _turned_over(self) -> Tensor:
         """The elements so that the largest is the smallest, without overflow; turned over again they are as before."""
@@ -267,7 +279,7 @@ class Operators(Recorded):
         self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
     ) -> Tensor:
         """Position of the first largest element along ``axis`` (None: in the flattened tensor); integers."""
-        axis, keep = axis if dim is None else dim, keepdims or keepdim
+        axis, keep = axis if dim is None else dim, kept(keepdims, keepdim)
         if axis is None:
             found = self.reshape(-1).argmax(0)
             return found.reshape((1,) * self.ndim) if keep else found
@@ -278,7 +290,7 @@ class Operators(Recorded):
         self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
     ) -> Tensor:
         """``log(sum(exp(x)))`` over ``axis``, stable at any magnitude."""
-        return self._record(P.logsumexp, (self,), {"axis": _axis(axis, dim), "keepdims": keepdims or keepdim})
+        return self._record(P.logsumexp, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def softmax(self, axis: int = -1, *, dim: int | None = None) -> Tensor:
         """Probabilities ``exp(x) / sum(exp(x))`` along ``axis``, stable at any magnitude."""
@@ -354,6 +366,7 @@ class Operators(Recorded):
             split_size = [min(split_size, length - start) for start in range(0, length, split_size)]
         if not isinstance(split_size, (list, tuple)):
             raise DTypeError(f"split: the size of the pieces is an integer or a list of them, not {split_size!r}")
+        split_size = [record.integer(n, "split: a size") for n in split_size]
         if sum(split_size) != length or min(split_size, default=0) < 0:
             raise ShapeError(f"split: pieces of {list(split_size)} do not add up to the {length} of axis {axis}")
         ends = np.cumsum(split_size).tolist()
@@ -362,8 +375,8 @@ class Operators(Recorded):
 
     def chunk(self, chunks: int, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
         """``chunks`` pieces of equal size along ``axis`` (the last may be smaller)."""
-        (axis,) = self._axes("chunk", axis if dim is None else dim)
-        if chunks < 1:
+        (axis,) = self._axes("chunk", record.integer(axis if dim is None else dim, "an axis"))
+        if record.integer(chunks, "chunk: chunks") < 1:
             raise ShapeError(f"chunk: there must be at least one piece, not {chunks}")
         return self.split(max(1, -(-self.shape[axis] // chunks)), axis)
 

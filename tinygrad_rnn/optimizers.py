@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments import answerable
 from .current import Recorder, current
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .mode import no_grad
@@ -36,6 +37,7 @@ class Optimizer:
     ``maximize`` goes up the gradient. ``param_groups`` holds the settings in force, to be read and changed.
     """
 
+    @answerable
     def __init__(self, params: Params, **defaults: Any) -> None:
         name = type(self).__name__
         if not isinstance(params, Iterable):
@@ -284,6 +286,7 @@ class _Rates:
     """An optimizer's rates for the coming step, asked for before each call of a compiled function; once the call has
     succeeded the step is counted."""
 
+    @answerable
     def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
         self.optimizer, self.group, self.states = optimizer, group, states
         self._counted = [state for state in states if "step" in state]
@@ -322,6 +325,7 @@ class SGD(Optimizer):
     0.5
     """
 
+    @answerable
     def __init__(
         self, params: Params, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
         weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False,
@@ -349,6 +353,7 @@ class SGD(Optimizer):
 class Adagrad(Optimizer):
     """``s += g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
 
+    @answerable
     def __init__(
         self, params: Params, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0, eps: float = 1e-10, maximize: bool = False,
@@ -384,6 +389,7 @@ class RMSprop(Optimizer):
     ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``.
     """
 
+    @answerable
     def __init__(
         self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
         weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False,
@@ -428,6 +434,7 @@ class Adam(Optimizer):
 
     decoupled = False
 
+    @answerable
     def __init__(
         self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0.0, amsgrad: bool = False, maximize: bool = False,
@@ -468,6 +475,7 @@ class AdamW(Adam):
 
     decoupled = True
 
+    @answerable
     def __init__(
         self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, amsgrad: bool = False, maximize: bool = False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arguments import answerable
 from .current import current
 from .errors import GraphError
 
 _generator = np.random.default_rng(0)
 
 
+@answerable
 def manual_seed(seed: int) -> None:
     """Start the sequence of random numbers again from ``seed``; equal seeds give equal networks and samples."""
     global _generator

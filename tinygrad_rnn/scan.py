@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import answerable
 from .current import current
 from .errors import DTypeError, ShapeError
 from .functional import stack, where
@@ -18,6 +19,7 @@ from .scope import scope
 from .tensor import Tensor, as_tensor, from_array
 
 
+@answerable
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, lengths: Any = None, reverse: bool = False,
     length: int | None = None,

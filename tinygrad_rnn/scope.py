@@ -17,6 +17,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 
+from .arguments import answerable
 from .current import Scope, current
 from .errors import DTypeError
 
@@ -48,6 +49,7 @@ class scope:
         current.scope = self.outer
 
 
+@answerable
 def steps(count: int) -> Iterator[int]:
     """``range(count)`` that also sets the time step, so that a hand-written unrolling can be drawn as one.
 

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from .arguments import answerable
 from .errors import ArgumentError
 from .functional import where
 from .mode import no_grad
@@ -44,6 +45,7 @@ class AveragedModel(Module):
 
     n_averaged: Tensor
 
+    @answerable
     def __init__(
         self, model: Module, device: Any = None, avg_fn: Average | None = None, use_buffers: bool = False
     ) -> None:

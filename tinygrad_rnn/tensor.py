@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from . import numpy_names
 from . import primitives as P
+from .arguments import as_dtype, flag
 from .backward import backward
 from .composed import Composed
 from .current import current
@@ -118,7 +119,7 @@ class Tensor(Composed):
         self._made_at = user_code()
         if name is not None:
             self.name = name
-        if requires_grad:
+        if flag(requires_grad, "requires_grad"):
             self.requires_grad_()
 
     @staticmethod
@@ -330,11 +331,11 @@ class Tensor(Composed):
         frees it, so that losses kept in a list keep their numbers only. ``create_graph=True`` records the walk itself,
         so that gradients can be differentiated again.
         """
-        backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+        backward(self, gradient, retain_graph=retain_graph, create_graph=flag(create_graph, "backward: create_graph"))
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for (or decline) gradients of this leaf."""
-        if requires_grad and self.dtype.kind != "f":
+        if flag(requires_grad, "requires_grad_") and self.dtype.kind != "f":
             raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
         if not requires_grad and not self.is_leaf:
             raise GraphError(f"{self._described()} was made by {self._maker()}; use detach() to cut it off")
@@ -584,7 +585,7 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
     if array.dtype == object:
         raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
     if dtype is not None:
-        wanted = np.dtype(dtype)
+        wanted = as_dtype(dtype, "tensor")
     elif array.dtype.kind == "f" and not hasattr(data, "dtype"):
         wanted = get_default_dtype() if not _holds_arrays(data) else array.dtype
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike, as_path
 
@@ -25,6 +26,7 @@ from .rolled import folded
 from .trace import traced
 
 
+@answerable
 def render(
     what: Any,
     path: PathLike | None = None,

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..backward import grad
 from ..drawing import drawing
-from ..errors import GraphError
+from ..errors import ArgumentError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
 from ..norms import norm
@@ -37,6 +38,7 @@ PROBES = 4
 STATES = ("h", "c")
 
 
+@answerable
 def check_gradients(
     function: Callable[..., Any] | Graph | Tensor,
     inputs: Any = None,
@@ -79,7 +81,9 @@ def check_gradients(
     'passed'
     """
     if method not in METHODS or order not in (1, 2):
-        raise ValueError(f"method is one of {', '.join(METHODS)} and order 1 or 2, not {method!r} and {order!r}")
+        raise ArgumentError(
+            f"check_gradients: method is one of {', '.join(METHODS)} and order 1 or 2, not {method!r} and {order!r}"
+        )
     if isinstance(function, Tensor) and inputs is not None:
         function = Graph(function)
     if isinstance(function, Tensor):

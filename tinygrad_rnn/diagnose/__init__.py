@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..drawing import drawing
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Array, Tensor
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "diagnose"]
 
 
+@answerable
 def diagnose(
     loss: Tensor,
     gradients: Mapping[Any, Any],

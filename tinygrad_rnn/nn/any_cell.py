@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack
@@ -41,6 +42,7 @@ class Recurrent(Module):
     ((7, 2, 10), (4, 2, 5))
     """
 
+    @answerable
     def __init__(
         self, cell: Module | Callable[[int], Module], num_layers: int = 1, bidirectional: bool = False,
         dropout: float = 0.0, variational_dropout: float = 0.0, batch_first: bool = False,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import returned
+from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
 from ..scope import scope
@@ -23,6 +24,7 @@ from .module import Module, Parameter
 Weights = tuple[Parameter, Parameter, Parameter | None, Parameter | None]
 
 
+@answerable
 def labelled(tensor: Tensor, role: str) -> Tensor:
     """The tensor, knowing what it is in the network."""
     tensor.role = role
@@ -215,6 +217,7 @@ class _Cell(Module):
 
     gates = 1
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None,
         more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
@@ -256,6 +259,7 @@ class RNNCell(_Cell):
     (2, 4)
     """
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "tanh",
         dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
@@ -282,6 +286,7 @@ class LSTMCell(_Cell):
 
     gates = 4
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
         peepholes: str | None = None, proj_size: int = 0, coupled: bool = False, clip: float | None = None,
@@ -311,6 +316,7 @@ class GRUCell(_Cell):
 
     gates = 3
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
         reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),

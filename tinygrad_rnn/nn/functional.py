@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
+from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
@@ -35,6 +36,7 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return as_tensor(weight)._record(P.linear, operands, {})
 
 
+@answerable
 def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """Rows of ``weight`` (V, D) at integer ``indices`` (...): (..., D).
 
@@ -50,6 +52,7 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
     return P.where((indices == padding % rows).expand_dims(-1), found.detach(), found)
 
 
+@answerable
 def layer_norm(
     x: Any, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
@@ -66,6 +69,7 @@ def layer_norm(
     return _scaled(centred / (centred.square().mean(axes, True) + eps).sqrt(), weight, bias)
 
 
+@answerable
 def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions, which are ``normalized_shape``.
 
@@ -90,6 +94,7 @@ def _scaled(x: Tensor, weight: Any, bias: Any) -> Tensor:
     return scaled if bias is None else scaled + bias
 
 
+@answerable
 def gelu(x: Any, approximate: str = "none") -> Tensor:
     """``x * Phi(x)``, with the normal distribution's Phi; ``approximate="tanh"`` is the usual closed form of it.
 
@@ -123,6 +128,7 @@ def sigmoid(x: Any) -> Tensor:
     return as_tensor(x).sigmoid()
 
 
+@answerable
 def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``; nothing when not training."""
     if not 0 <= p <= 1:
@@ -144,6 +150,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     return x * constant
 
 
+@answerable
 def cross_entropy(
     logits: Any,
     target: Any,
@@ -192,6 +199,7 @@ def cross_entropy(
     return losses.sum() / as_tensor(own).sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
+@answerable
 def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed."""
     x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
@@ -207,18 +215,21 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
     return _reduced(losses, reduction)
 
 
+@answerable
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Squared differences, elementwise: averaged, summed or left alone."""
     x, target = _alike("mse_loss", x, target)
     return _reduced((x - target).square(), reduction)
 
 
+@answerable
 def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Absolute differences, elementwise: averaged, summed or left alone."""
     x, target = _alike("l1_loss", x, target)
     return _reduced((x - target).abs(), reduction)
 
 
+@answerable
 def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """``d^2 / 2`` where the difference ``|d|`` is at most ``delta``, ``delta * (|d| - delta / 2)`` beyond.
 
@@ -236,6 +247,7 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     return _reduced(near * (distance - 0.5 * near), reduction)
 
 
+@answerable
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..arguments import answerable
 from ..errors import ShapeError
 from ..mode import no_grad
 from ..random import generator
@@ -23,53 +24,63 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1], tensor.shape[0]
 
 
+@answerable
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """Every element ``value``."""
     return _fill(tensor, value)
 
 
+@answerable
 def zeros_(tensor: Tensor) -> Tensor:
     """Every element 0."""
     return _fill(tensor, 0.0)
 
 
+@answerable
 def ones_(tensor: Tensor) -> Tensor:
     """Every element 1."""
     return _fill(tensor, 1.0)
 
 
+@answerable
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b)."""
     return _fill(tensor, generator().uniform(a, b, tensor.shape))
 
 
+@answerable
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with the given mean and standard deviation."""
     return _fill(tensor, generator().normal(mean, std, tensor.shape))
 
 
+@answerable
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Uniform with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
     bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound)
 
 
+@answerable
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Normal with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
 
 
+@answerable
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0) -> Tensor:
     """Uniform with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
     bound = math.sqrt(6.0 / ((1 + a * a) * _fans(tensor)[0]))
     return uniform_(tensor, -bound, bound)
 
 
+@answerable
 def kaiming_normal_(tensor: Tensor, a: float = 0.0) -> Tensor:
     """Normal with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
     return normal_(tensor, 0.0, math.sqrt(2.0 / ((1 + a * a) * _fans(tensor)[0])))
 
 
+@answerable
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
     fan_in, fan_out = _fans(tensor)
@@ -78,12 +89,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return _fill(tensor, gain * (q if fan_out >= fan_in else q.T))
 
 
+@answerable
 def eye_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """``gain`` times the identity: with relu and zero biases an IRNN (Le, Jaitly and Hinton 2015)."""
     fan_in, fan_out = _fans(tensor)
     return _fill(tensor, gain * np.eye(fan_out, fan_in))
 
 
+@answerable
 def forget_bias_(bias: Tensor, value: float = 1.0) -> Tensor:
     """Set the forget-gate quarter of an LSTM bias (4 * hidden_size), leaving the rest (Gers et al. 2000).
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..mode import get_default_dtype, no_grad
 from ..tensor import Tensor, as_tensor
@@ -40,6 +41,7 @@ class Linear(Module):
     (5, 2)
     """
 
+    @answerable
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
         positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
@@ -67,6 +69,7 @@ class Embedding(Module):
     (2, 2, 3)
     """
 
+    @answerable
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = None
     ) -> None:
@@ -99,6 +102,7 @@ class Dropout(Module):
     tensor([1., 2.])
     """
 
+    @answerable
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
             raise ArgumentError(f"Dropout: p is a probability, from 0 to 1, not {p}")
@@ -140,6 +144,7 @@ class ReLU(Module):
 class GELU(Module):
     """`functional.gelu`: ``x * Phi(x)``, elementwise."""
 
+    @answerable
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
@@ -163,6 +168,7 @@ class SiLU(Module):
 class _Norm(Module):
     """What the two norms share: the shape they normalize, a weight of ones, and where asked for a bias of zeros."""
 
+    @answerable
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: Any
     ) -> None:
@@ -186,6 +192,7 @@ class LayerNorm(_Norm):
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
+    @answerable
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
         bias: bool = True, dtype: Any = None,
@@ -200,6 +207,7 @@ class LayerNorm(_Norm):
 class RMSNorm(_Norm):
     """`functional.rms_norm` with a learned ``weight`` (ones) of ``normalized_shape``."""
 
+    @answerable
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
         dtype: Any = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import answerable
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
@@ -12,6 +13,7 @@ from .module import Module
 class CrossEntropyLoss(Module):
     """`functional.cross_entropy` with its settings kept."""
 
+    @answerable
     def __init__(
         self,
         ignore_index: int = -100,
@@ -33,6 +35,7 @@ class CrossEntropyLoss(Module):
 class NLLLoss(Module):
     """`functional.nll_loss` with its settings kept."""
 
+    @answerable
     def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
         self.ignore_index, self.reduction = ignore_index, reduction
 
@@ -44,6 +47,7 @@ class NLLLoss(Module):
 class MSELoss(Module):
     """`functional.mse_loss` with its settings kept."""
 
+    @answerable
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
@@ -55,6 +59,7 @@ class MSELoss(Module):
 class L1Loss(Module):
     """`functional.l1_loss` with its settings kept."""
 
+    @answerable
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
@@ -66,6 +71,7 @@ class L1Loss(Module):
 class HuberLoss(Module):
     """`functional.huber_loss` with its settings kept."""
 
+    @answerable
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         self.reduction, self.delta = reduction, delta
 
@@ -77,6 +83,7 @@ class HuberLoss(Module):
 class BCEWithLogitsLoss(Module):
     """`functional.binary_cross_entropy_with_logits` with its settings kept."""
 
+    @answerable
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import saving
+from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class Parameter(Tensor):
     """A leaf tensor that a module owns and an optimizer updates; it requires a gradient."""
 
+    @answerable
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
 
@@ -425,6 +427,7 @@ class ModuleList(Module):
     ([4, 4], 8)
     """
 
+    @answerable
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         for module in modules:
             self.append(module)
@@ -462,6 +465,7 @@ class ModuleDict(Module):
     (['tags', 'words'], (2, 9))
     """
 
+    @answerable
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
         self.update(modules)
 
@@ -518,6 +522,7 @@ class Sequential(ModuleList):
     (4, 1)
     """
 
+    @answerable
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
@@ -46,6 +47,7 @@ class _Recurrent(Module):
     gates = 1
     roles: tuple[str, ...] = ("h",)
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *,
@@ -286,6 +288,7 @@ class RNN(_Recurrent):
     ((7, 2, 5), (1, 2, 5))
     """
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: Activation = "tanh",
         bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
@@ -323,6 +326,7 @@ class LSTM(_Recurrent):
     gates = 4
     roles = ("h", "c")
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, proj_size: int = 0,
@@ -357,6 +361,7 @@ class GRU(_Recurrent):
 
     gates = 3
 
+    @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, reset: str = "after",

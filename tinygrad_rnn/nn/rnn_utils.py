@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..arguments import answerable
 from ..errors import ShapeError
 from ..functional import concat, full, stack
 from ..tensor import Tensor, as_tensor
 
 
+@answerable
 def pad_sequence(sequences: Sequence[Any], batch_first: bool = False, padding_value: float = 0.0) -> Tensor:
     """Sequences (T_n, ...) side by side, each filled up at its end: (T, N, ...), or (N, T, ...) with ``batch_first``.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, GraphError, ShapeError
 from ..functional import stack
@@ -23,6 +24,7 @@ from .recurrent import _Recurrent
 class Decoder(Module):
     """Embedding, recurrent layers, and a linear head that scores the next symbol."""
 
+    @answerable
     def __init__(self, vocabulary: int, rnn: _Recurrent) -> None:
         self.embed = Embedding(vocabulary, rnn.input_size, dtype=rnn.weight_ih_l0.dtype)  # type: ignore[attr-defined]
         self.rnn = rnn
@@ -45,6 +47,7 @@ class Seq2Seq(Module):
     (6, 2, 10)
     """
 
+    @answerable
     def __init__(self, encoder: _Recurrent, decoder: _Recurrent, vocabulary: int) -> None:
         kinds = [(type(m), m.num_layers, m.hidden_size, m.bidirectional) for m in (encoder, decoder)]
         if kinds[0] != kinds[1] or encoder.bidirectional:

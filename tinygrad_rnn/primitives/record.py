@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..optional import can_compile
 from ..recorded import Recorded, is_tensor
@@ -119,6 +120,7 @@ class Primitive:
     #: computes the result from arrays: by the kernel where that pays, else by the reference
     forward: Callable[..., Any] = field(init=False)
 
+    @answerable
     def __post_init__(self) -> None:
         self._enter()
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]

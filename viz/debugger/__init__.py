@@ -6,12 +6,14 @@ import os
 from typing import Any
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.files import PathLike
 
 from .session import Session
 from .trace import Trace, record
 
 
+@answerable
 def debug(target: Tensor | Trace | PathLike, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Session:
     """Record the walk back from a loss and return a `Session` to move through it.
 

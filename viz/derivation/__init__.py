@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.mode import recording
@@ -19,6 +20,7 @@ from .textbook import rewritten
 __all__ = ["Derivation", "Line", "derive"]
 
 
+@answerable
 def derive(
     loss: tg.Tensor,
     wrt: tg.Tensor | str | Iterable[tg.Tensor | str] | None = None,

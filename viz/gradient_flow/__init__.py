@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.files import PathLike
 
 from ..debugger import debug
@@ -16,6 +17,7 @@ from .layer import Layer
 __all__ = ["PANELS", "Flow", "Layer", "flow"]
 
 
+@answerable
 def flow(
     what: Any,
     path: PathLike | None = None,

@@ -196,7 +196,7 @@ class Recorder(Tracer):
         pending: list[Tensor] = list(results)
         while pending:
             x = pending[-1]
-            inputs = [y for y in x.inputs if isinstance(y, Tensor)] if isinstance(x, Traced) else []
+            inputs = [y for y in x.operands if isinstance(y, Tensor)] if isinstance(x, Traced) else []
             waiting = [y for y in inputs if y.serial not in depends]
             if x.serial in depends or not waiting:
                 pending.pop()
@@ -214,7 +214,7 @@ class Recorder(Tracer):
                 fixed[x.serial] = x
                 continue
             inside[x.serial] = x
-            pending += [y for y in x.inputs if isinstance(y, Tensor)]
+            pending += [y for y in x.operands if isinstance(y, Tensor)]
         order = [*own, *fixed.values(), *(x for _, x in sorted(inside.items()) if x.serial not in leaves)]
         sites = source_lines((x._made_at for x in order), of_libraries=True)
         given, build = leaves | fixed.keys(), PlanBuilder()
@@ -357,7 +357,7 @@ def _apart(x: Tensor, rows: set[int]) -> bool:
         y = pending.pop()
         if y.serial in rows:
             return False
-        for z in y.inputs if isinstance(y, Traced) else ():
+        for z in y.operands if isinstance(y, Traced) else ():
             if isinstance(z, Tensor) and z.serial not in seen:
                 seen.add(z.serial)
                 pending.append(z)

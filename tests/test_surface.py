@@ -1,0 +1,188 @@
+"""The surface is the one that is written down, and says in one line what it cannot work with."""
+
+import contextlib
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+import warnings
+from itertools import cycle, islice
+
+import numpy as np
+import pytest
+import surface
+
+import tinygrad_rnn as tg
+import viz
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+#: of the wrong kinds below, so many are tried for an argument in every run
+TRIED = 4
+
+
+def test_the_surface_is_the_written_one():
+    written = surface.LIST.read_text(encoding="utf-8").splitlines()
+    assert surface.lines() == written, "if this is meant: python tests/surface.py, and a line in CHANGELOG.md"
+
+
+@pytest.mark.parametrize("package", [tg, viz])
+def test_dir_shows_what_is_public_and_nothing_else(package):
+    assert dir(package) == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_a_submodule_is_no_attribute_by_chance():
+    assert not hasattr(tg, "backward")
+    for name in ("backward", "graph", "tensor"):
+        assert inspect.ismodule(importlib.import_module(f"tinygrad_rnn.{name}"))
+    assert callable(tg.tensor)
+
+
+@pytest.mark.parametrize("one, other", [("axis", "dim"), ("keepdims", "keepdim")])
+def test_both_words_everywhere(one, other):
+    for name, thing in surface.public():
+        if inspect.isfunction(thing):
+            there = inspect.signature(thing).parameters
+            assert (one in there) == (other in there), name
+
+
+def test_both_words_mean_the_same():
+    x = tg.tensor([[1.0, 3.0, 2.0]])
+    for name in ("expand_dims", "unsqueeze", "squeeze"):
+        assert getattr(x, name)(0).shape == getattr(x, name)(axis=0).shape == getattr(x, name)(dim=0).shape
+    at = tg.tensor([[2]])
+    assert x.gather(1, at).tolist() == x.gather(dim=1, index=at).tolist() == x.gather(axis=1, index=at).tolist()
+    assert tg.take(x, at, axis=1).tolist() == tg.take(x, at, dim=1).tolist() == [[[2.0]]]
+    assert x.size(dim=1) == x.size(axis=1) == 3
+    assert x.argmax(1, True).shape == x.argmax(dim=1, keepdim=True).shape == (1, 1)
+    assert x.argmax(keepdim=True).shape == (1, 1)
+    with pytest.raises(tg.ArgumentError, match="expand_dims: which dimension"):
+        x.expand_dims()
+
+
+def test_operands_are_called_operands():
+    x = tg.tensor([1.0])
+    y = x * 2.0
+    assert y.operands == (x, 2.0)
+    with pytest.warns(DeprecationWarning, match=r"Tensor\.operands"):
+        assert y.inputs == y.operands
+
+
+class Named:
+    """A path that is neither a text nor a `pathlib.Path`."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def test_what_is_saved_is_returned_and_paths_are_paths(tmp_path):
+    w = tg.tensor([[0.5]], requires_grad=True, name="W")
+    h = tg.nn.labelled(tg.ones(1, 1), "h")
+    for _ in tg.steps(2):
+        h = tg.nn.labelled((h @ w).tanh(), "h")
+    loss = h.sum()
+    graph, session = tg.Graph(loss), viz.debug(loss)
+    assert graph.save(Named(tmp_path / "graph")) is graph
+    assert len(tg.Graph.load(Named(tmp_path / "graph"))) == len(graph)
+    assert session.save(Named(tmp_path / "walk")) is session
+    assert viz.debug(Named(tmp_path / "walk")).last == session.last
+    picture = viz.render(loss, Named(tmp_path / "picture.dot"))
+    assert picture.save(Named(tmp_path / "again.dot")) is picture
+    equations = viz.derive(loss, path=Named(tmp_path / "equations.txt"))
+    assert equations.save(Named(tmp_path / "again.txt")) is equations
+    numbers = viz.flow(loss, Named(tmp_path / "flow.json"))
+    assert numbers.save(Named(tmp_path / "flow.csv")) is numbers
+    names = {"graph", "walk", "picture.dot", "again.dot", "equations.txt", "again.txt", "flow.json", "flow.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for wrong in (lambda: graph.save(3), lambda: session.save(None), lambda: picture.save(3), lambda: tg.load(3)):
+        with pytest.raises(tg.ArgumentError, match="the path of a file is a text"):
+            wrong()
+
+
+# Arguments of the wrong kind -----------------------------------------------------------------------------
+
+X = np.array([[1.0, 2.0], [3.0, 4.0]])
+WRONG = (
+    None, "text", -1, 1.5, [], object(), np.zeros(3), 10**12, float("nan"), {}, [[1.0, 2.0], [3.0]], 0, (1, "a"), True,
+    [None], tg.zeros(0), 1j, b"x", range(2), int, float("inf"), ["a"], lambda *_: 0,
+)  # fmt: skip
+#: what would be tried for hours, or makes something known to everybody
+NOT_TRIED = {("num_layers", 10**12)}
+GLOBAL = {"tg.Primitive", "tg.set_default_dtype", "tg.manual_seed", "tg.set_grad_enabled"}
+
+
+def attempts(name, thing):
+    """Calls with one argument of a wrong kind, the others as good as a guess makes them."""
+    parameters = list(inspect.signature(thing).parameters.values())
+    method = name.startswith("tg.Tensor.")
+    parameters = parameters[1:] if method else parameters
+    layer = inspect.isclass(thing) and name.startswith("tg.nn.")
+    fill = (lambda: 2) if layer or name.split(".")[-1] in ("zeros", "ones", "rand", "randn", "eye") else good
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    many = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
+    start = sum(map(ord, name))
+    for place, p in enumerate([*needed, *many, *(p for p in parameters if p.default is not p.empty)]):
+        if p.name in ("path", "picture"):
+            continue
+        for wrong in WRONG if NIGHTLY else islice(cycle(WRONG), start + place, start + place + TRIED):
+            if (p.name, wrong if isinstance(wrong, int) else None) in NOT_TRIED:
+                continue
+            args = [good()] if method else []
+            args += [wrong if q is p else fill() for q in needed]
+            yield args + [wrong] * (p in many), {} if p.default is p.empty else {p.name: wrong}
+
+
+def good():
+    return tg.tensor(X, requires_grad=True, dtype=tg.float32)
+
+
+TRIED_NAMES = [
+    (name, thing) for name, thing in surface.public()
+    if callable(thing) and not inspect.ismodule(thing) and name not in GLOBAL
+    and not name.startswith(("tg.Graph.", "tg.GraphBuilder.", "viz.Picture", "viz.RenderError"))
+    and not (inspect.isclass(thing) and issubclass(thing, (Exception, tuple)))
+    and name not in ("tg.BackwardStep", "tg.Contribution", "tg.Node", "tg.Ref", "tg.Diagnosis", "tg.Function")
+]  # fmt: skip
+
+
+def test_wrong_arguments_are_said_in_one_line():
+    raw = []
+    for name, thing in TRIED_NAMES:
+        for args, kwargs in attempts(name, thing):
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                try:
+                    made = thing(*args, **kwargs)
+                    if inspect.isgenerator(made):
+                        next(made, None)
+                except tg.TinygradError as error:
+                    if "\n" in str(error):
+                        raw.append(f"{name}: not one line: {error}")
+                except MemoryError:
+                    pass  # NumPy says how much was asked for
+                except Exception as error:
+                    if error.__traceback__.tb_next is not None or not isinstance(error, TypeError):
+                        raw.append(f"{name}(*{args!r:.80}, **{kwargs!r:.40}): {type(error).__name__}: {error!s:.80}")
+    assert not raw, "\n".join(raw)
+
+
+def test_what_ones_own_functions_raise_stays_as_it_is():
+    def cell(x, state):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        tg.scan(cell, tg.ones(2, 3), tg.zeros(3))
+    with pytest.raises(KeyError, match="mine"):
+        tg.check_gradients(lambda x: {}["mine"], [1.0])
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        tg.nn.LSTM(3)
+
+
+def test_every_file_imports_as_a_module():
+    for package in (tg, viz):
+        for found in pkgutil.iter_modules(package.__path__):
+            assert not found.name.startswith("_") or found.name == "__main__"

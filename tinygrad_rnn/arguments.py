@@ -1,0 +1,85 @@
+"""Bad arguments: whatever a public function cannot work with is an `ArgumentError` that says which call it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, TinygradError
+from .source import installed, is_ours
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
+
+def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """``function``, whose failures on arguments it was not written for are an `ArgumentError` each.
+
+    What Python says of a call that does not fit the signature stays, and so does what the user's own functions raise.
+    """
+    name = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except TinygradError:
+            raise
+        except _RAW as error:
+            if not _is_ours(error):
+                raise
+            given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
+            words = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
+
+    return call
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised in our own code, or in a library that this called; not where the call itself fails."""
+    trace = error.__traceback__
+    place = trace = None if trace is None else trace.tb_next
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if is_ours(filename) or not (
+            filename.startswith("<") or filename.endswith((".pyx", ".pxd")) or installed(filename)
+        ):
+            place = trace
+        trace = trace.tb_next
+    return place is not None and is_ours(place.tb_frame.f_code.co_filename)
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{type(value).__name__} {shape}"
+    plain = isinstance(value, (str, bytes, int, float, complex, list, tuple, dict, type(None)))
+    return repr(value)[:40] if plain else type(value).__name__
+
+
+def number(value: Any, what: str) -> float:
+    """``value`` as a float; a text is none."""
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    raise ArgumentError(f"{what} is a number, not {_shown(value)}")
+
+
+def flag(value: Any, what: str) -> bool:
+    """``value`` as yes or no."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{what} is True or False, not {_shown(value)}") from None
+
+
+def as_dtype(value: Any, what: str) -> np.dtype[Any]:
+    """``value`` as a NumPy dtype."""
+    try:
+        return np.dtype(value)
+    except (TypeError, ValueError):
+        raise DTypeError(f"{what}: {_shown(value)} is no dtype; use tg.float32, tg.float64 or one of NumPy's") from None
