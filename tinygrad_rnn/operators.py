@@ -235,21 +235,17 @@ class Operators(Recorded):
 
     def prod(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Product over axes (None: all): a tree of multiplications, so zeros need no special rule."""
-        axis = axis if dim is None else dim
+        axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
         if axis is None:
             result = self.reshape(-1).prod(0)
-            return result.reshape((1,) * self.ndim) if keepdims or keepdim else result
+            return result.reshape((1,) * self.ndim) if keep else result
         axes = self._axes("prod", axis)
         if len(axes) != 1:
             product: Any = self if axes else self * 1
             for each in axes:
                 product = product.prod(each, True)
-            kept = tuple(n for i, n in enumerate(self.shape) if i not in axes)
-            result = product if keepdims or keepdim else product.reshape(kept)
-            return result
+            return product if keep else product.reshape(tuple(n for i, n in enumerate(self.shape) if i not in axes))
         (axis,) = axes
-            return result.reshape((1,) * self.ndim) if kept(keepdims, keepdim) else result
-        (axis,) = self._axes("prod", axis)
         x: Any = self if self.shape[axis] != 1 else self * 1  # never itself: a product is another tensor
         before = (slice(None),) * axis
         if not self.shape[axis]:
@@ -257,7 +253,7 @@ class Operators(Recorded):
         while (n := x.shape[axis]) > 1:
             pairs = x[(*before, slice(0, n - n % 2, 2))] * x[(*before, slice(1, n, 2))]
             x = P.concat(pairs, x[(*before, slice(n - 1, n))], axis=axis) if n % 2 else pairs
-        return x if kept(keepdims, keepdim) else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
+        return x if keep else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
 
     def amax(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Largest element over ``axis``; ties share the gradient equally."""

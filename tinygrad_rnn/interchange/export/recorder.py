@@ -99,7 +99,7 @@ class Recorder(Tracer):
         """A node of the export's own."""
         operands = tuple(self._operand(x) for x in operands)
         made = self._new(shape, np.dtype(dtype))
-        made.op, made.inputs, made.attrs = op, operands, attrs
+        made.op, made.operands, made.attrs = op, operands, attrs
         needed = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
         made.requires_grad = (needed if differentiable is None else differentiable) and current.recording
         return made
@@ -249,12 +249,12 @@ class Recorder(Tracer):
                 if not _equal_constants(a, b):
                     return None
                 continue
-            if a.op is not b.op or not _equal(a.attrs, b.attrs) or len(a.inputs) != len(b.inputs):
+            if a.op is not b.op or not _equal(a.attrs, b.attrs) or len(a.operands) != len(b.operands):
                 return None
             if a.op is None and not (a.name == b.name == drawn.name):
                 return None
             same[b.serial] = a
-            for x, y in zip(a.inputs, b.inputs):
+            for x, y in zip(a.operands, b.operands):
                 if isinstance(y, Tensor) and y.serial in carries and not isinstance(x, Tensor):
                     x = Tensor(np.full(y.shape, x, y.dtype))  # a number that stands for a whole state
                 if isinstance(x, Tensor) and isinstance(y, Tensor):
