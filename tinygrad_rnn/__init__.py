@@ -5,12 +5,12 @@
 """
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import data, drawing, lr_scheduler, nn, optim
+from .alias import find_pictures
 from .backward import BackwardStep, Contribution, grad, walk
 from .compiler import compile
 from .diagnose import Diagnosis, diagnose
@@ -134,9 +134,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# in a checkout the pictures' folder lies beside this one, in a wheel in it: `tinygrad_rnn.viz` either way
-if not (Path(__file__).parent / "viz").is_dir():
-    __path__.append(str(Path(__file__).parents[1]))
+find_pictures()
 
 
 def __dir__() -> list[str]:

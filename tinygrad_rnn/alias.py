@@ -1,4 +1,4 @@
-"""``import viz``: a short name for `tinygrad_rnn.viz`, module by module, as long as nothing else is called viz.
+"""Where `tinygrad_rnn.viz` is, and its short name, ``import viz``, as long as nothing else is called viz.
 
 The pictures live in `tinygrad_rnn.viz`, which no other package and no file of the user's can stand before. `enter` is
 called by what stands under the short name: ``short_name/viz.py`` in a wheel, ``viz/__init__.py`` in a checkout.
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +35,22 @@ class _Short(MetaPathFinder, Loader):
         spec = module.__spec__  # the import system has just replaced it by that of the short name
         if spec is not None:
             module.__spec__ = spec.loader_state
+
+
+class _Beside(MetaPathFinder):
+    """Finds `tinygrad_rnn.viz` where its folder lies beside the engine's, and nothing else that lies there."""
+
+    def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
+        if name != LONG:
+            return None
+        folder = Path(__file__).parents[1] / SHORT
+        return spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+
+
+def find_pictures() -> None:
+    """Let `tinygrad_rnn.viz` be found in a checkout too; in a wheel it lies where modules are looked for."""
+    if not (Path(__file__).parent / SHORT).is_dir():
+        sys.meta_path.append(_Beside())
 
 
 def enter() -> None:
