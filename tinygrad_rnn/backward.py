@@ -90,8 +90,8 @@ def walk(
 
     With ``through=False`` it ends at ``inputs``: none of them receives anything by way of another, so gradients are
     partial derivatives. A walk goes on where another one ended if ``live`` are the steps' masks there. Many gradients
-    at once, one axis more in front, want a rule of their own:
-    ``send(op, slot, gradients, live, y, operands, attrs)``, of the operand's shape.
+    at once, one axis more in front, want a rule of their own: ``send(node, slot, gradients, live, operands)``, of the
+    operand's shape; None of it is no gradient.
     """
     for given in (outputs, () if inputs is None else inputs):
         if not isinstance(given, (list, tuple)) or not all(map(is_tensor, given)):
@@ -167,7 +167,9 @@ def walk(
                     sent.append((slot, x, None))
                     continue
                 if send is not None:
-                    value = send(op, slot, gradient, mask, y, operands, node.attrs)
+                    value = send(node, slot, gradient, mask, operands)
+                    if value is None:
+                        continue
                 else:
                     if mask is None:
                         value = op.pull(slot, gradient, y, operands, node.attrs)

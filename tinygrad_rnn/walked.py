@@ -38,6 +38,7 @@ class Step(NamedTuple):
     replaced: str | None = None
     #: {node: its partial sum} after the time steps a sampled trace left out just before this step
     brought: tuple[tuple[int, Any], ...] = ()
+    live: Any = None  #: what counts of the gradient, see `liveness`; None: all of it, or nobody said
 
 
 class Walk:
@@ -96,7 +97,7 @@ def steps(
     """The steps of a walk over tensors whose place in the graph is ``position``, by serial number."""
     for seen in walk(outputs, gradients, **how):
         sent = tuple([Contribution(slot, position[target.serial], value) for slot, target, value in seen.sent])
-        yield Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.replaced else None)
+        yield Step(position[seen.node.serial], seen.gradient, sent, "hook" if seen.replaced else None, live=seen.live)
 
 
 def shares(keys: Mapping[Use, Key], arriving: Iterable[tuple[Use, Any]]) -> Iterator[tuple[Key, Any]]:

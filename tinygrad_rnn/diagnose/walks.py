@@ -12,18 +12,23 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
 
-from ..backward import _fitted
+from ..backward import _fitted, walk
 from ..check.noise import doubled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
+from ..liveness import pulled
 from ..norms import norm
+from ..primitives.record import Unlisted
 from ..recurrence import timed
 from ..tensor import Array, Tensor
-from .pulls import Pulls
+from ..walked import Contribution, Step, Walk, steps
+from .pulls import Pulls, mended
 
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
@@ -94,20 +99,11 @@ class Edit:
 
 
 @dataclass
-class Truth:
-    """The true walk, by position in the graph."""
+class Moved:
+    """What an edited walk has more than the true one, an axis of edits in front."""
 
-    gradients: dict[int, Array] = field(default_factory=dict)
-    contributions: dict[Use, Array] = field(default_factory=dict)
-
-
-@dataclass
-class Stop:
-    """One node's turn in an edited walk."""
-
-    node: int
-    gradient: Array
-    sent: dict[int, tuple[int, Array]]  #: by operand: which node receives what
+    nodes: dict[int, Array] = field(default_factory=dict)
+    uses: dict[Use, tuple[int, Array]] = field(default_factory=dict)  #: which node receives it, and how much more
 
 
 class Record:
@@ -116,31 +112,18 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        self.graph = timed(doubled(Graph(loss)))
+        self.graph = mended(timed(doubled(Graph(loss))))
         self.nodes = self.graph.nodes
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
         for source, target, slot in self.graph.edges:
             self.users[source].append((target, slot))
         self.pulled = Pulls(self)
-        self.truth = self._walked()
-
-    def _walked(self) -> Truth:
-        """The true walk."""
-        truth = Truth({self.graph.outputs[0]: np.ones(self.nodes[self.graph.outputs[0]].shape)})
-        for node in reversed(self.nodes):
-            gradient = truth.gradients.get(node.index)
-            if node.op is None or gradient is None:
-                continue
-            for slot, operand in enumerate(node.operands):
-                if not isinstance(operand, Ref) or slot not in node.op.slots:
-                    continue
-                if not self.nodes[operand.index].requires_grad:
-                    continue
-                sent = truth.contributions[node.index, slot] = self.pull(node, slot, gradient)
-                before = truth.gradients.get(operand.index)
-                truth.gradients[operand.index] = sent if before is None else before + sent
-        return truth
+        tensors = self.graph.tensors()
+        loss = tensors[self.graph.outputs[0]]
+        position = {x.serial: index for index, x in enumerate(tensors)}
+        self.truth = Walk(self.graph, steps(position, [loss], [np.ones(loss.shape)]))
+        self.live = {step.node: step.live for step in self.truth.steps}
 
     def scale(self, leaf: int) -> float:
         """The norm of all that was added up to a leaf's gradient, cancellation undone."""
@@ -159,9 +142,7 @@ class Record:
         ]  # fmt: skip
         assert node.op is not None
         y = values.get(node.index, self.values[node.index])
-        if self.pulled.untrue(node, slot):
-            return self.pulled.by_steps(node, slot, g, operands)
-        return np.asarray(node.op.pull(slot, g, y, operands, node.attrs))
+        return np.asarray(pulled(node.op, slot, g, self.live.get(node.index), y, operands, node.attrs))
 
     def target(self, node: Node, slot: int) -> Any:
         """The value of an operand."""
@@ -185,15 +166,35 @@ class Record:
 
     def differences(self, edit: Edit) -> dict[int, Array]:
         """By leaf, what the edited walk gives more than the true one; leaves that stay right are left out."""
-        if edit.sent:
-            found = self._resent(edit)
-        else:
-            found = {leaf: change[0] for leaf, change in self._walks([edit], None)[0].items()}
+        moved = self._walks([edit])[0].nodes
+        found = {leaf.index: moved[leaf.index][0] for leaf in self.graph.parameters if leaf.index in moved}
         if edit.leaves:
             whole = {n.index: self.gradient(n.index) + found.get(n.index, 0.0) for n in self.graph.parameters}
             for leaf, rewrite in edit.leaves.items():
                 found[leaf] = np.asarray(rewrite(whole)) - self.gradient(leaf)
         return found
+
+    def walked(self, edit: Edit) -> Walk:
+        """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands."""
+        moved, order = self._walks([edit])
+        found = []
+        for index in order:
+            if index not in self.truth.gradients and index not in moved.nodes:
+                continue
+            sent = []
+            for slot, operand in enumerate(self.nodes[index].operands):
+                use = index, slot
+                true = self.truth.contributions.get(use)
+                if use in moved.uses:
+                    target, more = moved.uses[use]
+                    sent.append(
+                        Contribution(slot, target, more[0] if use in edit.sent or true is None else true + more[0])
+                    )
+                elif true is not None and isinstance(operand, Ref):
+                    sent.append(Contribution(slot, operand.index, true))
+            gradient = self.gradient(index) + (moved.nodes[index][0] if index in moved.nodes else 0.0)
+            found.append(Step(index, gradient, tuple(sent)))
+        return Walk(self.graph, found)
 
     def sketches(self, edits: Sequence[Edit], functionals: Mapping[Use, Array], rows: int) -> Array:
         """Of each edit ``rows`` numbers: the products of what it changes with fixed directions.
@@ -202,19 +203,23 @@ class Record:
         """
         for edit in edits:
             assert not edit.leaves and not edit.sent
-        result = self._walks(edits, (functionals, rows))[1]
-        assert result is not None
+        result = np.zeros((len(edits), rows))
+        moved = self._walks(edits, functionals, result)[0].nodes
+        for leaf in self.graph.parameters:
+            if leaf.index in moved:  # a seed at a leaf
+                result += np.array([self.sketched(leaf.index, row) for row in moved[leaf.index]])
         return result
 
     def _walks(
-        self, edits: Sequence[Edit], sketch: tuple[Mapping[Use, Array], int] | None
-    ) -> tuple[dict[int, Array], Array | None]:
-        """The differences that the edits make, each its row: of the leaves, or in sketch."""
-        count, truth = len(edits), self.truth
+        self, edits: Sequence[Edit], functionals: Mapping[Use, Array] | None = None, result: Array | None = None
+    ) -> tuple[Moved, list[int]]:
+        """What the edits change, each its row, and the order of the walk; the sketch is added to ``result``."""
+        count, truth, moved = len(edits), self.truth, Moved()
         special: dict[Use, list[int]] = defaultdict(list)  #: by use: the edits that it is edited by
         scales: dict[Use, dict[int, float]] = defaultdict(dict)  #: those that only multiply
         wanted: set[Use] = set()
-        moved: dict[int, Array] = {}
+        starts: dict[int, Array] = {}
+        elsewhere: dict[Use, int | None] = {}
         for k, edit in enumerate(edits):
             nodes = {i for index in edit.values for i in (index, *(user for user, _ in self.users[index]))}
             slots = {(i, slot) for i in nodes for slot in range(len(self.nodes[i].operands))}
@@ -225,60 +230,89 @@ class Record:
                 else:
                     special[use].append(k)
             wanted |= {way[0] for part in edit.parts.values() for way in part.of}
-            for index, seed in edit.seeds.items():
-                moved.setdefault(index, np.zeros((count, *seed.shape)))[k] += seed
-        busy = {index for index, _ in (*special, *scales)}
+            seeds = list(edit.seeds.items())
+            seeds += [
+                (self.target_of(use), -truth.contributions[use]) for use in edit.sent if use in truth.contributions
+            ]
+            for index, seed in seeds:
+                starts.setdefault(index, np.zeros((count, *seed.shape)))[k] += seed
+            elsewhere |= edit.sent
+        blank = {
+            index: np.broadcast_to(0.0, (count, *self.nodes[index].shape))
+            for index in {index for index, _ in (*special, *scales, *elsewhere)} & set(truth.gradients) - set(starts)
+        }
+        tensors = self._joined(elsewhere) if elsewhere else self._as_they_are
+        if tensors is None:
+            return moved, []
+        position = {x.serial: index for index, x in tensors.items()}
         kept: dict[Use, Array] = {}
-        result = None if sketch is None else np.zeros((count, sketch[1]))
-        for node in reversed(self.nodes):
-            index = node.index
-            if node.op is None or index not in truth.gradients:
-                continue
-            here = moved.pop(index, None)
-            if here is None and index not in busy:
-                continue
-            true_gradient = truth.gradients[index]
-            for slot, operand in enumerate(node.operands):
-                use = index, slot
-                sent = truth.contributions.get(use)
-                if sent is None or not isinstance(operand, Ref):
-                    continue
-                others: dict[int, Array] = {}
-                for k in special.get(use, ()):
-                    gradient = true_gradient if here is None else true_gradient + here[k]
-                    value = self._edited(edits[k], node, slot, gradient, kept, k)
-                    if value is not None:
-                        others[k] = value - sent
-                multiplied = list(scales.get(use, ()))
-                factors = np.array(list(scales.get(use, {}).values()))
-                if here is None and not others and not multiplied:
-                    continue
-                if sketch is not None and use in sketch[0]:
-                    assert result is not None
-                    added = np.zeros(result.shape) if here is None else here.reshape(count, -1) @ sketch[0][use]
-                    for k, value in others.items():
-                        added[k] = self.sketched(operand.index, value)
-                    if multiplied:
-                        whole = self.sketched(operand.index, sent)
-                        added[multiplied] = np.outer(factors - 1, whole) + factors[:, None] * added[multiplied]
-                    result += added
-                    continue
-                change = np.zeros((count, *sent.shape)) if here is None else self.pulled.many(node, slot, here)
-                if others or multiplied:
-                    change = change if change.flags.writeable else change.copy()
-                if others:
-                    change[list(others)] = list(others.values())
+
+        def send(sender: Tensor, slot: int, here: Array | None, *_: Any) -> Array | None:
+            index = position[sender.serial]
+            node, use = self.nodes[index], (index, slot)
+            sent, true_gradient = truth.contributions.get(use), self.gradient(index)
+            here = None if here is blank.get(index) else here
+            added = use in elsewhere
+            if sent is None:
+                sent = self.pull(node, slot, true_gradient)
+            others: dict[int, Array] = {}
+            for k in special.get(use, ()):
+                gradient = true_gradient if here is None else true_gradient + here[k]
+                value = self._edited(edits[k], node, slot, gradient, kept, k)
+                if value is not None:
+                    others[k] = value - sent
+            multiplied = list(scales.get(use, ()))
+            factors = np.array(list(scales.get(use, {}).values()))
+            if here is None and not others and not multiplied and not added:
+                return None
+            if functionals is not None and use in functionals:
+                assert result is not None
+                more = np.zeros(result.shape) if here is None else here.reshape(count, -1) @ functionals[use]
+                for k, value in others.items():
+                    more[k] = self.sketched(self.target_of(use), value)
                 if multiplied:
-                    change[multiplied] = factors.reshape(-1, *[1] * sent.ndim) * (sent + change[multiplied]) - sent
-                if use in wanted:
-                    kept[use] = change
-                before = moved.get(operand.index)
-                moved[operand.index] = change if before is None else before + change
-        leaves = {leaf.index: moved[leaf.index] for leaf in self.graph.parameters if leaf.index in moved}
-        if result is not None:
-            for leaf, change in leaves.items():  # a seed at a leaf
-                result += np.array([self.sketched(leaf, row) for row in change])
-        return leaves, result
+                    whole = self.sketched(self.target_of(use), sent)
+                    more[multiplied] = np.outer(factors - 1, whole) + factors[:, None] * more[multiplied]
+                np.add(result, more, out=result)
+                return None
+            change = np.zeros((count, *sent.shape)) if here is None else self.pulled.many(node, slot, here)
+            if others or multiplied:
+                change = change if change.flags.writeable else change.copy()
+            if others:
+                change[list(others)] = list(others.values())
+            if multiplied:
+                change[multiplied] = factors.reshape(-1, *[1] * sent.ndim) * (sent + change[multiplied]) - sent
+            if use in wanted:
+                kept[use] = change
+            if added:
+                change = sent + change
+            if functionals is None:
+                moved.uses[use] = position[sender.inputs[slot].serial], change  # type: ignore[union-attr]
+            return change
+
+        begin = blank | starts
+        for step in walk([tensors[index] for index in begin], list(begin.values()), send=send):
+            moved.nodes[position[step.node.serial]] = step.gradient
+        return moved, sorted(tensors, key=lambda index: -tensors[index].serial)
+
+    def target_of(self, use: Use) -> int:
+        """The node that is this operand."""
+        operand = self.nodes[use[0]].operands[use[1]]
+        assert isinstance(operand, Ref)
+        return operand.index
+
+    def _joined(self, elsewhere: Mapping[Use, int | None]) -> dict[int, Tensor] | None:
+        """The nodes as tensors for a walk, joined by what they send each other; None if none of them could be first."""
+        arriving: list[dict[int, int]] = [{} for _ in self.nodes]  # by sender: slot, target
+        for use in {**self.truth.contributions, **elsewhere}:
+            target = elsewhere.get(use, self.target_of(use))
+            if target is not None:
+                arriving[use[0]][use[1]] = target
+        return _tensors(self.nodes, arriving)
+
+    @cached_property
+    def _as_they_are(self) -> dict[int, Tensor] | None:
+        return self._joined({})
 
     def _edited(
         self, edit: Edit, node: Node, slot: int, gradient: Array, kept: Mapping[Use, Array], k: int
@@ -305,64 +339,14 @@ class Record:
             return self.pull(node, slot, gradient, edit.values) + extra
         return None
 
-    @property
+    @cached_property
     def _operands(self) -> set[tuple[int, int]]:
-        if not hasattr(self, "_pairs"):
-            self._pairs = {(source, target) for source, target, _ in self.graph.edges}
-        return self._pairs
+        return {(source, target) for source, target, _ in self.graph.edges}
 
-    def walked(self, edit: Edit) -> list[Stop]:
-        """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands.
-
-        Nodes that would have to wait for themselves are left out.
-        """
-        arriving: dict[int, list[Use]] = defaultdict(list)
-        targets: dict[Use, int] = {}
-        waits: dict[int, int] = defaultdict(int)
-        for use in {**self.truth.contributions, **edit.sent}:
-            operand = self.nodes[use[0]].operands[use[1]]
-            target = edit.sent.get(use, operand.index if isinstance(operand, Ref) else None)
-            if target is not None:
-                targets[use] = target
-                arriving[use[0]].append(use)
-                waits[target] += 1
-        totals: dict[int, Array] = {self.graph.outputs[0]: np.ones(self.nodes[self.graph.outputs[0]].shape)}
-        for index, seed in edit.seeds.items():
-            totals[index] = totals[index] + seed if index in totals else seed
-        ready = [-index for index in {*totals, *arriving} if not waits[index]]
-        heapq.heapify(ready)
-        kept: dict[Use, Array] = {}
-        stops: list[Stop] = []
-        while ready:
-            index = -heapq.heappop(ready)
-            node = self.nodes[index]
-            gradient = totals.get(index, np.zeros(node.shape))
-            stop = Stop(index, gradient, {})
-            stops.append(stop)
-            for use in arriving[index]:
-                value = self._edited(edit, node, use[1], gradient, kept, 0)
-                value = self.pull(node, use[1], gradient) if value is None else value
-                target = targets[use]
-                stop.sent[use[1]] = target, value
-                if use in self.truth.contributions:
-                    kept[use] = (value - self.truth.contributions[use])[None]
-                totals[target] = totals[target] + value if target in totals else value
-                waits[target] -= 1
-                if not waits[target]:
-                    heapq.heappush(ready, -target)
-        return stops
-
-    def _resent(self, edit: Edit) -> dict[int, Array]:
-        """By leaf, what a walk gives more in which some contributions arrive elsewhere."""
-        done = {stop.node: stop.gradient for stop in self.walked(edit)}
-        if any(index not in done for index in self.truth.gradients):
-            return {}  # no order of the steps gives this
-        return {leaf.index: done[leaf.index] - self.gradient(leaf.index) for leaf in self.graph.parameters
-                if leaf.index in done}  # fmt: skip
-
-    def gradient(self, leaf: int) -> Array:
-        """The true gradient of a leaf."""
-        return np.asarray(self.truth.gradients.get(leaf, np.zeros(self.nodes[leaf].shape)))
+    def gradient(self, index: int) -> Array:
+        """The true gradient of a node."""
+        found = self.truth.gradients.get(index)
+        return np.zeros(self.nodes[index].shape) if found is None else found
 
     # Sketches --------------------------------------------------------------------------------------------
 
@@ -409,4 +393,38 @@ class Record:
         return [moved[n.index] if n.index in moved else np.zeros(n.shape) for n in self.nodes]
 
 
-__all__ = ["Edit", "Part", "Record", "Rewrite", "Rule", "Truth", "Use"]
+def _tensors(nodes: Sequence[Node], arriving: Sequence[Mapping[int, int]]) -> dict[int, Tensor] | None:
+    """By node a tensor that sends to those of its ``arriving`` (slot, node), made after these; None of a circle."""
+    senders: dict[int, set[int]] = {index: set() for index in range(len(nodes))}
+    for index, slots in enumerate(arriving):
+        for target in slots.values():
+            senders[target].add(index)
+    sorter = TopologicalSorter(senders)
+    try:
+        sorter.prepare()
+    except CycleError:
+        return None
+    order: list[int] = []
+    ready: list[int] = []
+    while sorter.is_active():
+        for index in sorter.get_ready():
+            heapq.heappush(ready, -index)
+        order.append(-heapq.heappop(ready))
+        sorter.done(order[-1])
+    made: dict[int, Tensor] = {}
+    for index in reversed(order):
+        node, x = nodes[index], Tensor._leaf(np.asarray(nodes[index].value))
+        x.requires_grad = node.requires_grad
+        if arriving[index]:
+            x.op = _SENDS
+            x.inputs = tuple([
+                made[arriving[index][slot]] if slot in arriving[index] else 0.0 for slot in range(len(node.operands))
+            ])  # fmt: skip
+        made[index] = x
+    return made
+
+
+#: of these tensors only who sends to whom counts: what is sent, the walks with edits say themselves
+_SENDS = Unlisted("sends", "→", lambda *shapes: shapes[0], lambda x, *_: x, vjp=lambda _slot, g, _y, *_x: g)
+
+__all__ = ["Edit", "Part", "Record", "Rewrite", "Rule", "Use"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.diagnose.walks import Edit, Record, Stop
+from tinygrad_rnn.diagnose.walks import Edit, Record
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
-from tinygrad_rnn.walked import Contribution, Step
+from tinygrad_rnn.walked import Walk
 
 from . import page
 from .session import Session
@@ -26,12 +26,8 @@ class SideBySide:
         self.position = _parting(*walks)  #: the first step of the walk at which they differ, from 1
         seed = np.ones(record.nodes[record.graph.outputs[0]].shape)
         self.sessions: list[Session] = []  #: the right one, the edited one
-        for stops in walks:
-            steps = [
-                Step(s.node, s.gradient, tuple(Contribution(k, *sent) for k, sent in s.sent.items()))
-                for s in stops
-            ]  # fmt: skip
-            session = Session(Trace(record.graph, seed, steps))
+        for walk in walks:
+            session = Session(Trace(record.graph, seed, walk.steps))
             session.goto(self.position)
             self.sessions.append(session)
 
@@ -62,13 +58,14 @@ class SideBySide:
         return f"Two walks that part at step {self.position}: {self.words}"
 
 
-def _parting(true: list[Stop], edited: list[Stop]) -> int:
+def _parting(true: Walk, edited: Walk) -> int:
     """The first step at which two walks differ: in whose turn it is, in its gradient, or in what it sends."""
-    for k, (one, other) in enumerate(zip(true, edited, strict=False), 1):
+    for k, (one, other) in enumerate(zip(true.steps, edited.steps, strict=False), 1):
         if one.node != other.node or not np.array_equal(one.gradient, other.gradient):
             return k
-        for slot, (target, value) in one.sent.items():
-            theirs = other.sent.get(slot)
-            if theirs is None or theirs[0] != target or not np.array_equal(theirs[1], value):
+        theirs = {sent.slot: sent for sent in other.contributions}
+        for sent in one.contributions:
+            same = theirs.get(sent.slot)
+            if same is None or same.target != sent.target or not np.array_equal(same.value, sent.value):
                 return k
-    return len(true)
+    return len(true.steps)

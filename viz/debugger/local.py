@@ -13,7 +13,6 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.backward import _fitted
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.liveness import pulled
-from tinygrad_rnn.primitives import Primitive
 
 from . import rules
 from .trace import Array, Trace
@@ -67,11 +66,13 @@ def rule(trace: Trace, k: int, index: int, name: Callable[[int], str]) -> Rule:
     )  # fmt: skip
 
 
-def vjps(op: Primitive, slot: int, gradients: Array, live: Any, y: Array, operands: list[Any], attrs: Any) -> Array:
+def vjps(node: tg.Tensor, slot: int, gradients: Array, live: Any, operands: list[Any]) -> Array:
     """What every gradient along the first axis contributes to operand ``slot``, for `tinygrad_rnn.walk`.
 
     At one go for what recurrent cells are made of.
     """
+    op, y, attrs = node.op, node._array, node.attrs
+    assert op is not None
     shape = (len(gradients), *operands[slot].shape)
     if op.elementwise and shape[1:] == y.shape:
         return np.broadcast_to(pulled(op, slot, gradients, live, y, operands, attrs), shape)
