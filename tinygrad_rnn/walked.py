@@ -75,7 +75,10 @@ class Walk:
     def contribution(self, k: int, index: int) -> Any:
         """The value of contribution ``index`` of step ``k``, in its target's shape."""
         step = self.steps[k - 1]
-        sent = step.contributions[index]
+        return self.value(step, step.contributions[index])
+
+    def value(self, step: Step, sent: Contribution) -> Any:
+        """What ``sent``, a contribution of ``step``, adds, in its target's shape."""
         return self.pulled(step.node, sent.slot, step.gradient) if sent.value is None else sent.value
 
     def pulled(self, node: int, slot: int, gradient: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.tensor import Array
-from tinygrad_rnn.walked import shares
+from tinygrad_rnn.walked import Walk, shares, steps
 
 from . import style
 from .levels import Level
@@ -47,18 +47,19 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     or needs no gradient, `MutationError` if a value the rules need was overwritten since.
     """
     check_outputs(outputs)
-    position = level.graph.by_serial()
+    walk = Walk(level.graph, ())  # its steps are let go as they come: of big matrices they do not fit into memory
     uses = {use: (i, use[0]) for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
     found = Gradients()
 
     def arriving() -> Iterator[tuple[Use, Array]]:
-        for step in tg.walk(outputs, [np.ones(output.shape, output.dtype) for output in outputs]):
-            node = position[step.node.serial]
-            found.of[node] = step.gradient
-            for contribution in step.contributions:
-                use = position[contribution.target.serial], node, contribution.slot
+        for step in steps(
+            level.graph.by_serial(), outputs, [np.ones(output.shape, output.dtype) for output in outputs]
+        ):
+            found.of[step.node] = step.gradient
+            for sent in step.contributions:
+                use = sent.target, step.node, sent.slot
                 if use in uses:
-                    yield use, contribution.value
+                    yield use, walk.value(step, sent)
 
     with tg.no_grad():
         found.shares = {key: style.norm(share) for key, share in shares(uses, arriving())}
