@@ -22,9 +22,11 @@ class Bptt:
     kinds: tuple[str, ...] = ("rnn", "lstm", "gru")
 
     def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
-        """``jitter`` rounds what the forward pass saves, coarsely: for measuring what rounding does."""
+        """``jitter`` rounds what the forward pass carries and saves, coarsely: for measuring what rounding does."""
         self.problem, self.jitter = problem, jitter
-        self.states = problem.states()
+        self.states = [problem.initial]
+        for t in range(len(problem.x)):
+            self.states.append(tuple(map(self._rounded, problem.step(t, self.states[-1]))))
         self.saved = [self.forward(t) for t in range(len(problem.x))]
 
     def gradients(self) -> Gradients:
@@ -68,9 +70,10 @@ class Bptt:
         return kept | self._kept(n=np.tanh(nx + kept["r"] * kept["nh"]))
 
     def _kept(self, **values: Array) -> Saved:
-        if self.jitter is None:
-            return values
-        return {name: x * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, x.shape)) for name, x in values.items()}
+        return {name: self._rounded(x) for name, x in values.items()}
+
+    def _rounded(self, x: Array) -> Array:
+        return x if self.jitter is None else x * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, x.shape))
 
     # The parts of the backward pass ----------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,14 +32,16 @@ class BothWays:
         """The same numbers in another precision."""
         return BothWays(self.x.astype(dtype), tuple(w.astype(dtype) for w in self.weights), self.upstream.astype(dtype))
 
-    def states(self, x: Array, w: Array, u: Array, v: Array, r: Array) -> Array:
-        """(T, N, 2 H): both ways' states, side by side."""
+    def states(
+        self, x: Array, w: Array, u: Array, v: Array, r: Array, *, rounded: Callable[[Array], Array] = np.asarray
+    ) -> Array:
+        """(T, N, 2 H): both ways' states, side by side, each ``rounded`` before it is used."""
         steps, hidden = len(x), len(u)
         result = np.zeros((steps, x.shape[1], 2 * hidden), np.result_type(x, w, u, v, r))
         h = k = np.zeros((x.shape[1], hidden), result.dtype)
         for t in range(steps):
-            h = np.tanh(x[t] @ w.T + h @ u.T)
-            k = np.tanh(x[-1 - t] @ v.T + k @ r.T)
+            h = rounded(np.tanh(x[t] @ w.T + h @ u.T))
+            k = rounded(np.tanh(x[-1 - t] @ v.T + k @ r.T))
             result[t, :, :hidden], result[-1 - t, :, hidden:] = h, k
         return result
 
@@ -64,14 +67,15 @@ class BothWaysBackward:
     def gradients(self) -> Gradients:
         """Of the sequence and the four weights."""
         x, (w, u, v, r) = self.problem.x, self.problem.weights
-        both, hidden = self.problem.states(x, w, u, v, r), len(u)
-        if self.jitter is not None:
-            both = both * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, both.shape))
+        both, hidden = self.problem.states(x, w, u, v, r, rounded=self._rounded), len(u)
         h, k = both[..., :hidden], both[..., hidden:]
         dh, dk = self.problem.upstream[..., :hidden], self.problem.upstream[..., hidden:]
         forth = self.loop(x, h, dh, w, u, np.zeros_like(h[0]))
         back = self.loop(x[::-1], k[::-1], dk[::-1], v, r, self.buffer(forth[3]))
         return Gradients({"x": forth[0] + back[0][::-1], "W": forth[1], "U": forth[2], "V": back[1], "R": back[2]})
+
+    def _rounded(self, x: Array) -> Array:
+        return x if self.jitter is None else x * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, x.shape))
 
     def loop(
         self, x: Array, h: Array, dh: Array, w: Array, u: Array, carried: Array
