@@ -180,3 +180,16 @@ def test_the_command(wrong, code, words, tmp_path):
     result = CliRunner().invoke(main, ["diagnose", f"{tmp_path / 'model.py'}:loss", str(tmp_path / "given.npz")])
     assert result.exit_code == code, result.output
     assert words in result.stdout
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_branch_left_out_at_a_pole_hides_no_mistake():
+    x = tg.tensor([0.0, 2.0], requires_grad=True, name="x", dtype="float64")
+    w = tg.tensor([0.5, 0.3], requires_grad=True, name="w", dtype="float64")
+    loss = (tg.where(x > 0, x.log(), 0.0) * w).tanh().sum()
+    right = tg.grad(loss, [x, w], retain_graph=True)
+    given = {"x": right[0].numpy(), "w": right[1].numpy()}
+    assert tg.diagnose(loss, given).correct
+    y = np.tanh(np.log(2.0) * 0.3)
+    found = tg.diagnose(loss, {**given, "w": given["w"] / (1 - y * y)})
+    assert found.found and "what w receives" in str(found)

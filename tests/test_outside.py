@@ -260,6 +260,7 @@ def test_an_empty_batch_has_no_lengths() -> None:
         (lambda: nn.LSTMCell(2, 3)(tg.ones(1, 2)).sum(), tg.DTypeError, "unpack it, h, c = cell"),
         (lambda: Vocabulary.of("a\udc80"), tg.DataError, "half a character"),
         (lambda: nn.functional.cross_entropy(tg.tensor([1, 2]), tg.zeros(2, 3)), tg.DTypeError, "swap them"),
+        (lambda: nn.functional.nll_loss(tg.tensor([1, 2]), tg.zeros(2, 3)), tg.DTypeError, "swap them"),
     ],
 )
 def test_a_mistake_is_one_line(call: Any, error: type[Exception], message: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .backward import _fitted, walk
 from .graph import Graph, Ref
+from .progress import followed
 from .tensor import Tensor
 
 Use = TypeVar("Use", bound=Hashable)
@@ -91,7 +92,8 @@ class Walk:
 
 def walked(graph: Graph, outputs: Sequence[Tensor], gradients: Sequence[Any], **how: Any) -> Walk:
     """Walk back from ``outputs``, whose graph is ``graph``, and keep everything; ``how``: see `backward.walk`."""
-    return Walk(graph, steps(graph.by_serial(), outputs, gradients, **how))
+    found = steps(graph.by_serial(), outputs, gradients, **how)
+    return Walk(graph, followed(found, "walking back", len(graph)))
 
 
 def steps(

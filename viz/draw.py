@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinygrad_rnn.progress import followed
+
 from . import style
 from .columns import Column
 from .labels import Labels
@@ -28,14 +30,14 @@ def dot_source(
     members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
         members[level.boxes[i].column].append(i)
-    for column, frame in layout.frames:
+    for column, frame in followed(layout.frames, "drawing steps", len(layout.frames)):
         drawing.step(column, frame, members.pop(column, []), _caption(level, column, captions))
     for boxes in members.values():
         for i in boxes:
             drawing.box(drawing.root, i)
     for n, (gap, rect) in enumerate(layout.gaps):
         drawing.gap(n, gap, rect)
-    for line in layout.lines:
+    for line in followed(layout.lines, "drawing lines", len(layout.lines)):
         drawing.line(drawing.root, line)
     if rolled is not None:
         folded = _Drawing(*rolled[:3], Labels(rolled.level), prefix="rolled_")

@@ -9,6 +9,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.progress import followed
 from tinygrad_rnn.tensor import Array
 from tinygrad_rnn.walked import Walk, shares, steps
 
@@ -52,9 +53,9 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     found = Gradients()
 
     def arriving() -> Iterator[tuple[Use, Array]]:
-        for step in steps(
-            level.graph.by_serial(), outputs, [np.ones(output.shape, output.dtype) for output in outputs]
-        ):
+        seeds = [np.ones(output.shape, output.dtype) for output in outputs]
+        back = steps(level.graph.by_serial(), outputs, seeds)
+        for step in followed(back, "walking back", len(level.graph)):
             found.of[step.node] = step.gradient
             for sent in step.contributions:
                 use = sent.target, step.node, sent.slot

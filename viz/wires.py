@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from tinygrad_rnn.progress import followed
+
 from .columns import Column, Key
 from .levels import Edge
 from .places import BUS, HIGHWAY, Line, Places
@@ -102,7 +104,7 @@ class Wiring:
             earlier = [c for c in placed if c.segment == gap.segment]
             gap_after[max(c for c in earlier if self.x[c] < self.layout.gaps[n][1].x)] = n
         done: set[object] = set()
-        for i, e in enumerate(self.edges):
+        for i, e in followed(enumerate(self.edges), "leading lines", len(self.edges)):
             a, b = self.boxes[e.source], self.boxes[e.target]
             if a.before and e.source in self.rects and e.target in self.rects:
                 points = self._route(self.rects[e.source], e, self.rects[e.target])

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..primitives import Primitive
+from ..progress import followed
 from ..tensor import Array
 from .derivatives import Forward, Use, steps_for
 from .kinks import downstream
@@ -43,7 +44,7 @@ class Chain:
         for output, g in zip(graph.outputs, forward.upstream, strict=True):
             self._arrive(output, g)
         with np.errstate(all="ignore"):
-            for node in reversed(graph.nodes):
+            for node in followed(reversed(graph.nodes), "comparing operations", len(graph)):
                 if node.op is None or node.index not in self.gradients:
                     continue
                 for source in dict.fromkeys(node.sources):

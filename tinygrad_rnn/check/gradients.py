@@ -16,6 +16,7 @@ from ..errors import ArgumentError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
 from ..norms import norm
+from ..progress import followed
 from ..tensor import Array, Tensor, from_array
 from ..walked import Walk, walked
 from .blame import first_wrong
@@ -218,9 +219,9 @@ class _Check:
             chain = Chain(self.forward, self._evaluations(leaves, states))
             self.chain = chain if chain.complete else None
         comparisons: list[Comparison] = []
-        for leaf in leaves:
+        for leaf in followed(leaves, "comparing leaves", len(leaves)):
             comparisons += self._leaf(leaf)
-        for node in states:
+        for node in followed(states, "comparing states", len(states)):
             got = [p.engine.gradients.get(node.index) for p in self.precisions]
             floors = [p.noise.gradients.get(node.index) for p in self.precisions]
             comparisons += self._compared(node, "gradient", node.scope.step, got, floors, None)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Graph, Node
+from ..progress import followed
 from ..tensor import Array
 from ..walked import Key, Walk, shares, steps
 from .derivatives import Use
@@ -69,7 +70,7 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any) -> N
     """
     scale = float(np.finfo(dtype).eps) * 2.0**COARSE_BITS
     graph, result = doubled(graph), Noise()
-    for seed in range(SAMPLES):
+    for seed in followed(range(SAMPLES), "measuring rounding", SAMPLES):
         rng = np.random.default_rng(seed)
 
         def jittered(node: Node, value: Array, rng: np.random.Generator = rng) -> Array:

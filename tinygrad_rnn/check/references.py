@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Ref
+from ..progress import followed
 from ..tensor import Array
 from .derivatives import FIVE_POINTS, Forward
 from .kinks import downstream
@@ -32,7 +33,7 @@ def untrue(forward: Forward) -> str | None:
     """
     rng = np.random.default_rng(0)
     moving = downstream(forward.graph, [leaf.index for leaf in forward.graph.parameters])
-    for node in forward.graph.nodes:
+    for node in followed(forward.graph.nodes, "trying references", len(forward.graph)):
         if node.op is None or node.index not in moving:
             continue
         operands: list[Any] = [forward.values[x.index] if isinstance(x, Ref) else x for x in node.operands]

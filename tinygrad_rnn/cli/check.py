@@ -7,6 +7,7 @@ import click
 from ..errors import DataError
 from ..graph import Graph
 from ..tensor import Tensor
+from .bar import followed_loops
 from .cost import announce, operations
 from .foreign import from_script
 
@@ -37,7 +38,8 @@ def check(target: str | None, order: int, planted: bool, seeds: int, anyway: boo
     if planted == (target is not None):
         raise click.UsageError("say which loss (script.py:function), or --planted")
     if planted:
-        _judge_the_checkers(seeds, markdown)
+        with followed_loops():
+            _judge_the_checkers(seeds, markdown)
         return
     from ..check import check_gradients
 
@@ -51,7 +53,8 @@ def check(target: str | None, order: int, planted: bool, seeds: int, anyway: boo
     announce(operations(outputs), ["checked"], "check fewer time steps (a wrong rule is as wrong at 50)", anyway)
     # a function of several results was run already: what it recorded is judged
     judged = made if isinstance(made, Tensor) else Graph(*outputs)
-    report = check_gradients(judged, order=order, raise_exception=False)
+    with followed_loops():
+        report = check_gradients(judged, order=order, raise_exception=False)
     click.echo(str(report))
     if not report:
         raise click.exceptions.Exit(1)

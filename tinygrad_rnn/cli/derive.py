@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .bar import followed_loops
 from .cost import announce, operations
 from .foreign import from_script
 from .graphs import network, network_options
@@ -46,7 +47,8 @@ def derive(
         announce(operations(loss), ["derived"], cure, anyway)
     else:
         loss = network(pattern, cell, steps, hidden, layers, ["recorded", "derived"], cure, anyway)
-    derivation = viz.derive(loss, list(wrt) or None)
+    with followed_loops():
+        derivation = viz.derive(loss, list(wrt) or None)
     if closed_form:
         click.echo(f"The gradient's recurrence, solved\n{textwrap.indent(derivation.closed_form().text(), '  ')}\n")
     if output is None:

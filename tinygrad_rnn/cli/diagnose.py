@@ -39,7 +39,8 @@ def diagnose(target: str, gradients: str, max_edits: int) -> None:
     loss = from_script(target)
     if not isinstance(loss, Tensor):
         raise GraphError(f"{target} returns {type(loss).__name__}, not a tensor; return the loss")
-    with progress_bar(Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with progress_bar(console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("edits", total=None, shown="")
         found = search(
             loss, given, max_edits=max_edits, progress=lambda done, total: bar.update(task, completed=done, total=total)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from ..errors import DataError
 from ..language import CELLS
 from ..patterns import PATTERNS, build
+from .bar import followed_loops
 from .cost import announce, foreseen, operations
 from .foreign import from_script, onnx_loss
 
@@ -84,7 +85,8 @@ def render(
         what = network(pattern, cell, steps, hidden, layers, ["recorded", *drawn], cure, anyway)
     if all_steps:
         options["max_steps"] = None
-    viz.render(what, output, **options)
+    with followed_loops():
+        viz.render(what, output, **options)
     click.echo(f"wrote {output}")
 
 

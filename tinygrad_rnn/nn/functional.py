@@ -172,11 +172,7 @@ def cross_entropy(
     tensor(1.3862944, op=div)
     """
     logits, target, ignore_index = as_tensor(logits), as_tensor(target), integer(ignore_index, "ignore_index")
-    if logits.dtype.kind in "iu" and target.dtype.kind == "f":
-        raise DTypeError(
-            f"cross_entropy: takes the scores, then the classes, but got integers {logits.shape}, then floats "
-            f"{target.shape}; swap them"
-        )
+    _not_swapped("cross_entropy", logits, target)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}")
     if logits.ndim > 2:
@@ -203,6 +199,7 @@ def cross_entropy(
 def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed."""
     x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
+    _not_swapped("nll_loss", x, target)
     if x.ndim > 2:
         x = x.permute([0, *range(2, x.ndim), 1])
     if not x.ndim or target.shape != x.shape[:-1]:
@@ -213,6 +210,15 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
     if reduction == "mean":
         return losses.sum() / keep.sum()
     return _reduced(losses, reduction)
+
+
+def _not_swapped(name: str, scores: Tensor, target: Tensor) -> None:
+    """Refuse classes where scores belong."""
+    if scores.dtype.kind in "iu" and target.dtype.kind == "f":
+        raise DTypeError(
+            f"{name}: the first operand, of {scores.dtype} {scores.shape}, looks like the targets and the second, of "
+            f"{target.dtype} {target.shape}, like the scores; swap them"
+        )
 
 
 @answerable

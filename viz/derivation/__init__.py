@@ -10,6 +10,7 @@ from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.mode import recording
+from tinygrad_rnn.progress import followed
 from tinygrad_rnn.walked import walked
 
 from .expression import Symbol, parts
@@ -106,7 +107,7 @@ def _lines(reader: Reader, original: dict[int, tg.Node], gradients: dict[int, in
 
     made = [i for i in sorted({*reader.forward, reader.output}) if nodes[i].op is not None]
     lines = [line(reader.symbol(i), reader.definition(i), i) for i in made]
-    for value, gradient in gradients.items():
+    for value, gradient in followed(gradients.items(), "writing equations", len(gradients)):
         left = reader.symbol(value, gradient=True)
         first = reader.symbols.get(gradient)
         if first == left:

@@ -14,6 +14,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import TABLE, mul, one_hot, softmax
 from tinygrad_rnn.primitives.record import broadcast
+from tinygrad_rnn.progress import followed
 
 from . import expression as e
 from .expression import Apply, Expression, Symbol
@@ -84,7 +85,7 @@ class Reader:
                     uses[source] += 1
                     pending.append(source)
         sizes: dict[int, int] = {}
-        for index in sorted(needed):
+        for index in followed(sorted(needed), "looking for names", len(needed)):
             node = self.nodes[index]
             own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
             sizes[index] = own + sum(sizes[s] for s in node.sources if s not in self.symbols)

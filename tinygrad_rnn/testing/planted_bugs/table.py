@@ -10,6 +10,7 @@ import numpy as np
 
 from ...check.tolerances import tolerance
 from ...norms import norm
+from ...progress import followed
 from ..oracles import GATES, ROLES, Array, Gradients, Recurrence, disagreements
 from .bptt import Bptt
 from .bugs import BUGS
@@ -198,7 +199,7 @@ def detection_table(
 ) -> list[Row]:  # fmt: skip
     """Who finds what, of backward passes in ``dtype``; `as_markdown` and `as_text` show it."""
     rows = []
-    for regime in regimes:
+    for regime in followed(regimes, "judging wrong gradients", len(regimes)):
         for kind in KINDS:
             problem = make_problem(kind, regime, seed, dtype)
             judges = {name: POLICIES[name](problem) for name in policies}
@@ -212,7 +213,7 @@ def false_alarms(
 ) -> dict[str, int]:
     """How often each policy rejects the right gradients, of fifteen problems a seed."""
     counts = dict.fromkeys(policies, 0)
-    for seed in seeds:
+    for seed in followed(seeds, "judging right gradients", len(seeds)):
         for regime in REGIMES:
             for kind in KINDS:
                 problem = make_problem(kind, regime, seed, dtype)
