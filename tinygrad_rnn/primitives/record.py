@@ -212,11 +212,6 @@ class Primitive:
                 return self.compiled(*arrays, **attrs)
         return self.reference(*arrays, **attrs)
 
-    @property
-    def elementwise(self) -> bool:
-        """Whether it works on each element by itself, so that its Jacobian is a diagonal."""
-        return self.shape in (broadcast, same_shape) and self.along is None
-
     @cached_property
     def compiled(self) -> Callable[..., Any]:
         """The kernel, for arrays of the dtypes it is for; without Numba the reference, which computes the same."""
