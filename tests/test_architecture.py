@@ -15,7 +15,7 @@ HERE = Path(__file__).parents[1]
 #: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
 LAYERS = {
     "the ground": "errors arguments files source returned current kernel_cache kernels drawing memory recorded "
-    "optional alias",
+    "optional alias progress",
     "operations": "primitives",
     "tensors": "mode scope random explain extreme liveness backward operators composed numpy_names tensor functional",
     "graphs": "graph walked norms forward_mode function",
