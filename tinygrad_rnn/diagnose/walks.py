@@ -287,7 +287,7 @@ class Record:
             if added:
                 change = sent + change
             if functionals is None:
-                moved.uses[use] = position[sender.inputs[slot].serial], change  # type: ignore[union-attr]
+                moved.uses[use] = position[sender.operands[slot].serial], change  # type: ignore[union-attr]
             return change
 
         begin = blank | starts
@@ -417,7 +417,7 @@ def _tensors(nodes: Sequence[Node], arriving: Sequence[Mapping[int, int]]) -> di
         x.requires_grad = node.requires_grad
         if arriving[index]:
             x.op = _SENDS
-            x.inputs = tuple([
+            x.operands = tuple([
                 made[arriving[index][slot]] if slot in arriving[index] else 0.0 for slot in range(len(node.operands))
             ])  # fmt: skip
         made[index] = x
