@@ -18,6 +18,7 @@ from debugger_networks import looked_up, ragged, spelling, translated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 import viz
@@ -328,7 +329,7 @@ PIECES = st.sampled_from(["norm", "t", "(", ")", " and ", " not ", ">", "==", "1
 
 
 @given(st.text(max_size=60) | st.lists(PIECES, max_size=12).map("".join))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150 if NIGHTLY else 50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_makes_a_condition_misbehave(text):
     try:
         condition = Condition(text)
