@@ -9,7 +9,10 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,8 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
+from viz.convert import svg_to_pdf
+from viz.plotting import settings
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}title"
@@ -299,3 +304,79 @@ def test_numbers_that_would_vanish_or_are_none_are_written_as_they_are(values, w
     x = tg.nn.labelled(tg.tensor(values, name="x"), "x")
     lines = [line for g in groups(viz.render((x * 1.0).sum(), values=True), "x") for line in texts(g)]
     assert [line for line in lines if line in written] == written
+
+
+def test_letters_of_other_scripts_are_letters_in_a_pdf():
+    """A PNG needs a typeface of this machine for them, and says so where there is none."""
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="输入")
+    assert b"/STSong-Light" in viz.render((x * x).sum(), detail="op").to("pdf")
+
+
+def test_a_pdf_is_no_larger_than_a_page_can_be():
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="40000pt" height="100pt"><rect width="9" height="9"/></svg>'
+    width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", svg_to_pdf(svg)).groups())
+    assert width <= 14_400 and height == pytest.approx(100 * width / 40_000, rel=1e-3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+def test_a_file_that_is_written_again_keeps_its_mode(tmp_path):
+    path = tmp_path / "a.svg"
+    picture = viz.render(unrolled(steps=2), path)
+    path.chmod(0o640)
+    picture.save(path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_figures_made_in_threads_leave_matplotlib_as_it_was():
+    matplotlib = pytest.importorskip("matplotlib")
+    before = matplotlib.rcParams["svg.fonttype"]
+    inside = threading.Barrier(2)
+
+    def draw(_):
+        with suppress(threading.BrokenBarrierError), settings():
+            inside.wait(0.05)  # nobody else is in here: the other waits outside
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(draw, range(2)))
+    assert inside.broken
+    assert matplotlib.rcParams["svg.fonttype"] == before
+
+
+def test_of_a_graph_without_time_the_nearest_thousand_nodes_are_drawn():
+    made, rng = [tg.tensor(0.5, requires_grad=True)], np.random.default_rng(0)
+    for kind, back in rng.integers(1, 6, size=(1300, 2)):
+        a, b = made[-1], made[-min(back, len(made))]
+        made.append((a * b, a + b, a.tanh() + b, a - b * b, a.sigmoid() * b)[kind - 1])
+    level = viz.levels.collapse(tg.Graph(made[-1]), "op")
+    assert not level.columns
+    kept = viz.layout._nearest(level)
+    assert len(kept) == viz.layout.MOST < len(level.boxes)
+    assert all(set(level.boxes[i].members) for i in kept)
+
+
+@pytest.mark.parametrize(
+    ("formula", "written"),
+    [
+        (lambda a, b: a - 1, "(·) − 1"), (lambda a, b: 1 - a, "1 − (·)"), (lambda a, b: -a, "−(·)"),
+        (lambda a, b: a**3, "(·)^3"), (lambda a, b: a.softmax(0), "softmax, axis 0"),
+        (lambda a, b: a.sum(1), "Σ, axis 1"),
+    ],
+)  # fmt: skip
+def test_constants_and_axes_are_written(formula, written):
+    a, b = tg.ones(2, 2).requires_grad_(), tg.ones(2, 2).requires_grad_()
+    assert any(written in texts(g) for g in groups(viz.render(formula(a, b), detail="op"), "node"))
+
+
+def test_parameters_of_one_name_say_where_they_belong():
+    class Cell(tg.nn.Module):
+        def __init__(self):
+            self.W, self.U = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2, bias=False)
+
+        def forward(self, x, h):
+            return tg.tanh(self.W(x) + self.U(h))
+
+    cell, h = Cell(), tg.zeros(1, 2)
+    for t in tg.steps(3):
+        h = cell(tg.ones(3, 1, 2)[t], h)
+    names = {name for g in groups(viz.render(h.sum(), detail="gate"), "parameter") for name in texts(g)}
+    assert names == {"W.weight", "U.weight", "bias"}

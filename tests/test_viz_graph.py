@@ -262,8 +262,8 @@ def test_shares_of_a_shared_weight_are_its_contributions():
                 key = target, step.node.scope.step
                 expected[key] = expected.get(key, 0) + contribution.value
     seen = {}
-    for (edge, parameter), size in found.shares.items():
-        column = level.boxes[level.edges[edge].target].column
+    for (box, parameter), size in found.sizes.items():
+        column = level.boxes[box].column
         seen[parameter, column.step] = size
     assert seen.keys() == expected.keys()
     for key, value in expected.items():
@@ -275,10 +275,16 @@ def test_percentages_of_a_weight_add_up():
     shares = {}
     for g in groups(picture, "parameter"):
         for line in texts(g):
-            name, percent = re.fullmatch(r"(\w+) +∂ .* \((\d+)%\)", line).groups()
-            shares.setdefault(name, []).append(int(percent))
+            name, percent = re.fullmatch(r"(\w+) +∂ .* \(([−\d]+)%\)", line).groups()
+            shares.setdefault(name, []).append(int(percent.replace("−", "-")))
     assert len(shares) == 6
     assert all(len(steps) == 4 and abs(sum(steps) - 100) <= 2 for steps in shares.values())
+
+
+def test_what_is_used_twice_shows_all_that_it_receives():
+    a = tg.tensor([1.0, 2.0, 3.0], requires_grad=True, name="a")
+    (box,) = groups(viz.render((a * a).sum(), detail="op", grads=True), "parameter")
+    assert texts(box) == ["a  ∂ 7.5"]  # |2a|
 
 
 def test_gradients_leave_grad_alone_and_come_again_after_backward():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from .errors import ArgumentError, DataError
@@ -34,12 +35,15 @@ def write_atomically(path: PathLike, data: bytes) -> None:
             return
         real = Path(os.path.realpath(target))
         real.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{real.name[:80]}.", dir=real.parent)
+        unique = real.parent / f".{real.name[:80]}.{secrets.token_hex(4)}"
+        handle = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        temporary = str(unique)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        if real.exists():  # who may read it stays as it was
+            os.chmod(temporary, stat.S_IMODE(real.stat().st_mode))
         os.replace(temporary, real)
         temporary = None
     except FileExistsError:
@@ -49,9 +53,3 @@ def write_atomically(path: PathLike, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -26,7 +26,7 @@ def dot_source(
     """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
     legend = labels.legend([line for i in layout.rects for line in lines[i]])
-    drawing.heading("\n".join(filter(None, [style.visible(title or ""), legend])))
+    drawing.heading("\n".join(filter(None, [style.visible(title or ""), legend, layout.note])))
     members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
         members[level.boxes[i].column].append(i)

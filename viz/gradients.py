@@ -19,17 +19,18 @@ from .levels import Level
 Use = tuple[int, int, int]
 
 
+#: Numbers of shares that are kept until their sum is known; of more only the norms are told.
+KEPT = 30_000_000
+
+
 @dataclass(slots=True)
 class Gradients:
     """What one reverse walk found; ``.grad`` of the tensors is neither read nor written."""
 
     of: dict[int, Array] = field(default_factory=dict)  #: by node
-    shares: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm, by (edge, parameter)
-    totals: dict[int, float] = field(default_factory=dict)  #: sum of all shares, by parameter
-
-    def fraction(self, edge: int, parameter: int) -> float:
-        """A share among the norms of all shares of that parameter."""
-        return self.shares[edge, parameter] / (self.totals[parameter] or 1.0)
+    sizes: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm of a share, by (box, parameter)
+    #: the part of the whole gradient that it makes up, along it, as in the debugger: all parts add up to 1
+    parts: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
 def check_outputs(outputs: Sequence[tg.Tensor]) -> None:
@@ -49,7 +50,7 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
     """
     check_outputs(outputs)
     walk = Walk(level.graph, ())  # its steps are let go as they come: of big matrices they do not fit into memory
-    uses = {use: (i, use[0]) for i, edge in enumerate(level.edges) if edge.kind == "weight" for use in edge.uses}
+    uses = {use: (e.source, use[0]) for e in level.edges if e.kind == "weight" for use in e.uses}
     found = Gradients()
 
     def arriving() -> Iterator[tuple[Use, Array]]:
@@ -62,8 +63,19 @@ def gradients(outputs: Sequence[tg.Tensor], level: Level) -> Gradients:
                 if use in uses:
                     yield use, walk.value(step, sent)
 
+    kept: dict[tuple[int, int], Array] = {}
+    room = KEPT
     with tg.no_grad():
-        found.shares = {key: style.norm(share) for key, share in shares(uses, arriving())}
-    for (_, parameter), value in found.shares.items():
-        found.totals[parameter] = found.totals.get(parameter, 0.0) + value
+        for key, share in shares(uses, arriving()):
+            found.sizes[key] = style.norm(share)
+            room -= share.size
+            if room > 0:
+                kept[key] = share
+    if room > 0:
+        for (box, parameter), share in kept.items():
+            whole = found.of[parameter].astype(np.float64)
+            unit = float(np.max(np.abs(whole), initial=0.0)) or 1.0  # squares of the very large or small would be lost
+            square = float(np.sum((whole / unit) ** 2))
+            if square and np.isfinite(square):
+                found.parts[box, parameter] = float(np.sum((share / unit) * (whole / unit))) / square
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,13 +11,14 @@ import numpy as np
 
 from tinygrad_rnn.graph import Node, Ref
 
-from . import style
+from . import style, vocabulary
 from .columns import Column
 from .gradients import Gradients
 from .levels import Box, Level
 
-_SIGN = {"logits": "y", "loss": "L"}
 _INFIX = {"+": " + ", "-": " − ", "*": "×", "/": "÷", "@": "·"}
+#: How tightly a formula holds together.
+_SUM, _PRODUCT, _CALL, _WHOLE = range(4)
 #: Names longer than this are shortened in a label; the tooltip has more of them.
 NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
@@ -33,9 +35,11 @@ class Labels:
         self.of_key = {(box.key, box.column): box for box in level.boxes}
         self.kinds = {box.key: box.kind for box in level.boxes}
         self.total = self._total()
-        self.outgoing: dict[int, list[int]] = {}
-        for position, edge in enumerate(level.edges):
-            self.outgoing.setdefault(id(level.boxes[edge.source]), []).append(position)
+        self.position = {id(box): i for i, box in enumerate(level.boxes)}
+        self.parameters = self._parameter_names()
+        self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
+        self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
+        self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
 
     def _total(self) -> str:
@@ -53,16 +57,46 @@ class Labels:
         forward = [name for name in kin if not name.endswith("_reverse")]
         arrow = "" if len(forward) == len(kin) else "←" if last.endswith("_reverse") else "→"
         base = last.removesuffix("_reverse")
-        number = style.superscript(forward.index(base) + 1) if len(forward) > 1 and base in forward else ""
+        # in parentheses, so that it is no power
+        number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if len(forward) > 1 and base in forward else ""
         return f"{number}{arrow}"
 
     def sign(self, node: Node) -> str:
         """The letter the lecture uses for a node's role."""
         role = self.level.roles[node.index]
-        return _SIGN.get(role, role)
+        return vocabulary.letter(role)
 
-    def _layer_of(self, node: Node) -> str:
-        return "" if node.role in ("x", "logits", "loss") else self.layers.get(node.scope.path, "")
+    def _layer_of(self, node: Node, box: Box) -> str:
+        if box.key[0] == "x" and self.several_inputs:
+            return f"⁽{style.superscript(box.key[1] + 1)}⁾"
+        path = node.scope.path
+        if box.before and path not in self.level.recurrent:
+            reader = self.readers.get(self.position[id(box)])
+            path = self.graph.nodes[reader.main].scope.path if reader is not None else path
+        return "" if node.role in ("x", "logits", "loss") else self.layers.get(path, "")
+
+    def _is_nameless_loss(self, box: Box) -> bool:
+        node = self.graph.nodes[box.main]
+        return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
+
+    def _parameter_names(self) -> dict[int, str]:
+        """By parameter its name, with as much of its place before it as tells it from all others."""
+        level, own = self.level, dict[int, list[str]]()
+        for node in self.graph.nodes:
+            if node.is_parameter:
+                name = style.shown(node.name, NAME_LIMIT) if node.name else vocabulary.weight(self.graph, node)
+                users = self.graph.consumers[node.index]
+                said = _common([level.said[i] for i in users]) if level.said else ()
+                place = _common([self.graph.nodes[i].scope.path for i in users])
+                wider = place if place[len(place) - len(said) :] == said else (*place, *said)
+                places = [(), said[-1:], said, wider]
+                own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
+                own[node.index].append(f"{own[node.index][1]} #{node.index}")
+        found: dict[int, str] = {}
+        for length in range(5):
+            often = Counter(names[length] for names in own.values())
+            found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
+        return found
 
     # Titles ----------------------------------------------------------------------------------------------
 
@@ -81,11 +115,11 @@ class Labels:
             return self._parameter_title(box)
         if box.before:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
-            return f"{self.sign(node) or 'h'}{self._layer_of(node)}₀{' = 0' if zero else ''}"
+            return f"{self.sign(node) or 'h'}{self._layer_of(node, box)}₀{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
             timed = node.scope.step is not None or box.kind == "x"
-            what = f"{self.sign(node)}{self._layer_of(node)}{self._time(box.column) if timed else ''}"
+            what = f"{self.sign(node)}{self._layer_of(node, box)}{self._time(box.column) if timed else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
@@ -93,7 +127,10 @@ class Labels:
         if name:
             return name
         if box.kind == "loss" and self.level.detail != "op":
-            return "L"
+            several = len(self.losses) > 1 and self.position.get(id(box)) in self.losses
+            return f"L{style.subscript(self.losses.index(self.position[id(box)]) + 1)}" if several else "L"
+        if box.key[0] == "module":
+            return style.shown(box.key[-1], NAME_LIMIT)
         if box.key[0] == "part":
             return f"{box.key[2]}{self.layers.get(box.key[1], '')}{self._time(box.column)} = {self._how(node, box)}"
         if node.op is None:
@@ -101,16 +138,20 @@ class Labels:
         if box.kind == "state":
             how = self._how(node, box)
             return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
-        return self._how(node, box) or node.op.symbol
+        return self._how(node, box) or _symbol(node)
 
     def _leaf_title(self, node: Node, box: Box) -> str:
         """What was given without a name."""
+        aims = (self.graph.nodes[i] for i in self.graph.consumers[node.index])
+        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
         if node.value is not None and node.value.size == 1:
-            return style.number(float(node.value.ravel()[0]))
+            return "target " * target + style.number(float(node.value.ravel()[0]))
+        if target:
+            return "targets"
         if node.dtype.kind == "b":
             return f"mask{self._time(box.column)}"
         readers = self.graph.consumers[node.index]
-        return "x, all steps" if {self.level.roles[i] for i in readers} == {"x"} else "constant"
+        return "x, all steps" if "x" in {self.level.roles[i] for i in readers} else "input"
 
     def _gradient_title(self, box: Box) -> str:
         forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
@@ -136,7 +177,7 @@ class Labels:
 
     def parameter_name(self, index: int) -> str:
         """A parameter's own name, shortened."""
-        return style.shown(self.graph.nodes[index].name or "parameter", NAME_LIMIT)
+        return style.elided(self.parameters[index], NAME_LIMIT)
 
     def _how(self, node: Node, box: Box) -> str:
         """The formula that made a node, from the letters of what went in, if that is short; else the operation."""
@@ -147,7 +188,7 @@ class Labels:
         if self.level.detail == "op":
             return _symbol(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
-        return text if len(text.removesuffix(", masked")) <= 18 else node.op.symbol
+        return text if len(text.removesuffix(", masked")) <= 18 else _symbol(node)
 
     def _formula(self, node: Node, depth: int, box: Box) -> str:
         assert node.op is not None
@@ -161,11 +202,8 @@ class Labels:
         if self._is_masked(node):
             chosen = node.sources[1]
             own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
-            return f"{own or self._operand(node.operands[1], depth) or 'value'}, masked"
-        parts = [self._operand(x, depth) for x in node.operands]
-        if node.op.infix in _INFIX and all(parts):
-            return _INFIX[node.op.infix].join(parts)
-        return (node.op.of(parts[0]) if parts[0] else "") or node.op.symbol
+            return f"{own or self._operand(node.operands[1], depth)[0] or 'value'}, masked"
+        return self._written(node, depth)[0] or _symbol(node)
 
     def _is_masked(self, node: Node) -> bool:
         """Whether it is what a sequence of another length puts out, or keeps: a choice by a mask that was given."""
@@ -173,20 +211,31 @@ class Labels:
             return False
         return self.graph.nodes[node.operands[0].index].op is None
 
-    def _operand(self, operand: object, depth: int) -> str:
+    def _operand(self, operand: object, depth: int) -> tuple[str, int]:
+        """What an operand is called, or how it is made, and how tightly that holds together."""
         if not isinstance(operand, Ref):
-            return style.number(float(operand))  # type: ignore[arg-type]
+            return style.number(float(operand)), _WHOLE  # type: ignore[arg-type]
         node = self.graph.nodes[operand.index]
         if node.role:
-            return self.sign(node)
-        if node.op is None or depth == 0:
-            return ""
-        parts = [self._operand(x, depth - 1) for x in node.operands]
-        if not all(parts):
-            return ""
-        if node.op.infix in ("+", "-"):
-            return f"({_INFIX[node.op.infix].strip().join(parts)})"
-        return _INFIX[node.op.infix].join(parts) if node.op.infix in _INFIX else node.op.of(parts[0])
+            return self.sign(node), _WHOLE
+        return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
+
+    def _written(self, node: Node, depth: int) -> tuple[str, int]:
+        """A formula with all the parentheses it needs, empty where something has no letter."""
+        assert node.op is not None
+        parts = [self._operand(x, depth) for x in node.operands]
+        if not all(text for text, _ in parts):
+            return "", _WHOLE
+        if node.op.infix in _INFIX and len(parts) == 2:
+            own = _SUM if node.op.infix in "+-" else _PRODUCT
+            (left, a), (right, b) = parts
+            if a < own or (a == _CALL and own == _PRODUCT):
+                left = f"({left.replace(' ', '') if a == _SUM else left})"
+            if b < own or (b == own and node.op.infix in "-/"):
+                right = f"({right.replace(' ', '') if b == _SUM else right})"
+            return f"{left}{_INFIX[node.op.infix]}{right}", own
+        text, tight = parts[0]
+        return node.op.of(text if tight == _WHOLE else f"({text})"), _CALL
 
     # Lines -----------------------------------------------------------------------------------------------
 
@@ -249,15 +298,16 @@ class Labels:
         return [f"{name}  ∂ {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
 
     def _shares(self, box: Box) -> dict[int, str]:
-        """Per parameter the share of its gradient that comes from this box's time step."""
+        """Per parameter the norm, and the part, of its gradient that comes from this box."""
         assert self.gradients is not None
         found: dict[int, str] = {}
-        for edge in self.outgoing.get(id(box), ()):
-            for parameter in box.members:
-                size = self.gradients.shares.get((edge, parameter))
-                if size is not None:
-                    percent = "" if box.column is None else f" ({100 * self.gradients.fraction(edge, parameter):.0f}%)"
-                    found[parameter] = f"{style.number(size)}{percent}"
+        for parameter in box.members:
+            key = self.position[id(box)], parameter
+            if key in self.gradients.sizes:
+                part = self.gradients.parts.get(key)
+                alone = box.column is None or part is None
+                percent = "" if alone else f" ({style.percent(part)})"  # type: ignore[arg-type]
+                found[parameter] = f"{style.number(self.gradients.sizes[key])}{percent}"
         return found
 
     def legend(self, written: Sequence[str]) -> str:
@@ -265,7 +315,7 @@ class Labels:
         meanings = {
             "|v| ": "|v|: norm of the value",
             "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
-            "%)": "∂ … (%): this time step's share of a shared weight's gradient",
+            "%)": "∂ … (%): this time step's share of a shared weight's gradient; all steps' shares add up to 100%",
         }
         return ",   ".join(meaning for sign, meaning in meanings.items() if any(sign in line for line in written))
 
@@ -303,8 +353,30 @@ class Labels:
 
 
 def _symbol(node: Node) -> str:
+    """What an operation is called, with the numbers and the axis that it was given."""
     assert node.op is not None
-    return _index_text(node) if node.op.name == "getitem" else node.op.symbol
+    if node.op.name == "getitem":
+        return _index_text(node)
+    if node.op.name == "linear" and len(node.operands) < 3:
+        return "W·x"
+    if node.op.name == "neg":
+        return "−(·)"
+    given = ["(·)" if isinstance(x, Ref) else style.number(float(x)) for x in node.operands]
+    if len(given) == 2 and given != ["(·)", "(·)"] and (node.op.infix in _INFIX or node.op.name == "pow"):
+        return f"{given[0]}^{given[1]}" if node.op.name == "pow" else f" {node.op.symbol} ".join(given)
+    axis = node.attrs.get("axis")
+    usual = {"stack": 0}.get(node.op.name, node.op.usual.get("axis"))
+    if axis is None or axis == usual or (axis == -1 and len(node.shape) < 2):
+        return node.op.symbol
+    shown = style.elided(re.sub("[() ]|,$", "", str(axis).replace("-", "−").replace(", ", ",")), 10)
+    return f"{node.op.symbol}, axis {shown.strip(',')}"
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The longest common beginning."""
+    first = paths[0] if paths else ()
+    length = next((k for k in range(len(first)) if any(p[: k + 1] != first[: k + 1] for p in paths)), len(first))
+    return first[:length]
 
 
 def _index_text(node: Node) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from tinygrad_rnn.files import PathLike
@@ -14,6 +14,9 @@ from .levels import Level
 from .mending import mended
 from .places import Layout, Line, Places
 from .wires import Wiring, curve
+
+#: Boxes of a graph without time steps: dot takes seconds for so many, and ever more time and memory for more.
+MOST = 800
 
 
 def compose(
@@ -37,10 +40,13 @@ def compose(
 
 def _timeless(level: Level, sizes: Sequence[tile.Size], dot: PathLike | None, timeout: float | None) -> Layout:
     """A graph without time steps is dot's own work, drawn from left to right; its backward pass returns leftwards."""
-    wires = _numbered([((e.source,), (e.target,)) for e in level.edges])
-    back = {wire for wire, e in zip(wires, level.edges) if e.kind == "gradient" and level.boxes[e.source].key[0] == "∂"}
+    shown = _nearest(level)
+    drawn = [n for n, e in enumerate(level.edges) if e.source in shown and e.target in shown]
+    edges = [level.edges[n] for n in drawn]
+    wires = _numbered([((e.source,), (e.target,)) for e in edges])
+    back = {wire for wire, e in zip(wires, edges) if e.kind == "gradient" and level.boxes[e.source].key[0] == "∂"}
     laid = tile.by_dot(
-        {(i,): size for i, size in enumerate(sizes)},
+        {(i,): size for i, size in enumerate(sizes) if i in shown},
         wires,
         [],
         [],
@@ -50,8 +56,30 @@ def _timeless(level: Level, sizes: Sequence[tile.Size], dot: PathLike | None, ti
         timeout=timeout,
     )
     layout = Layout({key[0]: rect for key, rect in laid.boxes.items()})
-    layout.lines = [Line(i, curve(laid, wire), wire[0][0], wire[1][0]) for i, wire in enumerate(wires)]
+    layout.lines = [Line(n, curve(laid, wire), wire[0][0], wire[1][0]) for n, wire in zip(drawn, wires, strict=True)]
+    if len(shown) < len(level.boxes):
+        layout.note = (
+            f"the {len(shown)} of {len(level.boxes):,} boxes nearest to the result: it has no time steps to leave out, "
+            "and more take dot too long (tg.steps says what a time step is)"
+        )
     return layout
+
+
+def _nearest(level: Level) -> set[int]:
+    """All boxes, or of very many those the fewest edges away from the end."""
+    if len(level.boxes) <= MOST:
+        return set(range(len(level.boxes)))
+    feeds: dict[int, list[int]] = defaultdict(list)
+    for e in level.edges:
+        feeds[e.target].append(e.source)
+    ends = {i for i, box in enumerate(level.boxes) if set(box.members) & set(level.graph.outputs)}
+    found, pending = dict.fromkeys(sorted(ends)), deque(sorted(ends))
+    while pending and len(found) < MOST:
+        for source in feeds[pending.popleft()]:
+            if source not in found and len(found) < MOST:
+                found[source] = None
+                pending.append(source)
+    return set(found)
 
 
 def _numbered(pairs: Sequence[tuple[Key, Key]]) -> list[tile.Wire]:

@@ -9,7 +9,7 @@ in each step and one beside them, and all that is made of the gradients is anoth
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -57,16 +57,17 @@ class Level:
     columns: list[Column]
     recurrent: list[C.Path]  #: scopes that carry a state, in order
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
+    said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
 
 
 def collapse(graph: Graph, detail: str) -> Level:
     """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
-    return _Collapsing(timed(graph), detail).level()
+    return _Collapsing(timed(graph), detail, [node.scope.path for node in graph.nodes]).level()
 
 
 class _Collapsing:
-    def __init__(self, graph: Graph, detail: str) -> None:
-        self.graph, self.detail = graph, detail
+    def __init__(self, graph: Graph, detail: str, said: list[C.Path]) -> None:
+        self.graph, self.detail, self.said = graph, detail, said
         self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
@@ -131,6 +132,7 @@ class _Collapsing:
         assign = self._own_box if self.detail == "op" else self._coarse_box
         after_state = self._after_state() if self.detail == "cell" else set()
         self.stages = self._stages() if self.detail == "cell" else []
+        self.modules = self._modules() if self.detail == "gate" else {}
         for node in reversed(self.graph.nodes):
             assign(node, node.index in after_state)
         index: dict[tuple[Key, Column | None], int] = {}
@@ -147,7 +149,7 @@ class _Collapsing:
             box.main = self._main(box)
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
-        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles)
+        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said)
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}
@@ -216,6 +218,8 @@ class _Collapsing:
             own = ("cell", path, *[stage] * bool(stage))
             key, kind = (("state", "h", path), "state") if after_state else (own, "cell")
             self._set(node, key, kind, column)
+        elif i in self.modules:
+            self._set(node, ("module", path, *self.modules[i]), "op", column)
         elif inside and node.scope.part:
             kind = "gate" if any(self.graph.nodes[j].role == node.scope.part for j in self._siblings(node)) else "op"
             self._set(node, ("part", path, node.scope.part), kind, column)
@@ -255,6 +259,7 @@ class _Collapsing:
             return node.dtype.kind != "b" or self.kinds[owner] not in ("state", "cell")
         if self.kinds[owner] == "loss":
             same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
+            same_call &= not any(self.graph.nodes[source].is_parameter for source in node.sources)
             return node.index in self.after_loss or (same_call and node.op is not None)
         return self.detail == "cell" and self.columns_exist
 
@@ -286,6 +291,22 @@ class _Collapsing:
 
     def _siblings(self, node: Node) -> list[int]:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
+
+    def _modules(self) -> dict[int, C.Path]:
+        """By node the module inside a step that it is a part of, if that puts out one value: such a module is a box."""
+        members: dict[tuple[C.Path, Column], list[int]] = defaultdict(list)
+        for node in self.graph.nodes:
+            column, said = self.columns[node.index], self.said[node.index]
+            plain = node.op is not None and not (self.roles[node.index] or node.scope.part or node.scope.backward)
+            if plain and column is not None and said and node.index not in self.unseen:
+                members[said, column].append(node.index)
+        found: dict[C.Path, set[bool]] = defaultdict(set)
+        for (said, _), own in members.items():
+            inside = set(own)
+            ends = [i for i in own if any(user not in inside for user in self.users[i]) or i in self.graph.outputs]
+            states = any(self._is_unnamed_state(i) or self._is_carried(i) for i in own)
+            found[said].add(len(own) > 2 and len(ends) == 1 and not states)
+        return {i: said for (said, _), own in members.items() if found[said] == {True} for i in own}
 
     def _is_unnamed_state(self, index: int) -> bool:
         return not self.graph.nodes[index].role and self.names[index] in self.states

@@ -48,6 +48,11 @@ class Picture:
             from .convert import svg_to_pdf
 
             return svg_to_pdf(self.svg)
+        if format == "png":
+            from .convert import svg_to_png, unknown_letters
+
+            if unknown_letters(self.dot):  # the bundled renderer has no outlines of them
+                return svg_to_png(self.svg)
         drawn = engine.run(self.dot, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout)
         return _portable(drawn) if format == "svg" else drawn
 

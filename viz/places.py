@@ -56,6 +56,7 @@ class Layout:
     lines: list[Line] = field(default_factory=list)
     frames: list[tuple[Column, Rect]] = field(default_factory=list)
     gaps: list[tuple[Gap, Rect]] = field(default_factory=list)
+    note: str = ""  #: what was left out, and why
 
 
 def shown_columns(columns: Sequence[Column], max_steps: int | None) -> list[Column | Gap]:
@@ -293,9 +294,10 @@ class Places:
         self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
         self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
         lowest = {k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1}
-        fed_below = (e.source in self.sources and self.boxes[e.target].key in lowest for e in self.edges)
-        fed = self.sources and (self.pad or any(fed_below))
-        below = 24.0 if fed else 8.0  # room for the line of what feeds every step
+        fed_below = {e.source for e in self.edges if e.source in self.sources and self.boxes[e.target].key in lowest}
+        fed = self.sources and (self.pad or fed_below)
+        # room for the lines of what feeds every step, each beside its box
+        below = 24.0 + 12.0 * max(0, len(fed_below) - 1) * self.is_grid if fed else 8.0
         kinds = ("parameter", "share")
         shared = [self.sizes[i][0] for i in [*self.sources, *self.sinks] if self.boxes[i].kind in kinds]
         for slot in self.slots:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from tinygrad_rnn.optional import needed
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6100", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
+_ONE_AT_A_TIME = threading.RLock()
+
 
 @contextmanager
 def settings() -> Iterator[None]:
@@ -20,7 +23,8 @@ def settings() -> Iterator[None]:
     with needed("a plot", "plot"):
         import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "tinygrad_rnn", "svg.fonttype": "none"}):
+    # two threads would each put back what the other had set
+    with _ONE_AT_A_TIME, matplotlib.rc_context({"svg.hashsalt": "tinygrad_rnn", "svg.fonttype": "none"}):
         yield
 
 

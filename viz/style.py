@@ -137,6 +137,11 @@ def number(value: float) -> str:
     return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
 
 
+def percent(part: float) -> str:
+    """A part of a whole; parts that point the other way are negative."""
+    return f"{100 * part:.0f}%".replace("-0%", "0%").replace("-", "−")
+
+
 def column_of_numbers(values: Any) -> list[str]:
     """A short vector, one number a line, all with two decimals where none of them would vanish."""
     numbers = [float(v) for v in values]

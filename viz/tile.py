@@ -20,7 +20,7 @@ Size = tuple[float, float]
 Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
 
 ROW_GAP, COLUMN_GAP, EMPTY_ROW = 46.0, 34.0, 16.0
-GATES = {name: rank for rank, name in enumerate("figorzn")}
+GATES = {name: rank for rank, name in enumerate("ifogrzn")}
 
 
 @dataclass(slots=True)

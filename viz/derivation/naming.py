@@ -10,6 +10,7 @@ from keyword import iskeyword
 import tinygrad_rnn as tg
 from tinygrad_rnn.primitives import TABLE
 
+from .. import vocabulary
 from .expression import Symbol
 from .writing import Text
 
@@ -77,37 +78,18 @@ def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | N
         return _identifier(node.name), path or (users[0][:depth] if node.op is None else ()), step
     if node.role:
         initial = node.op is None and node.role in ("h", "c") and step is None
-        return "L" if node.role == "loss" else _identifier(node.role), path, 0 if initial else step
+        return (
+            _identifier(vocabulary.LETTERS["loss"] if node.role == "loss" else node.role),
+            path,
+            0 if initial else step,
+        )
     if node.op is None:
         aims = (graph.nodes[i] for i in readers)
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
         if node.requires_grad:
-            return (_weight(graph, node) if len(node.shape) > 1 else "b"), path, step
+            return vocabulary.weight(graph, node), path, step
         return "target" if target else "given", path, step
     return _identifier(node.scope.part or node.op.name), path, step
-
-
-def _weight(graph: tg.Graph, node: tg.Node) -> str:
-    """What a lecture calls a matrix without a name: by what it is multiplied with, W_xh or W_hh."""
-    others = set[str | None]()
-    for use in (graph.nodes[i] for i in graph.consumers[node.index]):
-        if use.op is not None and use.op.name in ("matmul", "linear"):
-            others |= {graph.nodes[i].role for i in use.sources[:2] if i != node.index}
-    role = others.pop() if len(others) == 1 else None
-    return f"W_{role}{'h' if _reaches_state(graph, node.index) else 'y'}" if role in ("x", "h") else "W"
-
-
-def _reaches_state(graph: tg.Graph, index: int) -> bool:
-    """Whether a later state is made from it."""
-    found, pending = set[int](), list(graph.consumers[index])
-    while pending:
-        use = pending.pop()
-        if use not in found and not graph.nodes[use].scope.backward:
-            if graph.nodes[use].role == "h":
-                return True
-            found.add(use)
-            pending += graph.consumers[use]
-    return False
 
 
 def _identifier(text: str) -> str:
