@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,13 @@ def test_one_to_one_says_what_does_not_apply(folder: Path) -> None:
     assert result.exit_code == 0 and "--cell change nothing" in result.stderr
     assert run("render", "--pattern", "one-to-one", "-o", "one.dot").stderr == ""
     assert Path("two.dot").read_text(encoding="utf-8") != Path("one.dot").read_text(encoding="utf-8")
+
+
+def test_render_from_both_ends(folder: Path) -> None:
+    assert run("render", "--bidirectional", "--steps", "2", "-o", "both.dot").exit_code == 0
+    assert {"h→₁", "h←₂"} <= set(re.findall(r"h[→←][₁₂]", Path("both.dot").read_text()))
+    refused = run("render", "--bidirectional", "--pattern", "seq2seq", "-o", "none.dot")
+    assert refused.exit_code and "reads a whole sequence" in refused.stderr
 
 
 def test_render_options_reach_the_picture(folder: Path) -> None:

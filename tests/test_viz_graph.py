@@ -9,7 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from geometry import boxes, circular, faults, lines
-from hypothesis import assume, given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
@@ -513,11 +514,15 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
     is_clear(own)
 
 
-@given(loops(most_steps=5))
-def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop):
-    """docs/pictures.md lists what; an encoder's list of inputs that the decoder's head reads again is not yet so."""
-    assume(not (loop.skip and loop.listed and loop.shape in ("decoder", "attention")))
-    dot = viz.render(loop.graph()[0]).dot
+#: Two thousand at night, of up to a dozen steps; a picture takes tenths of a second.
+NIGHTLY = settings().max_examples >= 1000
+
+
+@settings(max_examples=2000 if NIGHTLY else 12)
+@given(loops(most_steps=12 if NIGHTLY else 4), st.sampled_from(viz.levels.DETAILS))
+def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
+    """docs/pictures.md lists what."""
+    dot = viz.render(loop.graph()[0], detail=detail).dot
     assert faults(dot) == []
     assert circular(dot) == set()
 

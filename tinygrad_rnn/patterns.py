@@ -8,6 +8,7 @@ import numpy as np
 
 from . import nn, random
 from .errors import DataError
+from .functional import stack
 from .language import CELLS
 from .scope import scope, steps
 from .tensor import Tensor
@@ -39,8 +40,14 @@ class Layers(nn.Module):
         return nn.labelled(self.head(states[-1][0] if isinstance(states[-1], tuple) else states[-1]), "logits")
 
 
-def build(pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, layers: int = 1, seed: int = 0) -> Tensor:
+def build(
+    pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, layers: int = 1, seed: int = 0,
+    *, bidirectional: bool = False,
+) -> Tensor:  # fmt: skip
     """The loss of a freshly initialised network of this shape on random data; ready to be drawn.
+
+    ``bidirectional`` reads the sequence from both ends; it needs all of it, so the pattern is many-to-many or
+    many-to-one.
 
     >>> from tinygrad_rnn.patterns import build
     >>> build("many-to-one", "gru", length=3).shape
@@ -49,6 +56,8 @@ def build(pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, lay
     if pattern not in PATTERNS:
         raise DataError(f"pattern must be one of {', '.join(PATTERNS)}, not {pattern!r}")
     random.manual_seed(seed)
+    if bidirectional:
+        return _from_both_ends(pattern, cell, length, hidden, layers)
     if pattern == "one-to-one":
         value, size = _input(), FEATURES
         for _ in range(layers):
@@ -75,6 +84,24 @@ def build(pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, lay
     for loss in losses[1:]:
         total = total + loss
     return nn.labelled(total, "loss")
+
+
+def _from_both_ends(pattern: str, cell: str, length: int, hidden: int, layers: int) -> Tensor:
+    if pattern not in ("many-to-many", "many-to-one"):
+        raise DataError(f"bidirectional reads a whole sequence: many-to-many or many-to-one, not {pattern}")
+    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](
+        FEATURES, hidden, num_layers=layers, bidirectional=True
+    )
+    head = nn.Linear(2 * hidden, FEATURES)
+    inputs = []
+    for _ in steps(length):
+        inputs.append(_input())
+    outputs, _state = layer(stack(inputs))
+    losses = []
+    for t in steps(length):
+        if pattern == "many-to-many" or t == length - 1:
+            losses.append(_loss(nn.labelled(head(outputs[t]), "logits")))
+    return nn.labelled(sum(losses[1:], losses[0]), "loss")
 
 
 def _input() -> Tensor:

@@ -48,6 +48,7 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
     "--detail", default="cell", show_default=True, type=click.Choice(["cell", "gate", "op"]),
     help="One box a cell, a gate, or an operation.",
 )  # fmt: skip
+@click.option("--bidirectional", is_flag=True, help="Read the sequence from both ends.")
 @click.option("--values", is_flag=True, help="Show every node's value or its norm.")
 @click.option("--grads", is_flag=True, help="Show every node's gradient norm.")
 @click.option("--backward", is_flag=True, help="Draw the backward graph too.")
@@ -60,7 +61,7 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
 )  # fmt: skip
 def render(
     target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, output: Path, all_steps: bool,
-    anyway: bool, **options: Any,
+    anyway: bool, bidirectional: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Draw an unrolled network, or a graph of your own.
 
@@ -82,7 +83,7 @@ def render(
         what = from_script(target)
         announce(operations(what), drawn, cure, anyway)
     else:
-        what = network(pattern, cell, steps, hidden, layers, ["recorded", *drawn], cure, anyway)
+        what = network(pattern, cell, steps, hidden, layers, ["recorded", *drawn], cure, anyway, bidirectional)
     if all_steps:
         options["max_steps"] = None
     with followed_loops():
@@ -153,17 +154,18 @@ def debug(
 
 
 def network(
-    pattern: str, cell: str, steps: int, hidden: int, layers: int, done: list[str], cure: str, anyway: bool
-) -> Any:
+    pattern: str, cell: str, steps: int, hidden: int, layers: int, done: list[str], cure: str, anyway: bool,
+    bidirectional: bool = False,
+) -> Any:  # fmt: skip
     """The loss of a network of random numbers of this shape, once it was said how long what is to be ``done`` takes."""
     if steps * hidden * hidden * layers > LARGEST:
         raise DataError(f"{steps} steps of hidden size {hidden} are more than a picture can hold; make one smaller")
     if pattern == "one-to-one":
         _note_idle("one-to-one is a plain network without time", "cell", "steps")
     else:
-        nodes = foreseen(lambda few: build(pattern, cell, few, hidden, layers), steps)
+        nodes = foreseen(lambda few: build(pattern, cell, few, hidden, layers, bidirectional=bidirectional), steps)
         announce(nodes, done, cure, anyway)
-    return build(pattern, cell, steps, hidden, layers)
+    return build(pattern, cell, steps, hidden, layers, bidirectional=bidirectional)
 
 
 def _note_idle(why: str, *options: str) -> None:
