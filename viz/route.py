@@ -26,6 +26,7 @@ BEND = 14.0  #: what a bend costs, in points of length
 TIGHT = 24.0  #: what a bend right before the arrowhead costs
 SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
 NEAR = 160.0  #: points from its ends where a path may turn between any two boxes
+PATIENCE = 30_000  #: turns a hasty search may take
 RADIUS = 8.0  #: of rounded corners
 ARROW = 7.0  #: length of an arrowhead
 
@@ -75,12 +76,13 @@ class Port(NamedTuple):
 
 def path(
     starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
-    xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None,
+    xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None, haste: float = 1.0,
 ) -> list[Point]:  # fmt: skip
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
     ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
-    lanes dearer; ``taken`` are the stretches other lines use. If there is no path, a straight line.
+    lanes dearer; ``taken`` are the stretches other lines use. With ``haste`` above 1 a path up to so much dearer will
+    do, and none is looked for long. If there is no path, a straight line.
     """
     taken = list(taken)
     stub = CLEARANCE + 6
@@ -95,7 +97,7 @@ def path(
 
     def ahead_of(i: int, j: int) -> float:
         """The least it can still cost."""
-        return min(abs(xs[i] - x) + abs(ys[j] - y) for x, y in finish)
+        return haste * min(abs(xs[i] - x) + abs(ys[j] - y) for x, y in finish)
 
     queue: list[tuple[float, float, int, int, int, int]] = []
     best: dict[tuple[int, int, int, int], float] = {}
@@ -105,7 +107,9 @@ def path(
         state = (column[x], row[y], starts[k].dx, starts[k].dy)
         best[state], roots[state] = starts[k].cost, starts[k]
         heapq.heappush(queue, (starts[k].cost + ahead_of(*state[:2]), starts[k].cost, *state))
-    while queue:
+    for _ in range(PATIENCE if haste > 1 else 10**9):
+        if not queue:
+            break
         _, cost, i, j, di, dj = heapq.heappop(queue)
         state = (i, j, di, dj)
         if cost > best[state] + 1e-9:
@@ -144,14 +148,24 @@ def around(
     near = [r for r in boxes if any(abs(r.x - p.x) < r.w / 2 + NEAR for p in (*starts, *ends))]
     low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)
     outside = [y for k in range(1, 6) for y in (low - 4 - LANE * k, high + 4 + LANE * k)]
-    return path(starts, ends, boxes, taken, [*beside(near), *(p.x for p in (*starts, *ends))], [*lanes(near), *outside])
+    xs, ys = _apart([*beside(near), *(p.x for p in (*starts, *ends))]), _apart([*lanes(near), *outside])
+    return path(starts, ends, boxes, taken, xs, ys, haste=2.0)
+
+
+def _apart(places: Iterable[float]) -> list[float]:
+    """Of lanes that are hardly apart, one."""
+    kept: list[float] = []
+    for lane in sorted(places):
+        if not kept or lane - kept[-1] >= LANE - 1:
+            kept.append(lane)
+    return kept
 
 
 def leaving(r: Rect) -> list[Port]:
     """Where a line may leave a box."""
     return [
         port
-        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
+        for part, cost in ((0.0, 0.0), (-0.3, 4.0))
         for port in (
             Port(r.x + part * r.w, r.top, 0, 1, cost), Port(r.right, r.y + part * r.h, 1, 0, cost),
             Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20), Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
@@ -163,7 +177,7 @@ def entering(r: Rect) -> list[Port]:
     """Where a line may come into a box."""
     return [
         port
-        for part, cost in ((0.0, 0.0), (-0.3, 4.0), (0.3, 4.0))
+        for part, cost in ((0.0, 0.0), (-0.3, 4.0))
         for port in (
             Port(r.x + part * r.w, r.bottom, 0, 1, cost), Port(r.left, r.y + part * r.h, 1, 0, cost),
             Port(r.x + part * r.w, r.top, 0, -1, cost + 20), Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
