@@ -18,7 +18,7 @@ LAYERS = {
     "optional alias progress",
     "operations": "primitives",
     "tensors": "mode scope random explain extreme liveness backward operators composed numpy_names tensor functional",
-    "graphs": "graph walked norms forward_mode function",
+    "graphs": "graph loop walked norms forward_mode function",
     "networks": "nn scan recurrence data saving optim optimizers lr_scheduler swa_utils compiler",
     "judges": "check diagnose",
     "applications": "language text training checkpoint tasks patterns interchange",

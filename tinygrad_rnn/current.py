@@ -34,9 +34,19 @@ class Recorder(Protocol):
 
     contexts: list[Any]  #: of functions with a backward pass of their own, which may hold tensors
     keeps_loops: bool  #: whether a layer, or `scan`, asks it to record a loop as one instead of unrolling it
+    rolls: int | None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
+    inner: set[int]  #: serials of the leaves of loops' bodies, which mean nothing outside
 
     def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Remember ``op`` without computing it."""
+        ...
+
+    def leaf(self, array: np.ndarray[Any, Any], name: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A stand-in with the shape and dtype of ``array``."""
+        ...
+
+    def effects(self) -> tuple[int, ...]:
+        """How much it was told beside operations."""
         ...
 
     def is_constant(self, x: Any) -> bool:

@@ -262,6 +262,19 @@ class Graph:
             raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
         return node
 
+    def unrolled(self) -> Graph:
+        """The same graph with every time step written out, where a compiled program repeats one (see `loop`).
+
+        Values are not computed again: nodes that were inside a loop have none.
+        """
+        build, made = GraphBuilder[Node](), list[Ref]()
+        known: dict[Any, Any] = {}
+        for node in self.nodes:
+            operands = tuple(made[x.index] if isinstance(x, Ref) else x for x in node.operands)
+            write = getattr(node.op, "written_out", None)
+            made.append(build.again(node, operands) if write is None else write(build, node, operands, known))
+        return Graph.of(build.nodes, [made[index].index for index in self.outputs])
+
     def with_values(self, values: Iterable[Array]) -> Graph:
         """The same graph with these values of all nodes."""
         pairs = zip(self.nodes, values, strict=True)
@@ -427,6 +440,15 @@ class GraphBuilder(Generic[N]):
             requires_grad=x.requires_grad, scope=x.scope, name=x.name, role=x.role, site=site, serial=x.serial,
             starts=x._starts,
         )  # fmt: skip
+
+    def again(self, node: Node, operands: tuple[Ref | Literal, ...], **other: Any) -> Ref:
+        """The node with these operands, and ``other`` fields than its own."""
+        fields = {
+            "shape": node.shape, "dtype": node.dtype, "value": node.value, "requires_grad": node.requires_grad,
+            "scope": node.scope, "name": node.name, "role": node.role, "site": node.site, "serial": node.serial,
+            "starts": node.starts,
+        }  # fmt: skip
+        return self.enter(node.op, operands, node.attrs, **(fields | other))
 
     def enter(
         self, op: Primitive | None, operands: tuple[Ref | Literal, ...], attrs: dict[str, Any], **fields: Any

@@ -1,6 +1,7 @@
 """scan: a function of a state and an input, over a sequence, as ``jax.lax.scan``.
 
-It is unrolled: every time step is there in the graph, to be drawn and stepped through.
+It is unrolled: every time step is there in the graph, to be drawn and stepped through. Compiled, one that is long is
+recorded as a loop, see `loop`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from .arguments import answerable
 from .current import current
 from .errors import DTypeError, ShapeError
-from .functional import stack, where
+from .functional import concat, stack, where
+from .loop import Unrolled, can_roll, roll
 from .primitives.record import integer
 from .scope import scope
 from .tensor import Tensor, as_tensor, from_array
@@ -52,13 +54,15 @@ def scan(
     if not time:
         raise ShapeError("scan: the sequence has no time steps; give at least one")
     masks = None if lengths is None else Masks("scan", lengths, time)
+    init = mapped(as_tensor, init)
     if current.tracer is not None and current.tracer.keeps_loops:
-        return current.tracer.scanned(f, mapped(as_tensor, init), xs, lengths, reverse, time)
+        return current.tracer.scanned(f, init, xs, lengths, reverse, time)
+    if leaves and can_roll(time):
+        return rolled(f, init, xs, masks, reverse)
     with_time = [None] * time
     for t in range(time):
         with scope(step=t):
             with_time[t] = mapped(lambda x: x[t], xs)  # noqa: B023  called at once
-    init = mapped(as_tensor, init)
     final, ys = unroll(f, init, with_time, masks, reverse)
     return final, mapped(lambda *each: stack(each), *ys)
 
@@ -80,6 +84,65 @@ def unroll(
                 new = mapped(lambda a, b: masks.where(t, a, b, a.role), new, carry)  # noqa: B023
             carry, ys[t] = new, y
     return carry, ys
+
+
+def rolled(
+    f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, masks: Masks | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
+    """`scan` recorded as a loop; where ``carry`` is None, the first step comes before it."""
+    time = len(leaves_of(xs)[0])
+    going = () if masks is None else (masks.stacked(time),)
+    if carry is None:
+        at, rest = (time - 1, slice(0, -1)) if reverse else (0, slice(1, None))
+        with scope(step=at):
+            carry, y = _masked(None, *f(None, mapped(lambda x: x[at], xs)), *(g[at] for g in going))
+        final, ys = _roll(f, carry, mapped(lambda x: x[rest], xs), tuple(g[rest] for g in going), reverse)
+        return final, mapped(lambda a, b: concat([b, a.expand_dims(0)][:: 1 if reverse else -1]), y, ys)
+    return _roll(f, carry, xs, going, reverse)
+
+
+def _roll(f: Any, carry: Any, xs: Any, going: tuple[Tensor, ...], reverse: bool) -> tuple[Any, Any]:
+    trees: list[Any] = []
+
+    def step(rows: list[Tensor], states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        values, before = iter(rows), iter(states)
+        x, old = mapped(lambda _: next(values), xs), mapped(lambda _: next(before), carry)
+        trees[:] = _masked(old, *f(old, x), *values)
+        mapped(lambda _a, _b: None, trees[0], carry)  # raises where their parts differ
+        return leaves_of(trees[0]), leaves_of(trees[1])
+
+    last, stacks = roll(step, [*leaves_of(xs), *going], leaves_of(carry), reverse, strange=True)
+    final, ys = (iter(last), iter(stacks))
+    return mapped(lambda _: next(final), trees[0]), mapped(lambda _: next(ys), trees[1])
+
+
+def _masked(old: Any, new: Any, y: Any, going: Tensor | None = None) -> tuple[Any, Any]:
+    """What a step gives, of sequences that have ended the old state and zeros."""
+    if going is None:
+        return new, y
+    if old is None:
+        old = mapped(lambda _: 0.0, new)
+    known: dict[int, Tensor] = {}  # the same mask for all of one rank: then what counts of them is the same
+
+    def chosen(value: Any, ended: Any, role: str | None = None) -> Tensor:
+        if not value.ndim:
+            raise ShapeError("scan: with lengths, carries and outputs have the sequences as their first dimension")
+        if value.ndim not in known:
+            known[value.ndim] = going.reshape((-1, *(1,) * (value.ndim - 1)))
+        result = where(known[value.ndim], value, ended)
+        result.role = role
+        return result
+
+    return mapped(lambda a, b: chosen(a, b, a.role), new, old), mapped(lambda a: chosen(a, 0.0), y)
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The tensors in tuples, lists and dicts, in order."""
+    found: list[Any] = []
+    mapped(found.append, tree)
+    if not all(isinstance(x, Tensor) for x in found):
+        raise Unrolled
+    return found
 
 
 class Masks:
@@ -104,6 +167,10 @@ class Masks:
             self._lengths = array if array.size else array.astype(np.int64)  # NumPy takes an empty list for floats
             check(self._lengths)
 
+    def stacked(self, time: int) -> Tensor:
+        """Booleans (T, N), of all steps."""
+        return going_on(self._lengths, time)
+
     def at(self, t: int, rank: int) -> Tensor:
         """Booleans (N, 1, ...) of ``rank`` dimensions."""
         if (t, rank) not in self._known:
@@ -121,6 +188,14 @@ class Masks:
         result = where(self.at(t, going.ndim), going, ended)
         result.role = role
         return result
+
+
+def going_on(lengths: Any, time: int) -> Tensor:
+    """Booleans (T, N): which of N sequences of ``lengths``, checked before, are going on at each time step."""
+    steps = np.arange(time)[:, None]
+    if isinstance(lengths, Tensor):
+        return lengths.expand_dims(0) > from_array(steps)
+    return from_array(lengths[None] > steps)
 
 
 def mapped(f: Callable[..., Any], *trees: Any) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..current import current
 from ..errors import DTypeError, GraphError
+from ..loop import Unrolled, shortest
 from ..memory import Memory
 from ..optional import needed
 from ..primitives.record import integer
@@ -177,10 +178,15 @@ class Function:
         from .passes import optimize
 
         began = time.perf_counter()
-        trace, template = self._trace(args, kwargs)
         threads = self._threads or available_threads()
-        graph, applied = optimize(trace.graph, threads)
-        program = _program(graph, trace, self._budget)
+        try:
+            trace, template = self._trace(args, kwargs, shortest(threads) if self._budget is None else None)
+            graph, applied = optimize(trace.graph, threads)
+            program = _program(graph, trace, self._budget)
+        except Unrolled:  # a loop does something that there is no instruction for
+            trace, template = self._trace(args, kwargs)
+            graph, applied = optimize(trace.graph, threads)
+            program = _program(graph, trace, self._budget)
         if program is None:
             graph, applied = optimize(trace.graph, threads, sparing=True)
             program = _program(graph, trace)
@@ -195,17 +201,26 @@ class Function:
         holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
         return _Compiled(trace, graph, program, applied, template, written, *_parted(trace.kept), holds, met, seconds)
 
-    def _trace(self, args: Any, kwargs: Any) -> tuple[Trace, Any]:
+    def _trace(self, args: Any, kwargs: Any, rolls: int | None = None) -> tuple[Trace, Any]:
         met: set[int] = set()
         earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
         while True:
             tracer, around = self.recorder(met), Surroundings(self._fn)
+            tracer.rolls = rolls
             before = around.random_state()
             try:
                 with around.watching():
                     trace, template = self._record(tracer, args, kwargs, around)
             except Met as again:
                 met.add(again.serial)
+                continue
+            except Unrolled:
+                rolls = None
+                continue
+            except Exception:
+                if not tracer.inner:
+                    raise
+                rolls = None  # it may be that a step was not run as often as it is wanted; else it raises again
                 continue
             if around.drew(before):
                 refuse_random(
@@ -263,7 +278,10 @@ class Function:
     # Looking ---------------------------------------------------------------------------------------------
 
     def trace(self, *args: Any, **kwargs: Any) -> Trace:
-        """The graph as recorded, before any pass, for arguments like these. Nothing is run."""
+        """The graph as recorded, before any pass, for arguments like these. Nothing is run.
+
+        Every time step is in it, also those that a call would run as a loop.
+        """
         return self._trace(args, kwargs)[0]
 
     @property
@@ -369,7 +387,7 @@ def _refuse_assignments(fn: Callable[..., Any]) -> None:
 def _program(graph: Plan, trace: Trace, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
     with needed("tg.compile", "compile"):
-        from .lower import lower
+        from .loops import lower
         from .program import Program, plan
 
     code = lower(graph, trace)

@@ -30,7 +30,7 @@ _FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.floa
 #: copying needs no float type, only the size of an element
 _SIZED = {"copy1": types.uint8, "copy2": types.int16, "copy4": types.int32, "copy8": types.int64}
 
-_REGION, _HOST = NUMBER["region"], NUMBER["host"]
+_REGION, _HOST, _LOOP = NUMBER["region"], NUMBER["host"], NUMBER["loop"]
 _ROW_BYTES = WIDTH * 8
 
 
@@ -49,7 +49,7 @@ def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
     """By number, the addresses of the instructions a program uses."""
     addresses: Any = np.zeros(LIMIT, np.int64)
     for number in opcodes:
-        if number not in (_REGION, _HOST):
+        if number not in (_REGION, _HOST, _LOOP):
             addresses[number] = _compiled(NAMES[number], real).address
     return addresses
 
@@ -78,25 +78,42 @@ def _integers(_typing, address):
 
 def _run(table, entries, start, end):
     """Run rows ``start`` to ``end`` of the table; returns the row to hand to Python, the negative of a failed check,
-    or the end."""
+    or the end.
+
+    A loop's rows are run round after round. Between two rounds its addresses are moved on, in the table, and after the
+    last they are moved back.
+    """
     code = carray(_integers(table), (end, WIDTH))
     entry = carray(_integers(entries), LIMIT)
-    pc = start
+    pc, first, last, left = start, 0, -1, 0
     while pc < end:
         op = code[pc, 0]
         if op == _REGION:
-            last, tiles, full, tail = code[pc, 1], code[pc, 2], code[pc, 3], code[pc, 4]
+            after, tiles, full, tail = code[pc, 1], code[pc, 2], code[pc, 3], code[pc, 4]
             for tile in range(tiles):
                 n = tail if tile == tiles - 1 else full
-                for k in range(pc + 1, last):
+                for k in range(pc + 1, after):
                     _call(entry[code[k, 0]], table + k * _ROW_BYTES, tile, n)
-            pc = last
-            continue
-        if op == _HOST:
+            pc = after
+        elif op == _LOOP:
+            first, last, left = pc, code[pc, 1], code[pc, 2] - 1
+            pc += 1
+        elif op == _HOST:
             return pc
-        if _call(entry[op], table + pc * _ROW_BYTES, 0, 0):
-            return -1 - pc
-        pc += 1
+        else:
+            if _call(entry[op], table + pc * _ROW_BYTES, 0, 0):
+                return -1 - pc
+            pc += 1
+        if pc == last:
+            back = 1 if left else 1 - code[first, 2]
+            moves = carray(_integers(code[first, 3]), (code[first, 4], 3))
+            for k in range(code[first, 4]):
+                code[moves[k, 0], moves[k, 1]] += back * moves[k, 2]
+            if left:
+                left -= 1
+                pc = first + 1
+            else:
+                last = -1
     return pc
 
 

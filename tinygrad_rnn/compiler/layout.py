@@ -8,6 +8,7 @@ is written where the parameter is.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Node
+from ..loop import Body, loop, tap
 from ..primitives.record import size_of
 from .pieces import cut
 from .plan import Plan
@@ -82,14 +84,62 @@ VIEWS = tuple(op for op in P.TABLE.values() if op.view)
 JOINS = (P.concat, P.stack)
 
 
+class Stacks:
+    """Where the stacked values of a loop's body are.
+
+    A state has one row more than there are time steps, for what it is at first: each step reads one row and writes the
+    next. So what a state is before each step, and after it, are the same memory, one row apart.
+    """
+
+    def __init__(self, layout: Layout, node: Node) -> None:
+        body: Body = node.attrs["body"]
+        time, nodes = body.length, body.graph.nodes
+        self.body = body
+        self.first: list[View] = []  #: by state, the row for what it is at first
+        self.after: dict[int, View] = {}  #: by node of the body, time in front
+        for state, new in enumerate(body.new):
+            leaf = nodes[body.inputs + state]
+            whole = self._stack(layout, leaf, time + 1)
+            row = whole.strides[0]
+            earlier = whole._replace(shape=(time, *leaf.shape))
+            later = earlier._replace(offset=row)
+            self.first.append(plain(whole.buffer, leaf, time * row if body.reverse else 0))
+            self.after[leaf.index] = later if body.reverse else earlier
+            self.after.setdefault(new, earlier if body.reverse else later)
+        users = (layout.graph.nodes[i] for i in layout.uses[node.index])
+        for asked in [node, *(user for user in users if user.op is tap and user.sources[0] == node.index)]:
+            index = asked.attrs["node"]
+            if index not in self.after:
+                self.after[index] = self._stack(layout, nodes[index], time)
+
+    def of_state(self, state: int) -> View:
+        """What a state is after each step."""
+        before = self.after[self.body.inputs + state]
+        row = before.strides[0]
+        return before._replace(offset=before.offset + (-row if self.body.reverse else row))
+
+    @staticmethod
+    def _stack(layout: Layout, node: Node, rows: int) -> View:
+        shape = (rows, *node.shape)
+        item = node.dtype.itemsize
+        return View(layout.new_buffer(size_of(shape) * item), 0, shape, row_major(shape, item), item)
+
+
 class Layout:
     """The views of all nodes. Buffers are numbered; ``owners`` says which leaf a buffer belongs to, if any."""
 
-    def __init__(self, graph: Plan, trace: Trace, kinds: list[str]) -> None:
+    def __init__(
+        self, graph: Plan, trace: Trace, kinds: list[str], around: Layout | None = None,
+        given: dict[int, View] | None = None, spare: Collection[int] = (),
+    ) -> None:  # fmt: skip
         self.graph, self.trace, self.kinds = graph, trace, kinds
         self.views: list[View | None] = [None] * len(graph)
-        self.sizes: list[int] = []  # bytes of each buffer
-        self.owners: dict[int, Node] = {}  # buffer -> the leaf whose memory it is
+        self.sizes: list[int] = [] if around is None else around.sizes  # bytes of each buffer
+        #: buffer -> the leaf whose memory it is
+        self.owners: dict[int, Node] = {} if around is None else around.owners
+        self.given = given or {}  #: of a loop's body, where those values are that others see, in the first round
+        self.spare = spare  #: and leaves that nothing else reads
+        self.loops: dict[int, Stacks] = {}  #: by loop
         self.place: dict[int, tuple[int, int]] = {}  # node -> (the join it is part of, its position there)
         self.accumulates: dict[int, tuple[int, int]] = {}  # add -> (what is there already, the product added to it)
         self.folded: set[int] = set()  # products that an addition absorbs
@@ -131,6 +181,14 @@ class Layout:
         return found
 
     def _locate(self, node: Node) -> View:
+        if node.index in self.given:
+            return self.given[node.index]
+        if self.kinds[node.index] == "loop":
+            self.loops[node.index] = stacks = Stacks(self, node)
+            return stacks.after[node.attrs["node"]]
+        if self.kinds[node.index] == "tap":
+            self.view(node.sources[0])
+            return self.loops[node.sources[0]].after[node.attrs["node"]]
         if node.index in self.place:
             parent, position = self.place[node.index]
             return self._part(parent, position, node)
@@ -218,10 +276,13 @@ class Layout:
     def _overwritable(self, node: Node) -> View | None:
         """The memory of what a product is added to, if nothing reads it afterwards."""
         there = self.graph.nodes[self.accumulates[node.index][0]]
+        if there.index in self.spare and len(self.uses[there.index]) == 1 and there.index not in self._outputs:
+            view = self.view(there.index)
+            return view if view.shape == node.shape and view.contiguous else None
         if there.op is not P.getitem or len(self.uses[there.index]) != 1 or there.index in self._outputs:
             return None
         base = self.graph.nodes[there.sources[0]]
-        if base.op is None or base.op in VIEWS or base.op in JOINS or base.index in self._outputs:
+        if base.op is None or base.op in (*VIEWS, *JOINS, loop, tap) or base.index in self._outputs:
             return None
         if base.index not in self._disjoint:
             self._disjoint[base.index] = self._read_in_slices(base)

@@ -16,6 +16,7 @@ import numpy as np
 from .. import primitives as P
 from ..errors import DTypeError
 from ..graph import Node, Ref
+from ..loop import loop, tap
 from ..primitives.record import size_of
 from .checks import limit
 from .layout import JOINS, VIEWS, Layout, View, plain, row_major
@@ -66,6 +67,8 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
         return "host"
     if node.op in JOINS:
         return "join"
+    if node.op in (loop, tap):
+        return node.op.name
     name, dtypes = node.op.name, [n.dtype for n in sources]
     if elementwise(node.op) is not None and node.dtype.kind in "fb":
         if name == "cast":
@@ -147,6 +150,22 @@ class Lowering:
     def lower(self) -> Code:
         """All rows."""
         self._check_indices()
+        self._emit_all()
+        if not self._confirmed:
+            self._confirm()
+        self._assign()
+        for index in self.graph.outputs:
+            self._touch(self.layout.view(index).buffer, len(self.rows))
+        for view in self.kept.values():
+            self._touch(view.buffer, len(self.rows))
+        for buffer, nbytes in self.scratch_bytes.items():
+            self.layout.sizes[buffer] = nbytes
+        return Code(
+            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
+            self.host, self.checks, self.kept, self.flops, self.moved, self.nodes, self.lanes,
+        )  # fmt: skip
+
+    def _emit_all(self) -> None:
         for node in self.graph.nodes:
             kind = self.kinds[node.index]
             if node.index in self.layout.folded or self._is_free(node, kind):
@@ -165,19 +184,6 @@ class Lowering:
                 self._flush()
                 self._emit(node, kind)
         self._enter(0)
-        if not self._confirmed:
-            self._confirm()
-        self._assign()
-        for index in self.graph.outputs:
-            self._touch(self.layout.view(index).buffer, len(self.rows))
-        for view in self.kept.values():
-            self._touch(view.buffer, len(self.rows))
-        for buffer, nbytes in self.scratch_bytes.items():
-            self.layout.sizes[buffer] = nbytes
-        return Code(
-            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
-            self.host, self.checks, self.kept, self.flops, self.moved, self.nodes, self.lanes,
-        )  # fmt: skip
 
     def _flush(self) -> None:
         """The rows of the region gathered so far."""
@@ -258,7 +264,7 @@ class Lowering:
     # Single instructions ---------------------------------------------------------------------------------
 
     def _is_free(self, node: Node, kind: str) -> bool:
-        if kind == "leaf":
+        if kind in ("leaf", "tap"):
             return True
         if kind == "view":
             return node.index not in self.layout.copied
@@ -289,12 +295,17 @@ class Lowering:
             self._product(node, out, len(node.operands) == 3)
         elif kind == "row" and out.contiguous:
             self._emit_row(node, out)
+        elif kind == "loop":
+            self._emit_loop(node)
         else:
             self._touch(out.buffer, len(self.rows))
             for index in node.sources:
                 self._touch(self.layout.view(index).buffer, len(self.rows))
             self.host[self._row("host", node=node)] = node
             regret(node)
+
+    def _emit_loop(self, node: Node) -> None:
+        raise NotImplementedError  # see `loops`
 
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
@@ -467,8 +478,3 @@ class Lowering:
         if key not in self._tiles:
             self._tiles[key] = self._pooled(np.full(length, value, dtype))
         return self._tiles[key]
-
-
-def lower(graph: Plan, trace: Trace) -> Code:
-    """Rows of integers for a graph."""
-    return Lowering(graph, trace).lower()

@@ -29,15 +29,16 @@ _WHOLE = (
     "gemm", "copy1", "copy2", "copy4", "copy8", "sum", "max", "softmax", "log_softmax", "logsumexp",
     "cross_entropy", "take", "scatter_rows", "one_hot", "argmax", "check",
 )  # fmt: skip
-#: what the loop itself does: the instructions of a region, tile by tile; hand a row to Python
-REGION, HOST = "region", "host"
+#: what the interpreter itself does: the instructions of a region, tile by tile; hand a row to Python; the instructions
+#: of a loop, whose addresses move on after every round
+REGION, HOST, LOOP = "region", "host", "loop"
 #: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
 _IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
     "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),
     "less": ("greater", (1, 0)), "less_equal": ("greater_equal", (1, 0)),
 }  # fmt: skip
 
-NAMES = [*_ELEMENTWISE, *_WHOLE, REGION, HOST]
+NAMES = [*_ELEMENTWISE, *_WHOLE, REGION, HOST, LOOP]
 NUMBER = {name: number for number, name in enumerate(NAMES)}
 #: opcodes there may be at most
 LIMIT = 4096

@@ -235,7 +235,7 @@ class Program:
                 pc = 0
                 while pc < self.rows:
                     name = NAMES[self.table[pc, 0]]
-                    end = int(self.table[pc, 1]) if name == "region" else pc + 1
+                    end = int(self.table[pc, 1]) if name in ("region", "loop") else pc + 1
                     began = time.perf_counter()
                     if name != "host":
                         interpreter.run(*self._addresses, pc, end)

@@ -24,6 +24,7 @@ from .. import primitives as P
 from ..current import current
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..explain import explained
+from ..loop import Unrolled
 from ..memory import Memory
 from ..mode import get_default_dtype, no_grad
 from ..primitives.record import Primitive
@@ -132,6 +133,10 @@ class Tracer:
 
     def __init__(self, met: Iterable[int] = ()) -> None:
         self.started = next(_serials)
+        self.rolls: int | None = (
+            None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
+        )
+        self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
         self._made_outside: set[int] = set()  # stand-ins of arguments that an operation made: gradients flow on there
@@ -464,6 +469,14 @@ class Tracer:
         """In every call, before anything is assigned, ``check(*values)`` may raise."""
         self._confirmations.append((check, list(tensors)))
 
+    def effects(self) -> tuple[int, ...]:
+        """How much it was told beside operations."""
+        held: tuple[Any, ...] = (
+            self.arguments, self.cells, self.live, self.assigned, self.entries, self.schedules, self._confirmations,
+            self._slots, self._graded, self.contexts,
+        )  # fmt: skip
+        return tuple(map(len, held))
+
     def guard(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
         """Trace anew when what ``condition(thing, conditions)`` adds to them, now, is no longer true."""
         if id(thing) not in self._seen:
@@ -505,6 +518,8 @@ class Tracer:
                 if isinstance(y, Tensor) and y.serial not in found:
                     found[y.serial] = y
                     pending.append(y)
+        if not self.inner.isdisjoint(found):
+            raise Unrolled
         for x in found.values():
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.meet(x)

@@ -9,7 +9,8 @@ from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack
-from ..scan import Masks, unroll
+from ..loop import can_roll
+from ..scan import Masks, rolled, unroll
 from ..scope import scope
 from ..tensor import Tensor, as_tensor
 from .cells import labelled
@@ -95,13 +96,34 @@ class Recurrent(Module):
         time, batch = x.shape[:2]
         masks = None if lengths is None else Masks("Recurrent", lengths, time, batch)
         if current.tracer is not None and current.tracer.keeps_loops:
-            output, state = current.tracer.recurrent(self, x, hx, lengths)
-            return output.transpose(0, 1) if self.batch_first else output, state
+            output, last_states = current.tracer.recurrent(self, x, hx, lengths)
+            return output.transpose(0, 1) if self.batch_first else output, last_states
+        final: list[Any] = []
+        if can_roll(time - 1) and not self._thins and not (self.dropout and self.training):
+            output = self._rolled(x, hx, masks, final)
+        else:
+            output = stack(self._unrolled(x, hx, masks, final))
+        state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
+        return output.transpose(0, 1) if self.batch_first else output, state
+
+    def _rolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> Tensor:
+        for layer in range(self.num_layers):
+            directions = []
+            for suffix in self._suffixes(layer):
+                cell = getattr(self, suffix)
+                start = self._start(cell, hx, len(final), x.shape[1])
+                last, outputs = rolled(self._step(cell), start, x, masks, suffix.endswith("_reverse"))
+                directions.append(outputs)
+                final.append(last)
+            x = directions[0] if len(directions) == 1 else concat(directions, axis=-1)
+        return x
+
+    def _unrolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> list[Tensor]:
+        time, batch = x.shape[:2]
         sequence: list[Tensor] = []
         for t in range(time):
             with scope(step=t):
                 sequence.append(labelled(x[t], "x"))
-        final: list[Any] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 sequence = self._each(sequence, lambda value: drop(value, self.dropout, self.training))
@@ -117,9 +139,7 @@ class Recurrent(Module):
             sequence = directions[0]
             if len(directions) > 1:
                 sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
-        output = stack(sequence)
-        state = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
-        return output.transpose(0, 1) if self.batch_first else output, state
+        return sequence
 
     def _step(self, cell: Module) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
         """What the cell does at one step, as `unroll` wants it."""

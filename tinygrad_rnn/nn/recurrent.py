@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from ..arguments import answerable
 from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
+from ..loop import can_roll, roll
 from ..returned import Returned
+from ..scan import going_on
 from ..scope import scope
 from ..tensor import Tensor, as_tensor, from_array
 from .activations import Activation
@@ -115,21 +118,22 @@ class _Recurrent(Module):
         if time == 0:
             raise ShapeError(f"{type(self).__name__}: the sequence has no time steps; give at least one")
         initial = self._initial(hx, batch, unbatched)
-        masks = self._masks(lengths, time, batch)
-
-        output, state = self._over_time(x, initial, masks, lengths)
+        lengths = self._checked(lengths, time, batch)
+        output, state = self._over_time(x, initial, lengths)
         if unbatched:
             output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
         elif self.batch_first:
             output = output.transpose(0, 1)
         return Returned((output, state if len(state) > 1 else state[0]))
 
-    def _over_time(
-        self, x: Tensor, initial: State | None, masks: list[Tensor] | None, lengths: Any
-    ) -> tuple[Tensor, State]:
+    def _over_time(self, x: Tensor, initial: State | None, lengths: Any) -> tuple[Tensor, State]:
         """All layers over a sequence (T, N, input_size): the outputs (T, N, ...) and the final states."""
         if current.tracer is not None and current.tracer.keeps_loops:
             return current.tracer.layers(self, x, initial, lengths)
+        if self._rolls(x.shape[0], lengths):
+            output, last_states = self._rolled(x, initial, lengths)
+            return output, self._final(last_states)
+        masks = self._masks(lengths, x.shape[0])
         sequence: list[Tensor] = []
         for t in range(x.shape[0]):
             with scope(step=t):
@@ -144,7 +148,39 @@ class _Recurrent(Module):
                 directions.append(outputs)
                 final.append(last)
             sequence = directions[0] if len(directions) == 1 else self._joined(directions)
-        return stack(sequence), tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
+        return stack(sequence), self._final(final)
+
+    def _final(self, final: list[State]) -> State:
+        return tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
+
+    def _rolls(self, time: int, lengths: Any) -> bool:
+        """Whether the layers are recorded as loops: all but what draws random numbers or looks past an end."""
+        plain = lengths is None or (self.past_end == "zeros" and self.empty in (None, "initial"))
+        return can_roll(time) and plain and not (self.dropout and self.training)
+
+    def _rolled(self, x: Tensor, initial: State | None, lengths: Any) -> tuple[Tensor, list[State]]:
+        going = () if lengths is None else (going_on(lengths, x.shape[0]).expand_dims(-1),)
+        final: list[State] = []
+        for layer in range(self.num_layers):
+            directions = []
+            for suffix in self._suffixes(layer):
+                start = self._pick(initial, len(final), suffix)
+                with scope(suffix):
+                    last, (outputs,) = roll(
+                        partial(self._rolled_step, self._weights(suffix)), (x, *going), start,
+                        suffix.endswith("_reverse"),
+                    )  # fmt: skip
+                directions.append(outputs)
+                final.append(tuple(labelled(value, role) for value, role in zip(last, self.roles, strict=True)))
+            x = directions[0] if len(directions) == 1 else concat(directions, axis=-1)
+        return x, final
+
+    def _rolled_step(self, weights: dict[str, Any], row: list[Tensor], state: list[Tensor]) -> Any:
+        new = self._step(row[0], tuple(state), weights)
+        if len(row) == 1:
+            return new, new[:1]
+        kept = self._chosen(row[1], new, tuple(state))  # past its end a sequence keeps its state
+        return kept, (where(row[1], new[0], 0.0),)
 
     def _unroll(
         self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None
@@ -245,10 +281,9 @@ class _Recurrent(Module):
                 return tuple(zero_state(role, 1, self._state_size(role), dtype=dtype) for role in self.roles)
             return tuple(labelled(value[index], role) for value, role in zip(initial, self.roles, strict=True))
 
-    def _masks(self, lengths: Any, time: int, batch: int) -> list[Tensor] | None:
+    def _checked(self, lengths: Any, time: int, batch: int) -> Any:
         if lengths is None:
             return None
-
         least = 1 if self.empty is None else 0
 
         def check(array: Any) -> None:
@@ -262,10 +297,18 @@ class _Recurrent(Module):
 
         if current.tracer is not None and isinstance(lengths, Tensor):
             current.tracer.confirm(check, [lengths])
-            return [(lengths > t).expand_dims(1) for t in range(time)]
+            return lengths
         array = np.asarray(lengths)
         check(array if array.size else array.astype(np.int64))  # NumPy takes an empty list for floats
-        return [from_array((t < array)[:, None]) for t in range(time)]
+        return array
+
+    @staticmethod
+    def _masks(lengths: Any, time: int) -> list[Tensor] | None:
+        if lengths is None:
+            return None
+        if isinstance(lengths, Tensor):
+            return [(lengths > t).expand_dims(1) for t in range(time)]
+        return [from_array((t < lengths)[:, None]) for t in range(time)]
 
     def extra_repr(self) -> str:
         """Settings."""

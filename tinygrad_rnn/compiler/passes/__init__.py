@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ...loop import loop
 from ..plan import Plan
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
@@ -30,6 +31,13 @@ PASSES: tuple[Pass, ...] = (
 )  # fmt: skip
 
 
+#: those that make a loop's body better, which is one step by itself
+OF_BODIES: tuple[Pass, ...] = (
+    remove_dead, fold_constants, simplify, merge_equal, drop_unseen, sum_products, simplify, merge_equal,
+    fold_constants, remove_dead, delay,
+)  # fmt: skip
+
+
 class Applied(NamedTuple):
     """What a pass did."""
 
@@ -41,8 +49,9 @@ class Applied(NamedTuple):
 def optimize(graph: Plan, threads: int = 1, sparing: bool = False) -> tuple[Plan, list[Applied]]:
     """All passes, and what each did to the number of nodes. ``sparing``: with memory."""
     applied = []
+    rolled = any(node.op is loop for node in graph.nodes)  # which is one thread's
     for rewrite in PASSES:
-        if (rewrite is split_batch and threads == 1) or (rewrite is recompute and not sparing):
+        if (rewrite is split_batch and (threads == 1 or rolled)) or (rewrite is recompute and not sparing):
             continue
         before = len(graph)
         graph = rewrite(graph)
