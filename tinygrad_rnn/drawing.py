@@ -33,7 +33,7 @@ def draw_with(find: Callable[[], Any]) -> None:
 
 
 def drawing() -> Drawing:
-    """Who draws."""
+    """The package that draws pictures, imported when one is asked for."""
     if _found is None:
         raise DataError("nobody was named who draws; import tinygrad_rnn as a whole")
     who: Drawing = _found()

@@ -43,8 +43,11 @@ def meant(pair: Extreme, use: str = "") -> Tensor:
     warnings.warn_explicit(
         f"x.max(dim) and x.min(dim) give a pair (values, indices), as PyTorch's, and .{use or 'values'} was asked of "
         "the pair; for one version it stands for its values: write x.max(dim).values, or x.amax(dim)",
-        FutureWarning, site.filename, site.line, registry=_warned,
-    )  # fmt: skip
+        FutureWarning,
+        site.filename,
+        site.line,
+        registry=_warned,
+    )
     return pair.values
 
 

@@ -221,9 +221,12 @@ class Graph:
         return tuple(values[index] for index in self.outputs)
 
     def values(
-        self, feeds: Mapping[Any, Any] | None = None, *, reference: bool = False,
+        self,
+        feeds: Mapping[Any, Any] | None = None,
+        *,
+        reference: bool = False,
         each: Callable[[Node, Array], Array] | None = None,
-    ) -> list[Array]:  # fmt: skip
+    ) -> list[Array]:
         """Like `evaluate`, but the values of all nodes; what ``each`` makes of a node's value is computed on with."""
         if not isinstance(feeds, Mapping | None):
             raise DTypeError(f"feeds map leaves to arrays; {type(feeds).__name__} does not")

@@ -1,4 +1,5 @@
-"""Every Numba kernel, and the only module that imports Numba; it is imported when a kernel is first needed.
+"""The Numba kernels that eager operations call; imported when one is first needed. Compiled programs have instructions
+of their own, in ``compiler/instructions``.
 
 A kernel computes what its primitive's ``reference`` computes, on float arrays, in one pass where NumPy takes many.
 Two rules hold for all: ``error_model="numpy"`` (else a division might raise, and the loop does not vectorise), and

@@ -199,11 +199,11 @@ class Operators(Recorded):
         return self._record(P.cast, (self,), {"dtype": np.dtype(as_dtype(dtype, "astype").type)})
 
     def float(self) -> Tensor:
-        """As float32."""
+        """The values as float32; the gradient comes back in the dtype of this tensor."""
         return self.astype(np.float32)
 
     def double(self) -> Tensor:
-        """As float64."""
+        """The values as float64; the gradient comes back in the dtype of this tensor."""
         return self.astype(np.float64)
 
     # Reductions ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def manual_seed(seed: int) -> None:
 
 
 def generator() -> np.random.Generator:
-    """The current generator."""
+    """The generator that everything random here draws from; `manual_seed` starts it anew."""
     if current.tracer is not None:
         raise GraphError(
             "a random number drawn while a function is being compiled would be the same in every call; "

@@ -60,7 +60,7 @@ class Recurrence:
 
     @property
     def length(self) -> int:
-        """Repetitions."""
+        """How many times the loop repeats."""
         return len(self.rows[0].nodes)
 
     @cached_property

@@ -68,9 +68,12 @@ def scan(
 
 
 def unroll(
-    f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Sequence[Any], masks: Masks | None = None,
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Sequence[Any],
+    masks: Masks | None = None,
     reverse: bool = False,
-) -> tuple[Any, list[Any]]:  # fmt: skip
+) -> tuple[Any, list[Any]]:
     """`scan` over inputs one by one, to outputs one by one. A carry of None is where all zeros begin."""
     ys: list[Any] = [None] * len(xs)
     order = range(len(xs))

@@ -75,9 +75,11 @@ class Settings:
         for layer in range(self.layers):
             size = self.embedding if layer == 0 else self.hidden
             shapes |= {
-                f"rnn.weight_ih_l{layer}": (gates, size), f"rnn.weight_hh_l{layer}": (gates, self.hidden),
-                f"rnn.bias_ih_l{layer}": (gates,), f"rnn.bias_hh_l{layer}": (gates,),
-            }  # fmt: skip
+                f"rnn.weight_ih_l{layer}": (gates, size),
+                f"rnn.weight_hh_l{layer}": (gates, self.hidden),
+                f"rnn.bias_ih_l{layer}": (gates,),
+                f"rnn.bias_hh_l{layer}": (gates,),
+            }
         shapes |= {"head.weight": (characters, self.hidden), "head.bias": (characters,)}
         values = self.layers * self.length * self.batch * gates * 4 + self.length * self.batch * characters * 4
         need = 4 * (4 * sum(math.prod(shape) for shape in shapes.values()) + values)

@@ -103,7 +103,8 @@ class _Drawing:
     def box(self, into: Any, i: int) -> None:
         """One box, with everything known about it in its tooltip."""
         box, look = self.level.boxes[i], style.LOOKS[self.level.boxes[i].kind]
-        kind = f"{box.kind}{'' if box.column is None else f' t{box.column.step + 1}'}{' rolled' * bool(self.prefix)}"
+        time, rolled = "" if box.column is None else f" t{box.column.step + 1}", " rolled" if self.prefix else ""
+        kind = f"{box.kind}{time}{rolled}"
         size = 1.35 * self.size if box.kind in ("cell", "backward") else self.size
         title = self.lines[i][0]
         label = (
@@ -130,16 +131,19 @@ class _Drawing:
         with self.root.subgraph(name=f"cluster_{ident}") as cluster:
             cluster.attr(
                 bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
-                lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}", label=self.text(caption), fontsize=f"{self.size + 3:g}",
-                **identity, **style.FRAME,
-            )  # fmt: skip
+                lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}",
+                label=self.text(caption),
+                fontsize=f"{self.size + 3:g}",
+                **identity,
+                **style.FRAME,
+            )
             for i in boxes:
                 self.box(cluster, i)
 
     def gap(self, n: int, gap: Gap, rect: Rect) -> None:
         """Where steps are left out."""
         identity = _identity(f"gap_{n}", "gap", f"{gap.steps} time steps like these")
-        label = f"· · ·\n× {gap.steps} step{'s' * (gap.steps != 1)}"
+        label = f"· · ·\n× {gap.steps} {'step' if gap.steps == 1 else 'steps'}"
         size = f"{self.size + 3:g}"
         self.root.node(f"gap_{n}", self.text(label), **_at(rect), **identity, shape="plaintext", fontsize=size)
 

@@ -37,8 +37,11 @@ def check_outputs(outputs: Sequence[tg.Tensor]) -> None:
     """Gradients start from scalars that depend on something that requires a gradient."""
     for output in outputs:
         if output.numel() != 1 or not output.requires_grad:
-            what = f"has {output.numel()} elements; reduce it (.sum(), .mean())" if output.requires_grad else (
-                "does not depend on anything that requires a gradient")  # fmt: skip
+            what = (
+                f"has {output.numel()} elements; reduce it (.sum(), .mean())"
+                if output.requires_grad
+                else ("does not depend on anything that requires a gradient")
+            )
             raise GraphError(f"render: gradients start from a scalar loss, but {output._described()} {what}")
 
 

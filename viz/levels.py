@@ -215,7 +215,7 @@ class _Collapsing:
             self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
         elif inside and self.detail == "cell":
             stage = self.stages[i]
-            own = ("cell", path, *[stage] * bool(stage))
+            own = ("cell", path, *([stage] if stage else []))
             key, kind = (("state", "h", path), "state") if after_state else (own, "cell")
             self._set(node, key, kind, column)
         elif i in self.modules:

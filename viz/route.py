@@ -167,10 +167,12 @@ def leaving(r: Rect) -> list[Port]:
         port
         for part, cost in ((0.0, 0.0), (-0.3, 4.0))
         for port in (
-            Port(r.x + part * r.w, r.top, 0, 1, cost), Port(r.right, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20), Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
+            Port(r.x + part * r.w, r.top, 0, 1, cost),
+            Port(r.right, r.y + part * r.h, 1, 0, cost),
+            Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20),
+            Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
         )
-    ]  # fmt: skip
+    ]
 
 
 def entering(r: Rect) -> list[Port]:
@@ -179,10 +181,12 @@ def entering(r: Rect) -> list[Port]:
         port
         for part, cost in ((0.0, 0.0), (-0.3, 4.0))
         for port in (
-            Port(r.x + part * r.w, r.bottom, 0, 1, cost), Port(r.left, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.top, 0, -1, cost + 20), Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
+            Port(r.x + part * r.w, r.bottom, 0, 1, cost),
+            Port(r.left, r.y + part * r.h, 1, 0, cost),
+            Port(r.x + part * r.w, r.top, 0, -1, cost + 20),
+            Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _thinned(others: Iterable[float], needed: Iterable[float]) -> list[float]:

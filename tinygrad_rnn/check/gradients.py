@@ -205,7 +205,7 @@ class _Check:
     # Comparing -------------------------------------------------------------------------------------------
 
     def report(self, order: int) -> Report:
-        """Everything compared."""
+        """Compare every tensor's gradient and every time step's share of it, and say what differs."""
         if self.broken:
             return Report([], self.method, notes=self.notes, broken=self.broken)
         leaves = self.graph.parameters

@@ -180,7 +180,8 @@ class Report:
                 + (f", and {len(self.kinks) - 1} more" if len(self.kinks) > 1 else "")
                 + (
                     f"; undecided: {short(', '.join(sorted(self.affected)), 200)}; move the point a little"
-                    * bool(self.affected)
+                    if self.affected
+                    else ""
                 )
             )
         if self and self.worst:

@@ -69,7 +69,7 @@ def _judge_the_checkers(seeds: int, markdown: bool) -> None:
     for name in ("float64", "float32"):
         rows = detection_table(policies=["ours"], dtype=name) if name == "float32" else rows
         missed, bugs = [row for row in rows if not row.found_by["ours"]], len({row.bug for row in rows})
-        small = f" ({len(BUGS) - bugs} more change less than its rounding)" * (bugs < len(BUGS))
+        small = f" ({len(BUGS) - bugs} more change less than its rounding)" if bugs < len(BUGS) else ""
         click.echo(f"In {name}: {bugs} bugs{small} in {len(rows)} places; ours misses {len(missed)}.")
         if seeds:
             alarms = false_alarms(range(seeds), ["ours"], name)["ours"]

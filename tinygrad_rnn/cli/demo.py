@@ -63,14 +63,19 @@ def demo(output: Path, seed: int) -> None:
         console.print(f"[bold]{output / name}[/bold]  {shows}", soft_wrap=True)
 
     picture(
-        "hello-rnn.svg", "rnn", "the RNN unrolled over four steps, as on the slides: x below, one W for every step, "
-        "y and its loss above", values=True,
-    )  # fmt: skip
+        "hello-rnn.svg",
+        "rnn",
+        "the RNN unrolled over four steps, as on the slides: x below, one W for every step, y and its loss above",
+        values=True,
+    )
     picture(
         "hello-lstm.svg", "lstm", "the same network as an LSTM at gate level: the value and gradient norm of every "
         "node, and what each step adds to dL/dW", detail="gate", values=True, grads=True,
     )  # fmt: skip
     picture(
-        "hello-backward.svg", "rnn", "the RNN's forward graph with its backward graph: gradients flow from each loss "
-        "down, and from right to left through time", backward=True,
-    )  # fmt: skip
+        "hello-backward.svg",
+        "rnn",
+        "the RNN's forward graph with its backward graph: gradients flow from each loss "
+        "down, and from right to left through time",
+        backward=True,
+    )

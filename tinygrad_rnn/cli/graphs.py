@@ -26,13 +26,16 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
         click.argument("target", required=False),
         click.option("--cell", default=cell, show_default=True, type=click.Choice(list(CELLS)), help="Kind of cell."),
         click.option(
-            "--pattern", default=pattern, show_default=True, type=click.Choice(PATTERNS),
+            "--pattern",
+            default=pattern,
+            show_default=True,
+            type=click.Choice(PATTERNS),
             help="Inputs to outputs." if pattern else "Random data in this shape instead of “hello”.",
         ),
         click.option("--steps", default=4, show_default=True, type=click.IntRange(1, 100_000), help="Time steps."),
         click.option("--hidden", default=3, show_default=True, type=click.IntRange(1, 10_000), help="Hidden size."),
         click.option("--layers", default=1, show_default=True, type=click.IntRange(1, 20), help="Cells on each other."),
-    ]  # fmt: skip
+    ]
 
     def add(command: Any) -> Any:
         for option in reversed(options):
@@ -45,9 +48,12 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
 @click.command()
 @network_options("rnn", "many-to-many")
 @click.option(
-    "--detail", default="cell", show_default=True, type=click.Choice(["cell", "gate", "op"]),
+    "--detail",
+    default="cell",
+    show_default=True,
+    type=click.Choice(["cell", "gate", "op"]),
     help="One box a cell, a gate, or an operation.",
-)  # fmt: skip
+)
 @click.option("--bidirectional", is_flag=True, help="Read the sequence from both ends.")
 @click.option("--values", is_flag=True, help="Show every node's value or its norm.")
 @click.option("--grads", is_flag=True, help="Show every node's gradient norm.")
@@ -77,7 +83,7 @@ def render(
     from .. import viz
 
     drawn = ["drawn with all steps" if all_steps else "drawn with gradients" if options["grads"] else "drawn"]
-    drawn += ["drawn with the backward graph"] * options["backward"]
+    drawn += ["drawn with the backward graph"] if options["backward"] else []
     cure = "draw fewer steps (beyond six the middle is left out anyway)"
     if target:
         what = from_script(target)

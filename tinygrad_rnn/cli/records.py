@@ -65,9 +65,12 @@ class Records:
             judged = [row for row in self.rows if row["validation_bits_per_character"] is not None]
             if judged:
                 axes.plot(
-                    [row["step"] for row in judged], [row["validation_bits_per_character"] for row in judged],
-                    color=COLOURS[1], marker=MARKERS[0], label="validation",
-                )  # fmt: skip
+                    [row["step"] for row in judged],
+                    [row["validation_bits_per_character"] for row in judged],
+                    color=COLOURS[1],
+                    marker=MARKERS[0],
+                    label="validation",
+                )
             axes.set(xlabel="step", ylabel="bits per character")
             axes.legend()
             write_atomically(path, encoded(drawing, kind))

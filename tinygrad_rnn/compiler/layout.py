@@ -144,7 +144,7 @@ class Layout:
         self.accumulates: dict[int, tuple[int, int]] = {}  # add -> (what is there already, the product added to it)
         self.folded: set[int] = set()  # products that an addition absorbs
         self.in_cell: dict[int, int] = {}  # new value -> the leaf it overwrites
-        self.seen: dict[int, int] = {}  # new value -> the last node that reads that leaf's elements in another order
+        self.seen: dict[int, int] = {}  # new value of a leaf -> the last node that reads the old one in another order
         self.copied: set[int] = set()  # view-making nodes that had to copy after all
         self.uses = graph.consumers
         self.sources = [node.sources for node in graph.nodes]

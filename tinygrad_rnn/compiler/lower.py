@@ -148,7 +148,7 @@ class Lowering:
         self._confirmed = not trace.confirmations
 
     def lower(self) -> Code:
-        """All rows."""
+        """The rows of all nodes, and where everything lies."""
         self._check_indices()
         self._emit_all()
         if not self._confirmed:
@@ -192,7 +192,10 @@ class Lowering:
         self._region, self._written = [], set()
 
     def _enter(self, lane: int) -> None:
-        """What follows is another thread's; what a thread has made for itself, no other may read."""
+        """From here on emit rows for the thread ``lane`` (0: none of the two).
+
+        Contiguous copies that one thread made are forgotten, since the other may read them before they are there.
+        """
         self._flush()
         if lane != self.lane:
             self.lane, self._plain = lane, {}

@@ -94,7 +94,8 @@ class _Region:
         self.slot_of[key] = slot
         length = -(-self.size * 8 // 64) * 64 if self.size else 64
         scratch = self.lowering.scratch_bytes
-        buffer = list(scratch)[self.lowering.lane == 2]
+        first, second = scratch
+        buffer = second if self.lowering.lane == 2 else first
         scratch[buffer] = max(scratch[buffer], (slot + 1) * length)
         return buffer, slot * length
 

@@ -102,7 +102,8 @@ class Trace:
     cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
     live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
     assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
-    #: what looks at values before anything is assigned, and how many of the outputs before the assigned ones are its
+    #: functions that look at values before anything is assigned, and how many values each is called with: the graph's
+    #: outputs are what the function returns, then these values, then what is assigned
     confirmations: list[tuple[Callable[..., None], int]]
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
     conditions: Conditions  #: what must hold for the trace to be reused

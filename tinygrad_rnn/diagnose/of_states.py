@@ -54,7 +54,7 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
         order = sorted(follows)
         for when, at, price in times(len(order), windows=True):
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
-            receive = f"{_names(scene, layer)} receive{'s' * (len(layer) == 1)}"
+            receive = f"{_names(scene, layer)} {'receives' if len(layer) == 1 else 'receive'}"
             yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
 
 

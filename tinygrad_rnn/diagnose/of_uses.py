@@ -16,7 +16,7 @@ from .walks import Edit, Part, Record, Rule, Use, scaled
 
 
 def of_uses(scene: Scene) -> Iterator[Edit]:
-    """Of every use."""
+    """Mistakes in what one use of a value sends back: its rule, its operands, the gradient it was given."""
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             yield from _of_a_use(scene, nodes, slot)
@@ -274,7 +274,7 @@ def _summands(scene: Scene) -> Iterator[Edit]:
         for (number, _), at in groups.items():
             source = scene.named(scene.all_families[number][-1])
             from_step = {(family[t].scope.step, scene.record.nodes[way[0][0]].scope.step) for t in at for way in at[t]}
-            later = " of the next step" * any(there not in (None, here) for here, there in from_step)
+            later = " of the next step" if any(there not in (None, here) for here, there in from_step) else ""
             for slot in slots:
                 subject = f"{scene.subject(family, slot)}"
                 sends = {

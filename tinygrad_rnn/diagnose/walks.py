@@ -42,7 +42,7 @@ class Scaled:
     factor: float
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
-        """What is sent."""
+        """The contribution that this rule sends to operand ``slot`` of ``node``, given the node's gradient ``g``."""
         return self.factor * record.pull(node, slot, g)
 
 

@@ -188,7 +188,7 @@ class Imported(Module):
         return mapped(lambda leaf: outputs[leaf.index] if isinstance(leaf, Ref) else leaf, self._result)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"imported, {sum(1 for step in self._program.steps if step.op is not None)} operations"
 
 

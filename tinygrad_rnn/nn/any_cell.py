@@ -131,9 +131,12 @@ class Recurrent(Module):
             for suffix in self._suffixes(layer):
                 cell = getattr(self, suffix)
                 last, outputs = unroll(
-                    self._step(cell), self._start(cell, hx, len(final), batch), self._thinned(sequence), masks,
+                    self._step(cell),
+                    self._start(cell, hx, len(final), batch),
+                    self._thinned(sequence),
+                    masks,
                     suffix.endswith("_reverse"),
-                )  # fmt: skip
+                )
                 directions.append(outputs)
                 final.append(last)
             sequence = directions[0]
@@ -191,7 +194,7 @@ class Recurrent(Module):
         return made
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
         flags += [f"{name}={getattr(self, name)}" for name in ("dropout", "variational_dropout") if getattr(self, name)]

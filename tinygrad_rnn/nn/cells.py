@@ -247,7 +247,7 @@ class _Cell(Module):
         return state if state.role else labelled(state, role)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"{self.input_size}, {self.hidden_size}"
 
 
@@ -268,7 +268,7 @@ class RNNCell(_Cell):
         self.nonlinearity, self.settings = nonlinearity, rnn_settings("RNNCell", nonlinearity, clip, leak)
 
     def forward(self, x: Any, hx: Any = None) -> Tensor:
-        """The next state."""
+        """The state after ``x``, given the one before it (zeros where it is None)."""
         x = as_tensor(x)
         return rnn_step(x, self._state(x, hx, "h"), four(self._weights()), self.nonlinearity, **self.settings)
 
@@ -325,6 +325,6 @@ class GRUCell(_Cell):
         self.settings = gru_settings("GRUCell", activations, clip, reset)
 
     def forward(self, x: Any, hx: Any = None) -> Tensor:
-        """The next state."""
+        """The state after ``x``, given the one before it (zeros where it is None)."""
         x = as_tensor(x)
         return gru_step(x, self._state(x, hx, "h"), four(self._weights()), **self.settings)

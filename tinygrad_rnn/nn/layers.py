@@ -54,7 +54,7 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
@@ -89,7 +89,7 @@ class Embedding(Module):
         return F.embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
@@ -113,7 +113,7 @@ class Dropout(Module):
         return F.dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"p={self.p}"
 
 
@@ -153,7 +153,7 @@ class GELU(Module):
         return F.gelu(x, self.approximate)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"approximate={self.approximate!r}"
 
 
@@ -180,7 +180,7 @@ class _Norm(Module):
         self.bias = Parameter(np.zeros(sizes), dtype or get_default_dtype()) if affine and bias else None
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.weight is not None}"
 
 
@@ -209,9 +209,12 @@ class RMSNorm(_Norm):
 
     @answerable
     def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True,
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
 
     def forward(self, x: Any) -> Tensor:

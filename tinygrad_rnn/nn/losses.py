@@ -26,7 +26,7 @@ class CrossEntropyLoss(Module):
         self.weight, self.label_smoothing = weight, label_smoothing
 
     def forward(self, logits: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.cross_entropy(
             logits, target, self.ignore_index, self.reduction, weight=self.weight, label_smoothing=self.label_smoothing
         )
@@ -40,7 +40,7 @@ class NLLLoss(Module):
         self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, log_probabilities: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.nll_loss(log_probabilities, target, self.ignore_index, self.reduction)
 
 
@@ -52,7 +52,7 @@ class MSELoss(Module):
         self.reduction = reduction
 
     def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.mse_loss(x, target, self.reduction)
 
 
@@ -64,7 +64,7 @@ class L1Loss(Module):
         self.reduction = reduction
 
     def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.l1_loss(x, target, self.reduction)
 
 
@@ -76,7 +76,7 @@ class HuberLoss(Module):
         self.reduction, self.delta = reduction, delta
 
     def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.huber_loss(x, target, self.reduction, self.delta)
 
 
@@ -88,5 +88,5 @@ class BCEWithLogitsLoss(Module):
         self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
 
     def forward(self, x: Any, target: Any) -> Tensor:
-        """The loss."""
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
         return F.binary_cross_entropy_with_logits(x, target, self.weight, self.reduction, self.pos_weight)

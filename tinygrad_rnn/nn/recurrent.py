@@ -311,7 +311,7 @@ class _Recurrent(Module):
         return [from_array((t < lengths)[:, None]) for t in range(time)]
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         flags = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         flags += [name for name in ("batch_first", "bidirectional") if getattr(self, name)]
         flags += [f"dropout={self.dropout}"] if self.dropout else []

@@ -205,7 +205,11 @@ power = Primitive(
 
 
 def _half_of_ties(g: Any, mine: Any, other: Any, loses: Any) -> Any:
-    return where(equal(mine, other), g * 0.5, where(loses(mine, other), 0, g))  # to a nan too: it made the result
+    """The gradient of an extremum for operand ``mine``: half of ``g`` at ties, 0 where it ``loses``, else all of it.
+
+    A nan is never less or greater than another number, so it is chosen, as NumPy's maximum chooses it.
+    """
+    return where(equal(mine, other), g * 0.5, where(loses(mine, other), 0, g))
 
 
 def _holds(condition: Any) -> Any:

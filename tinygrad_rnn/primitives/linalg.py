@@ -72,7 +72,7 @@ def _vector_grad(column: Any) -> Any:
 
 def _matmul_subscripts(a: Shape, b: Shape) -> str:
     batch = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: max(len(a), len(b), 2) - 2]
-    row, column = "i" * (len(a) > 1), "j" * (len(b) > 1)
+    row, column = ("i" if len(a) > 1 else ""), ("j" if len(b) > 1 else "")
     left, right = (batch[len(batch) - max(len(x) - 2, 0) :] for x in (a, b))
     return f"{left}{row}k,{right}k{column}->{batch}{row}{column}"
 

@@ -21,7 +21,7 @@ from .trace import Trace
 
 
 class Acting(Overview):
-    """set clip plot dot html save load"""
+    """Commands that change a gradient or write a file; each method is one, its docstring the help for it."""
 
     def do_set(self, argument: str) -> None:
         """set grad NODE VALUE: what if that node's gradient had been VALUE (a number, or a list of its shape)?

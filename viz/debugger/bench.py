@@ -15,7 +15,7 @@ from .views import Flow
 
 
 class Bench:
-    """The state the groups of commands share."""
+    """What all groups of commands share: the session, the screen, the breakpoints, the node selected."""
 
     session: Inspection
     screen: Screen
@@ -62,10 +62,10 @@ class Bench:
         given = self.session.graph.nodes[where.node].name
         called = f" ‘{style.shown(given, 40)}’" if given and given not in where.name else ""
         notes = [f"t={where.time} of {where.times}"] if where.time else []
-        notes += [style.shown(where.layer, 60)] * bool(where.layer)
+        notes += [style.shown(where.layer, 60)] if where.layer else []
         notes += [f"gate {style.shown(where.part, 60)}"] if where.part else []
         notes += [style.visible(where.site)] if where.site else []
-        self.screen.say((step, "bold cyan"), "   " * bool(notes) + " · ".join(notes), reason)
+        self.screen.say((step, "bold cyan"), ("   " if notes else "") + " · ".join(notes), reason)
         self.screen.say("  ", (where.name, "bold"), f"{called} = {where.expression}")
 
     def _backward(self) -> None:
@@ -96,9 +96,12 @@ class Bench:
         change = f" (× {style.number(sent.norm / incoming)})" if incoming and math.isfinite(incoming) else ""
         longest = bars([sent.norm, incoming], 16)[0]
         self.screen.say(
-            ("  to ", "dim"), (f"{flow.name:{width}}", "bold"), f"  {rule.formula}",
-            f"   norm {style.number(sent.norm)}{change} ", (longest, "cyan"),
-        )  # fmt: skip
+            ("  to ", "dim"),
+            (f"{flow.name:{width}}", "bold"),
+            f"  {rule.formula}",
+            f"   norm {style.number(sent.norm)}{change} ",
+            (longest, "cyan"),
+        )
         indent = " " * (width + 7)
         received = brief(flow.contribution)
         if rule.factor is not None and rule.factor.size <= 8 and rule.upstream.size <= 8:

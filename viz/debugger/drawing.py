@@ -117,7 +117,7 @@ class _Pen:
         rows = [*lines, ""] if numbered else lines
         x, step = rect.x - self.left, 1.2 * self.size
         y = self.top - rect.y - step * (len(rows) - 1) / 2 + 0.36 * self.size
-        of = ["cell" * (kind == "cell")] * len(lines) + ["n"] * numbered
+        of = [("cell" if kind == "cell" else "")] * len(lines) + (["n"] if numbered else [])
         texts = [self._text(x, y + k * step, row, of[k]) for k, row in enumerate(rows)]
         return f'<g class="b {kind}">{self._shape(rect, kind)}{"".join(texts)}</g>'
 
@@ -130,7 +130,7 @@ class _Pen:
             relative = [(round(px - x, 1), round(y - py, 1)) for px, py in (b, c, d)]
             straight = all(abs(3 * relative[k][i] - (k + 1) * relative[2][i]) < 0.5 for k in (0, 1) for i in (0, 1))
             told = relative[2:] if straight else relative
-            drawn.append("cl"[straight] + " ".join(f"{_n(dx)} {_n(dy)}" for dx, dy in told))
+            drawn.append(("l" if straight else "c") + " ".join(f"{_n(dx)} {_n(dy)}" for dx, dy in told))
             x, y = x + relative[2][0], y - relative[2][1]  # what is left by rounding goes into the next stretch
         headless = "" if line.arrow else " headless"
         return f'<path class="e {kind}{headless}" d="{"".join(drawn)}"/>'
@@ -138,7 +138,7 @@ class _Pen:
     def frame(self, column: Column, frame: Rect, *, framed: bool) -> str:
         """A time step's caption, and the frame around it."""
         x, y = frame.left - self.left, self.top - frame.top
-        rect = f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(frame.w)}" height="{_n(frame.h)}" rx="8"/>' * framed
+        rect = f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(frame.w)}" height="{_n(frame.h)}" rx="8"/>' if framed else ""
         foot = self.top - frame.bottom + (-8 if framed else 8)
         caption = self._text(frame.x - self.left, foot, f"t = {column.step + 1}")
         return f'<g class="frame">{rect}{caption}</g>'

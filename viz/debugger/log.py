@@ -178,7 +178,7 @@ class _Log:
         names, kept = self.strings, self.is_whole or node.index in self.shown or node.is_parameter
         return [
             self.session.names[node.index], names(node.op.name) if node.op else None,
-            operands + ["…"] * (len(node.operands) > 6), 0 if node.scope.step is None else node.scope.step + 1,
+            operands + (["…"] if len(node.operands) > 6 else []), 0 if node.scope.step is None else node.scope.step + 1,
             names(".".join(node.scope.path)), names(node.scope.part), names(node.role),
             names(self.session.site(node.index)), names(str(node.dtype)), node.shape,
             self.arrays(node.value) if kept else None, saturated(node), int(node.requires_grad),
@@ -203,7 +203,7 @@ class _Log:
         if is_corner or sent.value is None:
             after = self.session.flows(k)[index].after
             entry.append(measure(after).norm if is_corner else None)
-            entry += [self.arrays(after)] * (sent.value is None)
+            entry += [self.arrays(after)] if sent.value is None else []
         return entry
 
     def factor(self, node: tg.Node, slot: int) -> tuple[str, Array | None]:
@@ -263,13 +263,15 @@ class _Log:
         work = sum(NODE_WORK + _work(self.graph, step.node) for step in self.trace.steps)
         drawn = work * min(len(self.graph.steps), recurrence.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
-            "name": style.shown(".".join(path), NAME_LIMIT), "joint": "c" in moments[0].nodes,
+            "name": style.shown(".".join(path), NAME_LIMIT),
+            "joint": "c" in moments[0].nodes,
             "states": [[row.time, row.role, row.node] for row in rows if row.node in self.shown],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
             "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]
-            if small else None,
+            if small
+            else None,
             "triangle": session.triangle(path) if drawn else None,
-        }  # fmt: skip
+        }
 
     def ledger(self, node: int) -> dict[str, Any]:
         """A parameter's finished ledger."""

@@ -22,7 +22,7 @@ WINDOW = 11
 
 
 class Looking(Overview):
-    """where list up down print whatis value grad jac vjp path frontier origin check source display undisplay"""
+    """Commands that show what there is at one place; each method is one, its docstring the help for it."""
 
     def do_where(self, _argument: str) -> None:
         """where: where the cursor is, why it stopped there, and what happens."""

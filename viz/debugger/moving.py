@@ -12,7 +12,7 @@ from .bench import Bench
 
 
 class Moving(Bench):
-    """step back next nextt prevt until continue rcontinue goto start end forward"""
+    """Commands that move through the walk; each method is one, its docstring the help for it."""
 
     def do_step(self, argument: str) -> None:
         """step [N]: go on by one operation, or N.
@@ -24,7 +24,8 @@ class Moving(Bench):
         self._by(-self._count(argument))
 
     def _by(self, count: int) -> None:
-        self.session.goto(self.session.position + count, f"{abs(count)} step{'s' * (abs(count) > 1)} {_way(count)}")
+        steps = "step" if abs(count) == 1 else "steps"
+        self.session.goto(self.session.position + count, f"{abs(count)} {steps} {_way(count)}")
         self.show()
 
     def do_next(self, argument: str) -> None:

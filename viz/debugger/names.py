@@ -62,7 +62,8 @@ class Names:
         shown = style.shown(text, NAME_LIMIT)
         if found:
             some = ", ".join(f"{self.names[i]} (#{i})" for i in found[:5])
-            raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{', …' * (len(found) > 5)}; say which")
+            more = ", …" if len(found) > 5 else ""
+            raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{more}; say which")
         near = difflib.get_close_matches(text[:NAME_LIMIT], list(self._aliases), 3, 0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "list shows what there is, #12 is node 12"
         raise tg.GraphError(f"no node is called {shown}; {hint}")
@@ -89,7 +90,8 @@ def _short(node: tg.Node, is_output: bool) -> str:
     state = node.op is None and node.role in ("h", "c")
     if node.scope.step is None:
         return f"{what}_0" if state else what
-    return f"{what}_{node.scope.step + 1}" + ":constant" * state  # a carry that was cut off, or zeros to start from
+    constant = ":constant" if state else ""  # a carry that was cut off, or zeros to start from
+    return f"{what}_{node.scope.step + 1}{constant}"
 
 
 def _clean(text: str) -> str:

@@ -12,7 +12,7 @@ from .screen import bars, norm, percent, share_bar
 
 
 class Overview(Bench):
-    """contrib norms sv split triangle"""
+    """Commands that look at all time steps together; each method is one, its docstring the help for it."""
 
     def do_contrib(self, argument: str) -> None:
         """contrib [NODE]: its gradient as a sum: for a shared weight the ledger, a row per time step with what that
@@ -77,11 +77,12 @@ class Overview(Bench):
             raise tg.GraphError("there is only one time step, so nothing is carried")
         joint = "c" in self.session.moments[path][0].nodes
         header = ["t", "σ(ds_t/ds_t₋₁)" if joint else "σ(dh_t/dh_t₋₁)"]
-        header += ["of dh/dh alone"] * joint + ["bound"] * any(gain.bound is not None for gain in gains)
+        bounded = any(gain.bound is not None for gain in gains)
+        header += (["of dh/dh alone"] if joint else []) + (["bound"] if bounded else [])
         rows = []
         for gain, bar in zip(gains, bars([gain.product for gain in gains], min(self.screen.bar, 16))):
-            row = [str(gain.time + 1), _known(gain.sigma)] + [_known(gain.h)] * joint
-            row += [_known(gain.bound)] * any(g.bound is not None for g in gains)
+            row = [str(gain.time + 1), _known(gain.sigma)] + ([_known(gain.h)] if joint else [])
+            row += [_known(gain.bound)] if bounded else []
             rows.append([*row, _known(gain.product), _known(gain.product_bound), bar])
         self.screen.table([*header, "product from the end", "its bound", ""], rows)
         layer = style.shown(".".join(path), 60) or "without a name"

@@ -12,7 +12,7 @@ from .conditions import NAMES, Condition
 
 
 class Stopping(Bench):
-    """break tbreak watch condition ignore enable disable delete"""
+    """Commands that say where to stop; each method is one, its docstring the help for it."""
 
     def do_break(self, argument: str) -> None:
         """break [PLACE] [if CONDITION]: stop there, on the way and on the way back; without a place, list them.

@@ -50,9 +50,9 @@ class Stop:
 
     def __str__(self) -> str:
         notes = [f"if {self.condition.text}"] if self.condition is not None and not self.text.startswith("if ") else []
-        notes += ["once"] * self.temporary + ["disabled"] * (not self.enabled)
-        notes += [f"ignored {self.ignore} times more"] * bool(self.ignore)
-        notes += [f"hit {self.hits} times"] * bool(self.hits)
+        notes += (["once"] if self.temporary else []) + (["disabled"] if not self.enabled else [])
+        notes += [f"ignored {self.ignore} times more"] if self.ignore else []
+        notes += [f"hit {self.hits} times"] if self.hits else []
         return f"{self.number}: {self.text}" + (f" ({', '.join(notes)})" if notes else "")
 
 

@@ -53,7 +53,7 @@ def sentence(session: Inspection, position: int) -> str:
         norm = style.number(measure(step.gradient).norm)
         return f"{first}: its gradient is finished, norm {norm}, and flows no further."
     names = [called(session, c.target) for c in step.contributions]
-    targets = _and([name + " (twice)" * (names.count(name) > 1) for name in dict.fromkeys(names)])
+    targets = _and([name + (" (twice)" if names.count(name) > 1 else "") for name in dict.fromkeys(names)])
     assert node.op is not None
     how = node.op.sentence
     if (highway := _highway(session, position)) is not None:

@@ -87,7 +87,7 @@ def _collected(terms: Sequence[Expression], shape: tuple[int, ...]) -> list[Expr
     if len(counts) + (number != 0) == len(terms):
         return list(terms)
     found = [term if n == 1 else times([float(n), term], shape) for term, n in counts.items()]
-    return found + [number] * (number != 0)
+    return found + ([number] if number != 0 else [])
 
 
 def _pieces(terms: Sequence[Expression]) -> Expression | None:

@@ -208,7 +208,9 @@ class Reader:
             return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, shape)
         if name == "sum" and not e.is_number(args[0]):
             return e.summed(args[0], node.attrs, shape)
-        if node.op.shape is not broadcast or all(map(e.is_number, args)):  # what numbers forget: the result's shape
+        # A formula of numbers alone would be a number, without the result's shape; and an operation that does not
+        # broadcast must be given operands of the shapes it had.
+        if node.op.shape is not broadcast or all(map(e.is_number, args)):
             known = zip(args, shapes, node.operands)
             args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
         return Apply(name, tuple(args), node.attrs, shape)

@@ -92,7 +92,7 @@ class Text:
     def symbol(self, x: Symbol) -> str:
         """``h_3``, ``dh_3``, or relative to the base, ``h_(t-1)``."""
         step = "" if x.step is None else f"_{self.step(x.step)}"
-        return f"{'d' * x.gradient}{x.stem}{step}"
+        return f"d{x.stem}{step}" if x.gradient else f"{x.stem}{step}"
 
     def left(self, x: Symbol) -> str:
         """What an equation is about."""
@@ -269,7 +269,7 @@ def _letter(stem: str) -> tuple[str, list[str]]:
         below = [_words(match[1])] if match[1] else []
         below += [match[3]] if match[3] else []
         below += [f"({match[4]})"] if match[4] else []
-        return ("W" if match[2] == "weight" else "b"), below + [r"\leftarrow"] * bool(match[5])
+        return ("W" if match[2] == "weight" else "b"), below + ([r"\leftarrow"] if match[5] else [])
     head, _, tail = stem.partition("_")
     return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else []
 

@@ -4,8 +4,9 @@ Sequences in a batch meet only where something is summed over them: in the loss,
 weights. So everything between is computed twice, for the first and for the second half, with no need to wait for each
 other at every time step; what was a sum over the batch becomes the sum of two sums, always in the same order.
 
-Which axis is the batch nobody says: an axis of an argument is tried, and followed through the graph. A value is *cut*
-along ``axis`` if that axis counts (outer, batch, inner), as rows do after time steps were put below each other.
+Nobody says which axis is the batch: each axis of each argument is tried, and followed through the graph. An axis is not
+always the batch alone: when T time steps of B sequences are put below each other, an axis of T·B rows holds the batch T
+times. A `Cut` says so: it is ``outer`` blocks, in each of which the batch comes, each sequence ``inner`` elements long.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ COVERED = 0.9
 
 
 class _Tied(Exception):
-    """One half would need the other before its end."""
+    """Raised where one half would need a result of the other: the graph cannot be cut there."""
 
 
 class Cut(NamedTuple):
-    """How a value is cut: its axis counts (outer, batch, inner)."""
+    """How a value is cut in two: ``axis`` has ``outer * batch * inner`` elements, see the module's text."""
 
     axis: int
     outer: int = 1

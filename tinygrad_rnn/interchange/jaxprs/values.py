@@ -14,7 +14,7 @@ class Spread:
         self.narrow, self.shape, self.dtype = narrow, shape, narrow.dtype
 
     def wide(self) -> Tensor:
-        """Broadcast indeed."""
+        """The tensor broadcast to its full shape."""
         return self.narrow.broadcast_to(self.shape)
 
 

@@ -77,7 +77,7 @@ class OnnxModel(Module):
         return self._model.graph.run(values)
 
     def extra_repr(self) -> str:
-        """Settings."""
+        """The settings that the module's repr shows."""
         return f"{self._model.name}, {len(self._model.graph.nodes)} nodes"
 
 

@@ -81,7 +81,7 @@ def _layers(call: Call, x: Any, second: Any, third: Any, *rest: Any) -> Any:
                     sequence[t] = sequence[t] * (mask[start : start + size] if packed else mask[t])
         outputs = []
         for direction in range(directions):
-            suffix = f"l{layer}" + "_reverse" * direction
+            suffix = f"l{layer}" + ("_reverse" if direction else "")
             with scope(suffix):
                 state = tuple(_initial(call, s, len(final), role) for s, role in zip(hx, _ROLES[kind]))
                 made, last = _unroll(kind, sequence, state, groups[len(final)], sizes, direction == 1, base)

@@ -1,0 +1,54 @@
+"""Code says what it means: a choice is written as a choice, not as arithmetic."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def is_condition(x: ast.expr) -> bool:
+    called = x.func.id if isinstance(x, ast.Call) and isinstance(x.func, ast.Name) else ""
+    return (
+        isinstance(x, ast.Compare | ast.BoolOp)
+        or (isinstance(x, ast.UnaryOp) and isinstance(x.op, ast.Not))
+        or called in ("bool", "any", "all", "isinstance")
+    )
+
+
+def is_written_out(x: ast.expr) -> bool:
+    constant = isinstance(x, ast.Constant) and isinstance(x.value, str | bytes)
+    return constant or isinstance(x, ast.List | ast.Tuple | ast.JoinedStr)
+
+
+def tricks(text: str) -> list[str]:
+    """``[x] * condition``, ``"ab"[condition]``, ``(do(), x)[1]``."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        multiplied = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+        if multiplied and is_written_out(node.left) and is_condition(node.right):
+            found.append(ast.unparse(node))
+        if isinstance(node, ast.Subscript) and is_written_out(node.value):
+            called = isinstance(node.value, ast.Tuple) and any(isinstance(x, ast.Call) for x in node.value.elts)
+            if is_condition(node.slice) or called:
+                found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("package", ["tinygrad_rnn", "viz"])
+def test_no_choice_is_written_as_arithmetic(package):
+    found = {p.name: tricks(p.read_text("utf-8")) for p in (ROOT / package).rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("trick", ["'cl'[a > b]", "['x'] * (not y)", "(check(x), x)[1]", "f'{x}s' * bool(n)"])
+def test_a_trick_is_found(trick):
+    assert tricks(trick)
+
+
+@pytest.mark.parametrize("plain", ["'l' if a > b else 'c'", "['x'] * n", "x[a > 0]", "'-' * len(x)", "[a, b][:2]"])
+def test_plain_code_is_none(plain):
+    assert not tricks(plain)
