@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import itertools
+import logging
 import os
 import random
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -292,6 +295,31 @@ def test_a_gradient_does_not_flow_to_a_result_in_silence():
         assert not compiled(tg.ones(1, 2)).requires_grad
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_what_is_returned_as_it_came_is_that_tensor_itself(compiled):
+    w = tg.nn.Parameter([1.0, 2.0])
+    optimizer = tg.optim.SGD([w], lr=0.5)
+    wrap = tg.compile if compiled else lambda function: function
+
+    @wrap
+    def fn(a, array):
+        double = a * 2
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+        return {"same": (w, a), "more": [double, array, double, a]}
+
+    array = np.ones(3)
+    for a in (tg.tensor([3.0, 4.0]), tg.tensor([5.0, 6.0], requires_grad=True), w):
+        for _ in range(2):
+            result = fn(a, array)
+            assert result["same"][0] is w and result["same"][1] is a
+            double, itself, again, last = result["more"]
+            assert double is again and itself is array and last is a
+        assert double is not fn(a, array)["more"][0]
+    assert wrap(lambda x: x)(a) is a and wrap(lambda: w)() is w
+
+
 def test_a_view_of_a_parameter_taken_before_its_update():
     w = tg.nn.Parameter([[1.0, 2.0]])
     optimizer = tg.optim.SGD([w], lr=0.1)
@@ -412,6 +440,38 @@ def test_a_random_number_of_python_or_numpy_is_named(draw):
 
     with pytest.raises(tg.GraphError, match=r"random number .*test_compile_is_eager\.py:\d+.*pass it in"):
         tg.compile(fn)(tg.ones(1))
+
+
+def _opened(path):
+    with open(path) as file:
+        return float(file.read())
+
+
+WORLD = {
+    "time": (lambda path: time.time(), "clock is read"),
+    "perf_counter": (lambda path: time.perf_counter_ns(), "clock is read"),
+    "now": (lambda path: datetime.datetime.now().year, "clock is read"),
+    "today": (lambda path: datetime.date.today().year, "clock is read"),
+    "open": (_opened, "file is opened"),
+    "pathlib": (lambda path: float(path.read_text()), "file is opened"),
+    "numpy": (lambda path: np.loadtxt(path), "file is opened"),
+}
+
+
+@pytest.mark.parametrize(("ask", "what"), WORLD.values(), ids=WORLD)
+def test_a_clock_or_a_file_is_named(ask, what, tmp_path):
+    path = tmp_path / "scale.txt"
+    path.write_text("2.0")
+    with pytest.raises(tg.GraphError, match=rf"a {what} \(at test_compile_is_eager\.py:\d+\).*outside"):
+        tg.compile(lambda x: x * ask(path))(tg.ones(1))
+
+
+def test_a_logger_may_stamp_its_lines(caplog):
+    def fn(x):
+        logging.getLogger("fn").warning("recorded")
+        return x * 2
+
+    assert tg.compile(fn)(tg.ones(1)).tolist() == [2.0] and caplog.messages == ["recorded"]
 
 
 def test_rows_without_elements_that_change_their_shape():

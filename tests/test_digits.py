@@ -186,13 +186,28 @@ def test_the_logarithm_of_a_sum_of_nothing(rows, mode):
     assert (g[0] == 0).all() and np.allclose(g[1:], 1 / 3)
 
 
+@every_mode
+def test_the_tail_of_gelu_keeps_its_digits(mode):
+    x = np.linspace(-12.5, 12.5, 51, dtype=np.float32)
+    phi = [math.exp(-(v**2) / 2) / math.sqrt(2 * math.pi) for v in x.tolist()]
+    share = [math.erfc(-v / math.sqrt(2)) / 2 for v in x.tolist()]
+
+    def fn(x):
+        y = tg.nn.functional.gelu(x)
+        return y, *tg.grad(y.sum(), [x])
+
+    value, slope = MODES[mode](fn)(tg.tensor(x, requires_grad=True))
+    np.testing.assert_allclose(value.numpy(), x * share, rtol=2e-5)
+    np.testing.assert_allclose(slope.numpy(), share + x * phi, rtol=3e-5)
+
+
 # Optimizers --------------------------------------------------------------------------------------------------
 
 
 @every_mode
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_a_running_variance_does_not_fall_below_zero(momentum, mode):
-    g, alpha, eps, steps = 0.1, 0.99, 1e-8, 2000
+    g, alpha, eps, steps = 0.1, 0.99, 1e-8, 4000
     p = tg.nn.Parameter(np.zeros(3, np.float32))
     optimizer = optim.RMSprop([p], lr=1e-6, alpha=alpha, eps=eps, centered=True, momentum=momentum)
     slope = tg.tensor(np.full(3, g, np.float32))
@@ -209,7 +224,7 @@ def test_a_running_variance_does_not_fall_below_zero(momentum, mode):
         decay = alpha**n  # s - m^2 = g^2 (1 - decay) - g^2 (1 - decay)^2
         v = momentum * v + g / (g * math.sqrt(decay * (1 - decay)) + eps)
         expected -= 1e-6 * v
-    np.testing.assert_allclose(p.numpy(), expected, rtol=2e-3)  # the mean itself comes no nearer to g than 50 ulp
+    np.testing.assert_allclose(p.numpy(), expected, rtol=1e-4)  # without what the mean loses, 20 times too small
 
 
 def test_a_state_without_the_variance_continues_from_its_two_means():
@@ -219,6 +234,7 @@ def test_a_state_without_the_variance_continues_from_its_two_means():
     optimizer.step()
     saved = optimizer.state_dict()
     kept = saved["state"][0].pop("variance")
+    del saved["state"][0]["grad_avg_rest"]
     optimizer.load_state_dict(saved)
     np.testing.assert_allclose(optimizer.state[0]["variance"], kept, rtol=1e-5)
 

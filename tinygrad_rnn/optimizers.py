@@ -386,7 +386,8 @@ class RMSprop(Optimizer):
 
     ``centered`` divides by the standard deviation, ``sqrt(s - m^2)``, ``m`` the running mean of ``g`` (Graves 2013).
     That difference loses its digits once ``g`` settles, and then falls below 0. So the variance is kept for itself:
-    ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``.
+    ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``. And what each
+    addition to the mean loses is kept: else it would stop short of a ``g`` that stays as it is.
     """
 
     @answerable
@@ -401,12 +402,13 @@ class RMSprop(Optimizer):
 
     def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
         keys = ["square_avg", *(["momentum_buffer"] if group["momentum"] else [])]
-        keys += ["grad_avg", "variance"] if group["centered"] else []
+        keys += ["grad_avg", "grad_avg_rest", "variance"] if group["centered"] else []
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
     def _complete(self, state: State, saved: State) -> None:
-        if {"square_avg", "grad_avg"} <= state.keys() and "variance" not in saved:  # PyTorch keeps the two means only
-            state["variance"] = np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0)
+        if {"square_avg", "grad_avg"} <= state.keys():  # PyTorch keeps the two means only
+            state.setdefault("variance", np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0))
+            state.setdefault("grad_avg_rest", np.zeros_like(state["grad_avg"]))
 
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
@@ -417,9 +419,12 @@ class RMSprop(Optimizer):
         state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * g * g
         variance = state["square_avg"]
         if centered:
-            apart = g - state["grad_avg"]
+            mean, rest = state["grad_avg"], state["grad_avg_rest"]
+            apart = (g - mean) - rest
             variance = state["variance"] = alpha * (state["variance"] + (1 - alpha) * apart * apart)
-            state["grad_avg"] = state["grad_avg"] + (1 - alpha) * apart
+            nearer = (1 - alpha) * apart + rest
+            state["grad_avg"] = mean + nearer
+            state["grad_avg_rest"] = nearer - (state["grad_avg"] - mean)  # Kahan (1965)
         update = g / (sqrt(variance) + eps)
         if momentum:
             update = state["momentum_buffer"] = momentum * state["momentum_buffer"] + update

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from collections.abc import Callable
+from datetime import date
 from types import CodeType, FrameType
 from typing import Any
 
@@ -15,6 +17,14 @@ from .watched import Snapshot
 
 #: where the standard library seeds a generator; without a seed the operating system gives one
 _SEEDING = random.Random.seed.__code__
+_CLOCKS = {
+    id(getattr(time, name + unit))
+    for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time")
+    for unit in ("", "_ns")
+    if hasattr(time, name + unit)
+}
+#: libraries that open a file for who calls them
+_OPENERS = ("pathlib", "numpy", "io")
 
 
 def refuse_random(run: Callable[[], Any], state: Callable[[], Any], fallback: CodeType | None) -> None:
@@ -43,6 +53,32 @@ def refuse_entropy(frame: FrameType, event: str, argument: Any) -> None:
             return
         caller = caller.f_back
     raise GraphError(_random_text("" if caller is None else f" (at {Site(caller.f_code, caller.f_lasti)})"))
+
+
+def refuse_world(frame: FrameType, called: Any) -> None:
+    """A clock shows another time in every call, and a file may hold something else.
+
+    What libraries do for themselves (a logger's time stamps, an import) is not the function's business.
+    """
+    if called is open:
+        while in_library(frame):
+            if frame.f_globals.get("__name__", "").partition(".")[0] not in _OPENERS or frame.f_back is None:
+                return
+            frame = frame.f_back
+        what, cure = "a file is opened", "open it outside, and pass what it holds"
+    elif not in_library(frame) and (id(called) in _CLOCKS or _is_now(called)):
+        what, cure = "a clock is read", "read it outside, and pass the time in as a tensor"
+    else:
+        return
+    raise GraphError(
+        f"{what} (at {Site(frame.f_code, frame.f_lasti)}) while a function is being compiled, and would not be in "
+        f"later calls; {cure}"
+    )
+
+
+def _is_now(called: Any) -> bool:
+    of = getattr(called, "__self__", None)
+    return isinstance(of, type) and issubclass(of, date) and called.__name__ in ("now", "today", "utcnow")
 
 
 def refuse_writes(run: Callable[[], Any], written: Callable[[], list[Snapshot]]) -> None:

@@ -102,6 +102,7 @@ class Function:
     """What `compile` returns: call it as the function it was made from."""
 
     recorder: type[Tracer] = Tracer  #: what the function is run under to learn what it computes
+    returns_aliases = True  #: whether what is returned as it came is that tensor itself, and no output of the graph
 
     def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
         if not callable(fn):
@@ -160,7 +161,7 @@ class Function:
             if compiled.written:
                 # tell the guard against in-place writes that parameters changed
                 Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
-        return _rebuilt(compiled.template, results)
+        return _rebuilt(compiled.template, results, given, {})
 
     def _find(self, programs: Programs, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
         candidates = programs.get(key, [])
@@ -266,10 +267,10 @@ class Function:
             if around is not None:
                 around.given((stand_ins, named), "an argument")
             result = self._fn(*stand_ins, **named)
-            outputs: list[Tensor] = []
-            template = _template(result, outputs, getattr(self, "__qualname__", "a compiled function"))
-            outputs = [tracer.assigned.get(x.serial, x) for x in outputs]
-            return tracer.finish(outputs), template
+            name = getattr(self, "__qualname__", "a compiled function")
+            returned = _Returned(tracer, name, self.returns_aliases)
+            template = returned.template(result)
+            return tracer.finish([tracer.assigned.get(x.serial, x) for x in returned.outputs]), template
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Below ``@compile`` a method is one, too."""
@@ -328,21 +329,22 @@ def compile(
 def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, memory_budget: int | None = None) -> Any:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 
-    ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and arrays
-    among its arguments, also inside tuples, lists and dicts, are inputs, whose values may change from call to call;
-    everything else is part of the recording, and another value records anew. It returns new tensors, which are not
-    part of any graph: where a gradient would flow on from one, that is an error. Parameters and the optimizer's state
-    are updated in place. ``.grad`` accumulates as it does without compiling; only of a tensor that ``fn`` itself both
-    starts afresh (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
+    ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and
+    arrays among its arguments, also inside tuples, lists and dicts, are inputs, whose values may change from call to
+    call; everything else is part of the recording, and another value records anew. What it made it returns as new
+    tensors that are not part of any graph: where a gradient would flow on from one, that is an error; what it returns
+    as it came, an argument or a parameter, is that tensor itself. Parameters and the optimizer's state are updated in
+    place. ``.grad`` accumulates as it does without compiling; only of a tensor that ``fn`` itself both starts afresh
+    (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
 
     What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
-    Python's, NumPy's, the operating system's), keeps a tensor anywhere but in the result, or changes what outlives the
-    call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from outside) is an error that names the
-    line, and what was changed is put back. What a second recording finds as the first one left it may be kept: a mask
-    made once. Globals, enclosing names, attributes, classes, code and defaults of functions, containers, arrays and the
-    environment are watched, however it comes to them: when one has changed, it is recorded anew; ``recordings`` counts.
-    Programs for an object, such as the one a compiled method is called on, die with it. Calls from several threads take
-    turns.
+    Python's, NumPy's, the operating system's), reads a clock, opens a file, keeps a tensor anywhere but in the
+    result, or changes what outlives the call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from
+    outside) is an error that names the line, and what was changed is put back. What a second recording finds as the
+    first one left it may be kept: a mask made once. Globals, enclosing names, attributes, classes, code and defaults
+    of functions, containers, arrays and the environment are watched, however it comes to them: when one has changed,
+    it is recorded anew; ``recordings`` counts. Programs for an object, such as the one a compiled method is called
+    on, die with it. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
@@ -478,21 +480,41 @@ class _Output(NamedTuple):
     gradient: int | None  #: position of what `backward` left in its ``.grad``
 
 
-def _template(result: Any, outputs: list[Tensor], name: str) -> Any:
-    """The result with its tensors taken out, in order."""
-    if isinstance(result, Tensor):
-        position, gradient = len(outputs), result.grad
-        outputs.append(result)
+class _Argument(NamedTuple):
+    position: int  #: of what was passed, and is returned itself
+
+
+class _Returned:
+    """The result with its tensors taken out, in order, as far as the function made them."""
+
+    def __init__(self, tracer: Tracer, name: str, aliases: bool) -> None:
+        self.outputs: list[Tensor] = []
+        self._tracer, self._name, self._aliases = tracer, name, aliases
+        self._found: dict[int, _Output] = {}  # by serial: what is returned twice is one tensor
+
+    def template(self, result: Any) -> Any:
+        """What `_rebuilt` makes a result like this one of."""
+        if isinstance(result, Tensor):
+            if self._aliases and result.serial in self._tracer.arguments:
+                return _Argument(self._tracer.arguments[result.serial])
+            if self._aliases and not isinstance(result, Traced) and result.serial < self._tracer.started:
+                return result
+            return self._found.get(result.serial) or self._made(result)
+        if isinstance(result, (tuple, list)):
+            items = [self.template(item) for item in result]
+            return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
+        if isinstance(result, dict):
+            return {key: self.template(item) for key, item in result.items()}
+        return result
+
+    def _made(self, result: Tensor) -> _Output:
+        position, gradient = len(self.outputs), result.grad
+        self.outputs.append(result)
         if gradient is not None:
-            outputs.append(gradient)
-        refuse = _refusal(result, name) if result.requires_grad else None
-        return _Output(position, refuse, None if gradient is None else position + 1)
-    if isinstance(result, (tuple, list)):
-        items = [_template(item, outputs, name) for item in result]
-        return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-    if isinstance(result, dict):
-        return {key: _template(item, outputs, name) for key, item in result.items()}
-    return result
+            self.outputs.append(gradient)
+        refuse = _refusal(result, self._name) if result.requires_grad else None
+        made = self._found[result.serial] = _Output(position, refuse, None if gradient is None else position + 1)
+        return made
 
 
 def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
@@ -507,17 +529,22 @@ def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
     return refuse
 
 
-def _rebuilt(template: Any, arrays: list[Array]) -> Any:
+def _rebuilt(template: Any, arrays: list[Array], given: list[Any], made: dict[int, Tensor]) -> Any:
     if isinstance(template, _Output):
-        result = from_array(arrays[template.position])
+        result = made.get(template.position)
+        if result is not None:
+            return result
+        result = made[template.position] = from_array(arrays[template.position])
         if template.refuse is not None:
             result.requires_grad, result._hooks = True, {REFUSES: template.refuse}
         if template.gradient is not None:
             result._grad = from_array(arrays[template.gradient])
         return result
+    if isinstance(template, _Argument):
+        return given[template.position]
     if isinstance(template, (tuple, list)):
-        items = [_rebuilt(item, arrays) for item in template]
+        items = [_rebuilt(item, arrays, given, made) for item in template]
         return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
     if isinstance(template, dict):
-        return {key: _rebuilt(item, arrays) for key, item in template.items()}
+        return {key: _rebuilt(item, arrays, given, made) for key, item in template.items()}
     return template

@@ -47,7 +47,7 @@ from ..source import Site, in_library, is_library, is_ours
 from ..tensor import Tensor
 from .attributes import is_users, listen, told_to
 from .conditions import Conditions
-from .effects import refuse_entropy
+from .effects import refuse_entropy, refuse_world
 from .trace import Traced
 from .watched import BYTES, GENERATORS, Snapshot, attributes, is_iterator, same_elements, same_mapping, state_of
 
@@ -141,6 +141,8 @@ class Surroundings:
         def look(frame: FrameType, event: Any, argument: Any) -> None:
             if event in ("call", "c_call"):
                 refuse_entropy(frame, event, argument)
+            if event == "c_call":
+                refuse_world(frame, argument)
             if event in ("call", "return") and not in_library(frame):
                 if event == "call":
                     self._frame(frame)

@@ -109,7 +109,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
         return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
     if approximate != "none":
         raise ArgumentError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
-    return 0.5 * x * (1 + x._record(P.erf, (x * math.sqrt(0.5),), {}))
+    return 0.5 * x * x._record(P.erfc, (x * -math.sqrt(0.5),), {})  # 1 + erf has no digits left below -5.5
 
 
 def silu(x: Any) -> Tensor:

@@ -137,6 +137,30 @@ erf = Primitive(
     rule=(r"\bar x = \bar y \odot \tfrac{2}{\sqrt\pi} e^{-x^2}",),
     dtype=dtypes.real,
 )  # fmt: skip
+
+
+def _erfc(x: Any) -> Any:
+    """``1 - erf(x)`` without that difference; for complex numbers beyond 2 by a continued fraction.
+
+    M. Abramowitz, I. A. Stegun (1964), 7.1.14.
+    """
+    if not np.iscomplexobj(x):
+        kept = x.dtype if np.asarray(x).dtype.kind == "f" else np.float64
+        return np.asarray(_real_erfc(x)).astype(kept)
+    z = np.where(x.real > 2, x, 2)
+    fraction = z
+    for n in range(80, 0, -1):
+        fraction = z + n / 2 / fraction
+    return np.where(x.real > 2, np.exp(-z * z) / np.sqrt(np.pi) / fraction, 1 - _erf(x))
+
+
+_real_erfc = np.frompyfunc(math.erfc, 1, 1)
+erfc = Primitive(
+    "erfc", "erfc", same_shape, _erfc,
+    vjp=(lambda g, _y, x: g * (-2 / math.sqrt(math.pi) * exp(-x * x)),),
+    rule=(r"\bar x = -\bar y \odot \tfrac{2}{\sqrt\pi} e^{-x^2}",),
+    dtype=dtypes.real,
+)  # fmt: skip
 sigmoid = Primitive(
     "sigmoid", "σ", same_shape, _sigmoid,
     vjp=(lambda g, y, _x: g * (y * (1 - y)),),

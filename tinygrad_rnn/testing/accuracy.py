@@ -34,8 +34,8 @@ MODES: dict[str, Callable[[Any], Any]] = {"eager": lambda function: function, "c
 BOUND = 4.0
 BOUNDS: dict[tuple[str, str], float] = {
     # an argument's rounding, multiplied by the argument: x^2 up to 708, a row's spread up to 745, log a up to 710
-    ("erf", "rule"): 360.0, ("softmax", "value"): 380.0, ("logsumexp", "rule"): 380.0, ("cross_entropy", "rule"): 380.0,
-    ("pow", "rule"): 360.0,
+    ("erf", "rule"): 360.0, ("erfc", "rule"): 360.0, ("pow", "rule"): 360.0,
+    ("softmax", "value"): 380.0, ("logsumexp", "rule"): 380.0, ("cross_entropy", "rule"): 380.0,
     ("log_softmax", "value"): 380.0,  # a confident one is a small share
     ("cross_entropy", "value"): 380.0,
     ("tanh", "value"): 7.0,  # float32's rational function: 4e-7
@@ -104,6 +104,7 @@ def _exact_functions() -> dict[str, Exact]:
         "sigmoid": Exact(sigmoid, (lambda x: sigmoid(x) * sigmoid(-x),), _one, upstream=True),
         "softplus": Exact(lambda x: mp.log1p(mp.exp(-abs(x))) + max(x, 0), (sigmoid,), _one),
         "erf": Exact(mp.erf, (lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),), _one),
+        "erfc": Exact(lambda x: mp.erfc(min(x, 100)), (lambda x: -2 / mp.sqrt(mp.pi) * mp.exp(-x * x),), _one),
         "pow": Exact(mp.power, (lambda a, b: b * mp.power(a, b - 1), lambda a, b: mp.power(a, b) * mp.log(a)),
                      _base_and_exponent),
     }  # fmt: skip
@@ -400,17 +401,21 @@ ulp of the largest value the parameter had on its way.
 _NOTES = """## What the numbers mean
 
 - `tanh` and `sigmoid` are differentiated from the rounded `y` that the forward pass kept: `1 - y^2` where `y`
-  is near 1 has no digits of its own, and is 0 where `y` is 1. The error is an ulp or two of the upstream
-  gradient. Keeping `x` as well would cost a second exponential a gate.
+  is near 1 has no digits of its own, and is 0 where `y` is 1. The error is a few ulp of the upstream
+  gradient. `(1 - y)(1 + y)` would not be better: over 6000 inputs in [-9, 9], float32, both err by 4.8 ulp at
+  most and 0.96 on average against the exact slope at the input, because it is the rounding of `y` that counts.
+  Keeping `x` as well would cost a second exponential a gate.
 - **Sums** of n numbers (`sum`, `mean`, norms, the denominators of `softmax` and `logsumexp`, the gradient of a
   bias) are made of blocks: a few hundred numbers at most in a row, then again in blocks (eager) or with
   what each addition lost (compiled), so the error does not grow with n.
   So are `cumsum` (single precision in double), `einsum` and the gradient of an index that repeats, as in an
   embedding. A product of matrices is BLAS's sum, which may add its products in a row: it is given 2048 at a
   time, so n products cost at most 2048 + n / 2048 roundings: for a million of float32 less than 1e-5 was seen.
-- `gelu` is 0 below -5.5 in float32 and -8.3 in float64, where 1 + erf is; before that it is right to an ulp of x.
+- `gelu` goes through `erfc`, as 1 + erf is 0 below -5.5 in float32 and -8.3 in float64. Its tail keeps its digits,
+  but for the rounding of x / sqrt(2), multiplied by x^2: 170 ulp at -13 (float32), 1300 at -37 (float64); its slope
+  190 and 1500.
 - `exp` multiplies the rounding of its argument by the argument: so the small shares of `softmax`, of the rule
-  of `logsumexp`, and confident losses (x less the largest logit), the rule of `erf` (x^2), and likewise the
+  of `logsumexp`, and confident losses (x less the largest logit), the rules of `erf` and `erfc` (x^2), and likewise the
   rule of `pow`, whose exponent b - 1 is rounded and multiplied by log a.
 - **Norms** in clipping are of numbers divided by the largest, so that squares neither overflow nor vanish.
 - `cross_entropy`, `log_softmax` and `nll_loss` subtract the largest logit before anything is rounded, and keep
@@ -418,7 +423,8 @@ _NOTES = """## What the numbers mean
   has its digits.
 - Optimizers with a running mean of squares need squares: beyond 1e19 in float32 they overflow, below 1e-22 they
   vanish beside `eps`. Their state is PyTorch's, which keeps the squares. Centred RMSprop keeps the variance by
-  itself.
+  itself, and what the running mean loses: with a gradient that stays at 0.1 the parameter is right to 4e-6 of its
+  way after 6000 steps in float32, where a plain mean stops 50 ulp before 0.1 and leaves it 28 times short.
 """
 
 

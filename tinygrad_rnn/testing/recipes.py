@@ -266,7 +266,10 @@ def _cast(source: Source) -> Case:
 
 
 RECIPES: dict[str, Recipe] = {
-    **{name: elementwise("anywhere") for name in ("neg", "erf", "exp", "sin", "cos", "tanh", "sigmoid", "softplus")},
+    **{
+        name: elementwise("anywhere")
+        for name in ("neg", "erf", "erfc", "exp", "sin", "cos", "tanh", "sigmoid", "softplus")
+    },
     **{name: elementwise("positive") for name in ("log", "sqrt")},
     **{name: elementwise("nonzero") for name in ("relu", "abs", "sign")},
     **{name: elementwise("anywhere", "anywhere") for name in ("add", "sub", "mul")},

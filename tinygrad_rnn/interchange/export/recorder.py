@@ -386,6 +386,7 @@ class Recording(Function):
     """A function to be recorded: with all that `compile` refuses, each refusal with its line."""
 
     recorder = Recorder
+    returns_aliases = False
 
     def record(self, args: Sequence[Any]) -> tuple[Trace, Any]:
         """The program for arguments like these, and the form of the result."""

@@ -94,7 +94,8 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 _RULES: dict[str, Rule] = {
     "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.divide, "floor_divide": jnp.floor_divide,
     "neg": jnp.negative, "exp": jnp.exp, "log": jnp.log, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos,
-    "tanh": jnp.tanh, "erf": jax.scipy.special.erf, "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus,
+    "tanh": jnp.tanh, "erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc,
+    "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus,
     "relu": jax.nn.relu, "abs": jnp.abs, "sign": jnp.sign, "pow": _power, "maximum": jnp.maximum,
     "minimum": jnp.minimum, "greater": jnp.greater, "greater_equal": jnp.greater_equal, "less": jnp.less,
     "less_equal": jnp.less_equal, "equal": jnp.equal, "not_equal": jnp.not_equal, "matmul": product,

@@ -38,7 +38,7 @@ elementwise(
     log=lambda x: x.log(), sqrt=lambda x: x.sqrt(), rsqrt=lambda x: 1.0 / x.sqrt(),
     log1p=lambda x: (1.0 + x).log(), expm1=lambda x: x.exp() - 1.0, square=lambda x: x.square(),
     tanh=lambda x: x.tanh(), logistic=lambda x: x.sigmoid(), sin=lambda x: x.sin(), cos=lambda x: x.cos(),
-    tan=lambda x: x.sin() / x.cos(), erf=P.erf, erfc=lambda x: 1.0 - P.erf(x), one_minus_square=lambda x: 1.0 - x * x,
+    tan=lambda x: x.sin() / x.cos(), erf=P.erf, erfc=P.erfc, one_minus_square=lambda x: 1.0 - x * x,
     sinh=lambda x: (x.exp() - (-x).exp()) * 0.5, cosh=lambda x: (x.exp() + (-x).exp()) * 0.5,
     gt=P.greater, ge=P.greater_equal, lt=P.less, le=P.less_equal, eq=P.equal, ne=P.not_equal,
     select_n=_select, clamp=lambda low, x, high: x.clip(low, high), is_finite=lambda x: x.isfinite(),
