@@ -237,8 +237,11 @@ def check_training(calls=3, shape=(5, 2), lengths=None, carry=False, threads=Non
         assert_same(p, q, 1e-11)
     for mine, theirs in zip(optimizer.state, plain_optimizer.state, strict=True):
         assert mine.keys() == theirs.keys()
-        for key in mine:
+        for key in mine.keys() - {"grad_avg_rest"}:
             assert_same(mine[key], theirs[key], 1e-11)
+        if "grad_avg_rest" in mine:  # what rounding took from the mean: as large as that, and no more alike
+            last_place = np.spacing(np.abs(theirs["grad_avg"]).max())
+            assert max(np.abs(mine["grad_avg_rest"]).max(), np.abs(theirs["grad_avg_rest"]).max()) <= last_place
     return compiled
 
 
