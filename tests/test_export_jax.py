@@ -1,8 +1,14 @@
 """Programs handed to JAX: the same values, gradients and training steps, with loops that stay loops."""
 
 import itertools
+import json
 import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,6 +229,33 @@ def test_scan_over_a_tree_in_both_directions_with_lengths_and_a_scan_inside(rng)
         assert_agrees(flat, fn, parameters, xs, start, by_name=dict.fromkeys(parameters, w), tolerance=1e-11)
 
 
+def test_what_went_out_comes_back_with_its_values_and_gradients(rng):
+    """from_jax(to_jax(x)): scans in both directions, opened again."""
+    model = tg.nn.GRU(2, 3, bidirectional=True, dtype=float)
+    fn, parameters = interchange.to_jax(model)
+    x = rng.standard_normal((3, 2, 2))
+    again = interchange.from_jax(fn)
+    p, data = again.tensors(parameters, x)
+    for result in (again(p, data), model(tg.tensor(x))):
+        sum((y * y).sum() for y in leaves(result)).backward()
+    for a, b in zip(leaves(again(p, data)), leaves(model(tg.tensor(x))), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
+    for name, w in model.named_parameters():
+        np.testing.assert_allclose(p[name].grad.numpy(), w.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_half_precision_is_for_products_only(rng):
+    """bfloat16 has 8 bits: near, and not equal; results stay of single precision."""
+    jax.config.update("jax_enable_x64", False)
+    model = tg.nn.LSTM(4, 8)
+    fn, parameters = interchange.to_jax(model, dtype="bfloat16")
+    x = rng.standard_normal((5, 2, 4)).astype(np.float32)
+    found, ours = arrays(fn(parameters, x)), [y.numpy() for y in leaves(model(x))]
+    for a, b in zip(found, ours, strict=True):
+        assert a.dtype == np.float32
+        assert 0 < np.abs(a - b).max() < 0.02
+
+
 # Training steps ----------------------------------------------------------------------------------------------
 
 OPTIMIZERS = {
@@ -285,6 +318,78 @@ def test_dropout_draws_from_the_key_in_the_state():
     after, loss = run(state, *batch)
     assert float(run(state, *batch)[1]) == float(loss)  # the same key, the same mask
     assert float(run({**state, "key": after["key"]}, *batch)[1]) != float(loss)
+
+
+# Many devices ------------------------------------------------------------------------------------------------
+
+
+def on_devices(devices, *processes):
+    """The script beside this file in a process of its own, which has so many devices."""
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
+    total = devices * (int(processes[2]) if processes else 1)
+    return subprocess.Popen(
+        [sys.executable, str(root / "tests" / "export_on_devices.py"), *map(str, (total, *processes))],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def losses(process):
+    try:
+        out, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err[-2000:]
+    found = json.loads(out.strip().splitlines()[-1])
+    np.testing.assert_allclose(found["there"], found["ours"], rtol=1e-6)
+    return found["there"]
+
+
+def test_eight_devices_and_two_processes_train_to_our_losses():
+    """The batch is divided; ragged sequences in two directions, Adam."""
+    if os.environ.get("HYPOTHESIS_PROFILE") not in ("ci", "nightly"):
+        pytest.skip("three processes that each start JAX; HYPOTHESIS_PROFILE=ci runs it")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    eight, *two = [on_devices(8), *(on_devices(4, port, k, 2) for k in range(2))]
+    np.testing.assert_allclose(losses(eight), max(losses(each) for each in two), rtol=1e-6)
+
+
+TEXT = "the quick brown fox jumps over the lazy dog. " * 20
+
+
+def test_a_trainer_goes_on_with_the_other_engine_from_a_checkpoint(tmp_path):
+    """Two steps there and one here are three here; and the other way round."""
+    from tinygrad_rnn import checkpoint
+    from tinygrad_rnn.interchange.export.xla import JaxEngine
+    from tinygrad_rnn.training import Settings, Trainer
+
+    jax.config.update("jax_enable_x64", False)
+    settings = Settings(cell="rnn", hidden=6, embedding=3, length=4, batch=4, clip_norm=0.5)
+    ours, other = Trainer(TEXT, settings), Trainer(TEXT, settings)
+    ours.eager = True
+    other.engine = JaxEngine(other, 1)
+    expected = [done.loss for done in ours.run(3)]
+    found = [done.loss for done in other.run(2)]
+    checkpoint.save(other, tmp_path / "there.ckpt")
+    again = checkpoint.resume(tmp_path / "there.ckpt", TEXT)
+    again.eager = True
+    np.testing.assert_allclose([*found, *(done.loss for done in again.run(3))], expected, rtol=2e-6)
+    checkpoint.save(again, tmp_path / "here.ckpt")
+    there = checkpoint.resume(tmp_path / "here.ckpt", TEXT)
+    there.engine = JaxEngine(there)
+    np.testing.assert_allclose([d.loss for d in there.run(4)], [d.loss for d in ours.run(4)], rtol=2e-6)
+    before = there.arrays()["model.head.bias"].copy()
+    there.engine._state["parameters"]["rnn.weight_hh_l0"] *= np.nan  # as if the step before had been too large
+    with pytest.raises(GraphError, match="in step 5, the loss became nan; lower the learning rate"):
+        next(there.run(5))
+    assert np.array_equal(there.arrays()["model.head.bias"], before)  # what it made of the others is not kept
+    with pytest.raises(ArgumentError, match="a batch of 4 cannot be divided among 3 devices"):
+        JaxEngine(ours, 3)
+    with pytest.raises(ArgumentError, match=r"64 devices are asked for, and JAX has \d+ \(cpu\); on a CPU, set XLA_"):
+        JaxEngine(Trainer(TEXT * 9, replace(settings, batch=64)), 64)
 
 
 # What cannot go out ------------------------------------------------------------------------------------------

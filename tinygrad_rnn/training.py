@@ -117,10 +117,12 @@ class Progress:
 class Trainer:
     """A model, an optimizer, a text, and where in it training stands.
 
-    A step is compiled (`tg.compile`) unless ``eager`` is true; the two agree but for rounding.
+    A step is compiled (`tg.compile`) unless ``eager`` is true, or another ``engine`` takes it; they agree but for
+    rounding.
     """
 
     eager = False
+    engine: Any = None  #: takes steps as `_update` does; its ``sync`` writes what they came to into model and optimizer
 
     def __init__(self, text: str, settings: Settings, vocabulary: Vocabulary | None = None) -> None:
         if len(set(text)) < 2:
@@ -154,16 +156,25 @@ class Trainer:
         position = self.step % len(self.windows)
         state = self.state
         if position == 0 or state is None:  # the text begins, or begins again
-            shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
-            state = tuple(zeros(*shape) for _ in LAYERS[self.settings.cell].roles)
+            state = self.first_state()
         x, y = self.windows[position]
         try:
-            loss, state = (self._update if self.eager else self._compiled)(x, y, state)
+            loss, state = (self.engine or (self._update if self.eager else self._compiled))(x, y, state)
         except GraphError as error:
             raise GraphError(f"in step {self.step + 1}, {error}; {CURE}") from None
         self.state = tuple(s.detach() for s in state)
         self.step += 1
         return Progress(self.step, float(loss), x.size)
+
+    def first_state(self) -> tuple[Tensor, ...]:
+        """The recurrent state a text begins with: zeros."""
+        shape = (self.settings.layers, self.settings.batch, self.settings.hidden)
+        return tuple(zeros(*shape) for _ in LAYERS[self.settings.cell].roles)
+
+    def _synced(self) -> None:
+        """Model and optimizer are up to date."""
+        if self.engine is not None:
+            self.engine.sync()
 
     def _update(self, x: Any, y: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One step, plainly or compiled; an error leaves weights and optimizer as they were."""
@@ -200,6 +211,7 @@ class Trainer:
         total, state, pairs = 0.0, None, self._judged()
         if not pairs:
             return None
+        self._synced()
         self.model.eval()
         with no_grad():
             for x, y in pairs:
@@ -212,6 +224,7 @@ class Trainer:
 
     def arrays(self) -> dict[str, Any]:
         """Everything numeric: weights, optimizer state, the recurrent state carried over."""
+        self._synced()
         arrays: dict[str, Any] = {f"model.{k}": v.numpy() for k, v in self.model.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             arrays |= {f"optimizer.{i}.{key}": np.asarray(value) for key, value in state.items()}

@@ -43,12 +43,16 @@ def setting_options(command: Any) -> Any:
 @click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
 @click.option("--eager", is_flag=True, help="Do not compile the training step.")
 @click.option(
+    "--engine", type=click.Choice(["ours", "jax"]), default="ours", show_default=True, help="Who computes the steps."
+)
+@click.option("--devices", type=click.IntRange(1), help="With --engine jax: devices to divide the batch among.")
+@click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="A CSV file with a row for each step, in nats."
 )
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="The curve, as .svg, .png or .pdf.")
 def train(
     file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, eager: bool,
-    log: Path | None, plot: Path | None, **given: Any,
+    engine: str, devices: int | None, log: Path | None, plot: Path | None, **given: Any,
 ) -> None:  # fmt: skip
     """Train a character model on a text.
 
@@ -59,6 +63,7 @@ def train(
     Examples:
       tinygrad-rnn train --steps 300
       tinygrad-rnn train book.txt --cell gru --hidden 256 --layers 2 --dropout 0.2 -o book.ckpt
+      tinygrad-rnn train book.txt --engine jax --devices 8 -o book.ckpt
       tinygrad-rnn train book.txt -o book.ckpt --resume --steps 5000 --log book.csv --plot book.svg
     """
     from rich.console import Console
@@ -69,8 +74,16 @@ def train(
     console = Console(highlight=False)
     if plot is not None:
         check_ending(plot)  # better found now than after an hour
+    if engine != "jax" and devices is not None:
+        raise DataError("--devices divides the batch of --engine jax; the engine of this package has one machine")
+    if engine == "jax" and eager:
+        raise DataError("--eager is for the engine of this package; leave it out with --engine jax")
     trainer = _trainer(file, steps, output, resume, overwrite, given)
     trainer.eager = eager
+    if engine == "jax":
+        from ..interchange.export.xla import JaxEngine
+
+        trainer.engine = JaxEngine(trainer, devices)
     s, count = trainer.settings, sum(p.numel() for p in trainer.model.parameters())
     console.print(
         f"{trainer.length:,} characters, {len(trainer.vocabulary)} different; "

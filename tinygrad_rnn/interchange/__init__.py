@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .export.onnx_file import onnx_rule, to_onnx
-    from .export.xla import jax_rule, to_jax
+    from .export.state_dict import to_torch_state_dict
+    from .export.xla import Spread, jax_rule, to_jax
     from .jaxprs import JaxFunction, from_jax
     from .onnx import OnnxModel, from_onnx
     from .program import ForeignWarning, Imported
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 #: public name -> the file of this package that has it
 _WHERE = {
     "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
-    "JaxFunction": "jaxprs", "OnnxModel": "onnx", "from_jax": "jaxprs", "from_onnx": "onnx", "from_torch": "pytorch",
-    "jax_rule": "export.xla", "load_weights": "weights", "save_weights": "weights", "onnx_rule": "export.onnx_file",
-    "to_jax": "export.xla", "to_onnx": "export.onnx_file",
+    "JaxFunction": "jaxprs", "OnnxModel": "onnx", "Spread": "export.xla", "from_jax": "jaxprs", "from_onnx": "onnx",
+    "from_torch": "pytorch", "jax_rule": "export.xla", "load_weights": "weights", "onnx_rule": "export.onnx_file",
+    "save_weights": "weights", "to_jax": "export.xla", "to_onnx": "export.onnx_file",
+    "to_torch_state_dict": "export.state_dict",
 }  # fmt: skip
 
 __all__ = [
-    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "from_jax", "from_onnx",
-    "from_torch", "jax_rule", "load_weights", "onnx_rule", "save_weights", "to_jax", "to_onnx",
+    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "Spread", "from_jax", "from_onnx",
+    "from_torch", "jax_rule", "load_weights", "onnx_rule", "save_weights", "to_jax", "to_onnx", "to_torch_state_dict",
 ]  # fmt: skip
 
 

@@ -69,15 +69,22 @@ class _Slot:
 class JaxProgram:
     """What `to_jax` makes: a function of JAX, and the way between its state and our objects."""
 
-    def __init__(self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool, checked: bool = False
+    ) -> None:  # fmt: skip
         self._recording, self._half = Recording(function), half
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._names = Names(function)
         self._optimizers: list[Optimizer] = []
         self._draws = self._writes = False
+        self._confirmations: list[tuple[Callable[..., None], int]] = []
         if example or not isinstance(function, Module):
             self._learn(self._recorded(example)[0])
-        self.jitted = jax.jit(self._called, donate_argnums=(0,) if donate else ())
+        self.donated = (0,) if donate else ()  #: positions of arguments whose memory is given away
+        self._checked = (
+            checked  # whether a step also returns what is to be looked at, and keeps its state if that is bad
+        )
+        self.jitted = jax.jit(self.called, donate_argnums=self.donated)
 
     def __call__(self, state: Any, *args: Any) -> Any:
         """``fn(parameters, *args)``, or ``fn(state, *batch)``."""
@@ -96,7 +103,7 @@ class JaxProgram:
         for schedule, _ in trace.schedules:
             if not any(each is schedule.optimizer for each in self._optimizers):
                 self._optimizers.append(schedule.optimizer)
-        self._writes = bool(trace.assignments)
+        self._writes, self._confirmations = bool(trace.assignments), trace.confirmations
         self._draws = any(node.op is drawn for node in walk(trace.graph))
         if trace.live:
             raise UnsupportedError("to_jax: the function computes something anew for each call, outside the graph")
@@ -161,7 +168,8 @@ class JaxProgram:
 
     # Running ---------------------------------------------------------------------------------------------
 
-    def _called(self, state: Any, *args: Any) -> Any:
+    def called(self, state: Any, *args: Any) -> Any:
+        """What is jitted."""
         with self._as_in(state):
             trace, template = self._recorded(args)
         if trace.assignments and not self._writes:
@@ -174,11 +182,29 @@ class JaxProgram:
             mapped(lambda leaf: given.append(leaf) if _is_array(leaf) else None, x)
         leaves, place = self._leaves(trace, state, given)
         setting = Setting(self._half, self._key(trace, state))
-        returned, _, assigned = trace.parted(run(trace.graph, leaves, setting))
+        returned, looked, assigned = trace.parted(run(trace.graph, leaves, setting))
         result = _rebuilt(template, returned)
         if not self._writes:
             return result
-        return self._new_state(state, trace, assigned, place), result
+        new = self._new_state(state, trace, assigned, place)
+        if not self._checked:
+            return new, result
+        fine = jnp.array(True)
+        for value in looked:
+            fine &= jnp.isfinite(value).all()
+        kept = {
+            kind: {name: jnp.where(fine, x, state[kind].get(name, x)) for name, x in held.items()}
+            if isinstance(held, dict) else held
+            for kind, held in new.items()
+        }  # fmt: skip
+        return kept, result, list(looked)
+
+    def confirm(self, looked: Sequence[Any]) -> None:
+        """Raise what the function raises of values that it looks at, such as a loss that is not finite."""
+        at = 0
+        for check, count in self._confirmations:
+            check(*looked[at : at + count])
+            at += count
 
     def _leaves(
         self, trace: Trace, state: Any, given: Sequence[Any]
