@@ -28,7 +28,14 @@ MODULES = [
     if not name.endswith("__main__")
     and all(
         importlib.util.find_spec(framework) or not name.startswith(f"tinygrad_rnn.interchange.{package}")
-        for package, framework in {"pytorch": "torch", "onnx": "onnx", "jaxprs": "jax"}.items()
+        for package, framework in {
+            "pytorch": "torch",
+            "onnx": "onnx",
+            "jaxprs": "jax",
+            "export.xla": "jax",
+            "export.onnx_file": "onnx",
+            "export.state_dict": "torch",
+        }.items()
     )
 ]
 

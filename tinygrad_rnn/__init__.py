@@ -143,9 +143,9 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """`check_gradients` and `viz` are imported when first asked for: training does without them."""
-    if name == "viz":
-        return import_module("tinygrad_rnn.viz")
+    """`check_gradients`, `viz` and `interchange` are imported when first asked for: training does without them."""
+    if name in ("viz", "interchange"):
+        return import_module(f"tinygrad_rnn.{name}")
     if name != "check_gradients":
         raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
     from .check import check_gradients
