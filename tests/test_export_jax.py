@@ -383,7 +383,7 @@ def test_a_trainer_goes_on_with_the_other_engine_from_a_checkpoint(tmp_path):
     np.testing.assert_allclose([d.loss for d in there.run(4)], [d.loss for d in ours.run(4)], rtol=2e-6)
     before = there.arrays()["model.head.bias"].copy()
     there.engine._state["parameters"]["rnn.weight_hh_l0"] *= np.nan  # as if the step before had been too large
-    with pytest.raises(GraphError, match="in step 5, the loss became nan .*; lower the learning rate"):
+    with pytest.raises(GraphError, match=r"in step 5, the loss became nan .*; lower the learning rate"):
         next(there.run(5))
     assert np.array_equal(there.arrays()["model.head.bias"], before)  # what it made of the others is not kept
     with pytest.raises(ArgumentError, match="a batch of 4 cannot be divided among 3 devices"):

@@ -32,7 +32,7 @@ def jax_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
     >>> @tg.interchange.jax_rule(triple)
     ... def _(x):
     ...     return 3 * x
-    >>> fn, _ = tg.interchange.to_jax(lambda x: triple(x))
+    >>> fn, _ = tg.interchange.to_jax(lambda x: triple(x), tg.ones(2))
     >>> fn({}, jnp.ones(2)).tolist()
     [3.0, 3.0]
     """
