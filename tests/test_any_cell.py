@@ -65,7 +65,7 @@ def test_scan_without_inputs_and_mistakes() -> None:
         (lambda: tg.scan(cumulative, 0.0, (tg.zeros(2, 1), tg.zeros(3, 1))), "of one length"),
         (lambda: tg.scan(cumulative, 0.0, tg.zeros(0, 1)), "no time steps"),
         (lambda: tg.scan(lambda h, x: (h, x), tg.zeros(3), X, lengths=[6, 1, 1]), "integers from 0 to 5"),
-        (lambda: tg.scan(lambda h, x: (h, x), tg.zeros(()), X, lengths=LENGTHS), "as their first dimension"),
+        (lambda: tg.scan(lambda h, x: (h, x), tg.zeros(()), X, lengths=LENGTHS), "need a first dimension"),
         (lambda: tg.scan(lambda h, x: ((h[0],), None), (tg.zeros(3), tg.zeros(3)), X, lengths=LENGTHS), "other parts"),
     ]:
         with pytest.raises(tg.ShapeError, match=message) as caught:

@@ -334,3 +334,29 @@ def test_a_scope_is_of_names_and_numbers() -> None:
         changed["nodes"][0]["scope"][place] = wrong
         with pytest.raises(tg.DataError, match=r"wrong kind|not a saved graph"):
             tg.Graph.from_json(json.dumps(changed))
+
+
+def test_a_coroutine_under_no_grad_records_nothing_whenever_it_goes_on() -> None:
+    x = tg.tensor(1.0, requires_grad=True)
+
+    class Later:
+        def __await__(self):
+            yield
+
+    @tg.no_grad()
+    async def work() -> list[bool]:
+        before = (x * x).requires_grad
+        await Later()
+        return [before, (x * x).requires_grad]
+
+    running = work()
+    running.send(None)
+    assert (x * x).requires_grad  # who waits is not in its mode
+    with pytest.raises(StopIteration) as done:
+        running.send(None)
+    assert done.value.value == [False, False] and (x * x).requires_grad
+    with pytest.raises(tg.ArgumentError, match="use `with` inside it"):
+
+        @tg.no_grad()
+        async def values():
+            yield x

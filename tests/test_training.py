@@ -108,7 +108,7 @@ def damaged(tmp_path: Path, change: Any) -> Path:
     return path
 
 
-WEIGHTS, SETTINGS = "weights do not fit", "settings are not all there"
+WEIGHTS, SETTINGS = "weights do not fit", "its settings have other names"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def load(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
             if facts.get("format") not in (FORMAT, OLD_FORMAT):
                 raise DataError(f"{file} is a safetensors file, but not a checkpoint of this program ({FORMAT})")
             if facts["settings"].keys() != {each.name for each in fields(Settings)}:
-                raise DataError(f"{file} is damaged: its settings are not all there, or more than there are")
+                raise DataError(
+                    f"{file} is damaged, or of another version: its settings have other names than this version's"
+                )
             settings, vocabulary = Settings(**facts["settings"]), Vocabulary(facts["characters"])
             expected = {f"model.{name}": shape for name, shape in settings.parameter_shapes(len(vocabulary)).items()}
             slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118

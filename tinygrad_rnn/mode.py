@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .arguments import as_dtype, flag
 from .current import current
-from .errors import DTypeError
+from .errors import ArgumentError, DTypeError
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
@@ -46,7 +46,7 @@ class recording:
         current.recording = self.before
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, run in this mode; a generator, each time it goes on."""
+        """``function``, run in this mode; a generator or coroutine, each time it goes on."""
         value = self.value
         if inspect.isgeneratorfunction(function):
 
@@ -56,12 +56,35 @@ class recording:
 
             return generator
 
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                return await _Awaited(_Resumed(function(*args, **kwargs).__await__(), value))
+
+            return coroutine
+
+        if inspect.isasyncgenfunction(function):
+            raise ArgumentError(
+                f"no_grad: {function.__name__} is an asynchronous generator; use `with` inside it instead"
+            )
+
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             with recording(value):
                 return function(*args, **kwargs)
 
         return call
+
+
+class _Awaited:
+    """What a coroutine awaits: a generator."""
+
+    def __init__(self, generator: Generator[Any, Any, Any]) -> None:
+        self.generator = generator
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.generator
 
 
 class _Resumed(Generator[Any, Any, Any]):

@@ -244,7 +244,7 @@ class Optimizer:
             except (ValueError, TypeError, OverflowError) as error:
                 raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
             if key == "step" and (given[key] != value or given[key] < 0):
-                raise DataError(f"optimizer state step of parameter {i} is {value!r:.40}, which counts nothing")
+                raise DataError(f"optimizer state step of parameter {i} is {value!r:.40}; it counts updates, from 0 up")
             if key != "step" and given[key].shape != p.shape:
                 raise ShapeError(f"optimizer state {key} of parameter {i} has shape {given[key].shape}, not {p.shape}")
         self._complete(given, saved)

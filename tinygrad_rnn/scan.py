@@ -129,7 +129,9 @@ def _masked(old: Any, new: Any, y: Any, going: Tensor | None = None) -> tuple[An
 
     def chosen(value: Any, ended: Any, role: str | None = None) -> Tensor:
         if not value.ndim:
-            raise ShapeError("scan: with lengths, carries and outputs have the sequences as their first dimension")
+            raise ShapeError(
+                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
+            )
         if value.ndim not in known:
             known[value.ndim] = going.reshape((-1, *(1,) * (value.ndim - 1)))
         result = where(known[value.ndim], value, ended)
@@ -187,7 +189,9 @@ class Masks:
     def where(self, t: int, going: Tensor, ended: Any, role: str | None = None) -> Tensor:
         """``going`` for the sequences that have not ended, else ``ended``."""
         if not going.ndim:
-            raise ShapeError("scan: with lengths, carries and outputs have the sequences as their first dimension")
+            raise ShapeError(
+                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
+            )
         result = where(self.at(t, going.ndim), going, ended)
         result.role = role
         return result

@@ -123,7 +123,9 @@ class Lowering:
         self.graph, self.trace = graph, trace
         self.real = float_type(graph)
         if self.real.kind != "f":
-            raise DTypeError("a compiled function computes floats")
+            raise DTypeError(
+                "this function computes no float32 or float64 value, so there is nothing to compile; call it as it is"
+            )
         self.kinds = [kind_of(graph, node, self.real) for node in graph.nodes]
         self.layout = Layout(graph, trace, self.kinds)
         self.rows: list[list[int]] = []

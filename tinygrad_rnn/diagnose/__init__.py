@@ -98,7 +98,9 @@ def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:
     array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
     shape = record.nodes[leaf].shape
     if array.dtype.kind not in "fiu":
-        raise DTypeError(f"diagnose: the gradient of {key!s:.40} is numbers, not {array.dtype}")
+        raise DTypeError(
+            f"diagnose: the gradient given for {key!s:.40} has dtype {array.dtype}; give an array of numbers"
+        )
     if array.shape != shape:
         raise ShapeError(f"diagnose: the gradient of {key!s:.40} has shape {array.shape}, but the leaf has {shape}")
     return array

@@ -20,7 +20,7 @@ def _fill(tensor: Tensor, values: object) -> Tensor:
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
     if tensor.ndim != 2:
-        raise ShapeError(f"fan-in and fan-out are a matrix's, but {tensor._described()} has {tensor.ndim} dimension(s)")
+        raise ShapeError(f"xavier and kaiming need 2 dimensions; {tensor._described()} has {tensor.ndim}; use normal_")
     return tensor.shape[1], tensor.shape[0]
 
 

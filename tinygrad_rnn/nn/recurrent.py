@@ -67,7 +67,9 @@ class _Recurrent(Module):
         self.past_end = one_of(f"{kind}: past_end", past_end, *PAST_END)
         self.empty = one_of(f"{kind}: empty", empty, *EMPTY)
         if empty == "last" and past_end != "live":
-            raise ArgumentError(f'{kind}: only past_end="live" has a state after the padding, which empty="last" is')
+            raise ArgumentError(
+                f'{kind}: empty="last" takes the state after the padding, which is computed with past_end="live" only'
+            )
         sizes = {role: (self._state_size(role),) for role in self.roles}
         more = dict(more or {}) | ({f"{role}_0": size for role, size in sizes.items()} if learned_state else {})
         for layer in range(num_layers):
