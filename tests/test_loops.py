@@ -215,11 +215,11 @@ def test_a_program_does_not_grow_with_time():
 
 def test_short_sequences_are_written_out(monkeypatch):
     monkeypatch.setattr(loops, "SHORTEST", 7)
-    model = tg.nn.RNN(2, 3)
+    model = tg.nn.RNN(2, 3, dtype=tg.float64)
     counts = []
     for time in (6, 7):
         program = tg.compile(lambda x: model(x)[0], threads=1)
-        program(tg.ones(time, 1, 2))
+        program(tg.ones(time, 1, 2, dtype=tg.float64))
         counts.append(program.graph.counts["loop"])
     assert counts == [0, 1]
 
