@@ -320,6 +320,55 @@ def test_dropout_draws_from_the_key_in_the_state():
     assert float(run({**state, "key": after["key"]}, *batch)[1]) != float(loss)
 
 
+class Kept(tg.nn.Module):
+    """Two parts of a state that add up what they are given: their outputs tell which masks they had."""
+
+    def __init__(self, input_size):
+        self.hidden_size, self.w = input_size, tg.nn.Parameter(np.ones(input_size))
+
+    def forward(self, x, state=None):
+        h, n = (x * 0, x * 0) if state is None else state
+        return x * self.w + h, n + x
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_variational_dropout_is_one_mask_for_all_steps_of_a_sequence(given):
+    """At p = 1/2 units of the state are doubled at each step, or forgotten at each step; those of the input, too."""
+    model = tg.nn.Recurrent(Kept, bidirectional=True, variational_dropout=0.5, input_size=8)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.0)
+    first = tuple(tg.zeros(2, 16, 8, dtype=float) for _ in "hn") if given else None
+
+    def step(xs):
+        def one(total, x):  # two sequences, each with masks of its own
+            y = model(x, first)[0]
+            return total + y.sum(), y
+
+        total, ys = tg.scan(one, tg.tensor(0.0, dtype=float), xs)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        return ys
+
+    x = np.ones((2, 4, 16, 8))
+    fn, state = interchange.to_jax(step, x)
+    run = jax.jit(fn.jitted, compiler_options=QUICK)
+    state, ys = run(state, x)
+    assert not np.array_equal(ys, run(state, x)[1])
+    forth, back = np.split(np.asarray(ys), 2, axis=-1)
+    found = []
+    for y in (forth, back[:, ::-1]):
+        begun = y[:, 0]  # 2 where the unit of the input is kept
+        assert {*np.unique(begun)} == {0, 2}
+        doubled = y[:, 1] > 2
+        expected = begun[:, None] * np.where(doubled[:, None], np.array([1, 3, 7, 15])[:, None, None], 1)
+        np.testing.assert_array_equal(y, expected)
+        assert abs(begun.mean() - 1) < 0.3  # 256 draws: five standard deviations
+        assert abs(doubled[begun > 0].mean() - 0.5) < 0.25  # half as many
+        found += [*begun, doubled[0]]
+    for one, other in itertools.combinations(found, 2):
+        assert not np.array_equal(one > 0, other)
+
+
 # Many devices ------------------------------------------------------------------------------------------------
 
 

@@ -144,14 +144,17 @@ class Recurrent(Module):
                 sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
         return sequence
 
-    def _step(self, cell: Module) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
-        """What the cell does at one step, as `unroll` wants it."""
+    def _step(
+        self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
+    ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:  # fmt: skip
+        """What the cell does at one step, as `unroll` wants it; ``draw`` makes the mask for all steps."""
         mask: list[Tensor] = []
+        draw = draw or self._mask
 
         def step(state: Any, x: Tensor) -> tuple[Any, Tensor]:
             if state is not None and self._thins:
                 first, *rest = state if isinstance(state, tuple) else (state,)
-                mask[:] = mask or [self._mask(first.shape)]
+                mask[:] = mask or [draw(first.shape)]
                 state = (first * mask[0], *rest) if isinstance(state, tuple) else first * mask[0]
             new = cell(x, state)
             new = tuple(new) if isinstance(new, list) else new

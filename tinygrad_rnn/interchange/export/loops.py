@@ -53,17 +53,17 @@ def recurrent(recorder: Recorder, module: Any, x: Tensor, hx: Any, lengths: Any)
     """`nn.Recurrent`."""
     time, batch = x.shape[:2]
     final: list[Any] = []
+    draw = recorder.out_here(module._mask)  # one mask for all steps, though its shape is only known in the loop
     for layer in range(module.num_layers):
         if layer and module.dropout:
             x = dropout(x, module.dropout, module.training)
-        if module._thins:
-            x = x * module._mask(x.shape[1:])
         outputs = []
         for suffix in module._suffixes(layer):
             cell = getattr(module, suffix)
             start = module._start(cell, hx, len(final), batch)
+            given = x * module._mask(x.shape[1:]) if module._thins else x
             last, made = scanned(
-                recorder, module._step(cell), start, x, lengths, suffix.endswith("_reverse"), time
+                recorder, module._step(cell, draw), start, given, lengths, suffix.endswith("_reverse"), time
             )  # fmt: skip
             outputs.append(made)
             final.append(last)

@@ -298,6 +298,19 @@ class Recorder(Tracer):
         """A mask drawn by the other engine; in a loop, anew at every step."""
         return self._drawn(len(self._steps), like.shape, like.dtype, p)
 
+    def out_here(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """``f``, whose masks are drawn as here, also when it is called in loops that begin later."""
+        depth = len(self._steps)
+
+        def outside(*args: Any) -> Any:
+            inside, self._steps = self._steps, self._steps[:depth]
+            try:
+                return f(*args)
+            finally:
+                self._steps = inside
+
+        return outside
+
     def _drawn(self, depth: int, shape: tuple[int, ...], dtype: Any, p: float) -> Tensor:
         if not depth:
             made = self.node(drawn, (), {"p": p}, shape, dtype, False)
