@@ -469,6 +469,10 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
 
         fn, parameters = interchange.to_jax(Module())
         fn(parameters, *batch)
+    with pytest.raises(ArgumentError, match=r"step .* 0 example .*'x'\); give one for each: to_jax\(step, x, y\) \["):
+        interchange.to_jax(step)
+    with pytest.raises(ArgumentError, match=r"Linear .* with 2 example .*: to_jax\(Linear, x\) \["):
+        interchange.to_jax(tg.nn.Linear(2, 2), x, x)
     with pytest.raises(ArgumentError, match="float32 or bfloat16"):
         interchange.to_jax(tg.nn.Linear(2, 2), dtype="float16")
     with pytest.raises(DTypeError, match="takes a function or a module"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,17 +53,27 @@ def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None
         raise DTypeError(f"to_jax takes a function or a module, not {type(function).__name__}")
     if dtype not in PRECISIONS:
         raise ArgumentError(f"to_jax: dtype is float32 or bfloat16, not {dtype!r}")
+    if example or not isinstance(function, Module):
+        _accepted(function, example)
     made = JaxProgram(function, example, dtype == "bfloat16", donate)
     return made, made.state()
 
 
-@dataclass(frozen=True, eq=False)
-class _Slot:
-    """One array of the state: under which keys, and the object of ours that holds it."""
-
-    keys: tuple[str, str]
-    read: Callable[[], Any]
-    write: Callable[[Any], None]
+def _accepted(function: Callable[..., Any], example: Sequence[Any]) -> None:
+    """Refuse example arguments that the function cannot be called with."""
+    try:
+        signature = inspect.signature(function.forward if isinstance(function, Module) else function)
+    except ValueError:  # a built-in function that does not tell
+        return
+    try:
+        signature.bind(*example)
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        wanted = ", ".join([name, *signature.parameters])
+        raise ArgumentError(
+            f"to_jax: {name} cannot be called with {len(example)} example arguments ({error}); "
+            f"give one for each: to_jax({wanted})"
+        ) from None
 
 
 class JaxProgram:
