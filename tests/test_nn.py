@@ -451,7 +451,7 @@ def test_the_rest_of_the_initialisers():
     assert np.array_equal(after[:3], before[:3]) and np.array_equal(after[6:], before[6:])
     assert lstm.bias_ih_l0.requires_grad and lstm.bias_ih_l0.is_leaf
     for function in (nn.init.xavier_uniform_, nn.init.orthogonal_, nn.init.eye_, nn.init.kaiming_normal_):
-        with pytest.raises(tg.ShapeError, match="matrix"):
+        with pytest.raises(tg.ShapeError, match=r"2 dimensions|matrix"):
             function(tg.tensor([1.0]))
     with pytest.raises(tg.ShapeError, match="4 \\* hidden_size"):
         nn.init.forget_bias_(tg.tensor([1.0]))

@@ -595,7 +595,7 @@ class _Reverse:
             else:
                 summed = P.sum_(stack, axis=(0, *(a + 1 for a in axes)), keepdims=False)
             return P.reshape(summed, shape=x.shape)
-        if op in (P.permute, P.reshape, P.getitem, P.scatter) and isinstance(first, Tensor):
+        if op.kind == "movement" and len(x.operands) == 1:  # the sum of what is moved alike is the sum, moved
             return op(self._summed(first), **x.attrs)
         return P.sum_(self._stack(x), axis=(0,), keepdims=False)
 

@@ -39,7 +39,8 @@ def unknown_letters(svg: str) -> str:
 
 @cache
 def _known() -> frozenset[int]:
-    from matplotlib.ft2font import FT2Font
+    with needed("a picture as PNG or PDF", "png"):
+        from matplotlib.ft2font import FT2Font
 
     return frozenset(FT2Font(_fonts()[0]).get_charmap())
 
@@ -47,8 +48,9 @@ def _known() -> frozenset[int]:
 @cache
 def _font_for(letters: str) -> str | None:
     """The file of a typeface on this machine that has most of these letters; says so if none has them all."""
-    from matplotlib import font_manager
-    from matplotlib.ft2font import FT2Font
+    with needed("a picture as PNG or PDF", "png"):
+        from matplotlib import font_manager
+        from matplotlib.ft2font import FT2Font
 
     wanted, best, most = set(map(ord, letters)), None, 0
     for file in sorted(font_manager.findSystemFonts()):
@@ -104,9 +106,10 @@ def _in_a_viewers_font(text: re.Match[str]) -> str:
 
 @cache
 def _register_viewers(name: str) -> None:
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-    from reportlab.pdfbase.pdfmetrics import registerFont
-    from svglib.fonts import register_font
+    with needed("a picture as PDF", "pdf"):
+        from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+        from reportlab.pdfbase.pdfmetrics import registerFont
+        from svglib.fonts import register_font
 
     registerFont(UnicodeCIDFont(name))
     register_font(name)

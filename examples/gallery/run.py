@@ -11,7 +11,7 @@ from pathlib import Path
 from networks import NETWORKS
 
 import tinygrad_rnn as tg
-import viz
+from tinygrad_rnn import viz
 
 
 def main() -> None:
