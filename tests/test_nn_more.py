@@ -1,5 +1,6 @@
 """Norms, smooth nonlinearities, padding rows and losses: against PyTorch where it is, and their own laws."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +112,48 @@ def test_a_saturated_loss_is_neither_nan_nor_infinite() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_loss_has_the_dtype_of_its_scores(settings: dict[str, Any], dtype: str) -> None:
     assert F.cross_entropy(tg.tensor(LOGITS, dtype=dtype), tg.tensor(CLASSES), **settings).dtype == dtype
+
+
+LAYERS: dict[str, tuple[Any, ...]] = {
+    "Linear": (3, 2), "Embedding": (5, 3), "LayerNorm": (3,), "RMSNorm": ((2, 3),), "RNN": (3, 2), "LSTM": (3, 2, 2),
+    "GRU": (3, 2), "RNNCell": (3, 2), "LSTMCell": (3, 2), "GRUCell": (3, 2),
+}  # fmt: skip
+
+
+def test_the_list_of_layers_is_whole() -> None:
+    modules = [m for m in vars(tg.nn).values() if isinstance(m, type) and issubclass(m, tg.nn.Module)]
+    own = {m.__name__ for m in modules if "dtype" in inspect.signature(m).parameters}
+    assert own == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_device_and_dtype_are_pytorchs(name: str) -> None:
+    layer, args = getattr(tg.nn, name), LAYERS[name]
+    for dtype in (tg.float32, tg.float64):
+        assert {p.dtype for p in layer(*args, device="cpu", dtype=dtype).parameters()} == {np.dtype(dtype)}
+    assert {p.dtype for p in layer(*args, device=None).parameters()} == {np.dtype(tg.get_default_dtype())}
+    for device in ("cuda", "cuda:0", 0):
+        with pytest.raises(tg.ArgumentError, match=rf"^{name}: .*the device is 'cpu', not {device!r}[^\n]*$"):
+            layer(*args, device=device)
+    for wrong in ("int64", "float16", "cuda"):
+        with pytest.raises(tg.DTypeError, match=rf"^{name}: [^\n]*{wrong}[^\n]*$"):
+            layer(*args, dtype=wrong)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("RNN", "LSTM", "GRU")])
+def test_arguments_are_in_pytorchs_order(name: str) -> None:
+    """But for the layers that have no signature there."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
+    judge, ours = (list(inspect.signature(getattr(m, name)).parameters) for m in (torch.nn, tg.nn))
+    assert [a for a in judge if a in ours] == [a for a in ours if a in judge]
+    assert {"device", "dtype"} <= set(judge) & set(ours)
+
+
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_a_setting_of_two_names_is_given_once(name: str) -> None:
+    of = getattr(tg.tensor([1.0, 3.0]), name)
+    assert of().item() == of(correction=1).item() == of(unbiased=True).item() != of(correction=0).item()
+    assert of(unbiased=False).item() == of(correction=0).item()
+    for unbiased in (True, False):
+        with pytest.raises(tg.ArgumentError, match=r"^var: unbiased and correction are two names[^\n]*$"):
+            of(unbiased=unbiased, correction=1)

@@ -71,7 +71,7 @@ class Composed(Operators):
         return self._record(P.floor_divide, (other, self), {})
 
     def std(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, unbiased: bool | None = None,
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None, unbiased: bool | None = None,
         dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
         """Standard deviation over ``axis``: the square root of `var`, whose arguments it takes.

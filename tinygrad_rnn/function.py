@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import flag
 from .current import current
 from .errors import DTypeError, GraphError, ShapeError
 from .functional import concat
@@ -29,6 +30,8 @@ class Context:
     #: for each argument of ``forward``, whether a gradient is wanted of it
     needs_input_grad: tuple[bool, ...] = ()
     _saved: tuple[Any, ...] = ()
+    _constant: frozenset[int] = frozenset()  # serials of the results that have no gradient
+    _materialize: bool = True
     #: what stands for the function's arguments and its result now, in the place of those that were saved
     _present: Callable[[Any], Any] = staticmethod(lambda x: x)
 
@@ -39,6 +42,45 @@ class Context:
                 raise DTypeError(f"save_for_backward keeps tensors, not {type(x).__name__}; assign it, ctx.name = ...")
         self._saved = tensors
 
+    def mark_non_differentiable(self, *results: Tensor) -> None:
+        """Results without a gradient: they require none, may be of any dtype, and ``backward`` is given zeros for them.
+
+        >>> import tinygrad_rnn as tg
+        >>> class Largest(tg.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         place = x.argmax(0)
+        ...         ctx.mark_non_differentiable(place)
+        ...         ctx.save_for_backward(tg.one_hot(place, len(x)))
+        ...         return x[place], place
+        ...     @staticmethod
+        ...     def backward(ctx, gradient, _):
+        ...         return gradient * ctx.saved_tensors[0]
+        >>> x = tg.tensor([1.0, 5.0, 2.0], requires_grad=True)
+        >>> value, place = Largest.apply(x)
+        >>> value.backward()
+        >>> int(place), x.grad.tolist()
+        (1, [0.0, 1.0, 0.0])
+        """
+        for x in results:
+            if not isinstance(x, Tensor):
+                raise DTypeError(f"mark_non_differentiable takes tensors that forward returns, not {type(x).__name__}")
+        self._constant = frozenset(x.serial for x in results)
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Always an error: PyTorch's mark of arguments that ``forward`` writes in place, which it may not do here."""
+        raise GraphError(
+            "mark_dirty: a Function writes none of its arguments, which the graph holds; compute new tensors, return "
+            "them, and leave the mark out"
+        )
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """False: ``backward`` is given None, and no zeros, for the results marked with `mark_non_differentiable`.
+
+        For other results that nothing used it is given zeros all the same: the results are one node of the graph.
+        """
+        self._materialize = flag(value, "set_materialize_grads: value")
+
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` kept."""
@@ -48,7 +90,8 @@ class Context:
 class Function:
     """Base of operations of one's own: define ``forward`` and ``backward`` as static methods, call ``apply``.
 
-    ``forward(ctx, *args)`` computes, unrecorded, one float tensor or a tuple of them; or ``forward(*args)`` beside a
+    ``forward(ctx, *args)`` computes, unrecorded, one float tensor or a tuple of them (of any dtype where
+    `Context.mark_non_differentiable` says that they have no gradient); or ``forward(*args)`` beside a
     ``setup_context(ctx, inputs, output)``. ``backward(ctx, *gradients)`` is given one gradient a result and returns one
     for each argument of ``forward``, None for those that have none. Written in operations of this package, and on
     saved arguments and results, it can be differentiated again (``create_graph=True``).
@@ -91,14 +134,19 @@ class Function:
         ctx = Context()
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in args)
         outputs, single = _run(cls, ctx, args)
+        moving = _moving(ctx, outputs)
+        if not moving:
+            return outputs[0].detach() if single else tuple(y.detach() for y in outputs)
         slots = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
-        shapes = [y.shape for y in outputs]
-        if len({y.dtype for y in outputs}) > 1 or outputs[0].dtype.kind != "f":
-            kinds = ", ".join(str(y.dtype) for y in outputs)
-            raise DTypeError(f"{cls.__name__}: results are float tensors of one dtype, not {kinds}")
+        if len({y.dtype for y in moving}) > 1 or moving[0].dtype.kind != "f":
+            kinds = ", ".join(str(y.dtype) for y in moving)
+            raise DTypeError(
+                f"{cls.__name__}: results are float tensors of one dtype, not {kinds}; "
+                "ctx.mark_non_differentiable those without a gradient"
+            )
         with no_grad():
-            whole = outputs[0] if single else concat([y.reshape(-1) for y in outputs])
-        backward = _Backward(cls, ctx, args, slots, outputs, shapes)
+            whole = outputs[0] if single else concat([y.reshape(-1) for y in moving])
+        backward = _Backward(cls, ctx, args, slots, outputs)
         tensors = tuple(args[i] for i in slots)
         if current.tracer is None:
             again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
@@ -108,7 +156,13 @@ class Function:
             current.tracer.contexts.append(ctx)
         if single:
             return made
-        return tuple(_parts(made, shapes))
+        parts = iter(_parts(made, backward.shapes))
+        return tuple(y.detach() if y.serial in ctx._constant else next(parts) for y in outputs)
+
+
+def _moving(ctx: Context, outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The results that a gradient comes back from."""
+    return [y for y in outputs if y.serial not in ctx._constant]
 
 
 def _run(cls: type[Function], ctx: Context, args: Sequence[Any]) -> tuple[list[Tensor], bool]:
@@ -143,8 +197,9 @@ def _again(cls: type[Function], args: Sequence[Any], slots: Sequence[int], *arra
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            outputs, single = _run(cls, Context(), full)
-            values = [y._array for y in outputs]
+            ctx = Context()
+            outputs, single = _run(cls, ctx, full)
+            values = [y._array for y in _moving(ctx, outputs)]
     except (TypeError, ValueError, np.exceptions.ComplexWarning) as error:
         if any(np.iscomplexobj(x) for x in arrays):
             raise TypeError(f"{cls.__name__} takes no complex numbers: {error}") from None
@@ -157,22 +212,30 @@ def _opened(cls: type[Function], args: Sequence[Any], slots: Sequence[int], *ten
     full = list(args)
     for i, x in zip(slots, tensors, strict=True):
         full[i] = x
-    result = cls.forward(Context(), *full) if cls.setup_context is None else cls.forward(*full)
+    ctx = Context()
+    if cls.setup_context is None:
+        result = cls.forward(ctx, *full)
+    else:
+        result = cls.forward(*full)
+        cls.setup_context(ctx, tuple(full), result)
     single = not isinstance(result, (tuple, list))
-    return result if single else concat([y.reshape(-1) for y in result])
+    return result if single else concat([y.reshape(-1) for y in _moving(ctx, result)])
 
 
 class _Backward:
     """The backward pass as a rule: run once for a gradient that arrives, whichever operand asks first."""
 
     def __init__(
-        self, cls: type[Function], ctx: Context, args: Sequence[Any], slots: Sequence[int], outputs: Sequence[Tensor],
-        shapes: Sequence[tuple[int, ...]],
+        self, cls: type[Function], ctx: Context, args: Sequence[Any], slots: Sequence[int], outputs: Sequence[Tensor]
     ) -> None:  # fmt: skip
-        self.cls, self.ctx, self.slots, self.shapes, self.count = cls, ctx, slots, shapes, len(args)
+        self.cls, self.ctx, self.slots, self.count = cls, ctx, slots, len(args)
+        moving = _moving(ctx, outputs)
+        self.shapes = [y.shape for y in moving]
+        #: for each result its shape and dtype if it has no gradient, else None
+        self.constant = [(y.shape, y.dtype) if y.serial in ctx._constant else None for y in outputs]
         #: which of the saved tensors are arguments (by position among the tensors) or results, not to be held here
         self.inputs = {args[i].serial: k for k, i in enumerate(slots)}
-        self.outputs = {y.serial: k for k, y in enumerate(outputs)}
+        self.outputs = {y.serial: k for k, y in enumerate(moving)}
         ctx._saved = tuple(self._place(x) for x in ctx._saved)
         self.arrived: Any = None  # a gradient, and what is sent on of it, until every operand has asked
         self.shares: dict[int, Any] = {}
@@ -206,7 +269,7 @@ class _Backward:
 
         self.ctx._present = present
         try:
-            parts = _parts(from_array(np.array(g)) if plain else g, self.shapes)
+            parts = self._given(from_array(np.array(g)) if plain else g)
             if plain:
                 with no_grad():
                     shares = self.cls.backward(self.ctx, *parts)
@@ -232,6 +295,12 @@ class _Backward:
                 )
             found[k] = share._array if plain else share
         return found
+
+    def _given(self, g: Tensor) -> list[Tensor | None]:
+        """What the backward pass is called with: for each result its gradient, and zeros or None if it has none."""
+        parts = iter(_parts(g, self.shapes))
+        empty = (lambda like: from_array(np.zeros(*like))) if self.ctx._materialize else lambda like: None
+        return [next(parts) if like is None else empty(like) for like in self.constant]
 
 
 def _recorded(

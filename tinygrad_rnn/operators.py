@@ -220,13 +220,15 @@ class Operators(Recorded):
         return total / count if count else total * np.nan
 
     def var(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int = 1, unbiased: bool | None = None,
-        dim: Axis = None, keepdim: bool = False,
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None,
+        unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
         """Variance over ``axis``; ``correction=1`` (or ``unbiased=True``) divides by n - 1, PyTorch's default."""
         axis = _axis(axis, dim)
-        if unbiased is not None:
-            correction = flag(unbiased, "var: unbiased")
+        if unbiased is not None and correction is not None:
+            raise ArgumentError("var: unbiased and correction are two names of one setting; give one of them")
+        if correction is None:
+            correction = unbiased is None or flag(unbiased, "var: unbiased")
         fewer = number(correction, "var: correction")
         deviation = self - self.mean(axis, True)
         total = (deviation * deviation).sum(axis, kept(keepdims, keepdim))

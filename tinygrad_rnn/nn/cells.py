@@ -18,7 +18,7 @@ from ..scope import scope
 from ..tensor import Tensor, as_tensor
 from .activations import Activation, activation
 from .functional import linear
-from .layers import new_parameter, positive
+from .layers import new_parameter, parameters_dtype, positive
 from .module import Module, Parameter
 
 Weights = tuple[Parameter, Parameter, Parameter | None, Parameter | None]
@@ -219,11 +219,12 @@ class _Cell(Module):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None,
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None,
         more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
     ) -> None:  # fmt: skip
         positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        dtype = parameters_dtype(type(self).__name__, dtype, device)
         made = make_weights(input_size, hidden_size, self.gates, bias, dtype, more, proj_size or hidden_size)
         self._names = tuple(made)
         for name, weight in made.items():
@@ -262,9 +263,9 @@ class RNNCell(_Cell):
     @answerable
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "tanh",
-        dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
+        device: Any = None, dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, dtype)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity, self.settings = nonlinearity, rnn_settings("RNNCell", nonlinearity, clip, leak)
 
     def forward(self, x: Any, hx: Any = None) -> Tensor:
@@ -288,12 +289,12 @@ class LSTMCell(_Cell):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
         peepholes: str | None = None, proj_size: int = 0, coupled: bool = False, clip: float | None = None,
         activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
     ) -> None:  # fmt: skip
         more = lstm_more(hidden_size, peepholes, proj_size)
-        super().__init__(input_size, hidden_size, bias, dtype, more, proj_size)
+        super().__init__(input_size, hidden_size, bias, device, dtype, more, proj_size)
         self.settings = settings_of("LSTMCell", activations, clip, 3, coupled=coupled)
 
     def forward(self, x: Any, hx: Any = None) -> Any:
@@ -318,10 +319,10 @@ class GRUCell(_Cell):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None, *,
+        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
         reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
     ) -> None:  # fmt: skip
-        super().__init__(input_size, hidden_size, bias, dtype)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
         self.settings = gru_settings("GRUCell", activations, clip, reset)
 
     def forward(self, x: Any, hx: Any = None) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..mode import get_default_dtype, no_grad
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor, as_tensor, asked_dtype
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -24,9 +24,17 @@ def positive(layer: str, **sizes: int) -> None:
             raise ShapeError(f"{layer}: {name} must be a positive integer, not {size!r}")
 
 
+def parameters_dtype(layer: str, dtype: Any, device: Any) -> Any:
+    """The dtype of a new layer's parameters, float32 or float64; ``device`` is None or the "cpu", which is all."""
+    wanted = np.dtype(asked_dtype(layer, (), dtype, device) or get_default_dtype())
+    if wanted not in (np.float32, np.float64):
+        raise DTypeError(f"{layer}: parameters are float32 or float64, not {wanted}; give dtype=tg.float32, say")
+    return wanted
+
+
 def new_parameter(shape: tuple[int, ...], bound: float, dtype: Any) -> Parameter:
     """A parameter drawn uniformly from [-bound, bound), PyTorch's default for linear and recurrent layers."""
-    parameter = Parameter(np.zeros(shape), dtype or get_default_dtype())
+    parameter = Parameter(np.zeros(shape), dtype)
     init.uniform_(parameter, -bound, bound)
     return parameter
 
@@ -42,8 +50,11 @@ class Linear(Module):
     """
 
     @answerable
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         positive("Linear", in_features=in_features, out_features=out_features)
+        dtype = parameters_dtype("Linear", dtype, device)
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features)
         self.weight = new_parameter((out_features, in_features), bound, dtype)
@@ -71,11 +82,13 @@ class Embedding(Module):
 
     @answerable
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = None
-    ) -> None:
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, device: Any = None,
+        dtype: Any = None,
+    ) -> None:  # fmt: skip
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        dtype = parameters_dtype("Embedding", dtype, device)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype or get_default_dtype())
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype)
         init.normal_(self.weight)
         self.padding_idx = padding_idx
         if padding_idx is not None:
@@ -170,14 +183,16 @@ class _Norm(Module):
 
     @answerable
     def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: Any
-    ) -> None:
+        self, normalized_shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, device: Any,
+        dtype: Any,
+    ) -> None:  # fmt: skip
         sizes = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
         for size in sizes:
             positive(type(self).__name__, normalized_shape=size)
         self.normalized_shape, self.eps = sizes, eps
-        self.weight = Parameter(np.ones(sizes), dtype or get_default_dtype()) if affine else None
-        self.bias = Parameter(np.zeros(sizes), dtype or get_default_dtype()) if affine and bias else None
+        dtype = parameters_dtype(type(self).__name__, dtype, device)
+        self.weight = Parameter(np.ones(sizes), dtype) if affine else None
+        self.bias = Parameter(np.zeros(sizes), dtype) if affine and bias else None
 
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""
@@ -195,9 +210,9 @@ class LayerNorm(_Norm):
     @answerable
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True, dtype: Any = None,
+        bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(normalized_shape, eps, elementwise_affine, bias, dtype)
+        super().__init__(normalized_shape, eps, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, each row of mean 0 and variance 1 before weight and bias."""
@@ -213,9 +228,10 @@ class RMSNorm(_Norm):
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
+        super().__init__(normalized_shape, eps, elementwise_affine, False, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, each row of mean square 1 before the weight."""

@@ -34,7 +34,7 @@ from .cells import (
     zero_state,
 )
 from .functional import dropout as drop
-from .layers import positive
+from .layers import parameters_dtype, positive
 from .module import Module
 
 State = tuple[Tensor, ...]
@@ -53,7 +53,7 @@ class _Recurrent(Module):
     @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
         settings: dict[str, Any], learned_state: bool, past_end: str, empty: str | None,
         more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
     ) -> None:  # fmt: skip
@@ -70,6 +70,7 @@ class _Recurrent(Module):
             raise ArgumentError(
                 f'{kind}: empty="last" takes the state after the padding, which is computed with past_end="live" only'
             )
+        dtype = parameters_dtype(kind, dtype, device)
         sizes = {role: (self._state_size(role),) for role in self.roles}
         more = dict(more or {}) | ({f"{role}_0": size for role, size in sizes.items()} if learned_state else {})
         for layer in range(num_layers):
@@ -337,12 +338,12 @@ class RNN(_Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: Activation = "tanh",
         bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
+        device: Any = None, dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
         learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
     ) -> None:  # fmt: skip
         self.nonlinearity = nonlinearity
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
             settings=rnn_settings("RNN", nonlinearity, clip, leak),
             learned_state=learned_state, past_end=past_end, empty=empty,
         )  # fmt: skip
@@ -374,14 +375,14 @@ class LSTM(_Recurrent):
     @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, proj_size: int = 0,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *, proj_size: int = 0,
         peepholes: str | None = None, coupled: bool = False, clip: float | None = None,
         activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
         learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
     ) -> None:  # fmt: skip
         self.peepholes = peepholes
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
             settings=settings_of("LSTM", activations, clip, 3, coupled=coupled),
             learned_state=learned_state, past_end=past_end, empty=empty,
             more=lstm_more(hidden_size, peepholes, proj_size), proj_size=proj_size,
@@ -409,12 +410,12 @@ class GRU(_Recurrent):
     @answerable
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, dtype: Any = None, *, reset: str = "after",
-        clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
+        reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
         learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
             settings=gru_settings("GRU", activations, clip, reset),
             learned_state=learned_state, past_end=past_end, empty=empty,
         )  # fmt: skip
