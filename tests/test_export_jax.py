@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,24 @@ from tinygrad_rnn.primitives import TABLE  # noqa: E402
 from tinygrad_rnn.testing.recipes import RECIPES, Source  # noqa: E402
 
 F = tg.nn.functional
-QUICK = {"xla_backend_optimization_level": 0}  # most of a test's time is XLA's compiling
+#: most of a test's time is XLA's compiling
+QUICK = {
+    "xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}  # fmt: skip
 SEEDS = range(12) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else range(1)
 
 
 @pytest.fixture(autouse=True)
 def double_precision():
-    """Every test in 64 bits unless it says otherwise."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
+    """Every test in 64 bits unless it says otherwise; and what is compiled without QUICK, soon as well."""
+    names = "jax_enable_x64", "jax_disable_most_optimizations"
+    before = [jax.config.read(name) for name in names]
+    for name in names:
+        jax.config.update(name, True)
     yield
-    jax.config.update("jax_enable_x64", before)
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -291,9 +297,10 @@ def test_whole_steps_train_as_ours_and_their_states_go_both_ways():
     states = {name: state for name, (_, state) in exported.items()}
     batch = made["SGD"][0][2]
 
-    @partial(jax.jit, compiler_options=QUICK)
+    compiled = {name: jax.jit(fn.jitted, compiler_options=QUICK) for name, (fn, _) in exported.items()}
+
     def all_of_them(states):
-        return {name: fn.jitted(states[name], *batch) for name, (fn, _) in exported.items()}
+        return {name: run(states[name], *batch) for name, run in compiled.items()}
 
     for _ in range(3):
         results = all_of_them(states)
@@ -374,7 +381,7 @@ def test_variational_dropout_is_one_mask_for_all_steps_of_a_sequence(given):
 
 def on_devices(devices, *processes):
     """The script beside this file in a process of its own, which has so many devices."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} " + " ".join(f"--{k}={int(v)}" for k, v in QUICK.items())
     root = Path(__file__).parent.parent
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
     total = devices * (int(processes[2]) if processes else 1)
@@ -386,7 +393,7 @@ def on_devices(devices, *processes):
 
 def losses(process):
     try:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)  # much is compiled on few cores; it fails by itself long before
     finally:
         process.kill()
     assert process.returncode == 0, err[-2000:]
