@@ -49,7 +49,7 @@ def test_the_rates_are_pytorchs(name: str) -> None:
 @pytest.mark.parametrize("pct_start", [0.3, 0.5])
 def test_one_cycle_is_pytorchs(pct_start: float) -> None:
     ours, theirs = optimizer(), torch_optimizer()
-    schedule = tg.lr_scheduler.OneCycleLR(ours, 0.4, 10, pct_start=pct_start)
+    schedule = tg.lr_scheduler.OneCycleLR(ours, 0.4, 10, pct_start=pct_start, cycle_momentum=False)
     judge = torch.optim.lr_scheduler.OneCycleLR(theirs, 0.4, 10, pct_start=pct_start, cycle_momentum=False)
     for _ in range(9):
         assert schedule.get_last_lr() == pytest.approx(judge.get_last_lr(), rel=1e-12)
@@ -118,6 +118,8 @@ def test_what_makes_no_sense_is_one_line() -> None:
     ]:
         with pytest.raises(tg.ArgumentError, match=message):
             wrong()  # type: ignore[no-untyped-call]
+    with pytest.raises(tg.ArgumentError, match="no momentum; give cycle_momentum=False"):
+        tg.lr_scheduler.OneCycleLR(optimizer(), 1.0, 2, cycle_momentum=True)
     cycle = tg.lr_scheduler.OneCycleLR(optimizer(), 1.0, 2)
     cycle.step(), cycle.step()
     with pytest.raises(tg.ArgumentError, match="step 3 of a cycle of 2"):

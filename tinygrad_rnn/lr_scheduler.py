@@ -149,15 +149,18 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up from ``max_lr / div_factor`` to ``max_lr``, then down to that over ``final_div_factor``, along two cosines.
 
-    The first ``pct_start`` of ``total_steps`` goes up. The momentum stays as it is: PyTorch's ``cycle_momentum=False``.
+    The first ``pct_start`` of ``total_steps`` goes up. The momentum stays as it is: ``cycle_momentum`` is False
+    here, and True by default in PyTorch.
     L. N. Smith, N. Topin (2018), arXiv:1708.07120.
     """
 
     @answerable
     def __init__(
         self, optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
+        final_div_factor: float = 1e4, cycle_momentum: bool = False,
     ) -> None:  # fmt: skip
+        if cycle_momentum:
+            raise ArgumentError("OneCycleLR: only the rate is scheduled, no momentum; give cycle_momentum=False")
         if not 0 <= pct_start <= 1:
             raise ArgumentError(f"OneCycleLR: pct_start is from 0 to 1, not {pct_start!r}")
         self.max_lr, self.total_steps, self.pct_start = max_lr, _steps("OneCycleLR", total_steps), pct_start
