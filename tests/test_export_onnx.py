@@ -121,6 +121,23 @@ def test_a_layer_is_a_node_that_computes_the_same(name):
             np.testing.assert_allclose(gradients[key], expected, rtol=1e-11, atol=1e-12, err_msg=key)
 
 
+@pytest.mark.parametrize(
+    ("name", "make", "exact"),
+    [
+        ("GRU", lambda **k: tg.nn.GRU(3, 4, activations=("hard_sigmoid", "tanh"), **k), False),  # 0.2
+        ("GRU", lambda **k: tg.nn.GRU(3, 4, activations=("sigmoid", "elu"), **k), True),  # 1.0
+        ("RNN", lambda **k: tg.nn.RNN(3, 4, 1, "leaky_relu", **k), False),  # 0.01
+        ("RNN", lambda **k: tg.nn.RNN(3, 4, clip=0.3, **k), False),
+        ("RNN", lambda **k: tg.nn.RNN(3, 4, clip=0.5, **k), True),
+    ],
+)
+def test_a_setting_that_single_precision_does_not_have_makes_a_layer_of_double_precision_a_scan(name, make, exact):
+    """A node's alpha, beta and clip are of single precision: in a file of double precision they would be others."""
+    for dtype, is_node in ((np.float32, True), (np.float64, exact)):
+        made = interchange.to_onnx(make(dtype=dtype), (np.zeros((2, 1, 3), dtype),))
+        assert [each for each in kinds(made) if each in (name, "Scan")] == [name if is_node else "Scan"]
+
+
 def gradient_of(p):
     return np.zeros(p.shape) if p.grad is None else p.grad.numpy()
 
