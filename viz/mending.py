@@ -19,7 +19,9 @@ from .route import Point, Stretch, around, entering, leaving, spline
 STEP = 2.0  #: points between the samples of a line
 TOGETHER = 12.0  #: points that two lines may share, at a crossing of two curves
 CELL = 4.0  #: size of the squares in which lines that lie together are looked for
+BESIDE = 1.2  #: distance of points that lie on one another
 ROUNDS = 3
+_KEY = np.array([1 << 30, 1])  # a square's two numbers as one
 #: Of more boxes a picture is not measured: it would take longer than drawing it.
 LARGEST = 1500
 
@@ -49,9 +51,10 @@ class _Mending:
     def wrong(self) -> list[int]:
         """The lines to be drawn anew, each once."""
         through = [k for k in range(len(self.points)) if self._through(k)]
-        crowded = Counter(k for pair in self._together() if not set(pair) & set(through) for k in pair)
+        together = self._together()
+        crowded = Counter(k for pair in together if not set(pair) & set(through) for k in pair)
         chosen = dict.fromkeys(through)
-        for a, b in self._together():
+        for a, b in together:
             if a not in chosen and b not in chosen:
                 chosen[max((a, b), key=lambda k: (self._may_move(k), crowded[k], k))] = None
         return [k for k in chosen if self._may_move(k)]
@@ -94,9 +97,7 @@ class _Mending:
         return (one.source, one.gap) != (other.source, other.gap) and (one.target, one.gap) != (other.target, other.gap)
 
     def _shared(self, a: int, b: int) -> bool:
-        one, other = self.points[a], self.points[b]
-        near = (np.abs(one[:, None] - other[None]).sum(-1) < 1.2).any(1)
-        return float(near.sum() * STEP) > TOGETHER
+        return float(beside(self.points[a], self.points[b]).sum() * STEP) > TOGETHER
 
     def draw_anew(self, k: int) -> None:
         """A way around all boxes, beside all other lines, from any side to any side."""
@@ -125,6 +126,21 @@ def sampled(pos: str) -> Array:
         t = np.linspace(0, 1, 2 + int(length / STEP))[:, None]
         pieces.append((1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d)
     return np.concatenate(pieces)
+
+
+def beside(one: Array, other: Array) -> Array:
+    """Which points of ``one`` have a point of ``other`` beside them, found by the squares both lie in."""
+    keys = np.floor(other / BESIDE).astype(np.int64) @ _KEY
+    order = np.argsort(keys)
+    keys, other = keys[order], other[order]
+    found = np.zeros(len(one), bool)
+    for shift in np.indices((3, 3)).reshape(2, -1).T - 1:
+        wanted = (np.floor(one / BESIDE).astype(np.int64) + shift) @ _KEY
+        first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
+        for more in range(int((last - first).max(initial=0))):
+            k = np.minimum(first + more, len(keys) - 1)
+            found |= (first + more < last) & (np.abs(one - other[k]).sum(1) < BESIDE)
+    return found
 
 
 def straight(points: Array) -> Sequence[Stretch]:
