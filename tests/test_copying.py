@@ -171,11 +171,3 @@ def test_a_copy_has_what_is_kept_in_slots():
     x.mark = [5]
     for each, same in ((copy.copy(x), True), (copy.deepcopy(x), False)):
         assert each.mark == [5] and (each.mark is x.mark) is same and not hasattr(each, "empty")
-
-
-@pytest.mark.parametrize("use", [repr, lambda x: x + 1, lambda x: x.shape])
-def test_a_tensor_without_a_value_says_so(use):
-    with pytest.raises(tg.GraphError, match=r"Tensor\.__new__ made alone has no value.*test_copying\.py:\d+"):
-        use(tg.Tensor.__new__(tg.Tensor))
-    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'missing'"):
-        tg.ones(1).missing  # noqa: B018

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from .memory import Memory
 from .mode import get_default_dtype
 from .primitives.record import Primitive
 from .returned import Returned
-from .source import Foreign, Site, user_code, user_site
+from .source import Foreign, Site, user_code
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
@@ -432,17 +432,6 @@ class Tensor(Composed):
             with suppress(AttributeError):
                 setattr(result, key, copy.deepcopy(getattr(self, key), memo))
         return result
-
-    if not TYPE_CHECKING:  # for a type checker there is no such attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Asked for what is not there."""
-            if name in ("_array", "serial"):
-                raise GraphError(
-                    f"a {type(self).__name__} that {type(self).__name__}.__new__ made alone has no value "
-                    f"(at {user_site()}); call tg.tensor, or the class itself"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(
