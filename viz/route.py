@@ -163,28 +163,24 @@ def _apart(places: Iterable[float]) -> list[float]:
 
 def leaving(r: Rect) -> list[Port]:
     """Where a line may leave a box."""
-    return [
-        port
-        for part, cost in ((0.0, 0.0), (-0.3, 4.0))
-        for port in (
-            Port(r.x + part * r.w, r.top, 0, 1, cost),
-            Port(r.right, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.bottom, 0, -1, cost + 20),
-            Port(r.left, r.y + part * r.h, -1, 0, cost + 30),
-        )
-    ]
+    return _ports(r, r.top, r.right, r.bottom, r.left)
 
 
 def entering(r: Rect) -> list[Port]:
     """Where a line may come into a box."""
+    return _ports(r, r.bottom, r.left, r.top, r.right)
+
+
+def _ports(r: Rect, up: float, right: float, down: float, left: float) -> list[Port]:
+    """In the middle of each side and beside it, given where a line that goes up, right, down or left meets the box."""
     return [
         port
         for part, cost in ((0.0, 0.0), (-0.3, 4.0))
         for port in (
-            Port(r.x + part * r.w, r.bottom, 0, 1, cost),
-            Port(r.left, r.y + part * r.h, 1, 0, cost),
-            Port(r.x + part * r.w, r.top, 0, -1, cost + 20),
-            Port(r.right, r.y + part * r.h, -1, 0, cost + 30),
+            Port(r.x + part * r.w, up, 0, 1, cost),
+            Port(right, r.y + part * r.h, 1, 0, cost),
+            Port(r.x + part * r.w, down, 0, -1, cost + 20),
+            Port(left, r.y + part * r.h, -1, 0, cost + 30),
         )
     ]
 
