@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....errors import ArgumentError
 from ....graph import Node
-from ....primitives import TABLE
 from ....primitives.record import Primitive, normalize_axis
+from ..registry import registering
 
 if TYPE_CHECKING:
     from .writing import Writer
@@ -38,15 +37,7 @@ def onnx_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
     >>> [node.op_type for node in model.graph.node]
     ['Sum', 'Identity']
     """
-    if isinstance(primitive, str) and primitive not in TABLE:
-        raise ArgumentError(f"onnx_rule: there is no primitive {primitive!r}")
-    op = TABLE[primitive] if isinstance(primitive, str) else primitive
-
-    def enter(rule: Rule) -> Rule:
-        RULES[op] = rule
-        return rule
-
-    return enter
+    return registering(RULES, primitive, "onnx_rule")
 
 
 def _plain(name: str, **attributes: Any) -> Rule:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import ArgumentError
 from ....primitives import TABLE
 from ....primitives.record import Primitive, normalize_axis
 from ... import framework
+from ..registry import registering
 
 jax = framework("jax", "jax")
 jnp, lax = jax.numpy, jax.lax
@@ -36,15 +36,7 @@ def jax_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
     >>> fn({}, jnp.ones(2)).tolist()
     [3.0, 3.0]
     """
-    if isinstance(primitive, str) and primitive not in TABLE:
-        raise ArgumentError(f"jax_rule: there is no primitive {primitive!r}")
-    op = TABLE[primitive] if isinstance(primitive, str) else primitive
-
-    def enter(rule: Rule) -> Rule:
-        RULES[op] = rule
-        return rule
-
-    return enter
+    return registering(RULES, primitive, "jax_rule")
 
 
 def _axes(axis: Any, x: Any) -> tuple[int, ...]:
