@@ -38,7 +38,14 @@ LITERALS = (float, int)
 
 @dataclass(slots=True)
 class Contribution:
-    """What one use of a tensor adds to its gradient."""
+    """What one use of a tensor adds to its gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([2.0], requires_grad=True)
+    >>> first = next(tg.walk([x * x], [[1.0]]))
+    >>> [(each.slot, each.value.tolist()) for each in first.contributions]
+    [(0, [2.0]), (1, [2.0])]
+    """
 
     slot: int  #: which operand of the node
     target: Tensor  #: the tensor that receives it
@@ -58,7 +65,13 @@ class Contribution:
 
 @dataclass(slots=True)
 class BackwardStep:
-    """One node's turn: its complete gradient, and what it sends to each of its operands."""
+    """One node's turn: its complete gradient, and what it sends to each of its operands.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([2.0], requires_grad=True)
+    >>> next(tg.walk([x.tanh()], [[1.0]])).gradient
+    [1.0]
+    """
 
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
@@ -92,6 +105,17 @@ def walk(
     partial derivatives. A walk goes on where another one ended if ``live`` are the steps' masks there. Many gradients
     at once, one axis more in front, want a rule of their own: ``send(node, slot, gradients, live, operands)``, of the
     operand's shape; None of it is no gradient.
+
+    Raises `ArgumentError` for other than lists of tensors, and for another number of gradients.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([2.0], requires_grad=True)
+    >>> for step in tg.walk([(x * x).tanh()], [np.ones(1, "f")]):
+    ...     print(step.node.op, step.gradient)
+    <primitive tanh> [1.]
+    <primitive mul> [0.00134...]
+    None [0.00536...]
     """
     for given in (outputs, () if inputs is None else inputs):
         if not isinstance(given, (list, tuple)) or not all(map(is_tensor, given)):
@@ -242,6 +266,12 @@ def grad(
     ``grad_outputs``: one upstream gradient per output, of its shape; None stands for 1 of a scalar. Returns one
     tensor per input, of its shape and dtype. An input no output depends on is an error, or None with
     ``allow_unused``.
+
+    The graph can be walked again after ``retain_graph``, which ``create_graph`` implies; with that the gradients
+    themselves can be differentiated.
+
+    Raises `GraphError` for an input that requires no gradient, or for another number of ``grad_outputs``;
+    `DTypeError` for what is no tensor.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor(3.0, requires_grad=True)

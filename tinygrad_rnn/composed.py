@@ -55,11 +55,21 @@ class Composed(Operators):
         return self._logical(P.equal, "~", False)
 
     def isnan(self) -> Tensor:
-        """Whether each element is nan; booleans."""
+        """Whether each element is nan: booleans of the shape of ``x``, without a gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, float("nan")]).isnan().tolist()
+        [False, True]
+        """
         return self != self
 
     def isfinite(self) -> Tensor:
-        """Whether each element is neither nan nor infinite; booleans."""
+        """Whether each element is neither nan nor infinite: booleans of the shape of ``x``, without a gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, float("inf"), float("nan")]).isfinite().tolist()
+        [True, False, False]
+        """
         return self.abs() < np.inf
 
     # Numbers ---------------------------------------------------------------------------------------------
@@ -74,7 +84,8 @@ class Composed(Operators):
         self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None, unbiased: bool | None = None,
         dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Standard deviation over ``axis``: the square root of `var`, whose arguments it takes.
+        """Standard deviation over ``axis``: the square root of `var`, with its ``keepdims``, ``correction``,
+        ``unbiased``.
 
         >>> import tinygrad_rnn as tg
         >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
@@ -85,9 +96,10 @@ class Composed(Operators):
     def norm(
         self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
     ) -> Tensor:
-        """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis``; ``p`` may be infinite. The derivative at 0 is 0.
+        """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
 
-        Elements are divided by the largest first, so that no square overflows or vanishes.
+        ``p`` may be infinite; the derivative at 0 is 0. Elements are divided by the largest first, so that no square
+        overflows or vanishes. Raises `ArgumentError` for a ``p`` that is not positive.
 
         >>> import tinygrad_rnn as tg
         >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
@@ -182,6 +194,8 @@ class Composed(Operators):
         """Elements at integer positions ``index`` along ``dim``: ``y[i][j] = x[index[i][j]][j]`` for ``dim=0``.
 
         ``index`` has as many dimensions as this tensor, and outside ``dim`` at most its sizes. Returns its shape.
+        Raises `ShapeError` for another shape, `DTypeError` unless it holds integers, `OutOfRangeError` for one
+        outside.
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, tg.tensor([[1], [0]])).tolist()
@@ -210,12 +224,19 @@ class Composed(Operators):
         return P.take(self.reshape(-1), position)
 
     def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:
-        """Positions that put the elements along ``dim`` in order; equal ones keep theirs. Integers."""
+        """Positions (int64) that put the elements along ``dim`` in order, or with ``descending`` in falling order.
+
+        Equal ones keep theirs.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([3.0, 1.0, 2.0]).argsort().tolist()
+        [1, 2, 0]
+        """
         (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
         return self._record(P.argsort, (-self if flag(descending, "argsort: descending") else self,), {"axis": chosen})
 
     def sort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Sorted:
-        """The elements along ``dim`` in order, and where they were: ``(values, indices)``.
+        """The elements along ``dim`` in order (``descending``: falling), and where they were: ``(values, indices)``.
 
         >>> import tinygrad_rnn as tg
         >>> values, indices = tg.tensor([3.0, 1.0, 2.0]).sort()
@@ -227,7 +248,9 @@ class Composed(Operators):
         return Sorted(self.gather(chosen, order), order)
 
     def topk(self, k: int, dim: int = -1, largest: bool = True, *, axis: int | None = None) -> Sorted:
-        """The ``k`` largest (or smallest) elements along ``dim``, best first: ``(values, indices)``.
+        """The ``k`` ``largest`` (or smallest) elements along ``dim``, best first: ``(values, indices)``.
+
+        Raises `ShapeError` if there are not so many.
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
@@ -242,11 +265,21 @@ class Composed(Operators):
         return Sorted(self.gather(chosen, order), order)
 
     def tril(self, diagonal: int = 0) -> Tensor:
-        """The lower triangle of the last two dimensions, 0 above ``diagonal``."""
+        """The lower triangle of the last two dimensions, 0 above ``diagonal`` (0: the main one, 1: the one above it).
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2, 3).tril().tolist()
+        [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+        """
         return P.where(self._below("tril", diagonal), self, 0)
 
     def triu(self, diagonal: int = 0) -> Tensor:
-        """The upper triangle of the last two dimensions, 0 below ``diagonal``."""
+        """The upper triangle of the last two dimensions, 0 below ``diagonal`` (0: the main one, 1: the one above it).
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2, 3).triu(1).tolist()
+        [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
+        """
         return P.where(~self._below("triu", record.integer(diagonal, "triu: diagonal") - 1), self, 0)
 
     def _below(self, name: str, diagonal: int) -> Tensor:
@@ -259,7 +292,12 @@ class Composed(Operators):
     # Shapes ----------------------------------------------------------------------------------------------
 
     def bmm(self, other: Any) -> Tensor:
-        """One matrix product per batch row: (B, n, m) @ (B, m, p) -> (B, n, p)."""
+        """One matrix product per batch row with ``other``: (B, n, m) @ (B, m, p) -> (B, n, p), else `ShapeError`.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(4, 2, 3).bmm(tg.ones(4, 3, 5)).shape
+        (4, 2, 5)
+        """
         other = self._coerced(other)
         if self.ndim != 3 or other.ndim != 3 or self.shape[0] != other.shape[0]:
             raise ShapeError(
@@ -268,7 +306,7 @@ class Composed(Operators):
         return self @ other
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Dimensions ``start_dim`` to ``end_dim``, both included, as one.
+        """Dimensions ``start_dim`` to ``end_dim``, both included, as one. Raises `ShapeError` if the first comes later.
 
         >>> import tinygrad_rnn as tg
         >>> tg.zeros(2, 3, 4).flatten(1).shape
@@ -284,7 +322,12 @@ class Composed(Operators):
         return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
 
     def unbind(self, dim: int = 0, *, axis: int | None = None) -> tuple[Tensor, ...]:
-        """The slices along ``dim``, without it: the rows of a matrix, the steps of a sequence."""
+        """The slices along ``dim``, without it, as a tuple: the rows of a matrix, the steps of a sequence.
+
+        >>> import tinygrad_rnn as tg
+        >>> [step.tolist() for step in tg.tensor([[1, 2], [3, 4]]).unbind()]
+        [[1, 2], [3, 4]]
+        """
         (chosen,) = self._axes("unbind", record.integer(dim if axis is None else axis, "an axis"))
         return tuple(self[(*[slice(None)] * chosen, i)] for i in range(self.shape[chosen]))
 

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class Scope(NamedTuple):
-    """A node's place. ``step`` counts from 0; pictures print it from 1, as lectures do."""
+    """A node's place. ``step`` counts from 0; pictures print it from 1, as lectures do.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones(1).scope
+    Scope(path=(), step=None, part=None, backward=False)
+    """
 
     path: tuple[str, ...] = ()  #: names of the modules it was made in, outermost first
     step: int | None = None  #: time step, or None outside the recurrence

@@ -6,7 +6,15 @@ from .source import installed, user_site
 
 
 class TinygradError(Exception):
-    """The common base: ``except tg.TinygradError`` catches whatever this package raises on purpose."""
+    """The common base: ``except tg.TinygradError`` catches whatever this package raises on purpose.
+
+    >>> import tinygrad_rnn as tg
+    >>> try:
+    ...     tg.ones(2) + tg.ones(3)
+    ... except tg.TinygradError as error:
+    ...     type(error).__name__
+    'ShapeError'
+    """
 
 
 class CallError(TinygradError):
@@ -21,31 +29,77 @@ class CallError(TinygradError):
 
 
 class ShapeError(CallError, ValueError):
-    """Shapes that do not fit; the message names the operands, their shapes and the dimension."""
+    """Shapes that do not fit; the message names the operands, their shapes and the dimension.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones(2, 3) @ tg.ones(2, 3)
+    Traceback (most recent call last):
+    tinygrad_rnn...ShapeError: matmul...(2, 3)...
+    """
 
 
 class DTypeError(CallError, TypeError):
-    """A dtype an operation cannot work with, such as an integer tensor that should require a gradient."""
+    """A dtype an operation cannot work with, such as an integer tensor that should require a gradient.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tensor([1, 2], requires_grad=True)
+    Traceback (most recent call last):
+    tinygrad_rnn...DTypeError: ...int64...
+    """
 
 
 class ArgumentError(CallError, ValueError):
-    """A setting that means nothing: a negative learning rate, a probability above 1."""
+    """A setting that means nothing: a negative learning rate, a probability above 1.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Dropout(1.5)
+    Traceback (most recent call last):
+    tinygrad_rnn...ArgumentError: Dropout: p is a probability, from 0 to 1, not 1.5...
+    """
 
 
 class OutOfRangeError(CallError, IndexError):
-    """An index, a class target or a token id outside what it points into."""
+    """An index, a class target or a token id outside what it points into.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Embedding(3, 2)([5])
+    Traceback (most recent call last):
+    tinygrad_rnn...OutOfRangeError: take...5...
+    """
 
 
 class GraphError(CallError, RuntimeError):
-    """A graph asked for something it cannot give: backward twice, from a non-scalar, without a path."""
+    """A graph asked for something it cannot give: backward twice, from a non-scalar, without a path.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones(2, requires_grad=True).backward()
+    Traceback (most recent call last):
+    tinygrad_rnn...GraphError: backward...
+    """
 
 
 class MutationError(GraphError):
-    """A value was written in place while a recorded graph still needed the old one."""
+    """A value was written in place while a recorded graph still needed the old one.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.ones(2, requires_grad=True)
+    >>> loss = (w * w).sum()
+    >>> with tg.no_grad():
+    ...     w[0] = 5.0
+    >>> loss.backward()
+    Traceback (most recent call last):
+    tinygrad_rnn...MutationError: ...
+    """
 
 
 class DataError(TinygradError, ValueError):
-    """Input from outside (a file, a text, a checkpoint) that cannot be used."""
+    """Input from outside (a file, a text, a checkpoint) that cannot be used.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.load("nowhere.safetensors")
+    Traceback (most recent call last):
+    tinygrad_rnn...DataError: there is no file nowhere.safetensors
+    """
 
 
 class MissingPackageError(TinygradError, ModuleNotFoundError):

@@ -28,6 +28,9 @@ def jvp(func: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any
     the primals and returns a tensor or a tuple of tensors. The derivative has the outputs' shapes and dtypes, and its
     own graph is not kept.
 
+    Raises `ShapeError` where a tangent has another shape, `ArgumentError` for tangents of another number,
+    `GraphError` if ``func`` returns none.
+
     >>> import tinygrad_rnn as tg
     >>> y, dy = tg.jvp(lambda x: x ** 3, (tg.tensor(2.0),), (tg.tensor(1.0),))
     >>> float(y), float(dy)

@@ -23,7 +23,9 @@ from .tensor import Tensor, as_tensor, asked_dtype
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """``a`` where ``condition`` holds, ``b`` elsewhere, all broadcast; the branch not taken gets an exact 0 gradient.
+    """``a`` where ``condition`` (booleans) holds, ``b`` elsewhere, all broadcast.
+
+    The branch not taken gets an exact 0 gradient, also where the branch itself is nan or infinite.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([0.0, 4.0], requires_grad=True)
@@ -35,22 +37,45 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of two, elementwise; equal elements share the gradient half and half."""
+    """The larger of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.maximum(tg.tensor([1.0, 5.0]), 3.0).tolist()
+    [3.0, 5.0]
+    """
     return _first(a, b)._record(P.maximum, (a, b), {})
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of two, elementwise; equal elements share the gradient half and half."""
+    """The smaller of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.minimum(tg.tensor([1.0, 5.0]), 3.0).tolist()
+    [1.0, 3.0]
+    """
     return _first(a, b)._record(P.minimum, (a, b), {})
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """Matrix product with NumPy's rules for vectors and batches."""
+    """Matrix product ``a @ b``: (..., n, m), (..., m, p) -> (..., n, p).
+
+    Leading dimensions broadcast; vectors as in NumPy. The gradients are ``g b^T`` and ``a^T g``. Raises
+    `ShapeError` where the m differ.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.matmul(tg.ones(2, 3), tg.ones(3, 4)).shape
+    (2, 4)
+    """
     return _first(a, b)._record(P.matmul, (a, b), {})
 
 
 def outer(a: Any, b: Any) -> Tensor:
-    """``a[i] * b[j]`` of two vectors."""
+    """``a[i] * b[j]`` of two vectors, (n,) and (m,): an (n, m) matrix. Raises `ShapeError` for others.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.outer([1.0, 2.0], [3.0, 4.0]).tolist()
+    [[3.0, 4.0], [6.0, 8.0]]
+    """
     a, b = as_tensor(a), as_tensor(b)
     if a.ndim != 1 or b.ndim != 1:
         raise ShapeError(f"outer takes two vectors, not {a._described()} and {b._described()}")
@@ -59,7 +84,10 @@ def outer(a: Any, b: Any) -> Tensor:
 
 @answerable
 def einsum(subscripts: str, *operands: Any) -> Tensor:
-    """Einstein summation, with NumPy's notation: implicit or explicit output, ``...``, repeated indices.
+    """Einstein summation of ``operands`` with NumPy's ``subscripts``.
+
+    The output may be implicit, indices repeat, and ``...`` stands for several. Raises `ShapeError` where an index
+    has two sizes or the subscripts do not fit, `DTypeError` if they are no text.
 
     >>> import tinygrad_rnn as tg
     >>> tg.einsum("ii->i", tg.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
@@ -115,7 +143,12 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
 
 
 def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
-    """Tensors one after the other along an existing axis."""
+    """``tensors`` one after the other along an existing ``axis``; their other sizes are equal, else `ShapeError`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.concat([tg.tensor([1.0]), tg.tensor([2.0, 3.0])]).tolist(), tg.cat([tg.ones(2, 1), tg.ones(2, 3)], 1).shape
+    ([1.0, 2.0, 3.0], (2, 4))
+    """
     operands = _some(tensors, "concat")
     return operands[0]._record(P.concat, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
@@ -124,15 +157,25 @@ cat = concat
 
 
 def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
-    """Tensors of one shape side by side along a new axis."""
+    """``tensors`` of one shape, else `ShapeError`, side by side along a new ``axis``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.stack([tg.ones(3), tg.zeros(3)], axis=1).shape
+    (3, 2)
+    """
     operands = _some(tensors, "stack")
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
 def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> Tensor:
-    """Rows of ``table`` at integer ``indices`` (any shape); repeats add up in the gradient.
+    """Rows of ``table`` (n, ...) at integer ``indices`` (any shape): (*indices, ...); repeats add up in the gradient.
 
     Along another ``axis`` its slices are taken, and the dimensions of ``indices`` stand in its place, as in NumPy.
+    Raises `OutOfRangeError` for an index outside.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.take(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 1, 0]).tolist()
+    [[3.0, 4.0], [3.0, 4.0], [1.0, 2.0]]
     """
     table, indices = as_tensor(table), as_tensor(indices)
     (chosen,) = table._axes("take", integer(axis if dim is None else dim, "an axis"))
@@ -144,7 +187,14 @@ def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> 
 
 
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
-    """Vectors with a 1 at ``indices`` and 0 elsewhere, along a new last axis."""
+    """Vectors with a 1 at ``indices`` (integers below ``num_classes``) and 0 elsewhere: (...) -> (..., num_classes).
+
+    Of ``dtype``, the default dtype unless told. Raises `OutOfRangeError` for an index outside.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.one_hot([2, 0], 3).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
     wanted = as_dtype(dtype, "one_hot") if dtype is not None else get_default_dtype()
     tensor, num_classes = as_tensor(indices), integer(num_classes, "one_hot: num_classes")
     return tensor._record(P.one_hot, (tensor,), {"num_classes": num_classes, "dtype": wanted, "strict": True})
@@ -154,7 +204,7 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
 
-    Integers give int64, other numbers the default dtype.
+    Integers give int64, other numbers the default dtype, unless ``dtype`` says. Raises `ArgumentError` for a step of 0.
 
     >>> import tinygrad_rnn as tg
     >>> tg.arange(1, 7, 2).tolist()
@@ -174,7 +224,12 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
 def full(
     shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
-    """A new tensor of ``shape`` with ``fill_value`` everywhere; floats take the default dtype unless told."""
+    """A new tensor of ``shape`` with ``fill_value`` everywhere; floats take the default dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.full((2, 2), 7.0).tolist()
+    [[7.0, 7.0], [7.0, 7.0]]
+    """
     sizes = _shape(tuple(shape) if isinstance(shape, Sequence) else (shape,))
     values = np.full(sizes, fill_value)
     return Tensor(
@@ -186,31 +241,56 @@ def full(
 
 @answerable
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """The (n, m) matrix with ones on its diagonal; square unless ``m`` is given."""
+    """The (``n``, ``m``) matrix with ones on its diagonal; square unless ``m`` is given.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.eye(2, 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     rows, columns = _shape((n, n if m is None else m))
     return Tensor(np.eye(rows, columns), asked_dtype("eye", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
 def zeros_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Zeros of the shape and dtype of ``x``."""
+    """Zeros of the shape of ``x``, and of its dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.zeros_like(tg.tensor([1, 2])).tolist()
+    [0, 0]
+    """
     return full_like(x, 0, dtype=dtype, device=device)
 
 
 def ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Ones of the shape and dtype of ``x``."""
+    """Ones of the shape of ``x``, and of its dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones_like([[0.5, 2.0]]).tolist()
+    [[1.0, 1.0]]
+    """
     return full_like(x, 1, dtype=dtype, device=device)
 
 
 @answerable
 def full_like(x: Any, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """``fill_value`` everywhere, of the shape and dtype of ``x``."""
+    """``fill_value`` everywhere, of the shape of ``x``, and of its dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.full_like(tg.zeros(3), 0.5).tolist()
+    [0.5, 0.5, 0.5]
+    """
     x = as_tensor(x)
     return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype)
 
 
 @answerable
 def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A new tensor of zeros, of the default dtype unless told."""
+    """A new tensor of zeros of ``shape`` (sizes, or one tuple of them), of the default dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.zeros(2, 3, dtype=tg.float64).dtype, tg.zeros((2, 3)).shape
+    (dtype('float64'), (2, 3))
+    """
     return Tensor(
         np.zeros(_shape(shape)), asked_dtype("zeros", (), dtype, device) or get_default_dtype(), requires_grad
     )
@@ -218,13 +298,24 @@ def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
 
 @answerable
 def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A new tensor of ones, of the default dtype unless told."""
+    """A new tensor of ones of ``shape`` (sizes, or one tuple of them), of the default dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.ones(2, requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
     return Tensor(np.ones(_shape(shape)), asked_dtype("ones", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
 @answerable
 def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A new tensor drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`."""
+    """A new tensor of ``shape``, drawn uniformly from [0, 1), of the default dtype unless told; see `manual_seed`.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.rand(2, 3)
+    >>> x.shape, bool(0 <= x.amin() and x.amax() < 1)
+    ((2, 3), True)
+    """
     return Tensor(
         generator().random(_shape(shape)), asked_dtype("rand", (), dtype, device) or get_default_dtype(), requires_grad
     )
@@ -232,7 +323,14 @@ def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
 
 @answerable
 def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """A new tensor drawn from the standard normal distribution, of the default dtype unless told; see `manual_seed`."""
+    """A new tensor of ``shape``, drawn from the standard normal distribution, of the default dtype unless told.
+
+    `manual_seed` starts the numbers anew.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.randn(2, 3, dtype=tg.float64).dtype
+    dtype('float64')
+    """
     return Tensor(
         generator().normal(size=_shape(shape)),
         asked_dtype("randn", (), dtype, device) or get_default_dtype(),
@@ -334,19 +432,38 @@ unbind = _function(Tensor.unbind)
 def split(
     x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
 ) -> tuple[Tensor, ...]:
-    """See `Tensor.split`."""
+    """``x`` in consecutive pieces along ``axis``, of ``split_size`` or of the sizes listed: see `Tensor.split`.
+
+    >>> import tinygrad_rnn as tg
+    >>> [piece.tolist() for piece in tg.split([1, 2, 3], 2)]
+    [[1, 2], [3]]
+    """
     return as_tensor(x).split(split_size, axis, dim=dim)
 
 
 def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """See `Tensor.max`; with a tensor in place of ``dim`` see `maximum`, as in PyTorch."""
+    """The largest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
+
+    See `Tensor.max`; with a tensor in place of ``dim`` see `maximum`, as in PyTorch.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.max([1.0, 3.0]).item(), tg.max([[1.0, 3.0]], 1).indices.tolist()
+    (3.0, [1])
+    """
     if isinstance(dim, Tensor):
         return maximum(x, dim)
     return as_tensor(x).max(dim, keepdim, axis=axis, keepdims=keepdims)
 
 
 def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """See `Tensor.min`; with a tensor in place of ``dim`` see `minimum`, as in PyTorch."""
+    """The smallest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
+
+    See `Tensor.min`; with a tensor in place of ``dim`` see `minimum`, as in PyTorch.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.min([1.0, 3.0]).item(), tg.min([[1.0, 3.0]], 1).indices.tolist()
+    (1.0, [0])
+    """
     if isinstance(dim, Tensor):
         return minimum(x, dim)
     return as_tensor(x).min(dim, keepdim, axis=axis, keepdims=keepdims)

@@ -36,14 +36,25 @@ LAST_STEP = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """An operand that is another node, by its position in the graph."""
+    """An operand that is another node, by its position in the graph.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.Graph(tg.ones(1) * 2.0).nodes[1].operands
+    (Ref(index=0), 2.0)
+    """
 
     index: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # by identity: attributes and values cannot be hashed
 class Node:
-    """One value of the computation: a leaf (``op`` is None) or the result of an operation."""
+    """One value of the computation: a leaf (``op`` is None) or the result of an operation.
+
+    >>> import tinygrad_rnn as tg
+    >>> leaf, product = tg.Graph(tg.ones(1) * 2.0).nodes
+    >>> leaf.op, product.op, product.shape, product.sources
+    (None, <primitive mul>, (1,), (0,))
+    """
 
     index: int  #: position in the graph
     op: Primitive | None
@@ -83,6 +94,8 @@ class Node:
 
 class Graph:
     """Everything ``outputs`` were computed from.
+
+    ``outputs`` are tensors; without any, a `GraphError`.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
@@ -380,6 +393,8 @@ class GraphBuilder(Generic[N]):
     """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
 
     Shapes and dtypes of results are worked out by their operations' rules; nothing is computed before `graph`.
+
+    ``nodes`` are there from the start.
 
     >>> import tinygrad_rnn as tg
     >>> build = tg.GraphBuilder()

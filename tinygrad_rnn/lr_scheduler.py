@@ -16,7 +16,19 @@ from .optimizers import Optimizer
 
 
 class LRScheduler:
-    """Base: the optimizer, the rates it started with, and the number of steps taken; a subclass says the rate."""
+    """Base: the ``optimizer``, the rates it started with, and the number of steps taken; a subclass says the rate.
+
+    Raises `ArgumentError` for what is no optimizer.
+
+    >>> import tinygrad_rnn as tg
+    >>> class Inverse(tg.lr_scheduler.LRScheduler):
+    ...     def rate(self, step, base):
+    ...         return base / (1 + step)
+    >>> schedule = Inverse(tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0))
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
+    """
 
     @answerable
     def __init__(self, optimizer: Optimizer) -> None:
@@ -67,7 +79,7 @@ def _fits(value: Any, own: Any) -> bool:
 
 
 class LambdaLR(LRScheduler):
-    """The first rate times ``lr_lambda(step)``: any schedule of one's own, warm-up among them.
+    """The first rate of the ``optimizer`` times ``lr_lambda(step)``: any schedule of one's own, warm-up among them.
 
     >>> import tinygrad_rnn as tg
     >>> adam = tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.5)
@@ -87,7 +99,18 @@ class LambdaLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From ``start_factor`` to ``end_factor`` of the first rate in a straight line over ``total_iters``: warm-up."""
+    """From ``start_factor`` to ``end_factor`` of the first rate in a straight line over ``total_iters``: warm-up.
+
+    ``base * (start + (end - start) * min(step, total) / total)`` for each group of the ``optimizer``. Raises
+    `ArgumentError` for factors outside [0, 1].
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> warmup = tg.lr_scheduler.LinearLR(sgd, start_factor=0.5, total_iters=2)
+    >>> warmup.step()
+    >>> sgd.lr
+    0.75
+    """
 
     @answerable
     def __init__(
@@ -105,7 +128,17 @@ class LinearLR(LRScheduler):
 
 
 class StepLR(LRScheduler):
-    """Times ``gamma`` every ``step_size`` steps."""
+    """Times ``gamma`` every ``step_size`` steps: ``base * gamma ** (step // step_size)``, for each group of
+    the ``optimizer``.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.StepLR(sgd, step_size=2, gamma=0.5)
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> sgd.lr
+    0.5
+    """
 
     @answerable
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
@@ -118,7 +151,15 @@ class StepLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Times ``gamma`` every step."""
+    """Times ``gamma`` every step: ``base * gamma ** step``, for each group of the ``optimizer``.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> schedule.step()
+    >>> sgd.lr
+    0.5
+    """
 
     @answerable
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
@@ -131,9 +172,16 @@ class ExponentialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Down to ``eta_min`` in ``T_max`` steps along half a cosine, and up again.
+    """Down to ``eta_min`` in ``T_max`` steps along half a cosine, and up again, for each group of the ``optimizer``.
 
     ``eta_min + (base - eta_min) (1 + cos(pi step / T_max)) / 2``. I. Loshchilov, F. Hutter (2017), ICLR, equation 5.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.CosineAnnealingLR(sgd, T_max=2)
+    >>> schedule.step()
+    >>> sgd.lr
+    0.5
     """
 
     @answerable
@@ -149,9 +197,15 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up from ``max_lr / div_factor`` to ``max_lr``, then down to that over ``final_div_factor``, along two cosines.
 
-    The first ``pct_start`` of ``total_steps`` goes up. The momentum stays as it is: ``cycle_momentum`` is False
-    here, and True by default in PyTorch.
-    L. N. Smith, N. Topin (2018), arXiv:1708.07120.
+    The first ``pct_start`` of ``total_steps`` goes up, for each group of the ``optimizer``. The momentum stays as
+    it is: ``cycle_momentum`` is False here, and True by default in PyTorch. Raises `ArgumentError` for it, and for
+    a part outside [0, 1]. L. N. Smith, N. Topin (2018), arXiv:1708.07120.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])])
+    >>> schedule = tg.lr_scheduler.OneCycleLR(sgd, max_lr=1.0, total_steps=10, div_factor=4.0)
+    >>> sgd.lr
+    0.25
     """
 
     @answerable
@@ -182,7 +236,17 @@ class OneCycleLR(LRScheduler):
 class ReduceLROnPlateau:
     """Times ``factor`` when ``step(metric)`` has brought no improvement for more than ``patience`` calls in a row.
 
-    ``mode="min"``: an improvement is below the best by the relative ``threshold``; "max": above. Not below ``min_lr``.
+    ``mode="min"``: an improvement is below the best by the relative ``threshold``; "max": above. After a cut
+    ``cooldown`` calls are not counted. No rate of the ``optimizer`` falls below ``min_lr``. Raises `ArgumentError`
+    for another mode or a factor from 1 on.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.ReduceLROnPlateau(sgd, factor=0.5, patience=1)
+    >>> for loss in (3.0, 3.0, 3.0):
+    ...     schedule.step(loss)
+    >>> sgd.lr
+    0.5
     """
 
     @answerable

@@ -18,12 +18,24 @@ _default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
 
 def get_default_dtype() -> np.dtype[Any]:
-    """The dtype Python floats become: float32 unless changed."""
+    """The dtype Python floats become: float32 unless changed.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.get_default_dtype()
+    dtype('float32')
+    """
     return _default_dtype
 
 
 def set_default_dtype(dtype: npt.DTypeLike) -> None:
-    """Make Python floats, layers' parameters and initial states float32 or float64."""
+    """Make Python floats, layers' parameters and initial states ``dtype``: float32 or float64, else `DTypeError`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.set_default_dtype(tg.float64)
+    >>> tg.ones(2).dtype
+    dtype('float64')
+    >>> tg.set_default_dtype(tg.float32)
+    """
     global _default_dtype
     chosen = as_dtype(dtype, "set_default_dtype")
     if chosen.char not in "fd":
@@ -103,17 +115,41 @@ class _Resumed(Generator[Any, Any, Any]):
 
 
 def no_grad(function: Callable[..., Any] | None = None) -> Any:
-    """In ``with no_grad():`` (or below ``@no_grad()``, or ``@no_grad``) nothing is recorded; leaves may be written."""
+    """In ``with no_grad():`` (or below ``@no_grad()``, or ``@no_grad``) nothing is recorded; leaves may be written.
+
+    ``function`` is what ``@no_grad`` decorates: it is returned as one that records nothing.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     w[0] = 3.0
+    ...     (w * 2).requires_grad
+    False
+    """
     return recording(False) if function is None else recording(False)(function)
 
 
 def enable_grad(function: Callable[..., Any] | None = None) -> Any:
-    """Record again inside a `no_grad`."""
+    """Record again inside a `no_grad`; ``function`` is what ``@enable_grad`` decorates.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.ones(2, requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     (w * 2).requires_grad
+    True
+    """
     return recording(True) if function is None else recording(True)(function)
 
 
 class set_grad_enabled:
-    """Record from here on or not: ``set_grad_enabled(training)``, or ``with set_grad_enabled(training):``."""
+    """Record from here on or not, as ``mode`` says; in ``with set_grad_enabled(training):``, until its end.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.ones(2, requires_grad=True)
+    >>> with tg.set_grad_enabled(False):
+    ...     (w * 2).requires_grad
+    False
+    """
 
     def __init__(self, mode: bool) -> None:
         self._before, current.recording = current.recording, flag(mode, "set_grad_enabled: mode")

@@ -134,55 +134,124 @@ class Operators(Recorded):
     # Elementwise functions -------------------------------------------------------------------------------
 
     def exp(self) -> Tensor:
-        """``e ** x``, elementwise."""
+        """``e ** x``, elementwise, of the shape of ``x``; derivative ``exp(x)``. Integers become the default dtype.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0, -200.0]).exp()
+        tensor([1., 0.], op=exp)
+        """
         return self._record(P.exp, (self,), {})
 
     def log(self) -> Tensor:
-        """Natural logarithm, elementwise; -inf at 0 and nan below, as NumPy."""
+        """Natural logarithm, elementwise; derivative ``1 / x``. -inf at 0 and nan below, as NumPy.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0]).log().tolist()
+        [0.0]
+        """
         return self._record(P.log, (self,), {})
 
     def sqrt(self) -> Tensor:
-        """Square root, elementwise."""
+        """Square root, elementwise; derivative ``1 / (2 sqrt(x))``, infinite at 0. nan below 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([4.0, 2.25]).sqrt().tolist()
+        [2.0, 1.5]
+        """
         return self._record(P.sqrt, (self,), {})
 
     def square(self) -> Tensor:
-        """``x * x``, elementwise."""
+        """``x * x``, elementwise, in the dtype of ``x``; derivative ``2 x``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-3.0, 2.0]).square().tolist()
+        [9.0, 4.0]
+        """
         return self._record(P.mul, (self, self), {})
 
     def sin(self) -> Tensor:
-        """Sine, elementwise."""
+        """Sine of an angle in radians, elementwise; derivative ``cos(x)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0]).sin().tolist()
+        [0.0]
+        """
         return self._record(P.sin, (self,), {})
 
     def cos(self) -> Tensor:
-        """Cosine, elementwise."""
+        """Cosine of an angle in radians, elementwise; derivative ``-sin(x)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0]).cos().tolist()
+        [1.0]
+        """
         return self._record(P.cos, (self,), {})
 
     def tanh(self) -> Tensor:
-        """Hyperbolic tangent, elementwise; derivative ``1 - tanh(x) ** 2``."""
+        """Hyperbolic tangent, elementwise; derivative ``1 - tanh(x) ** 2``.
+
+        >>> import tinygrad_rnn as tg
+        >>> x = tg.tensor([0.0, 99.0], requires_grad=True)
+        >>> x.tanh().sum().backward()
+        >>> x.grad
+        tensor([1., 0.])
+        """
         return self._record(P.tanh, (self,), {})
 
     def sigmoid(self) -> Tensor:
-        """Logistic function ``1 / (1 + e ** -x)``, elementwise and stable at any magnitude."""
+        """Logistic function ``1 / (1 + e ** -x)``, elementwise and stable at any magnitude; derivative ``y (1 - y)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0, -200.0]).sigmoid().tolist()
+        [0.5, 0.0]
+        """
         return self._record(P.sigmoid, (self,), {})
 
     def softplus(self) -> Tensor:
-        """``log(1 + e ** x)``, elementwise and stable at any magnitude; derivative ``sigmoid(x)``."""
+        """``log(1 + e ** x)``, elementwise and stable at any magnitude; derivative ``sigmoid(x)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-1000.0, 1000.0]).softplus().tolist()
+        [0.0, 1000.0]
+        """
         return self._record(P.softplus, (self,), {})
 
     def relu(self) -> Tensor:
-        """``max(x, 0)``, elementwise; the derivative at 0 is 0."""
+        """``max(x, 0)``, elementwise; the derivative at 0 is 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-1.0, 0.0, 2.0]).relu().tolist()
+        [0.0, 0.0, 2.0]
+        """
         return self._record(P.relu, (self,), {})
 
     def leaky_relu(self, negative_slope: Number = 0.01) -> Tensor:
-        """``x`` where positive, ``negative_slope * x`` elsewhere."""
+        """``x`` where positive, ``negative_slope * x`` elsewhere; the derivative at 0 is ``negative_slope``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-8.0, 2.0]).leaky_relu(0.25).tolist()
+        [-2.0, 2.0]
+        """
         return P.where(self > 0, self, self * negative_slope)
 
     def abs(self) -> Tensor:
-        """Absolute value, elementwise; the derivative at 0 is 0."""
+        """Absolute value, elementwise; the derivative is the sign, at 0 it is 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-1.5, 2.0]).abs().tolist()
+        [1.5, 2.0]
+        """
         return self._record(P.abs_, (self,), {})
 
     def clip(self, min: Number | Tensor | None = None, max: Number | Tensor | None = None) -> Tensor:
-        """``x`` limited to [min, max]; elements inside or on a limit keep their gradient, others get 0."""
+        """``x`` limited to [``min``, ``max``], numbers or tensors that broadcast; either may be left out.
+
+        Elements inside or on a limit keep their gradient, others get 0. Raises `ArgumentError` without any limit.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([-2.0, 0.5, 2.0]).clip(-1.0, 1.0).tolist()
+        [-1.0, 0.5, 1.0]
+        """
         if min is None and max is None:
             raise ArgumentError("clip needs a min, a max or both")
         result: Any = self
@@ -209,11 +278,24 @@ class Operators(Recorded):
     # Reductions ------------------------------------------------------------------------------------------
 
     def sum(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """Sum over ``axis`` (an int, a tuple, or None for all)."""
+        """Sum over ``axis`` (an int, a tuple, or None for all), which ``keepdims`` leaves at size 1.
+
+        float32 is added up in float32, pairwise; integers and booleans give integers.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
+        [4.0, 6.0]
+        """
         return self._record(P.sum_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def mean(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """Arithmetic mean over ``axis``; nan of no elements."""
+        """Arithmetic mean over ``axis`` (an int, a tuple, or None for all), kept at size 1 by ``keepdims``; nan of
+        nothing.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(1, keepdims=True).tolist()
+        [[1.5], [3.5]]
+        """
         axis = _axis(axis, dim)
         total = self.sum(axis, kept(keepdims, keepdim))
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape))
@@ -223,7 +305,16 @@ class Operators(Recorded):
         self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None,
         unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Variance over ``axis``; ``correction=1`` (or ``unbiased=True``) divides by n - 1, PyTorch's default."""
+        """Variance ``sum((x - mean)^2) / (n - correction)`` over ``axis`` (None: all).
+
+        ``keepdims`` leaves that at size 1. ``correction`` is 1 unless told, PyTorch's default (NumPy's is 0);
+        ``unbiased=False`` is another name of 0. nan where nothing is left to divide by. Raises `ArgumentError` if
+        both are given.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 3.0]).var().item(), tg.tensor([1.0, 3.0]).var(correction=0).item()
+        (2.0, 1.0)
+        """
         axis = _axis(axis, dim)
         if unbiased is not None and correction is not None:
             raise ArgumentError("var: unbiased and correction are two names of one setting; give one of them")
@@ -236,7 +327,14 @@ class Operators(Recorded):
         return total / count if count > 0 else total * np.nan
 
     def prod(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """Product over axes (None: all): a tree of multiplications, so zeros need no special rule."""
+        """Product over ``axis`` (an int, a tuple, or None for all), which ``keepdims`` leaves at size 1; 1 of nothing.
+
+        It is a tree of multiplications, so the gradient needs no division and zeros no special rule.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(1).tolist()
+        [2.0, 12.0]
+        """
         axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
         if axis is None:
             result = self.reshape(-1).prod(0)
@@ -258,11 +356,27 @@ class Operators(Recorded):
         return x if keep else x.reshape(self.shape[:axis] + self.shape[axis + 1 :])
 
     def amax(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """Largest element over ``axis``; ties share the gradient equally."""
+        """Largest element over ``axis`` (an int, a tuple, or None for all), which ``keepdims`` leaves at size 1.
+
+        Ties share the gradient equally; `max` gives it to the first.
+
+        >>> import tinygrad_rnn as tg
+        >>> x = tg.tensor([2.0, 1.0, 2.0], requires_grad=True)
+        >>> x.amax().backward()
+        >>> x.grad.tolist()
+        [0.5, 0.0, 0.5]
+        """
         return self._record(P.max_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def amin(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        """Smallest element over ``axis``; ties share the gradient equally."""
+        """Smallest element over ``axis`` (an int, a tuple, or None for all), which ``keepdims`` leaves at size 1.
+
+        Ties share the gradient equally; `min` gives it to the first.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[2.0, 1.0], [4.0, 3.0]]).amin(1).tolist()
+        [1.0, 3.0]
+        """
         return self._turned_over().amax(_axis(axis, dim), kept(keepdims, keepdim))._turned_over()
 
     def _turned_over(self) -> Tensor:
@@ -276,7 +390,14 @@ class Operators(Recorded):
     def argmax(
         self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
     ) -> Tensor:
-        """Position of the first largest element along ``axis`` (None: in the flattened tensor); integers."""
+        """Position of the first largest element along ``axis`` (None: in the flattened tensor); int64, no gradient.
+
+        ``keepdims`` leaves the axis at size 1.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 3.0], [4.0, 2.0]]).argmax(1).tolist()
+        [1, 0]
+        """
         axis, keep = axis if dim is None else dim, kept(keepdims, keepdim)
         if axis is None:
             found = self.reshape(-1).argmax(0)
@@ -287,35 +408,76 @@ class Operators(Recorded):
     def logsumexp(
         self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
     ) -> Tensor:
-        """``log(sum(exp(x)))`` over ``axis``, stable at any magnitude."""
+        """``log(sum(exp(x)))`` over ``axis`` (None: all), which ``keepdims`` leaves at size 1; stable at any magnitude.
+
+        The derivative is ``softmax(x)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1000.0, 0.0]).logsumexp().item()
+        1000.0
+        """
         return self._record(P.logsumexp, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def softmax(self, axis: int = -1, *, dim: int | None = None) -> Tensor:
-        """Probabilities ``exp(x) / sum(exp(x))`` along ``axis``, stable at any magnitude."""
+        """Probabilities ``y = exp(x) / sum(exp(x))`` along ``axis``, of the shape of ``x``, stable at any magnitude.
+
+        An upstream gradient g becomes ``y (g - sum(g y))``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0, 0.0, 1000.0]).softmax().tolist()
+        [0.0, 0.0, 1.0]
+        """
         return self._record(P.softmax, (self,), {"axis": axis if dim is None else dim})
 
     def log_softmax(self, axis: int = -1, *, dim: int | None = None) -> Tensor:
-        """``log(softmax(x))`` along ``axis``, stable at any magnitude."""
+        """``x - logsumexp(x)`` along ``axis``, of the shape of ``x``: `softmax`'s logarithm, stable at any magnitude.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0, 1000.0]).log_softmax().tolist()
+        [-1000.0, 0.0]
+        """
         return self._record(P.log_softmax, (self,), {"axis": axis if dim is None else dim})
 
     def cumsum(self, axis: int = 0, *, dim: int | None = None) -> Tensor:
-        """Running sum along ``axis``."""
+        """Running sum along ``axis``, of the shape of ``x``: ``y[i] = x[0] + ... + x[i]``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0, 3.0]).cumsum().tolist()
+        [1.0, 3.0, 6.0]
+        """
         return self._record(P.cumsum, (self,), {"axis": record.integer(axis if dim is None else dim, "an axis")})
 
     # Shapes ----------------------------------------------------------------------------------------------
 
     def reshape(self, *shape: int | tuple[int, ...] | list[int]) -> Tensor:
-        """The same elements in another shape; one size may be -1."""
+        """The same elements in another ``shape`` (sizes, or one tuple of them); one size may be -1.
+
+        Raises `ShapeError` if the number of elements is another.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.arange(6).reshape(2, -1).tolist()
+        [[0, 1, 2], [3, 4, 5]]
+        """
         return self._record(P.reshape, (self,), {"shape": _sizes(shape)})
 
     view = reshape
 
     def permute(self, *dims: int | tuple[int, ...] | list[int]) -> Tensor:
-        """Dimensions in another order."""
+        """Dimensions in another order: ``dims`` names each once, the first of the result first.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(2, 3, 4).permute(2, 0, 1).shape
+        (4, 2, 3)
+        """
         return self._record(P.permute, (self,), {"axes": _sizes(dims)})
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
-        """Two dimensions exchanged."""
+        """Dimensions ``dim0`` and ``dim1`` exchanged.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(2, 3, 4).transpose(0, -1).shape
+        (4, 3, 2)
+        """
         self._axes("transpose", (dim0,)), self._axes("transpose", (dim1,))
         axes = list(range(self.ndim))
         axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
@@ -327,18 +489,37 @@ class Operators(Recorded):
         return self.permute(tuple(reversed(range(self.ndim))))
 
     def broadcast_to(self, *shape: int | tuple[int, ...] | list[int]) -> Tensor:
-        """Repeated along dimensions of size 1 (and new leading ones) to the given shape."""
+        """Repeated along dimensions of size 1, and new leading ones, to ``shape``; the gradient is summed over them.
+
+        Raises `ShapeError` for another size that differs.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0], [2.0]]).broadcast_to(2, 3).tolist()
+        [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+        """
         return self._record(P.broadcast_to, (self,), {"shape": _sizes(shape)})
 
     def expand_dims(self, axis: int | None = None, *, dim: int | None = None) -> Tensor:
-        """A new dimension of size 1 at ``axis``."""
+        """A new dimension of size 1 at ``axis``, counted in the result.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(2, 3).expand_dims(1).shape, tg.zeros(2, 3).unsqueeze(-1).shape
+        ((2, 1, 3), (2, 3, 1))
+        """
         (at,) = self._axes("expand_dims", one_axis("expand_dims", axis, dim), self.ndim + 1)
         return self.reshape((*self.shape[:at], 1, *self.shape[at:]))
 
     unsqueeze = expand_dims
 
     def squeeze(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-        """Dimensions of size 1 removed: all, or the ones named, which must be of size 1."""
+        """Without dimensions of size 1: all of them, or those of ``axis`` (an int or a tuple).
+
+        Raises `ShapeError` for an ``axis`` of another size, where PyTorch changes nothing.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(1, 3, 1).squeeze().shape, tg.zeros(1, 3, 1).squeeze(0).shape
+        ((3,), (3, 1))
+        """
         axis = _axis(axis, dim)
         if axis is None:
             return self.reshape(tuple(n for n in self.shape if n != 1))
@@ -348,14 +529,26 @@ class Operators(Recorded):
         return self.reshape(tuple(n for i, n in enumerate(self.shape) if i not in axes))
 
     def flip(self, axis: Axis = None, *, dim: Axis = None) -> Tensor:
-        """Order reversed along ``axis`` (None: along all)."""
+        """Order reversed along ``axis`` (an int, a tuple, or None for all).
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1, 2], [3, 4]]).flip(1).tolist()
+        [[2, 1], [4, 3]]
+        """
         axes = self._axes("flip", _axis(axis, dim))
         return self[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(self.ndim))]
 
     def split(
         self, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
     ) -> tuple[Tensor, ...]:
-        """Consecutive pieces along ``axis``: of ``split_size`` (the last may be smaller), or of the sizes listed."""
+        """Consecutive pieces along ``axis``: of ``split_size`` (the last may be smaller), or of the sizes listed.
+
+        Returns a tuple of tensors. Raises `ShapeError` for sizes that do not add up, `DTypeError` for what is no size.
+
+        >>> import tinygrad_rnn as tg
+        >>> [piece.tolist() for piece in tg.arange(5).split(2)]
+        [[0, 1], [2, 3], [4]]
+        """
         (axis,) = self._axes("split", record.integer(axis if dim is None else dim, "an axis"))
         length = self.shape[axis]
         if isinstance(split_size, int):
@@ -379,7 +572,14 @@ class Operators(Recorded):
         return self.split(max(1, -(-self.shape[axis] // chunks)), axis)
 
     def pad(self, width: Any) -> Tensor:
-        """Zeros added around: ``width`` is ``(before, after)`` for every dimension, or one such pair a dimension."""
+        """Zeros added around: ``width`` is ``(before, after)`` for every dimension, or one such pair a dimension.
+
+        Raises `ShapeError` for other widths, negative ones among them.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).pad((1, 2)).tolist()
+        [0.0, 1.0, 2.0, 0.0, 0.0]
+        """
         try:
             pairs = np.broadcast_to(np.asarray(width, np.int64), (self.ndim, 2))
         except (ValueError, TypeError, OverflowError):

@@ -35,6 +35,14 @@ class Optimizer:
 
     ``params`` are tensors, or groups: dicts with ``"params"`` and the settings in which they differ from the call's.
     ``maximize`` goes up the gradient. ``param_groups`` holds the settings in force, to be read and changed.
+
+    ``defaults`` are the call's settings. Raises `GraphError` without a parameter, `DTypeError` for what is none.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.nn.Parameter([1.0])
+    >>> adam = tg.optim.Adam([{"params": w, "lr": 0.5}], lr=0.1)
+    >>> isinstance(adam, tg.optim.Optimizer), adam.param_groups[0]["lr"]
+    (True, 0.5)
     """
 
     @answerable
@@ -315,7 +323,11 @@ def _settings(optimizer: Optimizer, conditions: Conditions) -> None:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: ``p -= lr * g``; with momentum ``v = m v + (1 - dampening) g``, ``p -= lr * v``.
+    """Stochastic gradient descent: ``p -= lr * g``.
+
+    With ``momentum`` m: ``v = m v + (1 - dampening) g``, ``p -= lr * v``. ``nesterov`` steps by ``g + m v`` instead
+    (with no ``dampening``, else `ArgumentError`); ``weight_decay`` adds that times p to g. ``params`` and
+    ``maximize`` as of `Optimizer`.
 
     >>> import tinygrad_rnn as tg
     >>> p = tg.nn.Parameter([1.0])
@@ -351,7 +363,18 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """``s += g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
+    """``s += g^2``; ``p -= lr g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011).
+
+    ``s`` starts at ``initial_accumulator_value``; ``lr`` is divided by ``1 + (step - 1) lr_decay``;
+    ``weight_decay`` adds that times p to g. ``params`` and ``maximize`` as of `Optimizer`.
+
+    >>> import tinygrad_rnn as tg
+    >>> p = tg.nn.Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> tg.optim.Adagrad([p], lr=0.25).step()
+    >>> p.item()
+    0.75
+    """
 
     @answerable
     def __init__(
@@ -388,6 +411,16 @@ class RMSprop(Optimizer):
     That difference loses its digits once ``g`` settles, and then falls below 0. So the variance is kept for itself:
     ``v = alpha v + alpha (1 - alpha) (g - m)^2``, with the mean before this step, equals ``s - m^2``. And what each
     addition to the mean loses is kept: else it would stop short of a ``g`` that stays as it is.
+
+    ``momentum`` adds up the steps; ``weight_decay`` adds that times p to g. ``params`` and ``maximize`` as of
+    `Optimizer`.
+
+    >>> import tinygrad_rnn as tg
+    >>> p = tg.nn.Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> tg.optim.RMSprop([p], lr=0.25, alpha=0.75).step()
+    >>> p.item()
+    0.5
     """
 
     @answerable
@@ -434,7 +467,16 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Running means of ``g`` and ``g^2``, bias-corrected: ``p -= lr m / (sqrt(v) + eps)`` (Kingma and Ba 2015).
 
-    ``amsgrad`` divides by the largest ``v`` so far (Reddi, Kale and Kumar 2018), whose correction is that of the step.
+    ``m = b1 m + (1 - b1) g``, ``v = b2 v + (1 - b2) g^2`` with the two ``betas``, divided by ``1 - b1^t`` and ``1 -
+    b2^t``. ``amsgrad`` divides by the largest ``v`` so far (Reddi, Kale and Kumar 2018), whose correction is that
+    of the step. ``weight_decay`` adds that times p to g. ``params`` and ``maximize`` as of `Optimizer`.
+
+    >>> import tinygrad_rnn as tg
+    >>> p = tg.nn.Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> tg.optim.Adam([p], lr=0.25).step()
+    >>> p.item()
+    0.75
     """
 
     decoupled = False
@@ -476,7 +518,18 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the weight decay applied to the parameter, not to the gradient (Loshchilov and Hutter 2019)."""
+    """`Adam` with the weight decay applied to the parameter, not to the gradient (Loshchilov and Hutter 2019).
+
+    First ``p -= lr weight_decay p``; then as there, with ``params``, ``lr``, ``betas``, ``eps``, ``amsgrad``,
+    ``maximize``.
+
+    >>> import tinygrad_rnn as tg
+    >>> p = tg.nn.Parameter([1.0])
+    >>> (p * p).sum().backward()
+    >>> tg.optim.AdamW([p], lr=0.25, weight_decay=1.0).step()
+    >>> p.item()
+    0.5
+    """
 
     decoupled = True
 

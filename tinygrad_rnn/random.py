@@ -13,7 +13,17 @@ _generator = np.random.default_rng(0)
 
 @answerable
 def manual_seed(seed: int) -> None:
-    """Start the sequence of random numbers again from ``seed``; equal seeds give equal networks and samples."""
+    """Start the sequence of random numbers again from ``seed``, an integer from 0.
+
+    Equal seeds give equal networks, dropout masks and samples.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.manual_seed(1)
+    >>> first = tg.rand(3).tolist()
+    >>> tg.manual_seed(1)
+    >>> tg.rand(3).tolist() == first
+    True
+    """
     global _generator
     _generator = np.random.default_rng(seed)
 

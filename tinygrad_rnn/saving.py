@@ -23,9 +23,10 @@ FORMAT = "tinygrad_rnn.values/1"
 
 
 def save(obj: Any, path: PathLike) -> None:
-    """Write tensors, arrays, numbers, strings and None, in dicts, lists and tuples, for `load` to give back.
+    """Write ``obj``: tensors, arrays, numbers, strings and None, in dicts, lists and tuples, to the file ``path``.
 
-    Dicts have texts or integers as keys. Anything else, such as a module, is refused: save its ``state_dict()``.
+    `load` gives it back. Dicts have texts or integers as keys. Anything else, such as a module, is a `DTypeError`:
+    save its ``state_dict()``.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Linear(2, 1)
@@ -47,9 +48,14 @@ def save(obj: Any, path: PathLike) -> None:
 
 
 def load(path: PathLike) -> Any:
-    """What `save` wrote, each tensor a new leaf; or the tensors by name of any other safetensors file.
+    """What `save` wrote to ``path``, each tensor a new leaf; or the tensors by name of any other safetensors file.
 
     Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.save({"w": tg.ones(2)}, "weights.safetensors")
+    >>> tg.load("weights.safetensors")
+    {'w': tensor([1., 1.])}
     """
     with needed("reading what was saved", "save"):
         import safetensors

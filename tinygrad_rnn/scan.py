@@ -34,6 +34,8 @@ def scan(
     the N of them in front in carries and ``y``. A sequence that has ended keeps its carry and puts out zeros, and
     ``reverse`` begins at its own end.
 
+    Raises `ShapeError` where times or carries do not fit.
+
     >>> import tinygrad_rnn as tg
     >>> def average(mean, x):
     ...     mean = 0.5 * mean + 0.5 * x

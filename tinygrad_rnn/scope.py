@@ -28,6 +28,11 @@ class scope:
     """Enter a scope: ``name`` is appended to the path, ``step`` and ``part`` replace the current ones.
 
     Leaving it restores what was current before, also after an exception.
+
+    >>> import tinygrad_rnn as tg
+    >>> with tg.scope("encoder", step=2):
+    ...     (tg.ones(1) * 2).scope[:2]
+    (('encoder',), 2)
     """
 
     __slots__ = ("name", "outer", "part", "step")
@@ -52,6 +57,8 @@ class scope:
 @answerable
 def steps(count: int) -> Iterator[int]:
     """``range(count)`` that also sets the time step, so that a hand-written unrolling can be drawn as one.
+
+    Raises `DTypeError` if ``count`` is no integer.
 
     >>> import tinygrad_rnn as tg
     >>> h = tg.tensor([1.0])

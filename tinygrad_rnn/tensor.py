@@ -536,7 +536,10 @@ def tensor(
     data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None,
     device: Any = None,
 ) -> Tensor:  # fmt: skip
-    """A new leaf tensor with a copy of ``data``; see `Tensor`. The device is the "cpu".
+    """A new leaf tensor with a copy of ``data`` (numbers, nested lists, an array); see `Tensor`.
+
+    The ``device`` is the "cpu". Floats take the default dtype unless they come as an array or ``dtype`` says;
+    ``name`` is what pictures call it.
 
     >>> import tinygrad_rnn as tg
     >>> tg.tensor([[1, 2], [3, 4]]).shape
@@ -546,7 +549,13 @@ def tensor(
 
 
 def as_tensor(value: Any) -> Tensor:
-    """``value`` itself if it is a tensor, else a new leaf with a copy of it."""
+    """``value`` itself if it is a tensor, else a new leaf with a copy of it.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.ones(2)
+    >>> tg.as_tensor(x) is x, tg.as_tensor([1.0, 2.0])
+    (True, tensor([1., 2.]))
+    """
     return Tensor._coerced(value)
 
 

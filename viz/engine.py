@@ -28,7 +28,13 @@ CURE = f"pip install graphviz-pure, or install Graphviz from your system's packa
 
 
 class RenderError(TinygradError, RuntimeError):
-    """The picture could not be drawn: no renderer, one that failed, or one that did not finish in time."""
+    """The picture could not be drawn: no renderer, one that failed, or one that did not finish in time.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.viz.render(tg.ones(2) * 2.0, "product.gif")
+    Traceback (most recent call last):
+    tinygrad_rnn.viz...RenderError: the file name 'product.gif' ends in '.gif', which is no format of ...
+    """
 
 
 @cache

@@ -30,6 +30,13 @@ class Picture:
     In a notebook it shows itself; ``save("name.svg")`` writes svg, png, pdf, dot or json (Graphviz's own JSON, with
     coordinates), by suffix, whole or not at all. ``dot`` is the DOT source, whose coordinates are final: another
     program draws it with ``neato -n2``.
+
+    Made by `render`.
+
+    >>> import tinygrad_rnn as tg
+    >>> picture = tg.viz.render(tg.ones(2) * 2.0)
+    >>> picture.save("product.svg") is picture, picture.svg.count("<svg")
+    (True, 1)
     """
 
     def __init__(self, dot: str, *, positioned: bool, renderer: PathLike | None = None, timeout: float | None = None):

@@ -76,6 +76,9 @@ def check_gradients(
     Returns the `Report`, true if it passed; ``raise_exception=False`` returns also one that failed, or that is
     undecided because a kink (of relu, abs, max, a comparison) lies at the point.
 
+    Raises `GradientError` if a gradient is wrong, `ArgumentError` for a setting that means nothing, `GraphError` if
+    there is nothing to check.
+
     >>> import tinygrad_rnn as tg
     >>> report = tg.check_gradients(lambda x, w: (x @ w).tanh().sum(), [[[1.0, 2.0]], [[0.5], [-0.3]]])
     >>> report.verdict

@@ -19,7 +19,14 @@ LISTED = 5
 
 @dataclass
 class Diagnosis:
-    """Which mistake makes the given gradients; true if they are right."""
+    """Which mistake makes the given gradients; true if they are right.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.tensor([2.0], requires_grad=True, name="w")
+    >>> found = tg.diagnose((w * w).sum(), {"w": [4.0]})
+    >>> bool(found), found.correct
+    (True, True)
+    """
 
     correct: bool  #: the given gradients are right, to the digits they were given with
     edits: list[Edit]  #: what gives these numbers, most likely first; all of them give the same

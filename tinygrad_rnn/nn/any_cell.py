@@ -30,6 +30,11 @@ class Recurrent(Module):
     ``dropout`` is between layers, anew at each step, as in `LSTM`. ``variational_dropout`` drops of each layer's inputs
     and outputs-fed-back the same units at every step of a sequence (Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287).
 
+    There are ``num_layers``, each in two directions if ``bidirectional``; (T, N, features) -> (T, N, D * H) and the
+    last state, N first with ``batch_first``.
+
+    Raises `ArgumentError` for settings that the cells cannot have.
+
     >>> import tinygrad_rnn as tg
     >>> class Leaky(tg.nn.Module):
     ...     def __init__(self, input_size, hidden_size):

@@ -26,7 +26,14 @@ Weights = tuple[Parameter, Parameter, Parameter | None, Parameter | None]
 
 @answerable
 def labelled(tensor: Tensor, role: str) -> Tensor:
-    """The tensor, knowing what it is in the network."""
+    """``tensor`` itself, which from here on knows its ``role`` in the network: "x", "h", "c", "y", a gate, "logits".
+
+    Pictures, the debugger and derivations call it so, with its time step.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.labelled(tg.zeros(1, 3), "h").role
+    'h'
+    """
     tensor.role = role
     return tensor
 
@@ -255,6 +262,10 @@ class _Cell(Module):
 class RNNCell(_Cell):
     """`rnn_step` with its weights: x (N, input_size), h (N, hidden_size) or None -> h' (N, hidden_size).
 
+    ``bias`` says whether there are biases; ``nonlinearity``, ``clip`` and ``leak`` as of `rnn_step`.
+
+    ``input_size`` and ``hidden_size`` are positive integers.
+
     >>> import tinygrad_rnn as tg
     >>> tg.nn.RNNCell(3, 4)(tg.ones(2, 3)).shape
     (2, 4)
@@ -278,6 +289,9 @@ class LSTMCell(_Cell):
     """`lstm_step` with its weights: x (N, input_size), (h, c) or None -> (h', c'), each (N, hidden_size).
 
     ``peepholes``: None, "diagonal" or "full"; ``proj_size``: units of the projected state h, or 0.
+
+    ``bias`` says whether there are biases; ``coupled``, ``clip`` and ``activations`` as of `lstm_step`. Sizes:
+    ``input_size``, ``hidden_size``.
 
     >>> import tinygrad_rnn as tg
     >>> h, c = tg.nn.LSTMCell(3, 4)(tg.ones(2, 3))
@@ -309,6 +323,10 @@ class LSTMCell(_Cell):
 
 class GRUCell(_Cell):
     """`gru_step` with its weights: x (N, input_size), h (N, hidden_size) or None -> h' (N, hidden_size).
+
+    ``bias`` says whether there are biases; ``reset``, ``clip`` and ``activations`` as of `gru_step`.
+
+    Raises `ArgumentError` for another ``reset``. ``input_size`` and ``hidden_size`` are positive integers.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.GRUCell(3, 4)(tg.ones(2, 3)).shape

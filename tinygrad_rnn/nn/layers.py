@@ -40,9 +40,9 @@ def new_parameter(shape: tuple[int, ...], bound: float, dtype: Any) -> Parameter
 
 
 class Linear(Module):
-    """``y = x W^T + b``: (..., in_features) -> (..., out_features).
+    """``y = x W^T + b``: (..., ``in_features``) -> (..., ``out_features``).
 
-    Parameters ``weight`` (out, in) and ``bias`` (out,), uniform in ``±1/sqrt(in_features)``.
+    Parameters ``weight`` (out, in) and, unless ``bias`` is False, ``bias`` (out,), uniform in ``±1/sqrt(in_features)``.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Linear(3, 2)(tg.ones(5, 3)).shape
@@ -70,10 +70,11 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of vectors looked up by integer: (...) -> (..., embedding_dim). A one-hot vector times W *is* a row.
+    """A table of vectors looked up by integer: (...) -> (..., ``embedding_dim``). A one-hot vector times W *is* a row.
 
-    Parameter ``weight`` (num_embeddings, embedding_dim), standard normal; the row ``padding_idx`` starts at 0 and
-    receives no gradient, so it stays what it is.
+    Parameter ``weight`` (``num_embeddings``, embedding_dim), standard normal; the row ``padding_idx`` starts at 0 and
+    receives no gradient, so it stays what it is. An index outside is an `OutOfRangeError`, such a padding an
+    `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Embedding(10, 3)(tg.tensor([[1, 2], [3, 9]])).shape
@@ -110,6 +111,8 @@ class Embedding(Module):
 class Dropout(Module):
     """In training, zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``.
 
+    Raises `ArgumentError` unless ``p`` is from 0 to 1.
+
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Dropout(0.5).eval()(tg.tensor([1.0, 2.0]))
     tensor([1., 2.])
@@ -131,7 +134,12 @@ class Dropout(Module):
 
 
 class Tanh(Module):
-    """``tanh(x)``, elementwise."""
+    """``tanh(x)``, elementwise, in [-1, 1].
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Tanh()([0.0, 99.0]).tolist()
+    [0.0, 1.0]
+    """
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, in [-1, 1]."""
@@ -139,7 +147,12 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """``1 / (1 + exp(-x))``, elementwise."""
+    """``1 / (1 + exp(-x))``, elementwise, in [0, 1].
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Sigmoid()([0.0, 99.0]).tolist()
+    [0.5, 1.0]
+    """
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, in [0, 1]."""
@@ -147,7 +160,12 @@ class Sigmoid(Module):
 
 
 class ReLU(Module):
-    """``max(x, 0)``, elementwise."""
+    """``max(x, 0)``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.ReLU()([-1.0, 2.0]).tolist()
+    [0.0, 2.0]
+    """
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, not negative."""
@@ -155,7 +173,12 @@ class ReLU(Module):
 
 
 class GELU(Module):
-    """`functional.gelu`: ``x * Phi(x)``, elementwise."""
+    """``x * Phi(x)``, elementwise; ``approximate`` ("none" or "tanh") as of `functional.gelu`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.GELU()([0.0, 30.0]).tolist()
+    [0.0, 30.0]
+    """
 
     @answerable
     def __init__(self, approximate: str = "none") -> None:
@@ -171,7 +194,12 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """``x * sigmoid(x)``, elementwise."""
+    """``x * sigmoid(x)``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.SiLU()([0.0, 99.0]).tolist()
+    [0.0, 99.0]
+    """
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape."""
@@ -200,7 +228,10 @@ class _Norm(Module):
 
 
 class LayerNorm(_Norm):
-    """`functional.layer_norm` with a learned ``weight`` (ones) and ``bias`` (zeros) of ``normalized_shape``.
+    """`functional.layer_norm` over the last dimensions, ``normalized_shape``: a mean of 0, a variance of 1.
+
+    With ``elementwise_affine`` a learned ``weight`` (ones) and, with ``bias``, a bias (zeros) of that shape; ``eps`` is
+    added to the variance.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.LayerNorm(3)(tg.ones(2, 3)).tolist()
@@ -220,7 +251,15 @@ class LayerNorm(_Norm):
 
 
 class RMSNorm(_Norm):
-    """`functional.rms_norm` with a learned ``weight`` (ones) of ``normalized_shape``."""
+    """`functional.rms_norm` over the last dimensions, ``normalized_shape``: a mean square of 1.
+
+    With ``elementwise_affine`` a learned ``weight`` (ones) of that shape; ``eps`` (None: the dtype's epsilon) is
+    added to the mean square.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.RMSNorm(2, eps=0.0)([1.0, -1.0]).tolist()
+    [1.0, -1.0]
+    """
 
     @answerable
     def __init__(

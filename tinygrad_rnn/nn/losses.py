@@ -11,7 +11,14 @@ from .module import Module
 
 
 class CrossEntropyLoss(Module):
-    """`functional.cross_entropy` with its settings kept."""
+    """`functional.cross_entropy`, ``-log softmax(logits)[target]``, with its settings kept.
+
+    ``ignore_index``, ``reduction``, ``weight`` and ``label_smoothing`` as there.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.CrossEntropyLoss()(tg.zeros(1, 4), [2]).item()
+    1.3862943649291992
+    """
 
     @answerable
     def __init__(
@@ -33,7 +40,12 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """`functional.nll_loss` with its settings kept."""
+    """`functional.nll_loss`, ``-log_probabilities[target]``, with its ``ignore_index`` and ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.NLLLoss()([[-1.0, -2.0]], [1]).item()
+    2.0
+    """
 
     @answerable
     def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
@@ -45,7 +57,12 @@ class NLLLoss(Module):
 
 
 class MSELoss(Module):
-    """`functional.mse_loss` with its settings kept."""
+    """`functional.mse_loss`, ``(x - target)^2``, with its ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.MSELoss()([1.0, 3.0], [0.0, 0.0]).item()
+    5.0
+    """
 
     @answerable
     def __init__(self, reduction: str = "mean") -> None:
@@ -57,7 +74,12 @@ class MSELoss(Module):
 
 
 class L1Loss(Module):
-    """`functional.l1_loss` with its settings kept."""
+    """`functional.l1_loss`, ``|x - target|``, with its ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.L1Loss()([1.0, -3.0], [0.0, 0.0]).item()
+    2.0
+    """
 
     @answerable
     def __init__(self, reduction: str = "mean") -> None:
@@ -69,7 +91,12 @@ class L1Loss(Module):
 
 
 class HuberLoss(Module):
-    """`functional.huber_loss` with its settings kept."""
+    """`functional.huber_loss`, quadratic up to ``delta`` and linear beyond, with its ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.HuberLoss(reduction="none")([0.5, 3.0], [0.0, 0.0]).tolist()
+    [0.125, 2.5]
+    """
 
     @answerable
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -81,7 +108,12 @@ class HuberLoss(Module):
 
 
 class BCEWithLogitsLoss(Module):
-    """`functional.binary_cross_entropy_with_logits` with its settings kept."""
+    """`functional.binary_cross_entropy_with_logits` with its ``weight``, ``reduction`` and ``pos_weight`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.BCEWithLogitsLoss()([100.0], [0.0]).item()
+    100.0
+    """
 
     @answerable
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:

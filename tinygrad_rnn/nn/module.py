@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 
 class Parameter(Tensor):
-    """A leaf tensor that a module owns and an optimizer updates; it requires a gradient."""
+    """A leaf tensor that a module owns and an optimizer updates; it requires a gradient unless told.
+
+    ``data``, ``dtype`` and ``name`` as of `Tensor`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Parameter([1.0, 2.0]).requires_grad
+    True
+    """
 
     @answerable
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
@@ -419,7 +426,7 @@ def evaluating(module: Module) -> Iterator[None]:
 
 
 class ModuleList(Module):
-    """Modules in a list, so that their parameters are found; numbered by position.
+    """``modules`` in a list, so that their parameters are found; numbered by position.
 
     >>> import tinygrad_rnn as tg
     >>> cells = tg.nn.ModuleList(tg.nn.RNNCell(4, 4) for _ in range(2))
@@ -457,7 +464,7 @@ class ModuleList(Module):
 
 
 class ModuleDict(Module):
-    """Modules under names, so that their parameters are found.
+    """``modules`` under names, so that their parameters are found; a mapping or pairs.
 
     >>> import tinygrad_rnn as tg
     >>> heads = tg.nn.ModuleDict({"tags": tg.nn.Linear(4, 3), "words": tg.nn.Linear(4, 9)})
@@ -514,7 +521,7 @@ class ModuleDict(Module):
 
 
 class Sequential(ModuleList):
-    """Modules applied one after the other; parameters are named by position.
+    """``modules`` applied one after the other; parameters are named by position.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Tanh(), tg.nn.Linear(3, 1))

@@ -328,6 +328,11 @@ class RNN(_Recurrent):
     Arguments, defaults, shapes and parameter names (``weight_ih_l0``, ``bias_hh_l0_reverse``) are ``torch.nn.RNN``'s.
     Ours are those after ``dtype``: ``clip`` and ``leak``, see `rnn_step`, and what `LSTM` says of the last three.
 
+    (T, N, ``input_size``) -> output (T, N, D * ``hidden_size``) and last state (``num_layers`` * D, N,
+    hidden_size), D 2 if ``bidirectional`` else 1; N first with ``batch_first``. ``nonlinearity``: "tanh", "relu",
+    another name or a function; ``bias`` and ``dropout`` (between layers) as in `LSTM`; ``learned_state``,
+    ``past_end`` and ``empty`` too.
+
     >>> import tinygrad_rnn as tg
     >>> output, h_n = tg.nn.RNN(3, 5)(tg.ones(7, 2, 3))
     >>> output.shape, h_n.shape
@@ -362,6 +367,10 @@ class LSTM(_Recurrent):
     "zeros"; "repeat", the last output again (zeros before a first valid step in the reverse direction); "live", the
     network reads on into the padding; "step", one step from the final state, at each place anew. ``empty`` names the
     state of a row of length 0: "initial", "zeros", "last" (the one after all padding), or None: it is an error.
+
+    (T, N, ``input_size``) -> output (T, N, D * H) and last states (``num_layers`` * D, N, H), H ``hidden_size``
+    (for h and the output ``proj_size`` if given), D 2 if ``bidirectional`` else 1; N first with ``batch_first``.
+    ``bias=False`` leaves the biases out; ``dropout`` is a probability, for every layer's output but the last's.
 
     >>> import tinygrad_rnn as tg
     >>> output, (h_n, c_n) = tg.nn.LSTM(3, 5, num_layers=2)(tg.ones(7, 2, 3))
@@ -398,6 +407,12 @@ class GRU(_Recurrent):
 
     Arguments, defaults, shapes and parameter names are ``torch.nn.GRU``'s. Ours are those after ``dtype``: ``reset``
     ("after" the product or "before"), ``clip``, ``activations``, see `gru_step`; and the last three of `LSTM`.
+
+    (T, N, ``input_size``) -> output (T, N, D * ``hidden_size``) and last state (``num_layers`` * D, N,
+    hidden_size), D 2 if ``bidirectional`` else 1; N first with ``batch_first``. ``bias`` and ``dropout`` (between
+    layers) as in `LSTM`.
+
+    ``learned_state``, ``past_end`` and ``empty`` are those of `LSTM`.
 
     >>> import tinygrad_rnn as tg
     >>> output, h_n = tg.nn.GRU(3, 5, bidirectional=True)(tg.ones(7, 2, 3))

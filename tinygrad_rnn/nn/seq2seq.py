@@ -22,7 +22,14 @@ from .recurrent import _Recurrent
 
 
 class Decoder(Module):
-    """Embedding, recurrent layers, and a linear head that scores the next symbol."""
+    """Embedding of a ``vocabulary``, the recurrent layers ``rnn``, and a linear head that scores the next symbol.
+
+    >>> import tinygrad_rnn as tg
+    >>> decoder = tg.nn.Decoder(10, tg.nn.GRU(4, 8))
+    >>> scores, state = decoder([1, 2], tg.zeros(1, 2, 8))
+    >>> scores.shape
+    (2, 10)
+    """
 
     @answerable
     def __init__(self, vocabulary: int, rnn: _Recurrent) -> None:
@@ -39,7 +46,7 @@ class Decoder(Module):
 
 class Seq2Seq(Module):
     """``encoder`` and ``decoder`` are recurrent layers of one kind, depth and hidden size; the encoder's final state
-    starts the decoder.
+    starts the decoder, which scores a ``vocabulary``. Raises `ShapeError` if the state would not fit.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Seq2Seq(tg.nn.GRU(3, 8), tg.nn.GRU(4, 8), vocabulary=10)

@@ -20,7 +20,7 @@ AGREEMENT = {8: 1e-9, 4: 1e-3}
 def assert_gradients(
     function: Callable[..., Any], args: Any = (), *, reproducer: str | Path | None = None, **settings: Any
 ) -> Report:
-    """Assert that the gradients of a program are the derivative: ours, a PyTorch module or function, a JAX function.
+    """Assert that the gradients of ``function`` are the derivative: ours, a PyTorch module or function, a JAX function.
 
     ``args`` is what it is called with (a tuple; one thing stands for itself): tensors or arrays of its framework,
     nested as it wants them. Every float among them, and every parameter of a module, is differentiated. A foreign

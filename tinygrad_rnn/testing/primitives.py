@@ -29,7 +29,12 @@ RTOL_VALUE = tolerance("value", np.float64).rtol
 
 
 class PrimitiveError(AssertionError):
-    """A primitive breaks a law; the message says which primitive, which law, on which operands, and how."""
+    """A primitive breaks a law; the message says which primitive, which law, on which operands, and how.
+
+    >>> from tinygrad_rnn.testing import PrimitiveError
+    >>> issubclass(PrimitiveError, AssertionError)
+    True
+    """
 
 
 def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed: int = 0, rounds: int = 12) -> None:
@@ -37,6 +42,8 @@ def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed:
 
     ``recipe`` says which operands it takes: `elementwise` makes one from domains, anything else is a function from a
     `Source` to a `Case`. The engine's own primitives have theirs in `RECIPES`. Raises `PrimitiveError`.
+
+    ``seed`` draws the cases.
 
     >>> import tinygrad_rnn as tg
     >>> from tinygrad_rnn.testing import check_primitive, elementwise
@@ -63,7 +70,15 @@ def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed:
 
 
 def check_case(primitive: Primitive, case: Case, seed: int = 0) -> None:
-    """Hold ``primitive`` to the laws on one call; ``seed`` draws the upstream gradients. Raises `PrimitiveError`."""
+    """Hold ``primitive`` to the laws on one call, ``case``.
+
+    ``seed`` draws the upstream gradients. Raises `PrimitiveError`.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> from tinygrad_rnn.testing import Case, check_case
+    >>> check_case(tg.TABLE["mul"], Case((np.ones(3), np.ones((2, 3)))))
+    """
     for law in _LAWS:
         try:
             law(primitive, case, np.random.default_rng(seed))

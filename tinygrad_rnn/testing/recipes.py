@@ -21,7 +21,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a primitive: float64 (or integer, or boolean) arrays and Python numbers, and the attributes."""
+    """One call of a primitive: float64 (or integer, or boolean) arrays and Python numbers, and the attributes.
+
+    >>> import numpy as np
+    >>> from tinygrad_rnn.testing import Case
+    >>> str(Case((np.ones((2, 3)),), {"axis": 1}))
+    'float64[2, 3], axis=1'
+    """
 
     operands: tuple[Any, ...]
     attrs: dict[str, Any] = field(default_factory=dict)
@@ -37,8 +43,13 @@ Recipe = Callable[["Source"], Case]
 class Source:
     """Where a recipe's choices come from.
 
-    ``integer(low, high)``, both ends included, decides everything structural; by default the seeded generator does.
-    ``sizes`` are the lengths a dimension may have.
+    ``integer(low, high)``, both ends included, decides everything structural; by default the generator of ``seed``
+    does, which draws the values. ``sizes`` are the lengths a dimension may have.
+
+    >>> from tinygrad_rnn.testing import Source
+    >>> source = Source(0, sizes=[3])
+    >>> source.shape(2, 2), source.positive((4,)).shape
+    ((3, 3), (4,))
     """
 
     def __init__(
@@ -101,7 +112,11 @@ class Source:
 
 
 def elementwise(*domains: str) -> Recipe:
-    """A recipe for a primitive that broadcasts: a domain an operand, ``"anywhere"``, ``"nonzero"``, ``"positive"``, ...
+    """A recipe for a primitive that broadcasts: ``domains``, one an operand.
+
+    ``"anywhere"``, ``"nonzero"``, ``"positive"``: the methods of `Source` that draw values.
+
+    Raises `ValueError` for a domain that `Source` does not have.
 
     >>> from tinygrad_rnn.testing import Source, elementwise
     >>> str(elementwise("positive")(Source(sizes=[2])))
@@ -304,7 +319,13 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe_for(primitive: Primitive) -> Recipe:
-    """The recipe of one of the engine's own primitives."""
+    """The recipe of ``primitive``, one of the engine's own; `LookupError` for another.
+
+    >>> import tinygrad_rnn as tg
+    >>> from tinygrad_rnn.testing import Source, recipe_for
+    >>> str(recipe_for(tg.TABLE["tanh"])(Source(sizes=[2])))
+    'float64[2, 2, 2]'
+    """
     if primitive.name not in RECIPES:
         raise LookupError(
             f"{primitive.name} has no recipe: say which operands it takes, check_primitive({primitive.name}, "

@@ -26,6 +26,8 @@ def smallest(arrays: Arrays, wrong: Callable[[Arrays], bool], tries: int = MOST_
     Dimensions of one size belong together, also those of 2 to 4 times the size (gates side by side): they are cut in
     all arrays, or in those alone that are no parameters, or one by one.
 
+    ``wrong`` is asked at most ``tries`` times.
+
     >>> import numpy as np
     >>> small = smallest({"x": np.ones((6, 4)), "w": np.ones((4, 8))}, lambda a: (a["x"] @ a["w"]).size > 1)
     >>> sorted((name, a.shape) for name, a in small.items())

@@ -34,6 +34,8 @@ def derive(
     written as the engine has them, with a row for every sequence of a batch: what a blackboard with column vectors
     writes ``W^T dy`` is here ``dy @ W``. Raises `GraphError` if ``loss`` is no scalar or does not depend on ``wrt``.
 
+    Raises `ArgumentError` for a ``wrt`` that is neither.
+
     >>> import tinygrad_rnn as tg, viz
     >>> w = tg.tensor([[0.5]], requires_grad=True, name="W")
     >>> h = tg.nn.labelled(tg.ones(1, 1), "h")

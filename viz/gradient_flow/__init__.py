@@ -42,6 +42,8 @@ def flow(
 
     Raises `GraphError` if nothing is carried from one time step to the next, or the graph was walked already.
 
+    ``title`` is written above the figure.
+
     >>> import tinygrad_rnn as tg, viz
     >>> from tinygrad_rnn.patterns import build
     >>> found = viz.flow({"RNN": build("many-to-one", "rnn"), "LSTM": build("many-to-one", "lstm")})

@@ -11,7 +11,7 @@ from ..weights import save_weights
 
 
 def to_torch_state_dict(module: Module) -> dict[str, Any]:
-    """The state of a module for ``load_state_dict`` of the same network in PyTorch, whose names ours are.
+    """The state of ``module`` for ``load_state_dict`` of the same network in PyTorch, whose names ours are.
 
     The tensors have memory of their own. Raises `ArgumentError` for a recurrent layer with settings that PyTorch does
     not have, which its layer would compute something else with; `DataError` without PyTorch.

@@ -37,6 +37,10 @@ class JaxFunction:
     Called with the same pytrees, arrays or tensors of ours as leaves, it returns the same pytree of our tensors. Every
     call computes JAX's equations anew, so loops and branches follow the values that are there; arguments of other
     shapes are traced again.
+
+    >>> import jax.numpy as jnp, tinygrad_rnn as tg
+    >>> tg.interchange.from_jax(lambda x: jnp.tanh(x))(tg.zeros(1)).tolist()
+    [0.0]
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -143,7 +147,7 @@ class JaxFunction:
 
 
 def from_jax(function: Callable[..., Any], *args: Any, **kwargs: Any) -> JaxFunction:
-    """A JAX function as one of ours, over the same pytrees, with our tensors as leaves.
+    """A JAX ``function`` as one of ours, over the same pytrees, with our tensors as leaves.
 
     ``args`` are what it is called with: its equations are computed once on our tensors, and the results compared with
     JAX's own. ``scan`` and ``while_loop`` are opened into time steps (a while loop can be differentiated backwards,
@@ -153,6 +157,8 @@ def from_jax(function: Callable[..., Any], *args: Any, **kwargs: Any) -> JaxFunc
 
     Raises `UnsupportedError`, which lists every primitive that cannot be imported, each with its line; `DataError`
     without JAX.
+
+    Raises `DTypeError` for what is no function.
 
     >>> import jax.numpy as jnp, tinygrad_rnn as tg
     >>> ours = tg.interchange.from_jax(lambda p, x: jnp.tanh(x @ p["w"]).sum())

@@ -40,6 +40,13 @@ class OnnxModel(Module):
     Its float initializers are its parameters, under their names (a name that is a method's gets a ``_``). Sizes that
     the file leaves free are free here. ``inputs`` and ``outputs`` say what the file declares, ``import_notes`` what
     became something else.
+
+    Made by `from_onnx`.
+
+    >>> import tinygrad_rnn as tg
+    >>> model = tg.interchange.from_onnx(tg.interchange.to_onnx(tg.nn.Linear(3, 2), tg.ones(4, 3)))
+    >>> model([[1.0, 2.0, 3.0]] * 4).shape
+    (4, 2)
     """
 
     def __init__(self, model: Model, parameters: dict[str, Parameter], constants: dict[str, Tensor]) -> None:

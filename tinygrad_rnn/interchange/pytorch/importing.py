@@ -39,7 +39,7 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
     `check_gradients` can tell whether it is the derivative.
 
     Raises `UnsupportedError`, which lists everything that cannot be imported, each with its line; `DataError` without
-    PyTorch.
+    PyTorch; `DTypeError` for what is no function.
 
     >>> import torch
     >>> import tinygrad_rnn as tg

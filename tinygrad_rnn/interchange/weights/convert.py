@@ -71,12 +71,12 @@ def load_weights(
 
 
 def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) -> Any:
-    """The weights of ``layer`` as another library stores them: by name, float arrays of the layer's dtype.
+    """The weights of ``layer`` as another library, ``dialect``, stores them: arrays by name.
 
-    Where the library's names tell neither layer nor direction, and there are several, the names begin with ``0/``,
-    ``1/`` and so on; `load_weights` takes them back. With a ``path`` they are also written there, .safetensors, .npz or
-    .h5. Raises `DataError` where the library has no place for a weight: a bias inside the reset gate that it does not
-    have.
+    They have the layer's dtype. Where the library's names tell neither layer nor direction, and there are several,
+    the names begin with ``0/``, ``1/`` and so on; `load_weights` takes them back. With a ``path`` they are also
+    written there, .safetensors, .npz or .h5. Raises `ArgumentError` for another kind of layer, `DataError` where
+    the library has no place for a weight: a bias inside the reset gate that it does not have.
 
     >>> import tinygrad_rnn as tg
     >>> {name: value.shape for name, value in tg.interchange.save_weights(tg.nn.GRU(2, 3), "keras.gru").items()}

@@ -128,7 +128,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Dialect:
-    """One recurrent layer of one library, against ours."""
+    """One recurrent layer of one library, against ours.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.interchange.DIALECTS["keras.gru"].gates
+    'z r n'
+    """
 
     name: str  #: ``library.layer``
     library: str  #: and the version that was measured

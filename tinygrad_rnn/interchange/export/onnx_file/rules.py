@@ -23,7 +23,7 @@ RULES: dict[Primitive, Rule] = {}
 
 
 def onnx_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
-    """A decorator: what a primitive of your own is in ONNX, so that `to_onnx` can export it.
+    """A decorator: what ``primitive``, one of your own, is in ONNX, so that `to_onnx` can export it.
 
     The function is called as ``rule(writer, node, *operands, **settings)`` with the names of its operands, adds
     operators by ``writer.add("Relu", operand)`` and constants by ``writer.constant(array)``, and returns a name.

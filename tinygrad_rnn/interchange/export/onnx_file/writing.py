@@ -35,8 +35,8 @@ _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_
 
 
 def to_onnx(function: Callable[..., Any], args: Any, path: str | Path | None = None) -> Any:
-    """A function or module as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple); returned, and
-    written to ``path``, whole or not at all.
+    """``function``, or a module, as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple);
+    returned, and written to ``path``, whole or not at all.
 
     `nn.RNN`, `nn.LSTM` and `nn.GRU` become nodes of those names, a layer each, lengths their ``sequence_lens``; with
     settings that ONNX does not have, and for `nn.Recurrent` and `scan`, a Scan. All else is operators. Initializers
@@ -46,6 +46,8 @@ def to_onnx(function: Callable[..., Any], args: Any, path: str | Path | None = N
 
     Raises `UnsupportedError` for what ONNX has no rule for, with the line; `GraphError` for what `compile` refuses,
     such as a value read in Python; `DataError` without ``onnx``.
+
+    Raises `DTypeError` for what is no function, `GraphError` for one that also writes tensors.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.interchange.to_onnx(tg.nn.LSTM(3, 5, bidirectional=True), tg.ones(7, 2, 3))

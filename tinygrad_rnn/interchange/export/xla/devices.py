@@ -19,9 +19,11 @@ AXIS = "batch"
 
 
 class Spread:
-    """A step of `to_jax` over ``devices`` devices (None: all there are); the batch is dimension ``batch_axis``.
+    """A step ``fn`` of `to_jax` over ``devices`` devices (None: all there are); the batch is dimension ``batch_axis``.
 
     Called as the step is. The batch must be divisible by the number of devices. What it returns is on all devices.
+
+    Raises `ArgumentError` for more devices than there are.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Linear(2, 1)

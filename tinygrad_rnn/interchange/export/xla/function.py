@@ -25,7 +25,7 @@ PRECISIONS = (None, "float32", "bfloat16")
 
 
 def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None, donate: bool = False) -> Any:
-    """A function or module as a pure function of JAX: ``(fn, parameters)``, ``fn(parameters, *args) -> result``.
+    """``function``, or a module, as a pure function of JAX: ``(fn, parameters)``, ``fn(parameters, *args) -> result``.
 
     ``parameters`` is a dict of JAX arrays under dotted names. Recurrent layers and `scan` become ``lax.scan``, so that
     compiling takes as long for a thousand steps as for ten; a loop of Python's is written out. ``fn`` is jitted, can be
@@ -41,6 +41,8 @@ def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None
 
     Raises `UnsupportedError` for what JAX has no rule for, with the line; `GraphError` for what `compile` refuses, such
     as a value read in Python; `DataError` without JAX.
+
+    Raises `DTypeError` for what is no function, `ArgumentError` for another ``dtype``.
 
     >>> import jax.numpy as jnp, tinygrad_rnn as tg
     >>> model = tg.nn.GRU(3, 5)

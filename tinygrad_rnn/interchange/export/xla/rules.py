@@ -23,7 +23,7 @@ RULES: dict[Primitive, Rule] = {}
 
 
 def jax_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
-    """A decorator: what a primitive of your own is in JAX, so that `to_jax` can export it.
+    """A decorator: what ``primitive``, one of your own, is in JAX, so that `to_jax` can export it.
 
     The function takes JAX arrays and the primitive's settings, and JAX differentiates it.
 

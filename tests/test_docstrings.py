@@ -1,0 +1,110 @@
+"""Every public name says what it takes, gives and refuses, and has an example; test_docs.py runs the examples."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import pytest
+import surface
+
+import tinygrad_rnn as tg
+import tinygrad_rnn.testing
+import viz
+
+PLACES = [tg, tg.nn, tg.optim, tg.lr_scheduler, tg.interchange, tinygrad_rnn.testing, viz]
+#: said once, in the text of `tg.Tensor` and of the module: the operand, where it lies, and twin words for one thing
+KNOWN = {"self", "x", "dtype", "device", "requires_grad", "args", "kwargs"}
+TWINS = {"dim": "axis", "axis": "dim", "keepdim": "keepdims", "keepdims": "keepdim"}
+#: numbers and tables, which have no docstring of their own
+PLAIN = {"tg.TABLE", "tg.float32", "tg.float64", "interchange.DIALECTS", "testing.RECIPES"}
+
+#: what a user is given and never makes; the text says by whom
+GIVEN = {"interchange.Imported", "interchange.JaxFunction", "interchange.OnnxModel", "viz.Picture"}
+
+
+def public() -> dict[str, Any]:
+    """Every public function and class once, by the first place where it stands."""
+    found: dict[str, Any] = {}
+    for place in PLACES:
+        short = "tg" if place is tg else place.__name__.rpartition(".")[2]
+        for name in surface.names(place):
+            try:
+                thing = getattr(place, name)
+            except (tg.DataError, ImportError):  # of a framework that is not here
+                continue
+            known = any(thing is each for each in found.values())
+            if not known and not inspect.ismodule(thing) and f"{short}.{name}" not in PLAIN:
+                found[f"{short}.{name}"] = thing
+    return found
+
+
+def own_words(thing: Any) -> str:
+    """Its docstring; a class's own, and what its constructor's adds."""
+    if not inspect.isclass(thing):
+        return inspect.getdoc(thing) or ""
+    texts = [thing.__dict__.get("__doc__"), getattr(thing.__dict__.get("__init__"), "__doc__", None)]
+    return "\n".join(inspect.cleandoc(text) for text in texts if text)
+
+
+def examples(words: str) -> str:
+    return "\n".join(line[4:] for line in words.splitlines() if line.startswith((">>> ", "... ")))
+
+
+def constructed(kind: type) -> bool:
+    """Whether it has a constructor that somebody wrote."""
+    return "__init__" in kind.__dict__ and not hasattr(kind, "__dataclass_fields__") and not issubclass(kind, Exception)
+
+
+def parameters(thing: Any) -> list[str]:
+    """What a caller may give; fields of a dataclass or a tuple are described where they are declared."""
+    if inspect.isclass(thing) and not constructed(thing):
+        return []
+    return [name for name in inspect.signature(thing).parameters if not name.startswith("_")]
+
+
+def unsaid(thing: Any, words: str) -> list[str]:
+    """Parameters that the text does not mention, alone or within a shape or a formula in backticks."""
+    code = " ".join(re.findall(r"``?([^`]+)``?", words))
+    said = lambda name: re.search(rf"(?<!\w){name}(?!\w)", code)  # noqa: E731
+    return [
+        name for name in parameters(thing)
+        if name not in KNOWN and not said(name) and not (name in TWINS and said(TWINS[name]))
+    ]  # fmt: skip
+
+
+def raised(thing: Any) -> set[str]:
+    """Errors of ours that the function's own lines raise."""
+    if inspect.isclass(thing) and not constructed(thing):
+        return set()
+    function = inspect.unwrap(thing.__init__ if inspect.isclass(thing) else thing)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
+PUBLIC = public()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_is_described_with_an_example(name):
+    thing = PUBLIC[name]
+    words, bare = own_words(thing), name.rpartition(".")[2]
+    assert examples(words), "no example"
+    assert inspect.isclass(thing) or {bare, thing.__name__} & {*re.findall(r"\w+", examples(words))}, "of another"
+    assert name in GIVEN or not unsaid(thing, words), "arguments that nothing is said about"
+    assert all(f"{error}`" in words for error in raised(thing)), f"it does not say that it raises {raised(thing)}"
+
+
+def test_a_missing_word_is_noticed():
+    def scaled(x: float, factor: float) -> float:
+        """``x`` times something."""
+        if not factor:
+            raise ArgumentError("factor is 0")  # noqa: F821
+        return x * factor
+
+    assert unsaid(scaled, own_words(scaled)) == ["factor"]
+    assert raised(scaled) == {"ArgumentError"} and not examples(own_words(scaled))
