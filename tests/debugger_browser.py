@@ -32,7 +32,7 @@ def show(browser, tmp_path):
     requests: list[str] = []
     written: dict[Session, Path] = {}
 
-    def open_page(session: Session, address: str = "", **options) -> object:
+    def open_page(session: Session, address: str = "", *, panels: bool = True, **options) -> object:
         if session not in written:
             written[session] = tmp_path / f"{len(written)}.html"
             session.html(written[session])
@@ -45,6 +45,8 @@ def show(browser, tmp_path):
         if options:
             tab.emulate_media(**options)
         tab.goto(file.as_uri() + address)
+        if panels:
+            tab.evaluate("document.querySelectorAll('#panels details').forEach(panel => { panel.open = true; })")
         return tab
 
     yield open_page

@@ -17,6 +17,7 @@ from tinygrad_rnn import nn
 from viz import style
 from viz.debugger import Session, log, page
 
+LOW = str.maketrans("_0123456789", "\0₀₁₂₃₄₅₆₇₈₉")
 pytestmark = debugger_browser.needed
 browser, show = debugger_browser.browser, debugger_browser.show
 
@@ -71,7 +72,7 @@ def test_slider_address_and_boxes_lead_to_a_step(show, hello):
     clicked = hello.graph.nodes[hello.node_at(at(tab))]
     assert clicked.role in ("f", "i", "g", "o") and gate.get_attribute("class").endswith("current")
     tab.click("#rule .name")
-    assert hello.names[hello.node_at(at(tab))] == tab.inner_text("#node")
+    assert hello.shown(hello.node_at(at(tab))) == tab.inner_text("#node")
     assert at(show(hello, "#k=99999")) == hello.last
     assert at(show(hello, "#k=<b>")) == 0
 
@@ -150,8 +151,8 @@ def test_clipping_is_the_engines_at_any_threshold(show, hello):
 
 
 def test_the_numerical_check_is_shown_on_demand(show, hello):
-    tab = show(hello, "#k=30")
-    assert "complex step" not in tab.inner_text("#check")
+    tab = show(hello, "#k=30", panels=False)
+    assert not tab.locator("#check > div").is_visible()
     tab.keyboard.press("c")
     for k in (5, 10, 20, 40):
         tab.evaluate(f"go({k}, '')")
@@ -190,6 +191,58 @@ def test_phone_and_projector(show, hello, width, height, scheme):
     assert stage["x"] <= box["x"] and box["x"] + box["width"] <= stage["x"] + stage["width"], (
         "the current box is in sight"
     )
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1000, 760), (390, 844)])
+def test_what_a_student_asks_first_comes_first(show, hello, width, height):
+    tab = show(hello, "#k=34", panels=False)
+    tab.set_viewport_size({"width": width, "height": height})
+    top = {
+        name: tab.locator(f"#{name}").bounding_box()["y"] for name in ("sentence", "stage", "rule", "next", "ledger")
+    }
+    assert top["sentence"] < top["stage"] < top["rule"] <= top["next"] < top["ledger"]
+    assert top["rule"] < height - 60, "the rule can be seen without scrolling"
+    assert "right arrow key" in tab.inner_text("#next") and hello.sentence(35) in tab.inner_text("#next")
+    assert tab.locator("#panels details[open]").count() == 0
+    tab.keyboard.press("a")
+    assert tab.locator("#panels details:not([open])").count() == 0
+
+
+def test_for_the_last_row_there_are_the_picture_the_sentence_and_the_rule(show, hello):
+    tab = show(hello, "#k=34", panels=False)
+    size = "parseFloat(getComputedStyle(document.querySelector('#sentence')).fontSize)"
+    before = tab.evaluate(size)
+    tab.keyboard.press("p")
+    assert tab.evaluate(size) > 1.4 * before and tab.locator("#rule").is_visible()
+    assert not tab.locator("#next").is_visible() and not tab.locator("#panels").is_visible()
+
+
+def test_nothing_waits_whose_gradient_is_complete(show, hello):
+    tab = show(hello, "#k=2")
+    shown = (
+        "[...document.querySelectorAll('#picture-gate .b')].map(b => [b.textContent, b.classList.contains('waiting')])"
+    )
+    for k in (2, 10, 34, 60, hello.last):
+        tab.evaluate(f"go({k}, '')")
+        waiting = {text for text, waits in tab.evaluate(shown) if waits}
+        assert not any(re.match(r"L∂ ", text) for text in waiting), "the loss was complete from the start"
+        complete = {hello.shown(row.node) for row in hello.frontier(k).ready} | {
+            hello.shown(n) for n in hello.frontier(k).done
+        }
+        assert not {name for name in complete if any(text.startswith(f"{name.translate(LOW)} ") for text in waiting)}
+
+
+def test_a_printed_page_is_whole(show, hello):
+    tab = show(hello, "#k=34", panels=False)
+    tab.set_viewport_size({"width": 720, "height": 900})
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    cut = "[...document.querySelectorAll('#stage, .card, .card > div')].filter(x => x.scrollWidth > x.clientWidth + 1)"
+    assert tab.evaluate(f"{cut}.map(x => x.outerHTML.slice(0, 90))") == []
+    stage = tab.locator("#stage").bounding_box()
+    drawing = tab.locator("#picture-gate svg").bounding_box()
+    assert drawing["height"] <= stage["height"] + 1 and drawing["width"] > 0.9 * stage["width"]
+    assert tab.locator("#panels details:not([open])").count() == 0 and not tab.locator(".buttons").is_visible()
 
 
 # What could go wrong -----------------------------------------------------------------------------------------

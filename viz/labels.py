@@ -188,13 +188,13 @@ class Labels:
         if self.level.detail == "op":
             return _symbol(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
-        return text if len(text.removesuffix(", masked")) <= 18 else _symbol(node)
+        return text if len(text.removesuffix(", masked")) <= 20 else _symbol(node)
 
     def _formula(self, node: Node, depth: int, box: Box) -> str:
         assert node.op is not None
         linears = [m for m in box.members if (op := self.graph.nodes[m].op) and op.name == "linear"]
         if box.key[0] == "part" and linears and box.main in (linears[-1], box.members[-1]):
-            terms = ["W x" if k == 0 and box.key[2] != "ah" else "U h" for k in range(len(linears))]
+            terms = ["W_xh x" if k == 0 and box.key[2] != "ah" else "W_hh h" for k in range(len(linears))]
             biased = any(len(self.graph.nodes[m].operands) > 2 for m in linears)
             return " + ".join([*terms, "b"][: None if biased else -1])
         if box.kind == "gate":

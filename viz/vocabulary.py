@@ -7,6 +7,7 @@ whole gradient that it makes up, so that all shares add up to 1.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import tinygrad_rnn as tg
@@ -24,16 +25,43 @@ def letter(role: str) -> str:
     return LETTERS.get(role, role)
 
 
+def weights(graph: tg.Graph) -> dict[int, str]:
+    """By parameter what a lecture calls it: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
+
+    Only where the letter is one parameter's alone; of several layers' the parameters' own names tell more.
+
+    >>> cell = tg.nn.LSTMCell(2, 3)
+    >>> h, c = cell(tg.nn.labelled(tg.ones(1, 2), "x"))
+    >>> [name for _, name in sorted(weights(tg.Graph(h)).items())]
+    ['W_xh', 'W_hh', 'b_xh', 'b_hh']
+    """
+    found = {node.index: weight(graph, node) for node in graph.nodes if node.is_parameter}
+    for use in graph.nodes:
+        if use.op is not None and use.op.name == "linear" and len(use.sources) == 3:
+            _, matrix, bias = use.sources
+            if found.get(bias) == "b" and "_" in found.get(matrix, ""):
+                found[bias] = found[matrix].replace("W", "b", 1)
+    often = Counter(found.values())
+    return {index: name for index, name in found.items() if often[name] == 1 and "_" in name}
+
+
 def weight(graph: tg.Graph, node: tg.Node) -> str:
-    """What a lecture calls a parameter without a name: b, or by what it is multiplied with, W_xh, W_hh or W_hy."""
+    """What a lecture calls a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W."""
     if len(node.shape) < 2:
         return "b"
     others = set[str | None]()
     for use in (graph.nodes[i] for i in graph.consumers[node.index]):
         if use.op is not None and use.op.name in ("matmul", "linear"):
-            others |= {graph.nodes[i].role for i in use.sources[:2] if i != node.index}
+            others |= {_role(graph, graph.nodes[i]) for i in use.sources[:2] if i != node.index}
     role = others.pop() if len(others) == 1 else None
     return f"W_{role}{'h' if _reaches_state(graph, node.index) else 'y'}" if role in ("x", "h") else "W"
+
+
+def _role(graph: tg.Graph, node: tg.Node) -> str | None:
+    """What a matrix is multiplied with: what was only moved there is what it was; data without a label is the input."""
+    while not node.role and node.op is not None and node.op.kind == "movement" and node.sources:
+        node = graph.nodes[node.sources[0]]
+    return node.role or (None if node.requires_grad else "x")
 
 
 def _reaches_state(graph: tg.Graph, index: int) -> bool:

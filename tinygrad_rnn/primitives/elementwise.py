@@ -110,7 +110,7 @@ tanh = Primitive(
     rule=(r"\bar x = \bar y \odot (1 - y^2)",),
     kernel="tanh", kernel_dtypes="f",
     dtype=dtypes.real, latex=r"\tanh",
-    sentence="multiplies its gradient by the slope 1 − y²{slope}, for {targets}",
+    sentence="multiplies its gradient by the slope 1 − {y}²{slope}, for {targets}",
 )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ sigmoid = Primitive(
     rule=(r"\bar x = \bar y \odot y \odot (1 - y)",),
     kernel="sigmoid",
     dtype=dtypes.real, latex=r"\sigma",
-    sentence="multiplies its gradient by the slope y(1 − y){slope}, for {targets}",
+    sentence="multiplies its gradient by the slope {y} ⊙ (1 − {y}){slope}, for {targets}",
 )  # fmt: skip
 softplus = Primitive(
     "softplus", "softplus", same_shape, _softplus,

@@ -27,17 +27,17 @@ class Acting(Overview):
         """set grad NODE VALUE: what if that node's gradient had been VALUE (a number, or a list of its shape)?
         The rest is propagated anew, and the leaves whose gradients change are listed. set reset undoes it."""
         session = self.session
-        words = argument.split(None, 2)
-        if words == ["reset"]:
+        if argument == "reset":
             session.reset()
             self.screen.say("  the walk is as it was recorded")
             return
-        if len(words) != 3 or words[0] != "grad":
+        asked = re.fullmatch(r"grad\s+(\S.*?)\s+(\[.*|\S+)", argument, re.DOTALL)
+        if asked is None:
             raise tg.GraphError("set grad NODE VALUE, such as set grad c_2 0, or set reset")
-        node, before = session.names.find(words[1]), session.trace
-        session.what_if(node, _literal(words[2]))
-        shown = style.shown(words[2], 60)
-        self.screen.say(f"  what if the gradient of {session.names[node]} were {shown}:")
+        node, before = session.names.find(asked[1]), session.trace
+        session.what_if(node, _literal(asked[2]))
+        shown = style.shown(asked[2], 60)
+        self.screen.say(f"  what if the gradient of {session.shown(node)} were {shown}:")
         rows = []
         for leaf in session.graph.parameters:
             old, new = before.gradient(leaf.index), session.trace.gradient(leaf.index)
@@ -45,7 +45,7 @@ class Acting(Overview):
                 with np.errstate(invalid="ignore"):
                     difference = measure(np.asarray(new, np.float64) - np.asarray(old, np.float64)).norm
                 lengths = measure(old).norm, measure(new).norm, difference
-                rows.append((session.names[leaf.index], *map(norm, lengths)))
+                rows.append((session.names.both(leaf.index), *map(norm, lengths)))
         if rows:
             self.screen.table(("leaf", "norm before", "norm now", "norm of the difference"), rows)
         else:

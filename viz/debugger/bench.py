@@ -12,6 +12,7 @@ from .measure import measure, saturated
 from .recurrence import STATES
 from .screen import Screen, bars, brief, percent, signs
 from .views import Flow
+from .words import what_if
 
 
 class Bench:
@@ -66,7 +67,11 @@ class Bench:
         notes += [f"gate {style.shown(where.part, 60)}"] if where.part else []
         notes += [style.visible(where.site)] if where.site else []
         self.screen.say((step, "bold cyan"), ("   " if notes else "") + " · ".join(notes), reason)
-        self.screen.say("  ", (where.name, "bold"), f"{called} = {where.expression}")
+        self.screen.say(
+            "  ", (where.name, "bold"), f"{called} = {where.expression}" if where.name != where.expression else called
+        )
+        if supposed := what_if(self.session):
+            self.screen.say((f"  {supposed}", "yellow"))
 
     def _backward(self) -> None:
         session = self.session

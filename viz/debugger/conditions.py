@@ -43,6 +43,9 @@ NAMES = {
     "phase": "'forward', 'loss' or 'backward'",
 }
 
+#: Those that are texts; all others are numbers.
+TEXTS = {"op", "role", "name", "layer", "phase"}
+
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
@@ -114,28 +117,44 @@ class _Facts(Mapping[str, Any]):
         return len(NAMES)
 
 
-def _check(tree: ast.AST) -> None:
+def _check(tree: ast.AST) -> str:
+    """Refuse what is not understood or could never be evaluated; returns what it is, a number or a text."""
     if isinstance(tree, ast.Name):
         if tree.id not in NAMES:
             near = difflib.get_close_matches(tree.id[:40], NAMES, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"it may speak of {', '.join(NAMES)}"
             raise tg.GraphError(f"{tree.id[:40]} is not known; {hint}")
-        return
+        return "text" if tree.id in TEXTS else "number"
     if isinstance(tree, ast.Constant) and isinstance(tree.value, (int, float, str)):
-        return
-    children: list[ast.AST]
+        return "text" if isinstance(tree.value, str) else "number"
     if isinstance(tree, ast.BoolOp):
-        children = list(tree.values)
+        for child in tree.values:
+            _check(child)
     elif isinstance(tree, ast.UnaryOp) and isinstance(tree.op, (ast.Not, ast.USub)):
-        children = [tree.operand]
+        if _check(tree.operand) == "text" and isinstance(tree.op, ast.USub):
+            raise tg.GraphError(f"{_said(tree)}: a text has no negative")
     elif isinstance(tree, ast.BinOp) and type(tree.op) in _OPERATORS:
-        children = [tree.left, tree.right]
+        if "text" in (_check(tree.left), _check(tree.right)):
+            raise tg.GraphError(f"{_said(tree)}: one calculates with numbers, not with texts")
+        fixed = not any(isinstance(part, ast.Name) for part in ast.walk(tree.right))
+        if isinstance(tree.op, ast.Div) and fixed and not _value(tree.right, {}):
+            raise tg.GraphError(f"{_said(tree)}: nothing can be divided by 0")
     elif isinstance(tree, ast.Compare) and all(type(op) in _OPERATORS for op in tree.ops):
-        children = [tree.left, *tree.comparators]
+        sides = [tree.left, *tree.comparators]
+        kinds = [_check(side) for side in sides]
+        for op, left, right, before, after in zip(tree.ops, kinds, kinds[1:], sides, sides[1:]):
+            if left != right:
+                said = f"{_said(before)} is a {left} and {_said(after)} a {right}"
+                raise tg.GraphError(f"{said}: they cannot be compared, so it would never be true")
+            if isinstance(op, (ast.In, ast.NotIn)) and right != "text":
+                raise tg.GraphError(f"{_said(after)} is a number: nothing is in it")
     else:
         raise tg.GraphError("only names, numbers, strings, comparisons, and, or, not, in, + - * / are understood")
-    for child in children:
-        _check(child)
+    return "number"
+
+
+def _said(tree: ast.AST) -> str:
+    return style.shown(ast.unparse(tree), 40)
 
 
 def _value(tree: ast.AST, facts: Mapping[str, Any]) -> Any:

@@ -89,7 +89,7 @@ class Cursor:
             return turn
         if self.graph.nodes[node].op is not None:
             return self.first + self.forward.index(node)
-        raise tg.GraphError(f"{self.names[node]} is a constant: neither pass stops at it")
+        raise tg.GraphError(f"{self.names.shown[node]} is a constant: neither pass stops at it")
 
     def other_time(self, direction: int) -> int | None:
         """The next position in ``direction`` at another time step (1: onward through the passes, -1: back)."""
@@ -134,7 +134,7 @@ class Cursor:
         step = node.scope.step
         return views.Where(
             p, self.first, self.last, "forward" if p < 0 else "backward" if p else "loss",
-            node.index, self.names[node.index], node.op.name if node.op else "leaf", self.expression(node.index),
+            node.index, self.names.both(node.index), node.op.name if node.op else "leaf", self.expression(node.index),
             None if step is None else step + 1, len(self.graph.steps),
             ".".join(node.scope.path), node.scope.part, node.role, self.site(node.index),
         )  # fmt: skip
@@ -148,5 +148,5 @@ class Cursor:
         made = self.graph.nodes[node]
         if made.op is None:
             return "a parameter" if made.requires_grad else "a constant"
-        shown = [self.names[x.index] if isinstance(x, Ref) else style.number(float(x)) for x in made.operands[:6]]
+        shown = [self.names.shown[x.index] if isinstance(x, Ref) else style.number(float(x)) for x in made.operands[:6]]
         return f"{made.op.name}({', '.join(shown)}{', …' if len(made.operands) > 6 else ''})"

@@ -13,7 +13,7 @@ from html import escape
 
 import tinygrad_rnn as tg
 
-from .. import style
+from .. import style, vocabulary
 from ..columns import Column
 from ..engine import RenderError
 from ..labels import Labels
@@ -46,6 +46,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> Drawing:
     """``graph`` at level ``detail``; of a longer sequence than ``max_steps`` the middle is left out."""
     level = collapse(graph, detail)
     labels = Labels(level)
+    labels.parameters |= vocabulary.weights(level.graph)  # as in the page's formulas
     lines = [[style.shown(x, LABEL_LIMIT) for x in labels.lines(box)] for box in level.boxes]
     numbered = [len(box.members) == 1 or box.kind not in ("parameter", "cell") for box in level.boxes]
     sizes = [

@@ -14,7 +14,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from .. import style
-from . import ledger, local, origin, recurrence, rules, views, words
+from . import ledger, local, origin, recurrence, views, words
 from .cursor import Cursor
 from .measure import measure, ratio, saturated
 from .trace import Array, Trace
@@ -51,8 +51,8 @@ class Inspection(Cursor):
         )
 
     def shown(self, node: int) -> str:
-        """What a formula calls a node: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
-        return rules.composed(self.graph, node, self.names.__getitem__)
+        """What people read: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
+        return self.names.shown[node]
 
     def flows(self, position: int | None = None) -> list[views.Flow]:
         """What the step adds to which gradient: before, contribution, after, and how many are still to come."""
@@ -65,7 +65,7 @@ class Inspection(Cursor):
             assert after is not None
             found.append(
                 views.Flow(
-                    sent.target, self.names[sent.target], sent.slot, at + 1, len(events),
+                    sent.target, self.shown(sent.target), sent.slot, at + 1, len(events),
                     before, self.trace.contribution(p, index), after,
                 )
             )  # fmt: skip
@@ -110,7 +110,7 @@ class Inspection(Cursor):
     def ledger(self, node: int, position: int | None = None) -> views.Ledger:
         """A row per time step with what it adds to the gradient of ``node``; not yet arrived rows hold None."""
         if node not in self._ledgers:
-            self._ledgers[node] = ledger.ledger(self.trace, node, self.names[node])
+            self._ledgers[node] = ledger.ledger(self.trace, node, self.names.both(node))
         whole, p = self._ledgers[node], self._backward(position)
         rows = tuple(
             row if row.step <= p else views.LedgerRow(row.time, row.label, row.uses, row.step, None, None, None)
@@ -192,7 +192,7 @@ class Inspection(Cursor):
         }
         total = style.norm(list(norms.values()))
         scale = min(1.0, max_norm / (total + 1e-6)) if total == total else float("nan")
-        rows = tuple(views.ClipRow(i, self.names[i], norm, norm * scale) for i, norm in norms.items())
+        rows = tuple(views.ClipRow(i, self.names.both(i), norm, norm * scale) for i, norm in norms.items())
         return views.Clipping(total, max_norm, scale, rows)
 
     def check(self, position: int | None = None) -> list[local.Check]:
@@ -210,7 +210,7 @@ class Inspection(Cursor):
         ready, waiting, unreached = [], [], 0
         for step in self.trace.steps[p:]:
             arrived, expected = self.arrived(step.node, p)
-            row = views.Waiting(step.node, self.names[step.node], arrived, expected)
+            row = views.Waiting(step.node, self.shown(step.node), arrived, expected)
             if arrived == expected:
                 ready.append(row)
             elif arrived:
@@ -234,7 +234,7 @@ class Inspection(Cursor):
             events = [a for a in self.trace.arrivals.get(here, ()) if a.contribution is not None]
             if not events:
                 if here == node:
-                    raise tg.GraphError(f"no gradient reaches {self.names[node]} in this walk")
+                    raise tg.GraphError(f"no gradient reaches {self.shown(node)} in this walk")
                 break
             norms = [measure(self._part(here, row, self.trace.contribution(a.step, a.slot))).norm for a in events]
             most = int(np.argmax([n if n == n else np.inf for n in norms]))
@@ -243,7 +243,7 @@ class Inspection(Cursor):
             made, before = self.graph.nodes[step.node], measure(step.gradient).norm
             time = None if made.scope.step is None else made.scope.step + 1
             op = made.op.name if made.op else ""
-            name, length = self.names[step.node], norms[most]
+            name, length = self.shown(step.node), norms[most]
             hops.append(views.Hop(best.step, step.node, name, op, time, length, ratio(length, before)))
             here, row = step.node, step.contributions[best.slot].slot
         return hops[::-1]

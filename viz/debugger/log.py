@@ -26,6 +26,7 @@ from .mathml import mathml
 from .measure import measure, plain, saturated
 from .trace import Array
 from .views import data
+from .words import what_if
 
 #: A page stops at every node of graphs up to this size; beyond it, it collapses by time step.
 NODE_LIMIT = 3000
@@ -139,7 +140,7 @@ class _Log:
     def __init__(self, session: Inspection, stops: Sequence[int], arrays: Arrays) -> None:
         self.session, self.trace, self.graph, self.stops = session, session.trace, session.graph, stops
         self.arrays, self.strings = arrays, _Strings()
-        self.rules: dict[tuple[str, int], int] = {}
+        self.rules: dict[str, int] = {}
         self.formulas: list[str] = []
         self.shown = {session.node_at(p) for p in stops}
         self.nodes = [self.node(node) for node in self.graph.nodes]
@@ -157,11 +158,12 @@ class _Log:
             "order": [step.node for step in self.trace.steps],
             "stops": [self.stops[0], self.stops[-1]] if self.is_whole else self.stops, "whole": self.is_whole,
             "nodes": self.nodes, "forward": session.forward, "steps": self.steps, "brought": self.brought,
-            "formulas": self.formulas, "composed": self.composed(),
+            "formulas": self.formulas, "own": self.own(),
             "sentences": [session.sentence(p) for p in self.stops],
             "splits": self.splits, "layers": [self.layer(path) for path in session.moments],
             "ledgers": [self.ledger(node.index) for node in self.graph.parameters if node.index in self.trace.turn],
             "checks": self.checks(), "cuts": self.cuts(),
+            "whatIf": what_if(session),
             "origin": None if origin is None else [origin.position, origin.phase, origin.explanation],
             "strings": self.strings.entries, "arrays": self.arrays.entries,
         }  # fmt: skip
@@ -177,7 +179,7 @@ class _Log:
         operands = [x.index if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:6]]
         names, kept = self.strings, self.is_whole or node.index in self.shown or node.is_parameter
         return [
-            self.session.names[node.index], names(node.op.name) if node.op else None,
+            self.session.shown(node.index), names(node.op.name) if node.op else None,
             operands + (["…"] if len(node.operands) > 6 else []), 0 if node.scope.step is None else node.scope.step + 1,
             names(".".join(node.scope.path)), names(node.scope.part), names(node.role),
             names(self.session.site(node.index)), names(str(node.dtype)), node.shape,
@@ -221,17 +223,20 @@ class _Log:
 
     def formula(self, node: tg.Node, slot: int) -> int:
         """The number of a rule's formula, which has places for names."""
-        assert node.op is not None
-        key = node.op.name, slot
-        if key not in self.rules:
-            self.rules[key] = len(self.formulas)  # the page puts the names in
-            self.formulas.append(mathml(rules.template(node, slot)))
-        return self.rules[key]
+        template = rules.template(node, slot)
+        if template not in self.rules:
+            self.rules[template] = len(self.formulas)  # the page puts the names in
+            self.formulas.append(mathml(template))
+        return self.rules[template]
 
-    def composed(self) -> dict[int, str]:
-        """What formulas call nodes without a name."""
-        found = {index: self.session.shown(index) for index in range(len(self.graph))}
-        return {index: style.shown(text, 200) for index, text in found.items() if text != self.session.names[index]}
+    def own(self) -> dict[int, str]:
+        """The parameters' own names, where a letter stands for them."""
+        names = self.session.names
+        return {
+            node.index: names[node.index]
+            for node in self.graph.parameters
+            if names[node.index] != names.shown[node.index]
+        }
 
     def sums(self) -> list[list[int | None]]:
         """[target, step, partial sum] where what arrived cannot be added up from the steps that are sent."""

@@ -32,7 +32,7 @@ class Looking(Overview):
         self.displays, self.selected = displays, selected
         self.screen.say(("  stopped  ", "dim"), self.session.reason)
         if selected is not None:
-            self.screen.say(("  looking at ", "dim"), self.session.names[selected])
+            self.screen.say(("  looking at ", "dim"), self.session.shown(selected))
 
     def do_list(self, argument: str) -> None:
         """list [POSITION]: the steps around the cursor, or around a position."""
@@ -69,9 +69,9 @@ class Looking(Overview):
             raise tg.GraphError(f"which? {argument[:40]!r} is not a number")
         number = int(argument or 1)
         if not 1 <= number <= len(found):
-            raise tg.GraphError(f"there are {len(found)}: {', '.join(self.session.names[i] for i in found[:8])}")
+            raise tg.GraphError(f"there are {len(found)}: {', '.join(self.session.shown(i) for i in found[:8])}")
         self.selected = found[number - 1]
-        others = [f"{i}: {self.session.names[node]}" for i, node in enumerate(found, 1) if i != number]
+        others = [f"{i}: {self.session.shown(node)}" for i, node in enumerate(found, 1) if i != number]
         self.do_print("")
         if others:
             self.screen.say(("  beside it " + ", ".join(others[:8]), "dim"))
@@ -81,7 +81,7 @@ class Looking(Overview):
         node = self.node(argument)
         session = self.session
         arrived, expected = session.arrived(node)
-        self.screen.say(("  " + session.names[node], "bold"), f" = {session.expression(node)}")
+        self.screen.say(("  " + session.names.both(node), "bold"), f" = {session.expression(node)}")
         value = session.value(node)
         self.screen.say(("  value    ", "dim"), brief(value) if value is not None else "not computed yet")
         if not expected:
@@ -94,7 +94,7 @@ class Looking(Overview):
     def do_whatis(self, argument: str) -> None:
         """whatis [NODE]: what it is: operation, shape, dtype, place, source line, who uses it."""
         node = self.session.graph.nodes[self.node(argument)]
-        names = self.session.names
+        names = self.session.names.shown
         kind = "operation" if node.op else "parameter" if node.requires_grad else "constant"
         place = ".".join((*node.scope.path, *filter(None, [node.scope.part])))
         users = [names[i] for i in dict.fromkeys(self.session.graph.consumers[node.index])]
@@ -112,7 +112,7 @@ class Looking(Overview):
             else "",
             "saturated": percent(share),
         }
-        self.screen.say(("  " + names[node.index], "bold"))
+        self.screen.say(("  " + self.session.names.both(node.index), "bold"))
         for label, text in lines.items():
             if text:
                 self.screen.say((f"  {label:9}", "dim"), " ", text)
@@ -121,7 +121,7 @@ class Looking(Overview):
         """value [NODE][INDEX]: its value, in full if it is small; value h_3[0] a row of it."""
         node, index = self._indexed(argument)
         value = self.session.value(node)
-        self.screen.say(("  " + self.session.names[node], "bold"))
+        self.screen.say(("  " + self.session.shown(node), "bold"))
         self.screen.array(_picked(value, index), "the forward pass has not come here yet")
 
     def do_grad(self, argument: str) -> None:
@@ -130,7 +130,7 @@ class Looking(Overview):
         arrived, expected = self.session.arrived(node)
         gradient = self.session.gradient(node)
         note = f"{arrived} of {expected} arrived" if expected else "no gradient flows here in this walk"
-        self.screen.say(("  " + self.session.names[node], "bold"), ("   " + note, "dim"))
+        self.screen.say(("  " + self.session.shown(node), "bold"), ("   " + note, "dim"))
         if expected:
             self.screen.array(_picked(gradient, index))
 
@@ -144,13 +144,13 @@ class Looking(Overview):
         """jac [NODE]: the local Jacobian of its operation for each operand, or its diagonal, and singular values."""
         node = self.session.graph.nodes[self.node(argument)]
         if node.op is None:
-            raise tg.GraphError(f"{self.session.names[node.index]} is a leaf: no operation, no Jacobian")
+            raise tg.GraphError(f"{self.session.shown(node.index)} is a leaf: no operation, no Jacobian")
         for slot, source in local.slots(node):
             if slot in node.op.slots and self.session.graph.nodes[source].requires_grad:
                 self._jacobian(node, slot, source)
 
     def _jacobian(self, node: tg.Node, slot: int, source: int) -> None:
-        name = f"d {self.session.names[node.index]} / d {self.session.names[source]}"
+        name = f"∂{self.session.shown(node.index)}/∂{self.session.shown(source)}"
         formula = rules.text(node, slot, self.session.shown)
         if node.op is not None and node.op.elementwise:
             diagonal = local.diagonal(self.session.trace, node, slot)
@@ -171,7 +171,7 @@ class Looking(Overview):
         if not rules:
             raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
         for rule in rules:
-            self.screen.say(("  to " + self.session.names[rule.target], "bold"), f"   {rule.formula}")
+            self.screen.say(("  to " + self.session.shown(rule.target), "bold"), f"   {rule.formula}")
             self.screen.say(("  upstream gradient", "dim"))
             self.screen.array(rule.upstream)
             if rule.factor is not None:
@@ -193,7 +193,7 @@ class Looking(Overview):
             where = str(hop.position), str(hop.time or ""), hop.name, hop.op
             rows.append((*where, change, norm(hop.norm), bar))
         self.screen.table(("step", "t", "through", "op", "change", "norm sent", ""), rows)
-        self.screen.say(f"  and so to {self.session.names[node]}")
+        self.screen.say(f"  and so to {self.session.shown(node)}")
 
     def do_frontier(self, _argument: str) -> None:
         """frontier: which nodes are done, which are ready, and which wait for consumers still to contribute."""
@@ -219,7 +219,7 @@ class Looking(Overview):
     def do_check(self, _argument: str) -> None:
         """check: compare what this step sent with a numerical derivative of its operation alone (complex step)."""
         for result in self.session.check():
-            to = f"  to {self.session.names[result.target]}: "
+            to = f"  to {self.session.shown(result.target)}: "
             if result.passed:
                 elements = f"{result.compared} elements"
                 self.screen.say(to, ("agrees", "green"), f" with the {result.method} within rounding, {elements}")
@@ -232,7 +232,7 @@ class Looking(Overview):
         node = self.session.graph.nodes[self.node(argument)]
         name, _, line = (self.session.site(node.index) or "").rpartition(":")
         if not name or not line.isdigit():
-            raise tg.GraphError(f"it is not known where {self.session.names[node.index]} was made")
+            raise tg.GraphError(f"it is not known where {self.session.shown(node.index)} was made")
         path = self.session.trace.files.get(name, Path(name).name)
         lines = linecache.getlines(path)
         if not lines:

@@ -3,7 +3,7 @@
 A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
 initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
 that several nodes share is preceded by the place, ``l1.h_3``, and if that does not tell them apart followed by a
-number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called.
+number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called. What is shown of a node (`spoken`) is found as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import defaultdict
 import tinygrad_rnn as tg
 
 from .. import style
+from .spoken import spoken
 
 NAME_LIMIT = 40
 
@@ -34,9 +35,11 @@ class Names:
             twins = self._aliases[names[-1]]
             name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
             self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
-        for index, name in enumerate(self.names):
-            if index not in self._aliases[name]:
-                self._aliases[name].append(index)
+        self.shown = spoken(graph, self.names)  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
+        for index, pair in enumerate(zip(self.names, self.shown)):
+            for name in pair:
+                if index not in self._aliases[name] and (name == pair[0] or not self._aliases[name]):
+                    self._aliases[name].append(index)
 
     def _path(self, node: tg.Node) -> list[str]:
         """Where a value belongs: where it was made, a parameter where it is used."""
@@ -48,6 +51,11 @@ class Names:
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
+
+    def both(self, index: int) -> str:
+        """What people read, and of a parameter its own name too: ``W_hh (weight_hh)``."""
+        name, shown = self.names[index], self.shown[index]
+        return f"{shown} ({name})" if name != shown and self.graph.nodes[index].is_parameter else shown
 
     def find(self, text: str) -> int:
         """The node somebody means by ``text``; if that is none or several, the error says which are near."""

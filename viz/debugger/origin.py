@@ -27,27 +27,28 @@ def find(session: Inspection) -> Origin | None:
     if not _finite(graph.nodes[trace.output].value):
         return _forward(session, next(node for node in graph.nodes if not _finite(node.value)))
     for k, step in enumerate(trace.steps, 1):
-        what = f"in the walk back {session.names[step.node]} = {session.expression(step.node)}"
+        name, made = session.shown(step.node), session.expression(step.node)
+        what = f"in the walk back {name}" + (f" = {made}" if name != made else "")
         if not _finite(step.gradient):
             how = f"replaced by a {step.replaced}" if step.replaced else "what the walk was started with"
             at = _place(step.gradient)
             text = f"{what} has the gradient {style.number(float(step.gradient[at]))}{_index(at)}, {how}"
-            return Origin(k, step.node, session.names[step.node], "backward", text)
+            return Origin(k, step.node, session.shown(step.node), "backward", text)
         for index, sent in enumerate(step.contributions):
             value = trace.contribution(k, index)
             if not _finite(value):
                 at = _place(value)
-                to = f"{session.names[sent.target]}{_index(at)}"
+                to = f"{session.shown(sent.target)}{_index(at)}"
                 text = f"{what} received a finite gradient and sent {style.number(float(value[at]))} to {to}"
                 text = "; ".join([text, *_ranges(session, graph.nodes[step.node])])
-                return Origin(k, step.node, session.names[step.node], "backward", text)
+                return Origin(k, step.node, session.shown(step.node), "backward", text)
     return None
 
 
 def _forward(session: Inspection, node: tg.Node) -> Origin:
     assert node.value is not None
     at = _place(node.value)
-    name, value = session.names[node.index], style.number(float(node.value[at]))
+    name, value = session.shown(node.index), style.number(float(node.value[at]))
     if node.op is None:
         users = (p for p in range(session.first, 0) if node.index in session.graph.nodes[session.node_at(p)].sources)
         text = f"{name} is {session.expression(node.index)} and came in with {name}{_index(at)} = {value}"
@@ -65,7 +66,7 @@ def _ranges(session: Inspection, node: tg.Node) -> list[str]:
         if value is not None and value.size:
             low, high = style.number(float(value.min())), style.number(float(value.max()))
             reach = f"is {low}" if low == high else f"goes from {low} to {high}"
-            found.append(f"{session.names[source]} {reach}")
+            found.append(f"{session.shown(source)} {reach}")
     return found
 
 

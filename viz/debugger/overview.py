@@ -16,7 +16,7 @@ class Overview(Bench):
 
     def do_contrib(self, argument: str) -> None:
         """contrib [NODE]: its gradient as a sum: for a shared weight the ledger, a row per time step with what that
-        step adds, its signed share <dW_t, dW>/|dW|² of the whole (they sum to 1), and the running total."""
+        step adds, its signed share <∂L/∂W_t, ∂L/∂W> / ‖∂L/∂W‖² of the whole (they sum to 1), and the running total."""
         node = self.node(argument)
         found = self.session.ledger(node)
         if not found.rows:
@@ -48,7 +48,7 @@ class Overview(Bench):
             )
             for row, bar in zip(rows, bars([row.norm for row in rows], self.screen.bar))
         ]  # fmt: skip
-        header = ("layer", "t", "of", "|dL/d·|", "", "arrived", *(f"{gate} sat." for gate in gates))
+        header = ("layer", "t", "of", "‖∂L/∂·‖", "", "arrived", *(f"{gate} sat." for gate in gates))
         self.screen.table(header, lines)
         self._warn()
 
@@ -64,21 +64,21 @@ class Overview(Bench):
             shown = ", ".join(times if len(times) <= 8 else [*times[:3], "…", times[-1]])
             self.screen.say(
                 ("  cut ", "bold red"),
-                f"{session.names[consumer]} = {session.expression(consumer)} reads a constant made at "
+                f"{session.shown(consumer)} = {session.expression(consumer)} reads a constant made at "
                 f"{style.visible(site)}: from there no gradient flows to the time step before (t={shown})",
             )
 
     def do_sv(self, argument: str) -> None:
         """sv [LAYER]: how far one step back in time can stretch a gradient: largest singular values of the recurrent
-        Jacobians ds_t/ds_(t-1) (s is h, of an LSTM h and c together), of their product from the end, and bounds."""
+        Jacobians ∂s_t/∂s_(t-1) (s is h, of an LSTM h and c together), of their product from the end, and bounds."""
         path = self._layer(argument)
         gains = self.session.gains(path)
         if not gains:
             raise tg.GraphError("there is only one time step, so nothing is carried")
         joint = "c" in self.session.moments[path][0].nodes
-        header = ["t", "σ(ds_t/ds_t₋₁)" if joint else "σ(dh_t/dh_t₋₁)"]
+        header = ["t", "‖∂s_t/∂s_t₋₁‖" if joint else "‖∂h_t/∂h_t₋₁‖"]
         bounded = any(gain.bound is not None for gain in gains)
-        header += (["of dh/dh alone"] if joint else []) + (["bound"] if bounded else [])
+        header += (["of ∂h/∂h alone"] if joint else []) + (["bound"] if bounded else [])
         rows = []
         for gain, bar in zip(gains, bars([gain.product for gain in gains], min(self.screen.bar, 16))):
             row = [str(gain.time + 1), _known(gain.sigma)] + ([_known(gain.h)] if joint else [])
@@ -98,11 +98,11 @@ class Overview(Bench):
         return known[argument]
 
     def do_split(self, argument: str) -> None:
-        """split [NODE]: a state's gradient by the way it came back: along the highway (LSTM: f · dc of the next step,
-        GRU: z · dh), through the gates of the next step, through h (LSTM's c), from the output of its own step (h)."""
+        """split [NODE]: a state's gradient by the way it came back: on the highway (LSTM: f ⊙ ∂L/∂c of the next step,
+        GRU: z ⊙ ∂L/∂h), through the gates of the next step, through h (LSTM's c), from its own output (h)."""
         node = self.node(argument)
         if self.session.graph.nodes[node].role not in recurrence.STATES:
-            raise tg.GraphError(f"{self.session.names[node]} is not a carried state; name one, such as split c_2")
+            raise tg.GraphError(f"{self.session.shown(node)} is not a carried state; name one, such as split c_2")
         found = self.session.split(node)
         whole = self.session.gradient(node)
         arrived, expected = self.session.arrived(node)
@@ -113,11 +113,11 @@ class Overview(Bench):
         ]
         self.screen.table(("way", "norm", ""), lines)
         total = "nothing has arrived yet" if whole is None else f"norm {style.number(measure(whole).norm)}"
-        self.screen.say(f"  gradient of {self.session.names[node]}: {total}, {arrived} of {expected} arrived")
+        self.screen.say(f"  gradient of {self.session.shown(node)}: {total}, {arrived} of {expected} arrived")
         self._warn()
 
     def do_triangle(self, argument: str) -> None:
-        """triangle [LAYER]: |dL_s/dh_t|: how much of each time step's loss reaches each state. Rows: the loss of step
+        """triangle [LAYER]: ‖∂L_s/∂h_t‖: how much of each time step's loss reaches each state. Rows: the loss of step
         s; columns: the state of step t. A dot: no way leads there."""
         path = self._layer(argument)
         rows = self.session.triangle(path)

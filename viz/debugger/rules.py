@@ -18,10 +18,10 @@ from ..derivation.writing import latex_name
 #: What goes through the formula untouched: commands with a word in braces, other commands, bars before a letter.
 _PARTS = re.compile(
     r"\\bar\s*(?P<bar>[A-Za-z])(?P<own>_i)?|(?P<kept>\\(?:text|operatorname|mathrel|mathbf)\s*\{?[^{}\s]*\}?|\\[a-zA-Z]+)"
-    r"|(?<![A-Za-z])(?P<letter>[A-Za-z])(?:_i)?(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?P<letter>[A-Za-z])(?P<mine>_i)?(?![A-Za-z])"
 )
 _PLACE = re.compile(r"⟨(\w+)⟩")
-_SIGNS = {"*": "⊙", "+": "+", "-": "−"}
+_EULER = "e"
 
 
 def template(node: tg.Node, slot: int) -> str:
@@ -35,26 +35,55 @@ def template(node: tg.Node, slot: int) -> str:
     for number, each in enumerate(rules):
         if found := re.match(r"\\bar\s*([A-Za-z])", each):
             letters[found[1]] = str(slot if len(rules) == 1 and len(node.operands) > 1 else number)
+    others = iter(number for number, each in enumerate(rules) if not each)  # operands without a gradient: a condition
 
     def place(found: re.Match[str]) -> str:
         if found["bar"]:
             name = letters.get(found["bar"], found["bar"])
             return rf"\frac{{\partial L}}{{\partial \text{{⟨{name}⟩}}}}"
-        if found["letter"] in letters:
-            return rf"\text{{⟨{letters[found['letter']]}⟩}}"
-        return found[0]
+        letter = found["letter"]
+        if letter is None or letter == _EULER:
+            return found[0]
+        if letter not in letters and (other := next(others, None)) is not None:
+            letters[letter] = str(other)
+        if letter in letters:
+            return rf"\text{{⟨{letters[letter]}⟩}}"
+        return _place_of(node, slot, letter)
 
     return _PARTS.sub(place, rule)
 
 
+def _place_of(node: tg.Node, slot: int, letter: str) -> str:
+    """Where in an array: as the index was written, or of what was put together the number of the part."""
+    index = node.attrs.get("index")
+    if isinstance(index, tuple):
+        return rf"\text{{{', '.join(_part(part) for part in index)}}}"
+    return str(slot + 1) if len(node.operands) > 1 else letter
+
+
+def _part(part: object) -> str:
+    if isinstance(part, slice):
+        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+    return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
+
+
 def latex(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
     """The rule for an operand as LaTeX; ``name`` says what a node is called."""
-    return re.sub(r"\\text\{⟨(\w+)⟩\}", lambda m: latex_name(_named(node, m[1], name)), template(node, slot))
+    return re.sub(r"\\text\{⟨(\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), template(node, slot))
+
+
+def _latex(name: str) -> str:
+    """A name such as ``(f_3 ⊙ c_2)`` or ``tanh(c_3)``, piece by piece."""
+    signs = {"⊙": r"\odot", "⊘": r"\oslash", "−": "-", "ᵀ": r"^\top", "(": r"\left(", ")": r"\right)", "…": r"\ldots"}
+    parts = [part for part in re.split(r"([()⊙⊘+−ᵀ…]| )", name) if part.strip()]
+    return " ".join(signs.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
 
 
 def text(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
     """The rule for an operand as plain text."""
     linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{(⟨\w+⟩)\}\}", r"∂L/∂\1", template(node, slot))
+    linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
     plain = style.unicode_formula(re.sub(r"\\text\{(⟨\w+⟩)\}", r"\1", linear))
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)
 
@@ -64,31 +93,3 @@ def _named(node: tg.Node, place: str, name: Callable[[int], str]) -> str:
         return name(node.index)
     operand = node.operands[int(place)]
     return name(operand.index) if isinstance(operand, tg.Ref) else f"{operand}"
-
-
-def composed(graph: tg.Graph, index: int, names: Callable[[int], str]) -> str:
-    """What a formula calls a node: its name; where it has none, ``a_f3`` for what goes into the gate f_3, ``a_3`` for
-    what goes into all gates, or ``(f_4 ⊙ c_3)`` if it is made of what has names."""
-    node = graph.nodes[index]
-    if node.op is None or node.role or node.name:
-        return names(index)
-    uses = [graph.nodes[i] for i in graph.consumers[index]]
-    gates = [use for use in uses if use.op is not None and use.op.name in ("tanh", "sigmoid") and use.role]
-    if len(uses) == 1 and gates and re.fullmatch(r"(.*\.)?\w_\d+", names(gates[0].index)):
-        path, _, gate = names(gates[0].index).rpartition(".")
-        return f"{path}{'.' if path else ''}a_{gate.replace('_', '')}"
-    if node.scope.part == "a" and node.scope.step is not None and all(use.scope.part != "a" for use in uses):
-        path = names(index).rpartition(".")[0].removesuffix("a").removesuffix(".")
-        return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
-    if node.op.infix not in _SIGNS:
-        return names(index)
-    shown = []
-    for operand in node.operands:
-        if not isinstance(operand, tg.Ref):
-            shown.append(f"{operand}")
-            continue
-        made = graph.nodes[operand.index]
-        if made.op is not None and not made.role and not made.name:
-            return names(index)
-        shown.append(names(operand.index))
-    return f"({f' {_SIGNS[node.op.infix]} '.join(shown)})"

@@ -9,6 +9,7 @@ from tinygrad_rnn.files import PathLike
 
 from . import page, terminal
 from .inspection import Inspection
+from .words import what_if
 
 
 class Session(Inspection):
@@ -36,4 +37,5 @@ class Session(Inspection):
         terminal.run(self, commands)
 
     def __repr__(self) -> str:
-        return f"Session at {self.position} of {self.first}..{self.last}: {self.sentence()}"
+        said = f"{what_if(self)} {self.sentence()}".lstrip()
+        return f"Session at {self.position} of {self.first}..{self.last}: {said}"

@@ -37,7 +37,7 @@ class Stopping(Bench):
     def do_watch(self, argument: str) -> None:
         """watch NODE: stop whenever something arrives at that node's gradient."""
         node = self.node(argument)
-        self._add(f"watch {self.session.names[node]}", stops.watch(self.session, node), None, False)
+        self._add(f"watch {self.session.shown(node)}", stops.watch(self.session, node), None, False)
 
     def _add(self, text: str, test: stops.Test, condition: Condition | None, temporary: bool) -> None:
         number = max(self.stops, default=0) + 1

@@ -83,13 +83,13 @@ def parse(session: Inspection, text: str) -> tuple[str, Test, Condition | None]:
         return f"op {match[1]}", _operation(session, match[1]), condition
     node = session.names.find(what)
     session.turn_of(node)
-    name = session.names[node]
+    name = session.shown(node)
     return name, lambda s, p: f"{name} has its turn" if s.node_at(p) == node and p else None, condition
 
 
 def watch(session: Inspection, node: int) -> Test:
     """Stop whenever something arrives at the gradient of ``node``."""
-    name = session.names[node]
+    name = session.shown(node)
 
     def test(s: Inspection, position: int) -> str | None:
         if position <= 0:
@@ -142,7 +142,7 @@ def _not_finite(session: Inspection, position: int, what: str) -> str | None:
     measures = [measure(array) for array in arrays if not np.isfinite(array).all()]
     nan, infinite = any(m.nan for m in measures), any(m.infinite for m in measures)
     found = {"nan": nan, "inf": infinite, "nonfinite": nan or infinite}[what]
-    return f"{'nan' if nan and what != 'inf' else 'inf'} in {session.names[node.index]}" if found else None
+    return f"{'nan' if nan and what != 'inf' else 'inf'} in {session.shown(node.index)}" if found else None
 
 
 def _number(text: str) -> float:

@@ -25,6 +25,7 @@ from .looking import Looking
 from .moving import Moving
 from .screen import Screen
 from .stopping import Stopping
+from .words import what_if
 
 GROUPS = {
     "move": "step back next nextt prevt until continue rcontinue goto start end forward",
@@ -98,6 +99,8 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
             ("Backpropagation, one node at a time. ", "bold"),
             f"{len(session.forward)} operations forward, {len(trace)} steps back{times}. help lists the commands.",
         )
+        if supposed := what_if(session):
+            self.screen.say((supposed, "bold yellow"))
         if trace.every > 1:
             self.screen.say((f"A sample: one time step in {trace.every}; the others are summed up between.", "yellow"))
         self.show()

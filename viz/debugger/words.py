@@ -27,8 +27,8 @@ def called(session: Inspection, index: int) -> str:
     node = session.graph.nodes[index]
     role = ROLES.get(node.role or "")
     if index == session.trace.output:
-        return f"the loss {session.names[index]}" if session.names[index] != "loss" else "the loss"
-    return f"{role} {session.names[index]}" if role else session.shown(index)
+        return f"the loss {session.shown(index)}"
+    return f"{role} {session.shown(index)}" if role else session.shown(index)
 
 
 def sentence(session: Inspection, position: int) -> str:
@@ -43,13 +43,16 @@ def sentence(session: Inspection, position: int) -> str:
         seed = session.trace.seed
         value = f"is {_number(node.value)}" if seed.size == 1 else f"has {seed.size} elements"
         start = _number(seed) if seed.size == 1 else "it was given"
-        return f"The forward pass is over: the loss {value}. The walk back starts here with the gradient {start}."
+        return f"The forward pass is over: {who} {value}. The walk back starts here with the gradient {start}."
     step = session.trace.steps[position - 1]
     came = "" if step.replaced is None else f" (replaced by a {step.replaced})"
     if not step.contributions:
-        count = len(session.trace.arrivals[index])
+        count, leaf = (
+            len(session.trace.arrivals[index]),
+            session.names.both(index) if who == session.shown(index) else who,
+        )
         what = f"{count} contributions have" if count > 1 else "only contribution has"
-        first = f"The {what} arrived at {who}{came}" if count == 1 else f"All {what} arrived at {who}{came}"
+        first = f"The {what} arrived at {leaf}{came}" if count == 1 else f"All {what} arrived at {leaf}{came}"
         norm = style.number(measure(step.gradient).norm)
         return f"{first}: its gradient is finished, norm {norm}, and flows no further."
     names = [called(session, c.target) for c in step.contributions]
@@ -59,8 +62,19 @@ def sentence(session: Inspection, position: int) -> str:
     if (highway := _highway(session, position)) is not None:
         how = highway
     slope = _slope(session, node) if "{slope}" in how else ""
-    text = f"{when}{who}{came} {how.format(targets=targets, slope=slope)}"
+    text = f"{when}{who}{came} {how.format(targets=targets, slope=slope, y=session.shown(index))}"
     return f"{text[:1].upper()}{text[1:]}{_change(session, position)}."
+
+
+def what_if(session: Inspection) -> str:
+    """What the walk that is shown was told to suppose; "" of a walk as it was recorded."""
+    supposed = []
+    for step in session.trace.steps:
+        if step.replaced == "what-if":
+            same = step.gradient.size and (step.gradient == step.gradient.flat[0]).all()
+            value = _number(step.gradient) if same else f"another, of norm {style.number(measure(step.gradient).norm)}"
+            supposed.append(f"the gradient of {session.shown(step.node)} were {value}")
+    return f"What if {_and(supposed)}? This is not the walk that was recorded." if supposed else ""
 
 
 def _forward(session: Inspection, node: tg.Node, when: str, who: str) -> str:

@@ -86,7 +86,7 @@ function layerNorms(layer, p) {
   const marks = [top, bottom].map((power) => svg("text", { x: 0, y: y(10 ** power) + 3, class: "mark" }, `1e${power}`));
   const ticks = [first, last].map((time) => svg("text", { x: Math.min(x(time), WIDTH - 3.5 * `t=${time}`.length), y: height - 2 }, `t=${time}`));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `gradient norms of layer ${layer.name} along time, logarithmic` }, marks, cursor, lines, ticks);
-  const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(`span.${role}`, {}, `|dL/d${role}|`)));
+  const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(`span.${role}`, {}, `‖∂L/∂${role}‖`)));
   return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gateRows(layer, here));
 }
 
@@ -121,7 +121,7 @@ function showSplit(p) {
     if (a) bar.firstChild.style.width = `${100 * Math.min(measure(a).norm / largest, 1)}%`;
     return h("div.way", { "data-way": way }, h("span", {}, way), a ? exact(measure(a).norm, "data-norm") : muted("nothing"), bar, a && a.data.length <= 12 ? grid(a, "") : null);
   });
-  fill("split", h("p", {}, "gradient of ", link(node), " by the way it came: ", nodes[node].role === "c" ? "along the cell state (highway f ⊙ c̄) or through h" : "from the next time step or from its own output"), rows);
+  fill("split", h("p", {}, "gradient of ", link(node), " by the way it came: ", nodes[node].role === "c" ? "along the cell state (highway, f ⊙ ∂L/∂c of the next step) or through h" : "from the next time step or from its own output"), rows);
 }
 
 // 8: loss by origin -----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ function showTriangle(p) {
     })));
     return h("div.scroll", {}, h("table.heat.triangle", { "aria-label": `how much of each loss reaches each state, layer ${layer.name}` }, h("thead", {}, head), h("tbody", {}, rows)));
   });
-  fill("triangle", found.length ? [h("p", {}, "‖dL", h("sub", {}, "s"), "/dh", h("sub", {}, "t"), "‖: how much of the loss of step s reaches the state of step t"), ...found] : muted("No state here is carried."));
+  fill("triangle", found.length ? [h("p", {}, "‖∂L", h("sub", {}, "s"), "/∂h", h("sub", {}, "t"), "‖: how much of the loss of step s reaches the state of step t"), ...found] : muted("No state here is carried."));
 }
 
 const sub = (n) => String(n).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]);
@@ -167,7 +167,7 @@ function showGains(p) {
     if (!layer.gains) return muted("The states are too wide for their Jacobians to be computed in advance; the terminal's command sv does it.");
     if (!layer.gains.length) return muted("There is only one time step.");
     const bounds = layer.gains.some((row) => row[3] !== null);
-    const head = ["t", layer.joint ? "σ(ds/ds₋₁)" : "σ(dh/dh₋₁)", layer.joint && "of dh/dh", bounds && "bound", "to the end", "its bound"].filter(Boolean);
+    const head = ["t", layer.joint ? "‖∂sₜ/∂sₜ₋₁‖" : "‖∂hₜ/∂hₜ₋₁‖", layer.joint && "of ∂h/∂h", bounds && "bound", "to the end", "its bound"].filter(Boolean);
     const [low, high] = [Math.max((here || 1) - 8, 0), (here || 1) + 8];
     const shown = layer.gains.filter(([t]) => layer.gains.length <= 16 || (t > low && t < high));
     const rows = shown.map(([t, sigma, alone, bound, product, limit]) => [String(t), orDots(sigma), ...(layer.joint ? [orDots(alone)] : []), ...(bounds ? [orDots(bound)] : []), orDots(product), orDots(limit)]);

@@ -1,6 +1,6 @@
 // The page: where we are, the picture, and everything that moves.
 
-let position = 0, checking = false, timer = null, detail = 0, zoom = null;
+let position = 0, timer = null, detail = 0, zoom = null;
 let statuses = new Map();
 
 function statusOf(node) { // at the position we are at
@@ -46,9 +46,11 @@ function boxStatus(box) {
   if (position < 0) return found.includes("unreached") ? "unreached" : "computed";
   const moving = found.filter((x) => x !== "none");
   if (!moving.length) return "none";
+  const main = known.includes(box.main) || !known.length ? statusOf(box.main) : "none";
+  if (main !== "none" && main !== "unreached") return main; // the box bears its number, which is complete or is not
   if (moving.every((x) => x === "done")) return "done";
   if (moving.every((x) => x === "unreached")) return "unreached";
-  return statusOf(box.main) === "waiting" || moving.includes("done") ? "waiting" : "ready";
+  return moving.includes("done") || moving.includes("waiting") ? "waiting" : "ready";
 }
 
 function boxNumber(box) {
@@ -82,11 +84,17 @@ function showPicture() {
       if (text !== box.text) box.number.textContent = box.text = text;
     }
   }
-  picture.lit.forEach((line) => line.classList.remove("lit"));
+  picture.lit.forEach((line) => line.classList.remove("lit", "receives"));
   picture.lit = [];
   const targets = new Set(position > 0 && steps.has(position) ? steps.get(position).sent.map((sent) => sent.target) : position < 0 ? nodes[nodeAt(position)].operands : []);
   for (const [line, from] of picture.into.get(nodeAt(position)) || []) {
     if (targets.has(from)) { line.classList.add("lit"); picture.lit.push(line); }
+  }
+  for (const box of picture.boxes) { // what this step adds to
+    if (position <= 0 || box.shown === "current" || !box.nodes.some((node) => targets.has(node))) continue;
+    if (box.users.length && !box.users.includes(nodeAt(position))) continue;
+    box.element.classList.add("receives");
+    picture.lit.push(box.element);
   }
   follow(picture);
 }
@@ -107,7 +115,8 @@ function resize() {
   if (!picture) return;
   const fits = stage.clientWidth / picture.width;
   const width = fits < 0.55 ? 0.9 : Math.min(fits, 1.4); // a long sequence is scrolled, not shrunk
-  stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), 0.56 * innerHeight)}px`;
+  const share = innerWidth < 1200 ? 0.42 : 0.56; // of a narrow window the rule has to be seen too
+  stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), Math.max(share * innerHeight, 240))}px`;
   const whole = Math.min(stage.clientWidth / picture.width, stage.clientHeight / picture.height);
   const scale = zoom === null ? Math.min(width, stage.clientHeight / picture.height) : zoom === 0 ? whole : zoom;
   picture.scale = scale;
@@ -156,7 +165,8 @@ function go(p, reason, { quiet = false } = {}) {
   showTriangle(position);
   showGains(position);
   showFrontier(position);
-  showCheck(position, checking);
+  showNext(position);
+  showCheck(position);
   $("#sentence").textContent = sentenceAt(position);
   const slider = $("#slider"), time = nodes[nodeAt(position)].time;
   slider.value = placeOf.get(position);
@@ -200,11 +210,19 @@ function setTheme() {
   track();
 }
 
-function setChecking() {
-  checking = !checking;
-  $("#checking").setAttribute("aria-expanded", checking);
-  showCheck(position, checking);
+const panels = [...document.querySelectorAll("#panels details")];
+
+function setAll(open = !panels.every((panel) => panel.open || panel.hidden)) {
+  panels.forEach((panel) => { panel.open = open; });
 }
+
+function setHall() {
+  const large = document.body.classList.toggle("hall");
+  $("#hall").setAttribute("aria-pressed", large);
+  resize();
+}
+
+const setChecking = () => { $("#check").open = !$("#check").open; };
 
 // The line under the slider: which time step each position is in -----------------------------------------------
 
@@ -239,12 +257,13 @@ function showTable() {
 const ACTIONS = {
   start: () => go(D.first, "the start of the forward pass"), end: () => go(D.last, "the end"), step: () => by(1), back: () => by(-1),
   nextt: () => byTime(1), prevt: () => byTime(-1), play: () => play(!timer), detail: () => setDetail(detail + 1), theme: setTheme,
-  help: () => $("#keys").showModal(), in: () => setZoom(1.25), out: () => setZoom(0.8), fit: () => setZoom(0), checking: setChecking,
+  help: () => $("#keys").showModal(), in: () => setZoom(1.25), out: () => setZoom(0.8), fit: () => setZoom(0), all: () => setAll(), hall: setHall,
 };
-for (const [id, action] of Object.entries(ACTIONS)) $(`#${id}`).addEventListener("click", () => { if (!["play", "detail", "theme", "help", "in", "out", "fit", "checking"].includes(id)) play(false); action(); });
+const MOVES = new Set(["start", "end", "step", "back", "nextt", "prevt"]);
+for (const [id, action] of Object.entries(ACTIONS)) $(`#${id}`).addEventListener("click", () => { if (MOVES.has(id)) play(false); action(); });
 
 const KEYS = {
-  ArrowRight: "step", ArrowLeft: "back", Home: "start", End: "end", " ": "play", d: "detail", l: "theme", "?": "help", "+": "in", "=": "in", "-": "out", 0: "fit", c: "checking",
+  ArrowRight: "step", ArrowLeft: "back", Home: "start", End: "end", " ": "play", d: "detail", l: "theme", "?": "help", "+": "in", "=": "in", "-": "out", 0: "fit", a: "all", p: "hall",
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#keys").open) return;
@@ -255,6 +274,7 @@ document.addEventListener("keydown", (event) => {
   if (event.shiftKey && event.key === "ArrowRight") action = ACTIONS.nextt;
   if (event.shiftKey && event.key === "ArrowLeft") action = ACTIONS.prevt;
   if (event.key === "o") action = toOrigin;
+  if (event.key === "c") action = setChecking;
   if (event.key === "s") action = () => go(0, "the start of the walk back");
   if (!action) return;
   event.preventDefault();
@@ -266,13 +286,17 @@ const slider = $("#slider");
 slider.max = stops.length - 1;
 slider.addEventListener("input", () => { play(false); go(stops[Number(slider.value)], "you moved the slider"); });
 $("#speed").addEventListener("change", () => play(Boolean(timer)));
-$("#weight").append(...D.ledgers.map(({ node }) => h("option", { value: node }, nodes[node].name)));
+$("#weight").append(...D.ledgers.map(({ node }) => h("option", { value: node }, bothNames(node))));
 const shared = [...D.ledgers].sort((a, b) => b.rows.length - a.rows.length || a.node - b.node)[0];
-if (shared) $("#weight").value = (D.ledgers.find(({ node }) => nodes[node].name.includes("weight_hh")) || shared).node;
+if (shared) $("#weight").value = (D.ledgers.find(({ node }) => /^W_hh|weight_hh/.test(nodes[node].name)) || shared).node;
 $("#weight").addEventListener("change", () => showLedger(position));
 $("#threshold").addEventListener("input", showClip);
 $("#table").addEventListener("toggle", showTable);
 addEventListener("resize", () => { resize(); track(); });
+for (const panel of panels) panel.addEventListener("toggle", () => { $("#all").setAttribute("aria-pressed", panels.every((each) => each.open || each.hidden)); });
+let closed = []; // what is printed is printed open, in a fitting size
+addEventListener("beforeprint", () => { closed = panels.filter((panel) => !panel.open); setAll(true); });
+addEventListener("afterprint", () => { closed.forEach((panel) => { panel.open = false; }); resize(); });
 addEventListener("hashchange", () => { const p = fromAddress(); if (p !== null && p !== position) go(p, "the address says so"); });
 
 const notices = [];
@@ -285,6 +309,9 @@ $("#notice").textContent = notices.join(" ");
 $("#notice").hidden = !notices.length;
 
 if (!D.layers.length) for (const id of ["norms", "split", "triangle", "gains"]) $(`#${id}`).hidden = true; // nothing is carried
+
+$("#whatif").hidden = !D.whatIf;
+$("#whatif").textContent = D.whatIf;
 
 const start = fromAddress();
 setDetail(0);

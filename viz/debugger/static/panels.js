@@ -19,8 +19,8 @@ const muted = (text) => h("span.muted", {}, text);
 
 function link(node) { // a node's name that leads to its turn
   const p = positionOf(node);
-  if (p === null || !placeOf.has(p)) return h("span.name", {}, D.composed[node] || nodes[node].name);
-  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, D.composed[node] || nodes[node].name);
+  if (p === null || !placeOf.has(p)) return h("span.name", {}, nodes[node].name);
+  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, nodes[node].name);
 }
 
 // Grids of numbers --------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ function showHere(p, reason) {
   const node = nodes[nodeAt(p)];
   const lines = [];
   const line = (label, ...content) => lines.push(h("dt", {}, label), h("dd", {}, ...content));
-  line("node", h("b", { id: "node" }, node.name), node.op ? ` = ${expression(node.index)}` : `, ${expression(node.index)}`);
+  line("node", h("b", { id: "node" }, bothNames(node.index)), node.op ? ` = ${expression(node.index)}` : `, ${expression(node.index)}`);
   const gate = [node.part && `gate ${node.part}`, node.role && `role ${node.role}`].filter(Boolean).join(", ");
   line("place", [node.time ? `t=${node.time} of ${D.times}` : "no time step", node.layer && `layer ${node.layer}`, gate].filter(Boolean).join(" · "));
   if (node.site) line("line", h("code", {}, node.site));
@@ -145,12 +145,14 @@ function math(tag, ...children) {
 }
 
 function typeset(text) { // "f_3" as f with a 3 below it, "(f_4 ⊙ c_3)" piece by piece
-  const parts = text.split(/([()⊙+−]| )/).filter((part) => part.trim());
+  const parts = text.split(/([()⊙⊘+−…]| )/).filter((part) => part.trim());
+  const letter = (word) => math(/^\d+$/.test(word) ? "mn" : word.length === 1 ? "mi" : "mtext", word);
   return math("mrow", ...parts.map((part) => {
-    if (/^[()⊙+−]$/.test(part)) return math("mo", part);
-    const found = /^(.+)_(\w+)$/.exec(part);
-    const letter = (word) => math(/^\d+$/.test(word) ? "mn" : word.length === 1 ? "mi" : "mtext", word);
-    return found ? math("msub", letter(found[1]), letter(found[2])) : letter(part);
+    if (/^[()⊙⊘+−…]$/.test(part)) return math("mo", part);
+    const found = /^(.+?)_(\w+)(ᵀ?)$/.exec(part);
+    if (!found) return letter(part);
+    const [base, below] = [letter(found[1]), letter(found[2])];
+    return found[3] ? math("msubsup", base, below, math("mo", "⊤")) : math("msub", base, below);
   }));
 }
 
@@ -161,7 +163,7 @@ function formulaOf(node, sent) { // a rule with the network's names at the place
     if (!found) continue;
     const slot = Number(found[1]);
     const x = found[1] === "y" ? node.index : slot === sent.slot ? sent.target : node.operands[slot];
-    place.replaceWith(typeof x === "number" ? typeset(D.composed[x] || nodes[x].name) : math("mn", String(x)));
+    place.replaceWith(typeof x === "number" ? typeset(nodes[x].name) : math("mn", String(x)));
   }
   return formula;
 }
@@ -207,10 +209,17 @@ function showFrontier(p) {
   fill("frontier", D.whole ? null : h("p", {}, `of the ${total.toLocaleString("en")} nodes this page stops at:`), h("p.counted", {}, Object.entries(groups).map(([key, list]) => h("span", { "data-group": key, "data-count": list.length }, h("b", {}, String(list.length)), ` ${words[key]}`))), bar, listed);
 }
 
+function showNext(p) {
+  const after = stops[placeOf.get(p) + 1];
+  const ready = p < 0 ? [] : [...shipped].filter((node) => turn.has(node) && statusOf(node) === "ready" && node !== nodeAt(after ?? p)).slice(0, 6);
+  fill("next", after === undefined ? h("p", {}, "Nothing: this is the end. ", h("kbd", {}, "←"), " goes back.")
+    : h("p", {}, "Press ", h("kbd", {}, "→"), ", the right arrow key: ", h("button.name", { onclick: () => go(after, "one step on") }, sentenceAt(after))),
+  ready.length ? h("p.after", {}, "Ready too, and taken up later: ", ready.flatMap((node, i) => [i ? ", " : "", link(node)])) : null);
+}
+
 // 10: the numerical check -----------------------------------------------------------------------------------
 
-function showCheck(p, open) {
-  if (!open) { fill("check"); return; }
+function showCheck(p) {
   if (!D.checks) { fill("check", muted("This walk is too large to have every rule checked in advance; the terminal's command check does it for one node.")); return; }
   const found = D.checks[p];
   if (!found) { fill("check", muted("Nothing is sent on here; go to an operation in the walk back.")); return; }

@@ -149,6 +149,8 @@ function status(node, p) {
   return !count ? "unreached" : count === arrivalsAt(node).length ? "ready" : "waiting";
 }
 
+const bothNames = (node) => (D.own[node] ? `${nodes[node].name} (${D.own[node]})` : nodes[node].name); // the letter first
+
 function expression(node) {
   const made = nodes[node];
   if (!made.op) return made.requiresGrad ? "a parameter" : "a constant";

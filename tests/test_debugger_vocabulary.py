@@ -1,0 +1,115 @@
+"""One vocabulary in the debugger: formulas, sentences and boxes call everything by the same names."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from debugger_networks import spelling
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn import nn
+from tinygrad_rnn.testing import Source, recipe_for
+from viz import vocabulary
+from viz.debugger.drawing import draw
+
+#: What formulas call beside the network's names: e, sums over j, functions.
+WORDS = {
+    "e",
+    "i",
+    "j",
+    "softmax",
+    "sign",
+    "einsum",
+    "reshape",
+    "log",
+    "sin",
+    "cos",
+    "ties",
+    "copies",
+    "others",
+    "the",
+    "places",
+}
+
+
+@pytest.fixture(scope="module")
+def hello() -> viz.debugger.Session:
+    return viz.debug(spelling())
+
+
+def formulas(name: str) -> list[str]:
+    """The rules of a primitive's record, of operands with names of their own."""
+    case = recipe_for(tg.TABLE[name])(Source(0))
+    words = iter(["alpha", "beta", "gamma", "delta"])
+    operands = [
+        tg.tensor(x, name=next(words), requires_grad=np.asarray(x).dtype.kind == "f")
+        if isinstance(x, np.ndarray)
+        else x
+        for x in case.operands
+    ]
+    with tg.scope("place"):
+        result = tg.TABLE[name](*operands, **case.attrs)
+    session = viz.debug(nn.labelled((result * 1.5).sum(), "loss"))
+    at = next(p for p in range(1, session.last + 1) if session.where(p).op == name and p > 2)
+    return [rule.formula for rule in session.rules(at)]
+
+
+@pytest.mark.parametrize("name", [name for name, op in tg.TABLE.items() if any(op.rule)])
+def test_every_rule_is_written_with_the_networks_names(name):
+    found = formulas(name)
+    assert found
+    for formula in found:
+        assert formula.startswith("∂L/∂"), formula
+        assert not re.search(r"[\u0304\u0305]|bar|⟨|\\", formula), formula
+        letters = set(re.findall(r"(?<![\w∂/])[A-Za-z](?!\w)", formula.replace("∂L", "")))
+        assert letters <= WORDS, formula
+
+
+def test_at_a_gate_the_rule_and_the_sentence_name_the_gate(hello):
+    hello.goto(hello.turn_of(hello.names.find("f_3")))
+    (rule,) = hello.rules()
+    assert rule.formula == "∂L/∂a_f3 = ∂L/∂f_3 ⊙ f_3 ⊙ (1 − f_3)"
+    assert "slope f_3 ⊙ (1 − f_3)" in hello.sentence() and hello.where().expression == "sigmoid(a_f3)"
+
+
+def test_parameters_have_the_lectures_letters_and_answer_to_both_names(hello):
+    names = hello.names
+    for letter, own in (("W_xh", "weight_ih_l0"), ("W_hh", "weight_hh_l0"), ("W_hy", "weight"), ("b_hy", "bias")):
+        assert names.find(letter) == names.find(own)
+        assert names.both(names.find(own)) == f"{letter} ({own})"
+    assert hello.ledger(names.find("W_hh")).name == "W_hh (weight_hh_l0)"
+    assert "for W_hh" not in hello.sentence() and hello.shown(names.find("logits_2")) == "y_2"
+
+
+def test_two_layers_keep_the_names_that_tell_them_apart():
+    output, _ = nn.RNN(2, 2, num_layers=2)(tg.ones(2, 1, 2))
+    graph = tg.Graph(output.sum())
+    assert not any(name == "W_hh" for name in vocabulary.weights(graph).values())
+    session = viz.debug(output.sum())
+    assert len({session.shown(i) for i, node in enumerate(session.graph.nodes) if node.is_parameter}) == 8
+
+
+def test_boxes_bear_the_formulas_names(hello):
+    svg = draw(hello.graph, "gate").svg
+    assert ">W_hh<" in svg and ">W_xh<" in svg and "weight_hh" not in svg
+    assert "= W_xh x + W_hh h + b" in svg
+
+
+def test_what_is_shown_can_be_typed(hello):
+    shown = [hello.shown(i) for i in range(len(hello.graph))]
+    for index, name in enumerate(shown):
+        if shown.count(name) == 1:
+            assert hello.names.find(name) == index
+
+
+def test_a_what_if_says_so_wherever_it_is_shown(tmp_path):
+    session = viz.debug(spelling())
+    assert "What if" not in repr(session) + session.html()
+    session.what_if(session.names.find("c_3"), 0.0)
+    said = "What if the gradient of c_3 were 0? This is not the walk that was recorded."
+    session.save(tmp_path / "walk.trace")
+    for each in (session, viz.debug(tmp_path / "walk.trace")):
+        assert said in repr(each) and f'"whatIf":"{said}"' in each.html()

@@ -1,0 +1,114 @@
+"""What people are shown for a node: the lecture's letter, its own name, or how it is made of what has names.
+
+``h_3``, ``y_3`` and ``L_3`` for states, scores and losses, ``W_hh`` for a recurrent matrix, ``a_f3`` for what goes
+into the gate f_3, ``a_3`` for what goes into all of them, and ``(f_3 ⊙ c_2)`` or ``tanh(c_3)`` for what has no name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Node, Ref
+
+from .. import style, vocabulary
+
+#: A node that would need more characters goes by its operation; of a function's operand fewer are read easily.
+LIMIT, FUNCTION_LIMIT = 32, 20
+_SIGNS = {"*": "⊙", "/": "⊘", "+": "+", "-": "−"}
+
+
+def spoken(graph: tg.Graph, names: Sequence[str]) -> list[str]:
+    """What each node of ``graph`` is called; ``names`` are what it falls back to."""
+    return _Spoken(graph, names).found
+
+
+class _Spoken:
+    def __init__(self, graph: tg.Graph, names: Sequence[str]) -> None:
+        self.graph, self.names = graph, names
+        self.weights = vocabulary.weights(graph)
+        self.found: list[str] = []
+        self.sums = set[int]()  #: written as a sum in parentheses
+        self.products = set[int]()  #: and these as a product
+        for node in graph.nodes:
+            self.found.append(self._called(node))
+
+    def _called(self, node: Node) -> str:
+        name = self.names[node.index]
+        if node.index == self.graph.outputs[0] and name == "loss":
+            return vocabulary.letter(name)
+        if node.op is None:
+            return self.weights.get(node.index) or self._target(node) or name
+        if node.role or node.name:
+            return self._lettered(node, name)
+        return self._gate_input(node, name) or self._composed(node) or name
+
+    def _lettered(self, node: Node, name: str) -> str:
+        """A name in which the role is the lecture's letter."""
+        letter = vocabulary.letter(node.role or "")
+        if node.name or letter == node.role:
+            return name
+        path, dot, last = name.rpartition(".")
+        return f"{path}{dot}{letter}{last.removeprefix(node.role or '')}"
+
+    def _target(self, node: Node) -> str:
+        """What stands beside scores in a loss."""
+        uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
+        of_loss = uses and all(
+            u.op is not None and u.op.name == "cross_entropy" and u.sources[-1] == node.index for u in uses
+        )
+        if not of_loss or node.name or node.requires_grad:
+            return ""
+        return "target" if node.scope.step is None else f"target_{node.scope.step + 1}"
+
+    def _gate_input(self, node: Node, name: str) -> str:
+        uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
+        gates = [use for use in uses if use.op is not None and use.op.name in ("tanh", "sigmoid") and use.role]
+        if len(uses) == 1 and gates and re.fullmatch(r"(.*\.)?\w_\d+", self.names[gates[0].index]):
+            path, _, gate = self.names[gates[0].index].rpartition(".")
+            return f"{path}{'.' if path else ''}a_{gate.replace('_', '')}"
+        if node.scope.part == "a" and node.scope.step is not None and all(use.scope.part != "a" for use in uses):
+            path = name.rpartition(".")[0].removesuffix("a").removesuffix(".")
+            return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
+        return ""
+
+    def _composed(self, node: Node) -> str:
+        """How it is made, "" if that takes too long to say."""
+        op, index = node.op, node.index
+        assert op is not None
+        parts = [self.found[x.index] if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]]
+        text = ""
+        if op.infix == "+" and len(parts) == 2:
+            self.sums.add(index)
+            text = self._sum([self._bare(x, part) for x, part in zip(node.operands, parts)])
+        elif op.infix in _SIGNS and len(parts) == 2:
+            (self.sums if op.infix == "-" else self.products).add(index)
+            text = f"({f' {_SIGNS[op.infix]} '.join(parts)})"
+        elif op.name == "linear":
+            self.sums.add(index)
+            text = f"({' + '.join([f'{parts[0]} {parts[1]}ᵀ', *parts[2:]])})"
+        elif op.name == "matmul":
+            self.products.add(index)
+            text = f"({parts[0]} {parts[1]})"
+        elif op.kind != "movement" and 0 < len(parts) < 3:
+            text = f"{op.name}({self._bare(node.operands[0], parts[0])})"
+        if len(text) > (LIMIT if index in self.sums | self.products else FUNCTION_LIMIT):
+            self.sums.discard(index)
+            self.products.discard(index)
+            return ""
+        return text
+
+    def _bare(self, operand: object, text: str) -> str:
+        """A term of a sum, without the parentheses that it then does not need."""
+        if isinstance(operand, Ref) and operand.index in self.sums | self.products and text.startswith("("):
+            return text[1:-1]
+        return text
+
+    @staticmethod
+    def _sum(terms: list[str]) -> str:
+        text = " + ".join(terms)
+        if len(text) + 2 > LIMIT and text.count(" + ") > 2:
+            parts = [part for part in text.split(" + ") if part != "…"]
+            text = f"{parts[0]} + … + {parts[-1]}"
+        return f"({text})"
