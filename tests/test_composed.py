@@ -113,6 +113,12 @@ def test_set_grad_enabled_acts_at_once_and_as_a_block() -> None:
     assert (x * 2).requires_grad
     del switch
 
+    @tg.set_grad_enabled(False)
+    def doubled(x: tg.Tensor) -> tg.Tensor:
+        return x * 2
+
+    assert (x * 2).requires_grad and not doubled(x).requires_grad and (x * 2).requires_grad
+
 
 @pytest.mark.parametrize(
     ("call", "message"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.data import BatchesByLength, DataLoader, TensorDataset, random_split
+from tinygrad_rnn.data import BatchesByLength, DataLoader, Dataset, TensorDataset, random_split
 
 pad_sequence = tg.nn.utils.rnn.pad_sequence
 
@@ -108,3 +108,19 @@ def test_mistakes_are_one_line(call: Any, message: str) -> None:
     with pytest.raises(tg.TinygradError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_of_ones_own() -> None:
+    class Squares(Dataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> Any:
+            return index * index
+
+    class Nothing(Dataset):
+        pass
+
+    assert [x.tolist() for x in DataLoader(Squares(), 2)] == [[0, 1], [4]]
+    with pytest.raises(NotImplementedError, match="Nothing has no length; define __len__"):
+        DataLoader(Nothing())

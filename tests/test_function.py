@@ -78,6 +78,15 @@ def test_the_check_judges_both_passes() -> None:
         tg.check_gradients(WrongCube.apply(x).sum())
 
 
+def test_the_check_calls_a_function_of_ones_own() -> None:
+    x, shift = leaves()
+    assert tg.check_gradients(two_results, [x, shift])
+    report = tg.check_gradients(lambda x: WrongCube.apply(x).sum(), [x], raise_exception=False)
+    assert not report and report.unsteady is None
+    severed = tg.check_gradients(lambda x: (Cube.apply(x) * x.detach()).sum(), [x], raise_exception=False)
+    assert severed.severed and "no gradient flows back" in severed.severed
+
+
 def test_gradients_are_pytorchs_and_may_be_differentiated_again() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
 

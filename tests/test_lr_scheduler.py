@@ -22,6 +22,16 @@ SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "cosine": lambda lib, o: lib.CosineAnnealingLR(o, 8, eta_min=0.01),
     "warm-up": lambda lib, o: lib.LinearLR(o, start_factor=0.1, total_iters=4),
     "own": lambda lib, o: lib.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "milestones": lambda lib, o: lib.MultiStepLR(o, [3, 5, 5], gamma=0.5),
+    "one after the other": lambda lib, o: lib.SequentialLR(
+        o, [lib.LinearLR(o, 0.1, total_iters=4), lib.CosineAnnealingLR(o, 6), lib.StepLR(o, 2)], [4, 9]
+    ),
+}
+CYCLES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "later": {"pct_start": 0.5, "base_momentum": 0.7, "max_momentum": 0.9},
+    "in three parts": {"three_phase": True, "div_factor": 4.0, "final_div_factor": 8.0},
+    "straight": {"anneal_strategy": "linear", "cycle_momentum": False},
 }
 
 
@@ -46,22 +56,54 @@ def test_the_rates_are_pytorchs(name: str) -> None:
 
 @judged
 @pytest.mark.filterwarnings("ignore:Detected call")
-@pytest.mark.parametrize("pct_start", [0.3, 0.5])
-def test_one_cycle_is_pytorchs(pct_start: float) -> None:
-    ours, theirs = optimizer(), torch_optimizer()
-    schedule = tg.lr_scheduler.OneCycleLR(ours, 0.4, 10, pct_start=pct_start, cycle_momentum=False)
-    judge = torch.optim.lr_scheduler.OneCycleLR(theirs, 0.4, 10, pct_start=pct_start, cycle_momentum=False)
+@pytest.mark.parametrize("cycle", CYCLES)
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_one_cycle_is_pytorchs_momentum_and_all(cycle: str, kind: str) -> None:
+    settings = {"lr": 0.2, **({"momentum": 0.9} if kind == "SGD" else {})}
+    ours = getattr(tg.optim, kind)([tg.nn.Parameter([1.0])], **settings)
+    theirs = getattr(torch.optim, kind)([torch.nn.Parameter(torch.ones(1))], **settings)
+    schedule = tg.lr_scheduler.OneCycleLR(ours, 0.4, epochs=2, steps_per_epoch=5, **CYCLES[cycle])
+    judge = torch.optim.lr_scheduler.OneCycleLR(theirs, 0.4, epochs=2, steps_per_epoch=5, **CYCLES[cycle])
+    name = "momentum" if kind == "SGD" else "betas"
     for _ in range(9):
         assert schedule.get_last_lr() == pytest.approx(judge.get_last_lr(), rel=1e-12)
+        assert ours.param_groups[0][name] == pytest.approx(theirs.param_groups[0][name], rel=1e-12)
         schedule.step(), judge.step()
-    assert ours.lr == pytest.approx(0.4 / 25 / 1e4)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "RMSprop"])
+def test_a_compiled_step_follows_the_momentum_without_being_compiled_again(kind: str) -> None:
+    def train(compiled: bool) -> list[float]:
+        p = tg.nn.Parameter([1.0, -2.0], dtype="float64")
+        settings = {} if kind == "Adam" else {"momentum": 0.9}
+        optimizer = getattr(tg.optim, kind)([p], **settings)
+        cycle = tg.lr_scheduler.OneCycleLR(optimizer, 0.05, 8)
+
+        def step() -> tg.Tensor:
+            optimizer.zero_grad()
+            loss = (p**4).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run: Any = tg.compile(step) if compiled else step
+        losses = []
+        for _ in range(7):
+            losses.append(run().item())
+            cycle.step()
+        assert not compiled or run.recordings <= 2  # SGD's first step has no momentum yet
+        return losses
+
+    assert train(True) == pytest.approx(train(False), rel=1e-12)
 
 
 @judged
+@pytest.mark.parametrize("threshold", ["rel", "abs"])
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_a_plateau_is_pytorchs(mode: str) -> None:
+def test_a_plateau_is_pytorchs(mode: str, threshold: str) -> None:
     ours, theirs = optimizer(), torch_optimizer()
     settings = {"mode": mode, "factor": 0.5, "patience": 1, "cooldown": 1, "min_lr": 0.03}
+    settings |= {"threshold_mode": threshold, "threshold": 0.05}
     schedule = tg.lr_scheduler.ReduceLROnPlateau(ours, **settings)
     judge = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **settings)
     for value in [3.0, 2.0, 2.0, 2.1, 2.2, 2.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]:
@@ -115,11 +157,14 @@ def test_what_makes_no_sense_is_one_line() -> None:
         (lambda: tg.lr_scheduler.LinearLR(optimizer(), 0.0), "from 0 to 1"),
         (lambda: tg.lr_scheduler.ExponentialLR(tg.nn.Linear(1, 1), 0.5), "an optimizer, not Linear"),
         (lambda: tg.lr_scheduler.ReduceLROnPlateau(optimizer(), mode="down"), "not 'down'"),
+        (lambda: tg.lr_scheduler.OneCycleLR(tg.optim.Adagrad([tg.nn.Parameter([1.0])]), 1.0, 2), "no momentum to"),
+        (lambda: tg.lr_scheduler.OneCycleLR(optimizer(), 1.0), "give total_steps, or epochs"),
+        (lambda: tg.lr_scheduler.OneCycleLR(optimizer(), [1.0, 2.0], 5), "2 numbers for 1 groups"),
+        (lambda: tg.lr_scheduler.MultiStepLR(optimizer(), [3, 2]), "milestones go up"),
+        (lambda: tg.lr_scheduler.SequentialLR(optimizer(), [], [2]), "one milestone fewer"),
     ]:
         with pytest.raises(tg.ArgumentError, match=message):
             wrong()  # type: ignore[no-untyped-call]
-    with pytest.raises(tg.ArgumentError, match="no momentum; give cycle_momentum=False"):
-        tg.lr_scheduler.OneCycleLR(optimizer(), 1.0, 2, cycle_momentum=True)
     cycle = tg.lr_scheduler.OneCycleLR(optimizer(), 1.0, 2)
     cycle.step(), cycle.step()
     with pytest.raises(tg.ArgumentError, match="step 3 of a cycle of 2"):

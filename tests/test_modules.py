@@ -89,6 +89,8 @@ def test_the_tree() -> None:
     assert len(model) == 2 and "a" in model and "c" not in model and dict(model.items())["a"] is inner
     model["c"] = inner
     del model["b"]
+    assert model.pop("c") is inner
+    model["c"] = inner
     assert [name for name, _ in model.named_parameters()] == ["a.weight", "a.bias"] and inner in model.values()
     assert list(model.state_dict()) == ["a.weight", "a.bias", "c.weight", "c.bias"]  # under each name
     with pytest.raises(KeyError):

@@ -12,6 +12,7 @@ import tinygrad_rnn as tg
 F = tg.nn.functional
 RNG = np.random.default_rng(0)
 X, T = RNG.normal(size=(2, 3, 4)), RNG.uniform(size=(2, 3, 4))
+SHARES = RNG.dirichlet(np.ones(3), size=5)
 LOGITS, CLASSES, WEIGHT = RNG.normal(size=(5, 3)), np.array([0, 2, 1, -100, 2]), np.array([0.5, 1.0, 3.0])
 
 #: called with either library's functions and tensors
@@ -38,7 +39,17 @@ BOTH: dict[str, Callable[[Any, Callable[..., Any]], tuple[Any, Any]]] = {
         for smoothing in (0.0, 0.2)
         for weighted in (False, True)
     },
-}
+    **{
+        f"nll weighted {reduction}": lambda f, t, r=reduction: (
+            x := t(LOGITS, True), f.nll_loss(x, t(CLASSES), weight=t(WEIGHT), reduction=r),
+        )
+        for reduction in ("mean", "none")
+    },
+    "probabilities": lambda f, t: (x := t(LOGITS, True), f.cross_entropy(x, t(SHARES), weight=t(WEIGHT))),
+    "probabilities smoothed": lambda f, t: (
+        x := t(X, True), f.cross_entropy(x, t(T), label_smoothing=0.2, reduction="sum"),
+    ),
+}  # fmt: skip
 
 
 def of_ours(array: Any, leaf: bool = False) -> tg.Tensor:
@@ -93,6 +104,7 @@ def test_losses_and_norms_as_modules() -> None:
     smooth = tg.nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.1)
     logits, classes = tg.tensor(LOGITS), tg.tensor(CLASSES)
     assert smooth(logits, classes).item() == F.cross_entropy(logits, classes, weight=WEIGHT, label_smoothing=0.1).item()
+    assert tg.nn.NLLLoss(weight=WEIGHT)(logits, classes).item() == F.nll_loss(logits, classes, weight=WEIGHT).item()
     norm = tg.nn.LayerNorm((3, 4), dtype="float64")
     assert norm(x).shape == (2, 3, 4) and dict(norm.named_parameters()).keys() == {"weight", "bias"}
     assert dict(tg.nn.RMSNorm(4).named_parameters()).keys() == {"weight"}

@@ -7,7 +7,8 @@ optimizer's. A compiled step reads the rates anew in every call, so nothing is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .arguments import answerable
@@ -35,7 +36,10 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
         self.optimizer, self.last_epoch = optimizer, 0
-        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+        # a second schedule begins with the rates of before the first
+        first = optimizer.initial_lrs
+        first += [float(group["lr"]) for group in optimizer.param_groups[len(first) :]]
+        self.base_lrs = list(first)
         self._set()
 
     def rate(self, step: int, base: float) -> float:
@@ -64,10 +68,11 @@ class LRScheduler:
         own = self.state_dict()
         if not isinstance(state_dict, Mapping) or own.keys() != state_dict.keys():
             raise DataError(f"{type(self).__name__}: the state has not the entries {', '.join(sorted(own))}")
-        for key, value in state_dict.items():
+        known = {key: value for key, value in state_dict.items() if key in vars(self)}
+        for key, value in known.items():
             if not _fits(value, own[key]):
                 raise DataError(f"{type(self).__name__}: {key} in the state is {value!r:.40}")
-        vars(self).update({key: list(value) if type(value) is list else value for key, value in state_dict.items()})
+        vars(self).update({key: list(value) if type(value) is list else value for key, value in known.items()})
         self._set()
 
 
@@ -194,51 +199,147 @@ class CosineAnnealingLR(LRScheduler):
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
 
 
-class OneCycleLR(LRScheduler):
-    """Up from ``max_lr / div_factor`` to ``max_lr``, then down to that over ``final_div_factor``, along two cosines.
+class MultiStepLR(LRScheduler):
+    """Times ``gamma`` at each of the ``milestones``, numbers of steps."""
 
-    The first ``pct_start`` of ``total_steps`` goes up, for each group of the ``optimizer``. The momentum stays as
-    it is: ``cycle_momentum`` is False here, and True by default in PyTorch. Raises `ArgumentError` for it, and for
-    a part outside [0, 1]. L. N. Smith, N. Topin (2018), arXiv:1708.07120.
+    @answerable
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
+        self.milestones, self.gamma = _milestones("MultiStepLR", milestones), gamma
+        super().__init__(optimizer)
+
+    def rate(self, step: int, base: float) -> float:
+        """``base * gamma ** (how many milestones are reached)``."""
+        return base * self.gamma ** bisect_right(self.milestones, step)
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after the other, each from its own step 0 at one of the ``milestones``: warm-up, then a decay.
 
     >>> import tinygrad_rnn as tg
-    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])])
+    >>> s, adam = tg.lr_scheduler, tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.5)
+    >>> both = s.SequentialLR(adam, [s.LinearLR(adam, 0.5, total_iters=2), s.StepLR(adam, 1, 0.5)], milestones=[2])
+    >>> rates = [adam.lr]
+    >>> for _ in range(4):
+    ...     both.step()
+    ...     rates.append(adam.lr)
+    >>> rates
+    [0.25, 0.375, 0.5, 0.25, 0.125]
+    """
+
+    @answerable
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
+        self._parts, self.milestones = tuple(schedulers), _milestones("SequentialLR", milestones)
+        if len(self._parts) != len(self.milestones) + 1:
+            raise ArgumentError(
+                f"SequentialLR: {len(self._parts)} schedules want one milestone fewer, not {len(self.milestones)}"
+            )
+        for each in self._parts:
+            if not isinstance(each, LRScheduler) or each.optimizer is not optimizer:
+                raise ArgumentError(f"SequentialLR: {type(each).__name__} is no schedule of this optimizer")
+        super().__init__(optimizer)
+
+    def _set(self) -> None:
+        at = bisect_right(self.milestones, self.last_epoch)
+        active = self._parts[at]
+        active.last_epoch = self.last_epoch - (self.milestones[at - 1] if at else 0)
+        active._set()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands, and each of its parts, under ``schedulers``."""
+        return {**super().state_dict(), "schedulers": [each.state_dict() for each in self._parts]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`; the optimizer's rates are set to what they were then."""
+        parts = state_dict.get("schedulers") if isinstance(state_dict, Mapping) else None
+        if not isinstance(parts, list) or len(parts) != len(self._parts):
+            raise DataError(f"SequentialLR: the state has not the entries of {len(self._parts)} schedulers")
+        for each, part in zip(self._parts, parts, strict=True):
+            each.load_state_dict(part)
+        super().load_state_dict({**state_dict, "schedulers": self.state_dict()["schedulers"]})
+
+
+class OneCycleLR(LRScheduler):
+    """Up from ``max_lr / div_factor`` to ``max_lr``, then down to ``max_lr / div_factor / final_div_factor``.
+
+    The first ``pct_start`` of the steps goes up. With ``three_phase`` as many steps go down to where it began, and the
+    rest to the end. ``total_steps``, or ``epochs`` times ``steps_per_epoch``. Along halves of a cosine, or straight
+    lines with ``anneal_strategy="linear"``. The momentum (of Adam the first of ``betas``) goes from ``max_momentum``
+    down to ``base_momentum`` and up again, unless ``cycle_momentum=False``. ``max_lr`` and the two momenta may be
+    lists, one number a group of the ``optimizer``. Raises `ArgumentError` for a part outside [0, 1], without a number of
+    steps, and for an optimizer without momentum. L. N. Smith, N. Topin (2018), arXiv:1708.07120; the defaults are PyTorch's.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], momentum=0.9)
     >>> schedule = tg.lr_scheduler.OneCycleLR(sgd, max_lr=1.0, total_steps=10, div_factor=4.0)
-    >>> sgd.lr
-    0.25
+    >>> sgd.lr, sgd.param_groups[0]["momentum"]
+    (0.25, 0.95)
     """
 
     @answerable
     def __init__(
-        self, optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float = 0.3, div_factor: float = 25.0,
-        final_div_factor: float = 1e4, cycle_momentum: bool = False,
+        self, optimizer: Optimizer, max_lr: float | Sequence[float], total_steps: int | None = None,
+        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+        anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
+        three_phase: bool = False,
     ) -> None:  # fmt: skip
-        if cycle_momentum:
-            raise ArgumentError("OneCycleLR: only the rate is scheduled, no momentum; give cycle_momentum=False")
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ArgumentError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            total_steps = _steps("OneCycleLR", epochs) * _steps("OneCycleLR", steps_per_epoch)
         if not 0 <= pct_start <= 1:
             raise ArgumentError(f"OneCycleLR: pct_start is from 0 to 1, not {pct_start!r}")
-        self.max_lr, self.total_steps, self.pct_start = max_lr, _steps("OneCycleLR", total_steps), pct_start
+        if anneal_strategy not in _WAYS:
+            raise ArgumentError(f'OneCycleLR: anneal_strategy is "cos" or "linear", not {anneal_strategy!r}')
+        self.total_steps, self.pct_start = _steps("OneCycleLR", total_steps), pct_start
+        self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        if cycle_momentum and isinstance(optimizer, Optimizer) and not optimizer.defaults.keys() & _MOMENTA:
+            raise ArgumentError(
+                f"OneCycleLR: {type(optimizer).__name__} has no momentum to cycle; give cycle_momentum=False"
+            )
+        groups = len(getattr(optimizer, "param_groups", ()))
+        self.max_lr = _each("max_lr", max_lr, groups)
+        self.base_momentum = _each("base_momentum", base_momentum, groups)
+        self.max_momentum = _each("max_momentum", max_momentum, groups)
         super().__init__(optimizer)
 
-    def rate(self, step: int, base: float) -> float:
-        """Of the two half cosines; a step after the last is an error."""
-        if step >= self.total_steps + 1:
+    def _set(self) -> None:
+        for group, top, low, high in zip(
+            self.optimizer.param_groups, self.max_lr, self.base_momentum, self.max_momentum, strict=True
+        ):
+            first = top / self.div_factor
+            group["lr"] = self._at(self.last_epoch, [first, top, first], first / self.final_div_factor)
+            if self.cycle_momentum:
+                momentum = self._at(self.last_epoch, [high, low, high], high)
+                if "betas" in group:
+                    group["betas"] = (momentum, *group["betas"][1:])
+                else:
+                    group["momentum"] = momentum
+
+    def _at(self, step: int, turns: list[float], end: float) -> float:
+        """The value at a step on the way past the turns: up, down and, with three phases, on to the end."""
+        if step > self.total_steps:
             raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps}; make it longer")
-        lowest, top = self.max_lr / self.div_factor, self.pct_start * self.total_steps - 1
-        if step <= top:
-            return _along_cosine(lowest, self.max_lr, step / top)
-        return _along_cosine(
-            self.max_lr, lowest / self.final_div_factor, (step - top) / (self.total_steps - 1 - top)
-        )  # fmt: skip
+        up = self.pct_start * self.total_steps
+        ends = [up - 1, 2 * up - 2, self.total_steps - 1] if self.three_phase else [up - 1, self.total_steps - 1]
+        values = [*turns, end] if self.three_phase else [*turns[:2], end]
+        start = 0.0
+        for phase, stop in enumerate(ends):
+            if step <= stop or phase == len(ends) - 1:
+                done = (step - start) / (stop - start)
+                return _WAYS[self.anneal_strategy](values[phase], values[phase + 1], done)
+            start = stop
+        raise AssertionError("the last phase has no end")
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(LRScheduler):
     """Times ``factor`` when ``step(metric)`` has brought no improvement for more than ``patience`` calls in a row.
 
-    ``mode="min"``: an improvement is below the best by the relative ``threshold``; "max": above. After a cut
-    ``cooldown`` calls are not counted. No rate of the ``optimizer`` falls below ``min_lr``. Raises `ArgumentError`
-    for another mode or a factor from 1 on.
+    ``mode="min"``: an improvement is below the best by the ``threshold``, which is relative ("rel", the
+    ``threshold_mode``) or a difference ("abs"); "max": above. After a cut ``cooldown`` calls are not counted. No rate of
+    the ``optimizer`` falls below ``min_lr``; changes of at most ``eps`` are left out. Raises `ArgumentError` for another
+    mode or a factor from 1 on.
 
     >>> import tinygrad_rnn as tg
     >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
@@ -252,21 +353,29 @@ class ReduceLROnPlateau:
     @answerable
     def __init__(
         self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-        threshold: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: float = 0.0,
+        eps: float = 1e-8,
     ) -> None:  # fmt: skip
-        if mode not in ("min", "max"):
-            raise ArgumentError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}')
+        for name, value, known in [("mode", mode, ("min", "max")), ("threshold_mode", threshold_mode, ("rel", "abs"))]:
+            if value not in known:
+                raise ArgumentError(f'ReduceLROnPlateau: {name} is "{known[0]}" or "{known[1]}", not {value!r}')
         if not factor < 1:
             raise ArgumentError(f"ReduceLROnPlateau: factor is below 1, not {factor!r}")
-        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
-        self.threshold, self.cooldown, self.min_lr = threshold, cooldown, min_lr
+        self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
+        self.threshold_mode, self.cooldown, self.min_lr, self.eps = threshold_mode, cooldown, min_lr, eps
         self.best, self.num_bad_epochs, self.cooldown_counter = math.inf if mode == "min" else -math.inf, 0, 0
+        super().__init__(optimizer)
 
-    def step(self, metrics: float) -> None:
+    def _set(self) -> None:
+        """The rates are the optimizer's own, until they are reduced."""
+
+    def step(self, metrics: float) -> None:  # type: ignore[override]
         """Judge one value of what is watched."""
+        self.last_epoch += 1
         value = float(metrics)
         sign = 1 if self.mode == "min" else -1
-        bound = self.best * (1 - sign * self.threshold)
+        relative = self.threshold_mode == "rel"
+        bound = self.best * (1 - sign * self.threshold) if relative else self.best - sign * self.threshold
         better = value < bound if sign > 0 else value > bound
         self.best = value if better else self.best
         self.num_bad_epochs = 0 if better else self.num_bad_epochs + 1
@@ -274,12 +383,38 @@ class ReduceLROnPlateau:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
         if self.num_bad_epochs > self.patience:
             for group in self.optimizer.param_groups:
-                group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+                reduced = max(group["lr"] * self.factor, self.min_lr)
+                group["lr"] = reduced if group["lr"] - reduced > self.eps else group["lr"]
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
 
 def _along_cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * done))
+
+
+def _straight(start: float, end: float, done: float) -> float:
+    return start + (end - start) * done
+
+
+#: how a cycle goes from one value to the next
+_WAYS = {"cos": _along_cosine, "linear": _straight}
+#: settings that are a momentum
+_MOMENTA = {"momentum", "betas"}
+
+
+def _each(name: str, value: float | Sequence[float], groups: int) -> list[float]:
+    """One number for each group of parameters."""
+    values = [float(v) for v in value] if isinstance(value, (list, tuple)) else [float(value)] * groups  # type: ignore[arg-type]
+    if len(values) != groups:
+        raise ArgumentError(f"OneCycleLR: {name} has {len(values)} numbers for {groups} groups of parameters")
+    return values
+
+
+def _milestones(name: str, values: Sequence[int]) -> list[int]:
+    found = [_steps(name, value) for value in values]
+    if found != sorted(found):
+        raise ArgumentError(f"{name}: milestones go up, which {found} do not")
+    return found
 
 
 def _steps(name: str, value: int) -> int:

@@ -144,6 +144,8 @@ def enable_grad(function: Callable[..., Any] | None = None) -> Any:
 class set_grad_enabled:
     """Record from here on or not, as ``mode`` says; in ``with set_grad_enabled(training):``, until its end.
 
+    Above a function, ``@set_grad_enabled(False)`` sets it in its calls only.
+
     >>> import tinygrad_rnn as tg
     >>> w = tg.ones(2, requires_grad=True)
     >>> with tg.set_grad_enabled(False):
@@ -152,7 +154,13 @@ class set_grad_enabled:
     """
 
     def __init__(self, mode: bool) -> None:
-        self._before, current.recording = current.recording, flag(mode, "set_grad_enabled: mode")
+        self._mode = flag(mode, "set_grad_enabled: mode")
+        self._before, current.recording = current.recording, self._mode
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, run in this mode; the mode outside is what it was before."""
+        current.recording = self._before
+        return recording(self._mode)(function)
 
     def __enter__(self) -> None:
         """The mode is set already."""

@@ -56,6 +56,7 @@ class Optimizer:
             raise GraphError(f"{name} got no parameters to optimize; pass model.parameters()")
         self.defaults = self._judged(defaults)
         self.params: list[Tensor] = []
+        self.initial_lrs: list[float] = []  # of before the first schedule, which all schedules begin with
         self.param_groups: list[dict[str, Any]] = []
         self.state: list[State] = []
         for group in given if all(isinstance(each, dict) for each in given) else [{"params": given}]:
@@ -172,8 +173,11 @@ class Optimizer:
         return {}
 
     def _rates(self, step: int, **settings: Any) -> tuple[float, ...]:
-        """What of the update rule depends on the number of steps taken or may be changed between them."""
-        return (settings["lr"],)
+        """What of the update rule depends on the number of steps taken or may be changed between them.
+
+        The learning rate, and the momentum where there is one.
+        """
+        return (settings["lr"], *([settings["momentum"]] if settings.get("momentum") else []))
 
     def _updated(self, p: Value, g: Value, state: State, rates: Rates, **settings: Any) -> Value:
         raise NotImplementedError
@@ -308,12 +312,16 @@ class _Rates:
 
 
 def _settings(optimizer: Optimizer, conditions: Conditions) -> None:
-    """What a compiled step takes for granted: everything but the learning rate and the numbers themselves."""
+    """What a compiled step takes for granted: everything but the rates and the numbers themselves."""
     conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
     for i, group in enumerate(optimizer.param_groups):
         conditions.add("{}.param_groups[{}] is {}", optimizer, i, group)
-        for name in optimizer.defaults.keys() - {"lr"}:
+        for name in optimizer.defaults.keys() - {"lr", "momentum", "betas"}:
             conditions.add("{}[{}] == {}", group, name, group[name])
+        if "momentum" in group:  # its size is one of the rates
+            conditions.add("bool({}[{}]) is {}", group, "momentum", bool(group["momentum"]))
+        if "betas" in group:
+            conditions.add("{}[{}][1] == {}", group, "betas", group["betas"][1])
     conditions.add("{}.state is {}", optimizer, optimizer.state)
     conditions.add("len({}) == {}", optimizer.state, len(optimizer.state))
     for i, state in enumerate(optimizer.state):
@@ -357,8 +365,8 @@ class SGD(Optimizer):
             g = g + weight_decay * p
         if momentum:
             old = state.get("momentum_buffer")
-            state["momentum_buffer"] = g * 1 if old is None else momentum * old + (1 - dampening) * g
-            g = g + momentum * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
+            state["momentum_buffer"] = g * 1 if old is None else rates[1] * old + (1 - dampening) * g
+            g = g + rates[1] * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
         return p - rates[0] * g
 
 
@@ -460,7 +468,7 @@ class RMSprop(Optimizer):
             state["grad_avg_rest"] = nearer - (state["grad_avg"] - mean)  # Kahan (1965)
         update = g / (sqrt(variance) + eps)
         if momentum:
-            update = state["momentum_buffer"] = momentum * state["momentum_buffer"] + update
+            update = state["momentum_buffer"] = rates[1] * state["momentum_buffer"] + update
         return p - rates[0] * update
 
 
@@ -500,7 +508,8 @@ class Adam(Optimizer):
     def _rates(  # type: ignore[override]
         self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
     ) -> tuple[float, ...]:
-        return lr / (1 - betas[0] ** step), (1 - betas[1] ** step) ** 0.5, 1 - lr * weight_decay
+        first, second = 1 - betas[0] ** step, 1 - betas[1] ** step
+        return lr / first, second**0.5, 1 - lr * weight_decay, betas[0], 1 - betas[0]
 
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
@@ -510,7 +519,7 @@ class Adam(Optimizer):
             p = p * rates[2]
         elif weight_decay:
             g = g + weight_decay * p
-        m = state["exp_avg"] = betas[0] * state["exp_avg"] + (1 - betas[0]) * g
+        m = state["exp_avg"] = rates[3] * state["exp_avg"] + rates[4] * g
         v = state["exp_avg_sq"] = betas[1] * state["exp_avg_sq"] + (1 - betas[1]) * g * g
         if amsgrad:
             v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)

@@ -386,6 +386,11 @@ class Tensor(Composed):
         self.requires_grad = False
         return self
 
+    @property
+    def device(self) -> str:
+        """Where the value is: in the memory of the processor, "cpu"."""
+        return "cpu"
+
     def cpu(self) -> Tensor:
         """Itself: the device is the "cpu"."""
         return self

@@ -160,12 +160,13 @@ def cross_entropy(
     weight: Any = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Softmax cross-entropy of integer class targets, ``-log softmax(logits)[target]``.
+    """Softmax cross-entropy of class targets, ``-log softmax(logits)[target]``.
 
     ``logits`` (C,), (N, C) or (N, C, d1, ...), ``target`` (), (N,) or (N, d1, ...). Targets equal to ``ignore_index``
     contribute neither loss nor gradient, nor to the mean's count. ``reduction``: "mean", "sum" or "none". ``weight``
     (C,) rescales each class, and the mean divides by the targets' weights. ``label_smoothing`` gives that part of the
-    target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7).
+    target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7). Targets of the logits' shape are
+    probabilities of the classes: ``-sum(target * log softmax(logits))``; the mean is then over all of them.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 4), tg.tensor([2]))
@@ -175,6 +176,8 @@ def cross_entropy(
     _not_swapped("cross_entropy", logits, target)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing is from 0 to 1, not {label_smoothing!r}")
+    if target.dtype.kind == "f" and target.shape == logits.shape and logits.ndim:
+        return _of_probabilities(logits, target, reduction, weight, label_smoothing)
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
@@ -184,10 +187,8 @@ def cross_entropy(
             return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
         return _reduced(losses, reduction)
     classes, keep = logits.shape[-1], target != ignore_index
-    importance = as_tensor(1.0 if weight is None else weight).astype(losses.dtype)
-    if weight is not None and importance.shape != (classes,):
-        raise ShapeError(f"cross_entropy: weight has shape {importance.shape}, but there are {classes} classes")
-    own = P.where(keep, importance if weight is None else take(importance, P.where(keep, target, 0)), 0.0)
+    importance = _importance("cross_entropy", weight, classes, losses.dtype)
+    own = _of_the_targets(importance, target, keep)
     losses = losses * own
     if label_smoothing:
         even = P.where(keep, -(log_softmax(logits) * importance).sum(-1), 0.0)
@@ -195,9 +196,42 @@ def cross_entropy(
     return losses.sum() / as_tensor(own).sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
+def _of_probabilities(
+    logits: Tensor, target: Tensor, reduction: str, weight: Any, label_smoothing: float
+) -> Tensor:  # fmt: skip
+    """`cross_entropy` against a probability of each class."""
+    if logits.ndim > 2:
+        order = [0, *range(2, logits.ndim), 1]
+        logits, target = logits.permute(order), target.permute(order)
+    classes = logits.shape[-1]
+    if label_smoothing:
+        target = (1 - label_smoothing) * target + label_smoothing / classes
+    importance = _importance("cross_entropy", weight, classes, logits.dtype)
+    return _reduced(-(target * importance * log_softmax(logits)).sum(-1), reduction)
+
+
+def _importance(name: str, weight: Any, classes: int, dtype: Any) -> Tensor:
+    """The weight of each class (C,), or 1 for all."""
+    importance = as_tensor(1.0 if weight is None else weight).astype(dtype)
+    if importance.shape not in ((), (classes,)) or (weight is not None and not importance.ndim):
+        raise ShapeError(f"{name}: weight has shape {importance.shape}, but there are {classes} classes")
+    return importance
+
+
+def _of_the_targets(importance: Tensor, target: Tensor, keep: Tensor) -> Tensor:
+    """The weight of each target's class, 0 where the target is ignored."""
+    own = take(importance, P.where(keep, target, 0)) if importance.ndim else importance
+    return as_tensor(P.where(keep, own, 0.0))
+
+
 @answerable
-def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed."""
+def nll_loss(
+    log_probabilities: Any, target: Any, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None
+) -> Tensor:
+    """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed.
+
+    ``weight`` (C,) rescales each class, as in `cross_entropy`.
+    """
     x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
     _not_swapped("nll_loss", x, target)
     if x.ndim > 2:
@@ -206,9 +240,12 @@ def nll_loss(log_probabilities: Any, target: Any, ignore_index: int = -100, redu
         raise ShapeError(f"nll_loss: {x.shape} wants one class index per row, {x.shape[:-1]}, but got {target.shape}")
     keep = target != ignore_index
     chosen = P.one_hot(P.where(keep, target, 0), num_classes=x.shape[-1], dtype=x.dtype, strict=True)
-    losses = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0)
+    losses, own = P.where(keep, -(P.where(chosen > 0, x, 0)).sum(-1), 0), keep
+    if weight is not None:
+        own = _of_the_targets(_importance("nll_loss", weight, x.shape[-1], x.dtype), target, keep)
+        losses = losses * own
     if reduction == "mean":
-        return losses.sum() / keep.sum()
+        return losses.sum() / own.sum()
     return _reduced(losses, reduction)
 
 

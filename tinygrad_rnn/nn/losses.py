@@ -48,12 +48,12 @@ class NLLLoss(Module):
     """
 
     @answerable
-    def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None:
-        self.ignore_index, self.reduction = ignore_index, reduction
+    def __init__(self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None) -> None:
+        self.ignore_index, self.reduction, self.weight = ignore_index, reduction, weight
 
     def forward(self, log_probabilities: Any, target: Any) -> Tensor:
         """The loss of predictions against targets, reduced as ``reduction`` says."""
-        return F.nll_loss(log_probabilities, target, self.ignore_index, self.reduction)
+        return F.nll_loss(log_probabilities, target, self.ignore_index, self.reduction, weight=self.weight)
 
 
 class MSELoss(Module):

@@ -495,6 +495,12 @@ class ModuleDict(Module):
         self[name]
         delattr(self, name)
 
+    def pop(self, name: str) -> Module:
+        """Take one out, and return it."""
+        module = self[name]
+        del self[name]
+        return module
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries()
 

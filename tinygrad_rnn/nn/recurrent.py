@@ -294,8 +294,10 @@ class _Recurrent(Module):
                 raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
             if array.shape != (batch,) or (batch and (array.min() < least or array.max() > time)):
                 found = array.tolist()
+                cure = "" if not least or 0 not in found else "; for rows of length 0 say empty=, what their state is"
                 raise ShapeError(
-                    f"{type(self).__name__}: lengths must be {batch} integers from {least} to {time}, but are {found}"
+                    f"{type(self).__name__}: lengths must be {batch} integers from {least} to {time}, but are "
+                    f"{found}{cure}"
                 )
 
         if current.tracer is not None and isinstance(lengths, Tensor):

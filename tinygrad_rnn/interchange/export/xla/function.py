@@ -325,7 +325,8 @@ def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[An
     settings = {key: value for key, value in group.items() if key not in ("params", "maximize")}
     if isinstance(optimizer, Adam):
         first, second = (-jnp.expm1(step * np.log(beta)) if beta else 1.0 for beta in group["betas"])
-        return group["lr"] / first, second**0.5, 1 - group["lr"] * group["weight_decay"]
+        beta = group["betas"][0]
+        return group["lr"] / first, second**0.5, 1 - group["lr"] * group["weight_decay"], beta, 1 - beta
     return optimizer._rates(step, **settings)
 
 
