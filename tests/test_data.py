@@ -123,4 +123,4 @@ def test_a_dataset_of_ones_own() -> None:
 
     assert [x.tolist() for x in DataLoader(Squares(), 2)] == [[0, 1], [4]]
     with pytest.raises(NotImplementedError, match="Nothing has no length; define __len__"):
-        DataLoader(Nothing())
+        len(Nothing())
