@@ -200,7 +200,17 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Times ``gamma`` at each of the ``milestones``, numbers of steps."""
+    """Times ``gamma`` at each of the ``milestones``, numbers of steps, for each group of the ``optimizer``.
+
+    Raises `ArgumentError` for milestones that do not go up.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.MultiStepLR(sgd, milestones=[1, 5], gamma=0.5)
+    >>> schedule.step()
+    >>> sgd.lr
+    0.5
+    """
 
     @answerable
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
@@ -214,6 +224,8 @@ class MultiStepLR(LRScheduler):
 
 class SequentialLR(LRScheduler):
     """One schedule after the other, each from its own step 0 at one of the ``milestones``: warm-up, then a decay.
+
+    ``schedulers`` are schedules of this ``optimizer``, one more than milestones. Raises `ArgumentError` if not.
 
     >>> import tinygrad_rnn as tg
     >>> s, adam = tg.lr_scheduler, tg.optim.Adam([tg.nn.Parameter([1.0])], lr=0.5)
@@ -266,7 +278,8 @@ class OneCycleLR(LRScheduler):
     lines with ``anneal_strategy="linear"``. The momentum (of Adam the first of ``betas``) goes from ``max_momentum``
     down to ``base_momentum`` and up again, unless ``cycle_momentum=False``. ``max_lr`` and the two momenta may be
     lists, one number a group of the ``optimizer``. Raises `ArgumentError` for a part outside [0, 1], without a number of
-    steps, and for an optimizer without momentum. L. N. Smith, N. Topin (2018), arXiv:1708.07120; the defaults are PyTorch's.
+    steps, and for an optimizer without momentum. L. N. Smith, N. Topin (2018), arXiv:1708.07120; the defaults are
+    PyTorch's.
 
     >>> import tinygrad_rnn as tg
     >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], momentum=0.9)

@@ -165,8 +165,8 @@ def cross_entropy(
     ``logits`` (C,), (N, C) or (N, C, d1, ...), ``target`` (), (N,) or (N, d1, ...). Targets equal to ``ignore_index``
     contribute neither loss nor gradient, nor to the mean's count. ``reduction``: "mean", "sum" or "none". ``weight``
     (C,) rescales each class, and the mean divides by the targets' weights. ``label_smoothing`` gives that part of the
-    target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7). Targets of the logits' shape are
-    probabilities of the classes: ``-sum(target * log softmax(logits))``; the mean is then over all of them.
+    target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7). Targets of the logits' shape
+    are probabilities of the classes: ``-sum(target * log softmax(logits))``; the mean is then over all of them.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 4), tg.tensor([2]))
