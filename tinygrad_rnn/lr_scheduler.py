@@ -277,8 +277,8 @@ class OneCycleLR(LRScheduler):
     rest to the end. ``total_steps``, or ``epochs`` times ``steps_per_epoch``. Along halves of a cosine, or straight
     lines with ``anneal_strategy="linear"``. The momentum (of Adam the first of ``betas``) goes from ``max_momentum``
     down to ``base_momentum`` and up again, unless ``cycle_momentum=False``. ``max_lr`` and the two momenta may be
-    lists, one number a group of the ``optimizer``. Raises `ArgumentError` for a part outside [0, 1], without a number of
-    steps, and for an optimizer without momentum. L. N. Smith, N. Topin (2018), arXiv:1708.07120; the defaults are
+    lists, one number a group of the ``optimizer``. Raises `ArgumentError` for a part outside [0, 1], without a number
+    of steps, and for an optimizer without momentum. L. N. Smith, N. Topin (2018), arXiv:1708.07120; the defaults are
     PyTorch's.
 
     >>> import tinygrad_rnn as tg
@@ -350,9 +350,9 @@ class ReduceLROnPlateau(LRScheduler):
     """Times ``factor`` when ``step(metric)`` has brought no improvement for more than ``patience`` calls in a row.
 
     ``mode="min"``: an improvement is below the best by the ``threshold``, which is relative ("rel", the
-    ``threshold_mode``) or a difference ("abs"); "max": above. After a cut ``cooldown`` calls are not counted. No rate of
-    the ``optimizer`` falls below ``min_lr``; changes of at most ``eps`` are left out. Raises `ArgumentError` for another
-    mode or a factor from 1 on.
+    ``threshold_mode``) or a difference ("abs"); "max": above. After a cut ``cooldown`` calls are not counted. No rate
+    of the ``optimizer`` falls below ``min_lr``; changes of at most ``eps`` are left out. Raises `ArgumentError` for
+    another mode or a factor from 1 on.
 
     >>> import tinygrad_rnn as tg
     >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
