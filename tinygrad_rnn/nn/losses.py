@@ -40,7 +40,7 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """`functional.nll_loss`, ``-log_probabilities[target]``, with its ``ignore_index``, ``reduction`` and ``weight`` kept.
+    """`functional.nll_loss`, ``-log_probabilities[target]``, ``ignore_index``, ``reduction`` and ``weight`` kept.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.NLLLoss()([[-1.0, -2.0]], [1]).item()
