@@ -166,6 +166,27 @@ def test_a_layer_is_a_scan_with_the_same_outputs_states_and_gradients(name, rng)
     assert_agrees(ours, fn, parameters, x, None, np.array(lengths), by_name=named)
 
 
+def test_gates_are_split_and_the_way_back_joins_them():
+    """Cut out one by one, each gate's gradient would be padded to the size of all, and all of those added up."""
+    for model in (
+        tg.nn.LSTM(3, 4, dtype=float),
+        tg.nn.LSTM(3, 4, coupled=True, dtype=float),
+        tg.nn.GRU(3, 4, dtype=float),
+    ):
+        fn, parameters = interchange.to_jax(model)
+        text = str(jax.make_jaxpr(jax.grad(lambda p, fn=fn: fn(p, np.ones((5, 2, 3)))[0].sum()))(parameters))
+        assert "pad[" not in text and text.count("concatenate[") == text.count("split[") > 0
+    x = np.arange(12.0).reshape(2, 6)
+    cases = [
+        lambda x: (x[:, :2], x[:, 4:]), lambda x: (x[:, :3], x[:, 2:]), lambda x: (x[:1], x[:, 1:]),
+        lambda x: (x[:, ::2], x[:, 1::2]), lambda x: (x[:, 2:4], x[:, 2:4], x[..., 4:5]), lambda x: (x[0], x[1:]),
+        lambda x: (x[:, 2:2], x[:, 2:]), lambda x: (x, x[:, -2:], x[..., :-2]), lambda x: (x[None, :, :2], x[:, 2:]),
+    ]  # fmt: skip
+    for call in cases:
+        for a, b in zip(interchange.to_jax(call, x)[0]({}, x), call(x), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 class Leaky(tg.nn.Module):
     """A cell of a user's own, which begins with zeros, and puts a layer of its own inside."""
 

@@ -17,6 +17,7 @@ from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive, Unlisted
 from ..recorder import Body, cut, drawn, gradient, loop, part
+from .pieces import sliced, split
 from .rules import COMPARISONS, PRODUCTS, RULES, TOGETHER, jax, jnp, lax
 
 Values = dict[int, Any]
@@ -35,7 +36,12 @@ def computed(nodes: Sequence[Node], values: Values, setting: Setting) -> None:
     """Add the values of ``nodes`` to those of the leaves among them."""
     asked = [k for k, node in enumerate(nodes) if node.op is gradient and node.index not in values]
     if not asked:
+        slices = sliced(node for node in nodes if node.index not in values)
         for node in nodes:
+            if node.op is P.getitem and node.index not in values:
+                others = slices.pop(node.sources[0], [])
+                parts = split(others, values[node.sources[0]])
+                values.update({n.index: _bumped(parts[n.index], n, setting) for n in others if n.index in parts})
             if node.index not in values:
                 values[node.index] = _bumped(_value(node, values, setting), node, setting)
         return
