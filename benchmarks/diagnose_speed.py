@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.diagnose.candidates import candidates
-from tinygrad_rnn.diagnose.scene import Scene
-from tinygrad_rnn.diagnose.walks import Record
+from tinygrad_rnn.diagnosis.edit_context import Scene
+from tinygrad_rnn.diagnosis.edited_walks import Record
+from tinygrad_rnn.diagnosis.edits import candidates
 
 
 def problem(steps: int, hidden: int) -> tuple[tg.Tensor, dict[str, np.ndarray]]:

@@ -29,8 +29,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.testing.planted_bugs import REGIMES, correct, make_problem, wrong_gradients
-from tinygrad_rnn.testing.planted_bugs.engine import loss_of, own_problem, own_wrong_gradients
-from tinygrad_rnn.testing.planted_bugs.own import OWN, OwnBptt
+from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem, own_wrong_gradients
+from tinygrad_rnn.testing.planted_bugs.own_cells import OWN, OwnBptt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 KINDS = ("rnn", "lstm", "gru", "both", "pool")

@@ -13,7 +13,7 @@ from common import command, console, draw
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
-from tinygrad_rnn.language import LectureModel
+from tinygrad_rnn.character_model.model import LectureModel
 
 
 def main(steps: int = 30, out: Path = Path("out"), seed: int = 0) -> float:

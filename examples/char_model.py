@@ -17,9 +17,9 @@ from common import command, console, draw, train
 from plots import coloured_text, curves
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.language import CharModel
+from tinygrad_rnn.character_model.model import CharModel
+from tinygrad_rnn.character_model.text import Vocabulary, read_text, split, windows
 from tinygrad_rnn.nn import labelled
-from tinygrad_rnn.text import Vocabulary, read_text, split, windows
 
 BATCH, LENGTH, HIDDEN = 32, 50, 128
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from common import command, console
 from plots import formulas
-from tinygrad_rnn.viz.derivation import Line
+from tinygrad_rnn.viz.equations import Equation
 
 from tinygrad_rnn import viz
-from tinygrad_rnn.patterns import build
+from tinygrad_rnn.sequence_patterns import build
 
 
 def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:
@@ -37,7 +37,7 @@ def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:
     return difference
 
 
-def _steps(line: Line) -> str:
+def _steps(line: Equation) -> str:
     return f"t = {line.steps[0]} … {line.steps[1]}" if line.steps else ""
 
 

@@ -12,7 +12,7 @@ from common import command, console, draw, train
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
-from tinygrad_rnn.language import LectureModel
+from tinygrad_rnn.character_model.model import LectureModel
 
 
 def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> list[str]:

@@ -17,7 +17,7 @@ from common import command, console, draw, train
 from plots import one_hot_product, score_table
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.language import LectureModel
+from tinygrad_rnn.character_model.model import LectureModel
 from tinygrad_rnn.nn import labelled
 
 TEXT, TARGET = "hell", "ello"

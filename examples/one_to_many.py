@@ -14,8 +14,8 @@ from common import command, console, draw, train
 from digits import NAMES, load
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.character_model.text import Vocabulary
 from tinygrad_rnn.nn import labelled
-from tinygrad_rnn.text import Vocabulary
 
 VOCABULARY = Vocabulary.of("." + "".join(NAMES))
 LENGTH = 6  # "three."

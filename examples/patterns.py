@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common import command, draw
 
-from tinygrad_rnn.patterns import PATTERNS, build
+from tinygrad_rnn.sequence_patterns import PATTERNS, build
 
 
 def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from common import command, console, draw
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.patterns import build
+from tinygrad_rnn.sequence_patterns import build
 
 
 def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> list[int]:

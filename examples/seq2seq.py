@@ -15,7 +15,7 @@ from common import command, console, draw, train
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.nn import labelled
-from tinygrad_rnn.tasks import ADDITION, addition
+from tinygrad_rnn.synthetic_tasks import ADDITION, addition
 
 START = ADDITION.characters.index(" ")
 

@@ -18,8 +18,8 @@ from common import command, console, draw, train
 from plots import coloured_text
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.character_model.text import Vocabulary
 from tinygrad_rnn.nn import labelled
-from tinygrad_rnn.text import Vocabulary
 
 CLASSES, LENGTH = ("English", "Python"), 40
 SEEN = ("argparse", "calendar", "difflib", "logging", "pathlib", "shutil", "smtplib", "subprocess", "tarfile")

@@ -19,8 +19,8 @@ import warm  # noqa: E402
 
 import tinygrad_rnn as tg  # noqa: E402
 import tinygrad_rnn.random  # noqa: E402
-from tinygrad_rnn.current import current  # noqa: E402
 from tinygrad_rnn.testing import RECIPES, Source  # noqa: E402
+from tinygrad_rnn.thread_state import current  # noqa: E402
 
 # dev looks around a little on every run; ci looks at the same examples each time, so that a change is never blamed for
 # an old bug found by luck; nightly is the one that explores, and keeps what it found.

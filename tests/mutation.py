@@ -41,7 +41,7 @@ TARGETS = {
     "primitives": ("primitives/*.py", OPERATIONS),
     "kernels": ("kernels.py", KERNELS),
     "backward": (
-        "backward.py",
+        "reverse_walk.py",
         [*OPERATIONS[:3], "test_backward.py", "test_compile.py::test_second_derivatives",
          "test_compile.py::test_layers"],
     ),

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import example, given, settings
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.check.noise import noise
+from tinygrad_rnn.bptt.walk import walked
+from tinygrad_rnn.check.rounding_noise import noise
 from tinygrad_rnn.check.tolerances import bound, tolerance
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.networks import Network
 from tinygrad_rnn.testing.oracles import WEIGHTS
-from tinygrad_rnn.walked import walked
 
 KINDS = ("rnn", "lstm", "gru")
 RTOL = tolerance("complex-step", np.float64).rtol

@@ -9,7 +9,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.check import GradientError
 from tinygrad_rnn.testing import Source
-from tinygrad_rnn.testing.programs import Writer
+from tinygrad_rnn.testing.random_programs import Writer
 
 KINDS = {"rnn": tg.nn.RNN, "lstm": tg.nn.LSTM, "gru": tg.nn.GRU}
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from nightly import NIGHTLY
 
-from tinygrad_rnn.cli import cost, main
+from tinygrad_rnn.cli import cost_warning, main
 from tinygrad_rnn.testing import planted_bugs
 
 LOSS = """
@@ -68,7 +68,7 @@ def test_what_is_no_tensor_is_one_line(returned, said, tmp_path):
 
 
 def test_what_would_take_many_minutes_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "MOST", 1e-9)
+    monkeypatch.setattr(cost_warning, "MOST", 1e-9)
     script = tmp_path / "long.py"
     script.write_text(LOSS.format(second=1.0))
     refused = run(f"{script}:loss")

@@ -150,7 +150,7 @@ def test_no_elements_are_no_error():
 
 def test_a_chain_that_is_too_dear_is_not_begun():
     """Every comparison is computed on its own there, with the same verdict."""
-    from tinygrad_rnn.check.chain import Chain
+    from tinygrad_rnn.check.chain_rule import Chain
     from tinygrad_rnn.check.derivatives import Forward
 
     rng = np.random.default_rng(0)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from tinygrad_rnn import __version__, checkpoint
-from tinygrad_rnn.cli import cost, main
-from tinygrad_rnn.cli.endings import noted_interrupt
-from tinygrad_rnn.patterns import PATTERNS, build
-from tinygrad_rnn.training import Settings, Trainer
+from tinygrad_rnn import __version__
+from tinygrad_rnn.character_model import checkpoint
+from tinygrad_rnn.character_model.training import Settings, Trainer
+from tinygrad_rnn.cli import cost_warning, main
+from tinygrad_rnn.cli.exit_codes import noted_interrupt
+from tinygrad_rnn.sequence_patterns import PATTERNS, build
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -266,8 +267,8 @@ def test_what_takes_minutes_is_said_before_it_is_begun(folder: Path, monkeypatch
         fails(*command, saying="minutes; ")
         assert "or add --anyway" in run(*command).stderr
     assert time.perf_counter() - began < 10
-    monkeypatch.setattr(cost, "WORTH_SAYING", 0.0)
-    monkeypatch.setattr(cost, "MANY_STEPS", 5)
+    monkeypatch.setattr(cost_warning, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(cost_warning, "MANY_STEPS", 5)
     for command in ("render", "derive"):
         result = run(command, "--steps", "7")
         assert result.exit_code == 0 and "operations to be recorded and d" in result.stderr, result.output
@@ -276,12 +277,12 @@ def test_what_takes_minutes_is_said_before_it_is_begun(folder: Path, monkeypatch
 @pytest.mark.parametrize("pattern", PATTERNS[1:])
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_the_size_of_a_network_is_foreseen(cell: str, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "MANY_STEPS", 5)
+    monkeypatch.setattr(cost_warning, "MANY_STEPS", 5)
 
     def network(steps: int) -> Any:
         return build(pattern, cell, steps, 2, 2)
 
-    assert cost.foreseen(network, 9) == cost.operations(network(9)) > 0
+    assert cost_warning.foreseen(network, 9) == cost_warning.operations(network(9)) > 0
 
 
 @pytest.mark.parametrize("command", ["check", "debug", "render", "derive", "flow"])

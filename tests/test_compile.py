@@ -321,13 +321,13 @@ def test_second_derivatives():
 )
 def test_two_lanes(layer, settings, monkeypatch):
     """The batch cut in two, of which one half is larger: the same values, gradients and updates."""
-    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    monkeypatch.setattr(passes.two_threads, "WORTH", 0)
     compiled = check_training(layer=layer, threads=2, shape=(5, 9), **settings)
     assert {node.lane for node in compiled.graph.nodes} == {0, 1, 2}
 
 
 def test_two_lanes_give_the_same_bits_every_time(monkeypatch):
-    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    monkeypatch.setattr(passes.two_threads, "WORTH", 0)
     rng = np.random.default_rng(3)
     x, y = (rng.integers(0, 7, (6, 32)) for _ in range(2))
     found = set()
@@ -342,7 +342,7 @@ def test_two_lanes_give_the_same_bits_every_time(monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_computed_indices_out_of_range_are_named_too(threads, monkeypatch):
-    monkeypatch.setattr(passes.lanes, "WORTH", 0)
+    monkeypatch.setattr(passes.two_threads, "WORTH", 0)
     table, w = tg.tensor(np.eye(5)), tg.tensor(np.eye(5))
     fn = tg.compile(lambda i: F.embedding(i + 1, table) @ w, threads=threads)
     assert fn(np.arange(-1, 4).repeat(2)).shape == (10, 5)

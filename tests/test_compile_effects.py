@@ -240,7 +240,7 @@ def test_lengths_are_looked_at_in_every_call(wrong):
 FORK = """
 import os, signal, numpy as np, tinygrad_rnn as tg
 from tinygrad_rnn.compiler import passes
-passes.lanes.WORTH = 0
+passes.two_threads.WORTH = 0
 rnn = tg.nn.RNN(3, 4)
 fn = tg.compile(lambda x: rnn(x)[0].sum(), threads=2)
 x = np.ones((3, 16, 3), np.float32)

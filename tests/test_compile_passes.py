@@ -7,12 +7,12 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler import passes
-from tinygrad_rnn.compiler.trace import Trace
+from tinygrad_rnn.compiler.tracing import TracedProgram
 
 F = tg.nn.functional
 
 
-def evaluated(graph, trace: Trace):
+def evaluated(graph, trace: TracedProgram):
     """The outputs, with made-up values for everything that comes from outside; by the primitives' references."""
     values = []
     for node in graph.nodes:

@@ -14,8 +14,9 @@ from debugger_networks import NETWORKS, spelling
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from tinygrad_rnn.walked import Contribution, Step
-from viz.debugger import Session, Trace, record, views
+from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt.walk import Sent, WalkStep
+from viz.debugger import Session, Trace, record, session_data
 
 
 @pytest.fixture(params=NETWORKS)
@@ -163,8 +164,8 @@ def test_the_numerical_check_notices_a_contribution_that_is_a_little_wrong():
     for k in (2, 30, 40):
         wrong = list(trace.steps)
         first = wrong[k].contributions[0]
-        scaled = Contribution(first.slot, first.target, trace.contribution(k + 1, 0) * np.float32(1.001))
-        wrong[k] = Step(wrong[k].node, wrong[k].gradient, (scaled, *wrong[k].contributions[1:]))
+        scaled = Sent(first.slot, first.target, trace.contribution(k + 1, 0) * np.float32(1.001))
+        wrong[k] = WalkStep(wrong[k].node, wrong[k].gradient, (scaled, *wrong[k].contributions[1:]))
         assert not Session(Trace(trace.graph, trace.seed, wrong)).check(k + 1)[0].passed
 
 
@@ -203,7 +204,7 @@ def test_the_parts_of_the_loss_add_up_to_every_state_gradient(network):
     session = viz.debug(NETWORKS[network]())
     for moments in session.moments.values():
         sums: dict[int, np.ndarray] = {}
-        for _origin, row in viz.debugger.recurrence.triangle(session.trace, moments):
+        for _origin, row in jacobians.triangle(session.trace, moments):
             for time, gradient in row.items():
                 sums[time] = sums.get(time, 0) + gradient
         for moment in moments:
@@ -649,7 +650,7 @@ def test_the_ledger_of_a_sample_has_rows_for_what_was_left_out():
 
 
 def test_a_walk_of_many_bytes_is_refused_too(monkeypatch):
-    monkeypatch.setattr("viz.debugger.trace.BYTE_LIMIT", 2**18)
+    monkeypatch.setattr("tinygrad_rnn.bptt.recording.BYTE_LIMIT", 2**18)
     loss, _ = _chain(200)
     with pytest.raises(tg.GraphError, match="every=10"):
         record(loss)
@@ -680,6 +681,6 @@ def test_a_batch_of_no_sequences(kind):
 
 def test_data_is_json_whatever_is_in_it():
     value = {"a": np.array([np.nan, np.inf, -np.inf, 1]), "b": np.float32(2), "c": np.ones((9, 9)), "d": (None, "x")}
-    text = json.dumps(views.data(value, 16), allow_nan=False)
+    text = json.dumps(session_data.data(value, 16), allow_nan=False)
     assert json.loads(text)["a"] == ["nan", "inf", "-inf", 1.0]
     assert json.loads(text)["c"]["shape"] == [9, 9] and len(json.loads(text)["c"]["first"]) == 16

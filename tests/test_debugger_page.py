@@ -9,7 +9,8 @@ from debugger_networks import looked_up, spelling
 from nightly import NIGHTLY
 
 import viz
-from viz.debugger import Session, log
+from viz.debugger import Session
+from viz.debugger.web import event_log
 
 pytestmark = debugger_browser.needed
 browser, show = debugger_browser.browser, debugger_browser.show
@@ -176,7 +177,7 @@ def compare_boxes(session: Session, p: int, shown: dict) -> None:
 
 
 def test_a_large_walk_collapses_and_says_so(show, monkeypatch):
-    monkeypatch.setattr(log, "NODE_LIMIT", 60)
+    monkeypatch.setattr(event_log, "NODE_LIMIT", 60)
     session = viz.debug(spelling(steps=6))
     tab = show(session)
     assert "too many to stop at each" in tab.inner_text("#notice")

@@ -24,9 +24,9 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.cli import main
-from viz.debugger.conditions import Condition
-from viz.debugger.screen import Screen
-from viz.debugger.terminal import ALIASES, GROUPS, Debugger, run
+from viz.debugger.breakpoint_conditions import Condition
+from viz.debugger.terminal.formatting import Screen
+from viz.debugger.terminal.line_debugger import ALIASES, GROUPS, Debugger, run
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """

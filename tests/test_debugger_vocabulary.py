@@ -13,7 +13,7 @@ import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.testing import Source, recipe_for
 from viz import vocabulary
-from viz.debugger.drawing import draw
+from viz.debugger.web.graph_picture import draw
 
 #: What formulas call beside the network's names: e, sums over j, functions.
 WORDS = {

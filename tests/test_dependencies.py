@@ -107,11 +107,11 @@ def test_every_bound_is_a_lower_one_and_no_extra_repeats_the_base():
 WANTS = {
     "tg.compile(lambda x: x * 2)(np.ones(3))": "compile",
     "tg.save({'x': tg.ones(2)}, 'x.safetensors')": "save",
-    "import tinygrad_rnn.checkpoint": "save",
+    "import tinygrad_rnn.character_model.checkpoint": "save",
     "tg.interchange.save_weights(tg.nn.LSTM(2, 3), 'torch.lstm', 'x.safetensors')": "save",
     "tg.viz.flow(loss(), 'x.svg')": "plot",
     "tg.viz.render(loss(), 'x.pdf')": "pdf",
-    "from tinygrad_rnn.viz.convert import svg_to_png; svg_to_png('<svg/>')": "png",
+    "from tinygrad_rnn.viz.graph.png_pdf import svg_to_png; svg_to_png('<svg/>')": "png",
     "tg.viz.debug(loss()).html('x.html')": "html",
     "tg.viz.derive(loss()).save('x.html')": "html",
     "from tinygrad_rnn.viz.lecture import build; build('x', [])": "lecture",

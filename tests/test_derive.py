@@ -10,14 +10,14 @@ from matplotlib.mathtext import MathTextParser
 
 import tinygrad_rnn as tg
 import viz
+from tinygrad_rnn.character_model.model import CharModel, LectureModel
 from tinygrad_rnn.cli import main
-from tinygrad_rnn.language import CharModel, LectureModel
 from tinygrad_rnn.nn.functional import cross_entropy, linear
-from tinygrad_rnn.patterns import PATTERNS, build
 from tinygrad_rnn.primitives import TABLE
+from tinygrad_rnn.sequence_patterns import PATTERNS, build
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.recipes import RECIPES
-from viz.derivation.writing import Text
+from viz.equations.formula_text import Text
 
 
 def put(value, index, shape):

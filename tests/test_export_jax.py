@@ -443,9 +443,9 @@ TEXT = "the quick brown fox jumps over the lazy dog. " * 20
 
 def test_a_trainer_goes_on_with_the_other_engine_from_a_checkpoint(tmp_path):
     """Two steps there and one here are three here; and the other way round."""
-    from tinygrad_rnn import checkpoint
+    from tinygrad_rnn.character_model import checkpoint
+    from tinygrad_rnn.character_model.training import Settings, Trainer
     from tinygrad_rnn.interchange.export.xla import JaxEngine
-    from tinygrad_rnn.training import Settings, Trainer
 
     jax.config.update("jax_enable_x64", False)
     settings = Settings(cell="rnn", hidden=6, embedding=3, length=4, batch=4, clip_norm=0.5)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.cli import main
-from tinygrad_rnn.patterns import build
+from tinygrad_rnn.sequence_patterns import build
 
 
 def linear_network(matrix: np.ndarray, steps: int) -> tg.Tensor:
@@ -148,7 +148,9 @@ def test_the_command(tmp_path: Path) -> None:
     named = run("--cell", "rnn", "--cell", "gru", "--steps", "5", "--panel", "norms", "-o", str(tmp_path / "f.csv"))
     assert named.count("\nRNN,") == named.count("\nGRU,") == 5
     script = tmp_path / "mine.py"
-    script.write_text("from tinygrad_rnn.patterns import build\ndef loss(): return build('many-to-one', 'gru', 3)\n")
+    script.write_text(
+        "from tinygrad_rnn.sequence_patterns import build\ndef loss(): return build('many-to-one', 'gru', 3)\n"
+    )
     assert run(f"{script}:loss", "--panel", "norms", "-o", str(tmp_path / "g.csv")).count("\n") == 4
     assert "</svg>" in run("--cell", "rnn", "--steps", "3", "-o", str(tmp_path / "f.svg"))
     result = CliRunner().invoke(main, ["flow", str(script)])

@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import checkpoint
-from tinygrad_rnn.patterns import build
-from tinygrad_rnn.training import Settings, Trainer
-from viz.debugger.trace import Trace, record
+from tinygrad_rnn.bptt.recording import Trace, record
+from tinygrad_rnn.character_model import checkpoint
+from tinygrad_rnn.character_model.training import Settings, Trainer
+from tinygrad_rnn.sequence_patterns import build
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = {path.name.partition("-")[0]: json.loads(path.read_text()) for path in (ROOT / "docs/formats").glob("*.json")}

@@ -11,7 +11,7 @@ from geometry import circular, faults
 
 import tinygrad_rnn as tg
 import viz
-from tinygrad_rnn.recurrence import find
+from tinygrad_rnn.recurrence.repeats import find
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "gallery"))
 from networks import NETWORKS

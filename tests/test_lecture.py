@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.cli import main
-from viz.debugger.mathml import mathml
-from viz.lecture import TOPICS, Labels, Topic, build, figure
+from viz.lecture import TOPICS, Topic, Translation, build, figure
+from viz.mathml import mathml
 
 CHEAP = [topic for topic in TOPICS if topic.program in ("recurrence.py", "bptt.py")]
 
@@ -108,7 +108,7 @@ def test_a_program_that_fails_is_one_line(tmp_path, monkeypatch):
     examples = tmp_path / "examples"
     examples.mkdir()
     (examples / "broken.py").write_text("raise ValueError('<b>no</b>')")
-    monkeypatch.setattr("viz.lecture.making.EXAMPLES", examples)
+    monkeypatch.setattr("viz.lecture.building.EXAMPLES", examples)
     (problem,) = build(tmp_path / "out", [Topic("part", "<i>Broken</i>", "broken.py", ("text",))])
     assert problem == "<i>Broken</i>: its program failed: ValueError: <b>no</b>"
     html = (tmp_path / "out" / "index.html").read_text()
@@ -120,8 +120,8 @@ def test_only_what_reads_images_of_digits_needs_their_package(tmp_path, monkeypa
     examples.mkdir()
     (examples / "images.py").write_text("from digits import load")
     (examples / "sums.py").write_text("digits = 2")
-    monkeypatch.setattr("viz.lecture.making.EXAMPLES", examples)
-    monkeypatch.setattr("viz.lecture.making.find_spec", lambda name: None)
+    monkeypatch.setattr("viz.lecture.building.EXAMPLES", examples)
+    monkeypatch.setattr("viz.lecture.building.find_spec", lambda name: None)
     (problem,) = build(tmp_path / "out", [Topic("", name, f"{name}.py", ()) for name in ("images", "sums")])
     assert problem.startswith("images: needs scikit-learn")
 
@@ -137,7 +137,7 @@ def test_what_was_interrupted_is_not_kept(tmp_path):
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('half trained')\n"
     )
     code = (
-        "import sys, pathlib, viz.lecture.making as m\n"
+        "import sys, pathlib, viz.lecture.building as m\n"
         "m.EXAMPLES = pathlib.Path(sys.argv[1])\n"
         "m.build(sys.argv[2], [m.Topic('', n, n + '.py', ()) for n in ('quick', 'slow')])"
     )
@@ -154,7 +154,7 @@ def test_what_was_interrupted_is_not_kept(tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("viz.lecture.making.EXAMPLES", tmp_path)  # no program to run: that is a note, not an end
+    monkeypatch.setattr("viz.lecture.building.EXAMPLES", tmp_path)  # no program to run: that is a note, not an end
     result = CliRunner().invoke(main, ["lecture", "--only", "recurrence", "-o", str(tmp_path)])
     assert result.exit_code == 0 and "index.html" in result.output and "note: One function" in result.stderr
     result = CliRunner().invoke(main, ["lecture", "--only", "nothing"])
@@ -170,20 +170,20 @@ def test_another_language(page, tmp_path):
         '"Backpropagation through time" = "Rückwärts <durch> die Zeit"\n"|∂|: norm of ∂L/∂(this value)" = "Länge"\n'
     )
     shutil.copytree(page, tmp_path / "out")
-    labels = Labels.read(table)
+    labels = Translation.read(table)
     assert build(tmp_path / "out", CHEAP[-1:], labels=labels) == []
     assert "<h2>Rückwärts &lt;durch&gt; die Zeit</h2>" in (tmp_path / "out" / "index.html").read_text()
     backward = (tmp_path / "out" / "figures" / "bptt-backward.svg").read_text()
     assert ">Länge</text>" in backward and "norm of" not in backward and "Rückwärts &lt;durch&gt;" in backward
     assert "Show as slides" in labels.missing and "Backpropagation through time" not in labels.missing
     labels.save(tmp_path / "labels.toml")
-    again = Labels.read(tmp_path / "labels.toml").table
+    again = Translation.read(tmp_path / "labels.toml").table
     assert again["Show as slides"] == "Show as slides" and again["Backpropagation through time"].startswith("Rückwärts")
 
 
 def test_a_longer_label_is_set_smaller():
     svg = '<text font-size="10.00">loss</text><text style="font: 12px x">T1</text>'
-    drawn = Labels({"loss": "der Verlust"}).drawn(svg)
+    drawn = Translation({"loss": "der Verlust"}).drawn(svg)
     assert drawn == '<text font-size="6.00">der Verlust</text><text style="font: 12px x">T1</text>'
 
 
@@ -194,7 +194,7 @@ def test_a_table_that_is_none_is_one_line(text, said, tmp_path):
     if text is not None:
         (tmp_path / "x.toml").write_text(text)
     with pytest.raises(tg.TinygradError, match=said):
-        Labels.read(tmp_path / "x.toml")
+        Translation.read(tmp_path / "x.toml")
 
 
 def test_a_figure_alone(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import loop as loops
+from tinygrad_rnn.recurrence import loop as loops
 
 NIGHTLY = settings().max_examples > 100
 BATCH, SIZE = 4, 3

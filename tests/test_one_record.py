@@ -177,14 +177,14 @@ def test_defined_again_it_takes_the_place_of_its_former_self(given):
 EXCEPTIONS = {
     "tinygrad_rnn/__init__.py": "the public functions",
     "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
-    "tinygrad_rnn/diagnose/names.py": "what a student writes for a rule, next to the mistakes looked for",
+    "tinygrad_rnn/diagnosis/student_names.py": "what a student writes for a rule, next to the mistakes looked for",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
-    "tinygrad_rnn/numpy_names.py": "NumPy's functions that have a counterpart",
-    "tinygrad_rnn/extreme.py": "Python's operator methods, which have the same names",
-    "tinygrad_rnn/returned.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/numpy_protocol.py": "NumPy's functions that have a counterpart",
+    "tinygrad_rnn/max_min.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/returned_pairs.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
-    "viz/derivation/expression.py": "the operations of formulas, which are fewer",
+    "viz/equations/expression.py": "the operations of formulas, which are fewer",
     "viz/style.py": "LaTeX's commands, some of which have the same names",
 }
 

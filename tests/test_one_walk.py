@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from viz.debugger import Trace, record, recurrence
+from tinygrad_rnn.bptt import jacobians
+from viz.debugger import Trace, record
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 nan, inf = np.nan, np.inf
@@ -148,10 +149,10 @@ def test_jacobians_do_not_pass_through_what_was_left_out():
 def test_the_parts_of_the_loss_do_not_pass_through_what_was_left_out(loss):
     session = viz.debug(loss())
     for moments in session.moments.values():
-        assert all(np.isfinite(g.spectrum).all() for g in recurrence.gains(session.trace, moments))
+        assert all(np.isfinite(g.spectrum).all() for g in jacobians.gains(session.trace, moments))
         for role in moments[0].nodes:
             sums = {}
-            for _, row in recurrence.triangle(session.trace, moments, role):
+            for _, row in jacobians.triangle(session.trace, moments, role):
                 for time, gradient in row.items():
                     sums[time] = sums.get(time, 0) + gradient
             for moment in moments:

@@ -9,11 +9,12 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
-from tinygrad_rnn import checkpoint, nn
-from tinygrad_rnn.language import CharModel
-from tinygrad_rnn.text import Vocabulary
-from tinygrad_rnn.training import Settings, Trainer
-from viz.debugger.trace import Trace
+from tinygrad_rnn import nn
+from tinygrad_rnn.bptt.recording import Trace
+from tinygrad_rnn.character_model import checkpoint
+from tinygrad_rnn.character_model.model import CharModel
+from tinygrad_rnn.character_model.text import Vocabulary
+from tinygrad_rnn.character_model.training import Settings, Trainer
 
 DATA = Path(__file__).parent / "data"
 TEXT = "hello world, hello there. " * 20

@@ -188,7 +188,7 @@ def test_failures_shrink_to_something_readable():
     network = smallest(strategies.networks(), lambda n: n.kind == "lstm" and n.bidirectional and min(n.lengths) > 1)
     assert network == Network("lstm", bidirectional=True, lengths=(2,), features=1, hidden=1)
     program = smallest(strategies.programs(), lambda p: any(line.name == "tanh" for line in p.lines))
-    assert repr(program) == "Program:\n  x0 = leaf 0.7896\n  x1 = tanh(x0)\n  return x1"
+    assert repr(program) == "RandomProgram:\n  x0 = leaf 0.7896\n  x1 = tanh(x0)\n  return x1"
     values = smallest(strategies.values(domain="positive"), lambda v: v.array.size > 1)
     assert values == strategies.Values((2,), "positive", 0)
     assert smallest(strategies.upstream(), lambda u: u.size > 1) == strategies.Upstream("ones", 1e12, 0)

@@ -6,7 +6,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 import viz
-from tinygrad_rnn.cli.bar import followed_loops
+from tinygrad_rnn.cli.progress_bar import followed_loops
 from tinygrad_rnn.progress import listening
 
 

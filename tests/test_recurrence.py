@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.patterns import build
-from tinygrad_rnn.recurrence import find, timed
-from tinygrad_rnn.scope import Scope
-from tinygrad_rnn.testing.loops import Loop, loops
+from tinygrad_rnn.recurrence.repeats import find, timed
+from tinygrad_rnn.scopes import Scope
+from tinygrad_rnn.sequence_patterns import build
+from tinygrad_rnn.testing.loop_programs import Loop, loops
 
 
 @given(loops())

@@ -32,11 +32,18 @@ def test_dir_shows_what_is_public_and_nothing_else(package):
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-def test_a_submodule_is_no_attribute_by_chance():
-    assert not hasattr(tg, "backward")
-    for name in ("backward", "graph", "tensor"):
-        assert inspect.ismodule(importlib.import_module(f"tinygrad_rnn.{name}"))
-    assert callable(tg.tensor)
+@pytest.mark.parametrize("package", [tg, tg.nn, tg.viz])
+def test_no_public_name_is_two_things(package):
+    """Where a submodule and a function had one name, ``import tinygrad_rnn.tensor`` gave the one or the other."""
+    for each in pkgutil.iter_modules(package.__path__):
+        if each.name in package.__all__ and each.name != "__main__":
+            assert inspect.ismodule(getattr(package, each.name)), each.name
+
+
+def test_a_module_that_moved_is_found_under_its_former_name_and_says_where_it_is():
+    with pytest.warns(DeprecationWarning, match=r"tinygrad_rnn\.text is now tinygrad_rnn\.character_model\.text"):
+        former = importlib.import_module("tinygrad_rnn.text")
+    assert former is importlib.import_module("tinygrad_rnn.character_model.text")
 
 
 @pytest.mark.parametrize("one, other", [("axis", "dim"), ("keepdims", "keepdim")])

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import tasks
+from tinygrad_rnn import synthetic_tasks
 
 EXPERIMENTS = Path(__file__).parent.parent / "examples" / "tasks"
 seeds = st.integers(0, 2**32 - 1)
@@ -26,7 +26,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(st.integers(2, 60), st.integers(1, 20), seeds)
 def test_adding_marks_one_number_in_each_half(length: int, batch: int, seed: int) -> None:
-    x, y = tasks.adding(length, batch, np.random.default_rng(seed))
+    x, y = synthetic_tasks.adding(length, batch, np.random.default_rng(seed))
     values, marks = x[:, :, 0], x[:, :, 1]
     assert x.dtype == y.dtype == np.float32 and y.shape == (batch, 1)
     assert ((values >= 0) & (values <= 1)).all() and set(np.unique(marks)) <= {0.0, 1.0}
@@ -35,13 +35,13 @@ def test_adding_marks_one_number_in_each_half(length: int, batch: int, seed: int
 
 
 def test_the_baseline_of_adding_is_what_answering_one_costs() -> None:
-    _, y = tasks.adding(10, 200_000, np.random.default_rng(0))
-    assert np.mean((y - 1) ** 2) == pytest.approx(tasks.ADDING_BASELINE, abs=2e-3)
+    _, y = synthetic_tasks.adding(10, 200_000, np.random.default_rng(0))
+    assert np.mean((y - 1) ** 2) == pytest.approx(synthetic_tasks.ADDING_BASELINE, abs=2e-3)
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), seeds)
 def test_copy_memory_asks_for_what_it_showed(delay: int, batch: int, symbols: int, items: int, seed: int) -> None:
-    x, y = tasks.copy_memory(delay, batch, symbols, items, np.random.default_rng(seed))
+    x, y = synthetic_tasks.copy_memory(delay, batch, symbols, items, np.random.default_rng(seed))
     assert x.shape == y.shape == (delay + 2 * items, batch)
     assert (x[:items] == y[-items:]).all() and (x[:items] < symbols).all()
     assert (y[:-items] == symbols).all()
@@ -50,16 +50,16 @@ def test_copy_memory_asks_for_what_it_showed(delay: int, batch: int, symbols: in
 
 
 def test_the_baseline_of_copy_memory_is_what_guessing_the_symbols_costs() -> None:
-    _, y = tasks.copy_memory(20, 4)
+    _, y = synthetic_tasks.copy_memory(20, 4)
     probabilities = np.zeros((40, 9))
     probabilities[:30, 8], probabilities[30:, :8] = 1, 1 / 8
     losses = [-np.log(probabilities[t, y[t]]).mean() for t in range(40)]
-    assert np.mean(losses) == pytest.approx(tasks.copy_baseline(20)) == pytest.approx(10 * math.log(8) / 40)
+    assert np.mean(losses) == pytest.approx(synthetic_tasks.copy_baseline(20)) == pytest.approx(10 * math.log(8) / 40)
 
 
 @given(st.integers(10, 80), st.integers(1, 20), seeds)
 def test_temporal_order_hides_two_symbols(length: int, batch: int, seed: int) -> None:
-    x, y = tasks.temporal_order(length, batch, np.random.default_rng(seed))
+    x, y = synthetic_tasks.temporal_order(length, batch, np.random.default_rng(seed))
     for column, label in zip(x.T, y):
         first, second = np.flatnonzero(column > 3)
         assert length // 10 <= first < 2 * length // 10 and 4 * length // 10 <= second < 5 * length // 10
@@ -68,37 +68,37 @@ def test_temporal_order_hides_two_symbols(length: int, batch: int, seed: int) ->
 
 @given(st.integers(0, 60), st.integers(1, 20), seeds)
 def test_delayed_xor_is_the_xor_of_its_first_two_bits(delay: int, batch: int, seed: int) -> None:
-    x, y = tasks.delayed_xor(delay, batch, np.random.default_rng(seed))
+    x, y = synthetic_tasks.delayed_xor(delay, batch, np.random.default_rng(seed))
     assert x.shape == (delay + 2, batch, 2) and not x[2:].any() and (x[:2, :, 1] == 1).all()
     assert (y == (x[0, :, 0] != x[1, :, 0])).all()
 
 
 @given(st.integers(1, 18), st.integers(1, 20), seeds)
 def test_addition_adds(digits: int, batch: int, seed: int) -> None:
-    for question, answer in tasks.addition(digits, batch, np.random.default_rng(seed)):
+    for question, answer in synthetic_tasks.addition(digits, batch, np.random.default_rng(seed)):
         assert re.fullmatch(rf"\d{{{digits}}}\+\d{{{digits}}}", question)
         assert len(answer) == digits + 1 and int(answer) == sum(map(int, question.split("+")))
-        assert tasks.ADDITION.decode(tasks.ADDITION.encode(question + answer)) == question + answer
+        assert synthetic_tasks.ADDITION.decode(synthetic_tasks.ADDITION.encode(question + answer)) == question + answer
 
 
 def test_tasks_draw_from_the_package_generator() -> None:
     tg.manual_seed(7)
-    first = tasks.adding(5, 3)[0]
+    first = synthetic_tasks.adding(5, 3)[0]
     tg.manual_seed(7)
-    assert (tasks.adding(5, 3)[0] == first).all() and (tasks.adding(5, 3)[0] != first).any()
+    assert (synthetic_tasks.adding(5, 3)[0] == first).all() and (synthetic_tasks.adding(5, 3)[0] != first).any()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tasks.adding(1, 3), "adding: length must be an integer from 2 up, not 1"),
-        (lambda: tasks.adding(5, 0), "adding: batch must be an integer from 1 up, not 0"),
-        (lambda: tasks.copy_memory(0, 1), "copy_memory: delay must be"),
-        (lambda: tasks.copy_memory(1, 1, symbols=0), "copy_memory: symbols must be"),
-        (lambda: tasks.temporal_order(9, 1), "temporal_order: length must be an integer from 10 up, not 9"),
-        (lambda: tasks.delayed_xor(-1, 1), "delayed_xor: delay must be an integer from 0 up, not -1"),
-        (lambda: tasks.delayed_xor(2.0, 1), "delay must be an integer from 0 up, not 2.0"),  # type: ignore[arg-type]
-        (lambda: tasks.addition(19, 1), "addition: digits must be at most 18"),
+        (lambda: synthetic_tasks.adding(1, 3), "adding: length must be an integer from 2 up, not 1"),
+        (lambda: synthetic_tasks.adding(5, 0), "adding: batch must be an integer from 1 up, not 0"),
+        (lambda: synthetic_tasks.copy_memory(0, 1), "copy_memory: delay must be"),
+        (lambda: synthetic_tasks.copy_memory(1, 1, symbols=0), "copy_memory: symbols must be"),
+        (lambda: synthetic_tasks.temporal_order(9, 1), "temporal_order: length must be an integer from 10 up, not 9"),
+        (lambda: synthetic_tasks.delayed_xor(-1, 1), "delayed_xor: delay must be an integer from 0 up, not -1"),
+        (lambda: synthetic_tasks.delayed_xor(2.0, 1), "delay must be an integer from 0 up, not 2.0"),  # type: ignore[arg-type]
+        (lambda: synthetic_tasks.addition(19, 1), "addition: digits must be at most 18"),
     ],
 )
 def test_sizes_that_make_no_sense(call: Callable[[], Any], message: str) -> None:
@@ -131,7 +131,7 @@ def test_networks_start_as_their_papers_say(experiment: Callable[[str], Any]) ->
 
 def test_one_seed_shows_the_contrast(experiment: Callable[[str], Any], tmp_path: Path) -> None:
     adding, one_seed = experiment("adding"), experiment("one_seed")
-    task = dataclasses.replace(adding.TASK, hidden=32, batch=lambda n, rng: tasks.adding(8, n, rng))
+    task = dataclasses.replace(adding.TASK, hidden=32, batch=lambda n, rng: synthetic_tasks.adding(8, n, rng))
     short = dataclasses.replace(task, plans={"GRU": dataclasses.replace(task.plans["GRU"], steps=500)})
     found = one_seed.main(tmp_path, contrasts=[(short, ["GRU"])])
     assert list(found["adding"]) == ["GRU"] and found["adding"]["GRU"].score < 0.03
@@ -148,7 +148,7 @@ def test_a_page_is_measured_kept_and_written(
     adding, protocol, report = experiment("adding"), experiment("protocol"), experiment("report")
     plans = {"GRU": protocol.Plan("gru", 500, (0,)), "tanh": protocol.Plan("tanh", 500, (0,))}
     task = dataclasses.replace(
-        adding.TASK, plans=plans, hidden=32, batch=lambda n, rng: tasks.adding(8, n, rng), threshold=0.03
+        adding.TASK, plans=plans, hidden=32, batch=lambda n, rng: synthetic_tasks.adding(8, n, rng), threshold=0.03
     )
     arguments = ["run.py", "--out", str(tmp_path / "results.md"), "--kept", str(tmp_path / "kept.json")]
     monkeypatch.setattr(sys, "argv", arguments)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.text import Vocabulary, read_text, split, windows
+from tinygrad_rnn.character_model.text import Vocabulary, read_text, split, windows
 
 
 @given(st.text(min_size=1))

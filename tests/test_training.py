@@ -11,10 +11,10 @@ import pytest
 import safetensors.numpy
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import checkpoint
-from tinygrad_rnn.language import CharModel, LectureModel
-from tinygrad_rnn.patterns import PATTERNS, build
-from tinygrad_rnn.training import OPTIMIZERS, Settings, Trainer
+from tinygrad_rnn.character_model import checkpoint
+from tinygrad_rnn.character_model.model import CharModel, LectureModel
+from tinygrad_rnn.character_model.training import OPTIMIZERS, Settings, Trainer
+from tinygrad_rnn.sequence_patterns import PATTERNS, build
 
 TEXT = "she sells sea shells by the sea shore; " * 30
 SMALL = Settings(hidden=12, embedding=6, length=8, batch=3)

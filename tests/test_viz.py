@@ -20,7 +20,7 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
-from viz.convert import svg_to_pdf
+from viz.graph.png_pdf import svg_to_pdf
 from viz.plotting import settings
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -127,10 +127,10 @@ def test_a_picture_shows_itself_in_a_notebook():
 
 
 def test_a_missing_renderer_leaves_the_source_and_says_how_to_get_one(tmp_path, monkeypatch):
-    from viz import engine
+    from viz.graph import graphviz_program
 
     monkeypatch.delenv("TINYGRAD_RNN_DOT", raising=False)
-    monkeypatch.setattr(engine, "_bundled", lambda: None)
+    monkeypatch.setattr(graphviz_program, "_bundled", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(viz.RenderError, match=r"pip install graphviz-pure.*picture\.dot"):
         viz.render(unrolled(steps=2), tmp_path / "picture.svg")
@@ -184,7 +184,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("detail", viz.levels.DETAILS)
+@pytest.mark.parametrize("detail", viz.graph.detail_levels.DETAILS)
 def test_names_come_out_as_they_are(name, detail):
     x = tg.tensor([1.0, 2.0], requires_grad=True, name=name)
     y = (x * x).sum()
@@ -205,7 +205,7 @@ def test_what_cannot_be_seen_is_written_as_an_escape():
 
 def test_every_glyph_of_ours_is_in_the_font_of_the_bundled_renderer():
     """It draws a box for a glyph its PNG has no outline of."""
-    from viz import engine
+    from viz.graph import graphviz_program
 
     graph = unrolled(tg.nn.LSTM, steps=12, num_layers=2, bidirectional=True)
     options = [{}, {"detail": "gate", "values": True, "grads": True}, {"backward": True}, {"rolled": True}]
@@ -214,7 +214,7 @@ def test_every_glyph_of_ours_is_in_the_font_of_the_bundled_renderer():
 
     def drawn(c):
         node = f'digraph {{ n [shape=plaintext fontname=Helvetica fixedsize=true width=0.5 height=0.5 label="{c}"] }}'
-        return engine.run(node, "png", dot=engine._bundled())
+        return graphviz_program.run(node, "png", dot=graphviz_program._bundled())
 
     missing = drawn("☃")
     assert {"×", "∂", "₁"} <= written
@@ -347,10 +347,10 @@ def test_of_a_graph_without_time_the_nearest_thousand_nodes_are_drawn():
     for kind, back in rng.integers(1, 6, size=(1300, 2)):
         a, b = made[-1], made[-min(back, len(made))]
         made.append((a * b, a + b, a.tanh() + b, a - b * b, a.sigmoid() * b)[kind - 1])
-    level = viz.levels.collapse(tg.Graph(made[-1]), "op")
+    level = viz.graph.detail_levels.collapse(tg.Graph(made[-1]), "op")
     assert not level.columns
-    kept = viz.layout._nearest(level)
-    assert len(kept) == viz.layout.MOST < len(level.boxes)
+    kept = viz.graph.layout._nearest(level)
+    assert len(kept) == viz.graph.layout.MOST < len(level.boxes)
     assert all(set(level.boxes[i].members) for i in kept)
 
 

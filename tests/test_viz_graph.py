@@ -15,10 +15,10 @@ from test_viz import groups, svg_of, texts, tooltip, unrolled
 
 import tinygrad_rnn as tg
 import viz
-from tinygrad_rnn.patterns import build
-from tinygrad_rnn.testing.loops import Loop, loops
-from viz.gradients import gradients
-from viz.levels import collapse
+from tinygrad_rnn.sequence_patterns import build
+from tinygrad_rnn.testing.loop_programs import Loop, loops
+from viz.graph.detail_levels import collapse
+from viz.graph.gradient_values import gradients
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
 
@@ -163,7 +163,7 @@ def test_a_module_is_drawn_as_three_steps(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("detail", viz.levels.DETAILS)
+@pytest.mark.parametrize("detail", viz.graph.detail_levels.DETAILS)
 def test_the_rolled_picture_stands_at_the_left_of_the_unrolled_one(kind, detail):
     loss = unrolled(kind, steps=3)
     alone, both = (viz.render(loss, detail=detail, rolled=rolled) for rolled in (False, True))
@@ -393,7 +393,7 @@ def test_max_steps(max_steps, drawn, left_out):
 def test_the_picture_is_well_formed_at_every_level_and_pattern():
     model = tg.nn.Seq2Seq(tg.nn.LSTM(3, 4, num_layers=2), tg.nn.LSTM(2, 4, num_layers=2), vocabulary=5)
     scores = model(tg.ones(7, 1, 3), start=0, length=8)
-    for detail in viz.levels.DETAILS:
+    for detail in viz.graph.detail_levels.DETAILS:
         picture = viz.render(scores, detail=detail, max_steps=3)
         assert ET.fromstring(picture.svg).tag.endswith("svg")
         for match in re.finditer(r'pos="([^"]*)"', picture.dot):
@@ -519,7 +519,9 @@ NIGHTLY = settings().max_examples >= 1000
 
 
 @settings(max_examples=2000 if NIGHTLY else 10)
-@given(loops(most_steps=12 if NIGHTLY else 4), st.sampled_from(viz.levels.DETAILS if NIGHTLY else ["cell"]))
+@given(
+    loops(most_steps=12 if NIGHTLY else 4), st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"])
+)
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
     """docs/pictures.md lists what."""
     dot = viz.render(loop.graph()[0], detail=detail).dot

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import data, drawing, lr_scheduler, nn, optim
-from .alias import find_pictures
-from .backward import BackwardStep, Contribution, grad, walk
+from . import data, draw_hook, lr_scheduler, nn, optim
 from .compiler import compile
-from .diagnose import Diagnosis, diagnose
+from .custom_function import Function
+from .diagnosis import Diagnosis, diagnose
 from .errors import (
     ArgumentError,
     DataError,
@@ -25,7 +24,6 @@ from .errors import (
     TinygradError,
 )  # fmt: skip
 from .forward_mode import jvp
-from .function import Function
 from .functional import (
     abs,
     amax,
@@ -101,13 +99,15 @@ from .functional import (
     zeros_like,
 )  # fmt: skip
 from .graph import Graph, GraphBuilder, Node, Ref
-from .mode import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
+from .module_aliases import find_modules
 from .primitives import TABLE, Primitive
 from .random import manual_seed
+from .recurrence.scan import scan
+from .reverse_walk import BackwardStep, Contribution, grad, walk
 from .saving import load, save
-from .scan import scan
-from .scope import Scope, scope, steps
-from .tensor import Tensor, as_tensor, tensor
+from .scopes import Scope, scope, steps
+from .settings import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
+from .tensors import Tensor, as_tensor, tensor
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -134,7 +134,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-find_pictures()
+find_modules()
 
 
 def __dir__() -> list[str]:
@@ -158,6 +158,4 @@ def _viz() -> Any:
     return import_module("tinygrad_rnn.viz")
 
 
-drawing.draw_with(_viz)
-
-del globals()["backward"]  # the submodule: of losses, it is a method
+draw_hook.draw_with(_viz)

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, TinygradError
-from .source import installed, is_ours
+from .source_line import installed, is_ours
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -11,7 +11,7 @@ from .arguments import answerable
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
-from .tensor import Tensor, tensor
+from .tensors import Tensor, tensor
 
 
 class Dataset:

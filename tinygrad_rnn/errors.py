@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .source import installed, user_site
+from .source_line import installed, user_site
 
 
 class TinygradError(Exception):

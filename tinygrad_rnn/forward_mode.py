@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .arguments import answerable
-from .backward import grad
 from .errors import ArgumentError, GraphError, ShapeError
-from .mode import enable_grad
-from .tensor import Tensor, as_tensor
+from .reverse_walk import grad
+from .settings import enable_grad
+from .tensors import Tensor, as_tensor
 
 
 @answerable

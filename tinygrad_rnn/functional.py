@@ -12,14 +12,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from . import numpy_names
+from . import numpy_protocol
 from . import primitives as P
 from .arguments import answerable, as_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
-from .mode import get_default_dtype
 from .primitives.record import integer
 from .random import generator
-from .tensor import Tensor, as_tensor, asked_dtype
+from .settings import get_default_dtype
+from .tensors import Tensor, as_tensor, asked_dtype
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -469,4 +469,4 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return as_tensor(x).min(dim, keepdim, axis=axis, keepdims=keepdims)
 
 
-numpy_names.enter(globals())
+numpy_protocol.enter(globals())

@@ -18,14 +18,14 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from .arguments import answerable
-from .current import NOWHERE, Scope
 from .errors import DataError, DTypeError, GraphError, ShapeError
-from .explain import explained, short
 from .files import PathLike, as_path, write_atomically
+from .operation_errors import explained, short
 from .primitives import TABLE
 from .primitives.record import Primitive
-from .source import Foreign, source_lines
-from .tensor import Array, Literal, Tensor
+from .source_line import Foreign, source_lines
+from .tensors import Array, Literal, Tensor
+from .thread_state import NOWHERE, Scope
 
 FORMAT = "tinygrad_rnn.graph/1"
 #: bytes that the values of a loaded graph may take together

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from .current import current
 from .primitives import Primitive, broadcast_to, cast, equal, getitem, greater, not_equal, permute, reshape, sum_, where
 from .primitives.record import Shape
-from .recorded import is_tensor
+from .recorded_value import is_tensor
+from .thread_state import current
 
 Mask = Any  #: a boolean array or tensor
 _FLOAT = np.dtype(np.float32)

@@ -13,11 +13,11 @@ from . import primitives as P
 from .arguments import as_dtype, flag, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives import record
-from .recorded import Recorded
-from .source import user_site
+from .recorded_value import Recorded
+from .source_line import user_site
 
 if TYPE_CHECKING:
-    from .tensor import Tensor
+    from .tensors import Tensor
 
 #: annotations inside the class cannot say float: there it is the method
 Number = float | int

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import answerable
-from .current import Recorder, current
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
-from .mode import no_grad
 from .nn.module import forget_gradient
 from .primitives import maximum, sqrt
-from .tensor import Tensor
+from .settings import no_grad
+from .tensors import Tensor
+from .thread_state import Recorder, current
 
 if TYPE_CHECKING:
-    from .compiler.conditions import Conditions
+    from .compiler.guards import Conditions
 
 State = dict[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record

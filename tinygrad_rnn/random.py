@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .arguments import answerable
-from .current import current
 from .errors import GraphError
+from .thread_state import current
 
 _generator = np.random.default_rng(0)
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, DTypeError, TinygradError
-from .explain import short
 from .files import PathLike, as_path, write_atomically
-from .optional import needed
-from .tensor import Array, Tensor
+from .operation_errors import short
+from .optional_packages import needed
+from .tensors import Array, Tensor
 
 FORMAT = "tinygrad_rnn.values/1"
 

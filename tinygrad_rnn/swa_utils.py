@@ -12,9 +12,9 @@ from typing import Any
 from .arguments import answerable
 from .errors import ArgumentError
 from .functional import where
-from .mode import no_grad
 from .nn import Module
-from .tensor import Tensor
+from .settings import no_grad
+from .tensors import Tensor
 
 #: ``(average so far, parameter now, number of parameters in the average)`` to the new average
 Average = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -6,24 +6,24 @@ equations. In a program that calls nothing else viz, ``import viz`` is the same.
 """
 
 if __name__ == "viz":
-    from tinygrad_rnn.alias import enter
+    from tinygrad_rnn.module_aliases import enter
 
     enter()
 else:
     from pathlib import Path
     from typing import TYPE_CHECKING, Any
 
-    from tinygrad_rnn.alias import warn_if_shadowed
-    from tinygrad_rnn.source import pass_over
+    from tinygrad_rnn.module_aliases import warn_if_shadowed
+    from tinygrad_rnn.source_line import pass_over
 
-    from .engine import RenderError
-    from .notebook import register
-    from .picture import Picture
-    from .render import render
+    from .graph.graphviz_program import RenderError
+    from .graph.notebook import register
+    from .graph.picture import Picture
+    from .graph.render import render
 
     if TYPE_CHECKING:
         from .debugger import debug
-        from .derivation import derive
+        from .equations import derive
         from .gradient_flow import flow
 
     __all__ = ["Picture", "RenderError", "debug", "derive", "flow", "render"]
@@ -42,7 +42,7 @@ else:
 
             return debug
         if name == "derive":
-            from .derivation import derive
+            from .equations import derive
 
             return derive
         if name == "flow":
@@ -50,7 +50,7 @@ else:
 
             return flow
         if name == "side_by_side":
-            from .debugger.beside import SideBySide
+            from .debugger.side_by_side import SideBySide
 
             return SideBySide
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

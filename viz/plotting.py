@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tinygrad_rnn.optional import needed
+from tinygrad_rnn.optional_packages import needed
 
 #: Okabe and Ito's colours, dark enough for lines on white; each has a marker, for who cannot tell colours apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6100", "#56B4E9")

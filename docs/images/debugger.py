@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 import tinygrad_rnn as tg
 import viz
-from tinygrad_rnn.language import LectureModel
+from tinygrad_rnn.character_model.model import LectureModel
 
 TARGET = Path(__file__).with_suffix(".webp")
 #: The forward pass, the loss, and then the last cell in full, and the way through the others.

@@ -20,7 +20,7 @@ from plots import figure
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.nn import labelled
-from tinygrad_rnn.tasks import ADDITION, addition
+from tinygrad_rnn.synthetic_tasks import ADDITION, addition
 
 START, SIZE = ADDITION.characters.index(" "), len(ADDITION)
 

@@ -17,7 +17,7 @@ from cells import CELLS, Network
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
 from tinygrad_rnn.files import write_atomically
-from tinygrad_rnn.tasks import adding, temporal_order
+from tinygrad_rnn.synthetic_tasks import adding, temporal_order
 
 HERE = Path(__file__).parent
 HIDDEN, LENGTH, BATCH, LR = 32, 20, 32, 5e-3

@@ -14,7 +14,7 @@ import numpy as np
 from lab import LINES, command, console, panels
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.tasks import adding
+from tinygrad_rnn.synthetic_tasks import adding
 
 RHO, STEPS, RATE, HIDDEN, BATCH = 1.05, 100, 0.01, 32, 8
 THRESHOLDS = (None, 10.0, 1.0)

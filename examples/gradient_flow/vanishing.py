@@ -19,7 +19,7 @@ from lab import BOUND, LINES, command, gradients, norms, panels, table
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
-from tinygrad_rnn.patterns import build
+from tinygrad_rnn.sequence_patterns import build
 
 STEPS = 60
 

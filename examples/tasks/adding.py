@@ -8,7 +8,7 @@ from protocol import Network, Plan, Task
 from report import main
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.tasks import ADDING_BASELINE, adding
+from tinygrad_rnn.synthetic_tasks import ADDING_BASELINE, adding
 
 LENGTH = 50
 

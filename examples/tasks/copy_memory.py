@@ -8,7 +8,7 @@ from protocol import Network, Plan, Task
 from report import main
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.tasks import copy_baseline, copy_memory
+from tinygrad_rnn.synthetic_tasks import copy_baseline, copy_memory
 
 DELAY, SYMBOLS = 20, 8
 

@@ -15,8 +15,8 @@ from protocol import Plan, Result, Task, windowed
 from report import main
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.language import draw
-from tinygrad_rnn.text import Vocabulary, read_text, windows
+from tinygrad_rnn.character_model.model import draw
+from tinygrad_rnn.character_model.text import Vocabulary, read_text, windows
 
 TEXT = read_text(None)
 VOCABULARY = Vocabulary.of(TEXT)

@@ -18,7 +18,7 @@ import temporal_order
 from protocol import Plan, Result, Task
 from report import console, curves
 
-from tinygrad_rnn.cli.bar import progress_bar
+from tinygrad_rnn.cli.progress_bar import progress_bar
 from tinygrad_rnn.errors import TinygradError
 from tinygrad_rnn.files import write_atomically
 

@@ -9,7 +9,7 @@ from protocol import Network, Plan, Task
 from report import main
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.tasks import temporal_order
+from tinygrad_rnn.synthetic_tasks import temporal_order
 
 LENGTH = 40
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Graph, Ref
-from ..tensor import Array
+from ..tensors import Array
 from .tolerances import COMPLEX_STEP, DIFFERENCE_STEP
 
 Use = tuple[int, int]  #: (the node that uses a value, in which operand slot); slot -1: it is an output

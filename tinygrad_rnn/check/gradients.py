@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable
-from ..backward import grad
-from ..drawing import drawing
+from ..bptt.walk import Walk, walked
+from ..draw_hook import drawing
 from ..errors import ArgumentError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
 from ..norms import norm
 from ..progress import followed
-from ..tensor import Array, Tensor, from_array
-from ..walked import Walk, walked
-from .blame import first_wrong
-from .calling import Called, called, replayed, tensors_of, upstream_of
-from .chain import Chain
+from ..reverse_walk import grad
+from ..tensors import Array, Tensor, from_array
+from .chain_rule import Chain
 from .derivatives import Forward, Use
+from .diagnosing import named
+from .first_wrong_rule import first_wrong
+from .function_under_check import Called, called, replayed, tensors_of, upstream_of
 from .kinks import downstream, find_kinks
-from .naming import named
-from .noise import Noise, noise, shared
+from .malformed_rules import broken_rule
 from .promotion import promoted, single
 from .references import untrue
 from .report import Comparison, GradientError, Report
-from .rules import broken_rule
+from .rounding_noise import Noise, noise, shared
 from .tolerances import DIFFERENCE_STEP, tolerance, underflow
 
 METHODS = ("complex-step", "finite-difference", "projection")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Graph, Node, Ref
 from ..primitives.kinks import where_equal
-from ..tensor import Array
+from ..tensors import Array
 
 
 @dataclass(frozen=True)

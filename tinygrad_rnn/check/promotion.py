@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..graph import Graph
-from ..tensor import Tensor
-from .calling import tensors_of
-from .noise import doubled
+from ..tensors import Tensor
+from .function_under_check import tensors_of
+from .rounding_noise import doubled
 
 
 def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:

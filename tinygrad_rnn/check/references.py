@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Ref
 from ..progress import followed
-from ..tensor import Array
+from ..tensors import Array
 from .derivatives import FIVE_POINTS, Forward
 from .kinks import downstream
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import TinygradError
-from ..explain import short
 from ..norms import norm
-from ..tensor import Array
+from ..operation_errors import short
+from ..tensors import Array
 from .kinks import Kink
 from .tolerances import ROUNDING_MARGIN, bound, finite
 

@@ -9,11 +9,11 @@ from .check import check
 from .demo import demo
 from .derive import derive
 from .diagnose import diagnose
-from .endings import TRACEBACK, Commands
+from .exit_codes import TRACEBACK, Commands
 from .flow import flow
-from .graphs import debug, render
 from .lecture import lecture
-from .models import sample, train
+from .render_and_debug import debug, render
+from .train_and_sample import sample, train
 
 
 @click.group(

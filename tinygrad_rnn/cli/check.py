@@ -6,10 +6,10 @@ import click
 
 from ..errors import DataError
 from ..graph import Graph
-from ..tensor import Tensor
-from .bar import followed_loops
-from .cost import announce, operations
-from .foreign import from_script
+from ..tensors import Tensor
+from .cost_warning import announce, operations
+from .frameworks import from_script
+from .progress_bar import followed_loops
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import TinygradError
-from .bar import progress_bar
+from .progress_bar import progress_bar
 
 
 @click.command()
@@ -27,7 +27,7 @@ def demo(output: Path, seed: int) -> None:
     from rich.console import Console
 
     from .. import viz
-    from ..language import LectureModel
+    from ..character_model.model import LectureModel
     from ..optim import Adam
     from ..random import manual_seed
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from .bar import followed_loops
-from .cost import announce, operations
-from .foreign import from_script
-from .graphs import network, network_options
+from .cost_warning import announce, operations
+from .frameworks import from_script
+from .progress_bar import followed_loops
+from .render_and_debug import network, network_options
 
 
 @click.command()

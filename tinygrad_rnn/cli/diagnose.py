@@ -8,8 +8,8 @@ import click
 import numpy as np
 
 from ..errors import DataError, GraphError
-from .bar import progress_bar
-from .foreign import from_script
+from .frameworks import from_script
+from .progress_bar import progress_bar
 
 
 @click.command()
@@ -28,8 +28,8 @@ def diagnose(target: str, gradients: str, max_edits: int) -> None:
     """
     from rich.console import Console
 
-    from ..diagnose import diagnose as search
-    from ..tensor import Tensor
+    from ..diagnosis import diagnose as search
+    from ..tensors import Tensor
 
     try:
         with np.load(gradients, allow_pickle=False) as file:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..language import CELLS
-from ..patterns import PATTERNS, build
-from .foreign import from_script
+from ..character_model.model import CELLS
+from ..sequence_patterns import PATTERNS, build
+from .frameworks import from_script
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from .bar import progress_bar
+from .progress_bar import progress_bar
 
 
 @click.command()
@@ -33,7 +33,7 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     """
     from rich.console import Console
 
-    from ..viz.lecture import TOPICS, Labels, Topic, build, figure
+    from ..viz.lecture import TOPICS, Topic, Translation, build, figure
 
     topics = {topic.name: topic for topic in TOPICS}
     figures = {name for topic in TOPICS for name in topic.captions} - topics.keys()
@@ -43,7 +43,7 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
             f"no topic or figure is called {unknown[0][:40]!r}; there are the topics {', '.join(topics)}, "
             f"and the figures {', '.join(sorted(figures))}"
         )
-    words = Labels.read(labels) if labels else Labels({})
+    words = Translation.read(labels) if labels else Translation({})
     chosen = [topic for name, topic in topics.items() if name in only or not only]
     alone = [name for name in only if name in figures]
     problems: list[str] = []

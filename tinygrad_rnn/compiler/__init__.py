@@ -1,6 +1,6 @@
 """The compiler: trace a function, rewrite its graph, lower it to a table of integers, run that in one loop."""
 
-from .function import Function, compile
+from .compiled_function import CompiledFunction, compile
 from .opcodes import kernel
 
-__all__ = ["Function", "compile", "kernel"]
+__all__ = ["CompiledFunction", "compile", "kernel"]

@@ -6,14 +6,14 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Node
-from ..loop import Unrolled
-from ..tensor import Array
-from .conditions import Conditions
-from .layout import Layout, Stacks, View
-from .lower import Code, Lowering, kind_of
+from ..recurrence.loop import Unrolled
+from ..tensors import Array
+from .guards import Conditions
+from .lowering import Code, Lowering, kind_of
 from .passes import OF_BODIES
-from .plan import Plan, PlanBuilder
-from .trace import Trace
+from .placed_graph import Plan, PlanBuilder
+from .storage import Stacks, Storage, View
+from .tracing import TracedProgram
 
 
 class _WithLoops(Lowering):
@@ -26,7 +26,7 @@ class _WithLoops(Lowering):
         _Loop(self, node, stacks, operands).emit()
 
 
-def lower(graph: Plan, trace: Trace) -> Code:
+def lower(graph: Plan, trace: TracedProgram) -> Code:
     """Rows of integers for a graph."""
     return _WithLoops(graph, trace).lower()
 
@@ -109,8 +109,8 @@ class _Loop:
                 later.append((row, index))
             else:
                 self.given[index] = row
-        nothing = Trace(self.graph, {}, {}, {}, [], [], [], Conditions(), [], [], frozenset())
-        layout = Layout(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
+        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Conditions(), [], [], frozenset())
+        layout = Storage(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
         inner = _inside(lowering, layout, self)
         start, first_patch = len(lowering.rows), len(lowering.patches)
         lowering._row("loop", 0, self.body.length, 0, 0, node=self.node)
@@ -145,7 +145,7 @@ class _Loop:
         lowering.rows[start][4] = len(moves)
 
 
-def _inside(lowering: Lowering, layout: Layout, loop: _Loop) -> Lowering:
+def _inside(lowering: Lowering, layout: Storage, loop: _Loop) -> Lowering:
     """What lowers the body: rows, constants and scratch memory are the same, all else is its own."""
     made = _Inside.__new__(_Inside)
     vars(made).update(vars(lowering))

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from ..graph import Node, Ref
-from ..tensor import Array
+from ..tensors import Array
 from . import interpreter
-from .checks import check
-from .conditions import Conditions
-from .explain import Cost
-from .layout import View
-from .lower import Code, float_type
+from .guards import Conditions
+from .index_checks import check
+from .lowering import Code, float_type
 from .opcodes import NAMES, WIDTH
-from .plan import Plan
-from .trace import Trace
+from .placed_graph import Plan
+from .storage import View
+from .summary import Cost
+from .tracing import TracedProgram
 
 _ALIGNMENT = 64
 
@@ -88,7 +88,9 @@ def _release(gaps: list[tuple[float, float]], offset: float, end: float) -> None
 class Program:
     """Runs code in an arena as `plan` laid it out; not from two threads at once, for there is one."""
 
-    def __init__(self, graph: Plan, trace: Trace, code: Code, offsets: dict[int, int], arena_bytes: int) -> None:
+    def __init__(
+        self, graph: Plan, trace: TracedProgram, code: Code, offsets: dict[int, int], arena_bytes: int
+    ) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
         self.rows, self.lanes, self.nodes = len(code.rows), code.lanes, code.nodes

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..primitives.record import size_of
-from .layout import View
 from .opcodes import elementwise
+from .storage import View
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 #: elements a region works on at a time: a dozen such runs stay in the first-level cache
 TILE = 512

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives.record import Primitive, Unlisted
-from ..tensor import Array
+from ..tensors import Array
 
 
 def foreign(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import functional as T
 from .. import primitives as P
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .program import constant
 
 # Elementwise ---------------------------------------------------------------------------------------------

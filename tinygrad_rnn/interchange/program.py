@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..current import Scope, current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Ref
 from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
-from ..source import Place
-from ..tensor import Literal, Tensor, as_tensor, from_array
+from ..source_line import Place
+from ..tensors import Literal, Tensor, as_tensor, from_array
+from ..thread_state import Scope, current
 from .tree import leaves, mapped
 
 
@@ -64,7 +64,7 @@ class Step:
     role: str | None
 
 
-class Program:
+class ImportedProgram:
     """Everything ``outputs`` were computed from; ``origin`` says of leaves what they are, constants if nothing."""
 
     def __init__(self, outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> None:
@@ -160,7 +160,12 @@ class Imported(Module):
     """
 
     def __init__(
-        self, program: Program, parameters: Mapping[str, Parameter], example: Any, result: Any, notes: Iterable[str]
+        self,
+        program: ImportedProgram,
+        parameters: Mapping[str, Parameter],
+        example: Any,
+        result: Any,
+        notes: Iterable[str],
     ) -> None:
         """``example`` is ``(args, kwargs)`` with arrays as leaves, ``result`` the results' nesting with positions."""
         for name, parameter in parameters.items():

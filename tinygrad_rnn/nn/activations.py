@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..functional import where
-from ..tensor import Tensor, as_tensor
+from ..tensors import Tensor, as_tensor
 
 #: a name of `ACTIVATIONS`, or any elementwise function of a tensor
 Activation = str | Callable[[Tensor], Tensor]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arguments import answerable
-from ..current import current
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack
-from ..loop import can_roll
-from ..scan import Masks, rolled, unroll
-from ..scope import scope
-from ..tensor import Tensor, as_tensor
+from ..recurrence.loop import can_roll
+from ..recurrence.scan import Masks, rolled, unroll
+from ..scopes import scope
+from ..tensors import Tensor, as_tensor
+from ..thread_state import current
 from .cells import labelled
 from .functional import dropout as drop
 from .layers import positive

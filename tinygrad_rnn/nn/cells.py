@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import returned
+from .. import returned_pairs
 from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
-from ..scope import scope
-from ..tensor import Tensor, as_tensor
+from ..scopes import scope
+from ..tensors import Tensor, as_tensor
 from .activations import Activation, activation
 from .functional import linear
 from .layers import new_parameter, parameters_dtype, positive
@@ -318,7 +318,7 @@ class LSTMCell(_Cell):
             raise ShapeError("LSTMCell: the state is a pair (h, c)")
         h, c = (self._state(x, given, role) for given, role in zip((None, None) if hx is None else hx, "hc"))
         weights = self._weights()
-        return returned.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))
+        return returned_pairs.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))
 
 
 class GRUCell(_Cell):

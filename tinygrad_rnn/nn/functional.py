@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import primitives as P
 from ..arguments import answerable
-from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
@@ -21,7 +20,8 @@ from ..functional import softplus as softplus
 from ..functional import take
 from ..primitives.record import integer
 from ..random import generator
-from ..tensor import Array, Tensor, as_tensor, from_array
+from ..tensors import Array, Tensor, as_tensor, from_array
+from ..thread_state import current
 from .activations import affine as affine
 from .activations import elu as elu
 from .activations import hard_sigmoid as hard_sigmoid

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..arguments import answerable
 from ..errors import ShapeError
-from ..mode import no_grad
 from ..random import generator
-from ..tensor import Tensor
+from ..settings import no_grad
+from ..tensors import Tensor
 
 
 def _fill(tensor: Tensor, values: object) -> Tensor:

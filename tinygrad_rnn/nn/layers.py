@@ -10,8 +10,8 @@ import numpy as np
 
 from ..arguments import answerable
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..mode import get_default_dtype, no_grad
-from ..tensor import Tensor, as_tensor, asked_dtype
+from ..settings import get_default_dtype, no_grad
+from ..tensors import Tensor, as_tensor, asked_dtype
 from . import functional as F
 from . import init
 from .module import Module, Parameter

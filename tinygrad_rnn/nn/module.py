@@ -12,17 +12,17 @@ import numpy as np
 
 from .. import saving
 from ..arguments import answerable
-from ..current import current
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
 from ..functional import zeros_like
-from ..mode import no_grad
-from ..scope import scope
-from ..source import is_ours, user_site
-from ..tensor import Tensor, as_tensor, asked_dtype
+from ..scopes import scope
+from ..settings import no_grad
+from ..source_line import is_ours, user_site
+from ..tensors import Tensor, as_tensor, asked_dtype
+from ..thread_state import current
 
 if TYPE_CHECKING:
-    from ..compiler.conditions import Conditions
+    from ..compiler.guards import Conditions
 
 
 class Parameter(Tensor):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable
-from ..current import current
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import concat, stack, where
-from ..loop import can_roll, roll
-from ..returned import Returned
-from ..scan import going_on
-from ..scope import scope
-from ..tensor import Tensor, as_tensor, from_array
+from ..recurrence.loop import can_roll, roll
+from ..recurrence.scan import going_on
+from ..returned_pairs import Returned
+from ..scopes import scope
+from ..tensors import Tensor, as_tensor, from_array
+from ..thread_state import current
 from .activations import Activation
 from .cells import (
     four,

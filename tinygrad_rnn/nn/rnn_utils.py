@@ -8,7 +8,7 @@ from typing import Any
 from ..arguments import answerable
 from ..errors import ShapeError
 from ..functional import concat, full, stack
-from ..tensor import Tensor, as_tensor
+from ..tensors import Tensor, as_tensor
 
 
 @answerable

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import answerable
-from ..current import current
 from ..errors import ArgumentError, GraphError, ShapeError
 from ..functional import stack
 from ..primitives.record import integer
 from ..random import generator
-from ..scope import steps
-from ..tensor import Tensor, as_tensor
+from ..scopes import steps
+from ..tensors import Tensor, as_tensor
+from ..thread_state import current
 from .cells import labelled
 from .layers import Embedding, Linear
 from .module import Module

@@ -11,10 +11,10 @@ import numpy as np
 
 from .. import primitives as P
 from ..arguments import answerable
-from ..current import Recorder, current
 from ..errors import ArgumentError, GraphError
-from ..mode import no_grad
-from ..tensor import Tensor, from_array
+from ..settings import no_grad
+from ..tensors import Tensor, from_array
+from ..thread_state import Recorder, current
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:

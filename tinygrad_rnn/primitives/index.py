@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OutOfRangeError, ShapeError
-from ..optional import can_compile
+from ..optional_packages import can_compile
 from . import dtypes, kinks
 from .record import KERNEL_MIN_SIZE, Primitive, Shape, along_axis, load_kernel
 from .reduce import max_shape, ranked

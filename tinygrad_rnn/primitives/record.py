@@ -23,8 +23,8 @@ import numpy as np
 
 from ..arguments import answerable
 from ..errors import ArgumentError, DTypeError, ShapeError
-from ..optional import can_compile
-from ..recorded import Recorded, is_tensor
+from ..optional_packages import can_compile
+from ..recorded_value import Recorded, is_tensor
 from . import dtypes
 
 Shape = tuple[int, ...]

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn, optim
-from ..backward import _unbroadcast, grad
 from ..compiler import compile
 from ..files import write_atomically
-from ..optional import needed
+from ..optional_packages import needed
 from ..primitives.record import KERNEL_MIN_SIZE, TABLE, Primitive
-from ..tensor import tensor
+from ..reverse_walk import _unbroadcast, grad
+from ..tensors import tensor
 from .recipes import Case, Source, recipe_for
 
 Array = np.ndarray[Any, np.dtype[Any]]

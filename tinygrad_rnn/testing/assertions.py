@@ -10,7 +10,7 @@ import numpy as np
 
 from ..check import GradientError, Report, check_gradients
 from ..interchange.tree import leaves, mapped
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .shrinking import save_smallest
 
 #: how far a framework's own gradient may be from ours, by its size
@@ -36,7 +36,7 @@ def assert_gradients(
     'passed'
     """
     args = args if isinstance(args, tuple) else (args,)
-    program = Program(function, args)
+    program = ProgramUnderTest(function, args)
     report = program.report(program.given, **settings)
     difference = program.against_the_framework(report)
     if not report or difference:
@@ -49,7 +49,7 @@ def assert_gradients(
     return report
 
 
-class Program:
+class ProgramUnderTest:
     """A program of some framework as a function of named arrays: its parameters, and what it is called with."""
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -31,12 +31,12 @@ from ..compiler import compile
 from ..errors import GraphError, TinygradError
 from ..nn import functional as F
 from ..primitives import TABLE
-from ..tensor import Tensor, tensor
+from ..tensors import Tensor, tensor
 from .recipes import RECIPES, Array, Source
 
 #: run as text, under a name of its own: what is in this package is not watched
-_USERS_OWN: dict[str, Any] = {"__name__": "fuzzed"}
-exec(builtins.compile(Path(__file__).with_name("fuzzed.py").read_text(), "fuzzed.py", "exec"), _USERS_OWN)
+_USERS_OWN: dict[str, Any] = {"__name__": "fuzz_target"}
+exec(builtins.compile(Path(__file__).with_name("fuzz_target.py").read_text(), "fuzz_target.py", "exec"), _USERS_OWN)
 #: how many times the largest measured effect of rounding two forms may differ
 SLACK = 64.0
 NOISY = 4
@@ -160,7 +160,7 @@ class World:
         settings = {"momentum": 0.9} if self.optimizer_name == "SGD" else {}
         return kind([self.holder.weight], lr=0.05, **settings)
 
-    # The function, whose frame is in fuzzed.py ------------------------------------------------------------
+    # The function, whose frame is in fuzz_target.py ------------------------------------------------------------
 
     def nudged(self, x: Any) -> Any:
         """``x``, or for a noisy run with each float another one close by."""

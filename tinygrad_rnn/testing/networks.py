@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import nn
 from ..check.tolerances import COMPLEX_STEP
-from ..tensor import Tensor, tensor
+from ..tensors import Tensor, tensor
 from .oracles import GATES, ROLES, WEIGHTS, Array, cell
 
 #: ("weight_hh_l0",): a whole tensor; ("weight_hh_l0", 2): its share of time step 2; ("h", "l0_reverse", 2): a state

@@ -1,8 +1,8 @@
 """Judges of gradients that share no code with the engine: plain NumPy forwards, and the complex step through them.
 
-`Recurrence` is an RNN, LSTM or GRU over a (ragged) batch of sequences, written straight from the papers' equations,
-right for complex values. Its `Recurrence.truth` holds the gradient of everything at every time step. `disagreements`
-is how two sets of gradients are compared: per tensor and per time step, by the one table of tolerances.
+`NumpyRecurrence` is an RNN, LSTM or GRU over a (ragged) batch of sequences, written straight from the papers'
+equations, right for complex values. Its `NumpyRecurrence.truth` holds the gradient of everything at every time step.
+`disagreements` is how two sets of gradients are compared: per tensor and per time step, by the one table of tolerances.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def cell(kind: str, x: Array, state: State, weights: Sequence[Array], nudge: Any
 
 
 @dataclass
-class Gradients:
-    """What a backward pass through a `Recurrence` may be asked for."""
+class OracleGradients:
+    """What a backward pass through a `NumpyRecurrence` may be asked for."""
 
     whole: dict[str, Array] = field(default_factory=dict)  #: "x", "h0", "c0" and the weights
     shares: dict[tuple[str, int], Array] = field(default_factory=dict)  #: of each weight, per time step
@@ -88,7 +88,7 @@ class Gradients:
 
 
 @dataclass(frozen=True)
-class Recurrence:
+class NumpyRecurrence:
     """``L = Σ_t upstream_t · h_t + Σ final · (last state)`` of an unrolled layer, as a function of all it is given.
 
     Past a sequence's length its state is kept and its outputs count nothing, as in `tinygrad_rnn.nn`.
@@ -112,13 +112,13 @@ class Recurrence:
         states = {f"{role}0": s for role, s in zip(self.roles, self.initial, strict=True)}
         return {"x": self.x, **states, **dict(zip(WEIGHTS, self.weights, strict=True))}
 
-    def moved(self, **inputs: Array) -> Recurrence:
+    def moved(self, **inputs: Array) -> NumpyRecurrence:
         """The same with other inputs, by name."""
         now = {**self.inputs(), **inputs}
         initial = tuple(now[f"{role}0"] for role in self.roles)
         return replace(self, x=now["x"], initial=initial, weights=tuple(now[name] for name in WEIGHTS))
 
-    def astype(self, dtype: Any) -> Recurrence:
+    def astype(self, dtype: Any) -> NumpyRecurrence:
         """The same numbers in another precision."""
         parts = (self.initial, self.weights, self.final)
         initial, weights, final = (tuple(each.astype(dtype) for each in part) for part in parts)
@@ -155,9 +155,9 @@ class Recurrence:
         """``L``."""
         return float(self.remaining(0, self.step(0, self.initial)))
 
-    def truth(self) -> Gradients:
+    def truth(self) -> OracleGradients:
         """Every gradient by the complex step: all elements that one time step has of its own are moved side by side."""
-        result = Gradients({name: np.zeros(value.shape) for name, value in self.inputs().items()})
+        result = OracleGradients({name: np.zeros(value.shape) for name, value in self.inputs().items()})
         states = self.states()
         for t in range(len(self.x)):
             entered, left = states[t], states[t + 1]
@@ -199,7 +199,7 @@ def _unpacked(slopes: Array, parts: Sequence[Array]) -> list[Array]:
 
 
 def disagreements(
-    got: Gradients, expected: Gradients, noise: Gradients | None = None, method: str = "complex-step",
+    got: OracleGradients, expected: OracleGradients, noise: OracleGradients | None = None, method: str = "complex-step",
     dtype: Any = np.float64,
 ) -> list[str]:  # fmt: skip
     """The names of what differs, per tensor and per time step, normwise; empty if two backward passes agree.

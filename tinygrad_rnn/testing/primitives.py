@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backward import grad
 from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
 from ..errors import OutOfRangeError, ShapeError, TinygradError
 from ..norms import norm
 from ..primitives.record import KERNEL_MIN_SIZE, Primitive, Shape
-from ..tensor import Tensor, from_array, tensor
+from ..reverse_walk import grad
+from ..tensors import Tensor, from_array, tensor
 from .recipes import Array, Case, Recipe, Source, recipe_for
 
 RTOL = tolerance("complex-step", np.float64).rtol

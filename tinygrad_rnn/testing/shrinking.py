@@ -13,7 +13,7 @@ import numpy as np
 from ..files import write_atomically
 
 if TYPE_CHECKING:
-    from .assertions import Program
+    from .assertions import ProgramUnderTest
 
 Arrays = Mapping[str, Any]
 #: programs tried at most
@@ -81,7 +81,7 @@ def _cut(a: Any, n: int, m: int, multiples: bool) -> Any:
     return a
 
 
-def save_smallest(program: Program, path: Path, **settings: Any) -> str:
+def save_smallest(program: ProgramUnderTest, path: Path, **settings: Any) -> str:
     """Shrink a program whose gradient is wrong and save it as a script; what was done, in a line."""
     named = _name_of(program.function)
     if named is None:
@@ -95,14 +95,14 @@ def save_smallest(program: Program, path: Path, **settings: Any) -> str:
         "",
         "import numpy as np",
         "",
-        "from tinygrad_rnn.testing.assertions import Program",
+        "from tinygrad_rnn.testing.assertions import ProgramUnderTest",
         "",
         f"function = runpy.run_path({str(file)!r})[{name!r}]",
         "given = {",
         *(f"    {key!r}: np.array({a.tolist()!r}, {a.dtype.name!r}).reshape({a.shape!r})," for key, a in best.items()),
         "}",
         f"{_example(program)}",
-        "print(Program(function, args).report(given))",
+        "print(ProgramUnderTest(function, args).report(given))",
         "",
     ]
     write_atomically(path, "\n".join(lines).encode())
@@ -110,7 +110,7 @@ def save_smallest(program: Program, path: Path, **settings: Any) -> str:
     return f"the smallest that is still wrong: {sizes}; run {path}"
 
 
-def _example(program: Program) -> str:
+def _example(program: ProgramUnderTest) -> str:
     """The arguments' nesting, as code: arrays of any size stand for themselves."""
     kinds = {
         "torch": "import torch\n\nleaf = torch.from_numpy", "jax": "import jax\n\nleaf = jax.numpy.asarray",

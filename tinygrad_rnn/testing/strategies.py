@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from .. import optim
-from ..optional import needed
+from ..optional_packages import needed
 from ..primitives.record import Shape
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .networks import Network
-from .programs import Program, Writer
+from .random_programs import RandomProgram, Writer
 from .recipes import Source
 
 with needed("drawing with Hypothesis", "test"):
@@ -103,7 +103,7 @@ def upstream(patterns: tuple[str, ...] = ("ones", "normal", "one", "zeros")) -> 
 
 
 @st.composite
-def programs(draw: Draw, max_lines: int = 6, names: tuple[str, ...] | None = None) -> Program:
+def programs(draw: Draw, max_lines: int = 6, names: tuple[str, ...] | None = None) -> RandomProgram:
     """A random expression over the table of primitives (or those named), fan-out and repeated operands included.
 
     A primitive of your own takes part as soon as ``RECIPES`` says what operands it takes.

@@ -7,10 +7,10 @@ from typing import Any
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.bptt.recording import Trace, record
 from tinygrad_rnn.files import PathLike
 
 from .session import Session
-from .trace import Trace, record
 
 
 @answerable

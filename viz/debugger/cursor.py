@@ -11,12 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt.recording import Trace
 from tinygrad_rnn.graph import Ref
 
 from .. import style
-from . import recurrence, views
-from .names import Names
-from .trace import Trace
+from . import session_data
+from .node_names import Names
 
 
 class Cursor:
@@ -50,9 +51,9 @@ class Cursor:
         return tuple(node.index for node in self.graph.nodes if node.op is not None)
 
     @cached_property
-    def moments(self) -> dict[recurrence.Path, list[recurrence.Moment]]:
+    def moments(self) -> dict[jacobians.Path, list[jacobians.Moment]]:
         """Per recurrent layer the states it carries."""
-        return recurrence.carried(self.recorded)
+        return jacobians.carried(self.recorded)
 
     # Moving ----------------------------------------------------------------------------------------------
 
@@ -127,12 +128,12 @@ class Cursor:
 
     # 1. Where --------------------------------------------------------------------------------------------
 
-    def where(self, position: int | None = None) -> views.Where:
+    def where(self, position: int | None = None) -> session_data.Where:
         """The cursor's place."""
         p = self.position if position is None else position
         node = self.graph.nodes[self.node_at(p)]
         step = node.scope.step
-        return views.Where(
+        return session_data.Where(
             p, self.first, self.last, "forward" if p < 0 else "backward" if p else "loss",
             node.index, self.names.both(node.index), node.op.name if node.op else "leaf", self.expression(node.index),
             None if step is None else step + 1, len(self.graph.steps),

@@ -6,18 +6,20 @@ page, a terminal and a notebook can show the same things; `Inspection.snapshot` 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt import jacobians, ledger, rule
+from tinygrad_rnn.bptt.recording import Array, Trace
+from tinygrad_rnn.bptt.statistics import measure, ratio, saturated
 
 from .. import style
-from . import ledger, local, origin, recurrence, views, words
+from . import nonfinite, rule_formulas, sentences, session_data
 from .cursor import Cursor
-from .measure import measure, ratio, saturated
-from .trace import Array, Trace
 
 
 class Inspection(Cursor):
@@ -36,25 +38,29 @@ class Inspection(Cursor):
     def use(self, trace: Trace) -> None:
         """Look at another walk over the same graph; the position stays."""
         super().use(trace)
-        self._ledgers: dict[int, views.Ledger] = {}
-        self._gains: dict[recurrence.Path, list[recurrence.Gain]] = {}
+        self._ledgers: dict[int, ledger.Ledger] = {}
+        self._gains: dict[jacobians.Path, list[jacobians.Gain]] = {}
 
     # 2. The rule, 3. what it adds ------------------------------------------------------------------------
 
-    def rules(self, position: int | None = None) -> list[local.Rule]:
+    def rules(self, position: int | None = None) -> list[rule.Rule]:
         """The local rule with its numbers, one for each operand that receives something."""
         p = self._backward(position)
-        return (
-            [local.rule(self.trace, p, i, self.shown) for i in range(len(self.trace.steps[p - 1].contributions))]
-            if p
-            else []
-        )
+        if not p:
+            return []
+        step = self.trace.steps[p - 1]
+        node, found = self.graph.nodes[step.node], []
+        for index, sent in enumerate(step.contributions):
+            formula = rule_formulas.text(node, sent.slot, self.shown)
+            latex = rule_formulas.latex(node, sent.slot, self.shown)
+            found.append(replace(rule.rule(self.trace, p, index), formula=formula, latex=latex))
+        return found
 
     def shown(self, node: int) -> str:
         """What people read: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
         return self.names.shown[node]
 
-    def flows(self, position: int | None = None) -> list[views.Flow]:
+    def flows(self, position: int | None = None) -> list[session_data.Transfer]:
         """What the step adds to which gradient: before, contribution, after, and how many are still to come."""
         p = self._backward(position)
         found = []
@@ -64,7 +70,7 @@ class Inspection(Cursor):
             before, after = self.trace.summed(sent.target, at), self.trace.summed(sent.target, at + 1)
             assert after is not None
             found.append(
-                views.Flow(
+                session_data.Transfer(
                     sent.target, self.shown(sent.target), sent.slot, at + 1, len(events),
                     before, self.trace.contribution(p, index), after,
                 )
@@ -107,51 +113,51 @@ class Inspection(Cursor):
 
     # 5. The shared-weight ledger -------------------------------------------------------------------------
 
-    def ledger(self, node: int, position: int | None = None) -> views.Ledger:
+    def ledger(self, node: int, position: int | None = None) -> ledger.Ledger:
         """A row per time step with what it adds to the gradient of ``node``; not yet arrived rows hold None."""
         if node not in self._ledgers:
             self._ledgers[node] = ledger.ledger(self.trace, node, self.names.both(node))
         whole, p = self._ledgers[node], self._backward(position)
         rows = tuple(
-            row if row.step <= p else views.LedgerRow(row.time, row.label, row.uses, row.step, None, None, None)
+            row if row.step <= p else ledger.LedgerRow(row.time, row.label, row.uses, row.step, None, None, None)
             for row in whole.rows
         )
-        return views.Ledger(whole.node, whole.name, whole.total, rows)
+        return ledger.Ledger(whole.node, whole.name, whole.total, rows)
 
     # 6. Recurrent Jacobians, 7. ways back, 8. origins ----------------------------------------------------
 
-    def layer(self, node: int | None = None) -> recurrence.Path:
+    def layer(self, node: int | None = None) -> jacobians.Path:
         """The recurrent layer a node (default: the cursor's) is in, or else the first."""
         if not self.moments:
             raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
         path = self.graph.nodes[self.node_at() if node is None else node].scope.path
         return max(self.moments, key=lambda p: len(p) if path[: len(p)] == p else -1)
 
-    def gains(self, path: recurrence.Path | None = None) -> list[recurrence.Gain]:
+    def gains(self, path: jacobians.Path | None = None) -> list[jacobians.Gain]:
         """Largest singular values of a layer's recurrent Jacobians and of their product to the end."""
         path = self.layer() if path is None else path
         if path not in self._gains:
-            self._gains[path] = recurrence.gains(self.trace, self.moments[path])
+            self._gains[path] = jacobians.gains(self.trace, self.moments[path])
         return self._gains[path]
 
-    def split(self, node: int, position: int | None = None) -> recurrence.Split:
+    def split(self, node: int, position: int | None = None) -> jacobians.Split:
         """A state's gradient so far by the way it came back: highway, through the cell, from its own time step."""
-        return recurrence.split(self.trace, node, self._backward(position))
+        return jacobians.split(self.trace, node, self._backward(position))
 
-    def triangle(self, path: recurrence.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
+    def triangle(self, path: jacobians.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
         """{s: {t: ||dL_s / d state_t||}}, both from 1; a pair no gradient connects is missing."""
         moments = self.moments[self.layer() if path is None else path]
         return {
             origin + 1: {time + 1: measure(gradient).norm for time, gradient in sorted(row.items())}
-            for origin, row in recurrence.triangle(self.trace, moments, role)
+            for origin, row in jacobians.triangle(self.trace, moments, role)
         }
 
-    def transfers(self, path: recurrence.Path | None = None) -> dict[int, dict[int, float]]:
+    def transfers(self, path: jacobians.Path | None = None) -> dict[int, dict[int, float]]:
         """{s: {t: largest singular value of d s_s / d s_t}}, both from 1: what reaches from state to state."""
-        found = recurrence.transfers(self.trace, self.moments[self.layer() if path is None else path])
+        found = jacobians.transfers(self.trace, self.moments[self.layer() if path is None else path])
         return {s + 1: {t + 1: sigma for t, sigma in sorted(row.items())} for s, row in found.items()}
 
-    def state_norms(self, position: int | None = None) -> list[views.StateNorm]:
+    def state_norms(self, position: int | None = None) -> list[session_data.StateNorm]:
         """The gradient of every carried state, by layer and time, and how saturated the gates of its step are."""
         p = self._backward(position)
         rows = []
@@ -160,19 +166,19 @@ class Inspection(Cursor):
                 for role, node in sorted(moment.nodes.items()):
                     gradient = self.gradient(node, p)
                     rows.append(
-                        views.StateNorm(
+                        session_data.StateNorm(
                             ".".join(path), moment.time + 1, role, node, *self.arrived(node, p),
                             None if gradient is None else measure(gradient).norm, self._gates(path, moment.time),
                         )
                     )  # fmt: skip
         return rows
 
-    def _gates(self, path: recurrence.Path, time: int) -> dict[str, float]:
+    def _gates(self, path: jacobians.Path, time: int) -> dict[str, float]:
         return dict(self._saturation.get((path, time), {}))
 
     @cached_property
-    def _saturation(self) -> dict[tuple[recurrence.Path, int], dict[str, float]]:
-        found: dict[tuple[recurrence.Path, int], dict[str, float]] = {}
+    def _saturation(self) -> dict[tuple[jacobians.Path, int], dict[str, float]]:
+        found: dict[tuple[jacobians.Path, int], dict[str, float]] = {}
         for node in self.graph.nodes:
             share = saturated(node) if node.role and node.scope.step is not None else None
             if share is not None and node.role and node.scope.step is not None:
@@ -181,7 +187,7 @@ class Inspection(Cursor):
 
     # 9. Clipping, 10. checking ---------------------------------------------------------------------------
 
-    def clip(self, max_norm: float) -> views.Clipping:
+    def clip(self, max_norm: float) -> session_data.Clipping:
         """What clipping all parameters' finished gradients to ``max_norm`` together would do; nothing is changed."""
         if not max_norm >= 0:
             raise tg.ArgumentError(f"clip: the threshold is a number from 0 up, not {max_norm}")
@@ -192,25 +198,25 @@ class Inspection(Cursor):
         }
         total = style.norm(list(norms.values()))
         scale = min(1.0, max_norm / (total + 1e-6)) if total == total else float("nan")
-        rows = tuple(views.ClipRow(i, self.names.both(i), norm, norm * scale) for i, norm in norms.items())
-        return views.Clipping(total, max_norm, scale, rows)
+        rows = tuple(session_data.ClipRow(i, self.names.both(i), norm, norm * scale) for i, norm in norms.items())
+        return session_data.Clipping(total, max_norm, scale, rows)
 
-    def check(self, position: int | None = None) -> list[local.Check]:
+    def check(self, position: int | None = None) -> list[rule.Check]:
         """Compare what the step sent with a numerical derivative of its operation."""
         p = self._backward(position)
         if not p:
             raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
-        return local.check(self.trace, p)
+        return rule.check(self.trace, p)
 
     # 11. The frontier, 12. words -------------------------------------------------------------------------
 
-    def frontier(self, position: int | None = None) -> views.Frontier:
+    def frontier(self, position: int | None = None) -> session_data.Frontier:
         """Which nodes are done, which are ready, which wait for consumers that have not contributed yet."""
         p = self._backward(position)
         ready, waiting, unreached = [], [], 0
         for step in self.trace.steps[p:]:
             arrived, expected = self.arrived(step.node, p)
-            row = views.Waiting(step.node, self.shown(step.node), arrived, expected)
+            row = session_data.Waiting(step.node, self.shown(step.node), arrived, expected)
             if arrived == expected:
                 ready.append(row)
             elif arrived:
@@ -218,17 +224,17 @@ class Inspection(Cursor):
             else:
                 unreached += 1
         done = tuple(step.node for step in self.trace.steps[:p])
-        return views.Frontier(done, tuple(ready), tuple(waiting), unreached)
+        return session_data.Frontier(done, tuple(ready), tuple(waiting), unreached)
 
     def sentence(self, position: int | None = None) -> str:
         """What happens here, in plain words."""
-        return words.sentence(self, self.position if position is None else position)
+        return sentences.sentence(self, self.position if position is None else position)
 
     # Detective work --------------------------------------------------------------------------------------
 
-    def path(self, node: int) -> list[views.Hop]:
+    def path(self, node: int) -> list[session_data.Hop]:
         """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most."""
-        hops: list[views.Hop] = []
+        hops: list[session_data.Hop] = []
         here, row = node, 0
         while here != self.trace.output:
             events = [a for a in self.trace.arrivals.get(here, ()) if a.contribution is not None]
@@ -244,7 +250,7 @@ class Inspection(Cursor):
             time = None if made.scope.step is None else made.scope.step + 1
             op = made.op.name if made.op else ""
             name, length = self.shown(step.node), norms[most]
-            hops.append(views.Hop(best.step, step.node, name, op, time, length, ratio(length, before)))
+            hops.append(session_data.Hop(best.step, step.node, name, op, time, length, ratio(length, before)))
             here, row = step.node, step.contributions[best.slot].slot
         return hops[::-1]
 
@@ -256,11 +262,11 @@ class Inspection(Cursor):
 
     def cuts(self) -> list[tuple[int, int]]:
         """(constant, consumer) where a carried state was cut off, so that no gradient flows to the step before."""
-        return recurrence.cuts(self.trace)
+        return jacobians.cuts(self.trace)
 
-    def origin(self) -> views.Origin | None:
+    def origin(self) -> session_data.Origin | None:
         """Where the first number that is not finite came from, None if there is none; see `origin.find`."""
-        return origin.find(self)
+        return nonfinite.find(self)
 
     # Everything ------------------------------------------------------------------------------------------
 
@@ -280,11 +286,11 @@ class Inspection(Cursor):
             "gradient": self.gradient(node, p) if p >= 0 else None,
             "measures": self.measures(p),
             "rules": rules,
-            "flows": [{**views.data(flow, elements), "complete": flow.complete} for flow in flows],
-            "frontier": {**views.data(frontier), "done": len(frontier.done)},
+            "flows": [{**session_data.data(flow, elements), "complete": flow.complete} for flow in flows],
+            "frontier": {**session_data.data(frontier), "done": len(frontier.done)},
             "sentence": self.sentence(p),
         }
-        if self.graph.nodes[node].role in recurrence.STATES and p > 0:
+        if self.graph.nodes[node].role in jacobians.STATES and p > 0:
             found["split"] = self.split(node, p)
-        shown: dict[str, Any] = views.data(found, elements)
+        shown: dict[str, Any] = session_data.data(found, elements)
         return shown

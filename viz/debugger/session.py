@@ -7,9 +7,10 @@ from typing import Any
 
 from tinygrad_rnn.files import PathLike
 
-from . import page, terminal
 from .inspection import Inspection
-from .words import what_if
+from .sentences import what_if
+from .terminal import line_debugger
+from .web import page
 
 
 class Session(Inspection):
@@ -34,7 +35,7 @@ class Session(Inspection):
 
     def terminal(self, commands: Iterable[str] = ()) -> None:
         """Start the line debugger here: carry out ``commands``, then what is typed, until ``quit``."""
-        terminal.run(self, commands)
+        line_debugger.run(self, commands)
 
     def __repr__(self) -> str:
         said = f"{what_if(self)} {self.sentence()}".lstrip()

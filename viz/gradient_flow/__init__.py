@@ -11,8 +11,8 @@ from tinygrad_rnn.files import PathLike
 
 from ..debugger import debug
 from ..debugger.session import Session
-from .data import PANELS, Flow, measured
 from .layer import Layer
+from .measured_flow import PANELS, Flow, measured
 
 __all__ = ["PANELS", "Flow", "Layer", "flow"]
 
@@ -45,7 +45,7 @@ def flow(
     ``title`` is written above the figure.
 
     >>> import tinygrad_rnn as tg, viz
-    >>> from tinygrad_rnn.patterns import build
+    >>> from tinygrad_rnn.sequence_patterns import build
     >>> found = viz.flow({"RNN": build("many-to-one", "rnn"), "LSTM": build("many-to-one", "lstm")})
     >>> [layer.network for layer in found.layers]
     ['RNN', 'LSTM']

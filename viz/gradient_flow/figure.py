@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.optional import needed
+from tinygrad_rnn.optional_packages import needed
 
 from .. import style
 from ..plotting import COLOURS, MARKERS, settings

@@ -1,7 +1,7 @@
 """The lecture on one page: every topic in a lecture's order, each made by a program that is printed beside it."""
 
-from .labels import Labels
-from .making import build, figure
+from .building import build, figure
 from .topics import TOPICS, Topic
+from .translation import Translation
 
-__all__ = ["TOPICS", "Labels", "Topic", "build", "figure"]
+__all__ = ["TOPICS", "Topic", "Translation", "build", "figure"]

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...loop import loop
-from ..plan import Plan
+from ...recurrence.loop import loop
+from ..placed_graph import Plan
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
-from .lanes import split_batch
-from .masks import drop_unseen
-from .products import sum_products
+from .masked_choices import drop_unseen
 from .recompute import recompute
 from .schedule import delay
-from .tables import use_tables
+from .sums_over_time import sum_products
+from .table_lookups import use_tables
+from .two_threads import split_batch
 
 Pass = Callable[[Plan], Plan]
 

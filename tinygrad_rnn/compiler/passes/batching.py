@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from ... import primitives as P
-from ..pieces import in_order, over_time, rows_of
-from ..plan import Plan, Planned
-from ..rewrite import Draft
+from ..graph_rewriting import Draft
+from ..placed_graph import Plan, Planned
+from ..slices import in_order, over_time, rows_of
 
 
 def batch_products(graph: Plan) -> Plan:

@@ -9,10 +9,10 @@ import numpy as np
 from ... import primitives as P
 from ...graph import Ref
 from ...primitives.record import size_of
-from ..checks import check
-from ..pieces import consecutive, cut, over_time
-from ..plan import Plan, Planned
-from ..rewrite import Draft
+from ..graph_rewriting import Draft
+from ..index_checks import check
+from ..placed_graph import Plan, Planned
+from ..slices import consecutive, cut, over_time
 
 #: larger results are not computed ahead: they would only move memory from the arena to the constants
 _FOLD_LIMIT = 1 << 20

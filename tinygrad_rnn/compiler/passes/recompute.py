@@ -15,8 +15,8 @@ import math
 from dataclasses import replace
 
 from ...graph import Ref
-from ..plan import Plan, Planned
-from ..rewrite import Draft
+from ..graph_rewriting import Draft
+from ..placed_graph import Plan, Planned
 
 Place = tuple[tuple[str, ...], int]  #: a layer's path and a segment of time
 

@@ -6,8 +6,8 @@ scaled gradient would be stored and read again.
 
 from __future__ import annotations
 
-from ..plan import Plan, Planned
-from ..rewrite import Draft
+from ..graph_rewriting import Draft
+from ..placed_graph import Plan, Planned
 
 
 def delay(graph: Plan) -> Plan:

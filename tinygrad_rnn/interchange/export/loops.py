@@ -12,12 +12,12 @@ import numpy as np
 from ...functional import concat, stack, where, zeros
 from ...nn.cells import labelled
 from ...nn.functional import dropout
-from ...scan import mapped
-from ...scope import scope
-from ...tensor import Tensor, from_array
+from ...recurrence.scan import mapped
+from ...scopes import scope
+from ...tensors import Tensor, from_array
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from .recorder import ExportTracer
 
 
 def going(lengths: Any, time: int) -> Tensor:
@@ -33,7 +33,7 @@ def _column(mask: Tensor, rank: int) -> Tensor:
 
 
 def scanned(
-    recorder: Recorder, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int
+    recorder: ExportTracer, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int
 ) -> tuple[Any, Any]:  # fmt: skip
     """`scan`: ended sequences keep their carry and put out zeros. A carry of None is where all zeros begin."""
     if lengths is None:
@@ -49,7 +49,7 @@ def scanned(
     return recorder.loop(masked, init, (xs, going(lengths, time)), time, reverse)
 
 
-def recurrent(recorder: Recorder, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
     """`nn.Recurrent`."""
     time, batch = x.shape[:2]
     final: list[Any] = []
@@ -73,7 +73,7 @@ def recurrent(recorder: Recorder, module: Any, x: Tensor, hx: Any, lengths: Any)
 
 
 def layers(
-    recorder: Recorder, module: Any, x: Tensor, initial: Any, lengths: Any
+    recorder: ExportTracer, module: Any, x: Tensor, initial: Any, lengths: Any
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """`nn.RNN`, `nn.LSTM`, `nn.GRU`."""
     final: list[Any] = []
@@ -91,7 +91,7 @@ def layers(
 
 
 def direction(
-    recorder: Recorder, module: Any, suffix: str, x: Tensor, state: tuple[Tensor, ...], on: Tensor | None
+    recorder: ExportTracer, module: Any, suffix: str, x: Tensor, state: tuple[Tensor, ...], on: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """One layer in one direction: its outputs (T, N, H), and its final state. ``on``: (T, N, 1), or None."""
     time, batch = x.shape[:2]

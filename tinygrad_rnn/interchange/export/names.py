@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...nn.module import Module, Parameter
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..seen import variables
 
 

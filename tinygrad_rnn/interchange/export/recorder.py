@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from ...backward import nodes_between
-from ...compiler.function import Function
-from ...compiler.plan import PlanBuilder
-from ...compiler.trace import Trace, Traced, Tracer
-from ...current import current
+from ...compiler.compiled_function import CompiledFunction
+from ...compiler.placed_graph import PlanBuilder
+from ...compiler.tracing import Traced, TracedProgram, Tracer
 from ...errors import GraphError, UnsupportedError
 from ...functional import concat
 from ...graph import Graph
 from ...primitives.record import Primitive, Unlisted
-from ...scan import mapped
-from ...source import source_lines
-from ...tensor import Array, Tensor
+from ...recurrence.scan import mapped
+from ...reverse_walk import nodes_between
+from ...source_line import source_lines
+from ...tensors import Array, Tensor
+from ...thread_state import current
 
 #: a first guess, another because a carry was broadcast, one more because its dtype followed
 ROUNDS = 4
@@ -83,7 +83,7 @@ class _Step:
     rows: list[tuple[Tensor, Traced]] = field(default_factory=list)  #: more sequences, and what stands for their rows
 
 
-class Recorder(Tracer):
+class ExportTracer(Tracer):
     """The tracer that keeps loops and gradients; see the module's text."""
 
     keeps_loops = True
@@ -395,13 +395,13 @@ def _equal_constants(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a._array, b._array, equal_nan=True)
 
 
-class Recording(Function):
+class Recording(CompiledFunction):
     """A function to be recorded: with all that `compile` refuses, each refusal with its line."""
 
-    recorder = Recorder
+    recorder = ExportTracer
     returns_aliases = False
 
-    def record(self, args: Sequence[Any]) -> tuple[Trace, Any]:
+    def record(self, args: Sequence[Any]) -> tuple[TracedProgram, Any]:
         """The program for arguments like these, and the form of the result."""
         return self._trace(tuple(args), {})
 

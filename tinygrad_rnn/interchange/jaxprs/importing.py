@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DTypeError, GraphError
-from ...tensor import Tensor
+from ...tensors import Tensor
 from .. import framework
 from ..framework_types import as_supported
 from ..seen import variables

@@ -7,7 +7,7 @@ from typing import Any
 
 from jax._src import source_info_util
 
-from ...source import Foreign, installed
+from ...source_line import Foreign, installed
 
 
 def line_of(eqn: Any) -> Foreign | None:

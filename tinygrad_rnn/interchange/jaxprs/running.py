@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...current import current
 from ...errors import DataError, TinygradError, UnsupportedError
-from ...source import Foreign
-from ...tensor import Tensor, _serials, as_tensor
+from ...source_line import Foreign
+from ...tensors import Tensor, _serials, as_tensor
+from ...thread_state import current
 from .operators import CALLS, ELEMENTWISE, TABLE
 from .places import line_of, path_of
 from .values import Spread, raw

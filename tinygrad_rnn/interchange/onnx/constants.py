@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ...current import current
-from ...mode import no_grad
-from ...tensor import Tensor
+from ...settings import no_grad
+from ...tensors import Tensor
+from ...thread_state import current
 
 #: rounds of a loop that are unrolled at most
 MOST_ROUNDS = 100_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import ArgumentError, DataError, DTypeError, ShapeError, UnsupportedError
 from ...nn.module import Module, Parameter
-from ...tensor import Tensor, as_tensor
+from ...tensors import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
 from .constants import Constant

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ...current import current
 from ...errors import DataError, TinygradError
-from ...scope import scope
-from ...source import Foreign, installed
-from ...tensor import Tensor, _serials
+from ...scopes import scope
+from ...source_line import Foreign, installed
+from ...tensors import Tensor, _serials
+from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
 from .constants import Constant, aside

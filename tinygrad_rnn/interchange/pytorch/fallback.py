@@ -8,12 +8,12 @@ import torch
 from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..tree import leaves, mapped
 from . import calls
 
 if TYPE_CHECKING:
-    from .recorder import Call, Recorder
+    from .recorder import Call, CallRecorder
 
 _ADVICE = "write it in operations that are in the table of docs/interchange.md"
 
@@ -21,7 +21,7 @@ _ADVICE = "write it in operations that are in the table of docs/interchange.md"
 class _Parts(TorchDispatchMode):
     """Mirrors the core operators that a call consists of."""
 
-    def __init__(self, recorder: Recorder, call: Call) -> None:
+    def __init__(self, recorder: CallRecorder, call: Call) -> None:
         super().__init__()
         self.recorder, self.call = recorder, call
         self.missing: list[str] = []
@@ -72,7 +72,7 @@ class _Parts(TorchDispatchMode):
         return out
 
 
-def decomposed(recorder: Recorder, call: Call, func: Any, mirrored: Any) -> Any:
+def decomposed(recorder: CallRecorder, call: Call, func: Any, mirrored: Any) -> Any:
     """Our results of a call, by way of its parts; or NotImplemented, and the recorder knows what is missing."""
     after = torch.get_rng_state()
     before = recorder.resting

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...tensor import Array, Tensor, _serials
+from ...tensors import Array, Tensor, _serials
 from ..foreign import foreign
-from .recorder import Recorder, array_of, user_place
+from .recorder import CallRecorder, array_of, user_place
 
 #: how a function of PyTorch's tensors, and examples of these, are imported in their turn
 Import = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 
 @contextmanager
-def functions_seen(recorder: Recorder, imported: Import) -> Iterator[None]:
+def functions_seen(recorder: CallRecorder, imported: Import) -> Iterator[None]:
     """While this lasts, ``apply`` of every `torch.autograd.Function` is recorded, also one bound before."""
     base = torch.autograd.function._SingleLevelFunction
 
@@ -35,7 +35,7 @@ def functions_seen(recorder: Recorder, imported: Import) -> Iterator[None]:
         del base.apply
 
 
-def _recorded(recorder: Recorder, imported: Import, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
+def _recorded(recorder: CallRecorder, imported: Import, cls: Any, call: Any, args: Any, kwargs: Any) -> Any:
     recorder.place = user_place()
     slots = [i for i, x in enumerate(args) if isinstance(x, torch.Tensor)]
     live = any(recorder.is_live(args[i]) for i in slots)

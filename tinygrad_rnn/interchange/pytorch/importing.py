@@ -12,9 +12,9 @@ import numpy as np
 from ...errors import DTypeError, GraphError
 from ...graph import Ref
 from ...nn.module import Parameter
-from ...tensor import Tensor
+from ...tensors import Tensor
 from .. import framework
-from ..program import Imported, Program
+from ..program import Imported, ImportedProgram
 from ..seen import variables
 from ..tree import leaves, mapped
 
@@ -22,7 +22,7 @@ torch = framework("torch", "torch")
 
 from .functions import functions_seen  # noqa: E402  only after the line above has said that PyTorch is there
 from .modules import Modules  # noqa: E402
-from .recorder import Mode, Recorder, array_of  # noqa: E402
+from .recorder import CallRecorder, Mode, array_of  # noqa: E402
 
 
 def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Imported:
@@ -57,7 +57,7 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
     modules = Modules({id(m): _named(prefix, name) for prefix, root in roots for name, m in root.named_modules()})
     modules.roots = [root for _, root in roots]
     parameters, tied = _parameters(function, roots)
-    recorder = Recorder(
+    recorder = CallRecorder(
         modules,
         parameters,
         {id(x): path for path, x in leaves(given) if isinstance(x, torch.Tensor)},
@@ -71,7 +71,7 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
     return _finished(recorder, given, out, tied)
 
 
-def _finished(recorder: Recorder, given: Any, out: Any, tied: Mapping[str, int]) -> Imported:
+def _finished(recorder: CallRecorder, given: Any, out: Any, tied: Mapping[str, int]) -> Imported:
     outputs: list[Tensor] = []
 
     def position(x: Any) -> Any:
@@ -84,13 +84,13 @@ def _finished(recorder: Recorder, given: Any, out: Any, tied: Mapping[str, int])
     if not outputs:
         raise GraphError("from_torch: the program returned no tensor; return the loss, or the outputs")
     _place(recorder, outputs)
-    program = Program(outputs, recorder.origin)
+    program = ImportedProgram(outputs, recorder.origin)
     parameters = {name: recorder.parameters[key][1] for name, key in tied.items()}
     example = mapped(lambda x: array_of(x) if isinstance(x, torch.Tensor) else x, given)
     return Imported(program, parameters, example, result, recorder.notes)
 
 
-def _place(recorder: Recorder, outputs: Sequence[Tensor]) -> None:
+def _place(recorder: CallRecorder, outputs: Sequence[Tensor]) -> None:
     """Give every tensor the user's line and its time step."""
     from ..program import _behind
 

@@ -17,8 +17,8 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from ...primitives import getitem
-from ...scope import scope
-from ...tensor import Tensor
+from ...scopes import scope
+from ...tensors import Tensor
 
 #: (module, how often it was called before)
 Running = tuple[tuple[int, int], ...]

@@ -1,8 +1,8 @@
 """A PyTorch program, run once under a function mode: every call it makes is made again on our tensors.
 
-A `Recorder` keeps, for each of PyTorch's tensors it meets, its mirror: a tensor of ours with the same value, made by
-our primitives. Whatever depends neither on an argument nor on a parameter has no mirror until it is used, and then is
-a constant. Each mirrored value is compared with PyTorch's at once, so that a keyword we misread is an error at the
+A `CallRecorder` keeps, for each of PyTorch's tensors it meets, its mirror: a tensor of ours with its value, made by
+our primitives. Whatever depends neither on an argument nor on a parameter has no mirror until it is used, and then
+is a constant. Each mirrored value is compared with PyTorch's at once, so that a keyword we misread is an error at the
 user's line and not a wrong gradient.
 """
 
@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from ...current import current
 from ...errors import UnsupportedError
 from ...nn.module import Parameter
-from ...source import Site
-from ...tensor import Tensor, _serials
+from ...source_line import Site
+from ...tensors import Tensor, _serials
+from ...thread_state import current
 from ..mirrored import read_through, write_through
 from ..program import Detached, Input, constant, detached
 from ..tree import leaves, mapped
@@ -64,7 +64,7 @@ class Mirror:
 class Call:
     """One call: what PyTorch was given and returned, for those who mirror it."""
 
-    recorder: Recorder
+    recorder: CallRecorder
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -77,7 +77,7 @@ class Call:
 
 
 @dataclass
-class Recorder:
+class CallRecorder:
     """What is known while the program runs."""
 
     modules: Modules
@@ -303,7 +303,7 @@ class Recorder:
 class Mode(TorchFunctionMode):
     """Hands every call to the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: CallRecorder) -> None:
         super().__init__()
         self.recorder = recorder
 

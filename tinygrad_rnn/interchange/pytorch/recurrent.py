@@ -15,8 +15,8 @@ from ... import primitives as P
 from ...functional import concat, stack
 from ...nn.cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from ...nn.functional import linear
-from ...scope import scope
-from ...tensor import Tensor
+from ...scopes import scope
+from ...tensors import Tensor
 from ..program import constant
 from .calls import dropout_mask, handles
 

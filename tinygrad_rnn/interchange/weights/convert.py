@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import ArgumentError, DataError
 from ...files import PathLike
 from ...nn.recurrent import GRU, LSTM, RNN, _Recurrent
-from ...tensor import Array
+from ...tensors import Array
 from .dialect import GATES, Atom, Dialect, Part
 from .files import Told, read_file, write_file
 from .table import DIALECTS

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import Array
+from ...tensors import Array
 
 #: an atom: what it is (``x h xh bx bh b p hr h0 c0``) and of which gate
 Atom = tuple[str, str]

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DataError, TinygradError
-from ...explain import short
 from ...files import PathLike, as_path, write_atomically
-from ...optional import needed
-from ...tensor import Array
+from ...operation_errors import short
+from ...optional_packages import needed
+from ...tensors import Array
 from .. import framework
 
 #: bytes of an array that a compressed file may hold for each of its own

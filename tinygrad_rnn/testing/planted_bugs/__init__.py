@@ -10,7 +10,7 @@ A bug is a backward pass written by hand with one thing wrong (`BUGS`). Judge yo
 
 from .bptt import Bptt
 from .bugs import BUGS
-from .table import (
+from .score_table import (
     KINDS,
     POLICIES,
     REGIMES,

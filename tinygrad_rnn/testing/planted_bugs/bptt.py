@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..oracles import WEIGHTS, Array, Gradients, Recurrence, State, sigmoid
+from ..oracles import WEIGHTS, Array, NumpyRecurrence, OracleGradients, State, sigmoid
 
 Saved = dict[str, Array]
 
 
 class Bptt:
-    """The gradients of a `Recurrence` by the chain rule, last step first (Werbos 1990).
+    """The gradients of a `NumpyRecurrence` by the chain rule, last step first (Werbos 1990).
 
     Right as it stands; a planted bug is a subclass that gets one method wrong.
     """
@@ -21,7 +21,7 @@ class Bptt:
     #: kinds of cell it is written for
     kinds: tuple[str, ...] = ("rnn", "lstm", "gru")
 
-    def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
+    def __init__(self, problem: NumpyRecurrence, jitter: np.random.Generator | None = None) -> None:
         """``jitter`` rounds what the forward pass carries and saves, coarsely: for measuring what rounding does."""
         self.problem, self.jitter = problem, jitter
         self.states = [problem.initial]
@@ -29,9 +29,9 @@ class Bptt:
             self.states.append(tuple(map(self._rounded, problem.step(t, self.states[-1]))))
         self.saved = [self.forward(t) for t in range(len(problem.x))]
 
-    def gradients(self) -> Gradients:
+    def gradients(self) -> OracleGradients:
         """All of them."""
-        problem, result = self.problem, Gradients()
+        problem, result = self.problem, OracleGradients()
         result.whole["x"] = np.zeros(problem.x.shape)
         carried = self.last()
         for t in reversed(range(len(problem.x))):

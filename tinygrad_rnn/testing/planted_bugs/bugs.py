@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..oracles import WEIGHTS, Array, Gradients, Recurrence, State
+from ..oracles import WEIGHTS, Array, NumpyRecurrence, OracleGradients, State
+from .bidirectional import BothWaysBackward
 from .bptt import Bptt, Saved
 from .pooling import PoolingBackward
-from .ways import BothWaysBackward
 
 # Time ----------------------------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class MaskIgnored(Bptt):
 class StateNotReset(Bptt):
     name = "state not reset between sequences"
 
-    def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
+    def __init__(self, problem: NumpyRecurrence, jitter: np.random.Generator | None = None) -> None:
         super().__init__(problem, jitter)
         self.states[0] = tuple(np.stack([s[0], e[0], *s[2:]]) for s, e in zip(problem.initial, self.states[-1]))
         self.saved[0] = self.forward(0)
@@ -86,8 +86,8 @@ class StateNotReset(Bptt):
 class ForwardOrder(Bptt):
     name = "time steps visited in forward order"
 
-    def gradients(self) -> Gradients:
-        problem, result = self.problem, Gradients()
+    def gradients(self) -> OracleGradients:
+        problem, result = self.problem, OracleGradients()
         result.whole["x"] = np.zeros(problem.x.shape)
         carried = self.last()
         for t in range(len(problem.x)):
@@ -135,7 +135,7 @@ class OneSummand(Bptt):
 class SavedStateOverwritten(Bptt):
     name = "saved state overwritten by the next"
 
-    def __init__(self, problem: Recurrence, jitter: np.random.Generator | None = None) -> None:
+    def __init__(self, problem: NumpyRecurrence, jitter: np.random.Generator | None = None) -> None:
         super().__init__(problem, jitter)
         self.states[0] = self.states[1]
 
@@ -235,7 +235,7 @@ class Stale(Bptt):
 class Aliased(Bptt):
     name = "dL/db_ih and dL/db_hh in one buffer"
 
-    def gradients(self) -> Gradients:
+    def gradients(self) -> OracleGradients:
         result = super().gradients()
         result.whole["bias_ih"] += result.whole["bias_hh"]
         result.whole["bias_hh"] = result.whole["bias_ih"]

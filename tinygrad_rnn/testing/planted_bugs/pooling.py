@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..oracles import Array, Gradients, complex_step
+from ..oracles import Array, OracleGradients, complex_step
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Pooling:
         """``L``."""
         return float(np.sum(self.upstream * self._pooled(self.weight)))
 
-    def truth(self) -> Gradients:
+    def truth(self) -> OracleGradients:
         """The gradient by the complex step."""
-        return Gradients({"weight": complex_step(self._pooled, [self.weight], self.upstream)[0]})
+        return OracleGradients({"weight": complex_step(self._pooled, [self.weight], self.upstream)[0]})
 
 
 class PoolingBackward:
@@ -52,13 +52,13 @@ class PoolingBackward:
     def __init__(self, problem: Pooling, jitter: np.random.Generator | None = None) -> None:
         self.problem, self.jitter = problem, jitter
 
-    def gradients(self) -> Gradients:
+    def gradients(self) -> OracleGradients:
         """Of the weight."""
         x, y = self.problem.x, np.tanh(self.problem.x @ self.problem.weight.T)
         dy = self.shared(y == y.max(0)) * self.problem.upstream
         if self.jitter is not None:
             y = y * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, y.shape))
-        return Gradients({"weight": (dy * (1 - y * y)).T @ x})
+        return OracleGradients({"weight": (dy * (1 - y * y)).T @ x})
 
     def shared(self, largest: Array) -> Array:
         """What each of the largest receives."""

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ....compiler.trace import Traced
+from ....compiler.tracing import Traced
 from ....functional import concat, stack
 from ....nn.functional import dropout
 from ....nn.recurrent import GRU, LSTM, RNN
 from ....primitives.record import Unlisted
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...weights.dialect import GATES
 from ...weights.table import DIALECTS
-from ..recorder import Recorder, Recording, _no_reference, _none, _rule
+from ..recorder import ExportTracer, Recording, _no_reference, _none, _rule
 
 #: operands: the sequence, then what of lengths and first states there is; settings: `layer`'s
 layer = Unlisted("layer", "layer", _none, _no_reference, vjp=_rule, rule=("",))
@@ -28,7 +28,7 @@ _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
 }  # fmt: skip
 
 
-class OnnxRecorder(Recorder):
+class OnnxRecorder(ExportTracer):
     """The recorder that keeps recurrent layers."""
 
     def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ....compiler.function import _Output
+from ....compiler.compiled_function import _Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive, Unlisted
-from ....scan import mapped
-from ....tensor import Tensor, as_tensor
+from ....recurrence.scan import mapped
+from ....tensors import Tensor, as_tensor
 from ... import framework
 from ..names import Names
 from ..recorder import Body, cut, drawn, gradient, loop, part

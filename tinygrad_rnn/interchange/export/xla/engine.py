@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import ArgumentError
-from ....tensor import Tensor, from_array
+from ....tensors import Tensor, from_array
 from .devices import Spread, here
 from .function import JaxProgram
 from .rules import jax
 
 if TYPE_CHECKING:
-    from ....training import Trainer
+    from ....character_model.training import Trainer
 
 
 class JaxEngine:

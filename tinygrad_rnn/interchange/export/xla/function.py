@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ....compiler.function import _Output
-from ....compiler.trace import Trace
+from ....compiler.compiled_function import _Output
+from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
 from ....nn.module import Module
 from ....optim import Adam, Optimizer
-from ....scan import mapped
-from ....tensor import Array, Tensor, from_array
+from ....recurrence.scan import mapped
+from ....tensors import Array, Tensor, from_array
 from ..names import Names
 from ..recorder import Recording, drawn, walk
 from .rules import jax, jnp
@@ -104,10 +104,10 @@ class JaxProgram:
 
     # Recording -------------------------------------------------------------------------------------------
 
-    def _recorded(self, args: Sequence[Any]) -> tuple[Trace, Any]:
+    def _recorded(self, args: Sequence[Any]) -> tuple[TracedProgram, Any]:
         return self._recording.record([mapped(_stand_in, x) for x in args])
 
-    def _learn(self, trace: Trace) -> None:
+    def _learn(self, trace: TracedProgram) -> None:
         """What a recording makes use of, beside its arguments."""
         for cell in trace.cells.values():
             if cell.tensor is not None:
@@ -219,7 +219,7 @@ class JaxProgram:
             at += count
 
     def _leaves(
-        self, trace: Trace, state: Any, given: Sequence[Any]
+        self, trace: TracedProgram, state: Any, given: Sequence[Any]
     ) -> tuple[dict[int, Any], dict[int, tuple[str, str]]]:  # fmt: skip
         """Values of the leaves by position, and by serial the keys of those that are part of the state."""
         tree = state if self._writes else None
@@ -244,7 +244,7 @@ class JaxProgram:
                 leaves[node.index] = held[name]
         return leaves, place
 
-    def _places(self, trace: Trace) -> Iterator[tuple[int, tuple[str, str]]]:
+    def _places(self, trace: TracedProgram) -> Iterator[tuple[int, tuple[str, str]]]:
         slots = {}
         for k, optimizer in enumerate(self._optimizers):
             kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
@@ -267,7 +267,7 @@ class JaxProgram:
                 kind, name = slots[id(things[0])]
                 yield serial, (kind, f"{name}.{things[1]}")
 
-    def _key(self, trace: Trace, state: Any) -> Any:
+    def _key(self, trace: TracedProgram, state: Any) -> Any:
         return state["key"] if self._writes and "key" in state else None
 
     def _rates(self, schedule: Any, state: Any) -> tuple[Any, ...]:
@@ -282,7 +282,7 @@ class JaxProgram:
             step = held[f"{names[id(schedule.states[0])]}.step"] + 1
         return rates(optimizer, step, {**group, "lr": lr})
 
-    def _new_state(self, state: Any, trace: Trace, assigned: Sequence[Any], place: Any) -> Any:
+    def _new_state(self, state: Any, trace: TracedProgram, assigned: Sequence[Any], place: Any) -> Any:
         new = {kind: dict(value) if isinstance(value, dict) else value for kind, value in state.items()}
         for serial, value in zip(trace.assignments, assigned, strict=True):
             kind, name = place[serial]
@@ -376,7 +376,7 @@ def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) 
 
 
 def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
-    from ....mode import no_grad
+    from ....settings import no_grad
 
     def write() -> None:
         with no_grad():

@@ -9,7 +9,7 @@ import numpy as np
 
 from .... import functional as T
 from .... import primitives as P
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...mirrored import as_boolean
 from ..places import called_by_jax
 from ..values import raw

@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ....errors import DataError
-from ....tensor import Tensor
+from ....tensors import Tensor
 from ..values import Spread, raw
 from .table import calls
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.extend.core import Jaxpr
 
 from ....graph import Graph, Ref
-from ....tensor import Array, Tensor
+from ....tensors import Array, Tensor
 from ...foreign import foreign
 from ..places import of_jax
 from ..values import Spread, raw

@@ -10,7 +10,7 @@ import numpy as np
 
 from .... import functional as T
 from .... import primitives as P
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...mirrored import put
 from ..values import raw
 from .table import primitive

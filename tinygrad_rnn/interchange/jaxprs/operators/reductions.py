@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from .table import primitive
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .... import functional as T
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...mirrored import padded
 from ..values import Spread
 from .table import primitive

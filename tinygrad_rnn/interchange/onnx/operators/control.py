@@ -9,7 +9,7 @@ import numpy as np
 
 from .... import functional as T
 from ....errors import DataError
-from ....tensor import Tensor
+from ....tensors import Tensor
 from ..constants import MOST_ROUNDS, Constant
 from .table import axis_of, operator, static
 

@@ -11,7 +11,7 @@ from .... import functional as T
 from .... import primitives as P
 from ....errors import DataError
 from ....nn import functional as F
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...mirrored import as_boolean, elu, hard_sigmoid
 from .table import operator, simple, static
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .... import functional as T
 from ....errors import DataError
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from .table import axis_of, operator, simple
 
 if TYPE_CHECKING:

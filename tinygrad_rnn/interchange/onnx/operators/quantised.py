@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import DataError
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from .recurrent import layer
 from .table import axis_of, operator
 

@@ -14,8 +14,8 @@ from .... import functional as T
 from ....errors import DataError
 from ....nn.cells import labelled, zero_state
 from ....nn.functional import linear
-from ....scope import scope
-from ....tensor import Tensor, as_tensor
+from ....scopes import scope
+from ....tensors import Tensor, as_tensor
 from ...mirrored import elu, hard_sigmoid
 from .elementwise import softsign
 from .table import operator

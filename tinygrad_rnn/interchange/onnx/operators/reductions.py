@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import DataError
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from .table import TABLE, axis_of, integers, operator, static
 
 if TYPE_CHECKING:

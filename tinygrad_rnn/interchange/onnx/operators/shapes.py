@@ -9,9 +9,9 @@ import numpy as np
 
 from .... import functional as T
 from .... import primitives as P
-from ....current import current
 from ....errors import DataError
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
+from ....thread_state import current
 from ...mirrored import flat_positions, padded, wrapped
 from ..constants import Constant
 from .table import affordable, axis_of, integers, operator, static

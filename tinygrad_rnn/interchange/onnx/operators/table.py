@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....errors import DataError
-from ....tensor import Tensor
+from ....tensors import Tensor
 
 if TYPE_CHECKING:
     pass

@@ -10,7 +10,7 @@ import torch
 from .... import functional as T
 from .... import primitives as P
 from ....nn import functional as F
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...mirrored import as_boolean, clamped, elu
 from .table import TABLE, float_like, handles, widened
 

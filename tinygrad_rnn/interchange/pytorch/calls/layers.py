@@ -11,7 +11,7 @@ import torch
 from .... import functional as T
 from .... import primitives as P
 from ....nn import functional as F
-from ....tensor import Tensor
+from ....tensors import Tensor
 from ...program import constant
 from .table import handles
 

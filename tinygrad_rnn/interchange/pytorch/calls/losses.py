@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .... import functional as T
 from ....nn import functional as F
-from ....tensor import Tensor
+from ....tensors import Tensor
 from .table import handles
 
 if TYPE_CHECKING:

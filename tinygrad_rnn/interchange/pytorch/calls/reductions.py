@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .... import functional as T
-from ....tensor import Tensor
+from ....tensors import Tensor
 from ...mirrored import as_boolean, flat_positions
 from ...program import constant
 from .table import axes_of, float_like, handles

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 
 if TYPE_CHECKING:
     from ..recorder import Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .... import primitives as P
-from ....tensor import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor
 from ...program import constant
 from .table import handles, numpy_dtype
 

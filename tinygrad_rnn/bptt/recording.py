@@ -1,0 +1,332 @@
+"""Trace: one reverse walk, written down.
+
+A trace is pure data: the graph as it was, and an event for every node the walk visited, holding the gradient that
+had arrived and what it sent on. Nothing is ever run again to look at an earlier moment: stepping back is an index.
+Partial sums are not stored; they are added up from the contributions, in the walk's order and with its arithmetic,
+so the memory a trace takes is the contributions' own.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import tinygrad_rnn as tg
+
+from ..files import PathLike, as_path, write_atomically
+from ..recurrence.repeats import timed
+from ..reverse_walk import _seed, nodes_between
+from . import saving
+from .walk import Sent, Walk, WalkStep
+from .walk import steps as walk_steps
+
+Array = npt.NDArray[Any]
+
+#: Beyond either of these `record` says what the walk would cost instead of starting it.
+STEP_LIMIT, BYTE_LIMIT = 50_000, 2**30
+_BYTES_PER_STEP, _SECONDS_PER_STEP = 1500, 2e-5
+
+
+class Arrival(NamedTuple):
+    """One addition to a node's gradient."""
+
+    step: int  #: the step that sent it, from 1; 0 is the seed the walk starts from
+    slot: int  #: which of that step's contributions; -1 for a partial sum brought by left-out time steps
+    contribution: Sent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What recording a walk would take, roughly."""
+
+    steps: int
+    bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        size = f"{self.bytes / 2**30:.1f} GB" if self.bytes >= 2**30 else f"{max(self.bytes / 2**20, 1):.0f} MB"
+        return f"{self.steps:,} steps, about {size} and {max(self.seconds, 1):.0f} s"
+
+
+class Trace(Walk):
+    """The event log of one backward pass; `record` makes it, `load` reads it."""
+
+    def __init__(self, graph: tg.Graph, seed: Array, steps: Sequence[WalkStep], every: int = 1) -> None:
+        super().__init__(graph, steps)
+        self.seed = seed  #: the gradient the walk started from at the output
+        self.every = every  #: one time step in this many was kept
+        self.files: dict[str, str] = {}  #: {name: path} of the source files the nodes were made in; not saved
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        sampled = f", one time step in {self.every}" if self.every > 1 else ""
+        return f"Trace({len(self)} steps back through {len(self.graph)} nodes{sampled})"
+
+    @property
+    def output(self) -> int:
+        """The node the walk started from."""
+        return self.graph.outputs[0]
+
+    # What arrived, and when ------------------------------------------------------------------------------
+
+    @cached_property
+    def tensors(self) -> list[tg.Tensor]:
+        """The graph's nodes as tensors, for walks between any of them."""
+        return self.graph.tensors()
+
+    @cached_property
+    def arrivals(self) -> dict[int, tuple[Arrival, ...]]:
+        """Per node everything that is added to its gradient, in order."""
+        found: dict[int, list[Arrival]] = {self.output: [Arrival(0, -1, None)]}
+        for k, step in enumerate(self.steps, 1):
+            for node, _ in step.brought:
+                found.setdefault(node, []).append(Arrival(k - 1, -1, None))
+            for index, sent in enumerate(step.contributions):
+                found.setdefault(sent.target, []).append(Arrival(k, index, sent))
+        return {node: tuple(events) for node, events in found.items()}
+
+    def summed(self, node: int, count: int) -> Array | None:
+        """The partial sum of the first ``count`` arrivals at ``node``, None of none: what the walk held then."""
+        held, total = self._sums.get(node, (0, None))
+        if held > count:
+            held, total = 0, None
+        for arrival in self.arrivals.get(node, ())[held:count]:
+            total = self._added(node, total, arrival)
+        if total is not None:
+            self._sums[node] = count, total
+        return total
+
+    @cached_property
+    def _sums(self) -> dict[int, tuple[int, Array]]:
+        return {}  # the latest partial sum asked for: walking on from it costs one addition
+
+    def arrived(self, node: int, k: int) -> int:
+        """How many of ``arrivals[node]`` have come when step ``k`` is over."""
+        return bisect_right(self.arrivals.get(node, ()), k, key=lambda arrival: arrival.step)
+
+    def gradient(self, node: int, k: int | None = None) -> Array | None:
+        """The gradient of ``node`` when step ``k`` (default: the last) is over; None if nothing arrived yet."""
+        turn = self.turn.get(node)
+        if turn is not None and (k is None or k >= turn):
+            return self.steps[turn - 1].gradient
+        return self.summed(node, self.arrived(node, len(self) if k is None else k))
+
+    def _added(self, node: int, total: Array | None, arrival: Arrival) -> Array:
+        if arrival.contribution is not None:
+            return self._plus(total, self.steps[arrival.step - 1], arrival.contribution)
+        return self.seed if arrival.step == 0 and node == self.output else self._brought(node, arrival.step)
+
+    def _plus(self, total: Array | None, step: WalkStep, sent: Sent) -> Array:
+        """``total`` and one contribution more, added as the walk adds them."""
+        if sent.value is not None:
+            return sent.value if total is None else _quietly(np.add, total, sent.value)
+        target, sender = self.graph.nodes[sent.target], self.graph.nodes[step.node]
+        buffer = np.zeros(target.shape, target.dtype) if total is None else np.array(total)
+        assert sender.op is not None and sender.op.accumulate is not None
+        _quietly(sender.op.accumulate, buffer, step.gradient, sender.value, *self.operands(step.node), **sender.attrs)
+        return buffer
+
+    def _brought(self, node: int, k: int) -> Array:
+        return next(total for target, total in self.steps[k].brought if target == node)
+
+    # What if ---------------------------------------------------------------------------------------------
+
+    def with_gradient(self, node: int, value: Any) -> Trace:
+        """The walk as it would have gone had the gradient of ``node`` been ``value`` (broadcast to its shape).
+
+        Everything before that node's turn stays; the rest is propagated anew. Hooks are not run again: what one of
+        them put in place stays.
+        """
+        target = self.graph.nodes[node]
+        if node not in self.turn:
+            raise tg.GraphError(f"#{node} received no gradient in this walk, so there is none to replace")
+        if self.every > 1:
+            raise tg.GraphError("a sampled trace cannot propagate anew; record it without every=")
+        try:
+            chosen = np.broadcast_to(np.asarray(value, target.dtype), target.shape).copy()
+        except ValueError:
+            raise tg.ShapeError(f"#{node} has shape {target.shape}; give one number or values of that shape") from None
+        tensors = self.graph.tensors()
+        words = {step.node: step.replaced for step in self.steps if step.replaced} | {node: "what-if"}
+        for index in words:
+            put = chosen if index == node else self.steps[self.turn[index] - 1].gradient
+            tensors[index].register_hook(_giving(put))
+        position = {x.serial: index for index, x in enumerate(tensors)}
+        with tg.no_grad(), np.errstate(all="ignore"):
+            steps = list(walk_steps(position, [tensors[self.output]], [self.seed]))
+        what_if = Trace(self.graph, self.seed, [step._replace(replaced=words.get(step.node)) for step in steps])
+        what_if.files = self.files
+        return what_if
+
+    # Saving ----------------------------------------------------------------------------------------------
+
+    def save(self, path: PathLike) -> Trace:
+        """Write the trace as JSON, whole or not at all, and return it."""
+        write_atomically(path, self.to_json().encode())
+        return self
+
+    def to_json(self) -> str:
+        """The trace as JSON text."""
+        return saving.dumps(saving.Stored(self.graph, self.seed, self.steps, self.every))
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "the text") -> Trace:
+        """The trace `to_json` described; see `load`."""
+        return saving.loads(text, source, cls._of)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Trace:
+        """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
+        try:
+            text = as_path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise tg.DataError(f"cannot read {path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise tg.DataError(f"{path} is not a saved trace: it is not text") from None
+        return cls.from_json(text, str(path))
+
+    @classmethod
+    def _of(cls, stored: saving.Stored) -> Trace:
+        trace = cls(*stored)
+        for k, step in enumerate(trace.steps, 1):
+            arrived = trace.summed(step.node, trace.arrived(step.node, k - 1))
+            if arrived is None or not (step.replaced or np.array_equal(arrived, step.gradient, equal_nan=True)):
+                raise tg.DataError(f"what arrived at node {step.node} does not add up to its gradient")
+        return trace
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's collector, which would go through a growing record in which there is nothing to collect."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_uncollected()
+def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
+    """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are, hooks run.
+
+    ``gradient``, of the shape of ``loss``, is where the walk starts; a scalar starts from 1. ``every=10`` keeps one
+    time step in ten (and everything outside the recurrence); without it a walk of more than 50,000 steps or 1 GB is
+    refused with what it would cost, unless ``anyway``.
+    """
+    if not isinstance(loss, tg.Tensor):
+        raise tg.GraphError(f"debug wants the tensor to walk back from, not {type(loss).__name__}")
+    if every < 1:
+        raise tg.GraphError(f"every= is how many time steps to take one of, from 1 up, not {every}")
+    seed = _seed(loss, gradient, False)
+    order = nodes_between([loss])
+    for tensor in order:
+        if tensor._spent:
+            raise tg.GraphError(
+                f"the graph of {loss._described()} was walked backward already (at {tensor.site}); "
+                "debug it before backward(), or call backward(retain_graph=True)"
+            )
+    graph = _with_time(tg.Graph(loss))
+    times = sorted({node.scope.step for node in graph.nodes if node.scope.step is not None})
+    left_out = set(times) - {*times[::every], *times[-1:]}
+    if not anyway:
+        _check_cost(graph, times, left_out)
+    trace = Trace(graph, np.array(seed), (), every)
+    sampler = _Sampler(trace, left_out)
+    steps: list[WalkStep] = []
+    with tg.no_grad(), np.errstate(all="ignore"):
+        for step in walk_steps(graph.by_serial(), [loss], [trace.seed]):
+            kept = sampler.take(step) if left_out else step
+            if kept is not None:
+                steps.append(kept)
+    trace.steps = tuple(steps)
+    paths = {x.site.filename for x in order if x.site}
+    trace.files = {Path(path).name: path for path in paths}
+    return trace
+
+
+def _with_time(graph: tg.Graph) -> tg.Graph:
+    """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph."""
+    named = {node.scope.path for node in graph.nodes if node.role in ("h", "c") and node.scope.step is not None}
+    nodes = [
+        told if told.scope.path in named else found for told, found in zip(graph.nodes, timed(graph).nodes, strict=True)
+    ]
+    return tg.Graph.of(nodes, graph.outputs)
+
+
+def _giving(gradient: Array) -> Callable[[tg.Tensor], tg.Tensor]:
+    """A hook that puts ``gradient`` in place."""
+    return lambda _arrived: tg.tensor(gradient)
+
+
+class _Sampler:
+    """Keeps the steps of some time steps, and of the others only what they brought to the kept ones."""
+
+    def __init__(self, trace: Trace, left_out: Collection[int]) -> None:
+        self.trace = trace
+        self.dropped = {node.index for node in trace.graph.nodes if node.scope.step in left_out}
+        self.totals: dict[int, Array] = {trace.output: trace.seed}
+        self.brought: set[int] = set()
+
+    def take(self, step: WalkStep) -> WalkStep | None:
+        """The step as it is to be kept, or None if it is left out."""
+        kept = step.node not in self.dropped
+        if kept:
+            brought = tuple((node, self.totals[node]) for node in sorted(self.brought))
+            step = WalkStep(step.node, step.gradient, step.contributions, step.replaced, brought)
+            self.brought.clear()
+            self.totals.pop(step.node, None)
+        for sent in step.contributions:
+            if sent.target not in self.dropped:
+                self.totals[sent.target] = self.trace._plus(self.totals.get(sent.target), step, sent)
+                if not kept:
+                    self.brought.add(sent.target)
+        return step if kept else None
+
+
+def estimate(graph: tg.Graph, left_out: Collection[int] = ()) -> Cost:
+    """What keeping the walk's steps would take: their contributions' memory, and the walk's time."""
+    nodes = graph.nodes
+    walked = [node for node in nodes if node.requires_grad]
+    kept = [node for node in walked if node.scope.step not in left_out]
+    size = sum(
+        math.prod(nodes[x.index].shape) * nodes[x.index].dtype.itemsize
+        for node in kept
+        if node.op is not None
+        for slot, x in enumerate(node.operands)
+        if isinstance(x, tg.Ref) and nodes[x.index].requires_grad and not (slot == 0 and node.op.accumulate)
+    )
+    total = size + len(kept) * _BYTES_PER_STEP
+    return Cost(len(kept), total, len(walked) * _SECONDS_PER_STEP + total / 2**31)
+
+
+def _check_cost(graph: tg.Graph, times: Sequence[int], left_out: Collection[int]) -> None:
+    cost = estimate(graph, left_out)
+    if cost.steps <= STEP_LIMIT and cost.bytes <= BYTE_LIMIT:
+        return
+    offer = "reduce the graph"
+    for every in (10, 100, 1000, 10_000):
+        sampled = estimate(graph, set(times) - {*times[::every], *times[-1:]})
+        if sampled.steps <= STEP_LIMIT and sampled.bytes <= BYTE_LIMIT:
+            offer = f"keep one time step in {every} with every={every}, --every {every} ({sampled})"
+            break
+    raise tg.GraphError(f"this walk has {cost}; {offer}, or record it all with anyway=True, --anyway")
+
+
+def _quietly(function: Any, *operands: Any, **attrs: Any) -> Any:
+    """Computed without NumPy's warnings: looking at a nan must not print one."""
+    with np.errstate(all="ignore"):
+        return function(*operands, **attrs)

@@ -1,0 +1,1 @@
+"""Character models: text as numbers, the model, its training and its checkpoints."""

@@ -1,0 +1,52 @@
+"""What a command will cost, said before it is paid: nobody waits in silence, and what makes no sense is not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from ..errors import DataError
+from ..graph import Graph
+from ..tensors import Tensor
+
+#: seconds an operation of a network of a few units, measured on a core of a laptop: linear in their number
+SECONDS = {
+    "recorded": 5e-5, "walked": 1e-4, "drawn": 2e-4, "drawn with gradients": 4e-4, "drawn with all steps": 1e-3,
+    "drawn with the backward graph": 1.5e-3, "derived": 5e-4, "checked": 1e-3,
+}  # fmt: skip
+#: what takes longer is announced, and what takes this much longer is refused unless asked for
+WORTH_SAYING = 5.0
+MOST = 100.0
+#: from how many steps on it is worth knowing beforehand how many operations a network records
+MANY_STEPS = 100
+
+
+def announce(nodes: int, done: Iterable[str], cure: str, anyway: bool) -> None:
+    """Say how long ``nodes`` operations take to be ``done``; refuse what takes minutes, naming a ``cure``."""
+    done = list(done)
+    seconds = nodes * sum(SECONDS[name] for name in done)
+    long = f"{seconds / 60:.0f} minutes" if seconds > MOST else f"{seconds:.0f} s"
+    what = f"{nodes:,} operations to be {' and '.join(done)}, about {long}"
+    if seconds > MOST and not anyway:
+        raise DataError(f"{what}; {cure}, or add --anyway")
+    if seconds > WORTH_SAYING:
+        click.echo(what, err=True)
+
+
+def operations(outputs: Any) -> int:
+    """How many were recorded; of what is no tensor, 0."""
+    if isinstance(outputs, Graph):
+        return len(outputs)
+    tensors = [outputs] if isinstance(outputs, Tensor) else outputs if isinstance(outputs, (list, tuple)) else []
+    tensors = [x for x in tensors if isinstance(x, Tensor)]
+    return len(Graph(*tensors)) if tensors else 0
+
+
+def foreseen(build: Callable[[int], Tensor], steps: int) -> int:
+    """How many operations ``build(steps)`` will record: as many more for each step as from the third to the fourth."""
+    if steps <= MANY_STEPS:
+        return 0
+    three, four = operations(build(3)), operations(build(4))
+    return four + (steps - 4) * (four - three)

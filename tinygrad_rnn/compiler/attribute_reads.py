@@ -1,0 +1,98 @@
+"""Attributes: told of every one that is read from objects of users' classes, while a function is traced.
+
+A read is seen where it happens, by a ``__getattribute__`` that the class is given for that long. So it does not matter
+how the code came to the object: by another name, out of a list, from a call, with ``getattr``.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from ..source_line import installed, is_ours
+from ..tensors import Tensor
+
+_MISSING = object()
+_lock = threading.Lock()
+_told: dict[int, Callable[[Any, str], None]] = {}  #: who is told of reads, by thread
+_own: dict[type, Any] = {}  #: each class that reports, and the ``__getattribute__`` of its own that it had
+
+
+@contextmanager
+def told_to(listener: Callable[[Any, str], None]) -> Iterator[None]:
+    """Tell ``listener(object, name)`` what this thread reads from objects whose classes `listen` was shown."""
+    me = threading.get_ident()
+    outer = _told.get(me)  # a compiled function may be called inside another, by mistake
+    _told[me] = listener
+    try:
+        yield
+    finally:
+        with _lock:
+            if outer is None:
+                del _told[me]
+            else:
+                _told[me] = outer
+            if not _told:
+                for kind, own in _own.items():
+                    if own is _MISSING:
+                        type.__delattr__(kind, "__getattribute__")
+                    else:
+                        type.__setattr__(kind, "__getattribute__", own)
+                _own.clear()
+
+
+def listen(value: Any, depth: int = 4) -> None:
+    """Have the class of ``value``, and of what it contains, report what is read."""
+    if isinstance(value, (int, float, str, Tensor)) or not depth:
+        return
+    kind = type(value)
+    if kind not in _own and is_users(kind):  # type: ignore[arg-type]
+        _report(kind)
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        for item in value:
+            listen(item, depth - 1)
+    elif isinstance(value, dict):
+        for item in value.values():
+            listen(item, depth - 1)
+
+
+@lru_cache(1024)
+def is_users(kind: type) -> bool:
+    """Whether the class is written by the user: of no library, and not built in."""
+    if not kind.__flags__ & 1 << 9:  # Py_TPFLAGS_HEAPTYPE: what is built in cannot be changed
+        return False
+    module = sys.modules.get(kind.__module__)
+    if module is None or kind.__module__ == "__main__":  # of text that was run, or of a notebook
+        return True
+    file = getattr(module, "__file__", None)
+    return file is not None and not is_ours(file) and not installed(file)
+
+
+def _report(kind: type) -> None:
+    with _lock:
+        if kind in _own or threading.get_ident() not in _told:
+            return
+        before: Any = kind.__getattribute__
+        _own[kind] = vars(kind).get("__getattribute__", _MISSING)
+
+        def look(self: Any, name: str) -> Any:
+            me = threading.get_ident()
+            listener = _told.get(me)
+            if listener is not None:
+                _told[me] = _deaf
+                try:
+                    listener(self, name)
+                finally:
+                    _told[me] = listener
+            return before(self, name)
+
+        type.__setattr__(kind, "__getattribute__", look)
+
+
+def _deaf(_holder: Any, _name: str) -> None:
+    """While a read is looked into, others are not the function's."""

@@ -1,0 +1,554 @@
+"""`compile`: a Python function on tensors becomes a program that is traced once and replayed."""
+
+from __future__ import annotations
+
+import dis
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, update_wrapper
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+
+from ..buffer_writes import Memory
+from ..errors import DTypeError, GraphError
+from ..optional_packages import needed
+from ..primitives.record import integer
+from ..recurrence.loop import Unrolled, shortest
+from ..source_line import user_code, user_site
+from ..tensors import REFUSES, Array, Tensor, _as_array, _serials, from_array
+from ..thread_state import current
+from .environment import Surroundings
+from .placed_graph import Plan
+from .side_effects import refuse_random, refuse_writes
+from .snapshots import Snapshot
+from .tracing import Met, Traced, TracedProgram, Tracer, refuse_leaks
+
+if TYPE_CHECKING:
+    from .passes import Applied
+
+#: programs kept per function: one for each combination of shapes, the oldest forgotten
+CACHED = 16
+
+
+#: all there are
+_functions: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a child process no other thread is inside a call, whatever the lock that was copied says."""
+    for function in list(_functions):
+        function._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+@dataclass(eq=False)
+class _Compiled:
+    trace: TracedProgram
+    graph: Plan
+    program: Any
+    applied: list[Applied]
+    template: Any  #: the result with its tensors taken out
+    written: list[Tensor]  #: the tensors that a call assigns to
+    cleared: list[Tensor]  #: the tensors whose ``.grad`` a call forgets
+    kept: list[tuple[Any, int | None]]  #: what becomes of every other ``.grad``, as in the trace
+    holds: Callable[[], bool]  #: whether the conditions it was recorded under are still true
+    met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
+    seconds: float
+
+    def fits(self, given: list[Any]) -> bool:
+        """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
+        return _met(given, self.trace.outside) == self.met and self.holds() and self.program.bind()
+
+
+Programs = OrderedDict[Any, list[_Compiled]]
+
+
+class _Kept:
+    """The programs for one object, such as the instance a method is called on: kept by the object, they die with it."""
+
+    def __init__(self, owner: Any = None) -> None:
+        self._owner = None if owner is None else weakref.ref(owner)
+        self._programs: weakref.WeakKeyDictionary[CompiledFunction, Programs] = weakref.WeakKeyDictionary()
+
+    @staticmethod
+    def by(owner: Any, function: CompiledFunction) -> Programs:
+        """What ``owner`` keeps for ``function``."""
+        kept = vars(owner).get(_KEPT)
+        if kept is None or kept._owner is None or kept._owner() is not owner:  # it came with a copy of the attributes
+            kept = vars(owner)[_KEPT] = _Kept(owner)
+        programs: Programs = kept._programs.setdefault(function, OrderedDict())
+        return programs
+
+    def __reduce__(self) -> Any:
+        return _Kept, ()  # a copy has none
+
+
+#: where an object keeps its programs
+_KEPT = "_compiled_programs"
+
+
+class CompiledFunction:
+    """What `compile` returns: call it as the function it was made from."""
+
+    recorder: type[Tracer] = Tracer  #: what the function is run under to learn what it computes
+    returns_aliases = True  #: whether what is returned as it came is that tensor itself, and no output of the graph
+
+    def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
+        if not callable(fn):
+            raise DTypeError(f"compile takes a function, not {type(fn).__name__}")
+        _refuse_assignments(fn)
+        self._fn = fn
+        self._threads = None if threads is None else integer(threads, "compile: threads")
+        self._budget = None if memory_budget is None else integer(memory_budget, "compile: memory_budget")
+        self._programs: Programs = OrderedDict()
+        self._last: Callable[[], _Compiled | None] = lambda: None
+        self._recent: tuple[list[Any], _Compiled | None] = [], None  # the key and program of the last call
+        self._lock = threading.Lock()  # one arena a program
+        #: how many programs were recorded so far; many more than there are shapes means that something keeps changing
+        self.recordings = 0
+        _functions.add(self)
+        update_wrapper(self, fn, updated=())  # a module's attributes are not this one's
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        now = vars(current)
+        if now["tracer"] is not None:  # inside another one, which records it
+            return self._fn(*args, **kwargs)
+        given: list[Tensor | Array] = []
+        key: list[Any] = [now["recording"]]
+        objects: list[Any] = []
+        for value in args:
+            if type(value) is Tensor and not value.requires_grad:  # as `_flatten` would, without a call
+                given.append(value)
+                key.append((value._array.shape, value._array.dtype, False))
+            else:
+                _flatten(value, given, key, objects)
+        for name, value in kwargs.items():
+            key.append(name)
+            _flatten(value, given, key, objects)
+        if len(given) > 1 and len(distinct := list(map(id, given))) > len(set(distinct)):
+            key.append(tuple(map(distinct.index, distinct)))  # what is passed twice
+        arrays = [x._array if isinstance(x, Tensor) else x for x in given]
+        with self._lock:
+            last_key, compiled = self._recent
+            if compiled is None or objects or key != last_key or not compiled.fits(given):
+                programs = _Kept.by(objects[0], self) if objects else self._programs
+                compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
+                self._last = weakref.ref(compiled)
+                self._recent = ([], None) if objects else (key, compiled)
+            trace = compiled.trace
+            results = compiled.program.run(arrays)
+            for schedule, _ in trace.schedules:
+                schedule.count()
+            for holder, name, array in trace.entries:
+                holder.setdefault(name, array)
+            tensor: Any
+            for tensor in compiled.cleared:
+                tensor._grad = None
+            for target, position in compiled.kept:
+                tensor = given[target] if type(target) is int else target
+                tensor._grad = None if position is None else from_array(results[position])
+            if compiled.written:
+                # tell the guard against in-place writes that parameters changed
+                Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
+        return _rebuilt(compiled.template, results, given, {})
+
+    def _find(self, programs: Programs, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
+        candidates = programs.get(key, [])
+        for compiled in candidates:
+            if compiled.fits(given):
+                return compiled
+        compiled = self._compile(given, args, kwargs)
+        compiled.program.bind()
+        programs[key] = [compiled, *candidates[: CACHED - 1]]
+        if len(programs) > CACHED:
+            programs.popitem(last=False)
+        return compiled
+
+    def _compile(self, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
+        from .passes import optimize
+
+        began = time.perf_counter()
+        threads = self._threads or available_threads()
+        try:
+            trace, template = self._trace(args, kwargs, shortest(threads) if self._budget is None else None)
+            graph, applied = optimize(trace.graph, threads)
+            program = _program(graph, trace, self._budget)
+        except Unrolled:  # a loop does something that there is no instruction for
+            trace, template = self._trace(args, kwargs)
+            graph, applied = optimize(trace.graph, threads)
+            program = _program(graph, trace, self._budget)
+        if program is None:
+            graph, applied = optimize(trace.graph, threads, sparing=True)
+            program = _program(graph, trace)
+            if program.arena_bytes > (self._budget or 0):
+                raise GraphError(
+                    f"the memory budget of {self._budget} bytes is too small: even with values computed again the "
+                    f"function needs {program.arena_bytes}; shorten the sequence, or allow that much"
+                )
+        written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
+        met = _met(given, trace.outside)
+        self.recordings += 1
+        holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
+        return _Compiled(trace, graph, program, applied, template, written, *_parted(trace.kept), holds, met, seconds)
+
+    def _trace(self, args: Any, kwargs: Any, rolls: int | None = None) -> tuple[TracedProgram, Any]:
+        met: set[int] = set()
+        earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
+        while True:
+            tracer, around = self.recorder(met), Surroundings(self._fn)
+            tracer.rolls = rolls
+            before = around.random_state()
+            try:
+                with around.watching():
+                    trace, template = self._record(tracer, args, kwargs, around)
+            except Met as again:
+                met.add(again.serial)
+                continue
+            except Unrolled:
+                rolls = None
+                continue
+            except Exception:
+                if not tracer.inner:
+                    raise
+                rolls = None  # it may be that a step was not run as often as it is wanted; else it raises again
+                continue
+            if around.drew(before):
+                refuse_random(
+                    lambda: self._record(self.recorder(met), args, kwargs),
+                    around.random_state,
+                    getattr(self._fn, "__code__", None),
+                )
+            written = [x for x in around.written() if not any(isinstance(value, Traced) for value in x.values())]
+            if not written:
+                break
+            if earlier:  # it is not only what a first call finds out and remembers
+                self._refuse_writes(met, args, kwargs, [*written, *earlier])
+            earlier.extend(written)
+        around.depend_on(earlier)
+        around.add_to(trace.conditions)
+        del around
+        tracer.forget()
+        gone = weakref.ref(tracer)
+        del tracer
+        refuse_leaks(gone)
+        return trace, template
+
+    def _refuse_writes(self, met: set[int], args: Any, kwargs: Any, written: list[Snapshot]) -> None:
+        """Name the line that writes in every call, with everything put back as it was found."""
+        for each in written:
+            each.restore()
+        around = Surroundings(self._fn)
+
+        def run() -> None:
+            with around.watching():
+                self._record(self.recorder(met), args, kwargs, around)
+
+        try:
+            refuse_writes(run, around.written)
+        finally:
+            for each in written:
+                each.restore()
+
+    def _record(
+        self, tracer: Tracer, args: Any, kwargs: Any, around: Surroundings | None = None
+    ) -> tuple[TracedProgram, Any]:
+        with tracer.running():
+            stand_ins = [_stand_in(value, tracer, f"input {i}") for i, value in enumerate(args)]
+            named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}
+            if around is not None:
+                around.given((stand_ins, named), "an argument")
+            result = self._fn(*stand_ins, **named)
+            name = getattr(self, "__qualname__", "a compiled function")
+            returned = _Returned(tracer, name, self.returns_aliases)
+            template = returned.template(result)
+            return tracer.finish([tracer.assigned.get(x.serial, x) for x in returned.outputs]), template
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Below ``@compile`` a method is one, too."""
+        return self if instance is None else MethodType(self, instance)
+
+    # Looking ---------------------------------------------------------------------------------------------
+
+    def trace(self, *args: Any, **kwargs: Any) -> TracedProgram:
+        """The graph as recorded, before any pass, for arguments like these. Nothing is run.
+
+        Every time step is in it, also those that a call would run as a loop.
+        """
+        return self._trace(args, kwargs)[0]
+
+    @property
+    def graph(self) -> Plan:
+        """The graph that the last call ran, after all passes."""
+        return self._called().graph
+
+    def _called(self) -> _Compiled:
+        last = self._last()
+        if last is None:
+            raise GraphError("a compiled function has no graph before its first call, which tells it the shapes")
+        return last
+
+    def explain(self) -> str:
+        """A table of what the last call ran: passes, instructions, arithmetic, memory traffic and time of each kind.
+
+        For the times the instructions are run again, one by one; parameters and optimizer state stay as they are.
+        """
+        from .summary import table
+
+        last = self._called()
+        with self._lock:
+            return table(last.applied, last.program.profile(), last.program, last.seconds)
+
+
+def available_threads() -> int:
+    """How many threads a compiled function may use: 2 where there are two processors and no variable says 1."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(name) == "1":
+            return 1
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        processors = os.cpu_count() or 1
+    return min(2, processors)
+
+
+@overload
+def compile(
+    fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None
+) -> CompiledFunction: ...
+@overload
+def compile(
+    fn: None = None, threads: int | None = None, memory_budget: int | None = None
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, memory_budget: int | None = None) -> Any:
+    """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
+
+    ``fn`` may do a whole training step: forward, loss, ``backward``, clipping, ``optimizer.step()``. Tensors and
+    arrays among its arguments, also inside tuples, lists and dicts, are inputs, whose values may change from call to
+    call; everything else is part of the recording, and another value records anew. What it made it returns as new
+    tensors that are not part of any graph: where a gradient would flow on from one, that is an error; what it returns
+    as it came, an argument or a parameter, is that tensor itself. Parameters and the optimizer's state are updated in
+    place. ``.grad`` accumulates as it does without compiling; only of a tensor that ``fn`` itself both starts afresh
+    (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
+
+    What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
+    Python's, NumPy's, the operating system's), reads a clock, opens a file, keeps a tensor anywhere but in the
+    result, or changes what outlives the call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from
+    outside) is an error that names the line, and what was changed is put back. What a second recording finds as the
+    first one left it may be kept: a mask made once. Globals, enclosing names, attributes, classes, code and defaults
+    of functions, containers, arrays and the environment are watched, however it comes to them: when one has changed,
+    it is recorded anew; ``recordings`` counts. Programs for an object, such as the one a compiled method is called
+    on, die with it. Calls from several threads take turns.
+
+    A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
+    ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
+    of one thread.
+
+    ``memory_budget``: bytes that values computed in between may take. What would need more keeps only every
+    ``sqrt(T)``-th state and computes the rest of the forward pass again, gradients unchanged. Without ``fn`` it is a
+    decorator with settings: ``@tg.compile(memory_budget=10**8)``.
+
+    >>> import tinygrad_rnn as tg
+    >>> w = tg.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tg.optim.SGD([w], lr=0.5)
+    >>> @tg.compile
+    ... def step(x):
+    ...     loss = (w * x).sum()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> step(tg.tensor([1.0, 1.0])), step(tg.tensor([2.0, 0.0])), w
+    (tensor(3., requires_grad=True), tensor(1., requires_grad=True), tensor([-0.5,  1.5], requires_grad=True))
+    """
+    if fn is None:
+        return partial(CompiledFunction, threads=threads, memory_budget=memory_budget)
+    return CompiledFunction(fn, threads, memory_budget)
+
+
+def _refuse_assignments(fn: Callable[..., Any]) -> None:
+    """What a function assigns outside itself, replaying it would not."""
+    code: Any = getattr(fn, "__code__", None)
+    instructions: Any = dis.get_instructions(code) if code else ()
+    for found in instructions:
+        name = found.argval
+        if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and name in code.co_freevars):
+            place = f"{Path(code.co_filename).name}:{found.positions.lineno}"
+            raise GraphError(
+                f"a compiled function would assign {name}, a name outside it (at {place}), when it is recorded only; "
+                "return the value"
+            )
+
+
+def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> Any:
+    """What runs the graph; None if its arena would not fit the budget."""
+    with needed("tg.compile", "compile"):
+        from .loops import lower
+        from .program import Program, plan
+
+    code = lower(graph, trace)
+    offsets, room = plan(code)
+    if budget is not None and room > budget:
+        return None
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        from .numpy_interpreter import ReferenceProgram
+
+        return ReferenceProgram(graph, trace, room)
+    return Program(graph, trace, code, offsets, room)
+
+
+def _parted(kept: list[tuple[Any, int | None]]) -> tuple[list[Any], list[tuple[Any, int | None]]]:
+    """The tensors from outside whose gradient is forgotten, and all else."""
+    cleared = [target for target, position in kept if position is None and type(target) is not int]
+    return cleared, [(target, position) for target, position in kept if position is not None or type(target) is int]
+
+
+def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
+    """Which arguments are tensors that the function also uses from outside."""
+    if outside.isdisjoint([x.serial for x in given if isinstance(x, Tensor)]):
+        return []
+    return [(i, x.serial) for i, x in enumerate(given) if isinstance(x, Tensor) and x.serial in outside]
+
+
+# Arguments and results: nested tuples, lists and dicts ------------------------------------------------------
+
+
+def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: list[Any]) -> None:
+    """Collect tensors, with their gradients, arrays, and objects; what else there is tells programs apart."""
+    if isinstance(value, Tensor):
+        array = value._array
+        given.append(value)
+        if not value.requires_grad:
+            key.append((array.shape, array.dtype, False))
+            return
+        key.append((array.shape, array.dtype, True, *(value._hooks or ()), value._grad is None))
+        if value._grad is not None:
+            given.append(value._grad)
+    elif isinstance(value, np.ndarray):
+        given.append(value)
+        key.append((value.shape, value.dtype, False))
+    elif isinstance(value, (tuple, list)):
+        key.append((type(value), len(value)))
+        for item in value:
+            _flatten(item, given, key, objects)
+    elif isinstance(value, dict):
+        key.append(tuple(value))
+        for item in value.values():
+            _flatten(item, given, key, objects)
+    elif _is_itself(value):
+        key.append(id(value))  # which is no other's while the programs live; see `_Kept`
+        objects.append(value)
+    elif type(value) is float:
+        key.append((float, repr(value)))  # 0.0 == -0.0, and nan is no nan
+    else:
+        try:
+            key.append((type(value), hash(value), value))  # what differs in its hash is not asked whether it is equal
+        except TypeError as error:
+            raise DTypeError(
+                f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
+            ) from None
+
+
+def _is_itself(value: Any) -> bool:
+    """Whether an object equals nothing but itself, and can keep programs."""
+    equals: Any = type(value).__hash__
+    return equals is object.__hash__ and type(getattr(value, "__dict__", None)) is dict
+
+
+def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
+    if isinstance(value, Tensor):
+        return tracer.given(value, name)
+    if isinstance(value, np.ndarray):
+        return tracer.argument(_as_array(value, None), name)
+    if isinstance(value, (tuple, list)):
+        items = [_stand_in(item, tracer, name) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        return {key: _stand_in(item, tracer, str(key)) for key, item in value.items()}
+    return value
+
+
+class _Output(NamedTuple):
+    position: int
+    refuse: Callable[[Any], None] | None  #: what a gradient meets that would flow to it
+    gradient: int | None  #: position of what `backward` left in its ``.grad``
+
+
+class _Argument(NamedTuple):
+    position: int  #: of what was passed, and is returned itself
+
+
+class _Returned:
+    """The result with its tensors taken out, in order, as far as the function made them."""
+
+    def __init__(self, tracer: Tracer, name: str, aliases: bool) -> None:
+        self.outputs: list[Tensor] = []
+        self._tracer, self._name, self._aliases = tracer, name, aliases
+        self._found: dict[int, _Output] = {}  # by serial: what is returned twice is one tensor
+
+    def template(self, result: Any) -> Any:
+        """What `_rebuilt` makes a result like this one of."""
+        if isinstance(result, Tensor):
+            if self._aliases and result.serial in self._tracer.arguments:
+                return _Argument(self._tracer.arguments[result.serial])
+            if self._aliases and not isinstance(result, Traced) and result.serial < self._tracer.started:
+                return result
+            return self._found.get(result.serial) or self._made(result)
+        if isinstance(result, (tuple, list)):
+            items = [self.template(item) for item in result]
+            return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
+        if isinstance(result, dict):
+            return {key: self.template(item) for key, item in result.items()}
+        return result
+
+    def _made(self, result: Tensor) -> _Output:
+        position, gradient = len(self.outputs), result.grad
+        self.outputs.append(result)
+        if gradient is not None:
+            self.outputs.append(gradient)
+        refuse = _refusal(result, self._name) if result.requires_grad else None
+        made = self._found[result.serial] = _Output(position, refuse, None if gradient is None else position + 1)
+        return made
+
+
+def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
+    described, site = result._described(), result.site
+
+    def refuse(gradient: Any) -> None:
+        raise GraphError(
+            f"a gradient flows to {described} (made at {site}, used at {user_site()}), which the compiled {name} "
+            "returned and which has no graph; compile the whole step with backward() in it, or detach() the result"
+        )
+
+    return refuse
+
+
+def _rebuilt(template: Any, arrays: list[Array], given: list[Any], made: dict[int, Tensor]) -> Any:
+    if isinstance(template, _Output):
+        result = made.get(template.position)
+        if result is not None:
+            return result
+        result = made[template.position] = from_array(arrays[template.position])
+        if template.refuse is not None:
+            result.requires_grad, result._hooks = True, {REFUSES: template.refuse}
+        if template.gradient is not None:
+            result._grad = from_array(arrays[template.gradient])
+        return result
+    if isinstance(template, _Argument):
+        return given[template.position]
+    if isinstance(template, (tuple, list)):
+        items = [_rebuilt(item, arrays, given, made) for item in template]
+        return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
+    if isinstance(template, dict):
+        return {key: _rebuilt(item, arrays, given, made) for key, item in template.items()}
+    return template

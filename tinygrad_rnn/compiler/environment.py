@@ -1,0 +1,532 @@
+"""Surroundings: what a function being compiled finds in Python outside its arguments, and whether that has changed.
+
+While it is traced, every call of a function that is not a library's is looked at: which globals and names of enclosing
+functions its bytecode reads. Attributes are seen when they are read, whatever the way to the object (`attributes`);
+those of modules and libraries' objects are found in the bytecode, and classes are watched with all that they have.
+Each is remembered as (dict, name); a program is used again only while every one still holds the very same object, and
+what can change among them (`watched`) the same contents.
+
+What the function writes there itself it would not write in a replay. So a snapshot is taken of everything that outlives
+the call when it is come across, before it can be written, and compared when the recording has ended (`effects`).
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import os
+import random
+import sys
+import threading
+import weakref
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache, partial
+from types import (
+    BuiltinFunctionType,
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError
+from ..nn.module import Module
+from ..source_line import Site, in_library, is_library, is_ours
+from ..tensors import Tensor
+from .attribute_reads import is_users, listen, told_to
+from .guards import Conditions
+from .side_effects import refuse_entropy, refuse_world
+from .snapshots import BYTES, GENERATORS, Snapshot, attributes, is_iterator, same_elements, same_mapping, state_of
+from .tracing import Traced
+
+_MISSING = object()
+#: numbers and strings: nothing to look into
+_PLAIN = (int, float, str, bytes, bool, type(None), Tensor)
+_CONTAINERS = (list, dict, tuple, set, frozenset, deque)
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
+
+
+@cache
+def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """What the bytecode reads, as (kind of the first name, the name, attributes after it); other names followed."""
+    found: dict[tuple[str, str, tuple[str, ...]], None] = {}
+    aliases: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    chain: tuple[str, str, tuple[str, ...]] | None = None
+    for instruction in dis.get_instructions(code):
+        name = instruction.opname
+        if name.startswith(("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_CLASSDEREF")):
+            chain = aliases.get(instruction.argval, (name[5:10].rstrip("_"), instruction.argval, ()))
+        elif name in ("LOAD_ATTR", "LOAD_METHOD") and chain is not None:
+            chain = (chain[0], chain[1], (*chain[2], instruction.argval))
+        elif name.startswith("STORE_FAST") and chain is not None:
+            aliases[instruction.argval] = chain
+            chain = None
+        elif name not in ("CACHE", "PRECALL", "EXTENDED_ARG"):
+            chain = None
+        if chain is not None:
+            found[chain] = None
+    return tuple(found)
+
+
+@cache
+def _passed_on(code: CodeType) -> frozenset[str]:
+    """Names that are read for what they stand for, not for an attribute of it that is named right away."""
+    found, last = set(), None
+    for instruction in dis.get_instructions(code):
+        if last is not None and instruction.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
+            found.add(last)
+        last = instruction.argval if instruction.opname.startswith(("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_FAST")) else None
+    return frozenset(found)
+
+
+@cache
+def _stores(code: CodeType) -> tuple[tuple[str, bool, int], ...]:
+    """Names outside that the bytecode assigns: (name, whether it is global, at which instruction)."""
+    return tuple(
+        (found.argval, found.opname == "STORE_GLOBAL", found.offset)
+        for found in dis.get_instructions(code)
+        if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and found.argval in code.co_freevars)
+    )
+
+
+class Surroundings:
+    """Collects while a function is traced.
+
+    *Outside* is what was there before the call and is reached from the function: by a global, an enclosing name, an
+    argument, or from something outside. Of what only turns up on the way nothing is known; it may be made by the
+    function, so that it may be written there.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.places: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
+        self.cells: dict[int, Any] = {}
+        self.containers: dict[int, Any] = {}
+        self.generators: dict[int, tuple[Any, str]] = {}  # with the state it was found in
+        self.snapshots: dict[int, Snapshot] = {}  # of what is outside, as it was come across
+        self._functions: dict[int, FunctionType] = {}
+        self._classes: dict[int, type] = {}  # watched with all that they have
+        self._modules: dict[int, Mapping[str, Any]] = {}  # the names of modules, as far as all may be asked for
+        self._instances: dict[int, Any] = {}  # outside, of users' classes
+        self._owners: dict[int, Any] = {}  # id of a holder of attributes -> a weak reference to what they belong to
+        self._whole: dict[int, Any] = {}  # attributes of objects that were asked for all of them
+        self._attributes_of: dict[type, Mapping[str, Any]] = {}
+        self._seen: set[Any] = set()
+        self._returned: set[int] = set()
+        self._inside: dict[CodeType, frozenset[str]] = {}  # functions made by what is traced; names from outside it
+        self._codes: set[CodeType] = set()  # that ran
+        self._known: set[CodeType] = set()  # of functions that were come across
+        self._asks_types = False
+        self._recording = True
+        self._fn = fn
+        self._alive: list[Any] = []  # so that no id is given to another object meanwhile
+        self._value(fn, "the function")
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look at what this thread calls, and at the attributes it reads."""
+        outer = sys.getprofile()
+
+        def look(frame: FrameType, event: Any, argument: Any) -> None:
+            if event in ("call", "c_call"):
+                refuse_entropy(frame, event, argument)
+            if event == "c_call":
+                refuse_world(frame, argument)
+            if event in ("call", "return") and not in_library(frame):
+                if event == "call":
+                    self._frame(frame)
+                elif id(argument) not in self._returned:
+                    self._returned.add(id(argument))
+                    self._alive.append(argument)
+                    listen(argument)
+            if callable(outer):
+                outer(frame, event, argument)
+
+        with told_to(self.read):
+            sys.setprofile(look)
+            try:
+                yield
+            finally:
+                if outer is None or callable(outer):
+                    sys.setprofile(outer)
+                else:  # cProfile's, which is no function
+                    sys.setprofile(None)
+                    outer.enable()
+
+    def given(self, value: Any, label: str) -> None:
+        """An argument as the function sees it; lists and dicts are copies that hold stand-ins."""
+        if type(value) in (list, dict, tuple):
+            self._alive.append(value)
+            if type(value) is not tuple:
+                self.snapshots[id(value)] = Snapshot(value, label)
+            for item in value.values() if isinstance(value, dict) else value:
+                self.given(item, label)
+        else:
+            self._value(value, label)
+
+    def _frame(self, frame: FrameType) -> None:
+        code, values = frame.f_code, frame.f_locals
+        key = (code, *(id(v) for v in values.values() if not isinstance(v, _PLAIN)))
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._codes.add(code)
+        self._alive.extend(v for v in values.values() if not isinstance(v, _PLAIN))
+        for value in values.values():
+            listen(value)
+        outside = self._refuse_stores(code)
+        if outside and code not in self._known and code not in self._inside:
+            self._find_function(code, values)
+        for kind, name, names in _reads(code):
+            if kind == "GLOBA":
+                if name not in frame.f_globals:
+                    self._builtin(name, frame)
+                    continue
+                value = self._place(frame.f_globals, name, name)
+                self._module(value, name in _passed_on(code))
+            elif name in values:
+                value = values[name]
+                if name in outside:
+                    self._value(value, name)
+                elif type(value) not in (list, dict):  # arguments are looked into elsewhere
+                    self._value(value, name, id(value) in self.snapshots)
+                self._module(value, name in _passed_on(code))
+            else:
+                continue
+            for attribute in names:
+                value = self._attribute(value, attribute)
+        if "__class__" in code.co_freevars:  # for `super`, which goes through the classes of the first argument
+            for value in (values.get("__class__"), values.get(code.co_varnames[0]) if code.co_varnames else None):
+                self._class(value if isinstance(value, type) else type(value))
+
+    def _builtin(self, name: str, frame: FrameType) -> None:
+        if name == "type":
+            self._asks_types = True
+        elif name == "globals":
+            self._all_of(frame.f_globals)
+
+    def _module(self, value: Any, passed_on: bool) -> None:
+        """A user's module that is not just asked for a name in it, may be asked for any."""
+        if isinstance(value, ModuleType) and not _of_library(value):
+            self._snapshot(value, value.__name__)
+            if passed_on:
+                self._all_of(vars(value))
+
+    def _all_of(self, names: dict[str, Any]) -> None:
+        if id(names) not in self._modules:
+            self._modules[id(names)] = names
+            self._snapshot(names, "the globals")
+            for name, value in list(names.items()):
+                if not name.startswith("__") and not isinstance(value, ModuleType):
+                    self._value(value, name)
+
+    def _find_function(self, code: CodeType, values: Mapping[str, Any]) -> None:
+        """A function that a library called, such as a hook: which one it is, its names from outside tell."""
+        for found in gc.get_referrers(code):
+            if isinstance(found, FunctionType) and all(
+                _content(cell) is values.get(name, _MISSING)
+                for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True)
+            ):
+                self._value(found, found.__name__)
+
+    def _refuse_stores(self, code: CodeType) -> frozenset[str]:
+        """What a function assigns outside itself, replaying it would not. Returns its names from outside."""
+        outside = self._inside.get(code, frozenset(code.co_freevars))
+        for inner in code.co_consts:
+            if isinstance(inner, CodeType):
+                self._inside.setdefault(inner, outside & frozenset(inner.co_freevars))
+        for name, is_global, instruction in _stores(code):
+            if is_global or name in outside:
+                raise GraphError(
+                    f"a compiled function would assign {name}, a name outside it (at {Site(code, instruction)}), when "
+                    "it is recorded only; return the value"
+                )
+        return outside
+
+    def read(self, holder: Any, name: str) -> None:
+        """An attribute is read; while it is looked up, other reads are not the function's."""
+        if name == "__class__":
+            if not is_ours(sys._getframe(2).f_code.co_filename):
+                self._class(type(holder))
+        elif (id(holder), name) not in self._seen:
+            self._seen.add((id(holder), name))
+            self._alive.append(holder)
+            if name != "__dict__":
+                self._attribute(holder, name)
+            elif not is_ours(sys._getframe(2).f_code.co_filename):  # modules watch their own
+                entries = object.__getattribute__(holder, name)
+                self._own(entries, holder)
+                self._whole[id(entries)] = entries
+
+    def _attribute(self, holder: Any, name: str) -> Any:
+        """Remember where an attribute is found, as Python looks it up."""
+        if isinstance(holder, _PLAIN):
+            return _MISSING
+        if _of_library(holder):
+            value = vars(holder).get(name, _MISSING)
+            if value is os.getenv or type(value) is type(os.environ):
+                self._place(vars(holder), name, name)
+            return value
+        if isinstance(holder, type):
+            self._class(holder)
+            return next((vars(owner)[name] for owner in holder.__mro__ if name in vars(owner)), _MISSING)
+        outside = id(holder) in self.snapshots
+        label = f"{name} of {type(holder).__name__}"
+        entries = _entries(holder)
+        if entries is not None:
+            self._own(entries, holder)
+            value = self._place(entries, name, label, outside)
+            if value is not _MISSING:
+                return value
+        for owner in type(holder).__mro__:
+            if not is_users(owner):
+                return _MISSING
+            value = self._place(self._attributes_of.setdefault(owner, vars(owner)), name, label)
+            if type(value) is MemberDescriptorType:
+                slots = _Slots(holder)
+                self._own(slots, holder)
+                return self._place(slots, name, label, outside)
+            if value is not _MISSING:
+                return value
+        return _MISSING
+
+    def _own(self, entries: Any, holder: Any) -> None:
+        self._alive.append(entries)
+        with suppress(TypeError):  # what has slots may have no weak references
+            self._owners[id(entries)] = weakref.ref(holder)
+
+    def _place(self, holder: Mapping[str, Any], name: str, label: str, outside: bool = True) -> Any:
+        value = holder.get(name, _MISSING)
+        if (id(holder), name) not in self.places:
+            self.places[id(holder), name] = (holder, name)
+        self._value(value, label, outside)
+        return value
+
+    def _snapshot(self, value: Any, label: str) -> None:
+        if self._recording and id(value) not in self.snapshots:
+            self._alive.append(value)
+            self.snapshots[id(value)] = Snapshot(value, label)
+
+    def _class(self, kind: type) -> None:
+        """Watch a class with its bases and its own class, as far as they are users'."""
+        meta: type = type(kind)
+        for owner in (*kind.__mro__, *meta.__mro__):
+            if is_users(owner) and id(owner) not in self._classes:
+                self._classes[id(owner)] = owner
+                self._snapshot(owner, owner.__name__)
+                for name, value in list(attributes(owner).items()):
+                    for part in (getattr(value, "__func__", value), getattr(value, "fget", None)):
+                        self._value(part, f"{name} of {owner.__name__}")
+
+    def _value(self, value: Any, label: str, outside: bool = True) -> None:
+        """Look into functions, for what encloses them, and into containers; remember how they were if outside."""
+        if isinstance(value, _PLAIN) or (id(value), outside) in self._seen:
+            return
+        self._seen.add((id(value), outside))
+        self._alive.append(value)
+        listen(value)
+        inner: Sequence[Any] = ()
+        if isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, FunctionType):
+            if not is_library(value.__code__.co_filename):
+                self._known.add(value.__code__)
+                self._functions[id(value)] = value
+                for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
+                    self.cells[id(cell)] = cell
+                    self._value(_content(cell), name)
+                inner = (*(value.__defaults__ or ()), value.__kwdefaults__)
+                self._snapshot(value, value.__name__)
+            elif value is os.getenv:
+                inner = (os.environ,)
+        elif isinstance(value, MethodType):
+            inner = (value.__func__, value.__self__)
+        elif isinstance(value, partial):
+            inner = (value.func, value.args, value.keywords)
+        elif isinstance(value, BuiltinMethodType | BuiltinFunctionType):  # such as the ``rand`` of a generator
+            inner = () if isinstance(value.__self__, ModuleType) else (value.__self__,)
+        elif isinstance(value, CellType):
+            inner = (_content(value),)
+        elif isinstance(value, SimpleNamespace) or _argparse_namespace(value):
+            inner = (vars(value),)
+        elif isinstance(value, (UserDict, UserList)):
+            inner = (value.data,)
+        elif isinstance(value, ChainMap):
+            inner = (value.maps,)
+        elif isinstance(value, type(os.environ)):
+            inner = (value._data,)  # type: ignore[attr-defined]
+        elif isinstance(value, memoryview):
+            inner = (value.obj,)
+        elif isinstance(value, _VIEWS):
+            inner = [each for each in gc.get_referents(value) if isinstance(each, dict)]
+        elif isinstance(value, GENERATORS):
+            self.generators[id(value)] = value, state_of(value)
+        elif type(value) is np.ndarray or isinstance(value, (*BYTES, ContextVar, threading.local)):
+            self.containers[id(value)] = value
+            if outside:
+                self._snapshot(value, label)
+        elif isinstance(value, _CONTAINERS):
+            if not isinstance(value, (tuple, frozenset)):
+                self.containers[id(value)] = value
+                if outside:
+                    self._snapshot(value, label)
+            inner = list(value.values() if isinstance(value, dict) else value)
+        elif is_iterator(value):
+            if outside:
+                self._snapshot(value, label)
+        elif outside and (is_users(type(value)) or isinstance(value, Module)):  # type: ignore[arg-type]
+            self._instances[id(value)] = value
+            self._snapshot(value, type(value).__name__)
+        for part in inner:
+            self._value(part, label, outside)
+
+    # Afterwards ------------------------------------------------------------------------------------------
+
+    def random_state(self) -> tuple[Any, ...]:
+        """The states of all random numbers that can be reached: two differ if one was drawn in between."""
+        numpys: Any = np.random.get_state(legacy=True)
+        _, keys, position, has_gauss, gauss = numpys
+        drawn = [state_of(g) for g, found in self.generators.values()]
+        return random.getstate(), keys.tobytes(), position, has_gauss, gauss, drawn
+
+    def drew(self, before: tuple[Any, ...]) -> bool:
+        """Whether a random number was drawn since ``random_state()`` was ``before``."""
+        own = any(state_of(g) != found for g, found in self.generators.values())
+        return own or self.random_state()[:-1] != before[:-1]
+
+    def written(self) -> list[Snapshot]:
+        """What is outside and holds something else than when it was come across."""
+        return [each for each in self.snapshots.values() if each.changed]
+
+    def depend_on(self, written: Sequence[Snapshot]) -> None:
+        """What an earlier recording wrote must be as it left it."""
+        for each in written:
+            for name in each.names():
+                holder = _entries(each.thing)
+                if holder is not None:
+                    self._own(holder, each.thing)
+                    self._place(holder, name, each.label)
+
+    def _settle(self) -> None:
+        """Forget what was made while tracing and is gone; look at what was assigned meanwhile."""
+        self._recording = False
+        if self._asks_types:
+            for instance in self._instances.values():
+                self._class(type(instance))
+        self._alive.clear()
+        self._seen.clear()
+        self.containers.clear()
+        self._value(self._fn, "")
+        gone = {key for key, owner in self._owners.items() if owner() is None}
+        found = [(holder, name, holder.get(name, _MISSING)) for holder, name in self.places.values()]
+        self.places = {
+            (id(holder), name): (holder, name)
+            for holder, name, value in found
+            if id(holder) not in gone and not isinstance(value, Traced)
+        }
+        for holder, name in list(self.places.values()):
+            self._value(holder.get(name, _MISSING), "")
+        for cell in list(self.cells.values()):
+            self._value(_content(cell), "")
+        for key, entries in self._whole.items():
+            if key not in gone:
+                self._value(entries, "")
+        for kind in self._classes.values():
+            for value in attributes(kind).values():
+                self._value(value, "")
+
+    def add_to(self, conditions: Conditions) -> None:
+        """What must hold for the trace to be used again."""
+        self._settle()
+        for holder, name in self.places.values():
+            if name in holder:
+                conditions.add("{}[{}] is {}", holder, name, holder[name])
+            else:
+                conditions.add("{} not in {}", name, holder)
+        for cell in self.cells.values():
+            content = _content(cell)
+            if content is _MISSING:
+                conditions.add("{}({}) is {}", _content, cell, content)
+            else:
+                conditions.add("{}.cell_contents is {}", cell, content)
+        for container in self.containers.values():
+            if not _made_inside(container):
+                conditions.add("{}()", same_elements(container))
+        for kind in self._classes.values():
+            conditions.add("{}()", same_mapping(partial(attributes, kind)))
+        for names in self._modules.values():
+            conditions.add("{}()", same_mapping(partial(dict, names)))
+        for function in self._functions.values():
+            if function.__code__ in self._codes:
+                conditions.add("{}.__code__ is {}", function, function.__code__)
+                for given in ("__defaults__", "__kwdefaults__"):
+                    if getattr(function, given):
+                        conditions.add(f"{{}}.{given} is {{}}", function, getattr(function, given))
+        for instance in self._instances.values():
+            try:
+                conditions.add("{}().__class__ is {}", weakref.ref(instance), type(instance))
+            except TypeError:
+                conditions.add("{}.__class__ is {}", instance, type(instance))
+
+
+class _Slots(Mapping[str, Any]):
+    """The attributes of an object that keeps them in slots, as a mapping."""
+
+    def __init__(self, holder: Any) -> None:
+        self.holder = holder
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self.holder, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _entries(holder: Any) -> dict[str, Any] | None:
+    """An object's ``__dict__``."""
+    try:
+        entries = object.__getattribute__(holder, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return entries if type(entries) is dict else None
+
+
+def _made_inside(container: Any) -> bool:
+    """Whether it holds what is traced, so that the next call makes another."""
+    if not isinstance(container, _CONTAINERS):
+        return False
+    return any(isinstance(item, Traced) for item in (container.values() if isinstance(container, dict) else container))
+
+
+def _of_library(holder: Any) -> bool:
+    """Whether it is a module of a library's."""
+    return isinstance(holder, ModuleType) and is_library(getattr(holder, "__file__", None) or "<frozen")
+
+
+def _argparse_namespace(value: Any) -> bool:
+    argparse = sys.modules.get("argparse")
+    return argparse is not None and isinstance(value, argparse.Namespace)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # empty
+        return _MISSING

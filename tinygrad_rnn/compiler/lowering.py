@@ -1,0 +1,485 @@
+"""Lowering: a graph becomes rows of integers.
+
+One pass over the nodes in order. Each becomes one instruction, a part of a region, or nothing (views, and joins whose
+parts are already in place). Addresses are written down as (buffer, offset); when all rows are known, so is each
+buffer's first and last use, buffers that are never needed together share memory, and the addresses are filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import primitives as P
+from ..errors import DTypeError
+from ..graph import Node, Ref
+from ..primitives.record import size_of
+from ..recurrence.loop import loop, tap
+from .index_checks import limit
+from .opcodes import NUMBER, WIDTH, elementwise, regret, whole
+from .placed_graph import Plan
+from .regions import emit_region
+from .storage import JOINS, VIEWS, Storage, View, plain, row_major
+from .tracing import TracedProgram
+
+_INTEGER_COMPARISONS = ("not_equal", "greater")
+
+
+@dataclass
+class Code:
+    """What lowering gives: everything a `Program` needs."""
+
+    rows: list[list[int]]
+    patches: list[tuple[int, int, int, int]]  #: row, column, buffer, offset
+    layout: Storage
+    uses: dict[int, list[int]]  #: buffer -> first and last row that touches it
+    pool: bytearray  #: constants: tiles of a literal, sizes for BLAS, plans of copies
+    pool_buffer: int
+    scratch_buffers: list[int]
+    host: dict[int, Node]  #: row -> node that Python computes
+    checks: dict[int, Node]  #: row -> node whose indices are checked
+    kept: dict[int, View]  #: returned node -> a copy of it, where a new value takes its place
+    flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
+    moved: dict[int, int] = field(default_factory=dict)  #: row -> bytes read and written
+    nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes
+    lanes: list[int] = field(default_factory=list)  #: rows where the first lane begins, the second, and what follows
+
+
+def float_type(graph: Plan) -> np.dtype[Any]:
+    """The program's one float type: float64 if it occurs at all outside constants, else float32."""
+    found = {n.dtype for n in graph.nodes if n.dtype.kind == "f"}
+    return max(found, key=lambda d: d.itemsize, default=np.dtype(np.float32))
+
+
+def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
+    """How a node is computed: leaf, view, join, region (elementwise), product, row (an instruction), or host."""
+    if node.op is None:
+        return "leaf"
+    if node.op in VIEWS:
+        index = node.attrs.get("index", ())
+        backwards = any(isinstance(p, slice) and p.step is not None and p.step < 0 for p in index)
+        return "host" if backwards or any(isinstance(p, np.ndarray) for p in index) else "view"
+    sources = [graph.nodes[i] for i in node.sources]
+    if not all(size_of(n.shape) for n in (node, *sources)):
+        return "host"
+    if node.op in JOINS:
+        return "join"
+    if node.op in (loop, tap):
+        return node.op.name
+    name, dtypes = node.op.name, [n.dtype for n in sources]
+    if elementwise(node.op) is not None and node.dtype.kind in "fb":
+        if name == "cast":
+            return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
+        if name == "where":
+            fine = dtypes[:1] == [np.dtype(bool)] and isinstance(node.operands[0], Ref)
+            return "region" if fine and all(d == real for d in dtypes[1:]) and node.dtype == real else "host"
+        if all(d == real for d in dtypes):
+            return "region"
+        integers = all(d == np.int64 for d in dtypes) and name in _INTEGER_COMPARISONS
+        return "region" if integers and not any(isinstance(x, float | bool) for x in node.operands) else "host"
+    if name in ("linear", "matmul") and all(d == real for d in dtypes):
+        a, b = (n.shape for n in sources[:2])
+        return "product" if len(b) <= 2 and len(a) <= (9 if name == "linear" else 2) else "host"
+    if whole(node.op) and _has_row_instruction(node, sources, real):
+        return "row"
+    return "host"
+
+
+def _has_row_instruction(node: Node, sources: Sequence[Node], real: np.dtype[Any]) -> bool:
+    assert node.op is not None
+    name, x = node.op.name, sources[0]
+    if name == "one_hot":
+        return x.dtype == np.int64 and node.dtype == real
+    if name == "argmax":
+        return x.dtype == real and _is_last(node, x)
+    if x.dtype != real:
+        return False
+    if len(sources) > 1:
+        return sources[1].dtype == np.int64
+    if node.op.kind == "axis":
+        return _is_last(node, x)
+    axes = _axes(node, x)
+    adjacent = axes == list(range(axes[0], axes[0] + len(axes))) if axes else False
+    return adjacent and (name != "logsumexp" or axes[-1] == len(x.shape) - 1)
+
+
+def _axes(node: Node, x: Node) -> list[int]:
+    axis = node.attrs["axis"]
+    chosen = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return sorted(a % len(x.shape) for a in chosen) if x.shape else []
+
+
+def _is_last(node: Node, x: Node) -> bool:
+    return bool(x.shape) and node.attrs["axis"] % len(x.shape) == len(x.shape) - 1
+
+
+class Lowering:
+    """Emits rows; see the module's text."""
+
+    def __init__(self, graph: Plan, trace: TracedProgram) -> None:
+        self.graph, self.trace = graph, trace
+        self.real = float_type(graph)
+        if self.real.kind != "f":
+            raise DTypeError(
+                "this function computes no float32 or float64 value, so there is nothing to compile; call it as it is"
+            )
+        self.kinds = [kind_of(graph, node, self.real) for node in graph.nodes]
+        self.layout = Storage(graph, trace, self.kinds)
+        self.rows: list[list[int]] = []
+        self.patches: list[tuple[int, int, int, int]] = []
+        self.uses: dict[int, list[int]] = {}
+        self.pool = bytearray()
+        self.pool_buffer = self.layout.new_buffer(0)
+        self.lane = 0
+        self.lanes: list[int] = []
+        self.scratch_bytes = {self.layout.new_buffer(0): 0 for _ in range(2)}  # the second lane has its own
+        self._region: list[Node] = []
+        self.host: dict[int, Node] = {}
+        self.checks: dict[int, Node] = {}
+        self.kept: dict[int, View] = {}
+        self.flops: dict[int, int] = {}
+        self.moved: dict[int, int] = {}
+        self.nodes: dict[int, Node] = {}
+        self._tiles: dict[Any, tuple[int, int]] = {}
+        self._plain: dict[Any, View] = {}
+        self._written: set[int] = set()  # buffers the region being gathered writes to
+        self._checked: set[Any] = set()
+        self._confirmed = not trace.confirmations
+
+    def lower(self) -> Code:
+        """The rows of all nodes, and where everything lies."""
+        self._check_indices()
+        self._emit_all()
+        if not self._confirmed:
+            self._confirm()
+        self._assign()
+        for index in self.graph.outputs:
+            self._touch(self.layout.view(index).buffer, len(self.rows))
+        for view in self.kept.values():
+            self._touch(view.buffer, len(self.rows))
+        for buffer, nbytes in self.scratch_bytes.items():
+            self.layout.sizes[buffer] = nbytes
+        return Code(
+            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
+            self.host, self.checks, self.kept, self.flops, self.moved, self.nodes, self.lanes,
+        )  # fmt: skip
+
+    def _emit_all(self) -> None:
+        for node in self.graph.nodes:
+            kind = self.kinds[node.index]
+            if node.index in self.layout.folded or self._is_free(node, kind):
+                continue
+            if node.lane != self.lane:
+                self._enter(node.lane)
+            if kind == "region" and node.index not in self.layout.accumulates:
+                overwrites = node.index in self.layout.in_cell and not self._confirmed
+                if overwrites or (self._region and not self._belongs(self._region, node)):
+                    self._flush()
+                if overwrites:
+                    self._confirm()
+                self._written.add(self.layout.view(node.index).buffer)
+                self._region.append(node)
+            else:
+                self._flush()
+                self._emit(node, kind)
+        self._enter(0)
+
+    def _flush(self) -> None:
+        """The rows of the region gathered so far."""
+        if self._region:
+            emit_region(self, self._region)
+        self._region, self._written = [], set()
+
+    def _enter(self, lane: int) -> None:
+        """From here on emit rows for the thread ``lane`` (0: none of the two).
+
+        Contiguous copies that one thread made are forgotten, since the other may read them before they are there.
+        """
+        self._flush()
+        if lane != self.lane:
+            self.lane, self._plain = lane, {}
+            self.lanes.append(len(self.rows))
+
+    # Rows ------------------------------------------------------------------------------------------------
+
+    def _row(self, name: str, *columns: Any, node: Node | None = None) -> int:
+        """A row; a column is a number, or a view or (buffer, offset), which stands for its address."""
+        row = len(self.rows)
+        values = [NUMBER[name]]
+        for column, value in enumerate(columns, start=1):
+            if isinstance(value, View):
+                value = (value.buffer, value.offset)
+            if isinstance(value, tuple):
+                self.patches.append((row, column, *value))
+                self._touch(value[0], row)
+                value = 0
+            values.append(int(value))
+        self.rows.append(values + [0] * (WIDTH - len(values)))
+        if node is not None:
+            self.nodes[row] = node
+            views = [self.layout.view(index) for index in (node.index, *node.sources)]
+            self.moved[row] = sum(view.nbytes for view in views)
+        return row
+
+    def _touch(self, buffer: int, row: int) -> None:
+        self.uses.setdefault(buffer, [row, row])[1] = row
+
+    def _pooled(self, array: Any) -> tuple[int, int]:
+        """The address of a constant."""
+        self.pool.extend(b"\0" * (-len(self.pool) % 64))
+        offset = len(self.pool)
+        self.pool.extend(array.tobytes())
+        return self.pool_buffer, offset
+
+    def _contiguous(self, view: View, dtype: np.dtype[Any]) -> View:
+        """The view itself if its elements follow each other, else a copy of it, made once."""
+        if view.contiguous:
+            return view
+        if view not in self._plain:
+            self._plain[view] = copy = self._temporary(view.shape, dtype)
+            self._copy(copy, view)
+        return self._plain[view]
+
+    def _temporary(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
+        buffer = self.layout.new_buffer(size_of(shape) * dtype.itemsize)
+        return View(buffer, 0, shape, row_major(shape, dtype.itemsize), dtype.itemsize)
+
+    def _copy(self, out: View, source: View) -> None:
+        """Copy ``source``, broadcast, to ``out``; dimensions that can be walked as one are merged."""
+        item = out.itemsize
+        strides = (0,) * (len(out.shape) - len(source.shape)) + tuple(
+            0 if n == 1 else s for n, s in zip(source.shape, source.strides)
+        )
+        merged: list[list[int]] = []
+        for n, s, d in zip(out.shape, strides, out.strides):
+            if n == 1:
+                continue
+            if merged and merged[-1][1] == s * n and merged[-1][2] == d * n:
+                merged[-1] = [merged[-1][0] * n, s, d]
+            else:
+                merged.append([n, s, d])
+        merged = merged or [[1, item, item]]
+        plan = [len(merged), *(m[0] for m in merged), *(m[1] // item for m in merged), *(m[2] // item for m in merged)]
+        row = self._row(f"copy{item}", out, source, self._pooled(np.array(plan, np.int64)))
+        self.moved[row] = out.nbytes + source.nbytes
+
+    # Single instructions ---------------------------------------------------------------------------------
+
+    def _is_free(self, node: Node, kind: str) -> bool:
+        if kind in ("leaf", "tap"):
+            return True
+        if kind == "view":
+            return node.index not in self.layout.copied
+        if kind == "join":
+            return all(self.layout.is_in_place(node, k) for k in range(len(node.operands)))
+        return False
+
+    def _emit(self, node: Node, kind: str) -> None:
+        out = self.layout.view(node.index)
+        if kind == "view":
+            source = self.graph.nodes[node.sources[0]]
+            self._copy(
+                View(out.buffer, out.offset, source.shape, row_major(source.shape, out.itemsize), out.itemsize),
+                self.layout.view(source.index),
+            )
+        elif kind == "join":
+            for k, index in enumerate(node.sources):
+                if not self.layout.is_in_place(node, k):
+                    self._copy(self.layout._part(node.index, k, self.graph.nodes[index]), self.layout.view(index))
+        elif node.index in self.layout.accumulates:
+            there, product = self.layout.accumulates[node.index]
+            if self.layout.view(there) != out:
+                self._copy(out, self.layout.view(there))
+            self._product(self.graph.nodes[product], out, True)
+        elif kind == "product":
+            if len(node.operands) == 3:
+                self._copy(out, self.layout.view(node.sources[2]))
+            self._product(node, out, len(node.operands) == 3)
+        elif kind == "row" and out.contiguous:
+            self._emit_row(node, out)
+        elif kind == "loop":
+            self._emit_loop(node)
+        else:
+            self._touch(out.buffer, len(self.rows))
+            for index in node.sources:
+                self._touch(self.layout.view(index).buffer, len(self.rows))
+            self.host[self._row("host", node=node)] = node
+            regret(node)
+
+    def _emit_loop(self, node: Node) -> None:
+        raise NotImplementedError  # see `loops`
+
+    def _emit_row(self, node: Node, out: View) -> None:
+        assert node.op is not None
+        name = node.op.name
+        if limit(self.graph, node) is not None:
+            self._check(node, self.layout.view(node.sources[-1]))
+        first = self.graph.nodes[node.sources[0]]
+        view = self.layout.view(first.index)
+        if name == "take":
+            indices = self._operand(node, 1)
+            width = size_of(first.shape[1:])
+            if len(first.shape) != 2:
+                view = self._contiguous(view, first.dtype)
+                steps = (width, 1)
+            else:
+                steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
+            count = size_of(self.graph.nodes[node.sources[1]].shape)
+            self._row(name, out, view, indices, count, width, *steps, node=node)
+            return
+        x = self._contiguous(view, first.dtype)
+        count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
+        if name == "scatter_rows":
+            n = size_of(self.graph.nodes[node.sources[1]].shape)
+            self._row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
+        elif name == "one_hot":
+            self._row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
+        elif name == "cross_entropy":
+            ignore = node.attrs["ignore_index"]
+            self._row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
+        elif node.op.kind == "axis" or name == "argmax":
+            self._row(name, out, x, count // last, last, node=node)
+        else:
+            axes = _axes(node, first)
+            outer, inner = size_of(first.shape[: axes[0]]), size_of(first.shape[axes[-1] + 1 :])
+            reduced = count // (outer * inner)
+            if name == "logsumexp":
+                self._row(name, out, x, 0, outer, reduced, 0, node=node)
+            else:
+                self._row(name, out, x, outer, reduced, inner, node=node)
+
+    def _operand(self, node: Node, slot: int) -> View:
+        source = self.graph.nodes[node.sources[slot]]
+        return self._contiguous(self.layout.view(source.index), source.dtype)
+
+    def _product(self, node: Node, out: View, accumulate: bool) -> None:
+        """``out (+)= a b``, where a linear's weight is transposed."""
+        a, b = (self.layout.view(i) for i in node.sources[:2])
+        if len(a.shape) == 1:
+            a = a._replace(shape=(1, *a.shape), strides=(a.shape[0] * a.strides[0], *a.strides))
+        if len(a.shape) > 2:
+            a = self._contiguous(a, self.real)
+            rows, inner = size_of(a.shape[:-1]), a.shape[-1]
+            a = a._replace(shape=(rows, inner), strides=(inner * a.itemsize, a.itemsize))
+        if node.op is P.linear:
+            b = b._replace(shape=b.shape[::-1], strides=b.strides[::-1])
+        elif len(b.shape) == 1:
+            b = b._replace(shape=(*b.shape, 1), strides=(*b.strides, b.itemsize))
+        (m, k), n = a.shape, b.shape[1]
+        if not out.contiguous and len(out.shape) != 2:
+            raise AssertionError("a product is placed where its rows are not")  # the layout never does
+        ldc = out.strides[0] // out.itemsize if len(out.shape) == 2 and m > 1 else n
+        a, ta, lda = self._matrix(a)
+        b, tb, ldb = self._matrix(b, repeated=m > 3)
+        sizes = np.array([m, n, k, lda, ldb, max(ldc, n), 1, 0], np.int32).tobytes()
+        letters = b"N".ljust(8, b"\0") + b"T".ljust(8, b"\0")
+        scalars = b"".join(np.array([v, 0], self.real)[:1].tobytes().ljust(8, b"\0") for v in (0, 1))
+        block = np.frombuffer(sizes + letters + scalars, np.uint8)
+        row = self._row(
+            "gemm", self._pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
+        )
+        self.flops[row] = 2 * m * n * k
+
+    def _matrix(self, view: View, repeated: bool = False) -> tuple[View, bool, int]:
+        """A matrix as BLAS takes it: the view, whether it is read transposed, and the distance of its rows."""
+        rows, cols = view.shape
+        down, across = (s // view.itemsize for s in view.strides)
+        if (across == 1 or cols == 1) and (down >= cols or rows == 1):
+            return view, False, max(down if rows > 1 else cols, cols, 1)
+        if (down == 1 or rows == 1) and (across >= rows or cols == 1) and not (repeated and self._read_often(view)):
+            return view, True, max(across if cols > 1 else rows, rows, 1)
+        return self._contiguous(view, self.real), False, cols
+
+    def _read_often(self, view: View) -> bool:
+        """Whether a matrix is multiplied with many times, so that transposing it once pays."""
+        owner = self.layout.owners.get(view.buffer)
+        return owner is not None and len(self.layout.uses[owner.index]) > 8
+
+    def _check_indices(self) -> None:
+        """Indices that come from outside are checked before anything is computed."""
+        for node in self.graph.nodes:
+            if node.op is not P.scatter_rows and limit(self.graph, node) is not None:
+                indices = self.graph.nodes[node.sources[-1]]
+                if indices.op is not None and self.kinds[indices.index] != "view":
+                    continue
+                view = self.layout.view(indices.index)
+                owner = self.layout.owners.get(view.buffer)
+                if owner is None or owner.value is not None or indices.dtype != np.int64 or not size_of(indices.shape):
+                    continue
+                self._check(node, view)
+
+    def _check(self, node: Node, view: View) -> None:
+        """A row that stops the program if an index is out of range, unless there is one already."""
+        indices, ignore = self.graph.nodes[node.sources[-1]], node.attrs.get("ignore_index", 0)
+        bound = limit(self.graph, node)
+        if (view, bound, ignore) not in self._checked:
+            self._checked.add((view, bound, ignore))
+            plain = self._contiguous(view, indices.dtype)
+            self.checks[self._row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
+
+    def _confirm(self) -> None:
+        """Hand over to Python, which looks at values before anything is overwritten."""
+        row = self._row("host")
+        for index in self.trace.parted(self.graph.outputs)[1]:
+            self._touch(self.layout.view(index).buffer, row)
+        self._confirmed = True
+
+    def _assign(self) -> None:
+        """Copy to their places the new values that were not computed there, after what is returned of the old ones."""
+        returned, _, assigned = self.trace.parted(self.graph.outputs)
+        pending = []
+        for index in returned:
+            view = self.layout.view(index)
+            if view.buffer in self.layout.targets.values():
+                self.kept[index] = self._temporary(view.shape, self.graph.nodes[index].dtype)
+                pending.append((self.kept[index], view))
+        for serial, new in zip(self.trace.assignments, assigned, strict=True):
+            source, target = self.layout.view(new), plain(self.layout.targets[serial], self.graph.nodes[new])
+            if source == target:
+                continue
+            if source.buffer in self.layout.owners:  # another assignment may overwrite it first
+                copy = self._temporary(source.shape, self.graph.nodes[new].dtype)
+                self._copy(copy, source)
+                source = copy
+            pending.append((target, source))
+        for target, source in pending:
+            self._copy(target, source)
+
+    # Regions ---------------------------------------------------------------------------------------------
+
+    def _belongs(self, region: list[Node], node: Node) -> bool:
+        """Whether an elementwise node can run in the same tiles."""
+        if node.shape != region[0].shape:
+            return False
+        first = region[0].index
+        if self.layout.seen.get(node.index, -1) >= first:  # a later tile would read what an earlier one overwrote
+            return False
+        for index in node.sources:
+            # what the region computes may be read directly, but not through a view
+            direct = index >= first and self.kinds[index] == "region"
+            if not direct and self.layout.view(index).buffer in self._written and self._shares_memory(index, region):
+                return False
+        return True
+
+    def _shares_memory(self, index: int, region: list[Node]) -> bool:
+        view = self.layout.view(index)
+        for n in region:
+            other = self.layout.view(n.index)
+            overwrites = n.index in self.layout.in_cell and self.kinds[index] == "leaf"  # which no node reads later
+            if other.buffer == view.buffer and not overwrites:
+                if view.contiguous and other.contiguous:
+                    if other.offset < view.offset + view.nbytes and view.offset < other.offset + other.nbytes:
+                        return True
+                else:
+                    return True
+        return False
+
+    def tile_of(self, value: Any, dtype: np.dtype[Any], length: int) -> tuple[int, int]:
+        """The address of a run of equal numbers."""
+        key = (dtype.str, type(value), value, length)
+        if key not in self._tiles:
+            self._tiles[key] = self._pooled(np.full(length, value, dtype))
+        return self._tiles[key]

@@ -1,0 +1,133 @@
+"""Sums over time: the gradient of a shared weight, and of a sequence that was read step by step.
+
+``sum_t g_t^T x_t`` is ``[g_1; ...; g_T]^T [x_1; ...; x_T]``: one product with a long inner dimension. A sum of
+gradients that each concern one part of a tensor (a time step, a gate) is those parts side by side, without dense zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ... import primitives as P
+from ...graph import Ref
+from ..graph_rewriting import Draft
+from ..placed_graph import Plan, Planned
+from ..slices import cut, in_order, over_time, rows_of
+
+
+def sum_products(graph: Plan) -> Plan:
+    """Rewrite every sum of two or more terms of one kind."""
+    draft = Draft(graph)
+    users = draft.users()
+    inner: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.op is P.add and node.index not in inner:
+            terms = _terms(draft, node, users, inner)
+            if len(terms) > 1:
+                _rewrite(draft, node, terms, users)
+    return draft.finish()
+
+
+def _terms(draft: Draft, root: Planned, users: list[int], inner: set[int]) -> list[Any]:
+    """The operands of a tree of additions; the tree's inner nodes are entered into ``inner``."""
+    terms: list[Any] = []
+    pending = list(reversed(root.operands))
+    while pending:
+        x = pending.pop()
+        node = draft.nodes[x.index] if isinstance(x, Ref) else None
+        if node is not None and node.op is P.add and users[node.index] == 1 and node.shape == root.shape:
+            inner.add(node.index)
+            pending.extend(reversed(node.operands))
+        else:
+            terms.append(x)
+    return terms
+
+
+def _rewrite(draft: Draft, root: Planned, terms: list[Any], users: list[int]) -> None:
+    kinds: dict[Any, list[Any]] = {}
+    for term in terms:
+        kinds.setdefault(_kind(draft, root, term, users), []).append(term)
+    if all(kind is None or len(same) == 1 for kind, same in kinds.items()):
+        return
+    sums: list[Any] = kinds.pop(None, [])
+    for kind, same in kinds.items():
+        # where its last term is, so that with a memory budget no operand has to wait for another segment's
+        nodes = [draft.nodes[t.index] for t in same]
+        like = over_time(max(nodes, key=lambda node: node.index), nodes)
+        merged = _JOIN[kind[0]](draft, like, same) if len(same) > 1 else None
+        sums.extend(same if merged is None else [merged])
+    sums.sort(key=lambda x: draft.order[x.index] if isinstance(x, Ref) else -1)
+    total = sums[0]
+    for term in sums[1:]:
+        both = [draft[x] for x in (total, term) if isinstance(x, Ref)]
+        total = draft.add(P.add, (total, term), {}, over_time(max(both, key=lambda n: draft.order[n.index]), both))
+    draft.replace(root, total)
+
+
+def _kind(draft: Draft, root: Planned, term: Any, users: list[int]) -> Any:
+    """Terms of equal kind can be joined; None: this one cannot."""
+    node = draft.nodes[term.index] if isinstance(term, Ref) else None
+    if node is None or node.shape != root.shape:
+        return None
+    if node.op is P.matmul and users[node.index] == 1 and all(isinstance(x, Ref) for x in node.operands):
+        left, right = (draft[x] for x in node.operands)
+        transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
+        if transposed and len(left.shape) == len(right.shape) == 2:
+            return ("product", right.shape[0], node.segment)
+    if node.op is P.sum_ and users[node.index] == 1 and node.attrs["axis"] in (0, (0,)):
+        rows = draft[node.operands[0]]
+        if len(rows.shape) == 2 and len(node.shape) == 1:
+            return ("column sums", rows.shape[0], node.segment)
+    if node.op is P.scatter:
+        found = cut(node, node.shape)
+        if found is not None:
+            return ("parts", found[0], found[1].dropped)
+    if node.op is P.scatter_rows and users[node.index] == 1 and len(draft[node.operands[1]].shape) == 1:
+        return ("rows", len(node.shape), node.segment)
+    return None
+
+
+def _join_products(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
+    left = [draft[draft[t].operands[0]].operands[0] for t in terms]
+    right = [draft[t].operands[1] for t in terms]
+    order = in_order(draft, right)
+    a = rows_of(draft, [draft.root(left[i]) for i in order], root)
+    b = rows_of(draft, [draft.root(right[i]) for i in order], root)
+    return draft.add(P.matmul, (draft.add(P.permute, (a,), {"axes": (1, 0)}, root), b), {}, root)
+
+
+def _join_column_sums(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
+    pieces = [draft.root(draft[t].operands[0]) for t in terms]
+    rows = rows_of(draft, [pieces[i] for i in in_order(draft, pieces)], root)
+    return draft.add(P.sum_, (rows,), {"axis": (0,), "keepdims": False}, root)
+
+
+def _join_parts(draft: Draft, root: Planned, terms: list[Any]) -> Ref | None:
+    """Disjoint parts that cover an axis, side by side; None if they overlap or leave a gap."""
+    found = []
+    for t in terms:
+        place = cut(draft[t], root.shape)
+        assert place is not None
+        found.append((place[1].start, place[1].stop, t))
+        axis, dropped = place[0], place[1].dropped
+    found.sort(key=lambda part: part[:2])
+    ends = [0, *(stop for _, stop, _ in found)]
+    if any(start != end for (start, _, _), end in zip(found, ends)) or ends[-1] != root.shape[axis]:
+        return None
+    parts = tuple(draft.root(draft[t].operands[0]) for _, _, t in found)
+    return draft.add(P.stack if dropped else P.concat, parts, {"axis": axis}, root)
+
+
+def _join_rows(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
+    values = [draft.root(draft[t].operands[0]) for t in terms]
+    indices = [draft.root(draft[t].operands[1]) for t in terms]
+    return draft.add(
+        P.scatter_rows,
+        (draft.add(P.concat, tuple(values), {"axis": 0}, root), draft.add(P.concat, tuple(indices), {"axis": 0}, root)),
+        {"rows": root.shape[0]}, root,
+    )  # fmt: skip
+
+
+_JOIN = {
+    "product": _join_products, "column sums": _join_column_sums, "parts": _join_parts, "rows": _join_rows,
+}  # fmt: skip

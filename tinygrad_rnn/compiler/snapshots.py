@@ -1,0 +1,224 @@
+"""Watched: the contents of the things in Python that can change, to see whether they did, and to put them back.
+
+A recording is looked at from both sides with it. What a function writes outside itself while it is recorded, it would
+not write again when replayed; what others write there later makes the recording stale.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from operator import is_
+from types import FunctionType, GeneratorType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..tensors import slots
+
+_MISSING = object()
+_VALUES = (int, float, complex, str, bytes, bool, type(None), np.generic)
+#: what Python, and this package, note in an object for themselves
+_NOTES = frozenset(
+    ("__getattribute__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl")
+) | {"_changes", "_compiled_programs", "_name"}
+BYTES = (bytearray, array)
+GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
+
+
+class Snapshot:
+    """What a thing holds at a moment, one level deep.
+
+    >>> from tinygrad_rnn.compiler.snapshots import Snapshot
+    >>> losses = [0.5]
+    >>> before = Snapshot(losses, "losses")
+    >>> losses.append(0.25)
+    >>> before.changed
+    True
+    >>> before.restore()
+    >>> losses
+    [0.5]
+    """
+
+    def __init__(self, thing: Any, label: str) -> None:
+        self.thing, self.label = thing, label
+        self.contents = _contents(thing)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it holds something else now."""
+        return not alike(self.contents, _contents(self.thing))
+
+    def names(self) -> list[str]:
+        """Of something with attributes, those that are others now."""
+        now, before = _contents(self.thing), self.contents
+        if not isinstance(now, dict) or isinstance(self.thing, dict):
+            return []
+        return [k for k in {**before, **now} if k not in now or k not in before or not alike(before[k], now[k])]
+
+    def values(self) -> Iterator[Any]:
+        """What it holds now, if it is a container or has attributes."""
+        now = _contents(self.thing)
+        if isinstance(now, (dict, list, set)):
+            yield from now.values() if isinstance(now, dict) else now
+
+    def restore(self) -> None:
+        """Put back what it held; what runs forward only, such as an iterator, stays where it is."""
+        if self.changed:
+            with suppress(AttributeError, TypeError, ValueError):
+                _put(self.thing, self.contents)
+
+    def __str__(self) -> str:
+        names = self.names()
+        if names:
+            return f"{names[0]} of {self.label}"
+        kind = type(self.thing).__name__
+        return f"{self.label}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _contents(thing: Any) -> Any:
+    if isinstance(thing, np.ndarray):
+        return thing.tobytes()
+    if isinstance(thing, BYTES):
+        return bytes(thing)
+    if isinstance(thing, (dict, set)):
+        return dict(thing) if isinstance(thing, dict) else set(thing)
+    if isinstance(thing, (list, deque)):
+        return list(thing)
+    if isinstance(thing, ContextVar):
+        return thing.get(_MISSING)
+    if isinstance(thing, GENERATORS):
+        return state_of(thing)
+    if isinstance(thing, GeneratorType):
+        frame = thing.gi_frame
+        return None if frame is None else (frame.f_lasti, dict(frame.f_locals))
+    if is_iterator(thing):
+        try:
+            return thing.__reduce__()
+        except (AttributeError, TypeError):  # what cannot be copied
+            return None
+    return attributes(thing)
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """What an object, a class, a module or a function has of its own, in slots too."""
+    try:
+        found = type.__dict__["__dict__"].__get__(thing) if isinstance(thing, type) else _dict_of(thing)
+    except (AttributeError, TypeError):
+        found = {}
+    result = {name: value for name, value in found.items() if name not in _NOTES}
+    if not isinstance(thing, (type, ModuleType, FunctionType)):
+        for name, slot in slots(type(thing)).items():
+            with suppress(AttributeError):
+                result[name] = slot.__get__(thing)
+    return result
+
+
+def _dict_of(thing: Any) -> dict[str, Any]:
+    found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
+    return found
+
+
+def _put(thing: Any, contents: Any) -> None:
+    if isinstance(thing, np.ndarray):
+        thing[...] = np.frombuffer(contents, thing.dtype).reshape(thing.shape)
+    elif isinstance(thing, array):
+        del thing[:]
+        thing.frombytes(contents)
+    elif isinstance(thing, (list, bytearray)):
+        thing[:] = contents
+    elif isinstance(thing, (dict, set, deque)):
+        thing.clear()
+        thing.extend(contents) if isinstance(thing, deque) else thing.update(contents)
+    elif isinstance(thing, ContextVar):
+        if contents is not _MISSING:
+            thing.set(contents)
+    elif not is_iterator(thing) and not isinstance(thing, GENERATORS):
+        set_, delete = _writers(thing)
+        now = attributes(thing)
+        for name in now.keys() - contents.keys():
+            delete(thing, name)
+        for name, value in contents.items():
+            if now.get(name, _MISSING) is not value:
+                set_(thing, name, value)
+
+
+def _writers(thing: Any) -> tuple[Callable[[Any, str, Any], None], Callable[[Any, str], None]]:
+    if isinstance(thing, type):
+        return type.__setattr__, type.__delattr__
+    return object.__setattr__, object.__delattr__
+
+
+def alike(a: Any, b: Any) -> bool:
+    """The same object; of numbers, text, and fresh containers and arrays of them, equal ones."""
+    if a is b:
+        return True
+    kind = type(a)
+    if kind is not type(b):
+        return False
+    if isinstance(a, _VALUES):
+        return repr(a) == repr(b)
+    if kind is tuple or kind is list:
+        return len(a) == len(b) and all(map(alike, a, b))
+    if kind is dict:
+        return list(a) == list(b) and all(map(alike, a.values(), b.values()))
+    if kind is set or kind is frozenset:
+        return bool(a == b)
+    return kind is np.ndarray and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def is_iterator(thing: Any) -> bool:
+    """Whether it goes forward when it is asked, and says nothing of it: one that is not written in Python."""
+    kind = type(thing)
+    return hasattr(kind, "__next__") and (kind is GeneratorType or not kind.__flags__ & 1 << 9)
+
+
+def state_of(generator: Any) -> str:
+    """The state of a generator of random numbers; it is another one when a number was drawn."""
+    if isinstance(generator, np.random.Generator):
+        return repr(generator.bit_generator.state)
+    if isinstance(generator, np.random.BitGenerator):
+        return repr(generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return repr(generator.get_state(legacy=False))
+    try:
+        return repr(generator.getstate())
+    except NotImplementedError:  # the operating system's has none
+        return ""
+
+
+def same_elements(container: Any) -> Callable[[], bool]:
+    """Whether a container holds the very same objects as now: asked before every call, so it is quick."""
+    if isinstance(container, (np.ndarray, *BYTES)):
+        before = container.tobytes() if not isinstance(container, bytearray) else bytes(container)
+        if isinstance(container, bytearray):
+            return lambda: container == before
+        return lambda: container.tobytes() == before
+    if isinstance(container, set):
+        members = frozenset(container)
+        return lambda: container == members
+    if isinstance(container, ContextVar):
+        value = container.get(_MISSING)
+        return lambda: container.get(_MISSING) is value
+    if isinstance(container, threading.local):  # each thread has its own
+        return same_mapping(lambda: vars(container))
+    if isinstance(container, dict):
+        return same_mapping(lambda: container)
+    items = list(container)
+    return lambda: len(container) == len(items) and all(map(is_, container, items))
+
+
+def same_mapping(find: Callable[[], Mapping[Any, Any]]) -> Callable[[], bool]:
+    """The same for what ``find()`` gives."""
+    keys, values = list(find()), list(find().values())
+
+    def same() -> bool:
+        found = find()
+        return list(found) == keys and all(map(is_, found.values(), values))
+
+    return same

@@ -1,0 +1,589 @@
+"""Tracing: run a function once on stand-ins, and keep the graph of what it would have computed.
+
+A stand-in has a shape and a dtype but no numbers, so tracing costs neither arithmetic nor memory. Everything that
+records on tensors records here too: the forward pass, the reverse walk, clipping, the optimizer's update. What differs
+is what needs a number *now*: reading a value in Python is refused, and writing a parameter becomes an assignment,
+a pair (tensor, new value) that the compiled program carries out.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import primitives as P
+from .. import settings
+from ..buffer_writes import Memory
+from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
+from ..operation_errors import explained
+from ..primitives.record import Primitive
+from ..recurrence.loop import Unrolled
+from ..settings import get_default_dtype, no_grad
+from ..source_line import source_lines, user_code, user_site
+from ..tensors import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
+from ..thread_state import current
+from .guards import Conditions
+from .placed_graph import Plan, PlanBuilder
+
+
+class Traced(Tensor):
+    """A stand-in for a value that a compiled function will compute."""
+
+    _tracer: Tracer
+    _stand_in: Array
+    _root: int | None = None  #: serial of the tensor outside that it is a view of
+
+    @property
+    def _array(self) -> Array:  # type: ignore[override]
+        if current.tracer is not self._tracer:
+            raise GraphError(
+                f"{self.op.name if self.op else 'an input'} (at {self.site}) belongs to a function being compiled and "
+                "has no value outside it; return it from the function"
+            )
+        return self._stand_in
+
+    def __repr__(self) -> str:
+        return f"tensor(traced, shape={self._stand_in.shape}, dtype={self._stand_in.dtype})"
+
+
+@dataclass(eq=False)
+class Cell:
+    """A place outside the graph that holds an array: a tensor, or an entry of an optimizer's state."""
+
+    get: Callable[[], Array]
+    set: Callable[[Array], None]
+    place: tuple[Any, ...]  #: what it holds as an expression of `Conditions`, and the objects in that
+    tensor: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        array = self.get()
+        self._shape, self._dtype = array.shape, array.dtype
+
+    def fits(self, array: Array) -> bool:
+        """Whether it has the shape and dtype that were found when tracing."""
+        return array.shape == self._shape and array.dtype == self._dtype
+
+    def lent(self, array: Array) -> bool:
+        """Whether the array it holds must not be written: it is a recorded value's, or read-only."""
+        return not array.flags.writeable or (self.tensor is not None and self.tensor._memory is None)
+
+
+@dataclass(eq=False)
+class _Graded:
+    """A tensor whose ``.grad`` the function reads or sets."""
+
+    tensor: Tensor
+    before: Tensor | None  #: what was there when the function was called
+    found: Tensor | None  #: that, as the function sees it
+    asked: bool  #: whether it was read before it was set, so that the result depends on it
+
+
+class Met(BaseException):
+    """A tensor that was passed as an argument is used from outside as well: it is no stand-in then."""
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+
+
+@dataclass(eq=False)
+class TracedProgram:
+    """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
+
+    graph: Plan
+    arguments: dict[int, int]  #: serial of a leaf -> position among the arguments
+    cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
+    live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
+    assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
+    #: functions that look at values before anything is assigned, and how many values each is called with: the graph's
+    #: outputs are what the function returns, then these values, then what is assigned
+    confirmations: list[tuple[Callable[..., None], int]]
+    schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
+    conditions: Conditions  #: what must hold for the trace to be reused
+    entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
+    #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
+    kept: list[tuple[Tensor | int, int | None]]
+    outside: frozenset[int]  #: serials of the tensors that it uses and was not given
+
+    def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
+        assigned = len(outputs) - len(self.assignments)
+        returned = assigned - sum(count for _, count in self.confirmations)
+        return outputs[:returned], outputs[returned:assigned], outputs[assigned:]
+
+    def confirm(self, values: Sequence[Array]) -> None:
+        """Show the values to look at to those who want to."""
+        at = 0
+        for check, count in self.confirmations:
+            check(*values[at : at + count])
+            at += count
+
+
+class Tracer:
+    """Records in place of the engine while a function runs; see the module's text."""
+
+    #: whether a layer, or `scan`, asks the tracer to record its loop as one instead of unrolling it
+    keeps_loops = False
+
+    def __init__(self, met: Iterable[int] = ()) -> None:
+        self.started = next(_serials)
+        self.rolls: int | None = (
+            None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
+        )
+        self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
+        self.met = frozenset(met)  #: serials of arguments that are also used from outside
+        self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
+        self._made_outside: set[int] = set()  # stand-ins of arguments that an operation made: gradients flow on there
+        self._outside: dict[int, Tensor] = {}
+        self._rewritten: set[int] = set()  # assigned in place
+        self._positions = itertools.count()
+        self.arguments: dict[int, int] = {}
+        self.cells: dict[int, Cell] = {}
+        self.live: dict[int, Callable[[], Any]] = {}
+        self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
+        self.conditions = Conditions()
+        self.entries: list[tuple[dict[str, Any], str, Array]] = []
+        self.schedules: list[tuple[Any, list[int]]] = []
+        self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
+        self._slots: dict[tuple[int, str], Traced] = {}
+        self._graded: dict[int, _Graded] = {}
+        self._seen: set[int] = set()
+        self._used: set[int] = set()  # constants made while tracing that something was computed from
+        self.contexts: list[Any] = []  # of functions with a backward pass of their own
+        self._watched: list[tuple[Any, Callable[[Any, Conditions], None]]] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Trace what this thread records; afterwards no stand-in is left in any ``.grad``."""
+        if current.tracer is not None:
+            raise GraphError("a compiled function was called inside another; call the plain function instead")
+        current.tracer = self
+        try:
+            yield
+        except ValueError as error:
+            if isinstance(error.__cause__, GraphError):  # NumPy hides it, in ``array[0] = x``
+                raise error.__cause__ from None
+            raise
+        finally:
+            current.tracer = None
+            for graded in self._graded.values():
+                graded.tensor._grad = graded.before
+
+    # Leaves ----------------------------------------------------------------------------------------------
+
+    def leaf(self, array: Array, name: str | None = None, requires_grad: bool = False) -> Traced:
+        """A stand-in with the shape and dtype of ``array``."""
+        result = self._new(array.shape, array.dtype)
+        result.name, result.requires_grad = name, requires_grad
+        return result
+
+    def argument(self, array: Array, name: str) -> Traced:
+        """A stand-in for the next argument."""
+        result = self.leaf(array, name)
+        self.arguments[result.serial] = next(self._positions)
+        return result
+
+    def given(self, tensor: Tensor, name: str) -> Tensor:
+        """What stands for a tensor that is the next argument: the same for the same one, and itself where it is met."""
+        found = tensor if tensor.serial in self.met else self._given.get(tensor.serial)
+        counts = 1 + (tensor.requires_grad and tensor._grad is not None)  # its gradient is passed, too
+        if found is not None:
+            for _ in range(counts):
+                next(self._positions)
+            return found
+        result = self._given[tensor.serial] = self.argument(tensor._array, tensor.name or name)
+        result.requires_grad = tensor.requires_grad
+        result._hooks = dict(tensor._hooks) if tensor._hooks else None
+        if not tensor.is_leaf:
+            self._made_outside.add(result.serial)
+        if counts == 2 and tensor._grad is not None:
+            result._grad = self.argument(tensor._grad._array, f"gradient of {result.name}")
+        return result
+
+    def meet(self, tensor: Tensor) -> None:
+        """The function uses ``tensor`` from outside: if it is an argument as well, tracing starts again."""
+        if tensor.serial in self._given:
+            raise Met(tensor.serial)
+        if tensor.serial < self.started and not isinstance(tensor, Traced):
+            self._outside[tensor.serial] = tensor
+
+    def refreshed(self, compute: Callable[[], Any], like: Array, name: str) -> Traced:
+        """A leaf whose value ``compute()`` gives anew for each call: a dropout mask, a learning rate."""
+        result = self.leaf(like, name)
+        self.live[result.serial] = compute
+        return result
+
+    def dropped(self, compute: Callable[[], Any], like: Array, p: float) -> Tensor:
+        """A dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``."""
+        return self.refreshed(compute, like, "dropout mask")
+
+    def derived(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
+    ) -> list[tuple[Tensor, Tensor]] | None:
+        """Gradients of ``outputs``, where they are not to be found by a walk of the graph; see `backward`."""
+        return None
+
+    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
+
+    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
+
+    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Not asked: loops are unrolled here."""
+        raise NotImplementedError
+
+    def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Traced, ...]:
+        """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""
+        rates = tuple(self.leaf(np.empty((), dtype), "rate") for _ in schedule())
+        self.schedules.append((schedule, [x.serial for x in rates]))
+        return rates
+
+    def slot(self, holder: dict[str, Any], key: str) -> Tensor:
+        """The array ``holder[key]`` as a tensor that can be assigned to."""
+        found = self._slot(holder, key, partial(holder.__getitem__, key))
+        return self.assigned.get(found.serial, found)
+
+    def assign_slot(self, holder: dict[str, Any], key: str, value: Any) -> None:
+        """``holder[key] = value`` when the program runs; a new entry is made once a call has succeeded."""
+        new = np.zeros(value.shape, value.dtype)
+        if key not in holder:
+            self.entries.append((holder, key, new))
+        slot = self._slot(holder, key, lambda: holder.get(key, new))
+        if (slot.shape, slot.dtype) != (value.shape, value.dtype):
+            raise GraphError(f"{key} {slot.shape} does not fit its new value {value.shape}; make a new optimizer")
+        self.assigned[slot.serial] = value
+
+    def _slot(self, holder: dict[str, Any], key: str, get: Callable[[], Array]) -> Traced:
+        found = self._slots.get((id(holder), key))
+        if found is None:
+            found = self._slots[id(holder), key] = self.leaf(get(), key)
+            self.cells[found.serial] = Cell(get, partial(holder.__setitem__, key), ("{}[{}]", holder, key))
+        return found
+
+    # Recording -------------------------------------------------------------------------------------------
+
+    def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
+        """Remember ``op`` without computing it."""
+        operands = tuple(self._operand(x) for x in operands)
+        try:
+            shape = op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
+        except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
+            raise explained(error, op, operands, attrs) from None
+        try:
+            dtype = op.result_dtype(operands, attrs)
+        except TypeError as error:  # of booleans; of their numbers then, as it is without compiling
+            if not op.slots:
+                raise explained(error, op, operands, attrs) from None
+            numbers = (x.astype(get_default_dtype()) if isinstance(x, Tensor) else x for x in operands)
+            return self.record(op, tuple(numbers), attrs)
+        if dtype == np.float64:
+            recast = _recast_integers(op, operands, np.empty((), dtype))
+            if recast is not None:
+                return self.record(op, recast, attrs)
+        if op is P.concat or op is P.stack:  # what is put side by side is copied as it is, so it is of one dtype
+            operands = tuple(
+                self.record(P.cast, (x,), {"dtype": dtype}) if isinstance(x, Tensor) and x.dtype != dtype else x
+                for x in operands
+            )
+        result = self._new(shape, dtype)
+        result.op, result.operands, result.attrs = op, operands, attrs
+        if op.view:
+            base = operands[0]
+            result._root = base._root if isinstance(base, Traced) else base.serial
+        if current.recording and op.slots and dtype.kind == "f":
+            result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
+            for x in operands:
+                if isinstance(x, Tensor) and x.requires_grad and x.serial in self._overwritten:
+                    raise GraphError(
+                        f"{op.name} (at {user_site()}) uses {x._described()} after it was updated; "
+                        "a compiled function updates a parameter once, at its end"
+                    )
+        return result
+
+    @property
+    def _overwritten(self) -> set[int]:
+        return {value.serial for value in self.assigned.values()}
+
+    def _operand(self, x: Any) -> Tensor | Literal:
+        x = _as_operand(x)
+        if not isinstance(x, Tensor):
+            return x
+        self.meet(x)
+        if x.serial in self.assigned:
+            if x.requires_grad and current.recording:
+                raise GraphError(
+                    f"{x._described()} is used (at {user_site()}) after it was updated; "
+                    "a compiled function updates a parameter once, at its end"
+                )
+            return self.assigned[x.serial]
+        if isinstance(x, Traced):
+            if x._tracer is not self:
+                x._array  # noqa: B018  raises: it leaked from another trace
+            self._refuse_old_view(x)
+        elif x.op is not None and x.requires_grad:
+            raise GraphError(
+                f"{x._described()} (made at {x.site}) was computed outside the compiled function and requires a "
+                "gradient; detach() it, or compute it inside"
+            )
+        elif x.serial >= self.started:
+            self._used.add(x.serial)
+        return x
+
+    def _refuse_old_view(self, x: Traced) -> None:
+        if x._root in self._rewritten:
+            raise GraphError(
+                f"{x._described()} (made at {x.site}) views a tensor that was updated since, and is used or returned; "
+                "take the view after the update, or return the tensor itself"
+            )
+
+    def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
+        result: Traced = Traced.__new__(Traced)
+        result._tracer = self
+        result._stand_in = np.broadcast_to(np.zeros((), dtype), shape)
+        result.serial = next(_serials)
+        result.scope = current.scope
+        result._made_at = user_code()
+        return result
+
+    # What tensors.py, reverse_walk.py, optim.py and nn ask of a tracer ------------------------------------------
+
+    def refuse_reading(self, tensor: Tensor) -> None:
+        """Python may read constants made inside the function, nothing that changes between calls."""
+        if isinstance(tensor, Traced) or tensor.serial < self.started:
+            raise GraphError(
+                f"{tensor._described()} has no value while a function is being compiled, but is read "
+                f"(at {user_site()}); return it and read it outside, or choose with tg.where"
+            )
+
+    def is_constant(self, x: Any) -> bool:
+        """Whether its value was made by the function itself, and is the same in every call."""
+        return isinstance(x, Tensor) and not isinstance(x, Traced) and x.op is None and x.serial >= self.started
+
+    def detach(self, tensor: Tensor) -> Tensor:
+        """An alias that no gradient flows through."""
+        with no_grad():
+            result = self.record(P.broadcast_to, (tensor,), {"shape": tensor.shape})
+        result.name, result.role = tensor.name, tensor.role
+        return result
+
+    def owns(self, tensor: Tensor, index: Any) -> bool:
+        """Whether writing ``tensor[index]`` must become an assignment: it lives longer than one call."""
+        self.meet(tensor)
+        if isinstance(tensor, Traced):
+            raise GraphError(
+                f"{tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
+                "build a new value (where, concat, +)"
+            )
+        if tensor.serial in self._used:
+            raise GraphError(
+                f"{tensor._described()} is written in place (at {user_site()}) after a function being compiled has "
+                "used it; build a new value (where, concat, +)"
+            )
+        if tensor.serial >= self.started:
+            return False
+        if index is not ...:
+            raise GraphError(
+                f"part of {tensor._described()} is written in place (at {user_site()}) in a function being compiled; "
+                "assign the whole of it: copy_(where(...))"
+            )
+        return True
+
+    def assign(self, tensor: Tensor, value: Any, in_place: bool = False) -> None:
+        """Make ``value`` the tensor's value after the call; written ``in_place``, its views show it, too."""
+        if not self.owns(tensor, ...):
+            raise GraphError(f"{tensor._described()} is a constant of the function being compiled; build a new tensor")
+        made = value if isinstance(value, Tensor) else Tensor(np.asarray(value))
+        if made.dtype != tensor.dtype:
+            made = self.record(P.cast, (made,), {"dtype": tensor.dtype})
+        if made.shape != tensor.shape or not isinstance(made, Traced):
+            made = self.record(P.broadcast_to, (made,), {"shape": tensor.shape})
+        self.cells.setdefault(tensor.serial, _cell(tensor))
+        self.assigned[tensor.serial] = made
+        if in_place:
+            self._rewritten.add(tensor.serial)
+
+    def gradient(self, tensor: Tensor, *, asked: bool) -> None:
+        """Its ``.grad`` is about to be read (``asked``) or set; what was there before the call becomes a leaf."""
+        self.meet(tensor)
+        if not asked and tensor.serial in self._made_outside:
+            raise GraphError(
+                f"a gradient flows to {tensor._described()} (at {user_site()}), an argument that was computed outside "
+                "the compiled function; detach() it, compute it inside, or ask for its gradient with tg.grad"
+            )
+        if tensor.serial in self._graded:
+            return
+        before = found = tensor._grad
+        if asked and before is not None and not isinstance(before, Traced):
+            found = self.leaf(before._array, "gradient")
+            self.cells[found.serial] = _gradient_cell(tensor)
+        self._graded[tensor.serial] = _Graded(tensor, before, found, asked)
+        tensor._grad = found
+
+    def refuse_hook(self, tensor: Tensor) -> None:
+        """Every plain call would put another hook on what outlives it."""
+        if not isinstance(tensor, Traced) or tensor.serial in self.arguments:
+            raise GraphError(
+                f"a hook is put on {tensor._described()} (at {user_site()}) in a function being compiled, which does "
+                "so only when it is recorded; put it on before the call"
+            )
+
+    def refuse_removal(self, key: int) -> None:
+        """A plain call would find no hook the next time."""
+        if key < self.started:
+            raise GraphError(
+                f"a hook is removed (at {user_site()}) in a function being compiled, which does so only when it is "
+                "recorded; remove it before or after the call"
+            )
+
+    def _kept(self, outputs: list[Tensor]) -> list[tuple[Tensor | int, int | None]]:
+        """What becomes of every ``.grad``; those that are kept are appended to the outputs.
+
+        Of a tensor that the function itself starts afresh and then updates, none is kept: that saves copying all
+        gradients in every training step.
+        """
+        kept: list[tuple[Tensor | int, int | None]] = []
+        for serial, graded in self._graded.items():
+            tensor, now = graded.tensor, graded.tensor._grad
+            if isinstance(tensor, Traced) and serial not in self.arguments:
+                continue
+            if graded.asked and now is graded.found:
+                continue
+            target = self.arguments[serial] if isinstance(tensor, Traced) else tensor
+            if now is None or (not graded.asked and serial in self.assigned):
+                kept.append((target, None))
+            else:
+                kept.append((target, len(outputs)))
+                outputs.append(now)
+        return kept
+
+    def confirm(self, check: Callable[..., None], tensors: Sequence[Tensor]) -> None:
+        """In every call, before anything is assigned, ``check(*values)`` may raise."""
+        self._confirmations.append((check, list(tensors)))
+
+    def effects(self) -> tuple[int, ...]:
+        """How much it was told beside operations."""
+        held: tuple[Any, ...] = (
+            self.arguments, self.cells, self.live, self.assigned, self.entries, self.schedules, self._confirmations,
+            self._slots, self._graded, self.contexts,
+        )  # fmt: skip
+        return tuple(map(len, held))
+
+    def guard(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+        """Trace anew when what ``condition(thing, conditions)`` adds to them, now, is no longer true."""
+        if id(thing) not in self._seen:
+            self._seen.add(id(thing))
+            condition(thing, self.conditions)
+
+    def watch(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+        """As `guard`, but as the thing is when tracing ends."""
+        if id(thing) not in self._seen:
+            self._seen.add(id(thing))
+            self._watched.append((thing, condition))
+
+    # The result ------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Let go of all stand-ins; who still has one then, and with it this tracer, is no part of the function."""
+        self.assigned.clear()
+        self._graded.clear()
+        self._given.clear()
+        self._slots.clear()
+        self._confirmations.clear()
+        for context in self.contexts:
+            vars(context).clear()
+
+    def finish(self, outputs: Sequence[Tensor]) -> TracedProgram:
+        """The graph of ``outputs`` and of all assignments."""
+        assigned = list(self.assigned)
+        for x in outputs:
+            if isinstance(x, Traced):
+                self._refuse_old_view(x)
+        outputs = list(outputs)
+        kept = self._kept(outputs)
+        outputs = [*outputs, *(x for _, looked_at in self._confirmations for x in looked_at)]
+        found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
+        pending = list(found.values())
+        while pending:
+            x = pending.pop()
+            for y in x.operands if isinstance(x, Traced) else ():
+                if isinstance(y, Tensor) and y.serial not in found:
+                    found[y.serial] = y
+                    pending.append(y)
+        if not self.inner.isdisjoint(found):
+            raise Unrolled
+        for x in found.values():
+            if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
+                self.meet(x)
+                self.cells[x.serial] = _cell(x)
+        for thing, condition in self._watched:
+            condition(thing, self.conditions)
+        self.conditions.add("{}._default_dtype is {}", settings, get_default_dtype())
+        for x in self._outside.values():
+            _circumstances(x, self.conditions)
+        for graded in self._graded.values():
+            if graded.asked and not isinstance(graded.tensor, Traced):
+                there = "is" if graded.before is None else "is not"
+                self.conditions.add(f"{{}}._grad {there} None", graded.tensor)
+        order = sorted(found)
+        sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
+        build = PlanBuilder()
+        for serial, site in zip(order, sites, strict=True):
+            self._enter(build, found[serial], site)
+        graph = build.plan([build.position[x.serial] for x in [*outputs, *(self.assigned[s] for s in assigned)]])
+        confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
+        return TracedProgram(
+            graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
+            self.entries, kept, frozenset(self._outside),
+        )  # fmt: skip
+
+    def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:
+        if isinstance(x, Traced):
+            build.tensor(x, None, site)
+        else:
+            build.tensor(x, None if x.serial < self.started else x._array, site, leaf=True)
+
+
+def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
+    """A stand-in that outlives its trace has no value, and would get none from later calls."""
+    if tracer() is not None:
+        gc.collect()
+    if tracer() is not None:
+        kept = [x for x in gc.get_objects() if type(x) is Traced and x._tracer is tracer()]
+        max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
+
+
+def _circumstances(tensor: Tensor, conditions: Conditions) -> None:
+    """Whether gradients are still asked of it, and shown to the same hooks."""
+    conditions.add("{}.requires_grad is {}", tensor, tensor.requires_grad)
+    if tensor._hooks:
+        conditions.add("tuple({}._hooks) == {}", tensor, tuple(tensor._hooks))
+    else:
+        conditions.add("not {}._hooks", tensor)
+
+
+def _gradient_cell(tensor: Tensor) -> Cell:
+    def get() -> Array:
+        assert tensor._grad is not None  # a guard saw to it
+        return tensor._grad._array
+
+    def write(array: Array) -> None:
+        tensor._grad = from_array(array)
+
+    return Cell(get, write, ("{}._grad._array", tensor))
+
+
+def _cell(tensor: Tensor) -> Cell:
+    def write(array: Array) -> None:
+        tensor._array, tensor._memory = array, tensor._memory or Memory()
+
+    return Cell(partial(getattr, tensor, "_array"), write, ("{}._array", tensor), tensor)

@@ -1,0 +1,360 @@
+"""Methods that PyTorch's users reach for, each a few lines of what the primitives already give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+
+from . import primitives as P
+from .arguments import flag, number
+from .errors import ArgumentError, DTypeError, ShapeError
+from .max_min import Extreme
+from .operators import Axis, Operators, _axis, kept, one_axis
+from .primitives import record
+
+if TYPE_CHECKING:
+    from .tensors import Tensor
+
+
+class Sorted(NamedTuple):
+    """What `sort` and `topk` give, as PyTorch's: the elements, and where they were."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Composed(Operators):
+    """Mixed into `Tensor`: what composes is composed, so every rule here is a rule of the primitives."""
+
+    # Booleans --------------------------------------------------------------------------------------------
+
+    def _logical(self, op: P.Primitive, sign: str, other: Any) -> Tensor:
+        for x in (self, other):
+            if np.dtype(getattr(x, "dtype", type(x))) != np.bool_:
+                kind = getattr(x, "dtype", type(x).__name__)
+                raise DTypeError(f"{sign} is for booleans, not {kind}; compare first, as in (x > 0) {sign} (y > 0)")
+        return self._record(op, (self, other), {})
+
+    def __and__(self, other: Any) -> Tensor:
+        return self._logical(P.minimum, "&", other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return self._logical(P.maximum, "|", other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return self._logical(P.not_equal, "^", other)
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return self._logical(P.equal, "~", False)
+
+    def isnan(self) -> Tensor:
+        """Whether each element is nan: booleans of the shape of ``x``, without a gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, float("nan")]).isnan().tolist()
+        [False, True]
+        """
+        return self != self
+
+    def isfinite(self) -> Tensor:
+        """Whether each element is neither nan nor infinite: booleans of the shape of ``x``, without a gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, float("inf"), float("nan")]).isfinite().tolist()
+        [True, False, False]
+        """
+        return self.abs() < np.inf
+
+    # Numbers ---------------------------------------------------------------------------------------------
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return self._record(P.floor_divide, (self, other), {})
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return self._record(P.floor_divide, (other, self), {})
+
+    def std(
+        self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None, unbiased: bool | None = None,
+        dim: Axis = None, keepdim: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Standard deviation over ``axis``: the square root of `var`, with its ``keepdims``, ``correction``,
+        ``unbiased``.
+
+        >>> import tinygrad_rnn as tg
+        >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
+        1.0
+        """
+        return self.var(_axis(axis, dim), kept(keepdims, keepdim), correction=correction, unbiased=unbiased).sqrt()
+
+    def norm(
+        self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+    ) -> Tensor:
+        """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
+
+        ``p`` may be infinite; the derivative at 0 is 0. Elements are divided by the largest first, so that no square
+        overflows or vanishes. Raises `ArgumentError` for a ``p`` that is not positive.
+
+        >>> import tinygrad_rnn as tg
+        >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
+        5.0
+        """
+        axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
+        if not number(p, "norm: p") > 0:
+            raise ArgumentError(f"norm: p is a positive number or infinity, not {p!r}")
+        magnitude = self.abs()
+        if p == np.inf:
+            return magnitude.amax(axis, keep)
+        largest = magnitude.detach().amax(axis, True) if record.size_of(self.shape) else magnitude.sum(axis, True)
+        scale = P.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        total = ((magnitude / scale) ** p).sum(axis, True)
+        some = total > 0
+        result = P.where(some, P.where(some, total, 1.0) ** (1.0 / p), 0.0) * scale
+        return result if keep else result.sum(axis)
+
+    # Choosing --------------------------------------------------------------------------------------------
+
+    @overload
+    def max(
+        self, dim: None = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def max(self, dim: int, keepdim: bool = False) -> Extreme: ...
+
+    @overload
+    def max(self, dim: int | tuple[int, ...], *, keepdims: bool) -> Tensor: ...
+
+    @overload
+    def max(self, dim: tuple[int, ...], keepdim: bool = False) -> Tensor: ...
+
+    def max(
+        self, dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor | Extreme:
+        """The largest element of all; along one ``dim`` the pair ``(values, indices)``, as PyTorch's.
+
+        The values have this shape without ``dim`` (size 1 there with ``keepdim``), and so have the integer indices, of
+        the first if several are largest; the gradient goes to the element that is named. NumPy's words, ``axis`` and
+        ``keepdims``, give NumPy's answer, the values alone, and so does a tuple of dimensions: that is `amax`, where
+        equal elements share the gradient.
+
+        >>> import tinygrad_rnn as tg
+        >>> values, indices = tg.tensor([[1.0, 3.0], [4.0, 2.0]]).max(1)
+        >>> values.tolist(), indices.tolist()
+        ([3.0, 4.0], [1, 0])
+        """
+        if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
+            return self.amax(_axis(axis, dim), kept(keepdim, keepdims))
+        return self._extreme("max", self.argmax(dim), dim, keepdim)
+
+    @overload
+    def min(
+        self, dim: None = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def min(self, dim: int, keepdim: bool = False) -> Extreme: ...
+
+    @overload
+    def min(self, dim: int | tuple[int, ...], *, keepdims: bool) -> Tensor: ...
+
+    @overload
+    def min(self, dim: tuple[int, ...], keepdim: bool = False) -> Tensor: ...
+
+    def min(
+        self, dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
+    ) -> Tensor | Extreme:
+        """The smallest element of all; along one ``dim`` the pair ``(values, indices)``: see `max`."""
+        if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
+            return self.amin(_axis(axis, dim), kept(keepdim, keepdims))
+        return self._extreme("min", self._turned_over().argmax(dim), dim, keepdim)
+
+    def _extreme(self, name: str, at: Tensor, dim: int, keepdim: bool) -> Extreme:
+        (axis,) = self._axes(name, dim)
+        kept = at.expand_dims(axis)
+        values = self.gather(axis, kept)
+        return Extreme(values, kept) if keepdim else Extreme(values.squeeze(axis), at)
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """``value`` where ``mask`` holds, this tensor elsewhere; filled positions get a gradient of exactly 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).masked_fill(tg.tensor([True, False]), 0.0).tolist()
+        [0.0, 2.0]
+        """
+        return P.where(self._coerced(mask), value, self)
+
+    def gather(self, dim: int | None = None, index: Any = None, *, axis: int | None = None) -> Tensor:
+        """Elements at integer positions ``index`` along ``dim``: ``y[i][j] = x[index[i][j]][j]`` for ``dim=0``.
+
+        ``index`` has as many dimensions as this tensor, and outside ``dim`` at most its sizes. Returns its shape.
+        Raises `ShapeError` for another shape, `DTypeError` unless it holds integers, `OutOfRangeError` for one
+        outside.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, tg.tensor([[1], [0]])).tolist()
+        [[2.0], [3.0]]
+        """
+        (chosen,) = self._axes("gather", one_axis("gather", axis, dim))
+        index = self._coerced(index)
+        if index.ndim != self.ndim or any(
+            n > m for i, (n, m) in enumerate(zip(index.shape, self.shape)) if i != chosen
+        ):  # fmt: skip
+            raise ShapeError(
+                f"gather: the index has shape {index.shape}, which must have as many dimensions as {self.shape} "
+                f"and outside dimension {chosen} at most its sizes"
+            )
+        if index.dtype.kind not in "iu":
+            raise DTypeError(f"gather: the index must be integers, not {index.dtype}")
+        strides = [record.size_of(self.shape[i + 1 :]) for i in range(self.ndim)]
+        others = np.zeros(index.shape, np.int64)
+        for i, stride in enumerate(strides):
+            if i != chosen:
+                others = others + stride * np.arange(index.shape[i]).reshape(
+                    [-1 if j == i else 1 for j in range(self.ndim)]
+                )
+        inside = (index >= 0) & (index < self.shape[chosen])  # what is outside stays outside, and `take` says so
+        position = P.where(inside, index * strides[chosen] + others, record.size_of(self.shape))
+        return P.take(self.reshape(-1), position)
+
+    def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:
+        """Positions (int64) that put the elements along ``dim`` in order, or with ``descending`` in falling order.
+
+        Equal ones keep theirs.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([3.0, 1.0, 2.0]).argsort().tolist()
+        [1, 2, 0]
+        """
+        (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
+        return self._record(P.argsort, (-self if flag(descending, "argsort: descending") else self,), {"axis": chosen})
+
+    def sort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Sorted:
+        """The elements along ``dim`` in order (``descending``: falling), and where they were: ``(values, indices)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> values, indices = tg.tensor([3.0, 1.0, 2.0]).sort()
+        >>> values.tolist(), indices.tolist()
+        ([1.0, 2.0, 3.0], [1, 2, 0])
+        """
+        chosen = dim if axis is None else axis
+        order = self.argsort(chosen, descending)
+        return Sorted(self.gather(chosen, order), order)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True, *, axis: int | None = None) -> Sorted:
+        """The ``k`` ``largest`` (or smallest) elements along ``dim``, best first: ``(values, indices)``.
+
+        Raises `ShapeError` if there are not so many.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
+        [0, 2]
+        """
+        (chosen,) = self._axes("topk", record.integer(dim if axis is None else axis, "an axis"))
+        if not 0 <= record.integer(k, "topk: k") <= self.shape[chosen]:
+            raise ShapeError(
+                f"topk: k is {k}, but dimension {chosen} of {self.shape} has {self.shape[chosen]} elements"
+            )
+        order = self.argsort(chosen, largest)[(*[slice(None)] * chosen, slice(0, k))]
+        return Sorted(self.gather(chosen, order), order)
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of the last two dimensions, 0 above ``diagonal`` (0: the main one, 1: the one above it).
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2, 3).tril().tolist()
+        [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+        """
+        return P.where(self._below("tril", diagonal), self, 0)
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of the last two dimensions, 0 below ``diagonal`` (0: the main one, 1: the one above it).
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2, 3).triu(1).tolist()
+        [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
+        """
+        return P.where(~self._below("triu", record.integer(diagonal, "triu: diagonal") - 1), self, 0)
+
+    def _below(self, name: str, diagonal: int) -> Tensor:
+        """Where the last two dimensions are on or below a diagonal."""
+        if self.ndim < 2:
+            raise ShapeError(f"{name}: a triangle is of two dimensions or more, not of shape {self.shape}")
+        rows, columns = self.shape[-2:]
+        return self._coerced(np.tri(rows, columns, record.integer(diagonal, f"{name}: diagonal"), dtype=bool))
+
+    # Shapes ----------------------------------------------------------------------------------------------
+
+    def bmm(self, other: Any) -> Tensor:
+        """One matrix product per batch row with ``other``: (B, n, m) @ (B, m, p) -> (B, n, p), else `ShapeError`.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(4, 2, 3).bmm(tg.ones(4, 3, 5)).shape
+        (4, 2, 5)
+        """
+        other = self._coerced(other)
+        if self.ndim != 3 or other.ndim != 3 or self.shape[0] != other.shape[0]:
+            raise ShapeError(
+                f"bmm: takes (B, n, m) and (B, m, p), not {self.shape} and {other.shape}; @ broadcasts, this does not"
+            )
+        return self @ other
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Dimensions ``start_dim`` to ``end_dim``, both included, as one. Raises `ShapeError` if the first comes later.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.zeros(2, 3, 4).flatten(1).shape
+        (2, 12)
+        """
+        if not self.ndim:
+            return self.reshape(1)
+        (start,) = self._axes("flatten", record.integer(start_dim, "flatten: start_dim"))
+        (end,) = self._axes("flatten", record.integer(end_dim, "flatten: end_dim"))
+        if start > end:
+            raise ShapeError(f"flatten: dimension {start_dim} comes after {end_dim} in shape {self.shape}")
+        merged = record.size_of(self.shape[start : end + 1])
+        return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
+
+    def unbind(self, dim: int = 0, *, axis: int | None = None) -> tuple[Tensor, ...]:
+        """The slices along ``dim``, without it, as a tuple: the rows of a matrix, the steps of a sequence.
+
+        >>> import tinygrad_rnn as tg
+        >>> [step.tolist() for step in tg.tensor([[1, 2], [3, 4]]).unbind()]
+        [[1, 2], [3, 4]]
+        """
+        (chosen,) = self._axes("unbind", record.integer(dim if axis is None else axis, "an axis"))
+        return tuple(self[(*[slice(None)] * chosen, i)] for i in range(self.shape[chosen]))
+
+    def repeat(self, *sizes: int | tuple[int, ...] | list[int]) -> Tensor:
+        """Copies side by side, ``sizes`` times along each dimension (new ones in front): NumPy's ``tile``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).repeat(2, 2).tolist()
+        [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
+        """
+        given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+        times = tuple(record.integer(n, "repeat: a size") for n in given)
+        if len(times) < self.ndim or min(times, default=0) < 0:
+            raise ShapeError(
+                f"repeat: wants a number of copies, from 0, for each dimension of {self.shape}, not {times}"
+            )
+        shape = (1,) * (len(times) - self.ndim) + self.shape
+        apart = self.reshape(tuple(n for size in shape for n in (1, size)))
+        copies = apart.broadcast_to(tuple(n for pair in zip(times, shape) for n in pair))
+        return copies.reshape(tuple(t * n for t, n in zip(times, shape)))
+
+    # Dtypes ----------------------------------------------------------------------------------------------
+
+    def long(self) -> Tensor:
+        """As int64, cut off towards 0; no gradient flows through integers."""
+        return self.astype(np.int64)
+
+    def bool(self) -> Tensor:
+        """As booleans: whether each element is not 0."""
+        return self.astype(np.bool_)

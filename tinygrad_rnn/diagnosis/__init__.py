@@ -1,0 +1,106 @@
+"""Which mistake makes exactly these wrong gradients: edits of the true backward pass are searched for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments import answerable
+from ..draw_hook import drawing
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..tensors import Array, Tensor
+from .report import Diagnosis
+
+if TYPE_CHECKING:
+    from .edited_walks import Record
+    from .search import Tried
+
+__all__ = ["Diagnosis", "diagnose"]
+
+
+@answerable
+def diagnose(
+    loss: Tensor,
+    gradients: Mapping[Any, Any],
+    *,
+    max_edits: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Diagnosis:
+    """Name the mistake in somebody's backward pass, from the gradients it gave.
+
+    ``loss``: one number, computed here, with the right forward pass. ``gradients``: by leaf (its tensor or its name),
+    the array that the other backward pass gave, of the leaf's shape; leaves may be left out, some may be right, and
+    eight printed digits are enough. The walk is repeated in double precision with one edit, and, if ``max_edits`` is 2
+    and no single one explains the numbers, with two. What is reported was walked, and gave all the given numbers.
+    ``progress(done, total)`` is called now and then, once more from 0 where pairs are begun.
+
+    Raises `ArgumentError` for leaves that are not in the loss, `ShapeError` for arrays of another shape.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> w = tg.tensor([[0.5, -0.3]], requires_grad=True, name="w", dtype=tg.float64)
+    >>> loss = (w * w).tanh().sum()
+    >>> forgot = 2 * w.numpy()  # tanh' is missing
+    >>> tg.diagnose(loss, {"w": forgot}).found
+    True
+    """
+    from .edited_walks import Record
+    from .search import Search  # only now: training does without it
+
+    if max_edits not in (1, 2):
+        raise ArgumentError(f"diagnose: max_edits is 1 or 2, not {max_edits!r}")
+    if not isinstance(gradients, Mapping) or not gradients:
+        raise ArgumentError("diagnose: gradients map leaves, or their names, to arrays; at least one is needed")
+    record = Record(loss)
+    keys = {_leaf(record, key): key for key in gradients}
+    if len(keys) < len(gradients):
+        raise ArgumentError("diagnose: a leaf is given twice, by name and by tensor; give it once")
+    given = {leaf: _array(record, leaf, key, gradients[key]) for leaf, key in keys.items()}
+    search = Search(record, given, progress)
+    names = {leaf: search.scene.leaf_name(record.nodes[leaf]) for leaf in keys}
+    verdict = search.right({})
+    wrong = [leaf for leaf, fine in verdict.items() if not fine]
+    differences: dict[int, Array] = {}
+    found: list[Tried] = []
+    pairs = ""
+    if wrong:
+        found = search.singles()
+        if not found and max_edits == 2:
+            found = search.pairs()
+            pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
+        elif not found:
+            pairs = "; pairs were not tried (max_edits=1)"
+        found.sort(key=lambda tried: tried.edit.cost)
+        if found and found[0].walked is not None:
+            differences = found[0].walked
+    result = {key: record.gradient(leaf) + differences.get(leaf, 0.0) for leaf, key in keys.items()}
+    edits = [search.explained(tried) for tried in found]
+    return Diagnosis(
+        not wrong, edits, result, search.agreement(differences),
+        [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong),
+        [names[leaf] for leaf in wrong], len(search.tried), pairs, search.place(wrong),
+        partial(drawing().side_by_side, record, edits[0]) if edits else None,
+    )  # fmt: skip
+
+
+def _leaf(record: Record, key: Any) -> int:
+    if not isinstance(key, (str, Tensor)):
+        raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
+    node = record.graph._leaf(key)
+    if not node.requires_grad:
+        raise ArgumentError(f"diagnose: {node.label} does not require a gradient in this loss")
+    return node.index
+
+
+def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:
+    array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+    shape = record.nodes[leaf].shape
+    if array.dtype.kind not in "fiu":
+        raise DTypeError(
+            f"diagnose: the gradient given for {key!s:.40} has dtype {array.dtype}; give an array of numbers"
+        )
+    if array.shape != shape:
+        raise ShapeError(f"diagnose: the gradient of {key!s:.40} has shape {array.shape}, but the leaf has {shape}")
+    return array

@@ -1,0 +1,199 @@
+"""What the generators of edits share: places, chains of states, names, and the numbers a mistake may be off by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edited_walks import Edit, Record, Rule, Use, scaled
+from .repeated_operations import families, times
+from .student_names import Names
+
+Family = list[Node]
+
+
+class Scene:
+    """One record, looked at as a recurrent network."""
+
+    def __init__(self, record: Record, given: Mapping[int, Array], nearly: bool) -> None:
+        """``nearly``: what was given is so close that only precision, or a tiny factor, can be wrong with it."""
+        self.record, self.given, self.nearly = record, given, nearly
+        self.all_families = families(record.graph)
+        self.families = [f for f in self.all_families if all(n.index in record.truth.gradients for n in f)]
+        self.names = Names(record)
+        self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
+        self.steps = max((len(f) for f in self.families), default=1)
+
+    @cached_property
+    def factors(self) -> dict[float, str]:
+        """Numbers a gradient may be off by, and what they are."""
+        shapes = [n.shape for n in self.record.nodes if len(n.shape) >= 2]
+        sizes = {n for shape in shapes for n in shape} - {0, 1}
+        leading = {n.shape[0] for n in self.record.nodes if n.op is not None and len(n.shape) == 2} - {0, 1}
+        factors = {0.5: "halved", 2.0: "counted twice", -1.0: "of the wrong sign"}
+        named = [(self.steps, "number of time steps"), *((n, "size of the batch") for n in sorted(leading))]
+        named += [(n * self.steps, "number of time steps times a size") for n in sorted(sizes)]
+        named += [(n, "size of a dimension") for n in sorted(sizes)]
+        for number, words in named:
+            factors.setdefault(float(number), f"multiplied by {number}, the {words}")
+            factors.setdefault(1 / number, f"divided by {number}, the {words}")
+        for node in self.record.nodes:
+            for x in node.operands if node.op is not None and node.op.name in ("mul", "div") else ():
+                if not isinstance(x, Ref) and x not in (0, 1, -1):
+                    factors.setdefault(float(x), f"multiplied by {x:g}, a number of the forward pass")
+                    factors.setdefault(1 / x, f"divided by {x:g}, a number of the forward pass")
+        factors.pop(1.0, None)
+        return factors
+
+    @cached_property
+    def pieces(self) -> dict[int, int]:
+        """By size of what is cut into gates: into how many."""
+        found: dict[int, int] = {}
+        for family in self.families:
+            node = family[0]
+            if node.op is not None and node.op.name == "getitem" and node.shape:
+                source = node.operands[0]
+                assert isinstance(source, Ref)
+                for whole, part in zip(self.record.nodes[source.index].shape, node.shape):
+                    if part and whole > part and whole % part == 0:
+                        found[whole] = whole // part
+        return found
+
+    @cached_property
+    def gates(self) -> list[Family]:
+        """Nonlinearities that are computed at every step."""
+        return [f for f in self.families if len(f) > 1 and is_nonlinear(f[0])]
+
+    # Chains ----------------------------------------------------------------------------------------------
+
+    def line(self, family: Family, slot: int) -> list[int] | None:
+        """The operand at every step; None if it is not always a value."""
+        found = [n.operands[slot] for n in family]
+        return [x.index for x in found] if all(isinstance(x, Ref) for x in found) else None  # type: ignore[union-attr]
+
+    @cached_property
+    def initial(self) -> dict[int, int]:
+        """By family that is carried: the node that stands in for it before the first step."""
+        found: dict[int, int] = {}
+        for family in self.all_families:
+            for slot in range(len(family[0].operands)) if len(family) > 1 else ():
+                line = self.line(family, slot)
+                if line is None or line[1] not in self.place:
+                    continue
+                number, at = self.place[line[1]]
+                state = [n.index for n in self.all_families[number]]
+                fits = self.record.nodes[line[0]].shape == self.record.nodes[state[0]].shape
+                if at == 0 and line[1:] == state[: len(line) - 1] and line[0] not in state and fits:
+                    found.setdefault(number, line[0])
+        return found
+
+    @cached_property
+    def states(self) -> list[Family]:
+        """Families that are carried from step to step, losses added up left out."""
+        return [f for k, f in enumerate(self.all_families) if k in self.initial and f[0].shape]
+
+    def chain(self, family: Family) -> list[int]:
+        """A family's nodes, and before them what it starts from."""
+        number, _ = self.place[family[0].index]
+        first = [self.initial[number]] if number in self.initial else []
+        return [*first, *(n.index for n in family)]
+
+    def carries(self, family: Family) -> dict[int, list[Use]]:
+        """By position in the chain: the uses of that value in the step after it."""
+        chain = self.chain(family)
+        found: dict[int, list[Use]] = {}
+        for t, index in enumerate(chain[:-1]):
+            here, after = self.record.nodes[index].scope.step, self.record.nodes[chain[t + 1]].scope.step
+            uses = [use for use in self.record.users[index] if self.record.nodes[use[0]].scope.step == after]
+            if t == 0:  # one tensor may stand in for the states of two loops
+                uses = [use for use in uses if self._continued(use, chain[1])]
+            if uses and after is not None and (here != after or t == 0):
+                found[t] = uses
+        return found
+
+    def _continued(self, use: Use, state: int) -> bool:
+        """Whether the same use of the next step is of this state."""
+        number, at = self.place[use[0]]
+        after = self.all_families[number][at + 1 : at + 2]
+        operand = after[0].operands[use[1]] if after else None
+        return not after or (isinstance(operand, Ref) and operand.index == state)
+
+    def shifted(self, line: list[int]) -> dict[str, list[int]]:
+        """A line of values, moved by one step in time: what the mistake is called, and the values."""
+        if len(set(line)) < 2:
+            return {}
+        first, last = line[0], line[-1]
+        number, at = self.place[line[0]] if line[0] in self.place else self.place.get(line[1], (-1, 0))
+        at = at if line[0] in self.place else at - 1  # what stands in for a state before the first step
+        if number >= 0:
+            state = [n.index for n in self.all_families[number]]
+            if at + len(line) < len(state):
+                last = state[at + len(line)]  # carried: after the last use there is one more
+            if at > 0:
+                first = state[at - 1]
+            elif at == 0:
+                first = self.initial.get(number, first)
+        found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
+        return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
+
+    # Edits at sets of steps --------------------------------------------------------------------------------
+
+    def at_times(
+        self, family: Family, slot: int, words: str, rule: Callable[..., Rule], *, windows: bool = False,
+        single: bool = True, cost: float = 0.0,
+    ) -> Iterator[Edit]:  # fmt: skip
+        """One mistake, at every set of time steps."""
+        for when, at, price in times(len(family), windows=windows):
+            if single or len(at) > 1 or len(family) == 1:
+                yield Edit(
+                    f"{when}, {words}.", {(family[t].index, slot): rule(family[t]) for t in at}, cost=price + cost
+                )
+
+    def missing(self, family: Family, slot: int) -> Iterator[Edit]:
+        """What a use sends is missing; any other factor can be read off the effect of that."""
+        subject = self.subject(family, slot)
+        for when, at, price in times(len(family), windows=True):
+            uses = {(family[t].index, slot): scaled(0.0) for t in at}
+            yield Edit(f"{when}, {subject} is missing.", uses, cost=price, scaling=f"{when}, {subject}")
+
+    # Names -----------------------------------------------------------------------------------------------
+
+    def subject(self, family: Family, slot: int) -> str:
+        """What one operand receives from an operation."""
+        return f"what {self.name_of(family[-1], slot)} receives from {self.named(family[-1])}{self.later(family, slot)}"
+
+    def later(self, family: Family, slot: int) -> str:
+        """ " of the next step", where an operand is carried."""
+        operand = family[-1].operands[slot]
+        if not isinstance(operand, Ref):
+            return ""
+        source = self.record.nodes[operand.index]
+        here, there = source.scope.step, family[-1].scope.step
+        carried = here is not None and there is not None and here != there and source.op is not None
+        return " of the next step" if carried else ""
+
+    def leaf_name(self, leaf: Node) -> str:
+        """What the user calls it."""
+        return self.names.leaf(leaf)
+
+    def named(self, node: Node) -> str:
+        """A value in words."""
+        return self.names.of(node)
+
+    def name_of(self, node: Node, slot: int) -> str:
+        """An operand in words."""
+        return self.names.operand(node, slot)
+
+    def slots(self, family: Family) -> dict[int, Family]:
+        """The operands that receive something, and when: a first state may be a constant."""
+        sent = self.record.truth.contributions
+        found = {slot: [n for n in family if (n.index, slot) in sent] for slot in range(len(family[0].operands))}
+        return {slot: nodes for slot, nodes in found.items() if nodes}
+
+
+def is_nonlinear(node: Node) -> bool:
+    """Whether it is a function of one operand whose derivative depends on a value."""
+    op = node.op
+    return op is not None and op.kind in ("elementwise", "axis") and tuple(op.slots) == (0,) and not op.moves(0)

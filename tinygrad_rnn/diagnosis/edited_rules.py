@@ -1,0 +1,176 @@
+"""What an edited use sends instead of what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edited_walks import Record, Rewrite, Rule
+
+Slope = Callable[[Array, Array], Array]  #: of a result and the value before it
+
+#: derivatives that are taken for that of a nonlinearity
+SLOPES: dict[str, Slope] = {
+    "σ' (y(1 − y))": lambda y, x: y * (1 - y),
+    "tanh' (1 − y²)": lambda y, x: 1 - y * y,
+    "1: it is forgotten": lambda y, x: np.ones_like(y),
+    "1 − y": lambda y, x: 1 - y,
+    "1 + y²": lambda y, x: 1 + y * y,
+    "(1 − y)²": lambda y, x: (1 - y) ** 2,
+    "y": lambda y, x: y,
+    "y²": lambda y, x: y * y,
+    "1 − x² of the value before it": lambda y, x: 1 - x * x,
+    "x(1 − x) of the value before it": lambda y, x: x * (1 - x),
+    "1 − tanh x, without the square": lambda y, x: 1 - np.tanh(x),
+    "the function itself, of the value before it": lambda y, x: x,
+    "[x > 0]": lambda y, x: (x > 0).astype(float),
+    "[x < 0]": lambda y, x: (x < 0).astype(float),
+    "tanh'(y), of the result instead of the value before it": lambda y, x: 1 - np.tanh(y) ** 2,
+    "σ'(y), of the result instead of the value before it": lambda y, x: 1 / (2 + np.exp(y) + np.exp(-y)),
+    "tanh' where σ' belongs, of the value before it": lambda y, x: 1 - np.tanh(x) ** 2,
+    "σ' where another belongs, of the value before it": lambda y, x: 1 / (2 + np.exp(x) + np.exp(-x)),
+}
+
+
+def valued(changed: Mapping[int, Array]) -> Rule:
+    """The true rule with another saved value."""
+    return lambda record, node, slot, g: record.pull(node, slot, g, changed)
+
+
+def sloped(slope: Slope) -> Rule:
+    """Another derivative of a nonlinearity."""
+    return lambda record, node, slot, g: np.asarray(g * slope(record.values[node.index], record.target(node, slot)))
+
+
+def as_if(other: Node, other_slot: int | None = None) -> Rule:
+    """What another use would send of this gradient."""
+    return lambda record, node, slot, g: record.pull(other, slot if other_slot is None else other_slot, g)
+
+
+def row(which: int) -> Rule:
+    """Not un-broadcast: one of the repetitions instead of their sum."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        raw, target = record.raw(node, slot, g), np.shape(record.target(node, slot))
+        while raw.ndim > len(target):
+            raw = raw[which]
+        keep = tuple(slice(None) if n == m else [which] for n, m in zip(raw.shape, target, strict=True))
+        return np.asarray(raw[keep])
+
+    return rule
+
+
+def transposed(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """The true contribution, transposed."""
+    sent = record.pull(node, slot, g)
+    turned = blocks_transposed(sent)
+    return sent if turned is None or turned.shape != sent.shape else turned
+
+
+def single(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """Computed in float32."""
+    return record.pull(node, slot, g.astype(np.float32).astype(np.float64))
+
+
+def passed_on(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """The gradient as it is."""
+    return g
+
+
+def unmasked(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """All to the first choice."""
+    return g if slot == 1 else 0 * g
+
+
+def with_transposed(other: int) -> Rule:
+    """The true rule with another operand transposed."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        operand = node.operands[other]
+        assert isinstance(operand, Ref)
+        value = record.values[operand.index]
+        turned = blocks_transposed(value)
+        return record.pull(node, slot, g, {operand.index: value if turned is None else turned})
+
+    return rule
+
+
+def once_a_row(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """Rows that are looked up twice receive only the last one's gradient."""
+    result = np.zeros(np.shape(record.target(node, slot)))
+    at = record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
+    result[at] = g
+    return result
+
+
+def every_tie(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """Of equal largest elements each receives the whole gradient."""
+    x, axis = record.target(node, slot), node.attrs["axis"]
+    axes = axis if isinstance(axis, tuple) or axis is None else (axis,)
+    keep = node.attrs.get("keepdims", False)
+    wide = g if keep or axes is None else np.expand_dims(g, axes)
+    return np.asarray((x == x.max(axis=axes, keepdims=True)) * wide)
+
+
+def blocks_transposed(w: Array) -> Array | None:
+    """A square matrix, or every square block of stacked gates, transposed."""
+    if w.ndim != 2 or min(w.shape) < 2 or max(w.shape) % min(w.shape):
+        return None
+    axis = 0 if w.shape[0] >= w.shape[1] else 1
+    return np.concatenate([b.T for b in np.split(w, max(w.shape) // min(w.shape), axis)], axis)
+
+
+# Leaves, as they are written down ----------------------------------------------------------------------------
+
+
+def times_leaf(leaf: int, factor: float) -> Rewrite:
+    """A multiple of a leaf's true gradient."""
+    return lambda whole: np.asarray(factor * whole[leaf])
+
+
+def added(one: int, two: int) -> Rewrite:
+    """The sum of two leaves' gradients."""
+    return lambda whole: np.asarray(whole[one] + whole[two])
+
+
+def turned_leaf(leaf: int) -> Rewrite:
+    """Transposed, block by block."""
+
+    def rewrite(whole: Mapping[int, Array]) -> Array:
+        turned = blocks_transposed(whole[leaf])
+        return whole[leaf] if turned is None else turned
+
+    return rewrite
+
+
+def permuted(leaf: int, axis: int, order: Sequence[int]) -> Rewrite:
+    """Blocks along an axis in another order."""
+
+    def rewrite(whole: Mapping[int, Array]) -> Array:
+        blocks = np.split(whole[leaf], len(order), axis)
+        return np.concatenate([blocks[k] for k in order], axis)
+
+    return rewrite
+
+
+def along_time(leaf: int, axis: int, shift: int | None) -> Rewrite:
+    """Time steps in reverse order, or each at the place of another, the end left 0."""
+
+    def rewrite(whole: Mapping[int, Array]) -> Array:
+        if shift is None:
+            return np.flip(whole[leaf], axis)
+        moved = np.roll(whole[leaf], shift, axis)
+        blank = [slice(None)] * moved.ndim
+        blank[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
+        moved[tuple(blank)] = 0.0
+        return moved
+
+    return rewrite
+
+
+def clipped(leaf: int, limit: float) -> Rewrite:
+    """Every element held between ± a limit."""
+    return lambda whole: np.clip(whole[leaf], -limit, limit)

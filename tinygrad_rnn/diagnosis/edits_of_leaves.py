@@ -1,0 +1,135 @@
+"""Edits of how a leaf's gradient was written down, the walk being right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+
+from ..graph import Node
+from .edit_context import Scene
+from .edited_rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf
+from .edited_walks import Edit, scaled
+
+
+def of_leaves(scene: Scene) -> Iterator[Edit]:
+    """Of every leaf, of two, of all."""
+    leaves = scene.record.graph.parameters
+    shared = [leaf.index for leaf in leaves if _is_shared(scene, leaf)]
+    if len(shared) > 1:
+        yield Edit(
+            "The gradient of every shared weight is missing.", leaves={i: times_leaf(i, 0.0) for i in shared},
+            scaling="The gradient of every shared weight", cost=1.05,
+        )  # fmt: skip
+    if len(leaves) > 1:
+        yield Edit(
+            "Every gradient is missing.", leaves={leaf.index: times_leaf(leaf.index, 0.0) for leaf in leaves},
+            scaling="Every gradient", cost=1.0,
+        )  # fmt: skip
+    for leaf in leaves:
+        name, i = scene.leaf_name(leaf), leaf.index
+        yield Edit(
+            f"The gradient of {name} is missing.", leaves={i: times_leaf(i, 0.0)}, cost=1.05,
+            scaling=f"The gradient of {name}",
+        )  # fmt: skip
+        turned = blocks_transposed(np.zeros(leaf.shape))
+        if turned is not None and turned.shape == leaf.shape:
+            yield Edit(f"The gradient of {name} is transposed.", leaves={i: turned_leaf(i)}, cost=0.9)
+        yield from _sequence(scene, leaf)
+        for other in leaves:
+            if other.index == i or other.shape != leaf.shape:
+                continue
+            j, theirs = other.index, scene.leaf_name(other)
+            yield Edit(f"{name} was given the gradient of {theirs}.", leaves={i: times_leaf(j, 1.0)}, cost=1.1)
+            yield Edit(
+                f"{name} was given its gradient and that of {theirs} in one.", leaves={i: added(i, j)}, cost=1.15
+            )
+            if j > i:
+                exchanged = {i: times_leaf(j, 1.0), j: times_leaf(i, 1.0)}
+                yield Edit(f"The gradients of {name} and {theirs} are exchanged.", leaves=exchanged)
+                both = added(i, j)
+                yield Edit(
+                    f"The gradients of {name} and {theirs} were added up in one buffer.", leaves={i: both, j: both}
+                )
+        yield from _overwritten(scene, leaf)
+    yield from _stacked(scene)
+    limit = max((float(np.max(np.abs(g), initial=0.0)) for g in scene.given.values()), default=0.0)
+    reached = sum(int(np.sum(np.abs(g) == limit)) for g in scene.given.values())
+    if reached > 1:
+        yield Edit(
+            f"Every gradient is clipped to ±{limit:g}.",
+            leaves={leaf.index: clipped(leaf.index, limit) for leaf in leaves}, cost=1.2,
+        )  # fmt: skip
+    for leaf in leaves:
+        given = scene.given.get(leaf.index)
+        most = 0.0 if given is None else float(np.max(np.abs(given), initial=0.0))
+        if given is not None and int(np.sum(np.abs(given) == most)) > 1 and most:
+            words = f"The gradient of {scene.leaf_name(leaf)} is clipped to ±{most:g}."
+            yield Edit(words, leaves={leaf.index: clipped(leaf.index, most)}, cost=1.3)
+
+
+def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
+    """Of all that is added up in a leaf, only what came last, or what one place sent, is left."""
+    uses = [use for use in scene.record.users[leaf.index] if use in scene.record.truth.contributions]
+    places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
+    if len(places) < 2:
+        return
+    name = scene.leaf_name(leaf)
+    for number in places:
+        lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] != number}
+        source = scene.named(scene.all_families[number][0])
+        yield Edit(f"Of all that {name} receives, only that from {source} is left: it was overwritten.", lost, cost=1.2)
+        lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] == number}
+    for which, words in ((0, "what arrives last"), (-1, "what arrives first")):
+        keep = sorted(uses)[which]
+        lost = {use: scaled(0.0) for use in uses if use != keep}
+        yield Edit(f"Of all that {name} receives, only {words} is left: it was overwritten.", lost, cost=1.2)
+
+
+def _is_shared(scene: Scene, leaf: Node) -> bool:
+    """A weight of all time steps; not a sequence that is cut into steps."""
+    users = [scene.record.nodes[user].op for user, _ in scene.record.users[leaf.index]]
+    return len(users) > 1 and all(op is not None and not op.chooses for op in users)
+
+
+def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
+    """A sequence whose gradient was written down in another order."""
+    if scene.steps < 2 or len(leaf.shape) < 2:
+        return
+    cut = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
+    if len(cut) < 2 or any(n.op is None or n.op.name != "getitem" for n in cut):
+        return
+    for axis in (0, 1):
+        if leaf.shape[axis] < 2:
+            continue
+        along = "" if axis == 0 else " along its second axis"
+        for shift, words in ((None, "in reverse order"), (1, "one step late"), (-1, "one step early")):
+            yield Edit(
+                f"The gradient of {scene.leaf_name(leaf)} is written down {words}{along}.",
+                leaves={leaf.index: along_time(leaf.index, axis, shift)}, cost=1.1 + 0.1 * axis,
+            )  # fmt: skip
+
+
+def _stacked(scene: Scene) -> Iterator[Edit]:
+    """Blocks of stacked gates in another order, in one leaf or in all."""
+    counts = {}
+    for leaf in scene.record.graph.parameters:
+        for axis, size in enumerate(leaf.shape[:2]):
+            count = scene.pieces.get(size)
+            if count and count <= 4:
+                counts[leaf.index] = axis, count
+    for count in {count for _, count in counts.values()}:
+        mine = {i: axis for i, (axis, n) in counts.items() if n == count}
+        for order in permutations(range(count)):
+            if order == tuple(range(count)):
+                continue
+            put = ", ".join(str(k + 1) for k in order)
+            yield Edit(
+                f"The gates' blocks of every stacked weight are in the order {put}.",
+                leaves={i: permuted(i, axis, order) for i, axis in mine.items()}, cost=1.15,
+            )  # fmt: skip
+            if len(mine) > 1:
+                for i, axis in mine.items():
+                    words = f"The gates' blocks of {scene.leaf_name(scene.record.nodes[i])} are in the order {put}."
+                    yield Edit(words, leaves={i: permuted(i, axis, order)}, cost=1.15)

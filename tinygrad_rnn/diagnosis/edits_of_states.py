@@ -1,0 +1,228 @@
+"""Edits of what is carried through time, and of what the forward pass saved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edit_context import Family, Scene, is_nonlinear
+from .edited_rules import as_if, valued
+from .edited_walks import Edit, Rule, Use, scaled
+from .repeated_operations import times
+
+
+def of_states(scene: Scene) -> Iterator[Edit]:
+    """Of carries, saved values, gates, and the order of the steps."""
+    yield from _truncated(scene)
+    yield from _saved_values(scene)
+    yield from _gates(scene)
+    yield from _forward_order(scene)
+    yield from _not_zeroed(scene)
+    yield from _not_reset(scene)
+
+
+def _layers(scene: Scene) -> list[list[Family]]:
+    """States that are carried together, a layer and direction at a time; and all of them."""
+    groups: dict[object, list[Family]] = defaultdict(list)
+    for family in scene.states:
+        first = family[0].scope.step, family[-1].scope.step, family[0].scope.path
+        groups[first].append(family)
+    layers = list(groups.values())
+    return layers if len(layers) < 2 else [*layers, scene.states]
+
+
+def _names(scene: Scene, families: list[Family]) -> str:
+    names = list(dict.fromkeys(scene.named(f[0]) for f in families))
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _truncated(scene: Scene) -> Iterator[Edit]:
+    """All that a state, or all states together, receive from the next step."""
+    for layer in [*([f] for f in scene.states), *(g for g in _layers(scene) if len(g) > 1)]:
+        follows: dict[int, list[Use]] = defaultdict(list)
+        for family in layer:
+            for t, uses in scene.carries(family).items():
+                follows[t] += [use for use in uses if use in scene.record.truth.contributions]
+        follows = {t: uses for t, uses in follows.items() if uses}
+        if not follows or max(len(uses) for uses in follows.values()) < 2:
+            continue
+        order = sorted(follows)
+        for when, at, price in times(len(order), windows=True):
+            cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
+            receive = f"{_names(scene, layer)} {'receives' if len(layer) == 1 else 'receive'}"
+            yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
+
+
+def _saved_values(scene: Scene) -> Iterator[Edit]:
+    """Values kept for the backward pass were overwritten by those of a neighbour in time, for all who use them."""
+    record = scene.record
+    together = [layer for layer in _layers(scene) if len(layer) > 1]
+    for group in [*([f] for f in scene.families), *together]:
+        chains = [scene.chain(family) for family in group]
+        length = min(map(len, chains))
+        if length < 2:
+            continue
+        name = _names(scene, group)
+
+        def edit(words: str, cost: float, moves: list[tuple[int, int]], chains: list[list[int]] = chains) -> Edit:
+            values = {chain[to]: record.values[chain[source]] for chain in chains for to, source in moves}
+            return Edit(words, values=values, cost=cost)
+
+        for words, shift in (("of the step after", 1), ("of the step before", -1)):
+            moves = [(k, k + shift) for k in range(length) if 0 <= k + shift < length]
+            yield edit(f"At every step, the saved {name} has become that {words}.", 1.1, moves)
+            for move in moves:
+                which = "first" if move[0] == 0 else f"{move[0] + 1}th"
+                yield edit(f"The saved {name}, the {which} of them, has become that {words}.", 1.15, [move])
+        for words, source in (("last", length - 1), ("first", 0)):
+            text = f"Every saved {name} has become the {words} one: one buffer was used for all steps."
+            yield edit(text, 1.1, [(k, source) for k in range(length)])
+        for k in range(length - 2):
+            which = "first" if k == 0 else f"{k + 1}th"
+            text = f"The saved {name}, the {which} of them, has become the last one."
+            yield edit(text, 1.2, [(k, length - 1)])
+
+
+def _gates(scene: Scene) -> Iterator[Edit]:
+    """Gates stacked in one value, in another order; or two gates of their own, exchanged."""
+    cuts: dict[object, list[Family]] = defaultdict(list)
+    for family in scene.families:
+        if family[0].op is not None and family[0].op.name == "getitem":
+            source = family[0].operands[0]
+            assert isinstance(source, Ref)
+            cuts[source.index, family[0].shape, len(family)].append(family)
+    for group in cuts.values():
+        group = group[:6]
+        for order in permutations(range(len(group))):
+            moved = [k for k, other in enumerate(order) if k != other]
+            if not moved or (len(group) > 4 and len(moved) > 2):
+                continue
+            uses: dict[Use, Rule] = {
+                (a.index, 0): as_if(b) for k in moved for a, b in zip(group[k], group[order[k]], strict=True)
+            }
+            names = [_gate(scene, f[0]) for f in group]
+            if len(moved) == 2:
+                words = f"the gradients of the gates {names[moved[0]]} and {names[moved[1]]} are exchanged"
+            else:
+                put = ", ".join(names[order.index(k)] for k in range(len(group)))
+                words = f"the gradients of the gates are stacked in the order {put} instead of {', '.join(names)}"
+            yield Edit(f"At every step, {words}.", uses, cost=1.0 + 0.05 * len(moved))
+    own: dict[object, list[Family]] = defaultdict(list)
+    for family in scene.families:
+        if is_nonlinear(family[0]):
+            own[family[0].shape, len(family), family[0].scope.step].append(family)
+    for group in own.values():
+        for i, one in enumerate(group[:6]):
+            for two in group[i + 1 : 6]:
+                sent: dict[Use, int | None] = {}
+                for a, b in zip(one, two, strict=True):
+                    first, second = a.operands[0], b.operands[0]
+                    if isinstance(first, Ref) and isinstance(second, Ref):
+                        sent |= {(a.index, 0): second.index, (b.index, 0): first.index}
+                both = f"{scene.named(one[0])} and {scene.named(two[0])}"
+                yield Edit(
+                    f"At every step, the gradients before {both} are exchanged.",
+                    sent=sent, cost=1.1,
+                )  # fmt: skip
+
+
+def _gate(scene: Scene, cut: Node) -> str:
+    """What a slice of the stacked gates is for."""
+    users = scene.record.users[cut.index]
+    return scene.named(scene.record.nodes[users[0][0]]) if users else scene.named(cut)
+
+
+def _forward_order(scene: Scene) -> Iterator[Edit]:
+    """The loop over time runs forwards: a step's carry arrives at the state after it, the last one's at the first."""
+    for layer in _layers(scene):
+        sent: dict[Use, int | None] = {}
+        at_the_end: dict[Use, int | None] = {}
+        for family in layer:
+            chain = scene.chain(family)
+            for t, uses in scene.carries(family).items():
+                target = chain[t + 2] if t + 2 < len(chain) else chain[0]
+                sent |= dict.fromkeys(uses, target)
+            for use in scene.record.users[chain[-1]]:  # what only the last state is used for is where a loop starts
+                elsewhere = any(user == use[0] for index in chain[:-1] for user, _ in scene.record.users[index])
+                if not elsewhere and len(scene.all_families[scene.place[use[0]][0]]) < len(family):
+                    at_the_end[use] = family[0].index
+        if sent and len(layer[0]) > 1:
+            words = (
+                f"The time steps are visited in forward order: {_names(scene, layer)} receives the carry of the step "
+                "before instead of the step after"
+            )
+            yield Edit(f"{words}.", sent=sent, cost=1.0)
+            if at_the_end:
+                yield Edit(f"{words}, and the first what belongs to the last.", sent=sent | at_the_end, cost=1.05)
+
+
+def _not_zeroed(scene: Scene) -> Iterator[Edit]:
+    """What is carried does not start from zero but from what another loop, or an earlier call, left there."""
+    record = scene.record
+    ends: dict[int, tuple[Family, Array]] = {}
+    for k, family in enumerate(scene.states):
+        total = np.zeros(family[0].shape)
+        for user, slot in scene.carries(family).get(0, []):
+            if user in record.truth.gradients:
+                total = total + record.pull(record.nodes[user], slot, record.truth.gradients[user])
+        ends[k] = family, total
+    for one, (family, left) in ends.items():
+        for two, (other, _) in ends.items():
+            if other[0].shape != family[0].shape or other[-1].index not in record.truth.gradients:
+                continue
+            origin = "an earlier call of this loop" if one == two else f"the loop over {scene.named(family[0])}"
+            yield Edit(
+                f"The gradient that is carried for {scene.named(other[0])} was not set to zero before the loop: it "
+                f"starts from what {origin} left there.", seeds={other[-1].index: left}, cost=1.2,
+            )  # fmt: skip
+    for layer in _layers(scene):
+        seeds = {f[-1].index: left for f, left in ends.values() if any(f is g for g in layer)}
+        if len(layer) > 1 and all(index in record.truth.gradients for index in seeds):
+            yield Edit(
+                f"The gradients carried for {_names(scene, layer)} were not set to zero before the loop: they start "
+                "from what an earlier call left there.", seeds=seeds, cost=1.25,
+            )  # fmt: skip
+
+
+def _not_reset(scene: Scene) -> Iterator[Edit]:
+    """A sequence starts from the state in which another one ended."""
+    record = scene.record
+    for layer in _layers(scene):
+        chains = [scene.chain(f) for f in layer]
+        if any(len(record.nodes[c[0]].shape) != 2 for c in chains):
+            continue
+        count = record.nodes[chains[0][0]].shape[0]
+        changes = [
+            ("Every sequence starts from its own last state: the state was not reset", [(n, n) for n in range(count)])
+        ]
+        changes += [
+            (f"Sequence {n + 2} starts from the last state of sequence {n + 1}: the state was not reset", [(n + 1, n)])
+            for n in range(min(count - 1, 8))
+        ]
+        if count > 2:
+            all_but = [(n + 1, n) for n in range(count - 1)]
+            changes.append(("Every sequence starts from the last state of the one before it", all_but))
+        for words, rows in changes:
+            feeds: dict[int, Array] = {}
+            for chain in chains:
+                value = np.array(record.values[chain[0]])
+                for to, source in rows:
+                    value[to] = record.values[chain[-1]][source]
+                feeds[chain[0]] = value
+            again = record.recomputed(feeds)
+            step = record.nodes[chains[0][1]].scope.step
+            uses: dict[Use, Rule] = {
+                use: valued(again) for use in record.truth.contributions
+                if record.nodes[use[0]].scope.step == step and _depends(record.nodes[use[0]], again)
+            }  # fmt: skip
+            yield Edit(f"{words}, in what was saved for the first step.", uses, cost=1.2)
+            yield Edit(f"{words}, in the whole forward pass.", values=again, cost=1.25)
+
+
+def _depends(node: Node, changed: dict[int, Array]) -> bool:
+    return node.index in changed or any(isinstance(x, Ref) and x.index in changed for x in node.operands)

@@ -1,0 +1,400 @@
+"""Edits of what one operation sends to one of its operands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from . import edited_rules
+from .edit_context import Family, Scene, is_nonlinear
+from .edited_rules import SLOPES, blocks_transposed, row, sloped, valued
+from .edited_walks import Edit, Part, Record, Rule, Use, scaled
+
+
+def of_uses(scene: Scene) -> Iterator[Edit]:
+    """Mistakes in what one use of a value sends back: its rule, its operands, the gradient it was given."""
+    for family in scene.families:
+        for slot, nodes in scene.slots(family).items():
+            yield from _of_a_use(scene, nodes, slot)
+    yield from _nonlinearities(scene)
+    yield from _summands(scene)
+    yield from _everywhere(scene)
+
+
+def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
+    """Every other thing that one operand of an operation could be sent."""
+    record, node = scene.record, family[0]
+    assert node.op is not None
+    subject = scene.subject(family, slot)
+    yield from scene.missing(family, slot)
+    target = np.shape(record.target(node, slot))
+    leaf = all(record.nodes[i].op is None for i in scene.line(family, slot) or [])
+    if len(family) > 1 and not leaf:  # of one use, any factor is read off
+        for factor, words in scene.factors.items():
+            uses: dict[Use, Rule] = {(n.index, slot): scaled(factor) for n in family}
+            yield Edit(f"At every step, {subject} is {words}.", uses, cost=1.3)
+    if scene.nearly:
+        yield from scene.at_times(
+            family, slot, f"{subject} was computed in float32", lambda _: edited_rules.single, cost=0.5
+        )
+        uses = {(n.index, slot): scaled(1 + 1e-7) for n in family}
+        yield Edit(
+            f"At every step, {subject} is a little too large.", uses, scaling=f"At every step, {subject}", cost=1.6
+        )
+    raw = record.raw(node, slot, record.truth.gradients[node.index])
+    if raw.shape != target and len(raw.shape) >= len(target):
+        for words, which in (("the first row instead of the sum", 0), ("the last row instead of the sum", -1)):
+            text = f"{subject} is not un-broadcast: {words} over the batch"
+            yield from scene.at_times(family, slot, text, lambda _, r=which: row(r))
+    if blocks_transposed(np.zeros(target)) is not None:
+        yield from scene.at_times(family, slot, f"{subject} is transposed", lambda _: edited_rules.transposed)
+    if node.op.name == "take" or (node.op.name == "getitem" and _by_numbers(node.attrs["index"])):
+        text = f"{subject} counts a row that is looked up twice only once"
+        yield from scene.at_times(family, slot, text, lambda _: edited_rules.once_a_row, single=False)
+    if node.op.name == "max":
+        yield from scene.at_times(
+            family, slot, f"{subject} is the whole gradient for every tie", lambda _: edited_rules.every_tie
+        )
+    if node.op.name == "cross_entropy":
+        for text, rule in _cross_entropy().items():
+            yield from scene.at_times(family, slot, f"{subject} {text}", lambda _, r=rule: r)
+    if node.op.infix in ("*", "@", "/"):
+        other = 1 - slot
+        if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
+            text = f"{scene.name_of(family[-1], slot)} receives what {scene.name_of(family[-1], other)} should"
+            try:
+                record.pull(node, other, np.zeros(node.shape))
+                yield from scene.at_times(
+                    family,
+                    slot,
+                    f"from {scene.named(node)} {text}",
+                    lambda n, o=other: edited_rules.as_if(n, o),
+                    single=False,
+                )
+            except (ValueError, TypeError):
+                pass
+    if node.op.name == "div" and slot == 1:
+        yield from scene.at_times(
+            family, slot, f"{subject} is divided once, not by the square",
+            lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)), single=False,
+        )  # fmt: skip
+    if node.op.name == "mul" or is_nonlinear(node):
+        text = f"{subject} is the factor alone: the gradient that arrives is not in it"
+        yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
+    yield from _other_gradients(scene, family, slot, subject, leaf)
+    yield from _other_operands(scene, family, slot, subject)
+
+
+def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
+    return record.pull(node, slot, np.ones(g.shape))
+
+
+def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
+    """The rule is given the gradient of another gate: that of the same step, before its nonlinearity."""
+    record, shape = scene.record, family[0].shape
+    mine = {user for n in family for user, _ in record.users[n.index]}
+    for rival in scene.gates:
+        line = scene.line(rival, 0)
+        if line is None or record.nodes[line[0]].shape != shape or {n.index for n in rival} & mine:
+            continue
+        by_step = {record.nodes[i].scope.step: i for i in line}
+        found = {n.index: by_step[n.scope.step] for n in family if n.scope.step in by_step}
+        if len(found) < len(family) or set(found.values()) & {n.index for n in family}:
+            continue
+        words = f"At every step, {subject} comes from the gradient before {scene.named(rival[-1])}"
+        if leaf:  # nothing comes back from there
+            given = {n.index: record.truth.gradients.get(found[n.index], np.zeros(shape)) for n in family}
+            uses: dict[Use, Rule] = {(i, slot): _instead(g) for i, g in given.items()}
+            yield Edit(f"{words}.", uses, cost=1.25)
+        elif all(there > here for here, there in found.items()):
+            parts = {
+                (here, slot): Part(tuple(_arriving(scene, record.nodes[there])[0]), instead=True)
+                for here, there in found.items()
+            }  # fmt: skip
+            yield Edit(f"{words}.", parts=parts, cost=1.25)
+
+
+def _instead(given: Array) -> Rule:
+    return lambda record, node, slot, g: record.pull(node, slot, given)
+
+
+def _by_numbers(index: object) -> bool:
+    """Whether an index looks rows up, instead of cutting."""
+    return any(isinstance(x, (np.ndarray, list)) for x in (index if isinstance(index, tuple) else (index,)))
+
+
+def _cross_entropy() -> dict[str, Rule]:
+    """What is sent to the scores instead of g (p − 1 at the target)."""
+
+    def probabilities(record: Record, node: Node) -> Array:
+        scores = record.target(node, 0)
+        e = np.exp(scores - scores.max(-1, keepdims=True))
+        return np.asarray(e / e.sum(-1, keepdims=True))
+
+    def chosen(record: Record, node: Node) -> Array:
+        target, size = np.asarray(record.target(node, 1)), record.target(node, 0).shape[-1]
+        return np.asarray((target[..., None] == np.arange(size)).astype(float))
+
+    def times(factor: Callable[[Record, Node], Array]) -> Rule:
+        return lambda record, node, slot, g: np.asarray(np.asarray(g)[..., None] * factor(record, node))
+
+    return {
+        "is the probabilities, the target is not subtracted": times(probabilities),
+        "is only −1 at the target, the probabilities are missing": times(lambda r, n: -chosen(r, n)),
+        "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
+        "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
+        "is the scores minus the target: they were not made probabilities": times(
+            lambda r, n: r.target(n, 0) - chosen(r, n)
+        ),
+    }
+
+
+def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """The rule uses another operand's value: transposed, of a neighbour in time, of another gate, none."""
+    record, node = scene.record, family[0]
+    assert node.op is not None
+    _, needed = node.op.values_needed(slot)
+    for other, operand in enumerate(node.operands):
+        if not isinstance(operand, Ref) or (needed is not None and other not in needed):
+            continue
+        value = record.values[operand.index]
+        name = scene.name_of(family[-1], other)
+        turned = blocks_transposed(value)
+        if turned is not None and turned.shape == value.shape and node.op.name in ("matmul", "linear"):
+            yield from scene.at_times(
+                family, slot, f"{subject} uses {name} transposed", lambda _, o=other: edited_rules.with_transposed(o)
+            )
+        if node.op.name == "mul":
+            for words, change in (
+                (f"lacks the factor {name}", lambda v: np.ones_like(v)),
+                (f"has the factor 1 − {name} instead of it", lambda v: 1 - v),
+                (f"has the factor {name} twice", lambda v: v * v),
+            ):
+                yield from scene.at_times(
+                    family, slot, f"{subject} {words}",
+                    lambda n, o=other, c=change: valued({n.operands[o].index: c(record.target(n, o))}),
+                )  # fmt: skip
+        yield from _neighbours(scene, family, slot, other, subject)
+
+
+def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: str) -> Iterator[Edit]:
+    """The value used is that of the step before or after, or of another thing of the same step."""
+    line = scene.line(family, other)
+    if line is None:
+        return
+    record, name = scene.record, scene.name_of(family[-1], other)
+
+    def taken(moves: dict[int, int]) -> Callable[[Node], Rule]:
+        return lambda n: valued({n.operands[other].index: record.values[moves[n.index]]})  # type: ignore[union-attr]
+
+    def moved(values: list[int]) -> dict[int, int]:
+        return dict(zip((n.index for n in family), values, strict=True))
+
+    for words, shifted in scene.shifted(line).items():
+        yield from scene.at_times(family, slot, f"{subject} uses {name} {words}", taken(moved(shifted)))
+    for words, values in rivals(scene, line, family).items():
+        text = f"{subject} uses {words} where {name} belongs"
+        yield from scene.at_times(family, slot, text, taken(moved(values)), single=False, cost=0.2)
+
+
+def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]]:
+    """Other values of the same shape in the same steps: with a name, or next to these in the graph."""
+    record, shape = scene.record, scene.record.nodes[line[0]].shape
+    found: dict[str, list[int]] = {}
+    near: set[int] = set()
+    for index in (line[-1], family[-1].index):
+        near |= {user for user, _ in record.users[index]}
+        near |= {x.index for x in record.nodes[index].operands if isinstance(x, Ref)}
+    for rival in scene.all_families:
+        if len(rival) != len(line) or rival[0].shape != shape or rival[0].dtype.kind != "f" or rival[0].index in line:
+            continue
+        known = rival[0].role or is_nonlinear(rival[0]) or rival[-1].index in near
+        if not known:
+            continue
+        indices = [n.index for n in rival]
+        if indices[:-1] != line[1:]:  # that is the step after, which has been tried
+            found.setdefault(scene.named(rival[0]), indices)
+        chain = scene.chain(rival)
+        if len(chain) > len(rival) and chain[:-1] != line:
+            found.setdefault(f"{scene.named(rival[0])} of the step before", chain[:-1])
+    if record.nodes[line[-1]].op is None and len(set(line)) == 1:
+        for leaf in record.graph.parameters:
+            if leaf.shape == shape and leaf.index != line[0]:
+                found.setdefault(scene.leaf_name(leaf), [leaf.index] * len(line))
+    return found
+
+
+def _nonlinearities(scene: Scene) -> Iterator[Edit]:
+    """Another derivative of a nonlinearity: at one place of the step, or wherever it is used."""
+    record = scene.record
+    by_op: dict[str, list[Family]] = defaultdict(list)
+    for family in scene.families:
+        op, operand = family[0].op, family[0].operands[0]
+        alone = op is not None and len(family[0].operands) == 1 and isinstance(operand, Ref)
+        same = alone and record.nodes[operand.index].shape == family[0].shape  # type: ignore[union-attr]
+        if op is not None and same and not op.moves(0):
+            by_op[op.name].append(family)
+    for name, group in by_op.items():
+        for words, slope in SLOPES.items():
+            text = f"the derivative of {name} is taken to be {words}"
+            for family in group:
+                at = f"at {scene.named(family[0])} {text}"
+                yield from scene.at_times(family, 0, at, lambda _, s=slope: sloped(s), single=words in OFTEN)
+            if len(group) > 1:
+                uses = {(n.index, 0): sloped(slope) for f in group for n in f}
+                yield Edit(f"Everywhere, {text}.", uses, cost=0.9)
+        for family in group:
+            line = [n.index for n in family]
+            others = {f"{scene.named(family[0])} {words}": values for words, values in scene.shifted(line).items()}
+            others |= rivals(scene, line, family)
+            for words, values in others.items():
+                move = dict(zip(line, values, strict=True))
+                text = f"at {scene.named(family[0])} the derivative of {name} uses {words}"
+                yield from scene.at_times(
+                    family, 0, text, lambda n, m=move: valued({n.index: record.values[m[n.index]]}), single=False,
+                    cost=0.1,
+                )  # fmt: skip
+
+
+OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y")
+
+
+def _summands(scene: Scene) -> Iterator[Edit]:
+    """A rule that saw only a part of the gradient, or sent a part on as it was, or more than was meant for it."""
+    for family in scene.families:
+        groups: dict[tuple[int, int], dict[int, list[tuple[Use, ...]]]] = defaultdict(lambda: defaultdict(list))
+        far = False
+        for t, node in enumerate(family):
+            ways, through = _arriving(scene, node)
+            far |= through
+            for way in ways:
+                user, slot = way[0]
+                groups[scene.place[user][0], slot if len(ways) > 1 else 0][t].append(way)
+        slots = scene.slots(family)
+        if len(groups) < 2 and all(len(at[t]) < 2 for at in groups.values() for t in at):
+            continue
+        for (number, _), at in groups.items():
+            source = scene.named(scene.all_families[number][-1])
+            from_step = {(family[t].scope.step, scene.record.nodes[way[0][0]].scope.step) for t in at for way in at[t]}
+            later = " of the next step" if any(there not in (None, here) for here, there in from_step) else ""
+            for slot in slots:
+                subject = f"{scene.subject(family, slot)}"
+                sends = {
+                    t: uses for t, uses in at.items() if (family[t].index, slot) in scene.record.truth.contributions
+                }
+                if len(slots) > 1 or far:
+                    parts = {(family[t].index, slot): Part(tuple(uses)) for t, uses in sends.items()}
+                    words = f"At every step, {subject} leaves out the part that came from {source}{later}"
+                    yield Edit(f"{words}: it was computed before that part was added.", parts=parts, cost=1.15)
+                same = np.shape(scene.record.target(family[0], slot)) == family[0].shape
+                if same and (is_nonlinear(family[0]) or (family[0].op is not None and family[0].op.name == "mul")):
+                    parts = {(family[t].index, slot): Part(tuple(uses), passed=True) for t, uses in sends.items()}
+                    words = f"At every step, in {subject} the part that came from {source}{later} is passed on as it is"
+                    yield Edit(f"{words}: the derivative is on the other summand only.", parts=parts, cost=1.15)
+    for family in scene.families:
+        if family[0].op is not None and family[0].op.name in ("add", "sub") and len(scene.slots(family)) == 2:
+            yield from _in_place(scene, family)
+
+
+def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
+    """The gradient of a sum was edited in place for one summand, so the other received it too."""
+    record = scene.record
+    for slot in (0, 1):
+        for factor in (0, 1):
+            edited: dict[Use, Rule] = {}
+            by = ""
+            for node in family:
+                product = node.operands[1 - slot]
+                made = record.nodes[product.index] if isinstance(product, Ref) else node
+                if made.op is None or made.op.name != "mul" or (node.index, slot) not in record.truth.contributions:
+                    continue
+                value = record.target(made, factor)
+                if np.shape(value) == node.shape:
+                    edited[node.index, slot], by = _multiplied(value), scene.name_of(made, factor)
+            own: dict[Use, Rule] = {}
+            for index, _ in edited:
+                product = record.nodes[index].operands[1 - slot]
+                if isinstance(product, Ref) and (product.index, factor) in record.truth.contributions:
+                    own[product.index, factor] = _multiplied(record.target(record.nodes[product.index], factor))
+            words = f"The gradient of {scene.named(family[0])} was multiplied with {by} in place"
+            if edited:
+                text = f"{words}: {scene.name_of(family[-1], slot)} receives it with that factor."
+                yield Edit(text, edited, cost=1.2)
+            if own:
+                yield Edit(f"{words}, before its other uses.", edited | own, cost=1.2)
+        parts: dict[Use, Part] = {}
+        for node in family:
+            mine = node.operands[1 - slot]
+            if not isinstance(mine, Ref) or (node.index, slot) not in record.truth.contributions:
+                continue
+            others = [
+                use for use in record.users[mine.index]
+                if use[0] > node.index and use in record.truth.contributions
+            ]  # fmt: skip
+            if others and record.nodes[mine.index].shape == node.shape:
+                parts[node.index, slot] = Part(tuple((use,) for use in others), sign=1.0)
+        if parts:
+            names = scene.name_of(family[-1], slot), scene.name_of(family[-1], 1 - slot)
+            yield Edit(
+                f"The gradient of {scene.named(family[0])} was edited in place: {names[0]} also receives what was "
+                f"added to it for {names[1]}.", parts=parts, cost=1.2,
+            )  # fmt: skip
+
+
+def _multiplied(value: Array) -> Rule:
+    return lambda record, node, slot, g: record.pull(node, slot, g * value)
+
+
+def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
+    """What a node's gradient is the sum of; through operations that only pass it on, or multiply it."""
+    record, way = scene.record, list[Use]()
+    for _ in range(6):
+        uses = [use for use in record.users[node.index] if use in record.truth.contributions]
+        if len(uses) != 1:
+            break
+        user = record.nodes[uses[0][0]]
+        passes = user.op is not None and (user.op.infix in ("+", "*") or user.op.name in ("where", "neg"))
+        if not passes or user.shape != node.shape:
+            break
+        way.insert(0, uses[0])
+        node = user
+    return [(use, *way) for use in uses], bool(way)
+
+
+def _everywhere(scene: Scene) -> Iterator[Edit]:
+    """The same mistake at every place of its kind: all biases, all masks."""
+    record = scene.record
+    summed: list[Use] = []
+    masks: dict[Use, Rule] = {}
+    batch = set()
+    for node, slot in record.truth.contributions:
+        use, made = (node, slot), record.nodes[node]
+        assert made.op is not None
+        if made.op.name == "where":
+            masks[use] = edited_rules.unmasked
+        elif made.op.name == "mul" and _is_mask(scene, made.operands[1 - slot]):
+            masks[use] = edited_rules.passed_on
+        elif made.op.name in ("linear", "add") and np.ndim(record.target(made, slot)) == 1 and len(made.shape) == 2:
+            summed.append(use)
+            batch.add(made.shape[0])
+    if masks:
+        yield Edit("The masks are ignored: gradients pass as if every sequence were of full length.", masks)
+    for which, words in ((0, "first"), (-1, "last")) if summed else ():
+        yield Edit(
+            f"Every bias is not un-broadcast: it receives the batch's {words} row, not the sum.",
+            dict.fromkeys(summed, row(which)),
+        )
+    for n in sorted(batch - {1}):
+        yield Edit(f"Every bias is averaged over the batch of {n}, not summed.", dict.fromkeys(summed, scaled(1 / n)))
+
+
+def _is_mask(scene: Scene, operand: object) -> bool:
+    """A constant of zeros and ones, or of zeros and one number."""
+    if not isinstance(operand, Ref) or scene.record.nodes[operand.index].requires_grad:
+        return False
+    value = np.asarray(scene.record.values[operand.index])
+    return bool(value.size > 1 and np.any(value == 0) and len(np.unique(value[value != 0])) == 1)

@@ -1,0 +1,136 @@
+"""The derivative of one use, applied to many gradients at once, forwards, or by moving values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..graph import Graph, Node, Ref
+from ..norms import norm
+from ..primitives import Primitive
+from ..tensors import Array
+
+if TYPE_CHECKING:
+    from .edited_walks import Record
+
+#: a matrix of derivatives with more entries than this is not kept; its use is then walked one gradient at a time
+ENTRIES = 2**18
+#: far below rounding, so that its square vanishes
+TINY = 1e-100
+#: a derivative of this size is none: it was taken at a pole
+POLE = 1e40
+
+
+class Pulls:
+    """The uses of one record."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.slopes: dict[tuple[int, int], Array] = {}
+        self.matrices: dict[tuple[int, int], Array] = {}
+
+    def many(self, node: Node, slot: int, gradients: Array) -> Array:
+        """What the use sends of every gradient along the first axis."""
+        record, use = self.record, (node.index, slot)
+        assert node.op is not None
+        target, count = np.shape(record.target(node, slot)), len(gradients)
+        if node.op.elementwise:
+            if use not in self.slopes:
+                ones = np.ones(node.shape)
+                self.slopes[use] = np.broadcast_to(record.raw(node, slot, ones), node.shape)
+            sent = gradients * self.slopes[use]
+            extra = len(node.shape) - len(target)
+            axes = tuple(range(1, 1 + extra))
+            axes += tuple(1 + extra + i for i, n in enumerate(target) if n == 1 and node.shape[extra + i] != 1)
+            return np.asarray(sent.sum(axes).reshape(count, *target) if axes else sent)
+        if node.op.name == "linear" and slot == 0:
+            return np.asarray(gradients @ record.target(node, 1)).reshape(count, *target)
+        size = int(np.prod(node.shape))
+        if use not in self.matrices and size * int(np.prod(target)) <= ENTRIES:
+            units = np.eye(size).reshape(size, *node.shape)
+            self.matrices[use] = np.array([record.pull(node, slot, unit).ravel() for unit in units]).reshape(size, -1)
+        if use in self.matrices:
+            return np.asarray(gradients.reshape(count, size) @ self.matrices[use]).reshape(count, *target)
+        result = np.zeros((count, *target))
+        for k, gradient in enumerate(gradients):
+            if gradient.any():
+                result[k] = record.pull(node, slot, gradient)
+        return result
+
+    def tangent(self, node: Node, slot: int, direction: Array) -> Array:
+        """How the node moves when its operand moves along ``direction``."""
+        assert node.op is not None
+        operands = [self.record.target(node, k) for k in range(len(node.operands))]
+        moved = _stepped(node.op, slot, direction, operands, node.attrs)
+        if moved is not None:
+            return moved
+        units = np.eye(int(np.prod(node.shape))).reshape(-1, *node.shape)
+        return np.array([np.vdot(self.record.pull(node, slot, unit), direction) for unit in units]).reshape(node.shape)
+
+
+def _stepped(op: Primitive, slot: int, direction: Array, operands: Sequence[Any], attrs: Any) -> Array | None:
+    """How the result moves, by a complex step; None where the reference takes none, or chooses between equals."""
+    if op.keeps is not None and op.name not in ("relu", "where"):
+        return None
+    values = list(operands)
+    values[slot] = values[slot] + 1j * TINY * direction
+    try:
+        return np.imag(op.reference(*values, **attrs)) / TINY
+    except (TypeError, ValueError):
+        return None
+
+
+# Rules that are not the derivative -----------------------------------------------------------------------
+
+
+def mended(graph: Graph) -> Graph:
+    """The graph with the derivative of the reference wherever an operation's rule is another one."""
+
+    def true(node: Node) -> Node:
+        operands = [graph.nodes[x.index].value if isinstance(x, Ref) else x for x in node.operands]
+        wrong = {k for k, x in enumerate(node.operands) if isinstance(x, Ref) and graph.nodes[x.index].requires_grad
+                 and node.op is not None and k in node.op.slots and _untrue(node, k, operands)}  # fmt: skip
+        return replace(node, op=_with_the_derivative(node.op, wrong)) if node.op is not None and wrong else node
+
+    return Graph.of(map(true, graph.nodes), graph.outputs)
+
+
+def _untrue(node: Node, slot: int, operands: list[Any]) -> bool:
+    """Whether the operation's rule is not the derivative of its reference."""
+    op = node.op
+    assert op is not None
+    if node.dtype.kind != "f":
+        return False
+    rng = np.random.default_rng(0)
+    direction = np.asarray(rng.standard_normal(np.shape(operands[slot])))
+    gradient = np.asarray(rng.standard_normal(node.shape))
+    moved = _stepped(op, slot, direction, operands, node.attrs)
+    if moved is None or norm(moved) > POLE:
+        return False
+    try:
+        sent = np.asarray(op.pull(slot, gradient, node.value, operands, node.attrs))
+        claimed = float(np.sum(np.broadcast_to(sent, np.broadcast_shapes(sent.shape, direction.shape)) * direction))
+    except (TypeError, ValueError, AttributeError):
+        return True
+    size = norm(gradient) * norm(moved)
+    return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size
+
+
+def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
+    """The operation, but what it sends to some operands is the derivative, one of their elements moved at a time."""
+
+    def rule(slot: int, g: Array, y: Array, *operands: Any, **attrs: Any) -> Array:
+        if slot not in slots:
+            return op.pull(slot, g, y, operands, attrs)
+        shape = np.shape(operands[slot])
+        units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+        rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
+        return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)
+
+    result = copy(op)
+    result.vjp, result.accumulate = rule, None
+    return result

@@ -1,0 +1,348 @@
+"""From given gradients to the edits that give them: sketches first, walks for what passes, pairs by what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..norms import norm
+from ..tensors import Array
+from .edit_context import Scene
+from .edited_rules import times_leaf
+from .edited_walks import Edit, Record, Rule, Use, scaled
+from .edits import candidates
+from .precision import allowed
+
+Progress = Callable[[int, int], None]
+#: a sketch is at most so many numbers: one a leaf, or one a gate's block of it; of more leaves, those with the largest
+#: gradients are sketched one by one
+SKETCHED = 24
+#: how far a sketch may be off what it should be, beyond what the digits allow: the walk decides
+SLACK = 1e-10
+#: edits that are walked at once
+TOGETHER = 256
+#: pairs that are walked to the end, at most
+PAIRS = 400
+#: first edits of a pair that explain a part of the numbers, and pairs of likely edits: so many are tried
+PARTLY, LIKELY = 120, 30_000
+#: with fewer wrong numbers than this, a factor could be read off anything
+FEWEST = 3
+
+
+@dataclass(eq=False)
+class Tried:
+    """A candidate, and what it changes: by leaf, or in sketch only."""
+
+    edit: Edit
+    sketch: Array
+    walked: dict[int, Array] | None = None
+
+
+class Search:
+    """One record, and the gradients somebody gave (by leaf, in double precision)."""
+
+    def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
+        self.record, self.given, self.progress = record, given, progress
+        self.limits = {leaf: allowed(g, record.scale(leaf) + norm(g)) for leaf, g in given.items()}
+        self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
+        self.tried: list[Tried] = []
+        self.pairs_tried = ""  #: which pairs were tried, in words
+        self.scene = Scene(record, given, self.agreement({}) < 1e-5)
+
+    def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
+        """By leaf, whether an edit of these differences gives what was given."""
+        return {
+            leaf: norm(wanted - differences.get(leaf, 0.0)) <= self.limits[leaf] for leaf, wanted in self.wanted.items()
+        }
+
+    def agreement(self, differences: Mapping[int, Array]) -> float:
+        """The largest difference that is left, relative to the leaf's gradient, normwise."""
+        worst = 0.0
+        for leaf, wanted in self.wanted.items():
+            rest = norm(wanted - differences.get(leaf, 0.0))
+            worst = max(worst, rest / (norm(self.given[leaf]) or self.record.scale(leaf) or 1))
+        return worst
+
+    # Sketches --------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Directions for the sketches, and how every node moves along them."""
+        record, rng = self.record, np.random.default_rng(0)
+        ranked = sorted(self.given, key=lambda leaf: -norm(record.gradient(leaf)))
+        spare = SKETCHED - len(ranked)
+        rows: list[tuple[int, Array]] = []
+        for leaf in ranked:
+            shape = self.given[leaf].shape
+            axis, count = next(
+                ((k, self.scene.pieces[n]) for k, n in enumerate(shape) if n in self.scene.pieces), (0, 1)
+            )
+            count = count if count - 1 <= spare else 1
+            spare -= count - 1
+            for block in np.array_split(np.arange(shape[axis]), count) if shape else [np.arange(1)]:
+                mask = np.zeros(shape)
+                mask[(slice(None),) * axis + (block,) if shape else ...] = 1.0
+                rows.append((leaf, mask))
+        self.rows = min(len(rows), SKETCHED)
+        directions = {leaf: np.zeros((int(np.prod(g.shape)), self.rows)) for leaf, g in self.given.items()}
+        for k, (leaf, mask) in enumerate(rows):
+            directions[leaf][:, min(k, SKETCHED - 1)] += np.ravel(mask * rng.standard_normal(mask.shape))
+        record.directions = directions
+        self.target = self.sketched(self.wanted)
+        self.slack = np.zeros(self.rows)
+        for leaf, direction in directions.items():
+            size = record.scale(leaf) + norm(self.wanted[leaf])
+            self.slack += np.linalg.norm(direction, axis=0) * (
+                self.limits[leaf] + (SLACK / 100 if self.scene.nearly else SLACK) * size
+            )
+        shaped = {leaf: self.given[leaf].shape for leaf in directions}
+        moved = [
+            record.tangents({leaf: d[:, k].reshape(shaped[leaf]) for leaf, d in directions.items() if d[:, k].any()})
+            for k in range(self.rows)
+        ]
+        self.tangents = [np.stack([np.ravel(m[n.index]) for m in moved], 1) for n in record.nodes]
+        self.functionals = record.functionals(self.tangents)
+
+    def sketched(self, differences: Mapping[int, Array]) -> Array:
+        """Leaves' differences as a few numbers."""
+        result = np.zeros(self.rows)
+        for leaf, change in differences.items():
+            if leaf in self.given:
+                result += self.record.sketched(leaf, change)
+        return result
+
+    def look(self, edits: Sequence[Edit]) -> Iterator[Tried]:
+        """What each edit changes: by products with the tangents where it is made at one use, else by a walk."""
+        record = self.record
+        many: list[Edit] = []
+        for k, edit in enumerate(edits):
+            if self.progress is not None and k % 64 == 0:
+                self.progress(k, len(edits))
+            only = edit.only
+            if only is not None:
+                node, truth = record.nodes[only[0]], record.truth
+                change = edit.uses[only](record, node, only[1], truth.gradients[only[0]]) - truth.contributions[only]
+                target = node.operands[only[1]]
+                yield Tried(edit, np.ravel(change) @ self.tangents[target.index])  # type: ignore[union-attr]
+            elif edit.sent or edit.leaves:
+                walked = record.differences(edit)
+                yield Tried(edit, self.sketched(walked), walked)
+            else:
+                many.append(edit)
+        for start in range(0, len(many), TOGETHER):
+            if self.progress is not None:
+                self.progress(len(edits) - len(many) + start, len(edits))
+            some = many[start : start + TOGETHER]
+            for edit, sketch in zip(some, record.sketches(some, self.functionals, self.rows), strict=True):
+                yield Tried(edit, sketch)
+
+    # Where ---------------------------------------------------------------------------------------------
+
+    def right_steps(self, wrong: Sequence[int]) -> list[str]:
+        """Of wrong sequences, the time steps that are right."""
+        found = []
+        for leaf in wrong:
+            steps = self._wrong_steps(leaf)
+            if steps is not None and not all(steps):
+                listed = ", ".join(str(t + 1) for t, off in enumerate(steps) if not off)
+                found.append(f"{self.scene.leaf_name(self.record.nodes[leaf])} at steps {listed}")
+        return found
+
+    def _wrong_steps(self, leaf: int) -> list[bool] | None:
+        """Of a sequence cut into time steps along its first axis, which are wrong; None of other leaves."""
+        users = [self.record.nodes[user] for user, _ in self.record.users[leaf]]
+        shape = self.record.nodes[leaf].shape
+        if len(users) < 2 or not shape or shape[0] != len(users):
+            return None
+        if not all(n.op is not None and n.op.name == "getitem" and n.shape == shape[1:] for n in users):
+            return None
+        return [bool(norm(row) > self.limits[leaf]) for row in self.wanted[leaf]]
+
+    def place(self, wrong: Sequence[int]) -> str:
+        """Where along the walk the first wrong leaf is used."""
+        last = {leaf: max((user for user, _ in self.record.users[leaf]), default=-1) for leaf in self.given}
+        order = sorted(self.given, key=lambda leaf: -last[leaf])
+        first = next((leaf for leaf in order if leaf in wrong), None)
+        if first is None or last[first] < 0:
+            return ""
+        before = [self.scene.leaf_name(self.record.nodes[leaf]) for leaf in order[: order.index(first)]]
+        still = f"{', '.join(before)} still right; " if before else ""
+        node = self.record.nodes[last[first]]
+        name, site = self.scene.leaf_name(self.record.nodes[first]), f" (at {node.site})" if node.site else ""
+        return (
+            f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.named(node)}{site}."
+        )
+
+    # One edit --------------------------------------------------------------------------------------------
+
+    def singles(self) -> list[Tried]:
+        """Single edits that give all the numbers, each verified by its walk."""
+        self.prepare()
+        found = []
+        many = sum(int(np.sum(w != 0)) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf])
+        for tried in self.look(list(candidates(self.scene))):
+            if not np.all(np.isfinite(tried.sketch)) or not np.any(tried.sketch):
+                continue  # it changes nothing that was given
+            self.tried.append(tried)
+            if np.all(np.abs(tried.sketch - self.target) <= self.slack):
+                found += self.verified(tried.edit)
+            elif tried.edit.scaling is not None:
+                found += self.measured(tried, trust=many >= FEWEST)
+        return found
+
+    def verified(self, edit: Edit) -> list[Tried]:
+        """The edit, if its walk gives all that was given."""
+        walked = self.record.differences(edit)
+        return [Tried(edit, self.sketched(walked), walked)] if all(self.right(walked).values()) else []
+
+    def explained(self, tried: Tried) -> Edit:
+        """The edit, with where in the equations it is."""
+        return replace(tried.edit, term=self.scene.names.term(tried.edit))
+
+    def measured(self, tried: Tried, trust: bool) -> list[Tried]:
+        """The edit with another factor, if the numbers are off by a multiple of what it changes."""
+        s = tried.sketch
+        share = float(np.vdot(s / self.slack**2, self.target) / np.vdot(s / self.slack, s / self.slack))
+        if not share or np.any(
+            np.abs(share * s - self.target) > 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)
+        ):
+            return []
+        factor = 1.0
+        for _ in range(4):  # exact at once, unless what is sent comes back to where it was sent from
+            base = tried.edit if factor == 1.0 else rescaled(tried.edit, factor)
+            step = (
+                (1e-7 if tried.edit.cost > 1.5 and not tried.edit.leaves else -1.0) if factor == 1.0 else factor - 1.0
+            )
+            walked = self.record.differences(base)
+            rest = {leaf: w - (0.0 if factor == 1.0 else walked.get(leaf, 0.0)) for leaf, w in self.wanted.items()}
+            floor = max(self.limits.values()) * 1e-9 or 1.0  # a leaf whose gradient is 0 has no room at all
+            weight = {leaf: 1 / max(self.limits[leaf], floor) ** 2 for leaf in self.wanted}
+            above = sum(weight[i] * float(np.vdot(d, rest[i])) for i, d in walked.items() if i in rest)
+            below = sum(weight[i] * float(np.vdot(d, d)) for i, d in walked.items() if i in rest)
+            if not below or not np.isfinite(above / below):
+                return []
+            factor += step * above / below
+            if abs(step * above / below) < 1e-15:
+                break
+        known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
+        for value, words, price in (
+            (known, self.scene.factors.get(known or 0.0, ""), 0.3), (factor, f"multiplied by {_number(factor)}", 0.6),
+        ):  # fmt: skip
+            if value is not None and (trust or value == known):
+                edit = rescaled(tried.edit, value)
+                edit.words, edit.cost = f"{tried.edit.scaling} is {words}.", min(tried.edit.cost, 1.4) + price
+                found = self.verified(edit)
+                if found:
+                    return found
+        return []
+
+    # Two edits -------------------------------------------------------------------------------------------
+
+    def pairs(self) -> list[Tried]:
+        """Two edits that together give the numbers, verified by one walk with both."""
+        self.tried = self._distinct()
+        self.pairs_tried = "those whose effects add up, those of which one explains a leaf or a gate's block"
+        return self._adding_up() or self._one_explains_a_part() or self._likely()
+
+    def _distinct(self) -> list[Tried]:
+        """Of edits with the same effect the cheapest, cheapest first."""
+        seen: dict[bytes, Tried] = {}
+        for tried in sorted(self.tried, key=lambda t: t.edit.cost):
+            with np.errstate(divide="ignore"):
+                key = np.round(tried.sketch / np.maximum(self.slack, 1e-300) / 4).tobytes()
+            seen.setdefault(key, tried)
+        return list(seen.values())
+
+    def _adding_up(self) -> list[Tried]:
+        """Those whose sketches add up to what is wrong."""
+        if not self.tried:
+            return []
+        sketches = np.array([t.sketch for t in self.tried])
+        scale = np.where(self.slack > 0, self.slack, 1.0)
+        main = int(np.argmax(np.abs(self.target) / scale))
+        order = np.argsort(sketches[:, main], kind="stable")
+        line = sketches[order, main]
+        found: list[Tried] = []
+        looked = 0
+        for a in range(len(self.tried)):
+            rest = self.target - sketches[a]
+            low, high = np.searchsorted(line, [rest[main] - 2 * scale[main], rest[main] + 2 * scale[main]])
+            near = order[low:high]
+            for b in near[np.all(np.abs(sketches[near] - rest) <= 2 * scale, axis=1)]:
+                if b <= a or looked >= PAIRS:
+                    continue
+                looked += 1
+                both = self.tried[a].edit.together(self.tried[b].edit)
+                if both is not None:
+                    found += self.verified(both)
+        return found
+
+    def _one_explains_a_part(self) -> list[Tried]:
+        """One that gives some of the wrong leaves, or gates' blocks of them, and one that changes only the others."""
+        sketches = np.array([t.sketch for t in self.tried]).reshape(len(self.tried), self.rows)
+        wrong = np.abs(self.target) > self.slack
+        off = np.abs(sketches - self.target) > self.slack
+        explained = (wrong & ~off).sum(1)
+        spoiled = (~wrong & off).sum(1)
+        first = [a for a in np.argsort(spoiled - explained, kind="stable") if explained[a]][:PARTLY]
+        still = np.abs(sketches) <= self.slack
+        for k, a in enumerate(first):
+            if self.progress is not None:
+                self.progress(k, len(first))
+            seconds = [int(b) for b in np.flatnonzero(np.all(still[:, ~off[a]], axis=1)) if b != a]
+            found = self._together([(int(a), b) for b in seconds])
+            if found:
+                return found
+        return []
+
+    def _likely(self) -> list[Tried]:
+        """Every two of those that are made at every step."""
+        always = ("At every", "Every", "Once")
+        often = [
+            k for k, tried in enumerate(self.tried)
+            if tried.edit.cost <= 1.1 and tried.edit.words.startswith(always)
+        ]  # fmt: skip
+        both = [(a, b) for a in range(len(often)) for b in range(a)]
+        both.sort(key=lambda ab: ab[0] + ab[1])
+        some = f"{min(len(both), LIKELY):,} of the {len(both):,}"
+        self.pairs_tried += f", and {some} pairs of edits that are made at every step"
+        for start in range(0, len(both[:LIKELY]), TOGETHER):
+            if self.progress is not None:
+                self.progress(start, min(len(both), LIKELY))
+            found = self._together([(often[a], often[b]) for a, b in both[start : start + TOGETHER]])
+            if found:
+                return found
+        return []
+
+    def _together(self, pairs: Sequence[tuple[int, int]]) -> list[Tried]:
+        """Those of the pairs whose walk with both gives the numbers."""
+        joined = [self.tried[a].edit.together(self.tried[b].edit) for a, b in pairs]
+        edits = [edit for edit in joined if edit is not None]
+        found: list[Tried] = []
+        plain = [edit for edit in edits if not edit.leaves and not edit.sent]
+        for start in range(0, len(plain), TOGETHER):
+            some = plain[start : start + TOGETHER]
+            for edit, sketch in zip(some, self.record.sketches(some, self.functionals, self.rows), strict=True):
+                if np.all(np.abs(sketch - self.target) <= self.slack):
+                    found += self.verified(edit)
+        for edit in edits:
+            if edit.leaves or edit.sent:
+                found += self.verified(edit)
+        return found
+
+
+def rescaled(edit: Edit, factor: float) -> Edit:
+    """An edit by which something is missing, with another factor than 0."""
+    uses: dict[Use, Rule] = dict.fromkeys(edit.uses, scaled(factor))
+    return replace(edit, uses=uses, leaves={i: times_leaf(i, factor) for i in edit.leaves}, scaling=None)
+
+
+def _number(factor: float) -> str:
+    return (
+        f"1 + {factor - 1:.3g}"
+        if 0 < factor - 1 < 1e-3
+        else f"1 − {1 - factor:.3g}"
+        if 0 < 1 - factor < 1e-3
+        else f"{factor:.9g}"
+    )

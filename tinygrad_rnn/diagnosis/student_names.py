@@ -1,0 +1,105 @@
+"""Values, and the terms of their gradients, as a student writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..graph import Node, Ref
+from .edited_walks import Edit, Record, Use
+
+#: between two operands
+INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
+#: longer than this, an expression is only called by its operation
+LONGEST = 22
+#: a gradient of more terms than this is a sum over steps
+TERMS = 4
+
+
+class Names:
+    """The names in one record."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    def leaf(self, leaf: Node) -> str:
+        """What the user calls it."""
+        return leaf.name or leaf.role or f"the leaf of shape {leaf.shape}"
+
+    def operand(self, node: Node, slot: int) -> str:
+        """An operand in words."""
+        operand = node.operands[slot]
+        return self.of(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
+
+    def of(self, node: Node) -> str:
+        """A value: its role, else a short expression, else its operation."""
+        if node.op is None:
+            return self.leaf(node)
+        if node.role:
+            return node.role
+        if node.op.name in ("getitem", "take") and isinstance(node.operands[0], Ref) and node.scope.step is not None:
+            source = self.record.nodes[node.operands[0].index]
+            if source.op is None and (source.role or source.name):
+                return f"{self.leaf(source)}_t"
+        if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
+            return f"{self.operand(node, 0)}ᵀ"
+        if node.op.infix in INFIX and len(node.operands) == 2:
+            parts = [self._part(node, slot) for slot in (0, 1)]
+            if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
+                return f"{parts[0]} {INFIX[node.op.infix]} {parts[1]}"
+        users = [self.record.nodes[user] for user, _ in self.record.users[node.index]]
+        inside = next((u.role for u in users if u.role), None)
+        part = node.scope.part or inside
+        return f"the {node.op.name}" + (f" in {part}" if part else "")
+
+    def _part(self, node: Node, slot: int) -> str:
+        name = self.operand(node, slot)
+        if name.startswith("the ") or len(name) > LONGEST // 2:
+            return "…"
+        return f"({name})" if " " in name else name
+
+    # Equations -------------------------------------------------------------------------------------------
+
+    def term(self, edit: Edit) -> str:
+        """Where in the equations an edit is: which term of whose gradient; "" if it is at no use."""
+        found = sorted({*edit.uses, *edit.parts, *edit.sent} & set(self.record.truth.contributions))
+        if not found:
+            return ""
+        use = found[len(found) // 2]
+        operand = self.record.nodes[use[0]].operands[use[1]]
+        assert isinstance(operand, Ref)
+        target = self.record.nodes[operand.index]
+        uses = [u for u in self.record.users[target.index] if u in self.record.truth.contributions]
+        name = self._at(target)
+        if len(uses) > TERMS:
+            return f"dL/d{name} = Σ over all uses, such as {self._sent(use)}"
+        return f"term {uses.index(use) + 1} of dL/d{name} = {self._sum(uses)}"
+
+    def _sum(self, uses: Iterable[Use]) -> str:
+        return " + ".join(self._sent(use) for use in uses)
+
+    def _at(self, node: Node) -> str:
+        """A value with its time step, from 1."""
+        name, step = self.of(node), node.scope.step
+        name = f"({name})" if " " in name else name
+        if step is None or node.op is None:
+            return name
+        return f"{name[:-1]}{step + 1}" if name.endswith("_t") else f"{name}_{step + 1}"
+
+    def _sent(self, use: Use) -> str:
+        """What a use sends, as a formula."""
+        node, slot = self.record.nodes[use[0]], use[1]
+        assert node.op is not None
+        g = "1" if node.index == self.record.graph.outputs[0] else f"dL/d{self._at(node)}"
+        operands = [
+            self._at(self.record.nodes[x.index]) if isinstance(x, Ref) else f"{x:g}" for x in node.operands
+        ]  # fmt: skip
+        y, other = self._at(node), operands[1 - slot] if len(operands) == 2 else ""
+        formulas = {
+            "add": g, "sub": g if slot == 0 else f"−{g}", "mul": f"{g} ⊙ {other}", "neg": f"−{g}",
+            "div": f"{g} / {other}" if slot == 0 else f"−{g} ⊙ {y} / {operands[slot]}",
+            "matmul": f"{g} @ {other}ᵀ" if slot == 0 else f"{other}ᵀ @ {g}",
+            "tanh": f"{g} ⊙ (1 − {y}²)", "sigmoid": f"{g} ⊙ {y} ⊙ (1 − {y})", "relu": f"{g} ⊙ [{operands[0]} > 0]",
+        }  # fmt: skip
+        if node.op.name == "linear":
+            return [f"{g} @ {operands[1]}", f"{g}ᵀ @ {operands[0]}", f"Σ rows of {g}"][slot]
+        return formulas.get(node.op.name, f"what {node.op.name} sends of {g}")

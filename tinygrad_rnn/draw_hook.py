@@ -1,0 +1,40 @@
+"""Who draws: the engine makes no pictures and imports nothing that does, but asks here for who was named to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import DataError
+
+if TYPE_CHECKING:
+    from .diagnosis.edited_walks import Edit, Record
+
+
+class Drawing(Protocol):
+    """What the engine asks for; `viz` gives it."""
+
+    def render(self, what: Any, path: Any = None, **options: Any) -> Any:
+        """A picture of a loss or a graph, written to ``path``."""
+        ...
+
+    def side_by_side(self, record: Record, edit: Edit) -> Any:
+        """The true walk and an edited one beside each other."""
+        ...
+
+
+_found: Callable[[], Any] | None = None
+
+
+def draw_with(find: Callable[[], Any]) -> None:
+    """``find()`` gives who draws; it is called when a picture is wanted."""
+    global _found
+    _found = find
+
+
+def drawing() -> Drawing:
+    """The package that draws pictures, imported when one is asked for."""
+    if _found is None:
+        raise DataError("nobody was named who draws; import tinygrad_rnn as a whole")
+    who: Drawing = _found()
+    return who

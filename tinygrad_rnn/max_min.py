@@ -1,0 +1,67 @@
+"""What `Tensor.max` and `Tensor.min` along one dimension give: PyTorch's pair, and for one version what stood for it.
+
+Until version 0.1 ``x.max(1)`` gave the values alone. Where a pair is used as if it still did, it stands for its values
+and warns; from version 0.3 on it is a plain pair. What cannot be told apart has the new meaning at once, as in PyTorch:
+``v, i = x.max(1)``, ``x.max(1)[0]``, ``len(x.max(1))``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .source_line import user_site
+
+if TYPE_CHECKING:
+    from .tensors import Tensor
+
+_warned: dict[Any, Any] = {}  # once a line, as Python's own
+
+
+class Extreme(NamedTuple):
+    """The largest (or smallest) elements along a dimension, and where they were, as ``torch.return_types.max``."""
+
+    values: Tensor
+    indices: Tensor
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(type(self.values), name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; it is a pair (values, indices)")
+        return getattr(meant(self, name), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return tuple.__getitem__(self, key) if key in (0, 1, -1, -2) or isinstance(key, slice) else meant(self)[key]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+def meant(pair: Extreme, use: str = "") -> Tensor:
+    """The values of a pair that is used as they were, with a warning that names the user's line."""
+    site = user_site()
+    warnings.warn_explicit(
+        f"x.max(dim) and x.min(dim) give a pair (values, indices), as PyTorch's, and .{use or 'values'} was asked of "
+        "the pair; for one version it stands for its values: write x.max(dim).values, or x.amax(dim)",
+        FutureWarning,
+        site.filename,
+        site.line,
+        registry=_warned,
+    )
+    return pair.values
+
+
+def _of_values(name: str) -> Callable[..., Any]:
+    def method(self: Extreme, *args: Any) -> Any:
+        return getattr(meant(self, name), name)(*args)
+
+    method.__name__ = name
+    return method
+
+
+for _sign in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "and", "or", "xor"):
+    for _name in (f"__{_sign}__", f"__r{_sign}__"):
+        setattr(Extreme, _name, _of_values(_name))
+for _name in ("neg", "abs", "invert", "gt", "ge", "lt", "le", "eq", "ne", "float", "int", "bool", "array"):
+    setattr(Extreme, f"__{_name}__", _of_values(f"__{_name}__"))
+Extreme.__array_ufunc__ = None  # type: ignore[attr-defined]  # NumPy leaves arithmetic with arrays to the pair

@@ -1,0 +1,124 @@
+"""NumPy's functions called on tensors: ``np.tanh(t)``, ``np.mean(t, axis=0)``, ``array * t``.
+
+What has a counterpart here is recorded like any operation. Another function of arrays takes the tensor for its values,
+as ``np.asarray`` does, unless its floats would lose a gradient: then it is an error, and so is any other ufunc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import primitives as P
+from .errors import DTypeError
+from .recorded_value import is_tensor
+from .thread_state import current
+
+#: ufuncs and the primitives that compute the same
+_UFUNCS = {
+    "add": P.add, "subtract": P.sub, "multiply": P.mul, "divide": P.div, "power": P.power, "matmul": P.matmul,
+    "floor_divide": P.floor_divide, "negative": P.neg, "absolute": P.abs_, "maximum": P.maximum, "minimum": P.minimum,
+    "greater": P.greater, "greater_equal": P.greater_equal, "less": P.less, "less_equal": P.less_equal,
+    "equal": P.equal, "not_equal": P.not_equal, "exp": P.exp, "log": P.log, "sqrt": P.sqrt, "sin": P.sin, "cos": P.cos,
+    "tanh": P.tanh,
+}  # fmt: skip
+#: ufuncs that are methods of tensors
+_METHODS = {
+    "square": "square", "isnan": "isnan", "isfinite": "isfinite", "logical_and": "__and__", "logical_or": "__or__",
+    "logical_not": "__invert__",
+}  # fmt: skip
+#: functions of arrays that are functions here, with the same arguments
+_FUNCTIONS = {
+    "concatenate": "concat", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin",
+    **{name: name for name in (
+        "sum", "mean", "var", "std", "prod", "argmax", "argsort", "cumsum", "where", "stack", "einsum",
+        "reshape", "squeeze", "expand_dims", "broadcast_to", "clip", "outer", "flip", "take", "tril", "triu",
+    )},
+}  # fmt: skip
+
+#: those functions; `functional` enters itself
+_counterparts: dict[str, Any] = {}
+
+
+def enter(functions: Mapping[str, Any]) -> None:
+    """The functions here that NumPy's are looked up among, by name."""
+    _counterparts.update(functions)
+
+
+def ufunc(function: Any, method: str, operands: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """A ufunc that met a tensor, called as such and without ``out`` and its like."""
+    name = function.__name__
+    if method == "__call__" and not settings:
+        first = next(x for x in operands if is_tensor(x))
+        if name in _UFUNCS:
+            return first._record(_UFUNCS[name], operands, {})
+        if name in _METHODS:
+            return getattr(first, _METHODS[name])(*(x for x in operands if x is not first))
+    call = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"
+    raise DTypeError(
+        f"{call} of a tensor has no counterpart with a gradient here{' with out= and its like' if settings else ''}; "
+        f"compose it of tg's functions, or take the values: {call}(t.numpy())"
+    )
+
+
+def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function of arrays that met a tensor."""
+    name = called.__name__
+    if called in (np.linalg.norm, np.sort):
+        found = (_norm if called is np.linalg.norm else _sorted)(*args, **kwargs)
+        if found is not NotImplemented:
+            return found
+    if called.__module__ == "numpy" and name in _FUNCTIONS:
+        if name in ("var", "std"):  # NumPy divides by n unless told
+            kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
+        return _counterparts[_FUNCTIONS[name]](*args, **kwargs)
+    result = called(*_arrays(args), **_arrays(kwargs))
+    if current.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
+        call = f"{called.__module__.replace('numpy', 'np', 1)}.{name}"
+        raise DTypeError(
+            f"{call} gives plain numbers and loses the gradient of its tensor; compose it of tg's functions, or take "
+            f"the values: {call}(t.numpy())"
+        )
+    return result
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """`numpy.linalg.norm` of vectors, and of all elements; not the norms of matrices as operators."""
+    if not is_tensor(x) or isinstance(axis, tuple):
+        return NotImplemented
+    vectors = x.ndim == 1 or axis is not None
+    if not (ord is None or (vectors and isinstance(ord, (int, float)) and ord > 0)):
+        return NotImplemented
+    return x.norm(2 if ord is None else ord, axis, keepdims)
+
+
+def _sorted(x: Any, axis: int | None = -1, **settings: Any) -> Any:
+    if not is_tensor(x) or settings:
+        return NotImplemented
+    return x.reshape(-1).sort().values if axis is None else x.sort(axis).values
+
+
+def _needs_gradient(x: Any) -> bool:
+    return is_tensor(x) and bool(x.requires_grad)
+
+
+def _is_inexact(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", "O") in "fc" or isinstance(x, float)
+
+
+def _any_of(tree: Any, holds: Any) -> bool:
+    """Whether ``holds`` of something in nested lists, tuples and dictionaries."""
+    if isinstance(tree, (list, tuple)):
+        return any(_any_of(each, holds) for each in tree)
+    return any(_any_of(each, holds) for each in tree.values()) if isinstance(tree, dict) else bool(holds(tree))
+
+
+def _arrays(value: Any) -> Any:
+    """Tensors as arrays, also inside lists, tuples and dictionaries."""
+    if is_tensor(value):
+        return value.numpy()
+    if type(value) in (list, tuple):
+        return type(value)(_arrays(each) for each in value)
+    return {key: _arrays(each) for key, each in value.items()} if type(value) is dict else value

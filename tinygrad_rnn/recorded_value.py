@@ -1,0 +1,66 @@
+"""What is recorded of a value: all that the reverse walk, the primitives and the messages know of a `Tensor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+from .thread_state import NOWHERE, Scope
+
+if TYPE_CHECKING:
+    from .buffer_writes import Memory
+    from .primitives.record import Primitive
+    from .source_line import Place
+    from .tensors import Tensor
+
+_NO_ATTRS: dict[str, Any] = {}
+
+
+class Recorded:
+    """A value, how it was made, and what became of it. `Tensor` is one.
+
+    What begins with an underscore is the engine's: users see it through methods.
+    """
+
+    _array: np.ndarray[Any, Any]
+    serial: int  #: creation number; orders any graph topologically
+    requires_grad: bool = False  #: whether gradients flow to this tensor
+    op: Primitive | None = None  #: the operation that made it, None for a leaf
+    operands: tuple[Tensor | float | int | bool, ...] = ()  #: of that operation; numbers stay numbers
+    attrs: dict[str, Any] = _NO_ATTRS  #: that operation's settings, such as an axis
+    scope: Scope = NOWHERE  #: where it belongs: module path, time step, part of the cell
+    name: str | None = None  #: what pictures and errors call it
+    role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
+    _made_at: Place | None = None
+    _memory: Memory | None = None  #: who else sees its buffer, and when it was last written; None: a recorded value's
+    _grad: Tensor | None = None
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+    _retains_grad: bool = False  #: its gradient is kept although an operation made it
+    _starts: bool = False  #: a gradient was asked of it that its operands have no part in
+    _spent: bool = False  #: walked backward, and not again
+    _freed: bool = False  #: its operands are forgotten: another graph was walked since
+
+    def _record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+        """Compute ``op`` and remember it."""
+        raise NotImplementedError
+
+    def _described(self) -> str:
+        """Name and shape, for a message."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _leaf(array: np.ndarray[Any, Any]) -> Tensor:
+        """A leaf that takes ownership of ``array`` without a copy."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _coerced(value: Any) -> Tensor:
+        """A tensor itself; of anything else a leaf with a copy."""
+        raise NotImplementedError
+
+
+def is_tensor(x: Any) -> TypeGuard[Tensor]:
+    """What files below `Tensor` ask of a value that may be an array or a number."""
+    return isinstance(x, Recorded)

@@ -1,0 +1,222 @@
+"""scan: a function of a state and an input, over a sequence, as ``jax.lax.scan``.
+
+It is unrolled: every time step is there in the graph, to be drawn and stepped through. Compiled, one that is long is
+recorded as a loop, see `loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arguments import answerable
+from ..errors import DTypeError, ShapeError
+from ..functional import concat, stack, where
+from ..primitives.record import integer
+from ..scopes import scope
+from ..tensors import Tensor, as_tensor, from_array
+from ..thread_state import current
+from .loop import Unrolled, can_roll, roll
+
+
+@answerable
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, lengths: Any = None, reverse: bool = False,
+    length: int | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """``carry, y = f(carry, x)`` for each row ``x`` of ``xs``; returns the last carry and the ``y`` stacked.
+
+    ``init``, ``xs`` and what ``f`` returns are tensors, or tuples, lists and dicts of them; a ``y`` may be None. ``xs``
+    has time in front; instead of it None and a ``length``. ``reverse`` goes from the last row to the first, and the
+    results stand where their inputs do. ``lengths``: N integers from 0 to T for sequences of their own lengths, with
+    the N of them in front in carries and ``y``. A sequence that has ended keeps its carry and puts out zeros, and
+    ``reverse`` begins at its own end.
+
+    Raises `ShapeError` where times or carries do not fit.
+
+    >>> import tinygrad_rnn as tg
+    >>> def average(mean, x):
+    ...     mean = 0.5 * mean + 0.5 * x
+    ...     return mean, mean
+    >>> final, means = tg.scan(average, tg.zeros(1), tg.tensor([[2.0], [4.0], [8.0]]))
+    >>> final.tolist(), means.tolist()
+    ([5.25], [[1.0], [2.5], [5.25]])
+    """
+    leaves: list[Tensor] = []
+    xs = mapped(lambda x: leaves.append(as_tensor(x)) or leaves[-1], xs)  # type: ignore[func-returns-value]
+    times = {len(x) for x in leaves} | ({integer(length, "scan: length")} if length is not None else set())
+    if len(times) != 1:
+        wanted = "xs, or a length" if not times else "xs of one length"
+        raise ShapeError(
+            f"scan: give {wanted}; its parts are of {', '.join(str(x.shape) for x in leaves) or 'nothing'}"
+        )
+    (time,) = times
+    if not time:
+        raise ShapeError("scan: the sequence has no time steps; give at least one")
+    masks = None if lengths is None else Masks("scan", lengths, time)
+    init = mapped(as_tensor, init)
+    if current.tracer is not None and current.tracer.keeps_loops:
+        return current.tracer.scanned(f, init, xs, lengths, reverse, time)
+    if leaves and can_roll(time):
+        return rolled(f, init, xs, masks, reverse)
+    with_time = [None] * time
+    for t in range(time):
+        with scope(step=t):
+            with_time[t] = mapped(lambda x: x[t], xs)  # noqa: B023  called at once
+    final, ys = unroll(f, init, with_time, masks, reverse)
+    return final, mapped(lambda *each: stack(each), *ys)
+
+
+def unroll(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    xs: Sequence[Any],
+    masks: Masks | None = None,
+    reverse: bool = False,
+) -> tuple[Any, list[Any]]:
+    """`scan` over inputs one by one, to outputs one by one. A carry of None is where all zeros begin."""
+    ys: list[Any] = [None] * len(xs)
+    order = range(len(xs))
+    for t in reversed(order) if reverse else order:
+        with scope(step=t):
+            new, y = f(carry, xs[t])
+            if masks is not None:
+                y = mapped(lambda a: masks.where(t, a, 0.0), y)  # noqa: B023  called at once
+                if carry is None:
+                    carry = mapped(lambda _a: 0.0, new)
+                new = mapped(lambda a, b: masks.where(t, a, b, a.role), new, carry)  # noqa: B023
+            carry, ys[t] = new, y
+    return carry, ys
+
+
+def rolled(
+    f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, masks: Masks | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
+    """`scan` recorded as a loop; where ``carry`` is None, the first step comes before it."""
+    time = len(leaves_of(xs)[0])
+    going = () if masks is None else (masks.stacked(time),)
+    if carry is None:
+        at, rest = (time - 1, slice(0, -1)) if reverse else (0, slice(1, None))
+        with scope(step=at):
+            carry, y = _masked(None, *f(None, mapped(lambda x: x[at], xs)), *(g[at] for g in going))
+        final, ys = _roll(f, carry, mapped(lambda x: x[rest], xs), tuple(g[rest] for g in going), reverse)
+        return final, mapped(lambda a, b: concat([b, a.expand_dims(0)][:: 1 if reverse else -1]), y, ys)
+    return _roll(f, carry, xs, going, reverse)
+
+
+def _roll(f: Any, carry: Any, xs: Any, going: tuple[Tensor, ...], reverse: bool) -> tuple[Any, Any]:
+    trees: list[Any] = []
+
+    def step(rows: list[Tensor], states: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        values, before = iter(rows), iter(states)
+        x, old = mapped(lambda _: next(values), xs), mapped(lambda _: next(before), carry)
+        trees[:] = _masked(old, *f(old, x), *values)
+        mapped(lambda _a, _b: None, trees[0], carry)  # raises where their parts differ
+        return leaves_of(trees[0]), leaves_of(trees[1])
+
+    last, stacks = roll(step, [*leaves_of(xs), *going], leaves_of(carry), reverse, strange=True)
+    final, ys = (iter(last), iter(stacks))
+    return mapped(lambda _: next(final), trees[0]), mapped(lambda _: next(ys), trees[1])
+
+
+def _masked(old: Any, new: Any, y: Any, going: Tensor | None = None) -> tuple[Any, Any]:
+    """What a step gives, of sequences that have ended the old state and zeros."""
+    if going is None:
+        return new, y
+    if old is None:
+        old = mapped(lambda _: 0.0, new)
+    known: dict[int, Tensor] = {}  # the same mask for all of one rank: then what counts of them is the same
+
+    def chosen(value: Any, ended: Any, role: str | None = None) -> Tensor:
+        if not value.ndim:
+            raise ShapeError(
+                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
+            )
+        if value.ndim not in known:
+            known[value.ndim] = going.reshape((-1, *(1,) * (value.ndim - 1)))
+        result = where(known[value.ndim], value, ended)
+        result.role = role
+        return result
+
+    return mapped(lambda a, b: chosen(a, b, a.role), new, old), mapped(lambda a: chosen(a, 0.0), y)
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The tensors in tuples, lists and dicts, in order."""
+    found: list[Any] = []
+    mapped(found.append, tree)
+    if not all(isinstance(x, Tensor) for x in found):
+        raise Unrolled
+    return found
+
+
+class Masks:
+    """Which of N sequences are still going on at each of ``time`` steps."""
+
+    def __init__(self, name: str, lengths: Any, time: int, batch: int | None = None) -> None:
+        self._known: dict[tuple[int, int], Tensor] = {}
+
+        def check(array: Any) -> None:
+            if array.dtype.kind not in "iu":
+                raise DTypeError(f"{name}: lengths must be integers, not {array.dtype}")
+            right = array.ndim == 1 if batch is None else array.shape == (batch,)
+            if not right or (array.size and (array.min() < 0 or array.max() > time)):
+                count = "" if batch is None else f"{batch} "
+                raise ShapeError(f"{name}: lengths must be {count}integers from 0 to {time}, but are {array.tolist()}")
+
+        self._lengths = lengths
+        if current.tracer is not None and isinstance(lengths, Tensor):
+            current.tracer.confirm(check, [lengths])
+        else:
+            array = np.asarray(lengths)
+            self._lengths = array if array.size else array.astype(np.int64)  # NumPy takes an empty list for floats
+            check(self._lengths)
+
+    def stacked(self, time: int) -> Tensor:
+        """Booleans (T, N), of all steps."""
+        return going_on(self._lengths, time)
+
+    def at(self, t: int, rank: int) -> Tensor:
+        """Booleans (N, 1, ...) of ``rank`` dimensions."""
+        if (t, rank) not in self._known:
+            going = self._lengths > t
+            shape = (-1, *(1,) * (rank - 1))
+            self._known[t, rank] = (
+                going.reshape(shape) if isinstance(going, Tensor) else from_array(going.reshape(shape))
+            )
+        return self._known[t, rank]
+
+    def where(self, t: int, going: Tensor, ended: Any, role: str | None = None) -> Tensor:
+        """``going`` for the sequences that have not ended, else ``ended``."""
+        if not going.ndim:
+            raise ShapeError(
+                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
+            )
+        result = where(self.at(t, going.ndim), going, ended)
+        result.role = role
+        return result
+
+
+def going_on(lengths: Any, time: int) -> Tensor:
+    """Booleans (T, N): which of N sequences of ``lengths``, checked before, are going on at each time step."""
+    steps = np.arange(time)[:, None]
+    if isinstance(lengths, Tensor):
+        return lengths.expand_dims(0) > from_array(steps)
+    return from_array(lengths[None] > steps)
+
+
+def mapped(f: Callable[..., Any], *trees: Any) -> Any:
+    """``f`` of what stands at the same place in tuples, lists and dicts; None stays."""
+    first = trees[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {key: mapped(f, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, (tuple, list)):
+        if any(not isinstance(tree, (tuple, list)) or len(tree) != len(first) for tree in trees):
+            raise ShapeError("scan: a carry has other parts than the one before; return as many as it is given")
+        parts = [mapped(f, *each) for each in zip(*trees, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    return f(*trees)

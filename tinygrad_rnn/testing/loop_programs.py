@@ -1,0 +1,208 @@
+"""Random recurrent programs as a person would write them: own cells in a plain loop, nothing labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+
+from ..functional import concat, stack, zeros
+from ..graph import Graph
+from ..nn.functional import cross_entropy
+from ..optional_packages import needed
+from ..tensors import Tensor, tensor
+
+with needed("drawing with Hypothesis", "test"):
+    from hypothesis import strategies as st
+
+SIZE = 3
+
+
+@dataclass
+class Written:
+    """What was written, to be found again: tensors by their serial numbers."""
+
+    steps: int
+    weights: set[int] = field(default_factory=set)
+    states: set[tuple[int, ...]] = field(default_factory=set)
+    initial: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Settings that say everything; its repr makes it again.
+
+    >>> from tinygrad_rnn.testing.loop_programs import Loop
+    >>> graph, cells = Loop(cells=("rnn", "gru"), steps=4).graph()
+    >>> [cell.steps for cell in cells]
+    [4, 4]
+    """
+
+    cells: tuple[str, ...] = ("rnn",)  #: from below, each fed by the one below it
+    steps: int = 3
+    shape: str = (
+        "one pass"  #: or "both ways": the first cell reads it backward too; "decoder": a second pass; "attention"
+    )
+    head: bool = True  #: scores and a loss at every step, else one number of the last state
+    skip: bool = False  #: the head reads the input too
+    summed: bool = True  #: the losses are summed up in the loop, else after it
+    listed: bool = False  #: the inputs are a list of tensors, else rows of one
+
+    def graph(self) -> tuple[Graph, list[Written]]:
+        """The graph, and the recurrences in it."""
+        return _Writing(self).run()
+
+
+def loops(*, most_steps: int = 6) -> st.SearchStrategy[Loop]:
+    """Random `Loop`s."""
+    return st.builds(
+        Loop,
+        st.lists(st.sampled_from(sorted(_CELLS)), min_size=1, max_size=3).map(tuple),
+        st.integers(2, most_steps),
+        st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
+        st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+    )  # fmt: skip
+
+
+class _Writing:
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.seeds = loop, count()
+        self.found: list[Written] = []
+
+    def matrix(self, rows: int = SIZE, columns: int = SIZE) -> Tensor:
+        """A new weight."""
+        values = np.random.default_rng(next(self.seeds)).normal(size=(rows, columns))
+        return tensor(0.5 * values, requires_grad=True)
+
+    def cell(self, kind: str) -> _Cell:
+        """A new cell, written down as one to be found."""
+        written = Written(self.loop.steps)
+        self.found.append(written)
+        return _Cell(_CELLS[kind], self.matrix, written)
+
+    def run(self) -> tuple[Graph, list[Written]]:
+        """Everything, in the order a program does it."""
+        loop = self.loop
+        if loop.listed:
+            values = np.random.default_rng(0).normal(size=(loop.steps, 1, SIZE))
+            xs = [tensor(value) for value in values]
+        else:
+            x = tensor(np.random.default_rng(0).normal(size=(loop.steps, 1, SIZE)))
+            xs = [x[t] for t in range(loop.steps)] if loop.shape == "both ways" else []
+        read = (lambda t: xs[t]) if xs else (lambda t: x[t])
+        below = [self.cell(kind) for kind in loop.cells]
+        if loop.shape in ("decoder", "attention"):
+            memory = [self.step(below, read(t)) for t in range(loop.steps)]
+            above = self.cell("rnn")
+            h = memory[-1]
+            above.state = [h]
+            above.written.initial = {h.serial}
+            if loop.shape == "attention":
+                keys = stack(memory)
+                project = self.matrix()
+                above.written.weights.add(project.serial)
+            else:
+                start = tensor(np.ones((1, SIZE)))
+            outputs = []
+            for _ in range(loop.steps):
+                if loop.shape == "attention":
+                    weights = (keys @ project * above.state[0]).sum(-1, keepdim=True).softmax(0)
+                    outputs.append(above((weights * keys).sum(0)))
+                else:
+                    outputs.append(above(start))
+            return self.finish(iter(outputs), read)
+        if loop.shape == "both ways":
+            first, back = below[0], self.cell(loop.cells[0])
+            self.found[1:] = [self.found[-1], *self.found[1:-1]]
+            forth = [first(read(t)) for t in range(loop.steps)]
+            turned = [back(read(t)) for t in reversed(range(loop.steps))][::-1]
+            mix = self.matrix(2 * SIZE, SIZE)
+            both = (concat([a, b], 1) @ mix for a, b in zip(forth, turned, strict=True))
+            if len(below) > 1:
+                below[1].written.weights.add(mix.serial)
+                return self.finish((self.step(below[1:], value) for value in both), read)
+            return self.finish(both, read)
+        return self.finish((self.step(below, read(t)) for t in range(loop.steps)), read)
+
+    def step(self, cells: list[_Cell], x: Tensor) -> Tensor:
+        """One time step of cells on top of each other."""
+        for cell in cells:
+            x = cell(x)
+        return x
+
+    def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Graph, list[Written]]:
+        """A head, and the end of the books."""
+        weight, losses, read_out = self.matrix(), list[Tensor](), list[Tensor]()
+        running: Tensor | float = 0.0
+        for t, h in enumerate(outputs):
+            read_out.append(h)
+            if self.loop.head:
+                scores = h @ weight + (read(t) if self.loop.skip else 0.0)
+                losses.append(cross_entropy(scores, [t % SIZE]))
+                running = running + losses[-1] if self.loop.summed else running
+        if not self.loop.head:  # one number of the last output; read both ways, of all of them
+            last = stack(read_out) if self.loop.shape == "both ways" else read_out[-1]
+            return Graph(last.square().sum()), self.found
+        return Graph(running if isinstance(running, Tensor) else sum(losses[1:], losses[0])), self.found
+
+
+class _Cell:
+    """Weights, a state and a rule."""
+
+    def __init__(self, rule: Callable[..., list[Tensor]], matrix: Callable[[], Tensor], written: Written) -> None:
+        self.rule, self.written = rule, written
+        self.weights = [matrix() for _ in range(_WEIGHTS[rule])]
+        self.state = [zeros(1, SIZE) for _ in range(2 if rule is _lstm else 1)]
+        written.weights = {w.serial for w in self.weights}
+        written.initial = {s.serial for s in self.state}
+        self.history: list[list[Tensor]] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.state = self.rule(x, *self.state, *self.weights)
+        self.history.append(self.state)
+        self.written.states = {tuple(s.serial for s in row) for row in zip(*self.history, strict=True)}
+        return self.state[0]
+
+
+def _rnn(x: Tensor, h: Tensor, w: Tensor, u: Tensor) -> list[Tensor]:
+    return [(x @ w + h @ u).tanh()]
+
+
+def _residual(x: Tensor, h: Tensor, w: Tensor, u: Tensor) -> list[Tensor]:
+    return [h + ((x + h) @ w).relu() @ u * 0.5]
+
+
+def _gated(x: Tensor, h: Tensor, w: Tensor, u: Tensor, v: Tensor) -> list[Tensor]:
+    z = (x @ w + h @ v).sigmoid()
+    return [(1 - z) * h + z * (x @ u).tanh()]
+
+
+def _gru(x: Tensor, h: Tensor, *w: Tensor) -> list[Tensor]:
+    z = (x @ w[0] + h @ w[1]).sigmoid()
+    r = (x @ w[2] + h @ w[3]).sigmoid()
+    return [z * h + (1 - z) * (x @ w[4] + (r * h) @ w[5]).tanh()]
+
+
+def _lstm(x: Tensor, h: Tensor, c: Tensor, *w: Tensor) -> list[Tensor]:
+    i, f, o, g = (x @ w[2 * k] + h @ w[2 * k + 1] for k in range(4))
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return [o.sigmoid() * c.tanh(), c]
+
+
+def _normed(x: Tensor, h: Tensor, w: Tensor, u: Tensor) -> list[Tensor]:
+    a = x @ w + h @ u
+    a = a - a.mean(-1, keepdim=True)
+    return [(a / (a.square().mean(-1, keepdim=True) + 1e-5).sqrt()).tanh()]
+
+
+_CELLS: dict[str, Callable[..., list[Tensor]]] = {
+    "rnn": _rnn,
+    "residual": _residual,
+    "gated": _gated,
+    "gru": _gru,
+    "lstm": _lstm,
+    "normed": _normed,
+}
+_WEIGHTS: dict[Callable[..., list[Tensor]], int] = {_rnn: 2, _residual: 2, _gated: 3, _gru: 6, _lstm: 8, _normed: 2}

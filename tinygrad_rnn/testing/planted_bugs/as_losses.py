@@ -1,0 +1,129 @@
+"""The planted problems as losses of the engine, so that a diagnosis can be judged by the bugs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ... import nn
+from ...functional import concat, stack, where
+from ...norms import norm
+from ...scopes import steps
+from ...tensors import Tensor, tensor
+from ..oracles import WEIGHTS, NumpyRecurrence, OracleGradients
+from .bidirectional import BothWays
+from .bptt import Bptt
+from .bugs import BUGS
+from .own_cells import OWN, OwnBptt, OwnRecurrence
+from .pooling import Pooling
+from .score_table import BATCH, FEATURES, HIDDEN, LAST_BITS, REGIMES, STEPS, Problem
+
+LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def loss_of(problem: Problem) -> Tensor:
+    """The loss, its leaves named as the problem's inputs are."""
+    leaves = {k: tensor(v, requires_grad=True, name=k, dtype=np.float64) for k, v in problem.inputs().items()}
+    if isinstance(problem, Pooling):
+        return (tensor(problem.x) @ leaves["weight"].T).tanh().amax(0) @ tensor(problem.upstream)
+    if isinstance(problem, BothWays):
+        return _both_ways(problem, leaves)
+    return _own(problem, leaves) if isinstance(problem, OwnRecurrence) else _layer(problem, leaves)
+
+
+def _layer(problem: NumpyRecurrence, leaves: dict[str, Tensor]) -> Tensor:
+    layer = LAYERS[problem.kind](problem.x.shape[2], problem.upstream.shape[2], dtype=np.float64)
+    for name in WEIGHTS:
+        setattr(layer, f"{name}_l0", nn.Parameter(leaves[name].numpy(), name=name))
+    state = tuple(leaves[f"{role}0"].reshape(1, *problem.initial[0].shape) for role in problem.roles)
+    output, final = layer(leaves["x"], state if len(state) > 1 else state[0], lengths=list(problem.lengths))
+    loss = (output * tensor(problem.upstream)).sum()
+    for value, g in zip(final if isinstance(final, tuple) else (final,), problem.final, strict=True):
+        loss = loss + (value[0] * tensor(g)).sum()
+    return loss
+
+
+def _own(problem: OwnRecurrence, leaves: dict[str, Tensor]) -> Tensor:
+    state, hidden = tuple(leaves[f"{role}0"] for role in problem.roles), problem.upstream.shape[2]
+    w_ih, w_hh, b_ih, b_hh = (leaves[name] for name in WEIGHTS)
+    loss = tensor(0.0, dtype=np.float64)
+    for t in steps(len(problem.x)):
+        h = state[0]
+        ax, ah = leaves["x"][t] @ w_ih.T + b_ih, h @ w_hh.T + b_hh
+        if problem.kind == "residual":
+            new: tuple[Tensor, ...] = (h + (ax + ah).tanh() / 2,)
+        elif problem.kind == "minimal":
+            f = (ax[:, :hidden] + ah[:, :hidden]).sigmoid()
+            n = (ax[:, hidden:] + f * ah[:, hidden:]).tanh()
+            new = ((1 - f) * h + f * n,)
+        else:
+            a = ax + ah
+            f, g, o = a[:, :hidden].sigmoid(), a[:, hidden : 2 * hidden].tanh(), a[:, 2 * hidden :].sigmoid()
+            c = f * state[1] + (1 - f) * g
+            new = (o * c.tanh(), c)
+        runs = tensor((t < problem.lengths)[:, None])
+        state = tuple(where(runs, a, b) for a, b in zip(new, state, strict=True))
+        loss = loss + (where(runs, state[0], 0.0) * tensor(problem.upstream[t])).sum()
+    for last, final in zip(state, problem.final, strict=True):
+        loss = loss + (last * tensor(final)).sum()
+    return loss
+
+
+def _both_ways(problem: BothWays, leaves: dict[str, Tensor]) -> Tensor:
+    x, length = leaves["x"], len(problem.x)
+    h = k = tensor(np.zeros((x.shape[1], problem.upstream.shape[2] // 2)))
+    forth, back = [], []
+    for t in steps(length):
+        h = nn.labelled((x[t] @ leaves["W"].T + h @ leaves["U"].T).tanh(), "h")
+        forth.append(h)
+    for t in steps(length):
+        k = nn.labelled((x[length - 1 - t] @ leaves["V"].T + k @ leaves["R"].T).tanh(), "k")
+        back.append(k)
+    both = concat([stack(forth), stack(back[::-1])], -1)
+    return (both * tensor(problem.upstream)).sum()
+
+
+def own_problem(kind: str, regime: str, seed: int = 0) -> OwnRecurrence:
+    """Like `make_problem`, of one of the cells in `own`."""
+    rng = np.random.default_rng([seed, list(OWN).index(kind), list(REGIMES).index(regime), 9])
+    (gates, roles), (scale, shift, at_end) = OWN[kind], REGIMES[regime]
+    rows = gates * HIDDEN
+    bias = rng.uniform(-1, 1, rows)
+    bias[:HIDDEN] += shift
+    weights = (
+        scale**0.5 * rng.uniform(-1, 1, (rows, FEATURES)), scale * rng.uniform(-1, 1, (rows, HIDDEN)), bias,
+        rng.uniform(-1, 1, rows),
+    )  # fmt: skip
+    upstream = rng.standard_normal((STEPS, BATCH, HIDDEN))
+    if at_end:
+        upstream[:-1] = 0.0
+    return OwnRecurrence(
+        kind, rng.standard_normal((STEPS, BATCH, FEATURES)), tuple(rng.uniform(-1, 1, (BATCH, HIDDEN)) for _ in roles),
+        weights, np.array([STEPS, STEPS - 1, STEPS - 3]), upstream,
+        tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in roles),
+    )  # fmt: skip
+
+
+def shortened(problem: NumpyRecurrence, steps: int) -> NumpyRecurrence:
+    """The first steps of a problem, and all else as it is: another size."""
+    lengths = np.minimum(problem.lengths, steps) - (problem.lengths > steps) * (np.arange(len(problem.lengths)) % 2)
+    return replace(problem, x=problem.x[:steps], upstream=problem.upstream[:steps], lengths=lengths)
+
+
+def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGradients]]:
+    """What every bug that fits makes of the gradients of one of these cells."""
+    right = OwnBptt(problem).gradients().whole
+    for bug in BUGS:
+        fits = bug.kinds == Bptt.kinds or (problem.kind == "coupled" and bug.name in _WITH_C)
+        if fits and issubclass(bug, Bptt):
+            wrong = type(bug.__name__, (bug, OwnBptt), {})(problem).gradients()
+            if any(norm(wrong.whole[k] - v) > LAST_BITS["float64"] * norm(v) for k, v in right.items()):
+                yield bug.name, wrong
+
+
+_WITH_C = {
+    "c carry dropped", "c carry dropped at one step", "dh0 and dc0 swapped", "dc0 zero", "tanh' on c forgotten",
+    "tanh' where σ' belongs",
+}  # fmt: skip

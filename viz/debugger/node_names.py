@@ -1,0 +1,112 @@
+"""What nodes are called, and finding a node by what a person types.
+
+A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
+initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
+that several nodes share is preceded by the place, ``l1.h_3``, and if that does not tell them apart followed by a
+number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called. What is shown of a node (`spoken`) is found as well.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+
+import tinygrad_rnn as tg
+
+from .. import style
+from .shown_names import spoken
+
+NAME_LIMIT = 40
+
+
+class Names:
+    """The names of a graph's nodes."""
+
+    def __init__(self, graph: tg.Graph) -> None:
+        self.graph = graph
+        levels = [_levels(node, self._path(node), index == graph.outputs[0]) for index, node in enumerate(graph.nodes)]
+        self._aliases: dict[str, list[int]] = defaultdict(list)
+        for index, names in enumerate(levels):
+            for name in names:
+                self._aliases[name].append(index)
+        self.names: list[str] = []
+        for index, names in enumerate(levels):
+            twins = self._aliases[names[-1]]
+            name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
+            self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
+        self.shown = spoken(graph, self.names)  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
+        for index, pair in enumerate(zip(self.names, self.shown)):
+            for name in pair:
+                if index not in self._aliases[name] and (name == pair[0] or not self._aliases[name]):
+                    self._aliases[name].append(index)
+
+    def _path(self, node: tg.Node) -> list[str]:
+        """Where a value belongs: where it was made, a parameter where it is used."""
+        path: tuple[str, ...] = node.scope.path
+        if node.is_parameter and not path:
+            users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
+            path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
+        return [_clean(part) for part in path]
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
+
+    def both(self, index: int) -> str:
+        """What people read, and of a parameter its own name too: ``W_hh (weight_hh)``."""
+        name, shown = self.names[index], self.shown[index]
+        return f"{shown} ({name})" if name != shown and self.graph.nodes[index].is_parameter else shown
+
+    def find(self, text: str) -> int:
+        """The node somebody means by ``text``; if that is none or several, the error says which are near."""
+        text = text.strip()
+        if re.fullmatch(r"#\d{1,12}", text):
+            if int(text[1:]) < len(self.graph):
+                return int(text[1:])
+            raise tg.GraphError(f"there is no node {text}; they go from #0 to #{len(self.graph) - 1}")
+        found = self._aliases.get(text) or self._aliases.get(_spelled(text)) or []
+        if len(found) == 1:
+            return found[0]
+        shown = style.shown(text, NAME_LIMIT)
+        if found:
+            some = ", ".join(f"{self.names[i]} (#{i})" for i in found[:5])
+            more = ", …" if len(found) > 5 else ""
+            raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{more}; say which")
+        near = difflib.get_close_matches(text[:NAME_LIMIT], list(self._aliases), 3, 0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "list shows what there is, #12 is node 12"
+        raise tg.GraphError(f"no node is called {shown}; {hint}")
+
+    def starting(self, text: str) -> list[str]:
+        """Names that begin so, for completion."""
+        return sorted(name for name in set(self.names) if name.startswith(text))
+
+
+def _levels(node: tg.Node, path: list[str], is_output: bool) -> list[str]:
+    """Longer and longer names: ``h_3``, ``l1.h_3``, ``model.l1.h_3``; of a value without a role also with its gate."""
+    short = _short(node, is_output)
+    part = [_clean(node.scope.part)] if node.scope.part and not node.role else []
+    tails = [".".join((*path[start:], *part, short)) for start in range(len(path), -1, -1)]
+    return list(dict.fromkeys([short, *tails]))
+
+
+def _short(node: tg.Node, is_output: bool) -> str:
+    if node.op is None and node.name:
+        return _clean(node.name)
+    if is_output and not node.name and node.role in (None, "loss"):
+        return "loss"
+    what = _clean(node.role or node.name or (node.op.name if node.op else "constant"))
+    state = node.op is None and node.role in ("h", "c")
+    if node.scope.step is None:
+        return f"{what}_0" if state else what
+    constant = ":constant" if state else ""  # a carry that was cut off, or zeros to start from
+    return f"{what}_{node.scope.step + 1}{constant}"
+
+
+def _clean(text: str) -> str:
+    return style.shown(text, NAME_LIMIT).replace(" ", "␣")
+
+
+def _spelled(text: str) -> str:
+    """``h3``, ``h₃``, ``h[3]``, ``h.3`` mean ``h_3``."""
+    plain = text.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
+    return re.sub(r"^(.*?[^\W\d_])[.\[]?(\d+)\]?$", r"\1_\2", plain)

@@ -1,0 +1,95 @@
+r"""A primitive's rule with the network's names in it: ``∂L/∂a_3 = ∂L/∂f_3 ⊙ f_3 ⊙ (1 − f_3)``.
+
+A primitive's record writes its rule with letters of its own, ``\bar x = \bar y \odot y \odot (1 - y)``. Those letters
+mean other things in a network, so each is replaced: an operand's by a place for its name, ``⟨0⟩``, the result's by
+``⟨y⟩``, and a bar by the derivative of the loss.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import tinygrad_rnn as tg
+
+from .. import style
+from ..equations.formula_text import latex_name
+
+#: What goes through the formula untouched: commands with a word in braces, other commands, bars before a letter.
+_PARTS = re.compile(
+    r"\\bar\s*(?P<bar>[A-Za-z])(?P<own>_i)?|(?P<kept>\\(?:text|operatorname|mathrel|mathbf)\s*\{?[^{}\s]*\}?|\\[a-zA-Z]+)"
+    r"|(?<![A-Za-z])(?P<letter>[A-Za-z])(?P<mine>_i)?(?![A-Za-z])"
+)
+_PLACE = re.compile(r"⟨(\w+)⟩")
+_EULER = "e"
+
+
+def template(node: tg.Node, slot: int) -> str:
+    """The rule for an operand as LaTeX, with places for names; "" if the primitive has none."""
+    assert node.op is not None
+    rules = node.op.rule
+    rule = rules[slot if slot < len(rules) else -1] if rules else ""
+    if not rule:
+        return ""
+    letters = {"y": "y"}
+    for number, each in enumerate(rules):
+        if found := re.match(r"\\bar\s*([A-Za-z])", each):
+            letters[found[1]] = str(slot if len(rules) == 1 and len(node.operands) > 1 else number)
+    others = iter(number for number, each in enumerate(rules) if not each)  # operands without a gradient: a condition
+
+    def place(found: re.Match[str]) -> str:
+        if found["bar"]:
+            name = letters.get(found["bar"], found["bar"])
+            return rf"\frac{{\partial L}}{{\partial \text{{⟨{name}⟩}}}}"
+        letter = found["letter"]
+        if letter is None or letter == _EULER:
+            return found[0]
+        if letter not in letters and (other := next(others, None)) is not None:
+            letters[letter] = str(other)
+        if letter in letters:
+            return rf"\text{{⟨{letters[letter]}⟩}}"
+        return _place_of(node, slot, letter)
+
+    return _PARTS.sub(place, rule)
+
+
+def _place_of(node: tg.Node, slot: int, letter: str) -> str:
+    """Where in an array: as the index was written, or of what was put together the number of the part."""
+    index = node.attrs.get("index")
+    if isinstance(index, tuple):
+        return rf"\text{{{', '.join(_part(part) for part in index)}}}"
+    return str(slot + 1) if len(node.operands) > 1 else letter
+
+
+def _part(part: object) -> str:
+    if isinstance(part, slice):
+        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+    return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
+
+
+def latex(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
+    """The rule for an operand as LaTeX; ``name`` says what a node is called."""
+    return re.sub(r"\\text\{⟨(\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), template(node, slot))
+
+
+def _latex(name: str) -> str:
+    """A name such as ``(f_3 ⊙ c_2)`` or ``tanh(c_3)``, piece by piece."""
+    signs = {"⊙": r"\odot", "⊘": r"\oslash", "−": "-", "ᵀ": r"^\top", "(": r"\left(", ")": r"\right)", "…": r"\ldots"}
+    parts = [part for part in re.split(r"([()⊙⊘+−ᵀ…]| )", name) if part.strip()]
+    return " ".join(signs.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
+
+
+def text(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
+    """The rule for an operand as plain text."""
+    linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{(⟨\w+⟩)\}\}", r"∂L/∂\1", template(node, slot))
+    linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
+    plain = style.unicode_formula(re.sub(r"\\text\{(⟨\w+⟩)\}", r"\1", linear))
+    return _PLACE.sub(lambda m: _named(node, m[1], name), plain)
+
+
+def _named(node: tg.Node, place: str, name: Callable[[int], str]) -> str:
+    if place == "y":
+        return name(node.index)
+    operand = node.operands[int(place)]
+    return name(operand.index) if isinstance(operand, tg.Ref) else f"{operand}"

@@ -1,0 +1,71 @@
+"""The true walk and an edited one beside each other in the debugger."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn.bptt.recording import Trace
+from tinygrad_rnn.bptt.walk import Walk
+from tinygrad_rnn.diagnosis.edited_walks import Edit, Record
+from tinygrad_rnn.errors import DataError
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
+
+from .session import Session
+from .web import page
+
+
+class SideBySide:
+    """Two debuggers of one graph: the right walk, and the one with the mistake."""
+
+    def __init__(self, record: Record, edit: Edit) -> None:
+        walks = [record.walked(Edit("")), record.walked(edit)]
+        self.words = edit.words
+        self.position = _parting(*walks)  #: the first step of the walk at which they differ, from 1
+        seed = np.ones(record.nodes[record.graph.outputs[0]].shape)
+        self.sessions: list[Session] = []  #: the right one, the edited one
+        for walk in walks:
+            session = Session(Trace(record.graph, seed, walk.steps))
+            session.goto(self.position)
+            self.sessions.append(session)
+
+    def html(self, path: PathLike | None = None) -> str:
+        """Both as one page, written to ``path`` if given; each half is a debugger of its own."""
+        if path is not None and as_path(path).suffix.lower() not in (".html", ".htm"):
+            raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
+        halves = "".join(
+            f'<section><h2>{title}</h2><iframe sandbox="allow-scripts" title="{title}" '
+            f'srcdoc="{escape(page.html(session, title))}"></iframe></section>'
+            for title, session in zip(("as it should be", "with the mistake"), self.sessions, strict=True)
+        )
+        text = (
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Two walks</title><style>'
+            "body{margin:0;font:15px system-ui,sans-serif}p{margin:.6em 1em}main{display:flex}"
+            "section{flex:1;min-width:0}h2{font-size:1em;margin:.2em 1em}iframe{width:100%;height:88vh;border:0}"
+            f"</style></head><body><p>{escape(self.words)}</p><main>{halves}</main></body></html>"
+        )
+        if path is not None:
+            write_atomically(path, text.encode())
+        return text
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_options: Any) -> dict[str, str]:
+        frame = f'<iframe sandbox="allow-scripts" srcdoc="{escape(self.html())}" width="100%" height="800"></iframe>'
+        return {"text/html": frame, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"Two walks that part at step {self.position}: {self.words}"
+
+
+def _parting(true: Walk, edited: Walk) -> int:
+    """The first step at which two walks differ: in whose turn it is, in its gradient, or in what it sends."""
+    for k, (one, other) in enumerate(zip(true.steps, edited.steps, strict=False), 1):
+        if one.node != other.node or not np.array_equal(one.gradient, other.gradient):
+            return k
+        theirs = {sent.slot: sent for sent in other.contributions}
+        for sent in one.contributions:
+            same = theirs.get(sent.slot)
+            if same is None or same.target != sent.target or not np.array_equal(same.value, sent.value):
+                return k
+    return len(true.steps)

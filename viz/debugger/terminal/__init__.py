@@ -1,0 +1,1 @@
+"""The line debugger: a session under the hand, in the manner of pdb."""

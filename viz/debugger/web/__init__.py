@@ -1,0 +1,1 @@
+"""The debugger as one HTML page."""

@@ -1,0 +1,190 @@
+"""Equations, those that repeat from step to step written once, and the documents they are printed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.errors import DataError
+from tinygrad_rnn.files import PathLike, as_path, write_atomically
+from tinygrad_rnn.optional_packages import needed
+
+from .. import style
+from .closed_form import ClosedForm, closed_form
+from .expression import Expression, Symbol
+from .formula_text import Latex, Text
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """One equation, ``left = right``."""
+
+    left: Symbol
+    right: Expression
+    node: int  #: position in `Derivation.graph` of the value, or of the value whose gradient this is
+    site: str | None  #: the source line that made it
+    steps: tuple[int, int] | None = None  #: the first and last time step it holds for, if it is written for a step t
+    counted: bool = False  #: whether indices count on from step to step
+    gathered: bool = False  #: whether terms that repeat from step to step are written once
+
+    @property
+    def text(self) -> str:
+        """``dL/dh_3 = dlogits_3 @ weight + (dh_4 * (1 - h_4**2)) @ weight_hh``; the right side is Python."""
+        return self._written(Text)
+
+    @property
+    def latex(self) -> str:
+        """As a blackboard has it."""
+        return self._written(Latex)
+
+    def _written(self, kind: type[Text]) -> str:
+        writer = kind(self.left.step if self.steps else None, counted=self.counted, gathered=self.gathered)
+        return f"{writer.left(self.left)} = {writer(self.right)}"
+
+    @property
+    def name(self) -> str:
+        """What its value is called on the right side of other lines."""
+        return Text()(self.left)
+
+
+class Derivation:
+    """The equations of a loss and of its gradients. Prints itself as text, and typeset in a notebook.
+
+    ``lines``: every equation, the network's own in the order it computes, then the gradients' from the loss back;
+    ``recurrence``: the same, those that repeat from step to step written once.
+    """
+
+    def __init__(self, graph: tg.Graph, lines: Sequence[Equation], values: dict[str, Any]) -> None:
+        self.graph = graph  #: of the loss
+        self.lines = tuple(lines)
+        self.values = values  #: the array behind every name: ``h_3``, and ``dh_3`` for its gradient
+
+    @cached_property
+    def recurrence(self) -> tuple[Equation, ...]:
+        """What repeats is written for a step t."""
+        left = list(self.lines)
+        runs: dict[int, Equation] = {}
+        for counted in (False, True):  # indices as they are; then, for what is left, counting on with the step
+            groups: dict[tuple[Any, ...], list[Equation]] = {}
+            for line in left:
+                if line.left.step is not None:
+                    writer = Text(line.left.step, counted=counted)
+                    key = line.left.stem, line.left.gradient, writer(line.right)
+                    groups.setdefault(key, []).append(line)
+            for group in groups.values():
+                found = sorted(line.left.step or 0 for line in group)
+                if len(group) > 1 and found == list(range(found[0], found[-1] + 1)):
+                    runs |= {id(line): group[0] for line in group}
+                    runs[id(group[0])] = replace(group[0], steps=(found[0], found[-1]), counted=counted)
+            left = [line for line in left if id(line) not in runs]
+        shown = [runs.get(id(line), line) for line in self.lines]
+        return tuple(
+            replace(line, gathered=line.steps is None)
+            for line, original in zip(shown, self.lines)
+            if line.steps is not None or line is original
+        )
+
+    def closed_form(self) -> ClosedForm:
+        """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
+
+        Raises `GraphError` unless exactly one state is carried from step to step.
+
+        >>> import tinygrad_rnn as tg, viz
+        >>> W = tg.tensor([[0.5]], requires_grad=True, name="W")
+        >>> h, loss = tg.ones(1, 1), 0.0
+        >>> for t in tg.steps(3):
+        ...     h = tg.nn.labelled((h @ W).tanh(), "h")
+        ...     loss = loss + h.sum()
+        >>> print(viz.derive(loss).closed_form())
+        dh_t/dh_(t-1) = diag(1 - h_t**2) @ W.T
+        dL_t/dh_t = 1
+        dL/dh_t = sum(dL_s/dh_s @ dh_s/dh_(s-1) @ ... @ dh_(t+1)/dh_t for s=t..3)
+        """
+        return closed_form({line.left: line.right for line in self.lines if line.left.gradient})
+
+    def text(self, *, every_step: bool = False) -> str:
+        """The equations, one a line, each with the node it belongs to and where that was made."""
+        lines = self.lines if every_step else self.recurrence
+        written = [line.text for line in lines]
+        width = min(max(map(len, written), default=0), 76)
+        told: list[str] = []
+        for backward, heading in ((False, "The network"), (True, "Its gradients, from the loss back")):
+            told += ["", heading]
+            told += [
+                f"  {text:<{width}}  # {self._about(line)}"
+                for line, text in zip(lines, written)
+                if line.left.gradient == backward
+            ]
+        return "\n".join(told[1:])
+
+    def _about(self, line: Equation) -> str:
+        steps = f"t = {line.steps[0]}..{line.steps[1]}" if line.steps else ""
+        return ", ".join(filter(None, [steps, f"node #{line.node}", style.visible(line.site or "")]))
+
+    def latex(self, *, every_step: bool = False) -> str:
+        r"""The equations as an ``aligned`` environment."""
+        rows = []
+        for line in self.lines if every_step else self.recurrence:
+            left, right = line.latex.split(" = ", 1)
+            steps = rf" && t = {line.steps[0]}, \ldots, {line.steps[1]}" if line.steps else ""
+            rows.append(rf"{left} &= {right}{steps}")
+        return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(rows) + "\n\\end{aligned}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def save(self, path: PathLike, *, every_step: bool = False) -> Derivation:
+        """Write ``.txt``, ``.tex`` (a document), or ``.html`` (a page with the graph, each line linked to its node).
+
+        Returns the derivation.
+        """
+        target = as_path(path)
+        suffix = target.suffix.lower()
+        if suffix == ".txt":
+            content = self.text(every_step=every_step) + "\n"
+        elif suffix == ".tex":
+            content = _DOCUMENT % self.latex(every_step=every_step)
+        elif suffix == ".html":
+            content = self._page(every_step)
+        else:
+            raise DataError(f"equations are written as .txt, .tex or .html, not {target.suffix or target.name!r}")
+        write_atomically(target, content.encode())
+        return self
+
+    def _page(self, every_step: bool) -> str:
+        with needed("a page", "html"):
+            from jinja2 import Environment, FileSystemLoader
+            from markupsafe import Markup
+
+        from ..graph.render import render
+        from ..mathml import mathml
+
+        environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        svg = render(self.graph, detail="op").svg
+        places = {int(node): place for place, node in re.findall(r'id="([nw](\d+)(?:_s\d+_t\d+)?)"', svg)}
+        lines = [
+            (line, Markup(mathml(line.latex)), self._about(line), places.get(line.node))
+            for line in (self.lines if every_step else self.recurrence)
+        ]
+        return environment.get_template("page.html").render(lines=lines, picture=Markup(svg[svg.index("<svg") :]))
+
+
+_DOCUMENT = r"""\documentclass{article}
+\usepackage{amsmath}
+\usepackage[landscape,margin=15mm]{geometry}
+\begin{document}
+\[
+%s
+\]
+\end{document}
+"""

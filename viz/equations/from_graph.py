@@ -1,0 +1,260 @@
+"""From the recorded graph of a backward pass to formulas between named values.
+
+The engine's rules run on tensors, so the backward pass is itself a graph. That graph is cut at everything that has a
+name, the gradients of named values among them; what is left between two cuts is a formula.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.primitives import TABLE, mul, one_hot, softmax
+from tinygrad_rnn.primitives.record import broadcast
+from tinygrad_rnn.progress import followed
+
+from . import expression as e
+from .expression import Apply, Expression, Symbol
+from .formula_text import Text
+from .naming import names
+
+#: A nameless value used in several places gets a name if its formula has more operations than this, else is repeated.
+REPEATED = 3
+WEIGHTED = 4  #: operations a layer counts as
+#: A formula of more operations than this is cut up, whatever has names.
+LONGEST = 24
+
+
+class Reader:
+    """Reads formulas out of ``graph``, which holds a loss, node ``output``, and the gradients of what it was made from.
+
+    ``gradients``: position of the gradient by position of the value; ``named``: values that get a line of their own
+    whatever they are.
+    """
+
+    def __init__(self, graph: tg.Graph, output: int, gradients: Mapping[int, int], named: Sequence[int]) -> None:
+        self.graph, self.nodes, self.output = graph, graph.nodes, output
+        self.gradients = dict(gradients)
+        self.seed = gradients[output]
+        self.names = names(graph, output)
+        self.read: dict[int, Expression] = {}
+        self.targets = [*dict.fromkeys([*named, output])]
+        self.symbols: dict[int, Symbol] = {}
+        self.shapes: dict[Symbol, tuple[int, ...]] = {}
+        self.aliases: dict[int, list[int]] = defaultdict(list)  #: values whose gradient is the same tensor, best first
+        for value in sorted(self.gradients, reverse=True):
+            self.aliases[self.gradients[value]].append(value)
+        for found in self.aliases.values():
+            found.sort(key=lambda value: not self.is_named(value))
+        self._cut()
+
+    def is_named(self, index: int) -> bool:
+        """Whether a forward value has a name a person gave it, or a place in the network that is one."""
+        node = self.nodes[index]
+        if node.scope.backward or index == self.seed:
+            return False
+        return bool(node.role or node.name or index in self.targets or (node.op is None and not self._is_number(node)))
+
+    def _is_number(self, node: tg.Node) -> bool:
+        if node.op is not None or node.requires_grad or node.value is None:
+            return False
+        return node.shape == () and node.dtype.kind == "f"
+
+    def _cut(self) -> None:
+        """Give symbols to what is cut: what has a name, and what would be written in too many places or too long.
+
+        What is cut at one time step is cut at all: at its ends a recurrence uses some values less often.
+        """
+        self._cut_once(set())
+        again = {(symbol.stem, symbol.gradient) for symbol in self.symbols.values() if symbol.step is not None}
+        self.symbols.clear()
+        self.shapes.clear()
+        self._cut_once(again)
+
+    def _cut_once(self, also: set[tuple[str, bool]]) -> None:
+        needed, pending = set[int](), [self.output, *self.gradients.values()]
+        uses: dict[int, int] = defaultdict(int)
+        while pending:
+            index = pending.pop()
+            if index not in needed:
+                needed.add(index)
+                for source in self.nodes[index].sources:
+                    uses[source] += 1
+                    pending.append(source)
+        sizes: dict[int, int] = {}
+        for index in followed(sorted(needed), "looking for names", len(needed)):
+            node = self.nodes[index]
+            own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
+            sizes[index] = own + sum(sizes[s] for s in node.sources if s not in self.symbols)
+            value = self.aliases[index][0] if index in self.aliases else None
+            stem, step = self.names.get(index if value is None else value, ("", None))
+            elsewhere = step is not None and (stem, value is not None) in also
+            long = elsewhere or sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
+            if value is not None and value != self.output and (self.is_named(value) or long):
+                self.symbols[index] = self.symbol(value, gradient=True)
+            elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
+                self.symbols[index] = self.symbol(index)
+            if index in self.symbols:
+                self.shapes[self.symbols[index]] = node.shape
+
+    def symbol(self, value: int, *, gradient: bool = False) -> Symbol:
+        """A forward value's, or its gradient's, name."""
+        stem, step = self.names[value]
+        return Symbol(stem, step, gradient)
+
+    @property
+    def forward(self) -> list[int]:
+        """The forward values that have a symbol."""
+        return [index for index, symbol in self.symbols.items() if not symbol.gradient]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The array behind every symbol."""
+        found = {symbol: self.nodes[index].value for index, symbol in self.symbols.items()}
+        for value, gradient in self.gradients.items():
+            found.setdefault(self.symbol(value, gradient=True), self.nodes[gradient].value)
+        found[self.symbol(self.output)] = self.nodes[self.output].value
+        return {Text()(symbol): value for symbol, value in found.items()}
+
+    def definition(self, index: int) -> Expression:
+        """What a node was computed from."""
+        node = self.nodes[index]
+        made = self._made(index)
+        contributions = node.scope.backward and node.op is not None and node.op.name == "add"
+        return e.ascending(made) if contributions else made
+
+    def _expression(self, index: int) -> Expression:
+        """A node's symbol, or else its formula."""
+        if index not in self.read:  # the same formula is the same object
+            self.read[index] = self.symbols.get(index) or self._made(index)
+        return self.read[index]
+
+    def _made(self, index: int) -> Expression:
+        node = self.nodes[index]
+        if node.op is None:
+            return float(node.value) if node.value is not None and self._is_number(node) else 1.0
+        if node.op.name == "add":
+            terms = self._softmax_minus_one_hot(node) or [self._operand(x) for x in self._terms(index)]
+            return e.plus(terms, node.shape)
+        args = [self._operand(x) for x in node.operands]
+        shapes = [self.nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
+        return self._simplified(node, args, shapes)
+
+    def _softmax_minus_one_hot(self, node: tg.Node) -> list[Expression] | None:
+        """The gradient of a cross-entropy: the engine puts the target's entry in from the loss, for its digits."""
+        try:
+            (others, target) = (self.nodes[x.index] for x in node.operands if isinstance(x, Ref))
+            probabilities, hit = (self.nodes[y.sources[0]] for y in (others, target))
+        except (ValueError, IndexError):
+            return None
+        if (others.op, probabilities.op, target.op, hit.op) != (mul, softmax, mul, one_hot):
+            return None
+        return [self._expression(probabilities.index), e.negative(self._expression(hit.index), node.shape)]
+
+    def _operand(self, x: object) -> Expression:
+        return self._expression(x.index) if isinstance(x, Ref) else float(x)  # type: ignore[arg-type]
+
+    def _terms(self, index: int) -> Iterator[object]:
+        """The operands of a chain of additions, however long."""
+        pending: list[object] = list(reversed(self.nodes[index].operands))
+        while pending:
+            x = pending.pop()
+            if isinstance(x, Ref) and x.index not in self.symbols:
+                node = self.nodes[x.index]
+                if node.op is not None and node.op.name == "add":
+                    pending += reversed(node.operands)
+                    continue
+            yield x
+
+    def _simplified(self, node: tg.Node, args: list[Expression], shapes: list[tuple[int, ...]]) -> Expression:
+        assert node.op is not None
+        name, shape = node.op.name, node.shape
+        if not node.op.elementwise:
+            args = [x if e.is_number(x) else self._whole(x, was) for x, was in zip(args, shapes)]
+        if name == "sub":
+            return e.plus([args[0], e.negative(args[1], shape)], shape)
+        if name == "mul":
+            return e.times(args, shape)
+        if name == "neg":
+            return e.negative(args[0], shape)
+        if name == "div":
+            return e.over(args[0], args[1], shape)
+        if name == "cast" or (name == "pow" and args[1] == 1):
+            return args[0]
+        if name == "permute":
+            return e.turned(args[0], node.attrs["axes"], shape)
+        if name == "reshape":
+            return e.reshaped(args[0], shapes[0], shape)
+        if name == "broadcast_to" and e.is_number(args[0]):
+            return args[0]
+        if name in ("matmul", "linear"):
+            args = [self._whole(x, was) for x, was in zip(args, shapes)]
+        if name == "matmul":
+            return e.product(args[0], args[1], shape)
+        if name == "linear":
+            weight = e.turned(args[1], (1, 0), shapes[1][::-1])
+            return e.plus([e.product(args[0], weight, shape), *args[2:]], shape)
+        if name == "where" and (always := self._always(node)) is not None:
+            chosen = 1 if always else 2
+            if shapes[chosen] == shape or e.is_number(args[chosen]):
+                return args[chosen]
+        if node.op.homogeneous and all(x == 0 for x in args):
+            return 0.0
+        if name == "getitem":
+            whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
+            return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, shape)
+        if name == "sum" and not e.is_number(args[0]):
+            return e.summed(args[0], node.attrs, shape)
+        # A formula of numbers alone would be a number, without the result's shape; and an operation that does not
+        # broadcast must be given operands of the shapes it had.
+        if node.op.shape is not broadcast or all(map(e.is_number, args)):
+            known = zip(args, shapes, node.operands)
+            args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
+        return Apply(name, tuple(args), node.attrs, shape)
+
+    def _gate(self, node: tg.Node) -> str:
+        """The gate that is made of this part of what goes into all of them; "" if it is none."""
+        while True:
+            uses = [self.nodes[i] for i in self.graph.consumers[node.index] if not self.nodes[i].scope.backward]
+            if len(uses) != 1:
+                return ""
+            (node,) = uses
+            if node.role:
+                return node.role if len(node.role) == 1 else ""
+
+    def _whole(self, x: Expression, shape: tuple[int, ...]) -> Expression:
+        """A formula with the shape of the value it is for, where one that broadcasts to it will not do."""
+        if e.is_number(x):
+            return Apply("full", (x,), {"shape": shape}, shape)
+        return x if self._shape(x) == shape else Apply("broadcast_to", (x,), {"shape": shape}, shape)
+
+    def _shape(self, x: Expression) -> tuple[int, ...]:
+        """The shape of what Python makes of a formula."""
+        if isinstance(x, Symbol):
+            return self.shapes[x]
+        if not isinstance(x, Apply):
+            return ()
+        op = TABLE.get(x.op)
+        elementwise = x.op in ("+", "*") or (op is not None and op.elementwise)
+        return broadcast(*map(self._shape, x.args)) if elementwise else x.shape
+
+    def _always(self, node: tg.Node) -> bool | None:
+        """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""
+        first = node.operands[0]
+        if not isinstance(first, Ref):
+            return None
+        found, value = set[int](), self.nodes[first.index].value
+        pending = [first.index]
+        while pending:
+            index = pending.pop()
+            if self.nodes[index].requires_grad:
+                return None
+            if index not in found:
+                found.add(index)
+                pending += self.nodes[index].sources
+        if value is None or not value.size or value.min() != value.max():
+            return None
+        return bool(value.min())

@@ -1,0 +1,101 @@
+"""What values are called in formulas: a stem and a time step, together an identifier in Python like no other."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from itertools import count
+from keyword import iskeyword
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.primitives import TABLE
+
+from .. import vocabulary
+from .expression import Symbol
+from .formula_text import Text
+
+NAME_LIMIT = 40  #: characters
+#: What formulas call beside primitives, so that no value can be called so.
+FUNCTIONS = {"at", "full", "outer", "inf", "nan", "t"}
+
+
+def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
+    """A stem and a time step for everything that ``output`` was computed from."""
+    stems: dict[int, tuple[str, tuple[str, ...], int | None]] = {}
+    forward, pending = set[int](), [output]
+    while pending:
+        index = pending.pop()
+        if index not in forward:
+            forward.add(index)
+            pending += graph.nodes[index].sources
+    for index in sorted(forward):
+        stems[index] = _stem(graph, graph.nodes[index])
+    stems[output] = "L", (), None
+    places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for stem, path, _ in stems.values():
+        if path:
+            places[stem].add(path)
+    found: dict[int, tuple[str, int | None]] = {}
+    taken: dict[str, int] = {}  #: and how often each was wanted
+    # Of a gate's nodes the last is the gate. What only has its operation's name comes in the order it is computed, so
+    # that steps call it the same even if the last one lacks the sum of losses.
+    nameless = {i: None for i in sorted(forward) if i != output and _is_nameless(graph.nodes[i])}
+    for index in [*(i for i in reversed(stems) if i not in nameless), *nameless]:
+        stem, path, step = stems[index]
+        common = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
+        shown = _identifier("_".join(part for part in path if part not in common))
+        both = [shown, stem] if graph.nodes[index].is_parameter else [stem, shown]
+        found[index] = _unlike("_".join(filter(None, both)) or "given", step, taken), step
+    return found
+
+
+def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
+    """The stem, or with b, c, d ... behind it, so that neither it nor its gradient is called like anything else."""
+    stem = f"_{stem}" if stem[0].isdigit() else stem
+    plain = Text()(Symbol(stem, step))
+    for n in count(taken.get(plain, 0)):
+        twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
+        name = Text()(Symbol(stem + twin, step))
+        free = not _is_called(name) and not iskeyword(name) and not re.search(r"(^|_)t$", name)
+        if free and name not in taken and f"d{name}" not in taken:
+            taken |= {name: 1, f"d{name}": 1, plain: n + 1}
+            return stem + twin
+    raise AssertionError("count() never ends")
+
+
+def _is_nameless(node: tg.Node) -> bool:
+    return node.op is not None and not node.role and not node.name and not node.scope.part
+
+
+def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | None]:
+    """What a value is called, where it belongs, and its time step."""
+    step = None if node.scope.step is None else node.scope.step + 1
+    path: tuple[str, ...] = node.scope.path
+    readers = graph.consumers[node.index]
+    if node.name and not node.role:
+        users = [graph.nodes[i].scope.path for i in readers] or [()]
+        depth = next(n for n in range(len(users[0]), -1, -1) if all(u[:n] == users[0][:n] for u in users))
+        return _identifier(node.name), path or (users[0][:depth] if node.op is None else ()), step
+    if node.role:
+        initial = node.op is None and node.role in ("h", "c") and step is None
+        return (
+            _identifier(vocabulary.LETTERS["loss"] if node.role == "loss" else node.role),
+            path,
+            0 if initial else step,
+        )
+    if node.op is None:
+        aims = (graph.nodes[i] for i in readers)
+        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
+        if node.requires_grad:
+            return vocabulary.weight(graph, node), path, step
+        return "target" if target else "given", path, step
+    return _identifier(node.scope.part or node.op.name), path, step
+
+
+def _identifier(text: str) -> str:
+    return re.sub(r"\W", "_", text[:NAME_LIMIT], flags=re.ASCII)
+
+
+def _is_called(name: str) -> bool:
+    """Whether formulas have a function of this name; what is written between its operands is none."""
+    return name in FUNCTIONS or (name in TABLE and not TABLE[name].infix and name not in ("neg", "linear"))

@@ -1,0 +1,52 @@
+"""The network computed again as a textbook writes it: with its time steps, and first states as tall as the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.recurrence.repeats import find, timed
+from tinygrad_rnn.tensors import Array
+
+
+def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
+    """The nodes of ``graph`` as tensors of a new graph, in its order.
+
+    Each has the time step and the role that `recurrence.timed` finds. A first state that is a constant with one row
+    where the later ones have one for each sequence gets as many rows: then its equation is the others'. Where that
+    would change any other value it stays as it is.
+    """
+    known = timed(graph)
+    tall = _tall_states(graph)
+    if tall:
+        try:
+            values = known.values(each=lambda node, value: tall.get(node.index, value))
+        except GraphError:
+            return known.tensors()
+        if all(_same(node.value, value) for node, value in zip(graph.nodes, values)):
+            return known.with_values(values).tensors()
+    return known.tensors()
+
+
+def _tall_states(graph: tg.Graph) -> dict[int, Array]:
+    """First states that later ones are taller than, by position, with as many rows as those."""
+    found: dict[int, Array] = {}
+    for loop in find(graph):
+        for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
+            later = next(graph.nodes[n] for n in loop.rows[row].nodes if n is not None)
+            for index in initial:
+                node = graph.nodes[index]
+                if node.op is not None or node.requires_grad or node.value is None:
+                    continue
+                if node.shape != later.shape and node.shape[:1] == (1,) and node.shape[1:] == later.shape[1:]:
+                    found[index] = np.broadcast_to(node.value, later.shape).copy()
+    return found
+
+
+def _same(a: Array | None, b: Array) -> bool:
+    """Whether they are equal to rounding, where the shorter is repeated."""
+    try:
+        return a is not None and np.allclose(a, b, rtol=1e-4, atol=1e-12, equal_nan=True)
+    except ValueError:
+        return False

@@ -1,0 +1,392 @@
+"""What is written in and behind each box: titles, number lines, tooltips."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tinygrad_rnn.graph import Node, Ref
+
+from .. import style, vocabulary
+from .detail_levels import Box, Level
+from .gradient_values import Gradients
+from .time_columns import Column
+
+_INFIX = {"+": " + ", "-": " − ", "*": "×", "/": "÷", "@": "·"}
+#: How tightly a formula holds together.
+_SUM, _PRODUCT, _CALL, _WHOLE = range(4)
+#: Names longer than this are shortened in a label; the tooltip has more of them.
+NAME_LIMIT = 24
+TOOLTIP_NAME_LIMIT = 400
+
+
+class Labels:
+    """Words for the boxes of one `Level`."""
+
+    def __init__(
+        self, level: Level, *, values: bool = False, grads: bool = False, gradients: Gradients | None = None
+    ) -> None:
+        self.level, self.graph = level, level.graph
+        self.values, self.grads, self.gradients = values, grads, gradients
+        self.of_key = {(box.key, box.column): box for box in level.boxes}
+        self.kinds = {box.key: box.kind for box in level.boxes}
+        self.total = self._total()
+        self.position = {id(box): i for i, box in enumerate(level.boxes)}
+        self.parameters = self._parameter_names()
+        self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
+        self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
+        self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
+        self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
+
+    def _total(self) -> str:
+        """What the differentiated output is called."""
+        names = {self.graph.nodes[i].name for i in self.graph.outputs}
+        name = names.pop() if len(names) == 1 else None
+        return style.shown(name, 8) if name else "L"
+
+    def _layer(self, path: tuple[str, ...]) -> str:
+        """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
+        if path not in self.level.recurrent:
+            return ""
+        last = path[-1] if path else ""
+        kin = [p[-1] if p else "" for p in self.level.recurrent if p[:-1] == path[:-1]]
+        forward = [name for name in kin if not name.endswith("_reverse")]
+        arrow = "" if len(forward) == len(kin) else "←" if last.endswith("_reverse") else "→"
+        base = last.removesuffix("_reverse")
+        # in parentheses, so that it is no power
+        number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if len(forward) > 1 and base in forward else ""
+        return f"{number}{arrow}"
+
+    def sign(self, node: Node) -> str:
+        """The letter the lecture uses for a node's role."""
+        role = self.level.roles[node.index]
+        return vocabulary.letter(role)
+
+    def _layer_of(self, node: Node, box: Box) -> str:
+        if box.key[0] == "x" and self.several_inputs:
+            return f"⁽{style.superscript(box.key[1] + 1)}⁾"
+        path = node.scope.path
+        if box.before and path not in self.level.recurrent:
+            reader = self.readers.get(self.position[id(box)])
+            path = self.graph.nodes[reader.main].scope.path if reader is not None else path
+        return "" if node.role in ("x", "logits", "loss") else self.layers.get(path, "")
+
+    def _is_nameless_loss(self, box: Box) -> bool:
+        node = self.graph.nodes[box.main]
+        return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
+
+    def _parameter_names(self) -> dict[int, str]:
+        """By parameter its name, with as much of its place before it as tells it from all others."""
+        level, own = self.level, dict[int, list[str]]()
+        for node in self.graph.nodes:
+            if node.is_parameter:
+                name = style.shown(node.name, NAME_LIMIT) if node.name else vocabulary.weight(self.graph, node)
+                users = self.graph.consumers[node.index]
+                said = _common([level.said[i] for i in users]) if level.said else ()
+                place = _common([self.graph.nodes[i].scope.path for i in users])
+                wider = place if place[len(place) - len(said) :] == said else (*place, *said)
+                places = [(), said[-1:], said, wider]
+                own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
+                own[node.index].append(f"{own[node.index][1]} #{node.index}")
+        found: dict[int, str] = {}
+        for length in range(5):
+            often = Counter(names[length] for names in own.values())
+            found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
+        return found
+
+    # Titles ----------------------------------------------------------------------------------------------
+
+    def title(self, box: Box) -> str:
+        """The first line."""
+        node = self.graph.nodes[box.main]
+        if box.key[0] == "∂":
+            return self._gradient_title(box)
+        if box.key[0] in ("gradient", "update"):
+            layer = "" if box.key[0] == "update" else style.shown(".".join(box.key[1]) or self.total, NAME_LIMIT)
+            return f"∂ {layer}{self._time(box.column)}" if layer else "update"
+        if box.kind == "cell":
+            letter = "f" + "′" * sum(box.key[2:])  # what is made of the cell's new state
+            return f"{letter}_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
+        if box.kind == "parameter":
+            return self._parameter_title(box)
+        if box.before:
+            zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
+            return f"{self.sign(node) or 'h'}{self._layer_of(node, box)}₀{' = 0' if zero else ''}"
+        name = style.shown(node.name, NAME_LIMIT) if node.name else ""
+        if self.sign(node) and box.kind != "input":
+            timed = node.scope.step is not None or box.kind == "x"
+            what = f"{self.sign(node)}{self._layer_of(node, box)}{self._time(box.column) if timed else ''}"
+            if name:
+                return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
+            how = self._how(node, box)
+            return f"{what} = {how}" if how else what
+        if name:
+            return name
+        if box.kind == "loss" and self.level.detail != "op":
+            several = len(self.losses) > 1 and self.position.get(id(box)) in self.losses
+            return f"L{style.subscript(self.losses.index(self.position[id(box)]) + 1)}" if several else "L"
+        if box.key[0] == "module":
+            return style.shown(box.key[-1], NAME_LIMIT)
+        if box.key[0] == "part":
+            return f"{box.key[2]}{self.layers.get(box.key[1], '')}{self._time(box.column)} = {self._how(node, box)}"
+        if node.op is None:
+            return self._leaf_title(node, box)
+        if box.kind == "state":
+            how = self._how(node, box)
+            return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
+        return self._how(node, box) or _symbol(node)
+
+    def _leaf_title(self, node: Node, box: Box) -> str:
+        """What was given without a name."""
+        aims = (self.graph.nodes[i] for i in self.graph.consumers[node.index])
+        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
+        if node.value is not None and node.value.size == 1:
+            return "target " * target + style.number(float(node.value.ravel()[0]))
+        if target:
+            return "targets"
+        if node.dtype.kind == "b":
+            return f"mask{self._time(box.column)}"
+        readers = self.graph.consumers[node.index]
+        return "x, all steps" if "x" in {self.level.roles[i] for i in readers} else "input"
+
+    def _gradient_title(self, box: Box) -> str:
+        forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
+        if box.kind == "backward":
+            return self.title(forward).replace("f", "f'", 1)
+        names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ×÷·@]', name) else name}" for name in names)
+
+    def _forward_kind(self, box: Box) -> str:
+        return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
+
+    def _time(self, column: Column | None) -> str:
+        return "" if column is None else style.subscript(column.step + 1)
+
+    def _which(self, path: tuple[str, ...]) -> int:
+        """The number of a recurrent layer, from 1."""
+        return self.level.recurrent.index(path) + 1
+
+    def _parameter_title(self, box: Box) -> str:
+        if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell":
+            return f"W{style.subscript(self._which(box.key[2])) if len(self.level.recurrent) > 1 else ''}"
+        return "\n".join(self.parameter_name(index) for index in box.members)
+
+    def parameter_name(self, index: int) -> str:
+        """A parameter's own name, shortened."""
+        return style.elided(self.parameters[index], NAME_LIMIT)
+
+    def _how(self, node: Node, box: Box) -> str:
+        """The formula that made a node, from the letters of what went in, if that is short; else the operation."""
+        if node.op is None or self.level.detail == "cell":
+            return ""
+        if box.kind in ("logits", "loss", "x"):
+            return "" if self.level.detail == "gate" else _symbol(node)
+        if self.level.detail == "op":
+            return _symbol(node)
+        text = self._formula(node, 2 if box.kind == "state" else 1, box)
+        return text if len(text.removesuffix(", masked")) <= 20 else _symbol(node)
+
+    def _formula(self, node: Node, depth: int, box: Box) -> str:
+        assert node.op is not None
+        linears = [m for m in box.members if (op := self.graph.nodes[m].op) and op.name == "linear"]
+        if box.key[0] == "part" and linears and box.main in (linears[-1], box.members[-1]):
+            terms = ["W_xh x" if k == 0 and box.key[2] != "ah" else "W_hh h" for k in range(len(linears))]
+            biased = any(len(self.graph.nodes[m].operands) > 2 for m in linears)
+            return " + ".join([*terms, "b"][: None if biased else -1])
+        if box.kind == "gate":
+            return node.op.symbol
+        if self._is_masked(node):
+            chosen = node.sources[1]
+            own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
+            return f"{own or self._operand(node.operands[1], depth)[0] or 'value'}, masked"
+        return self._written(node, depth)[0] or _symbol(node)
+
+    def _is_masked(self, node: Node) -> bool:
+        """Whether it is what a sequence of another length puts out, or keeps: a choice by a mask that was given."""
+        if node.op is None or node.op.name != "where" or not isinstance(node.operands[0], Ref):
+            return False
+        return self.graph.nodes[node.operands[0].index].op is None
+
+    def _operand(self, operand: object, depth: int) -> tuple[str, int]:
+        """What an operand is called, or how it is made, and how tightly that holds together."""
+        if not isinstance(operand, Ref):
+            return style.number(float(operand)), _WHOLE  # type: ignore[arg-type]
+        node = self.graph.nodes[operand.index]
+        if node.role:
+            return self.sign(node), _WHOLE
+        return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
+
+    def _written(self, node: Node, depth: int) -> tuple[str, int]:
+        """A formula with all the parentheses it needs, empty where something has no letter."""
+        assert node.op is not None
+        parts = [self._operand(x, depth) for x in node.operands]
+        if not all(text for text, _ in parts):
+            return "", _WHOLE
+        if node.op.infix in _INFIX and len(parts) == 2:
+            own = _SUM if node.op.infix in "+-" else _PRODUCT
+            (left, a), (right, b) = parts
+            if a < own or (a == _CALL and own == _PRODUCT):
+                left = f"({left.replace(' ', '') if a == _SUM else left})"
+            if b < own or (b == own and node.op.infix in "-/"):
+                right = f"({right.replace(' ', '') if b == _SUM else right})"
+            return f"{left}{_INFIX[node.op.infix]}{right}", own
+        text, tight = parts[0]
+        return node.op.of(text if tight == _WHOLE else f"({text})"), _CALL
+
+    # Lines -----------------------------------------------------------------------------------------------
+
+    def lines(self, box: Box) -> list[str]:
+        """The title and, as asked for, the value and the gradient."""
+        title = self.title(box).split("\n")
+        if box.key[0] == "∂":
+            return self._gradient_lines(box, title)
+        if box.kind == "parameter":
+            return self._parameter_lines(box, title)
+        node = self.graph.nodes[box.main]
+        numbers = []
+        if self.values and node.value is not None and box.kind != "cell":
+            if self.level.detail == "cell" and 1 < node.value.size <= 5 and node.dtype.kind == "f":
+                return [*title, *style.column_of_numbers(node.value.ravel()), *self._gradient_line(box)]
+            if node.value.size == 1:
+                numbers.append(style.number(float(node.value.ravel()[0])))
+            else:
+                numbers.append(f"|v| {style.number(style.norm(node.value))}")
+        return [*title, *filter(None, ["  ".join([*numbers, *self._gradient_line(box)])])]
+
+    def _gradient_lines(self, box: Box, title: list[str]) -> list[str]:
+        assert self.gradients is not None
+        if box.kind == "backward":
+            return title
+        of = self.gradients.of
+        if self.kinds.get(box.key[1:]) == "parameter":
+            if self.level.detail == "cell":
+                return [*title, self._length(box)]
+            shares = self._shares(self.of_key[box.key[1:], box.column])
+            return [f"{name}  {shares.get(i, '')}".rstrip() for name, i in zip(title, box.members)]
+        gradient = of[box.main]
+        if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
+            return [*title, *style.column_of_numbers(gradient.ravel())]
+        text = (
+            style.number(float(gradient.ravel()[0]))
+            if gradient.size == 1
+            else f"|∂| {style.number(style.norm(gradient))}"
+        )
+        return [*title, text]
+
+    def _length(self, box: Box) -> str:
+        """The length of a box's parameters' gradients together."""
+        assert self.gradients is not None
+        sizes = [style.norm(self.gradients.of[i]) for i in box.members if i in self.gradients.of]
+        return f"|∂| {style.number(sum(s * s for s in sizes) ** 0.5)}"
+
+    def _gradient_line(self, box: Box) -> list[str]:
+        if self.gradients is None or not self.grads or box.kind == "cell":
+            return []
+        gradient = self.gradients.of.get(box.main)
+        return [] if gradient is None else [f"|∂| {style.number(style.norm(gradient))}"]
+
+    def _parameter_lines(self, box: Box, title: list[str]) -> list[str]:
+        if self.gradients is None or not self.grads:
+            return title
+        if self.level.detail == "cell" and box.column is None and title[0].startswith("W"):
+            return [*title, self._length(box)]
+        shares = self._shares(box)
+        return [f"{name}  ∂ {shares[i]}" if i in shares else name for name, i in zip(title, box.members)]
+
+    def _shares(self, box: Box) -> dict[int, str]:
+        """Per parameter the norm, and the part, of its gradient that comes from this box."""
+        assert self.gradients is not None
+        found: dict[int, str] = {}
+        for parameter in box.members:
+            key = self.position[id(box)], parameter
+            if key in self.gradients.sizes:
+                part = self.gradients.parts.get(key)
+                alone = box.column is None or part is None
+                percent = "" if alone else f" ({style.percent(part)})"  # type: ignore[arg-type]
+                found[parameter] = f"{style.number(self.gradients.sizes[key])}{percent}"
+        return found
+
+    def legend(self, written: Sequence[str]) -> str:
+        """What the numbers mean of the kinds that are ``written`` in the boxes."""
+        meanings = {
+            "|v| ": "|v|: norm of the value",
+            "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
+            "%)": "∂ … (%): this time step's share of a shared weight's gradient; all steps' shares add up to 100%",
+        }
+        return ",   ".join(meaning for sign, meaning in meanings.items() if any(sign in line for line in written))
+
+    # Tooltips --------------------------------------------------------------------------------------------
+
+    def tooltip(self, box: Box) -> str:
+        """Everything about a box, in lines."""
+        whole = box.kind == "parameter" or self.kinds.get(box.key[1:]) == "parameter"
+        members: Sequence[int] = box.members if whole else [box.main]
+        lines = [self.title(box).replace("\n", ", ")] if box.kind != "parameter" else []
+        if box.column is not None:
+            lines.append(f"time step t={box.column.step + 1}")
+        for index in members:
+            lines += self._about(self.graph.nodes[index])
+        if len(box.members) > 1 and not whole:
+            ops = [n.op.name if n.op else n.label for n in (self.graph.nodes[i] for i in box.members)]
+            lines.append(style.elided(f"made of {len(ops)} nodes: {', '.join(map(style.visible, ops))}", 300))
+        return "\n".join(lines)
+
+    def _about(self, node: Node) -> list[str]:
+        lines = [f"#{node.index} {node.op.name if node.op else 'parameter' if node.is_parameter else 'input'}"]
+        if node.name:
+            lines.append(f"name: {style.shown(node.name, TOOLTIP_NAME_LIMIT)}")
+        lines.append(f"shape: {'×'.join(map(str, node.shape)) or 'scalar'}  dtype: {node.dtype}")
+        if node.value is not None:
+            lines.append(f"value: {style.array_text(node.value)}")
+        if self.gradients is not None and node.index in self.gradients.of:
+            lines.append(f"gradient: {style.array_text(self.gradients.of[node.index])}")
+        rules = [style.unicode_formula(rule) for rule in (node.op.rule if node.op else ()) if rule]
+        if rules:
+            lines.append(f"rule: {';  '.join(rules)}")
+        if node.site:
+            lines.append(f"line: {style.visible(node.site)}")
+        return lines
+
+
+def _symbol(node: Node) -> str:
+    """What an operation is called, with the numbers and the axis that it was given."""
+    assert node.op is not None
+    if node.op.name == "getitem":
+        return _index_text(node)
+    if node.op.name == "linear" and len(node.operands) < 3:
+        return "W·x"
+    if node.op.name == "neg":
+        return "−(·)"
+    given = ["(·)" if isinstance(x, Ref) else style.number(float(x)) for x in node.operands]
+    if len(given) == 2 and given != ["(·)", "(·)"] and (node.op.infix in _INFIX or node.op.name == "pow"):
+        return f"{given[0]}^{given[1]}" if node.op.name == "pow" else f" {node.op.symbol} ".join(given)
+    axis = node.attrs.get("axis")
+    usual = {"stack": 0}.get(node.op.name, node.op.usual.get("axis"))
+    if axis is None or axis == usual or (axis == -1 and len(node.shape) < 2):
+        return node.op.symbol
+    shown = style.elided(re.sub("[() ]|,$", "", str(axis).replace("-", "−").replace(", ", ",")), 10)
+    return f"{node.op.symbol}, axis {shown.strip(',')}"
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The longest common beginning."""
+    first = paths[0] if paths else ()
+    length = next((k for k in range(len(first)) if any(p[: k + 1] != first[: k + 1] for p in paths)), len(first))
+    return first[:length]
+
+
+def _index_text(node: Node) -> str:
+    """An index as it was written."""
+    parts = [_part_text(part) for part in node.attrs["index"]]
+    return style.elided(f"[{', '.join(parts)}]", 14)
+
+
+def _part_text(part: object) -> str:
+    if isinstance(part, slice):
+        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
+        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+    return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"

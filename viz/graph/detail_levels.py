@@ -1,0 +1,424 @@
+"""Levels of detail: nodes collapsed into boxes by their scope.
+
+``op`` shows every node. ``gate`` makes one box of each named part of a cell. ``cell`` makes one box of a whole
+cell and one of the state it puts out, as on a lecture's slide. In the two coarser levels, what only carries
+values around (stacking the steps' outputs, reading one of them back) is seen through, and what only prepares
+data or finishes a loss belongs to the box it feeds. Of a whole training step, the gradients of a layer are one box
+in each step and one beside them, and all that is made of the gradients is another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tinygrad_rnn.graph import Graph, Node
+from tinygrad_rnn.primitives import broadcast_to, concat, stack
+from tinygrad_rnn.recurrence.repeats import timed
+
+from . import time_columns as C
+from .time_columns import Column, Key
+
+DETAILS = ("cell", "gate", "op")
+
+
+@dataclass(slots=True)
+class Box:
+    """What is drawn as one box. Boxes of one ``key`` stand at the same place of every column."""
+
+    key: Key
+    column: Column | None  #: None: it belongs to no time step
+    kind: str  #: which look it has, see `style.LOOKS`
+    main: int  #: the node whose value, name and tooltip it shows
+    members: list[int]
+    before: bool = False  #: an initial state: stands before the first step
+
+
+@dataclass(slots=True)
+class Edge:
+    """``uses`` are the graph's own edges it stands for: (from, to, slot)."""
+
+    source: int
+    target: int
+    kind: str
+    uses: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Level:
+    """A graph seen at one level of detail."""
+
+    graph: Graph
+    detail: str
+    boxes: list[Box]
+    edges: list[Edge]
+    columns: list[Column]
+    recurrent: list[C.Path]  #: scopes that carry a state, in order
+    roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
+    said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
+
+
+def collapse(graph: Graph, detail: str) -> Level:
+    """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
+    return _Collapsing(timed(graph), detail, [node.scope.path for node in graph.nodes]).level()
+
+
+class _Collapsing:
+    def __init__(self, graph: Graph, detail: str, said: list[C.Path]) -> None:
+        self.graph, self.detail, self.said = graph, detail, said
+        self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
+        self.users = C.consumers(self.feeds)
+        self.roles = C.roles(graph, self.feeds)
+        self.after_loss = C.after_losses(self.feeds, self.roles)
+        self.update = C.after_gradients(graph, self.feeds)
+        names = C.keys(graph, [node.scope.step for node in graph.nodes])
+        backward = {node.index for node in graph.nodes if node.scope.backward}
+        self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
+        standing_in = C.initial_states(graph, self.feeds, names)
+        self.initial = {source for source, _ in standing_in if self.roles[source] != "x"}
+        segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
+        self.columns: list[Column | None] = [
+            None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
+            for node, s in zip(graph.nodes, segments, strict=True)
+        ]
+        self._place_stepless()
+        self.names = C.keys(graph, self.columns)
+        self.states = {self.names[i] for i in range(len(graph)) if not self.roles[i] and self._is_carried(i)}
+        order: Counter[Column | None] = Counter()
+        self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
+        for i, role in enumerate(self.roles):
+            if role == "x" and i not in self.unseen:
+                self.inputs[i] = order[self.columns[i]]
+                order[self.columns[i]] += 1
+        self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
+        self.kinds: dict[Hashable, str] = {}
+        self.heads: dict[Hashable, int] = {}  # the last node of each box
+        self.columns_exist = any(column is not None for column in self.columns)
+        self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
+
+    def _is_total(self, node: Node) -> bool:
+        """Whether a node sums up losses; in the coarser levels the total stands beside the steps."""
+        return node.index in self.after_loss and self.detail != "op"
+
+    def _place_stepless(self) -> None:
+        """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
+        for node in self.graph.nodes:
+            if node.role == "x" and self.detail != "op":  # a sample fed back belongs to the step that reads it
+                readers = {self.columns[user] for user in self.users[node.index]} - {None}
+                if len(readers) == 1:
+                    self.columns[node.index] = readers.pop()
+        reach: list[frozenset[Column]] = []
+        for node in self.graph.nodes:
+            found: frozenset[Column] = frozenset()
+            if self.columns[node.index] is None and node.op is not None:
+                found = found.union(*(reach[source] for _, source in self.feeds[node.index]))
+                found = frozenset(islice(found, 3))  # three are many: a running sum over time must not remember all
+                if len(found) == 1 or (self.detail == "op" and len(found) == 2 and not _carries(node)):
+                    self.columns[node.index] = max(found)
+            column = self.columns[node.index]
+            reach.append(found if column is None else frozenset([column]))
+        for node in reversed(self.graph.nodes):
+            if self.columns[node.index] is None and not node.is_parameter and node.index not in self.initial:
+                used_in = {self.columns[user] for user in self.users[node.index]}
+                if len(used_in) == 1 and not reach[node.index]:
+                    self.columns[node.index] = used_in.pop()
+
+    # Owners ----------------------------------------------------------------------------------------------
+
+    def level(self) -> Level:
+        """Give every node its box, then connect the boxes."""
+        assign = self._own_box if self.detail == "op" else self._coarse_box
+        after_state = self._after_state() if self.detail == "cell" else set()
+        self.stages = self._stages() if self.detail == "cell" else []
+        self.modules = self._modules() if self.detail == "gate" else {}
+        for node in reversed(self.graph.nodes):
+            assign(node, node.index in after_state)
+        index: dict[tuple[Key, Column | None], int] = {}
+        boxes: list[Box] = []
+        for node in self.graph.nodes:
+            owner = self.owners[node.index]
+            if owner is None:
+                continue
+            if owner not in index:
+                index[owner] = len(boxes)
+                boxes.append(Box(*owner, self.kinds[owner], node.index, [], owner[0][0] == "initial"))
+            boxes[index[owner]].members.append(node.index)
+        for box in boxes:
+            box.main = self._main(box)
+        edges = self._edges(boxes, index)
+        shown = sorted({box.column for box in boxes if box.column is not None})
+        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said)
+
+    def _ordered_paths(self) -> list[C.Path]:
+        first: dict[C.Path, int] = {}
+        for node in self.graph.nodes:
+            if node.scope.path in self.recurrent and node.scope.step is not None:
+                first.setdefault(node.scope.path, node.index)
+        return sorted(first, key=first.__getitem__)
+
+    def _set(self, node: Node, key: Key, kind: str, column: Column | None) -> None:
+        self.owners[node.index] = (key, column)
+        self.kinds.setdefault((key, column), kind)
+        self.heads.setdefault((key, column), node.index)
+
+    def _own_box(self, node: Node, _after: bool) -> None:
+        if node.is_parameter and node.index not in self.initial and self.columns_exist:
+            return
+        if node.index in self.initial and node.op is None:
+            self._set(node, ("initial", *self.names[node.index]), "state", None)
+        else:
+            self._set(node, ("op", *self.names[node.index]), self._kind(node), self.columns[node.index])
+
+    def _kind(self, node: Node) -> str:
+        role = self.roles[node.index]
+        if node.scope.backward:
+            return "gradient"
+        if role in C.STATES:
+            return "state"
+        if role in ("x", "logits", "loss"):
+            return role
+        if role in ("i", "f", "g", "o", "r", "z", "n"):
+            return "gate"
+        if node.index in self.graph.outputs and not node.shape and node.op is not None:
+            return "loss"
+        if node.op is None:
+            return "parameter" if node.is_parameter else "input"
+        return "op"
+
+    def _coarse_box(self, node: Node, after_state: bool) -> None:
+        i, column, path = node.index, self.columns[node.index], node.scope.path
+        inside = path in self.recurrent and column is not None and node.scope.step is not None
+        is_output = i in self.graph.outputs
+        if node.scope.backward and node.op is not None:
+            in_step = column is not None and node.scope.step is not None
+            self._set(node, ("gradient", path, in_step), "gradient", column if in_step else None)
+            return
+        if i in self.update:
+            self._set(node, ("update",), "op", None)
+            return
+        if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
+            self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
+            return
+        if node.is_parameter:
+            return
+        if not self.users[i] and not (is_output and not self._only_transport(node)):
+            return
+        if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
+            self._set(node, ("state", node.role, path), "state", column)
+        elif inside and self._is_unnamed_state(i):
+            self._set(node, ("state", "h", path, self.names[i]), "state", column)
+        elif self.roles[i] == "x":
+            self._set(node, ("x", self.inputs[i]), "x", column)
+        elif self.roles[i] in ("logits", "loss"):
+            self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
+        elif inside and self.detail == "cell":
+            stage = self.stages[i]
+            own = ("cell", path, *([stage] if stage else []))
+            key, kind = (("state", "h", path), "state") if after_state else (own, "cell")
+            self._set(node, key, kind, column)
+        elif i in self.modules:
+            self._set(node, ("module", path, *self.modules[i]), "op", column)
+        elif inside and node.scope.part:
+            kind = "gate" if any(self.graph.nodes[j].role == node.scope.part for j in self._siblings(node)) else "op"
+            self._set(node, ("part", path, node.scope.part), kind, column)
+        elif inside:
+            self._set(node, ("op", *self.names[i]), self._kind(node), column)
+        else:
+            self._fold(node, is_output)
+
+    def _fold(self, node: Node, is_output: bool) -> None:
+        """A node outside the cells joins the one box it feeds, if it is that box's preparation; else it has its own."""
+        i, column = node.index, self.columns[node.index]
+        fed = {owner: None for user in self.users[i] for owner in self._owners_of(user)}
+        kinds = {self.kinds[owner] for owner in fed}
+        if not is_output and column is None and fed and kinds == {"x"}:
+            self.fed_by_data[i] = list(fed)
+            return
+        forward = [owner for owner in fed if self.kinds[owner] != "gradient"]
+        if (
+            len(forward) == 1 and self.kinds[forward[0]] == "loss"
+        ):  # the losses that it adds up; their gradient uses them
+            fed = dict.fromkeys(forward)
+        if not is_output and len(fed) == 1:
+            owner = next(iter(fed))
+            near = column in (None, owner[1]) or i in self.after_loss
+            if near and self._is_detail_of(node, owner):
+                self.owners[i] = owner
+                return
+        if not fed and not is_output:
+            return
+        self._set(node, ("op", *self.names[i]), self._kind(node), column)
+
+    def _is_detail_of(self, node: Node, owner: tuple[Key, Column | None]) -> bool:
+        """Whether a node outside the cells is better not shown beside the one box it feeds."""
+        if owner[0] == ("update",):  # the optimizer's state
+            return True
+        if node.op is None and node.dtype.kind != "f":  # a target, an index; but which sequences have ended is told
+            return node.dtype.kind != "b" or self.kinds[owner] not in ("state", "cell")
+        if self.kinds[owner] == "loss":
+            same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
+            same_call &= not any(self.graph.nodes[source].is_parameter for source in node.sources)
+            return node.index in self.after_loss or (same_call and node.op is not None)
+        return self.detail == "cell" and self.columns_exist
+
+    def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
+        owner = self.owners[index]
+        return [owner] if owner is not None else self.fed_by_data.get(index, [])
+
+    def _only_transport(self, node: Node) -> bool:
+        """Whether an output merely collects what has boxes of its own."""
+        while _carries(node):
+            if node.op in (concat, stack):
+                return any(self.columns[source] is not None for source in node.sources)
+            node = self.graph.nodes[node.sources[0]]
+        return False
+
+    def _is_carried(self, index: int) -> bool:
+        """Whether another time step of the same scope uses it."""
+        here, path = self.columns[index], self.graph.nodes[index].scope.path
+        return here is not None and any(
+            self.columns[user] not in (here, None) and self.graph.nodes[user].scope.path == path
+            for user in self.users[index]
+        )
+
+    def _has_h(self, path: C.Path) -> bool:
+        return any(
+            n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None
+            for n in self.graph.nodes
+        )
+
+    def _siblings(self, node: Node) -> list[int]:
+        return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
+
+    def _modules(self) -> dict[int, C.Path]:
+        """By node the module inside a step that it is a part of, if that puts out one value: such a module is a box."""
+        members: dict[tuple[C.Path, Column], list[int]] = defaultdict(list)
+        for node in self.graph.nodes:
+            column, said = self.columns[node.index], self.said[node.index]
+            plain = node.op is not None and not (self.roles[node.index] or node.scope.part or node.scope.backward)
+            if plain and column is not None and said and node.index not in self.unseen:
+                members[said, column].append(node.index)
+        found: dict[C.Path, set[bool]] = defaultdict(set)
+        for (said, _), own in members.items():
+            inside = set(own)
+            ends = [i for i in own if any(user not in inside for user in self.users[i]) or i in self.graph.outputs]
+            states = any(self._is_unnamed_state(i) or self._is_carried(i) for i in own)
+            found[said].add(len(own) > 2 and len(ends) == 1 and not states)
+        return {i: said for (said, _), own in members.items() if found[said] == {True} for i in own}
+
+    def _is_unnamed_state(self, index: int) -> bool:
+        return not self.graph.nodes[index].role and self.names[index] in self.states
+
+    def _stages(self) -> list[int]:
+        """By node how many states of its own cell and time step it is made of: a box reads no results of its own."""
+        found: list[int] = []
+        for node in self.graph.nodes:
+            stage = 0
+            for _, source in self.feeds[node.index]:
+                other = self.graph.nodes[source]
+                if other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index]:
+                    shown = other.op is not None and (other.role == "h" or self._is_unnamed_state(source))
+                    stage = max(stage, found[source] + shown)
+            found.append(stage)
+        return found
+
+    def _after_state(self) -> set[int]:
+        """Nodes of a cell that choose by a mask whether the state it has just put out counts."""
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            for _, source in self.feeds[node.index]:
+                other = self.graph.nodes[source]
+                same = (
+                    other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index] is not None
+                )
+                chosen = node.op is not None and node.op.name == "where"
+                if same and chosen and (source in found or (other.role == "h" and other.op is not None)):
+                    found.add(node.index)
+        return found
+
+    # Boxes and edges -------------------------------------------------------------------------------------
+
+    def _main(self, box: Box) -> int:
+        """The member a box is about: the last one with a role, else the last made."""
+        nodes = [self.graph.nodes[i] for i in box.members]
+        outputs = [n.index for n in nodes if n.index in self.graph.outputs]
+        if box.kind in ("x", "logits", "loss", "state", "gate"):
+            named = [n.index for n in nodes if self.roles[n.index]]
+            return (named or outputs or box.members)[-1]
+        return (outputs or box.members)[-1]
+
+    def _edges(self, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> list[Edge]:
+        edges: dict[Hashable, Edge] = {}
+        aliases: dict[Hashable, int] = {}
+        for node in self.graph.nodes:
+            for target in self._owners_of(node.index):
+                for slot, source in self.feeds[node.index]:
+                    origin = self.graph.nodes[source]
+                    owner = self.owners[source]
+                    if owner is None and origin.is_parameter:
+                        if self.detail == "cell" and self.recurrent and boxes[index[target]].kind != "cell":
+                            boxes[index[target]].members.append(source)
+                            continue
+                        start = self._alias(origin, index[target], boxes, aliases)
+                    elif owner is None or owner == target:
+                        continue
+                    else:
+                        start = index[owner]
+                    end = self._entered(start, index[target], boxes, index)
+                    ends: Hashable = (start, end, slot if self.detail == "op" else 0)
+                    ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
+                    if ends not in edges:
+                        kind = (
+                            "weight"
+                            if boxes[start].kind == "parameter"
+                            else self._edge_kind(origin, boxes[start], boxes[end])
+                        )
+                        edges[ends] = Edge(start, end, kind)
+                    edges[ends].uses.append((source, node.index, slot))
+        return list(edges.values())
+
+    def _entered(self, start: int, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
+        """Where an edge ends: a state kept because a sequence has ended, and the mask that tells, go into the cell."""
+        box = boxes[end]
+        if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
+            return end
+        cell = index.get((("cell", box.key[2]), box.column), end)
+        return end if boxes[start].kind == "cell" else cell
+
+    def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+        if origin.scope.backward:
+            return "gradient"
+        apart = None not in (start.column, end.column) and start.column != end.column
+        if apart and (start.kind in ("logits", "x") or (end.kind == "x" and start.kind != "state")):
+            return "feedback"
+        if start.kind == "cell" and start.column != end.column:
+            return "c"
+        if (start.before or apart) and start.kind != "loss" and origin.index not in self.after_loss:
+            return "c" if origin.role == "c" else "h"
+        return "flow"
+
+    def _alias(self, parameter: Node, target: int, boxes: list[Box], aliases: dict[Hashable, int]) -> int:
+        """The box of a shared parameter: one for all cells at cell level, else a copy in each step that uses it."""
+        user = boxes[target]
+        if self.detail == "cell":
+            place: Hashable = user.key
+            key: Key = ("W", *user.key)
+            column = None
+        elif self.detail == "gate":
+            place, key, column = target, ("W", *user.key), user.column
+        else:
+            place, key, column = (parameter.index, user.column), ("W", parameter.index), user.column
+        if place not in aliases:
+            aliases[place] = len(boxes)
+            boxes.append(Box(key, column, "parameter", parameter.index, []))
+        alias = aliases[place]
+        if parameter.index not in boxes[alias].members:
+            boxes[alias].members.append(parameter.index)
+        return alias
+
+
+def _carries(node: Node) -> bool:
+    """Whether it only carries values around, each to one place."""
+    return node.op is not None and node.op.kind == "movement" and node.op is not broadcast_to

@@ -1,0 +1,93 @@
+"""From a level of detail to coordinates."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from tinygrad_rnn.files import PathLike
+
+from . import time_step_tile
+from .buses import Fans
+from .connections import Wiring, curve
+from .detail_levels import Level
+from .line_repair import mended
+from .placement import Layout, Line, Places
+from .time_columns import Key
+
+#: Boxes of a graph without time steps: dot takes seconds for so many, and ever more time and memory for more.
+MOST = 800
+
+
+def compose(
+    level: Level, sizes: Sequence[time_step_tile.Size], *, max_steps: int | None,
+    dot: PathLike | None = None, timeout: float | None = None,
+) -> Layout:  # fmt: skip
+    """Places for all boxes and lines; ``sizes`` are the boxes' widths and heights in points."""
+    if not level.columns:
+        return _timeless(level, sizes, dot, timeout)
+    places = Places(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
+    places.place()
+    wiring, fans = Wiring(places), Fans(places)
+    fans.out()
+    fans.between()
+    wiring.in_steps()
+    wiring.between_steps()
+    fans.into()
+    mended(places.layout)
+    return places.layout
+
+
+def _timeless(
+    level: Level, sizes: Sequence[time_step_tile.Size], dot: PathLike | None, timeout: float | None
+) -> Layout:
+    """A graph without time steps is dot's own work, drawn from left to right; its backward pass returns leftwards."""
+    shown = _nearest(level)
+    drawn = [n for n, e in enumerate(level.edges) if e.source in shown and e.target in shown]
+    edges = [level.edges[n] for n in drawn]
+    wires = _numbered([((e.source,), (e.target,)) for e in edges])
+    back = {wire for wire, e in zip(wires, edges) if e.kind == "gradient" and level.boxes[e.source].key[0] == "∂"}
+    laid = time_step_tile.by_dot(
+        {(i,): size for i, size in enumerate(sizes) if i in shown},
+        wires,
+        [],
+        [],
+        rankdir="LR",
+        against=back,
+        dot=dot,
+        timeout=timeout,
+    )
+    layout = Layout({key[0]: rect for key, rect in laid.boxes.items()})
+    layout.lines = [Line(n, curve(laid, wire), wire[0][0], wire[1][0]) for n, wire in zip(drawn, wires, strict=True)]
+    if len(shown) < len(level.boxes):
+        layout.note = (
+            f"the {len(shown)} of {len(level.boxes):,} boxes nearest to the result: it has no time steps to leave out, "
+            "and more take dot too long (tg.steps says what a time step is)"
+        )
+    return layout
+
+
+def _nearest(level: Level) -> set[int]:
+    """All boxes, or of very many those the fewest edges away from the end."""
+    if len(level.boxes) <= MOST:
+        return set(range(len(level.boxes)))
+    feeds: dict[int, list[int]] = defaultdict(list)
+    for e in level.edges:
+        feeds[e.target].append(e.source)
+    ends = {i for i, box in enumerate(level.boxes) if set(box.members) & set(level.graph.outputs)}
+    found, pending = dict.fromkeys(sorted(ends)), deque(sorted(ends))
+    while pending and len(found) < MOST:
+        for source in feeds[pending.popleft()]:
+            if source not in found and len(found) < MOST:
+                found[source] = None
+                pending.append(source)
+    return set(found)
+
+
+def _numbered(pairs: Sequence[tuple[Key, Key]]) -> list[time_step_tile.Wire]:
+    seen: dict[tuple[Key, Key], int] = defaultdict(int)
+    wires = []
+    for pair in pairs:
+        wires.append((*pair, seen[pair]))
+        seen[pair] += 1
+    return wires

@@ -1,0 +1,391 @@
+"""Where the boxes stand: one tile, copied along time, and around the tiles what belongs to no time step.
+
+Time runs from left to right. Initial states stand before the first step, where the state of a step before would;
+what gathers values of all steps and hands them out again is a bar across them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from tinygrad_rnn.files import PathLike
+
+from . import time_step_tile as T
+from .detail_levels import Box, Level
+from .line_routing import Point, Rect
+from .time_columns import Column, Key
+
+GUTTER = 40.0
+PAD = 12.0  #: between a step's boxes and its frame
+HIGHWAY = 11.0  #: how far below a cell's top the cell state's line enters and leaves
+BUS = 16.0  #: how far below a row runs the line of what feeds all of its boxes
+GAP_WIDTH = 110.0  #: room for "× 994 steps"
+
+
+class Gap(NamedTuple):
+    """Steps left out."""
+
+    segment: int
+    steps: int
+
+
+@dataclass(slots=True)
+class Line:
+    """A drawn edge: between two boxes, or between a box and the place where steps were left out."""
+
+    edge: int
+    pos: str
+    source: int | None
+    target: int | None
+    gap: int = -1
+    arrow: bool = True
+    label: str = ""
+    label_at: Point = (0.0, 0.0)
+
+
+@dataclass(slots=True)
+class Layout:
+    """Everything's place, in points."""
+
+    rects: dict[int, Rect] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    frames: list[tuple[Column, Rect]] = field(default_factory=list)
+    gaps: list[tuple[Gap, Rect]] = field(default_factory=list)
+    note: str = ""  #: what was left out, and why
+
+
+def shown_columns(columns: Sequence[Column], max_steps: int | None) -> list[Column | Gap]:
+    """Of each pass over a sequence at most ``max_steps`` steps, the middle left out."""
+    result: list[Column | Gap] = []
+    for segment in sorted({c.segment for c in columns}):
+        own = sorted(c for c in columns if c.segment == segment)
+        if max_steps is None or len(own) <= max_steps:
+            result += own
+            continue
+        head = (max_steps + 1) // 2
+        result += [*own[:head], Gap(segment, len(own) - max_steps), *own[len(own) - (max_steps - head) :]]
+    return result
+
+
+class Places:
+    """Puts the boxes of a level where they belong, into ``layout.rects``; one use each."""
+
+    def __init__(
+        self, level: Level, sizes: Sequence[T.Size], *, max_steps: int | None,
+        dot: PathLike | None = None, timeout: float | None = None,
+    ) -> None:  # fmt: skip
+        self.level, self.sizes = level, sizes
+        self.boxes, self.edges = level.boxes, level.edges
+        self.engine = {"dot": dot, "timeout": timeout}
+        self.slots = shown_columns(level.columns, max_steps)
+        self.visible = {slot for slot in self.slots if isinstance(slot, Column)}
+        self._sort_stepless()
+        #: a bar has its place among a step's boxes, which only dot can find
+        self.is_grid = level.detail == "cell" and any(box.kind == "cell" for box in self.boxes) and not self.bars
+        self.pad = 0.0 if self.is_grid else PAD
+        self.layout = Layout()
+        self.x: dict[Column, float] = {}  # left end of each shown step
+        self.of: dict[tuple[Key, Column], int] = {}  # the box of a key in a step
+        self.in_column: dict[Column, list[int]] = defaultdict(list)
+        self.tiles: dict[int, T.Tile] = {}
+
+    def place(self) -> None:
+        """Place all boxes but those that feed all steps or are fed by them, which `fans` puts beside their lines."""
+        self._make_tiles()
+        self._place_columns()
+        self._place_bars()
+        self._place_before()
+
+    def _sort_stepless(self) -> None:
+        """Boxes without a step: sources feed the steps, sinks are fed by them, bars both."""
+        after, before = self._reached(forward=True), self._reached(forward=False)
+        stepless = [i for i, box in enumerate(self.boxes) if box.column is None]
+        self.before = [i for i in stepless if self.boxes[i].before]
+        rest = [i for i in stepless if not self.boxes[i].before]
+        both = [i for i in rest if i in after and i in before]
+        self.between = self._handed_over(both)
+        self.bars = [i for i in both if i not in self.between]
+        self.sinks = [i for i in rest if i in after and i not in before]
+        self.sources = [i for i in rest if i not in after]
+
+    def _handed_over(self, both: Sequence[int]) -> dict[int, int]:
+        """Of what one pass leaves and only later passes read, such as a memory, the first pass that reads it."""
+        made = dict.fromkeys(both, -1)
+        read = dict.fromkeys(both, len(self.level.columns))
+        ends = [(e.source, e.target) for e in self.edges if e.source in made or e.target in made]
+        for _ in both:
+            for a, b in ends:
+                there, here = self.boxes[a].column, self.boxes[b].column
+                if b in made:
+                    made[b] = max(made[b], made.get(a, -1) if there is None else there.segment)
+                if a in read:
+                    read[a] = min(read[a], read.get(b, read[a]) if here is None else here.segment)
+        return {i: read[i] for i in both if made[i] < read[i]}
+
+    def _reached(self, *, forward: bool) -> set[int]:
+        """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""
+        following: dict[int, list[int]] = defaultdict(list)
+        pending: list[int] = []
+        for e in self.edges:
+            start, end = (e.source, e.target) if forward else (e.target, e.source)
+            if self.boxes[end].column is None:
+                if self.boxes[start].column is None:
+                    following[start].append(end)
+                else:
+                    pending.append(end)
+        reached: set[int] = set()
+        while pending:
+            i = pending.pop()
+            if i not in reached:
+                reached.add(i)
+                pending += following[i]
+        return reached
+
+    def floor(self, rect: Rect) -> float:
+        """The lowest bottom among the boxes beside this one, in any step."""
+        return self.row(rect)[0]
+
+    def row(self, rect: Rect) -> tuple[float, float]:
+        """Lowest bottom and highest top among the boxes beside this one."""
+        every = [r for t in self.tiles.values() for r in t.boxes.values()]
+        beside = [r for r in every if r.bottom < rect.top and r.top > rect.bottom]
+        return min([rect.bottom, *(r.bottom for r in beside)]), max([rect.top, *(r.top for r in beside)])
+
+    def _make_tiles(self) -> None:
+        sizes: dict[int, dict[Key, T.Size]] = defaultdict(dict)
+        for i, box in enumerate(self.boxes):
+            if box.column is None:
+                continue
+            self.of[box.key, box.column] = i
+            self.in_column[box.column].append(i)
+            if box.column in self.visible:
+                w, h = sizes[box.column.segment].get(box.key, (0.0, 0.0))
+                sizes[box.column.segment][box.key] = (max(w, self.sizes[i][0]), max(h, self.sizes[i][1]))
+        wires = defaultdict(list, self._wires())
+        if self.is_grid and any(e.kind == "c" for e in self.edges):  # the cell state's line passes above the state
+            for own in sizes.values():
+                for mark in ((), ("∂",)):
+                    start = len(mark) + 1
+                    tall = max((h for key, (_, h) in own.items() if key[:start] == (*mark, "state")), default=0.0)
+                    high = max(tall + 46, min(2 * tall + 38, 92))
+                    own.update({k: (w, max(h, high)) for k, (w, h) in own.items() if k[:start] == (*mark, "cell")})
+        if self.is_grid:
+            union = {key: size for some in sizes.values() for key, size in some.items()}
+            for some in sizes.values():
+                for key, (w, h) in some.items():
+                    union[key] = (max(w, union[key][0]), max(h, union[key][1]))
+            shared = T.grid(union, self._grid_places(union, wires))
+            self.tiles = {s: T.Tile({k: r for k, r in shared.boxes.items() if k in sizes[s]}) for s in sizes}
+            return
+        for segment, own in sizes.items():
+            bars = [self.boxes[i].key for i in self.bars if any(self.boxes[i].key in w[:2] for w in wires[segment])]
+            own.update({self.boxes[i].key: (30.0, 22.0) for i in self.bars if self.boxes[i].key in bars})
+            self.tiles[segment] = T.by_dot(own, wires[segment], bars, self._carried(segment), **self.engine)  # type: ignore[arg-type]
+        self._align()
+
+    def _carried(self, segment: int) -> list[tuple[Key, Key]]:
+        """The kinds of edges that lead from one step of a pass to another."""
+        found: dict[tuple[Key, Key], None] = {}
+        for e in self.edges:
+            a, b = self.boxes[e.source], self.boxes[e.target]
+            if a.column and b.column and a.column != b.column and a.column.segment == b.column.segment == segment:
+                found[(a.key, b.key) if a.column < b.column else (b.key, a.key)] = None
+        return list(found)
+
+    def _wires(self) -> dict[int, list[T.Wire]]:
+        """Per pass, the edges inside a step, over all shown steps."""
+        counts: dict[int, dict[tuple[Key, Key], int]] = defaultdict(dict)
+        for column in sorted(self.visible):
+            here: dict[tuple[Key, Key], int] = defaultdict(int)
+            for edge in self.edges_at.get(column, []):
+                a, b = self.boxes[self.edges[edge].source], self.boxes[self.edges[edge].target]
+                here[a.key, b.key] += 1
+            for ends, count in here.items():
+                known = counts[column.segment]
+                known[ends] = max(count, known.get(ends, 0))
+        bars = {i: self.boxes[i].key for i in self.bars}
+        for e in self.edges:
+            if e.source in bars and e.target in bars:
+                for known in counts.values():
+                    known[bars[e.source], bars[e.target]] = 1
+        return {s: [(*ends, n) for ends, count in known.items() for n in range(count)] for s, known in counts.items()}
+
+    @cached_property
+    def edges_at(self) -> dict[Column, list[int]]:
+        """The edges inside each step, those from and to bars included."""
+        bars = set(self.bars)
+        found: dict[Column, list[int]] = defaultdict(list)
+        for i, e in enumerate(self.edges):
+            a, b = self.boxes[e.source].column, self.boxes[e.target].column
+            if a is not None and (a == b or e.target in bars):
+                found[a].append(i)
+            elif b is not None and e.source in bars:
+                found[b].append(i)
+        return found
+
+    def _grid_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
+        """Rows as `_forward_places` has them, and above them, upside down, those of the gradients."""
+        forward = {key: size for key, size in sizes.items() if key[0] != "∂"}
+        ways = {s: [w for w in ws if w[0] in forward and w[1] in forward] for s, ws in wires.items()}
+        places = self._forward_places(forward, ways)
+        top = max(row for row, _ in places.values())
+        image = {key: places[key[1:]] for key in sizes if key[0] == "∂"}
+        return places | {key: (2 * top + 2 - row, column) for key, (row, column) in image.items()}
+
+    def _forward_places(
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+    ) -> dict[Key, tuple[int, int]]:
+        """Rows by what feeds what; the cells of one layer in one row, each with its state beside it."""
+        rows = dict.fromkeys(sizes, 0)
+        order = {path: k for k, path in enumerate(self.level.recurrent)}
+        segment_of = {key: s for s, ws in wires.items() for w in ws for key in w[:2]}
+        cells = sorted((key for key in sizes if key[0] == "cell"), key=lambda key: order[key[1]])
+        backward = any(key[0] == "cell" and key[1] and key[1][-1].endswith("_reverse") for key in cells)
+        flat = [w for ws in wires.values() for w in ws]
+        for _ in range(len(rows)):
+            for tail, head, _n in flat:
+                beside = tail[0] == "cell" and head[0] == "state" and head[2] == tail[1]
+                rows[head] = max(rows[head], rows[tail] + (0 if beside else 1))
+            for key in cells:
+                rows[key] = max(rows[key], 1)
+            for below, above in pairwise(cells):
+                if segment_of.get(below) == segment_of.get(above):
+                    rows[above] = max(rows[above], rows[below] + 1)
+        top = max((rows[key] for key in cells), default=0)
+        places: dict[Key, tuple[int, int]] = {}
+        taken: set[tuple[int | None, int, int]] = set()
+        for key in sorted(sizes, key=lambda key: (rows[key], key[0] != "x", list(sizes).index(key))):
+            row = rows[key]
+            column = 0
+            if key[0] == "state":
+                column = -1 if key[2] and key[2][-1].endswith("_reverse") else 1
+            elif row > top:
+                column = 0 if backward else 1
+            while (segment_of.get(key), row, column) in taken:
+                column += 1
+            taken.add((segment_of.get(key), row, column))
+            places[key] = (row, column)
+        return places
+
+    def _align(self) -> None:
+        """Put the states of all passes at one height."""
+        heights = {
+            s: next((r.y for k, r in t.boxes.items() if k[0] == "state" and k[1] == "h"), 0.0)
+            for s, t in self.tiles.items()
+        }
+        highest = max(heights.values(), default=0.0)
+        for s, tile in self.tiles.items():
+            dy = highest - heights[s] if heights[s] else 0.0
+            tile.boxes = {k: r.moved(0, dy) for k, r in tile.boxes.items()}
+            tile.curves = {w: [(x, y + dy) for x, y in c] for w, c in tile.curves.items()}
+            tile.tips = {w: (x, y + dy) for w, (x, y) in tile.tips.items()}
+
+    def _place_columns(self) -> None:
+        """Give every shown step its place along time, and its boxes theirs."""
+        pad = self.pad
+        at, segment = 0.0, None
+        self.bottom = min(r.bottom for t in self.tiles.values() for r in t.boxes.values())
+        self.top = max(r.top for t in self.tiles.values() for r in t.boxes.values())
+        lowest = {k for t in self.tiles.values() for k, r in t.boxes.items() if r.bottom < self.bottom + 1}
+        fed_below = {e.source for e in self.edges if e.source in self.sources and self.boxes[e.target].key in lowest}
+        fed = self.sources and (self.pad or fed_below)
+        # room for the lines of what feeds every step, each beside its box
+        below = 24.0 + 12.0 * max(0, len(fed_below) - 1) * self.is_grid if fed else 8.0
+        kinds = ("parameter", "share")
+        shared = [self.sizes[i][0] for i in [*self.sources, *self.sinks] if self.boxes[i].kind in kinds]
+        for slot in self.slots:
+            if segment is not None and slot.segment != segment and shared:
+                at += max(60.0, *shared)
+            if segment is not None and slot.segment != segment:
+                at += sum(self.sizes[i][0] + 26 for i, s in self.between.items() if s == slot.segment)
+            segment = slot.segment
+            if isinstance(slot, Gap):
+                middle = (self.bottom + self.top) / 2
+                self.layout.gaps.append((slot, Rect(at + GAP_WIDTH / 2 - GUTTER / 2, middle, GAP_WIDTH - 20, 40)))
+                at += GAP_WIDTH
+                continue
+            at += pad
+            self.x[slot] = at
+            width = self.tiles[slot.segment].width
+            frame = Rect(
+                at + width / 2,
+                (self.bottom + self.top) / 2 - below,
+                width + 2 * pad,
+                self.top - self.bottom + 2 * pad + 2 * below,
+            )
+            self.layout.frames.append((slot, frame))
+            at += width + pad + GUTTER
+        self.right = at - GUTTER
+        for (key, column), i in self.of.items():
+            if column in self.x:
+                place = self.tiles[column.segment].boxes[key].moved(self.x[column])
+                self.layout.rects[i] = Rect(place.x, place.y, place.w, place.h)
+
+    def _place_bars(self) -> None:
+        for i in self.bars:
+            places = [t.boxes[self.boxes[i].key] for t in self.tiles.values() if self.boxes[i].key in t.boxes]
+            if places:
+                self.layout.rects[i] = Rect(self.right / 2, places[0].y, self.right + 2 * PAD, places[0].h)
+
+    def _place_before(self) -> None:
+        """An initial state stands where the state of the step before would."""
+        columns = sorted(self.x)
+        placed: list[tuple[int, Rect]] = []
+        for i in self.before:
+            targets = [self.boxes[e.target] for e in self.edges if e.source == i]
+            homes = [b for b in targets if b.column in self.x]
+            if not homes:
+                continue
+            home = homes[0]
+            assert home.column is not None
+            tile = self.tiles[home.column.segment]
+            y = self._carried_height(i, tile, homes)
+            last = home.column == max(c for c in columns if c.segment == home.column.segment)
+            from_right = last and self._runs_backward(homes)
+            w, h = self.sizes[i]
+            start = self.x[home.column]
+            x = start + tile.width + self.pad + GUTTER + w / 2 if from_right else start - self.pad - GUTTER - w / 2
+            rect = Rect(x, y + (h + 10 if self._is_handed_a_state(home.column.segment) else 0), w, h)
+            while any(
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < rect.w + 12 for _, r in placed
+            ):
+                # beside a whole cell the rows are close: further from the steps is free, further up may not be
+                rect = rect.moved(6 if from_right else -6) if self.is_grid else rect.moved(0, 6)
+            placed.append((i, rect))
+            self.layout.rects[i] = rect
+
+    def _carried_height(self, i: int, tile: T.Tile, homes: Sequence[Box]) -> float:
+        keys = {home.key for home in homes}
+        kind = self.boxes[i].key[2] if self.level.detail != "op" else None
+        for e in self.edges:
+            a, b = self.boxes[e.source], self.boxes[e.target]
+            if (
+                b.key in keys
+                and a.column is not None
+                and a.column != b.column
+                and a.key in tile.boxes
+                and (kind is None or (a.kind == "cell" and kind == "c") or a.key[1] == kind)
+            ):
+                own = tile.boxes[a.key]
+                return own.top - HIGHWAY if a.kind == "cell" else own.y
+        return tile.boxes[homes[0].key].y
+
+    def _is_handed_a_state(self, segment: int) -> bool:
+        """Whether a line from an earlier pass comes in where an initial state would stand."""
+        ends = ((self.boxes[e.source].column, self.boxes[e.target].column) for e in self.edges)
+        return self.is_grid and any(a and b and a.segment < b.segment == segment for a, b in ends)
+
+    def _runs_backward(self, homes: Sequence[Box]) -> bool:
+        keys = {home.key for home in homes}
+        for e in self.edges:
+            a, b = self.boxes[e.source].column, self.boxes[e.target].column
+            if self.boxes[e.target].key in keys and a is not None and b is not None and a != b:
+                return a > b
+        return False

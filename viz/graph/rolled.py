@@ -1,0 +1,257 @@
+"""The folded picture: one box per layer with an arrow back to itself, as lectures draw it before they unroll it.
+
+It stands beside the unrolled picture, and its boxes at the height of those they stand for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .. import style
+from .box_text import Labels
+from .detail_levels import Box, Edge, Level
+from .line_routing import Point, Port, Rect, beside, lanes, path, spline
+from .placement import HIGHWAY, Layout, Line
+from .time_columns import Column, Key
+
+CELL, SMALL, WEIGHT = (76.0, 54.0), (48.0, 28.0), (34.0, 26.0)
+PITCH = 180.0  #: between boxes beside each other
+PASSES = 60.0  #: more between an encoder and a decoder
+ROW_GAP = 34.0
+CELL_GAP = 42.0  #: below a cell, where its weights stand
+LOOP = 26.0  #: how far the arrow back to itself swings out
+Home = tuple[Key, int | None]
+
+
+class Folded(NamedTuple):
+    """A level whose time steps lie over each other, and its picture."""
+
+    level: Level
+    layout: Layout
+    lines: list[list[str]]
+    arrow: Rect  #: to the unrolled picture
+    feet: dict[int, Rect]  #: below each pass over a sequence
+
+
+def folded(level: Level, rows: Layout, unrolled: Layout) -> Folded:
+    """A cell-level ``level``, laid out as ``rows``, with all time steps laid over each other, left of ``unrolled``."""
+    folding = _Folding(level, rows)
+    folding.place()
+    right = min(r.left for r in unrolled.rects.values()) - 26
+    arrow = folding.move(right, None if rows is unrolled else unrolled)
+    folding.route()
+    cells = Level(level.graph, "cell", folding.boxes, folding.edges, [], level.recurrent, level.roles)
+    return Folded(cells, folding.layout, [folding.lines(i) for i in range(len(folding.boxes))], arrow, folding.feet())
+
+
+class _Folding:
+    def __init__(self, level: Level, rows: Layout) -> None:
+        self.level, self.rows, self.labels = level, rows, Labels(level)
+        self.cells = {box.key[1] for box in level.boxes if box.key[0] == "cell"}
+        self.boxes: list[Box] = []
+        self.edges: list[Edge] = []
+        self.layout = Layout()
+        self.steps: list[set[Column]] = []  # per box the steps it stands for
+        self.first: list[Box] = []
+        self.heights: list[tuple[float, float]] = []
+        self.starts: dict[int, int] = {}  # what computes an initial state, and its cell
+        place = self._fold_boxes()
+        self.segment = {i: min(steps).segment for i, steps in enumerate(self.steps) if steps}
+        self._fold_edges(place)
+
+    def _fold_boxes(self) -> dict[int, int]:
+        """One box for all steps' boxes of a kind; which one each of them has become."""
+        homes: dict[Home, int] = {}
+        place: dict[int, int] = {}
+        for i, box in enumerate(self.level.boxes):
+            if box.before or box.key[0] == "∂":
+                continue
+            is_state = box.kind == "state" and box.key[0] == "state" and box.key[2] in self.cells
+            key = ("cell", box.key[2]) if is_state else box.key
+            home: Home = (key, None if box.column is None else box.column.segment)
+            if home not in homes:
+                homes[home] = len(self.boxes)
+                kind = "cell" if key[0] == "cell" else "op" if box.kind == "bar" else box.kind
+                self.boxes.append(Box(key, None, kind, box.main, list(box.members)))
+                self.steps.append(set())
+                self.first.append(box)
+                rect = self.rows.rects.get(i, Rect(0, 0, *SMALL))
+                self.heights.append((rect.y, rect.h))
+            place[i] = homes[home]
+            if box.column is not None:
+                self.steps[homes[home]].add(box.column)
+        for e in self.level.edges:  # an initial state is its cell's; what computes it feeds the cell
+            if self.level.boxes[e.source].before and e.target in place:
+                place[e.source] = place[e.target]
+        return place
+
+    def _fold_edges(self, place: dict[int, int]) -> None:
+        found: dict[tuple[int, int, bool, str], Edge] = {}
+        for e in self.level.edges:
+            if e.source not in place or e.target not in place:
+                continue
+            a, b = place[e.source], place[e.target]
+            if self.level.boxes[e.target].before and e.kind != "weight":
+                self.starts[a] = b
+            columns = self.level.boxes[e.source].column, self.level.boxes[e.target].column
+            later = None not in columns and columns[0] != columns[1]
+            if a == b and not later:
+                continue
+            known = found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind))
+            known.uses += e.uses
+        self.edges = list(found.values())
+        for _ in self.boxes:  # what has no step stands with what it feeds or is fed by
+            for e in self.edges:
+                self.segment.setdefault(e.source, self.segment.get(e.target, 0))
+                self.segment.setdefault(e.target, self.segment.get(e.source, 0))
+
+    # Places ----------------------------------------------------------------------------------------------
+
+    def place(self) -> None:
+        """Each pass one column; boxes of one row beside each other."""
+        rows: dict[int, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for i, box in enumerate(self.boxes):
+            if box.kind != "parameter" and i not in self.starts:
+                rows[self.segment.get(i, 0)][self._height(i)].append(i)
+        at = 0.0
+        for s in sorted(rows):
+            width = PITCH * (max(map(len, rows[s].values())) - 1)
+            top = float("-inf")
+            for y in sorted(rows[s]):
+                sizes = [self._size(i) for i in rows[s][y]]
+                tall = max(h for _, h in sizes)
+                gap = CELL_GAP if any(self.boxes[i].kind == "cell" for i in rows[s][y]) else ROW_GAP
+                middle = max(y, top + gap + tall / 2)
+                top = middle + tall / 2
+                for k, (i, size) in enumerate(zip(rows[s][y], sizes)):
+                    x = at + width / 2 + PITCH * (k - (len(sizes) - 1) / 2)
+                    self.layout.rects[i] = Rect(x, middle, *size)
+            at += width + PITCH + PASSES
+        for e in self.edges:
+            if e.kind == "weight":
+                cell = self.layout.rects[e.target]
+                self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
+        for k, (i, target) in enumerate(self.starts.items()):
+            cell, (width, height) = self.layout.rects[target], self._size(i)
+            self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
+
+    def move(self, right: float, other: Layout | None) -> Rect:
+        """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""
+        rects = self.layout.rects
+        arrow = 92.0
+        dx = right - arrow - LOOP - 34 - max(r.right for r in rects.values())
+        dy = 0.0 if other is None else _middle(other.rects.values()) - _middle(rects.values())
+        for i, rect in rects.items():
+            rects[i] = rect.moved(dx, dy)
+        cells = [rects[i].y for i, box in enumerate(self.boxes) if box.kind == "cell"]
+        return Rect(right - arrow / 2, (min(cells) + max(cells)) / 2, arrow, 44)
+
+    def feet(self) -> dict[int, Rect]:
+        """A place below each pass."""
+        rects = self.layout.rects
+        bottom = min(r.bottom for r in rects.values()) - 22
+        middle: dict[int, list[float]] = defaultdict(list)
+        for i, rect in rects.items():
+            if self.boxes[i].kind == "cell":
+                middle[self.segment.get(i, 0)].append(rect.x)
+        return {s: Rect(sum(xs) / len(xs), bottom, 90, 18) for s, xs in middle.items()}
+
+    def _height(self, i: int) -> float:
+        """The height of a row; what reads the sequence backward stands beside what reads it forward."""
+        own, key = self.heights[i][0], self.boxes[i].key
+        if key[0] == "cell" and key[1]:
+            twins = {path for path in self.cells if path[:-1] == key[1][:-1] and _layer(path) == _layer(key[1])}
+            both = [h for (h, _), box in zip(self.heights, self.boxes) if box.key[0] == "cell" and box.key[1] in twins]
+            own = sum(both) / len(both)
+        return own
+
+    def _size(self, i: int) -> tuple[float, float]:
+        if self.boxes[i].kind == "cell":
+            width = style.text_width(self.lines(i)[0], 1.35 * style.FONT_SIZE["cell"]) + 20
+            return max(CELL[0], width), max(CELL[1], self.heights[i][1])
+        return max(SMALL[0], style.text_width(self.lines(i)[0], style.FONT_SIZE["cell"]) + 20), SMALL[1]
+
+    # Lines -----------------------------------------------------------------------------------------------
+
+    def route(self) -> None:
+        """All edges: arrows back to itself at the right of a cell, the others around what stands in their way."""
+        rects = self.layout.rects
+        swings = [
+            Rect(rects[e.source].right + LOOP / 2 + 8, rects[e.source].y, LOOP + 16, rects[e.source].h - 8)
+            for e in self.edges
+            if e.source == e.target
+        ]
+        for n, e in enumerate(self.edges):
+            a, b = rects[e.source], rects[e.target]
+            if e.source == e.target:
+                points = self._loop(e, a)
+                label_at = points[1][0] + 9, (points[1][1] + points[2][1]) / 2
+                self.layout.lines.append(Line(n, spline(points), e.source, e.target, label=e.kind, label_at=label_at))
+                continue
+            if e.kind == "weight":
+                at = b.left + 0.2 * b.w
+                points = [(a.right, a.y), (at, a.y), (at, b.bottom)]
+            elif e.source in self.starts:
+                points = [(a.right, a.y), (b.left, a.y)]
+            else:
+                points = self._around(e, a, b, [*rects.values(), *swings])
+            self.layout.lines.append(Line(n, spline(points), e.source, e.target))
+
+    def _loop(self, e: Edge, cell: Rect) -> list[Point]:
+        kinds = [o.kind for o in self.edges if o.source == o.target == e.source]
+        # below the middle, for what an encoder hands on leaves at the top
+        middle = cell.y + cell.h * (0.0 if len(kinds) == 1 else 0.15 if e.kind == "c" else -0.27)
+        high, low, x = middle + 11, middle - 11, cell.right + LOOP
+        return [(cell.right, high), (x, high), (x, low), (cell.right, low)]
+
+    def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
+        obstacles = [r for r in boxes if r not in (a, b)]
+        if self.segment.get(e.source) != self.segment.get(e.target) and e.kind in ("h", "c"):
+            both = {o.kind for o in self.edges if (o.source, o.target) == (e.source, e.target)} >= {"h", "c"}
+            y = 1.1 * HIGHWAY if both and e.kind == "h" else 0.5 * HIGHWAY
+            starts, stops = [Port(a.right, a.top - y, 1, 0)], [Port(b.left, b.top - y, 1, 0)]
+        elif e.kind == "feedback":
+            below = Port(b.x + 0.25 * b.w, b.bottom, 0, 1) if b.h > SMALL[1] else Port(b.right, b.y, -1, 0)
+            starts, stops = [Port(a.right, a.y, 1, 0)], [below]
+        else:
+            side = (a.x > b.x + 1) - (a.x < b.x - 1)
+            shift = 0.25 * b.w * (side if b.h <= SMALL[1] else max(side, 0))  # at a cell's left the weights come in
+            starts, stops = [Port(a.x, a.top, 0, 1)], [Port(b.x + shift, b.bottom, 0, 1)]
+        near = [*beside(boxes), *(r.right + 16 for r in boxes), starts[0].x, stops[0].x]
+        return path(starts, stops, [*obstacles, a, b], xs=near, ys=[*lanes(boxes), starts[0].y, stops[0].y])
+
+    # Words -----------------------------------------------------------------------------------------------
+
+    def lines(self, i: int) -> list[str]:
+        """What is written in a box: the kind of cell, or the letter of what it stands for at any time."""
+        box = self.boxes[i]
+        if box.kind == "cell":
+            return [self._cell(box.key[1])]
+        title = self.labels.title(self.first[i]).split(" = ")[0]
+        if box.kind == "parameter":
+            return title.split("\n")
+        every = len(self.steps[i]) > 1
+        return [title.rstrip("₀₁₂₃₄₅₆₇₈₉") + "ₜ" if every and title[-1] in "₀₁₂₃₄₅₆₇₈₉" else title]
+
+    def _cell(self, place: tuple[str, ...]) -> str:
+        inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
+        name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
+        kin = _unique(_layer(other) for other in self.level.recurrent if other and other[:-1] == place[:-1])
+        number = style.superscript(kin.index(_layer(place)) + 1) if len(kin) > 1 else ""
+        return f"{name}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
+
+
+def _layer(place: tuple[str, ...]) -> str:
+    """A recurrent layer's own name, without its direction."""
+    return place[-1].removesuffix("_reverse") if place else ""
+
+
+def _middle(rects: Iterable[Rect]) -> float:
+    rects = list(rects)
+    return (min(r.bottom for r in rects) + max(r.top for r in rects)) / 2
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,288 @@
+"""Which column of the picture a node stands in, found from the graph alone.
+
+A column is one time step of one pass over a sequence. An encoder and a decoder both count their steps from 0;
+they stand one after the other because the decoder starts from a state of the encoder.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.recurrence.repeats import aligned
+
+Key = tuple[Any, ...]
+Path = tuple[str, ...]
+STATES = ("h", "c")
+
+
+class Column(NamedTuple):
+    """A time step of one pass; ``step`` counts from 0 in each pass."""
+
+    segment: int
+    step: int
+
+
+def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
+    """What a node is called in every time step: path, part, role, operation, and which of these it is there."""
+    numbers: dict[Key, dict[int, int]] = defaultdict(dict)
+    result: list[Key] = []
+    for node, row in zip(graph.nodes, aligned(graph, places), strict=True):
+        path, _, part, backward = node.scope
+        key = (path, part or "", node.role or "", node.op.name if node.op else "", backward)
+        result.append((*key, numbers[key].setdefault(row, len(numbers[key]))))
+    return result
+
+
+def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, int]]], set[int]]:
+    """Per node its (slot, source) pairs, and the nodes that were seen through.
+
+    With ``see_through`` an element read back from a `stack` is that element, a detached copy of a labelled value is
+    that value, and what reads an element of the data once more in a time step is the first that read it.
+    """
+    stands_for: list[int] = []
+    result: list[list[tuple[int, int]]] = []
+    labelled: dict[Any, int] = {}
+    reads: dict[Any, int] = {}
+    for node in graph.nodes:
+        pairs = [(slot, x.index) for slot, x in enumerate(node.operands) if isinstance(x, Ref)]
+        through = node.index
+        if see_through:
+            pairs = [(slot, stands_for[source]) for slot, source in pairs]
+            read = _element_read(graph, node)
+            through = _detached_from(graph, node, labelled) if read is None else stands_for[read]
+            if through == node.index:
+                through = _read_before(graph, node, reads)
+            if node.role and node.op is not None:
+                labelled[node.role, node.scope.step] = node.index
+        stands_for.append(through)
+        result.append(pairs)
+    return result, {i for i, through in enumerate(stands_for) if through != i}
+
+
+def _read_before(graph: Graph, node: Node, reads: dict[Any, int]) -> int:
+    """The node that has read the same element of the same data in the same time step already."""
+    if node.op is None or node.op.name != "getitem" or node.scope.step is None:
+        return node.index
+    source = graph.nodes[node.sources[0]]
+    if source.op is not None or source.requires_grad:
+        return node.index
+    return reads.setdefault((source.index, repr(node.attrs["index"]), node.scope.step), node.index)
+
+
+def _detached_from(graph: Graph, node: Node, labelled: dict[Any, int]) -> int:
+    """The labelled value this leaf is a copy of: same role, same time step, same numbers."""
+    origin = labelled.get((node.role, node.scope.step)) if node.op is None and node.scope.step is not None else None
+    if origin is not None and node.value is not None and np.array_equal(node.value, graph.nodes[origin].value):  # type: ignore[arg-type]
+        return origin
+    return node.index
+
+
+def _element_read(graph: Graph, node: Node) -> int | None:
+    """The element of a stack that ``node`` only hands on, if that is all it does."""
+    if node.op is None or not node.sources:
+        return None
+    source = graph.nodes[node.sources[0]]
+    if node.op.name == "stack":
+        return source.index if len(node.sources) == 1 else None
+    if node.op.name == "reshape":
+        # h_n of shape (1, N, H), squeezed
+        alone = source.op is not None and source.op.name == "stack" and len(source.sources) == 1
+        return source.sources[0] if alone and node.shape == graph.nodes[source.sources[0]].shape else None
+    if node.op.name != "getitem":
+        return None
+    index = node.attrs["index"]
+    chosen = [axis for axis, part in enumerate(index) if isinstance(part, int)]
+    rest = [part for axis, part in enumerate(index) if axis not in chosen]
+    if len(chosen) != 1 or any(
+        part is not Ellipsis and part != slice(None) for part in rest if not hasattr(part, "dtype")
+    ):
+        return None
+    if any(hasattr(part, "dtype") or part is None for part in rest) or (index[0] is Ellipsis):
+        return None
+    return _element(graph, source.index, chosen[0], index[chosen[0]])
+
+
+def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
+    """The node that was stacked at ``position`` along ``axis`` of node ``index``."""
+    node = graph.nodes[index]
+    position %= node.shape[axis] or 1
+    while node.op is not None and node.sources:
+        source = graph.nodes[node.sources[0]]
+        if node.op.name == "stack":
+            return node.sources[position] if node.attrs["axis"] % len(node.shape) == axis else None
+        if node.op.name == "permute":
+            axis = node.attrs["axes"][axis] % len(source.shape)
+        elif not (node.op.name == "reshape" and axis == 0 and source.shape and source.shape[0] == node.shape[0]):
+            return None
+        node = source
+    return None
+
+
+def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
+    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, data
+    made within a time step and multiplied by a matrix is that step's input."""
+    result = [node.role or "" for node in graph.nodes]
+    has_loss, has_logits = "loss" in result, "logits" in result
+    users = consumers(feeds)
+    for node in graph.nodes:
+        if node.op is not None and node.op.name == "cross_entropy" and not node.scope.backward:
+            scores = graph.nodes[feeds[node.index][0][1]]
+            if not has_logits and not scores.role and scores.op is not None:
+                result[scores.index] = "logits"
+            if has_loss:
+                continue
+            last = node
+            while (
+                len(used := [n for n in map(graph.nodes.__getitem__, users[last.index]) if not n.scope.backward]) == 1
+            ):
+                after = used[0]
+                if after.site != node.site or after.op is None or after.op.name not in ("sum", "div"):
+                    break
+                last = after
+            result[last.index] = "loss"
+    if "x" not in result:
+        for node in graph.nodes:
+            fed = [graph.nodes[user].op for user in users[node.index]]
+            given = node.op is None and not node.requires_grad and node.scope.step is not None and not node.role
+            if given and any(op is not None and op.name in ("matmul", "linear") for op in fed):
+                result[node.index] = "x"
+    return result
+
+
+def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:
+    """Nodes computed from a loss: the running sum of all steps' losses, which is no recurrence."""
+    found: set[int] = set()
+    for target, pairs in enumerate(feeds):
+        if any(roles[source] == "loss" or source in found for _, source in pairs):
+            found.add(target)
+    return found
+
+
+def after_gradients(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> set[int]:
+    """Nodes computed from the backward pass that are no part of it: clipping, and the optimizer's update."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        made_of_gradients = any(
+            graph.nodes[source].scope.backward or source in found for _, source in feeds[node.index]
+        )
+        if made_of_gradients and not node.scope.backward:
+            found.add(node.index)
+    return found
+
+
+def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], unseen: set[int]) -> set[Path]:
+    """Scopes whose values at one time step are computed from their values at another."""
+    found: set[Path] = set()
+    for node in graph.nodes:
+        if node.op is None or node.scope.step is None or node.index in unseen:
+            continue
+        if node.role in STATES:
+            found.add(node.scope.path)
+        for _, source in feeds[node.index]:
+            other = graph.nodes[source]
+            if (
+                other.op is not None
+                and other.scope.path == node.scope.path
+                and other.scope.step not in (None, node.scope.step)
+            ):
+                found.add(node.scope.path)
+    return found
+
+
+def initial_states(
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key]
+) -> set[tuple[int, int]]:
+    """(node, user) where a node stands in for the state that a step has from the step before: in the first step."""
+    place = {(names[n.index], n.scope.step): n.index for n in graph.nodes if n.scope.step is not None}
+    steps: dict[Key, set[int]] = defaultdict(set)
+    for name, at in place:
+        steps[name].add(at)
+    neighbours = {name: _neighbours(sorted(own)) for name, own in steps.items()}
+    found: set[tuple[int, int]] = set()
+    for node in graph.nodes:
+        step = node.scope.step
+        if step is None:
+            continue
+        for slot, source in feeds[node.index]:
+            if graph.nodes[source].is_parameter and graph.nodes[source].role not in STATES:
+                continue
+            origin = graph.nodes[source]
+            if origin.role == "x":
+                continue  # an output fed back comes in where the first input did
+            if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
+                continue  # a state carried on
+            for neighbour in neighbours[names[node.index]].get(step, ()):
+                carried = dict(feeds[place[names[node.index], neighbour]]).get(slot)
+                if carried is not None and carried != source:
+                    state = graph.nodes[carried]
+                    if state.op is not None and state.scope.step == step and state.scope.path == node.scope.path:
+                        found.add((source, node.index))
+            if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
+                found.add((source, node.index))
+    return found
+
+
+def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
+    """By step the next and the previous one."""
+    return {
+        step: [other for k in (at + 1, at - 1) if 0 <= k < len(steps) for other in [steps[k]]]
+        for at, step in enumerate(steps)
+    }
+
+
+def segments(
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: set[tuple[int, int]], recurrent: set[Path]
+) -> list[int | None]:
+    """Per node which pass over a sequence it belongs to (None: it has no time step)."""
+    order: dict[Path, int] = dict.fromkeys(recurrent, 0)
+    for _ in order:
+        for node in graph.nodes:
+            for _, source in feeds[node.index]:
+                other = graph.nodes[source]
+                here, there = node.scope.path, other.scope.path
+                if (
+                    here == there
+                    or here not in order
+                    or there not in order
+                    or other.scope.step is None
+                    or node.scope.step is None
+                ):
+                    continue
+                after = (source, node.index) in initial or other.scope.step > node.scope.step
+                order[here] = min(max(order[here], order[there] + after), len(order))
+    result: list[int | None] = [None] * len(graph)
+    kin: dict[Path, int | None] = {path: _kin(path, order) for path in {n.scope.path for n in graph.nodes}}
+    for node in graph.nodes:
+        if node.scope.step is not None:
+            known = [s for _, source in feeds[node.index] if (s := result[source]) is not None]
+            own = kin[node.scope.path]
+            result[node.index] = own if own is not None else max(known, default=None)
+    users = consumers(feeds)
+    for node in reversed(graph.nodes):
+        if node.scope.step is not None and result[node.index] is None:
+            result[node.index] = min((s for u in users[node.index] if (s := result[u]) is not None), default=0)
+    return result
+
+
+def consumers(feeds: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
+    """Per node, the nodes that use it."""
+    users: list[list[int]] = [[] for _ in feeds]
+    for target, pairs in enumerate(feeds):
+        for _, source in pairs:
+            users[source].append(target)
+    return users
+
+
+def _kin(path: Path, order: dict[Path, int]) -> int | None:
+    """The pass of the recurrent scopes that share the longest beginning with ``path``, if they agree."""
+    shared: dict[int, set[int]] = defaultdict(set)
+    for other, segment in order.items():
+        length = next((i for i, (a, b) in enumerate(zip(path, other)) if a != b), min(len(path), len(other)))
+        shared[length].add(segment)
+    longest = max(shared, default=0)
+    return next(iter(shared[longest])) if longest and len(shared[longest]) == 1 else None

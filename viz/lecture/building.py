@@ -1,0 +1,269 @@
+"""Run the programs, keep what has not changed, write the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.errors import DataError, TinygradError
+from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.optional_packages import needed
+
+from ..graph.png_pdf import svg_to_pdf, svg_to_png
+from .topics import TOPICS, Topic
+from .translation import Translation
+
+_HERE = Path(__file__).parent
+#: in an installed package the programs are beside this file, in a checkout they are at its top
+EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
+PIXELS = 4 / 3  #: a point of a figure's own size in a browser
+SMALLEST = 0.55  #: of that size, so that its text can be read; a narrower window scrolls it sideways
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(\{[^{}]{1,9}\}|[a-z]{1,2}\b|T\b|[0-9]\b)")  #: W_hh, h_{t-1}
+COLUMN = 860  #: pixels of the text's width; a wider figure takes the whole window
+SECONDS = 600  #: a program may take so long
+
+
+@dataclass
+class Result:
+    """What a topic's program left behind."""
+
+    key: str  #: of everything it depends on: the same key, the same result
+    printed: str = ""
+    files: tuple[str, ...] = ()  #: what was made, as paths in the folder, in the order it was written
+    problem: str = ""  #: why there is nothing
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the SVG files."""
+        return [Path(file).name for file in self.files if file.endswith(".svg")]
+
+
+def build(
+    out: str | Path,
+    topics: Sequence[Topic] = TOPICS,
+    done: Callable[[Topic], None] = lambda topic: None,
+    labels: Translation | None = None,
+) -> list[str]:
+    """Write ``out/index.html`` and the files it shows; returns what went wrong, one line a topic.
+
+    Two programs run at a time. What was made by the same program and the same version of this package is kept.
+    ``done`` is called after each topic. With ``labels`` page and figures are in another language. Raises `DataError`
+    if the folder cannot be written.
+    """
+    labels = labels or Translation({})
+    folder = Path(out)
+    kept, writing = _kept(folder), Lock()
+    running: set[subprocess.Popen[str]] = set()
+    _keep(folder, kept)
+
+    def make(topic: Topic) -> Result:
+        if not topic.program:
+            return Result("")
+        key = _key(topic, labels)
+        result = kept.get(topic.program)
+        if result is None or result.key != key or not all((folder / f).is_file() for f in result.files):
+            result = _run(topic, key, folder, running, labels)
+            if not result.problem:
+                with writing:  # at once: an interruption loses only what was being made
+                    kept[topic.program] = result
+                    _keep(folder, kept)
+        done(topic)
+        return result
+
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            # from the end, where the long ones are: started last, one of them would run alone
+            results = list(pool.map(make, reversed(topics)))[::-1]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(running):  # a program that ends early would leave a worse result, not none
+                process.terminate()
+            raise
+    write_atomically(folder / "index.html", _page(topics, results, folder, labels).encode())
+    return [f"{topic.title}: {result.problem}" for topic, result in zip(topics, results) if result.problem]
+
+
+def figure(out: str | Path, name: str, labels: Translation | None = None) -> list[Path]:
+    """Write one figure of a topic alone, as ``out/name.svg``, ``.png`` and ``.pdf``; returns these paths.
+
+    Raises `DataError` if its program fails or the folder cannot be written.
+    """
+    topic = next(topic for topic in TOPICS if name in topic.captions)
+    with tempfile.TemporaryDirectory() as temporary:
+        result = _run(topic, "", Path(temporary), set(), labels or Translation({}), only=name)
+        if result.problem:
+            raise DataError(f"{name}: {result.problem}")
+        written = [Path(out) / Path(file).name for file in result.files]
+        for file, path in zip(result.files, written):
+            write_atomically(path, (Path(temporary) / file).read_bytes())
+    return written
+
+
+def _kept(folder: Path) -> dict[str, Result]:
+    try:
+        saved = json.loads((folder / "lecture.json").read_text("utf-8"))
+        found = {program: Result(**{**of, "files": tuple(of["files"])}) for program, of in saved.items()}
+        return {
+            p: r for p, r in found.items() if all(re.fullmatch(r"(figures|debugger)/[\w-]+\.\w+", f) for f in r.files)
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}  # nothing there, or nothing to be trusted: make it anew
+
+
+def _keep(folder: Path, kept: dict[str, Result]) -> None:
+    state = {program: asdict(result) for program, result in kept.items()}
+    write_atomically(folder / "lecture.json", json.dumps(state, indent=1).encode())
+
+
+def _key(topic: Topic, labels: Translation) -> str:
+    """A digest of the program, of what stands beside it, of this package and of the language."""
+    told = (
+        topic.program,
+        topic.title,
+        sorted(topic.captions.items()),
+        sys.version_info[:2],
+        sorted(labels.table.items()),
+    )
+    digest = hashlib.sha256(repr(told).encode())
+    program = EXAMPLES / topic.program
+    shared = [EXAMPLES / name for name in ("common.py", "plots.py", "digits.py", "gradient_flow/lab.py")]
+    shared += sorted(program.parent.glob("*.py")) if program.parent.name == "tasks" else []
+    package = sorted(Path(tg.__file__).parent.rglob("*.py"))
+    drawing = [p for p in sorted(_HERE.parent.rglob("*.py")) if _HERE not in p.parents]
+    for path in [program, *shared, *package, *drawing]:
+        if path.exists():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _run(
+    topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str]], labels: Translation, only: str = ""
+) -> Result:
+    """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote.
+
+    ``only``: nothing but the figure of that name.
+    """
+    program = EXAMPLES / topic.program
+    if not program.is_file():
+        return Result(key, problem=f"its program {program} is missing; install the package again")
+    if re.search(r"^from (sklearn|digits)\b", program.read_text("utf-8"), re.M) and find_spec("sklearn") is None:
+        return Result(key, problem="needs scikit-learn, which has the digits: pip install 'tinygrad_rnn[lecture]'")
+    settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    packages = os.pathsep.join([str(Path(tg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    with tempfile.TemporaryDirectory() as temporary:
+        command = [sys.executable, str(program), "--out", "out"]
+        environment = {**os.environ, **settings, "PYTHONPATH": packages}
+        process = subprocess.Popen(
+            command, cwd=temporary, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8", start_new_session=True,
+        )  # fmt: skip
+        running.add(process)
+        try:
+            printed, complaint = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return Result(key, problem=f"took longer than {SECONDS} s")
+        finally:
+            running.discard(process)
+        if process.returncode:
+            reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
+            return Result(key, problem=f"its program failed: {reason[:300]}")
+        written = sorted((Path(temporary) / "out").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        if only:
+            written = [path for path in written if path.name == f"{only}.svg"]
+            if not written:
+                return Result(key, problem=f"{topic.program} did not draw it")
+        try:
+            files = tuple(file for path in written for file in _take(path, folder, topic, labels))
+        except TinygradError:
+            raise
+        except OSError as error:
+            raise DataError(f"cannot write to {folder}: {error.strerror}") from None
+    return Result(key, _told(printed), files)
+
+
+def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[str]:
+    """A figure becomes three files, for the page, for slides and for paper; a debugger's page stays what it is."""
+    made: dict[str, bytes] = {}
+    if path.suffix == ".html":
+        made[f"debugger/{path.name}"] = path.read_bytes()
+    elif path.suffix == ".svg":
+        svg = labels.drawn(path.read_text("utf-8"))
+        about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
+        svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
+        for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg)), (".pdf", svg_to_pdf(svg))):
+            made[f"figures/{path.stem}{suffix}"] = data
+    for name, data in made.items():
+        write_atomically(folder / name, data)
+    return list(made)
+
+
+def _told(printed: str) -> str:
+    """What a program printed, without progress bars and the names of the files it wrote."""
+    lines = [line.rstrip() for line in printed.splitlines()]
+    return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))
+
+
+def _lowered(found: re.Match[str]) -> str:
+    return f"<sub>{found[1].strip('{}')}</sub>"
+
+
+def _size(figure: Path) -> tuple[int, int]:
+    """Pixels of an SVG file: a browser that knows them keeps the place free, and a link to a topic leads there."""
+    start = figure.read_text("utf-8")[:2000]
+    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"', start)
+    return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
+
+
+def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labels: Translation) -> str:
+    with needed("the lecture's page", "lecture"):
+        from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
+
+    from ..mathml import mathml
+
+    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["subscripts"] = lambda text: Markup(_SUBSCRIPT.sub(_lowered, str(escape(text))))
+    formatter = HtmlFormatter(nowrap=True)
+    sections: list[dict[str, Any]] = []
+    for topic, result in zip(topics, results):
+        program = EXAMPLES / topic.program
+        code = program.read_text("utf-8") if program.is_file() else ""
+        sections.append(
+            {
+                "topic": topic,
+                "result": result,
+                "formulas": [Markup(mathml(formula)) for formula in topic.formulas],
+                "code": Markup(highlight(code, PythonLexer(), formatter)),
+                "figures": [
+                    (name, topic.captions.get(Path(name).stem, ""), *_size(folder / "figures" / name))
+                    for name in result.figures
+                ],
+                "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",
+            }
+        )
+    colours = {name: Markup(HtmlFormatter(style=name).get_style_defs(".code")) for name in ("default", "github-dark")}
+    script = (_HERE / "slides.js").read_text("utf-8")
+    return environment.get_template("page.html").render(
+        sections=sections, colours=colours, version=tg.__version__, smallest=SMALLEST, say=labels, column=COLUMN,
+        script=Markup(script), script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
