@@ -1,7 +1,8 @@
 """Builds the documentation site: ``python docs/site/build.py`` gathers the pages in out/docs, the site is out/site.
 
 Pages are Markdown files below docs/. Three kinds are made here: the reference (every public name, from its docstring),
-the table of primitives (from their records, and docs/accuracy.md) and the gallery (from the pictures in docs/images).
+the table of primitives (from their records, and docs/accuracy.md) and the gallery (from the
+pictures in docs/images, and those that examples/gallery draws).
 A link to a file outside docs/ becomes a page with that file's text, so that the site works offline from one folder.
 Needs ``pip install 'tinygrad_rnn[docs]'``.
 """
@@ -163,7 +164,23 @@ def gallery() -> str:
         parts.append(
             f"## {title}\n\n{words[0].upper()}{words[1:]}.\n\n![{title}: {words}](images/{image}){{ .figure }}\n"
         )
+    parts.append(
+        "## Networks of no catalogue\n\nRecurrent networks as people write them; most say nothing of time or state.\n"
+    )
+    table = (ROOT / "examples/gallery/README.md").read_text()
+    for name, words in re.findall(r"^\| ([a-z-]+) \| (.+) \|$", table, re.M)[1:]:
+        parts.append(
+            f"### {name}\n\n{words[0].upper()}{words[1:]}.\n\n![{name}](images/gallery/{name}-cell.svg){{ .figure }}\n"
+        )
     return "\n".join(parts)
+
+
+def draw_networks(pages_folder: Path = PAGES) -> None:
+    """The pictures of examples/gallery, drawn by its program."""
+    program, folder = ROOT / "examples/gallery/run.py", pages_folder / "images/gallery"
+    subprocess.run(
+        [sys.executable, program, "--detail", "cell", "--out", folder], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def linked(page: str, text: str, copied: dict[str, str]) -> str:
@@ -249,6 +266,7 @@ def put_shim_inside() -> None:
 
 if __name__ == "__main__":
     gather()
+    draw_networks()
     shutil.rmtree(SITE, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=ROOT, check=True)
     put_shim_inside()

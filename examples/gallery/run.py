@@ -19,11 +19,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/gallery"))
     parser.add_argument("--only", choices=list(NETWORKS), help="this network alone, also at op level and with numbers")
+    parser.add_argument("--detail", choices=["cell", "gate", "op"], help="this level alone")
     options = parser.parse_args()
+    levels = [options.detail] if options.detail else ["cell", "gate", "op"] if options.only else ["cell", "gate"]
     for name in [options.only] if options.only else list(NETWORKS):
         tg.manual_seed(0)
         loss = NETWORKS[name]()
-        for detail in ("cell", "gate", "op") if options.only else ("cell", "gate"):
+        for detail in levels:
             viz.render(loss, options.out / f"{name}-{detail}.svg", detail=detail)
         if options.only and not isinstance(loss, tuple):
             viz.render(loss, options.out / f"{name}-numbers.svg", detail="gate", values=True, grads=True)
