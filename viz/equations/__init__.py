@@ -18,7 +18,7 @@ from .expression import Symbol, parts
 from .from_graph import Reader
 from .textbook_network import rewritten
 
-__all__ = ["Derivation", "Line", "derive"]
+__all__ = ["Derivation", "Equation", "derive"]
 
 
 @answerable
