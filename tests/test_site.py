@@ -22,8 +22,6 @@ def build():
     specification = importlib.util.spec_from_file_location("build_site", ROOT / "docs/site/build.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    for _page, _text in module.reference():  # imports what it lists, and with it what sets things as it begins
-        pass
     return module
 
 
@@ -79,6 +77,8 @@ def test_every_public_name_is_in_the_reference(build):
 def test_the_reference_asks_for_names_that_are_there(build):
     for _title, _sentence, modules in build.REFERENCE.values():
         for module in (m for m in modules if not m.rpartition(".")[2][0].isupper()):
+            if module == "tinygrad_rnn.interchange":  # each of its names imports a framework; tests/test_interchange_*
+                continue
             holder = importlib.import_module(module)
             assert [name for name in build.public_names(module) if not hasattr(holder, name)] == [], module
 
