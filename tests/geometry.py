@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 
-STEP = 2.0  #: points between the samples of a line
+STEP = 2.0
+LIMIT = 6  #: points that two different lines may lie on one another
+ALONG = 0.17  #: sine of the angle below which lines that come near one another run along, and do not cross
 
 
 def boxes(dot):
@@ -59,27 +61,37 @@ def faults(dot):
                 found.append(f"line {tail} -> {head} through {name}")
     cells = {}
     for n, (tail, _head, points) in enumerate(drawn):
-        for x, y in points:
-            cells.setdefault((round(x / 3), round(y / 3)), []).append((n, tail, x, y))
+        for (x, y), (r, s) in zip(points, _headings(points), strict=True):
+            cells.setdefault((round(x / 3), round(y / 3)), []).append((n, tail, x, y, r, s))
     together = {}
     for n, (tail, head, points) in enumerate(drawn):
-        for x, y in points:
+        for (x, y), (p, q) in zip(points, _headings(points), strict=True):
             i, j = round(x / 3), round(y / 3)
             others = {
                 m
                 for di in (-1, 0, 1)
                 for dj in (-1, 0, 1)
-                for m, other, u, v in cells.get((i + di, j + dj), ())
-                if m > n and other != tail and drawn[m][1] != head and abs(u - x) + abs(v - y) < 1.2
+                for m, other, u, v, r, s in cells.get((i + di, j + dj), ())
+                if m > n
+                and other != tail
+                and drawn[m][1] != head
+                and abs(u - x) + abs(v - y) < 1.2
+                and abs(p * s - q * r) < ALONG
             }
             for m in others:
                 together[n, m] = together.get((n, m), 0) + 1
     for (n, m), count in together.items():
-        if count * STEP > 8 + 6:
+        if count * STEP > LIMIT:
             found.append(
                 f"line {drawn[n][0]} -> {drawn[n][1]} upon {drawn[m][0]} -> {drawn[m][1]} for {count * STEP:g}"
             )
     return found
+
+
+def _headings(points):
+    """The direction of a line in each of its points."""
+    ways = np.gradient(points, axis=0)
+    return ways / np.hypot(*ways.T)[:, None]
 
 
 def _words(placed, a, b):

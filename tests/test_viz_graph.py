@@ -518,9 +518,10 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
 NIGHTLY = settings().max_examples >= 1000
 
 
-@settings(max_examples=2000 if NIGHTLY else 10)
+@settings(max_examples=2000 if NIGHTLY else 50)
 @given(
-    loops(most_steps=12 if NIGHTLY else 4), st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"])
+    loops(least_steps=1, most_steps=12 if NIGHTLY else 3),
+    st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"]),
 )
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
     """docs/pictures.md lists what."""

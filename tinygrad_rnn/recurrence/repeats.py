@@ -98,9 +98,46 @@ def timed(graph: Graph) -> Graph:
 
     Every repetition has its time step; every cell that shares its scope with something else (a head, a loss, another
     cell) gets a scope of its own below it; states and inputs that have no role get ``h``, ``c`` and ``x``. Nodes keep
-    their positions and serial numbers. What the program said about steps and roles stays.
+    their positions and serial numbers. What the program said about steps and roles stays, but of several values that
+    one step of a cell makes of one another and calls its state, only the last is it.
     """
-    return _Folding(graph).written()
+    return _without_inner_states(_Folding(graph).written())
+
+
+def _without_inner_states(graph: Graph) -> Graph:
+    """A state that a program prepares before it hands it to a cell is called ``h`` by the cell, yet is none."""
+    nodes = list(graph.nodes)
+    last: dict[Hashable, int] = {}
+    inner = set[int]()
+    for node in reversed(nodes):
+        place = node.scope.path, node.scope.step, node.role
+        if node.role not in ("h", "c") or node.op is None or node.scope.step is None or node.scope.backward:
+            continue
+        later = last.setdefault(place, node.index)
+        if later != node.index and not _chooses(nodes[later]) and _made_of(nodes, later, node.index):
+            inner.add(node.index)
+        elif later != node.index and _chooses(nodes[later]):
+            last[place] = node.index
+    for i in inner:
+        nodes[i] = replace(nodes[i], role=None)
+    return Graph.of(nodes, graph.outputs) if inner else graph
+
+
+def _chooses(node: Node) -> bool:
+    """Whether it is the state that a batch of sequences keeps: a choice between the new and the old one."""
+    return node.op is not None and node.op.name == "where"
+
+
+def _made_of(nodes: Sequence[Node], later: int, earlier: int) -> bool:
+    """Whether a node of one step is computed from another of it."""
+    found, pending = set[int](), [later]
+    while pending:
+        i = pending.pop()
+        if i == earlier:
+            return True
+        pending += [s for s in nodes[i].sources if s >= earlier and s not in found]
+        found.update(nodes[i].sources)
+    return False
 
 
 def aligned(graph: Graph, places: Sequence[Hashable | None]) -> list[int]:
@@ -329,7 +366,7 @@ class _Folding:
         self._read_text()
         self.depends = self._on_parameters()
         self.edges = self._folded_edges()
-        self.circles = [c for c in _circles(self.edges) if self._is_recurrence(c)]
+        self.circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
         self.circle_of = {row: k for k, circle in enumerate(self.circles) for row in circle}
 
     def _believe_scopes(self) -> None:
@@ -654,7 +691,7 @@ def _shared(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
     return a[:length]
 
 
-def _circles(edges: dict[Hashable, dict[Hashable, set[int]]]) -> list[set[Hashable]]:
+def circles_of(edges: dict[Hashable, dict[Hashable, set[int]]]) -> list[set[Hashable]]:
     """Strongly connected components with an edge inside (Tarjan 1972, without recursion), in order of first row."""
     number: dict[Hashable, int] = {}
     low: dict[Hashable, int] = {}

@@ -49,20 +49,22 @@ class Loop:
     skip: bool = False  #: the head reads the input too
     summed: bool = True  #: the losses are summed up in the loop, else after it
     listed: bool = False  #: the inputs are a list of tensors, else rows of one
+    dense: bool = False  #: every cell reads what all below it have put out
+    tied: bool = False  #: the head's matrix is the first cell's
 
     def graph(self) -> tuple[Graph, list[Written]]:
         """The graph, and the recurrences in it."""
         return _Writing(self).run()
 
 
-def loops(*, most_steps: int = 6) -> st.SearchStrategy[Loop]:
+def loops(*, most_steps: int = 6, least_steps: int = 2) -> st.SearchStrategy[Loop]:
     """Random `Loop`s."""
     return st.builds(
         Loop,
         st.lists(st.sampled_from(sorted(_CELLS)), min_size=1, max_size=3).map(tuple),
-        st.integers(2, most_steps),
+        st.integers(least_steps, most_steps),
         st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
-        st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+        st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(),
     )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ class _Writing:
             xs = [x[t] for t in range(loop.steps)] if loop.shape == "both ways" else []
         read = (lambda t: xs[t]) if xs else (lambda t: x[t])
         below = [self.cell(kind) for kind in loop.cells]
+        self.first = below[0]
         if loop.shape in ("decoder", "attention"):
             memory = [self.step(below, read(t)) for t in range(loop.steps)]
             above = self.cell("rnn")
@@ -129,12 +132,14 @@ class _Writing:
     def step(self, cells: list[_Cell], x: Tensor) -> Tensor:
         """One time step of cells on top of each other."""
         for cell in cells:
-            x = cell(x)
+            x = x + cell(x) if self.loop.dense else cell(x)
         return x
 
     def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Graph, list[Written]]:
         """A head, and the end of the books."""
         weight, losses, read_out = self.matrix(), list[Tensor](), list[Tensor]()
+        if self.loop.tied:
+            weight = self.first.weights[0]
         running: Tensor | float = 0.0
         for t, h in enumerate(outputs):
             read_out.append(h)

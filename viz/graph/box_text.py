@@ -14,7 +14,7 @@ from tinygrad_rnn.graph import Node, Ref
 from .. import style, vocabulary
 from .detail_levels import Box, Level
 from .gradient_values import Gradients
-from .time_columns import Column
+from .time_columns import Column, Key
 
 _INFIX = {"+": " + ", "-": " − ", "*": "×", "/": "÷", "@": "·"}
 #: How tightly a formula holds together.
@@ -40,6 +40,12 @@ class Labels:
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
         self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
+        self.box_of = {i: box for box in level.boxes if box.kind == "state" for i in box.members}
+        self.states: dict[tuple[str, ...], list[Key]] = {}  #: by cell its states that are no c, in order
+        for box in level.boxes:
+            if box.key[0] == "state" and box.key[1] != "c":
+                known = self.states.setdefault(box.key[2], [])
+                known += [box.key] * (box.key not in known)
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
 
     def _total(self) -> str:
@@ -66,6 +72,12 @@ class Labels:
         role = self.level.roles[node.index]
         return vocabulary.letter(role)
 
+    def _state_sign(self, node: Node) -> str:
+        """The letter of a state that nobody named: h, and with primes what else its cell carries."""
+        box = self.box_of.get(node.index)
+        of_cell = self.states.get(node.scope.path, []) if box is not None else []
+        return "h" + "′" * (of_cell.index(box.key) if box is not None and box.key in of_cell else 0)
+
     def _layer_of(self, node: Node, box: Box) -> str:
         if box.key[0] == "x" and self.several_inputs:
             return f"⁽{style.superscript(box.key[1] + 1)}⁾"
@@ -73,7 +85,7 @@ class Labels:
         if box.before and path not in self.level.recurrent:
             reader = self.readers.get(self.position[id(box)])
             path = self.graph.nodes[reader.main].scope.path if reader is not None else path
-        return "" if node.role in ("x", "logits", "loss") else self.layers.get(path, "")
+        return "" if self.level.roles[node.index] in ("x", "logits", "loss") else self.layers.get(path, "")
 
     def _is_nameless_loss(self, box: Box) -> bool:
         node = self.graph.nodes[box.main]
@@ -109,13 +121,17 @@ class Labels:
             layer = "" if box.key[0] == "update" else style.shown(".".join(box.key[1]) or self.total, NAME_LIMIT)
             return f"∂ {layer}{self._time(box.column)}" if layer else "update"
         if box.kind == "cell":
-            letter = "f" + "′" * sum(box.key[2:])  # what is made of the cell's new state
+            letter = "f" + "'" * sum(box.key[2:])  # what is made of the cell's new state
             return f"{letter}_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
-            return f"{self.sign(node) or 'h'}{self._layer_of(node, box)}₀{' = 0' if zero else ''}"
+            state = self.level.initial.get(node.index)
+            later = node if state is None else self.graph.nodes[state]
+            own = self.sign(node) or self.sign(later) or self._state_sign(later)
+            layer = self._layer_of(later, box)
+            return f"{own}{layer}₀{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
             timed = node.scope.step is not None or box.kind == "x"
@@ -137,7 +153,8 @@ class Labels:
             return self._leaf_title(node, box)
         if box.kind == "state":
             how = self._how(node, box)
-            return f"h{self._time(box.column)}{f' = {how}' if how else ''}"
+            layer = self.layers.get(node.scope.path, "")
+            return f"{self._state_sign(node)}{layer}{self._time(box.column)}{f' = {how}' if how else ''}"
         return self._how(node, box) or _symbol(node)
 
     def _leaf_title(self, node: Node, box: Box) -> str:

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from .line_routing import LANE, Point, Port, Rect, around, entering, leaving, spline
 from .placement import BUS, Line, Places
+from .time_step_tile import ROW_GAP
 
 STRIP = 100.0  #: in points
 
@@ -150,8 +151,9 @@ class Fans:
             end = max(places.x[c] + places.tiles[c.segment].width for c in earlier) + places.pad
             done = [r for j, r in self.rects.items() if places.between.get(j) == segment]
             floor = min(r.bottom for k, r in places.tiles[segment].boxes.items() if k[0] != "x")
-            y = below.get(segment, floor - BUS - 13) - h / 2 - 3
-            below[segment] = y - 3
+            # its line passes between the note of the weights and the inputs
+            y = below[segment] - h / 2 - 3 if segment in below else floor - ROW_GAP + 6.5
+            below[segment] = y - h / 2 - 3
             x = max([end, *(r.right for r in done)]) + 26 + w / 2
             assert x < start
             self.rects[i] = Rect(x, y, w, h)

@@ -10,13 +10,13 @@ in each step and one beside them, and all that is made of the gradients is anoth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import broadcast_to, concat, stack
-from tinygrad_rnn.recurrence.repeats import timed
+from tinygrad_rnn.recurrence.repeats import circles_of, timed
 
 from . import time_columns as C
 from .time_columns import Column, Key
@@ -58,6 +58,7 @@ class Level:
     recurrent: list[C.Path]  #: scopes that carry a state, in order
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
     said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
+    initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
 
 
 def collapse(graph: Graph, detail: str) -> Level:
@@ -77,7 +78,7 @@ class _Collapsing:
         backward = {node.index for node in graph.nodes if node.scope.backward}
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
         standing_in = C.initial_states(graph, self.feeds, names)
-        self.initial = {source for source, _ in standing_in if self.roles[source] != "x"}
+        self.initial = {source: state for (source, _), state in standing_in.items() if self.roles[source] != "x"}
         segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
@@ -135,6 +136,8 @@ class _Collapsing:
         self.modules = self._modules() if self.detail == "gate" else {}
         for node in reversed(self.graph.nodes):
             assign(node, node.index in after_state)
+        if self.detail != "op":
+            self._unwind()
         index: dict[tuple[Key, Column | None], int] = {}
         boxes: list[Box] = []
         for node in self.graph.nodes:
@@ -149,7 +152,9 @@ class _Collapsing:
             box.main = self._main(box)
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
-        return Level(self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said)
+        return Level(
+            self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said, self.initial
+        )
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}
@@ -213,6 +218,8 @@ class _Collapsing:
             self._set(node, ("x", self.inputs[i]), "x", column)
         elif self.roles[i] in ("logits", "loss"):
             self._set(node, (self.roles[i], *self.names[i]), self.roles[i], column)
+        elif inside and (owner := self._loss_made_of(i) or self._target_of(node)) is not None:
+            self.owners[i] = owner
         elif inside and self.detail == "cell":
             stage = self.stages[i]
             own = ("cell", path, *([stage] if stage else []))
@@ -227,6 +234,32 @@ class _Collapsing:
             self._set(node, ("op", *self.names[i]), self._kind(node), column)
         else:
             self._fold(node, is_output)
+
+    def _loss_made_of(self, i: int) -> tuple[Key, Column | None] | None:
+        """The loss that a node between the scores and it belongs to, though a program has it inside a cell's scope."""
+        if self.graph.nodes[i].op is None or self.graph.nodes[i].scope.part:
+            return None
+        fed = {owner for user in self.users[i] for owner in self._owners_of(user)}
+        owner = fed.pop() if len(fed) == 1 else None
+        of_scores = owner is not None and self.kinds[owner] == "loss" and self._judges_scores(i)
+        return owner if of_scores else None
+
+    def _target_of(self, node: Node) -> tuple[Key, Column | None] | None:
+        """The loss that alone reads what was given."""
+        fed = {owner for user in self.users[node.index] for owner in self._owners_of(user)}
+        owner = fed.pop() if len(fed) == 1 and node.op is None else None
+        return owner if owner is not None and self.kinds[owner] == "loss" else None
+
+    def _judges_scores(self, i: int) -> bool:
+        """Whether a node is made of scores in its own time step."""
+        found, pending = set[int](), [i]
+        while pending:
+            node = pending.pop()
+            if self.roles[node] == "logits":
+                return True
+            found.add(node)
+            pending += [s for _, s in self.feeds[node] if s not in found and self.columns[s] == self.columns[i]]
+        return False
 
     def _fold(self, node: Node, is_output: bool) -> None:
         """A node outside the cells joins the one box it feeds, if it is that box's preparation; else it has its own."""
@@ -319,7 +352,9 @@ class _Collapsing:
             for _, source in self.feeds[node.index]:
                 other = self.graph.nodes[source]
                 if other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index]:
-                    shown = other.op is not None and (other.role == "h" or self._is_unnamed_state(source))
+                    shown = other.op is not None and (
+                        other.role == "h" or self._is_unnamed_state(source) or self.roles[source] in ("logits", "loss")
+                    )
                     stage = max(stage, found[source] + shown)
             found.append(stage)
         return found
@@ -337,6 +372,52 @@ class _Collapsing:
                 if same and chosen and (source in found or (other.role == "h" and other.op is not None)):
                     found.add(node.index)
         return found
+
+    def _unwind(self) -> None:
+        """Part the boxes that would read their own later results: what is made of them, and of what they have made."""
+        for _ in range(4):
+            feeds: dict[Hashable, dict[Hashable, set[int]]] = defaultdict(dict)
+            for node in self.graph.nodes:
+                target = self.owners[node.index]
+                for _, source in self.feeds[node.index] if target is not None else ():
+                    origin = self.owners[source]
+                    if origin is not None and origin != target:
+                        feeds[origin].setdefault(target, set())
+            circles = [c for c in circles_of(feeds) if len(c) > 1]
+            if not circles:
+                return
+            circle_of = {owner: k for k, circle in enumerate(circles) for owner in circle}
+            round_trips: list[int] = []
+            for node in self.graph.nodes:
+                owner = self.owners[node.index]
+                most = 0
+                if owner in circle_of:
+                    for _, source in self.feeds[node.index]:
+                        if circle_of.get(self.owners[source]) == circle_of[owner]:
+                            most = max(most, round_trips[source] + (self.owners[source] != owner))
+                round_trips.append(most)
+            self._part(circle_of, round_trips)
+
+    def _part(self, circles: Collection[Hashable], round_trips: Sequence[int]) -> None:
+        """Give the members of these boxes boxes of their own, one for each number of round trips."""
+        told: dict[tuple[Key, Column | None], set[int]] = defaultdict(set)
+        for i, owner in enumerate(self.owners):
+            if owner is not None and owner in circles:
+                told[owner].add(round_trips[i])
+        for i, owner in enumerate(self.owners):
+            if owner is None or owner not in told or len(told[owner]) < 2:
+                continue
+            which = sorted(told[owner]).index(round_trips[i])
+            if which:
+                (kind, *rest), column = owner
+                key: Key = (
+                    (kind, *rest[:1], (rest[1] if len(rest) > 1 else 0) + which)
+                    if kind == "cell"
+                    else (*owner[0], "again", which)
+                )
+                self.owners[i] = key, column
+                self.kinds.setdefault((key, column), self.kinds[owner])
+                self.heads[key, column] = max(i, self.heads.get((key, column), i))
 
     # Boxes and edges -------------------------------------------------------------------------------------
 
@@ -384,8 +465,12 @@ class _Collapsing:
         box = boxes[end]
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
             return end
-        cell = index.get((("cell", box.key[2]), box.column), end)
-        return end if boxes[start].kind == "cell" else cell
+        if boxes[start].kind == "cell":
+            return end
+        for stage in range(self.stages[box.members[0]], 0, -1):
+            if (own := index.get((("cell", box.key[2], stage), box.column))) is not None:
+                return own
+        return index.get((("cell", box.key[2]), box.column), end)
 
     def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:

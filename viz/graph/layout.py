@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tinygrad_rnn.files import PathLike
 
-from . import time_step_tile
+from . import dot_by_steps, time_step_tile
 from .buses import Fans
 from .connections import Wiring, curve
 from .detail_levels import Level
+from .graphviz_program import RenderError
 from .line_repair import mended
 from .placement import Layout, Line, Places
 from .time_columns import Key
 
 #: Boxes of a graph without time steps: dot takes seconds for so many, and ever more time and memory for more.
 MOST = 800
+#: Seconds that dot may take for a picture that could not be tiled without a fault.
+HASTE = 20.0
 
 
 def compose(
@@ -26,6 +30,26 @@ def compose(
     """Places for all boxes and lines; ``sizes`` are the boxes' widths and heights in points."""
     if not level.columns:
         return _timeless(level, sizes, dot, timeout)
+    layout = _tiled(level, sizes, max_steps, dot, timeout)
+    faults = mended(layout)
+    if faults and len(layout.rects) <= dot_by_steps.MOST:
+        with suppress(RenderError):  # dot takes too long: the tiles are what there is
+            other = dot_by_steps.ranked(
+                level, sizes, max_steps=max_steps, dot=dot, timeout=min(timeout or HASTE, HASTE)
+            )
+            if mended(other) < faults:
+                return other
+    return layout
+
+
+def _tiled(
+    level: Level,
+    sizes: Sequence[time_step_tile.Size],
+    max_steps: int | None,
+    dot: PathLike | None,
+    timeout: float | None,
+) -> Layout:
+    """One tile for each pass, copied along time, and the lines between its copies."""
     places = Places(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
     places.place()
     wiring, fans = Wiring(places), Fans(places)
@@ -34,7 +58,6 @@ def compose(
     wiring.in_steps()
     wiring.between_steps()
     fans.into()
-    mended(places.layout)
     return places.layout
 
 

@@ -8,36 +8,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from tinygrad_rnn.tensors import Array
 
-from .line_routing import Point, Stretch, around, entering, leaving, spline
+from .line_routing import ARROW, LANE, Point, Port, Stretch, around, entering, leaving, spline
 from .placement import Layout
 
 STEP = 2.0  #: points between the samples of a line
-TOGETHER = 12.0  #: points that two lines may share, at a crossing of two curves
+TOGETHER = 4.0  #: points that two lines may share, at a crossing of two curves
 CELL = 4.0  #: size of the squares in which lines that lie together are looked for
 BESIDE = 1.2  #: distance of points that lie on one another
-ROUNDS = 3
+ALONG = 0.17  #: sine of the angle, ten degrees, below which lines run along one another
+ROUNDS = 5
 _KEY = np.array([1 << 30, 1])  # a square's two numbers as one
 #: Of more boxes a picture is not measured: it would take longer than drawing it.
 LARGEST = 1500
 
 
 def mended(layout: Layout) -> int:
-    """Draw the lines anew that run through boxes or upon other lines; how many are left that do so all the same."""
+    """Draw the lines anew that run through boxes or upon other lines; how many faults are left all the same."""
     if len(layout.rects) > LARGEST:
         return 0
     mending = _Mending(layout)
-    for _ in range(ROUNDS):
-        wrong = mending.wrong()
+    upon = mending.boxes_upon_boxes()
+    for turn in range(ROUNDS):
+        wrong = mending.wrong(turn)
         if not wrong:
-            return 0
+            break
         for k in wrong:
             mending.draw_anew(k)
-    return len(mending.wrong())
+    return upon + mending.left()
 
 
 class _Mending:
@@ -47,16 +50,28 @@ class _Mending:
         rects = [layout.rects[i] for i in self.names] + [rect for _, rect in layout.gaps]
         self.rects = np.array([(r.left, r.right, r.bottom, r.top) for r in rects])
         self.points = [sampled(line.pos) for line in layout.lines]
+        self.pieces = [straight(points) for points in self.points]
 
-    def wrong(self) -> list[int]:
-        """The lines to be drawn anew, each once."""
+    def boxes_upon_boxes(self) -> int:
+        """How many pairs of boxes overlap."""
+        left, right, bottom, top = self.rects.T + np.array([[1], [-1], [1], [-1]])
+        upon = (left < right[:, None]) & (left[:, None] < right) & (bottom < top[:, None]) & (bottom[:, None] < top)
+        return int(upon.sum() - len(upon)) // 2
+
+    def left(self) -> int:
+        """How many lines are wrong, whether they can be moved or not."""
+        return sum(map(self._through, range(len(self.points)))) + len(self._together())
+
+    def wrong(self, turn: int = 0) -> list[int]:
+        """The lines to be drawn anew, each once; of two that lie together every other ``turn`` the other one."""
         through = [k for k in range(len(self.points)) if self._through(k)]
         together = self._together()
         crowded = Counter(k for pair in together if not set(pair) & set(through) for k in pair)
         chosen = dict.fromkeys(through)
         for a, b in together:
             if a not in chosen and b not in chosen:
-                chosen[max((a, b), key=lambda k: (self._may_move(k), crowded[k], k))] = None
+                first, second = sorted((a, b), key=lambda k: (self._may_move(k), crowded[k], k))[::-1]
+                chosen[second if turn % 2 and self._may_move(second) else first] = None
         return [k for k in chosen if self._may_move(k)]
 
     def _may_move(self, k: int) -> bool:
@@ -84,13 +99,17 @@ class _Mending:
         )
         often: Counter[tuple[int, int]] = Counter()
         for shift in (0.0, CELL / 2):
-            squares = np.floor((points + shift) / CELL).astype(np.int64)
-            rows = np.unique(np.column_stack([squares, lines]), axis=0)
-            ends = np.flatnonzero((np.diff(rows[:, :2], axis=0) != 0).any(1)) + 1
-            for group in np.split(rows[:, 2], ends):
-                if 1 < len(group) < 40:
-                    often.update((int(a), int(b)) for n, a in enumerate(group) for b in group[n + 1 :])
-        return [pair for pair, count in often.items() if count > 3 and self._apart(*pair) and self._shared(*pair)]
+            squares = np.floor((points + shift) / CELL).astype(np.int64) @ _KEY
+            order = np.lexsort((lines, squares))
+            squares, own = squares[order], lines[order]
+            first = np.concatenate([[True], (np.diff(squares) != 0) | (np.diff(own) != 0)])
+            squares, own = squares[first], own[first]
+            ends = np.flatnonzero(np.diff(squares)) + 1
+            starts, stops = np.concatenate([[0], ends]), np.concatenate([ends, [len(own)]])
+            for a, b in zip(starts[stops - starts > 1], stops[stops - starts > 1], strict=True):
+                if b - a < 40:
+                    often.update(combinations(own[a:b].tolist(), 2))
+        return [pair for pair, count in often.items() if count > 1 and self._apart(*pair) and self._shared(*pair)]
 
     def _apart(self, a: int, b: int) -> bool:
         one, other = self.layout.lines[a], self.layout.lines[b]
@@ -104,16 +123,20 @@ class _Mending:
         line = self.layout.lines[k]
         assert line.source is not None and line.target is not None
         a, b = self.layout.rects[line.source], self.layout.rects[line.target]
-        taken = [
-            stretch
-            for n in range(len(self.points))
-            if n != k and self._apart(n, k)
-            for stretch in straight(self.points[n])
-        ]
+        taken = [stretch for n in range(len(self.points)) if n != k and self._apart(n, k) for stretch in self.pieces[n]]
         boxes = [*self.layout.rects.values(), *(rect for _, rect in self.layout.gaps)]
-        points = around(leaving(a), entering(b), boxes, taken)
+        tips = [tip for n in range(len(self.points)) if n != k and self._apart(n, k) for tip in self.points[n][[0, -1]]]
+        points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken)
         self.layout.lines[k] = replace(line, pos=spline(points))
         self.points[k] = sampled(self.layout.lines[k].pos)
+        self.pieces[k] = straight(self.points[k])
+
+
+def _free(ports: Sequence[Port], tips: Sequence[Array]) -> Sequence[Port]:
+    """The places at a box where no other line begins or ends, all of them if there is none."""
+    met = np.array(tips).reshape(-1, 2)
+    free = [p for p in ports if not (np.abs(met - (p.x, p.y)).sum(1) < LANE + ARROW).any()]
+    return free or ports
 
 
 def sampled(pos: str) -> Array:
@@ -129,9 +152,13 @@ def sampled(pos: str) -> Array:
 
 
 def beside(one: Array, other: Array) -> Array:
-    """Which points of ``one`` have a point of ``other`` beside them, found by the squares both lie in."""
+    """Which points of ``one`` have a point of ``other`` beside them where both run in one direction, or against it.
+
+    Found by the squares that the points lie in; where lines cross they come near one another too, but not along.
+    """
     keys = np.floor(other / BESIDE).astype(np.int64) @ _KEY
     order = np.argsort(keys)
+    way, ways = headings(one), headings(other)[order]
     keys, other = keys[order], other[order]
     found = np.zeros(len(one), bool)
     for shift in np.indices((3, 3)).reshape(2, -1).T - 1:
@@ -139,8 +166,15 @@ def beside(one: Array, other: Array) -> Array:
         first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
         for more in range(int((last - first).max(initial=0))):
             k = np.minimum(first + more, len(keys) - 1)
-            found |= (first + more < last) & (np.abs(one - other[k]).sum(1) < BESIDE)
+            along = np.abs(way[:, 0] * ways[k, 1] - way[:, 1] * ways[k, 0]) < ALONG
+            found |= (first + more < last) & (np.abs(one - other[k]).sum(1) < BESIDE) & along
     return found
+
+
+def headings(points: Array) -> Array:
+    """The direction of a line in each of its points, of length 1."""
+    ways = np.gradient(points, axis=0)
+    return ways / np.maximum(np.hypot(*ways.T), 1e-9)[:, None]
 
 
 def straight(points: Array) -> Sequence[Stretch]:

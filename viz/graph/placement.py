@@ -7,7 +7,7 @@ what gathers values of all steps and hands them out again is a bar across them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -304,6 +304,7 @@ class Places:
             if segment is not None and slot.segment != segment and shared:
                 at += max(60.0, *shared)
             if segment is not None and slot.segment != segment:
+                at += self._width_of_initial(segment, max) + self._width_of_initial(slot.segment, min)
                 at += sum(self.sizes[i][0] + 26 for i, s in self.between.items() if s == slot.segment)
             segment = slot.segment
             if isinstance(slot, Gap):
@@ -327,6 +328,12 @@ class Places:
             if column in self.x:
                 place = self.tiles[column.segment].boxes[key].moved(self.x[column])
                 self.layout.rects[i] = Rect(place.x, place.y, place.w, place.h)
+
+    def _width_of_initial(self, segment: int, end: Callable[[Iterable[Column]], Column]) -> float:
+        """Room for the initial states at the first (or last) step of a pass."""
+        rim = end(column for column in self.level.columns if column.segment == segment)
+        own = {e.source for e in self.edges if self.boxes[e.source].before and self.boxes[e.target].column == rim}
+        return max([self.sizes[i][0] + GUTTER for i in own], default=0.0)
 
     def _place_bars(self) -> None:
         for i in self.bars:
@@ -362,6 +369,10 @@ class Places:
             self.layout.rects[i] = rect
 
     def _carried_height(self, i: int, tile: T.Tile, homes: Sequence[Box]) -> float:
+        state = self.level.initial.get(self.boxes[i].main)
+        own_key = next((b.key for b in self.boxes if state in b.members and b.kind == "state"), None)
+        if own_key in tile.boxes:
+            return tile.boxes[own_key].y
         keys = {home.key for home in homes}
         kind = self.boxes[i].key[2] if self.level.detail != "op" else None
         for e in self.edges:

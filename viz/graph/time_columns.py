@@ -7,7 +7,7 @@ they stand one after the other because the decoder starts from a state of the en
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,14 +196,17 @@ def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], un
 
 def initial_states(
     graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key]
-) -> set[tuple[int, int]]:
-    """(node, user) where a node stands in for the state that a step has from the step before: in the first step."""
+) -> dict[tuple[int, int], int | None]:
+    """(node, user) where a node stands in for the state that a step has from the step before: in the first step.
+
+    With each the state that the user has instead in another step, if one is found.
+    """
     place = {(names[n.index], n.scope.step): n.index for n in graph.nodes if n.scope.step is not None}
     steps: dict[Key, set[int]] = defaultdict(set)
     for name, at in place:
         steps[name].add(at)
     neighbours = {name: _neighbours(sorted(own)) for name, own in steps.items()}
-    found: set[tuple[int, int]] = set()
+    found: dict[tuple[int, int], int | None] = {}
     for node in graph.nodes:
         step = node.scope.step
         if step is None:
@@ -221,9 +224,9 @@ def initial_states(
                 if carried is not None and carried != source:
                     state = graph.nodes[carried]
                     if state.op is not None and state.scope.step == step and state.scope.path == node.scope.path:
-                        found.add((source, node.index))
+                        found[source, node.index] = carried
             if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
-                found.add((source, node.index))
+                found.setdefault((source, node.index))
     return found
 
 
@@ -236,12 +239,18 @@ def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
 
 
 def segments(
-    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: set[tuple[int, int]], recurrent: set[Path]
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: Collection[tuple[int, int]], recurrent: set[Path]
 ) -> list[int | None]:
     """Per node which pass over a sequence it belongs to (None: it has no time step)."""
     order: dict[Path, int] = dict.fromkeys(recurrent, 0)
+    gathered = _gathered(graph, feeds, recurrent)
     for _ in order:
         for node in graph.nodes:
+            here, step = node.scope.path, node.scope.step
+            for _, source in feeds[node.index] if here in order else ():
+                for there, last in gathered.get(source, {}).items():
+                    if there != here and step is not None and last > step:
+                        order[here] = min(max(order[here], order[there] + 1), len(order))
             for _, source in feeds[node.index]:
                 other = graph.nodes[source]
                 here, there = node.scope.path, other.scope.path
@@ -267,6 +276,25 @@ def segments(
         if node.scope.step is not None and result[node.index] is None:
             result[node.index] = min((s for u in users[node.index] if (s := result[u]) is not None), default=0)
     return result
+
+
+def _gathered(
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], recurrent: set[Path]
+) -> dict[int, dict[Path, int]]:
+    """Per node outside of the cells those that it is made of, and the last step of each, such as a memory of all."""
+    found: dict[int, dict[Path, int]] = {}
+    for node in graph.nodes:
+        if node.scope.path in recurrent or node.op is None or node.scope.backward:
+            continue
+        own: dict[Path, int] = {}
+        for _, source in feeds[node.index]:
+            path, step = graph.nodes[source].scope.path, graph.nodes[source].scope.step
+            told = {path: step} if path in recurrent and step is not None else found.get(source, {})
+            for there, last in told.items():
+                own[there] = max(last, own.get(there, -1))
+        if own:
+            found[node.index] = own
+    return found
 
 
 def consumers(feeds: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
