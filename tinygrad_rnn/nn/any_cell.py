@@ -103,25 +103,35 @@ class Recurrent(Module):
         if current.tracer is not None and current.tracer.keeps_loops:
             output, last_states = current.tracer.recurrent(self, x, hx, lengths)
             return output.transpose(0, 1) if self.batch_first else output, last_states
-        final: list[Any] = []
-        if can_roll(time - 1) and not self._thins and not (self.dropout and self.training):
-            output = self._rolled(x, hx, masks, final)
-        else:
-            output = stack(self._unrolled(x, hx, masks, final))
+        output, final = self._through(x, hx, masks)
         state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)
         return output.transpose(0, 1) if self.batch_first else output, state
+
+    def _through(self, x: Tensor, hx: Any, masks: Masks | None) -> tuple[Tensor, list[Any]]:
+        """All layers over a sequence (T, N, ...): the outputs, and the final state of each layer and direction."""
+        final: list[Any] = []
+        if self._rolls(x.shape[0], masks):
+            return self._rolled(x, hx, masks, final), final
+        return stack(self._unrolled(x, hx, masks, final)), final
+
+    def _rolls(self, time: int, masks: Masks | None) -> bool:
+        """Whether the layers are recorded as loops: all but what draws random numbers."""
+        return can_roll(time - 1) and not self._thins and not (self.dropout and self.training)
 
     def _rolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> Tensor:
         for layer in range(self.num_layers):
             directions = []
             for suffix in self._suffixes(layer):
-                cell = getattr(self, suffix)
-                start = self._start(cell, hx, len(final), x.shape[1])
-                last, outputs = rolled(self._step(cell), start, x, masks, suffix.endswith("_reverse"))
+                start = self._start(suffix, hx, len(final), x.shape[1])
+                last, outputs = self._loop(suffix, x, start, masks)
                 directions.append(outputs)
                 final.append(last)
             x = directions[0] if len(directions) == 1 else concat(directions, axis=-1)
         return x
+
+    def _loop(self, suffix: str, x: Tensor, start: Any, masks: Masks | None) -> tuple[Any, Tensor]:
+        """One layer in one direction, recorded as a loop: its last state, its outputs."""
+        return rolled(self._step_of(suffix), start, x, masks, suffix.endswith("_reverse"))
 
     def _unrolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> list[Tensor]:
         time, batch = x.shape[:2]
@@ -134,20 +144,23 @@ class Recurrent(Module):
                 sequence = self._each(sequence, lambda value: drop(value, self.dropout, self.training))
             directions = []
             for suffix in self._suffixes(layer):
-                cell = getattr(self, suffix)
-                last, outputs = unroll(
-                    self._step(cell),
-                    self._start(cell, hx, len(final), batch),
-                    self._thinned(sequence),
-                    masks,
-                    suffix.endswith("_reverse"),
-                )
+                start = self._start(suffix, hx, len(final), batch)
+                last, outputs = self._steps(suffix, self._thinned(sequence), start, masks)
                 directions.append(outputs)
                 final.append(last)
             sequence = directions[0]
             if len(directions) > 1:
                 sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
         return sequence
+
+    def _steps(
+        self, suffix: str, sequence: list[Tensor], start: Any, masks: Masks | None
+    ) -> tuple[Any, list[Tensor]]:  # fmt: skip
+        """One layer in one direction, step by step: its last state, its outputs."""
+        return unroll(self._step_of(suffix), start, sequence, masks, suffix.endswith("_reverse"))
+
+    def _step_of(self, suffix: str) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
+        return self._step(getattr(self, suffix))
 
     def _step(
         self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
@@ -167,9 +180,10 @@ class Recurrent(Module):
 
         return step
 
-    def _start(self, cell: Module, hx: Any, index: int, batch: int) -> Any:
+    def _start(self, suffix: str, hx: Any, index: int, batch: int) -> Any:
+        """The state that a layer and direction begins with; None stands for zeros."""
         if hx is None:
-            initial = getattr(cell, "initial_state", None)
+            initial = getattr(getattr(self, suffix), "initial_state", None)
             return None if initial is None else initial(batch)
         if isinstance(hx, (tuple, list)):
             return tuple(as_tensor(part)[index] for part in hx)

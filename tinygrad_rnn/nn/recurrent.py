@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..arguments import answerable
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ..functional import concat, stack, where
-from ..recurrence.loop import can_roll, roll
-from ..recurrence.scan import going_on
+from ..errors import ArgumentError, ShapeError
+from ..functional import stack, where
+from ..recurrence.loop import can_roll
+from ..recurrence.scan import Masks
 from ..returned_pairs import Returned
 from ..scopes import scope
-from ..tensors import Tensor, as_tensor, from_array
+from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from .activations import Activation
+from .any_cell import Recurrent
 from .cells import (
     four,
     gru_settings,
@@ -35,7 +33,6 @@ from .cells import (
 )
 from .functional import dropout as drop
 from .layers import parameters_dtype, positive
-from .module import Module
 
 State = tuple[Tensor, ...]
 #: what a recurrent layer puts out past a sequence's end
@@ -44,11 +41,15 @@ PAST_END = ("zeros", "repeat", "live", "step")
 EMPTY = (None, "initial", "zeros", "last")
 
 
-class _Recurrent(Module):
-    """The unrolling; what one time step does, and how many state tensors it carries, is the subclass's."""
+class _Recurrent(Recurrent):
+    """`Recurrent` of a cell whose weights are the layer's own, under PyTorch's names.
+
+    What one time step does, and how many state tensors it carries, is the subclass's.
+    """
 
     gates = 1
     roles: tuple[str, ...] = ("h",)
+    variational_dropout = 0.0
 
     @answerable
     def __init__(
@@ -89,13 +90,10 @@ class _Recurrent(Module):
     def _state_size(self, role: str) -> int:
         return self.proj_size if self.proj_size and role == "h" else self.hidden_size
 
-    def _suffixes(self, layer: int) -> list[str]:
-        return [f"l{layer}", f"l{layer}_reverse"][: self.num_directions]
-
     def _weights(self, suffix: str) -> dict[str, Any]:
         return {name: getattr(self, f"{name}_{suffix}") for name in self._names}
 
-    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+    def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         raise NotImplementedError
 
     def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
@@ -121,103 +119,81 @@ class _Recurrent(Module):
         if time == 0:
             raise ShapeError(f"{type(self).__name__}: the sequence has no time steps; give at least one")
         initial = self._initial(hx, batch, unbatched)
-        lengths = self._checked(lengths, time, batch)
-        output, state = self._over_time(x, initial, lengths)
+        masks = None if lengths is None else self._masks(lengths, time, batch)
+        output, state = self._over_time(x, initial, masks)
         if unbatched:
             output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
         elif self.batch_first:
             output = output.transpose(0, 1)
         return Returned((output, state if len(state) > 1 else state[0]))
 
-    def _over_time(self, x: Tensor, initial: State | None, lengths: Any) -> tuple[Tensor, State]:
+    def _over_time(self, x: Tensor, initial: State | None, masks: Masks | None) -> tuple[Tensor, State]:
         """All layers over a sequence (T, N, input_size): the outputs (T, N, ...) and the final states."""
         if current.tracer is not None and current.tracer.keeps_loops:
-            return current.tracer.layers(self, x, initial, lengths)
-        if self._rolls(x.shape[0], lengths):
-            output, last_states = self._rolled(x, initial, lengths)
-            return output, self._final(last_states)
-        masks = self._masks(lengths, x.shape[0])
-        sequence: list[Tensor] = []
-        for t in range(x.shape[0]):
-            with scope(step=t):
-                sequence.append(labelled(x[t], "x"))
-        final: list[State] = []
-        for layer in range(self.num_layers):
-            if layer and self.dropout:
-                sequence = [self._dropped(value, t) for t, value in enumerate(sequence)]
-            directions = []
-            for suffix in self._suffixes(layer):
-                outputs, last = self._unroll(suffix, sequence, self._pick(initial, len(final), suffix), masks)
-                directions.append(outputs)
-                final.append(last)
-            sequence = directions[0] if len(directions) == 1 else self._joined(directions)
-        return stack(sequence), self._final(final)
+            return current.tracer.layers(self, x, initial, None if masks is None else masks.lengths)
+        if masks is not None and not self._rolls(x.shape[0], masks):
+            masks.before_the_steps(x.shape[0], 2)
+        output, final = self._through(x, initial, masks)
+        return output, tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
 
-    def _final(self, final: list[State]) -> State:
-        return tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
-
-    def _rolls(self, time: int, lengths: Any) -> bool:
+    def _rolls(self, time: int, masks: Masks | None) -> bool:
         """Whether the layers are recorded as loops: all but what draws random numbers or looks past an end."""
-        plain = lengths is None or (self.past_end == "zeros" and self.empty in (None, "initial"))
-        return can_roll(time) and plain and not (self.dropout and self.training)
+        return can_roll(time) and (masks is None or self._plain) and not (self.dropout and self.training)
 
-    def _rolled(self, x: Tensor, initial: State | None, lengths: Any) -> tuple[Tensor, list[State]]:
-        going = () if lengths is None else (going_on(lengths, x.shape[0]).expand_dims(-1),)
-        final: list[State] = []
-        for layer in range(self.num_layers):
-            directions = []
-            for suffix in self._suffixes(layer):
-                start = self._pick(initial, len(final), suffix)
-                with scope(suffix):
-                    last, (outputs,) = roll(
-                        partial(self._rolled_step, self._weights(suffix)), (x, *going), start,
-                        suffix.endswith("_reverse"),
-                    )  # fmt: skip
-                directions.append(outputs)
-                final.append(tuple(labelled(value, role) for value, role in zip(last, self.roles, strict=True)))
-            x = directions[0] if len(directions) == 1 else concat(directions, axis=-1)
-        return x, final
+    @property
+    def _plain(self) -> bool:
+        """Past its end a sequence keeps its state and puts out zeros, as in `Recurrent`."""
+        return self.past_end == "zeros" and self.empty in (None, "initial")
 
-    def _rolled_step(self, weights: dict[str, Any], row: list[Tensor], state: list[Tensor]) -> Any:
-        new = self._step(row[0], tuple(state), weights)
-        if len(row) == 1:
-            return new, new[:1]
-        kept = self._chosen(row[1], new, tuple(state))  # past its end a sequence keeps its state
-        return kept, (where(row[1], new[0], 0.0),)
+    def _step_of(self, suffix: str) -> Callable[[Any, Tensor], tuple[State, Tensor]]:
+        weights = self._weights(suffix)
 
-    def _unroll(
-        self, suffix: str, sequence: Sequence[Tensor], state: State, masks: list[Tensor] | None
-    ) -> tuple[list[Tensor], State]:
-        weights, order = self._weights(suffix), range(len(sequence))
-        outputs: list[Any] = [None] * len(sequence)
-        reverse = suffix.endswith("_reverse")
-        initial, live, last = state, masks is not None and self.past_end == "live", state
+        def step(state: State, x: Tensor) -> tuple[State, Tensor]:
+            new = self._cell(x, state, weights)
+            return new, new[0]
+
+        return step
+
+    def _loop(self, suffix: str, x: Tensor, start: State, masks: Masks | None) -> tuple[State, Tensor]:
         with scope(suffix):
-            shown: Any = 0.0  # what a step outside its sequence puts out
-            for t in reversed(order) if reverse else order:
+            last, outputs = super()._loop(suffix, x, start, masks)
+        return tuple(labelled(value, role) for value, role in zip(last, self.roles, strict=True)), outputs
+
+    def _steps(
+        self, suffix: str, sequence: list[Tensor], start: State, masks: Masks | None
+    ) -> tuple[State, list[Tensor]]:  # fmt: skip
+        with scope(suffix):
+            if masks is None or self._plain:
+                return super()._steps(suffix, sequence, start, masks)
+            return self._past_ends(suffix, sequence, start, masks)
+
+    def _past_ends(
+        self, suffix: str, sequence: list[Tensor], initial: State, masks: Masks
+    ) -> tuple[State, list[Tensor]]:  # fmt: skip
+        """As `Recurrent` does it, but for what ``past_end`` and ``empty`` say."""
+        weights, order, reverse = self._weights(suffix), range(len(sequence)), suffix.endswith("_reverse")
+        outputs: list[Any] = [None] * len(sequence)
+        state, last, live = initial, initial, self.past_end == "live"
+        shown: Any = 0.0  # what a step outside its sequence puts out
+        for t in reversed(order) if reverse else order:
+            with scope(step=t):
+                new = self._cell(sequence[t], state, weights)
+                outputs[t] = new[0]
+                if self.past_end in ("zeros", "repeat"):
+                    outputs[t] = where(masks.at(t, 2), new[0], shown)
+                shown = outputs[t] if self.past_end == "repeat" else shown
+                last = self._chosen(masks.at(t, 2), new, last)  # past its end a sequence keeps its state
+                state = last if reverse or not live else new
+        if live and reverse:  # the padding comes after the sequence: in this direction, too
+            for t in reversed(order):
                 with scope(step=t):
-                    new = self._step(sequence[t], state, weights)
-                    outputs[t] = new[0]
-                    if masks is not None:  # past its end a sequence keeps its state
-                        if self.past_end in ("zeros", "repeat"):
-                            outputs[t] = where(masks[t], new[0], shown)
-                        shown = outputs[t] if self.past_end == "repeat" else shown
-                        last = self._chosen(masks[t], new, last)
-                    state = last if masks is not None and (reverse or not live) else new
-            if live and reverse:  # the padding comes after the sequence: in this direction, too
-                for t in reversed(order):
-                    with scope(step=t):
-                        assert masks is not None
-                        new = self._step(sequence[t], state, weights)
-                        outputs[t] = where(masks[t], outputs[t], new[0])
-                        state = self._chosen(masks[t], state, new)
-            if masks is None:
-                return outputs, state
-            if self.empty in ("zeros", "last"):
-                some = masks[0]
-                other = state if self.empty == "last" else tuple(each * 0 for each in initial)
-                last = self._chosen(some, last, other)
-        return outputs, last
+                    new = self._cell(sequence[t], state, weights)
+                    outputs[t] = where(masks.at(t, 2), outputs[t], new[0])
+                    state = self._chosen(masks.at(t, 2), state, new)
+        if self.empty in ("zeros", "last"):
+            other = state if self.empty == "last" else tuple(each * 0 for each in initial)
+            last = self._chosen(masks.at(0, 2), last, other)
+        return last, outputs
 
     def _chosen(self, mask: Tensor, here: State, elsewhere: State) -> State:
         kept = zip(self.roles, here, elsewhere, strict=True)
@@ -239,21 +215,11 @@ class _Recurrent(Module):
             if layer and self.dropout:
                 x = drop(x, self.dropout, self.training)
             with scope(f"l{layer}"):
-                final.append(self._step(x, self._pick(initial, layer, f"l{layer}"), self._weights(f"l{layer}")))
+                state = self._start(f"l{layer}", initial, layer, x.shape[0])
+                final.append(self._cell(x, state, self._weights(f"l{layer}")))
             x = final[-1][0]
         state = tuple(stack([last[k] for last in final]) for k in range(len(self.roles)))
         return x, state if len(state) > 1 else state[0]
-
-    def _dropped(self, value: Tensor, t: int) -> Tensor:
-        with scope(step=t):
-            return drop(value, self.dropout, self.training)
-
-    def _joined(self, directions: list[list[Tensor]]) -> list[Tensor]:
-        joined = []
-        for t, pair in enumerate(zip(*directions, strict=True)):
-            with scope(step=t):
-                joined.append(concat(pair, axis=-1))
-        return joined
 
     def _initial(self, hx: Any, batch: int, unbatched: bool) -> State | None:
         """The initial state as given, one tensor a role, checked; None stands for zeros."""
@@ -272,7 +238,7 @@ class _Recurrent(Module):
             states.append(value)
         return tuple(states)
 
-    def _pick(self, initial: State | None, index: int, suffix: str) -> State:
+    def _start(self, suffix: str, initial: State | None, index: int, batch: int) -> State:
         """The initial state of one layer and direction."""
         with scope(suffix):
             if initial is None:
@@ -284,36 +250,10 @@ class _Recurrent(Module):
                 return tuple(zero_state(role, 1, self._state_size(role), dtype=dtype) for role in self.roles)
             return tuple(labelled(value[index], role) for value, role in zip(initial, self.roles, strict=True))
 
-    def _checked(self, lengths: Any, time: int, batch: int) -> Any:
-        if lengths is None:
-            return None
+    def _masks(self, lengths: Any, time: int, batch: int) -> Masks:
         least = 1 if self.empty is None else 0
-
-        def check(array: Any) -> None:
-            if array.dtype.kind not in "iu":
-                raise DTypeError(f"{type(self).__name__}: lengths must be integers, not {array.dtype}")
-            if array.shape != (batch,) or (batch and (array.min() < least or array.max() > time)):
-                found = array.tolist()
-                cure = "" if not least or 0 not in found else "; for rows of length 0 say empty=, what their state is"
-                raise ShapeError(
-                    f"{type(self).__name__}: lengths must be {batch} integers from {least} to {time}, but are "
-                    f"{found}{cure}"
-                )
-
-        if current.tracer is not None and isinstance(lengths, Tensor):
-            current.tracer.confirm(check, [lengths])
-            return lengths
-        array = np.asarray(lengths)
-        check(array if array.size else array.astype(np.int64))  # NumPy takes an empty list for floats
-        return array
-
-    @staticmethod
-    def _masks(lengths: Any, time: int) -> list[Tensor] | None:
-        if lengths is None:
-            return None
-        if isinstance(lengths, Tensor):
-            return [(lengths > t).expand_dims(1) for t in range(time)]
-        return [from_array((t < lengths)[:, None]) for t in range(time)]
+        cure = "; for rows of length 0 say empty=, what their state is"
+        return Masks(type(self).__name__, lengths, time, batch, least, cure)
 
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""
@@ -355,7 +295,7 @@ class RNN(_Recurrent):
             learned_state=learned_state, past_end=past_end, empty=empty,
         )  # fmt: skip
 
-    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+    def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (rnn_step(x, state[0], four(weights), self.nonlinearity, **self.settings),)
 
 
@@ -399,7 +339,7 @@ class LSTM(_Recurrent):
             more=lstm_more(hidden_size, peepholes, proj_size), proj_size=proj_size,
         )  # fmt: skip
 
-    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+    def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         h, c = state
         return lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights))
 
@@ -437,5 +377,5 @@ class GRU(_Recurrent):
             learned_state=learned_state, past_end=past_end, empty=empty,
         )  # fmt: skip
 
-    def _step(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
+    def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (gru_step(x, state[0], four(weights), **self.settings),)

@@ -155,33 +155,44 @@ def leaves_of(tree: Any) -> list[Any]:
 class Masks:
     """Which of N sequences are still going on at each of ``time`` steps."""
 
-    def __init__(self, name: str, lengths: Any, time: int, batch: int | None = None) -> None:
+    def __init__(
+        self, name: str, lengths: Any, time: int, batch: int | None = None, least: int = 0, cure: str = ""
+    ) -> None:  # fmt: skip
         self._known: dict[tuple[int, int], Tensor] = {}
 
         def check(array: Any) -> None:
             if array.dtype.kind not in "iu":
                 raise DTypeError(f"{name}: lengths must be integers, not {array.dtype}")
             right = array.ndim == 1 if batch is None else array.shape == (batch,)
-            if not right or (array.size and (array.min() < 0 or array.max() > time)):
+            if not right or (array.size and (array.min() < least or array.max() > time)):
                 count = "" if batch is None else f"{batch} "
-                raise ShapeError(f"{name}: lengths must be {count}integers from 0 to {time}, but are {array.tolist()}")
+                found = array.tolist()
+                hint = cure if least and array.size and array.min() == 0 else ""
+                raise ShapeError(
+                    f"{name}: lengths must be {count}integers from {least} to {time}, but are {found}{hint}"
+                )
 
-        self._lengths = lengths
+        self.lengths = lengths  #: checked, N integers
         if current.tracer is not None and isinstance(lengths, Tensor):
             current.tracer.confirm(check, [lengths])
         else:
             array = np.asarray(lengths)
-            self._lengths = array if array.size else array.astype(np.int64)  # NumPy takes an empty list for floats
-            check(self._lengths)
+            self.lengths = array if array.size else array.astype(np.int64)  # NumPy takes an empty list for floats
+            check(self.lengths)
+
+    def before_the_steps(self, time: int, rank: int) -> None:
+        """Make the masks of all steps here, so that they are part of none."""
+        for t in range(time):
+            self.at(t, rank)
 
     def stacked(self, time: int) -> Tensor:
         """Booleans (T, N), of all steps."""
-        return going_on(self._lengths, time)
+        return going_on(self.lengths, time)
 
     def at(self, t: int, rank: int) -> Tensor:
         """Booleans (N, 1, ...) of ``rank`` dimensions."""
         if (t, rank) not in self._known:
-            going = self._lengths > t
+            going = self.lengths > t
             shape = (-1, *(1,) * (rank - 1))
             self._known[t, rank] = (
                 going.reshape(shape) if isinstance(going, Tensor) else from_array(going.reshape(shape))

@@ -60,7 +60,7 @@ def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: 
         outputs = []
         for suffix in module._suffixes(layer):
             cell = getattr(module, suffix)
-            start = module._start(cell, hx, len(final), batch)
+            start = module._start(suffix, hx, len(final), batch)
             given = x * module._mask(x.shape[1:]) if module._thins else x
             last, made = scanned(
                 recorder, module._step(cell, draw), start, given, lengths, suffix.endswith("_reverse"), time
@@ -83,7 +83,9 @@ def layers(
             x = dropout(x, module.dropout, module.training)
         outputs = []
         for suffix in module._suffixes(layer):
-            made, last = direction(recorder, module, suffix, x, module._pick(initial, len(final), suffix), on)
+            made, last = direction(
+                recorder, module, suffix, x, module._start(suffix, initial, len(final), x.shape[1]), on
+            )
             outputs.append(made)
             final.append(last)
         x = outputs[0] if len(outputs) == 1 else concat(outputs, axis=-1)
@@ -102,7 +104,7 @@ def direction(
         if on is None:
 
             def plain(carry: Any, row: Tensor) -> Any:
-                new = module._step(labelled(row, "x"), carry, weights)
+                new = module._cell(labelled(row, "x"), carry, weights)
                 return new, new[0]
 
             last, made = recorder.loop(plain, state, x, time, reverse)
@@ -113,7 +115,7 @@ def direction(
 
         def step(carry: Any, row: Any) -> Any:
             (before, kept, shown), (value, mask) = carry, row
-            new = module._step(labelled(value, "x"), before, weights)
+            new = module._cell(labelled(value, "x"), before, weights)
             y = where(mask, new[0], 0.0 if shown is None else shown) if masks else new[0]
             kept = module._chosen(mask, new, kept)
             before = new if live and not reverse else kept
@@ -124,7 +126,7 @@ def direction(
 
             def padding(carry: Any, row: Any) -> Any:
                 value, mask, y = row
-                new = module._step(labelled(value, "x"), carry, weights)
+                new = module._cell(labelled(value, "x"), carry, weights)
                 return module._chosen(mask, carry, new), where(mask, y, new[0])
 
             state, made = recorder.loop(padding, state, (x, on, made), time, True)

@@ -46,7 +46,9 @@ class OnnxRecorder(ExportTracer):
             if lengths is not None:
                 operands.append(as_tensor(lengths).astype(np.int32))
             if given:
-                states = [module._pick(initial, at * count + d, suffix) for d, suffix in enumerate(suffixes)]
+                states = [
+                    module._start(suffix, initial, at * count + d, x.shape[1]) for d, suffix in enumerate(suffixes)
+                ]
                 operands += [stack([s[j].broadcast_to((batch, size)) for s in states]) for j in range(k)]
             settings = {
                 "kind": _kind(module), "lengths": lengths is not None, "states": given, "hidden": size, "at": at,
