@@ -24,19 +24,30 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The page of a session, written once, however many tests open it."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages: dict[Session, Path] = {}  # holds the sessions too: a number of one that is gone is given again
+
+    def page_of(session: Session) -> Path:
+        if session not in pages:
+            pages[session] = folder / f"{len(pages)}.html"
+            session.html(pages[session])
+        return pages[session]
+
+    return page_of
+
+
 @pytest.fixture
-def show(browser, tmp_path):
+def show(browser, written):
     """Opens a session's page from its file; afterwards nothing may have gone wrong in it or gone out of it."""
     context = browser.new_context(viewport={"width": 1500, "height": 950})
     complaints: list[str] = []
     requests: list[str] = []
-    written: dict[Session, Path] = {}
 
     def open_page(session: Session, address: str = "", *, panels: bool = True, **options) -> object:
-        if session not in written:
-            written[session] = tmp_path / f"{len(written)}.html"
-            session.html(written[session])
-        file = written[session]
+        file = written(session)
         tab = context.new_page()
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))

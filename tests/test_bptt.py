@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.walk import walked
@@ -55,6 +56,7 @@ def wrong(network, got, floors, expected):
     return differ
 
 
+@settings(max_examples=settings().max_examples if NIGHTLY else 8)
 @given(strategies.networks())
 @example(Network("lstm", layers=3, bidirectional=True, lengths=(4, 1, 3), hidden=3))
 @example(Network("gru", layers=2, bidirectional=True, lengths=(1, 4), scale=0.05))
@@ -69,6 +71,7 @@ def test_every_tensor_every_time_step_and_every_state(network):
     assert set(got) <= set(expected)
 
 
+@settings(max_examples=settings().max_examples if NIGHTLY else 8)
 @given(strategies.networks())
 def test_shares_of_the_time_steps_sum_to_the_shared_weights_gradient(network):
     got, floors = claimed(network)

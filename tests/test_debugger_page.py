@@ -13,7 +13,7 @@ from viz.debugger import Session
 from viz.debugger.web import event_log
 
 pytestmark = debugger_browser.needed
-browser, show = debugger_browser.browser, debugger_browser.show
+browser, show, written = debugger_browser.browser, debugger_browser.show, debugger_browser.written
 
 #: Reads off the page what it shows at a position.
 READ = """(p) => {

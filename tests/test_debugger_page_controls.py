@@ -20,7 +20,7 @@ from viz.debugger.web import event_log, page
 
 LOW = str.maketrans("_0123456789", "\0₀₁₂₃₄₅₆₇₈₉")
 pytestmark = debugger_browser.needed
-browser, show = debugger_browser.browser, debugger_browser.show
+browser, show, written = debugger_browser.browser, debugger_browser.show, debugger_browser.written
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 CODE = """
 import numpy as np, tinygrad_rnn as tg
 x = tg.tensor(np.zeros(4096, np.{dtype}))
-print((x.sigmoid() * 2.0).mean().item() + x.reshape(-1, 4).softmax(-1).sum().item() / 1024)
+print((x.sigmoid() * 4.0).mean().item())
 """
 
 
@@ -46,7 +46,7 @@ def test_damaged_files_are_compiled_again(tmp_path: Path) -> None:
     assert answer(start(tmp_path)) == 2.0
     written = files(tmp_path)
     data = [path for path in written if path.suffix == ".nbc"]
-    assert len(data) >= 2
+    assert len(data) >= 2 and len(written) >= 4  # each kind of damage below
     sound = {path: path.read_bytes() for path in written}
     for position, path in enumerate(written):
         content = bytearray(sound[path])

@@ -120,7 +120,7 @@ def programs(draw) -> Any:
 
 
 @settings(
-    max_examples=300 if NIGHTLY else 10, suppress_health_check=list(HealthCheck), deadline=None,
+    max_examples=300 if NIGHTLY else 6, suppress_health_check=list(HealthCheck), deadline=None,
     phases=list(Phase) if NIGHTLY else [Phase.explicit, Phase.reuse, Phase.generate],
 )  # fmt: skip
 @given(programs())

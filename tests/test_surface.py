@@ -189,6 +189,14 @@ def test_what_ones_own_functions_raise_stays_as_it_is():
         tg.nn.LSTM(3)
 
 
+def test_only_the_call_that_the_user_made_answers():
+    with pytest.raises(tg.ArgumentError, match=r"^xavier_normal_: cannot work"):  # not normal_, which it calls
+        tg.nn.init.xavier_normal_(tg.zeros(2, 2), gain=np.zeros(3))
+    optimizer = tg.optim.SGD([tg.zeros(2, requires_grad=True)])
+    with pytest.raises(tg.ArgumentError, match=r"^rand: cannot work"):  # the user's own, in what LambdaLR calls
+        tg.lr_scheduler.LambdaLR(optimizer, lambda _step: tg.rand(10**30))
+
+
 def test_every_file_imports_as_a_module():
     for package in (tg, viz):
         for found in pkgutil.iter_modules(package.__path__):

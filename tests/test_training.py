@@ -91,12 +91,20 @@ def test_settings_out_of_range_are_named(name: str, value: Any) -> None:
         small(**{name: value}).parameter_shapes(10)
 
 
-def damaged(tmp_path: Path, change: Any) -> Path:
-    """A checkpoint with something changed in it."""
-    path = tmp_path / "a.ckpt"
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A checkpoint after two steps."""
+    path = tmp_path_factory.mktemp("sound") / "a.ckpt"
     trainer = Trainer(TEXT, SMALL)
     list(trainer.run(2))
     checkpoint.save(trainer, path)
+    return path.read_bytes()
+
+
+def damaged(sound: bytes, tmp_path: Path, change: Any) -> Path:
+    """A checkpoint with something changed in it."""
+    path = tmp_path / "a.ckpt"
+    path.write_bytes(sound)
     with safetensors.safe_open(str(path), framework="numpy") as content:
         facts = json.loads(content.metadata()["tinygrad_rnn"])
     arrays = safetensors.numpy.load_file(path)
@@ -163,8 +171,8 @@ WEIGHTS, SETTINGS = "weights do not fit", "its settings have other names"
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the damage done here
-def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path: Path, change: Any, saying: str) -> None:
-    path = damaged(tmp_path, change)
+def test_a_damaged_checkpoint_is_refused_in_one_line(sound: bytes, tmp_path: Path, change: Any, saying: str) -> None:
+    path = damaged(sound, tmp_path, change)
     before = path.read_bytes()
     with pytest.raises(tg.TinygradError, match=saying) as caught:
         checkpoint.resume(path, TEXT)
@@ -215,8 +223,8 @@ def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(clip_
     assert before == {name: array.tobytes() for name, array in trainer.arrays().items()}
 
 
-def test_truncated_or_random_bytes_are_refused(tmp_path: Path) -> None:
-    path = damaged(tmp_path, lambda a, f: None)
+def test_truncated_or_random_bytes_are_refused(sound: bytes, tmp_path: Path) -> None:
+    path = damaged(sound, tmp_path, lambda a, f: None)
     whole = path.read_bytes()
     checkpoint.resume(path, TEXT)
     for cut in (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
     """``function``, whose failures on arguments it was not written for are an `ArgumentError` each.
 
     What Python says of a call that does not fit the signature stays, and so does what the user's own functions raise.
+    Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
     name = function.__qualname__.removesuffix(".__init__")
 
@@ -31,13 +34,23 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
         except TinygradError:
             raise
         except _RAW as error:
-            if not _is_ours(error):
+            if _is_within_another(sys._getframe()) or not _is_ours(error):
                 raise
             given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
             words = " ".join(str(error).split())[:200] or type(error).__name__
             raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
 
     return call
+
+
+def _is_within_another(call: FrameType) -> bool:
+    """Whether a public function of ours called this one, with no frame of the user's between them."""
+    frame = call.f_back
+    while frame is not None and is_ours(frame.f_code.co_filename):
+        if frame.f_code is call.f_code:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_ours(error: BaseException) -> bool:
