@@ -14,7 +14,7 @@ function show(step) {
   document.body.classList.toggle("slides", at >= 0);
   if (at < 0) {
     if (before >= 0) {
-      history.replaceState(null, "", "#" + steps[before][0].id);
+      history.replaceState(null, "", `#${steps[before][0].id}`);
       steps[before][0].scrollIntoView();
     }
     return;
@@ -26,7 +26,7 @@ function show(step) {
     figure.querySelector("img").loading = "eager";
   }
   counter.textContent = `${at + 1} / ${steps.length}`;
-  history.replaceState(null, "", "#slide-" + (at + 1));
+  history.replaceState(null, "", `#slide-${at + 1}`);
 }
 
 function start() {

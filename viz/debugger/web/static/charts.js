@@ -27,7 +27,7 @@ function showLedger(p) {
   const [count, expected] = [arrived(ledger.node, p), arrivalsAt(ledger.node).length];
   const timed = [...rows].sort((a, b) => (a.time || 0) - (b.time || 0));
   const total = count === expected ? h("span", {}, "gradient: norm ", h("b", { id: "total", "data-x": plain(ledger.total) }, number(plain(ledger.total)))) : null;
-  const list = rows.length > 40 ? rows.filter((row, i) => Math.abs(i - Math.max(now, 0)) < 12) : rows;
+  const list = rows.length > 40 ? rows.filter((_row, i) => Math.abs(i - Math.max(now, 0)) < 12) : rows;
   fill("ledger", ledgerBars(timed, p),
     h("p", {}, pips(count, expected), total ? ", " : "", total),
     table(["from", "uses", "norm", "share", "running total"], list.map((row) => (row.known
