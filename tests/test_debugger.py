@@ -629,7 +629,7 @@ def _chain(steps: int) -> tuple[tg.Tensor, tg.Tensor]:
 
 
 def test_a_walk_of_too_many_nodes_says_what_it_costs_and_offers_a_sample(monkeypatch):
-    monkeypatch.setattr("viz.debugger.trace.STEP_LIMIT", 5_000)
+    monkeypatch.setattr("tinygrad_rnn.bptt.recording.STEP_LIMIT", 5_000)
     loss, w = _chain(1_700)
     offer = r"5,10\d steps, about .* keep one time step in 10 with every=10"
     with pytest.raises(tg.GraphError, match=offer) as error:
