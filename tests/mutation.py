@@ -3,6 +3,7 @@
     pip install -e '.[test,mutation]'
     python tests/mutation.py                    # everything, about an hour on two cores
     python tests/mutation.py optim --tests tests/test_optim.py
+    python tests/mutation.py compiler --sample 20 --seed 3      # some of each file's, drawn with a seed
 
 The changes are mutmut's: numbers, operators, keywords, names, arguments, lambda bodies, right-hand sides. Left alone is
 what no test of behaviour could notice: strings, for messages are prose; decorators; annotations and names of types;
@@ -13,6 +14,7 @@ one that makes the tests run ten times as long as without it counts as noticed, 
 
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -36,8 +38,12 @@ ROOT = Path(__file__).parent.parent
 OPERATIONS = ["test_functional.py", "test_tensor.py", "test_errors.py", "test_primitives.py"]
 KERNELS = ["test_kernels.py", "test_primitives.py::test_obeys_the_laws[take]"]
 LAYERS = ["test_nn.py", "test_errors.py", "test_bptt.py", "test_bptt_laws.py", "test_compile.py::test_layers"]
+#: of the compiler, what is the same with and without JIT: recording, what it watches and refuses, and the passes
+COMPILER = ["test_compile_effects_outside.py", "test_compile_handles.py", "test_compile_passes.py",
+            "test_compile_is_eager.py", "test_compile_changes.py", "test_compile_watching.py"]  # fmt: skip
 #: what is mutated, and the tests that must notice, quickest first
 TARGETS = {
+    **{name: (f"compiler/{name}.py", COMPILER) for name in ("tracing", "compiled_function", "side_effects", "environment", "snapshots")},
     "primitives": ("primitives/*.py", OPERATIONS),
     "kernels": ("kernels.py", KERNELS),
     "backward": (
@@ -48,7 +54,7 @@ TARGETS = {
     "cells": ("nn/cells.py", LAYERS),
     "recurrent": ("nn/recurrent.py", LAYERS),
     "optim": (
-        "optim.py",
+        "optimizers.py",
         ["test_optim.py", "test_optim_formulas.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping",
          "test_compile.py::test_learning_rate_may_change"],
     ),
@@ -115,9 +121,11 @@ def noticed(checkout: Path, file: Path, source: str, tests: list[str], seconds: 
     return status != 0
 
 
-def judge(file: Path, tests: list[str], jobs: int) -> tuple[int, list[str]]:
-    """How many mutants there are, and the survivors."""
+def judge(file: Path, tests: list[str], jobs: int, sample: int | None, seed: int) -> tuple[int, list[str]]:
+    """How many mutants there are (at most ``sample``, drawn from all), and the survivors."""
     found = mutants(file)
+    if sample is not None and sample < len(found):
+        found = random.Random(seed).sample(found, sample)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         free = []
         for job in range(jobs):
@@ -150,6 +158,8 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tests", nargs="*", help="instead of the target's own")
+    parser.add_argument("--sample", type=int, help="at most so many of each file")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     for name in given.targets:
         if name not in TARGETS:
@@ -158,7 +168,7 @@ def main() -> None:
         tests = given.tests or [f"tests/{test}" for test in names]
         total, survivors = 0, []
         for file in sorted((ROOT / "tinygrad_rnn").glob(pattern)):
-            count, alive = judge(file, tests, given.jobs)
+            count, alive = judge(file, tests, given.jobs, given.sample, given.seed)
             total, survivors = total + count, survivors + alive
         print("\n".join(survivors), flush=True)
         print(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import os
 import random
 import secrets
@@ -10,7 +13,6 @@ import types
 import uuid
 from array import array
 from contextvars import ContextVar
-from itertools import count
 
 import numpy as np
 import pytest
@@ -186,7 +188,7 @@ class Slotted:
 def writers():
     counting, slotted, inner, module = Counting(), Slotted(), Counting(), tg.nn.Linear(1, 1)
     hist, seen, flags, raw, numbers = [], set(), {"k": 0}, bytearray([0]), np.zeros(1)
-    taken, made, lines, queue = iter([1.0, 2.0, 3.0, 4.0, 5.0]), (float(i) for i in range(9)), count(), [[1.0]]
+    queue, text = [[1.0]], io.StringIO("1\n2\n3\n")
 
     def increment(x):
         slotted.n += 1
@@ -235,8 +237,9 @@ def writers():
         "append": lambda x: (hist.append(1), x)[1],
         "add": lambda x: (seen.add(len(seen)), x)[1], "d[k] += 1": item_of_a_dict, "a dict in an object": inner.tabled,
         "a bytearray": lambda x: (raw.append(1), x)[1], "an array": item_of_an_array, "pop": deleted,
-        "next": lambda x: x * next(taken), "a generator": lambda x: x * next(made), "count": lambda x: x * next(lines),
-        "globals()": by_globals, "a context variable": lambda x: (VARIABLE.set(VARIABLE.get() + 1), x)[1],
+        "globals()": by_globals, "a line": lambda x: x * float(next(text)),
+        "print": lambda x: (print(file=text), x)[1],
+        "a context variable": lambda x: (VARIABLE.set(VARIABLE.get() + 1), x)[1],
         "a default": lambda x, kept=[]: (kept.append(1), x)[1],
     }  # fmt: skip
 
@@ -245,6 +248,42 @@ def writers():
 def test_a_write_that_later_calls_would_not_repeat_is_named(name):
     with pytest.raises(tg.GraphError, match=rf"a compiled function changes .*at {HERE}\).*return the value"):
         tg.compile(writers()[name])(X)
+
+
+def generated():
+    yield from (1.0, 2.0, 3.0)
+
+
+ITERATORS = {
+    "a list's": lambda: iter([1.0, 2.0]), "a generator": generated, "a generator's": lambda: map(float, generated()),
+    "zip": lambda: map(sum, zip([1.0], [2.0])), "text": lambda: map(float, "123"), "count": itertools.count,
+    "cycle": lambda: itertools.cycle([1.0, 2.0]), "chain": lambda: itertools.chain([1.0], [2.0]),
+    "a library's": lambda: map(len, csv.DictReader(["a", "2"])), "NumPy's": lambda: np.ones(3).flat,
+    "until": lambda: iter(lambda: 1.0, 2.0), "batches": lambda: map(len, tg.data.DataLoader([1.0, 2.0])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ITERATORS.values(), ids=ITERATORS)
+@pytest.mark.parametrize("way", ["a name", "an attribute", "in a list", "an argument"])
+def test_an_iterator_from_outside_is_named(make, way):
+    taken, holder, listed = make(), Counting(), [make()]
+    holder.taken = make()
+
+    def helped(x, values):
+        return x * next(values)
+
+    fn = {
+        "a name": lambda x, given: x * next(taken), "an attribute": lambda x, given: helped(x, holder.taken),
+        "in a list": lambda x, given: x * next(listed[0]), "an argument": helped,
+    }[way]  # fmt: skip
+    words = rf"is an iterator from outside \(at {HERE}\).*take the value outside|an argument .* unhashable"
+    with pytest.raises((tg.GraphError, tg.DTypeError), match=words):
+        tg.compile(fn)(X, make() if way == "an argument" else 0)
+
+
+def test_an_iterator_that_is_made_inside_is_the_same_in_every_call():
+    f = tg.compile(lambda x: x * next(iter([2.0])) * sum(generated()) * len([*zip([1], [2])]))
+    assert f(X).tolist() == f(X).tolist() == [12.0 * v for v in X.tolist()] and f.recordings == 1
 
 
 def test_what_was_written_is_put_back():
@@ -281,6 +320,45 @@ def test_what_is_found_out_once_may_be_kept():
         assert compiled(x).tolist() == plain(x).tolist()
         assert lazy.last == plain.last
     assert compiled.recordings == 3
+
+
+def firsts():
+    class Layer(tg.nn.Module):
+        started = False
+
+        def forward(self, x):
+            if not self.started:
+                self.started = True
+                return x * 100
+            return x
+
+    waiting, layer, seen = [5.0], Layer(), {}
+
+    def table(x):
+        if "scale" not in seen:
+            seen["scale"] = 7.0
+            return x * 3
+        return x * seen["scale"]
+
+    passed = tg.ones(1).requires_grad_()
+
+    def met(x):  # is recorded again when it comes to the argument that it uses from outside as well
+        first, seen["met"] = "met" not in seen, True
+        return x * 5 * passed if first else x * passed
+
+    return {
+        "a flag": (layer, X), "a queue": (lambda x: x * (waiting.pop() if waiting else 1.0), X), "a table": (table, X),
+        "begun twice": (met, passed),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", firsts())
+def test_a_first_call_that_is_another_one_does_what_it_does(name):
+    (plain, x), (fn, y) = firsts()[name], firsts()[name]
+    compiled = tg.compile(fn)
+    expected = [plain(x).tolist() for _ in range(3)]
+    assert [compiled(y).tolist() for _ in range(3)] == expected and expected[0] != expected[1]
+    assert compiled.recordings == 1
 
 
 def test_what_is_made_inside_may_be_written():

@@ -171,3 +171,40 @@ def test_a_copy_has_what_is_kept_in_slots():
     x.mark = [5]
     for each, same in ((copy.copy(x), True), (copy.deepcopy(x), False)):
         assert each.mark == [5] and (each.mark is x.mark) is same and not hasattr(each, "empty")
+
+
+class WithoutInit(tg.Tensor):
+    def __init__(self) -> None:
+        """Forgets super().__init__(data)."""
+
+
+USES = {
+    "an operation": lambda t: t + 1,
+    "its other side": lambda t: tg.ones(2) * t,
+    "an array": lambda t: np.ones(2) + t,
+    "NumPy's function": lambda t: np.concatenate([np.ones(2), t]),
+    "concat": lambda t: tg.concat([tg.ones(2), t]),
+    "shape": lambda t: t.shape,
+    "repr": repr,
+    "a copy": copy.copy,
+    "reading": float,
+    "writing": lambda t: t.copy_(1.0),
+    "an alias": lambda t: t.detach() + 1,
+    "an argument": lambda t: tg.compile(lambda x: x + 1)(t),
+    "from outside": lambda t: tg.compile(lambda: t + 1)(),
+    "walking": lambda t: t.backward(),
+    "a graph": tg.Graph,
+    "an optimizer": lambda t: tg.optim.SGD([t], lr=0.1),
+}
+
+
+@pytest.mark.parametrize("make", [lambda: tg.Tensor.__new__(tg.Tensor), WithoutInit], ids=["bare", "subclass"])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_tensor_made_without_init_has_an_identity_and_says_what_it_lacks(make, use) -> None:
+    made = make()
+    assert made.serial not in (make().serial, tg.ones(1).serial)
+    with pytest.raises(
+        tg.GraphError, match=r"^this tensor was made without Tensor\.__init__.*super\(\)\.__init__"
+    ) as e:
+        use(made)
+    assert "\n" not in str(e.value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .buffer_writes import Memory
     from .primitives.record import Primitive
     from .source_line import Place
-    from .tensors import Tensor
+    from .tensors import Tensor, Waiting
 
 _NO_ATTRS: dict[str, Any] = {}
 
@@ -35,7 +35,7 @@ class Recorded:
     role: str | None = None  #: what it is in the network: "x", "h", "c", "i", "logits", "loss" ...
     _made_at: Place | None = None
     _memory: Memory | None = None  #: who else sees its buffer, and when it was last written; None: a recorded value's
-    _grad: Tensor | None = None
+    _grad: Tensor | Waiting | None = None  #: users see it through ``grad``
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad: bool = False  #: its gradient is kept although an operation made it
     _starts: bool = False  #: a gradient was asked of it that its operands have no part in

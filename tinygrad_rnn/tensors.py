@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -55,6 +56,8 @@ _OF_ONE_TENSOR = {
 #: what never changes and need not be copied; code objects cannot be
 _SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
+#: how the engine makes tensors, all of whose parts it gives them itself
+_made = object.__new__
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
 
 
@@ -86,6 +89,60 @@ class RemovableHandle(NamedTuple):
         self.hooks.pop(self.key, None)
 
 
+class UnmadeError(GraphError, AttributeError):
+    """A tensor that has no value is asked for it."""
+
+
+class _Unmade:
+    """Stands where the value of a tensor would be that was made without `Tensor.__init__`."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise UnmadeError(
+            "this tensor was made without Tensor.__init__ and has no value; "
+            "a subclass with an __init__ of its own calls super().__init__(data)"
+        )
+
+    def _refuse(self, *_args: Any, **_settings: Any) -> Any:
+        return self.shape
+
+    __array__ = __array_ufunc__ = __array_function__ = __len__ = __getitem__ = __setitem__ = __repr__ = _refuse
+
+
+_UNMADE: Any = _Unmade()
+
+
+class Turns:
+    """Whose turn it is to use the memory of a compiled function's programs."""
+
+    __slots__ = ("lock",)
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # who traces under it may ask for a gradient
+
+
+class Waiting:
+    """A gradient that is still where a compiled function computed it; only who asks for it pays for a copy.
+
+    The next call of that program computes the next gradient there, and is what gives the tensor its next one.
+    """
+
+    __slots__ = ("_turns", "array")
+
+    def __init__(self, turns: Turns) -> None:
+        self.array: Array | None = None  #: None: lost, for a call that began to compute the next one has failed
+        self._turns = turns
+
+    def taken(self, of: Tensor) -> Tensor:
+        """The gradient as a tensor of its own."""
+        with self._turns.lock:
+            if self.array is None:
+                raise GraphError(
+                    f"the gradient of {of._described()} is gone: the compiled function that left it was called again "
+                    "and raised an error; call zero_grad(), or set .grad"
+                )
+            return from_array(self.array.copy())
+
+
 class Tensor(Composed):
     """An n-dimensional array that remembers how it was made.
 
@@ -108,6 +165,12 @@ class Tensor(Composed):
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
         return numpy_protocol.function(function, args, kwargs)
 
+    def __new__(cls, *_args: Any, **_settings: Any) -> Any:
+        """What has an identity from the start, and says what is missing if `__init__` is not called."""
+        self = _made(cls)
+        self._array, self.serial = _UNMADE, next(_serials)
+        return self
+
     def __init__(
         self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
     ) -> None:
@@ -125,7 +188,7 @@ class Tensor(Composed):
     @staticmethod
     def _leaf(array: Array) -> Tensor:
         """A leaf that takes ownership of ``array`` without a copy; for the engine's own fresh arrays."""
-        result = Tensor.__new__(Tensor)
+        result = _made(Tensor)
         result._array, result._memory, result.serial = array, Memory(), next(_serials)
         return result
 
@@ -171,7 +234,7 @@ class Tensor(Composed):
             if recast is not None:
                 return self._record(op, recast, attrs)
 
-        result = Tensor.__new__(Tensor)
+        result = _made(Tensor)
         result._array = value
         result.serial = next(_serials)
         if op.view:
@@ -315,13 +378,20 @@ class Tensor(Composed):
         """What `backward` accumulated here: leaves have one, and those with `retain_grad`."""
         if current.tracer is not None:
             current.tracer.gradient(self, asked=True)
-        return self._grad
+        return self._gradient()
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if current.tracer is not None:
             current.tracer.gradient(self, asked=False)
         self._grad = value
+
+    def _gradient(self) -> Tensor | None:
+        """``.grad``, without telling who records."""
+        found = self._grad
+        if type(found) is Waiting:
+            found = self._grad = found.taken(self)
+        return found  # type: ignore[return-value]
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Accumulate into ``.grad`` of every leaf the gradient of this tensor with respect to it.
@@ -367,7 +437,7 @@ class Tensor(Composed):
         """The same value, cut off from the graph: no gradient flows through it."""
         if current.tracer is not None:
             return current.tracer.detach(self)
-        result = Tensor.__new__(Tensor)
+        result = _made(Tensor)
         result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
         result.name, result.role, result.scope, result._made_at = self.name, self.role, current.scope, user_code()
         return result
@@ -422,6 +492,7 @@ class Tensor(Composed):
                 f"{self._described()} was made by {self._maker()} and is part of a graph, so it cannot be copied by "
                 "itself; copy the leaves, or use clone() (gradients flow) or detach() (they do not)"
             )
+        self._gradient()  # one that waits belongs to this tensor
         result = type(self).__new__(type(self))
         mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
         vars(result).update(mine, _array=self._read().copy(), _memory=Memory(), serial=next(_serials))

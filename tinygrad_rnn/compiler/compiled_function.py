@@ -23,7 +23,7 @@ from ..optional_packages import needed
 from ..primitives.record import integer
 from ..recurrence.loop import Unrolled, shortest
 from ..source_line import user_code, user_site
-from ..tensors import REFUSES, Array, Tensor, _as_array, _serials, from_array
+from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _as_array, _serials, from_array
 from ..thread_state import current
 from .environment import Surroundings
 from .placed_graph import Plan
@@ -45,7 +45,7 @@ _functions: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
 def _unlock() -> None:
     """In a child process no other thread is inside a call, whatever the lock that was copied says."""
     for function in list(_functions):
-        function._lock = threading.Lock()
+        function._turns.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -62,6 +62,7 @@ class _Compiled:
     written: list[Tensor]  #: the tensors that a call assigns to
     cleared: list[Tensor]  #: the tensors whose ``.grad`` a call forgets
     kept: list[tuple[Any, int | None]]  #: what becomes of every other ``.grad``, as in the trace
+    waiting: list[tuple[Tensor, int, Waiting]]  #: those whose ``.grad`` is one of the results, when it is asked for
     holds: Callable[[], bool]  #: whether the conditions it was recorded under are still true
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
@@ -69,6 +70,12 @@ class _Compiled:
     def fits(self, given: list[Any]) -> bool:
         """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
         return _met(given, self.trace.outside) == self.met and self.holds() and self.program.bind()
+
+    def part_with_gradients(self) -> None:
+        """Copy those that wait in the program's memory, which is about to be written otherwise than by a call."""
+        for tensor, _, waiting in self.waiting:
+            if tensor._grad is waiting:
+                tensor._gradient()
 
 
 Programs = OrderedDict[Any, list[_Compiled]]
@@ -114,7 +121,7 @@ class CompiledFunction:
         self._programs: Programs = OrderedDict()
         self._last: Callable[[], _Compiled | None] = lambda: None
         self._recent: tuple[list[Any], _Compiled | None] = [], None  # the key and program of the last call
-        self._lock = threading.Lock()  # one arena a program
+        self._turns = Turns()  # one arena a program
         #: how many programs were recorded so far; many more than there are shapes means that something keeps changing
         self.recordings = 0
         _functions.add(self)
@@ -139,15 +146,19 @@ class CompiledFunction:
         if len(given) > 1 and len(distinct := list(map(id, given))) > len(set(distinct)):
             key.append(tuple(map(distinct.index, distinct)))  # what is passed twice
         arrays = [x._array if isinstance(x, Tensor) else x for x in given]
-        with self._lock:
+        with self._turns.lock:
             last_key, compiled = self._recent
             if compiled is None or objects or key != last_key or not compiled.fits(given):
                 programs = _Kept.by(objects[0], self) if objects else self._programs
                 compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
-                self._last = weakref.ref(compiled)
                 self._recent = ([], None) if objects else (key, compiled)
             trace = compiled.trace
-            results = compiled.program.run(arrays)
+            try:
+                results = compiled.program.run(arrays)
+            except BaseException:
+                for _, _, waiting in compiled.waiting:
+                    waiting.array = None
+                raise
             for schedule, _ in trace.schedules:
                 schedule.count()
             for holder, name, array in trace.entries:
@@ -158,6 +169,9 @@ class CompiledFunction:
             for target, position in compiled.kept:
                 tensor = given[target] if type(target) is int else target
                 tensor._grad = None if position is None else from_array(results[position])
+            for tensor, position, waiting in compiled.waiting:
+                waiting.array = results[position]
+                tensor._grad = waiting
             if compiled.written:
                 # tell the guard against in-place writes that parameters changed
                 Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
@@ -167,27 +181,40 @@ class CompiledFunction:
         candidates = programs.get(key, [])
         for compiled in candidates:
             if compiled.fits(given):
+                self._last = weakref.ref(compiled)
                 return compiled
-        compiled = self._compile(given, args, kwargs)
-        compiled.program.bind()
-        programs[key] = [compiled, *candidates[: CACHED - 1]]
+        now, later = self._compile(given, args, kwargs)
+        now.program.bind()
+        programs[key] = [later, *candidates[: CACHED - 1]]
         if len(programs) > CACHED:
             programs.popitem(last=False)
-        return compiled
+        self._last = weakref.ref(later)
+        return now
 
-    def _compile(self, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
+    def _compile(self, given: list[Any], args: Any, kwargs: Any) -> tuple[_Compiled, _Compiled]:
+        """What this call runs, and what later ones do; it is the same unless this one finds something out."""
+        began = time.perf_counter()
+        written: list[Snapshot] = []
+        try:
+            rolls = shortest(self._threads or available_threads()) if self._budget is None else None
+            recorded, written = self._recordings(args, kwargs, rolls)
+            made = [self._lowered(trace, template, given, began) for trace, template in recorded]
+        except Unrolled:  # a loop does something that there is no instruction for
+            for each in written:
+                each.restore()
+            recorded, _ = self._recordings(args, kwargs)
+            made = [self._lowered(trace, template, given, began) for trace, template in recorded]
+        for first in made[:-1]:
+            first.holds = bool  # it is for one call
+        self.recordings += 1
+        return made[0], made[-1]
+
+    def _lowered(self, trace: TracedProgram, template: Any, given: list[Any], began: float) -> _Compiled:
         from .passes import optimize
 
-        began = time.perf_counter()
         threads = self._threads or available_threads()
-        try:
-            trace, template = self._trace(args, kwargs, shortest(threads) if self._budget is None else None)
-            graph, applied = optimize(trace.graph, threads)
-            program = _program(graph, trace, self._budget)
-        except Unrolled:  # a loop does something that there is no instruction for
-            trace, template = self._trace(args, kwargs)
-            graph, applied = optimize(trace.graph, threads)
-            program = _program(graph, trace, self._budget)
+        graph, applied = optimize(trace.graph, threads)
+        program = _program(graph, trace, self._budget)
         if program is None:
             graph, applied = optimize(trace.graph, threads, sparing=True)
             program = _program(graph, trace)
@@ -198,12 +225,24 @@ class CompiledFunction:
                 )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
         met = _met(given, trace.outside)
-        self.recordings += 1
         holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
-        return _Compiled(trace, graph, program, applied, template, written, *_parted(trace.kept), holds, met, seconds)
+        waiting = [(tensor, position, Waiting(self._turns)) for tensor, position in trace.waiting]
+        return _Compiled(
+            trace, graph, program, applied, template, written, *_parted(trace.kept), waiting, holds, met, seconds
+        )
 
     def _trace(self, args: Any, kwargs: Any, rolls: int | None = None) -> tuple[TracedProgram, Any]:
+        return self._recordings(args, kwargs, rolls)[0][-1]
+
+    def _recordings(
+        self, args: Any, kwargs: Any, rolls: int | None = None
+    ) -> tuple[list[tuple[TracedProgram, Any]], list[Snapshot]]:
+        """What the function does, and if it finds something out that it remembers, what it does from then on.
+
+        Also what it wrote to remember it, as that was before.
+        """
         met: set[int] = set()
+        recorded: list[tuple[TracedProgram, Any]] = []
         earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
         while True:
             tracer, around = self.recorder(met), Surroundings(self._fn)
@@ -214,15 +253,19 @@ class CompiledFunction:
                     trace, template = self._record(tracer, args, kwargs, around)
             except Met as again:
                 met.add(again.serial)
+                around.restore()
                 continue
             except Unrolled:
                 rolls = None
+                around.restore()
                 continue
             except Exception:
                 if not tracer.inner:
                     raise
                 rolls = None  # it may be that a step was not run as often as it is wanted; else it raises again
+                around.restore()
                 continue
+            recorded.append((trace, template))
             if around.drew(before):
                 refuse_random(
                     lambda: self._record(self.recorder(met), args, kwargs),
@@ -232,9 +275,10 @@ class CompiledFunction:
             written = [x for x in around.written() if not any(isinstance(value, Traced) for value in x.values())]
             if not written:
                 break
-            if earlier:  # it is not only what a first call finds out and remembers
+            if earlier or any(each.goes_forward for each in written):  # not only what a first call finds out
                 self._refuse_writes(met, args, kwargs, [*written, *earlier])
             earlier.extend(written)
+            tracer.forget()
         around.depend_on(earlier)
         around.add_to(trace.conditions)
         del around
@@ -242,7 +286,7 @@ class CompiledFunction:
         gone = weakref.ref(tracer)
         del tracer
         refuse_leaks(gone)
-        return trace, template
+        return recorded, earlier
 
     def _refuse_writes(self, met: set[int], args: Any, kwargs: Any, written: list[Snapshot]) -> None:
         """Name the line that writes in every call, with everything put back as it was found."""
@@ -306,7 +350,8 @@ class CompiledFunction:
         from .summary import table
 
         last = self._called()
-        with self._lock:
+        with self._turns.lock:
+            last.part_with_gradients()
             return table(last.applied, last.program.profile(), last.program, last.seconds)
 
 
@@ -338,17 +383,16 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     call; everything else is part of the recording, and another value records anew. What it made it returns as new
     tensors that are not part of any graph: where a gradient would flow on from one, that is an error; what it returns
     as it came, an argument or a parameter, is that tensor itself. Parameters and the optimizer's state are updated in
-    place. ``.grad`` accumulates as it does without compiling; only of a tensor that ``fn`` itself both starts afresh
-    (``zero_grad``) and updates, none is kept: return those gradients if they are wanted outside.
+    place. ``.grad`` accumulates and is there afterwards as it is without compiling.
 
     What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
-    Python's, NumPy's, the operating system's), reads a clock, opens a file, keeps a tensor anywhere but in the
-    result, or changes what outlives the call (``self.n += 1``, ``losses.append(...)``, ``next`` of an iterator from
-    outside) is an error that names the line, and what was changed is put back. What a second recording finds as the
-    first one left it may be kept: a mask made once. Globals, enclosing names, attributes, classes, code and defaults
-    of functions, containers, arrays and the environment are watched, however it comes to them: when one has changed,
-    it is recorded anew; ``recordings`` counts. Programs for an object, such as the one a compiled method is called
-    on, die with it. Calls from several threads take turns.
+    Python's, NumPy's, the operating system's), reads a clock or a file, asks the operating system, takes from an
+    iterator from outside, keeps a tensor anywhere but in the result, or changes what outlives the call
+    (``self.n += 1``, ``losses.append(...)``) is an error that names the line, and what was changed is put back. What a
+    second recording finds as the first one left it may be kept: a mask made once. Globals, enclosing names,
+    attributes, classes, code and defaults of functions, containers, arrays and the environment are watched, however it
+    comes to them: when one has changed, it is recorded anew; ``recordings`` counts. Programs for an object, such as
+    the one a compiled method is called on, die with it. Calls from several threads take turns.
 
     A large step over a batch runs on two ``threads``, half the sequences on each (None: if there are two processors and
     ``OPENBLAS_NUM_THREADS`` is not 1). The result does not depend on which is faster, but differs in rounding from that
@@ -431,9 +475,10 @@ def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: l
         if not value.requires_grad:
             key.append((array.shape, array.dtype, False))
             return
-        key.append((array.shape, array.dtype, True, *(value._hooks or ()), value._grad is None))
-        if value._grad is not None:
-            given.append(value._grad)
+        gradient = value._gradient()
+        key.append((array.shape, array.dtype, True, *(value._hooks or ()), gradient is None))
+        if gradient is not None:
+            given.append(gradient)
     elif isinstance(value, np.ndarray):
         given.append(value)
         key.append((value.shape, value.dtype, False))

@@ -47,8 +47,18 @@ from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
 from .attribute_reads import is_users, listen, told_to
 from .guards import Conditions
-from .side_effects import refuse_entropy, refuse_world
-from .snapshots import BYTES, GENERATORS, Snapshot, attributes, is_iterator, same_elements, same_mapping, state_of
+from .side_effects import refuse_date, refuse_entropy, refuse_iterator, refuse_world
+from .snapshots import (
+    BYTES,
+    FILES,
+    GENERATORS,
+    Snapshot,
+    attributes,
+    is_iterator,
+    same_elements,
+    same_mapping,
+    state_of,
+)
 from .tracing import Traced
 
 _MISSING = object()
@@ -130,6 +140,7 @@ class Surroundings:
         self._asks_types = False
         self._recording = True
         self._fn = fn
+        self._code: CodeType | None = getattr(fn, "__code__", None)  # that runs
         self._alive: list[Any] = []  # so that no id is given to another object meanwhile
         self._value(fn, "the function")
 
@@ -182,6 +193,8 @@ class Surroundings:
             return
         self._seen.add(key)
         self._codes.add(code)
+        self._code = code
+        refuse_date(frame)
         self._alive.extend(v for v in values.values() if not isinstance(v, _PLAIN))
         for value in values.values():
             listen(value)
@@ -382,9 +395,12 @@ class Surroundings:
                 if outside:
                     self._snapshot(value, label)
             inner = list(value.values() if isinstance(value, dict) else value)
-        elif is_iterator(value):
+        elif issubclass(type(value), FILES):
             if outside:
                 self._snapshot(value, label)
+        elif is_iterator(value) and not is_users(type(value)):  # type: ignore[arg-type]
+            if outside and self._recording:
+                refuse_iterator(self._code, value, label)
         elif outside and (is_users(type(value)) or isinstance(value, Module)):  # type: ignore[arg-type]
             self._instances[id(value)] = value
             self._snapshot(value, type(value).__name__)
@@ -407,7 +423,12 @@ class Surroundings:
 
     def written(self) -> list[Snapshot]:
         """What is outside and holds something else than when it was come across."""
-        return [each for each in self.snapshots.values() if each.changed]
+        return [each for each in list(self.snapshots.values()) if each.changed]
+
+    def restore(self) -> None:
+        """Put back what was written, for it is recorded once more."""
+        for each in self.written():
+            each.restore()
 
     def depend_on(self, written: Sequence[Snapshot]) -> None:
         """What an earlier recording wrote must be as it left it."""

@@ -142,7 +142,9 @@ class Program:
         returned, self._looked_at, _ = trace.parted(graph.outputs)
         views = [(code.kept.get(index, self.layout.view(index)), graph.nodes[index].dtype) for index in returned]
         #: (a view, its dtype, and it as an array unless it is what a cell holds)
-        self._returned = [(v, dtype, self.array(v, dtype) if v.buffer in self._base else None) for v, dtype in views]
+        outputs = [(v, dtype, self.array(v, dtype) if v.buffer in self._base else None) for v, dtype in views]
+        copied = len(outputs) - len(trace.waiting)
+        self._returned, self._waiting = outputs[:copied], outputs[copied:]
 
     def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
         for row, column, buffer, offset in patches:
@@ -160,7 +162,7 @@ class Program:
         return True
 
     def run(self, arguments: list[Array]) -> list[Array]:
-        """Fill the inputs, run, and return copies of the outputs."""
+        """Fill the inputs, run, and return the outputs: copies, but for those that wait, which are in its memory."""
         for position, memory in self.inputs:
             memory[...] = arguments[position]
         for compute, memory in self.live:
@@ -179,7 +181,9 @@ class Program:
             self._run_rows(end, self.rows)
         else:
             self._run_rows(0, self.rows)
-        return [(self.array(view, dtype) if array is None else array).copy() for view, dtype, array in self._returned]
+        results = [(self.array(v, dtype) if array is None else array).copy() for v, dtype, array in self._returned]
+        results += [self.array(v, dtype).copy() if array is None else array for v, dtype, array in self._waiting]
+        return results
 
     def _run_rows(self, start: int, end: int) -> None:
         pc = interpreter.run(*self._addresses, start, end)

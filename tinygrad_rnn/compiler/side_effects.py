@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import random
 import sys
-import time
 from collections.abc import Callable
 from datetime import date
+from io import BytesIO, StringIO
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from ..errors import GraphError
-from ..source_line import Site, in_library
-from .snapshots import Snapshot
+from ..source_line import Site, in_library, user_site
+from .snapshots import FILES, Snapshot
 
 #: where the standard library seeds a generator; without a seed the operating system gives one
 _SEEDING = random.Random.seed.__code__
-_CLOCKS = {
-    id(getattr(time, name + unit))
-    for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time")
-    for unit in ("", "_ns")
-    if hasattr(time, name + unit)
+#: modules whose functions answer otherwise from call to call: what asking them is, and those that do not
+_CLOCK = "a clock is read", "read it outside, and pass the time in as a tensor"
+_FILE = "a file is opened", "open it outside, and pass what it holds"
+_READ = "a file is read", "read it outside, and pass what it holds"
+_SYSTEM = "the operating system is asked", "ask it outside, and pass the answer in"
+_SAME_ANSWER = frozenset(("sleep", "mktime", "strptime", "tzset", "fspath", "cpu_count", "uname", "strerror"))
+_ASKED = {
+    "time": _CLOCK,
+    **dict.fromkeys(
+        ("posix", "nt", "_socket", "select", "resource", "_posixsubprocess", "pwd", "grp", "_winapi"), _SYSTEM
+    ),
 }
-#: libraries that open a file for who calls them
-_OPENERS = ("pathlib", "numpy", "io")
+#: libraries that ask for who calls them; what others ask, such as a logger's time, is their own business
+_ASKERS = frozenset(
+    ("pathlib", "numpy", "io", "os", "posixpath", "ntpath", "genericpath", "glob", "shutil", "tempfile", "subprocess",
+     "socket", "platform", "getpass", "fileinput", "timeit", "email", "datetime", "codecs")
+)  # fmt: skip
 
 
 def refuse_random(run: Callable[[], Any], state: Callable[[], Any], fallback: CodeType | None) -> None:
@@ -56,29 +68,68 @@ def refuse_entropy(frame: FrameType, event: str, argument: Any) -> None:
 
 
 def refuse_world(frame: FrameType, called: Any) -> None:
-    """A clock shows another time in every call, and a file may hold something else.
+    """A clock shows another time in every call; a file, or what the operating system knows, may be another, too.
 
     What libraries do for themselves (a logger's time stamps, an import) is not the function's business.
     """
-    if called is open:
-        while in_library(frame):
-            if frame.f_globals.get("__name__", "").partition(".")[0] not in _OPENERS or frame.f_back is None:
-                return
-            frame = frame.f_back
-        what, cure = "a file is opened", "open it outside, and pass what it holds"
-    elif not in_library(frame) and (id(called) in _CLOCKS or _is_now(called)):
-        what, cure = "a clock is read", "read it outside, and pass the time in as a tensor"
-    else:
+    asked = _asked(called)
+    if asked is None:
         return
-    raise GraphError(
-        f"{what} (at {Site(frame.f_code, frame.f_lasti)}) while a function is being compiled, and would not be in "
-        f"later calls; {cure}"
+    while in_library(frame):
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _ASKERS or frame.f_back is None:
+            return
+        frame = frame.f_back
+    raise _of_the_world(asked, Site(frame.f_code, frame.f_lasti))
+
+
+def _of_the_world(asked: tuple[str, str], where: Site) -> GraphError:
+    what, cure = asked
+    return GraphError(
+        f"{what} (at {where}) while a function is being compiled, and would not be in later calls; {cure}"
     )
 
 
-def _is_now(called: Any) -> bool:
-    of = getattr(called, "__self__", None)
-    return isinstance(of, type) and issubclass(of, date) and called.__name__ in ("now", "today", "utcnow")
+def _asked(called: Any) -> tuple[str, str] | None:
+    """What calling it asks of the world, and what to do instead."""
+    of: Any = getattr(called, "__self__", None)
+    name: str = called.__name__
+    kind = type(of)  # `isinstance` would ask an object for its class, which is told to who records
+    if called is open or called is np.fromfile:
+        return _FILE
+    if called is input:
+        return _READ
+    if issubclass(kind, type):
+        return _CLOCK if issubclass(of, date) and name in ("now", "today", "utcnow") else None
+    if issubclass(kind, FILES):
+        return _READ if name.startswith(("read", "tell")) and not issubclass(kind, (StringIO, BytesIO)) else None
+    asked = _ASKED.get(getattr(called, "__module__", None) or "")
+    return None if asked is None or name in _SAME_ANSWER or name.startswith(("_", "W")) else asked
+
+
+def refuse_date(frame: FrameType) -> None:
+    """``np.datetime64("now")`` is a clock, and no function that Python tells about."""
+    code = frame.f_code
+    texts = [x for x in code.co_consts if isinstance(x, str)]
+    if "datetime64" not in code.co_names and not any(x.startswith(("datetime64", "M8", "<M8")) for x in texts):
+        return
+    named = {name: frame.f_globals.get(name) for name in code.co_names} | frame.f_locals
+    for found in dis.get_instructions(code):
+        value = found.argval if found.opname == "LOAD_CONST" else named.get(str(found.argval))
+        if isinstance(value, str) and value in ("now", "today"):
+            raise _of_the_world(_CLOCK, Site(code, found.offset))
+
+
+def refuse_iterator(code: CodeType | None, value: Any, label: str) -> NoReturn:
+    """What is taken from an iterator in one call is not there in the next; a replay would take nothing."""
+    name, where = label.partition(" ")[0], user_site()
+    for found in () if code is None else dis.get_instructions(code):
+        if found.argval == name:
+            where = Site(code, found.offset)  # type: ignore[arg-type]
+            break
+    raise GraphError(
+        f"{label}, of type {type(value).__name__}, is an iterator from outside (at {where}): a compiled function would "
+        "take from it when it is recorded only; take the value outside, and pass it in"
+    )
 
 
 def refuse_writes(run: Callable[[], Any], written: Callable[[], list[Snapshot]]) -> None:

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from io import IOBase
 from operator import is_
-from types import FunctionType, GeneratorType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _NOTES = frozenset(
     ("__getattribute__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl")
 ) | {"_changes", "_compiled_programs", "_name"}
 BYTES = (bytearray, array)
+#: what files are: a class without a way of its own to look at objects, which would ask for their ``__class__``
+FILES: type = IOBase.__mro__[1]
 GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 
 
@@ -54,6 +57,11 @@ class Snapshot:
         """Whether it holds something else now."""
         return not alike(self.contents, _contents(self.thing))
 
+    @property
+    def goes_forward(self) -> bool:
+        """Whether it is a file, in which every call begins where the last one ended."""
+        return issubclass(type(self.thing), FILES)
+
     def names(self) -> list[str]:
         """Of something with attributes, those that are others now."""
         now, before = _contents(self.thing), self.contents
@@ -68,7 +76,7 @@ class Snapshot:
             yield from now.values() if isinstance(now, dict) else now
 
     def restore(self) -> None:
-        """Put back what it held; what runs forward only, such as an iterator, stays where it is."""
+        """Put back what it held."""
         if self.changed:
             with suppress(AttributeError, TypeError, ValueError):
                 _put(self.thing, self.contents)
@@ -94,14 +102,13 @@ def _contents(thing: Any) -> Any:
         return thing.get(_MISSING)
     if isinstance(thing, GENERATORS):
         return state_of(thing)
-    if isinstance(thing, GeneratorType):
-        frame = thing.gi_frame
-        return None if frame is None else (frame.f_lasti, dict(frame.f_locals))
-    if is_iterator(thing):
+    if issubclass(type(thing), FILES):
         try:
-            return thing.__reduce__()
-        except (AttributeError, TypeError):  # what cannot be copied
+            return thing.tell()
+        except ValueError:  # closed, or without a place, as a terminal is
             return None
+        except OSError as error:  # while lines are taken from it, Python does not know its place
+            return None if error.errno else object()
     return attributes(thing)
 
 
@@ -138,7 +145,10 @@ def _put(thing: Any, contents: Any) -> None:
     elif isinstance(thing, ContextVar):
         if contents is not _MISSING:
             thing.set(contents)
-    elif not is_iterator(thing) and not isinstance(thing, GENERATORS):
+    elif issubclass(type(thing), FILES):
+        if isinstance(contents, int):
+            thing.seek(contents)
+    elif not isinstance(thing, GENERATORS):
         set_, delete = _writers(thing)
         now = attributes(thing)
         for name in now.keys() - contents.keys():
@@ -173,9 +183,8 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def is_iterator(thing: Any) -> bool:
-    """Whether it goes forward when it is asked, and says nothing of it: one that is not written in Python."""
-    kind = type(thing)
-    return hasattr(kind, "__next__") and (kind is GeneratorType or not kind.__flags__ & 1 << 9)
+    """Whether it goes forward when it is asked, so that nobody can look at it and leave it as it is."""
+    return hasattr(type(thing), "__next__")
 
 
 def state_of(generator: Any) -> str:

@@ -28,7 +28,7 @@ from ..primitives.record import Primitive
 from ..recurrence.loop import Unrolled
 from ..settings import get_default_dtype, no_grad
 from ..source_line import source_lines, user_code, user_site
-from ..tensors import Array, Literal, Tensor, _as_operand, _recast_integers, _serials, from_array
+from ..tensors import Array, Literal, Tensor, Waiting, _as_operand, _recast_integers, _serials, from_array
 from ..thread_state import current
 from .guards import Conditions
 from .placed_graph import Plan, PlanBuilder
@@ -81,8 +81,8 @@ class _Graded:
     """A tensor whose ``.grad`` the function reads or sets."""
 
     tensor: Tensor
-    before: Tensor | None  #: what was there when the function was called
-    found: Tensor | None  #: that, as the function sees it
+    before: Tensor | Waiting | None  #: what was there when the function was called
+    found: Tensor | Waiting | None  #: that, as the function sees it
     asked: bool  #: whether it was read before it was set, so that the result depends on it
 
 
@@ -110,6 +110,8 @@ class TracedProgram:
     entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
     #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
     kept: list[tuple[Tensor | int, int | None]]
+    #: (a tensor, which output becomes its ``.grad`` when it is asked for); they are the last that are returned
+    waiting: list[tuple[Tensor, int]]
     outside: frozenset[int]  #: serials of the tensors that it uses and was not given
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
@@ -193,7 +195,8 @@ class Tracer:
     def given(self, tensor: Tensor, name: str) -> Tensor:
         """What stands for a tensor that is the next argument: the same for the same one, and itself where it is met."""
         found = tensor if tensor.serial in self.met else self._given.get(tensor.serial)
-        counts = 1 + (tensor.requires_grad and tensor._grad is not None)  # its gradient is passed, too
+        gradient = tensor._gradient() if tensor.requires_grad else None
+        counts = 1 + (gradient is not None)  # which is passed, too
         if found is not None:
             for _ in range(counts):
                 next(self._positions)
@@ -203,8 +206,8 @@ class Tracer:
         result._hooks = dict(tensor._hooks) if tensor._hooks else None
         if not tensor.is_leaf:
             self._made_outside.add(result.serial)
-        if counts == 2 and tensor._grad is not None:
-            result._grad = self.argument(tensor._grad._array, f"gradient of {result.name}")
+        if gradient is not None:
+            result._grad = self.argument(gradient._array, f"gradient of {result.name}")
         return result
 
     def meet(self, tensor: Tensor) -> None:
@@ -347,7 +350,7 @@ class Tracer:
             )
 
     def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
-        result: Traced = Traced.__new__(Traced)
+        result: Traced = object.__new__(Traced)
         result._tracer = self
         result._stand_in = np.broadcast_to(np.zeros((), dtype), shape)
         result.serial = next(_serials)
@@ -422,8 +425,8 @@ class Tracer:
             )
         if tensor.serial in self._graded:
             return
-        before = found = tensor._grad
-        if asked and before is not None and not isinstance(before, Traced):
+        before = found = tensor._gradient() if asked else tensor._grad
+        if asked and isinstance(before, Tensor) and not isinstance(before, Traced):
             found = self.leaf(before._array, "gradient")
             self.cells[found.serial] = _gradient_cell(tensor)
         self._graded[tensor.serial] = _Graded(tensor, before, found, asked)
@@ -445,26 +448,31 @@ class Tracer:
                 "recorded; remove it before or after the call"
             )
 
-    def _kept(self, outputs: list[Tensor]) -> list[tuple[Tensor | int, int | None]]:
+    def _kept(self, outputs: list[Tensor]) -> tuple[list[tuple[Tensor | int, int | None]], list[tuple[Tensor, int]]]:
         """What becomes of every ``.grad``; those that are kept are appended to the outputs.
 
-        Of a tensor that the function itself starts afresh and then updates, none is kept: that saves copying all
-        gradients in every training step.
+        That of a tensor which the function itself starts afresh and then updates is seldom looked at afterwards: it
+        waits where it is, which saves copying all gradients in every training step.
         """
         kept: list[tuple[Tensor | int, int | None]] = []
+        waiting: list[tuple[Tensor, Tensor]] = []
         for serial, graded in self._graded.items():
-            tensor, now = graded.tensor, graded.tensor._grad
+            tensor, now = graded.tensor, graded.tensor._gradient()
             if isinstance(tensor, Traced) and serial not in self.arguments:
                 continue
             if graded.asked and now is graded.found:
                 continue
             target = self.arguments[serial] if isinstance(tensor, Traced) else tensor
-            if now is None or (not graded.asked and serial in self.assigned):
+            if now is None:
                 kept.append((target, None))
+            elif not graded.asked and serial in self.assigned:
+                waiting.append((tensor, now))
             else:
                 kept.append((target, len(outputs)))
                 outputs.append(now)
-        return kept
+        first = len(outputs)
+        outputs.extend(now for _, now in waiting)
+        return kept, [(tensor, first + i) for i, (tensor, _) in enumerate(waiting)]
 
     def confirm(self, check: Callable[..., None], tensors: Sequence[Tensor]) -> None:
         """In every call, before anything is assigned, ``check(*values)`` may raise."""
@@ -509,7 +517,7 @@ class Tracer:
             if isinstance(x, Traced):
                 self._refuse_old_view(x)
         outputs = list(outputs)
-        kept = self._kept(outputs)
+        kept, waiting = self._kept(outputs)
         outputs = [*outputs, *(x for _, looked_at in self._confirmations for x in looked_at)]
         found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
         pending = list(found.values())
@@ -543,7 +551,7 @@ class Tracer:
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return TracedProgram(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
-            self.entries, kept, frozenset(self._outside),
+            self.entries, kept, waiting, frozenset(self._outside),
         )  # fmt: skip
 
     def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:
@@ -573,8 +581,9 @@ def _circumstances(tensor: Tensor, conditions: Conditions) -> None:
 
 def _gradient_cell(tensor: Tensor) -> Cell:
     def get() -> Array:
-        assert tensor._grad is not None  # a guard saw to it
-        return tensor._grad._array
+        gradient = tensor._gradient()
+        assert gradient is not None  # a guard saw to it
+        return gradient._array
 
     def write(array: Array) -> None:
         tensor._grad = from_array(array)

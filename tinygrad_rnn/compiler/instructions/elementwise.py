@@ -74,7 +74,7 @@ def pow_(r, tile, n, like):
 def maximum(r, tile, n, like):
     y, a, b = _two(r, tile, n, like)
     for i in range(n):
-        y[i] = a[i] if a[i] >= b[i] or a[i] != a[i] else b[i]
+        y[i] = a[i] if a[i] > b[i] or a[i] != a[i] else b[i]  # of 0.0 and -0.0 the second, as NumPy's
     return 0
 
 
@@ -82,7 +82,7 @@ def maximum(r, tile, n, like):
 def minimum(r, tile, n, like):
     y, a, b = _two(r, tile, n, like)
     for i in range(n):
-        y[i] = a[i] if a[i] <= b[i] or a[i] != a[i] else b[i]
+        y[i] = a[i] if a[i] < b[i] or a[i] != a[i] else b[i]
     return 0
 
 
