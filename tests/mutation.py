@@ -3,7 +3,7 @@
     pip install -e '.[test,mutation]'
     python tests/mutation.py                    # everything, about an hour on two cores
     python tests/mutation.py optim --tests tests/test_optim.py
-    python tests/mutation.py compiler --sample 20 --seed 3      # some of each file's, drawn with a seed
+    python tests/mutation.py tracing --sample 20 --seed 3      # some of each file's, drawn with a seed
 
 The changes are mutmut's: numbers, operators, keywords, names, arguments, lambda bodies, right-hand sides. Left alone is
 what no test of behaviour could notice: strings, for messages are prose; decorators; annotations and names of types;
@@ -43,7 +43,10 @@ COMPILER = ["test_compile_effects_outside.py", "test_compile_handles.py", "test_
             "test_compile_is_eager.py", "test_compile_changes.py", "test_compile_watching.py"]  # fmt: skip
 #: what is mutated, and the tests that must notice, quickest first
 TARGETS = {
-    **{name: (f"compiler/{name}.py", COMPILER) for name in ("tracing", "compiled_function", "side_effects", "environment", "snapshots")},
+    "tracing": ("compiler/tracing.py", COMPILER),
+    "side effects": ("compiler/side_effects.py", COMPILER),
+    "snapshots": ("compiler/snapshots.py", COMPILER),
+    "calls": ("compiler/compiled_function.py", COMPILER),
     "primitives": ("primitives/*.py", OPERATIONS),
     "kernels": ("kernels.py", KERNELS),
     "backward": (

@@ -492,10 +492,11 @@ class Tensor(Composed):
                 f"{self._described()} was made by {self._maker()} and is part of a graph, so it cannot be copied by "
                 "itself; copy the leaves, or use clone() (gradients flow) or detach() (they do not)"
             )
+        value = self._read().copy()
         self._gradient()  # one that waits belongs to this tensor
         result = type(self).__new__(type(self))
         mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
-        vars(result).update(mine, _array=self._read().copy(), _memory=Memory(), serial=next(_serials))
+        vars(result).update(mine, _array=value, _memory=Memory(), serial=next(_serials))
         for key, slot in slots(type(self)).items():
             with suppress(AttributeError):  # an empty one
                 setattr(result, key, slot.__get__(self))
