@@ -16,6 +16,11 @@ from tinygrad_rnn.nn import labelled
 State = Any
 
 
+def gate(x: tg.Tensor, name: str) -> tg.Tensor:
+    """``sigmoid(x)`` under the name that pictures and equations give it."""
+    return labelled(x.sigmoid(), name)
+
+
 class Cell(tg.nn.Module):
     """What they share: their sizes, and a state of zeros to begin with."""
 
@@ -49,8 +54,8 @@ class LayerNormLSTM(Cell):
         """``h' = o tanh(norm(c'))``."""
         h, c = state or (self.zeros(x), self.zeros(x))
         i, f, g, o = (self.norm_x(self.ih(x)) + self.norm_h(self.hh(h))).chunk(4, 1)
-        c = labelled(f.sigmoid() * c + i.sigmoid() * g.tanh(), "c")
-        return labelled(o.sigmoid() * self.norm_c(c).tanh(), "h"), c
+        c = labelled(gate(f, "f") * c + gate(i, "i") * labelled(g.tanh(), "g"), "c")
+        return labelled(gate(o, "o") * self.norm_c(c).tanh(), "h"), c
 
 
 class MinGRU(Cell):
@@ -68,7 +73,7 @@ class MinGRU(Cell):
     def coefficients(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
         """a and b of ``h' = a h + b``."""
         z, new = self.map(x).chunk(2, -1)
-        z = z.sigmoid()
+        z = gate(z, "z")
         return 1 - z, z * new
 
     def forward(self, x: tg.Tensor, h: State = None) -> State:
@@ -85,7 +90,7 @@ class MinLSTM(MinGRU):
     def coefficients(self, x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
         """a and b of ``h' = a h + b``."""
         f, i, new = self.map(x).chunk(3, -1)
-        f, i = f.sigmoid(), i.sigmoid()
+        f, i = gate(f, "f"), gate(i, "i")
         return f / (f + i), i / (f + i) * new
 
 
@@ -142,9 +147,9 @@ class SLSTM(Cell):
         i, f, z, o = (self.ih(x) + self.hh(h)).chunk(4, 1)
         kept = m - (-f).softplus()  # in logarithms: of the sigmoid, plus what was before
         m = labelled(tg.maximum(kept, i), "m")
-        i, f = (i - m).exp(), (kept - m).exp()
-        c, n = labelled(f * c + i * z.tanh(), "c"), labelled(f * n + i, "n")
-        return labelled(o.sigmoid() * c / n, "h"), c, n, m
+        i, f = labelled((i - m).exp(), "i"), labelled((kept - m).exp(), "f")
+        c, n = labelled(f * c + i * labelled(z.tanh(), "z"), "c"), labelled(f * n + i, "n")
+        return labelled(gate(o, "o") * c / n, "h"), c, n, m
 
 
 class IndRNN(Cell):

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "gradient_flow"))
 from cells import CELLS, Network
+from lab import panels
+from lab import table as table_of
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
@@ -20,6 +24,8 @@ from tinygrad_rnn.files import write_atomically
 from tinygrad_rnn.synthetic_tasks import adding, temporal_order
 
 HERE = Path(__file__).parent
+STATE_COLOURS = {"h": "#0072b2", "c": "#d55e00"}
+MARK = "<!-- measured -->\n"
 HIDDEN, LENGTH, BATCH, LR = 32, 20, 32, 5e-3
 
 
@@ -31,17 +37,46 @@ def last_loss(kind: str, length: int = 30, hidden: int = 12, seed: int = 0) -> t
 
 
 def flow(path: Path, length: int = 30) -> Any:
-    """``||dL/dh_t||`` of every cell as it is made, in one figure."""
-    return viz.flow({kind: last_loss(kind, length) for kind in CELLS}, path, panels=("norms",))
+    """``||dL/dh_t||`` of every cell as it is made, in one figure: each in its own panel, all others in grey behind it."""
+    found = viz.flow({kind: last_loss(kind, length) for kind in CELLS}, panels=("norms",))
+    with panels(path, 4, 3, width=2.5, height=1.9) as every:
+        for axes, kind in zip(every, CELLS):
+            for layer in sorted(found.layers, key=lambda layer: layer.network == kind):
+                own = layer.network == kind
+                for role, norms in layer.norms.items():
+                    look = {"color": STATE_COLOURS[role], "label": role} if own else {"color": "#c8c8c8", "lw": 0.8}
+                    if own or role == "h":
+                        axes.semilogy(list(norms), list(norms.values()), **look)
+            axes.set_title(kind, fontsize=10)
+            axes.legend(frameon=False, fontsize=8, loc="lower right")
+        for axes in every[-4:]:
+            axes.set_xlabel("time step t")
+        for axes in every[::4]:
+            axes.set_ylabel("‖∂L/∂h_t‖, ‖∂L/∂c_t‖")
+    return found
+
+
+def picture(kind: str, folder: Path) -> None:
+    """Two steps of a cell, gate by gate."""
+    viz.render(last_loss(kind, length=2, hidden=3), folder / f"cell-{file_name(kind)}.svg", detail="gate", title=kind)
+
+
+def walk(kind: str, folder: Path) -> None:
+    """A page that steps through its backward pass."""
+    session = viz.debug(last_loss(kind, length=3, hidden=3))
+    session.html(folder / f"cell-{file_name(kind)}.html", title=f"{kind}, the loss at the last of three steps")
+
+
+def file_name(kind: str) -> str:
+    """What its files are called."""
+    return kind.lower().replace(" ", "-")
 
 
 def pictures(folder: Path) -> None:
-    """Each cell over three steps, folded and not, and the equations of its backward pass."""
+    """Each cell over two steps, and the equations of its backward pass over three."""
     for kind in CELLS:
-        name = kind.replace(" ", "-")
-        loss = last_loss(kind, length=3, hidden=3)
-        viz.render(loss, folder / f"{name}.svg", detail="op", title=kind)
-        viz.derive(loss).save(folder / f"{name}.tex")
+        picture(kind, folder)
+        viz.derive(last_loss(kind, length=3, hidden=3)).save(folder / f"{file_name(kind)}.tex")
 
 
 def learn(kind: str, task: str, steps: int, seed: int = 0) -> float:
@@ -96,8 +131,8 @@ def main() -> None:
     flow(options.out / "cells-flow.svg")
     pictures(options.out / "cells")
     page = HERE / "README.md"
-    before, mark, _ = page.read_text(encoding="utf-8").partition("<!-- measured -->\n")
-    write_atomically(page, (before + mark + "\n" + table(options.steps)).encode())
+    before, _, _ = page.read_text(encoding="utf-8").partition(MARK)
+    write_atomically(page, (before + MARK + "\n" + table(options.steps)).encode())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class MinCharTask(Task):
             loss.backward()
             tg.nn.utils.clip_grad_value_(network.parameters(), 5.0)
             optimizer.step()
-            return loss, h
+            return loss, h.detach()  # the next window starts from its value; no gradient goes back there
 
         smooth, losses, began, h = self.baseline, [], 0.0, tg.zeros(1, HIDDEN)
         for k in range(self.plans[name].steps):

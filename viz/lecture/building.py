@@ -142,7 +142,7 @@ def _key(topic: Topic, labels: Translation) -> str:
     digest = hashlib.sha256(repr(told).encode())
     program = EXAMPLES / topic.program
     shared = [EXAMPLES / name for name in ("common.py", "plots.py", "digits.py", "gradient_flow/lab.py")]
-    shared += sorted(program.parent.glob("*.py")) if program.parent.name == "tasks" else []
+    shared += sorted(program.parent.glob("*.py")) if program.parent.name in ("tasks", "cells") else []
     package = sorted(Path(tg.__file__).parent.rglob("*.py"))
     drawing = [p for p in sorted(_HERE.parent.rglob("*.py")) if _HERE not in p.parents]
     for path in [program, *shared, *package, *drawing]:

@@ -30,6 +30,7 @@ class Topic:
 SHAPES, RECURRENCE, LANGUAGE = "Shapes", "The recurrence", "A language of characters"
 EXAMPLES_OF_SHAPES = "Shapes at work"
 LEARNING, GATES, LITERATURE = "How gradients flow", "Gates", "In the end"
+BEYOND = "Beyond the LSTM"
 
 TOPICS = (
     Topic(
@@ -451,6 +452,102 @@ TOPICS = (
         ),
     ),
     Topic(
+        BEYOND,
+        "Other gates around the same two states",
+        "cells/gated.py",
+        (
+            "Four cells change what goes into the LSTM's gates. With peepholes the gates see the cell state, too (Gers, "
+            "Schmidhuber 2000). Coupled gates forget as much as they let in, so that one gate is saved (Greff and "
+            "others 2015). Layer normalization brings what goes into the gates, and the cell on its way out, to one "
+            "size (Ba, Kiros, Hinton 2016). The sLSTM's input and forget gates are exponentials, which n keeps in "
+            "proportion and m from overflowing (Beck and others 2024).",
+            "In each of them the direct way from c to the c before is still a product with a gate, element by element.",
+        ),
+        {
+            "cell-peephole-lstm": "Peepholes: c leads into i and f of the next step, and into o of its own.",
+            "cell-coupled-lstm": "Coupled: there is no forget gate, but 1 − i.",
+            "cell-layer-norm-lstm": "Normalized: what comes from x, what comes from h, and c before it is revealed.",
+            "cell-slstm": "sLSTM: c and n are carried in the same way, and h is their quotient.",
+        },
+        formulas=(
+            r"i_t = \sigma(W_{xi} x_t + W_{hi} h_{t-1} + p_i \odot c_{t-1} + b_i) \quad \text{peepholes}",
+            r"c_t = (1 - i_t) \odot c_{t-1} + i_t \odot g_t \quad \text{coupled gates}",
+            r"h_t = o_t \odot \tanh(\operatorname{norm}(c_t)) \quad \text{layer normalization}",
+            r"c_t = f_t \odot c_{t-1} + i_t \odot z_t, \quad n_t = f_t \odot n_{t-1} + i_t, \quad "
+            r"h_t = o_t \odot \frac{c_t}{n_t} \quad \text{sLSTM}",
+        ),
+        walk="cell-slstm.html#k=12",
+    ),
+    Topic(
+        BEYOND,
+        "Less in the gradient's way",
+        "cells/simpler.py",
+        (
+            "Five cells go the other way and take something out. The minGRU and the minLSTM leave the state out of "
+            "their gates (Feng and others 2024), and a diagonal linear recurrence has no gates at all (Orvieto and "
+            "others 2023). In all three the state enters linearly and unit by unit, so that the steps need not be "
+            "taken one after the other: put into itself, an equation that reaches over one step reaches over two, then "
+            "four. A thousand steps are ten passes over the whole sequence, with the same result.",
+            "In the IndRNN each unit remembers only itself (Li and others 2018): its Jacobian is a diagonal matrix. "
+            "The antisymmetric cell is a small step of a differential equation whose matrix W − Wᵀ has imaginary "
+            "eigenvalues only, so that the state neither grows nor shrinks, but for a little friction γ (Chang and "
+            "others 2019).",
+        ),
+        {
+            "cell-mingru": "minGRU: z is made of x alone.",
+            "cell-minlstm": "minLSTM: two gates, which are divided by their sum.",
+            "cell-diagonal": "Diagonal: one number a unit, the same at all steps.",
+            "cell-indrnn": "IndRNN: a vector where the RNN has a matrix.",
+            "cell-antisymmetric": "Antisymmetric: the state is carried unchanged, and a small step is added to it.",
+        },
+        formulas=(
+            r"h_t = (1 - z_t) \odot h_{t-1} + z_t \odot W_n x_t, \quad z_t = \sigma(W_z x_t) \quad \text{minGRU}",
+            r"h_t = a_t \odot h_{t-1} + b_t = a_t \odot a_{t-1} \odot h_{t-2} + (a_t \odot b_{t-1} + b_t)",
+            r"h_t = \operatorname{relu}(W x_t + u \odot h_{t-1} + b) \quad \text{IndRNN}",
+            r"h_t = h_{t-1} + \epsilon \tanh((W - W^\top - \gamma I) h_{t-1} + V x_t + b) \quad \text{antisymmetric}",
+        ),
+        walk="cell-mingru.html#k=12",
+    ),
+    Topic(
+        BEYOND,
+        "Twelve cells compared",
+        "cells/compared.py",
+        (
+            "How far does a gradient reach, and what is learnt? In the picture no network has been trained: the loss "
+            "is at the last of thirty steps. The gated cells start with their gates half open and lose about half of "
+            "the gradient a step, whatever their kind. What has a diagonal near 1, nothing but a small step to add, or "
+            "a normalization keeps it.",
+            "The table shows that this is not all. The antisymmetric cell keeps its gradient and does not learn to add "
+            "in so short a time; the GRU loses it at first, and does. One seed and a short budget rank nobody.",
+        ),
+        {
+            "cells-flow": "The gradient at each state, before training: each cell in its panel, the others in grey.",
+        },
+        walk="cell-mingru.html#k=12",
+    ),
+    Topic(
+        BEYOND,
+        "Attention: looking back at all states",
+        "cells/attention.py",
+        (
+            "The decoder of a sequence-to-sequence network gets everything through one vector. With attention "
+            "(Bahdanau, Cho, Bengio 2015) it looks back at all states of the encoder: each is scored against the "
+            "decoder's own, a softmax makes weights of the scores, and the mean weighted by them is a further input. "
+            "So there is a short way for the gradient from each output to each input, however long the sequence.",
+            "The weights can be looked at. A row below belongs to one character that is written, and shows which of "
+            "those that were read it looked at; with additions a digit of the answer needs digits of both numbers.",
+        ),
+        {
+            "attention-weights": "The weights while an addition is answered: each row adds up to 1.",
+            "attention": "The graph: every state of the encoder leads into every step of the decoder.",
+        },
+        formulas=(
+            r"e_{tj} = v^\top \tanh(W s_{t-1} + U h_j), \quad \alpha_t = \operatorname{softmax}(e_t), \quad "
+            r"k_t = \sum_j \alpha_{tj} h_j",
+        ),
+        walk="attention.html#k=20",
+    ),
+    Topic(
         LITERATURE,
         "References",
         "",
@@ -464,10 +561,20 @@ TOPICS = (
             "S. Hochreiter, J. Schmidhuber (1997), Long Short-Term Memory, Neural Computation 9",
             "F. A. Gers, J. Schmidhuber, F. Cummins (2000), Learning to Forget: Continual Prediction with LSTM, "
             "Neural Computation 12",
+            "F. A. Gers, J. Schmidhuber (2000), Recurrent Nets that Time and Count, IJCNN",
             "R. Pascanu, T. Mikolov, Y. Bengio (2013), On the Difficulty of Training Recurrent Neural Networks, ICML",
             "K. Cho and others (2014), Learning Phrase Representations using RNN Encoder–Decoder for Statistical "
             "Machine Translation, EMNLP",
             "I. Sutskever, O. Vinyals, Q. V. Le (2014), Sequence to Sequence Learning with Neural Networks, NIPS",
+            "D. Bahdanau, K. Cho, Y. Bengio (2015), Neural Machine Translation by Jointly Learning to Align and "
+            "Translate, ICLR",
+            "K. Greff and others (2015), LSTM: A Search Space Odyssey, arXiv:1503.04069",
+            "J. L. Ba, J. R. Kiros, G. E. Hinton (2016), Layer Normalization, arXiv:1607.06450",
+            "S. Li and others (2018), Independently Recurrent Neural Network, CVPR",
+            "B. Chang, M. Chen, E. Haber, E. H. Chi (2019), AntisymmetricRNN, ICLR",
+            "A. Orvieto and others (2023), Resurrecting Recurrent Neural Networks for Long Sequences, ICML",
+            "M. Beck and others (2024), xLSTM: Extended Long Short-Term Memory, arXiv:2405.04517",
+            "L. Feng and others (2024), Were RNNs All We Needed?, arXiv:2410.01201",
             "A. Karpathy (2015), The Unreasonable Effectiveness of Recurrent Neural Networks, blog post",
         ),
     ),
