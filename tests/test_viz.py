@@ -383,4 +383,4 @@ def test_parameters_of_one_name_say_where_they_belong():
     for t in tg.steps(3):
         h = cell(tg.ones(3, 1, 2)[t], h)
     names = {name for g in groups(viz.render(h.sum(), detail="gate"), "parameter") for name in texts(g)}
-    assert names == {"W.weight", "U.weight", "bias"}
+    assert names == {"W_xh W.weight", "W_hh U.weight", "b_xh bias"}

@@ -115,10 +115,10 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         "tanh, W = 2 [[1, −1], [1, −1]]: norm of dh_30/dh_0, second unit saturated": float(
             np.linalg.norm(saturated, 2)
         ),
-        "tanh: largest singular value of a step, relative to max(1 − h²) σ(W)": max(
+        "tanh: largest singular value of a step, relative to max(1 − h²) ‖W‖": max(
             tanh.spectra[t][0] / bound for t, bound in tanh.bounds.items()
         ),
-        "tanh: smallest max(1 − h²) σ(W) of a step, where σ(W) = 1.5": min(tanh.bounds.values()),
+        "tanh: smallest max(1 − h²) ‖W‖ of a step, where ‖W‖ = 1.5": min(tanh.bounds.values()),
     }
     table(["measured", ""], ((name, value) for name, value in found.items() if isinstance(value, float)))
     lags = np.arange(STEPS + 1)
@@ -128,26 +128,26 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         first.set(yscale="log", title="linear, W = s · orthogonal:\n$s^k$ exactly", xlabel="steps back k")
         second.plot(lags, grown, label=r"$\|(W^T)^k g\|$", **LINES[0])
         worst = [np.linalg.norm(np.linalg.matrix_power(w, int(k)), 2) for k in lags]
-        second.plot(lags, worst, label=r"worst case $\sigma(W^k)$", color=LINES[1]["color"], linewidth=5, alpha=0.4)
-        second.plot(lags, 2.3**lags, label=r"bound $\sigma(W)^k$", **BOUND)
+        second.plot(lags, worst, label=r"worst case $\|W^k\|$", color=LINES[1]["color"], linewidth=5, alpha=0.4)
+        second.plot(lags, 2.3**lags, label=r"bound $\|W\|^k$", **BOUND)
         second.plot(lags, 0.9**lags, label=r"$\rho(W)^k$", **{**BOUND, "linestyle": ":"})
         second.set(yscale="log", ylim=(1e-3, 1e3), xlabel="steps back k")
-        second.set_title("linear, σ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
+        second.set_title("linear, ‖W‖ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
         sigma, rho, rate = np.array(random).T
         third.plot(rho, rate, "o", color=LINES[0]["color"], label="against ρ(W)")
-        third.plot(sigma, rate, "s", color=LINES[1]["color"], label="against σ(W)")
+        third.plot(sigma, rate, "s", color=LINES[1]["color"], label="against ‖W‖")
         third.plot([0.8, 2], [0.8, 2], label="equal", **BOUND)
         third.axvline(1, color="#8c8c8c", linewidth=0.8)
-        third.set(xlabel="ρ or σ", ylabel="factor a step, in the end", ylim=(0.8, 1.3))
-        third.set_title("linear, random W: ρ decides,\nσ > 1 does not mean exploding")
+        third.set(xlabel="ρ or ‖W‖", ylabel="factor a step, in the end", ylim=(0.8, 1.3))
+        third.set_title("linear, random W: ρ decides,\n‖W‖ > 1 does not mean exploding")
         times = sorted(tanh.bounds)
         fourth.plot(
-            times, [tanh.spectra[t][0] for t in times], label=r"$\sigma(\partial h_t/\partial h_{t-1})$", **LINES[2]
+            times, [tanh.spectra[t][0] for t in times], label=r"$\|\partial h_t/\partial h_{t-1}\|$", **LINES[2]
         )
-        fourth.plot(times, [tanh.bounds[t] for t in times], label=r"$\max(1-h_t^2)\,\sigma(W)$", **BOUND)
+        fourth.plot(times, [tanh.bounds[t] for t in times], label=r"$\max(1-h_t^2)\,\|W\|$", **BOUND)
         fourth.axhline(1.5, color="#8c8c8c", linewidth=0.8)
-        fourth.text(times[0], 1.51, "σ(W)", color="#595959", va="bottom")
-        fourth.set(xlabel="time step t", ylim=(0, 1.7), title="tanh: the slope\ntakes part of σ away")
+        fourth.text(times[0], 1.51, "‖W‖", color="#595959", va="bottom")
+        fourth.set(xlabel="time step t", ylim=(0, 1.7), title="tanh: the slope\ntakes part of ‖W‖ away")
         products = [np.linalg.norm(saturated_product(int(k)), 2) for k in lags[1:31]]
         powers = [np.linalg.norm(np.linalg.matrix_power(nilpotent(), int(k)), 2) for k in lags[1:31]]
         assert not any(powers[1:])

@@ -90,7 +90,7 @@ def _jacobians(line: Any, layers: Sequence[Layer]) -> None:
             axes.plot(times, values[:, 1:], color="#8c8c8c", linewidth=0.6)
             axes.plot(times, values[:, 0], color=COLOURS[k % 6], linewidth=2, label="largest")
         if layer.bounds:
-            bound = r"$\sigma_{\max}(W)\cdot$ largest slope"
+            bound = r"$\|W\|\cdot$ largest slope"
             axes.plot(*_xy(layer.bounds), "--", color=style.INK, linewidth=1, label=bound)
             axes.legend(frameon=False, fontsize=8, loc="lower left")
     _logarithmic(line, "singular values\n" + r"of $\partial s_t/\partial s_{t-1}$")
@@ -119,7 +119,7 @@ def _reach(line: Any, layers: Sequence[Layer]) -> None:
 
 
 def _transfer(line: Any, layers: Sequence[Layer]) -> None:
-    label = r"$\sigma_{\max}(\partial s_s/\partial s_t)$"
+    label = r"$\|\partial s_s/\partial s_t\|$"
     _maps(line, [layer.transfer for layer in layers], label, "state of step s")
 
 

@@ -37,6 +37,7 @@ class Labels:
         self.total = self._total()
         self.position = {id(box): i for i, box in enumerate(level.boxes)}
         self.parameters = self._parameter_names()
+        self.letters = vocabulary.weights(self.graph)
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
         self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
@@ -193,8 +194,10 @@ class Labels:
         return "\n".join(self.parameter_name(index) for index in box.members)
 
     def parameter_name(self, index: int) -> str:
-        """A parameter's own name, shortened."""
-        return style.elided(self.parameters[index], NAME_LIMIT)
+        """The lecture's letter for a parameter, and its own name, shortened."""
+        own = style.elided(self.parameters[index], NAME_LIMIT)
+        letter = self.letters.get(index, own)
+        return own if own.endswith(letter) else f"{letter} {own}".rstrip()
 
     def _how(self, node: Node, box: Box) -> str:
         """The formula that made a node, from the letters of what went in, if that is short; else the operation."""

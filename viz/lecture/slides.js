@@ -13,6 +13,7 @@ function show(step) {
   at = step < 0 ? -1 : Math.min(step, steps.length - 1);
   document.body.classList.toggle("slides", at >= 0);
   if (at < 0) {
+    document.querySelectorAll(".told").forEach((told) => { told.style.fontSize = ""; });
     if (before >= 0) {
       history.replaceState(null, "", `#${steps[before][0].id}`);
       steps[before][0].scrollIntoView();
@@ -25,8 +26,17 @@ function show(step) {
     figure.classList.add("now");
     figure.querySelector("img").loading = "eager";
   }
+  fit(section.querySelector(".told"));
   counter.textContent = `${at + 1} / ${steps.length}`;
   history.replaceState(null, "", `#slide-${at + 1}`);
+}
+
+function fit(told) { // all that is said has to be seen: a screen cannot be scrolled by an audience
+  const wide = (formula) => formula.scrollWidth > formula.clientWidth + 1;
+  for (let size = 100; size >= 50; size -= 4) {
+    told.style.fontSize = size + "%";
+    if (told.scrollHeight <= told.clientHeight + 1 && ![...told.querySelectorAll(".formula")].some(wide)) return;
+  }
 }
 
 function start() {
@@ -48,6 +58,7 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+addEventListener("resize", () => { if (at >= 0) fit(steps[at][0].querySelector(".told")); });
 document.getElementById("present").addEventListener("click", () => show(0));
 const asked = /^#slide-(\d+)$/.exec(location.hash);
 if (asked) show(Number(asked[1]) - 1);

@@ -278,7 +278,7 @@ TOPICS = (
         (
             "One step back multiplies the gradient by a Jacobian, and many steps multiply it by many. Each has two "
             "factors: the slope of tanh, which is below 1 everywhere but at 0, and W. The usual rule of thumb looks "
-            "at the largest singular value of W: below 1 vanishing, above 1 exploding. The first half is a theorem, "
+            "at the largest singular value of W, ‖W‖: below 1 vanishing, above 1 exploding. The first half is a theorem, "
             "whatever the states are. The second is not: above 1 is necessary for exploding, and no more.",
             "What decides then? Of a linear network the spectral radius, in the end: its Jacobians are all W, and a W "
             "that is not normal can let the gradient grow at first and vanish later. With tanh no number of W alone "
@@ -295,7 +295,7 @@ TOPICS = (
             r"\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - h_t^2) W_{hh}",
             r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
             r"\frac{\partial h_{T-1}}{\partial h_{T-2}} \cdots \frac{\partial h_{t+1}}{\partial h_t}",
-            r"\left\lVert \frac{\partial h_t}{\partial h_{t-1}} \right\rVert \le \max(1 - h_t^2) \sigma(W_{hh})",
+            r"\left\lVert \frac{\partial h_t}{\partial h_{t-1}} \right\rVert \le \max(1 - h_t^2) \lVert W_{hh} \rVert",
         ),
         walk="vanishing.html#k=80",
     ),
@@ -473,8 +473,8 @@ TOPICS = (
             r"i_t = \sigma(W_{xi} x_t + W_{hi} h_{t-1} + p_i \odot c_{t-1} + b_i) \quad \text{peepholes}",
             r"c_t = (1 - i_t) \odot c_{t-1} + i_t \odot g_t \quad \text{coupled gates}",
             r"h_t = o_t \odot \tanh(\operatorname{norm}(c_t)) \quad \text{layer normalization}",
-            r"c_t = f_t \odot c_{t-1} + i_t \odot z_t, \quad n_t = f_t \odot n_{t-1} + i_t, \quad "
-            r"h_t = o_t \odot \frac{c_t}{n_t} \quad \text{sLSTM}",
+            r"c_t = f_t \odot c_{t-1} + i_t \odot z_t, \quad n_t = f_t \odot n_{t-1} + i_t \quad \text{sLSTM}",
+            r"h_t = o_t \odot c_t \oslash n_t \quad \text{sLSTM}",
         ),
         walk="cell-slstm.html#k=12",
     ),
@@ -542,8 +542,8 @@ TOPICS = (
             "attention": "The graph: every state of the encoder leads into every step of the decoder.",
         },
         formulas=(
-            r"e_{tj} = v^\top \tanh(W s_{t-1} + U h_j), \quad \alpha_t = \operatorname{softmax}(e_t), \quad "
-            r"k_t = \sum_j \alpha_{tj} h_j",
+            r"e_{tj} = v^\top \tanh(W s_{t-1} + U h_j)",
+            r"\alpha_t = \operatorname{softmax}(e_t), \quad k_t = \sum_j \alpha_{tj} h_j",
         ),
         walk="attention.html#k=20",
     ),

@@ -13,7 +13,7 @@ from html import escape
 
 import tinygrad_rnn as tg
 
-from ... import style, vocabulary
+from ... import style
 from ...graph.box_text import Labels
 from ...graph.detail_levels import Level, collapse
 from ...graph.graphviz_program import RenderError
@@ -46,7 +46,7 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
     """``graph`` at level ``detail``; of a longer sequence than ``max_steps`` the middle is left out."""
     level = collapse(graph, detail)
     labels = Labels(level)
-    labels.parameters |= vocabulary.weights(level.graph)  # as in the page's formulas
+    labels.parameters |= dict.fromkeys(labels.letters, "")  # the letter is enough: panels have both
     lines = [[style.shown(x, LABEL_LIMIT) for x in labels.lines(box)] for box in level.boxes]
     numbered = [len(box.members) == 1 or box.kind not in ("parameter", "cell") for box in level.boxes]
     sizes = [
