@@ -93,3 +93,11 @@ def test_attention_weights_add_up_and_are_drawn(load: Any, tmp_path: Path) -> No
     assert tg.check_gradients(model.loss(x, y))
     assert module.main(steps=0, out=tmp_path, digits=1) >= 0.0
     assert {path.name for path in tmp_path.glob("*.svg")} == {"attention.svg", "attention-weights.svg"}
+
+
+def test_the_chapter_draws_its_cells_and_quotes_what_was_measured(load: Any, tmp_path: Path) -> None:
+    load("gated").show(tmp_path, ("coupled LSTM",))
+    assert (tmp_path / "cell-coupled-lstm.svg").is_file()
+    head, *rows = load("compared").measured()
+    assert head == ["cell", "parameters", "adding", "temporal order"] and [row[0] for row in rows] == list(KINDS)
+    assert set(load("gated").KINDS + load("simpler").KINDS) == set(KINDS) - {"RNN", "LSTM", "GRU"}

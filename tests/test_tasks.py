@@ -142,6 +142,13 @@ def test_one_seed_shows_the_contrast(experiment: Callable[[str], Any], tmp_path:
     assert [named.name for named, _ in one_seed.CONTRASTS] == [experiment(name).TASK.name for name in every]
 
 
+def test_the_character_model_carries_its_state_from_window_to_window(experiment: Callable[[str], Any]) -> None:
+    task = experiment("min_char_rnn").TASK
+    plan = dataclasses.replace(task.plans["tanh"], steps=3)
+    result = dataclasses.replace(task, plans={"tanh": plan}).measure("tanh", 0)
+    assert result.steps == 3 and abs(result.score - task.baseline) < 0.1
+
+
 def test_a_page_is_measured_kept_and_written(
     experiment: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,7 +276,7 @@ def test_percentages_of_a_weight_add_up():
     shares = {}
     for g in groups(picture, "parameter"):
         for line in texts(g):
-            name, percent = re.fullmatch(r"(\w+) +∂ .* \(([−\d]+)%\)", line).groups()
+            name, percent = re.fullmatch(r"([\w ]+?) +∂ .* \(([−\d]+)%\)", line).groups()
             shares.setdefault(name, []).append(int(percent.replace("−", "-")))
     assert len(shares) == 6
     assert all(len(steps) == 4 and abs(sum(steps) - 100) <= 2 for steps in shares.values())
@@ -473,7 +473,7 @@ def test_weights_of_what_gathers_all_steps_are_drawn():
     outputs, _ = rnn(tg.zeros(4, 1, 4))
     loss = tg.nn.functional.cross_entropy(head(outputs.reshape(4, 3)), [1, 2, 3, 0])
     names = [name for g in groups(viz.render(loss, detail="gate"), "parameter") for name in texts(g)]
-    assert Counter(names)["weight"] == Counter(names)["bias"] == 1
+    assert Counter(names)["W_hy weight"] == Counter(names)["b_hy bias"] == 1
 
 
 # Networks of one's own ------------------------------------------------------------------------------------

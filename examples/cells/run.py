@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "gradient_flow"))
+sys.path.append(str(Path(__file__).parent.parent / "gradient_flow"))  # behind this folder, which has a run.py too
 from cells import CELLS, Network
 from lab import panels
 from lab import table as table_of
@@ -24,6 +24,7 @@ from tinygrad_rnn.files import write_atomically
 from tinygrad_rnn.synthetic_tasks import adding, temporal_order
 
 HERE = Path(__file__).parent
+__all__ = ["HERE", "MARK", "flow", "picture", "table_of", "walk"]  #: for the programs of single topics
 STATE_COLOURS = {"h": "#0072b2", "c": "#d55e00"}
 MARK = "<!-- measured -->\n"
 HIDDEN, LENGTH, BATCH, LR = 32, 20, 32, 5e-3
@@ -37,7 +38,7 @@ def last_loss(kind: str, length: int = 30, hidden: int = 12, seed: int = 0) -> t
 
 
 def flow(path: Path, length: int = 30) -> Any:
-    """``||dL/dh_t||`` of every cell as it is made, in one figure: each in its own panel, all others in grey behind it."""
+    """``||dL/dh_t||`` of every cell as it is made, in one figure: a panel for each, all others in grey behind it."""
     found = viz.flow({kind: last_loss(kind, length) for kind in CELLS}, panels=("norms",))
     with panels(path, 4, 3, width=2.5, height=1.9) as every:
         for axes, kind in zip(every, CELLS):

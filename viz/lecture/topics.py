@@ -278,8 +278,8 @@ TOPICS = (
         (
             "One step back multiplies the gradient by a Jacobian, and many steps multiply it by many. Each has two "
             "factors: the slope of tanh, which is below 1 everywhere but at 0, and W. The usual rule of thumb looks "
-            "at the largest singular value of W, ‖W‖: below 1 vanishing, above 1 exploding. The first half is a theorem, "
-            "whatever the states are. The second is not: above 1 is necessary for exploding, and no more.",
+            "at ‖W‖, the largest singular value of W: below 1 vanishing, above 1 exploding. The first half is a "
+            "theorem, whatever the states are. The second is not: above 1 is necessary for exploding, and no more.",
             "What decides then? Of a linear network the spectral radius, in the end: its Jacobians are all W, and a W "
             "that is not normal can let the gradient grow at first and vanish later. With tanh no number of W alone "
             "decides, for the Jacobians differ from step to step and the slopes are part of them. The W below on the "
@@ -456,9 +456,9 @@ TOPICS = (
         "Other gates around the same two states",
         "cells/gated.py",
         (
-            "Four cells change what goes into the LSTM's gates. With peepholes the gates see the cell state, too (Gers, "
-            "Schmidhuber 2000). Coupled gates forget as much as they let in, so that one gate is saved (Greff and "
-            "others 2015). Layer normalization brings what goes into the gates, and the cell on its way out, to one "
+            "Four cells change what goes into the LSTM's gates. With peepholes the gates see the cell state, too "
+            "(Gers, Schmidhuber 2000). Coupled gates forget as much as they let in, so that one gate is saved (Greff "
+            "and others 2015). Layer normalization brings what goes into the gates, and the cell on its way out, to one "
             "size (Ba, Kiros, Hinton 2016). The sLSTM's input and forget gates are exponentials, which n keeps in "
             "proportion and m from overflowing (Beck and others 2024).",
             "In each of them the direct way from c to the c before is still a product with a gate, element by element.",
