@@ -458,8 +458,8 @@ TOPICS = (
         (
             "Four cells change what goes into the LSTM's gates. With peepholes the gates see the cell state, too "
             "(Gers, Schmidhuber 2000). Coupled gates forget as much as they let in, so that one gate is saved (Greff "
-            "and others 2015). Layer normalization brings what goes into the gates, and the cell on its way out, to one "
-            "size (Ba, Kiros, Hinton 2016). The sLSTM's input and forget gates are exponentials, which n keeps in "
+            "and others 2015). Layer normalization brings what goes into the gates, and the cell on its way out, to "
+            "one size (Ba, Kiros, Hinton 2016). The sLSTM's input and forget gates are exponentials, which n keeps in "
             "proportion and m from overflowing (Beck and others 2024).",
             "In each of them the direct way from c to the c before is still a product with a gate, element by element.",
         ),
