@@ -1,5 +1,7 @@
 """`check_gradients` where a weaker one is fooled: references, precision, the ends of floating point, broken rules."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,22 @@ def test_a_right_gradient_that_single_precision_loses_passes():
 def test_a_rule_that_gives_no_gradient_is_one_line(rule, said, primitive):
     report = verdict(primitive(lambda x: x * 1, rule), [1.0, 2.0])
     assert report.verdict == "failed" and said in report.broken and "test_check_doubt.py" in report.broken
+    x = tg.tensor([1.0, 2.0], requires_grad=True, dtype="float64")
+    with pytest.raises(tg.GraphError, match=re.escape(said)):
+        tg.TABLE["of_a_test_0"](x).sum().backward()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("rule", [lambda g, _y, _x: g / 0 if g is None else 1 // 0, lambda g, _y, _x: {}[0]])
+def test_a_rule_that_raises_is_named_by_the_check(rule, primitive):
+    report = verdict(primitive(lambda x: x * 1, rule), [1.0, 2.0])
+    assert report.verdict == "failed" and "the rule of of_a_test_0" in report.broken and "Error" in report.broken
+
+
+def test_a_rule_of_too_few_arguments_is_refused_at_once():
+    with pytest.raises(tg.ArgumentError, match=r"takes g, y, and each operand, but one takes \(g, y\)"):
+        tg.Primitive("of_a_test", "t", lambda x: x, np.sin, vjp=(lambda g, y: g,))
+    assert "of_a_test" not in tg.TABLE
 
 
 def test_no_elements_are_no_error():

@@ -107,6 +107,26 @@ def test_damage_is_one_line(name, load, files):
     assert known >= 0.6 * refused > 15
 
 
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"op": "nope"}, "'nope', which is no operation known here"),
+        ({"op": 3}, "which is no operation known here"),
+        ({"dtype": "<f8"}, "says that it is .* float64, but is .* float32"),
+        ({"op": None}, "'value' is missing"),
+        ({"op": None, "value": 1}, "its value is no array"),
+        ({"scope": [1]}, "is not a list of path"),
+    ],
+)
+def test_what_is_wrong_with_a_graph_is_said(changes, said, files):
+    data = json.loads(files["graph"])
+    data["nodes"][-1].update(changes)
+    with pytest.raises(tg.DataError, match=said):
+        tg.Graph.from_json(json.dumps(data))
+    with pytest.raises(tg.DataError, match="does not say that it is tinygrad_rnn.graph/1"):
+        tg.Graph.from_json("[]")
+
+
 def test_steps_beyond_reason_are_refused(files):
     data = json.loads(files["graph"])
     data["nodes"][-1]["scope"][1] = 10**30

@@ -10,7 +10,7 @@ import pytest
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from tinygrad_rnn.bptt.recording import Trace
+from tinygrad_rnn.bptt.recording import Trace, record
 from tinygrad_rnn.character_model import checkpoint
 from tinygrad_rnn.character_model.model import CharModel
 from tinygrad_rnn.character_model.text import Vocabulary
@@ -31,7 +31,7 @@ def adam(**settings: Any) -> tg.optim.Adam:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maximize": "yes"}, "maximize must be a number"),
+        ({"maximize": "yes"}, "maximize must be True or False"),
         ({"amsgrad": True}, "state of parameter 0 lacks max_exp_avg_sq"),
         ({"momentum": 0.9}, "momentum=0.9"),
         ({"decoupled_weight_decay": True}, "they are AdamW's, whose weight decay is another than Adam's"),
@@ -40,6 +40,10 @@ def adam(**settings: Any) -> tg.optim.Adam:
         ({"lr": float("nan")}, "lr must not be negative"),
         ({"lr": "fast"}, "lr must be a number"),
         ({"eps": None}, "eps must be a number"),
+        ({"lr": float("inf")}, "lr must be a finite number"),
+        ({"lr": 10**400}, "lr must be a finite number"),
+        ({"lr": True}, "lr must be a number"),
+        ({"amsgrad": 2}, "amsgrad must be True or False"),
     ],
 )
 def test_settings_of_a_saved_optimizer_are_judged(changes: dict[str, Any], message: str) -> None:
@@ -68,6 +72,25 @@ def test_a_state_that_lacks_something_is_refused(missing: str) -> None:
     del state["state"][0][missing]
     with pytest.raises(tg.DataError, match=f"lacks {missing}"):
         adam().load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"exp_avg": np.array([1j, 1])}, "not real numbers"),
+        ({"exp_avg": "many"}, "not real numbers"),
+        ({"step": float("nan")}, "not real numbers"),
+        ({"exp_avg_sq": np.array([-1.0, 1.0])}, "mean of squares, but has negative"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    state = adam().state_dict()
+    state["state"][0].update(changes)
+    with pytest.raises(tg.DataError, match=message):
+        adam().load_state_dict(state)
+    for other in (None, [], {}, "adam", {"param_groups": None, "state": {}}, {"param_groups": [3], "state": {}}):
+        with pytest.raises(tg.DataError, match="not an optimizer's state_dict"):
+            adam().load_state_dict(other)  # type: ignore[arg-type]
 
 
 def test_another_optimizers_state_is_refused() -> None:
@@ -181,6 +204,8 @@ def test_numpys_functions_are_recorded_or_take_the_values() -> None:
         (np.std(x), array.std()), (np.var(x, ddof=1), array.var(ddof=1)),
         (np.concatenate([x, x]), np.vstack([array] * 2)),
         (np.add(array, x), 2 * array), (array @ x, array @ array), (np.float32(2) * x, 2 * array),
+        (np.cumsum(x), np.cumsum(array)), (np.cumsum(x, 1), np.cumsum(array, 1)),
+        (np.take(x, [1, 2]), np.take(array, [1, 2])), (np.take(x, [1], 1), np.take(array, [1], 1)),
         (np.square(x), array**2), (np.max(x), array.max()), (np.maximum(x, 2.0), np.maximum(array, 2)),
     ]:  # fmt: skip
         assert isinstance(ours, tg.Tensor) and ours.requires_grad
@@ -248,11 +273,24 @@ def test_an_empty_batch_has_no_lengths() -> None:
     [
         (lambda: tg.optim.Adam(nn.Linear(1, 1)), tg.DTypeError, "pass model.parameters()"),
         (lambda: tg.optim.Adam(3), tg.DTypeError, "pass a list of tensors"),  # type: ignore[arg-type]
+        (lambda: nn.utils.clip_grad_norm_(nn.Linear(1, 1), 1.0), tg.DTypeError, "pass model.parameters()"),  # type: ignore[arg-type]
         (lambda: nn.utils.clip_grad_norm_(iter([]), 1.0), tg.GraphError, "a generator with nothing in it"),
         (lambda: nn.utils.clip_grad_value_(iter([]), 1.0), tg.GraphError, "a generator with nothing in it"),
         (lambda: nn.utils.clip_grad_norm_([tg.ones(1)], 1.0, "two"), tg.ArgumentError, "norm_type is a number"),  # type: ignore[arg-type]
         (lambda: list(tg.steps([1, 2])), tg.DTypeError, "use steps.len"),  # type: ignore[arg-type]
         (lambda: list(tg.steps(2.0)), tg.DTypeError, "not float"),  # type: ignore[arg-type]
+        (lambda: tg.steps(-1), tg.ArgumentError, "from 0 up, not -1"),
+        (lambda: tg.no_grad(3), tg.ArgumentError, r"inside: with no_grad\(\)"),  # type: ignore[arg-type]
+        (lambda: tg.ones(2).var(False), tg.DTypeError, "an axis must be an integer, not False"),
+        (lambda: np.sum(tg.ones(2), dtype="float64"), tg.DTypeError, "takes no dtype= here"),
+        (lambda: np.sum(tg.ones(2), 0, "float64"), tg.DTypeError, "takes no 'float64' here"),
+        (lambda: nn.LSTM(2, 3)(tg.ones(4, 2))[1].sum(), tg.DTypeError, r"the state of an LSTM is a pair, .* h_n, c_n"),
+        (lambda: nn.LSTM(2, 3)(tg.ones(4, 2)) > 0, tg.DTypeError, "a pair, which is no operand of >"),
+        (lambda: float(nn.GRU(2, 3)(tg.ones(4, 2))), tg.DTypeError, "a pair, which is no number"),
+        (
+            lambda: nn.functional.binary_cross_entropy_with_logits(tg.tensor([1, 0]), tg.zeros(2)),
+            tg.DTypeError, "swap them",
+        ),
         (lambda: nn.LSTM(2, 3)(tg.ones(4, 2)).sum(), tg.DTypeError, r"has no \.sum: unpack it, output, state = layer"),
         (lambda: nn.GRU(2, 3)(tg.ones(4, 2)) * 2, tg.DTypeError, r"a pair, which is no operand of \*"),
         (lambda: 2 - nn.RNN(2, 3)(tg.ones(4, 2)), tg.DTypeError, "a pair, which is no operand of -"),
@@ -323,9 +361,29 @@ def test_a_small_file_does_not_ask_for_much_memory() -> None:
     with pytest.raises(tg.DataError, match=r"not a saved graph|MiB to compute") as error:
         tg.Graph.from_json(text)
     assert "\n" not in str(error.value)
+    hot = tg.Graph(nn.functional.one_hot(tg.tensor([1]), 3).sum()).to_json()
+    with pytest.raises(tg.DataError, match="takes more than 1024 MiB to compute"):
+        tg.Graph.from_json(hot.replace(": 3,", ": 1000000000,").replace("[1, 3]", "[1, 1000000000]"))
     wide = tg.Graph(x.broadcast_to(3).sum()).to_json().replace("[3]", "[1000000000]").replace("(3,)", "(1000000000,)")
     with pytest.raises(tg.DataError, match="takes more than 1024 MiB to compute"):
         tg.Graph.from_json(wide)
+
+
+def test_half_a_character_in_a_name_comes_back_or_is_refused(tmp_path: Path) -> None:
+    loss = tg.tensor(1.0, requires_grad=True, name="a\ud800") * 2
+    tg.Graph(loss).save(tmp_path / "graph.json")
+    assert tg.Graph.load(tmp_path / "graph.json").nodes[0].name == "a\ud800"
+    record(loss).save(tmp_path / "walk.json")
+    assert Trace.load(tmp_path / "walk.json").graph.nodes[0].name == "a\ud800"
+    with pytest.raises(tg.DTypeError, match="half a character"):
+        tg.save({"a\ud800": tg.ones(1)}, tmp_path / "values.safetensors")
+
+
+def test_what_numpy_has_no_dtype_for_is_said(tmp_path: Path) -> None:
+    head = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    (tmp_path / "a.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"1234")
+    with pytest.raises(tg.DataError, match="tensors of bfloat16, which NumPy does not have"):
+        tg.load(tmp_path / "a.safetensors")
 
 
 def test_a_scope_is_of_names_and_numbers() -> None:
@@ -333,7 +391,7 @@ def test_a_scope_is_of_names_and_numbers() -> None:
     for place, wrong in [(3, {"a": 1}), (3, 1), (1, "2"), (1, True), (2, {}), (0, [1])]:
         changed = json.loads(json.dumps(data))
         changed["nodes"][0]["scope"][place] = wrong
-        with pytest.raises(tg.DataError, match=r"wrong kind|not a saved graph"):
+        with pytest.raises(tg.DataError, match=r"wrong kind|is not a list of path"):
             tg.Graph.from_json(json.dumps(changed))
 
 

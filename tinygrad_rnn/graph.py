@@ -348,7 +348,7 @@ class Graph:
 
     def save(self, path: PathLike) -> Graph:
         """Write `to_json` to a file, whole or not at all, and return the graph."""
-        write_atomically(path, self.to_json().encode())
+        write_atomically(path, self.to_json().encode(errors="backslashreplace"))  # JSON's own way of writing \\ud800
         return self
 
     @classmethod
@@ -356,8 +356,10 @@ class Graph:
         """The graph `to_json` described, its values computed again."""
         try:
             data = json.loads(text)
+            if not isinstance(data, dict) or "format" not in data:
+                raise DataError(f"not a saved graph: it does not say that it is {FORMAT}")
             if data["format"] != FORMAT:
-                raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}")
+                raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}, which is read here")
             build = GraphBuilder[Node]()
             for item in data["nodes"]:
                 _decoded_node(build, item)
@@ -367,11 +369,14 @@ class Graph:
             values = graph.values()
         except DataError:
             raise
+        except KeyError as error:
+            raise DataError(f"not a saved graph: {error} is missing where it should be") from None
         except Exception as error:
             raise DataError(f"not a saved graph: {short(str(error), 200)}") from None
         for node, value in zip(nodes, values, strict=True):
-            if value.shape != node.shape:
-                raise DataError(f"not a saved graph: node {node.index} says {node.shape} but computes {value.shape}")
+            if (value.shape, value.dtype) != (node.shape, node.dtype):
+                says, is_ = (f"{x.shape} {x.dtype}" for x in (node, value))
+                raise DataError(f"not a saved graph: node {node.index} says that it is {says}, but is {is_}")
         return graph.with_values(values)
 
     @classmethod
@@ -564,10 +569,17 @@ def _decoded(value: Any) -> Any:
 
 
 def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
+    index = len(build.nodes)
+    if item["op"] is not None and item["op"] not in TABLE:
+        raise DataError(
+            f"not a saved graph: node {index} is made by {short(repr(item['op']))}, which is no operation known here; "
+            "one of your own has to be defined before its graph is loaded"
+        )
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
+    if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
+        raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
     path, step, part, backward = item["scope"]
     texts = (item["name"], item["role"], item["site"], part)
-    index = len(build.nodes)
     if (
         not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
         or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
@@ -575,11 +587,14 @@ def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
         or not all(isinstance(x, (Ref, int, float)) for x in operands)
     ):
         raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
+    value = _decoded(item["value"]) if item["op"] is None else None
+    if item["op"] is None and not isinstance(value, np.ndarray):
+        raise DataError(f"not a saved graph: node {index} is a leaf, but its value is no array")
     build.enter(
         TABLE[item["op"]] if item["op"] is not None else None, operands,
         {key: _decoded(value) for key, value in item["attrs"].items()},
         shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
-        value=_decoded(item["value"]) if item["op"] is None else None,
+        value=value,
         requires_grad=bool(item["requires_grad"]), scope=Scope(tuple(path), step, part, backward),
         name=item["name"], role=item["role"], site=item["site"], serial=-1 - index, starts=item.get("starts") is True,
     )  # fmt: skip

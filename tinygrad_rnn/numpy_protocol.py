@@ -6,7 +6,9 @@ as ``np.asarray`` does, unless its floats would lose a gradient: then it is an e
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,11 @@ _FUNCTIONS = {
         "reshape", "squeeze", "expand_dims", "broadcast_to", "clip", "outer", "flip", "take", "tril", "triu",
     )},
 }  # fmt: skip
+
+#: how many arguments mean the same by position, where it is not two
+_ALIKE = {"where": 3, "clip": 3, "take": 3}
+#: functions that are about all elements in a row, unless an axis is given
+_FLAT = ("cumsum", "take")
 
 #: those functions; `functional` enters itself
 _counterparts: dict[str, Any] = {}
@@ -73,7 +80,17 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if called.__module__ == "numpy" and name in _FUNCTIONS:
         if name in ("var", "std"):  # NumPy divides by n unless told
             kwargs = {"correction": kwargs.get("ddof", 0), **{k: v for k, v in kwargs.items() if k != "ddof"}}
-        return _counterparts[_FUNCTIONS[name]](*args, **kwargs)
+        counterpart = _counterparts[_FUNCTIONS[name]]
+        strange = [f"{key}=" for key in kwargs if key not in _settings(counterpart)]
+        strange += [f"{x!r:.20}" for x in args[_ALIKE.get(name, 2) :] if name != "einsum"]
+        if strange:
+            raise DTypeError(
+                f"np.{name} of a tensor takes no {strange[0]} here; compose it of tg's functions, or take the values: "
+                f"np.{name}(t.numpy())"
+            )
+        if name in _FLAT and len(args) < _ALIKE.get(name, 2) and "axis" not in kwargs:
+            args = (args[0].reshape(-1), *args[1:])
+        return counterpart(*args, **kwargs)
     result = called(*_arrays(args), **_arrays(kwargs))
     if current.recording and _any_of((args, kwargs), _needs_gradient) and _any_of(result, _is_inexact):
         call = f"{called.__module__.replace('numpy', 'np', 1)}.{name}"
@@ -82,6 +99,12 @@ def function(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             f"the values: {call}(t.numpy())"
         )
     return result
+
+
+@cache
+def _settings(counterpart: Any) -> frozenset[str]:
+    """The names of the arguments that it takes."""
+    return frozenset(inspect.signature(counterpart).parameters)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

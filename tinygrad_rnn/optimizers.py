@@ -6,6 +6,7 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +101,17 @@ class Optimizer:
         for name, value in settings.items():
             value = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
             values = value if isinstance(value, tuple) else (value,)
-            if not all(isinstance(v, (int, float)) for v in values):
-                raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r}")
+            if name in _FLAGS:
+                if value not in (False, True):
+                    raise DTypeError(f"{type(self).__name__}: {name} must be True or False, not {value!r:.40}")
+                judged[name] = bool(value)
+                continue
+            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+                raise DTypeError(f"{type(self).__name__}: {name} must be a number, not {value!r:.40}")
             if not all(v >= 0 for v in values):
                 raise ArgumentError(f"{type(self).__name__}: {name} must not be negative, but is {value}")
+            if not all(v <= sys.float_info.max for v in values):
+                raise ArgumentError(f"{type(self).__name__}: {name} must be a finite number, but is {value!s:.40}")
             if name == "betas" and not (len(values) == 2 and all(v < 1 for v in values)):
                 raise ArgumentError(
                     f"{type(self).__name__}: betas are two, from 0 up to, not including, 1, but are {value}"
@@ -198,13 +206,15 @@ class Optimizer:
             groups = list(state_dict["param_groups"])
             saved = {int(i): dict(s) for i, s in state_dict["state"].items()}
             counts = [len(group["params"]) for group in groups]
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"not an optimizer's state_dict: {error!r}") from None
+        except (KeyError, ValueError, TypeError, AttributeError):
+            raise DataError(
+                f"not an optimizer's state_dict, but {state_dict!r:.80}: it wants a dict with the settings of each "
+                'group, a list, under "param_groups", and a dict of each parameter\'s state, by number, under "state"'
+            ) from None
         own = [len(group["params"]) for group in self.param_groups]
         if counts != own or any(not 0 <= i < sum(own) for i in saved):
-            counted = counts[0] if len(counts) == 1 else f"groups of {counts}"
-            mine = own[0] if len(own) == 1 else f"groups of {own}"
-            raise DataError(f"the state is for {counted} parameters, this optimizer has {mine}")
+            theirs, mine = (f"{sum(n)} parameters in groups of {n}" for n in (counts, own))
+            raise DataError(f"the saved state is for {theirs}, but this optimizer has {mine}")
         settings = [self._settings_of(group) for group in groups]
         each = [group for group, count in zip(settings, own) for _ in range(count)]
         state = [
@@ -252,13 +262,18 @@ class Optimizer:
         given = dict(saved)
         for key, value in saved.items():
             try:
-                given[key] = int(value) if key == "step" else np.asarray(value).astype(p.dtype)
-            except (ValueError, TypeError, OverflowError) as error:
-                raise DataError(f"optimizer state {key} of parameter {i} is no number: {error}") from None
+                array = np.asarray(value)
+                if array.dtype.kind not in "fiub":
+                    raise TypeError
+                given[key] = int(array) if key == "step" else array.astype(p.dtype)
+            except (ValueError, TypeError, OverflowError):
+                raise DataError(f"optimizer state {key} of parameter {i} is {value!r:.40}, not real numbers") from None
             if key == "step" and (given[key] != value or given[key] < 0):
                 raise DataError(f"optimizer state step of parameter {i} is {value!r:.40}; it counts updates, from 0 up")
             if key != "step" and given[key].shape != p.shape:
                 raise ShapeError(f"optimizer state {key} of parameter {i} has shape {given[key].shape}, not {p.shape}")
+            if key in _NOT_NEGATIVE and np.any(given[key] < 0):
+                raise DataError(f"optimizer state {key} of parameter {i} is a mean of squares, but has negative ones")
         self._complete(given, saved)
         if given and (missing := state.keys() - given.keys()):
             raise DataError(f"the state of parameter {i} lacks {', '.join(sorted(missing))}")
@@ -282,8 +297,12 @@ def _of_the_rule(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key not in ("params", "maximize")}
 
 
+#: settings that are yes or no
+_FLAGS = ("maximize", "amsgrad", "nesterov", "centered")
 #: flags that version 0.1.0 did not have, and did not save
 _SINCE = ("maximize", "amsgrad")
+#: what is kept of a parameter and cannot be negative
+_NOT_NEGATIVE = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "variance", "sum")
 #: entries of PyTorch's groups that say how a step is computed, not what
 _WITHOUT_EFFECT = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "param_names")
 

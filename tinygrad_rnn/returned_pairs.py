@@ -20,11 +20,11 @@ class Returned(tuple[Any, ...]):
     """
 
     __slots__ = ()
-    who, parts = "a recurrent layer", "output, state = layer(x)"
+    who, parts = "a recurrent layer returns", "output, state = layer(x)"
 
     def mistaken(self, use: str) -> NoReturn:
         """Say that it was taken for a tensor, and what to do."""
-        raise PairError(f"{self.who} returns a pair, which {use}: unpack it, {self.parts}, and go on with the first")
+        raise PairError(f"{self.who} a pair, which {use}: unpack it, {self.parts}, and go on with the first")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -36,7 +36,14 @@ class State(Returned):
     """The two states of an LSTM's cell."""
 
     __slots__ = ()
-    who, parts = "an LSTMCell", "h, c = cell(x)"
+    who, parts = "an LSTMCell returns", "h, c = cell(x)"
+
+
+class LayerState(Returned):
+    """The two last states of an LSTM."""
+
+    __slots__ = ()
+    who, parts = "the state of an LSTM is", "h_n, c_n = state"
 
 
 def _refused(sign: str) -> Callable[..., Any]:
@@ -46,6 +53,14 @@ def _refused(sign: str) -> Callable[..., Any]:
     return method
 
 
+def _no_number(self: Returned) -> NoReturn:
+    self.mistaken("is no number")
+
+
+for _name in ("__float__", "__int__"):
+    setattr(Returned, _name, _no_number)
+for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
+    setattr(Returned, f"__{_name}__", _refused(_sign))
 for _name, _sign in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "matmul": "@"}.items():
     setattr(Returned, f"__{_name}__", _refused(_sign))
     setattr(Returned, f"__r{_name}__", _refused(_sign))

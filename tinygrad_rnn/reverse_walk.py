@@ -200,8 +200,13 @@ def walk(
                     else:
                         value = pulled(op, slot, gradient, mask, y, operands, node.attrs)
                     like: Any = operands[slot]
-                    if value.shape != like.shape or value.dtype is not like.dtype:
-                        value = _fitted(value, like)
+                    try:
+                        if value.shape != like.shape or value.dtype is not like.dtype:
+                            value = _fitted(value, like)
+                    except (AttributeError, TypeError, ValueError):
+                        if fault := no_gradient(op, node.site, slot, value, x.shape):
+                            raise GraphError(fault) from None
+                        raise
                 sent.append((slot, x, value))
                 arrive(target, value)
         finally:
@@ -406,9 +411,26 @@ def _arrays(node: Tensor) -> list[Any]:
 
 def _fitted(value: Any, x: Any) -> Any:
     """A rule's answer in the operand's shape and dtype."""
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"a gradient of {value.dtype}")
     if value.shape != x.shape:
         value = _unbroadcast(value, x.shape)
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)
+
+
+def no_gradient(op: Primitive, site: Any, slot: int, value: Any, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with ``value``, a rule's answer for an operand of ``shape``, if it is no gradient of it at all."""
+    where = f"the rule of {op.name} (at {site}) for operand {slot} gives"
+    want = f"an array of shape {shape} is wanted, or one that broadcasting made of it"
+    if not (is_tensor(value) or isinstance(value, (np.ndarray, np.generic))):
+        return f"{where} {'None' if value is None else f'a {type(value).__name__}'}; {want}"
+    if value.dtype.kind not in "fiub":
+        return f"{where} an array of {value.dtype}; real numbers are wanted"
+    try:
+        whole = np.broadcast_shapes(value.shape, shape)
+    except ValueError:
+        whole = None
+    return None if whole in (value.shape, shape) else f"{where} an array of shape {value.shape}; {want}"
 
 
 def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:

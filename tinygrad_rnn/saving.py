@@ -78,6 +78,12 @@ def load(path: PathLike) -> Any:
         raise
     except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"{file} is not a readable safetensors file: {short(str(error), 120)}") from None
+    except TypeError as error:
+        if "not understood" not in str(error):
+            raise
+        raise DataError(
+            f"{file} has tensors of {str(error).split(chr(39))[1]}, which NumPy does not have; save them as float32"
+        ) from None
     except Exception as error:  # whatever a hostile file makes json or the outline trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
 
@@ -98,6 +104,8 @@ def _outline(obj: Any, name: str, arrays: dict[str, Array]) -> Any:
         array = np.asarray(obj)
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"save: {name or 'the value'} is an array of {array.dtype}; save numbers")
+        if not name.isascii() and name.encode(errors="ignore").decode() != name:
+            raise DTypeError(f"save: {name!a:.60} has half a character (a lone surrogate) in its name; give it another")
         while not name or name in arrays:  # two paths that read alike: {"a.b": x} and {"a": {"b": y}}
             name += "_"
         arrays[name] = np.array(array, order="C")

@@ -18,7 +18,7 @@ import operator
 from collections.abc import Iterator
 
 from .arguments import answerable
-from .errors import DTypeError
+from .errors import ArgumentError, DTypeError
 from .thread_state import Scope, current
 
 __all__ = ["Scope", "scope", "steps"]
@@ -70,7 +70,9 @@ def steps(count: int) -> Iterator[int]:
     if not hasattr(count, "__index__"):
         cure = "; use steps(len(...))" if hasattr(count, "__len__") else ""
         raise DTypeError(f"steps takes a number of time steps, not {type(count).__name__}{cure}")
-    return _steps(operator.index(count))
+    if not isinstance(count, bool) and (number := operator.index(count)) >= 0:
+        return _steps(number)
+    raise ArgumentError(f"steps takes a number of time steps, from 0 up, not {count}")
 
 
 def _steps(count: int) -> Iterator[int]:

@@ -59,6 +59,9 @@ class recording:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, run in this mode; a generator or coroutine, each time it goes on."""
+        if not callable(function):
+            name = "enable_grad" if self.value else "no_grad"
+            raise ArgumentError(f"{name} decorates a function, not {function!r:.40}; inside: with {name}():")
         value = self.value
         if inspect.isgeneratorfunction(function):
 

@@ -174,7 +174,7 @@ class Trace(Walk):
 
     def save(self, path: PathLike) -> Trace:
         """Write the trace as JSON, whole or not at all, and return it."""
-        write_atomically(path, self.to_json().encode())
+        write_atomically(path, self.to_json().encode(errors="backslashreplace"))
         return self
 
     def to_json(self) -> str:

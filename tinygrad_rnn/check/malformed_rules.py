@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..backward import no_gradient
 from ..graph import Graph, Ref
 
 
@@ -16,24 +17,12 @@ def broken_rule(graph: Graph) -> str | None:
         for slot, x in enumerate(node.operands):
             if slot not in node.op.slots or not isinstance(x, Ref) or not graph.nodes[x.index].requires_grad:
                 continue
-            shape, where = graph.nodes[x.index].shape, f"the rule of {node.op.name} (at {node.site}) for operand {slot}"
-            want = f"an array of shape {shape} is wanted, or one that broadcasting made of it"
             try:
                 with np.errstate(all="ignore"):
                     sent = node.op.pull(slot, np.ones(node.shape, node.dtype), node.value, operands, node.attrs)
             except Exception as error:
-                return f"{where} ends with {type(error).__name__}: {' '.join(str(error).split())}"
-            if not isinstance(sent, (np.ndarray, np.generic)):
-                return f"{where} gives {'None' if sent is None else f'a {type(sent).__name__}'}; {want}"
-            if not _fits(sent.shape, shape):
-                return f"{where} gives an array of shape {sent.shape}; {want}"
+                words = " ".join(f"{type(error).__name__}: {error}".split())
+                return f"the rule of {node.op.name} (at {node.site}) for operand {slot} ends with {words}"
+            if fault := no_gradient(node.op, node.site, slot, sent, graph.nodes[x.index].shape):
+                return fault
     return None
-
-
-def _fits(sent: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether one of the two is the other broadcast, which the walk undoes or does."""
-    try:
-        whole = np.broadcast_shapes(sent, shape)
-    except ValueError:
-        return False
-    return whole in (sent, shape)

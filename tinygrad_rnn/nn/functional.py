@@ -303,6 +303,7 @@ def binary_cross_entropy_with_logits(
     100.0
     """
     x, target = _alike("binary_cross_entropy_with_logits", x, target)
+    _not_swapped("binary_cross_entropy_with_logits", x, target)
     positive = 1 if pos_weight is None else as_tensor(pos_weight)
     losses = target * softplus(-x) * positive + (1 - target) * softplus(x)
     return _reduced(losses if weight is None else losses * weight, reduction)

@@ -10,7 +10,7 @@ from ..errors import ArgumentError, ShapeError
 from ..functional import stack, where
 from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks
-from ..returned_pairs import Returned
+from ..returned_pairs import LayerState, Returned
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
@@ -125,7 +125,7 @@ class _Recurrent(Recurrent):
             output, state = output.squeeze(1), tuple(s.squeeze(1) for s in state)
         elif self.batch_first:
             output = output.transpose(0, 1)
-        return Returned((output, state if len(state) > 1 else state[0]))
+        return Returned((output, LayerState(state) if len(state) > 1 else state[0]))
 
     def _over_time(self, x: Tensor, initial: State | None, masks: Masks | None) -> tuple[Tensor, State]:
         """All layers over a sequence (T, N, input_size): the outputs (T, N, ...) and the final states."""

@@ -11,14 +11,19 @@ import numpy as np
 
 from .. import primitives as P
 from ..arguments import answerable
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError, DTypeError, GraphError
 from ..settings import no_grad
 from ..tensors import Tensor, from_array
 from ..thread_state import Recorder, current
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    if not isinstance(parameters, Iterable):
+        cure = "model.parameters()" if hasattr(parameters, "parameters") else "a list of tensors"
+        raise DTypeError(f"clipping takes tensors, not {type(parameters).__name__}; pass {cure}")
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if strange := [p for p in tensors if not isinstance(p, Tensor)]:
+        raise DTypeError(f"clipping takes tensors, not {type(strange[0]).__name__}; pass model.parameters()")
     if not tensors and isinstance(parameters, Iterator):
         raise GraphError("clipping got a generator with nothing in it, perhaps used up; pass model.parameters() anew")
     return [(p, p.grad) for p in tensors if p.grad is not None]

@@ -128,7 +128,6 @@ class Primitive:
 
     @answerable
     def __post_init__(self) -> None:
-        self._enter()
         rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
         self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
@@ -142,6 +141,7 @@ class Primitive:
         adds_up = self.kind in ("reduction", "axis") and self.slots == (0,) and self.moves(0)
         self.homogeneous = adds_up or (bool(self.slots) and self.kind in ("movement", "index", "contraction"))
         self._tried: dict[Any, np.dtype[Any]] = {}
+        self._enter()
         self.forward = self.reference if self.kernel is None and self.check is None else self._checked
 
     def _enter(self) -> None:
@@ -254,6 +254,10 @@ def _values_used(rule: Callable[..., Any], variadic: bool) -> tuple[bool, tuple[
     """Read from a rule's signature whether it uses the value of the result, and of which operands."""
     parameters = [p for p in inspect.signature(rule).parameters.values() if p.kind != p.KEYWORD_ONLY]
     y, *operands = parameters[2:] if variadic else parameters[1:]
+    if not operands:
+        wants = "slot, g, y, *operands" if variadic else "g, y, and each operand"
+        names = ", ".join(p.name for p in parameters)
+        raise ArgumentError(f"a rule takes {wants}, but one takes ({names}) only; name what it does not use _x")
     if operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return not y.name.startswith("_"), None if not operands[0].name.startswith("_") else ()
     return (
@@ -300,7 +304,10 @@ def normalize_axis(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, 
     """Axes as non-negative integers, in order; None means all of them."""
     if axis is None:
         return tuple(range(rank))
-    axes = [integer(a, "an axis") for a in (axis if isinstance(axis, tuple) else (axis,))]
+    given = axis if isinstance(axis, tuple) else (axis,)
+    if any(isinstance(a, bool) for a in given):
+        raise DTypeError(f"an axis must be an integer, not {axis}; give flags by their names, such as keepdims=True")
+    axes = [integer(a, "an axis") for a in given]
     for a in axes:
         if not -rank <= a < rank:
             raise ShapeError(f"axis {a} is out of range for a tensor of {rank} dimension(s)")
