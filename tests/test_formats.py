@@ -123,7 +123,7 @@ def test_what_is_wrong_with_a_graph_is_said(changes, said, files):
     data["nodes"][-1].update(changes)
     with pytest.raises(tg.DataError, match=said):
         tg.Graph.from_json(json.dumps(data))
-    with pytest.raises(tg.DataError, match="does not say that it is tinygrad_rnn.graph/1"):
+    with pytest.raises(tg.DataError, match=r"does not say that it is tinygrad_rnn\.graph/1"):
         tg.Graph.from_json("[]")
 
 

@@ -289,7 +289,8 @@ def test_an_empty_batch_has_no_lengths() -> None:
         (lambda: float(nn.GRU(2, 3)(tg.ones(4, 2))), tg.DTypeError, "a pair, which is no number"),
         (
             lambda: nn.functional.binary_cross_entropy_with_logits(tg.tensor([1, 0]), tg.zeros(2)),
-            tg.DTypeError, "swap them",
+            tg.DTypeError,
+            "swap them",
         ),
         (lambda: nn.LSTM(2, 3)(tg.ones(4, 2)).sum(), tg.DTypeError, r"has no \.sum: unpack it, output, state = layer"),
         (lambda: nn.GRU(2, 3)(tg.ones(4, 2)) * 2, tg.DTypeError, r"a pair, which is no operand of \*"),
