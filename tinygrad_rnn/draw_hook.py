@@ -35,6 +35,6 @@ def draw_with(find: Callable[[], Any]) -> None:
 def drawing() -> Drawing:
     """The package that draws pictures, imported when one is asked for."""
     if _found is None:
-        raise DataError("nobody was named who draws; import tinygrad_rnn as a whole")
+        raise DataError("pictures are not loaded; write import tinygrad_rnn before importing parts of it")
     who: Drawing = _found()
     return who

@@ -132,7 +132,9 @@ class Graph:
             if node.index != index or any(not 0 <= source < index for source in node.sources):
                 raise GraphError(f"node {node.index} at position {index} does not come after its operands")
         if not all(0 <= output < len(graph.nodes) for output in graph.outputs):
-            raise GraphError(f"outputs {list(graph.outputs)} are not all among the {len(graph.nodes)} nodes")
+            raise GraphError(
+                f"outputs {list(graph.outputs)} are not all positions of nodes, from 0 to {len(graph.nodes) - 1}"
+            )
         return graph
 
     # Looking ---------------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ class Graph:
         if isinstance(key, Tensor):
             found = [node for node in self.nodes if node.serial == key.serial]
             if not found:
-                raise GraphError(f"{key._described()} is not in this graph")
+                raise GraphError(f"{key._described()} is not in this graph; feed a leaf of it, by its name, say")
             key = found[0]
         index = key.index if isinstance(key, Node) else key
         if not isinstance(index, int) or not 0 <= index < len(self.nodes):

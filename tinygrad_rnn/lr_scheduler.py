@@ -71,7 +71,9 @@ class LRScheduler:
         known = {key: value for key, value in state_dict.items() if key in vars(self)}
         for key, value in known.items():
             if not _fits(value, own[key]):
-                raise DataError(f"{type(self).__name__}: {key} in the state is {value!r:.40}")
+                raise DataError(
+                    f"{type(self).__name__}: {key} in the state is {value!r:.40}, not like {own[key]!r:.40}"
+                )
         vars(self).update({key: list(value) if type(value) is list else value for key, value in known.items()})
         self._set()
 
@@ -333,7 +335,7 @@ class OneCycleLR(LRScheduler):
     def _at(self, step: int, turns: list[float], end: float) -> float:
         """The value at a step on the way past the turns: up, down and, with three phases, on to the end."""
         if step > self.total_steps:
-            raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps}; make it longer")
+            raise ArgumentError(f"OneCycleLR: step {step} of a cycle of {self.total_steps}; make total_steps larger")
         up = self.pct_start * self.total_steps
         ends = [up - 1, 2 * up - 2, self.total_steps - 1] if self.three_phase else [up - 1, self.total_steps - 1]
         values = [*turns, end] if self.three_phase else [*turns[:2], end]

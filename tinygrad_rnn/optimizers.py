@@ -78,7 +78,9 @@ class Optimizer:
             raise DTypeError(f'{name}: a group is a dict with "params", not {param_group!r:.60}')
         settings = {key: value for key, value in param_group.items() if key != "params"}
         if unknown := settings.keys() - self.defaults.keys():
-            raise ArgumentError(f"{name} has no setting {', '.join(sorted(map(str, unknown)))}")
+            raise ArgumentError(
+                f"{name} has no setting {', '.join(sorted(map(str, unknown)))}; it has {', '.join(self.defaults)}"
+            )
         params = param_group["params"]
         added: list[Tensor] = [params] if isinstance(params, Tensor) else list(params)
         for p in added:
@@ -97,7 +99,7 @@ class Optimizer:
 
     def _judged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that make sense, as plain numbers; from a call or from a file."""
-        judged = {}
+        judged: dict[str, Any] = {}
         for name, value in settings.items():
             value = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
             values = value if isinstance(value, tuple) else (value,)

@@ -121,7 +121,8 @@ def walk(
         if not isinstance(given, (list, tuple)) or not all(map(is_tensor, given)):
             raise ArgumentError("walk: outputs, and inputs where there are any, are lists of tensors")
     if not len(outputs) == len(gradients) == len(outputs if live is None else live):
-        raise ArgumentError(f"walk: {len(outputs)} outputs want as many gradients (and masks)")
+        masks = "" if live is None else f" and {len(live)} masks"
+        raise ArgumentError(f"walk: {len(outputs)} outputs, but {len(gradients)} gradients{masks}; give one for each")
     order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}
     ends = set() if through or inputs is None else {x.serial for x in inputs}
@@ -396,7 +397,9 @@ def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
         gradient = output._leaf(np.ones(output.shape, output.dtype))
     gradient = output._coerced(gradient)
     if gradient.shape != output.shape:
-        raise ShapeError(f"the upstream gradient has shape {gradient.shape} but {output._described()} is to receive it")
+        raise ShapeError(
+            f"the upstream gradient has shape {gradient.shape}, {output._described()} another; make them equal"
+        )
     if gradient.dtype != output.dtype:
         gradient = gradient.astype(output.dtype)
     return gradient if record else gradient._array
@@ -466,6 +469,8 @@ def _hooked(node: Tensor, gradient: Any, record: bool) -> Any:
         if replaced is not None:
             replaced = node._coerced(replaced)
             if replaced.shape != node.shape:
-                raise ShapeError(f"a hook on {node._described()} returned a gradient of shape {replaced.shape}")
+                raise ShapeError(
+                    f"a hook on {node._described()} returned a gradient of shape {replaced.shape}; keep its shape"
+                )
             gradient = replaced if record else replaced._array.astype(node.dtype, copy=False)
     return gradient

@@ -26,7 +26,9 @@ def upstream_of(outputs: Sequence[Tensor], given: Any, rng: np.random.Generator)
     """The gradients a walk starts from, checked: 1 of a single number, random for anything else."""
     for y in outputs:
         if y.dtype.kind != "f":
-            raise GraphError(f"check_gradients: an output is {y.dtype}; only float outputs have gradients")
+            raise GraphError(
+                f"check_gradients: an output is {y.dtype}; only floats have gradients; return those alone, or cast them"
+            )
     if given is None:
         if len(outputs) == 1 and outputs[0].shape == ():
             return [np.ones((), outputs[0].dtype)]
@@ -37,7 +39,9 @@ def upstream_of(outputs: Sequence[Tensor], given: Any, rng: np.random.Generator)
     upstream = [np.asarray(g).astype(y.dtype) for g, y in zip(listed, outputs, strict=True)]
     for g, y in zip(upstream, outputs, strict=True):
         if g.shape != y.shape:
-            raise ShapeError(f"check_gradients: an output has shape {y.shape} but its upstream gradient {g.shape}")
+            raise ShapeError(
+                f"check_gradients: an output has shape {y.shape} but its upstream gradient {g.shape}; make them equal"
+            )
     return upstream
 
 

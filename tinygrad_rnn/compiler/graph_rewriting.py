@@ -85,7 +85,10 @@ class Draft:
         by = self.root(by)
         new = self.nodes[by.index]
         if new.shape != node.shape or new.dtype != node.dtype:
-            raise TinygradError(f"a pass replaced {node.shape} {node.dtype} by {new.shape} {new.dtype}")  # our bug
+            raise TinygradError(
+                f"the compiler made {new.shape} {new.dtype} of {node.label}, which is {node.shape} {node.dtype}, "
+                "which is its mistake: please report it; without tg.compile it runs"
+            )
         if new.op is not None and new.role is None:
             self.nodes[by.index] = replace(new, role=node.role, name=new.name or node.name)
         self._stands_for[node.index] = by.index

@@ -263,7 +263,10 @@ class Tracer:
             self.entries.append((holder, key, new))
         slot = self._slot(holder, key, lambda: holder.get(key, new))
         if (slot.shape, slot.dtype) != (value.shape, value.dtype):
-            raise GraphError(f"{key} {slot.shape} does not fit its new value {value.shape}; make a new optimizer")
+            raise GraphError(
+                f"the optimizer keeps {key} of shape {slot.shape} {slot.dtype}, but its step makes {value.shape} "
+                f"{value.dtype} of it: the parameter changed since; make a new optimizer"
+            )
         self.assigned[slot.serial] = value
 
     def _slot(self, holder: dict[str, Any], key: str, get: Callable[[], Array]) -> Traced:

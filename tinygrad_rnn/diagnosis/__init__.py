@@ -90,7 +90,7 @@ def _leaf(record: Record, key: Any) -> int:
         raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
     node = record.graph._leaf(key)
     if not node.requires_grad:
-        raise ArgumentError(f"diagnose: {node.label} does not require a gradient in this loss")
+        raise ArgumentError(f"diagnose: {node.label} does not require a gradient in this loss; leave it out")
     return node.index
 
 

@@ -24,5 +24,5 @@ def as_supported(array: Any, what: str, notes: dict[str, None] | None = None) ->
     if array.dtype.name in ("int4", "uint4", "int2", "uint2"):
         return array.astype(np.int8 if array.dtype.name[0] == "i" else np.uint8)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise DataError(f"{what} is {array.dtype.name}, which has no counterpart here")
+        raise DataError(f"{what} is {array.dtype.name}, which no tensor here can be; cast it to float32, say")
     return array

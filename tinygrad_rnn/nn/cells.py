@@ -315,7 +315,7 @@ class LSTMCell(_Cell):
         """The next state and cell state, a pair."""
         x = as_tensor(x)
         if hx is not None and (not isinstance(hx, Sequence) or len(hx) != 2):
-            raise ShapeError("LSTMCell: the state is a pair (h, c)")
+            raise ShapeError("LSTMCell: the state is a pair of tensors (h, c); give both, or None for zeros")
         h, c = (self._state(x, given, role) for given, role in zip((None, None) if hx is None else hx, "hc"))
         weights = self._weights()
         return returned_pairs.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))

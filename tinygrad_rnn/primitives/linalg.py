@@ -141,10 +141,15 @@ def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
     sizes: dict[str, int] = {}
     for operand, (term, shape) in enumerate(zip(terms.split(","), shapes, strict=True)):
         if len(term) != len(shape):
-            raise ShapeError(f"{term!r} has {len(term)} indices but operand {operand} has {len(shape)} dimensions")
+            raise ShapeError(
+                f"{term!r} has {len(term)} indices but operand {operand} has {len(shape)} dimensions; name each"
+            )
         for letter, size in zip(term, shape, strict=True):
             if sizes.setdefault(letter, size) != size:
-                raise ShapeError(f"index {letter!r} is {sizes[letter]} and, in operand {operand}, {size}")
+                raise ShapeError(
+                    f"index {letter!r} has size {sizes[letter]} in an operand before and {size} in operand {operand}; "
+                    "make them equal"
+                )
     return tuple(sizes[letter] for letter in output)
 
 

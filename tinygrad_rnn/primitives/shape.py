@@ -16,7 +16,9 @@ def _reshape_shape(x: Shape, *, shape: Shape) -> Shape:
     if free > 1 or any(n < -1 for n in shape):
         raise ShapeError(f"shape {shape} may have one -1 and no other negative size")
     if free and (known == 0 or size_of(x) % known):
-        raise ShapeError(f"{size_of(x)} elements cannot be spread over {shape}")
+        raise ShapeError(
+            f"{size_of(x)} elements cannot be spread over {shape}; the sizes that are given must divide them"
+        )
     result = tuple(size_of(x) // known if n == -1 else n for n in shape)
     if size_of(result) != size_of(x):
         raise ShapeError(f"{size_of(x)} elements cannot take the shape {shape} of {size_of(result)}")
@@ -82,7 +84,7 @@ def _concat_shape(*shapes: Shape, axis: int) -> Shape:
     (axis,) = normalize_axis(axis, len(first))
     for operand, shape in enumerate(shapes):
         if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(shape, first)) if i != axis):
-            raise ShapeError(f"operand {operand} has shape {shape}, which differs from {first} beside axis {axis}")
+            raise ShapeError(f"operand {operand} has shape {shape}, but operand 0 {first}; only axis {axis} may differ")
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 

@@ -56,7 +56,9 @@ def _none(*_shapes: Any, **_attrs: Any) -> tuple[int, ...]:
 
 
 def _no_reference(*_operands: Any, **_attrs: Any) -> Any:
-    raise UnsupportedError("a recorded program is computed by the engine it goes to")
+    raise UnsupportedError(
+        "what is being exported has no values yet: the other framework computes them; read them from its results"
+    )
 
 
 def _rule(_slot: int, g: Any, _y: Any, *_operands: Any, **_attrs: Any) -> Any:
@@ -143,7 +145,9 @@ class ExportTracer(Tracer):
             if all(_leaves(fits)):
                 return self._looped(carry, xs, step, leaves, rows, new, ys, reverse)
             carry = mapped(_like, carry, new)
-        raise GraphError("a loop's state has another shape or dtype after every step; it must keep them")
+        raise GraphError(
+            "a loop's state changes its shape or dtype from step to step, which no exported loop can; keep them"
+        )
 
     def _recorded(self, f: Any, carry: Any, xs: Any, length: int) -> tuple[_Step, Any, Any]:
         """One step on stand-ins: they, and what it returned."""

@@ -232,7 +232,9 @@ def _entering(x: Any, name: str, aval: Any) -> Any:
             x.name = name
         return x if x.dtype == aval.dtype else x.astype(aval.dtype)
     if isinstance(x, complex) or (hasattr(x, "dtype") and jax.numpy.issubdtype(x.dtype, np.complexfloating)):
-        raise ArgumentError(f"from_jax: {name} is complex, which has no counterpart here")
+        raise ArgumentError(
+            f"from_jax: {name} is complex, which no tensor here can be; give its real and imaginary part"
+        )
     if _kind(x) != "f":
         return x
     return Tensor(as_supported(np.asarray(x).astype(aval.dtype), name), name=name)

@@ -253,7 +253,9 @@ class Writer:
         cell = self._trace.cells.get(node.serial)
         if cell is None:
             if node.value is None:
-                raise UnsupportedError(f"to_onnx: {node.label} is not known to the exported function")
+                raise UnsupportedError(
+                    f"to_onnx: {node.label} is neither an argument nor a weight of the function; pass it as an argument"
+                )
             return self.constant(node.value)
         if cell.tensor is None:
             raise UnsupportedError("to_onnx: the function uses an optimizer's state; to_jax exports training steps")

@@ -118,7 +118,10 @@ class JaxProgram:
         self._writes, self._confirmations = bool(trace.assignments), trace.confirmations
         self._draws = any(node.op is drawn for node in walk(trace.graph))
         if trace.live:
-            raise UnsupportedError("to_jax: the function computes something anew for each call, outside the graph")
+            raise UnsupportedError(
+                "to_jax: the function reads something anew in every call that is no tensor, such as a random number or "
+                "a setting; pass it as an argument"
+            )
 
     # The state -------------------------------------------------------------------------------------------
 

@@ -85,7 +85,9 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
     op = node.op
     if op is None:
         if node.value is None:
-            raise UnsupportedError(f"to_jax: {node.label} is not known to the exported function")
+            raise UnsupportedError(
+                f"to_jax: {node.label} is neither an argument nor a weight of the function; pass it as an argument"
+            )
         return jnp.asarray(node.value, dtype_of(node))
     operands: list[Any] = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
     if op is part:
