@@ -46,13 +46,11 @@ def test_no_false_alarm_over_many_seeds(regime):
 
 
 @pytest.mark.parametrize("seed", [5, 35, 68])
-def test_what_a_saturated_rnn_rounds_in_float32_and_carries_on_is_no_bug(seed):
+def test_what_a_saturated_rnn_rounds_in_float32_and_carries_on_hides_no_bug(seed):
     problem = make_problem("rnn", "saturated", seed, np.float32)
     wrong = POLICIES["ours"](problem)
     assert not wrong(correct(problem))
-    missed = {bug for bug, gradients in wrong_gradients(problem, "rnn") if not wrong(gradients)}
-    # they change up to fifty times what rounding changes in the right gradient, and 64 times is taken for rounding
-    assert missed <= {"dW overwritten at one step", "state not reset between sequences"}
+    assert not [bug for bug, gradients in wrong_gradients(problem, "rnn") if not wrong(gradients)]
 
 
 def test_false_alarms_are_counted_by_policy():

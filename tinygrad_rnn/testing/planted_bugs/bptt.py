@@ -21,11 +21,16 @@ class Bptt:
     #: kinds of cell it is written for
     kinds: tuple[str, ...] = ("rnn", "lstm", "gru")
 
-    def __init__(self, problem: NumpyRecurrence, jitter: np.random.Generator | None = None) -> None:
-        """``jitter`` rounds what the forward pass carries and saves, coarsely: for measuring what rounding does."""
+    def __init__(
+        self, problem: NumpyRecurrence, jitter: np.random.Generator | None = None, states: list[State] | None = None
+    ) -> None:
+        """``jitter`` rounds what the forward pass carries and saves, coarsely: for measuring what rounding does.
+
+        ``states``: those that a forward pass went through, which is not repeated then.
+        """
         self.problem, self.jitter = problem, jitter
-        self.states = [problem.initial]
-        for t in range(len(problem.x)):
+        self.states = states or [problem.initial]
+        for t in range(len(self.states) - 1, len(problem.x)):
             self.states.append(tuple(map(self._rounded, problem.step(t, self.states[-1]))))
         self.saved = [self.forward(t) for t in range(len(problem.x))]
 
