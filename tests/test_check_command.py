@@ -67,6 +67,19 @@ def test_what_is_no_tensor_is_one_line(returned, said, tmp_path):
     assert result.exit_code != 0 and said in str(result.exception or result.output) + result.output
 
 
+def test_a_script_that_takes_long_is_said_to_be_running(capsys, monkeypatch):
+    class AtOnce:
+        def __init__(self, _seconds, function, args, kwargs):
+            self.start, self.cancel = lambda: function(*args, **kwargs), lambda: None
+
+    monkeypatch.setattr(cost, "Timer", AtOnce)
+    with cost.patience("model.py:loss"):
+        assert capsys.readouterr().err == ""  # nobody looks
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with cost.patience("model.py:loss"):
+        assert capsys.readouterr().err == "model.py:loss is still running; Ctrl-C stops it\n"
+
+
 def test_what_would_take_many_minutes_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr(cost_warning, "MOST", 1e-9)
     script = tmp_path / "long.py"

@@ -30,6 +30,7 @@ class Comparison:
     site: str | None  #: the source line that made the tensor
     node: int  #: position in the graph
     projected: bool = False  #: both sides are slopes along random directions, not elements
+    lift: float = 1.0  #: both sides are so many times what was asked for, which is too small to have all its digits
 
     @property
     def difference(self) -> Array:
@@ -84,10 +85,12 @@ class Comparison:
         along = "slope along random direction " if self.projected else ""
         size = norm(finite(self.expected))
         relative = f"{self.error / size:.1e} of its size" if size else "where exactly 0 is expected"
-        above = f" and {ROUNDING_MARGIN * self.noise:.0e} for rounding" if self.error > self.rtol * size else ""
+        above = (
+            f" and {ROUNDING_MARGIN * self.noise / self.lift:.0e} for rounding" if self.error > self.rtol * size else ""
+        )
         return (
-            f"{self.quantity} of {short(self.name)}{when}: {along}{place} got {self.got[at]:.12g}, "
-            f"expected {self.expected[at]:.12g}; the error is {relative}, allowed {self.rtol:g}{above}"
+            f"{self.quantity} of {short(self.name)}{when}: {along}{place} got {self.got[at] / self.lift:.12g}, "
+            f"expected {self.expected[at] / self.lift:.12g}; the error is {relative}, allowed {self.rtol:g}{above}"
             + (f" (made at {self.site})" if self.site else "")
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 import click
@@ -33,6 +36,21 @@ def announce(nodes: int, done: Iterable[str], cure: str, anyway: bool) -> None:
         raise DataError(f"{what}; {cure}, or add --anyway")
     if seconds > WORTH_SAYING:
         click.echo(what, err=True)
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say on a terminal that ``what`` is still at work, after some seconds: how long it takes nobody knows."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    said = Timer(WORTH_SAYING, click.echo, [f"{what} is still running; Ctrl-C stops it"], {"err": True})
+    said.daemon = True
+    said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
 
 
 def operations(outputs: Any) -> int:

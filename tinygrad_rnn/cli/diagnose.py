@@ -20,7 +20,8 @@ def diagnose(target: str, gradients: str, max_edits: int) -> None:
     """Name the mistake that makes exactly these wrong gradients.
 
     TARGET is script.py:function, a function that returns the loss; GRADIENTS an .npz file with one array a leaf, under
-    the leaf's name. Exit code 0 if they are right, 1 if not.
+    the leaf's name. The script is run, as python would run it, so give only files you trust. Exit code 0 if they are
+    right, 1 if not.
 
     \b
     Example:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..tensors import Tensor
+from .cost_warning import patience
 from .user_scripts import script_function
 
 #: what a size becomes that the file leaves free
@@ -20,7 +21,7 @@ FREE_SIZE = 3
 
 def from_script(target: str) -> Any:
     """What ``script.py:function`` returns; PyTorch's and JAX's tensors are imported as ours."""
-    with script_function(target) as function:
+    with patience(target), script_function(target) as function:
         return ours(function, function())
 
 
