@@ -72,11 +72,11 @@ def test_a_script_that_takes_long_is_said_to_be_running(capsys, monkeypatch):
         def __init__(self, _seconds, function, args, kwargs):
             self.start, self.cancel = lambda: function(*args, **kwargs), lambda: None
 
-    monkeypatch.setattr(cost, "Timer", AtOnce)
-    with cost.patience("model.py:loss"):
+    monkeypatch.setattr(cost_warning, "Timer", AtOnce)
+    with cost_warning.patience("model.py:loss"):
         assert capsys.readouterr().err == ""  # nobody looks
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with cost.patience("model.py:loss"):
+    with cost_warning.patience("model.py:loss"):
         assert capsys.readouterr().err == "model.py:loss is still running; Ctrl-C stops it\n"
 
 

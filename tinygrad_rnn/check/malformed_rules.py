@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..backward import no_gradient
 from ..graph import Graph, Ref
+from ..reverse_walk import no_gradient
 
 
 def broken_rule(graph: Graph) -> str | None:

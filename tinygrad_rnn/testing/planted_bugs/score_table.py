@@ -91,15 +91,17 @@ def correct(problem: Problem) -> OracleGradients:
 def ours(problem: Problem) -> Judge:
     """Complex step; every tensor and every time step; weights untied; normwise 1e-11, or rounding if that is more.
 
-    OracleGradients in float32 are held to 2e-5 of the derivative in double precision at the states that the forward pass in
+    Gradients in float32 are held to 2e-5 of the derivative in double precision at the states that the forward pass in
     float32 went through: what they differ from others by is rounding of values, which no backward pass can mend.
     """
-    double, dtype = problem.astype(np.float64), problem.upstream.dtype
+    dtype = problem.upstream.dtype
     if isinstance(problem, NumpyRecurrence) and dtype == np.float32:
         states = [tuple(s.astype(np.float64) for s in state) for state in problem.states()]
+        double = problem.astype(np.float64)
         truth, noise = double.truth(states), rounding(double, dtype, states)
     else:
-        truth, noise = double.truth(), rounding(double, dtype)
+        truth = problem.astype(np.float64).truth()
+        noise = rounding(problem.astype(np.float64), dtype)
     return lambda claimed: bool(disagreements(claimed, truth, noise, dtype=dtype))
 
 
