@@ -33,7 +33,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def complex_step(function: Callable[..., Any], arrays: Sequence[Array], upstream: Any = 1.0) -> list[Array]:
-    """OracleGradients of ``sum(upstream * function(*arrays))`` in each array, element by element.
+    """Gradients of ``sum(upstream * function(*arrays))`` in each array, element by element.
 
     >>> from tinygrad_rnn.testing.oracles import complex_step
     >>> complex_step(lambda x: x**3, [np.array([2.0])])
