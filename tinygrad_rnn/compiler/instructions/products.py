@@ -6,60 +6,39 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
-import llvmlite.binding
-import numba
 import numpy as np
 import scipy_openblas32
-from numba.core import types
-from numba.extending import overload
 
+from ...native import provide
+from ...native.translate import Symbol, any_order, at, itemsize
 from ...primitives.linalg import PIECE
-from .memory import INNER, at, inner, instruction, itemsize
+from .memory import instruction
 
 _blas = ctypes.CDLL(str(next(Path(scipy_openblas32.get_lib_dir()).glob("libscipy_openblas*"))))
 for _name in ("sgemm", "dgemm", "sgemv", "dgemv"):
-    _address = ctypes.cast(getattr(_blas, f"scipy_{_name}_"), ctypes.c_void_p).value
-    llvmlite.binding.add_symbol(f"scipy_{_name}_", _address)
+    provide(f"blas_{_name}", ctypes.cast(getattr(_blas, f"scipy_{_name}_"), ctypes.c_void_p).value or 0)
 # a small product loses more to a second thread than it gains; large steps cut the batch in two, a thread for each half
 _blas.scipy_openblas_set_num_threads(1)
 
 # pointers are passed as the integers they are
-_int = types.int64
-_sgemm = types.ExternalFunction("scipy_sgemm_", types.void(*[_int] * 13))
-_dgemm = types.ExternalFunction("scipy_dgemm_", types.void(*[_int] * 13))
-_sgemv = types.ExternalFunction("scipy_sgemv_", types.void(*[_int] * 11))
-_dgemv = types.ExternalFunction("scipy_dgemv_", types.void(*[_int] * 11))
+_sgemm, _dgemm, _sgemv, _dgemv = (Symbol(f"blas_{name}") for name in ("sgemm", "dgemm", "sgemv", "dgemv"))
 
 
 def _gemm(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    raise NotImplementedError
+    if itemsize(like) == 4:
+        _sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+    else:
+        _dgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
 def _gemv(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
-    raise NotImplementedError
+    if itemsize(like) == 4:
+        _sgemv(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
+    else:
+        _dgemv(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
 
 
-@overload(_gemm)
-def _(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    f = _sgemm if like.dtype == types.float32 else _dgemm
-
-    def call(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-        f(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-
-    return call
-
-
-@overload(_gemv)
-def _(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
-    f = _sgemv if like.dtype == types.float32 else _dgemv
-
-    def call(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
-        f(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
-
-    return call
-
-
-@numba.njit(fastmath={"contract", "reassoc"}, **INNER)
+@any_order
 def _dot(x, y, n):
     total = x.dtype.type(0)
     for i in range(n):
@@ -67,7 +46,6 @@ def _dot(x, y, n):
     return total
 
 
-@inner
 def _small_product(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, accumulate, like):
     """``C (+)= A B`` for sizes at which a call to BLAS costs more than the product."""
     size = itemsize(like)
@@ -111,7 +89,6 @@ def gemm(r, tile, number, like):
     return 0
 
 
-@inner
 def _by_blas(sizes, ik, a, b, c, m, n, ta, tb, accumulate, like):
     # the block at ``sizes``: m, n, k (from ``ik``), lda, ldb, ldc, 1 as int32; 'N', 'T', 0.0 and 1.0, 8 bytes each
     im, in_, ilda, ildb, ildc, ione = sizes, sizes + 4, sizes + 12, sizes + 16, sizes + 20, sizes + 24
