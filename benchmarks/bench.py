@@ -183,11 +183,10 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def blas() -> str:
-    """The kernels that OpenBLAS chose for this processor."""
-    from tinygrad_rnn.compiler.instructions import products
+    """Where the engine's matrix products come from."""
+    from tinygrad_rnn.compiler.instructions import blas
 
-    products._blas.scipy_openblas_get_config.restype = products.ctypes.c_char_p
-    return str(products._blas.scipy_openblas_get_config().decode())
+    return f"BLAS: {blas.chosen()}"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ class Only:
         if top in BLOCKED:
             raise ModuleNotFoundError(f"No module named {top!r}", name=top)
 BLOCKED = {"numba", "llvmlite", "graphviz", "safetensors", "click", "rich", "matplotlib", "svglib", "resvg_py",
-           "jinja2", "scipy_openblas32", "latex2mathml", "hypothesis", "torch"}
+           "jinja2", "scipy_openblas32", "scipy", "threadpoolctl", "latex2mathml", "hypothesis", "torch"}
 sys.meta_path.insert(0, Only())
 import numpy as np
 import tinygrad_rnn as tg

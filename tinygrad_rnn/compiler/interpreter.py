@@ -16,7 +16,7 @@ import numpy as np
 from ..native import address_of, c_function
 from ..native.translate import Kind, call, integers
 from ..optional import needed
-from .instructions import INSTRUCTIONS
+from .instructions import INSTRUCTIONS, blas
 from .opcodes import KERNELS, LIMIT, NAMES, NUMBER, WIDTH
 
 #: copying needs no float type, only the size of an element
@@ -37,6 +37,8 @@ def _address(name: str, real: np.dtype[Any]) -> int:
         address, owner = of_numbers(*KERNELS[name], real)
         _kept.append(owner)
         return int(address)
+    if name == "gemm":
+        blas.chosen()
     kind = _SIZED.get(name, real.char)
     function = INSTRUCTIONS["copy" if name in _SIZED else name]
     return address_of(function, f"instruction_{name}_{kind}", ("row", "int", "int", Kind(kind)))

@@ -5,7 +5,7 @@ on whole values), and ``like``, a pointer that only says which float type it is 
 check that failed.
 """
 
-from . import elementwise, moves, products, rows
+from . import blas, elementwise, moves, products, rows
 from .memory import INSTRUCTIONS
 
-__all__ = ["INSTRUCTIONS", "elementwise", "moves", "products", "rows"]
+__all__ = ["INSTRUCTIONS", "blas", "elementwise", "moves", "products", "rows"]

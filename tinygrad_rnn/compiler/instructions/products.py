@@ -1,24 +1,13 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""Matrix products: by OpenBLAS, called from compiled code by symbol; by a plain loop where the call would cost more."""
+"""Matrix products: by BLAS, called from compiled code by symbol; by a plain loop where the call would cost more."""
 
 from __future__ import annotations
 
-import ctypes
-from pathlib import Path
-
 import numpy as np
-import scipy_openblas32
 
-from ...native import provide
 from ...native.translate import Symbol, any_order, at, itemsize
 from ...primitives.linalg import PIECE
 from .memory import instruction
-
-_blas = ctypes.CDLL(str(next(Path(scipy_openblas32.get_lib_dir()).glob("libscipy_openblas*"))))
-for _name in ("sgemm", "dgemm", "sgemv", "dgemv"):
-    provide(f"blas_{_name}", ctypes.cast(getattr(_blas, f"scipy_{_name}_"), ctypes.c_void_p).value or 0)
-# a small product loses more to a second thread than it gains; large steps cut the batch in two, a thread for each half
-_blas.scipy_openblas_set_num_threads(1)
 
 # pointers are passed as the integers they are
 _sgemm, _dgemm, _sgemv, _dgemv = (Symbol(f"blas_{name}") for name in ("sgemm", "dgemm", "sgemv", "dgemv"))
