@@ -15,7 +15,7 @@ import numpy as np
 
 from ..native import address_of, c_function
 from ..native.translate import Kind, call, integers
-from ..optional import needed
+from ..optional_packages import needed
 from .instructions import INSTRUCTIONS, blas
 from .opcodes import KERNELS, LIMIT, NAMES, NUMBER, WIDTH
 
