@@ -438,3 +438,8 @@ def test_a_billionth_too_much_in_any_rule_is_found_and_named(name, monkeypatch):
     report = verdict(program, program.leaves)
     assert report.verdict == "failed"
     assert report.blame.startswith(f"{name} (at test_check.py:")
+
+
+def test_a_report_at_a_prompt_is_a_line():
+    report = tg.check_gradients(lambda x: (x * x).sum(), tg.tensor([1.0, 2.0], requires_grad=True))
+    assert re.fullmatch(r"<gradient check passed: \d+ comparisons of .*>", repr(report))

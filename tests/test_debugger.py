@@ -423,6 +423,37 @@ def test_an_infinity_on_purpose_is_not_an_origin():
     assert viz.debug(tg.logsumexp(masked, axis=0)).origin() is None
 
 
+def test_an_intended_mask_is_not_blamed_for_a_later_0_over_0():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    mask = tg.tensor([0.0, -np.inf], name="mask")
+    weights = (x + mask).softmax(0) * 0.0
+    with np.errstate(all="ignore"):
+        session = viz.debug((weights / weights.sum()).sum())
+        found = session.origin()
+    assert session.where(found.position).op == "div" and found.name != "mask"
+    assert "are finite" in found.explanation and "is 0" in found.explanation
+
+
+def test_where_everything_is_masked_the_mean_is_to_blame_and_not_the_mask():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    with np.errstate(all="ignore"):
+        session = viz.debug((x + tg.tensor([-np.inf, -np.inf], name="mask")).softmax(0).sum())
+    assert session.origin().name == "softmax(x + mask)" and "no operand is nan" in session.origin().explanation
+
+
+def test_an_infinity_that_an_operation_made_is_to_blame_for_the_nan_it_becomes():
+    x = tg.tensor([1.0, 1000.0], requires_grad=True, name="x")
+    with np.errstate(all="ignore"):
+        session = viz.debug((x.exp() - x.exp()).sum())
+    assert session.where(session.origin().position).op == "exp"
+
+
+def test_a_page_at_a_prompt_is_a_line(tmp_path):
+    session = viz.debug(spelling())
+    written = session.html(tmp_path / "[bold]walk.html")
+    assert written.startswith("<!doctype html>") and len(repr(written)) < 200 and "[bold]walk.html" in repr(written)
+
+
 def test_a_carry_that_was_cut_is_found():
     tg.manual_seed(0)
     cell = nn.LSTMCell(2, 3)

@@ -95,7 +95,7 @@ class Comparison:
         )
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """Everything that was compared, and the verdict.
 
@@ -146,6 +146,9 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.verdict == "passed"
+
+    def __repr__(self) -> str:
+        return f"<{str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
         names = dict.fromkeys(c.name for c in self.comparisons)

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 def find(session: Inspection) -> Origin | None:
     """The origin, or None if every number is finite.
 
-    If the loss is not finite the cause is in the forward pass: the first value that is not. Otherwise it is the first
-    step back that made something infinite or nan of a finite gradient; a value of the forward pass that is infinite
-    on purpose, such as a mask, is then not to blame.
+    If the loss is not finite the cause is in the forward pass, on a way of such values that leads to the loss: where a
+    nan was made, or the infinity it was made of, if an operation made that. An infinity that came in on purpose, such
+    as a mask, is to blame only if nothing later is. Otherwise it is the first step back that made something infinite
+    or nan of a finite gradient.
     """
     graph, trace = session.graph, session.trace
     if not _finite(graph.nodes[trace.output].value):
-        return _forward(session, next(node for node in graph.nodes if not _finite(node.value)))
+        return _forward(session, _cause(graph, graph.nodes[trace.output]))
     for k, step in enumerate(trace.steps, 1):
         name, made = session.shown(step.node), session.expression(step.node)
         what = f"in the walk back {name}" + (f" = {made}" if name != made else "")
@@ -45,6 +46,33 @@ def find(session: Inspection) -> Origin | None:
     return None
 
 
+def _cause(graph: tg.Graph, node: tg.Node) -> tg.Node:
+    """The value to blame for one that is not finite."""
+    while _has_nan(node.value):
+        before = [graph.nodes[i] for i in node.sources if _has_nan(graph.nodes[i].value)]
+        if not before:
+            break
+        node = min(before, key=lambda each: each.index)
+    found, pending, seen = list[tg.Node](), [node], set[int]()
+    while pending:  # the infinities that it was made of
+        here = pending.pop()
+        before = [graph.nodes[i] for i in here.sources if not _finite(graph.nodes[i].value)]
+        given = [x for x in here.operands if isinstance(x, float) and not np.isfinite(x)]
+        if here.op is not None and not before and not given:
+            found.append(here)
+        pending += [each for each in before if each.index not in seen]
+        seen |= {each.index for each in before}
+    if found:
+        return min(found, key=lambda each: each.index)
+    if _has_nan(node.value):
+        return node
+    return min((graph.nodes[i] for i in {node.index, *seen}), key=lambda each: each.index)
+
+
+def _has_nan(array: Array | None) -> bool:
+    return array is not None and array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
 def _forward(session: Inspection, node: tg.Node) -> Origin:
     assert node.value is not None
     at = _place(node.value)
@@ -53,7 +81,12 @@ def _forward(session: Inspection, node: tg.Node) -> Origin:
         users = (p for p in range(session.first, 0) if node.index in session.graph.nodes[session.node_at(p)].sources)
         text = f"{name} is {session.expression(node.index)} and came in with {name}{_index(at)} = {value}"
         return Origin(next(users, 0), node.index, name, "forward", text)
-    text = f"{name}{_index(at)} = {value}, and all operands of {session.expression(node.index)} are finite"
+    if _has_nan(node.value):
+        at = tuple(int(i) for i in np.argwhere(np.isnan(node.value))[0])
+        value = "nan"
+    fine = all(_finite(session.graph.nodes[i].value) for i in node.sources)
+    what = f"all operands of {session.expression(node.index)} are finite" if fine else "no operand is nan"
+    text = f"{name}{_index(at)} = {value}, and {what}"
     position = session.first + session.forward.index(node.index)
     return Origin(position, node.index, name, "forward", "; ".join([text, *_ranges(session, node)]))
 

@@ -28,7 +28,7 @@ class Session(Inspection):
         by time step, and the page says so. Raises `DataError` if the file cannot be written or is not named .html,
         `RenderError` if there is no Graphviz to lay the graph out.
         """
-        return page.html(self, title) if path is None else page.write(self, path, title)
+        return page.Page(page.html(self, title)) if path is None else page.write(self, path, title)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_options: Any) -> dict[str, str]:
         return page.mimebundle(self)

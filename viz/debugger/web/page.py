@@ -53,11 +53,22 @@ def html(session: Inspection, title: str | None = None) -> str:
     )
 
 
-def write(session: Inspection, path: PathLike, title: str | None = None) -> str:
+class Page(str):
+    """A page's text, which at a prompt is a line that says what it is and not the text itself."""
+
+    written: PathLike | None = None  #: the file it was written to
+
+    def __repr__(self) -> str:
+        where = "" if self.written is None else f", written to {self.written}"
+        return f"<page of {len(self):,} characters{where}>"
+
+
+def write(session: Inspection, path: PathLike, title: str | None = None) -> Page:
     """The page, written to ``path``, and its text."""
     if as_path(path).suffix.lower() not in (".html", ".htm"):
         raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
-    text = html(session, title)
+    text = Page(html(session, title))
+    text.written = path
     write_atomically(path, text.encode())
     return text
 
