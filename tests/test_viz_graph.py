@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import viz
 from tinygrad_rnn.sequence_patterns import build
 from tinygrad_rnn.testing.loop_programs import Loop, loops
 from viz.graph.detail_levels import collapse
+from viz.graph.dot_by_steps import ranked
 from viz.graph.gradient_values import gradients
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
@@ -535,3 +537,79 @@ def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, de
 def test_no_part_of_a_cell_reads_its_own_later_results(shape, detail):
     graph, _ = Loop(("gated",), 2, shape).graph()
     assert circular(viz.render(graph, detail=detail).dot) == set()
+
+
+@pytest.mark.parametrize("detail", ["gate", "op"])
+def test_the_gates_stand_as_they_are_taught(detail):
+    dot = viz.render(build("many-to-one", "lstm", length=2), detail=detail).dot
+    at = {name: re.search(rf'label="{name}₁[^"]*".*? pos="([-\d.]+),', dot)[1] for name in "ifog"}
+    assert sorted(at, key=lambda name: float(at[name])) == ["i", "f", "o", "g"]
+
+
+def test_a_layer_that_is_used_twice_in_a_step_has_one_note():
+    layer, x, h, total = tg.nn.Linear(3, 3), tg.randn(3, 1, 3), tg.zeros(1, 3), 0.0
+    for t in tg.steps(3):
+        h = tg.tanh(layer(x[t]) + layer(h))
+        total = total + h.sum()
+    dot = viz.render(total, detail="gate").dot
+    notes = [name for name, (*_, kind) in drawn_boxes(dot).items() if "parameter" in kind]
+    assert len(notes) == 3
+    assert all(len(re.findall(rf"{note} -> ", dot)) == 2 for note in notes)
+
+
+def test_a_state_that_is_prepared_before_its_cell_is_no_second_one():
+    """As in a GRU whose state decays while nothing is observed: the cell calls what it is given its state."""
+    cell, decay, x, h = tg.nn.GRUCell(3, 3), tg.nn.Linear(3, 3), tg.randn(3, 1, 3), tg.zeros(1, 3)
+    for t in tg.steps(3):
+        h = cell(x[t], tg.sigmoid(decay(x[t])) * h)
+    dot = viz.render(h.sum()).dot
+    assert circular(dot) == set()
+    assert [kind.split()[0] for *_, kind in drawn_boxes(dot).values()].count("state") == 4
+
+
+def test_a_memory_and_what_is_read_from_it_are_states_with_names():
+    cell, x, h, memory, read = tg.nn.RNNCell(6, 3), tg.randn(3, 1, 3), tg.zeros(1, 3), tg.ones(4, 3), tg.zeros(1, 3)
+    for t in tg.steps(3):
+        h = cell(tg.concat([x[t], read], 1), h)
+        memory = memory + tg.ones(4, 1) @ h
+        read = (memory @ h.T).softmax(0).T @ memory
+    dot = viz.render(read.sum()).dot
+    assert circular(dot) == set() and faults(dot) == []
+    for name in ("h₀ = 0", "h′₀", "h′′₀ = 0", "h₃", "h′₃", "h′′₃"):
+        assert f'"{name}"' in dot
+
+
+def test_a_decoder_stands_after_the_encoder_that_it_reads_though_it_starts_from_zeros():
+    encoder, decoder, head = tg.nn.RNN(3, 3, bidirectional=True), tg.nn.RNNCell(6, 3), tg.nn.Linear(3, 3)
+    memory, h, total = encoder(tg.randn(3, 1, 3))[0][:, 0], tg.zeros(1, 3), 0.0
+    for t in tg.steps(3):
+        h = decoder((memory @ tg.ones(6, 1)).softmax(0).T @ memory, h)
+        total = total + tg.nn.functional.cross_entropy(head(h), [t])
+    dot = viz.render(total).dot
+    assert faults(dot) == [] and circular(dot) == set()
+    cells = [(x, name) for name, (x, *_, kind) in drawn_boxes(dot).items() if kind.startswith("cell")]
+    assert [name.split("_")[1] for _, name in sorted(cells)] == ["s0"] * 6 + ["s1"] * 3
+
+
+def test_what_cannot_be_tiled_is_laid_out_whole_by_dot_with_time_from_left_to_right():
+    graph, _ = Loop(("rnn",), 5, "attention", skip=True).graph()
+    level = collapse(graph, "gate")
+    sizes = [(60.0, 20.0)] * len(level.boxes)
+    layout = ranked(level, sizes, max_steps=4, dot=None, timeout=None)
+    assert layout.gaps and all(line.pos for line in layout.lines)
+    frames = [frame for _, frame in layout.frames]
+    assert all(a.right < b.left for a, b in pairwise(frames))
+    for i, rect in layout.rects.items():
+        own = [frame for column, frame in layout.frames if column == level.boxes[i].column]
+        assert all(frame.left < rect.left and rect.right < frame.right for frame in own)
+
+
+def test_of_one_huge_step_the_boxes_nearest_to_the_result_are_drawn(monkeypatch):
+    monkeypatch.setattr("viz.graph.layout.MOST", 60)
+    h, w = tg.zeros(1, 3), tg.ones(3, 3, requires_grad=True)
+    for _ in tg.steps(2):
+        h = tg.tanh(h @ w)
+        for _ in range(45):
+            h = tg.tanh(h * 1.5)
+    dot = viz.render(h.sum(), detail="op").dot
+    assert "the 60 of 1" in dot and "one of its time steps has 9" in dot

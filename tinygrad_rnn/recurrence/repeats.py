@@ -35,6 +35,8 @@ PERIODS = 24
 SLOTS = 6
 #: How far from a parameter's use an operation is told from others of its kind.
 ROUNDS = 60
+#: Nodes looked at in all rounds together: of one huge step the rest goes by position.
+WORK = 60_000
 _OPERATION, _ABSENT = -1, -2
 
 
@@ -165,7 +167,7 @@ class _Alignment:
         told = [tuple((k, s) for k, s in enumerate(n.sources[:SLOTS]) if nodes[s].is_parameter) for n in nodes]
         self._join({i: ((self.heads[i], of), None) for i, of in enumerate(told) if of})
         self._join({i: (head, None) for i, head in enumerate(self.heads) if self.row[i] < 0})
-        for _ in range(ROUNDS):
+        for _ in range(max(8, min(ROUNDS, WORK // max(len(graph), 1)))):
             ways = [self._made(), self._used(), self._fed()]
             if not self._join(*ways, strict=True) and not self._join(*ways):
                 break

@@ -484,6 +484,11 @@ class _Collapsing:
             return "c" if origin.role == "c" else "h"
         return "flow"
 
+    def _readers(self, parameter: int, column: Column | None) -> tuple[Key, ...]:
+        """The boxes of a step that use a parameter."""
+        owners = (owner for user in self.users[parameter] for owner in self._owners_of(user))
+        return tuple(dict.fromkeys(key for key, place in owners if place == column))
+
     def _alias(self, parameter: Node, target: int, boxes: list[Box], aliases: dict[Hashable, int]) -> int:
         """The box of a shared parameter: one for all cells at cell level, else a copy in each step that uses it."""
         user = boxes[target]
@@ -491,8 +496,9 @@ class _Collapsing:
             place: Hashable = user.key
             key: Key = ("W", *user.key)
             column = None
-        elif self.detail == "gate":
-            place, key, column = target, ("W", *user.key), user.column
+        elif self.detail == "gate":  # parameters that the same boxes of a step use stand in one note
+            readers = self._readers(parameter.index, user.column)
+            place, key, column = (user.column, readers), ("W", *readers), user.column
         else:
             place, key, column = (parameter.index, user.column), ("W", parameter.index), user.column
         if place not in aliases:

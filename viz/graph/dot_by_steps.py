@@ -46,7 +46,7 @@ class _Ranking:
         import graphviz
 
         graph = graphviz.Digraph(
-            graph_attr={"rankdir": "LR", "nodesep": "0.25", "ranksep": "0.55", "remincross": "true"},
+            graph_attr={"rankdir": "LR", "nodesep": "0.25", "ranksep": "0.55", "remincross": "true", "newrank": "true"},
             node_attr={"shape": "box", "fixedsize": "true", "label": ""},
             edge_attr={"arrowsize": "0.7"},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -28,8 +28,10 @@ def compose(
     dot: PathLike | None = None, timeout: float | None = None,
 ) -> Layout:  # fmt: skip
     """Places for all boxes and lines; ``sizes`` are the boxes' widths and heights in points."""
-    if not level.columns:
-        return _timeless(level, sizes, dot, timeout)
+    most = max(Counter(box.column for box in level.boxes if box.column is not None).values(), default=0)
+    if not most or most > MOST:
+        why = f"one of its time steps has {most:,}" if most else "it has no time steps to leave out"
+        return _timeless(level, sizes, why, dot, timeout)
     layout = _tiled(level, sizes, max_steps, dot, timeout)
     faults = mended(layout)
     if faults and len(layout.rects) <= dot_by_steps.MOST:
@@ -62,7 +64,7 @@ def _tiled(
 
 
 def _timeless(
-    level: Level, sizes: Sequence[time_step_tile.Size], dot: PathLike | None, timeout: float | None
+    level: Level, sizes: Sequence[time_step_tile.Size], why: str, dot: PathLike | None, timeout: float | None
 ) -> Layout:
     """A graph without time steps is dot's own work, drawn from left to right; its backward pass returns leftwards."""
     shown = _nearest(level)
@@ -84,7 +86,7 @@ def _timeless(
     layout.lines = [Line(n, curve(laid, wire), wire[0][0], wire[1][0]) for n, wire in zip(drawn, wires, strict=True)]
     if len(shown) < len(level.boxes):
         layout.note = (
-            f"the {len(shown)} of {len(level.boxes):,} boxes nearest to the result: it has no time steps to leave out, "
+            f"the {len(shown)} of {len(level.boxes):,} boxes nearest to the result: {why}, "
             "and more take dot too long (tg.steps says what a time step is)"
         )
     return layout

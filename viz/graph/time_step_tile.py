@@ -156,8 +156,9 @@ def _rank_gates(source: object, names: Mapping[Key, str]) -> bool:
     """The gates of an LSTM side by side, in an order that keeps the state's path straight; whether there are any."""
     cells: dict[object, list[tuple[int, str]]] = {}
     for key, name in names.items():
-        if key[0] == "part" and key[2] in GATES:
-            cells.setdefault(key[1], []).append((GATES[key[2]], name))
+        gate = key[2] if key[0] == "part" else key[3] if key[0] == "op" else None
+        if gate in GATES:
+            cells.setdefault(key[1], []).append((GATES[gate], name))
     complete = [[name for _, name in sorted(gates)] for gates in cells.values() if len(gates) == 4]
     for ordered in complete:
         with source.subgraph(graph_attr={"rank": "same"}) as same:  # type: ignore[attr-defined]
