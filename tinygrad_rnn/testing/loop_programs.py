@@ -124,7 +124,8 @@ class _Writing:
             mix = self.matrix(2 * SIZE, SIZE)
             both = (concat([a, b], 1) @ mix for a, b in zip(forth, turned, strict=True))
             if len(below) > 1:
-                below[1].written.weights.add(mix.serial)
+                if not loop.dense:  # else what it mixes goes past the cell as well
+                    below[1].written.weights.add(mix.serial)
                 return self.finish((self.step(below[1:], value) for value in both), read)
             return self.finish(both, read)
         return self.finish((self.step(below, read(t)) for t in range(loop.steps)), read)
