@@ -445,6 +445,17 @@ def test_a_random_number_of_python_or_numpy_is_named(draw):
         tg.compile(fn)(tg.ones(1))
 
 
+def test_of_several_lines_the_one_that_draws_is_named():
+    def fn(x):
+        y = x + 1
+        z = y * random.random()
+        return z - 1
+
+    line = fn.__code__.co_firstlineno + 2
+    with pytest.raises(tg.GraphError, match=rf"random number .*test_compile_is_eager\.py:{line}\)"):
+        tg.compile(fn)(tg.ones(1))
+
+
 def _opened(path):
     with open(path) as file:
         return float(file.read())
