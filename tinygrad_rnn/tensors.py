@@ -143,7 +143,17 @@ class Waiting:
             return from_array(self.array.copy())
 
 
-class Tensor(Composed):
+class _WithIdentity(Composed):
+    """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
+
+    def __new__(cls, *_args: Any, **_settings: Any) -> Any:
+        """What has an identity from the start, and says what is missing if `__init__` is not called."""
+        self = _made(cls)
+        self._array, self.serial = _UNMADE, next(_serials)
+        return self
+
+
+class Tensor(_WithIdentity):
     """An n-dimensional array that remembers how it was made.
 
     ``Tensor(data, dtype=None, requires_grad=False, name=None)`` copies ``data``: numbers, nested lists, arrays or
@@ -164,12 +174,6 @@ class Tensor(Composed):
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
         return numpy_protocol.function(function, args, kwargs)
-
-    def __new__(cls, *_args: Any, **_settings: Any) -> Any:
-        """What has an identity from the start, and says what is missing if `__init__` is not called."""
-        self = _made(cls)
-        self._array, self.serial = _UNMADE, next(_serials)
-        return self
 
     def __init__(
         self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
