@@ -60,7 +60,8 @@ def test_vdot_does_not_turn_the_verdict_round(primitive):
     right = primitive(np.vdot, lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a, shape=shape)
     wrong = primitive(np.vdot, lambda g, _y, _a, b: -g * b, lambda g, _y, a, _b: g * a, shape=shape)
     assert verdict(right, [[1.0, 2.0], [3.0, 4.0]])
-    assert [c.name for c in verdict(wrong, [[1.0, 2.0], [3.0, 4.0]]).wrong] == ["a"]
+    (found,) = verdict(wrong, [[1.0, 2.0], [3.0, 4.0]]).wrong
+    assert found.name in ("a", "input 0")  # older NumPy does not tell how vdot calls its arguments
 
 
 @pytest.mark.parametrize("size", [1e155, 1e-165, 1e-300, 1e-308, 1e-315])

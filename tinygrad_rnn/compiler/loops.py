@@ -22,7 +22,7 @@ class _WithLoops(Lowering):
         stacks = self.layout.loops[node.index]
         operands = [self.layout.view(index) for index in node.sources]
         for target, source in zip(stacks.first, operands[stacks.body.inputs :]):
-            self._copy(target, source)
+            self.copy(target, source)
         _Loop(self, node, stacks, operands).emit()
 
 
@@ -113,10 +113,10 @@ class _Loop:
         layout = Storage(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
         inner = _inside(lowering, layout, self)
         start, first_patch = len(lowering.rows), len(lowering.patches)
-        lowering._row("loop", 0, self.body.length, 0, 0, node=self.node)
+        lowering.row("loop", 0, self.body.length, 0, 0, node=self.node)
         inner._emit_all()
         for row, index in later:
-            inner._copy(row, layout.view(index))
+            inner.copy(row, layout.view(index))
         end = len(lowering.rows)
         lowering.rows[start][1] = end
         if any(row > start for row in (*lowering.host, *lowering.checks)):
@@ -141,7 +141,7 @@ class _Loop:
                 use = lowering.uses.setdefault(buffer, [start, end - 1])
                 use[:] = [min(use[0], start), max(use[1], end - 1)]
         table: Array = np.array(moves, np.int64).reshape(-1, 3)
-        lowering.patches.append((start, 3, *lowering._pooled(table)))
+        lowering.patches.append((start, 3, *lowering.pooled(table)))
         lowering.rows[start][4] = len(moves)
 
 
@@ -168,7 +168,7 @@ class _Inside(Lowering):
                 if self._read_often(view) and len(view.shape) == 2 and a.shape[0] > 3:
                     if node.op is P.linear:
                         view = view._replace(shape=view.shape[::-1], strides=view.strides[::-1])
-                    self._plain[view] = copy = around._contiguous(view, self.real)
+                    self._plain[view] = copy = around.contiguous(view, self.real)
                     self.loop.lasting.add(copy.buffer)
 
     def _read_often(self, view: View) -> bool:

@@ -205,7 +205,7 @@ class Lowering:
 
     # Rows ------------------------------------------------------------------------------------------------
 
-    def _row(self, name: str, *columns: Any, node: Node | None = None) -> int:
+    def row(self, name: str, *columns: Any, node: Node | None = None) -> int:
         """A row; a column is a number, or a view or (buffer, offset), which stands for its address."""
         row = len(self.rows)
         values = [NUMBER[name]]
@@ -227,27 +227,27 @@ class Lowering:
     def _touch(self, buffer: int, row: int) -> None:
         self.uses.setdefault(buffer, [row, row])[1] = row
 
-    def _pooled(self, array: Any) -> tuple[int, int]:
+    def pooled(self, array: Any) -> tuple[int, int]:
         """The address of a constant."""
         self.pool.extend(b"\0" * (-len(self.pool) % 64))
         offset = len(self.pool)
         self.pool.extend(array.tobytes())
         return self.pool_buffer, offset
 
-    def _contiguous(self, view: View, dtype: np.dtype[Any]) -> View:
+    def contiguous(self, view: View, dtype: np.dtype[Any]) -> View:
         """The view itself if its elements follow each other, else a copy of it, made once."""
         if view.contiguous:
             return view
         if view not in self._plain:
-            self._plain[view] = copy = self._temporary(view.shape, dtype)
-            self._copy(copy, view)
+            self._plain[view] = copy = self.temporary(view.shape, dtype)
+            self.copy(copy, view)
         return self._plain[view]
 
-    def _temporary(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
+    def temporary(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
         buffer = self.layout.new_buffer(size_of(shape) * dtype.itemsize)
         return View(buffer, 0, shape, row_major(shape, dtype.itemsize), dtype.itemsize)
 
-    def _copy(self, out: View, source: View) -> None:
+    def copy(self, out: View, source: View) -> None:
         """Copy ``source``, broadcast, to ``out``; dimensions that can be walked as one are merged."""
         item = out.itemsize
         strides = (0,) * (len(out.shape) - len(source.shape)) + tuple(
@@ -263,7 +263,7 @@ class Lowering:
                 merged.append([n, s, d])
         merged = merged or [[1, item, item]]
         plan = [len(merged), *(m[0] for m in merged), *(m[1] // item for m in merged), *(m[2] // item for m in merged)]
-        row = self._row(f"copy{item}", out, source, self._pooled(np.array(plan, np.int64)))
+        row = self.row(f"copy{item}", out, source, self.pooled(np.array(plan, np.int64)))
         self.moved[row] = out.nbytes + source.nbytes
 
     # Single instructions ---------------------------------------------------------------------------------
@@ -281,22 +281,22 @@ class Lowering:
         out = self.layout.view(node.index)
         if kind == "view":
             source = self.graph.nodes[node.sources[0]]
-            self._copy(
+            self.copy(
                 View(out.buffer, out.offset, source.shape, row_major(source.shape, out.itemsize), out.itemsize),
                 self.layout.view(source.index),
             )
         elif kind == "join":
             for k, index in enumerate(node.sources):
                 if not self.layout.is_in_place(node, k):
-                    self._copy(self.layout._part(node.index, k, self.graph.nodes[index]), self.layout.view(index))
+                    self.copy(self.layout._part(node.index, k, self.graph.nodes[index]), self.layout.view(index))
         elif node.index in self.layout.accumulates:
             there, product = self.layout.accumulates[node.index]
             if self.layout.view(there) != out:
-                self._copy(out, self.layout.view(there))
+                self.copy(out, self.layout.view(there))
             self._product(self.graph.nodes[product], out, True)
         elif kind == "product":
             if len(node.operands) == 3:
-                self._copy(out, self.layout.view(node.sources[2]))
+                self.copy(out, self.layout.view(node.sources[2]))
             self._product(node, out, len(node.operands) == 3)
         elif kind == "row" and out.contiguous:
             self._emit_row(node, out)
@@ -306,7 +306,7 @@ class Lowering:
             self._touch(out.buffer, len(self.rows))
             for index in node.sources:
                 self._touch(self.layout.view(index).buffer, len(self.rows))
-            self.host[self._row("host", node=node)] = node
+            self.host[self.row("host", node=node)] = node
             regret(node)
 
     def _emit_loop(self, node: Node) -> None:
@@ -323,37 +323,37 @@ class Lowering:
             indices = self._operand(node, 1)
             width = size_of(first.shape[1:])
             if len(first.shape) != 2:
-                view = self._contiguous(view, first.dtype)
+                view = self.contiguous(view, first.dtype)
                 steps = (width, 1)
             else:
                 steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
             count = size_of(self.graph.nodes[node.sources[1]].shape)
-            self._row(name, out, view, indices, count, width, *steps, node=node)
+            self.row(name, out, view, indices, count, width, *steps, node=node)
             return
-        x = self._contiguous(view, first.dtype)
+        x = self.contiguous(view, first.dtype)
         count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
         if name == "scatter_rows":
             n = size_of(self.graph.nodes[node.sources[1]].shape)
-            self._row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
+            self.row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
         elif name == "one_hot":
-            self._row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
+            self.row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
         elif name == "cross_entropy":
             ignore = node.attrs["ignore_index"]
-            self._row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
+            self.row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
         elif node.op.kind == "axis" or name == "argmax":
-            self._row(name, out, x, count // last, last, node=node)
+            self.row(name, out, x, count // last, last, node=node)
         else:
             axes = _axes(node, first)
             outer, inner = size_of(first.shape[: axes[0]]), size_of(first.shape[axes[-1] + 1 :])
             reduced = count // (outer * inner)
             if name == "logsumexp":
-                self._row(name, out, x, 0, outer, reduced, 0, node=node)
+                self.row(name, out, x, 0, outer, reduced, 0, node=node)
             else:
-                self._row(name, out, x, outer, reduced, inner, node=node)
+                self.row(name, out, x, outer, reduced, inner, node=node)
 
     def _operand(self, node: Node, slot: int) -> View:
         source = self.graph.nodes[node.sources[slot]]
-        return self._contiguous(self.layout.view(source.index), source.dtype)
+        return self.contiguous(self.layout.view(source.index), source.dtype)
 
     def _product(self, node: Node, out: View, accumulate: bool) -> None:
         """``out (+)= a b``, where a linear's weight is transposed."""
@@ -361,7 +361,7 @@ class Lowering:
         if len(a.shape) == 1:
             a = a._replace(shape=(1, *a.shape), strides=(a.shape[0] * a.strides[0], *a.strides))
         if len(a.shape) > 2:
-            a = self._contiguous(a, self.real)
+            a = self.contiguous(a, self.real)
             rows, inner = size_of(a.shape[:-1]), a.shape[-1]
             a = a._replace(shape=(rows, inner), strides=(inner * a.itemsize, a.itemsize))
         if node.op is P.linear:
@@ -378,8 +378,8 @@ class Lowering:
         letters = b"N".ljust(8, b"\0") + b"T".ljust(8, b"\0")
         scalars = b"".join(np.array([v, 0], self.real)[:1].tobytes().ljust(8, b"\0") for v in (0, 1))
         block = np.frombuffer(sizes + letters + scalars, np.uint8)
-        row = self._row(
-            "gemm", self._pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
+        row = self.row(
+            "gemm", self.pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
         )
         self.flops[row] = 2 * m * n * k
 
@@ -391,7 +391,7 @@ class Lowering:
             return view, False, max(down if rows > 1 else cols, cols, 1)
         if (down == 1 or rows == 1) and (across >= rows or cols == 1) and not (repeated and self._read_often(view)):
             return view, True, max(across if cols > 1 else rows, rows, 1)
-        return self._contiguous(view, self.real), False, cols
+        return self.contiguous(view, self.real), False, cols
 
     def _read_often(self, view: View) -> bool:
         """Whether a matrix is multiplied with many times, so that transposing it once pays."""
@@ -417,12 +417,12 @@ class Lowering:
         bound = limit(self.graph, node)
         if (view, bound, ignore) not in self._checked:
             self._checked.add((view, bound, ignore))
-            plain = self._contiguous(view, indices.dtype)
-            self.checks[self._row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
+            plain = self.contiguous(view, indices.dtype)
+            self.checks[self.row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
 
     def _confirm(self) -> None:
         """Hand over to Python, which looks at values before anything is overwritten."""
-        row = self._row("host")
+        row = self.row("host")
         for index in self.trace.parted(self.graph.outputs)[1]:
             self._touch(self.layout.view(index).buffer, row)
         self._confirmed = True
@@ -434,19 +434,19 @@ class Lowering:
         for index in returned:
             view = self.layout.view(index)
             if view.buffer in self.layout.targets.values():
-                self.kept[index] = self._temporary(view.shape, self.graph.nodes[index].dtype)
+                self.kept[index] = self.temporary(view.shape, self.graph.nodes[index].dtype)
                 pending.append((self.kept[index], view))
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             source, target = self.layout.view(new), plain(self.layout.targets[serial], self.graph.nodes[new])
             if source == target:
                 continue
             if source.buffer in self.layout.owners:  # another assignment may overwrite it first
-                copy = self._temporary(source.shape, self.graph.nodes[new].dtype)
-                self._copy(copy, source)
+                copy = self.temporary(source.shape, self.graph.nodes[new].dtype)
+                self.copy(copy, source)
                 source = copy
             pending.append((target, source))
         for target, source in pending:
-            self._copy(target, source)
+            self.copy(target, source)
 
     # Regions ---------------------------------------------------------------------------------------------
 
@@ -481,5 +481,5 @@ class Lowering:
         """The address of a run of equal numbers."""
         key = (dtype.str, type(value), value, length)
         if key not in self._tiles:
-            self._tiles[key] = self._pooled(np.full(length, value, dtype))
+            self._tiles[key] = self.pooled(np.full(length, value, dtype))
         return self._tiles[key]

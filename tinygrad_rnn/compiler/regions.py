@@ -39,10 +39,10 @@ class _Region:
         for index in outside:
             dtype = lowering.graph.nodes[index].dtype
             if not self._walkable(self.operands[index]) or (dtype == np.int64 and not self.operands[index].contiguous):
-                self.operands[index] = self._broadcast(lowering._contiguous(self.layout.view(index), dtype))
+                self.operands[index] = self._broadcast(lowering.contiguous(self.layout.view(index), dtype))
                 if not self.operands[index].contiguous:  # a broadcast in the middle: spread it out
-                    full = lowering._temporary(self.shape, dtype)
-                    lowering._copy(full, self.layout.view(index))
+                    full = lowering.temporary(self.shape, dtype)
+                    lowering.copy(full, self.layout.view(index))
                     self.operands[index] = full
         views = [*self.operands.values(), *(self.layout.view(n.index) for n in nodes if self._escapes(n))]
         if all(v.contiguous or not any(v.strides) for v in views):
@@ -102,7 +102,7 @@ class _Region:
     def emit(self) -> None:
         lowering = self.lowering
         tiles = -(-self.count // self.size)
-        start = lowering._row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
+        start = lowering.row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
         for node in self.nodes:
             self._emit_node(node)
             for index in dict.fromkeys(node.sources):
@@ -146,19 +146,19 @@ class _Region:
         escapes = self._escapes(node)
         if escapes and view.contiguous and node.index not in self.layout.in_cell:
             self.where[node.index] = ((view.buffer, view.offset), self.size * item)
-            self.lowering._row(name, view, self.size * item, *columns, node=node)
+            self.lowering.row(name, view, self.size * item, *columns, node=node)
             return
         address = self._slot(node.index)
         self.where[node.index] = (address, 0)
-        self.lowering._row(name, address, 0, *columns, node=node)
+        self.lowering.row(name, address, 0, *columns, node=node)
         if escapes:
             rows = self._rows(view) or 0
             per_tile = self.size * item if view.contiguous else self.size // self.cols * rows
             cols = 0 if view.contiguous else self.cols
             if item == 1:
-                self.lowering._row("store_bool", view, per_tile, address, 0, cols, rows or cols, cols, 1)
+                self.lowering.row("store_bool", view, per_tile, address, 0, cols, rows or cols, cols, 1)
             else:
-                self.lowering._row("store", view, per_tile, address, 0, rows // item, 0, cols)
+                self.lowering.row("store", view, per_tile, address, 0, rows // item, 0, cols)
 
     def _operand(self, index: int) -> tuple[tuple[int, int], int]:
         """Where a tile of an operand is: in memory if it lies there as a plain run, else loaded into scratch."""
@@ -176,11 +176,11 @@ class _Region:
             per_tile = self.size // self.cols * rows if any(view.strides) else 0
             if item == 1:
                 cols = self.cols if any(view.strides) else 0
-                self.lowering._row("load_bool", slot, 0, address, per_tile, rows, cols, cols, across)
+                self.lowering.row("load_bool", slot, 0, address, per_tile, rows, cols, cols, across)
             elif not any(view.strides) and item == self.lowering.real.itemsize:
-                self.lowering._row("splat", slot, 0, address, 0)
+                self.lowering.row("splat", slot, 0, address, 0)
             else:
-                self.lowering._row("load", slot, 0, address, per_tile, rows // item, across // item, self.cols)
+                self.lowering.row("load", slot, 0, address, per_tile, rows // item, across // item, self.cols)
             found = (slot, 0)
         self.where[index] = found
         return found
