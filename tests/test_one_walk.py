@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -222,3 +225,28 @@ def test_the_walk_over_a_graph_is_the_walk_over_its_tensors(outputs, seed):
         for taken in (graph, tg.Graph.from_json(graph.to_json())):
             tensors = taken.tensors()
             same_walk(outputs, [tensors[i] for i in taken.outputs], upstream)
+
+
+# Nobody else walks -------------------------------------------------------------------------------------------
+
+#: who asks a rule for what it sends, beside the walk, and why that is no walk
+ASKS = {
+    "reverse_walk.py": "the walk",
+    "liveness.py": "a part of the walk: rules with a branch that was left out",
+    "bptt/rule.py": "one rule, to be shown",
+    "primitives/record.py": "where rules are kept",
+    "bptt/walk.py": "one contribution of a kept walk that went straight into a buffer",
+    "check/diagnosing.py": "one rule, by itself",
+    "check/malformed_rules.py": "one rule, by itself",
+    "diagnosis": "edited rules, handed to the walk",
+    "testing": "one primitive, by itself; and backward passes that are meant to be others",
+}
+
+
+def test_only_the_walk_pulls_gradients_through_a_graph():
+    package = Path(tg.__file__).parent
+    files = [p for part in (package, Path(viz.__file__).parent) for p in sorted(part.rglob("*.py"))]
+    asks = re.compile(r"\b(op|primitive)\.pull\(|\.vjp\[")
+    asking = [p.relative_to(package.parent).as_posix() for p in files if asks.search(p.read_text("utf-8"))]
+    assert not [p for p in asking if not any(p.startswith(f"tinygrad_rnn/{each}") for each in ASKS)]
+    assert not [each for each in ASKS if not any(p.startswith(f"tinygrad_rnn/{each}") for p in asking)]
