@@ -522,7 +522,7 @@ NIGHTLY = settings().max_examples >= 1000
 
 @settings(max_examples=2000 if NIGHTLY else 50)
 @given(
-    loops(least_steps=1, most_steps=12 if NIGHTLY else 3),
+    loops(least_steps=1, most_steps=12 if NIGHTLY else 3, wider=True),
     st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"]),
 )
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):

@@ -57,14 +57,15 @@ class Loop:
         return _Writing(self).run()
 
 
-def loops(*, most_steps: int = 6, least_steps: int = 2) -> st.SearchStrategy[Loop]:
-    """Random `Loop`s."""
+def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> st.SearchStrategy[Loop]:
+    """Random `Loop`s; ``wider`` ones also with dense connections and tied weights, whose last step may differ."""
+    either = st.booleans() if wider else st.just(False)
     return st.builds(
         Loop,
         st.lists(st.sampled_from(sorted(_CELLS)), min_size=1, max_size=3).map(tuple),
         st.integers(least_steps, most_steps),
         st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
-        st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either,
     )  # fmt: skip
 
 
