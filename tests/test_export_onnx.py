@@ -215,6 +215,23 @@ def test_a_network_keeps_its_names_and_shows_shapes():
     np.testing.assert_allclose(run(made, tokens)[0], net(tokens).numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_of_a_function_a_file_has_the_forward_pass():
+    class Cube(tg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    w = tg.nn.Parameter([1.0, 2.0])
+    assert run(interchange.to_onnx(lambda x: Cube.apply(x + w), tg.ones(2)), np.ones(2, np.float32))[0].tolist() == [
+        8,
+        27,
+    ]
+
+
 def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place():
     x = tg.ones(3)
     mine = tg.Primitive("test_onnx_mine", "m", lambda x: x, lambda x: x * 2, vjp=(lambda g, _y, _x: g * 2,))

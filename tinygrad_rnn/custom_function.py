@@ -152,7 +152,8 @@ class Function:
             again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
             made = _recorded(cls, whole._array, again, backward, tensors, opened)
         else:
-            made = _traced(cls, whole, backward, tensors)
+            keeps = current.tracer.keeps_loops
+            made = (current.tracer.ruled if keeps else _traced)(cls, whole, backward, tensors)
             current.tracer.contexts.append(ctx)
         if single:
             return made
@@ -250,13 +251,14 @@ class _Backward:
     def __call__(self, k: int, g: Any, y: Any, *operands: Any) -> Any:
         """What the function sends to its ``k``-th tensor."""
         if self.arrived is not g or k not in self.shares:
-            self.arrived, self.shares = g, self._all(g, y, operands)
+            self.arrived, self.shares = g, self.shares_of(g, y, operands)
         share = self.shares.pop(k)
         if not self.shares:
             self.arrived = None
         return share
 
-    def _all(self, g: Any, y: Any, operands: Sequence[Any]) -> dict[int, Any]:
+    def shares_of(self, g: Any, y: Any, operands: Sequence[Any]) -> dict[int, Any]:
+        """What the function sends to each of its tensors that wants a gradient, by position, given ``g``."""
         plain = not isinstance(g, Tensor)
         given = [from_array(x) if isinstance(x, np.ndarray) else x for x in operands]
         results = _parts(from_array(y) if isinstance(y, np.ndarray) else y, self.shapes)

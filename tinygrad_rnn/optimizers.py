@@ -378,6 +378,11 @@ class SGD(Optimizer):
             maximize=maximize,
         )  # fmt: skip
 
+    def _rates(  # type: ignore[override]
+        self, step: int, *, lr: float, momentum: float, dampening: float, **_settings: Any
+    ) -> tuple[float, ...]:
+        return (lr, momentum, 1 - dampening) if momentum else (lr,)
+
     def _updated(  # type: ignore[override]
         self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
         weight_decay: float, nesterov: bool,
@@ -386,7 +391,7 @@ class SGD(Optimizer):
             g = g + weight_decay * p
         if momentum:
             old = state.get("momentum_buffer")
-            state["momentum_buffer"] = g * 1 if old is None else rates[1] * old + (1 - dampening) * g
+            state["momentum_buffer"] = g * 1 if old is None else rates[1] * old + rates[2] * g
             g = g + rates[1] * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
         return p - rates[0] * g
 

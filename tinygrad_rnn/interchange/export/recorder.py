@@ -73,8 +73,23 @@ gradient = Unlisted("gradient", "∇", _none, _no_reference, vjp=_rule, rule=(""
 part = Unlisted("part", "·", _none, _no_reference, vjp=_rule, rule=("",))
 #: the same value, through which no gradient flows
 cut = Unlisted("detach", "detach", _none, _no_reference, vjp=_rule, rule=("",))
+#: operands: a value, the tensors it was computed from, and what else its author's backward pass uses; settings: that
+#: pass, an `Own`, and the ``author``, the name of its class
+own = Unlisted("backward pass of its own", "·", _none, _no_reference, vjp=_rule, rule=("",))
 #: a dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``
 drawn = Unlisted("dropout mask", "~", _none, _no_reference, vjp=_rule, rule=("",))
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """An author's backward pass as a graph: leaves are the gradient, the value, the tensors, and what else it uses.
+
+    The outputs are gradients of the tensors at ``asked``.
+    """
+
+    graph: Graph
+    leaves: tuple[int, ...]
+    asked: tuple[int, ...]
 
 
 @dataclass
@@ -124,6 +139,16 @@ class ExportTracer(Tracer):
         if not current.recording:
             operands = tuple(self.detach(x) if isinstance(x, Tensor) and x.requires_grad else x for x in operands)
         return super().record(op, operands, attrs)
+
+    def ruled(self, kind: type, value: Tensor, backward: Any, tensors: tuple[Tensor, ...]) -> Tensor:
+        """A `Function`'s value; its backward pass is recorded, for the other engine to call in the place of its own."""
+        if not any(x.requires_grad for x in tensors):
+            return self.detach(value)
+        given = [self._stand_in_for(x, x.shape, x.requires_grad) for x in (value, value, *tensors)]
+        found = backward.shares_of(*given[:2], given[2:])
+        graph, fixed, places = self._graph(given, [self._as_tensor(x) for x in found.values()])
+        settings = {"backward": Own(graph, tuple(places), tuple(found)), "author": kind.__name__}
+        return self.node(own, [value, *tensors, *fixed], settings, value.shape, value.dtype, True)
 
     # Loops -----------------------------------------------------------------------------------------------
 
@@ -416,3 +441,5 @@ def walk(graph: Graph) -> Iterator[Any]:
         yield node
         if node.op is loop:
             yield from walk(node.attrs["body"].graph)
+        elif node.op is own:
+            yield from walk(node.attrs["backward"].graph)

@@ -18,7 +18,7 @@ from ....recurrence.scan import mapped
 from ....tensors import Tensor, as_tensor
 from ... import framework
 from ..names import Names
-from ..recorder import Body, cut, drawn, gradient, loop, part
+from ..recorder import Body, cut, drawn, gradient, loop, own, part
 from .recording import OnnxRecording, layer
 from .rules import RULES
 
@@ -238,7 +238,7 @@ class Writer:
         operands: list[Any] = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
         if op is part:
             return operands[0][node.attrs["index"]]
-        if op is cut:
+        if op in (cut, own):  # a file only computes: gradients take no part
             return operands[0]
         if op is loop:
             return self._scan(node.attrs["body"], operands)

@@ -13,7 +13,7 @@ from ....compiler.compiled_function import _Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
 from ....nn.module import Module
-from ....optim import Adam, Optimizer
+from ....optim import SGD, Adam, Optimizer
 from ....recurrence.scan import mapped
 from ....tensors import Array, Tensor, from_array
 from ..names import Names
@@ -89,6 +89,7 @@ class JaxProgram:
         self._names = Names(function)
         self._optimizers: list[Optimizer] = []
         self._draws = self._writes = False
+        self._later: dict[tuple[str, str], Tensor] = {}  # entries that an optimizer's first step makes, and whose
         self._confirmations: list[tuple[Callable[..., None], int]] = []
         if example or not isinstance(function, Module):
             self._learn(self._recorded(example)[0])
@@ -115,6 +116,7 @@ class JaxProgram:
         for schedule, _ in trace.schedules:
             if not any(each is schedule.optimizer for each in self._optimizers):
                 self._optimizers.append(schedule.optimizer)
+        self._begin(trace)
         self._writes, self._confirmations = bool(trace.assignments), trace.confirmations
         self._draws = any(node.op is drawn for node in walk(trace.graph))
         if trace.live:
@@ -122,6 +124,18 @@ class JaxProgram:
                 "to_jax: the function reads something anew in every call that is no tensor, such as a random number or "
                 "a setting; pass it as an argument"
             )
+
+    def _begin(self, trace: Trace) -> None:
+        """Note the velocities that SGD's first step will make: in a state they are zeros from the start.
+
+        So a state keeps its form. A first velocity is the gradient, not dampened: the state says whether it has begun.
+        """
+        assigned = {place for serial, place in self._places(trace) if serial in trace.assignments}
+        for k, optimizer in enumerate(self._optimizers):
+            for (name, entries), x in zip(self._entries(optimizer), optimizer.params):
+                place = _kind(k), f"{name}.momentum_buffer"
+                if isinstance(optimizer, SGD) and place in assigned and "momentum_buffer" not in entries:
+                    self._later[place] = x
 
     # The state -------------------------------------------------------------------------------------------
 
@@ -144,10 +158,14 @@ class JaxProgram:
         for kind, name, x in self._names.tensors.values():
             tree.setdefault(kind, {})[name] = x.numpy()
         for k, optimizer in enumerate(self._optimizers):
-            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            kind = _kind(k)
             held = tree[kind] = {}
             for name, entries in self._entries(optimizer):
                 held |= {f"{name}.{key}": np.asarray(value) for key, value in entries.items()}
+            late = {key: x for (place, key), x in self._later.items() if place == kind}
+            if late:
+                held["begun"] = np.asarray(bool(late.keys() & held.keys()))
+                held |= {key: np.zeros(x.shape, x.dtype) for key, x in late.items() if key not in held}
             held |= {
                 f"lr.{i}": np.asarray(group["lr"], group["params"][0].dtype)
                 for i, group in enumerate(optimizer.param_groups)
@@ -170,11 +188,13 @@ class JaxProgram:
         for kind, name, x in self._names.tensors.values():
             writes.append(_writing(x, _own(tree, kind, name, x.shape, x.dtype)))
         for k, optimizer in enumerate(self._optimizers):
-            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            kind = _kind(k)
             held = tree.get(kind, {})
             for (name, entries), x in zip(list(self._entries(optimizer)), optimizer.params):
                 keys = [key.removeprefix(f"{name}.") for key in held if key.startswith(f"{name}.")]
                 for entry in keys:
+                    if (kind, f"{name}.{entry}") in self._later and not held.get("begun", True):
+                        continue
                     shape, dtype = ((), np.dtype(int)) if entry == "step" else (x.shape, x.dtype)
                     value = _own(tree, kind, f"{name}.{entry}", shape, dtype)
                     writes.append(_entering(entries, entry, int(value) if entry == "step" else value))
@@ -250,7 +270,7 @@ class JaxProgram:
     def _places(self, trace: TracedProgram) -> Iterator[tuple[int, tuple[str, str]]]:
         slots = {}
         for k, optimizer in enumerate(self._optimizers):
-            kind = "optimizer" if k == 0 else f"optimizer_{k + 1}"
+            kind = _kind(k)
             for name, entries in self._entries(optimizer):
                 slots[id(entries)] = kind, name
         for serial, cell in trace.cells.items():
@@ -277,13 +297,16 @@ class JaxProgram:
         """An optimizer's rates from the learning rate and the count of steps that the state holds."""
         optimizer, group = schedule.optimizer, schedule.group
         k = next(i for i, each in enumerate(self._optimizers) if each is optimizer)
-        held = state["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+        held = state[_kind(k)]
         at = next(i for i, each in enumerate(optimizer.param_groups) if each is group)
         lr, names = held[f"lr.{at}"], {id(entries): name for name, entries in self._entries(optimizer)}
         step: Any = 0
         if "step" in schedule.states[0]:
             step = held[f"{names[id(schedule.states[0])]}.step"] + 1
-        return rates(optimizer, step, {**group, "lr": lr})
+        found = rates(optimizer, step, {**group, "lr": lr})
+        if "begun" not in held or len(found) < 3:
+            return found
+        return (*found[:2], jnp.where(held["begun"], found[2], 1.0))
 
     def _new_state(self, state: Any, trace: TracedProgram, assigned: Sequence[Any], place: Any) -> Any:
         new = {kind: dict(value) if isinstance(value, dict) else value for kind, value in state.items()}
@@ -292,10 +315,12 @@ class JaxProgram:
             new[kind][name] = value
         for schedule, _ in trace.schedules:
             k = next(i for i, each in enumerate(self._optimizers) if each is schedule.optimizer)
-            held = new["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+            held = new[_kind(k)]
             names = {id(entries): name for name, entries in self._entries(schedule.optimizer)}
             for entries in schedule._counted:
                 held[f"{names[id(entries)]}.step"] = held[f"{names[id(entries)]}.step"] + 1
+        for kind in {place for place, _ in self._later}:
+            new[kind]["begun"] = jnp.array(True)
         if "key" in new:
             new["key"] = jax.random.split(new["key"], 1)[0]
         return new
@@ -308,7 +333,7 @@ class JaxProgram:
         for x, _ in kept:
             x._grad = None
         for k, optimizer in enumerate(self._optimizers):
-            there = state["optimizer" if k == 0 else f"optimizer_{k + 1}"]
+            there = state[_kind(k)]
             for (name, entries), x in zip(list(self._entries(optimizer)), optimizer.params):
                 for key in there:
                     if key.startswith(f"{name}.") and (entry := key.removeprefix(f"{name}.")) not in entries:
@@ -321,6 +346,11 @@ class JaxProgram:
             for entries, before in held:
                 entries.clear()
                 entries.update(before)
+
+
+def _kind(k: int) -> str:
+    """Where the state holds the ``k``-th optimizer."""
+    return "optimizer" if k == 0 else f"optimizer_{k + 1}"
 
 
 def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from .... import primitives as P
 from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive, Unlisted
-from ..recorder import Body, cut, drawn, gradient, loop, part
+from ..recorder import Body, Own, cut, drawn, gradient, loop, own, part
 from .pieces import sliced, split
 from .rules import COMPARISONS, PRODUCTS, RULES, TOGETHER, jax, jnp, lax
 
@@ -98,6 +98,8 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
         return _mask(node, setting)
     if op is cut:
         return lax.stop_gradient(operands[0])
+    if op is own:
+        return _with_its_own(node.attrs["backward"], operands, setting)
     rule = RULES.get(op)
     if rule is None:
         raise UnsupportedError(no_rule(op, node.site))
@@ -105,6 +107,28 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
     made = rule(*operands, **node.attrs) if not setting.half else _in_half(op, rule, operands, node)
     made = made if made.dtype == dtype_of(node) else made.astype(dtype_of(node))
     return made
+
+
+def _with_its_own(backward: Own, operands: Sequence[Any], setting: Setting) -> Any:
+    """The first operand, with its author's backward pass for the tensors behind it, and none for all else."""
+    inner = replace(setting, bumps=None)
+
+    @jax.custom_vjp
+    def value(operands: Sequence[Any]) -> Any:
+        return operands[0]
+
+    def pull(operands: Sequence[Any], g: Any) -> tuple[list[Any]]:
+        found = run(backward.graph, dict(zip(backward.leaves, (g, *operands))), inner)
+        answers = {k + 1: x for k, x in zip(backward.asked, found)}
+        return ([answers.get(k, _zero(x)) for k, x in enumerate(operands)],)
+
+    value.defvjp(lambda operands: (operands[0], operands), pull)
+    return value(list(operands))
+
+
+def _zero(x: Any) -> Any:
+    """The gradient that JAX wants of what has none."""
+    return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
 
 def no_rule(op: Primitive, site: str | None) -> str:
