@@ -215,6 +215,54 @@ def test_a_network_keeps_its_names_and_shows_shapes():
     np.testing.assert_allclose(run(made, tokens)[0], net(tokens).numpy(), rtol=1e-5, atol=1e-6)
 
 
+class Tagger(tg.nn.Module):
+    """Sizes in a reshape, a slice from the end, the divisor of a mean, and what a cell of one's own begins with."""
+
+    def __init__(self):
+        self.embed, self.rnn = tg.nn.Embedding(7, 3), tg.nn.LSTM(3, 4, 2, bidirectional=True)
+        self.own = tg.nn.Recurrent(Leaky, bidirectional=True, input_size=8)
+        self.head = tg.nn.Linear(8, 5)
+
+    def forward(self, tokens, lengths):
+        y = self.own(self.rnn(self.embed(tokens), None, lengths)[0], None, lengths)[0]
+        scores = self.head(y.reshape(-1, 8)).reshape(*tokens.shape, 5)
+        return {"scores": scores, "last": y[-1], "mean": y[:, :-1].mean((0, 1)), "pairs": tg.concat([y, y], axis=1)}
+
+
+def test_sizes_that_are_left_free():
+    """One file for every number of steps and every batch, its sizes under their names."""
+    rng, net = np.random.default_rng(0), Tagger()
+    axes = {"tokens": {0: "time", 1: "batch"}, "lengths": {0: "batch"}}
+    made = interchange.to_onnx(net, (np.zeros((4, 1), int), np.array([4])), dynamic_axes=axes)
+    shown = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in made.graph.output]
+    assert shown == [["time", "batch", 5], ["batch", 8], [8], ["time", "2*batch", 8]]
+    assert kinds(made).count("LSTM") == 2 and kinds(made).count("Scan") == 2
+    session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    for time, batch in ((3, 2), (6, 4)):
+        call = rng.integers(0, 7, (time, batch)), rng.integers(1, time + 1, batch)
+        found = session.run(None, {"tokens": call[0], "lengths": call[1]})
+        for a, b in zip(found, leaves(net(*call)), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-4, atol=1e-6)
+    again = back(made)(*map(tg.tensor, call))
+    np.testing.assert_allclose(leaves(again)[0].numpy(), found[0], rtol=1e-4, atol=1e-6)
+
+
+def test_sizes_that_cannot_be_left_free_are_one_line():
+    def export(call, axes=((0, "time"),)):
+        return interchange.to_onnx(call, np.ones((4, 3), np.float32), dynamic_axes={"x": dict(axes)})
+
+    with pytest.raises(UnsupportedError, match=r"with other sizes of time .* else at test_export_onnx.py:\d+"):
+        export(lambda x: x * 2 if len(x) < 50 else x + 1)
+    with pytest.raises(UnsupportedError, match=r"a constant \(101, 1\) of the function depends on time"):
+        export(lambda x: x * tg.tensor(np.linspace(0, 1, len(x), dtype=np.float32)[:, None]))
+    with pytest.raises(ArgumentError, match="names 'y'; the arguments are x"):
+        interchange.to_onnx(lambda x: x, np.ones(2), dynamic_axes={"y": {0: "time"}})
+    with pytest.raises(ArgumentError, match="dimensions from 0 to 1, not 'time' to 2"):
+        export(lambda x: x, axes=[(2, "time")])
+    with pytest.raises(ArgumentError, match="'n' is 4 in one argument and 3 in x"):
+        export(lambda x: x, axes=[(0, "n"), (1, "n")])
+
+
 def test_of_a_function_a_file_has_the_forward_pass():
     class Cube(tg.Function):
         @staticmethod

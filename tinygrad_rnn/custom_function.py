@@ -152,8 +152,8 @@ class Function:
             again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
             made = _recorded(cls, whole._array, again, backward, tensors, opened)
         else:
-            keeps = current.tracer.keeps_loops
-            made = (current.tracer.ruled if keeps else _traced)(cls, whole, backward, tensors)
+            # what goes to another engine takes the backward pass along whole
+            made = getattr(current.tracer, "ruled", _traced)(cls, whole, backward, tensors)
             current.tracer.contexts.append(ctx)
         if single:
             return made

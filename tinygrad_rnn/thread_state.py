@@ -58,13 +58,6 @@ class Recorder(Protocol):
         """Whether its value was made by the function itself, and is the same in every call."""
         ...
 
-    def ruled(self, kind: type, value: Tensor, backward: Any, tensors: tuple[Tensor, ...]) -> Tensor:
-        """``value``, which a `Function` of that kind computed of ``tensors``, with its author's backward pass.
-
-        Asked of one that keeps loops.
-        """
-        ...
-
     def detach(self, tensor: Tensor) -> Tensor:
         """An alias that no gradient flows through."""
         ...

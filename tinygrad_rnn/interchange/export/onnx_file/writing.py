@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ....files import write_atomically
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive, Unlisted
 from ....recurrence.scan import mapped
-from ....tensors import Tensor, as_tensor
+from ....tensors import Tensor, as_tensor, from_array
 from ... import framework
 from ..names import Names
 from ..recorder import Body, cut, drawn, gradient, loop, own, part
@@ -34,15 +34,19 @@ _TOGETHER = {
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 
 
-def to_onnx(function: Callable[..., Any], args: Any, path: str | Path | None = None) -> Any:
+def to_onnx(
+    function: Callable[..., Any], args: Any, path: str | Path | None = None,
+    dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
+) -> Any:  # fmt: skip
     """``function``, or a module, as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple);
     returned, and written to ``path``, whole or not at all.
 
     `nn.RNN`, `nn.LSTM` and `nn.GRU` become nodes of those names, a layer each, lengths their ``sequence_lens``; with
     settings that ONNX does not have, and for `nn.Recurrent` and `scan`, a Scan. All else is operators. Initializers
     have the parameters' dotted names; those of a recurrent layer are ``W``, ``R`` and ``B`` in ONNX's order of gates.
-    Sizes are those of ``args``. The model has passed ``onnx.checker``. docs/interchange.md says which runtimes compute
-    which settings of these nodes wrongly.
+    Sizes are those of ``args``, but for those that ``dynamic_axes`` names, such as ``{"x": {0: "time", 1: "batch"}}``
+    (as PyTorch's exporter): these are free, and equal where they have one name. The model has passed ``onnx.checker``.
+    docs/interchange.md says which runtimes compute which settings of these nodes wrongly.
 
     Raises `UnsupportedError` for what ONNX has no rule for, with the line; `GraphError` for what `compile` refuses,
     such as a value read in Python; `DataError` without ``onnx``.
@@ -53,26 +57,88 @@ def to_onnx(function: Callable[..., Any], args: Any, path: str | Path | None = N
     >>> model = tg.interchange.to_onnx(tg.nn.LSTM(3, 5, bidirectional=True), tg.ones(7, 2, 3))
     >>> [node.op_type for node in model.graph.node][:3], [tensor.name for tensor in model.graph.initializer][:3]
     (['LSTM', 'Transpose', 'Reshape'], ['W_l0', 'R_l0', 'B_l0'])
+    >>> free = tg.interchange.to_onnx(
+    ...     tg.nn.GRU(3, 5), tg.ones(7, 2, 3), dynamic_axes={"x": {0: "time", 1: "batch"}}
+    ... )
+    >>> [size.dim_param or size.dim_value for size in free.graph.output[0].type.tensor_type.shape.dim]
+    ['time', 'batch', 5]
     """
     if not callable(function):
         raise DTypeError(f"to_onnx takes a function or a module, not {type(function).__name__}")
     given = args if isinstance(args, tuple) else (args,)
     given = tuple(mapped(lambda x: as_tensor(x).detach() if _is_array(x) else x, each) for each in given)
-    names = Names(function)
-    trace, template = OnnxRecording(function).record(given)
-    if trace.assignments:
-        raise GraphError("to_onnx: the function writes tensors (an optimizer's step, a buffer); a file only computes")
-    writer = Writer(names, trace)
-    called: list[tuple[str, Tensor]] = []
-    for name, value in zip(_parameter_names(function, len(given)), given):
-        _named(name, value, called)
-    results: dict[str, int] = {}
-    _result_names("output", template, results)
-    model = writer.model(trace.graph, called, results, getattr(function, "__name__", type(function).__name__))
+    if dynamic_axes:
+        from .free_sizes import freed
+
+        called = _called(function, given)
+        sizes = _sizes(called, dynamic_axes)
+        model = freed(
+            lambda new: _model(function, _resized(given, called, dynamic_axes, new), False), dynamic_axes, sizes
+        )
+    else:
+        model = _model(function, given, True)
     onnx.checker.check_model(model, full_check=True)
     if path is not None:
         write_atomically(path, model.SerializeToString())
     return model
+
+
+def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -> Any:
+    """The file for arguments of these shapes; ``shared``: constants that are equal are one."""
+    names = Names(function)
+    trace, template = OnnxRecording(function).record(given)
+    if trace.assignments:
+        raise GraphError("to_onnx: the function writes tensors (an optimizer's step, a buffer); a file only computes")
+    writer = Writer(names, trace, shared)
+    results: dict[str, int] = {}
+    _result_names("output", template, results)
+    title = getattr(function, "__name__", type(function).__name__)
+    return writer.model(trace.graph, _called(function, given), results, title)
+
+
+def _called(function: Callable[..., Any], given: tuple[Any, ...]) -> list[tuple[str, Tensor]]:
+    """The tensors among the arguments, by the names they have in the file."""
+    found: list[tuple[str, Tensor]] = []
+    for name, value in zip(_parameter_names(function, len(given)), given):
+        _named(name, value, found)
+    return found
+
+
+def _sizes(called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str]]) -> dict[str, int]:
+    """Of each named size, what it is in the arguments."""
+    shapes, found = {name: x.shape for name, x in called}, dict[str, int]()
+    for name, named in axes.items():
+        if name not in shapes:
+            raise ArgumentError(f"to_onnx: dynamic_axes names {name!r}; the arguments are {', '.join(shapes)}")
+        for axis, size in named.items():
+            if not isinstance(axis, int) or not 0 <= axis < len(shapes[name]) or not isinstance(size, str):
+                raise ArgumentError(
+                    f"to_onnx: dynamic_axes of {name} {shapes[name]} gives names to dimensions from 0 to "
+                    f"{len(shapes[name]) - 1}, not {size!r} to {axis!r}"
+                )
+            if found.setdefault(size, shapes[name][axis]) != shapes[name][axis]:
+                raise ArgumentError(
+                    f"to_onnx: the size {size!r} is {found[size]} in one argument and {shapes[name][axis]} in {name}; "
+                    "give them two names, or equal sizes"
+                )
+    return found
+
+
+def _resized(
+    given: tuple[Any, ...], called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str]],
+    sizes: Mapping[str, int],
+) -> tuple[Any, ...]:  # fmt: skip
+    """Arguments of other sizes, without numbers."""
+    names = iter(name for name, _ in called)
+
+    def resized(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        free = axes.get(next(names), {})
+        shape = tuple(sizes[free[k]] if k in free else n for k, n in enumerate(x.shape))
+        return from_array(np.broadcast_to(np.zeros((), x.dtype), shape))
+
+    return tuple(mapped(resized, each) for each in given)
 
 
 def _is_array(x: Any) -> bool:
@@ -118,8 +184,8 @@ def _result_names(name: str, template: Any, found: dict[str, int]) -> None:
 class Writer:
     """The file while it is written."""
 
-    def __init__(self, names: Names, trace: Any) -> None:
-        self._names, self._trace = names, trace
+    def __init__(self, names: Names, trace: Any, shared: bool = True) -> None:
+        self._names, self._trace, self._shared = names, trace, shared
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self._constants: dict[Any, str] = {}
@@ -146,7 +212,7 @@ class Writer:
     def constant(self, value: Any) -> str:
         """A constant; equal ones are one."""
         array = np.asarray(value)
-        key = array.dtype.str, array.shape, array.tobytes()
+        key = (array.dtype.str, array.shape, array.tobytes()) if self._shared else len(self._constants)
         if key not in self._constants:
             name = self._constants[key] = self.fresh("constant")
             self.initializers[name] = array

@@ -113,9 +113,7 @@ def _with_its_own(backward: Own, operands: Sequence[Any], setting: Setting) -> A
     """The first operand, with its author's backward pass for the tensors behind it, and none for all else."""
     inner = replace(setting, bumps=None)
 
-    @jax.custom_vjp
-    def value(operands: Sequence[Any]) -> Any:
-        return operands[0]
+    value = jax.custom_vjp(lambda operands: operands[0])
 
     def pull(operands: Sequence[Any], g: Any) -> tuple[list[Any]]:
         found = run(backward.graph, dict(zip(backward.leaves, (g, *operands))), inner)
