@@ -261,16 +261,21 @@ def test_scan_over_a_tree_in_both_directions_with_lengths_and_a_scan_inside(rng)
         assert_agrees(flat, fn, parameters, xs, start, by_name=dict.fromkeys(parameters, w), tolerance=1e-11)
 
 
-def test_what_went_out_comes_back_with_its_values_and_gradients(rng):
-    """from_jax(to_jax(x)): scans in both directions, opened again."""
-    model = tg.nn.GRU(2, 3, bidirectional=True, dtype=float)
+OWN = {"a cell of one's own": lambda: tg.nn.Recurrent(Leaky, num_layers=2, bidirectional=True, input_size=3)}
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *OWN])
+def test_what_went_out_comes_back_with_its_values_and_gradients(name, rng):
+    """from_jax(to_jax(x)): scans in both directions, opened again, on sequences that end at different steps."""
+    model = (LAYERS | OWN)[name]()
     fn, parameters = interchange.to_jax(model)
-    x = rng.standard_normal((3, 2, 2))
+    call = rng.standard_normal((3, 2, 3)), None, np.array([3, 1])
     again = interchange.from_jax(fn)
-    p, data = again.tensors(parameters, x)
-    for result in (again(p, data), model(tg.tensor(x))):
-        sum((y * y).sum() for y in leaves(result)).backward()
-    for a, b in zip(leaves(again(p, data)), leaves(model(tg.tensor(x))), strict=True):
+    p, *data = again.tensors(parameters, *call)
+    pairs = list(zip(leaves(again(p, *data)), leaves(model(tg.tensor(call[0]), None, call[2])), strict=True))
+    for pair in zip(*pairs, strict=True):
+        sum((y * y).sum() for y in pair).backward()
+    for a, b in pairs:
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
     for name, w in model.named_parameters():
         np.testing.assert_allclose(p[name].grad.numpy(), w.grad.numpy(), rtol=1e-12, atol=1e-12)
@@ -299,13 +304,14 @@ OPTIMIZERS = {
 def training(name, dropout=0.0):
     """A model, a step that trains it, and a batch."""
     tg.manual_seed(0)
-    model = tg.nn.Sequential(tg.nn.Embedding(5, 3), tg.nn.Linear(3, 5), tg.nn.Dropout(dropout)).double()
-    rnn = tg.nn.RNN(5, 5, dtype=float)
-    both = [*model.parameters(), *rnn.parameters()]
+    model = tg.nn.Sequential(tg.nn.Embedding(5, 5), tg.nn.Dropout(dropout)).double()
+    rnn = tg.nn.RNN(5, 5, dtype=float) if name == "Adam" else None  # the others are about their own rule
+    both = [*model.parameters(), *(rnn.parameters() if rnn else ())]
     optimizer = getattr(tg.optim, name)(both, **OPTIMIZERS[name])
 
     def step(x, y):
-        loss = F.cross_entropy(rnn(model(x))[0].reshape(-1, 5), y.reshape(-1))
+        h = model(x)
+        loss = F.cross_entropy((rnn(h)[0] if rnn else h).reshape(-1, 5), y.reshape(-1))
         optimizer.zero_grad()
         loss.backward()
         tg.nn.utils.clip_grad_norm_(both, 0.5)
@@ -517,6 +523,30 @@ def test_eight_devices_and_two_processes_train_to_our_losses():
             each.kill()
             each.wait()
     np.testing.assert_allclose(found, [found[0]] * 3, rtol=1e-6)
+
+
+def test_a_process_that_is_killed_leaves_a_checkpoint_that_either_engine_goes_on_from(tmp_path):
+    if os.environ.get("HYPOTHESIS_PROFILE") not in ("ci", "nightly"):
+        pytest.skip("a process that starts JAX; HYPOTHESIS_PROFILE=ci runs it")
+    from tinygrad_rnn.character_model import checkpoint
+    from tinygrad_rnn.interchange.export.xla import JaxEngine
+
+    jax.config.update("jax_enable_x64", False)
+    file, kept = tmp_path / "text.txt", tmp_path / "model.ckpt"
+    file.write_text(TEXT, encoding="utf-8")
+    sizes = {"hidden": 6, "embedding": 3, "length": 8, "batch": 4}
+    command = [sys.executable, "-u", "-m", "tinygrad_rnn", "train", str(file), "-o", str(kept), "--engine", "jax"]
+    command += ["--devices", "2", "--checkpoint-every", "1", "--steps", "1000000"]
+    command += [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, env={**os.environ, **flags}, stdout=subprocess.PIPE, text=True) as process:
+        assert any(line.startswith("step 3:") for line in process.stdout)
+        process.kill()  # somewhere in a later step, or in a save
+    ours, there = (checkpoint.resume(kept, TEXT) for _ in range(2))
+    assert ours.step >= 3
+    ours.eager, there.engine = True, JaxEngine(there, 1)
+    goal = ours.step + 2
+    np.testing.assert_allclose([d.loss for d in there.run(goal)], [d.loss for d in ours.run(goal)], rtol=1e-5)
 
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 20

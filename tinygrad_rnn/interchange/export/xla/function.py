@@ -125,7 +125,7 @@ class JaxProgram:
                 "a setting; pass it as an argument"
             )
 
-    def _begin(self, trace: Trace) -> None:
+    def _begin(self, trace: TracedProgram) -> None:
         """Note the velocities that SGD's first step will make: in a state they are zeros from the start.
 
         So a state keeps its form. A first velocity is the gradient, not dampened: the state says whether it has begun.
