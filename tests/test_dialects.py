@@ -1,5 +1,6 @@
 """Weights of other libraries: every dialect against its equations, both ways; ambiguous, wrong and hostile input."""
 
+import importlib.util
 import io
 import json
 import os
@@ -216,6 +217,71 @@ def test_files_come_back(ending, tmp_path):
     assert load_weights(other, path).name == "chainer.nstep_gru"
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), other.state_dict()[name].numpy())
+
+
+def made_like(cell, dialect, **options):
+    """Two layers of a dialect, whose numbers differ, without what the dialect has no place for."""
+    layers = [getattr(tg.nn, cell)(I, H, **options, **DIALECTS[dialect].layer) for _ in range(2)]
+    arrays = layers[0].state_dict()
+    for name in arrays:
+        if name.startswith("bias_hh") and not dialect.endswith(".gru"):
+            arrays[name] = tg.zeros(arrays[name].shape)
+    layers[0].load_state_dict(arrays)
+    return layers
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "dialect"),
+    [("LSTM", "keras.lstm"), ("GRU", "keras.gru"), ("GRU", "keras.gru_before"), ("RNN", "keras.simple_rnn")],
+)
+def test_a_keras_model_comes_back_and_keras_computes_the_same(cell, dialect, bidirectional, tmp_path, monkeypatch):
+    pytest.importorskip("h5py", reason="h5py is not installed (pip install '.[keras]')")
+    layer, other = made_like(cell, dialect, num_layers=2, bidirectional=bidirectional)
+    path = tmp_path / "model.keras"
+    save_weights(layer, dialect, path)
+    first = "bidirectional" if bidirectional else {"RNN": "simple_rnn"}.get(cell, cell.lower())
+    assert load_weights(other, path, prefix=[f"layers/{first}", f"layers/{first}_1"]).name == dialect
+    x = np.random.default_rng(0).standard_normal((T, N, I)).astype(np.float32)
+    ours = layer(x)[0].numpy()
+    np.testing.assert_array_equal(other(x)[0].numpy(), ours)
+    if importlib.util.find_spec("keras"):
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        import keras
+
+        theirs = keras.saving.load_model(path)(x.transpose(1, 0, 2))
+        np.testing.assert_allclose(np.asarray(theirs).transpose(1, 0, 2), ours, rtol=1e-4, atol=1e-6)
+
+
+def test_what_keras_has_no_layer_for_is_not_written_as_one(tmp_path):
+    pytest.importorskip("h5py", reason="h5py is not installed (pip install '.[keras]')")
+    for dialect, options, said in (
+        ("torch.lstm", {}, "file holds Keras' own layers, not torch"),
+        ("keras.lstm", {"activations": ("sigmoid", "tanh", "relu")}, "one activation for the candidate and the cell"),
+        ("keras.lstm", {"activations": ("leaky_relu", "tanh", "tanh")}, "no activation that is our leaky_relu"),
+    ):
+        layer = tg.nn.LSTM(I, H, bias=False, **options)
+        with pytest.raises(tg.errors.ArgumentError, match=said):
+            save_weights(layer, dialect, tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cell", "dialect"), [("LSTM", "onnx.lstm"), ("GRU", "onnx.gru"), ("GRU", "onnx.gru_after"), ("RNN", "onnx.rnn")]
+)
+def test_an_onnx_model_comes_back_and_runs(cell, dialect, tmp_path):
+    pytest.importorskip("onnx", reason="ONNX is not installed (pip install '.[onnx]')")
+    options = {"num_layers": 2, "bidirectional": True, **DIALECTS[dialect].layer}
+    layer, other = (getattr(tg.nn, cell)(I, H, **options) for _ in range(2))
+    path = tmp_path / "model.onnx"
+    save_weights(layer, dialect, path)
+    assert load_weights(other, path).name == dialect
+    x = np.random.default_rng(0).standard_normal((T, N, I)).astype(np.float32)
+    ours = layer(x)[0].numpy()
+    np.testing.assert_array_equal(other(x)[0].numpy(), ours)
+    np.testing.assert_allclose(tg.interchange.from_onnx(path)(tg.tensor(x))[0].numpy(), ours, rtol=1e-5, atol=1e-6)
+    with pytest.raises(tg.errors.ArgumentError, match=r"holds ONNX's own layers, not onnx\.dynamic"):
+        save_weights(tg.nn.LSTM(I, H), "onnx.dynamic_quantize_lstm", path)
 
 
 def test_a_vector_in_a_file(tmp_path):

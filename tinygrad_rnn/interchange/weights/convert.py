@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DataError
-from ...files import PathLike
+from ...files import PathLike, as_path
 from ...nn.recurrent import GRU, LSTM, RNN, _Recurrent
 from ...tensors import Array
 from .dialect import GATES, Atom, Dialect, Part
 from .files import Told, read_file, write_file
 from .table import DIALECTS
+from .whole_models import write_keras, write_onnx
 
 Atoms = dict[tuple[int, int, Atom], Array]
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -75,7 +76,8 @@ def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) 
 
     They have the layer's dtype. Where the library's names tell neither layer nor direction, and there are several,
     the names begin with ``0/``, ``1/`` and so on; `load_weights` takes them back. With a ``path`` they are also
-    written there, .safetensors, .npz or .h5. Raises `ArgumentError` for another kind of layer, `DataError` where
+    written there, .safetensors, .npz or .h5; in ONNX's own and Keras' dialects also as a model that runs, .onnx and
+    .keras. Raises `ArgumentError` for another kind of layer, `DataError` where
     the library has no place for a weight: a bias inside the reset gate that it does not have.
 
     >>> import tinygrad_rnn as tg
@@ -96,7 +98,13 @@ def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) 
         names = list(_vector_order(chosen, shape))
         arrays = {chosen.vector: np.concatenate([arrays.pop(name).ravel() for name in names]), **arrays}
     if path is not None:
-        write_file(path, arrays)
+        file = as_path(path)
+        if file.suffix == ".onnx":
+            write_onnx(file, chosen, layer)
+        elif file.suffix == ".keras":
+            write_keras(file, chosen, layer, arrays)
+        else:
+            write_file(file, arrays)
     return arrays
 
 

@@ -29,7 +29,9 @@ keras = interchange.save_weights(layer, "keras.gru_before")
 files: .safetensors, .npz, .npy, Keras' .h5 and .keras (`pip install 'tinygrad_rnn[keras]'`), .onnx (`[onnx]`). Without
 a `dialect` it is found by names and shapes, if only one fits; if several fit that mean other numbers, it asks. A layer
 that would compute something else is refused with the option that it lacks. `prefix=` chooses among several layers of a
-file. Our layers give their states as `(h, c)` whatever the library's order, which the table tells.
+file. `save_weights(layer, dialect, path)` writes .safetensors, .npz and .h5, and models that run: .onnx in ONNX's
+dialects, .keras in Keras'. Our layers give their states as `(h, c)` whatever the library's order, which the table
+tells.
 
 PyTorch's cells, ours without options: LSTM `c' = f c + i g`, `h' = o tanh(c')`; GRU
 `n = tanh(W x + b + r (U h + b_h))`, `h' = (1 - z) n + z h`.

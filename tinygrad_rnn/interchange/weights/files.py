@@ -70,7 +70,9 @@ def write_file(path: PathLike, arrays: Mapping[str, Array]) -> None:
             for name, value in arrays.items():
                 content[name] = value
     else:
-        raise ArgumentError(f"weights are written as .safetensors, .npz, .npy (one vector) or .h5, not {file.name}")
+        raise ArgumentError(
+            f"weights are written as .safetensors, .npz, .npy (one vector), .h5, .onnx or .keras, not {file.name}"
+        )
     write_atomically(file, buffer.getvalue())
 
 
