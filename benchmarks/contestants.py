@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import subprocess
+import sys
+import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 #: set by the script before a library is imported
@@ -116,6 +123,60 @@ def ours(w: Workload, compiled: bool, **given: Any) -> Contestant:
         return loss.item(), {n: g.numpy() for (n, _), g in zip(model.named_parameters(), found, strict=True)}
 
     return Contestant(lambda: run(x, y).item(), first, run)
+
+
+class _Before:
+    """A step of an earlier build, in a process of its own, which says how long so many steps take there."""
+
+    def __init__(self, w: Workload, commit: str) -> None:
+        folder, root = Path(tempfile.gettempdir()) / f"tinygrad_rnn-{commit}", Path(__file__).parents[1]
+        if not folder.is_dir():
+            command = ["git", "archive", commit, "tinygrad_rnn"]
+            packed = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                archive.extractall(folder, filter="data")
+        code = _EARLIER.format(folder=os.path.dirname(os.path.abspath(__file__)), w=w, threads=THREADS)
+        environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._answers: Any = self._process.stdout
+        self.first = json.loads(self._answers.readline())
+
+    def __call__(self) -> float:
+        return float(self._asked(1)[1])
+
+    def many(self, repeat: int) -> float:
+        """Seconds that so many steps take."""
+        return float(self._asked(repeat)[0])
+
+    def _asked(self, repeat: int) -> list[str]:
+        print(repeat, file=self._process.stdin, flush=True)
+        answer: list[str] = self._answers.readline().split()
+        return answer
+
+
+_EARLIER = """
+import json, sys, time
+sys.path.insert(0, {folder!r})
+import contestants
+from contestants import Workload
+contestants.THREADS = {threads}
+found = contestants.ours({w!r}, True)
+loss, gradients = found.gradients()
+print(json.dumps([loss, {{name: g.tolist() for name, g in gradients.items()}}]), flush=True)
+for line in sys.stdin:
+    began = time.perf_counter()
+    for _ in range(int(line)):
+        loss = found.step()
+    print(time.perf_counter() - began, loss, flush=True)
+"""
+
+
+def before(w: Workload, commit: str = "05a24f4") -> Contestant:
+    """This engine as it was."""
+    step = _Before(w, commit)
+    return Contestant(step, lambda: step.first)
 
 
 def torch_step(w: Workload, fused: bool, compiled: bool = False) -> Contestant:
@@ -405,6 +466,7 @@ def products_only(w: Workload) -> Step:
 
 CONTESTANTS: dict[str, Callable[[Workload], Contestant | None]] = {
     "ours": lambda w: ours(w, True),
+    "05a24f4": before,
     "ours, eager": lambda w: ours(w, False),
     "torch fused": lambda w: torch_step(w, True),
     "torch cells": lambda w: torch_step(w, False),

@@ -132,15 +132,15 @@ def first(header: Printer, row: Printer, _quietly: Quietly) -> None:
     header("first step, whole process", "empty cache, s", "warm cache, s")
     for name in ("W2", "W3"):
         cold = []
-        for _ in range(3):
+        for _ in range(2):
             with tempfile.TemporaryDirectory() as folder:
                 cold.append(_process(_code("ours", name, ", True"), NUMBA_CACHE_DIR=folder)[0])
         with tempfile.TemporaryDirectory() as folder:
-            warm = _median(_code("ours", name, ", True"), NUMBA_CACHE_DIR=folder)[0]
+            warm = _median(_code("ours", name, ", True"), 3, NUMBA_CACHE_DIR=folder)[0]
         row(f"{name} ours", f"{statistics.median(cold):.2f}", f"{warm:.2f}")
-        row(f"{name} ours, eager", "", f"{_median(_code('ours', name, ', False'))[0]:.2f}")
+        row(f"{name} ours, eager", "", f"{_median(_code('ours', name, ', False'), 2)[0]:.2f}")
         for who, call, more in (("torch fused", "torch_step", ", True"), ("JAX scan", "jax_step", "")):
-            row(f"{name} {who}", "", f"{_median(_code(call, name, more), 3)[0]:.2f}")
+            row(f"{name} {who}", "", f"{_median(_code(call, name, more), 2)[0]:.2f}")
 
 
 def memory(header: Printer, row: Printer, _quietly: Quietly) -> None:
