@@ -12,7 +12,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 ROOT = Path(__file__).parent.parent
 
-# one for all workers, `native.machine_code` bears several processes
+# one for all workers, `tinygrad_rnn.kernel_cache` bears several processes
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker has one core, and matrices here are small
 

@@ -29,6 +29,7 @@ sys.dont_write_bytecode = True
 
 import hypothesis  # noqa: E402, F401  imported before forking, so that no mutant pays for it
 import mutmut  # noqa: E402
+import numba  # noqa: E402, F401
 import numpy  # noqa: E402, F401
 import pytest  # noqa: E402
 from rich.progress import track  # noqa: E402

@@ -17,11 +17,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 #: modules that are called otherwise than the package that brings them
 PACKAGES = {"sklearn": "scikit-learn", "scipy_openblas32": "scipy-openblas32", "resvg_py": "resvg-py"}
 #: what comes with another package by definition
-WITH = {"google": "onnx", "jaxlib": "jax"}
+WITH = {"llvmlite": "numba", "google": "onnx", "jaxlib": "jax"}
 #: rooms that are entered through one guarded door only, whose extra this is; `WANTS` below knocks at each door
 ROOMS = {
-    "tinygrad_rnn/kernels.py": "compile", "tinygrad_rnn/native/": "compile",
-    "tinygrad_rnn/compiler/instructions/of_numbers.py": "kernels", "tinygrad_rnn/compiler/instructions/": "compile",
+    "tinygrad_rnn/kernels.py": "compile", "tinygrad_rnn/kernel_cache.py": "compile",
+    "tinygrad_rnn/compiler/interpreter.py": "compile", "tinygrad_rnn/compiler/instructions/": "compile",
     "tinygrad_rnn/interchange/pytorch/": "torch", "tinygrad_rnn/interchange/jaxprs/": "jax",
     "tinygrad_rnn/interchange/weights/files.py": "onnx", "tinygrad_rnn/interchange/onnx/": "onnx",
 }  # fmt: skip

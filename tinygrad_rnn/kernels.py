@@ -1,9 +1,9 @@
-"""The kernels that eager operations call; imported when one is first needed. Instructions of compiled programs, in
-``compiler/instructions``, share their formulas.
+"""The Numba kernels that eager operations call; imported when one is first needed. Compiled programs have instructions
+of their own, in ``compiler/instructions``.
 
-A kernel computes what its primitive's ``reference`` computes, on float arrays, in one pass where NumPy takes many. All
-is translated as `native.translate` says; of LLVM's freedoms with floats only ``contract`` is given (others turn nan
-into numbers), and sums in any order where it says so.
+A kernel computes what its primitive's ``reference`` computes, on float arrays, in one pass where NumPy takes many.
+Two rules hold for all: ``error_model="numpy"`` (else a division might raise, and the loop does not vectorise), and
+of the fast-math flags only ``contract`` (the others turn nan into numbers).
 
 exp and float32's tanh are our own because the C library's do not vectorise: a Taylor polynomial after the usual
 reduction by powers of two; and a rational function fitted by least squares to a relative error of 4e-10 on [-8, 8],
@@ -16,18 +16,55 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, overload
 
-from .native import native
-from .native.translate import any_order, bits_as_float32, bits_as_float64
+from .kernel_cache import cached
 
 Array = npt.NDArray[Any]
 
+
+def _kernel(*fastmath: str) -> Callable[[Any], Any]:
+    make = numba.njit(error_model="numpy", fastmath={*fastmath}, nogil=True)
+    return lambda function: cached(make(function), function)
+
+
+kernel: Any = _kernel("contract")
 F = np.float32
 INF = F(np.inf)
 
 
+@intrinsic
+def _bits_as_float32(_typing: Any, _bits: Any) -> Any:
+    """The float32 whose bits are those of an int32."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@intrinsic
+def _bits_as_float64(_typing: Any, _bits: Any) -> Any:
+    """The float64 whose bits are those of an int64."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # plain Python, to debug and to mutate: the same formulas, as quiet
+    kernel = np.errstate(all="ignore")
+    _bits_as_float32 = lambda bits: bits.view(np.float32)  # type: ignore[assignment]  # noqa: E731
+    _bits_as_float64 = lambda bits: bits.view(np.float64)  # type: ignore[assignment]  # noqa: E731
+
+
+@kernel
 def _tanh32(x):
     u = min(x * x, F(64.0))
     p = u * F(-1.4548392e-11) + F(3.3572835e-08)
@@ -45,6 +82,7 @@ def _tanh32(x):
     return x if x != x else y
 
 
+@kernel
 def _exp32(x):
     k = np.floor(x * F(1.44269504) + F(0.5))
     r = x - k * F(0.693359375) + k * F(2.12194440e-4)  # ln 2 in two parts
@@ -56,11 +94,12 @@ def _exp32(x):
     p = p * r + F(1.0)
     p = p * r + F(1.0)
     exponent = np.int32(min(max(F(-125.0), k), F(128.0))) + np.int32(126)
-    y = p * bits_as_float32(exponent << np.int32(23)) * F(2.0)
+    y = p * _bits_as_float32(exponent << np.int32(23)) * F(2.0)
     y = F(0.0) if x < F(-86.6) else y  # below the smallest normal number
     return INF if x > F(88.72284) else y
 
 
+@kernel
 def _exp64(x):
     k = np.floor(x * 1.4426950408889634 + 0.5)
     r = x - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6
@@ -78,7 +117,7 @@ def _exp64(x):
     p = p * r + 1.0
     p = p * r + 1.0
     exponent = np.int64(min(max(-1021.0, k), 1024.0)) + np.int64(1022)
-    y = p * bits_as_float64(exponent << np.int64(52)) * 2.0
+    y = p * _bits_as_float64(exponent << np.int64(52)) * 2.0
     y = 0.0 if x < -707.7 else y
     return np.inf if x > 709.782712893384 else y
 
@@ -93,16 +132,26 @@ def fast_tanh(x):
     return _tanh32(x) if type(x) is F else math.tanh(x)
 
 
+@overload(fast_exp, inline="always")
+def _(x):
+    return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: _exp64(x))
+
+
+@overload(fast_tanh, inline="always")
+def _(x):
+    return (lambda x: _tanh32(x)) if x == types.float32 else (lambda x: math.tanh(x))
+
+
 # Elementwise ---------------------------------------------------------------------------------------------
 
 
-@native
+@kernel
 def _tanh(x, y):
     for i in range(x.size):
         y[i] = fast_tanh(x[i])
 
 
-@native
+@kernel
 def _sigmoid(x, y):
     one = x.dtype.type(1)
     for i in range(x.size):
@@ -130,7 +179,7 @@ sigmoid = _elementwise(_sigmoid)
 BLOCK = 512
 
 
-@any_order
+@_kernel("contract", "reassoc")
 def _block(row):
     """Sum in any order, so that it vectorises; nan and inf come through."""
     total = row.dtype.type(0)
@@ -139,6 +188,7 @@ def _block(row):
     return total
 
 
+@kernel
 def _total(row):
     """The sum: of blocks, which are added with what each addition lost, so that the error does not grow with the size.
 
@@ -155,6 +205,7 @@ def _total(row):
     return total + lost if math.isfinite(total) else total
 
 
+@kernel
 def _shift(row):
     """The largest element, or 0 if that is not finite: what is subtracted so that no exp overflows."""
     a = b = c = d = row[0]
@@ -168,6 +219,7 @@ def _shift(row):
     return top if math.isfinite(top) else row.dtype.type(0)
 
 
+@kernel
 def _shifted_exponentials(row, e):
     """``e = exp(row - shift)``."""
     shift = _shift(row)
@@ -175,7 +227,7 @@ def _shifted_exponentials(row, e):
         e[j] = fast_exp(row[j] - shift)
 
 
-@any_order
+@_kernel("contract", "reassoc")
 def _count(row, value):
     """How often a value occurs."""
     count = row.dtype.type(0)
@@ -184,6 +236,7 @@ def _count(row, value):
     return count
 
 
+@kernel
 def _shifted_logarithm(row, e):
     """The shift, and the logarithm of the sum of ``exp(row - shift)``; ``e`` is for its use.
 
@@ -196,43 +249,32 @@ def _shifted_logarithm(row, e):
     return shift, row.dtype.type(math.log(one + rest) if rest > one else math.log1p(rest))  # log takes less time
 
 
-@native
-def rows_softmax(x, y, rows, cols):
-    for i in range(rows):
-        e = y[i * cols : (i + 1) * cols]
-        _shifted_exponentials(x[i * cols : (i + 1) * cols], e)
-        total = _total(e)
+@kernel
+def _softmax(x, y):
+    for i in range(x.shape[0]):
+        _shifted_exponentials(x[i], y[i])
+        total = _total(y[i])
         scale = x.dtype.type(1) / total if math.isfinite(total) else x.dtype.type(np.nan)
-        for j in range(cols):
-            e[j] *= scale
+        for j in range(x.shape[1]):
+            y[i, j] *= scale
 
 
-@native
-def rows_log_softmax(x, y, rows, cols):
-    for i in range(rows):
-        row, e = x[i * cols : (i + 1) * cols], y[i * cols : (i + 1) * cols]
-        shift, log_total = _shifted_logarithm(row, e)
-        for j in range(cols):
-            e[j] = (row[j] - shift) - log_total
+@kernel
+def _log_softmax(x, y):
+    for i in range(x.shape[0]):
+        shift, log_total = _shifted_logarithm(x[i], y[i])
+        for j in range(x.shape[1]):
+            y[i, j] = (x[i, j] - shift) - log_total
 
 
-@native
-def rows_cross_entropy(x, target, ignored, losses, rows, cols):
-    e = np.empty(cols, x.dtype)
-    for i in range(rows):
+@kernel
+def _cross_entropy(x, target, ignore_index, losses):
+    e = np.empty(x.shape[1], x.dtype)
+    for i in range(x.shape[0]):
         losses[i] = 0
-        if target[i] != ignored:
-            row = x[i * cols : (i + 1) * cols]
-            shift, log_total = _shifted_logarithm(row, e)
-            losses[i] = log_total - (row[target[i]] - shift)
-
-
-@native
-def rows_logsumexp(x, y, rows, cols):
-    e = np.empty(cols, x.dtype)
-    for i in range(rows):
-        shift, log_total = _shifted_logarithm(x[i * cols : (i + 1) * cols], e)
-        y[i] = shift + log_total
+        if target[i] != ignore_index:
+            shift, log_total = _shifted_logarithm(x[i], e)
+            losses[i] = log_total - (x[i, target[i]] - shift)
 
 
 def _rowwise(loop: Any) -> Callable[..., Array]:
@@ -240,14 +282,22 @@ def _rowwise(loop: Any) -> Callable[..., Array]:
         last = np.ascontiguousarray(np.moveaxis(x, axis, -1))
         y = np.empty_like(last)
         if last.size:
-            loop(last.ravel(), y.ravel(), last.size // last.shape[-1], last.shape[-1])
+            loop(last.reshape(-1, last.shape[-1]), y.reshape(-1, last.shape[-1]))
         return np.ascontiguousarray(np.moveaxis(y, -1, axis))
 
     return run
 
 
-softmax = _rowwise(rows_softmax)
-log_softmax = _rowwise(rows_log_softmax)
+softmax = _rowwise(_softmax)
+log_softmax = _rowwise(_log_softmax)
+
+
+@kernel
+def _logsumexp(x, y):
+    e = np.empty(x.shape[1], x.dtype)
+    for i in range(x.shape[0]):
+        shift, log_total = _shifted_logarithm(x[i], e)
+        y[i] = shift + log_total
 
 
 def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
@@ -255,22 +305,22 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None, keepdims: bool) -
     kept = tuple(a for a in range(x.ndim) if a not in reduced)
     y = np.empty(tuple(x.shape[a] for a in kept), x.dtype)
     if y.size:
-        rows_logsumexp(np.ascontiguousarray(x.transpose(kept + reduced)).ravel(), y.ravel(), y.size, x.size // y.size)
+        _logsumexp(np.ascontiguousarray(x.transpose(kept + reduced)).reshape(y.size, -1), y.ravel())
     return y.reshape(tuple(1 if a in reduced else n for a, n in enumerate(x.shape))) if keepdims else y
 
 
 def cross_entropy(logits: Array, target: Array, *, ignore_index: int) -> Array:
     losses = np.empty(target.shape, logits.dtype)
-    targets, cols = np.ascontiguousarray(target).ravel(), logits.shape[-1]
-    rows_cross_entropy(np.ascontiguousarray(logits).ravel(), targets, ignore_index, losses.ravel(), target.size, cols)
+    rows = np.ascontiguousarray(logits).reshape(-1, logits.shape[-1])
+    _cross_entropy(rows, np.ascontiguousarray(target).ravel(), ignore_index, losses.ravel())
     return losses
 
 
 # Gather and scatter --------------------------------------------------------------------------------------
 
 
-@native
-def rows_added(buffer, rows, indices, width):
+@kernel
+def _add_rows(buffer, rows, indices, width):
     """Rows of one index are added with what each addition lost (D. E. Knuth (1997), section 4.2.2, theorem B)."""
     first, after = np.full(buffer.size // width, -1, np.int64), np.empty(indices.size, np.int64)
     for i in range(indices.size - 1, -1, -1):
@@ -302,4 +352,4 @@ def rows_added(buffer, rows, indices, width):
 def add_rows(buffer: Array, rows: Array, indices: Array) -> None:
     """``buffer[indices[i]] += rows[i]`` in place; an index that occurs twice adds twice."""
     width = math.prod(buffer.shape[1:])
-    rows_added(buffer.reshape(-1), np.ascontiguousarray(rows).ravel(), np.ascontiguousarray(indices).ravel(), width)
+    _add_rows(buffer.reshape(-1), np.ascontiguousarray(rows).ravel(), np.ascontiguousarray(indices).ravel(), width)

@@ -38,5 +38,5 @@ def needed(what: str, extra: str) -> Iterator[None]:
 
 @cache
 def can_compile() -> bool:
-    """Whether LLVM is there, which `tg.compile` and the kernels are written for."""
-    return find_spec("llvmlite") is not None
+    """Whether Numba is there, which `tg.compile` and the kernels are written for."""
+    return find_spec("numba") is not None

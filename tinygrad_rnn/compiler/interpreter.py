@@ -11,37 +11,40 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
+from numba import carray  # type: ignore[attr-defined]
+from numba.core import types
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
 
-from ..native import address_of, c_function
-from ..native.translate import Kind, call, integers
-from ..optional_packages import needed
+from ..kernel_cache import cached
 from .instructions import INSTRUCTIONS, blas
+from .instructions.elementwise import of_numbers
+from .instructions.memory import OPTIONS
 from .opcodes import KERNELS, LIMIT, NAMES, NUMBER, WIDTH
 
+_ROW = types.CPointer(types.int64)
+_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 #: copying needs no float type, only the size of an element
-_SIZED = {"copy1": "B", "copy2": "h", "copy4": "i", "copy8": "l"}
+_SIZED = {"copy1": types.uint8, "copy2": types.int16, "copy4": types.int32, "copy8": types.int64}
 
 _REGION, _HOST, _LOOP = NUMBER["region"], NUMBER["host"], NUMBER["loop"]
 _ROW_BYTES = WIDTH * 8
-_kept: list[Any] = []
 
 
 @cache
-def _address(name: str, real: np.dtype[Any]) -> int:
-    """Where one instruction is."""
-    if name in KERNELS:
-        with needed("a kernel of your own", "kernels"):
-            from .instructions.of_numbers import address_of as of_numbers
-
-        address, owner = of_numbers(*KERNELS[name], real)
-        _kept.append(owner)
-        return int(address)
+def _compiled(name: str, real: np.dtype[Any]) -> Any:
+    """One instruction, compiled or from the disk."""
     if name == "gemm":
-        blas.chosen()
-    kind = _SIZED.get(name, real.char)
-    function = INSTRUCTIONS["copy" if name in _SIZED else name]
-    return address_of(function, f"instruction_{name}_{kind}", ("row", "int", "int", Kind(kind)))
+        blas.chosen()  # the functions it calls are there before it is linked
+    function = of_numbers(*KERNELS[name]) if name in KERNELS else INSTRUCTIONS["copy" if name in _SIZED else name]
+    kind = types.CPointer(_SIZED.get(name) or _FLOATS[real])
+    signature = types.int64(_ROW, types.int64, types.int64, kind)
+    made = CFunc(function, (signature.args, signature.return_type), {}, {"fastmath": {"contract"}, **OPTIONS})
+    (made if name in KERNELS else cached(made, function)).compile()  # one of those is not kept: it may have changed
+    return made
 
 
 def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
@@ -49,8 +52,30 @@ def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
     addresses: Any = np.zeros(LIMIT, np.int64)
     for number in opcodes:
         if number not in (_REGION, _HOST, _LOOP):
-            addresses[number] = _address(NAMES[number], real)
+            addresses[number] = _compiled(NAMES[number], real).address
     return addresses
+
+
+@intrinsic
+def _call(_typing, address, row, tile, n):
+    """Call the instruction at an address."""
+
+    def generate(_context, builder, _signature, arguments):
+        integer, pointer = ir.IntType(64), ir.IntType(64).as_pointer()
+        kind = ir.FunctionType(integer, [pointer, integer, integer, pointer])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        row = builder.inttoptr(arguments[1], pointer)
+        return builder.call(function, [row, arguments[2], arguments[3], ir.Constant(pointer, None)])
+
+    return types.int64(address, row, tile, n), generate
+
+
+@intrinsic
+def _integers(_typing, address):
+    def generate(context, builder, _signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(_ROW))
+
+    return _ROW(address), generate
 
 
 def _run(table, entries, start, end):
@@ -60,42 +85,38 @@ def _run(table, entries, start, end):
     A loop's rows are run round after round. Between two rounds its addresses are moved on, in the table, and after the
     last they are moved back.
     """
-    code = integers(table, end * WIDTH)
-    entry = integers(entries, LIMIT)
+    code = carray(_integers(table), (end, WIDTH))
+    entry = carray(_integers(entries), LIMIT)
     pc, first, last, left = start, 0, -1, 0
     while pc < end:
-        op = code[pc * WIDTH]
+        op = code[pc, 0]
         if op == _REGION:
-            row = code[pc * WIDTH : pc * WIDTH + 5]
-            after, tiles, full, tail = row[1], row[2], row[3], row[4]
+            after, tiles, full, tail = code[pc, 1], code[pc, 2], code[pc, 3], code[pc, 4]
             for tile in range(tiles):
                 n = tail if tile == tiles - 1 else full
                 for k in range(pc + 1, after):
-                    call(entry[code[k * WIDTH]], table + k * _ROW_BYTES, tile, n)
+                    _call(entry[code[k, 0]], table + k * _ROW_BYTES, tile, n)
             pc = after
         elif op == _LOOP:
-            first, last, left = pc * WIDTH, code[pc * WIDTH + 1], code[pc * WIDTH + 2] - 1
+            first, last, left = pc, code[pc, 1], code[pc, 2] - 1
             pc += 1
         elif op == _HOST:
             return pc
         else:
-            if call(entry[op], table + pc * _ROW_BYTES, 0, 0):
+            if _call(entry[op], table + pc * _ROW_BYTES, 0, 0):
                 return -1 - pc
             pc += 1
         if pc == last:
-            back, count = 1 if left else 1 - code[first + 2], code[first + 4]
-            moves = integers(code[first + 3], 3 * count)
-            for k in range(count):
-                code[moves[3 * k] * WIDTH + moves[3 * k + 1]] += back * moves[3 * k + 2]
+            back = 1 if left else 1 - code[first, 2]
+            moves = carray(_integers(code[first, 3]), (code[first, 4], 3))
+            for k in range(code[first, 4]):
+                code[moves[k, 0], moves[k, 1]] += back * moves[k, 2]
             if left:
                 left -= 1
-                pc = first // WIDTH + 1
+                pc = first + 1
             else:
                 last = -1
     return pc
 
 
-@cache
-def loop() -> Any:
-    """The loop as machine code, called with the addresses of the table and of the entry points, and two rows."""
-    return c_function(address_of(_run, "run", ("int",) * 4), 4)
+run = cached(numba.njit(**OPTIONS)(_run), _run)

@@ -128,7 +128,6 @@ class Program:
         self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
         self.table = np.array(code.rows, np.int64).reshape(-1, WIDTH)
         self._entries = interpreter.entry_points(set(self.table[:, 0].tolist()), self.real)
-        self._loop = interpreter.loop()
         self._addresses = (self.table.ctypes.data, self._entries.ctypes.data)
         self._fill(code.patches)
         for buffer, node in cells:
@@ -187,7 +186,7 @@ class Program:
         return results
 
     def _run_rows(self, start: int, end: int) -> None:
-        pc = self._loop(*self._addresses, start, end)
+        pc = interpreter.run(*self._addresses, start, end)
         while pc != end:
             if pc < 0:
                 self._complain(-1 - pc)
@@ -195,7 +194,7 @@ class Program:
                 self._run_host(self.host[pc])
             else:
                 self.trace.confirm([self.value(index) for index in self._looked_at])
-            pc = self._loop(*self._addresses, pc + 1, end)
+            pc = interpreter.run(*self._addresses, pc + 1, end)
 
     def _bind(self, cell: Any, buffer: int, rows: Array, columns: Array, deltas: Array, array: Array) -> Array:
         """Point the table at the array a cell holds, or at a copy that the cell shall hold."""
@@ -245,7 +244,7 @@ class Program:
                     end = int(self.table[pc, 1]) if name in ("region", "loop") else pc + 1
                     began = time.perf_counter()
                     if name != "host":
-                        self._loop(*self._addresses, pc, end)
+                        interpreter.run(*self._addresses, pc, end)
                     elif pc in self.host:
                         self._run_host(self.host[pc])
                     best[pc] = min(best[pc], time.perf_counter() - began)

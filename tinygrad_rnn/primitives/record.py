@@ -220,7 +220,7 @@ class Primitive:
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
-        """The kernel, for arrays of the dtypes it is for; without LLVM the reference, which computes the same."""
+        """The kernel, for arrays of the dtypes it is for; without Numba the reference, which computes the same."""
         return load_kernel(self.kernel or "") if can_compile() else self.reference
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
@@ -245,7 +245,7 @@ class Unlisted(Primitive):
 
 
 def load_kernel(name: str) -> Callable[..., Any]:
-    """A function of ``kernels``, found on first use, so that importing the engine does not import LLVM."""
+    """A function of ``kernels``, found on first use, so that importing the engine does not import Numba."""
     kernel: Callable[..., Any] = getattr(import_module("tinygrad_rnn.kernels"), name)
     return kernel
 

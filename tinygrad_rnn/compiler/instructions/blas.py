@@ -15,8 +15,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...native import address_of, provide
-from ...native.translate import Kind, at, itemsize
+import llvmlite.binding
+import numba
+from numba import carray  # type: ignore[attr-defined]
+from numba.core import types
+
+from .memory import OPTIONS, inner, pointer_to
 
 #: on one thread each: a small product loses more to a second than it gains; large steps cut the batch in two, a thread
 #: for each half
@@ -52,13 +56,13 @@ def _supported() -> dict[str, int] | None:
 
 def _none() -> dict[str, int]:
     """Loops of our own."""
-    functions: dict[str, tuple[Callable[..., Any], int]] = {"gemm": (_plain_gemm, 13), "gemv": (_plain_gemv, 11)}
-    found = {}
-    for name in FUNCTIONS:
-        function, count = functions[name[1:]]
-        kind = Kind("f" if name[0] == "s" else "d")
-        found[name] = address_of(function, f"plain_{name}", (kind, *["int"] * count))
-    return found
+    for letter, real in (("s", types.float32), ("d", types.float64)):
+        for name, function, count in zip(("gemm", "gemv"), _plain(real), (13, 11)):
+            _own[letter + name] = numba.cfunc(types.void(*[types.int64] * count), **OPTIONS)(function)
+    return {name: function.address for name, function in _own.items()}
+
+
+_own: dict[str, Any] = {}  #: they are there as long as these are
 
 
 SOURCES: dict[str, Callable[[], dict[str, int] | None]] = {"fast": _fast, "supported": _supported, "none": _none}
@@ -72,7 +76,7 @@ def chosen() -> str:
         found = SOURCES[which]()
         if found is not None:
             for name, address in found.items():
-                provide(f"blas_{name}", address)
+                llvmlite.binding.add_symbol(f"blas_{name}", address)
             return which
     raise AssertionError("there are always our own loops")
 
@@ -80,43 +84,50 @@ def chosen() -> str:
 # Without any: column-major, scalars by address, as Fortran's ------------------------------------------------------
 
 
-_INT32, _LETTER = Kind("i"), Kind("B")
+def _plain(real: Any) -> tuple[Any, Any]:
+    """Loops for gemm, whose ``alpha`` is 1 and ``beta`` 0 or 1, and for gemv."""
+    as_floats, as_integers, as_letters = pointer_to(real), pointer_to(types.int32), pointer_to(types.uint8)
 
+    @inner
+    def floats(address, n):
+        return carray(as_floats(address), n)
 
-def _integer(address):
-    return at(address, 1, _INT32)[0]
+    @inner
+    def integer(address):
+        return types.int64(carray(as_integers(address), 1)[0])
 
+    @inner
+    def is_transposed(address):
+        return carray(as_letters(address), 1)[0] != 78  # N
 
-def _is_transposed(address):
-    return at(address, 1, _LETTER)[0] != 78  # N
+    @inner
+    def six(m, n, k, lda, ldb, ldc):
+        return integer(m), integer(n), integer(k), integer(lda), integer(ldb), integer(ldc)
 
-
-def _plain_gemm(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """``alpha`` is 1 and ``beta`` 0 or 1."""
-    rows, cols, depth = _integer(m), _integer(n), _integer(k)
-    across, down, keep = _integer(lda), _integer(ldb), at(beta, 1, like)[0]
-    left, right = at(a, 0, like), at(b, 0, like)
-    for j in range(cols):
-        out = at(c + j * _integer(ldc) * itemsize(like), rows, like)
-        if keep == 0:
-            out[:] = 0
-        for p in range(depth):
-            factor = right[p * down + j] if _is_transposed(tb) else right[j * down + p]
-            if _is_transposed(ta):
+    def gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        rows, cols, depth, across, down, apart = six(m, n, k, lda, ldb, ldc)
+        keep, size = floats(beta, 1)[0], floats(beta, 1).itemsize
+        left = floats(a, across * (rows if is_transposed(ta) else depth))
+        right = floats(b, down * (depth if is_transposed(tb) else cols))
+        for j in range(cols):
+            out = floats(c + j * apart * size, rows)
+            if keep == 0:
+                out[:] = 0
+            for p in range(depth):
+                factor = right[p * down + j] if is_transposed(tb) else right[j * down + p]
                 for i in range(rows):
-                    out[i] += factor * left[i * across + p]
-            else:
-                for i in range(rows):
-                    out[i] += factor * left[p * across + i]
+                    out[i] += factor * (left[i * across + p] if is_transposed(ta) else left[p * across + i])
 
+    def gemv(t, m, n, alpha, a, lda, x, incx, beta, y, incy):
+        rows, cols, across, between, apart, _ = six(m, n, lda, incx, incy, incy)
+        transposed, keep = is_transposed(t), floats(beta, 1)[0]
+        left = floats(a, across * cols)
+        inputs, outputs = (rows, cols) if transposed else (cols, rows)
+        right, out = floats(x, between * inputs), floats(y, apart * outputs)
+        for i in range(outputs):
+            total = keep if keep == 0 else out[i * apart]
+            for p in range(inputs):
+                total += right[p * between] * left[i * across + p if transposed else p * across + i]
+            out[i * apart] = total
 
-def _plain_gemv(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
-    """The same."""
-    rows, cols, across, between, apart = _integer(m), _integer(n), _integer(lda), _integer(incx), _integer(incy)
-    left, right, out, keep = at(a, 0, like), at(x, 0, like), at(y, 0, like), at(beta, 1, like)[0]
-    transposed = _is_transposed(t)
-    for i in range(cols if transposed else rows):
-        total = keep if keep == 0 else out[i * apart]
-        for p in range(rows if transposed else cols):
-            total += right[p * between] * left[i * across + p if transposed else p * across + i]
-        out[i * apart] = total
+    return gemm, gemv

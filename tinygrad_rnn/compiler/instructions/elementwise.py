@@ -9,20 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels import fast_exp, fast_tanh
-from ...native.translate import at, integers, octets
-from .memory import instruction
+from .memory import at, inner, instruction, integers, octets
 
 
+@inner
 def _one(r, tile, n, like):
     """The tiles of the result and of one operand."""
     return at(r[1] + tile * r[2], n, like), at(r[3] + tile * r[4], n, like)
 
 
+@inner
 def _two(r, tile, n, like):
     """The tiles of the result and of two operands."""
     return at(r[1] + tile * r[2], n, like), at(r[3] + tile * r[4], n, like), at(r[5] + tile * r[6], n, like)
 
 
+@inner
 def _compared(r, tile, n, like):
     """The same where the result is boolean."""
     return octets(r[1] + tile * r[2], n), at(r[3] + tile * r[4], n, like), at(r[5] + tile * r[6], n, like)
@@ -190,3 +192,44 @@ def not_equal_integers(r, tile, n, like):
     for i in range(n):
         y[i] = a[i] != b[i]
     return 0
+
+
+def of_numbers(function, operands, boolean):
+    """An instruction that calls ``function`` for each element of one to three operands."""
+    one, result = inner(function), _truth if boolean else _number
+    if operands == 1:
+
+        def made(r, tile, n, like):
+            y, a = result(r, tile, n, like), at(r[3] + tile * r[4], n, like)
+            for i in range(n):
+                y[i] = one(a[i])
+            return 0
+
+    elif operands == 2:
+
+        def made(r, tile, n, like):
+            y, (_, a, b) = result(r, tile, n, like), _two(r, tile, n, like)
+            for i in range(n):
+                y[i] = one(a[i], b[i])
+            return 0
+
+    else:
+
+        def made(r, tile, n, like):
+            y, (_, a, b) = result(r, tile, n, like), _two(r, tile, n, like)
+            c = at(r[7] + tile * r[8], n, like)
+            for i in range(n):
+                y[i] = one(a[i], b[i], c[i])
+            return 0
+
+    return made
+
+
+@inner
+def _number(r, tile, n, like):
+    return at(r[1] + tile * r[2], n, like)
+
+
+@inner
+def _truth(r, tile, n, like):
+    return octets(r[1] + tile * r[2], n)

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from ...kernels import rows_added
-from ...native.translate import at, integers, itemsize, octets
-from .memory import instruction
+from ...kernels import _add_rows
+from .memory import at, inner, instruction, integers, itemsize, octets
 
 # In and out of tiles. Columns: result and bytes per tile, source and bytes per tile, then the distances -------
 
@@ -48,6 +47,7 @@ def load(r, tile, n, like):
     return 0
 
 
+@inner
 def _strided_bytes(r, tile, n):
     """Rows of ``r[7]`` bytes each; 0: one plain run, which a tile may be a part of."""
     out, a = r[1] + tile * r[2], r[3] + tile * r[4]
@@ -72,6 +72,7 @@ def store_bool(r, tile, n, like):
 # Whole values -------------------------------------------------------------------------------------------------
 
 
+@inner
 def _offsets(plan, row, rank, first, size):
     """Where a row of a strided copy begins, in bytes from the start; strides are at ``plan[first]``."""
     offset = 0
@@ -124,7 +125,7 @@ def scatter_rows(r, tile, n, like):
     out, source, indices, width, rows = r[1], r[2], integers(r[3], r[4]), r[5], r[6]
     y = at(out, rows * width, like)
     y[:] = 0
-    rows_added(y, at(source, indices.size * width, like), indices, width)
+    _add_rows(y, at(source, indices.size * width, like), indices, width)
     return 0
 
 

@@ -3,31 +3,51 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+from numba.core import types
+from numba.extending import overload
 
-from ...native.translate import Symbol, any_order, at, itemsize
 from ...primitives.linalg import PIECE
-from .memory import instruction
+from .memory import INNER, at, inner, instruction, itemsize
 
 # pointers are passed as the integers they are
-_sgemm, _dgemm, _sgemv, _dgemv = (Symbol(f"blas_{name}") for name in ("sgemm", "dgemm", "sgemv", "dgemv"))
+_int = types.int64
+_sgemm = types.ExternalFunction("blas_sgemm", types.void(*[_int] * 13))
+_dgemm = types.ExternalFunction("blas_dgemm", types.void(*[_int] * 13))
+_sgemv = types.ExternalFunction("blas_sgemv", types.void(*[_int] * 11))
+_dgemv = types.ExternalFunction("blas_dgemv", types.void(*[_int] * 11))
 
 
 def _gemm(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    if itemsize(like) == 4:
-        _sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-    else:
-        _dgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+    raise NotImplementedError
 
 
 def _gemv(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
-    if itemsize(like) == 4:
-        _sgemv(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
-    else:
-        _dgemv(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
+    raise NotImplementedError
 
 
-@any_order
+@overload(_gemm)
+def _(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    f = _sgemm if like.dtype == types.float32 else _dgemm
+
+    def call(like, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        f(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+
+    return call
+
+
+@overload(_gemv)
+def _(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
+    f = _sgemv if like.dtype == types.float32 else _dgemv
+
+    def call(like, t, m, n, alpha, a, lda, x, incx, beta, y, incy):
+        f(t, m, n, alpha, a, lda, x, incx, beta, y, incy)
+
+    return call
+
+
+@numba.njit(fastmath={"contract", "reassoc"}, **INNER)
 def _dot(x, y, n):
     total = x.dtype.type(0)
     for i in range(n):
@@ -35,6 +55,7 @@ def _dot(x, y, n):
     return total
 
 
+@inner
 def _small_product(a, b, c, m, n, k, ta, tb, lda, ldb, ldc, accumulate, like):
     """``C (+)= A B`` for sizes at which a call to BLAS costs more than the product."""
     size = itemsize(like)
@@ -78,6 +99,7 @@ def gemm(r, tile, number, like):
     return 0
 
 
+@inner
 def _by_blas(sizes, ik, a, b, c, m, n, ta, tb, accumulate, like):
     # the block at ``sizes``: m, n, k (from ``ik``), lda, ldb, ldc, 1 as int32; 'N', 'T', 0.0 and 1.0, 8 bytes each
     im, in_, ilda, ildb, ildc, ione = sizes, sizes + 4, sizes + 12, sizes + 16, sizes + 20, sizes + 24

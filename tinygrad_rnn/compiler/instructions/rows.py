@@ -7,15 +7,16 @@ import math
 
 import numpy as np
 
-from ...kernels import _total, rows_cross_entropy, rows_log_softmax, rows_logsumexp, rows_softmax
-from ...native.translate import at, integers
-from .memory import instruction
+from ...kernels import _shifted_exponentials, _shifted_logarithm, _total
+from .memory import at, instruction, integers
+from .memory import inner as inner_function
 
 #: how many rows are added one after the other
 _ROWS = 128
 _LANES = 16
 
 
+@inner_function
 def _added(x, rows, width, total):
     """``total`` = the sum of the first ``rows`` rows."""
     total[:] = x.dtype.type(0)
@@ -53,6 +54,7 @@ def sum_(r, tile, n, like):
     return 0
 
 
+@inner_function
 def _largest(x):
     """The largest of a row; nan if there is one. Side by side in lanes, so that it vectorises."""
     best = np.empty(_LANES, x.dtype)
@@ -107,27 +109,50 @@ def argmax(r, tile, n, like):
 @instruction
 def softmax(r, tile, n, like):
     rows, cols = r[3], r[4]
-    rows_softmax(at(r[2], rows * cols, like), at(r[1], rows * cols, like), rows, cols)
+    x, y = at(r[2], rows * cols, like), at(r[1], rows * cols, like)
+    one, nan = x.dtype.type(1), x.dtype.type(np.nan)
+    for i in range(rows):
+        e = y[i * cols : (i + 1) * cols]
+        _shifted_exponentials(x[i * cols : (i + 1) * cols], e)
+        total = _total(e)
+        scale = one / total if math.isfinite(total) else nan
+        for j in range(cols):
+            e[j] *= scale
     return 0
 
 
 @instruction
 def log_softmax(r, tile, n, like):
     rows, cols = r[3], r[4]
-    rows_log_softmax(at(r[2], rows * cols, like), at(r[1], rows * cols, like), rows, cols)
+    x, y = at(r[2], rows * cols, like), at(r[1], rows * cols, like)
+    for i in range(rows):
+        row, e = x[i * cols : (i + 1) * cols], y[i * cols : (i + 1) * cols]
+        shift, log_total = _shifted_logarithm(row, e)
+        for j in range(cols):
+            e[j] = (row[j] - shift) - log_total
     return 0
 
 
 @instruction
 def logsumexp(r, tile, n, like):
     rows, cols = r[4], r[5]
-    rows_logsumexp(at(r[2], rows * cols, like), at(r[1], rows, like), rows, cols)
+    x, y = at(r[2], rows * cols, like), at(r[1], rows, like)
+    e = np.empty(cols, x.dtype)
+    for i in range(rows):
+        shift, log_total = _shifted_logarithm(x[i * cols : (i + 1) * cols], e)
+        y[i] = shift + log_total
     return 0
 
 
 @instruction
 def cross_entropy(r, tile, n, like):
     rows, cols, ignored = r[4], r[5], r[6]
-    x, losses, target = at(r[2], rows * cols, like), at(r[1], rows, like), integers(r[3], rows)
-    rows_cross_entropy(x, target, ignored, losses, rows, cols)
+    x, y, target = at(r[2], rows * cols, like), at(r[1], rows, like), integers(r[3], rows)
+    e = np.empty(cols, x.dtype)
+    for i in range(rows):
+        y[i] = 0
+        if target[i] != ignored:
+            row = x[i * cols : (i + 1) * cols]
+            shift, log_total = _shifted_logarithm(row, e)
+            y[i] = log_total - (row[target[i]] - shift)
     return 0
