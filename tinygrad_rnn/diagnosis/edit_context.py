@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
+import numpy as np
+
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edited_walks import Edit, Record, Rule, Use, scaled
@@ -25,6 +27,7 @@ class Scene:
         self.names = Names(record)
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         self.steps = max((len(f) for f in self.families), default=1)
+        self._earlier: dict[int, int] = {}
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -134,9 +137,22 @@ class Scene:
             if at > 0:
                 first = state[at - 1]
             elif at == 0:
-                first = self.initial.get(number, first)
+                first = self.initial.get(number, self._before_the_first(line[0]))
         found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
         return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
+
+    def _before_the_first(self, index: int) -> int:
+        """Where the values hold what a function of a state would be of the state before the first step."""
+        node, record = self.record.nodes[index], self.record
+        operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
+        number, at = self.place.get(operand.index, (-1, 1)) if isinstance(operand, Ref) else (-1, 1)
+        if at != 0 or number not in self.initial or node.op is None:
+            return index
+        if index not in self._earlier:
+            self._earlier[index] = len(record.values)
+            made = np.asarray(node.op.forward(record.values[self.initial[number]], **node.attrs))
+            record.values.append(np.broadcast_to(made, node.shape))
+        return self._earlier[index]
 
     # Edits at sets of steps --------------------------------------------------------------------------------
 

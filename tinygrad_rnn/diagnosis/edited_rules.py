@@ -19,6 +19,7 @@ SLOPES: dict[str, Slope] = {
     "1: it is forgotten": lambda y, x: np.ones_like(y),
     "1 − y": lambda y, x: 1 - y,
     "1 + y²": lambda y, x: 1 + y * y,
+    "y(1 + y)": lambda y, x: y * (1 + y),
     "(1 − y)²": lambda y, x: (1 - y) ** 2,
     "y": lambda y, x: y,
     "y²": lambda y, x: y * y,
@@ -34,6 +35,13 @@ SLOPES: dict[str, Slope] = {
     "σ' where another belongs, of the value before it": lambda y, x: 1 / (2 + np.exp(x) + np.exp(-x)),
 }
 
+#: derivatives that are products of the result with itself: with another value in the place of one of the two
+PRODUCTS: dict[str, list[Slope]] = {
+    "σ' (y(1 − y))": [lambda y, z: z * (1 - y), lambda y, z: y * (1 - z)],
+    "tanh' (1 − y²)": [lambda y, z: 1 - y * z],
+    "y²": [lambda y, z: y * z],
+}
+
 
 def valued(changed: Mapping[int, Array]) -> Rule:
     """The true rule with another saved value."""
@@ -43,6 +51,25 @@ def valued(changed: Mapping[int, Array]) -> Rule:
 def sloped(slope: Slope) -> Rule:
     """Another derivative of a nonlinearity."""
     return lambda record, node, slot, g: np.asarray(g * slope(record.values[node.index], record.target(node, slot)))
+
+
+def sloped_alone(slope: Slope) -> Rule:
+    """A derivative of a nonlinearity without the gradient that arrives."""
+    return lambda record, node, slot, g: np.asarray(
+        np.broadcast_to(slope(record.values[node.index], record.target(node, slot)), g.shape)
+    )
+
+
+def one_replaced(product: Slope, value: Array) -> Rule:
+    """The derivative with another value in one of the two places where the result stands."""
+    return lambda record, node, slot, g: np.asarray(g * product(record.values[node.index], value))
+
+
+def true_slope(record: Record, node: Node) -> str | None:
+    """Which of the known derivatives is the right one here."""
+    y, x = record.values[node.index], record.target(node, 0)
+    right = record.pull(node, 0, np.ones(node.shape))
+    return next((words for words, slope in SLOPES.items() if np.allclose(slope(y, x), right, rtol=1e-12)), None)
 
 
 def as_if(other: Node, other_slot: int | None = None) -> Rule:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 import numpy as np
 
@@ -11,7 +12,17 @@ from ..graph import Node, Ref
 from ..tensors import Array
 from . import edited_rules
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import SLOPES, blocks_transposed, row, sloped, valued
+from .edited_rules import (
+    PRODUCTS,
+    SLOPES,
+    blocks_transposed,
+    one_replaced,
+    row,
+    sloped,
+    sloped_alone,
+    true_slope,
+    valued,
+)
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 
 
@@ -110,12 +121,44 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
             given = {n.index: record.truth.gradients.get(found[n.index], np.zeros(shape)) for n in family}
             uses: dict[Use, Rule] = {(i, slot): _instead(g) for i, g in given.items()}
             yield Edit(f"{words}.", uses, cost=1.25)
+        elif twins := _twins(scene, family, slot, found):
+            uses = {(here, slot): scaled(0.0) for here in found}
+            uses |= {twin: _and_as(record.nodes[here], slot) for here, twin in twins.items()}
+            yield Edit(f"{words}.", uses, cost=1.25)
         elif all(there > here for here, there in found.items()):
             parts = {
                 (here, slot): Part(tuple(_arriving(scene, record.nodes[there])[0]), instead=True)
                 for here, there in found.items()
             }  # fmt: skip
             yield Edit(f"{words}.", parts=parts, cost=1.25)
+
+
+def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) -> dict[int, Use]:
+    """Where the rival's gradient comes by on its way to the same operand: it may not be known yet where it is used."""
+    record, twins = scene.record, dict[int, Use]()
+    for node in family:
+        there, operand = found[node.index], node.operands[slot]
+        before = {there}
+        for _ in range(4):  # back through sums, which pass it on as it is
+            before |= {
+                x.index for i in before for x in record.nodes[i].operands
+                if record.nodes[i].op is not None and record.nodes[i].op.infix == "+" and isinstance(x, Ref)  # type: ignore[union-attr]
+                and record.nodes[x.index].shape == node.shape and len(record.users[x.index]) == 1
+            }  # fmt: skip
+        assert isinstance(operand, Ref)
+        uses = [
+            use for use in record.users[operand.index]
+            if use[0] in before and use[0] != node.index and use in record.truth.contributions
+        ]  # fmt: skip
+        if len(uses) != 1:
+            return {}
+        twins[node.index] = uses[0]
+    return twins
+
+
+def _and_as(other: Node, other_slot: int) -> Rule:
+    """What is sent, and what another use would send of the same gradient."""
+    return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) + record.pull(other, other_slot, g))
 
 
 def _instead(given: Array) -> Rule:
@@ -217,7 +260,7 @@ def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]
             continue
         indices = [n.index for n in rival]
         if indices[:-1] != line[1:]:  # that is the step after, which has been tried
-            found.setdefault(scene.named(rival[0]), indices)
+            found[_apart(scene, found, rival)] = indices
         chain = scene.chain(rival)
         if len(chain) > len(rival) and chain[:-1] != line:
             found.setdefault(f"{scene.named(rival[0])} of the step before", chain[:-1])
@@ -226,6 +269,15 @@ def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]
             if leaf.shape == shape and leaf.index != line[0]:
                 found.setdefault(scene.leaf_name(leaf), [leaf.index] * len(line))
     return found
+
+
+def _apart(scene: Scene, known: Mapping[str, object], family: Family) -> str:
+    """A name that no other value has, by the line it is made at, or a number."""
+    name, site = scene.named(family[0]), family[0].site
+    if name in known and site:
+        name = f"{name} (made at {site})"
+    numbered = (f"{name}, number {k}" for k in count(2))
+    return name if name not in known else next(each for each in numbered if each not in known)
 
 
 def _nonlinearities(scene: Scene) -> Iterator[Edit]:
@@ -251,8 +303,22 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
             line = [n.index for n in family]
             others = {f"{scene.named(family[0])} {words}": values for words, values in scene.shifted(line).items()}
             others |= rivals(scene, line, family)
+            for words, slope in SLOPES.items():
+                text = (
+                    f"at {scene.named(family[0])} the derivative of {name} is {words} alone: the gradient is not in it"
+                )
+                yield from scene.at_times(family, 0, text, lambda _, s=slope: sloped_alone(s), single=False, cost=0.4)
+            products = PRODUCTS.get(true_slope(record, family[0]) or "", [])
             for words, values in others.items():
                 move = dict(zip(line, values, strict=True))
+                for product in products:
+                    text = (
+                        f"at {scene.named(family[0])} one of the two factors of the derivative of {name} uses {words}"
+                    )
+                    yield from scene.at_times(
+                        family, 0, text, lambda n, m=move, p=product: one_replaced(p, record.values[m[n.index]]),
+                        single=False, cost=0.25,
+                    )  # fmt: skip
                 text = f"at {scene.named(family[0])} the derivative of {name} uses {words}"
                 yield from scene.at_times(
                     family, 0, text, lambda n, m=move: valued({n.index: record.values[m[n.index]]}), single=False,
@@ -298,6 +364,27 @@ def _summands(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         if family[0].op is not None and family[0].op.name in ("add", "sub") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)
+        yield from _only_one_left(scene, family)
+
+
+def _only_one_left(scene: Scene, family: Family) -> Iterator[Edit]:
+    """Of all that a value receives only one part is left; what comes from the next step is one part."""
+    record, parts = scene.record, defaultdict[str, list[Use]](list)
+    for node in family:
+        for use in record.users[node.index]:
+            user = record.nodes[use[0]]
+            if use not in record.truth.contributions:
+                continue
+            later = user.scope.step not in (None, node.scope.step)
+            parts["the next step" if later else f"{scene.place[use[0]][0]}"].append(use)
+    for part, kept in parts.items() if len(parts) > 2 else ():
+        source = part if part == "the next step" else scene.named(record.nodes[kept[-1][0]])
+        lost = {use: scaled(0.0) for other, uses in parts.items() if other != part for use in uses}
+        yield Edit(
+            f"At every step, of all that {scene.named(family[0])} receives only that from {source} is left.",
+            lost,
+            cost=1.2,
+        )
 
 
 def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
