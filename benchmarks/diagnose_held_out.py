@@ -149,10 +149,60 @@ def layers_backward(p):  # type: ignore[no-untyped-def]
     return d
 
 
+# One gate that lets in and out, read at every step, from a first state of its own ----------------------------------
+
+
+GATED = {"Wf": (2, 3), "Wn": (2, 3), "Uf": (3, 3), "Un": (3, 3), "bf": (3,), "bn": (3,), "V": (3, 2), "c": (2,)}
+GATED |= {"h0": (2, 3), "x": (4, 2, 2), "target": (4, 2, 2)}
+
+
+def gated_loss(p: Arrays) -> tg.Tensor:
+    h, total = p["h0"], tg.tensor(0.0, dtype=tg.float64)
+    for t in tg.steps(4):
+        f = (p["x"][t] @ p["Wf"] + h @ p["Uf"] + p["bf"]).sigmoid()
+        n = (p["x"][t] @ p["Wn"] + (f * h) @ p["Un"] + p["bn"]).tanh()
+        h = (1 - f) * h + f * n
+        error = h @ p["V"] + p["c"] - p["target"][t]
+        total = total + (error * error).sum() / 2
+    return total / 8
+
+
+def gated_backward(p):  # type: ignore[no-untyped-def]
+    N, T = 2, 4
+    H, F, G, E = {-1: p["h0"]}, {}, {}, {}
+    for t in range(T):
+        F[t] = sigmoid(p["x"][t] @ p["Wf"] + H[t - 1] @ p["Uf"] + p["bf"])
+        G[t] = np.tanh(p["x"][t] @ p["Wn"] + (F[t] * H[t - 1]) @ p["Un"] + p["bn"])
+        H[t] = (1 - F[t]) * H[t - 1] + F[t] * G[t]
+        E[t] = H[t] @ p["V"] + p["c"] - p["target"][t]
+    d = {k: np.zeros(v.shape) for k, v in p.items() if k != "target"}
+    "backward"
+    dh = np.zeros((N, 3))
+    for t in reversed(range(T)):
+        e = E[t] / (N * T)
+        d["V"] += H[t].T @ e
+        d["c"] += e.sum(0)
+        dh = dh + e @ p["V"].T
+        dg = dh * F[t] * (1 - G[t] ** 2)
+        dm = dg @ p["Un"].T
+        df = (dh * (G[t] - H[t - 1]) + dm * H[t - 1]) * F[t] * (1 - F[t])
+        d["Wn"] += p["x"][t].T @ dg
+        d["Un"] += (F[t] * H[t - 1]).T @ dg
+        d["bn"] += dg.sum(0)
+        d["Wf"] += p["x"][t].T @ df
+        d["Uf"] += H[t - 1].T @ df
+        d["bf"] += df.sum(0)
+        d["x"][t] = dg @ p["Wn"].T + df @ p["Wf"].T
+        dh = dh * (1 - F[t]) + dm * F[t] + df @ p["Uf"].T
+    d["h0"] = dh
+    return d
+
+
 Network = tuple[int, dict[str, tuple[int, ...]], Callable[[Arrays], tg.Tensor], Callable[[Arrays], Arrays]]
 NETWORKS: dict[str, Network] = {
     "peephole": (21, PEEPHOLE, peephole_loss, peephole_backward),
     "two layers": (22, LAYERS, layers_loss, layers_backward),
+    "gated": (23, GATED, gated_loss, gated_backward),
 }
 
 

@@ -118,9 +118,9 @@ def hand() -> Iterator[Case]:
         yield mistake.style, mistake.meaning, handwritten.loss_of(mistake.style), mistake.gradients()
 
 
-def changed(some: int, pairs: bool, seed: int) -> Iterator[Case]:
+def changed(some: int, pairs: bool, seed: int, networks: list[str]) -> Iterator[Case]:
     """Of the held-out networks."""
-    for name in held_out.NETWORKS:
+    for name in networks:
         made = list(held_out.cases(name, held_out.pairs(name, 2 * some, seed) if pairs else held_out.mutants(name)))
         chosen = np.random.default_rng(seed).permutation(len(made))[:some]
         for k in sorted(int(k) for k in chosen):
@@ -188,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=parts)
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
+    parser.add_argument("--networks", nargs="+", choices=list(held_out.NETWORKS), default=list(held_out.NETWORKS))
     parser.add_argument("--some", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1, help="of the draw from the held-out changes")
     asked = parser.parse_args()
@@ -198,9 +199,9 @@ def main() -> None:
     if "hand" in asked.parts:
         judge("Written by hand, as students do", hand(), 1)
     if "held-out" in asked.parts:
-        judge("Held out: one change", changed(asked.some, False, asked.seed), 1)
+        judge("Held out: one change", changed(asked.some, False, asked.seed, asked.networks), 1)
     if "pairs" in asked.parts:
-        judge("Held out: two changes", changed(asked.some // 2, True, asked.seed), 2)
+        judge("Held out: two changes", changed(asked.some // 2, True, asked.seed, asked.networks), 2)
     if "rounded" in asked.parts:
         judge("Planted bugs, printed with 8 digits", planted(asked.regimes, ("rnn", "gru")), 1, digits=8)
     if "right" in asked.parts:
