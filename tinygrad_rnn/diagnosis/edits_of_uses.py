@@ -147,13 +147,21 @@ def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) ->
             }  # fmt: skip
         assert isinstance(operand, Ref)
         uses = [
-            use for use in record.users[operand.index]
-            if use[0] in before and use[0] != node.index and use in record.truth.contributions
+            (i, k) for i in before if i != node.index
+            for k, x in enumerate(record.nodes[i].operands)
+            if isinstance(x, Ref) and (i, k) in record.truth.contributions
+            and _alike(record.nodes[x.index], record.nodes[operand.index])
         ]  # fmt: skip
         if len(uses) != 1:
             return {}
         twins[node.index] = uses[0]
     return twins
+
+
+def _alike(one: Node, two: Node) -> bool:
+    """The same value, perhaps computed twice, so that what either receives arrives at the same leaves."""
+    same = one.op is not None and one.op is two.op and one.operands == two.operands
+    return one.index == two.index or (same and repr(one.attrs) == repr(two.attrs))
 
 
 def _and_as(other: Node, other_slot: int) -> Rule:
@@ -222,6 +230,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                     lambda n, o=other, c=change: valued({n.operands[o].index: c(record.target(n, o))}),
                 )  # fmt: skip
         yield from _neighbours(scene, family, slot, other, subject)
+        yield from _remade(scene, family, slot, other, subject)
 
 
 def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: str) -> Iterator[Edit]:
@@ -242,6 +251,41 @@ def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: st
     for words, values in rivals(scene, line, family).items():
         text = f"{subject} uses {words} where {name} belongs"
         yield from scene.at_times(family, slot, text, taken(moved(values)), single=False, cost=0.2)
+
+
+def _remade(scene: Scene, family: Family, slot: int, other: int, subject: str) -> Iterator[Edit]:
+    """The value used was computed again, with another value in one place of its formula, or + for −."""
+    record = scene.record
+    line = scene.line(family, other)
+    made = [record.nodes[index] for index in line or []]
+    if not made or any(n.op is None or n.op.infix not in ("+", "-", "*") or n.shape != made[0].shape for n in made):
+        return
+    name = scene.name_of(family[-1], other)
+    operands = {n.index: [record.target(m, 0), record.target(m, 1)] for n, m in zip(family, made, strict=True)}
+
+    def again(changed: Mapping[int, Array]) -> Callable[[Node], Rule]:
+        return lambda n: valued({n.operands[other].index: changed[n.index]})  # type: ignore[union-attr]
+
+    if made[0].op is not None and made[0].op.infix == "-":
+        added = {i: np.asarray(a + b) for i, (a, b) in operands.items()}
+        yield from scene.at_times(
+            family, slot, f"{subject} has + for − in {name}", again(added), single=False, cost=0.2
+        )
+    for place in (0, 1):
+        inner = scene.line(made, place)
+        if inner is None or np.shape(record.values[inner[0]]) != made[0].shape:
+            continue
+        mine = scene.name_of(made[-1], place)
+        moved = {f"{mine} {words}": values for words, values in scene.shifted(inner).items()}
+        for words, values in (moved | rivals(scene, inner, made)).items():
+            changed = {}
+            for n, m, value in zip(family, made, values, strict=True):
+                both = list(operands[n.index])
+                both[place] = record.values[value]
+                assert m.op is not None
+                changed[n.index] = np.asarray(m.op.forward(*both, **m.attrs))
+            text = f"{subject} uses {name} with {words} in the place of {mine}"
+            yield from scene.at_times(family, slot, text, again(changed), single=False, cost=0.3)
 
 
 def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]]:
