@@ -46,7 +46,8 @@ class Labels:
         for box in level.boxes:
             if box.key[0] == "state" and box.key[1] != "c":
                 known = self.states.setdefault(box.key[2], [])
-                known += [box.key] * (box.key not in known)
+                if box.key not in known:
+                    known.append(box.key)
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
 
     def _total(self) -> str:
