@@ -13,6 +13,9 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
+#: how many characters the network reads
+STEPS = 40
+
 
 def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     """Guess the next character; returns how far the LSTMs' states are from NumPy's."""
@@ -26,7 +29,8 @@ def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     layers = [tg.nn.LSTM(100, 128), tg.nn.LSTM(128, 128)]
     for k, layer in enumerate(layers, 1):
         print(f"rnn_{k} is recognised as", load_weights(layer, path, prefix=f"rnn_{k}").name)
-    x = tg.tensor(embedding[[ids[c] for c in text]], requires_grad=True)
+    read = [0] * max(0, STEPS - len(text)) + [ids[c] for c in text]  # it was trained on windows filled up in front
+    x = tg.tensor(embedding[read], requires_grad=True)
     hidden, theirs, seen, apart = x.expand_dims(1), x.numpy(), [x], 0.0
     for layer in layers:
         hidden = layer(hidden)[0]
@@ -41,7 +45,7 @@ def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     order = np.argsort(-scores.numpy())[:5]
     letters = {number: letter for letter, number in ids.items()}
     print(f"after {text!r} comes {', '.join(repr(letters.get(int(k), '?')) for k in order)}; attention:")
-    print(bars(list(text), share.numpy()))
+    print(bars(list(text), share.numpy()[-len(text) :]))
     viz.debug(scores[int(order[0])]).html(out / "textgenrnn.html", title=f"textgenrnn: {text}")
     return apart
 
