@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 
 STEP = 2.0
 LIMIT = 6  #: points that two different lines may lie on one another
@@ -40,9 +43,31 @@ def lines(dot):
     return found
 
 
+@functools.cache
+def _advance(letter):
+    """How wide a letter of DejaVu Sans is, in parts of the font size: the widest face that stands in for Helvetica."""
+    face = FT2Font(findfont("DejaVu Sans"))
+    face.set_size(100, 72)
+    return face.load_char(ord(letter)).linearHoriAdvance / 65536 / 100
+
+
+def overflowing(dot):
+    """Every box with a line of text that is wider than it, or more lines than it has room for."""
+    placed, found = boxes(dot), []
+    for name, label, rest in re.findall(r'^\s*(\w+) \[label="((?:[^"\\]|\\.)*)"(.*)\]$', dot, re.MULTILINE):
+        if name not in placed or "caption" in placed[name][4]:
+            continue
+        size = float((re.search(r" fontsize=([\d.]+)", rest) or ["", "10.5"])[1])
+        text = [re.sub(r"\\(.)", r"\1", line) for line in label.split(r"\n")]
+        width = max(sum(map(_advance, line)) for line in text) * size
+        if width > placed[name][2] or len(text) * size > placed[name][3]:
+            found.append(f"the text of {name}, {text}, is {width:.0f} wide and has {placed[name][2]:.0f}")
+    return found
+
+
 def faults(dot):
     """Every place where the picture is not as it has to be, in words."""
-    found = []
+    found = overflowing(dot)
     placed, drawn = boxes(dot), lines(dot)
     names = sorted(placed)
     at = np.array([placed[name][:4] for name in names])

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from geometry import circular, faults
+from geometry import circular, faults, overflowing
 
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.recurrence.repeats import find
+from tinygrad_rnn.sequence_patterns import build
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "gallery"))
 from networks import NETWORKS
@@ -40,3 +41,10 @@ def test_steps_that_differ_are_laid_over_one_another(name, lengths):
     found = find(tg.Graph(loss(name)))
     assert [len(r.rows[0].nodes) for r in found] == lengths
     assert all(row.op != "cross_entropy" for r in found for row in r.rows)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_text_is_inside_its_box_where_a_reader_has_no_helvetica(kind):
+    for detail in ("gate", "op"):
+        picture = viz.render(build("many-to-many", kind, 2), detail=detail, values=True, grads=True)
+        assert overflowing(picture.dot) == []

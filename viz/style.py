@@ -110,14 +110,18 @@ def escape_tooltip(text: str) -> str:
     return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\" * 4) for line in text.split("\n"))
 
 
-# The advance widths of Helvetica, in thousandths of the font size: boxes are sized before anything is drawn.
-_NARROW = dict.fromkeys("ijl'|", 222) | dict.fromkeys(" .,:;!/\\[]tfI·", 278) | dict.fromkeys('r()-`"', 350)
-_WIDE = dict.fromkeys("mM", 850) | dict.fromkeys("wCDHNRU&AKBEPSVXY", 722) | dict.fromkeys("WOQG@%", 945)
+# Advance widths in thousandths of the font size, of Helvetica or of DejaVu Sans, whichever is wider: where a reader's
+# machine has no Helvetica, text must still be inside its box. Boxes are sized before anything is drawn.
+_WIDTHS = {
+    **dict.fromkeys("ijlI'|.,:;/\\ ·", 340), **dict.fromkeys("tfJ!₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 420),
+    **dict.fromkeys('r()[]-`"', 460), **dict.fromkeys("BEPSVXYZTFLK", 720), **dict.fromkeys("wCDHNRUAOQG&", 820),
+    **dict.fromkeys("+=<>×−", 840), **dict.fromkeys("mM", 980), **dict.fromkeys("W@%…", 1000),
+}  # fmt: skip
 
 
 def text_width(text: str, size: float) -> float:
     """Width in points, on the safe side."""
-    return sum(_NARROW.get(c) or _WIDE.get(c) or (560 if ord(c) < 0x2190 else 1000) for c in text) * size / 1000
+    return sum(_WIDTHS.get(c) or (640 if ord(c) < 0x2190 else 1000) for c in text) * size / 1000
 
 
 # Numbers -------------------------------------------------------------------------------------------------
