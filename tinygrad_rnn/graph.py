@@ -22,7 +22,8 @@ from .errors import DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, as_path, write_atomically
 from .operation_errors import explained, short
 from .primitives import TABLE
-from .primitives.record import Primitive
+from .primitives.absent import Absent, absent, is_built_in
+from .primitives.record import OWN, Primitive
 from .source_line import Foreign, source_lines
 from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
@@ -32,6 +33,8 @@ FORMAT = "tinygrad_rnn.graph/1"
 LOAD_LIMIT = 1 << 30
 #: time steps of a loaded graph are not numbered beyond this
 LAST_STEP = 1_000_000
+#: characters of the name of an operation that only the file knows
+NAME_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +250,11 @@ class Graph:
             raise DTypeError(f"feeds map leaves to arrays; {type(feeds).__name__} does not")
         fed = {(leaf := self._leaf(key)).index: _fed(leaf, value, reference) for key, value in (feeds or {}).items()}
         values: list[Any] = []
+        as_recorded = not fed and each is None
         for node in self.nodes:
             if node.index in fed:
                 values.append(fed[node.index])
-            elif node.op is None:
+            elif node.op is None or (as_recorded and isinstance(node.op, Absent)):
                 values.append(node.value)
             else:
                 operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
@@ -328,7 +332,7 @@ class Graph:
     # Saving ----------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The graph as JSON text, the leaves' values included."""
+        """The graph as JSON text, with the values of the leaves and of what operations of one's own made."""
         nodes = [
             {
                 "op": node.op.name if node.op else None,
@@ -341,7 +345,7 @@ class Graph:
                 "name": node.name,
                 "role": node.role,
                 "site": node.site,
-                **({"value": _encoded(node.value)} if node.op is None else {}),
+                **({"value": _encoded(node.value)} if _kept(node) else {}),
                 **({"starts": True} if node.starts else {}),
             }
             for node in self.nodes
@@ -355,7 +359,11 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """The graph `to_json` described, its values computed again."""
+        """The graph `to_json` described, its values computed again.
+
+        Results of an operation that is not defined here have the values they were saved with, and what asks for its
+        rule raises a `GraphError`.
+        """
         try:
             data = json.loads(text)
             if not isinstance(data, dict) or "format" not in data:
@@ -493,7 +501,7 @@ def _bounded(nodes: Sequence[Node]) -> None:
     """Refuse a file whose nodes would take more memory than `LOAD_LIMIT`; shapes are worked out, not believed."""
     total = 0
     for node in nodes:
-        if node.op is not None:
+        if node.op is not None and not isinstance(node.op, Absent):  # whose value is there, and is compared
             shapes = [nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
             try:
                 shape = node.op.shape(*shapes, **node.attrs)
@@ -570,13 +578,29 @@ def _decoded(value: Any) -> Any:
     return tuple(_decoded(item) for item in value["tuple"])
 
 
+def _kept(node: Node) -> bool:
+    """Whether a node's value is written: that of a leaf, and of what another process may not be able to compute."""
+    return node.op is None or (node.value is not None and not is_built_in(node.op))
+
+
+def _decoded_operation(index: int, item: dict[str, Any]) -> Primitive | None:
+    name, kept = item["op"], "value" in item
+    if name is None:
+        return None
+    if isinstance(name, str) and name in TABLE and not (kept and name in OWN):  # the engine's own are written without
+        return TABLE[name]
+    has_sources = any(isinstance(x, dict) for x in item["operands"])
+    if kept and has_sources and isinstance(name, str) and 0 < len(name) <= NAME_LIMIT:
+        return absent(name)
+    raise DataError(
+        f"not a saved graph: node {index} is made by {short(repr(name))}, which is no operation known here; "
+        "one of your own has to be defined before a graph is loaded that lacks the value"
+    )
+
+
 def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
     index = len(build.nodes)
-    if item["op"] is not None and item["op"] not in TABLE:
-        raise DataError(
-            f"not a saved graph: node {index} is made by {short(repr(item['op']))}, which is no operation known here; "
-            "one of your own has to be defined before its graph is loaded"
-        )
+    op = _decoded_operation(index, item)
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
     if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
         raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
@@ -589,11 +613,12 @@ def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
         or not all(isinstance(x, (Ref, int, float)) for x in operands)
     ):
         raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
-    value = _decoded(item["value"]) if item["op"] is None else None
-    if item["op"] is None and not isinstance(value, np.ndarray):
-        raise DataError(f"not a saved graph: node {index} is a leaf, but its value is no array")
+    wanted = op is None or isinstance(op, Absent)
+    value = _decoded(item["value"]) if wanted else None
+    if wanted and not isinstance(value, np.ndarray):
+        raise DataError(f"not a saved graph: node {index} comes with a value, and its value is no array")
     build.enter(
-        TABLE[item["op"]] if item["op"] is not None else None, operands,
+        op, operands,
         {key: _decoded(value) for key, value in item["attrs"].items()},
         shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
         value=value,

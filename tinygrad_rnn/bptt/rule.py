@@ -12,6 +12,7 @@ import tinygrad_rnn as tg
 
 from ..graph import Ref
 from ..liveness import pulled
+from ..primitives.absent import Absent
 from ..reverse_walk import _fitted
 from .recording import Array, Trace
 
@@ -27,7 +28,7 @@ class Rule:
 
     slot: int
     target: int
-    kind: str  #: "diagonal" (elementwise product), "jacobian" (matrix product) or "none" (too large to show)
+    kind: str  #: "diagonal" (elementwise product), "jacobian" (matrix product) or "none" (too large, or not known here)
     upstream: Array
     factor: Array | None  #: the diagonal, in the result's shape, or the Jacobian (result elements x operand elements)
     contribution: Array
@@ -53,10 +54,10 @@ def rule(trace: Trace, k: int, index: int) -> Rule:
     sent = step.contributions[index]
     node = trace.graph.nodes[step.node]
     assert node.op is not None
-    kind, factor = "none", None
+    kind, factor, known = "none", None, not isinstance(node.op, Absent)
     if node.op.elementwise:
         kind, factor = "diagonal", diagonal(trace, node, sent.slot)
-    elif step.gradient.size * trace.contribution(k, index).size <= JACOBIAN_LIMIT // 16:
+    elif known and step.gradient.size * trace.contribution(k, index).size <= JACOBIAN_LIMIT // 16:
         kind, factor = "jacobian", jacobian(trace, step.node, sent.slot)
     return Rule(sent.slot, sent.target, kind, step.gradient, factor, trace.contribution(k, index))
 

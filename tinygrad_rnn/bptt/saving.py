@@ -14,6 +14,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from ..graph import Ref
+from ..primitives.absent import Absent
 from ..tensors import Array
 from .walk import Sent, WalkStep
 
@@ -106,6 +107,8 @@ def _step(graph: tg.Graph, arrays: list[Array], item: Any) -> WalkStep:
     for slot, target, number in item["contributions"]:
         if node.op is None or node.operands[slot] != Ref(_index(graph, target)) or slot not in node.op.slots:
             raise tg.DataError(f"node {node.index} cannot contribute to node {target} by its operand {slot}")
+        if number is None and isinstance(node.op, Absent):
+            raise tg.DataError(node.op.missing)
         if number is None and (slot or node.op.accumulate is None):
             raise tg.DataError(f"a contribution of node {node.index} is missing")
         value = None if number is None else _fitting(graph, target, arrays[number])

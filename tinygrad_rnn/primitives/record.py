@@ -232,7 +232,7 @@ class Primitive:
 
 
 class Unlisted(Primitive):
-    """A primitive outside the table: it lives as long as what uses it, and is not saved."""
+    """A primitive outside the table: it lives as long as what uses it; of what it made the value is saved."""
 
     #: of one with a backward pass of its own: its forward pass, recorded operation by operation
     opened: Callable[..., Any] | None = None

@@ -21,6 +21,7 @@ from tinygrad_rnn.bptt import jacobians, rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain, saturated
 from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.primitives.absent import Absent
 
 from ... import style
 from ...mathml import mathml
@@ -163,7 +164,7 @@ class _Log:
             "sentences": [session.sentence(p) for p in self.stops],
             "splits": self.splits, "layers": [self.layer(path) for path in session.moments],
             "ledgers": [self.ledger(node.index) for node in self.graph.parameters if node.index in self.trace.turn],
-            "checks": self.checks(), "cuts": self.cuts(),
+            "checks": self.checks(), "cuts": self.cuts(), "absent": self.absent(),
             "whatIf": what_if(session),
             "origin": None if origin is None else [origin.position, origin.phase, origin.explanation],
             "strings": self.strings.entries, "arrays": self.arrays.entries,
@@ -218,7 +219,7 @@ class _Log:
         if node.op.name in ("linear", "matmul") and slot < 2:
             return "operand", np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
-        if entries > self.arrays.side**2:
+        if entries > self.arrays.side**2 or isinstance(node.op, Absent):
             return "none", None
         return "jacobian", rule.jacobian(self.trace, node.index, slot)
 
@@ -265,9 +266,9 @@ class _Log:
         session, moments = self.session, self.session.moments[path]
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
-        small = (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
+        small = not self.absent() and (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
         work = sum(NODE_WORK + _work(self.graph, step.node) for step in self.trace.steps)
-        drawn = work * min(len(self.graph.steps), jacobians.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
+        drawn = not self.absent() and work * min(len(self.graph.steps), jacobians.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT),
             "joint": "c" in moments[0].nodes,
@@ -287,7 +288,8 @@ class _Log:
 
     def checks(self) -> dict[int, list[list[Any]]] | None:
         """{step: [error, elements compared, passed] for each thing it sent}; None if that is too much to compute."""
-        targets = [(step[0], math.prod(self.graph.nodes[s[1]].shape)) for step in self.steps.values() for s in step[2]]
+        nodes = self.graph.nodes
+        targets = [(step[0], math.prod(nodes[s[1]].shape)) for step in self.steps.values() for s in step[2]]
         for compared in COMPARED:
             counts = [min(size, compared) for _, size in targets]
             work = sum(count * _work(self.graph, sender) for count, (sender, _) in zip(counts, targets))
@@ -295,8 +297,14 @@ class _Log:
                 break
         else:
             return None
-        found = {k: rule.check(self.trace, k, compared) for k, step in self.steps.items() if step[2]}
+        known = (k for k, step in self.steps.items() if step[2] and not isinstance(nodes[step[0]].op, Absent))
+        found = {k: rule.check(self.trace, k, compared) for k in known}
         return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
+
+    def absent(self) -> str:
+        """What is said in the place of what wants a rule that is not in this process; "" if all are."""
+        found = (node.op.missing for node in self.graph.nodes if isinstance(node.op, Absent))
+        return style.shown(next(found, ""), 2 * NAME_LIMIT)
 
     def cuts(self) -> list[list[Any]]:
         """[consumer, line] of states that were cut out of the graph."""

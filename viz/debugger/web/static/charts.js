@@ -129,7 +129,7 @@ function showSplit(p) {
 function showTriangle(p) {
   const here = nodes[nodeAt(p)].time;
   const found = D.layers.map((layer) => {
-    if (!layer.triangle) return muted("This walk is too long to be walked once for every time step; a shorter one shows it.");
+    if (!layer.triangle) return muted(D.absent || "This walk is too long to be walked once for every time step; a shorter one shows it.");
     const states = new Map(layer.states.filter(([, role]) => role === "h").map(([time, , node]) => [time, node]));
     const origins = thin(Object.keys(layer.triangle).map(Number), here), times = thin([...states.keys()], here);
     const most = Math.max(...Object.values(layer.triangle).flatMap((row) => Object.values(row).map(plain)).filter(Number.isFinite), 1e-300);
@@ -164,7 +164,7 @@ function thin(times, here) { // as many as can be read, the current one among th
 function showGains(p) {
   const here = nodes[nodeAt(p)].time;
   const found = D.layers.map((layer) => {
-    if (!layer.gains) return muted("The states are too wide for their Jacobians to be computed in advance; the terminal's command sv does it.");
+    if (!layer.gains) return muted(D.absent || "The states are too wide for their Jacobians to be computed in advance; the terminal's command sv does it.");
     if (!layer.gains.length) return muted("There is only one time step.");
     const bounds = layer.gains.some((row) => row[3] !== null);
     const head = ["t", layer.joint ? "‖∂sₜ/∂sₜ₋₁‖" : "‖∂hₜ/∂hₜ₋₁‖", layer.joint && "of ∂h/∂h", bounds && "bound", "to the end", "its bound"].filter(Boolean);

@@ -222,6 +222,7 @@ function showNext(p) {
 function showCheck(p) {
   if (!D.checks) { fill("check", muted("This walk is too large to have every rule checked in advance; the terminal's command check does it for one node.")); return; }
   const found = D.checks[p];
+  if (!found && steps.get(p)?.sent.length) { fill("check", muted(D.absent)); return; }
   if (!found) { fill("check", muted("Nothing is sent on here; go to an operation in the walk back.")); return; }
   fill("check", steps.get(p).sent.map((sent, i) => {
     const [error, compared, passed] = found[i];
