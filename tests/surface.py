@@ -12,7 +12,7 @@ LIST = Path(__file__).parents[1] / "docs" / "surface.txt"
 MODULES = {
     "tg": tg, "viz": viz, "tg.nn": tg.nn, "tg.nn.functional": tg.nn.functional, "tg.nn.init": tg.nn.init,
     "tg.nn.utils": tg.nn.utils, "tg.nn.utils.rnn": tg.nn.utils.rnn, "tg.optim": tg.optim,
-    "tg.lr_scheduler": tg.lr_scheduler, "tg.data": tg.data,
+    "tg.lr_scheduler": tg.lr_scheduler, "tg.optim.swa_utils": tg.optim.swa_utils, "tg.data": tg.data,
 }  # fmt: skip
 CLASSES = {"tg.Tensor": tg.Tensor, "tg.Graph": tg.Graph, "tg.GraphBuilder": tg.GraphBuilder}
 

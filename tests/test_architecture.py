@@ -20,7 +20,7 @@ LAYERS = {
     "tensors": "settings scopes random operation_errors max_min liveness reverse_walk operators composed_methods "
     "numpy_protocol tensors functional",
     "graphs": "graph bptt.walk forward_mode custom_function",
-    "networks": "nn recurrence data saving optim optimizers lr_scheduler swa_utils compiler",
+    "networks": "nn recurrence data saving optim optimizers compiler",
     "judges": "check diagnosis",
     "applications": "character_model synthetic_tasks sequence_patterns interchange",
     "the name tg": "tinygrad_rnn",

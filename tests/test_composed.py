@@ -22,6 +22,8 @@ SAME: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     ),
     "norm 1": (lambda x: x.norm(1, 0), lambda x: np.abs(x).sum(0)),
     "largest": (lambda x: x.norm(np.inf, 1), lambda x: np.abs(x).max(1)),
+    "smallest norm": (lambda x: x.norm(-np.inf, 1), lambda x: np.abs(x).min(1)),
+    "how many": (lambda x: x * x.norm(0, dim=1, keepdim=True), lambda x: 3 * x),
     "masked_fill": (lambda x: x.masked_fill(x > 2, 7.0), lambda x: np.where(x > 2, 7.0, x)),
     "gather": (lambda x: x.gather(1, [[2, 0], [1, 1]]), lambda x: np.take_along_axis(x, np.array([[2, 0], [1, 1]]), 1)),
     "gather rows": (lambda x: x.gather(0, [[1, 0, 1]]), lambda x: np.take_along_axis(x, np.array([[1, 0, 1]]), 0)),
@@ -90,6 +92,25 @@ def test_a_norm_neither_overflows_nor_vanishes() -> None:
     assert tg.zeros(0).norm().item() == 0
 
 
+@pytest.mark.parametrize("p", [0, np.inf, -np.inf])
+@pytest.mark.parametrize("axis", [None, 1])
+def test_the_norms_at_the_ends_are_pytorchs(p: float, axis: int | None) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
+    values = [[1.0, -2.0, 0.0, 2.0], [3.0, -1.0, 1.0, -3.0], [np.inf, 2.0, np.nan, 0.0]]
+    for rows in (values[:2], values):
+        x, y = tg.tensor(rows, requires_grad=True), torch.tensor(rows, requires_grad=True)
+        ours, theirs = x.norm(p, axis), torch.linalg.vector_norm(y, p, axis)
+        np.testing.assert_array_equal(ours.numpy(), theirs.detach().numpy())
+        assert ours.dtype == np.float32
+        if rows is not values:  # at nan there is no derivative
+            ours.sum().backward(), theirs.sum().backward()
+            assert x.grad is not None
+            np.testing.assert_array_equal(x.grad.numpy(), 0 if p == 0 else y.grad.numpy())
+    assert tg.zeros(0).norm(0).item() == 0
+    v = np.array([0.0, 3.0, -2.0])
+    assert np.linalg.norm(tg.tensor(v), p) == np.linalg.norm(v, p)  # type: ignore[call-overload]
+
+
 def test_new_tensors() -> None:
     assert tg.arange(3).tolist() == [0, 1, 2] and tg.arange(3).dtype == np.int64
     assert tg.arange(0.0, 1.0, 0.5).tolist() == [0, 0.5] and tg.arange(1.0).dtype == tg.float32
@@ -132,7 +153,10 @@ def test_set_grad_enabled_acts_at_once_and_as_a_block() -> None:
         (lambda x: x[0].tril(), "two dimensions"),
         (lambda x: x.repeat(2), "repeat: wants"),
         (lambda x: x.flatten(1, 0), "comes after"),
-        (lambda x: x.norm(0), "positive"),
+        (lambda x: x.norm(-1), r"0, positive, inf or -inf, not -1; write \(abs"),
+        (lambda x: ~x.long(), r"~ is for booleans, not int64; compare first, as in ~\(x > 0\)"),
+        (lambda x: x.long() & 1, r"& is for booleans, not int64; compare first, as in \(x > 0\) & \(y > 0\)"),
+        (lambda x: tg.compile(lambda x: x[x > 0])(x), "choose with tg.where"),
         (lambda x: tg.arange(1, 2, 0), "never gets anywhere"),
     ],
 )

@@ -21,6 +21,7 @@ SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "exponential": lambda lib, o: lib.ExponentialLR(o, 0.9),
     "cosine": lambda lib, o: lib.CosineAnnealingLR(o, 8, eta_min=0.01),
     "warm-up": lambda lib, o: lib.LinearLR(o, start_factor=0.1, total_iters=4),
+    "constant": lambda lib, o: lib.ConstantLR(o, factor=0.25, total_iters=4),
     "own": lambda lib, o: lib.LambdaLR(o, lambda step: 1 / (1 + step)),
     "milestones": lambda lib, o: lib.MultiStepLR(o, [3, 5, 5], gamma=0.5),
     "one after the other": lambda lib, o: lib.SequentialLR(
@@ -155,6 +156,7 @@ def test_what_makes_no_sense_is_one_line() -> None:
     for wrong, message in [
         (lambda: tg.lr_scheduler.StepLR(optimizer(), 0), "positive integer, not 0"),
         (lambda: tg.lr_scheduler.LinearLR(optimizer(), 0.0), "from 0 to 1"),
+        (lambda: tg.lr_scheduler.ConstantLR(optimizer(), 1.5), "factor is from 0 to 1, not 1.5"),
         (lambda: tg.lr_scheduler.ExponentialLR(tg.nn.Linear(1, 1), 0.5), "an optimizer, not Linear"),
         (lambda: tg.lr_scheduler.ReduceLROnPlateau(optimizer(), mode="down"), "not 'down'"),
         (lambda: tg.lr_scheduler.OneCycleLR(tg.optim.Adagrad([tg.nn.Parameter([1.0])]), 1.0, 2), "no momentum to"),

@@ -104,6 +104,26 @@ def test_the_tree() -> None:
     assert len(both) == 3 and len(list(both.parameters())) == 2
 
 
+def test_every_name_finds_what_it_names() -> None:
+    cells = nn.ModuleList([nn.LSTMCell(2, 3), nn.GRUCell(3, 3)])
+    model = nn.ModuleDict({"rnn": nn.LSTM(2, 3, num_layers=2, bidirectional=True), "cells": cells, "again": cells})
+    for name, module in model.named_modules():
+        assert model.get_submodule(name) is module
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        assert model.get_parameter(name) is parameter
+    assert model.get_submodule("again.1") is cells[1]
+    for wrong, message in [
+        (lambda: model.get_submodule("cells.2"), "ModuleList has no Module '2'; it has 0, 1"),
+        (lambda: model.get_submodule("cells.0.bias"), "LSTMCell has no Module 'bias'; it has none"),
+        (lambda: cells.get_parameter("0.weight"), "LSTMCell has no Parameter 'weight'; it has weight_ih, weight_hh"),
+        (lambda: cells.get_parameter("0"), "ModuleList has no Parameter '0'; it has none"),
+        (lambda: cells.get_parameter(""), "has no Parameter ''"),
+        (lambda: cells.get_submodule(0), "target is a dotted name"),  # type: ignore[arg-type]
+    ]:
+        with pytest.raises(tg.ArgumentError, match=message):
+            wrong()
+
+
 def test_the_repr_counts_parameters() -> None:
     assert repr(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(300, 100))).splitlines() == [
         "Sequential(", "  (0): Linear(2, 3, bias=True)  # 9 parameters", "  (1): Tanh()",

@@ -169,5 +169,10 @@ def test_buffers_in_an_average() -> None:
         averaged.update_parameters(model)
     assert copied.module.mean.item() == 4.0 and copied.module.count.item() == averaged.module.count.item() == 4  # type: ignore[attr-defined]
     assert averaged.module.mean.item() == pytest.approx(7 / 3)  # type: ignore[attr-defined]
+    for wrong in ({"multi_avg_fn": lambda *_: None}, {"avg_fn": None, "multi_avg_fn": max}):
+        with pytest.raises(tg.ArgumentError, match=r"multi_avg_fn is not supported; give avg_fn, .*get_ema_avg_fn"):
+            swa_utils.AveragedModel(model, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(tg.ArgumentError, match="averages a module, not list"):
+        swa_utils.AveragedModel([model])  # type: ignore[arg-type]
     with pytest.raises(tg.ArgumentError, match="decay is from 0 to 1"):
         swa_utils.get_ema_avg_fn(1.5)

@@ -6,6 +6,7 @@ import inspect
 import io
 import os
 import pkgutil
+import sys
 import warnings
 from itertools import cycle, islice
 
@@ -44,6 +45,16 @@ def test_a_module_that_moved_is_found_under_its_former_name_and_says_where_it_is
     with pytest.warns(DeprecationWarning, match=r"tinygrad_rnn\.text is now tinygrad_rnn\.character_model\.text"):
         former = importlib.import_module("tinygrad_rnn.text")
     assert former is importlib.import_module("tinygrad_rnn.character_model.text")
+
+
+def test_pytorchs_import_paths_are_modules():
+    for name in ("lr_scheduler", "swa_utils"):
+        module = importlib.import_module(f"tinygrad_rnn.optim.{name}")
+        assert module is getattr(tg.optim, name)
+        with pytest.warns(DeprecationWarning, match=rf"is now tinygrad_rnn\.optim\.{name}"):
+            sys.modules.pop(f"tinygrad_rnn.{name}", None)
+            assert importlib.import_module(f"tinygrad_rnn.{name}") is module
+    assert tg.lr_scheduler is tg.optim.lr_scheduler
 
 
 @pytest.mark.parametrize("one, other", [("axis", "dim"), ("keepdims", "keepdim")])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import data, draw_hook, lr_scheduler, nn, optim
+from . import data, draw_hook, nn, optim
 from .compiler import compile
 from .custom_function import Function
 from .diagnosis import Diagnosis, diagnose
@@ -100,6 +100,7 @@ from .functional import (
 )  # fmt: skip
 from .graph import Graph, GraphBuilder, Node, Ref
 from .module_aliases import find_modules
+from .optim import lr_scheduler
 from .primitives import TABLE, Primitive
 from .random import manual_seed
 from .recurrence.scan import scan

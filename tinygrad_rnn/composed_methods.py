@@ -33,7 +33,8 @@ class Composed(Operators):
         for x in (self, other):
             if np.dtype(getattr(x, "dtype", type(x))) != np.bool_:
                 kind = getattr(x, "dtype", type(x).__name__)
-                raise DTypeError(f"{sign} is for booleans, not {kind}; compare first, as in (x > 0) {sign} (y > 0)")
+                example = "~(x > 0)" if sign == "~" else f"(x > 0) {sign} (y > 0)"
+                raise DTypeError(f"{sign} is for booleans, not {kind}; compare first, as in {example}")
         return self._record(op, (self, other), {})
 
     def __and__(self, other: Any) -> Tensor:
@@ -98,19 +99,22 @@ class Composed(Operators):
     ) -> Tensor:
         """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
 
-        ``p`` may be infinite; the derivative at 0 is 0. Elements are divided by the largest first, so that no square
-        overflows or vanishes. Raises `ArgumentError` for a ``p`` that is not positive.
+        As `torch.linalg.vector_norm`: infinity gives the largest ``|x|``, minus infinity the smallest, 0 the number of
+        elements that are not 0, whose derivative is 0. So is that of any norm at 0. Elements are divided by the largest
+        first, so that no square overflows or vanishes. Raises `ArgumentError` for another negative ``p``.
 
         >>> import tinygrad_rnn as tg
         >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
         5.0
         """
         axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
-        if not number(p, "norm: p") > 0:
-            raise ArgumentError(f"norm: p is a positive number or infinity, not {p!r}")
+        if not (number(p, "norm: p") >= 0 or p == -np.inf):
+            raise ArgumentError(f"norm: p is 0, positive, inf or -inf, not {p!r}; write (abs(x) ** p).sum() ** (1 / p)")
         magnitude = self.abs()
-        if p == np.inf:
-            return magnitude.amax(axis, keep)
+        if p == 0:
+            return P.where(magnitude == 0, magnitude, 1.0).sum(axis, keep)
+        if np.isinf(p):
+            return magnitude.amax(axis, keep) if p > 0 else magnitude.amin(axis, keep)
         largest = magnitude.detach().amax(axis, True) if record.size_of(self.shape) else magnitude.sum(axis, True)
         scale = P.where((largest > 0) & largest.isfinite(), largest, 1.0)
         total = ((magnitude / scale) ** p).sum(axis, True)

@@ -112,7 +112,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if not is_tensor(x) or isinstance(axis, tuple):
         return NotImplemented
     vectors = x.ndim == 1 or axis is not None
-    if not (ord is None or (vectors and isinstance(ord, (int, float)) and ord > 0)):
+    if not (ord is None or (vectors and isinstance(ord, (int, float)) and (ord >= 0 or ord == -np.inf))):
         return NotImplemented
     return x.norm(2 if ord is None else ord, axis, keepdims)
 

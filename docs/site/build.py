@@ -37,7 +37,7 @@ REFERENCE = {
     "functional": ("nn.functional, nn.init, nn.utils", "Losses, activations, initial values, clipping.",
                    ["tinygrad_rnn.nn.functional", "tinygrad_rnn.nn.init", "tinygrad_rnn.nn.utils"]),
     "optim": ("optim", "Update rules, schedules, moving averages.",
-              ["tinygrad_rnn.optim", "tinygrad_rnn.lr_scheduler", "tinygrad_rnn.swa_utils"]),
+              ["tinygrad_rnn.optim", "tinygrad_rnn.optim.lr_scheduler", "tinygrad_rnn.optim.swa_utils"]),
     "training": ("data and training", "Batches, texts, the lecture's tasks and networks, training with checkpoints.",
                  ["tinygrad_rnn.data", "tinygrad_rnn.synthetic_tasks", "tinygrad_rnn.sequence_patterns",
                   *(f"tinygrad_rnn.character_model.{name}" for name in ("text", "model", "training", "checkpoint"))]),

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Parameter(Tensor):
     @answerable
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str | None = None) -> None:
         super().__init__(data, dtype, requires_grad, name)
+
+
+#: a module or a parameter
+Held = TypeVar("Held", "Module", Parameter)
 
 
 class IncompatibleKeys(NamedTuple):
@@ -168,6 +172,36 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
         return (module for _, module in self.named_modules())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module below this one of the name ``target``, as in `named_modules`; "" is this one.
+
+        Raises `ArgumentError` for a name that is not there.
+
+        >>> import tinygrad_rnn as tg
+        >>> model = tg.nn.ModuleDict({"body": tg.nn.Sequential(tg.nn.Tanh(), tg.nn.Linear(2, 3))})
+        >>> model.get_submodule("body.0")
+        Tanh()
+        """
+        module = self
+        for name in _path(target, "get_submodule"):
+            module = _held(module, name, Module, "get_submodule")
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of the name ``target``, as in `named_parameters`.
+
+        Raises `ArgumentError` for a name that is not there.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.Sequential(tg.nn.Tanh(), tg.nn.Linear(2, 3)).get_parameter("1.bias").shape
+        (3,)
+        """
+        module = self
+        *above, own = _path(target, "get_parameter") or [""]
+        for name in above:
+            module = _held(module, name, Module, "get_parameter")
+        return _held(module, own, Parameter, "get_parameter")
 
     def apply(self, fn: Callable[[Module], Any]) -> Module:
         """Call ``fn`` on every module below this one and then on this one, to initialise them, say. Returns it.
@@ -383,6 +417,22 @@ class Module:
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+def _path(target: str, call: str) -> list[str]:
+    """The parts of a dotted name."""
+    if not isinstance(target, str):
+        raise ArgumentError(f"{call}: target is a dotted name such as 'lstm.weight_ih_l0', not {target!r:.40}")
+    return target.split(".") if target else []
+
+
+def _held(module: Module, name: str, kind: type[Held], call: str) -> Held:
+    """The module or parameter that ``module`` holds under ``name``."""
+    found = vars(module).get(name)
+    if isinstance(found, kind):
+        return found
+    there = ", ".join(key for key, value in vars(module).items() if isinstance(value, kind)) or "none"
+    raise ArgumentError(f"{call}: {type(module).__name__} has no {kind.__name__} {name!r}; it has {there:.200}")
 
 
 def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:

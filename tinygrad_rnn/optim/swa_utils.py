@@ -9,17 +9,18 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import answerable
-from .errors import ArgumentError
-from .functional import where
-from .nn import Module
-from .settings import no_grad
-from .tensors import Tensor
+from ..arguments import answerable
+from ..errors import ArgumentError
+from ..functional import where
+from ..nn import Module
+from ..settings import no_grad
+from ..tensors import Tensor
 
 #: ``(average so far, parameter now, number of parameters in the average)`` to the new average
 Average = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+@answerable
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """``decay * average + (1 - decay) * parameter``: an exponential moving average."""
     if not 0 <= decay <= 1:
@@ -35,6 +36,9 @@ def get_swa_avg_fn() -> Average:
 class AveragedModel(Module):
     """A copy of ``model`` whose parameters are averages, updated by `update_parameters`, also in a compiled step.
 
+    ``avg_fn`` gives the new average of one parameter, by default that of all values equally; with ``use_buffers``
+    float buffers are averaged, too. Raises `ArgumentError` for a ``multi_avg_fn``, which takes all parameters at once.
+
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Linear(2, 1)
     >>> averaged = tg.optim.swa_utils.AveragedModel(model, avg_fn=tg.optim.swa_utils.get_ema_avg_fn(0.9))
@@ -47,8 +51,16 @@ class AveragedModel(Module):
 
     @answerable
     def __init__(
-        self, model: Module, device: Any = None, avg_fn: Average | None = None, use_buffers: bool = False
-    ) -> None:
+        self, model: Module, device: Any = None, avg_fn: Average | None = None, multi_avg_fn: None = None,
+        use_buffers: bool = False,
+    ) -> None:  # fmt: skip
+        if multi_avg_fn is not None:
+            raise ArgumentError(
+                "AveragedModel: multi_avg_fn is not supported; give avg_fn, which averages one parameter, such as "
+                "get_ema_avg_fn(0.999), and compiles to the same loop"
+            )
+        if not isinstance(model, Module):
+            raise ArgumentError(f"AveragedModel averages a module, not {type(model).__name__}")
         self.module = copy.deepcopy(model).to(device=device)
         self.avg_fn, self.use_buffers = avg_fn or get_swa_avg_fn(), use_buffers
         self.register_buffer("n_averaged", 0)

@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .arguments import answerable
-from .errors import ArgumentError, DataError
-from .optimizers import Optimizer
+from ..arguments import answerable
+from ..errors import ArgumentError, DataError
+from ..optimizers import Optimizer
 
 
 class LRScheduler:
@@ -132,6 +132,35 @@ class LinearLR(LRScheduler):
         """``base * (start + (end - start) * min(step, total) / total)``."""
         done = min(step, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class ConstantLR(LRScheduler):
+    """The first rate times ``factor`` for ``total_iters`` steps, then that rate: of all the ``optimizer``'s groups.
+
+    ``base * factor`` while ``step < total_iters``, and ``base`` from there on. Raises `ArgumentError` for a factor
+    outside [0, 1].
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.ConstantLR(sgd, factor=0.5, total_iters=2)
+    >>> rates = [sgd.lr]
+    >>> for _ in range(2):
+    ...     schedule.step()
+    ...     rates.append(sgd.lr)
+    >>> rates
+    [0.5, 0.5, 1.0]
+    """
+
+    @answerable
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+        if not 0 <= factor <= 1:
+            raise ArgumentError(f"ConstantLR: factor is from 0 to 1, not {factor!r}")
+        self.factor, self.total_iters = factor, _steps("ConstantLR", total_iters)
+        super().__init__(optimizer)
+
+    def rate(self, step: int, base: float) -> float:
+        """``base * factor`` before step ``total_iters``, then ``base``."""
+        return base * self.factor if step < self.total_iters else base
 
 
 class StepLR(LRScheduler):

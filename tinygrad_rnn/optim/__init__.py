@@ -1,6 +1,6 @@
 """``torch.optim``'s names: optimizers, learning-rate schedules, averages of parameters."""
 
+from ..optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from . import lr_scheduler, swa_utils
-from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler", "swa_utils"]
