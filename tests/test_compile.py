@@ -16,7 +16,7 @@ from nightly import NIGHTLY
 import tinygrad_rnn as tg
 from tinygrad_rnn.compiler import passes
 from tinygrad_rnn.primitives import TABLE
-from tinygrad_rnn.testing.recipes import Source, recipe_for
+from tinygrad_rnn.testing.sample_operands import Source, recipe_for
 
 F = tg.nn.functional
 

@@ -14,7 +14,7 @@ from debugger_networks import NETWORKS, spelling
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt import carried_state
 from tinygrad_rnn.bptt.walk import Sent, WalkStep
 from viz.debugger import Session, Trace, record, session_data
 
@@ -204,7 +204,7 @@ def test_the_parts_of_the_loss_add_up_to_every_state_gradient(network):
     session = viz.debug(NETWORKS[network]())
     for moments in session.moments.values():
         sums: dict[int, np.ndarray] = {}
-        for _origin, row in jacobians.triangle(session.trace, moments):
+        for _origin, row in carried_state.triangle(session.trace, moments):
             for time, gradient in row.items():
                 sums[time] = sums.get(time, 0) + gradient
         for moment in moments:

@@ -10,7 +10,7 @@ from nightly import NIGHTLY
 
 import viz
 from viz.debugger import Session
-from viz.debugger.web import event_log
+from viz.debugger.web import page_data
 
 pytestmark = debugger_browser.needed
 browser, show, written = debugger_browser.browser, debugger_browser.show, debugger_browser.written
@@ -177,7 +177,7 @@ def compare_boxes(session: Session, p: int, shown: dict) -> None:
 
 
 def test_a_large_walk_collapses_and_says_so(show, monkeypatch):
-    monkeypatch.setattr(event_log, "NODE_LIMIT", 60)
+    monkeypatch.setattr(page_data, "NODE_LIMIT", 60)
     session = viz.debug(spelling(steps=6))
     tab = show(session)
     assert "too many to stop at each" in tab.inner_text("#notice")

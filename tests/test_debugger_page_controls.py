@@ -16,7 +16,7 @@ import viz
 from tinygrad_rnn import nn
 from viz import style
 from viz.debugger import Session
-from viz.debugger.web import event_log, page
+from viz.debugger.web import page, page_data
 
 LOW = str.maketrans("_0123456789", "\0₀₁₂₃₄₅₆₇₈₉")
 pytestmark = debugger_browser.needed
@@ -124,7 +124,7 @@ def test_the_other_controls(show, hello):
 
 
 def test_clipping_counts_weights_the_page_does_not_stop_at(show, monkeypatch):
-    monkeypatch.setattr(event_log, "NODE_LIMIT", 20)
+    monkeypatch.setattr(page_data, "NODE_LIMIT", 20)
     weights = [tg.tensor([0.1 * i, 1.0], requires_grad=True) for i in range(40)]
     session = viz.debug(sum((w * w).sum() for w in weights))
     tab = show(session)
@@ -292,7 +292,7 @@ def test_a_graph_without_time_steps_is_drawn_in_layers_or_if_it_is_large_not_at_
     assert stage["x"] <= box["x"] <= stage["x"] + stage["width"]
     norm = style.number(session.measures(30)["incoming"].norm)
     assert tab.text_content("#picture-op .current .n") == f"∂ {norm}"
-    monkeypatch.setattr(event_log, "NODE_LIMIT", 20)
+    monkeypatch.setattr(page_data, "NODE_LIMIT", 20)
     other = viz.debug(h.sum())
     tab = show(other)
     assert "draws no picture" in tab.inner_text("#notice") and not tab.is_visible("#graph")
@@ -327,7 +327,7 @@ def test_only_the_pages_own_script_and_style_may_run():
 
 def test_the_checks_of_wide_layers_are_few_or_left_out(monkeypatch):
     def compared(limit: int) -> set[int]:
-        monkeypatch.setattr(event_log, "WORK_LIMIT", limit)
+        monkeypatch.setattr(page_data, "WORK_LIMIT", limit)
         text = page.html(session)
         checks = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["checks"]
         return {count for step in checks.values() for _, count, _ in step} if checks else set()

@@ -67,12 +67,13 @@ def imports(tree: ast.AST, guard: str | None = None) -> Iterator[tuple[str, str 
 
 def foreign(folder: str) -> Iterator[tuple[str, str, str | None, int]]:
     """Every import of a package that is neither ours nor Python's: its file, the package, the extra named, the line."""
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        beside = {p.stem for p in path.parent.iterdir()} | {p.stem for p in path.parent.parent.iterdir()}
+    files = sorted((ROOT / folder).rglob("*.py"))
+    ours = {p.stem for p in files}
+    for path in files:
         for name, guard, line in imports(ast.parse(path.read_text("utf-8"))):
             if name in sys.stdlib_module_names or name in ("tinygrad_rnn", "viz", "__future__"):
                 continue
-            if folder == "examples" and name in beside:
+            if folder == "examples" and name in ours:
                 continue
             package = PACKAGES.get(WITH.get(name, name), WITH.get(name, name)).lower().replace("_", "-")
             yield path.relative_to(ROOT).as_posix(), package, guard, line

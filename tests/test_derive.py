@@ -16,7 +16,7 @@ from tinygrad_rnn.nn.functional import cross_entropy, linear
 from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.sequence_patterns import PATTERNS, build
 from tinygrad_rnn.testing import strategies
-from tinygrad_rnn.testing.recipes import RECIPES
+from tinygrad_rnn.testing.sample_operands import RECIPES
 from viz.equations.formula_text import Text
 
 

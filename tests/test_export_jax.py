@@ -21,7 +21,7 @@ from tinygrad_rnn import interchange  # noqa: E402
 from tinygrad_rnn.errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError  # noqa: E402
 from tinygrad_rnn.interchange.export.xla.rules import RULES  # noqa: E402
 from tinygrad_rnn.primitives import TABLE  # noqa: E402
-from tinygrad_rnn.testing.recipes import RECIPES, Source  # noqa: E402
+from tinygrad_rnn.testing.sample_operands import RECIPES, Source  # noqa: E402
 
 F = tg.nn.functional
 #: most of a test's time is XLA's compiling

@@ -20,7 +20,7 @@ from tinygrad_rnn.errors import ArgumentError, DTypeError, GraphError, Unsupport
 from tinygrad_rnn.interchange.export.onnx_file.recording import written  # noqa: E402
 from tinygrad_rnn.interchange.export.onnx_file.rules import RULES  # noqa: E402
 from tinygrad_rnn.primitives import TABLE  # noqa: E402
-from tinygrad_rnn.testing.recipes import RECIPES, Source  # noqa: E402
+from tinygrad_rnn.testing.sample_operands import RECIPES, Source  # noqa: E402
 
 SEEDS = range(20) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else range(2)
 

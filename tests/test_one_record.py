@@ -181,7 +181,7 @@ EXCEPTIONS = {
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
     "tinygrad_rnn/numpy_protocol.py": "NumPy's functions that have a counterpart",
     "tinygrad_rnn/max_min.py": "Python's operator methods, which have the same names",
-    "tinygrad_rnn/returned_pairs.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/output_and_state.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
     "viz/equations/expression.py": "the operations of formulas, which are fewer",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt import carried_state
 from viz.debugger import Trace, record
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -152,10 +152,10 @@ def test_jacobians_do_not_pass_through_what_was_left_out():
 def test_the_parts_of_the_loss_do_not_pass_through_what_was_left_out(loss):
     session = viz.debug(loss())
     for moments in session.moments.values():
-        assert all(np.isfinite(g.spectrum).all() for g in jacobians.gains(session.trace, moments))
+        assert all(np.isfinite(g.spectrum).all() for g in carried_state.gains(session.trace, moments))
         for role in moments[0].nodes:
             sums = {}
-            for _, row in jacobians.triangle(session.trace, moments, role):
+            for _, row in carried_state.triangle(session.trace, moments, role):
                 for time, gradient in row.items():
                     sums[time] = sums.get(time, 0) + gradient
             for moment in moments:
@@ -232,8 +232,8 @@ def test_the_walk_over_a_graph_is_the_walk_over_its_tensors(outputs, seed):
 #: who asks a rule for what it sends, beside the walk, and why that is no walk
 ASKS = {
     "reverse_walk.py": "the walk",
-    "liveness.py": "a part of the walk: rules with a branch that was left out",
-    "bptt/rule.py": "one rule, to be shown",
+    "dead_positions.py": "a part of the walk: rules with a branch that was left out",
+    "bptt/local_rule.py": "one rule, to be shown",
     "primitives/record.py": "where rules are kept",
     "bptt/walk.py": "one contribution of a kept walk that went straight into a buffer",
     "check/diagnosing.py": "one rule, by itself",

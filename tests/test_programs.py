@@ -8,7 +8,7 @@ from oracle import close
 import tinygrad_rnn as tg
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.networks import Network
-from tinygrad_rnn.testing.recipes import RECIPES
+from tinygrad_rnn.testing.sample_operands import RECIPES
 
 #: a cast to single precision rounds, which derivatives of derivatives and re-evaluations would have to forgive
 EXACT = tuple(sorted(set(RECIPES) - {"cast"}))

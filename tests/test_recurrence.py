@@ -14,7 +14,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.recurrence.repeats import find, timed
 from tinygrad_rnn.scopes import Scope
 from tinygrad_rnn.sequence_patterns import build
-from tinygrad_rnn.testing.loop_programs import Loop, loops
+from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 
 
 @given(loops())

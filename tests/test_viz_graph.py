@@ -17,7 +17,7 @@ from test_viz import groups, svg_of, texts, tooltip, unrolled
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.sequence_patterns import build
-from tinygrad_rnn.testing.loop_programs import Loop, loops
+from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.graph.detail_levels import collapse
 from viz.graph.dot_by_steps import ranked
 from viz.graph.gradient_values import gradients

@@ -21,7 +21,7 @@ from .tensors import Tensor
 from .thread_state import Recorder, current
 
 if TYPE_CHECKING:
-    from .compiler.guards import Conditions
+    from .compiler.guards import Guards
 
 State = dict[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
@@ -332,7 +332,7 @@ class _Rates:
             state["step"] += 1
 
 
-def _settings(optimizer: Optimizer, conditions: Conditions) -> None:
+def _settings(optimizer: Optimizer, conditions: Guards) -> None:
     """What a compiled step takes for granted: everything but the rates and the numbers themselves."""
     conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
     for i, group in enumerate(optimizer.param_groups):

@@ -21,8 +21,8 @@ import numpy as np
 
 from .arguments import answerable
 from .buffer_writes import Memory
+from .dead_positions import merged, pulled, replaced, sent_on
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
-from .liveness import merged, pulled, replaced, sent_on
 from .primitives import Primitive, broadcast_to, cast, reshape, sum_
 from .recorded_value import is_tensor
 from .settings import recording

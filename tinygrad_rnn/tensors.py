@@ -27,8 +27,8 @@ from .composed_methods import Composed
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .max_min import Extreme, meant
 from .operation_errors import explained, short
+from .output_and_state import Returned
 from .primitives.record import Primitive
-from .returned_pairs import Returned
 from .reverse_walk import backward
 from .settings import get_default_dtype
 from .source_line import Foreign, Site, user_code

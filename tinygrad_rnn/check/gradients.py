@@ -24,13 +24,13 @@ from .derivatives import Forward, Use
 from .diagnosing import named
 from .first_wrong_rule import first_wrong
 from .function_under_check import Called, called, replayed, tensors_of, upstream_of
+from .in_double_precision import promoted, single
 from .kinks import downstream, find_kinks
 from .malformed_rules import broken_rule
-from .promotion import promoted, single
-from .references import untrue
 from .report import Comparison, GradientError, Report
 from .rounding_noise import Noise, noise, shared
 from .tolerances import DIFFERENCE_STEP, finite, tolerance, underflow
+from .trust_in_references import untrue
 
 METHODS = ("complex-step", "finite-difference", "projection")
 #: random directions that stand for all elements of a large tensor

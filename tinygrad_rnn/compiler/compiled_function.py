@@ -25,8 +25,8 @@ from ..recurrence.loop import Unrolled, shortest
 from ..source_line import user_code, user_site
 from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _as_array, _serials, from_array
 from ..thread_state import current
-from .environment import Surroundings
-from .placed_graph import Plan
+from .outside_state import Surroundings
+from .plan import Plan
 from .side_effects import refuse_random, refuse_writes
 from .snapshots import Snapshot
 from .tracing import Met, Traced, TracedProgram, Tracer, refuse_leaks
@@ -437,7 +437,7 @@ def _refuse_assignments(fn: Callable[..., Any]) -> None:
 def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> Any:
     """What runs the graph; None if its arena would not fit the budget."""
     with needed("tg.compile", "compile"):
-        from .loops import lower
+        from .loop_lowering import lower
         from .program import Program, plan
 
     code = lower(graph, trace)

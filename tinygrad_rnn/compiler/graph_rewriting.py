@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import TinygradError
 from ..graph import Node, Ref
 from ..primitives.record import Primitive
-from .placed_graph import Plan, PlanBuilder, Planned
+from .plan import Plan, PlanBuilder, Planned
 
 Operand = Any  #: a Ref, or a Python number
 

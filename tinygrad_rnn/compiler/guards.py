@@ -1,4 +1,4 @@
-"""Conditions: what must hold for a recording to be used again, as one function, because every call asks it.
+"""Guards: what must hold for a recording to be used again, as one function, because every call asks it.
 
 A call of a small program takes microseconds, and a Python function for each of a hundred conditions would take more.
 So they are written down as expressions, and compiled into one function that asks them one after the other.
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Conditions:
+class Guards:
     """Collects expressions; `compiled` says whether all of them are true.
 
-    >>> from tinygrad_rnn.compiler.guards import Conditions
+    >>> from tinygrad_rnn.compiler.guards import Guards
     >>> settings, limit = {"scale": 2.0}, 3.0
-    >>> conditions = Conditions()
+    >>> conditions = Guards()
     >>> conditions.add("{}[{}] < {}", settings, "scale", limit)
     >>> hold = conditions.compiled()
     >>> hold()

@@ -18,11 +18,11 @@ from ..errors import DTypeError
 from ..graph import Node, Ref
 from ..primitives.record import size_of
 from ..recurrence.loop import loop, tap
+from .elementwise_regions import emit_region
 from .index_checks import limit
+from .memory_layout import JOINS, VIEWS, Storage, View, plain, row_major
 from .opcodes import NUMBER, WIDTH, elementwise, regret, whole
-from .placed_graph import Plan
-from .regions import emit_region
-from .storage import JOINS, VIEWS, Storage, View, plain, row_major
+from .plan import Plan
 from .tracing import TracedProgram
 
 _INTEGER_COMPARISONS = ("not_equal", "greater")

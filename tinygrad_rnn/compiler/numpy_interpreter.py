@@ -9,7 +9,7 @@ import numpy as np
 from ..graph import Ref
 from ..tensors import Array
 from .index_checks import check
-from .placed_graph import Plan
+from .plan import Plan
 from .summary import Cost
 from .tracing import TracedProgram
 

@@ -20,12 +20,12 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from . import interpreter
-from .guards import Conditions
+from .guards import Guards
 from .index_checks import check
 from .lowering import Code, float_type
+from .memory_layout import View
 from .opcodes import NAMES, WIDTH
-from .placed_graph import Plan
-from .storage import View
+from .plan import Plan
 from .summary import Cost
 from .tracing import TracedProgram
 
@@ -135,7 +135,7 @@ class Program:
             rows, columns, deltas = np.array(mine, np.int64).reshape(-1, 3).T
             self.cells.append((trace.cells[node.serial], buffer, rows, columns, deltas))
         self._bound: list[Any] = [None] * len(self.cells)  # the arrays that the table points at
-        still = Conditions()
+        still = Guards()
         for k, (cell, *_) in enumerate(self.cells):
             still.add(f"{cell.place[0]} is {{}}[{{}}]", *cell.place[1:], self._bound, k)
         self._still_bound = still.compiled()

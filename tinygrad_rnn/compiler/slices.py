@@ -1,4 +1,4 @@
-"""Pieces: which part of its base a basic index selects, and putting consecutive parts together again as one view."""
+"""Slices: which part of its base a basic index selects, and putting consecutive parts together again as one view."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .. import primitives as P
 from ..graph import Ref
 from .graph_rewriting import Draft
-from .placed_graph import Planned
+from .plan import Planned
 
 
 class Span(NamedTuple):

@@ -1,4 +1,4 @@
-"""Watched: the contents of the things in Python that can change, to see whether they did, and to put them back.
+"""Snapshots: the contents of the things in Python that can change, to see whether they did, and to put them back.
 
 A recording is looked at from both sides with it. What a function writes outside itself while it is recorded, it would
 not write again when replayed; what others write there later makes the recording stale.

@@ -30,8 +30,8 @@ from ..settings import get_default_dtype, no_grad
 from ..source_line import source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, Waiting, _as_operand, _recast_integers, _serials, from_array
 from ..thread_state import current
-from .guards import Conditions
-from .placed_graph import Plan, PlanBuilder
+from .guards import Guards
+from .plan import Plan, PlanBuilder
 
 
 class Traced(Tensor):
@@ -60,7 +60,7 @@ class Cell:
 
     get: Callable[[], Array]
     set: Callable[[Array], None]
-    place: tuple[Any, ...]  #: what it holds as an expression of `Conditions`, and the objects in that
+    place: tuple[Any, ...]  #: what it holds as an expression of `Guards`, and the objects in that
     tensor: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ class TracedProgram:
     #: outputs are what the function returns, then these values, then what is assigned
     confirmations: list[tuple[Callable[..., None], int]]
     schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
-    conditions: Conditions  #: what must hold for the trace to be reused
+    conditions: Guards  #: what must hold for the trace to be reused
     entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
     #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
     kept: list[tuple[Tensor | int, int | None]]
@@ -150,7 +150,7 @@ class Tracer:
         self.cells: dict[int, Cell] = {}
         self.live: dict[int, Callable[[], Any]] = {}
         self.assigned: dict[int, Tensor] = {}  # serial of a leaf -> its new value
-        self.conditions = Conditions()
+        self.conditions = Guards()
         self.entries: list[tuple[dict[str, Any], str, Array]] = []
         self.schedules: list[tuple[Any, list[int]]] = []
         self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
@@ -159,7 +159,7 @@ class Tracer:
         self._seen: set[int] = set()
         self._used: set[int] = set()  # constants made while tracing that something was computed from
         self.contexts: list[Any] = []  # of functions with a backward pass of their own
-        self._watched: list[tuple[Any, Callable[[Any, Conditions], None]]] = []
+        self._watched: list[tuple[Any, Callable[[Any, Guards], None]]] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -489,13 +489,13 @@ class Tracer:
         )  # fmt: skip
         return tuple(map(len, held))
 
-    def guard(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+    def guard(self, thing: Any, condition: Callable[[Any, Guards], None]) -> None:
         """Trace anew when what ``condition(thing, conditions)`` adds to them, now, is no longer true."""
         if id(thing) not in self._seen:
             self._seen.add(id(thing))
             condition(thing, self.conditions)
 
-    def watch(self, thing: Any, condition: Callable[[Any, Conditions], None]) -> None:
+    def watch(self, thing: Any, condition: Callable[[Any, Guards], None]) -> None:
         """As `guard`, but as the thing is when tracing ends."""
         if id(thing) not in self._seen:
             self._seen.add(id(thing))
@@ -573,7 +573,7 @@ def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
         max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
 
 
-def _circumstances(tensor: Tensor, conditions: Conditions) -> None:
+def _circumstances(tensor: Tensor, conditions: Guards) -> None:
     """Whether gradients are still asked of it, and shown to the same hooks."""
     conditions.add("{}.requires_grad is {}", tensor, tensor.requires_grad)
     if tensor._hooks:

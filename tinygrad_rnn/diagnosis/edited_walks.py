@@ -20,9 +20,9 @@ import numpy as np
 
 from ..bptt.walk import Sent, Walk, WalkStep, steps
 from ..check.rounding_noise import doubled
+from ..dead_positions import pulled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
-from ..liveness import pulled
 from ..norms import norm
 from ..primitives.record import Unlisted
 from ..recurrence.repeats import timed

@@ -21,7 +21,7 @@ from ..primitives.record import Primitive
 from ..source_line import Place
 from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
-from .tree import leaves, mapped
+from .nested_results import leaves, mapped
 
 
 class ForeignWarning(UserWarning):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import returned_pairs
+from .. import output_and_state
 from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
@@ -318,7 +318,7 @@ class LSTMCell(_Cell):
             raise ShapeError("LSTMCell: the state is a pair of tensors (h, c); give both, or None for zeros")
         h, c = (self._state(x, given, role) for given, role in zip((None, None) if hx is None else hx, "hc"))
         weights = self._weights()
-        return returned_pairs.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))
+        return output_and_state.State(lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights)))
 
 
 class GRUCell(_Cell):

@@ -22,7 +22,7 @@ from ..tensors import Tensor, as_tensor, asked_dtype
 from ..thread_state import current
 
 if TYPE_CHECKING:
-    from ..compiler.guards import Conditions
+    from ..compiler.guards import Guards
 
 
 class Parameter(Tensor):
@@ -65,7 +65,7 @@ class HookHandle(NamedTuple):
         self.module._hooks = tuple(kept)
 
 
-def _unchanged(module: Module, conditions: Conditions) -> None:
+def _unchanged(module: Module, conditions: Guards) -> None:
     """What a compiled function watches: whether a module is in the mode, and the state, it was traced in."""
     conditions.add("{}.training is {}", module, module.training)
     conditions.add("{}._changes == {}", module, module._changes)

@@ -8,9 +8,9 @@ from typing import Any
 from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import stack, where
+from ..output_and_state import LayerState, Returned
 from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks
-from ..returned_pairs import LayerState, Returned
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current

@@ -6,7 +6,7 @@ anyone's primitive the laws that the engine's own are held to.
 
 from .assertions import assert_gradients
 from .primitives import PrimitiveError, check_case, check_primitive
-from .recipes import RECIPES, Case, Source, elementwise, recipe_for
+from .sample_operands import RECIPES, Case, Source, elementwise, recipe_for
 from .shrinking import smallest
 
 __all__ = [

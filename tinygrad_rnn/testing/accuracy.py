@@ -24,7 +24,7 @@ from ..optional_packages import needed
 from ..primitives.record import KERNEL_MIN_SIZE, TABLE, Primitive
 from ..reverse_walk import _unbroadcast, grad
 from ..tensors import tensor
-from .recipes import Case, Source, recipe_for
+from .sample_operands import Case, Source, recipe_for
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DTYPES = (np.float32, np.float64)

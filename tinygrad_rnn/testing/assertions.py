@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..check import GradientError, Report, check_gradients
-from ..interchange.tree import leaves, mapped
+from ..interchange.nested_results import leaves, mapped
 from ..tensors import Tensor
 from .shrinking import save_smallest
 

@@ -32,7 +32,7 @@ from ..errors import GraphError, TinygradError
 from ..nn import functional as F
 from ..primitives import TABLE
 from ..tensors import Tensor, tensor
-from .recipes import RECIPES, Array, Source
+from .sample_operands import RECIPES, Array, Source
 
 #: run as text, under a name of its own: what is in this package is not watched
 _USERS_OWN: dict[str, Any] = {"__name__": "fuzz_target"}

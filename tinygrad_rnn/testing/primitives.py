@@ -21,7 +21,7 @@ from ..norms import norm
 from ..primitives.record import KERNEL_MIN_SIZE, Primitive, Shape
 from ..reverse_walk import grad
 from ..tensors import Tensor, from_array, tensor
-from .recipes import Array, Case, Recipe, Source, recipe_for
+from .sample_operands import Array, Case, Recipe, Source, recipe_for
 
 RTOL = tolerance("complex-step", np.float64).rtol
 RTOL_SINGLE = tolerance("complex-step", np.float32).rtol

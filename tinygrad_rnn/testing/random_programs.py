@@ -15,7 +15,7 @@ import numpy as np
 
 from ..primitives import TABLE
 from ..tensors import Tensor
-from .recipes import RECIPES, Array, Source
+from .sample_operands import RECIPES, Array, Source
 
 #: values as good as those that recipes draw
 SMALLEST, LARGEST = 0.25, 2.5

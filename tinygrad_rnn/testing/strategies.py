@@ -26,7 +26,7 @@ from ..primitives.record import Shape
 from ..tensors import Tensor
 from .networks import Network
 from .random_programs import RandomProgram, Writer
-from .recipes import Source
+from .sample_operands import Source
 
 with needed("drawing with Hypothesis", "test"):
     from hypothesis import strategies as st

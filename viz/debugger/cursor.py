@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt import carried_state
 from tinygrad_rnn.bptt.recording import Trace
 from tinygrad_rnn.graph import Ref
 
@@ -51,9 +51,9 @@ class Cursor:
         return tuple(node.index for node in self.graph.nodes if node.op is not None)
 
     @cached_property
-    def moments(self) -> dict[jacobians.Path, list[jacobians.Moment]]:
+    def moments(self) -> dict[carried_state.Path, list[carried_state.Moment]]:
         """Per recurrent layer the states it carries."""
-        return jacobians.carried(self.recorded)
+        return carried_state.carried(self.recorded)
 
     # Moving ----------------------------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import jacobians, ledger, rule
+from tinygrad_rnn.bptt import carried_state, ledger, local_rule
 from tinygrad_rnn.bptt.recording import Array, Trace
 from tinygrad_rnn.bptt.statistics import measure, ratio, saturated
 
 from .. import style
-from . import nonfinite, rule_formulas, sentences, session_data
+from . import nonfinite, rule_formulas, session_data, step_sentences
 from .cursor import Cursor
 
 
@@ -39,11 +39,11 @@ class Inspection(Cursor):
         """Look at another walk over the same graph; the position stays."""
         super().use(trace)
         self._ledgers: dict[int, ledger.Ledger] = {}
-        self._gains: dict[jacobians.Path, list[jacobians.Gain]] = {}
+        self._gains: dict[carried_state.Path, list[carried_state.Gain]] = {}
 
     # 2. The rule, 3. what it adds ------------------------------------------------------------------------
 
-    def rules(self, position: int | None = None) -> list[rule.Rule]:
+    def rules(self, position: int | None = None) -> list[local_rule.Rule]:
         """The local rule with its numbers, one for each operand that receives something."""
         p = self._backward(position)
         if not p:
@@ -53,7 +53,7 @@ class Inspection(Cursor):
         for index, sent in enumerate(step.contributions):
             formula = rule_formulas.text(node, sent.slot, self.shown)
             latex = rule_formulas.latex(node, sent.slot, self.shown)
-            found.append(replace(rule.rule(self.trace, p, index), formula=formula, latex=latex))
+            found.append(replace(local_rule.rule(self.trace, p, index), formula=formula, latex=latex))
         return found
 
     def shown(self, node: int) -> str:
@@ -126,35 +126,35 @@ class Inspection(Cursor):
 
     # 6. Recurrent Jacobians, 7. ways back, 8. origins ----------------------------------------------------
 
-    def layer(self, node: int | None = None) -> jacobians.Path:
+    def layer(self, node: int | None = None) -> carried_state.Path:
         """The recurrent layer a node (default: the cursor's) is in, or else the first."""
         if not self.moments:
             raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
         path = self.graph.nodes[self.node_at() if node is None else node].scope.path
         return max(self.moments, key=lambda p: len(p) if path[: len(p)] == p else -1)
 
-    def gains(self, path: jacobians.Path | None = None) -> list[jacobians.Gain]:
+    def gains(self, path: carried_state.Path | None = None) -> list[carried_state.Gain]:
         """Largest singular values of a layer's recurrent Jacobians and of their product to the end."""
         path = self.layer() if path is None else path
         if path not in self._gains:
-            self._gains[path] = jacobians.gains(self.trace, self.moments[path])
+            self._gains[path] = carried_state.gains(self.trace, self.moments[path])
         return self._gains[path]
 
-    def split(self, node: int, position: int | None = None) -> jacobians.Split:
+    def split(self, node: int, position: int | None = None) -> carried_state.Split:
         """A state's gradient so far by the way it came back: highway, through the cell, from its own time step."""
-        return jacobians.split(self.trace, node, self._backward(position))
+        return carried_state.split(self.trace, node, self._backward(position))
 
-    def triangle(self, path: jacobians.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
+    def triangle(self, path: carried_state.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
         """{s: {t: ||dL_s / d state_t||}}, both from 1; a pair no gradient connects is missing."""
         moments = self.moments[self.layer() if path is None else path]
         return {
             origin + 1: {time + 1: measure(gradient).norm for time, gradient in sorted(row.items())}
-            for origin, row in jacobians.triangle(self.trace, moments, role)
+            for origin, row in carried_state.triangle(self.trace, moments, role)
         }
 
-    def transfers(self, path: jacobians.Path | None = None) -> dict[int, dict[int, float]]:
+    def transfers(self, path: carried_state.Path | None = None) -> dict[int, dict[int, float]]:
         """{s: {t: largest singular value of d s_s / d s_t}}, both from 1: what reaches from state to state."""
-        found = jacobians.transfers(self.trace, self.moments[self.layer() if path is None else path])
+        found = carried_state.transfers(self.trace, self.moments[self.layer() if path is None else path])
         return {s + 1: {t + 1: sigma for t, sigma in sorted(row.items())} for s, row in found.items()}
 
     def state_norms(self, position: int | None = None) -> list[session_data.StateNorm]:
@@ -173,12 +173,12 @@ class Inspection(Cursor):
                     )  # fmt: skip
         return rows
 
-    def _gates(self, path: jacobians.Path, time: int) -> dict[str, float]:
+    def _gates(self, path: carried_state.Path, time: int) -> dict[str, float]:
         return dict(self._saturation.get((path, time), {}))
 
     @cached_property
-    def _saturation(self) -> dict[tuple[jacobians.Path, int], dict[str, float]]:
-        found: dict[tuple[jacobians.Path, int], dict[str, float]] = {}
+    def _saturation(self) -> dict[tuple[carried_state.Path, int], dict[str, float]]:
+        found: dict[tuple[carried_state.Path, int], dict[str, float]] = {}
         for node in self.graph.nodes:
             share = saturated(node) if node.role and node.scope.step is not None else None
             if share is not None and node.role and node.scope.step is not None:
@@ -201,12 +201,12 @@ class Inspection(Cursor):
         rows = tuple(session_data.ClipRow(i, self.names.both(i), norm, norm * scale) for i, norm in norms.items())
         return session_data.Clipping(total, max_norm, scale, rows)
 
-    def check(self, position: int | None = None) -> list[rule.Check]:
+    def check(self, position: int | None = None) -> list[local_rule.Check]:
         """Compare what the step sent with a numerical derivative of its operation."""
         p = self._backward(position)
         if not p:
             raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
-        return rule.check(self.trace, p)
+        return local_rule.check(self.trace, p)
 
     # 11. The frontier, 12. words -------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class Inspection(Cursor):
 
     def sentence(self, position: int | None = None) -> str:
         """What happens here, in plain words."""
-        return sentences.sentence(self, self.position if position is None else position)
+        return step_sentences.sentence(self, self.position if position is None else position)
 
     # Detective work --------------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class Inspection(Cursor):
 
     def cuts(self) -> list[tuple[int, int]]:
         """(constant, consumer) where a carried state was cut off, so that no gradient flows to the step before."""
-        return jacobians.cuts(self.trace)
+        return carried_state.cuts(self.trace)
 
     def origin(self) -> session_data.Origin | None:
         """Where the first number that is not finite came from, None if there is none; see `origin.find`."""
@@ -290,7 +290,7 @@ class Inspection(Cursor):
             "frontier": {**session_data.data(frontier), "done": len(frontier.done)},
             "sentence": self.sentence(p),
         }
-        if self.graph.nodes[node].role in jacobians.STATES and p > 0:
+        if self.graph.nodes[node].role in carried_state.STATES and p > 0:
             found["split"] = self.split(node, p)
         shown: dict[str, Any] = session_data.data(found, elements)
         return shown

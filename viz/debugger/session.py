@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_rnn.files import PathLike
 
 from .inspection import Inspection
-from .sentences import what_if
+from .step_sentences import what_if
 from .terminal import line_debugger
 from .web import page
 

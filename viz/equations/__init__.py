@@ -16,7 +16,7 @@ from tinygrad_rnn.settings import recording
 from .documents import Derivation, Equation
 from .expression import Symbol, parts
 from .from_graph import Reader
-from .textbook_network import rewritten
+from .graph_with_time_steps import rewritten
 
 __all__ = ["Derivation", "Equation", "derive"]
 

@@ -11,7 +11,7 @@ from tinygrad_rnn.files import PathLike
 
 from ..debugger import debug
 from ..debugger.session import Session
-from .layer import Layer
+from .layer_measures import Layer
 from .measured_flow import PANELS, Flow, measured
 
 __all__ = ["PANELS", "Flow", "Layer", "flow"]

@@ -11,7 +11,7 @@ from tinygrad_rnn.optional_packages import needed
 
 from .. import style
 from ..plotting import COLOURS, MARKERS, settings
-from .layer import Layer, Series
+from .layer_measures import Layer, Series
 
 #: decades below the largest that are shown of singular values, and of maps
 SPECTRUM, DECADES = 4, 8

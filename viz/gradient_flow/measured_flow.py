@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Any
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.jacobians import origins
+from tinygrad_rnn.bptt.carried_state import origins
 from tinygrad_rnn.bptt.statistics import plain
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from ..debugger.inspection import Inspection
 from ..graph.graphviz_program import RenderError
-from .layer import Layer, Series
+from .layer_measures import Layer, Series
 
 PANELS = ("norms", "jacobians", "products", "reach", "transfer")
 FORMATS = ("svg", "png", "pdf", "csv", "json")

@@ -16,7 +16,7 @@ from .time_step_tile import ROW_GAP
 STRIP = 100.0  #: in points
 
 
-class Fans:
+class Buses:
     """Places those boxes and draws their lines; one use each, after all other boxes are placed."""
 
     def __init__(self, places: Places) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from tinygrad_rnn.files import PathLike
 
 from . import dot_by_steps, time_step_tile
-from .buses import Fans
+from .buses import Buses
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
@@ -54,7 +54,7 @@ def _tiled(
     """One tile for each pass, copied along time, and the lines between its copies."""
     places = Places(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout)
     places.place()
-    wiring, fans = Wiring(places), Fans(places)
+    wiring, fans = Wiring(places), Buses(places)
     fans.out()
     fans.between()
     wiring.in_steps()

@@ -20,7 +20,7 @@ from .detail_levels import DETAILS, Level, collapse
 from .dot_text import Captions, dot_source
 from .gradient_values import check_outputs, gradients
 from .layout import compose
-from .module_run import traced
+from .module_on_zeros import traced
 from .picture import Picture, format_of
 from .placement import Layout, shown_columns
 from .rolled import folded

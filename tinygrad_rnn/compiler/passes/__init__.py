@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...recurrence.loop import loop
-from ..placed_graph import Plan
+from ..plan import Plan
 from .batching import batch_products
 from .cleanup import fold_constants, merge_equal, remove_dead, simplify
 from .masked_choices import drop_unseen

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import primitives as P
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 from ..slices import in_order, over_time, rows_of
 
 

@@ -11,7 +11,7 @@ from ...graph import Ref
 from ...primitives.record import size_of
 from ..graph_rewriting import Draft
 from ..index_checks import check
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 from ..slices import consecutive, cut, over_time
 
 #: larger results are not computed ahead: they would only move memory from the arena to the constants

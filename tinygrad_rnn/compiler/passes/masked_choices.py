@@ -5,7 +5,7 @@ from __future__ import annotations
 from ... import primitives as P
 from ...graph import Ref
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 
 #: positions by which side of a condition they are on: (index of the condition, whether it holds there)
 Sides = frozenset[tuple[int, bool]]

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ...graph import Ref
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 
 Place = tuple[tuple[str, ...], int]  #: a layer's path and a segment of time
 

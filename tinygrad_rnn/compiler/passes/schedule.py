@@ -7,7 +7,7 @@ scaled gradient would be stored and read again.
 from __future__ import annotations
 
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 
 
 def delay(graph: Plan) -> Plan:

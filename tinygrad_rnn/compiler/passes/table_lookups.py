@@ -9,7 +9,7 @@ from __future__ import annotations
 from ... import primitives as P
 from ...graph import Ref
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 
 
 def use_tables(graph: Plan) -> Plan:

@@ -18,7 +18,7 @@ from ... import primitives as P
 from ...graph import Ref
 from ...primitives.record import normalize_axis
 from ..graph_rewriting import Draft
-from ..placed_graph import Plan, Planned
+from ..plan import Plan, Planned
 from ..slices import spans
 
 #: floating-point operations in products below which a second thread costs more than it gains

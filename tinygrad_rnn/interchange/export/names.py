@@ -7,7 +7,7 @@ from typing import Any
 
 from ...nn.module import Module, Parameter
 from ...tensors import Tensor
-from ..seen import variables
+from ..parameters_by_name import variables
 
 
 class Names:

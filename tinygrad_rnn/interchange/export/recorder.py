@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...compiler.compiled_function import CompiledFunction
-from ...compiler.placed_graph import PlanBuilder
+from ...compiler.plan import PlanBuilder
 from ...compiler.tracing import Traced, TracedProgram, Tracer
 from ...errors import GraphError, UnsupportedError
 from ...functional import concat

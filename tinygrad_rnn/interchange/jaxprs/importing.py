@@ -13,7 +13,7 @@ from ...errors import ArgumentError, DTypeError, GraphError
 from ...tensors import Tensor
 from .. import framework
 from ..framework_types import as_supported
-from ..seen import variables
+from ..parameters_by_name import variables
 
 jax = framework("jax", "jax")
 

@@ -17,9 +17,9 @@ from ...errors import DataError, TinygradError, UnsupportedError
 from ...source_line import Foreign
 from ...tensors import Tensor, _serials, as_tensor
 from ...thread_state import current
+from .conversion import Spread, raw
 from .operators import CALLS, ELEMENTWISE, TABLE
-from .places import line_of, path_of
-from .values import Spread, raw
+from .program_places import line_of, path_of
 
 
 class Run:

@@ -15,7 +15,7 @@ from ...nn.module import Module, Parameter
 from ...tensors import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
-from .constants import Constant
+from .constant_folding import Constant
 from .operators import TABLE, keywords
 from .reading import array_of, checked, inlined, onnx, read
 from .running import Graph, Model

@@ -23,7 +23,7 @@ from ...tensors import Tensor, _serials
 from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
-from .constants import Constant, aside
+from .constant_folding import Constant, aside
 from .operators import TABLE
 from .reading import array_of
 

@@ -9,7 +9,7 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...tensors import Tensor
-from ..tree import leaves, mapped
+from ..nested_results import leaves, mapped
 from . import calls
 
 if TYPE_CHECKING:

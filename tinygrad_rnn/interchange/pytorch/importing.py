@@ -14,14 +14,14 @@ from ...graph import Ref
 from ...nn.module import Parameter
 from ...tensors import Tensor
 from .. import framework
+from ..nested_results import leaves, mapped
+from ..parameters_by_name import variables
 from ..program import Imported, ImportedProgram
-from ..seen import variables
-from ..tree import leaves, mapped
 
 torch = framework("torch", "torch")
 
-from .functions import functions_seen  # noqa: E402  only after the line above has said that PyTorch is there
-from .modules import Modules  # noqa: E402
+from .autograd_functions import functions_seen  # noqa: E402  only after the line above has said that PyTorch is there
+from .module_places import Modules  # noqa: E402
 from .recorder import CallRecorder, Mode, array_of  # noqa: E402
 
 

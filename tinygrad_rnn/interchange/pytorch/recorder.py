@@ -25,11 +25,11 @@ from ...nn.module import Parameter
 from ...source_line import Site
 from ...tensors import Tensor, _serials
 from ...thread_state import current
-from ..mirrored import read_through, write_through
+from ..composed_operators import read_through, write_through
+from ..nested_results import leaves, mapped
 from ..program import Detached, Input, constant, detached
-from ..tree import leaves, mapped
 from . import calls, fallback, recurrent  # noqa: F401  (recurrent enters its calls in the table)
-from .modules import Modules, Running
+from .module_places import Modules, Running
 
 #: how far a mirrored value may be from PyTorch's, by its size
 AGREEMENT = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_rnn.bptt.jacobians import STATES
-from tinygrad_rnn.bptt.rule import Rule
+from tinygrad_rnn.bptt.carried_state import STATES
+from tinygrad_rnn.bptt.local_rule import Rule
 from tinygrad_rnn.bptt.statistics import measure, saturated
 
 from ... import style
 from .. import breakpoints
 from ..inspection import Inspection
-from ..sentences import what_if
 from ..session_data import Transfer
+from ..step_sentences import what_if
 from .formatting import Screen, bars, brief, percent, signs
 
 

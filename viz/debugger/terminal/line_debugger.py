@@ -20,7 +20,7 @@ import tinygrad_rnn as tg
 
 from ... import style
 from ..inspection import Inspection
-from ..sentences import what_if
+from ..step_sentences import what_if
 from .breakpoint_commands import Stopping
 from .change_commands import Acting
 from .formatting import Screen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import jacobians
+from tinygrad_rnn.bptt import carried_state
 from tinygrad_rnn.bptt.statistics import measure
 
 from ... import style
@@ -89,7 +89,7 @@ class Overview(Bench):
         self.screen.say(f"  layer {layer}; below 1 a gradient shrinks for sure, above 1 it may grow")
         self._warn()
 
-    def _layer(self, argument: str) -> jacobians.Path:
+    def _layer(self, argument: str) -> carried_state.Path:
         known = {".".join(path): path for path in self.session.moments}
         if not argument:
             return self.session.layer()
@@ -101,7 +101,7 @@ class Overview(Bench):
         """split [NODE]: a state's gradient by the way it came back: on the highway (LSTM: f ⊙ ∂L/∂c of the next step,
         GRU: z ⊙ ∂L/∂h), through the gates of the next step, through h (LSTM's c), from its own output (h)."""
         node = self.node(argument)
-        if self.session.graph.nodes[node].role not in jacobians.STATES:
+        if self.session.graph.nodes[node].role not in carried_state.STATES:
             raise tg.GraphError(f"{self.session.shown(node)} is not a carried state; name one, such as split c_2")
         found = self.session.split(node)
         whole = self.session.gradient(node)

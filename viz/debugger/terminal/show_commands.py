@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import rule
+from tinygrad_rnn.bptt import local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, saturated
 
@@ -108,7 +108,7 @@ class Looking(Overview):
             "time": "" if node.scope.step is None else f"t={node.scope.step + 1} of {len(self.session.graph.steps)}",
             "made at": style.visible(self.session.site(node.index) or ""),
             "used by": ", ".join(users[:8]) + (f" and {len(users) - 8} more" if len(users) > 8 else ""),
-            "rule": "; ".join(rule_formulas.text(node, slot, self.session.shown) for slot, _ in rule.slots(node))
+            "rule": "; ".join(rule_formulas.text(node, slot, self.session.shown) for slot, _ in local_rule.slots(node))
             if node.op
             else "",
             "saturated": percent(share),
@@ -146,7 +146,7 @@ class Looking(Overview):
         node = self.session.graph.nodes[self.node(argument)]
         if node.op is None:
             raise tg.GraphError(f"{self.session.shown(node.index)} is a leaf: no operation, no Jacobian")
-        for slot, source in rule.slots(node):
+        for slot, source in local_rule.slots(node):
             if slot in node.op.slots and self.session.graph.nodes[source].requires_grad:
                 self._jacobian(node, slot, source)
 
@@ -154,11 +154,11 @@ class Looking(Overview):
         name = f"∂{self.session.shown(node.index)}/∂{self.session.shown(source)}"
         formula = rule_formulas.text(node, slot, self.session.shown)
         if node.op is not None and node.op.elementwise:
-            diagonal = rule.diagonal(self.session.trace, node, slot)
+            diagonal = local_rule.diagonal(self.session.trace, node, slot)
             self.screen.say(("  " + name, "bold"), f", a diagonal   {formula}")
             self.screen.array(diagonal)
             return
-        matrix = rule.jacobian(self.session.trace, node.index, slot)
+        matrix = local_rule.jacobian(self.session.trace, node.index, slot)
         largest = ""
         if np.isfinite(matrix).all():
             sigma = np.linalg.svd(matrix.astype(np.float64), compute_uv=False).max(initial=0)

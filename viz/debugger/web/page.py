@@ -21,7 +21,7 @@ from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from ... import style
 from ...graph.render import render
 from ..inspection import Inspection
-from . import event_log
+from . import page_data
 from .graph_picture import TIMELESS_LIMIT, GraphPicture, draw
 
 #: The parts of the script, in order.
@@ -34,7 +34,7 @@ TITLE_LIMIT = 80
 def html(session: Inspection, title: str | None = None) -> str:
     """The page as text. It opens where the session stands."""
     drawings = drawn(session)
-    found = event_log.describe(session)
+    found = page_data.describe(session)
     found["pictures"] = [{"detail": d.detail, "boxes": d.boxes, "edges": d.edges} for d in drawings]
     found["position"] = session.position
     script = "\n".join(_static(name) for name in SCRIPTS)
@@ -76,7 +76,7 @@ def write(session: Inspection, path: PathLike, title: str | None = None) -> Page
 def drawn(session: Inspection) -> list[GraphPicture]:
     """The pictures the page can switch between, the first one first; none of what would be a wall of boxes."""
     graph = session.graph
-    if len(graph) <= event_log.NODE_LIMIT:
+    if len(graph) <= page_data.NODE_LIMIT:
         return [draw(graph, "gate"), draw(graph, "op")] if session.moments else [draw(graph, "op")]
     return [draw(graph, "cell", STEPS_DRAWN)] if graph.steps else []
 
@@ -90,7 +90,7 @@ def mimebundle(session: Inspection) -> dict[str, str]:
     found = {"text/html": frame, "text/plain": repr(session)}
     graph = session.graph
     if graph.steps or len(graph) <= TIMELESS_LIMIT:
-        found["image/svg+xml"] = render(graph, detail="gate" if len(graph) <= event_log.NODE_LIMIT else "cell").svg
+        found["image/svg+xml"] = render(graph, detail="gate" if len(graph) <= page_data.NODE_LIMIT else "cell").svg
     return found
 
 

@@ -17,7 +17,7 @@ from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive, Unlisted
 from ..recorder import Body, Own, cut, drawn, gradient, loop, own, part
-from .pieces import sliced, split
+from .gate_splits import sliced, split
 from .rules import COMPARISONS, PRODUCTS, RULES, TOGETHER, jax, jnp, lax
 
 Values = dict[int, Any]

@@ -10,9 +10,9 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
-from ...mirrored import as_boolean
-from ..places import called_by_jax
-from ..values import raw
+from ...composed_operators import as_boolean
+from ..conversion import raw
+from ..program_places import called_by_jax
 from .table import ELEMENTWISE, elementwise, primitive
 
 

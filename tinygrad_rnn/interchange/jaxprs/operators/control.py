@@ -9,7 +9,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
-from ..values import Spread, raw
+from ..conversion import Spread, raw
 from .table import calls
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from jax.extend.core import Jaxpr
 
 from ....graph import Graph, Ref
 from ....tensors import Array, Tensor
-from ...foreign import foreign
-from ..places import of_jax
-from ..values import Spread, raw
+from ...foreign_derivative import foreign
+from ..conversion import Spread, raw
+from ..program_places import of_jax
 from .table import calls
 
 if TYPE_CHECKING:

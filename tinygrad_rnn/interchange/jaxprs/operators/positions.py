@@ -11,8 +11,8 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
-from ...mirrored import put
-from ..values import raw
+from ...composed_operators import put
+from ..conversion import raw
 from .table import primitive
 
 

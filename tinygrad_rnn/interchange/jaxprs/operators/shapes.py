@@ -8,8 +8,8 @@ import numpy as np
 
 from .... import functional as T
 from ....tensors import Tensor, as_tensor
-from ...mirrored import padded
-from ..values import Spread
+from ...composed_operators import padded
+from ..conversion import Spread
 from .table import primitive
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
-from ..constants import MOST_ROUNDS, Constant
+from ..constant_folding import MOST_ROUNDS, Constant
 from .table import axis_of, operator, static
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from .... import primitives as P
 from ....errors import DataError
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
-from ...mirrored import as_boolean, elu, hard_sigmoid
+from ...composed_operators import as_boolean, elu, hard_sigmoid
 from .table import operator, simple, static
 
 if TYPE_CHECKING:

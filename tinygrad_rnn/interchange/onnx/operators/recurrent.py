@@ -16,7 +16,7 @@ from ....nn.cells import labelled, zero_state
 from ....nn.functional import linear
 from ....scopes import scope
 from ....tensors import Tensor, as_tensor
-from ...mirrored import elu, hard_sigmoid
+from ...composed_operators import elu, hard_sigmoid
 from .elementwise import softsign
 from .table import operator
 

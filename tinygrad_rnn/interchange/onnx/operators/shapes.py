@@ -12,8 +12,8 @@ from .... import primitives as P
 from ....errors import DataError
 from ....tensors import Tensor, as_tensor
 from ....thread_state import current
-from ...mirrored import flat_positions, padded, wrapped
-from ..constants import Constant
+from ...composed_operators import flat_positions, padded, wrapped
+from ..constant_folding import Constant
 from .table import affordable, axis_of, integers, operator, static
 
 if TYPE_CHECKING:

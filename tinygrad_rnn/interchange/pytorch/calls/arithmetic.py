@@ -11,7 +11,7 @@ from .... import functional as T
 from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
-from ...mirrored import as_boolean, clamped, elu
+from ...composed_operators import as_boolean, clamped, elu
 from .table import TABLE, float_like, handles, widened
 
 if TYPE_CHECKING:

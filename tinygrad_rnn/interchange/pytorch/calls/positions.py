@@ -9,7 +9,7 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
-from ...mirrored import flat_positions, put, taken, write_through
+from ...composed_operators import flat_positions, put, taken, write_through
 from ...program import constant
 from .table import handles
 

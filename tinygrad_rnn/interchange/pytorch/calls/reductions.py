@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ....tensors import Tensor
-from ...mirrored import as_boolean, flat_positions
+from ...composed_operators import as_boolean, flat_positions
 from ...program import constant
 from .table import axes_of, float_like, handles
 

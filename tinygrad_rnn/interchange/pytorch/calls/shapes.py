@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .... import functional as T
-from ...mirrored import padded, repeated_each
+from ...composed_operators import padded, repeated_each
 from .table import handles, sizes_of, widened
 
 if TYPE_CHECKING:

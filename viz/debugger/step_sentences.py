@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.rule import diagonal
+from tinygrad_rnn.bptt.local_rule import diagonal
 from tinygrad_rnn.bptt.statistics import measure, ratio
 
 from .. import style

@@ -330,6 +330,6 @@ def recipe_for(primitive: Primitive) -> Recipe:
         raise LookupError(
             f"{primitive.name} has no recipe: say which operands it takes, check_primitive({primitive.name}, "
             f'elementwise("anywhere")) or a function from a Source to a Case; one of the engine\'s own belongs in '
-            "testing/recipes.py, RECIPES"
+            "testing/sample_operands.py, RECIPES"
         )
     return RECIPES[primitive.name]

@@ -18,7 +18,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from . import rule
+from . import local_rule
 from .recording import Array, Trace
 
 Path = tuple[str, ...]
@@ -34,7 +34,7 @@ class Arrived(NamedTuple):
 
     node: int
     gradient: Array
-    live: Any = None  #: what counts of it, see `tinygrad_rnn.liveness`
+    live: Any = None  #: what counts of it, see `tinygrad_rnn.dead_positions`
 
 
 def pull(
@@ -49,7 +49,7 @@ def pull(
     outputs, gradients, live = zip(*[(trace.tensors[node], gradient, live) for node, gradient, live in seeds])
     inputs = [trace.tensors[index] for index in targets]
     found = {}
-    send = rule.vjps if many else None
+    send = local_rule.vjps if many else None
     with tg.no_grad(), np.errstate(all="ignore"):
         for step in tg.walk(outputs, gradients, inputs=inputs, through=through, live=live, send=send):
             index = position.get(step.node.serial)

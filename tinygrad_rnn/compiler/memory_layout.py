@@ -1,4 +1,4 @@
-"""Storage: where each value lives. Most of what an unrolled network does to shapes then costs nothing.
+"""Memory layout: where each value lives. Most of what an unrolled network does to shapes then costs nothing.
 
 A view (a slice, a transpose, a broadcast) is its base's memory with other strides. What will be put side by side is
 computed side by side: the operands of a concat are given neighbouring places from the start. A parameter's new value
@@ -18,7 +18,7 @@ from .. import primitives as P
 from ..graph import Node
 from ..primitives.record import size_of
 from ..recurrence.loop import Body, loop, tap
-from .placed_graph import Plan
+from .plan import Plan
 from .slices import cut
 from .tracing import TracedProgram
 

@@ -1,4 +1,4 @@
-"""docs/dialects.md, written from the records: ``python -m tinygrad_rnn.interchange.weights.document``."""
+"""docs/dialects.md, written from the records: ``python -m tinygrad_rnn.interchange.weights.dialects_document``."""
 
 from __future__ import annotations
 

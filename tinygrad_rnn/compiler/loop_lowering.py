@@ -8,11 +8,11 @@ from .. import primitives as P
 from ..graph import Node
 from ..recurrence.loop import Unrolled
 from ..tensors import Array
-from .guards import Conditions
+from .guards import Guards
 from .lowering import Code, Lowering, kind_of
+from .memory_layout import Stacks, Storage, View
 from .passes import OF_BODIES
-from .placed_graph import Plan, PlanBuilder
-from .storage import Stacks, Storage, View
+from .plan import Plan, PlanBuilder
 from .tracing import TracedProgram
 
 
@@ -109,7 +109,7 @@ class _Loop:
                 later.append((row, index))
             else:
                 self.given[index] = row
-        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Conditions(), [], [], [], frozenset())
+        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Guards(), [], [], [], frozenset())
         layout = Storage(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
         inner = _inside(lowering, layout, self)
         start, first_patch = len(lowering.rows), len(lowering.patches)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt import jacobians, rule
+from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain, saturated
 from tinygrad_rnn.graph import Ref
@@ -27,8 +27,8 @@ from ... import style
 from ...mathml import mathml
 from .. import rule_formulas
 from ..inspection import Inspection
-from ..sentences import what_if
 from ..session_data import data
+from ..step_sentences import what_if
 
 #: A page stops at every node of graphs up to this size; beyond it, it collapses by time step.
 NODE_LIMIT = 3000
@@ -127,7 +127,7 @@ def _stops(session: Inspection) -> list[int]:
     if len(nodes) <= NODE_LIMIT:
         return list(everything)
     found: list[int] = []
-    for roles in ((*jacobians.STATES, "loss"), ("h",)):
+    for roles in ((*carried_state.STATES, "loss"), ("h",)):
         found = [p for p in everything if nodes[session.node_at(p)].role in roles] or list(everything)
         if len(found) <= NODE_LIMIT:
             break
@@ -215,13 +215,13 @@ class _Log:
         assert node.op is not None
         operands = self.trace.operands(node.index)
         if node.op.elementwise:
-            return "diagonal", rule.diagonal(self.trace, node, slot)
+            return "diagonal", local_rule.diagonal(self.trace, node, slot)
         if node.op.name in ("linear", "matmul") and slot < 2:
             return "operand", np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
         if entries > self.arrays.side**2 or isinstance(node.op, Absent):
             return "none", None
-        return "jacobian", rule.jacobian(self.trace, node.index, slot)
+        return "jacobian", local_rule.jacobian(self.trace, node.index, slot)
 
     def formula(self, node: tg.Node, slot: int) -> int:
         """The number of a rule's formula, which has places for names."""
@@ -253,22 +253,22 @@ class _Log:
     def is_carried(self, node: int) -> bool:
         """Whether it is a state with a gradient that can be split by ways."""
         made = self.graph.nodes[node]
-        return made.role in jacobians.STATES and made.op is not None and node in self.trace.turn
+        return made.role in carried_state.STATES and made.op is not None and node in self.trace.turn
 
     def split(self, node: int) -> list[list[Any]]:
         """[step, {way: what had come along it then}] whenever something arrived."""
         steps = dict.fromkeys(event.step for event in self.trace.arrivals[node])
-        ways = [(k, jacobians.split(self.trace, node, k).ways) for k in steps]
+        ways = [(k, carried_state.split(self.trace, node, k).ways) for k in steps]
         return [[k, {way: self.arrays(part) for way, part in found.items()}] for k, found in ways]
 
-    def layer(self, path: jacobians.Path) -> dict[str, Any]:
+    def layer(self, path: carried_state.Path) -> dict[str, Any]:
         """What a recurrent layer carries: its states by time, its Jacobians, its triangle, its gates."""
         session, moments = self.session, self.session.moments[path]
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
         small = not self.absent() and (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
         work = sum(NODE_WORK + _work(self.graph, step.node) for step in self.trace.steps)
-        drawn = not self.absent() and work * min(len(self.graph.steps), jacobians.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
+        drawn = not self.absent() and work * min(len(self.graph.steps), carried_state.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT),
             "joint": "c" in moments[0].nodes,
@@ -298,7 +298,7 @@ class _Log:
         else:
             return None
         known = (k for k, step in self.steps.items() if step[2] and not isinstance(nodes[step[0]].op, Absent))
-        found = {k: rule.check(self.trace, k, compared) for k in known}
+        found = {k: local_rule.check(self.trace, k, compared) for k in known}
         return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
 
     def absent(self) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from ..dead_positions import pulled
 from ..graph import Ref
-from ..liveness import pulled
 from ..primitives.absent import Absent
 from ..reverse_walk import _fitted
 from .recording import Array, Trace

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...tensors import Array, Tensor, _serials
-from ..foreign import foreign
+from ..foreign_derivative import foreign
 from .recorder import CallRecorder, array_of, user_place
 
 #: how a function of PyTorch's tensors, and examples of these, are imported in their turn

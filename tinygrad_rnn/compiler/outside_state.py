@@ -1,4 +1,4 @@
-"""Surroundings: what a function being compiled finds in Python outside its arguments, and whether that has changed.
+"""Outside state: what a function being compiled finds in Python outside its arguments, and whether that has changed.
 
 While it is traced, every call of a function that is not a library's is looked at: which globals and names of enclosing
 functions its bytecode reads. Attributes are seen when they are read, whatever the way to the object (`attributes`);
@@ -46,7 +46,7 @@ from ..nn.module import Module
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
 from .attribute_reads import is_users, listen, told_to
-from .guards import Conditions
+from .guards import Guards
 from .side_effects import refuse_date, refuse_entropy, refuse_iterator, refuse_world
 from .snapshots import (
     BYTES,
@@ -467,7 +467,7 @@ class Surroundings:
             for value in attributes(kind).values():
                 self._value(value, "")
 
-    def add_to(self, conditions: Conditions) -> None:
+    def add_to(self, conditions: Guards) -> None:
         """What must hold for the trace to be used again."""
         self._settle()
         for holder, name in self.places.values():

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..primitives.record import size_of
+from .memory_layout import View
 from .opcodes import elementwise
-from .storage import View
 
 if TYPE_CHECKING:
     from .lowering import Lowering

@@ -34,7 +34,7 @@ class Written:
 class Loop:
     """Settings that say everything; its repr makes it again.
 
-    >>> from tinygrad_rnn.testing.loop_programs import Loop
+    >>> from tinygrad_rnn.testing.unlabelled_recurrences import Loop
     >>> graph, cells = Loop(cells=("rnn", "gru"), steps=4).graph()
     >>> [cell.steps for cell in cells]
     [4, 4]
