@@ -80,6 +80,14 @@ def test_what_is_not_a_number_is_found() -> None:
     assert x.isfinite().tolist() == [True, False, False, False]
 
 
+def test_a_compiled_function_chooses_by_a_mask_from_outside() -> None:
+    mask = np.array([True, False, True])
+    chosen = tg.compile(lambda x: x[mask].sum())
+    assert [chosen(tg.tensor([1.0, 2.0, 4.0])).item() for _ in range(2)] == [5, 5]
+    mask[:] = [False, True, False]
+    assert chosen(tg.tensor([1.0, 2.0, 4.0])).item() == 2
+
+
 def test_a_norm_neither_overflows_nor_vanishes() -> None:
     for scale in (1e-38, 1e-30, 1.0, 1e30, 1e38):
         x = tg.tensor([0.6 * scale, -0.8 * scale], dtype="float32", requires_grad=True)
@@ -157,6 +165,7 @@ def test_set_grad_enabled_acts_at_once_and_as_a_block() -> None:
         (lambda x: ~x.long(), r"~ is for booleans, not int64; compare first, as in ~\(x > 0\)"),
         (lambda x: x.long() & 1, r"& is for booleans, not int64; compare first, as in \(x > 0\) & \(y > 0\)"),
         (lambda x: tg.compile(lambda x: x[x > 0])(x), "choose with tg.where"),
+        (lambda x: tg.compile(lambda x, at: x[at])(x, x > 0), "choose with tg.where"),
         (lambda x: tg.arange(1, 2, 0), "never gets anywhere"),
     ],
 )

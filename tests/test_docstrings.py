@@ -15,7 +15,7 @@ import tinygrad_rnn as tg
 import tinygrad_rnn.testing
 import viz
 
-PLACES = [tg, tg.nn, tg.optim, tg.lr_scheduler, tg.interchange, tinygrad_rnn.testing, viz]
+PLACES = [tg, tg.nn, tg.optim, tg.lr_scheduler, tg.optim.swa_utils, tg.interchange, tinygrad_rnn.testing, viz]
 #: said once, in the text of `tg.Tensor` and of the module: the operand, where it lies, and twin words for one thing
 KNOWN = {"self", "x", "dtype", "device", "requires_grad", "args", "kwargs"}
 TWINS = {"dim": "axis", "axis": "dim", "keepdim": "keepdims", "keepdims": "keepdim"}

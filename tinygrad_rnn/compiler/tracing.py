@@ -361,7 +361,7 @@ class Tracer:
         result._made_at = user_code()
         return result
 
-    # What tensors.py, reverse_walk.py, optim.py and nn ask of a tracer ------------------------------------------
+    # What tensors.py, reverse_walk.py, optimizers.py and nn ask of a tracer ------------------------------------------
 
     def refuse_reading(self, tensor: Tensor) -> None:
         """Python may read constants made inside the function, nothing that changes between calls."""

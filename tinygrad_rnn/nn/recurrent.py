@@ -252,7 +252,7 @@ class _Recurrent(Recurrent):
 
     def _masks(self, lengths: Any, time: int, batch: int) -> Masks:
         least = 1 if self.empty is None else 0
-        cure = "; for rows of length 0 say empty=, what their state is"
+        cure = '; for rows of length 0 make the layer with empty="initial" or "zeros", which is their state'
         return Masks(type(self).__name__, lengths, time, batch, least, cure)
 
     def extra_repr(self) -> str:

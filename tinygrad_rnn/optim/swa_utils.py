@@ -22,14 +22,26 @@ Average = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @answerable
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
-    """``decay * average + (1 - decay) * parameter``: an exponential moving average."""
+    """``decay * average + (1 - decay) * parameter``: an exponential moving average.
+
+    Raises `ArgumentError` for a ``decay`` outside [0, 1].
+
+    >>> from tinygrad_rnn.optim.swa_utils import get_ema_avg_fn
+    >>> get_ema_avg_fn(0.5)(2.0, 4.0, 1)
+    3.0
+    """
     if not 0 <= decay <= 1:
         raise ArgumentError(f"get_ema_avg_fn: decay is from 0 to 1, not {decay!r}")
     return lambda average, parameter, _number: decay * average + (1 - decay) * parameter
 
 
 def get_swa_avg_fn() -> Average:
-    """``average + (parameter - average) / (number + 1)``: every parameter weighs the same."""
+    """``average + (parameter - average) / (number + 1)``: every parameter weighs the same.
+
+    >>> from tinygrad_rnn.optim.swa_utils import get_swa_avg_fn
+    >>> get_swa_avg_fn()(2.0, 5.0, 2)
+    3.0
+    """
     return lambda average, parameter, number: average + (parameter - average) / (number + 1)
 
 
