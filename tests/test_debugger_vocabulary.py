@@ -98,6 +98,25 @@ def test_boxes_bear_the_formulas_names(hello):
     assert "= W_xh x + W_hh h + b" in svg
 
 
+@pytest.mark.parametrize("cell, formulas", [
+    ("LSTM", ["f₂ ⊙ c₁", "tanh(c₂)", "c₂ = f₂ ⊙ c₁ + i₂ ⊙ g₂", "h₂ = o₂ ⊙ tanh(c₂)"]),
+    ("GRU", ["1 − z₂", "z₂ ⊙ h₁", "h₁ W_hhᵀ + b_hh", "h₂ = (1 − z₂) ⊙ n₂ + z₂ ⊙ h₁"]),
+    ("RNN", ["a_h2 = W_xh x + W_hh h + b", "h₂ = tanh"]),
+])  # fmt: skip
+def test_boxes_are_called_what_sentences_call_them(cell, formulas):
+    session = viz.debug(spelling(steps=2, cell=cell))
+    texts = re.findall("<text[^>]*>([^<]*)<", draw(session.graph, "gate").svg)
+    for formula in formulas:
+        assert texts.count(formula) == 1  # with its time step, so it is the only one
+    assert not any("×" in text for text in texts)
+
+
+def test_a_box_without_a_short_name_keeps_its_operation():
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="a_rather_long_name_of_a_weight")
+    texts = re.findall("<text[^>]*>([^<]*)<", draw(tg.Graph((x * x).sum()), "op").svg)
+    assert "×" in texts and not any("⊙" in text for text in texts)
+
+
 def test_what_is_shown_can_be_typed(hello):
     shown = [hello.shown(i) for i in range(len(hello.graph))]
     for index, name in enumerate(shown):

@@ -3,7 +3,7 @@
 A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
 initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
 that several nodes share is preceded by the place, ``l1.h_3``, and if that does not tell them apart followed by a
-number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called. What is shown of a node (`spoken`) is found as well.
+number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called. What is shown of a node (`Spoken`) is found as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import defaultdict
 import tinygrad_rnn as tg
 
 from .. import style
-from .shown_names import spoken
+from .shown_names import Spoken
 
 NAME_LIMIT = 40
 
@@ -35,7 +35,8 @@ class Names:
             twins = self._aliases[names[-1]]
             name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
             self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
-        self.shown = spoken(graph, self.names)  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
+        self._spoken = Spoken(graph, self.names)
+        self.shown = self._spoken.found  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
         for index, pair in enumerate(zip(self.names, self.shown)):
             for name in pair:
                 if index not in self._aliases[name] and (name == pair[0] or not self._aliases[name]):
@@ -51,6 +52,10 @@ class Names:
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
+
+    def formula(self, index: int) -> str:
+        """How a node is made of what has names, ``(f_3 ⊙ c_2)``, whatever it is called; "" if that takes too long."""
+        return self._spoken.composed(self.graph.nodes[index])
 
     def both(self, index: int) -> str:
         """What people read, and of a parameter its own name too: ``W_hh (weight_hh)``."""

@@ -19,12 +19,9 @@ LIMIT, FUNCTION_LIMIT = 32, 20
 _SIGNS = {"*": "⊙", "/": "⊘", "+": "+", "-": "−"}
 
 
-def spoken(graph: tg.Graph, names: Sequence[str]) -> list[str]:
-    """What each node of ``graph`` is called; ``names`` are what it falls back to."""
-    return _Spoken(graph, names).found
+class Spoken:
+    """What each node of ``graph`` is called, in ``found``; ``names`` are what it falls back to."""
 
-
-class _Spoken:
     def __init__(self, graph: tg.Graph, names: Sequence[str]) -> None:
         self.graph, self.names = graph, names
         self.weights = vocabulary.weights(graph)
@@ -42,7 +39,7 @@ class _Spoken:
             return self.weights.get(node.index) or self._target(node) or name
         if node.role or node.name:
             return self._lettered(node, name)
-        return self._gate_input(node, name) or self._composed(node) or name
+        return self._gate_input(node, name) or self.composed(node) or name
 
     def _lettered(self, node: Node, name: str) -> str:
         """A name in which the role is the lecture's letter."""
@@ -73,7 +70,7 @@ class _Spoken:
             return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
         return ""
 
-    def _composed(self, node: Node) -> str:
+    def composed(self, node: Node) -> str:
         """How it is made, "" if that takes too long to say."""
         op, index = node.op, node.index
         assert op is not None

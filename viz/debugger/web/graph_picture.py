@@ -6,6 +6,7 @@ light and in dark. Each box keeps a line free in which the page writes the numbe
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +16,19 @@ import tinygrad_rnn as tg
 
 from ... import style
 from ...graph.box_text import Labels
-from ...graph.detail_levels import Level, collapse
+from ...graph.detail_levels import Box, Level, collapse
 from ...graph.graphviz_program import RenderError
 from ...graph.layout import compose
 from ...graph.line_routing import Point, Rect
 from ...graph.placement import Layout, Line
 from ...graph.time_columns import Column
+from ..node_names import Names
 from .layered_layout import layered
 
 MARGIN = 14.0
 LABEL_LIMIT = 48
+#: A formula with more characters is left to the sentences; the box keeps its short form.
+FORMULA_LIMIT = 20
 #: A graph without time steps that has more boxes than this would keep dot busy for minutes.
 TIMELESS_LIMIT = 100
 TIMEOUT = 20.0
@@ -47,7 +51,9 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
     level = collapse(graph, detail)
     labels = Labels(level)
     labels.parameters |= dict.fromkeys(labels.letters, "")  # the letter is enough: panels have both
-    lines = [[style.shown(x, LABEL_LIMIT) for x in labels.lines(box)] for box in level.boxes]
+    names = Names(graph)
+    titles = [_as_spoken(box, names, labels.lines(box)) for box in level.boxes]
+    lines = [[style.shown(x, LABEL_LIMIT) for x in title] for title in titles]
     numbered = [len(box.members) == 1 or box.kind not in ("parameter", "cell") for box in level.boxes]
     sizes = [
         style.box_size(box.kind, [*text, NUMBER] if free else text, detail)
@@ -68,6 +74,30 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {pen.width:.0f} {pen.height:.0f}">{"".join(body)}</svg>'
     )
     return GraphPicture(detail, svg, boxes, [[use[:2] for use in level.edges[line.edge].uses] for line in layout.lines])
+
+
+def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
+    """The title of a box in the words of the debugger's sentences, ``f₃ ⊙ c₂`` where a picture writes ``f×c``."""
+    node, said = names.graph.nodes[box.main], names.shown[box.main]
+    left, equals, how = title[0].rpartition(" = ")
+    if node.op is None:
+        return title
+    if box.kind == "state" and equals and "×" in how[1:]:
+        formula = _written(names.formula(box.main))
+        return [f"{left} = {formula}"] if formula else title
+    if box.key[0] not in ("op", "part") or node.role or node.name or said == names[box.main]:
+        return title
+    if said.endswith(")"):
+        formula = _written(said)
+        return [formula] if formula and len(formula) <= FORMULA_LIMIT else title
+    name = _written(said)
+    return title if name == how else [f"{name} = {how}"]
+
+
+def _written(said: str) -> str:
+    """A name as boxes write it, with small numbers; "" if something in it has no name of its own but a number."""
+    bare = said[1:-1] if said.startswith("(") else said
+    return "" if ":" in bare else re.sub(r"_(\d+)", lambda number: style.subscript(int(number[1])), bare)
 
 
 def _layout(level: Level, sizes: Sequence[tuple[float, float]], max_steps: int | None) -> Layout:
