@@ -18,8 +18,8 @@ LAYERS = {
     "buffer_writes recorded_value optional_packages module_aliases progress norms",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min dead_positions reverse_walk operators composed_methods "
-    "numpy_protocol tensors functional",
-    "graphs": "graph bptt.walk forward_mode custom_function",
+    "numpy_protocol tensor_data tensors functional",
+    "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "judges": "check diagnosis",
     "applications": "character_model synthetic_tasks sequence_patterns interchange",

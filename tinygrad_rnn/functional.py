@@ -19,7 +19,8 @@ from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
 from .settings import get_default_dtype
-from .tensors import Tensor, as_tensor, asked_dtype
+from .tensor_data import asked_dtype
+from .tensors import Tensor, as_tensor
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:

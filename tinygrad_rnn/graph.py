@@ -20,10 +20,11 @@ import numpy as np
 from .arguments import answerable
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, as_path, write_atomically
+from .graph_file import decoded, encoded, operation_of
 from .operation_errors import explained, short
 from .primitives import TABLE
-from .primitives.absent import Absent, absent, is_built_in
-from .primitives.record import OWN, Primitive
+from .primitives.absent import Absent, is_built_in
+from .primitives.record import Primitive
 from .source_line import Foreign, source_lines
 from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
@@ -337,7 +338,7 @@ class Graph:
             {
                 "op": node.op.name if node.op else None,
                 "operands": [{"node": x.index} if isinstance(x, Ref) else x for x in node.operands],
-                "attrs": {key: _encoded(value) for key, value in node.attrs.items()},
+                "attrs": {key: encoded(value) for key, value in node.attrs.items()},
                 "shape": node.shape,
                 "dtype": node.dtype.str,
                 "requires_grad": node.requires_grad,
@@ -345,7 +346,7 @@ class Graph:
                 "name": node.name,
                 "role": node.role,
                 "site": node.site,
-                **({"value": _encoded(node.value)} if _kept(node) else {}),
+                **({"value": encoded(node.value)} if _kept(node) else {}),
                 **({"starts": True} if node.starts else {}),
             }
             for node in self.nodes
@@ -546,61 +547,14 @@ def _fed(leaf: Node, value: Any, reference: bool) -> Array:
     return array.astype(leaf.dtype)
 
 
-def _encoded(value: Any) -> Any:
-    """An attribute or array as JSON."""
-    if isinstance(value, np.ndarray):
-        return {"array": value.dtype.str, "shape": value.shape, "hex": np.ascontiguousarray(value).tobytes().hex()}
-    if isinstance(value, slice):
-        return {"slice": [value.start, value.stop, value.step]}
-    if isinstance(value, np.dtype):
-        return {"dtype": value.str}
-    if value is Ellipsis:
-        return {"ellipsis": True}
-    if isinstance(value, tuple):
-        return {"tuple": [_encoded(item) for item in value]}
-    return value
-
-
-def _decoded(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        dtype = np.dtype(value["array"])
-        if dtype.kind not in "fiub":
-            raise DataError(f"an array of dtype {dtype} has no place in a graph")
-        return np.frombuffer(bytes.fromhex(value["hex"]), dtype).reshape(value["shape"]).copy()
-    if "slice" in value:
-        return slice(*value["slice"])
-    if "dtype" in value:
-        return np.dtype(value["dtype"])
-    if "ellipsis" in value:
-        return Ellipsis
-    return tuple(_decoded(item) for item in value["tuple"])
-
-
 def _kept(node: Node) -> bool:
     """Whether a node's value is written: that of a leaf, and of what another process may not be able to compute."""
     return node.op is None or (node.value is not None and not is_built_in(node.op))
 
 
-def _decoded_operation(index: int, item: dict[str, Any]) -> Primitive | None:
-    name, kept = item["op"], "value" in item
-    if name is None:
-        return None
-    if isinstance(name, str) and name in TABLE and not (kept and name in OWN):  # the engine's own are written without
-        return TABLE[name]
-    has_sources = any(isinstance(x, dict) for x in item["operands"])
-    if kept and has_sources and isinstance(name, str) and 0 < len(name) <= NAME_LIMIT:
-        return absent(name)
-    raise DataError(
-        f"not a saved graph: node {index} is made by {short(repr(name))}, which is no operation known here; "
-        "one of your own has to be defined before a graph is loaded that lacks the value"
-    )
-
-
 def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
     index = len(build.nodes)
-    op = _decoded_operation(index, item)
+    op = operation_of(index, item)
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
     if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
         raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
@@ -614,12 +568,12 @@ def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
     ):
         raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
     wanted = op is None or isinstance(op, Absent)
-    value = _decoded(item["value"]) if wanted else None
+    value = decoded(item["value"]) if wanted else None
     if wanted and not isinstance(value, np.ndarray):
         raise DataError(f"not a saved graph: node {index} comes with a value, and its value is no array")
     build.enter(
         op, operands,
-        {key: _decoded(value) for key, value in item["attrs"].items()},
+        {key: decoded(value) for key, value in item["attrs"].items()},
         shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
         value=value,
         requires_grad=bool(item["requires_grad"]), scope=Scope(tuple(path), step, part, backward),

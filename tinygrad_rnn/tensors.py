@@ -21,17 +21,17 @@ import numpy.typing as npt
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import as_dtype, flag
+from .arguments import flag
 from .buffer_writes import Memory
 from .composed_methods import Composed
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .errors import DTypeError, GraphError, ShapeError
 from .max_min import Extreme, meant
 from .operation_errors import explained, short
-from .output_and_state import Returned
 from .primitives.record import Primitive
 from .reverse_walk import backward
 from .settings import get_default_dtype
 from .source_line import Foreign, Site, user_code
+from .tensor_data import as_array, asked_dtype
 from .thread_state import current
 
 Array = npt.NDArray[Any]
@@ -40,19 +40,8 @@ Literal = float | int | bool
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
 _serials = itertools.count()
 #: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
-_OF_ONE_TENSOR = {
-    "_array",
-    "_memory",
-    "serial",
-    "op",
-    "operands",
-    "attrs",
-    "_hooks",
-    "_retains_grad",
-    "_spent",
-    "_freed",
-    "_starts",
-}
+_OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "operands", "attrs"}
+_OF_ONE_TENSOR |= {"_hooks", "_retains_grad", "_spent", "_freed", "_starts"}
 #: what never changes and need not be copied; code objects cannot be
 _SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
@@ -178,7 +167,7 @@ class Tensor(_WithIdentity):
     def __init__(
         self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
     ) -> None:
-        array = _as_array(data, dtype).copy()
+        array = as_array(data, dtype).copy()
         self._array = array
         self._memory = Memory()
         self.serial = next(_serials)
@@ -535,7 +524,7 @@ class Tensor(_WithIdentity):
         if current.tracer is not None:
             current.tracer.assign(self, value)
             return
-        array = _as_array(value, self.dtype)
+        array = as_array(value, self.dtype)
         if array is not self._array:
             self._array = array.copy()  # its own: the value may be another leaf, or recorded
             self._memory = self._memory or Memory()
@@ -588,31 +577,6 @@ class Tensor(_WithIdentity):
         return self._in_place(P.div, other)
 
 
-def asked_dtype(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> Any:
-    """The dtype that ``to(...)`` was asked for (None: none); it also takes a device, of which there is one."""
-    for arg in args:
-        if isinstance(arg, Tensor):
-            arg = arg.dtype
-        is_device = hasattr(arg, "type") and isinstance(arg.type, str)  # PyTorch's torch.device
-        if is_device or (isinstance(arg, str) and not _is_dtype(arg)):
-            device = arg.type if is_device else arg
-        else:
-            dtype = arg
-    if device is not None and str(device) != "cpu":
-        raise ArgumentError(f"{name}: tensors are in the memory of the processor; the device is 'cpu', not {device!r}")
-    if dtype is not None and not _is_dtype(dtype):
-        raise DTypeError(f"{name}: {dtype!r:.40} is no dtype; use tg.float32, tg.float64 or one of NumPy's")
-    return dtype
-
-
-def _is_dtype(value: Any) -> bool:
-    try:
-        np.dtype(value)
-    except TypeError:
-        return False
-    return True
-
-
 def tensor(
     data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None,
     device: Any = None,
@@ -644,39 +608,6 @@ from_array = Tensor._leaf
 
 
 # Coming in from outside ----------------------------------------------------------------------------------
-
-
-def _as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
-    if isinstance(data, Extreme):
-        data = meant(data)
-    if isinstance(data, Returned):
-        data.mistaken("is no tensor")
-    if isinstance(data, Tensor):
-        array = data._read()
-    else:
-        try:
-            if isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
-                array = np.stack([np.asarray(x) for x in data])
-            else:
-                array = np.asarray(data)
-        except ValueError:
-            raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
-    if array.dtype == object:
-        raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
-    if dtype is not None:
-        wanted = as_dtype(dtype, "tensor")
-    elif array.dtype.kind == "f" and not hasattr(data, "dtype"):
-        wanted = get_default_dtype() if not _holds_arrays(data) else array.dtype
-    else:
-        wanted = array.dtype
-    if wanted.char not in "fd" and wanted.kind not in "iub":
-        raise DTypeError(f"a tensor holds float32, float64, integers or booleans, not {wanted}; convert with astype")
-    wanted = np.dtype(wanted.type)  # native byte order, and the one object the engine compares with
-    return array if array.dtype is wanted else array.astype(wanted)
-
-
-def _holds_arrays(data: Any) -> bool:
-    return isinstance(data, (list, tuple)) and any(isinstance(x, np.ndarray | Tensor) or _holds_arrays(x) for x in data)
 
 
 def _as_operand(value: Any) -> Tensor | Literal:

@@ -23,7 +23,8 @@ from ..optional_packages import needed
 from ..primitives.record import integer
 from ..recurrence.loop import Unrolled, shortest
 from ..source_line import user_code, user_site
-from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _as_array, _serials, from_array
+from ..tensor_data import as_array
+from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _serials, from_array
 from ..thread_state import current
 from .outside_state import Surroundings
 from .plan import Plan
@@ -514,7 +515,7 @@ def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
     if isinstance(value, Tensor):
         return tracer.given(value, name)
     if isinstance(value, np.ndarray):
-        return tracer.argument(_as_array(value, None), name)
+        return tracer.argument(as_array(value, None), name)
     if isinstance(value, (tuple, list)):
         items = [_stand_in(item, tracer, name) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)

@@ -12,16 +12,15 @@ from typing import Any
 
 from .. import output_and_state
 from ..arguments import answerable
-from ..errors import ArgumentError, ShapeError
+from ..errors import ShapeError
 from ..functional import zeros
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from .activations import Activation, activation
+from .cell_settings import Weights, four, gru_settings, lstm_extras, lstm_more, rnn_settings, settings_of
 from .functional import linear
 from .layers import new_parameter, parameters_dtype, positive
 from .module import Module, Parameter
-
-Weights = tuple[Parameter, Parameter, Parameter | None, Parameter | None]
 
 
 @answerable
@@ -162,61 +161,6 @@ def make_weights(
         name: new_parameter(shape, bound, dtype) if bias or not name.startswith("bias") else None
         for name, shape in (*shapes.items(), *(more or {}).items())
     }
-
-
-def one_of(what: str, value: Any, *known: Any) -> Any:
-    """The value, if it is one of those known."""
-    if not any(value is each or (type(value) is type(each) and value == each) for each in known):
-        raise ArgumentError(f"{what} is {' or '.join(map(repr, known))}, not {value!r}")
-    return value
-
-
-def settings_of(
-    kind: str, activations: Sequence[Activation], clip: float | None, how_many: int, **others: Any
-) -> dict[str, Any]:
-    """The settings of a cell's step, checked."""
-    if isinstance(activations, str) or len(activations) != how_many:
-        raise ArgumentError(f"{kind}: activations are {how_many}, a name or a function each, not {activations!r}")
-    for each in activations:
-        activation(each, f"{kind}: an activation")
-    if clip is not None and not clip > 0:
-        raise ArgumentError(f"{kind}: clip is a positive number or None, not {clip!r}")
-    return {"activations": tuple(activations), "clip": clip, **others}
-
-
-def rnn_settings(kind: str, nonlinearity: Activation, clip: float | None, leak: float) -> dict[str, Any]:
-    """The settings of `rnn_step` but for its nonlinearity."""
-    activation(nonlinearity, f"{kind}: nonlinearity")
-    if not 0 < leak <= 1:
-        raise ArgumentError(f"{kind}: leak is the part of the state that is new, above 0 and at most 1, not {leak!r}")
-    clip = settings_of(kind, (nonlinearity,), clip, 1)["clip"]
-    return {"clip": clip, "leak": leak}
-
-
-def gru_settings(kind: str, activations: Sequence[Activation], clip: float | None, reset: str) -> dict[str, Any]:
-    """The settings of `gru_step`."""
-    return settings_of(kind, activations, clip, 2, reset=one_of(f"{kind}: reset", reset, "after", "before"))
-
-
-def lstm_more(hidden_size: int, peepholes: str | None, proj_size: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights that only some LSTMs have."""
-    one_of("LSTM: peepholes", peepholes, None, "diagonal", "full")
-    if isinstance(proj_size, bool) or not isinstance(proj_size, int) or proj_size < 0:
-        raise ArgumentError(f"LSTM: proj_size is a number of units, or 0 for no projection, not {proj_size!r}")
-    shape = (hidden_size,) * (2 if peepholes == "full" else 1)
-    more = {f"weight_c{gate}": shape for gate in "ifo"} if peepholes else {}
-    return more | ({"weight_hr": (proj_size, hidden_size)} if proj_size else {})
-
-
-def lstm_extras(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Those weights, as `lstm_step` takes them."""
-    peepholes = [weights[name] for name in ("weight_ci", "weight_cf", "weight_co") if name in weights]
-    return {"peepholes": peepholes or None, "projection": weights.get("weight_hr")}
-
-
-def four(weights: Mapping[str, Any]) -> Weights:
-    """The weights that every recurrent cell has."""
-    return weights["weight_ih"], weights["weight_hh"], weights["bias_ih"], weights["bias_hh"]
 
 
 class _Cell(Module):

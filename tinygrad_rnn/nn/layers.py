@@ -11,7 +11,8 @@ import numpy as np
 from ..arguments import answerable
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..settings import get_default_dtype, no_grad
-from ..tensors import Tensor, as_tensor, asked_dtype
+from ..tensor_data import asked_dtype
+from ..tensors import Tensor, as_tensor
 from . import functional as F
 from . import init
 from .module import Module, Parameter

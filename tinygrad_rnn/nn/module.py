@@ -18,7 +18,8 @@ from ..functional import zeros_like
 from ..scopes import scope
 from ..settings import no_grad
 from ..source_line import is_ours, user_site
-from ..tensors import Tensor, as_tensor, asked_dtype
+from ..tensor_data import asked_dtype
+from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 
 if TYPE_CHECKING:

@@ -16,21 +16,8 @@ from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from .activations import Activation
 from .any_cell import Recurrent
-from .cells import (
-    four,
-    gru_settings,
-    gru_step,
-    labelled,
-    lstm_extras,
-    lstm_more,
-    lstm_step,
-    make_weights,
-    one_of,
-    rnn_settings,
-    rnn_step,
-    settings_of,
-    zero_state,
-)
+from .cell_settings import four, gru_settings, lstm_extras, lstm_more, one_of, rnn_settings, settings_of
+from .cells import gru_step, labelled, lstm_step, make_weights, rnn_step, zero_state
 from .functional import dropout as drop
 from .layers import parameters_dtype, positive
 

@@ -1,0 +1,65 @@
+"""What a saved graph is written with: attributes and arrays as JSON, and the operations that a file names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import DataError
+from .operation_errors import short
+from .primitives import TABLE
+from .primitives.absent import absent
+from .primitives.record import OWN, Primitive
+
+#: characters of the name of an operation that only the file knows
+NAME_LIMIT = 200
+
+
+def encoded(value: Any) -> Any:
+    """An attribute or array as JSON."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.dtype.str, "shape": value.shape, "hex": np.ascontiguousarray(value).tobytes().hex()}
+    if isinstance(value, slice):
+        return {"slice": [value.start, value.stop, value.step]}
+    if isinstance(value, np.dtype):
+        return {"dtype": value.str}
+    if value is Ellipsis:
+        return {"ellipsis": True}
+    if isinstance(value, tuple):
+        return {"tuple": [encoded(item) for item in value]}
+    return value
+
+
+def decoded(value: Any) -> Any:
+    """What `encoded` was given."""
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        dtype = np.dtype(value["array"])
+        if dtype.kind not in "fiub":
+            raise DataError(f"an array of dtype {dtype} has no place in a graph")
+        return np.frombuffer(bytes.fromhex(value["hex"]), dtype).reshape(value["shape"]).copy()
+    if "slice" in value:
+        return slice(*value["slice"])
+    if "dtype" in value:
+        return np.dtype(value["dtype"])
+    if "ellipsis" in value:
+        return Ellipsis
+    return tuple(decoded(item) for item in value["tuple"])
+
+
+def operation_of(index: int, item: dict[str, Any]) -> Primitive | None:
+    """The operation that made node ``index``; None of a leaf."""
+    name, kept = item["op"], "value" in item
+    if name is None:
+        return None
+    if isinstance(name, str) and name in TABLE and not (kept and name in OWN):  # the engine's own are written without
+        return TABLE[name]
+    has_sources = any(isinstance(x, dict) for x in item["operands"])
+    if kept and has_sources and isinstance(name, str) and 0 < len(name) <= NAME_LIMIT:
+        return absent(name)
+    raise DataError(
+        f"not a saved graph: node {index} is made by {short(repr(name))}, which is no operation known here; "
+        "one of your own has to be defined before a graph is loaded that lacks the value"
+    )

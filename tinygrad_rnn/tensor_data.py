@@ -1,0 +1,79 @@
+"""What becomes a tensor: numbers, lists and arrays from outside as an array, and the dtypes and devices asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arguments import as_dtype
+from .errors import ArgumentError, DTypeError, ShapeError
+from .max_min import Extreme, meant
+from .operation_errors import short
+from .output_and_state import Returned
+from .recorded_value import is_tensor
+from .settings import get_default_dtype
+
+Array = npt.NDArray[Any]
+
+
+def asked_dtype(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> Any:
+    """The dtype that ``to(...)`` was asked for (None: none); it also takes a device, of which there is one."""
+    for arg in args:
+        if is_tensor(arg):
+            arg = arg.dtype
+        is_device = hasattr(arg, "type") and isinstance(arg.type, str)  # PyTorch's torch.device
+        if is_device or (isinstance(arg, str) and not _is_dtype(arg)):
+            device = arg.type if is_device else arg
+        else:
+            dtype = arg
+    if device is not None and str(device) != "cpu":
+        raise ArgumentError(f"{name}: tensors are in the memory of the processor; the device is 'cpu', not {device!r}")
+    if dtype is not None and not _is_dtype(dtype):
+        raise DTypeError(f"{name}: {dtype!r:.40} is no dtype; use tg.float32, tg.float64 or one of NumPy's")
+    return dtype
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        np.dtype(value)
+    except TypeError:
+        return False
+    return True
+
+
+def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
+    """``data`` as an array of a dtype that a tensor may have."""
+    if isinstance(data, Extreme):
+        data = meant(data)
+    if isinstance(data, Returned):
+        data.mistaken("is no tensor")
+    if is_tensor(data):
+        array = data._read()
+    else:
+        try:
+            if isinstance(data, (list, tuple)) and any(is_tensor(x) for x in data):
+                array = np.stack([np.asarray(x) for x in data])
+            else:
+                array = np.asarray(data)
+        except ValueError:
+            raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
+    if array.dtype == object:
+        raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
+    if dtype is not None:
+        wanted = as_dtype(dtype, "tensor")
+    elif array.dtype.kind == "f" and not hasattr(data, "dtype"):
+        wanted = get_default_dtype() if not _holds_arrays(data) else array.dtype
+    else:
+        wanted = array.dtype
+    if wanted.char not in "fd" and wanted.kind not in "iub":
+        raise DTypeError(f"a tensor holds float32, float64, integers or booleans, not {wanted}; convert with astype")
+    wanted = np.dtype(wanted.type)  # native byte order, and the one object the engine compares with
+    return array if array.dtype is wanted else array.astype(wanted)
+
+
+def _holds_arrays(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(
+        isinstance(x, np.ndarray) or is_tensor(x) or _holds_arrays(x) for x in data
+    )
