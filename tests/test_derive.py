@@ -17,7 +17,6 @@ from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.sequence_patterns import PATTERNS, build
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.sample_operands import RECIPES
-from viz.equations.formula_text import Text
 
 
 def put(value, index, shape):
@@ -386,34 +385,87 @@ def test_the_last_output_is_the_last_state(kind, double):
     assert "..." not in derivation.latex()  # the parts of a gate's sum bear the gate's name
 
 
-@pytest.mark.parametrize("cell", ["tanh", "leaky", "skips", "rnn", "gru"])
+def two_states(steps, said=True):
+    """The loss of a cell of one's own with a slow state beside h, which is made first and which the loss sees too."""
+    rng = np.random.default_rng(3)
+
+    def parameter(*shape):
+        return tg.tensor(rng.normal(size=shape) / 2, requires_grad=True)
+
+    w, u, a, m, v = parameter(3, 4), parameter(4, 4), parameter(4, 4), parameter(4, 4), parameter(4, 2)
+    x, h, q = tg.tensor(rng.normal(size=(steps, 1, 3))), tg.zeros(1, 4), tg.zeros(1, 4)
+    total = 0.0
+    for t in tg.steps(steps) if said else range(steps):
+        q = 0.5 * q * (h @ a).sigmoid() + x[t] @ w
+        h = (x[t] @ w + h @ u + q @ m).tanh()
+        total = total + (h @ v).square().sum() + (0.1 * q * q).sum()
+    return total
+
+
+def block(matrix, size):
+    """A matrix of blocks as one; a block 0 is a matrix of zeros."""
+    return np.block([[np.zeros((size, size)) if np.ndim(part) == 0 else part for part in row] for row in matrix])
+
+
+@pytest.mark.parametrize(
+    "cell", ["tanh", "leaky", "skips", "rnn", "gru", "lstm", "layers", "two states", "two states, unsaid"]
+)
 def test_the_closed_form_is_the_gradient(cell, double):
-    if cell in ("rnn", "gru"):
+    if cell in ("rnn", "gru", "lstm"):
         derivation = viz.derive(LectureModel("helo", cell, hidden=3).unroll("hell", "ello"))
+    elif cell == "layers":
+        derivation = viz.derive(build("many-to-many", "lstm", 3, layers=2))
+    elif cell.startswith("two"):
+        derivation = viz.derive(two_states(4, said=cell == "two states"))
     else:
         derivation = viz.derive(own_network(cell, 4, 1, True, rows=1))
     closed, values = derivation.closed_form(), derivation.values
-    first, last = closed.steps
-    size = values[f"{closed.state}_{last}"].shape[-1]
+    states, (first, last) = closed.states, closed.steps
+    assert len(states) == {"lstm": 2, "layers": 4}.get(cell, 2 if cell.startswith("two") else 1)
+    size = values[f"d{states[0]}_{last}"].shape[-1]
     known = {**values, "diag": lambda x: np.diag(np.ravel(x) * np.ones(size)), "I": np.eye(size)}
+
+    def matrix(formula):
+        found = evaluated(formula, known)
+        return found if len(states) == 1 else block(found, size)
+
+    def sent(t):
+        found = evaluated(closed.sent(t), known)
+        return np.hstack([np.broadcast_to(x, (1, size)) for x in ([found] if len(states) == 1 else found)])
+
     for t in range(first, last + 1):
         total = 0.0
-        for s in range(t, last + 1):  # dL_s/dh_s, back through every step between
-            term = np.broadcast_to(evaluated(Text()(closed.direct[s]), known), (1, size))
-            for k in range(s, t, -1):
-                term = term @ evaluated(closed.jacobian(k), known)
+        for k in range(t, last + 1):  # dL_k/ds_k, back through every step between
+            term = sent(k)
+            for j in range(k, t, -1):
+                inside = matrix(closed.within(j)) if len(states) > 1 else np.eye(size)
+                term = term @ inside @ matrix(closed.jacobian(j))
             total = total + term
-        np.testing.assert_allclose(total, values[f"d{closed.state}_{t}"], rtol=1e-9, atol=1e-12)
-    assert MathTextParser("path").parse(f"${closed.latex().split('&=')[1].split(chr(92) * 2)[0]}$")
+        total = total @ matrix(closed.within(t)) if len(states) > 1 else total
+        expected = np.hstack([values[f"d{state}_{t}"] for state in states])
+        np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-12)
+    told = dict(line.split(" = ", 1) for line in closed.text().splitlines())
+    whole = states[0] if len(states) == 1 else "s"
+    for name, write, earliest in (
+        ("R_{0}", closed.jacobian, first + 1),
+        ("S_{0}", closed.within, first),
+        (f"dL_{{0}}/d{whole}_{{0}}", closed.sent, first),
+    ):
+        for k in range(earliest, last + 1) if (line := told.get(name.format("t"))) else ():
+            printed = re.sub(r"_t\b", f"_{k}", line.replace("_(t-1)", f"_{k - 1}"))  # what stands there for a step t
+            assert told.get(name.format(k), printed) == write(k)
+    assert MathTextParser("path").parse(f"${closed.latex().split('&=')[-1].split(chr(10))[0]}$")
     if cell == "rnn":
         said = CliRunner().invoke(main, ["derive", "--closed-form"]).output
         assert closed.text().splitlines()[0] in said
         assert closed.text().startswith("dh_t/dh_(t-1) = diag(1 - h_t**2) @ weight_hh\n")
+    if cell == "lstm":
+        assert told["S_t"] == "[[I, diag(o_t * (1 - tanh(c_t)**2))], [0, I]]"
+        assert told["R_t"].endswith(", diag(f_t)]]") and told["dL_t/ds_t"] == "[dlogits_t @ head_weight, 0]"
+        assert closed.latex().count(r"\begin{pmatrix}") == 2
 
 
 def test_where_there_is_no_closed_form_it_says_why(double):
-    with pytest.raises(tg.GraphError, match="several are, "):
-        viz.derive(LectureModel("helo", "lstm", hidden=3).unroll("hell", "ello")).closed_form()
     with pytest.raises(tg.GraphError, match="none is"):
         viz.derive((tg.tensor([1.0], requires_grad=True) * 2).sum()).closed_form()
 

@@ -48,3 +48,13 @@ def test_text_is_inside_its_box_where_a_reader_has_no_helvetica(kind):
     for detail in ("gate", "op"):
         picture = viz.render(build("many-to-many", kind, 2), detail=detail, values=True, grads=True)
         assert overflowing(picture.dot) == []
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+def test_what_a_loop_of_its_own_makes_of_every_step_bears_the_number_of_the_step(detail):
+    """Scores and losses made of both directions' states, after the loops; the total belongs to no step."""
+    dot = viz.render(loss("bidirectional"), detail=detail).dot
+    for letter in "yL":
+        for digit in "₁₂₃":
+            assert f"{letter}{digit}" in dot, (letter, digit)
+    assert "y₁" not in viz.render(loss("hierarchical"), detail=detail).dot  # one score, of the whole sequence

@@ -94,7 +94,8 @@ class Derivation:
     def closed_form(self) -> ClosedForm:
         """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
 
-        Raises `GraphError` unless exactly one state is carried from step to step.
+        These are matrices of blocks where the state has several parts, such as an LSTM's. Raises `GraphError` if no
+        state is carried from step to step, or if its gradient comes through an operation that is no product.
 
         >>> import tinygrad_rnn as tg, viz
         >>> W = tg.tensor([[0.5]], requires_grad=True, name="W")
@@ -105,7 +106,7 @@ class Derivation:
         >>> print(viz.derive(loss).closed_form())
         dh_t/dh_(t-1) = diag(1 - h_t**2) @ W.T
         dL_t/dh_t = 1
-        dL/dh_t = sum(dL_s/dh_s @ dh_s/dh_(s-1) @ ... @ dh_(t+1)/dh_t for s=t..3)
+        dL/dh_t = sum(dL_k/dh_k @ dh_k/dh_(k-1) @ ... @ dh_(t+1)/dh_t for k=t..3)
         """
         return closed_form({line.left: line.right for line in self.lines if line.left.gradient})
 

@@ -36,6 +36,7 @@ class Labels:
         self.kinds = {box.key: box.kind for box in level.boxes}
         self.total = self._total()
         self.position = {id(box): i for i, box in enumerate(level.boxes)}
+        self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
         self.parameters = self._parameter_names()
         self.letters = vocabulary.weights(self.graph)
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
@@ -136,7 +137,8 @@ class Labels:
             return f"{own}{layer}₀{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
-            timed = node.scope.step is not None or box.kind == "x"
+            # After the loops a program says no steps any more, yet what it makes of every step belongs to that step.
+            timed = node.scope.step is not None or box.kind == "x" or self.columns_of[box.key] > 1
             what = f"{self.sign(node)}{self._layer_of(node, box)}{self._time(box.column) if timed else ''}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
