@@ -111,6 +111,21 @@ def bidirectional(p, x):
     return jnp.where(mask[..., None], y, 0.0).sum() / mask.sum()
 
 
+def test_each_step_of_a_scan_has_its_input():
+    """What a scan reads at each step is the step's x, which pictures draw; a loop within a step has none of its own."""
+
+    def nested(x):
+        inner = lambda h, a: (jnp.sin(h + a), None)  # noqa: E731
+        return lax.scan(lambda h, a: (lax.scan(inner, h, a)[0], None), 0.0, x)[0]
+
+    ours = interchange.from_jax(nested)
+    reads = [n for n in tg.Graph(ours(ours.tensors(jnp.ones((T, 2))))).nodes if n.op and n.op.name == "getitem"]
+    assert [n.scope.step for n in reads if n.role == "x"] == list(range(T)) and len(reads) == 3 * T
+    ours = interchange.from_jax(bidirectional)
+    graph = tg.Graph(ours(*ours.tensors(weights(there=(D + H, 4 * H), back=(D + H, 4 * H)), sequence())))
+    assert sorted(n.scope.step for n in graph.nodes if n.role == "x") == sorted(2 * list(range(T)))
+
+
 def test_a_reversed_scan_and_a_mask():
     graph = same(bidirectional, weights(there=(D + H, 4 * H), back=(D + H, 4 * H)), sequence())
     assert {node.scope.step for node in graph.nodes if node.op and node.op.name == "sigmoid"} == set(range(T))

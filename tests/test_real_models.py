@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+import runpy
 import sys
 from pathlib import Path
 
@@ -45,3 +46,16 @@ def test_what_they_are_compared_with(packages):
         else:
             states = packages.numpy_lstm(x, w[0], w[1], w[2] + w[3])
         np.testing.assert_allclose(layer(x)[0].numpy(), states, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("example", "absent", "cure"),
+    [("textgenrnn", "h5py", "pip install 'tinygrad_rnn[keras]'"), ("silero", "onnxruntime", "pip install onnxruntime")],
+)
+def test_what_an_example_needs_is_said_in_one_line(example, absent, cure, packages, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, absent, None)  # as if it were not installed
+    monkeypatch.setattr(sys, "argv", [example])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(FOLDER / f"{example}.py"), run_name="__main__")
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and absent in said and cure in said and said.count("\n") == 1

@@ -35,14 +35,16 @@ def main(out: Path = Path("out"), word: str = "backprop") -> float:
     encoder, decoder = gru(arrays, "enc"), gru(arrays, "dec")
     letters = [*word, "</s>"]
     x = tg.tensor(arrays["enc_emb"][[LETTERS.index(each) for each in letters]], requires_grad=True)
-    states, h = encoder(x.expand_dims(1))
+    with tg.scope("encoder"):  # both GRUs are the layer l0 of their own network: the picture tells them apart by this
+        states, h = encoder(x.expand_dims(1))
     theirs = [arrays[f"enc_{name}"] for name in ("w_ih", "w_hh", "b_ih", "b_hh")]
     apart = np.abs(states.numpy()[:, 0] - numpy_gru(x.numpy(), np.zeros(256, np.float32), *theirs)).max()
     print(f"the encoder's states are NumPy's within {apart:.1e}")
     said, symbol, surest = [], "<s>", []
     for _ in tg.steps(20):
         given = tg.tensor(arrays["dec_emb"][[PHONEMES.index(symbol)]])
-        output, h = decoder.step(given, h)
+        with tg.scope("decoder"):
+            output, h = decoder.step(given, h)
         scores = output @ tg.tensor(arrays["fc_w"]).T + tg.tensor(arrays["fc_b"])
         symbol = PHONEMES[int(scores.numpy().argmax())]
         surest.append(scores.max())

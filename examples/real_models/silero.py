@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 from packages import command, fetched, found
 
+import tinygrad_rnn as tg
 from tinygrad_rnn import viz
-from tinygrad_rnn.interchange import from_onnx
 
 
 def main(out: Path = Path("out")) -> float:
     """Hear noise, then a tone; returns how far the probabilities are from onnxruntime's."""
-    import onnxruntime
+    try:
+        import onnxruntime
+    except ImportError:
+        raise tg.DataError("silero-vad is compared with onnxruntime's numbers; pip install onnxruntime") from None
+    from tinygrad_rnn.interchange import from_onnx
 
     path = found(fetched("silero-vad==6.2.3"), "silero_vad_16k_sequence.onnx")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 from packages import bars, command, fetched, found, numpy_lstm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
+from tinygrad_rnn.optional_packages import needed
 
 #: how many characters the network reads
 STEPS = 40
@@ -19,6 +19,8 @@ STEPS = 40
 
 def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     """Guess the next character; returns how far the LSTMs' states are from NumPy's."""
+    with needed("a Keras file", "keras"):
+        import h5py
     folder = fetched("textgenrnn==2.0.0")
     path = found(folder, "textgenrnn_weights.hdf5")
     ids = json.loads(found(folder, "textgenrnn_vocab.json").read_text(encoding="utf-8"))

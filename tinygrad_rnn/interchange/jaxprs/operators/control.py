@@ -9,6 +9,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
+from ....thread_state import current
 from ..conversion import Spread, raw
 from .table import calls
 
@@ -64,10 +65,15 @@ def _scan(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
     _labelled(carry)
     xs = [x.wide() if isinstance(x, Spread) else x for x in xs]
     steps = range(p["length"])
+    counts = current.scope.step is None  # a loop within a step has no time of its own
     collected: list[list[Any]] = []
     for t in reversed(steps) if p["reverse"] else steps:
         with run.round(t):
-            made = run.jaxpr(p["jaxpr"], (), [*consts, *carry, *(x[t] for x in xs)])
+            now = [x[t] for x in xs]
+            for x in now:
+                if counts and isinstance(x, Tensor) and x.dtype.kind == "f":
+                    x.role = "x"
+            made = run.jaxpr(p["jaxpr"], (), [*consts, *carry, *now])
             carry = made[:of_carry]
             _labelled(carry)
             collected.append(made[of_carry:])
