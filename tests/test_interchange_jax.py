@@ -338,6 +338,30 @@ def test_the_users_own_rule_is_kept_and_judged(kind, right):
         assert {c.step for c in report.wrong if c.step is not None}
 
 
+@pytest.mark.parametrize(
+    ("shapes", "settings"),
+    [
+        (((2, 3, 5), (4, 3, 2)), {"window_strides": (2,), "padding": "SAME"}),
+        (((2, 5, 4), (3, 2, 6)), {
+            "window_strides": (1,), "padding": [(2, -1)], "lhs_dilation": (2,), "rhs_dilation": (2,),
+            "dimension_numbers": ("NWC", "WIO", "NWC"), "feature_group_count": 2,
+        }),
+        (((4, 2, 3, 4), (6, 2, 2, 2)), {"window_strides": (1, 2), "padding": "VALID", "batch_group_count": 2}),
+    ],
+)  # fmt: skip
+def test_convolutions(shapes, settings):
+    p = weights(x=shapes[0], w=shapes[1])
+    same(lambda p: (lax.conv_general_dilated(p["x"], p["w"], **settings) ** 2).sum(), p, checked=False)
+
+
+def test_half_precision_is_refused_by_name():
+    half = jnp.ones(3, jnp.bfloat16)
+    with pytest.raises(tg.DTypeError, match=r"from_jax: half is bfloat16, which no tensor here can be"):
+        interchange.from_jax(lambda x: (x * half.astype(x.dtype)).sum(), jnp.ones(3))
+    with pytest.raises(tg.DTypeError, match=r"from_jax: x\['a'\] is float16"):
+        interchange.from_jax(lambda x: x["a"].sum()).tensors({"a": jnp.ones(3, jnp.float16)})
+
+
 def test_everything_unsupported_at_once():
     def strange(x):
         y = lax.lgamma(x)

@@ -381,6 +381,83 @@ def test_quantised_weights_are_what_they_stand_for():
     np.testing.assert_allclose(g.numpy(), np.broadcast_to(real.sum(1), (3, 4)), rtol=1e-4)
 
 
+def test_scales_of_blocks():
+    q = np.array([[1, -2, 3, 4, 5], [6, 7, -8, 1, 2]], np.int8)
+    scale, zero = np.array([[0.5, 1.0, 2.0], [4.0, 0.25, 8.0]], np.float32), np.array([[1, 0, 2], [0, 3, 0]], np.int8)
+    ours = imported(parsed("""<ir_version: 10, opset_import: ["" : 21]>
+    m (float[5] x, int8[2, 5] q, float[2, 3] s, int8[2, 3] z) => (float[2] y) {
+      w = DequantizeLinear<axis: int = 1, block_size: int = 2>(q, s, z)
+      y = MatMul(w, x)
+    }"""))  # fmt: skip
+    wide = lambda a: np.repeat(a, 2, 1)[:, :5]  # noqa: E731
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_allclose(ours(x, q, scale, zero).numpy(), ((q - wide(zero)) * wide(scale)) @ x)
+    wrong = imported(
+        parsed("""<ir_version: 10, opset_import: ["" : 21]>
+    m (int8[N] q, float[K] s) => (float[N] y) { y = DequantizeLinear<axis: int = 0, block_size: int = 2>(q, s) }""")
+    )
+    with pytest.raises(DataError, match=r"blocks of 2 are of shape \(3,\), not \(2,\)"):
+        wrong(q[0], scale[0, :2])
+
+
+SEQUENCES = """<ir_version: 10, opset_import: ["" : 18]>
+m (float[T, 2] x, int64 count) => (float[T, 2] back, float[K, 2] two, int64 size, bool there, float[2] last) {
+  parts = SplitToSequence<axis: int = 0, keepdims: int = 0>(x)
+  empty = SequenceEmpty()
+  one = Constant<value_int: int = 1>()
+  minus = Constant<value_int: int = -1>()
+  yes = Constant<value: tensor = bool {1}>()
+  begun = Squeeze(yes)
+  reversed = Loop(count, begun, empty) <body = round (int64 t, bool on, seq(float[2]) kept)
+    => (bool go, seq(float[2]) more) {
+      go = Identity(on)
+      piece = SequenceAt(parts, t)
+      doubled = Add(piece, piece)
+      front = Sub(t, t)
+      more = SequenceInsert(kept, doubled, front)
+    }>
+  back = ConcatFromSequence<axis: int = 0, new_axis: int = 1>(reversed)
+  pair = SequenceConstruct(x, back)
+  fewer = SequenceErase(pair, minus)
+  two = ConcatFromSequence<axis: int = 0>(fewer)
+  size = SequenceLength(parts)
+  maybe = Optional(parts)
+  there = OptionalHasElement(maybe)
+  got = OptionalGetElement(maybe)
+  last = SequenceAt(got, minus)
+}"""
+
+
+def test_sequences_and_optionals():
+    """A list that a loop fills, in front; the gradient flows through it."""
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    leaf = tg.tensor(x, requires_grad=True)
+    back, two, size, there, last = imported(parsed(SEQUENCES))(leaf, np.array(3))
+    np.testing.assert_array_equal(back.numpy(), 2 * x[::-1])
+    np.testing.assert_array_equal(two.numpy(), x)
+    assert size.item() == 3 and there.item() and last.tolist() == [4, 5]
+    (g,) = tg.grad((back * np.arange(3, dtype=np.float32)[:, None]).sum(), [leaf])
+    np.testing.assert_array_equal(g.numpy(), [[4, 4], [2, 2], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ("s = SequenceConstruct(x, x)  y = Relu(s)", "it is given a sequence, and takes tensors only"),
+        ("s = SequenceConstruct(x, x)  y = SequenceAt(s, four)", "position 4 is none of a sequence of 2"),
+        ("y = SequenceAt(x, four)", "should be a sequence"),
+        ("s = SplitToSequence(x, four)  z = SequenceErase(s)  y = ConcatFromSequence<axis: int = 0>(z)", "empty"),
+        ("s = Optional(x)  y = SequenceAt(s, four)", "should be a sequence"),
+    ],
+)
+def test_sequences_that_are_none(nodes, said):
+    nodes = f"four = Constant<value_int: int = 4>() {nodes}"
+    text = f'<ir_version: 10, opset_import: ["" : 18]> m (float[2] x) => (float[2] y) {{ {nodes} }}'
+    with pytest.raises(DataError, match=said) as error:
+        imported(parsed(text))(np.ones(2, np.float32))
+    assert "\n" not in str(error.value)
+
+
 # What cannot be imported, and what must not be ----------------------------------------------------------------
 
 

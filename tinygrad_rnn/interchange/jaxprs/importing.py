@@ -67,10 +67,7 @@ class JaxFunction:
         One argument stands for itself, several are a tuple.
         """
         leaves, structure, names = self._flat(args, {})
-        made = [
-            Tensor(x, _canonical(x), True, name) if _is_data(x) and _kind(x) == "f" else x
-            for x, name in zip(leaves, names)
-        ]
+        made = [_leaf(x, name) if _is_data(x) and _kind(x) == "f" else x for x, name in zip(leaves, names)]
         given, _ = jax.tree_util.tree_unflatten(structure, made)
         return given[0] if len(given) == 1 else tuple(given)
 
@@ -85,8 +82,7 @@ class JaxFunction:
             for name, value in variables(self.function):
                 for path, x in jax.tree_util.tree_flatten_with_path(value)[0]:
                     if isinstance(x, (jax.Array, np.ndarray)) and _kind(x) == "f":
-                        made = Tensor(np.asarray(x), _canonical(x), True, name + jax.tree_util.keystr(path))
-                        self._seen.append((x, made))
+                        self._seen.append((x, _leaf(np.asarray(x), name + jax.tree_util.keystr(path))))
         return self._seen
 
     def _own(self, const: Any) -> Any:
@@ -197,6 +193,13 @@ def _of_jax(x: Any) -> Any:
 
 def _is_data(x: Any) -> bool:
     return isinstance(x, (Tensor, np.ndarray, np.generic, jax.Array, bool, int, float, complex))
+
+
+def _leaf(x: Any, name: str) -> Tensor:
+    dtype = _canonical(x)
+    if np.dtype(dtype).itemsize < 4:
+        raise DTypeError(f"from_jax: {name} is {dtype}, which no tensor here can be; make it float32 or float64")
+    return Tensor(x, dtype, True, name)
 
 
 def _kind(x: Any) -> str:

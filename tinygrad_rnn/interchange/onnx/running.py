@@ -24,12 +24,13 @@ from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
 from .constant_folding import Constant, aside
-from .operators import TABLE
+from .operators import TABLE, TAKE_SEQUENCES
 from .reading import array_of
 
 onnx = framework("onnx", "onnx")
 
-Values = MutableMapping[str, Tensor | None]
+#: a sequence of the file's is a tuple of tensors
+Values = MutableMapping[str, Any]
 
 
 class Graph:
@@ -41,7 +42,7 @@ class Graph:
         self.inputs = [value.name for value in proto.input]
         self.outputs = [value.name for value in proto.output]
 
-    def run(self, given: Values) -> list[Tensor | None]:
+    def run(self, given: Values) -> list[Any]:
         """The outputs; ``given`` holds inputs and constants, and then everything that was computed."""
         for node in self.nodes:
             node.run(given)
@@ -99,7 +100,9 @@ class Node:
         try:
             given = [self._input(name, values) for name in self.inputs]
             self._values = values
-            known = all(x is None or isinstance(x, Constant) for x in given) and not self._has_graphs()
+            if self.op not in TAKE_SEQUENCES and any(isinstance(x, tuple) for x in given):
+                raise DataError("it is given a sequence, and takes tensors only")
+            known = all(map(_is_constant, given)) and not self._has_graphs()
             function = TABLE[self.domain, self.op]
             if known:
                 with aside():
@@ -121,16 +124,17 @@ class Node:
                 if x is None:
                     continue
                 if known:
-                    values[name] = Constant(x)
-                elif x.name is None and not isinstance(x, Constant):
+                    values[name] = tuple(map(Constant, x)) if isinstance(x, tuple) else Constant(x)
+                elif isinstance(x, Tensor) and x.name is None and not isinstance(x, Constant):
                     x.name = name
-        _place(results, first, self.place)
+        made_here = [part for x in results for part in (x if isinstance(x, tuple) else (x,))]
+        _place(made_here, first, self.place)
 
     def _said(self, error: BaseException) -> str:
         text = " ".join(str(getattr(error, "detail", error)).split()) or type(error).__name__
         return f"{self.model.name}, {self}: {text}"
 
-    def _input(self, name: str, values: Values) -> Tensor | None:
+    def _input(self, name: str, values: Values) -> Any:
         if not name:
             return None
         if name not in values:
@@ -178,6 +182,10 @@ class Node:
     def array(self, tensor: Any) -> np.ndarray[Any, Any]:
         """The value of a tensor among the attributes."""
         return array_of(tensor, self.model.folder, self.model.notes)
+
+
+def _is_constant(x: Any) -> bool:
+    return x is None or isinstance(x, Constant) or (isinstance(x, tuple) and all(map(_is_constant, x)))
 
 
 def constants_of(graph: Graph) -> dict[str, Tensor]:

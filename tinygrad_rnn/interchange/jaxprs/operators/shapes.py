@@ -9,6 +9,7 @@ import numpy as np
 from .... import functional as T
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import padded
+from ...convolution import convolved
 from ..conversion import Spread
 from .table import primitive
 
@@ -76,3 +77,20 @@ def _pad(_eqn: Any, x: Any, value: Any, padding_config: Any, **_params: Any) -> 
             x = apart.reshape((*x.shape[:axis], -1, *x.shape[axis + 1 :]))
             x = x[(*(slice(None),) * axis, slice(0, x.shape[axis] - between))]
     return padded(x, [(int(low), int(high)) for low, high, _ in padding_config], filling.item())
+
+
+@primitive("conv_general_dilated")
+def _conv(
+    eqn: Any, x: Any, weight: Any, window_strides: Any, padding: Any, lhs_dilation: Any, rhs_dilation: Any,
+    dimension_numbers: Any, feature_group_count: int, batch_group_count: int, **_params: Any,
+) -> Tensor:  # fmt: skip
+    """Batch and channels brought to the front, and back; a dilated input has zeros between its elements."""
+    x = as_tensor(x).permute(tuple(dimension_numbers.lhs_spec))
+    weight = as_tensor(weight).permute(tuple(dimension_numbers.rhs_spec))
+    if batch_group_count > 1:  # each part of the batch meets kernels of its own, as groups of channels do
+        x = x.reshape((batch_group_count, -1, *x.shape[1:])).transpose(0, 1)
+        x = x.reshape((x.shape[0], -1, *x.shape[3:]))
+    wide = [(0, 0, 0)] * 2 + [(low, high, n - 1) for (low, high), n in zip(padding, lhs_dilation)]
+    groups = max(feature_group_count, batch_group_count)
+    made = convolved(_pad(eqn, x, 0.0, wide), weight, window_strides, rhs_dilation, groups)
+    return made.permute(tuple(np.argsort(dimension_numbers.out_spec).tolist()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor, as_tensor
+from ...convolution import convolved
 from .table import axis_of, operator, simple
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _conv(
     _node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None, kernel_shape: Any = None, strides: Any = None,
     dilations: Any = None, pads: Any = None, group: int = 1, auto_pad: str = "NOTSET",
 ) -> Tensor:  # fmt: skip
-    """Windows read out of the padded input, times the kernel: x (N, C, ...), weight (M, C / group, ...)."""
+    """x (N, C, ...), weight (M, C / group, ...)."""
     rank = x.ndim - 2
     kernel = weight.shape[2:]
     steps, gaps = list(strides or [1] * rank), list(dilations or [1] * rank)
@@ -89,19 +89,7 @@ def _conv(
         raise DataError(f"input {x.shape} and kernel {weight.shape} do not fit in {group} group(s)")
     if any(widths):
         x = x.pad([(0, 0), (0, 0), *zip(widths[:rank], widths[rank:])])
-    starts = [np.arange(0, n - r + 1, step) for n, r, step in zip(x.shape[2:], reach, steps)]
-    out = tuple(len(s) for s in starts)
-    where: Any = 0
-    for axis, (start, k, gap) in enumerate(zip(starts, kernel, gaps)):
-        at = start[:, None] + np.arange(k) * gap  # (out, kernel)
-        shape = [1] * (2 * rank)
-        shape[axis], shape[rank + axis] = at.shape
-        where = where * x.shape[2 + axis] + at.reshape(shape)
-    batch, channels = x.shape[:2]
-    windows = x.reshape((batch, channels, -1))[:, :, where.reshape(math.prod(out), math.prod(kernel))]
-    windows = windows.reshape((batch, group, channels // group, math.prod(out), math.prod(kernel)))
-    kernels = weight.reshape((group, weight.shape[0] // group, weight.shape[1], math.prod(kernel)))
-    made = T.einsum("bgcok,gmck->bgmo", windows, kernels).reshape((batch, weight.shape[0], *out))
+    made = convolved(x, weight, steps, gaps, group)
     return made if bias is None else made + bias.reshape((-1, *(1,) * rank))
 
 

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from ..running import Node
 
 
-def _spread(x: Tensor, rank: int, axis: int) -> Tensor:
-    """One value an index of ``axis``, ready to be broadcast; or one value."""
+def _spread(x: Tensor, like: Tensor, axis: int, block: int) -> Tensor:
+    """One value an index of ``axis``, ready to be broadcast; or one value; or one for each ``block`` along it."""
+    rank = like.ndim
+    if block:
+        wanted = tuple(-(-n // block) if i == axis else n for i, n in enumerate(like.shape))
+        if block < 0 or x.shape != wanted:
+            raise DataError(f"scales and zero points of blocks of {block} are of shape {wanted}, not {x.shape}")
+        return x[(*(slice(None),) * axis, np.arange(like.shape[axis]) // block)]
     if x.ndim == 0 or x.numel() == 1:
         return x.reshape(())
     return x.reshape(tuple(-1 if i == axis else 1 for i in range(rank)))
@@ -36,11 +42,9 @@ def _dequantize(
     node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1, block_size: int = 0,
     output_dtype: int = 0,
 ) -> Tensor:  # fmt: skip
-    if block_size:
-        raise DataError("blocks of one scale are not supported; one scale a tensor or an index of an axis is")
     axis = axis_of(axis, x.ndim) if x.ndim > 1 else 0
-    scale = _spread(scale, x.ndim, axis)
-    return _real(x, None if zero is None else _spread(zero, x.ndim, axis), scale.dtype) * scale
+    scale = _spread(scale, x, axis, block_size)
+    return _real(x, None if zero is None else _spread(zero, x, axis, block_size), scale.dtype) * scale
 
 
 @operator("QuantizeLinear")
@@ -48,13 +52,11 @@ def _quantize(
     node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1, saturate: int = 1,
     block_size: int = 0, output_dtype: int = 0, precision: int = 0,
 ) -> Tensor:  # fmt: skip
-    if block_size:
-        raise DataError("blocks of one scale are not supported; one scale a tensor or an index of an axis is")
     axis = axis_of(axis, x.ndim) if x.ndim > 1 else 0
     limits = np.iinfo(np.uint8 if zero is None else zero.dtype)
-    steps = x / _spread(scale, x.ndim, axis)
+    steps = x / _spread(scale, x, axis, block_size)
     if zero is not None:
-        steps = steps + _spread(zero, x.ndim, axis).astype(x.dtype)
+        steps = steps + _spread(zero, x, axis, block_size).astype(x.dtype)
     return steps.clip(float(limits.min), float(limits.max))
 
 
