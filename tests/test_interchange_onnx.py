@@ -476,6 +476,14 @@ def test_everything_unsupported_at_once():
     assert "\n" not in str(error.value)
 
 
+def test_an_operator_with_a_line_break_is_said_in_one_line():
+    model = parsed('<ir_version: 8, opset_import: ["" : 17]> m (float[2] x) => (float[2] y) { y = Relu(x) }')
+    model.graph.node[0].op_type = "Re\nlu"
+    with pytest.raises(UnsupportedError, match=r"'Re\\nlu' \('y', m:1\)") as error:
+        interchange.from_onnx(model)
+    assert "\n" not in str(error.value)
+
+
 def external(tmp_path, **entries):
     """A saved model whose weight lies beside it, as ``entries`` say."""
     tmp_path.mkdir(exist_ok=True)

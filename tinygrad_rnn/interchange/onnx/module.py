@@ -141,12 +141,13 @@ def _prepare(model: Model) -> None:
         for node in graph.nodes:
             function = TABLE.get((node.domain, node.op))
             if function is None:
-                missing[f"{node.domain + '.' if node.domain else ''}{node.op} ({node.name!r:.60}, {node.place})"] = None
+                name = _one_line(f"{node.domain + '.' if node.domain else ''}{node.op}")
+                missing[f"{name} ({node.name!r:.60}, {node.place})"] = None
                 continue
             node.prepare()
             unknown = node.attributes.keys() - keywords(function)
             if unknown and "_attributes" not in keywords(function):
-                listed = ", ".join(sorted(unknown))
+                listed = _one_line(", ".join(sorted(unknown)))
                 missing[f"{node.op} with {listed} ({node.name!r:.60}, {node.place})"] = None
             for value in node.attributes.values():
                 if isinstance(value, Graph):
@@ -161,6 +162,11 @@ def _prepare(model: Model) -> None:
             f"from_onnx cannot import {model.name}: {'; '.join(missing)}. docs/interchange.md lists the operators that "
             "come in; export the model with those"
         )
+
+
+def _one_line(name: str) -> str:
+    """A name from the file, which may hold anything."""
+    return name if name.isprintable() else repr(name)
 
 
 def _nodes(graph: Graph) -> Iterator[Any]:
