@@ -48,6 +48,9 @@ def loss():
 
 def wrong_loss():
     return wrong(x)
+
+def wrong_loss_of(x=x):
+    return wrong(x)
 """
 
 IN_JAX = """
@@ -68,7 +71,7 @@ def run(*args):
     return result.exit_code, result.output
 
 
-def test_check_of_a_pytorch_loss(tmp_path):
+def test_check_of_a_pytorch_loss(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="PyTorch is not installed (pip install '.[torch]')")
     script = tmp_path / "train.py"
     script.write_text(WRONG_IN_TORCH)
@@ -76,6 +79,11 @@ def test_check_of_a_pytorch_loss(tmp_path):
     assert code == 0 and "gradient check passed" in output and "over 4 time steps" in output
     code, output = run("check", f"{script}:wrong_loss")
     assert code == 1 and "first wrong in Square (at train.py:23)" in output
+    assert "wrong_loss takes its data itself: as def wrong_loss(x=x)" in output
+    monkeypatch.chdir(tmp_path)
+    code, output = run("check", f"{script}:wrong_loss_of")
+    assert code == 1 and "[0] (1, 1, 3); run train_wrong_loss_of_smallest.py" in output
+    assert "runpy.run_path" in (tmp_path / "train_wrong_loss_of_smallest.py").read_text()
 
 
 def test_check_of_a_jax_loss(tmp_path):

@@ -300,3 +300,11 @@ def test_gradients_with_lengths(past_end):
 def test_settings_that_mean_nothing(make, said):
     with pytest.raises(tg.ArgumentError, match=said):
         make()
+
+
+def test_a_mask_is_no_lengths():
+    layer = tg.nn.LSTM(2, 3)
+    holes = np.array([[True, False, True]])
+    for mask in (holes, holes.astype(int), np.array([True])):
+        with pytest.raises(tg.DTypeError, match=r"is no lengths; without holes .* sums over time, with holes keep"):
+            layer(np.ones((3, 1, 2), np.float32), lengths=mask)

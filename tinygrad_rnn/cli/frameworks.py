@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,23 @@ def ours(function: Callable[[], Any], made: Any) -> Any:
 
         return from_jax(function)()
     return made
+
+
+def save_smallest_of(function: Callable[..., Any], target: str) -> str:
+    """Save the smallest program whose gradient is wrong, in the current folder; what was done, in a line.
+
+    What can be made smaller are the defaults of the function's arguments.
+    """
+    from ..testing.assertions import ProgramUnderTest
+    from ..testing.shrinking import save_smallest
+
+    script, _, name = target.rpartition(":")
+    defaults = [p.default for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
+    program = ProgramUnderTest(function, tuple(defaults))
+    if not program.given:
+        return f"{name} takes its data itself: as def {name}(x=x), the smallest x that is still wrong would be saved"
+    path = Path(f"{Path(script).stem}_{name}_smallest.py")
+    return save_smallest(program, path, (Path(script).resolve(), name))
 
 
 def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) -> Tensor:

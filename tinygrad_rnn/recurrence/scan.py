@@ -161,6 +161,11 @@ class Masks:
         self._known: dict[tuple[int, int], Tensor] = {}
 
         def check(array: Any) -> None:
+            if array.dtype.kind == "b" or array.ndim == 2:
+                raise DTypeError(
+                    f"{name}: a mask {array.shape} is no lengths; without holes they are its sums over time, with "
+                    "holes keep the state in a loop of your own: h = where(mask[t], new, h)"
+                )
             if array.dtype.kind not in "iu":
                 raise DTypeError(f"{name}: lengths must be integers, not {array.dtype}")
             right = array.ndim == 1 if batch is None else array.shape == (batch,)

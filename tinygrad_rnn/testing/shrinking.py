@@ -81,9 +81,12 @@ def _cut(a: Any, n: int, m: int, multiples: bool) -> Any:
     return a
 
 
-def save_smallest(program: ProgramUnderTest, path: Path, **settings: Any) -> str:
-    """Shrink a program whose gradient is wrong and save it as a script; what was done, in a line."""
-    named = _name_of(program.function)
+def save_smallest(program: ProgramUnderTest, path: Path, named: tuple[Path, str] | None = None, **settings: Any) -> str:
+    """Shrink a program whose gradient is wrong and save it as a script; what was done, in a line.
+
+    ``named`` is the file and the variable that the program is, looked for where this is called from if None.
+    """
+    named = named or _name_of(program.function)
     if named is None:
         return "no reproducer: the program is no variable of a file; make it one, outside of any function"
     best = smallest(program.given, lambda arrays: bool(program.report(arrays, **settings).wrong))
