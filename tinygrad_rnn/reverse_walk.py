@@ -106,7 +106,8 @@ def walk(
     at once, one axis more in front, want a rule of their own: ``send(node, slot, gradients, live, operands)``, of the
     operand's shape; None of it is no gradient.
 
-    Raises `ArgumentError` for other than lists of tensors, and for another number of gradients.
+    Raises `ArgumentError` for other than lists of tensors, and for another number of gradients; `GraphError` for a rule
+    that gives no gradient.
 
     >>> import numpy as np
     >>> import tinygrad_rnn as tg

@@ -58,7 +58,7 @@ class scope:
 def steps(count: int) -> Iterator[int]:
     """``range(count)`` that also sets the time step, so that a hand-written unrolling can be drawn as one.
 
-    Raises `DTypeError` if ``count`` is no integer.
+    Raises `DTypeError` if ``count`` is no integer, and `ArgumentError` if it is negative.
 
     >>> import tinygrad_rnn as tg
     >>> h = tg.tensor([1.0])
