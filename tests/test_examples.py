@@ -36,7 +36,7 @@ def drawn(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "steps", "accuracy"), [("one_to_one", 200, 0.85), ("one_to_many", 300, 0.8), ("many_to_one", 150, 0.8)]
 )
-def test_precision(name: str, steps: int, accuracy: float, example: Callable[[str], Any], tmp_path: Path) -> None:
+def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str], Any], tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     assert example(name).main(steps=steps, out=tmp_path) > accuracy
     assert name.replace("_", "-") in drawn(tmp_path)

@@ -69,7 +69,7 @@ def load(path: PathLike) -> Any:
             arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         for array in arrays.values():
             if array.dtype.char not in "fde" and array.dtype.kind not in "iub":  # another package's, such as bfloat16
-                raise _without_dtype(file, array.dtype.name)
+                raise DataError(_without_dtype(file, array.dtype.name))
         if not facts:
             return {name: Tensor(array) for name, array in arrays.items()}
         if facts.get("format") != FORMAT:
@@ -84,13 +84,13 @@ def load(path: PathLike) -> Any:
     except TypeError as error:
         if "not understood" not in str(error):
             raise
-        raise _without_dtype(file, str(error).split("'")[1]) from None
+        raise DataError(_without_dtype(file, str(error).split("'")[1])) from None
     except Exception as error:  # whatever a hostile file makes json or the outline trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
 
 
-def _without_dtype(file: Any, name: str) -> DataError:
-    return DataError(f"{file} has tensors of {name}, which NumPy does not have; save them as float32")
+def _without_dtype(file: Any, name: str) -> str:
+    return f"{file} has tensors of {name}, which NumPy does not have; save them as float32"
 
 
 def checksum(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
