@@ -117,7 +117,7 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0, digits: int 
     console.print(f"answers {accuracy:.1%} of {len(unseen)} additions it has never seen")
     weights_figure(out / "attention-weights.svg", questions[0], texts[0], weights.numpy()[:, :, 0])
     few = encode(["1+2"]), encode(["3 "])  # small enough to be seen
-    draw(model.loss(*few), out / "attention.svg", walk=True, title="1+2")
+    draw(model.loss(*few), out / "attention.svg", walk=steps > 0, title="1+2")
     return accuracy
 
 
