@@ -157,3 +157,70 @@ def test_what_is_profiled_is_what_ran():
     layer.weight.data = np.zeros((2, 2), np.float32)
     compiled.explain()
     assert np.array_equal(old, before) and not layer.weight.numpy().any()
+
+
+def _counted(change):
+    """What a compiled sum of squares over a module's parameters, read in several ways, gives before and after."""
+    inner = tg.nn.Sequential(tg.nn.Linear(1, 1, bias=False))
+    model = tg.nn.ModuleDict({"inner": inner, "list": tg.nn.ModuleList([tg.nn.Linear(1, 1, bias=False)])})
+    with tg.no_grad():
+        for p in model.parameters():
+            p.copy_(1.0)
+    ways = [
+        lambda x: sum((p.square().sum() for p in model.parameters()), x * 0),
+        lambda x: sum((p.square().sum() for _, p in model.named_parameters()), x * 0),
+        lambda x: sum((p.square().sum() for m in model.modules() for p in m.parameters()), x * 0),
+        lambda x: sum((p.square().sum() for p in model.state_dict().values()), x * 0),
+        lambda x: x * (len(model) + len(model["list"]) + len(inner) + ("more" in model)),
+        lambda x: sum((layer.weight.square().sum() for layer in model["list"]), x * 0),
+    ]  # fmt: skip
+    compiled = [tg.compile(way) for way in ways]
+    x = tg.ones(())
+    assert [f(x).item() for f in compiled] == [way(x).item() for way in ways]
+    change(model, inner)
+    return [f(x).item() for f in compiled], [way(x).item() for way in ways]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, inner: model["list"].append(tg.nn.Linear(1, 1)),
+        lambda model, inner: model.update({"more": tg.nn.Linear(2, 2)}),
+        lambda model, inner: model.pop("list") and model.update({"list": tg.nn.ModuleList()}),
+        lambda model, inner: setattr(inner[0], "weight", tg.nn.Parameter([[5.0]])),
+        lambda model, inner: setattr(inner, "1", tg.nn.Linear(1, 1)),
+        lambda model, inner: setattr(inner[0], "extra", tg.nn.Parameter([3.0])),
+        lambda model, inner: delattr(inner, "0"),
+    ],
+)
+def test_what_a_module_consists_of_is_followed(change):
+    compiled, eager = _counted(change)
+    assert compiled == eager
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda params, _new: params.pop(),
+        lambda params, _new: params.clear(),
+        lambda params, new: params.append(new),
+        lambda params, new: params.__setitem__(1, new),
+    ],
+)
+def test_the_parameters_of_an_optimizer_are_followed(change):
+    def run(wrap):
+        p, q, new = (tg.nn.Parameter([1.0]) for _ in range(3))
+        optimizer = tg.optim.SGD([p, q], lr=0.1)
+
+        def step():
+            optimizer.zero_grad()
+            (p + q + new).sum().backward()
+            optimizer.step()
+
+        stepped = wrap(step)
+        stepped()
+        change(optimizer.param_groups[0]["params"], new)
+        stepped()
+        return [p.item(), q.item(), new.item()]
+
+    assert run(tg.compile) == run(lambda f: f)

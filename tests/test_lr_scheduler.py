@@ -171,3 +171,18 @@ def test_what_makes_no_sense_is_one_line() -> None:
     cycle.step(), cycle.step()
     with pytest.raises(tg.ArgumentError, match="step 3 of a cycle of 2"):
         cycle.step()
+
+
+def test_a_schedule_is_not_stepped_inside_a_compiled_function():
+    optimizer = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    for schedule in (tg.lr_scheduler.StepLR(optimizer, 1), tg.lr_scheduler.ReduceLROnPlateau(optimizer)):
+        arguments = () if isinstance(schedule, tg.lr_scheduler.StepLR) else (1.0,)
+
+        @tg.compile
+        def step(x, schedule=schedule, arguments=arguments):
+            schedule.step(*arguments)
+            return x * 2
+
+        with pytest.raises(tg.GraphError, match=r"call it after the compiled step \[at test_lr_scheduler\.py"):
+            step(tg.ones(2))
+        assert schedule.last_epoch == 0

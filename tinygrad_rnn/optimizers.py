@@ -6,6 +6,7 @@ Each step writes the parameters in place and leaves the gradients alone; call ``
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -337,6 +338,9 @@ def _settings(optimizer: Optimizer, conditions: Guards) -> None:
     conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
     for i, group in enumerate(optimizer.param_groups):
         conditions.add("{}.param_groups[{}] is {}", optimizer, i, group)
+        known = tuple(group["params"])
+        conditions.add("len({}[{}]) == {}", group, "params", len(known))
+        conditions.add("all(map({}, {}[{}], {}))", operator.is_, group, "params", known)
         for name in optimizer.defaults.keys() - {"lr", "momentum", "betas"}:
             conditions.add("{}[{}] == {}", group, name, group[name])
         if "momentum" in group:  # its size is one of the rates

@@ -103,6 +103,16 @@ class Module:
         if name != "training":
             object.__setattr__(self, "_changes", self._changes + 1)
 
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        object.__setattr__(self, "_changes", self._changes + 1)
+
+    def _contents(self) -> dict[str, Any]:
+        """Its attributes; a compiled function that looks through them is traced anew when they change."""
+        if current.tracer is not None:
+            current.tracer.watch(self, _unchanged)
+        return vars(self)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses say."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
@@ -148,7 +158,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Modules assigned to this one, in order of assignment, each once."""
         seen: set[int] = set()
-        for name, value in vars(self).items():
+        for name, value in self._contents().items():
             if isinstance(value, Module) and id(value) not in seen:
                 seen.add(id(value))
                 yield name, value
@@ -229,7 +239,7 @@ class Module:
                 if not (once and id(value) in seen):
                     seen.add(id(value))
                     yield prefix + name, value
-            for name, child in vars(module).items():
+            for name, child in module._contents().items():
                 if isinstance(child, Module) and all(child is not each for each in (module, *above)):
                     yield from visit(child, f"{prefix}{name}.", (module, *above))
 
@@ -438,7 +448,7 @@ def _held(module: Module, name: str, kind: type[Held], call: str) -> Held:
 
 def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:
     """The module's own."""
-    return ((name, value) for name, value in vars(module).items() if isinstance(value, Parameter))
+    return ((name, value) for name, value in module._contents().items() if isinstance(value, Parameter))
 
 
 def _flat(found: Iterable[Any]) -> Iterator[Parameter]:
@@ -508,7 +518,7 @@ class ModuleList(Module):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[Module]:  # one that is there twice counts twice
-        return (module for module in vars(self).values() if isinstance(module, Module))
+        return (module for module in self._contents().values() if isinstance(module, Module))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -562,7 +572,7 @@ class ModuleDict(Module):
         return len(self._entries())
 
     def _entries(self) -> dict[str, Module]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+        return {name: value for name, value in self._contents().items() if isinstance(value, Module)}
 
     def keys(self) -> Iterable[str]:
         """The names, in order of assignment."""

@@ -12,8 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..arguments import answerable
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, GraphError
 from ..optimizers import Optimizer
+from ..source_line import user_site
+from ..thread_state import current
+
+
+def _outside_of_compiled() -> None:
+    """A compiled function is run once and replayed: what a schedule counts would be counted once."""
+    if current.tracer is not None:
+        raise GraphError(
+            "a schedule's step() counts in Python, and a compiled function does once; call it after the compiled step "
+            f"[at {user_site()}]"
+        )
 
 
 class LRScheduler:
@@ -51,7 +62,8 @@ class LRScheduler:
             group["lr"] = self.rate(self.last_epoch, base)
 
     def step(self) -> None:
-        """Count one step, and set the optimizer's rates."""
+        """Count one step, and set the optimizer's rates. Raises `GraphError` while a function is compiled."""
+        _outside_of_compiled()
         self.last_epoch += 1
         self._set()
 
@@ -414,7 +426,8 @@ class ReduceLROnPlateau(LRScheduler):
         """The rates are the optimizer's own, until they are reduced."""
 
     def step(self, metrics: float) -> None:  # type: ignore[override]
-        """Judge one value of what is watched."""
+        """Judge one value of what is watched. Raises `GraphError` while a function is compiled."""
+        _outside_of_compiled()
         self.last_epoch += 1
         value = float(metrics)
         sign = 1 if self.mode == "min" else -1
