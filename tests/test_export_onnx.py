@@ -398,3 +398,17 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
         interchange.to_onnx(lambda x: "x", x)
     with pytest.raises(DTypeError, match="takes a function or a module"):
         interchange.to_onnx(3, x)
+
+
+def test_booleans_are_numbers_where_onnx_has_no_operator_for_them():
+    def several(x):
+        some, others = x > 0, x < 1
+        return (
+            some & others, some | others, some * others, some + others, some < others, some.sum(1), some.max(),
+            some.amin(1), some.cumsum(1), some @ others.transpose(0, 1), x.norm(), x.topk(2)[0], x.max(dim=1)[0],
+        )  # fmt: skip
+
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    for got, expected in zip(run(interchange.to_onnx(several, tg.tensor(x)), x), several(tg.tensor(x)), strict=True):
+        assert got.dtype == expected.dtype
+        np.testing.assert_allclose(got, expected.numpy(), rtol=1e-6)

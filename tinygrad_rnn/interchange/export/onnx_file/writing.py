@@ -32,6 +32,9 @@ _TOGETHER = {
     "stack",
 }  # fmt: skip
 _COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+#: whose operators take no booleans in ONNX, and of these the ones that give booleans for booleans
+_OF_NUMBERS = {"sum", "max", "cumsum", "argmax", *_TOGETHER, *_COMPARISONS} - {"concat", "stack", "equal", "not_equal"}
+_GIVE_THEIR_OWN = _OF_NUMBERS - _COMPARISONS
 
 
 def to_onnx(
@@ -313,7 +316,8 @@ class Writer:
         rule = RULES.get(op)
         if rule is None:
             raise UnsupportedError(no_rule(op, node.site))
-        return rule(self, node, *self._together(op, node, operands), **node.attrs)
+        made = rule(self, node, *self._together(op, node, operands), **node.attrs)
+        return self.cast(made, node.dtype) if node.dtype.kind == "b" and op.name in _GIVE_THEIR_OWN else made
 
     def _leaf(self, node: Node) -> str:
         cell = self._trace.cells.get(node.serial)
@@ -341,6 +345,10 @@ class Writer:
             wanted = [np.result_type(*kinds, *literal)] * len(operands)
         elif op.name == "where":
             wanted = [np.dtype(bool), node.dtype, node.dtype]
+        if op.name in _OF_NUMBERS:
+            number = np.dtype(np.int32) if node.dtype.kind == "b" else node.dtype
+            given = [wanted[i] or self.dtype_of(node, i) for i in range(len(operands))]
+            wanted = [number if each.kind == "b" else wanted[i] for i, each in enumerate(given)]
         return [
             self.constant(np.asarray(x, wanted[i] or node.dtype)) if not isinstance(x, str)
             else x if wanted[i] is None or self.dtype_of(node, i) == wanted[i] else self.cast(x, wanted[i])
