@@ -173,3 +173,13 @@ def test_a_mistake_is_one_line(call: Callable[[tg.Tensor], Any], message: str) -
     with pytest.raises(tg.TinygradError, match=message) as error:
         call(tg.tensor(X))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_what_pytorch_takes_for_unbiased_is_not_taken_for_keepdims(name):
+    x = tg.tensor([[1.0, 2.0, 4.0]])
+    for call in (lambda: getattr(x, name)(1, False), lambda: getattr(tg, name)(x, 1, False)):
+        with pytest.raises(TypeError, match=rf"{name}\(\) takes from 1 to 2 positional arguments"):
+            call()
+    assert getattr(x, name)(1, unbiased=False).shape == (1,)
+    assert getattr(x, name)(1, keepdims=True).shape == (1, 1)

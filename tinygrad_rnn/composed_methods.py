@@ -82,8 +82,8 @@ class Composed(Operators):
         return self._record(P.floor_divide, (other, self), {})
 
     def std(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None, unbiased: bool | None = None,
-        dim: Axis = None, keepdim: bool = False,
+        self, axis: Axis = None, *, keepdims: bool = False, correction: int | None = None,
+        unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
         """Standard deviation over ``axis``: the square root of `var`, with its ``keepdims``, ``correction``,
         ``unbiased``.
@@ -92,7 +92,9 @@ class Composed(Operators):
         >>> float(tg.tensor([1.0, 3.0]).std(correction=0))
         1.0
         """
-        return self.var(_axis(axis, dim), kept(keepdims, keepdim), correction=correction, unbiased=unbiased).sqrt()
+        return self.var(
+            _axis(axis, dim), keepdims=kept(keepdims, keepdim), correction=correction, unbiased=unbiased
+        ).sqrt()
 
     def norm(
         self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False

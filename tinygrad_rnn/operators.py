@@ -302,7 +302,7 @@ class Operators(Recorded):
         return total / count if count else total * np.nan
 
     def var(
-        self, axis: Axis = None, keepdims: bool = False, *, correction: int | None = None,
+        self, axis: Axis = None, *, keepdims: bool = False, correction: int | None = None,
         unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
     ) -> Tensor:  # fmt: skip
         """Variance ``sum((x - mean)^2) / (n - correction)`` over ``axis`` (None: all).

@@ -40,7 +40,7 @@ def _var(
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     correction = int(unbiased) if correction is None else int(correction)
-    result = x.var(axes_of(dim), keepdim, correction=correction)
+    result = x.var(axes_of(dim), keepdims=keepdim, correction=correction)
     return result.sqrt() if call.name == "std" else result
 
 
