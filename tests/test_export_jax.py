@@ -636,3 +636,23 @@ def test_a_state_that_does_not_fit_changes_nothing():
     assert np.array_equal(model.weight.numpy(), before)
     fn.restore({name: value + 1 for name, value in parameters.items()})
     assert np.array_equal(model.weight.numpy(), before + 1)
+
+
+def test_a_step_refuses_a_state_of_another_form():
+    model = tg.nn.Linear(3, 2)
+    optimizer = tg.optim.Adam(model.parameters())
+
+    def step(x):
+        loss = model(x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = np.ones((4, 3), np.float32)
+    fn, state = interchange.to_jax(step, x)
+    with pytest.raises(ShapeError, match=r"parameters 'weight' of the state has shape \(1, 3\), ours is \(2, 3\)"):
+        fn({**state, "parameters": {**state["parameters"], "weight": np.ones((1, 3), np.float32)}}, x)
+    with pytest.raises(ArgumentError, match="the state lacks optimizer"):
+        fn({kind: held for kind, held in state.items() if not kind.startswith("optimizer")}, x)
+    assert fn(state, x)[1].shape == ()

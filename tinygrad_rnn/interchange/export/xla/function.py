@@ -205,6 +205,8 @@ class JaxProgram:
 
     def called(self, state: Any, *args: Any) -> Any:
         """What is jitted."""
+        if self._writes:
+            _fits(state, self._read())
         with self._as_in(state):
             trace, template = self._recorded(args)
         if trace.assignments and not self._writes:
@@ -406,6 +408,18 @@ def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) 
     if value.shape != tuple(shape):
         raise ShapeError(f"restore: {kind} {name!r} has shape {value.shape}, ours is {tuple(shape)}")
     return value.astype(dtype)
+
+
+def _fits(state: Any, ours: Mapping[str, Any]) -> None:
+    """Refuse a state of another form than ours."""
+    for kind, held in ours.items():
+        for name, value in held.items() if isinstance(held, Mapping) else [("", held)]:
+            given = state.get(kind) if isinstance(state, Mapping) else None
+            if given is None or (name and name not in given):
+                raise ArgumentError(f"to_jax: the state lacks {kind} {name}".rstrip())
+            shape = jnp.shape(given[name] if name else given)
+            if shape != jnp.shape(value):
+                raise ShapeError(f"to_jax: {kind} {name!r} of the state has shape {shape}, ours is {jnp.shape(value)}")
 
 
 def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
