@@ -206,7 +206,9 @@ class JaxProgram:
     def called(self, state: Any, *args: Any) -> Any:
         """What is jitted."""
         if self._writes:
-            _fits(state, self._read())
+            for kind, held in self._read().items():
+                for name, value in held.items():
+                    _entry(state, kind, name, np.shape(value), "to_jax", " of the state")
         with self._as_in(state):
             trace, template = self._recorded(args)
         if trace.assignments and not self._writes:
@@ -400,26 +402,19 @@ def _rebuilt(template: Any, arrays: Sequence[Any]) -> Any:
     return template
 
 
-def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) -> Array:
+def _entry(tree: Any, kind: str, name: str, shape: Any, call: str, of: str = "") -> Any:
+    """An entry of a state, refused where it is missing or of another shape than ours."""
     try:
-        value = np.asarray(tree[kind][name])
+        value = tree[kind][name]
     except (KeyError, TypeError):
-        raise ArgumentError(f"restore: the state lacks {kind} {name!r}") from None
-    if value.shape != tuple(shape):
-        raise ShapeError(f"restore: {kind} {name!r} has shape {value.shape}, ours is {tuple(shape)}")
-    return value.astype(dtype)
+        raise ArgumentError(f"{call}: the state lacks {kind} {name!r}") from None
+    if np.shape(value) != tuple(shape):
+        raise ShapeError(f"{call}: {kind} {name!r}{of} has shape {np.shape(value)}, ours is {tuple(shape)}")
+    return value
 
 
-def _fits(state: Any, ours: Mapping[str, Any]) -> None:
-    """Refuse a state of another form than ours."""
-    for kind, held in ours.items():
-        for name, value in held.items() if isinstance(held, Mapping) else [("", held)]:
-            given = state.get(kind) if isinstance(state, Mapping) else None
-            if given is None or (name and name not in given):
-                raise ArgumentError(f"to_jax: the state lacks {kind} {name}".rstrip())
-            shape = jnp.shape(given[name] if name else given)
-            if shape != jnp.shape(value):
-                raise ShapeError(f"to_jax: {kind} {name!r} of the state has shape {shape}, ours is {jnp.shape(value)}")
+def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) -> Array:
+    return np.asarray(_entry(tree, kind, name, shape, "restore")).astype(dtype)
 
 
 def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
