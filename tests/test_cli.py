@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -237,18 +238,36 @@ def test_traceback_only_when_asked(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_control_c_saves_and_says_so(folder: Path) -> None:
-    command = [sys.executable, "-m", "tinygrad_rnn", "train", "book.txt", *SMALL, "--steps", "1000000", "-o", "a.ckpt"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (folder / "a.ckpt").exists() and time.monotonic() < deadline:
-        os.sched_yield()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    errors = interrupted(
+        folder, lambda: (folder / "a.csv").is_file() and (folder / "a.csv").read_text().count("\n") > 1
+    )
     answer, ending = errors.splitlines()
     assert answer.startswith("interrupted: the step at work") and answer.endswith("Ctrl-C again stops at once")
     assert ending.startswith("interrupted: a.ckpt saved after step ")
     assert run("sample", "a.ckpt", "--length", "3").exit_code == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_control_c_while_the_first_step_is_compiled_does_not_wait_for_it(folder: Path) -> None:
+    errors = interrupted(folder, (folder / "a.ckpt").is_file, NUMBA_CACHE_DIR=str(folder / "no kernels"))
+    assert errors in ("interrupted\n", "interrupted in the first step: a.ckpt is as it was saved before it\n")
+    assert checkpoint.load(folder / "a.ckpt")[1]["step"] == 0
+
+
+def interrupted(folder: Path, begun: Callable[[], bool], **environment: str) -> str:
+    """What training says on its standard error when Ctrl-C comes as soon as it has ``begun``."""
+    where = ("--steps", "1000000", "--checkpoint-every", "5", "--log", "a.csv", "-o", "a.ckpt")
+    command = [sys.executable, "-m", "tinygrad_rnn", "train", "book.txt", *SMALL, *where]
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not begun() and time.monotonic() < deadline:
+        os.sched_yield()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    return errors
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

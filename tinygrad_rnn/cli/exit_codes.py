@@ -86,24 +86,27 @@ def _discard_output() -> None:
 class Interrupt:
     """True once Ctrl-C was pressed."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool) -> None:
         self.pressed = False
+        self.at_once = at_once  #: nothing would be lost: Ctrl-C acts where it falls
 
     def __bool__(self) -> bool:
         return self.pressed
 
 
 @contextmanager
-def noted_interrupt(answer: str) -> Iterator[Interrupt]:
+def noted_interrupt(answer: str, at_once: bool = False) -> Iterator[Interrupt]:
     """No step is left half done: the first Ctrl-C is noted, to be looked at between steps; the second acts.
 
-    The first is answered with a line at once, for a step may take long, above all while it is being compiled.
+    The first is answered with a line at once, for a step may take long.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(at_once)
 
     def note(_signal: int, _frame: Any) -> None:
         interrupt.pressed = True
         signal.signal(signal.SIGINT, before)
+        if interrupt.at_once:
+            raise KeyboardInterrupt
         with suppress(OSError, AttributeError):  # no standard error, or nobody behind it
             os.write(sys.stderr.fileno(), f"{answer}; Ctrl-C again stops at once\n".encode())
 

@@ -97,13 +97,14 @@ def train(
     )
     records = Records(log, trainer.step)
     smooth, read, began, judging = None, 0, time.perf_counter(), 0.0
-    answer = "interrupted: the step at work is finished (the first is compiled, which takes longest), then saved"
-    with progress_bar(console) as bar, noted_interrupt(answer) as interrupt:
+    answer = "interrupted: the step at work is finished, then saved"
+    checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
+    records.write()
+    with progress_bar(console) as bar, noted_interrupt(answer, at_once=True) as interrupt:
         task = bar.add_task("training", total=steps, completed=trainer.step, shown="")
-        checkpoint.save(trainer, output)  # an unwritable folder is better found now than after an hour
-        records.write()
-        try:
+        try:  # the first step is compiled, which takes longest, and until it is done nothing can be lost
             for done in trainer.run(steps):
+                interrupt.at_once = False
                 smooth = done.loss if smooth is None else 0.95 * smooth + 0.05 * done.loss
                 read += done.characters
                 rate = read / (time.perf_counter() - began)
@@ -127,6 +128,11 @@ def train(
                     break
         except TinygradError as error:
             raise DataError(f"{error}; the checkpoint {output} is the last one saved before") from None
+        except KeyboardInterrupt:
+            if not interrupt.at_once:
+                raise
+            click.echo(f"interrupted in the first step: {output} is as it was saved before it", err=True)
+            sys.exit(130)
     if plot is not None and records.rows:
         records.plot(plot)
         console.print(f"[bold]{plot}[/bold]  the curve", soft_wrap=True)
