@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import secrets
+import sys
 import threading
 import types
 import uuid
@@ -248,6 +249,16 @@ def writers():
 def test_a_write_that_later_calls_would_not_repeat_is_named(name):
     with pytest.raises(tg.GraphError, match=rf"a compiled function changes .*at {HERE}\).*return the value"):
         tg.compile(writers()[name])(X)
+
+
+@pytest.mark.parametrize(
+    "console", [lambda: print("once"), lambda: print(1, file=sys.stderr), lambda: sys.stdout.write("")]
+)
+def test_a_line_that_is_printed_is_named(console):
+    with pytest.raises(tg.GraphError, match=rf"a line is printed \(at {HERE}\).*print it outside"):
+        tg.compile(lambda x: (console(), x)[1])(X)
+    made_inside = tg.compile(lambda x: (print("kept", file=io.StringIO()), x)[1])
+    assert made_inside(X).tolist() == X.tolist()
 
 
 def generated():

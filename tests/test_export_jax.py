@@ -386,6 +386,70 @@ def test_a_state_has_one_form_from_the_start_and_gives_its_memory_away(settings)
     np.testing.assert_allclose(float(loss), float(made()[2](x)), rtol=0.01)
 
 
+@pytest.mark.parametrize("left", [False, True], ids=["none yet", "one left"])
+def test_a_gradient_that_nothing_clears_goes_on_from_call_to_call(left, rng):
+    """With and without an optimizer; cleared at the end it is no part of what follows."""
+
+    def made():
+        w = tg.nn.Parameter([[1.0, -2.0], [0.5, 3.0]], name="w", dtype=float)
+        optimizer = tg.optim.SGD([w], lr=0.1, momentum=0.9)
+
+        def added(x):
+            loss = (x @ w).square().mean()
+            loss.backward()
+            return loss
+
+        def stepped(x):
+            loss = added(x)
+            optimizer.step()
+            return loss
+
+        def cleared(x):
+            loss = stepped(x)
+            optimizer.zero_grad()
+            return loss
+
+        def applied(x):
+            optimizer.step()
+            optimizer.zero_grad()
+            return x.sum()
+
+        if left:
+            added(tg.tensor([[1.0, 2.0]], dtype=float))
+        return w, {"added": added, "stepped": stepped, "cleared": cleared, "applied": applied}
+
+    batches = rng.normal(size=(3, 4, 2))
+    for name in ("added", "stepped", "cleared"):
+        (w, here), (there, exported) = made(), made()
+        fn, state = interchange.to_jax(exported[name], batches[0])
+        assert ("gradients" in state) == (left or name != "cleared")
+        for x in batches:
+            state, loss = fn(state, x)
+            np.testing.assert_allclose(float(loss), float(here[name](tg.tensor(x))), rtol=1e-12)
+        fn.restore(state)
+        np.testing.assert_allclose(there.numpy(), w.numpy(), rtol=1e-12)
+        if name != "cleared":
+            np.testing.assert_allclose(there.grad.numpy(), w.grad.numpy(), rtol=1e-12)
+    if left:
+        with pytest.raises(UnsupportedError, match=r"what applied does depends on whether w has a gradient.* one fun"):
+            interchange.to_jax(made()[1]["applied"], batches[0])
+
+
+def test_a_state_that_was_given_away_says_so():
+    w = tg.nn.Parameter(np.ones((1, 2)))
+
+    def step(x):
+        (w * x).sum().backward()
+        return w.grad.sum()
+
+    x = np.ones((1, 2))
+    fn, state = interchange.to_jax(step, x, donate=True)
+    fn(state, x)
+    for use in (lambda: fn(state, x), lambda: interchange.Spread(fn, 1)(state, x), lambda: fn.restore(state)):
+        with pytest.raises(GraphError, match=r"this state of step was given away .*go on with the state that it ret"):
+            use()
+
+
 class Bent(tg.Function):
     """Two results, an argument that is no tensor, and a backward pass that is not the derivative."""
 
@@ -598,6 +662,8 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
     assert fn({}, x).tolist() == [2.0, 2.0, 2.0]
     with pytest.raises(GraphError, match=r"read \(at test_export_jax.py:\d+\)"):
         interchange.to_jax(lambda x: x * float(x.sum()), x)
+    with pytest.raises(GraphError, match=r"a line is printed \(at test_export_jax.py:\d+\)"):
+        interchange.to_jax(lambda x: (print("once"), x)[1], x)
     with pytest.raises(GraphError, match="random number"):
         interchange.to_jax(lambda x: x * tg.randn(3), x)
     with pytest.raises(UnsupportedError, match=r"dropout mask \(at .*\) is drawn at random; call eval\(\)"):

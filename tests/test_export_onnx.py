@@ -394,6 +394,9 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
 
     with pytest.raises(GraphError, match="a file only computes"):
         interchange.to_onnx(step, x)
+    for nothing in ((), None, {"y": []}):
+        with pytest.raises(ArgumentError, match="returns no tensor"):
+            interchange.to_onnx(lambda x, made=nothing: made, x)
     with pytest.raises(ArgumentError, match="returns str"):
         interchange.to_onnx(lambda x: "x", x)
     with pytest.raises(DTypeError, match="takes a function or a module"):

@@ -386,9 +386,9 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     as it came, an argument or a parameter, is that tensor itself. Parameters and the optimizer's state are updated in
     place. ``.grad`` accumulates and is there afterwards as it is without compiling.
 
-    What needs a value while recording (``item``, ``print``, ``if x > 0``), draws random numbers (this package's,
-    Python's, NumPy's, the operating system's), reads a clock or a file, asks the operating system, takes from an
-    iterator from outside, keeps a tensor anywhere but in the result, or changes what outlives the call
+    What needs a value while recording (``item``, ``if x > 0``), draws random numbers (this package's, Python's,
+    NumPy's, the operating system's), reads a clock or a file, prints, asks the operating system, takes from an iterator
+    from outside, keeps a tensor anywhere but in the result, or changes what outlives the call
     (``self.n += 1``, ``losses.append(...)``) is an error that names the line, and what was changed is put back. What a
     second recording finds as the first one left it may be kept: a mask made once. Globals, enclosing names,
     attributes, classes, code and defaults of functions, containers, arrays and the environment are watched, however it

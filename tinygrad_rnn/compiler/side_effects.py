@@ -24,6 +24,7 @@ _SEEDING = random.Random.seed.__code__
 _CLOCK = "a clock is read", "read it outside, and pass the time in as a tensor"
 _FILE = "a file is opened", "open it outside, and pass what it holds"
 _READ = "a file is read", "read it outside, and pass what it holds"
+_PRINTED = "a line is printed", "return what it shows, and print it outside"
 _SYSTEM = "the operating system is asked", "ask it outside, and pass the answer in"
 _SAME_ANSWER = frozenset(("sleep", "mktime", "strptime", "tzset", "fspath", "cpu_count", "uname", "strerror"))
 _ASKED = {
@@ -73,7 +74,7 @@ def refuse_world(frame: FrameType, called: Any) -> None:
     What libraries do for themselves (a logger's time stamps, an import) is not the function's business.
     """
     asked = _asked(called)
-    if asked is None:
+    if asked is None or (called is print and _to_a_file(frame)):
         return
     while in_library(frame):
         if frame.f_globals.get("__name__", "").partition(".")[0] not in _ASKERS or frame.f_back is None:
@@ -93,6 +94,8 @@ def _asked(called: Any) -> tuple[str, str] | None:
     """What calling it asks of the world, and what to do instead."""
     of: Any = getattr(called, "__self__", None)
     name: str = called.__name__
+    if called is print or (name.startswith("write") and (of is sys.stdout or of is sys.stderr)):
+        return _PRINTED
     kind = type(of)  # `isinstance` would ask an object for its class, which is told to who records
     if called is open or called is np.fromfile:
         return _FILE
@@ -104,6 +107,15 @@ def _asked(called: Any) -> tuple[str, str] | None:
         return _READ if name.startswith(("read", "tell")) and not issubclass(kind, (StringIO, BytesIO)) else None
     asked = _ASKED.get(getattr(called, "__module__", None) or "")
     return None if asked is None or name in _SAME_ANSWER or name.startswith(("_", "W")) else asked
+
+
+def _to_a_file(frame: FrameType) -> bool:
+    """Whether ``print`` is told a ``file`` other than the console; what is outside is compared when recording ends."""
+    code = frame.f_code
+    before = [x for x in dis.get_instructions(code) if x.offset <= frame.f_lasti][-5:]
+    names = [code.co_consts[x.arg or 0] if x.opname == "KW_NAMES" else x.argval for x in before]
+    told = any("file" in each for each in names if isinstance(each, tuple))
+    return told and "stdout" not in names and "stderr" not in names
 
 
 def refuse_date(frame: FrameType) -> None:

@@ -13,7 +13,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -113,6 +113,8 @@ class TracedProgram:
     #: (a tensor, which output becomes its ``.grad`` when it is asked for); they are the last that are returned
     waiting: list[tuple[Tensor, int]]
     outside: frozenset[int]  #: serials of the tensors that it uses and was not given
+    #: those of them whose ``.grad`` it reads before it sets it, so that what an earlier call left counts
+    graded: list[Tensor] = field(default_factory=list)
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
@@ -555,6 +557,7 @@ class Tracer:
         return TracedProgram(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
             self.entries, kept, waiting, frozenset(self._outside),
+            [x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)],
         )  # fmt: skip
 
     def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:

@@ -95,6 +95,8 @@ def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -
     writer = Writer(names, trace, shared)
     results: dict[str, int] = {}
     _result_names("output", template, results)
+    if not results:
+        raise ArgumentError("to_onnx: the function returns no tensor; a file returns at least one")
     title = getattr(function, "__name__", type(function).__name__)
     return writer.model(trace.graph, _called(function, given), results, title)
 

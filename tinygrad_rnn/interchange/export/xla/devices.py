@@ -54,10 +54,12 @@ class Spread:
         self._everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         parts = jax.sharding.PartitionSpec(*(None,) * batch_axis, AXIS)
         self._divided = jax.sharding.NamedSharding(mesh, parts)
+        self._refuse_given_away = fn.refuse_given_away
         self._run = jax.jit(fn.called, out_shardings=self._everywhere, donate_argnums=fn.donated)
 
     def __call__(self, state: Any, *batch: Any) -> Any:
         """``(state, result)``."""
+        self._refuse_given_away(state)
         state = jax.tree_util.tree_map(self._shared, state)
         return self._run(state, *jax.tree_util.tree_map(self._split, batch))
 

@@ -21,6 +21,8 @@ from ..recorder import Recording, drawn, walk
 from .rules import jax, jnp
 from .running import Setting, run
 
+#: where the state holds gradients that go from call to call
+GRADIENTS = "gradients"
 PRECISIONS = (None, "float32", "bfloat16")
 
 
@@ -34,7 +36,8 @@ def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None
 
     Given ``example`` arguments, a function that also writes (``backward``, ``optimizer.step()``) becomes a step:
     ``(fn, state)``, ``fn(state, *batch) -> (state, result)``, where ``state`` holds parameters, buffers, the
-    optimizer's state and learning rates, and a key for dropout. ``donate`` gives the old state's memory to the new one.
+    optimizer's state and learning rates, gradients that go on being added to where nothing calls ``zero_grad()``, and
+    a key for dropout. ``donate`` gives the old state's memory to the new one; a state given away is refused.
     ``fn.state()`` reads a state from our objects, ``fn.restore(state)`` writes it back into them.
 
     ``dtype="bfloat16"``: products of matrices take their operands in bfloat16, all else stays as it is.
@@ -90,9 +93,12 @@ class JaxProgram:
         self._optimizers: list[Optimizer] = []
         self._draws = self._writes = False
         self._later: dict[tuple[str, str], Tensor] = {}  # entries that an optimizer's first step makes, and whose
+        self._gradients: dict[str, Tensor] = {}  # by name, the tensors whose ``.grad`` goes from call to call
         self._confirmations: list[tuple[Callable[..., None], int]] = []
         if example or not isinstance(function, Module):
-            self._learn(self._recorded(example)[0])
+            trace = self._recorded(example)[0]
+            self._learn(trace)
+            self._refuse_asking(trace, example)
         self.donated = (0,) if donate else ()  #: positions of arguments whose memory is given away
         self._checked = (
             checked  # whether a step also returns what is to be looked at, and keeps its state if that is bad
@@ -101,7 +107,17 @@ class JaxProgram:
 
     def __call__(self, state: Any, *args: Any) -> Any:
         """``fn(parameters, *args)``, or ``fn(state, *batch)``."""
+        self.refuse_given_away(state)
         return self.jitted(state, *args)
+
+    def refuse_given_away(self, state: Any) -> None:
+        """Say so where a state's memory has gone to the one that followed."""
+        for x in jax.tree_util.tree_leaves(state) if self.donated else ():
+            if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and x.is_deleted():
+                raise GraphError(
+                    f"to_jax: this state of {self.__name__} was given away to an earlier call (donate=True); go on "
+                    "with the state that it returned"
+                )
 
     # Recording -------------------------------------------------------------------------------------------
 
@@ -116,13 +132,33 @@ class JaxProgram:
         for schedule, _ in trace.schedules:
             if not any(each is schedule.optimizer for each in self._optimizers):
                 self._optimizers.append(schedule.optimizer)
+        left = dict(_left(trace))
+        for x in trace.graded:
+            if x._gradient() is not None or left.get(x.serial) is not None:
+                self._gradients[self._names.enter(x.name or "unnamed", x)] = x
         self._begin(trace)
-        self._writes, self._confirmations = bool(trace.assignments), trace.confirmations
+        self._writes, self._confirmations = bool(trace.assignments or self._gradients), trace.confirmations
         self._draws = any(node.op is drawn for node in walk(trace.graph))
         if trace.live:
             raise UnsupportedError(
                 "to_jax: the function reads something anew in every call that is no tensor, such as a random number or "
                 "a setting; pass it as an argument"
+            )
+
+    def _refuse_asking(self, trace: TracedProgram, example: Sequence[Any]) -> None:
+        """A state holds zeros for a gradient that is None: no difference to what adds to it, and to nothing else."""
+        left = dict(_left(trace))
+        unsure = [name for name, x in self._gradients.items() if x._gradient() is None or left.get(x.serial, 0) is None]
+        if not unsure:
+            return
+        found = []
+        for there in (True, False):
+            with self._as_in(self._read(), there):
+                found.append(len(self._recorded(example)[0].assignments))
+        if found[0] != found[1]:
+            raise UnsupportedError(
+                f"to_jax: what {self.__name__} does depends on whether {unsure[0]} has a gradient, which a state "
+                "cannot say; let one function call backward() and step()"
             )
 
     def _begin(self, trace: TracedProgram) -> None:
@@ -157,6 +193,10 @@ class JaxProgram:
         tree: dict[str, dict[str, Any]] = {}
         for kind, name, x in self._names.tensors.values():
             tree.setdefault(kind, {})[name] = x.numpy()
+        for name, x in self._gradients.items():
+            found = x._gradient()
+            held = tree.setdefault(GRADIENTS, {})
+            held[name] = np.zeros(x.shape, x.dtype) if found is None else found.numpy()
         for k, optimizer in enumerate(self._optimizers):
             kind = _kind(k)
             held = tree[kind] = {}
@@ -178,6 +218,7 @@ class JaxProgram:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Write a state into our parameters, buffers and optimizers; one that does not fit changes nothing."""
+        self.refuse_given_away(state)
         tree: dict[str, Any] = dict(state)
         if not self._writes:
             names = {name: kind for kind, name, _ in self._names.tensors.values()}
@@ -187,6 +228,8 @@ class JaxProgram:
         writes: list[Callable[[], Any]] = []
         for kind, name, x in self._names.tensors.values():
             writes.append(_writing(x, _own(tree, kind, name, x.shape, x.dtype)))
+        for name, x in self._gradients.items():
+            writes.append(_grading(x, _own(tree, GRADIENTS, name, x.shape, x.dtype)))
         for k, optimizer in enumerate(self._optimizers):
             kind = _kind(k)
             held = tree.get(kind, {})
@@ -211,10 +254,10 @@ class JaxProgram:
                     _entry(state, kind, name, np.shape(value), "to_jax", " of the state")
         with self._as_in(state):
             trace, template = self._recorded(args)
-        if trace.assignments and not self._writes:
+        if (trace.assignments or any(at is not None for _, at in _left(trace))) and not self._writes:
             raise GraphError(
-                f"to_jax: {self.__name__} writes tensors (an optimizer's step, a buffer); give to_jax example "
-                "arguments, and it becomes a step with a state"
+                f"to_jax: {self.__name__} writes tensors (an optimizer's step, a buffer, a gradient); give to_jax "
+                "example arguments, and it becomes a step with a state"
             )
         given: list[Any] = []
         for x in args:
@@ -226,6 +269,11 @@ class JaxProgram:
         if not self._writes:
             return result
         new = self._new_state(state, trace, assigned, place)
+        left = dict(_left(trace))
+        for name, x in self._gradients.items():
+            if x.serial in left:  # else it stays as it is
+                at = left[x.serial]
+                new[GRADIENTS][name] = jnp.zeros_like(new[GRADIENTS][name]) if at is None else returned[at]
         if not self._checked:
             return new, result
         fine = jnp.array(True)
@@ -287,10 +335,11 @@ class JaxProgram:
                 yield serial, self._names.tensors[cell.tensor.serial][:2]
             else:
                 template, *things = cell.place
+                if template == "{}._grad._array":
+                    yield serial, (GRADIENTS, self._names.tensors[things[0].serial][1])
+                    continue
                 if template != "{}[{}]" or id(things[0]) not in slots:
-                    raise UnsupportedError(
-                        "to_jax: a gradient left by an earlier call is added to; call zero_grad() before backward()"
-                    )
+                    raise UnsupportedError("to_jax: the state of an optimizer that is not this function's is used")
                 kind, name = slots[id(things[0])]
                 yield serial, (kind, f"{name}.{things[1]}")
 
@@ -330,12 +379,14 @@ class JaxProgram:
         return new
 
     @contextmanager
-    def _as_in(self, state: Any) -> Iterator[None]:
-        """While recording, our optimizers hold the entries that the state holds, and no gradient is left over."""
+    def _as_in(self, state: Any, gradients: bool = True) -> Iterator[None]:
+        """While recording, our optimizers hold the entries that the state holds, and so do ``gradients``."""
         kept = [(x, x._grad) for _, _, x in self._names.tensors.values()]
         held = [(entries, dict(entries)) for optimizer in self._optimizers for entries in optimizer.state]
         for x, _ in kept:
             x._grad = None
+        for x in self._gradients.values() if gradients else ():
+            x._grad = from_array(np.zeros(x.shape, x.dtype))
         for k, optimizer in enumerate(self._optimizers):
             there = state[_kind(k)]
             for (name, entries), x in zip(list(self._entries(optimizer)), optimizer.params):
@@ -350,6 +401,13 @@ class JaxProgram:
             for entries, before in held:
                 entries.clear()
                 entries.update(before)
+
+
+def _left(trace: TracedProgram) -> Iterator[tuple[int, int | None]]:
+    """Of tensors from outside, what becomes of their ``.grad``: which output it is, None for none."""
+    for x, at in trace.kept:
+        if isinstance(x, Tensor):
+            yield x.serial, at
 
 
 def _kind(k: int) -> str:
@@ -425,6 +483,10 @@ def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
             x.copy_(from_array(value))
 
     return write
+
+
+def _grading(x: Tensor, value: Array) -> Callable[[], Any]:
+    return lambda: setattr(x, "_grad", from_array(value))
 
 
 def _entering(entries: dict[str, Any], key: str, value: Any) -> Callable[[], Any]:
