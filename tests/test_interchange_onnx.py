@@ -596,6 +596,22 @@ def test_bytes_that_were_changed_are_refused_in_one_line():
     assert refused > 20
 
 
+def test_a_type_that_is_none_of_the_standards():
+    model = reader()
+    model.graph.output[0].type.tensor_type.elem_type = -1
+    with pytest.raises(DataError, match="type -1 is none of the standard's"):
+        imported(model.SerializeToString())
+
+
+def test_a_scan_over_nothing():
+    scan = next(case.model for case in cases() if case.name == "test_scan9_sum")
+    (node,) = scan.graph.node
+    node.input[1] = ""
+    with pytest.raises(DataError, match="Scan") as error:
+        imported(scan.SerializeToString())(np.zeros(2, "f"), np.zeros((3, 2), "f"))
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(("attributes", "said"), [
     ({"direction": "sideways"}, "direction 'sideways'"),
     ({"hidden_size": 3}, "hidden_size is 3"),

@@ -17,7 +17,7 @@ from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
 from .constant_folding import Constant
 from .operators import TABLE, keywords
-from .reading import array_of, checked, inlined, onnx, read
+from .reading import array_of, checked, inlined, numpy_dtype, read
 from .running import Graph, Model
 
 
@@ -197,8 +197,7 @@ def _declared(value: Any) -> Value:
         shape = tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
     dtype = None
     if tensor.elem_type:
-        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-        dtype = as_supported(np.zeros((), kind), f"{value.name!r:.60}").dtype
+        dtype = as_supported(np.zeros((), numpy_dtype(tensor.elem_type)), f"{value.name!r:.60}").dtype
     return Value(value.name, dtype, shape)
 
 

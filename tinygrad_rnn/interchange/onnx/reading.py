@@ -130,8 +130,16 @@ def _external(tensor: Any, folder: Path | None, name: str) -> bytes:
         raise DataError(f"{said}, which cannot be read: {_first_line(error)}") from None
 
 
+def numpy_dtype(code: int) -> np.dtype[Any]:
+    """NumPy's dtype for a number of ONNX's; `DataError` for one that the standard does not have."""
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
+    except (KeyError, ValueError, TypeError):
+        raise DataError(f"type {code} is none of the standard's") from None
+
+
 def _bytes_of(tensor: Any) -> int:
-    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    kind = numpy_dtype(tensor.data_type)
     small = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4, getattr(onnx.TensorProto, "FLOAT4E2M1", -1)}
     count = int(np.prod(tensor.dims, dtype=object)) if tensor.dims else 1
     return (count + 1) // 2 if tensor.data_type in small else count * kind.itemsize

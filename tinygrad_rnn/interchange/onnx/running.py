@@ -25,7 +25,7 @@ from .. import framework
 from ..framework_types import as_supported
 from .constant_folding import Constant, aside
 from .operators import TABLE, TAKE_SEQUENCES
-from .reading import array_of
+from .reading import array_of, numpy_dtype
 
 onnx = framework("onnx", "onnx")
 
@@ -113,7 +113,7 @@ class Node:
             raise DataError(str(error) if self.model.name in str(error) else self._said(error)) from None
         except TinygradError as error:
             raise DataError(self._said(error)) from None
-        except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
             raise DataError(self._said(error)) from None
         finally:
             self._values = {}
@@ -173,11 +173,7 @@ class Node:
 
     def dtype(self, code: int) -> np.dtype[Any]:
         """A dtype of ours for one of ONNX's; half precision is float32."""
-        try:
-            wanted = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
-        except Exception:  # a code that is none of the standard's
-            raise DataError(f"type {code} is none of the standard's") from None
-        return as_supported(np.zeros((), wanted), f"{self}: the type asked for", self.model.notes).dtype
+        return as_supported(np.zeros((), numpy_dtype(code)), f"{self}: the type asked for", self.model.notes).dtype
 
     def array(self, tensor: Any) -> np.ndarray[Any, Any]:
         """The value of a tensor among the attributes."""
