@@ -198,11 +198,179 @@ def gated_backward(p):  # type: ignore[no-untyped-def]
     return d
 
 
+# The state times the input, before the weights ----------------------------------------------------------------------
+
+
+MULTIPLIED = {"P": (2, 3), "Q": (3, 3), "W": (2, 3), "U": (3, 3), "b": (3,), "V": (3, 3), "h0": (2, 3), "x": (4, 2, 2)}
+
+
+def multiplied_loss(p: Arrays) -> tg.Tensor:
+    h = p["h0"]
+    for t in tg.steps(4):
+        m = (p["x"][t] @ p["P"]) * (h @ p["Q"])
+        h = (p["x"][t] @ p["W"] + m @ p["U"] + p["b"]).tanh()
+    return tg.nn.functional.cross_entropy(h @ p["V"], TARGETS[0])
+
+
+def multiplied_backward(p):  # type: ignore[no-untyped-def]
+    N, T = 2, 4
+    H, A, B = {-1: p["h0"]}, {}, {}
+    for t in range(T):
+        A[t] = p["x"][t] @ p["P"]
+        B[t] = H[t - 1] @ p["Q"]
+        H[t] = np.tanh(p["x"][t] @ p["W"] + (A[t] * B[t]) @ p["U"] + p["b"])
+    e = np.exp(H[T - 1] @ p["V"])
+    q = e / e.sum(1, keepdims=True)
+    onehot = np.eye(3)[TARGETS[0]]
+    d = {k: np.zeros(v.shape) for k, v in p.items()}
+    "backward"
+    ds = (q - onehot) / N
+    d["V"] = H[T - 1].T @ ds
+    dh = ds @ p["V"].T
+    for t in reversed(range(T)):
+        da = dh * (1 - H[t] ** 2)
+        d["W"] += p["x"][t].T @ da
+        d["U"] += (A[t] * B[t]).T @ da
+        d["b"] += da.sum(0)
+        dm = da @ p["U"].T
+        dA = dm * B[t]
+        dB = dm * A[t]
+        d["P"] += p["x"][t].T @ dA
+        d["Q"] += H[t - 1].T @ dB
+        d["x"][t] = da @ p["W"].T + dA @ p["P"].T
+        dh = dB @ p["Q"].T
+    d["h0"] = dh
+    return d
+
+
+# A decoder that looks at a source sequence -------------------------------------------------------------------------
+
+
+LOOKING = {"W": (2, 3), "U": (3, 3), "C": (3, 3), "b": (3,), "K": (3, 3), "V": (6, 2), "h0": (2, 3)}
+LOOKING |= {"x": (3, 2, 2), "source": (2, 4, 3), "target": (3, 2, 2)}
+
+
+def looking_loss(p: Arrays) -> tg.Tensor:
+    h, total = p["h0"], tg.tensor(0.0, dtype=tg.float64)
+    keys = p["source"] @ p["K"]
+    for t in tg.steps(3):
+        scores = (keys * h.reshape(2, 1, 3)).sum(2)
+        a = scores.softmax(1)
+        c = (a.reshape(2, 4, 1) * p["source"]).sum(1)
+        h = (p["x"][t] @ p["W"] + h @ p["U"] + c @ p["C"] + p["b"]).tanh()
+        error = tg.concat([h, c], 1) @ p["V"] - p["target"][t]
+        total = total + (error * error).sum() / 2
+    return total / 3
+
+
+def looking_backward(p):  # type: ignore[no-untyped-def]
+    T = 3
+    S = p["source"]
+    keys = S @ p["K"]
+    H, A, C, Z, E = {-1: p["h0"]}, {}, {}, {}, {}
+    for t in range(T):
+        e = np.exp((keys * H[t - 1][:, None, :]).sum(2))
+        A[t] = e / e.sum(1, keepdims=True)
+        C[t] = (A[t][:, :, None] * S).sum(1)
+        H[t] = np.tanh(p["x"][t] @ p["W"] + H[t - 1] @ p["U"] + C[t] @ p["C"] + p["b"])
+        Z[t] = np.concatenate([H[t], C[t]], 1)
+        E[t] = Z[t] @ p["V"] - p["target"][t]
+    d = {k: np.zeros(v.shape) for k, v in p.items() if k != "target"}
+    "backward"
+    dkeys = np.zeros(keys.shape)
+    dh = np.zeros((2, 3))
+    for t in reversed(range(T)):
+        e = E[t] / T
+        d["V"] += Z[t].T @ e
+        dz = e @ p["V"].T
+        dh = dh + dz[:, :3]
+        da = dh * (1 - H[t] ** 2)
+        d["W"] += p["x"][t].T @ da
+        d["U"] += H[t - 1].T @ da
+        d["C"] += C[t].T @ da
+        d["b"] += da.sum(0)
+        d["x"][t] = da @ p["W"].T
+        dc = dz[:, 3:] + da @ p["C"].T
+        dA = (dc[:, None, :] * S).sum(2)
+        d["source"] += A[t][:, :, None] * dc[:, None, :]
+        dS = A[t] * (dA - (A[t] * dA).sum(1, keepdims=True))
+        dkeys += dS[:, :, None] * H[t - 1][:, None, :]
+        dh = da @ p["U"].T + (dS[:, :, None] * keys).sum(1)
+    d["h0"] = dh
+    d["source"] += dkeys @ p["K"].T
+    d["K"] = np.einsum("nsi,nsj->ij", S, dkeys)
+    return d
+
+
+# A GRU whose candidate is normalized ----------------------------------------------------------------------------------
+
+
+NORMALIZED = {f"W{g}": (2, 4) for g in "zrn"} | {f"U{g}": (4, 4) for g in "zrn"} | {"bz": (4,), "br": (4,)}
+NORMALIZED |= {"gain": (4,), "shift": (4,), "V": (4, 2), "h0": (3, 4), "x": (4, 3, 2), "target": (4, 3, 2)}
+
+
+def normalized_loss(p: Arrays) -> tg.Tensor:
+    h, total = p["h0"], tg.tensor(0.0, dtype=tg.float64)
+    for t in tg.steps(4):
+        x = p["x"][t]
+        z = (x @ p["Wz"] + h @ p["Uz"] + p["bz"]).sigmoid()
+        r = (x @ p["Wr"] + h @ p["Ur"] + p["br"]).sigmoid()
+        a = x @ p["Wn"] + (r * h) @ p["Un"]
+        n = tg.nn.functional.layer_norm(a, 4, p["gain"], p["shift"]).tanh()
+        h = z * h + (1 - z) * n
+        total = total + tg.nn.functional.mse_loss(h @ p["V"], p["target"][t])
+    return total / 4
+
+
+def normalized_backward(p):  # type: ignore[no-untyped-def]
+    N, T = 3, 4
+    H, Z, R, S, A, M, E = {-1: p["h0"]}, {}, {}, {}, {}, {}, {}
+    for t in range(T):
+        Z[t] = sigmoid(p["x"][t] @ p["Wz"] + H[t - 1] @ p["Uz"] + p["bz"])
+        R[t] = sigmoid(p["x"][t] @ p["Wr"] + H[t - 1] @ p["Ur"] + p["br"])
+        a = p["x"][t] @ p["Wn"] + (R[t] * H[t - 1]) @ p["Un"]
+        S[t] = np.sqrt(a.var(1, keepdims=True) + 1e-5)
+        A[t] = (a - a.mean(1, keepdims=True)) / S[t]
+        M[t] = np.tanh(p["gain"] * A[t] + p["shift"])
+        H[t] = Z[t] * H[t - 1] + (1 - Z[t]) * M[t]
+        E[t] = H[t] @ p["V"] - p["target"][t]
+    d = {k: np.zeros(v.shape) for k, v in p.items() if k != "target"}
+    "backward"
+    dh = np.zeros((N, 4))
+    for t in reversed(range(T)):
+        e = 2 * E[t] / (N * T * 2)
+        d["V"] += H[t].T @ e
+        dh = dh + e @ p["V"].T
+        dz = dh * (H[t - 1] - M[t]) * Z[t] * (1 - Z[t])
+        dm = dh * (1 - Z[t]) * (1 - M[t] ** 2)
+        d["gain"] += (dm * A[t]).sum(0)
+        d["shift"] += dm.sum(0)
+        dA = dm * p["gain"]
+        da = (dA - dA.mean(1, keepdims=True) - A[t] * (dA * A[t]).mean(1, keepdims=True)) / S[t]
+        d["Wn"] += p["x"][t].T @ da
+        d["Un"] += (R[t] * H[t - 1]).T @ da
+        ds = da @ p["Un"].T
+        dr = ds * H[t - 1] * R[t] * (1 - R[t])
+        d["Wz"] += p["x"][t].T @ dz
+        d["Uz"] += H[t - 1].T @ dz
+        d["bz"] += dz.sum(0)
+        d["Wr"] += p["x"][t].T @ dr
+        d["Ur"] += H[t - 1].T @ dr
+        d["br"] += dr.sum(0)
+        d["x"][t] = da @ p["Wn"].T + dz @ p["Wz"].T + dr @ p["Wr"].T
+        dh = dh * Z[t] + ds * R[t] + dz @ p["Uz"].T + dr @ p["Ur"].T
+    d["h0"] = dh
+    return d
+
+
 Network = tuple[int, dict[str, tuple[int, ...]], Callable[[Arrays], tg.Tensor], Callable[[Arrays], Arrays]]
 NETWORKS: dict[str, Network] = {
     "peephole": (21, PEEPHOLE, peephole_loss, peephole_backward),
     "two layers": (22, LAYERS, layers_loss, layers_backward),
     "gated": (23, GATED, gated_loss, gated_backward),
+    "multiplied": (24, MULTIPLIED, multiplied_loss, multiplied_backward),
+    "looking": (25, LOOKING, looking_loss, looking_backward),
+    "normalized": (26, NORMALIZED, normalized_loss, normalized_backward),
 }
 
 
@@ -237,12 +405,16 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield f"+ for − in {ast.unparse(node)}", ast.BinOp(node.left, ast.Add(), node.right)
         if isinstance(node.op, ast.Pow):
             yield f"no square in {ast.unparse(node)}", node.left
+    if isinstance(node, (ast.Assign, ast.AugAssign)):
+        yield f"left out: {ast.unparse(node)}", ast.Pass()
     if isinstance(node, ast.AugAssign):
         yield f"= for += in {ast.unparse(node)}", ast.Assign([node.target], node.value)
     if isinstance(node, ast.Attribute) and node.attr == "T" and isinstance(node.ctx, ast.Load):
         yield f"no .T in {ast.unparse(node)}", node.value
     if isinstance(node, ast.Attribute) and node.attr == "sum":
         yield f"mean for sum in {ast.unparse(node)}", ast.Attribute(node.value, "mean", ast.Load())
+    if isinstance(node, ast.Attribute) and node.attr == "mean":
+        yield f"sum for mean in {ast.unparse(node)}", ast.Attribute(node.value, "sum", ast.Load())
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reversed":
         yield "the loop forwards", node.args[0]
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):

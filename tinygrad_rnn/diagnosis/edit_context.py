@@ -27,7 +27,7 @@ class Scene:
         self.names = Names(record)
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         self.steps = max((len(f) for f in self.families), default=1)
-        self._earlier: dict[int, int] = {}
+        self._beyond: dict[tuple[int, int], int] = {}
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -132,27 +132,30 @@ class Scene:
         at = at if line[0] in self.place else at - 1  # what stands in for a state before the first step
         if number >= 0:
             state = [n.index for n in self.all_families[number]]
-            if at + len(line) < len(state):
-                last = state[at + len(line)]  # carried: after the last use there is one more
+            # carried: after the last use there is one more
+            last = state[at + len(line)] if at + len(line) < len(state) else self._beside(last, 1)
             if at > 0:
                 first = state[at - 1]
             elif at == 0:
-                first = self.initial.get(number, self._before_the_first(line[0]))
+                first = self.initial.get(number, self._beside(line[0], -1))
         found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
         return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
 
-    def _before_the_first(self, index: int) -> int:
-        """Where the values hold what a function of a state would be of the state before the first step."""
+    def _beside(self, index: int, by: int) -> int:
+        """Where the values hold what a function of a state would be of the state one step on, or before the first."""
         node, record = self.record.nodes[index], self.record
         operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
-        number, at = self.place.get(operand.index, (-1, 1)) if isinstance(operand, Ref) else (-1, 1)
-        if at != 0 or number not in self.initial or node.op is None:
-            return index
-        if index not in self._earlier:
-            self._earlier[index] = len(record.values)
-            made = np.asarray(node.op.forward(record.values[self.initial[number]], **node.attrs))
-            record.values.append(np.broadcast_to(made, node.shape))
-        return self._earlier[index]
+        if (index, by) in self._beyond or not isinstance(operand, Ref) or node.op is None:
+            return self._beyond.get((index, by), index)
+        for number in self.initial:
+            chain = self.chain(self.all_families[number])
+            at = chain.index(operand.index) + by if operand.index in chain else -1
+            if 0 <= at < len(chain):
+                self._beyond[index, by] = len(record.values)
+                made = np.asarray(node.op.forward(record.values[chain[at]], **node.attrs))
+                record.values.append(np.broadcast_to(made, node.shape))
+                break
+        return self._beyond.get((index, by), index)
 
     # Edits at sets of steps --------------------------------------------------------------------------------
 

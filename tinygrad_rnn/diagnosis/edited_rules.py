@@ -107,6 +107,11 @@ def passed_on(record: Record, node: Node, slot: int, g: Array) -> Array:
     return g
 
 
+def always(sent: Array) -> Rule:
+    """The same, whatever gradient arrives."""
+    return lambda record, node, slot, g: sent
+
+
 def unmasked(record: Record, node: Node, slot: int, g: Array) -> Array:
     """All to the first choice."""
     return g if slot == 1 else 0 * g

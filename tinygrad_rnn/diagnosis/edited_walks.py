@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -56,7 +57,7 @@ class Part:
     """A use that sees another gradient than its node's: without, or with, what some uses sent."""
 
     of: tuple[tuple[Use, ...], ...]  #: what is left out, or added: a use, and those its share then passes, down to here
-    sign: float = -1.0  #: 1: added
+    sign: float = -1.0  #: 1: added; 0: neither
     instead: bool = False  #: nothing else is seen
     passed: bool = False  #: it is added to what is sent, as if nothing were between
 
@@ -173,6 +174,22 @@ class Record:
             for leaf, rewrite in edit.leaves.items():
                 found[leaf] = np.asarray(rewrite(whole)) - self.gradient(leaf)
         return found
+
+    def exact(self, edit: Edit) -> dict[int, Array]:
+        """`differences`, to the last digits also where what is walked is far smaller than in the true walk."""
+        nothing = copy(self)
+        blank = [
+            WalkStep(step.node, np.zeros_like(step.gradient), tuple(
+                Sent(slot, target, np.zeros_like(self.truth.contributions[step.node, slot]))
+                for slot, target, _ in step.contributions
+            ))
+            for step in self.truth.steps
+        ]  # fmt: skip
+        nothing.truth = Walk(self.graph, blank)
+        loss = self.graph.outputs[0]
+        seed = np.ones(self.nodes[loss].shape) + edit.seeds.get(loss, 0.0)
+        found = nothing.differences(replace(edit, seeds={**edit.seeds, loss: seed}))
+        return {leaf.index: found.get(leaf.index, 0.0) - self.gradient(leaf.index) for leaf in self.graph.parameters}
 
     def walked(self, edit: Edit) -> Walk:
         """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands."""
@@ -327,7 +344,8 @@ class Record:
                     share = self.pull(self.nodes[index], through, share)
                 shares.append(share)
             whole = sum(shares[1:], start=shares[0])
-            gradient = np.asarray(whole if part.instead else gradient + part.sign * whole)
+            if part.instead or part.sign:
+                gradient = np.asarray(whole if part.instead else gradient + part.sign * whole)
             extra = whole if part.passed else 0.0
         if rule is not None:
             return np.asarray(rule(self, node, slot, gradient)) + extra

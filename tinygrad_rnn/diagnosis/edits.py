@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from .edit_context import Scene
 from .edited_walks import Edit
 from .edits_of_leaves import of_leaves
+from .edits_of_paths import of_paths
 from .edits_of_states import of_states
 from .edits_of_uses import of_uses
 
@@ -15,4 +16,5 @@ def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
     yield from of_leaves(scene)
     yield from of_uses(scene)
+    yield from of_paths(scene)
     yield from of_states(scene)

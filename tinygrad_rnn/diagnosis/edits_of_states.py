@@ -11,14 +11,15 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import as_if, valued
-from .edited_walks import Edit, Rule, Use, scaled
+from .edited_rules import as_if, passed_on, valued
+from .edited_walks import Edit, Part, Rule, Use, scaled
 from .repeated_operations import times
 
 
 def of_states(scene: Scene) -> Iterator[Edit]:
     """Of carries, saved values, gates, and the order of the steps."""
     yield from _truncated(scene)
+    yield from _left_over(scene)
     yield from _saved_values(scene)
     yield from _gates(scene)
     yield from _forward_order(scene)
@@ -56,6 +57,25 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
             receive = f"{_names(scene, layer)} {'receives' if len(layer) == 1 else 'receive'}"
             yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
+
+
+def _left_over(scene: Scene) -> Iterator[Edit]:
+    """What was carried to a step is carried on as it was: instead of what that step sends, or together with it."""
+    record, sent = scene.record, scene.record.truth.contributions
+    for family in scene.states:
+        chain, name = scene.chain(family), scene.named(family[0])
+        instead: dict[Use, Part] = {}
+        added: dict[Use, Part] = {}
+        rules: dict[Use, Rule] = {}
+        for t, uses in scene.carries(family).items():
+            arriving = tuple((use,) for use in record.users[chain[t + 1]] if use in sent)
+            first, *others = uses
+            if arriving and first in sent:
+                instead[first], added[first] = Part(arriving, instead=True), Part(arriving, sign=0.0, passed=True)
+                rules |= dict.fromkeys(others, scaled(0.0)) | {first: passed_on}
+        after = f"At every step, {name} receives the gradient of {name} of the step after"
+        yield Edit(f"{after} as it is: the carry is not renewed.", rules, parts=instead, cost=1.15)
+        yield Edit(f"{after} besides what that step sends: the carry is added to, not renewed.", parts=added, cost=1.15)
 
 
 def _saved_values(scene: Scene) -> Iterator[Edit]:

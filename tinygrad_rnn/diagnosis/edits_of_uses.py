@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import count
+from itertools import combinations, count
 
 import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from . import edited_rules
+from . import edited_rules, rules_as_text
 from .edit_context import Family, Scene, is_nonlinear
 from .edited_rules import (
     PRODUCTS,
@@ -24,6 +24,9 @@ from .edited_rules import (
     valued,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
+
+#: of a value with more uses than this, not every part of what it receives is tried
+MOST_PARTS = 6
 
 
 def of_uses(scene: Scene) -> Iterator[Edit]:
@@ -73,6 +76,9 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "cross_entropy":
         for text, rule in _cross_entropy().items():
             yield from scene.at_times(family, slot, f"{subject} {text}", lambda _, r=rule: r)
+    for formula, tree in rules_as_text.changed(node.op.name):
+        text = f"{subject} is {formula} instead of {rules_as_text.TEXTS[node.op.name]}"
+        yield from scene.at_times(family, slot, text, lambda _, f=tree: rules_as_text.written(f), single=False)
     if node.op.infix in ("*", "@", "/"):
         other = 1 - slot
         if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
@@ -96,12 +102,32 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "mul" or is_nonlinear(node):
         text = f"{subject} is the factor alone: the gradient that arrives is not in it"
         yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
+    yield from _other_factors(scene, family, slot, subject)
     yield from _other_gradients(scene, family, slot, subject, leaf)
     yield from _other_operands(scene, family, slot, subject)
 
 
 def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
     return record.pull(node, slot, np.ones(g.shape))
+
+
+def _other_factors(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """A factor too many, or one forgotten in a formula in which much had cancelled: another value of the same step."""
+    line = scene.line(family, slot)
+    if line is None or not np.shape(scene.record.target(family[0], slot)):
+        return
+    for name, values in rivals(scene, line, family).items():
+        found = dict(zip((n.index for n in family), values, strict=True))
+        for words, power in (("multiplied with", 1), ("divided by", -1)):
+            if power > 0 or all(np.all(scene.record.values[index]) for index in values):
+                yield from scene.at_times(
+                    family, slot, f"{subject} is {words} {name}", lambda n, f=found, p=power: _times(f[n.index], p),
+                    single=False, cost=0.35,
+                )  # fmt: skip
+
+
+def _times(value: int, power: int) -> Rule:
+    return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) * record.values[value] ** power)
 
 
 def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
@@ -238,16 +264,29 @@ def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: st
     line = scene.line(family, other)
     if line is None:
         return
-    record, name = scene.record, scene.name_of(family[-1], other)
+    record, node, name = scene.record, family[0], scene.name_of(family[-1], other)
 
     def taken(moves: dict[int, int]) -> Callable[[Node], Rule]:
         return lambda n: valued({n.operands[other].index: record.values[moves[n.index]]})  # type: ignore[union-attr]
+
+    def again(moves: dict[int, int]) -> Callable[[Node], Rule]:
+        def rule(n: Node) -> Rule:
+            operands = [record.target(n, k) for k in range(len(n.operands))]
+            operands[other] = value = record.values[moves[n.index]]
+            assert n.op is not None
+            made = np.asarray(n.op.forward(*operands, **n.attrs))
+            return valued({n.operands[other].index: value, n.index: made})  # type: ignore[union-attr]
+
+        return rule
 
     def moved(values: list[int]) -> dict[int, int]:
         return dict(zip((n.index for n in family), values, strict=True))
 
     for words, shifted in scene.shifted(line).items():
         yield from scene.at_times(family, slot, f"{subject} uses {name} {words}", taken(moved(shifted)))
+        if node.op is not None and node.op.values_needed(slot)[0]:
+            text = f"{subject} uses {name} {words}, and the result made of it"
+            yield from scene.at_times(family, slot, text, again(moved(shifted)), single=False)
     for words, values in rivals(scene, line, family).items():
         text = f"{subject} uses {words} where {name} belongs"
         yield from scene.at_times(family, slot, text, taken(moved(values)), single=False, cost=0.2)
@@ -408,27 +447,32 @@ def _summands(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         if family[0].op is not None and family[0].op.name in ("add", "sub") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)
-        yield from _only_one_left(scene, family)
+        yield from _some_left(scene, family)
 
 
-def _only_one_left(scene: Scene, family: Family) -> Iterator[Edit]:
-    """Of all that a value receives only one part is left; what comes from the next step is one part."""
-    record, parts = scene.record, defaultdict[str, list[Use]](list)
+def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
+    """Of all that a value receives several parts are lost."""
+    record, parts = scene.record, defaultdict[int, list[Use]](list)
     for node in family:
         for use in record.users[node.index]:
-            user = record.nodes[use[0]]
-            if use not in record.truth.contributions:
-                continue
-            later = user.scope.step not in (None, node.scope.step)
-            parts["the next step" if later else f"{scene.place[use[0]][0]}"].append(use)
-    for part, kept in parts.items() if len(parts) > 2 else ():
-        source = part if part == "the next step" else scene.named(record.nodes[kept[-1][0]])
-        lost = {use: scaled(0.0) for other, uses in parts.items() if other != part for use in uses}
-        yield Edit(
-            f"At every step, of all that {scene.named(family[0])} receives only that from {source} is left.",
-            lost,
-            cost=1.2,
-        )
+            if use in record.truth.contributions:
+                parts[scene.place[use[0]][0]].append(use)
+    subject = f"At every step, what {scene.named(family[0])} receives from"
+    names = {number: _source(scene, family, uses) for number, uses in parts.items()}
+    for size in range(2, len(parts) if len(parts) <= MOST_PARTS else 0):
+        for lost in combinations(parts, size):
+            every = f"{subject} {' and '.join(names[number] for number in lost)}"
+            uses: dict[Use, Rule] = {use: scaled(0.0) for number in lost for use in parts[number]}
+            kept = [names[number] for number in parts if number not in lost]
+            words = f"{every} is missing: only that from {kept[0]} is left" if len(kept) == 1 else f"{every} is missing"
+            yield Edit(f"{words}.", uses, cost=1.15, scaling=every)
+
+
+def _source(scene: Scene, family: Family, uses: list[Use]) -> str:
+    """Where a part comes from, and whether from the next step."""
+    user = scene.record.nodes[uses[-1][0]]
+    later = " of the next step" if user.scope.step not in (None, family[-1].scope.step) else ""
+    return f"{scene.named(user)}{later}"
 
 
 def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:

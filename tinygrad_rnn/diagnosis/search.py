@@ -193,8 +193,11 @@ class Search:
 
     def verified(self, edit: Edit) -> list[Tried]:
         """The edit, if its walk gives all that was given."""
-        walked = self.record.differences(edit)
-        return [Tried(edit, self.sketched(walked), walked)] if all(self.right(walked).values()) else []
+        for walk in (self.record.differences, self.record.exact):
+            walked = walk(edit)
+            if all(self.right(walked).values()):
+                return [Tried(edit, self.sketched(walked), walked)]
+        return []
 
     def explained(self, tried: Tried) -> Edit:
         """The edit, with where in the equations it is."""
