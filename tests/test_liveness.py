@@ -160,3 +160,43 @@ def test_programs_are_the_same_all_three_ways(steps, values, rows):
     np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-12)
     if not any(rows):
         assert not plain.any()
+
+
+IGNORING = {
+    "mean": {}, "sum": {"reduction": "sum"}, "weight": {"weight": [1.0, 2.0]}, "smooth": {"label_smoothing": 0.1},
+    "a class": {"ignore_index": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IGNORING)
+@pytest.mark.parametrize("bad", [nan, inf])
+def test_targets_to_ignore_count_for_nothing(name, bad):
+    settings = IGNORING[name]
+    ignored = settings.get("ignore_index", -100)
+
+    def step(x, w, target):
+        loss = tg.nn.functional.cross_entropy(x @ w, target, **settings)
+        return loss, *tg.grad(loss, [x, w])
+
+    w = tg.tensor([[1.0, 2.0], [3.0, -1.0]], requires_grad=True)
+    compiled = tg.compile(step)
+    for target, value in (([1, 1], 0.5), ([1, ignored], bad), ([1, 1], 0.5), ([1, ignored], bad)):
+        counts = 1 if ignored in target else 2
+        x = tg.tensor([[0.5, 1.0], [value, value]], requires_grad=True)
+        few = [y.numpy() for y in step(tg.tensor(x.numpy()[:counts], requires_grad=True), w, np.array(target[:counts]))]
+        few[1] = np.concatenate([few[1], np.zeros((2 - counts, 2))])
+        for way in (step, compiled):
+            for found, expected in zip(way(x, w, np.array(target)), few, strict=True):
+                np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-7)
+    assert compiled.recordings <= 2
+
+
+def test_a_call_that_meets_a_target_to_ignore_draws_as_a_plain_one():
+    def fn(x, target):
+        return tg.nn.functional.cross_entropy(tg.nn.functional.dropout(x, 0.5), target)
+
+    x, found = tg.tensor(np.arange(8.0).reshape(4, 2)), []
+    for way in (fn, tg.compile(fn)):
+        tg.manual_seed(0)
+        found.append([way(x, np.array(target)).item() for target in ([0, 1, 1, 0], [0, 1, 1, -100], [0, 1, 1, 0])])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)

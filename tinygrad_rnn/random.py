@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .arguments import answerable
@@ -26,6 +28,16 @@ def manual_seed(seed: int) -> None:
     """
     global _generator
     _generator = np.random.default_rng(seed)
+
+
+def random_state() -> Any:
+    """Where the sequence of random numbers is."""
+    return _generator.bit_generator.state
+
+
+def set_random_state(state: Any) -> None:
+    """Go on from where `random_state` was asked."""
+    _generator.bit_generator.state = state
 
 
 def generator() -> np.random.Generator:

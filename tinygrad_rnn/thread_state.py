@@ -66,6 +66,10 @@ class Recorder(Protocol):
         """Raise if Python reads a value that changes between calls."""
         ...
 
+    def ignores(self, index: int) -> bool:
+        """Whether targets equal to ``index`` may be there."""
+        ...
+
     def refuse_hook(self, tensor: Tensor) -> None:
         """Raise if every plain call would put another hook on what outlives it."""
         ...

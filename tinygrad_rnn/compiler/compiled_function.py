@@ -21,11 +21,13 @@ from ..buffer_writes import Memory
 from ..errors import DTypeError, GraphError
 from ..optional_packages import needed
 from ..primitives.record import integer
+from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
 from ..source_line import user_code, user_site
 from ..tensor_data import as_array
 from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _serials, from_array
 from ..thread_state import current
+from .index_checks import Ignored, unforeseen
 from .outside_state import Surroundings
 from .plan import Plan
 from .side_effects import refuse_random, refuse_writes
@@ -67,6 +69,8 @@ class _Compiled:
     holds: Callable[[], bool]  #: whether the conditions it was recorded under are still true
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
+    undone: list[Snapshot]  #: what recording it left changed, as it was before, if it is for one call
+    may_draw_again: bool  #: whether it draws random numbers, and may end because a target is one to ignore
 
     def fits(self, given: list[Any]) -> bool:
         """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
@@ -123,6 +127,7 @@ class CompiledFunction:
         self._last: Callable[[], _Compiled | None] = lambda: None
         self._recent: tuple[list[Any], _Compiled | None] = [], None  # the key and program of the last call
         self._turns = Turns()  # one arena a program
+        self._ignoring = False  # whether a call has met a target that is one to ignore
         #: how many programs were recorded so far; many more than there are shapes means that something keeps changing
         self.recordings = 0
         _functions.add(self)
@@ -154,12 +159,16 @@ class CompiledFunction:
                 compiled = self._find(programs, (*key, *objects[1:]), given, args, kwargs)
                 self._recent = ([], None) if objects else (key, compiled)
             trace = compiled.trace
+            drawn = random_state() if compiled.may_draw_again else None
             try:
                 results = compiled.program.run(arrays)
-            except BaseException:
+            except BaseException as error:
                 for _, _, waiting in compiled.waiting:
                     waiting.array = None
-                raise
+                if not isinstance(error, Ignored):
+                    raise
+                self._expect_ignored(compiled, drawn)
+                return self(*args, **kwargs)
             for schedule, _ in trace.schedules:
                 schedule.count()
             for holder, name, array in trace.entries:
@@ -177,6 +186,14 @@ class CompiledFunction:
                 # tell the guard against in-place writes that parameters changed
                 Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
         return _rebuilt(compiled.template, results, given, {})
+
+    def _expect_ignored(self, failed: _Compiled, drawn: Any) -> None:
+        """Record anew, for targets to ignore; what has happened so far is undone."""
+        self._ignoring, failed.holds = True, bool
+        if drawn is not None:
+            set_random_state(drawn)
+        for each in failed.undone:
+            each.restore()
 
     def _find(self, programs: Programs, key: Any, given: list[Any], args: Any, kwargs: Any) -> _Compiled:
         candidates = programs.get(key, [])
@@ -203,10 +220,11 @@ class CompiledFunction:
         except Unrolled:  # a loop does something that there is no instruction for
             for each in written:
                 each.restore()
-            recorded, _ = self._recordings(args, kwargs)
+            recorded, written = self._recordings(args, kwargs)
             made = [self._lowered(trace, template, given, began) for trace, template in recorded]
         for first in made[:-1]:
             first.holds = bool  # it is for one call
+            first.undone = written
         self.recordings += 1
         return made[0], made[-1]
 
@@ -229,8 +247,9 @@ class CompiledFunction:
         holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
         waiting = [(tensor, position, Waiting(self._turns)) for tensor, position in trace.waiting]
         return _Compiled(
-            trace, graph, program, applied, template, written, *_parted(trace.kept), waiting, holds, met, seconds
-        )
+            trace, graph, program, applied, template, written, *_parted(trace.kept), waiting, holds, met, seconds, [],
+            bool(trace.live) and not trace.ignoring and any(map(unforeseen, graph.nodes)),
+        )  # fmt: skip
 
     def _trace(self, args: Any, kwargs: Any, rolls: int | None = None) -> tuple[TracedProgram, Any]:
         return self._recordings(args, kwargs, rolls)[0][-1]
@@ -246,7 +265,7 @@ class CompiledFunction:
         recorded: list[tuple[TracedProgram, Any]] = []
         earlier: list[Snapshot] = []  # what was as it is no more, once it was recorded
         while True:
-            tracer, around = self.recorder(met), Surroundings(self._fn)
+            tracer, around = self._tracer(met), Surroundings(self._fn)
             tracer.rolls = rolls
             before = around.random_state()
             try:
@@ -269,7 +288,7 @@ class CompiledFunction:
             recorded.append((trace, template))
             if around.drew(before):
                 refuse_random(
-                    lambda: self._record(self.recorder(met), args, kwargs),
+                    lambda: self._record(self._tracer(met), args, kwargs),
                     around.random_state,
                     getattr(self._fn, "__code__", None),
                 )
@@ -289,6 +308,11 @@ class CompiledFunction:
         refuse_leaks(gone)
         return recorded, earlier
 
+    def _tracer(self, met: set[int]) -> Tracer:
+        tracer = self.recorder(met)
+        tracer.ignoring = tracer.ignoring or self._ignoring
+        return tracer
+
     def _refuse_writes(self, met: set[int], args: Any, kwargs: Any, written: list[Snapshot]) -> None:
         """Name the line that writes in every call, with everything put back as it was found."""
         for each in written:
@@ -297,7 +321,7 @@ class CompiledFunction:
 
         def run() -> None:
             with around.watching():
-                self._record(self.recorder(met), args, kwargs, around)
+                self._record(self._tracer(met), args, kwargs, around)
 
         try:
             refuse_writes(run, around.written)

@@ -12,6 +12,10 @@ from ..errors import DTypeError, OutOfRangeError
 from ..graph import Graph, Node
 
 
+class Ignored(Exception):
+    """A target is one to ignore, though the program was recorded as if none were; see `Tracer.ignores`."""
+
+
 def limit(graph: Graph, node: Node) -> int | None:
     """The first number too large for the node's indices, its last operand; None if any number will do."""
     if node.op is P.scatter_rows:
@@ -24,8 +28,11 @@ def limit(graph: Graph, node: Node) -> int | None:
     return None
 
 
-def check(graph: Graph, node: Node, operands: Sequence[Any]) -> None:
-    """The primitive's own look at the values of its operands; what it refuses is named, with the user's line."""
+def check(graph: Graph, node: Node, operands: Sequence[Any], ignoring: bool) -> None:
+    """The primitive's own look at the values of its operands; what it refuses is named, with the user's line.
+
+    Raises `Ignored` if there is a target to ignore and the program is not ``ignoring`` any.
+    """
     assert node.op is not None
     try:
         if node.op is P.scatter_rows:  # where the rows were taken they were checked; here it is about another table
@@ -37,3 +44,10 @@ def check(graph: Graph, node: Node, operands: Sequence[Any]) -> None:
         indices = graph.nodes[node.sources[-1]]
         detail = f"{node.op.name}: {error.detail} [{indices.label} {indices.shape}; at {node.site}]"
         raise type(error)(detail) from None
+    if not ignoring and unforeseen(node) and (operands[1] == node.attrs["ignore_index"]).any():
+        raise Ignored
+
+
+def unforeseen(node: Node) -> bool:
+    """Whether a target to ignore is none of the classes: without one in sight a program is recorded as if none came."""
+    return node.op is P.cross_entropy and int(node.attrs["ignore_index"]) < 0

@@ -109,7 +109,7 @@ class _Loop:
                 later.append((row, index))
             else:
                 self.given[index] = row
-        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Guards(), [], [], [], frozenset())
+        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Guards(), [], [], [], frozenset(), True)
         layout = Storage(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
         inner = _inside(lowering, layout, self)
         start, first_patch = len(lowering.rows), len(lowering.patches)

@@ -19,7 +19,7 @@ from ..graph import Node, Ref
 from ..primitives.record import size_of
 from ..recurrence.loop import loop, tap
 from .elementwise_regions import emit_region
-from .index_checks import limit
+from .index_checks import limit, unforeseen
 from .memory_layout import JOINS, VIEWS, Storage, View, plain, row_major
 from .opcodes import NUMBER, WIDTH, elementwise, regret, whole
 from .plan import Plan
@@ -414,6 +414,8 @@ class Lowering:
     def _check(self, node: Node, view: View) -> None:
         """A row that stops the program if an index is out of range, unless there is one already."""
         indices, ignore = self.graph.nodes[node.sources[-1]], node.attrs.get("ignore_index", 0)
+        if unforeseen(node) and not self.trace.ignoring:
+            ignore = 0  # as one out of range, it ends the program
         bound = limit(self.graph, node)
         if (view, bound, ignore) not in self._checked:
             self._checked.add((view, bound, ignore))

@@ -38,7 +38,7 @@ class ReferenceProgram:
         for node in self.graph.nodes:
             if node.op is not None:
                 operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-                check(self.graph, node, operands)
+                check(self.graph, node, operands, trace.ignoring)
                 with np.errstate(all="ignore"):
                     values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
             elif node.value is not None:

@@ -219,7 +219,7 @@ class Program:
     def _run_host(self, node: Node) -> None:
         operands = [self.value(x.index) if isinstance(x, Ref) else x for x in node.operands]
         assert node.op is not None
-        check(self.graph, node, operands)
+        check(self.graph, node, operands, self.trace.ignoring)
         with np.errstate(all="ignore"):
             self.value(node.index)[...] = node.op.reference(*operands, **node.attrs)
 
@@ -228,7 +228,7 @@ class Program:
         node = self.checks[row]
         *others, indices = (self.graph.nodes[i] for i in node.sources)
         blanks = [np.broadcast_to(np.zeros((), other.dtype), other.shape) for other in others]
-        check(self.graph, node, [*blanks, self.value(indices.index)])
+        check(self.graph, node, [*blanks, self.value(indices.index)], self.trace.ignoring)
 
     def profile(self, repeats: int = 3) -> dict[str, Cost]:
         """What each kind of instruction costs: its rows are run one by one on the last call's inputs, the fastest of

@@ -113,6 +113,7 @@ class TracedProgram:
     #: (a tensor, which output becomes its ``.grad`` when it is asked for); they are the last that are returned
     waiting: list[tuple[Tensor, int]]
     outside: frozenset[int]  #: serials of the tensors that it uses and was not given
+    ignoring: bool  #: whether it is right also where targets are ones to ignore
     #: those of them whose ``.grad`` it reads before it sets it, so that what an earlier call left counts
     graded: list[Tensor] = field(default_factory=list)
 
@@ -135,6 +136,8 @@ class Tracer:
 
     #: whether a layer, or `scan`, asks the tracer to record its loop as one instead of unrolling it
     keeps_loops = False
+    #: whether it is recorded for targets that are ones to ignore, although they are no class
+    ignoring = False
 
     def __init__(self, met: Iterable[int] = ()) -> None:
         self.started = next(_serials)
@@ -437,6 +440,10 @@ class Tracer:
         self._graded[tensor.serial] = _Graded(tensor, before, found, asked)
         tensor._grad = found
 
+    def ignores(self, index: int) -> bool:
+        """Whether targets equal to ``index`` may be there; a program for none of them is spared the looking."""
+        return self.ignoring or index >= 0
+
     def refuse_hook(self, tensor: Tensor) -> None:
         """Every plain call would put another hook on what outlives it."""
         if not isinstance(tensor, Traced) or tensor.serial in self.arguments:
@@ -556,7 +563,7 @@ class Tracer:
         confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return TracedProgram(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
-            self.entries, kept, waiting, frozenset(self._outside),
+            self.entries, kept, waiting, frozenset(self._outside), self.ignoring,
             [x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)],
         )  # fmt: skip
 

@@ -181,12 +181,17 @@ def cross_entropy(
     if logits.ndim > 2:
         logits = logits.permute([0, *range(2, logits.ndim), 1])
     losses = logits._record(P.cross_entropy, (logits, target), {"ignore_index": ignore_index})
-    if weight is None and not label_smoothing:
-        # a function being compiled must count anew in every call
-        if reduction == "mean" and (current.tracer is not None or np.any(target.numpy() == ignore_index)):
-            return losses.sum() / (target != ignore_index).astype(losses.dtype).sum()
+    tracer = current.tracer
+    ignores = np.any(target.numpy() == ignore_index) if tracer is None else tracer.ignores(ignore_index)
+    if not ignores and weight is None and not label_smoothing:
         return _reduced(losses, reduction)
     classes, keep = logits.shape[-1], target != ignore_index
+    if ignores:
+        losses = as_tensor(P.where(keep, losses, 0.0))  # nothing there counts, see `dead_positions`
+    if weight is None and not label_smoothing:
+        if reduction == "mean":
+            return losses.sum() / keep.astype(losses.dtype).sum()
+        return _reduced(losses, reduction)
     importance = _importance("cross_entropy", weight, classes, losses.dtype)
     own = _of_the_targets(importance, target, keep)
     losses = losses * own

@@ -10,7 +10,7 @@ from ... import primitives as P
 from ...graph import Ref
 from ...primitives.record import size_of
 from ..graph_rewriting import Draft
-from ..index_checks import check
+from ..index_checks import check, unforeseen
 from ..plan import Plan, Planned
 from ..slices import consecutive, cut, over_time
 
@@ -49,10 +49,10 @@ def fold_constants(graph: Plan) -> Plan:
     for node in graph.nodes:
         if node.op is None or not all(x.index in values for x in node.operands if isinstance(x, Ref)):
             continue
-        if int(np.prod(node.shape)) > _FOLD_LIMIT:
+        if int(np.prod(node.shape)) > _FOLD_LIMIT or unforeseen(node):  # which ends the program, see `Ignored`
             continue
         operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-        check(graph, node, operands)
+        check(graph, node, operands, True)
         with np.errstate(all="ignore"):
             value = np.asarray(node.op.reference(*operands, **node.attrs))
         if value.dtype == node.dtype:

@@ -104,6 +104,7 @@ class ExportTracer(Tracer):
     """The tracer that keeps loops and gradients; see the module's text."""
 
     keeps_loops = True
+    ignoring = True  # what is exported cannot be recorded anew when it meets one
 
     def __init__(self, met: Iterable[int] = ()) -> None:
         super().__init__(met)
