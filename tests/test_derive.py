@@ -1,6 +1,8 @@
 """The printed equations: every right side, evaluated as Python, is the value or the gradient on its left."""
 
+import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,18 @@ from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.sequence_patterns import PATTERNS, build
 from tinygrad_rnn.testing import strategies
 from tinygrad_rnn.testing.sample_operands import RECIPES
+
+
+def gallery():
+    """The networks of examples/gallery, by their names."""
+    path = Path(__file__).parents[1] / "examples/gallery/networks.py"
+    spec = importlib.util.spec_from_file_location("gallery_networks", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.NETWORKS
+
+
+GALLERY = gallery()
 
 
 def put(value, index, shape):
@@ -402,9 +416,69 @@ def two_states(steps, said=True):
     return total
 
 
-def block(matrix, size):
-    """A matrix of blocks as one; a block 0 is a matrix of zeros."""
-    return np.block([[np.zeros((size, size)) if np.ndim(part) == 0 else part for part in row] for row in matrix])
+def as_matrix(operation, shape):
+    """What a linear operation does to every row of the identity, each an array of this shape."""
+    rows = np.eye(int(np.prod(shape)))
+    return np.stack([np.ravel(operation(row.reshape(shape))) for row in rows])
+
+
+MATRICES = {
+    "diag": lambda x: np.diag(np.ravel(x)), "eye": lambda n: np.eye(n), "ones": np.ones, "matrix": as_matrix,
+    "broadcast_to": lambda x, shape: np.broadcast_to(x, shape),
+}  # fmt: skip
+
+
+def assert_solved(closed, values):
+    """The sums of products of Jacobians, evaluated, are the gradients that the walk found."""
+    for form in (closed, *closed.also):
+        states, sizes, (first, last), toward = form.states, form.sizes, form.steps, form.toward
+        known = {**values, **MATRICES, "I": np.eye(sizes[states[0]])}
+
+        def matrix(formula, form=form, known=known, sizes=sizes, states=states):
+            found = evaluated(formula, known)
+            if len(states) == 1:
+                return found
+            blocks = zip(states, found)
+            return np.block(
+                [
+                    [np.zeros((sizes[a], sizes[b])) if np.ndim(x) == 0 else x for b, x in zip(states, r)]
+                    for a, r in blocks
+                ]
+            )
+
+        def sent(t, form=form, known=known, sizes=sizes, states=states):
+            found = evaluated(form.sent(t), known)
+            told = zip(states, [found] if len(states) == 1 else found)
+            shape = {s: (1, sizes[s]) if form.by_row else form.shapes[s] for s in states}
+            return np.hstack([np.broadcast_to(x, shape[s]).reshape(1, -1) for s, x in told])
+
+        def within(t, form=form, matrix=matrix):
+            return matrix(form.within(t)) if len(form.states) > 1 else np.eye(form.sizes[form.states[0]])
+
+        for t in range(first, last + 1):
+            total = 0.0
+            for k in range(t, last + 1) if toward > 0 else range(first, t + 1):
+                term = sent(k)  # dL_k/ds_k, back through every step between
+                for j in range(k, t, -toward):
+                    term = term @ within(j) @ matrix(form.jacobian(j))
+                total = total + term
+            found = np.split((total @ within(t))[0], np.cumsum([sizes[state] for state in states]))
+            for state, one in zip(states, found):
+                if f"d{state}_{t}" in values:
+                    expected = values[f"d{state}_{t}"]
+                    scale = max(1.0, float(np.abs(expected).max()))
+                    np.testing.assert_allclose(one, np.ravel(expected), rtol=1e-9, atol=1e-11 * scale)
+        told = dict(line.split(" = ", 1) for line in form.text().splitlines())
+        for name, write, of in (
+            ("R_{0}", form.jacobian, form.back),
+            ("S_{0}", form.within, form.inside),
+            (f"dL_{{0}}/d{form.name}_{{0}}", form.sent, form.direct),
+        ):
+            for k in of if (line := told.get(name.format("t"))) else ():
+                printed = re.sub(r"_t\b", f"_{k}", re.sub(r"_\(t([+-]1)\)", lambda m, k=k: f"_{k + int(m[1])}", line))
+                assert told.get(name.format(k), printed) == write(k)
+    for line in closed.latex().split(r" \\[4pt]")[-1:]:
+        assert MathTextParser("path").parse(f"${line.split('&=')[-1].split(chr(10))[0]}$")
 
 
 @pytest.mark.parametrize(
@@ -419,50 +493,51 @@ def test_the_closed_form_is_the_gradient(cell, double):
         derivation = viz.derive(two_states(4, said=cell == "two states"))
     else:
         derivation = viz.derive(own_network(cell, 4, 1, True, rows=1))
-    closed, values = derivation.closed_form(), derivation.values
-    states, (first, last) = closed.states, closed.steps
-    assert len(states) == {"lstm": 2, "layers": 4}.get(cell, 2 if cell.startswith("two") else 1)
-    size = values[f"d{states[0]}_{last}"].shape[-1]
-    known = {**values, "diag": lambda x: np.diag(np.ravel(x) * np.ones(size)), "I": np.eye(size)}
-
-    def matrix(formula):
-        found = evaluated(formula, known)
-        return found if len(states) == 1 else block(found, size)
-
-    def sent(t):
-        found = evaluated(closed.sent(t), known)
-        return np.hstack([np.broadcast_to(x, (1, size)) for x in ([found] if len(states) == 1 else found)])
-
-    for t in range(first, last + 1):
-        total = 0.0
-        for k in range(t, last + 1):  # dL_k/ds_k, back through every step between
-            term = sent(k)
-            for j in range(k, t, -1):
-                inside = matrix(closed.within(j)) if len(states) > 1 else np.eye(size)
-                term = term @ inside @ matrix(closed.jacobian(j))
-            total = total + term
-        total = total @ matrix(closed.within(t)) if len(states) > 1 else total
-        expected = np.hstack([values[f"d{state}_{t}"] for state in states])
-        np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-12)
+    closed = derivation.closed_form()
+    assert len(closed.states) == {"lstm": 2, "layers": 4}.get(cell, 2 if cell.startswith("two") else 1)
+    assert_solved(closed, derivation.values)
     told = dict(line.split(" = ", 1) for line in closed.text().splitlines())
-    whole = states[0] if len(states) == 1 else "s"
-    for name, write, earliest in (
-        ("R_{0}", closed.jacobian, first + 1),
-        ("S_{0}", closed.within, first),
-        (f"dL_{{0}}/d{whole}_{{0}}", closed.sent, first),
-    ):
-        for k in range(earliest, last + 1) if (line := told.get(name.format("t"))) else ():
-            printed = re.sub(r"_t\b", f"_{k}", line.replace("_(t-1)", f"_{k - 1}"))  # what stands there for a step t
-            assert told.get(name.format(k), printed) == write(k)
-    assert MathTextParser("path").parse(f"${closed.latex().split('&=')[-1].split(chr(10))[0]}$")
     if cell == "rnn":
         said = CliRunner().invoke(main, ["derive", "--closed-form"]).output
         assert closed.text().splitlines()[0] in said
         assert closed.text().startswith("dh_t/dh_(t-1) = diag(1 - h_t**2) @ weight_hh\n")
+    if cell == "leaky":
+        assert closed.jacobian().startswith("0.5 * I + 0.5 * diag(")
     if cell == "lstm":
         assert told["S_t"] == "[[I, diag(o_t * (1 - tanh(c_t)**2))], [0, I]]"
         assert told["R_t"].endswith(", diag(f_t)]]") and told["dL_t/ds_t"] == "[dlogits_t @ head_weight, 0]"
         assert closed.latex().count(r"\begin{pmatrix}") == 2
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_every_network_of_the_gallery_has_a_closed_form(name, double):
+    tg.manual_seed(0)
+    loss = GALLERY[name]()
+    derivation = viz.derive(loss[0] if isinstance(loss, tuple) else loss)
+    closed = derivation.closed_form()
+    assert_solved(closed, derivation.values)
+    if name == "skip-connections":  # what is seen again two steps later is a part of the step between
+        assert "s_t = [h_t, h_(t-1)]" in closed.text() and len(closed.direct[1]) == 2
+    if name == "bidirectional":
+        assert [form.toward for form in (closed, *closed.also)] == [1, -1]
+
+
+@pytest.mark.parametrize("normed", [False, True])
+def test_the_closed_form_of_a_batch_holds_for_each_of_its_rows(normed, double):
+    tg.manual_seed(0)
+    w, u = (tg.tensor(tg.randn(3, 3).numpy() / 2, requires_grad=True, name=name) for name in "WU")
+    norm = tg.nn.LayerNorm(3)
+    x, h, total = tg.randn(4, 7, 3), tg.zeros(7, 3), 0.0
+    for t in range(4):
+        a = x[t] @ w + h @ u
+        h = tg.tanh(norm(a) if normed else a)
+        total = total + (h * h).sum()
+    derivation = viz.derive(total)
+    closed = derivation.closed_form()
+    assert closed.by_row
+    for n in range(7):
+        row = {k: v[n : n + 1] if v.ndim == 2 and v.shape[0] == 7 else v for k, v in derivation.values.items()}
+        assert_solved(closed, row)
 
 
 def test_where_there_is_no_closed_form_it_says_why(double):

@@ -1,30 +1,31 @@
-"""The recurrence of the gradients solved: every gradient of a state as a sum of products of Jacobians.
+"""The recurrences of the gradients solved: every gradient of a state as a sum of products of Jacobians.
 
 BPTT's equations are linear in the gradients. Where dL/dh_t is made of dL/dh_(t+1), each term is that gradient times
 what lies on one way back from h_(t+1) to h_t; the sum of these is the Jacobian dh_(t+1)/dh_t. What is left of the
 equation, the part that does not come through h_(t+1), is what the loss of step t sends directly, dL_t/dh_t.
 
 A state of several parts, such as an LSTM's s_t = [h_t, c_t], has blocks: R_t holds the ways from the parts of step t
-back to those of step t - 1, S_t those inside a step, as from h_t to c_t; ds_t/ds_(t-1) is S_t @ R_t.
+back to those of step t - 1, S_t those inside a step, as from h_t to c_t; ds_t/ds_(t-1) is S_t @ R_t. A state that is
+looked at again two steps later is a part of the step between as well: s_t = [h_t, h_(t-1)].
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 
 from tinygrad_rnn.errors import GraphError
 
-from .expression import Apply, Expression, Symbol, parts, plus, times, turned
-from .formula_text import POWER, Latex, Text
+from .expression import Apply, Expression, Symbol, parts
+from .formula_text import Latex, Text
+from .jacobians import Shape, Splitter, Way, Writing
 
-#: One way back: factors from the later value to the earlier, each ("diag", x), elementwise, or ("@", x), a matrix.
-Way = tuple[tuple[str, Expression], ...]
 #: The ways back by the part of the state that they start at and the one they end at.
 Blocks = dict[tuple[str, str], list[Way]]
+Lines = Mapping[Symbol, Expression]
 Write = Callable[[Text, int], str]
+LATER = "'"  #: behind a part's name, once for each step that it is remembered
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,21 @@ class ClosedForm:
 
     For a state of several parts the same with blocks, times ``S_t``: ``dL_t/ds_t`` and ``ds_t/ds_(t-1)`` take the parts
     of a step for variables of their own, and ``S_t`` adds what a part sends through another of its own step.
+
+    A state is a row, the rows of an array one after the other; where they do not meet, as the sequences of a batch,
+    everything is written for one of them, and holds for each (``by_row``).
     """
 
+    name: str  #: of the whole state: s, or as its part is called if it has one
     states: tuple[str, ...]  #: the names of its parts
     steps: tuple[int, int]  #: the first and the last
-    back: dict[int, Blocks]  #: by step t, R_t: what leads from its parts to those of step t - 1
-    inside: dict[int, Blocks]  #: by step t, S_t but for the ones on its diagonal
-    direct: dict[int, dict[str, Expression]]  #: by step t, dL_t/ds_t for each part; 0.0 where no loss looks at it
+    toward: int  #: 1 where time runs on, -1 where a sequence is read from its end
+    shapes: Mapping[str, Shape]  #: of the parts
+    back: Mapping[int, Blocks]  #: by step t, R_t: what leads from its parts to those of step t - 1
+    inside: Mapping[int, Blocks]  #: by step t, S_t but for the ones on its diagonal
+    direct: Mapping[int, Mapping[str, Expression]]  #: by step t, dL_t/ds_t by part; 0.0 where no loss looks at it
+    writing: Writing
+    also: tuple[ClosedForm, ...] = ()  #: of the other recurrences
 
     def jacobian(self, step: int | None = None) -> str:
         """``diag(1 - h_t**2) @ W``, for one step or for a step t; ``diag(x)`` is the matrix with x on its diagonal.
@@ -56,42 +65,62 @@ class ClosedForm:
         """dL_t/ds_t, for one step or for a step t: ``dlogits_t @ W``; of several parts ``[dlogits_t @ W, 0]``."""
         return self._asked(self._sent, self.direct, step)
 
+    @property
+    def by_row(self) -> bool:
+        """Whether it is written for one row of the arrays."""
+        return self.writing.by_row
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many numbers each part has."""
+        return {state: self.writing.size(self.shapes[state]) for state in self.states}
+
     def text(self) -> str:
         """The Jacobian, what each loss sends directly, and the sum of products, a line each."""
-        s, joint = self._name, len(self.states) > 1
-        told = [f"{s}_t = [{', '.join(f'{state}_t' for state in self.states)}]"] if joint else []
+        s, joint = self.name, len(self.states) > 1
+        told = [f"{s}_t = [{', '.join(self._part(state) for state in self.states)}]"] if joint else []
         for t, x in self._told(self._jacobian, self.back, Text):
-            told.append(f"R_{t} = {x}" if joint else f"d{s}_{t}/d{s}_{_before(t)} = {x}")
+            told.append(f"R_{t} = {x}" if joint else f"d{s}_{t}/d{s}_{self._beside(t, -1)} = {x}")
         if self._mixed:
             told += [f"S_{t} = {x}" for t, x in self._told(self._within, self.inside, Text)]
         if joint:
-            told.append(f"ds_t/ds_(t-1) = {'S_t @ R_t' if self._mixed else 'R_t'}")
+            told.append(f"d{s}_t/d{s}_{self._beside('t', -1)} = {'S_t @ R_t' if self._mixed else 'R_t'}")
         told += [f"dL_{t}/d{s}_{t} = {x}" for t, x in self._told(self._sent, self.direct, Text)]
-        product = f"d{s}_k/d{s}_(k-1) @ ... @ d{s}_(t+1)/d{s}_t"
-        end = " @ S_t" if self._mixed else ""
-        told.append(f"dL/d{s}_t = sum(dL_k/d{s}_k @ {product} for k=t..{self.steps[1]}){end}")
-        return "\n".join(told)
+        product = f"d{s}_k/d{s}_{self._beside('k', -1)} @ ... @ d{s}_{self._beside('t', 1)}/d{s}_t"
+        steps = f"k=t..{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}..t"
+        told.append(f"dL/d{s}_t = sum(dL_k/d{s}_k @ {product} for {steps}){' @ S_t' if self._mixed else ''}")
+        return "\n".join([*told, *(other.text() for other in self.also)])
 
     def latex(self) -> str:
         r"""The same as an ``aligned`` environment."""
-        s, joint = Latex().symbol(Symbol(self._name, None)), len(self.states) > 1
-        named = ", ".join(Latex(0).symbol(Symbol(state, 0)) for state in self.states)
-        told = [rf"{s}_t &= \left[ {named} \right]"] if joint else []
+        lines = [line for form in (self, *self.also) for line in form._latex_lines()]
+        return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(lines) + "\n\\end{aligned}"
+
+    def _latex_lines(self) -> list[str]:
+        joint = len(self.states) > 1
+
+        def s(step: str) -> str:
+            name = Latex().symbol(Symbol(self.name, None))
+            return f"{name[:-1]}, {step}}}" if name.endswith("}") and "_{" in name else f"{name}_{{{step}}}"
+
+        named = ", ".join(_latex_part(state, self.toward) for state in self.states)
+        told = [rf"{s('t')} &= \left[ {named} \right]"] if joint else []
+        sign, other = ("-", "+") if self.toward > 0 else ("+", "-")
         for t, x in self._told(self._jacobian, self.back, Latex):
-            before = "t-1" if t == "t" else str(int(t) - 1)
-            told.append(rf"R_{{{t}}} &= {x}" if joint else rf"{_over(f'{s}_{{{t}}}', f'{s}_{{{before}}}')} &= {x}")
+            before = f"t{sign}1" if t == "t" else str(int(t) - self.toward)
+            told.append(rf"R_{{{t}}} &= {x}" if joint else rf"{_over(s(t), s(before))} &= {x}")
         if self._mixed:
             told += [rf"S_{{{t}}} &= {x}" for t, x in self._told(self._within, self.inside, Latex)]
         if joint:
-            told.append(rf"{_over(f'{s}_t', f'{s}_{{t-1}}')} &= {'S_t ' if self._mixed else ''}R_t")
+            told.append(rf"{_over(s('t'), s(f't{sign}1'))} &= {'S_t ' if self._mixed else ''}R_t")
         for t, x in self._told(self._sent, self.direct, Latex):
-            told.append(rf"{_over(f'L_{{{t}}}', f'{s}_{{{t}}}')} &= {x}")
-        end = r" \; S_t" if self._mixed else ""
+            told.append(rf"{_over(f'L_{{{t}}}', s(t))} &= {x}")
+        ends = (f"k=t}}^{{{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}}}^{{t", f"j=k}}^{{t{other}1")
         told.append(
-            rf"{_over('L', f'{s}_t')} &= \sum_{{k=t}}^{{{self.steps[1]}}} {_over('L_k', f'{s}_k')} "
-            rf"\prod_{{j=k}}^{{t+1}} {_over(f'{s}_j', f'{s}_{{j-1}}')}{end}"
+            rf"{_over('L', s('t'))} &= \sum_{{{ends[0]}}} {_over('L_k', s('k'))} "
+            rf"\prod_{{{ends[1]}}} {_over(s('j'), s(f'j{sign}1'))}" + (r" \; S_t" if self._mixed else "")
         )
-        return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(told) + "\n\\end{aligned}"
+        return told
 
     def __str__(self) -> str:
         return self.text()
@@ -100,14 +129,19 @@ class ClosedForm:
         return f"$\\displaystyle {self.latex()}$"
 
     @property
-    def _name(self) -> str:
-        """What the whole state is called: s, or as its part is if it has one."""
-        return self.states[0] if len(self.states) == 1 else "s"
-
-    @property
     def _mixed(self) -> bool:
         """Whether a part sends anything through another of its own step."""
         return any(self.inside.values())
+
+    def _part(self, state: str) -> str:
+        """What a part is called at a step t: ``h_t``, or ``h_(t-1)`` if it is only remembered."""
+        stem, remembered = state.rstrip(LATER), state.count(LATER)
+        return f"{stem}_{self._beside('t', -remembered) if remembered else 't'}"
+
+    def _beside(self, t: str, steps: int) -> str:
+        """The step so many steps on, in the direction that the sequence is read."""
+        steps *= self.toward
+        return f"({t}{steps:+d})" if t in ("t", "k") else str(int(t) + steps)
 
     def _asked(self, write: Write, steps: Mapping[int, object], step: int | None) -> str:
         return self._told(write, steps, Text)[-1][1] if step is None else write(Text(), step)
@@ -115,13 +149,15 @@ class ClosedForm:
     def _told(self, write: Write, steps: Mapping[int, object], kind: type[Text]) -> list[tuple[str, str]]:
         """Steps that read otherwise than most, by their numbers; then what most are, written for a step t."""
         alike = {t: write(kind(t), t) for t in steps}
-        usual = Counter(reversed(alike.values())).most_common(1)[0][0]
+        ((usual, often),) = Counter(reversed(alike.values())).most_common(1)
+        if often == 1 < len(alike):  # each is like no other
+            return [(str(t), write(kind(), t)) for t in steps]
         return [*((str(t), write(kind(), t)) for t in steps if alike[t] != usual), ("t", usual)]
 
     def _jacobian(self, writer: Text, t: int) -> str:
         if len(self.states) == 1:
-            (ways,) = self.back[t].values()
-            return _summed(ways, writer)
+            (state,) = self.states
+            return self.writing(self.back[t].get((state, state), []), writer, self.sizes[state], True)
         return self._matrix(self.back[t], writer)
 
     def _within(self, writer: Text, t: int) -> str:
@@ -132,14 +168,19 @@ class ClosedForm:
         return sent[0] if len(sent) == 1 else _listed(sent, writer)
 
     def _matrix(self, blocks: Blocks, writer: Text) -> str:
-        rows = [[_summed(blocks.get((a, b), []), writer) for b in self.states] for a in self.states]
+        sizes = self.sizes
+        alike = len(set(sizes.values())) == 1
+        rows = [
+            [self.writing(blocks.get((a, b), []), writer, sizes[b], alike) for b in self.states] for a in self.states
+        ]
         if isinstance(writer, Latex):
             return r"\begin{pmatrix} " + r" \\ ".join(" & ".join(row) for row in rows) + r" \end{pmatrix}"
         return _listed([_listed(row, writer) for row in rows], writer)
 
 
-def _before(t: str) -> str:
-    return "(t-1)" if t == "t" else str(int(t) - 1)
+def _latex_part(state: str, toward: int) -> str:
+    stem, remembered = state.rstrip(LATER), state.count(LATER)
+    return Latex(0).symbol(Symbol(stem, -remembered * toward))
 
 
 def _over(above: str, below: str) -> str:
@@ -151,63 +192,98 @@ def _listed(items: Sequence[str], writer: Text) -> str:
     return ", ".join(items).join(ends)
 
 
-def _summed(ways: Sequence[Way], writer: Text) -> str:
-    """The sum of the ways, each a product; 0 if there is none."""
-    text = ""
-    for way in ways:
-        sign, factors = _written(way, writer)
-        joined = writer.matmul.join(factors) or "I"
-        text += (writer.minus if text else "-") + joined if sign < 0 else (writer.plus if text else "") + joined
-    return text or "0"
+def closed_form(lines: Lines, shapes: Mapping[Symbol, Shape]) -> ClosedForm:
+    """Of the gradients' equations, by their left sides; ``shapes``: of what their symbols stand for.
+
+    Raises `GraphError` where no state is carried.
+    """
+    forms: list[ClosedForm] = []
+    for toward in (1, -1):
+        carried = _carried(lines, toward)
+        while carried:
+            states = _together(next(iter(carried)), carried, lines, toward)
+            forms.append(_solved({state: carried.pop(state) for state in states}, toward, lines, shapes))
+    if not forms:
+        raise GraphError("a closed form is written where a state is carried from step to step; here none is")
+    joint = [form for form in forms if form.name == "s"]
+    forms = [replace(f, name=f"s{joint.index(f) + 1}") if len(joint) > 1 and f in joint else f for f in forms]
+    return replace(forms[0], also=tuple(forms[1:]))
 
 
-def _written(way: Way, writer: Text) -> tuple[int, list[str]]:
-    """The sign of a way back, and its factors; elementwise ones that stand side by side as one diagonal matrix."""
-    sign, factors = 1, list[str]()
-    for elementwise, group in groupby(way, lambda factor: factor[0] == "diag"):
-        members = [x for _, x in group]
-        if elementwise:
-            sign *= (-1) ** members.count(-1.0)
-            members = [x for x in members if x != -1.0]
-            if members:
-                name = r"\operatorname{diag}" if isinstance(writer, Latex) else "diag"
-                factors.append(name + writer.bracket(writer(times(members, ()))))
-        else:
-            factors += [writer.inside(x, POWER) for x in members]
-    return sign, factors
-
-
-def closed_form(lines: Mapping[Symbol, Expression]) -> ClosedForm:
-    """Of the gradients' equations, by their left sides. Raises `GraphError` where no state is carried."""
+def _carried(lines: Lines, toward: int) -> dict[str, list[int]]:
+    """The steps at which each carried state's gradient is made of that of the next step."""
     carried: dict[str, list[int]] = {}
     for left, right in lines.items():
         if left.gradient and left.step is not None:
-            later = Symbol(left.stem, left.step + 1, True)
+            later = Symbol(left.stem, left.step + toward, True)
             if later in lines and later in _reached(left, {later}, lines):
                 carried.setdefault(left.stem, [])
                 # What is used at the next step is a part of the state; others only lie on the way to one.
                 if any(part.gradient and part.step == later.step for part in parts(right)):
                     carried[left.stem].append(left.step)
-    states = tuple(stem for stem, steps in carried.items() if steps)
-    if not states:
-        raise GraphError("a closed form is written where a state is carried from step to step; here none is")
-    first, last = min(min(carried[stem]) for stem in states), max(max(carried[stem]) for stem in states) + 1
-    back: dict[int, Blocks] = {}
-    inside: dict[int, Blocks] = {}
-    direct: dict[int, dict[str, Expression]] = {}
-    for t in range(first, last + 1):
-        once: Blocks = {}
-        back[t + 1], direct[t] = {}, {}
-        for state in states:
-            aims = {Symbol(stem, step, True) for stem in states for step in (t, t + 1)}
-            direct[t][state] = 0.0
-            if (left := Symbol(state, t, True)) in lines:  # what is made last may end a step earlier
-                through, direct[t][state] = _split(_expanded(left, aims - {left}, lines), aims)
-                for aim, way in through:
-                    (once if aim.step == t else back[t + 1]).setdefault((aim.stem, state), []).append(way)
-        inside[t] = _chained(once)
-    del back[last + 1]
-    return ClosedForm(states, (first, last), back, inside, direct)
+    return {stem: steps for stem, steps in carried.items() if steps}
+
+
+def _together(first: str, carried: Mapping[str, Sequence[int]], lines: Lines, toward: int) -> list[str]:
+    """The states that are one with ``first``: either's gradient is made of the other's, within a step or the next."""
+    made: dict[str, set[str]] = {state: {state} for state in carried}
+    for state in carried:
+        for left in (s for s in lines if s.stem == state and s.gradient and s.step is not None):
+            aims = {Symbol(other, (left.step or 0) + n * toward, True) for other in carried for n in (0, 1)} - {left}
+            for aim in _reached(left, aims, lines) & aims:
+                made[state].add(aim.stem)
+                made[aim.stem].add(state)
+    found, pending = {first}, [first]
+    while pending:
+        for state in made[pending.pop()] - found:
+            found.add(state)
+            pending.append(state)
+    return [state for state in carried if state in found]
+
+
+def _solved(
+    carried: Mapping[str, Sequence[int]], toward: int, lines: Lines, shapes: Mapping[Symbol, Shape]
+) -> ClosedForm:
+    """The closed form of one state, by its parts and the steps that each is carried at."""
+    ends = [step for steps in carried.values() for step in steps]
+    first, last = (min(ends), max(ends) + 1) if toward > 0 else (min(ends) - 1, max(ends))
+    steps = range(first, last + 1)
+    of = {(state, t): Symbol(state, t, True) for state in carried for t in steps}
+    splitter = Splitter(shapes)
+    back: dict[int, Blocks] = {t: {} for t in steps}
+    once: dict[int, Blocks] = {t: {} for t in steps}
+    direct: dict[int, dict[str, Expression]] = {t: dict.fromkeys(carried, 0.0) for t in steps}
+    remembered: dict[str, int] = dict.fromkeys(carried, 0)
+    for (state, t), left in of.items():
+        if left not in lines:  # what is made last may end a step earlier
+            continue
+        aims = {of[s, n] for s, n in of if (n - t) * toward >= 0} - {left}
+        ways, direct[t][state] = splitter.ways(left, _expanded(left, aims, lines), aims)
+        for aim, way in ways:
+            distance = ((aim.step or 0) - t) * toward
+            if distance == 0:
+                once[t].setdefault((aim.stem, state), []).append(way)
+            else:
+                part = state + LATER * (distance - 1)
+                back[aim.step or 0].setdefault((aim.stem, part), []).append(way)
+                remembered[state] = max(remembered[state], distance - 1)
+    del back[first if toward > 0 else last]
+    states = []
+    for state, most in remembered.items():
+        states += [state + LATER * n for n in range(most + 1)]
+        for n in range(most):
+            for t in back:
+                back[t][state + LATER * (n + 1), state + LATER * n] = [()]
+    direct = {t: {state: sent.get(state, 0.0) for state in states} for t, sent in direct.items()}
+    known = {state: next(shapes[of[state.rstrip(LATER), t]] for t in steps if of[state.rstrip(LATER), t] in shapes)
+             for state in states}  # fmt: skip
+    inside = {t: _chained(ways) for t, ways in once.items()}
+    every = [way for blocks in (*back.values(), *inside.values()) for ways in blocks.values() for way in ways]
+    name = states[0] if len(states) == 1 else "s"
+    return ClosedForm(
+        name, tuple(states), (first, last), toward, known, back, inside, direct,
+        Writing(shapes, every, list(known.values())),
+    )  # fmt: skip
 
 
 def _chained(once: Blocks) -> Blocks:
@@ -226,7 +302,7 @@ def _chained(once: Blocks) -> Blocks:
     return found
 
 
-def _reached(left: Symbol, aims: Set[Symbol], lines: Mapping[Symbol, Expression]) -> set[Symbol]:
+def _reached(left: Symbol, aims: Set[Symbol], lines: Lines) -> set[Symbol]:
     """The gradients that ``left``'s is made of, within the steps of ``left`` and of ``aims``, down to those."""
     steps = {left.step, *(aim.step for aim in aims)}
     found: set[Symbol] = set()
@@ -241,7 +317,7 @@ def _reached(left: Symbol, aims: Set[Symbol], lines: Mapping[Symbol, Expression]
     return found
 
 
-def _expanded(left: Symbol, aims: Set[Symbol], lines: Mapping[Symbol, Expression]) -> Expression:
+def _expanded(left: Symbol, aims: Set[Symbol], lines: Lines) -> Expression:
     """The right side for ``left``, the gradients between it and ``aims`` put in."""
 
     def put_in(x: Expression) -> Expression:
@@ -253,56 +329,3 @@ def _expanded(left: Symbol, aims: Set[Symbol], lines: Mapping[Symbol, Expression
         return x
 
     return put_in(lines[left])
-
-
-def _split(x: Expression, aims: Set[Symbol]) -> tuple[list[tuple[Symbol, Way]], Expression]:
-    """The ways to each of ``aims`` in a formula that is linear in them, and what is left of it without."""
-    if isinstance(x, Symbol) and x in aims:
-        return [(x, ())], 0.0
-    if not isinstance(x, Apply) or not aims & set(parts(x)):
-        return [], x
-    if x.op == "+":
-        split = [_split(term, aims) for term in x.args]
-        return [way for ways, _ in split for way in ways], plus([left for _, left in split], x.shape)
-    linear = [k for k, argument in enumerate(x.args) if aims & set(parts(argument))]
-    if len(linear) == 1 and (x.op in ("*", "neg") or (x.op == "div" and linear == [0])):
-        (k,) = linear
-        others = [a for n, a in enumerate(x.args) if n != k]
-        ways, left = _split(x.args[k], aims)
-        factor: Way
-        if x.op == "neg":
-            factor = (("diag", -1.0),)
-        elif x.op == "div":
-            factor = (("diag", Apply("div", (1.0, others[0]), {}, x.shape)),)
-        else:
-            factor = tuple(("diag", other) for other in others)
-        if left != 0.0:
-            left = Apply(x.op, tuple(left if n == k else a for n, a in enumerate(x.args)), x.attrs, x.shape)
-        return [(aim, way + factor) for aim, way in ways], left
-    if x.op == "@" and linear == [0]:
-        joined, matrix = x.args
-        gates = isinstance(joined, Apply) and joined.op == "concat"
-        found: list[tuple[Symbol, Way]] = []
-        rest: list[Expression] = []
-        start = 0
-        for piece in joined.args if gates and isinstance(joined, Apply) else (joined,):
-            rows = matrix
-            if gates and isinstance(joined, Apply):  # each gate meets its own rows of the matrix
-                size = piece.shape[-1] if isinstance(piece, Apply) else joined.shape[-1] // len(joined.args)
-                rows = _rows(matrix, start, start + size)
-                start += size
-            ways, left = _split(piece, aims)
-            found += [(aim, (*way, ("@", rows))) for aim, way in ways]
-            rest.append(0.0 if left == 0.0 else Apply("@", (left, rows), {}, x.shape))
-        return found, plus(rest, x.shape)
-    which = ", ".join(sorted({Text()(part) for part in parts(x) if part in aims}))
-    raise GraphError(f"no closed form: the gradient of {which} comes through {x.op}, which is no product")
-
-
-def _rows(matrix: Expression, start: int, stop: int) -> Expression:
-    if isinstance(matrix, Apply) and matrix.op == "permute":  # rows of W.T are columns of W
-        inner = Apply(
-            "getitem", matrix.args, {"index": (Ellipsis, slice(start, stop))}, (matrix.shape[-1], stop - start)
-        )
-        return turned(inner, (1, 0), (stop - start, matrix.shape[-1]))
-    return Apply("getitem", (matrix,), {"index": (slice(start, stop),)}, ())

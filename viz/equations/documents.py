@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
@@ -16,7 +18,7 @@ from tinygrad_rnn.optional_packages import needed
 
 from .. import style
 from .closed_form import ClosedForm, closed_form
-from .expression import Expression, Symbol
+from .expression import Expression, Symbol, parts
 from .formula_text import Latex, Text
 
 _HERE = Path(__file__).parent
@@ -94,8 +96,9 @@ class Derivation:
     def closed_form(self) -> ClosedForm:
         """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
 
-        These are matrices of blocks where the state has several parts, such as an LSTM's. Raises `GraphError` if no
-        state is carried from step to step, or if its gradient comes through an operation that is no product.
+        These are matrices of blocks where the state has several parts, such as an LSTM's; recurrences that have
+        nothing to do with one another have a closed form each, in ``also``. Raises `GraphError` if no
+        state is carried from step to step.
 
         >>> import tinygrad_rnn as tg, viz
         >>> W = tg.tensor([[0.5]], requires_grad=True, name="W")
@@ -108,7 +111,9 @@ class Derivation:
         dL_t/dh_t = 1
         dL/dh_t = sum(dL_k/dh_k @ dh_k/dh_(k-1) @ ... @ dh_(t+1)/dh_t for k=t..3)
         """
-        return closed_form({line.left: line.right for line in self.lines if line.left.gradient})
+        symbols = {symbol for line in self.lines for symbol in (line.left, *parts(line.right))}
+        shapes = {symbol: np.shape(self.values[Text()(symbol)]) for symbol in symbols}
+        return closed_form({line.left: line.right for line in self.lines if line.left.gradient}, shapes)
 
     def text(self, *, every_step: bool = False) -> str:
         """The equations, one a line, each with the node it belongs to and where that was made."""

@@ -15,12 +15,14 @@ from .expression import Apply, Expression, Symbol, parts
 
 SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
 Written = tuple[str, int]
+ROW = Symbol("row", None)  #: what an operation written as a matrix does something to
 
 
 class Text:
     """As Python writes it: ``dh_3 = (dh_4 * (1 - h_4**2)) @ weight_hh``."""
 
     plus, minus, times, matmul = " + ", " - ", " * ", " @ "
+    scaled = " * "  #: between a number and a matrix
     repeated_holds = ATOM
 
     def __init__(self, base: int | None = None, *, counted: bool = False, gathered: bool = False) -> None:
@@ -137,6 +139,13 @@ class Text:
     def write_scatter(self, x: Apply) -> Written:
         return f"scatter({self(x.args[0])}, at[{self.index(x.attrs['index'])}], {x.attrs['shape']})", ATOM
 
+    def write_ones(self, x: Apply) -> Written:
+        return f"ones({x.attrs['shape']})", ATOM
+
+    def mapping(self, x: Expression, shape: tuple[int, ...]) -> str:
+        """The matrix of a linear operation on a row, which is an array of this shape."""
+        return f"matrix(lambda {self(ROW)}: {self(x)}, {shape})"
+
     def write_function(self, x: Apply) -> Written:
         op = TABLE.get(x.op)
         if op is not None and op.infix:
@@ -164,6 +173,7 @@ class Latex(Text):
     r"""As a blackboard has it: ``\odot`` between elements, nothing between matrices."""
 
     times, matmul = r" \odot ", r" \, "
+    scaled = r" \, "
     repeated_holds = PRODUCT
 
     def write(self, x: Expression) -> Written:
@@ -190,6 +200,8 @@ class Latex(Text):
         return (ten if digits == "1" else rf"{digits} \cdot {ten}"), min(holds, PRODUCT)
 
     def symbol(self, x: Symbol) -> str:
+        if x == ROW:
+            return r"\cdot"
         letter, below = _letter(x.stem)
         if x.step is not None:
             below = [*below, _relative(x.step - self.base) if self.base is not None else str(x.step)]
@@ -229,6 +241,15 @@ class Latex(Text):
 
     def write_scatter(self, x: Apply) -> Written:
         return rf"\operatorname{{put}}_{{[{self.index(x.attrs['index'])}]}} {self.bracket(self(x.args[0]))}", ATOM
+
+    def write_ones(self, x: Apply) -> Written:
+        return r"\mathbf{1}_{" + r" \times ".join(map(str, x.shape)) + "}", ATOM
+
+    def write_eye(self, x: Apply) -> Written:
+        return f"I_{{{x.shape[0]}}}", ATOM
+
+    def mapping(self, x: Expression, shape: tuple[int, ...]) -> str:
+        return rf"\left[ {self(x)} \right]"
 
     def write_function(self, x: Apply) -> Written:
         op = TABLE.get(x.op)

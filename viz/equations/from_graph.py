@@ -12,13 +12,14 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives import TABLE, mul, one_hot, softmax
+from tinygrad_rnn.primitives import mul, one_hot, softmax
 from tinygrad_rnn.primitives.record import broadcast
 from tinygrad_rnn.progress import followed
 
 from . import expression as e
 from .expression import Apply, Expression, Symbol
 from .formula_text import Text
+from .jacobians import shape_of
 from .naming import names
 
 #: A nameless value used in several places gets a name if its formula has more operations than this, else is repeated.
@@ -232,14 +233,7 @@ class Reader:
         return x if self._shape(x) == shape else Apply("broadcast_to", (x,), {"shape": shape}, shape)
 
     def _shape(self, x: Expression) -> tuple[int, ...]:
-        """The shape of what Python makes of a formula."""
-        if isinstance(x, Symbol):
-            return self.shapes[x]
-        if not isinstance(x, Apply):
-            return ()
-        op = TABLE.get(x.op)
-        elementwise = x.op in ("+", "*") or (op is not None and op.elementwise)
-        return broadcast(*map(self._shape, x.args)) if elementwise else x.shape
+        return shape_of(x, self.shapes)
 
     def _always(self, node: tg.Node) -> bool | None:
         """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""
