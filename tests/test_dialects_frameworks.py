@@ -119,12 +119,13 @@ def test_keras(name, keras):
     dialect = name.split(",")[0]
     output, *state = layer(X.transpose(1, 0, 2))
     same(dialect, weights, np.asarray(output).transpose(1, 0, 2), state, **ours)
-    mask = np.arange(T) < np.array(LENGTHS)[:, None]
-    output, *state = layer(X.transpose(1, 0, 2), mask=mask)
-    same(
-        dialect, weights, np.asarray(output).transpose(1, 0, 2), state, lengths=LENGTHS,
-        **{**DIALECTS[dialect].lengths, **ours},
-    )  # fmt: skip
+    holes = np.array([[True, False, True, True], [False, True, False, False], [True, True, True, False]])
+    for mask in (np.arange(T) < np.array(LENGTHS)[:, None], holes):
+        output, *state = layer(X.transpose(1, 0, 2), mask=mask)
+        same(
+            dialect, weights, np.asarray(output).transpose(1, 0, 2), state, lengths=mask.T,
+            **{**DIALECTS[dialect].lengths, **ours},
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])

@@ -206,7 +206,10 @@ class Leaky(tg.nn.Module):
         return 0.9 * h + 0.1 * self.map(tg.concat([x, h], axis=1)).tanh()
 
 
-@pytest.mark.parametrize("lengths", [None, [5, 2]])
+HOLES = [[True, False], [False, True], [True, True], [False, False], [True, False]]
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 2], HOLES], ids=["none", "lengths", "a mask"])
 def test_a_cell_of_ones_own_in_layers_and_directions(lengths, rng):
     model = tg.nn.Recurrent(Leaky, num_layers=2, bidirectional=True, input_size=3)
     fn, parameters = interchange.to_jax(model)

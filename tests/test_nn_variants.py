@@ -302,9 +302,53 @@ def test_settings_that_mean_nothing(make, said):
         make()
 
 
-def test_a_mask_is_no_lengths():
-    layer = tg.nn.LSTM(2, 3)
-    holes = np.array([[True, False, True]])
-    for mask in (holes, holes.astype(int), np.array([True])):
-        with pytest.raises(tg.DTypeError, match=r"is no lengths; without holes .* sums over time, with holes keep"):
-            layer(np.ones((3, 1, 2), np.float32), lengths=mask)
+#: a hole, a beginning that is left out, a single step
+HOLES = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1], [1, 1, 0]], bool)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("past_end", ["zeros", "repeat"])
+def test_a_mask_may_have_holes(past_end, reverse):
+    """What a step is that is False: the state stays, the output is zeros or the last one again."""
+    output, state, step = ragged(past_end, None, reverse, HOLES)
+    for row in range(N):
+        h = np.zeros(H)
+        for t in reversed(range(T)) if reverse else range(T):
+            if HOLES[t, row]:
+                h = step(X[t, row], h)
+            shown = h if past_end == "repeat" or HOLES[t, row] else np.zeros(H)
+            np.testing.assert_allclose(output[t, row], shown, atol=1e-14)
+        np.testing.assert_allclose(state[row], h, atol=1e-14)
+
+
+def test_a_mask_is_the_same_however_it_comes():
+    layer = made(nn.LSTM, past_end="repeat", bidirectional=True)
+    first = made(nn.LSTM, past_end="repeat", bidirectional=True, batch_first=True)
+    first.load_state_dict(layer.state_dict())
+    x = tg.tensor(X, requires_grad=True)
+    output = layer(x, lengths=HOLES)[0]
+    for other in (
+        layer(X, lengths=tg.tensor(HOLES))[0],
+        first(X.swapaxes(0, 1), lengths=HOLES.T)[0].transpose(0, 1),
+        tg.compile(lambda x, mask: layer(x, lengths=mask)[0])(tg.tensor(X), HOLES),
+    ):
+        np.testing.assert_allclose(other.numpy(), output.numpy(), atol=1e-14)
+    alone = layer(X[:, 1], lengths=HOLES[:, 1])[0]
+    np.testing.assert_allclose(alone.numpy(), output.numpy()[:, 1], atol=1e-14)
+    assert tg.check_gradients((output * RNG.normal(size=output.shape)).sum())
+    whole = np.arange(T)[:, None] < np.array([4, 2, 1])
+    for cell in (layer, nn.Recurrent(nn.GRUCell(IN, H, dtype=float))):
+        np.testing.assert_array_equal(cell(X, lengths=whole)[0].numpy(), cell(X, lengths=[4, 2, 1])[0].numpy())
+    last = tg.scan(lambda total, x: (total + x, None), np.zeros((N, IN)), X, lengths=HOLES)[0]
+    np.testing.assert_allclose(last.numpy(), (X * HOLES[:, :, None]).sum(0), atol=1e-14)
+
+
+def test_masks_that_mean_nothing():
+    layer = made(nn.LSTM)
+    for mask in (HOLES.astype(int), HOLES[1:], HOLES.T, HOLES[0]):
+        with pytest.raises(tg.DTypeError, match=r"lengths are integers, a mask is of booleans \(4, 3\)"):
+            layer(X, lengths=mask)
+    with pytest.raises(tg.ShapeError, match=r"no step at all; .*empty=\"initial\""):
+        layer(X, lengths=HOLES & [True, True, False])
+    with pytest.raises(tg.ArgumentError, match=r"reads on past an end, which a mask does not have; give lengths"):
+        made(nn.LSTM, past_end="live")(X, lengths=HOLES)

@@ -9,7 +9,7 @@ from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack
 from ..recurrence.loop import can_roll
-from ..recurrence.scan import Masks, rolled, unroll
+from ..recurrence.scan import Masks, rolled, time_first, unroll
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
@@ -93,7 +93,8 @@ class Recurrent(Module):
         ``x`` (T, N, ...), or (N, T, ...) with ``batch_first``; ``output`` likewise. The final state is that of each
         layer and direction, stacked: (num_layers * num_directions, N, H), one such tensor or a tuple of them, and
         ``hx``, the initial state, is laid out alike. ``lengths``: N integers from 0 to T; outputs are 0 past a
-        sequence's end, the final state is the one at its own end, and the reverse direction starts there.
+        sequence's end, the final state is the one at its own end, and the reverse direction starts there. Or a mask
+        of booleans, laid out as ``x`` is: a step that is False keeps the state and puts out 0.
         """
         x = as_tensor(x)
         if x.ndim < 2 or not x.shape[0] * x.shape[1]:
@@ -101,9 +102,10 @@ class Recurrent(Module):
         if self.batch_first:
             x = x.transpose(0, 1)
         time, batch = x.shape[:2]
+        lengths = time_first(lengths, self.batch_first)
         masks = None if lengths is None else Masks("Recurrent", lengths, time, batch)
         if current.tracer is not None and current.tracer.keeps_loops:
-            output, last_states = current.tracer.recurrent(self, x, hx, lengths)
+            output, last_states = current.tracer.recurrent(self, x, hx, None if masks is None else masks.lengths)
             return output.transpose(0, 1) if self.batch_first else output, last_states
         output, final = self._through(x, hx, masks)
         state: Any = tuple(map(stack, zip(*final))) if isinstance(final[0], tuple) else stack(final)

@@ -10,7 +10,7 @@ from ..errors import ArgumentError, ShapeError
 from ..functional import stack, where
 from ..output_and_state import LayerState, Returned
 from ..recurrence.loop import can_roll
-from ..recurrence.scan import Masks
+from ..recurrence.scan import Masks, time_first
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
@@ -90,7 +90,8 @@ class _Recurrent(Recurrent):
         initial state (num_layers * num_directions, N, H), for the LSTM a pair of them; zeros if None. ``lengths``:
         N integers from 1 to T for ragged batches (from 0, where ``empty`` says what the state of such a row is);
         outputs are 0 past a sequence's end unless ``past_end`` says otherwise, the final state is the one at its own
-        end, and the reverse direction starts there.
+        end, and the reverse direction starts there. Or a mask of booleans, laid out as ``x`` is, which may have holes:
+        a step that is False keeps the state, and puts out what ``past_end`` says.
         ``output`` is (T, N, num_directions * H), laid out as ``x``.
         """
         x = as_tensor(x)
@@ -106,6 +107,7 @@ class _Recurrent(Recurrent):
         if time == 0:
             raise ShapeError(f"{type(self).__name__}: the sequence has no time steps; give at least one")
         initial = self._initial(hx, batch, unbatched)
+        lengths = time_first(lengths, self.batch_first and not unbatched, unbatched)
         masks = None if lengths is None else self._masks(lengths, time, batch)
         output, state = self._over_time(x, initial, masks)
         if unbatched:
@@ -179,7 +181,7 @@ class _Recurrent(Recurrent):
                     state = self._chosen(masks.at(t, 2), state, new)
         if self.empty in ("zeros", "last"):
             other = state if self.empty == "last" else tuple(each * 0 for each in initial)
-            last = self._chosen(masks.at(0, 2), last, other)
+            last = self._chosen(masks.anywhere(2), last, other)
         return last, outputs
 
     def _chosen(self, mask: Tensor, here: State, elsewhere: State) -> State:
@@ -240,7 +242,12 @@ class _Recurrent(Recurrent):
     def _masks(self, lengths: Any, time: int, batch: int) -> Masks:
         least = 1 if self.empty is None else 0
         cure = '; for rows of length 0 make the layer with empty="initial" or "zeros", which is their state'
-        return Masks(type(self).__name__, lengths, time, batch, least, cure)
+        made = Masks(type(self).__name__, lengths, time, batch, least, cure)
+        if self.past_end == "live" and made.lengths.ndim == 2:
+            raise ArgumentError(
+                f'{type(self).__name__}: past_end="live" reads on past an end, which a mask does not have; give lengths'
+            )
+        return made
 
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""

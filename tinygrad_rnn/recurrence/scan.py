@@ -32,7 +32,7 @@ def scan(
     has time in front; instead of it None and a ``length``. ``reverse`` goes from the last row to the first, and the
     results stand where their inputs do. ``lengths``: N integers from 0 to T for sequences of their own lengths, with
     the N of them in front in carries and ``y``. A sequence that has ended keeps its carry and puts out zeros, and
-    ``reverse`` begins at its own end.
+    ``reverse`` begins at its own end. Or a mask (T, N) of booleans, which may have holes: so does a step that is False.
 
     Raises `ShapeError` where times or carries do not fit.
 
@@ -58,7 +58,7 @@ def scan(
     masks = None if lengths is None else Masks("scan", lengths, time)
     init = mapped(as_tensor, init)
     if current.tracer is not None and current.tracer.keeps_loops:
-        return current.tracer.scanned(f, init, xs, lengths, reverse, time)
+        return current.tracer.scanned(f, init, xs, None if masks is None else masks.lengths, reverse, time)
     if leaves and can_roll(time):
         return rolled(f, init, xs, masks, reverse)
     with_time = [None] * time
@@ -153,7 +153,7 @@ def leaves_of(tree: Any) -> list[Any]:
 
 
 class Masks:
-    """Which of N sequences are still going on at each of ``time`` steps."""
+    """Which of N sequences go on at each of ``time`` steps: those that have not ended, or as a mask (T, N) says."""
 
     def __init__(
         self, name: str, lengths: Any, time: int, batch: int | None = None, least: int = 0, cure: str = ""
@@ -161,23 +161,28 @@ class Masks:
         self._known: dict[tuple[int, int], Tensor] = {}
 
         def check(array: Any) -> None:
+            hint = cure if least and array.size and not (array.any(0) if array.ndim == 2 else array).all() else ""
             if array.dtype.kind == "b" or array.ndim == 2:
-                raise DTypeError(
-                    f"{name}: a mask {array.shape} is no lengths; without holes they are its sums over time, with "
-                    "holes keep the state in a loop of your own: h = where(mask[t], new, h)"
-                )
+                wanted = (time, array.shape[-1] if batch is None else batch)
+                if array.dtype.kind != "b" or array.shape != wanted:
+                    raise DTypeError(
+                        f"{name}: lengths are integers, a mask is of booleans {wanted}, a row a step; this is "
+                        f"{array.dtype} {array.shape}"
+                    )
+                if hint:
+                    raise ShapeError(f"{name}: the mask leaves a sequence no step at all{hint}")
+                return
             if array.dtype.kind not in "iu":
                 raise DTypeError(f"{name}: lengths must be integers, not {array.dtype}")
             right = array.ndim == 1 if batch is None else array.shape == (batch,)
             if not right or (array.size and (array.min() < least or array.max() > time)):
                 count = "" if batch is None else f"{batch} "
                 found = array.tolist()
-                hint = cure if least and array.size and array.min() == 0 else ""
                 raise ShapeError(
                     f"{name}: lengths must be {count}integers from {least} to {time}, but are {found}{hint}"
                 )
 
-        self.lengths = lengths  #: checked, N integers
+        self.lengths = lengths  #: checked: N integers, or booleans (T, N)
         if current.tracer is not None and isinstance(lengths, Tensor):
             current.tracer.confirm(check, [lengths])
         else:
@@ -197,12 +202,17 @@ class Masks:
     def at(self, t: int, rank: int) -> Tensor:
         """Booleans (N, 1, ...) of ``rank`` dimensions."""
         if (t, rank) not in self._known:
-            going = self.lengths > t
-            shape = (-1, *(1,) * (rank - 1))
-            self._known[t, rank] = (
-                going.reshape(shape) if isinstance(going, Tensor) else from_array(going.reshape(shape))
-            )
+            self._known[t, rank] = self._column(self.lengths[t] if self.lengths.ndim == 2 else self.lengths > t, rank)
         return self._known[t, rank]
+
+    def anywhere(self, rank: int) -> Tensor:
+        """Booleans (N, 1, ...) of ``rank`` dimensions: which sequences have a step at all."""
+        return self._column(self.lengths.sum(0) > 0 if self.lengths.ndim == 2 else self.lengths > 0, rank)
+
+    @staticmethod
+    def _column(going: Any, rank: int) -> Tensor:
+        column = going.reshape((-1, *(1,) * (rank - 1)))
+        return column if isinstance(column, Tensor) else from_array(column)
 
     def where(self, t: int, going: Tensor, ended: Any, role: str | None = None) -> Tensor:
         """``going`` for the sequences that have not ended, else ``ended``."""
@@ -215,8 +225,20 @@ class Masks:
         return result
 
 
+def time_first(lengths: Any, batch_first: bool, unbatched: bool = False) -> Any:
+    """A mask as booleans (T, N), laid out before as a layer's inputs are; lengths as they are."""
+    if lengths is None:
+        return None
+    given = lengths if isinstance(lengths, Tensor) else np.asarray(lengths)
+    if unbatched and given.ndim == 1 and given.dtype.kind == "b":
+        return given.reshape((-1, 1))
+    return given.T if batch_first and given.ndim == 2 else lengths
+
+
 def going_on(lengths: Any, time: int) -> Tensor:
     """Booleans (T, N): which of N sequences of ``lengths``, checked before, are going on at each time step."""
+    if lengths.ndim == 2:
+        return lengths if isinstance(lengths, Tensor) else from_array(lengths)
     steps = np.arange(time)[:, None]
     if isinstance(lengths, Tensor):
         return lengths.expand_dims(0) > from_array(steps)

@@ -7,25 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...functional import concat, stack, where, zeros
 from ...nn.cells import labelled
 from ...nn.functional import dropout
-from ...recurrence.scan import mapped
+from ...recurrence.scan import going_on, mapped
 from ...scopes import scope
-from ...tensors import Tensor, from_array
+from ...tensors import Tensor
 
 if TYPE_CHECKING:
     from .recorder import ExportTracer
-
-
-def going(lengths: Any, time: int) -> Tensor:
-    """Booleans (T, N): which sequences have not ended."""
-    steps = np.arange(time)[:, None]
-    if isinstance(lengths, Tensor):
-        return lengths.expand_dims(0) > from_array(steps)
-    return from_array(steps < np.asarray(lengths, np.int64))
 
 
 def _column(mask: Tensor, rank: int) -> Tensor:
@@ -46,7 +36,7 @@ def scanned(
         y = mapped(lambda a: where(_column(on, a.ndim), a, 0.0), y)
         return mapped(lambda a, b: labelled(where(_column(on, a.ndim), a, b), a.role), new, before), y
 
-    return recorder.loop(masked, init, (xs, going(lengths, time)), time, reverse)
+    return recorder.loop(masked, init, (xs, going_on(lengths, time)), time, reverse)
 
 
 def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
@@ -77,7 +67,7 @@ def layers(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """`nn.RNN`, `nn.LSTM`, `nn.GRU`."""
     final: list[Any] = []
-    on = None if lengths is None else going(lengths, x.shape[0]).expand_dims(2)
+    on = None if lengths is None else going_on(lengths, x.shape[0]).expand_dims(2)
     for layer in range(module.num_layers):
         if layer and module.dropout:
             x = dropout(x, module.dropout, module.training)
@@ -132,5 +122,5 @@ def direction(
             state, made = recorder.loop(padding, state, (x, on, made), time, True)
         if module.empty in ("zeros", "last"):
             other = state if module.empty == "last" else tuple(each * 0 for each in initial)
-            last = module._chosen(on[0], last, other)
+            last = module._chosen(on.sum(0) > 0, last, other)
     return made, last

@@ -40,11 +40,13 @@ _LENGTHS = """
 ## Past the end of a sequence
 
 What is put out there, and the state of a row of length 0, are names: `nn.LSTM(..., past_end="zeros", empty=None)`.
+Instead of lengths a layer takes a mask of booleans, also with holes, as Keras does: of a step that is False the same
+holds, and the state stays as it was.
 
 | `past_end` | outputs past a sequence's end | who does that |
 |---|---|---|
 | `"zeros"` | 0 | PyTorch, ONNX, Paddle, MindSpore, `jax.experimental.rnn`, Keras inside Bidirectional |
-| `"repeat"` | the last output again; in the reverse direction 0 until the first step | Keras with a mask |
+| `"repeat"` | the last output again; 0 before the first step | Keras with a mask |
 | `"live"` | the network reads on into the padding | Flax with `seq_lengths` |
 | `"step"` | one step from the final state, at each place anew | Paddle's `nn.RNN(cell)` |
 

@@ -92,6 +92,8 @@ def fits(module: Any, initial: Any, lengths: Any) -> bool:
         return True
     # of a row of length 0 a node's state is 0 or the first state, depending on who runs it
     clear = module.empty is None or (initial is None and not module.learned_state)
+    if lengths.ndim == 2:  # a mask, which may have holes
+        return False
     return module.past_end == "zeros" and clear
 
 
