@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from .errors import ArgumentError, DTypeError, ShapeError
 from .max_min import Extreme
 from .operators import Axis, Operators, _axis, kept, one_axis
 from .primitives import record
+from .tensor_data import asked_dtype
 
 if TYPE_CHECKING:
     from .tensors import Tensor
@@ -26,6 +28,38 @@ class Sorted(NamedTuple):
 
 class Composed(Operators):
     """Mixed into `Tensor`: what composes is composed, so every rule here is a rule of the primitives."""
+
+    # Sizes and the like ----------------------------------------------------------------------------------
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def size(self, dim: int | None = None, *, axis: int | None = None) -> Any:
+        """The shape, or the size of one dimension, ``dim`` (``axis``)."""
+        chosen = axis if dim is None else dim
+        return self.shape if chosen is None else self.shape[self._axes("size", chosen)[0]]
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self.ndim
+
+    def cpu(self) -> Tensor:
+        """Itself: the device is the "cpu"."""
+        return self
+
+    def contiguous(self) -> Tensor:
+        """Itself: `reshape` copies where it must."""
+        return self
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        """In another dtype: ``to(tg.float64)``, ``to("cpu", dtype=...)``, ``to(other)``. The device is the "cpu"."""
+        wanted = asked_dtype("Tensor.to", args, dtype, device)
+        return self if wanted is None or np.dtype(wanted) == self.dtype else self.astype(wanted)
+
+    def clone(self) -> Tensor:
+        """A copy that gradients flow through."""
+        return self * 1
 
     # Booleans --------------------------------------------------------------------------------------------
 
@@ -176,7 +210,14 @@ class Composed(Operators):
     def min(
         self, dim: Axis = None, keepdim: bool = False, *, axis: Axis = None, keepdims: bool | None = None
     ) -> Tensor | Extreme:
-        """The smallest element of all; along one ``dim`` the pair ``(values, indices)``: see `max`."""
+        """The smallest element of all; along one ``dim`` the pair ``(values, indices)``: see `max`.
+
+        ``axis`` and ``keepdims`` are NumPy's words, and give the values alone.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[2.0, 1.0], [3.0, 4.0]]).min(dim=1).values.tolist()
+        [1.0, 3.0]
+        """
         if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
             return self.amin(_axis(axis, dim), kept(keepdim, keepdims))
         return self._extreme("min", self._turned_over().argmax(dim), dim, keepdim)
@@ -340,6 +381,8 @@ class Composed(Operators):
     def repeat(self, *sizes: int | tuple[int, ...] | list[int]) -> Tensor:
         """Copies side by side, ``sizes`` times along each dimension (new ones in front): NumPy's ``tile``.
 
+        Raises `ShapeError` for fewer sizes than dimensions, or a size below 0.
+
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([1.0, 2.0]).repeat(2, 2).tolist()
         [[1.0, 2.0, 1.0, 2.0], [1.0, 2.0, 1.0, 2.0]]
@@ -358,9 +401,19 @@ class Composed(Operators):
     # Dtypes ----------------------------------------------------------------------------------------------
 
     def long(self) -> Tensor:
-        """As int64, cut off towards 0; no gradient flows through integers."""
+        """As int64, cut off towards 0; no gradient flows through integers.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.9, -1.9]).long().tolist()
+        [1, -1]
+        """
         return self.astype(np.int64)
 
     def bool(self) -> Tensor:
-        """As booleans: whether each element is not 0."""
+        """As booleans: whether each element is not 0.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([0.0, 0.5]).bool().tolist()
+        [False, True]
+        """
         return self.astype(np.bool_)

@@ -8,7 +8,6 @@ stays true while training goes on.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -20,7 +19,7 @@ import numpy as np
 from .arguments import answerable
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, as_path, write_atomically
-from .graph_file import decoded, encoded, operation_of
+from .graph_file import bounded, decoded, encoded, operation_of
 from .operation_errors import explained, short
 from .primitives import TABLE
 from .primitives.absent import Absent, is_built_in
@@ -30,12 +29,8 @@ from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
 
 FORMAT = "tinygrad_rnn.graph/1"
-#: bytes that the values of a loaded graph may take together
-LOAD_LIMIT = 1 << 30
 #: time steps of a loaded graph are not numbered beyond this
 LAST_STEP = 1_000_000
-#: characters of the name of an operation that only the file knows
-NAME_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +105,23 @@ class Graph:
     ((0, 1, 0), (0, 1, 1), (1, 2, 0))
     >>> graph.evaluate({"x": [3.0, 4.0]})[0]
     array(25., dtype=float32)
+
+    Its nodes found, computed with other leaves, and taken apart:
+
+    >>> graph.by_serial()[x.serial], graph.find("x").shape
+    (0, (2,))
+    >>> fed = graph.values({"x": [3.0, 4.0]})
+    >>> graph.with_values(fed).nodes[1].value, len(graph.unrolled()), Graph.of(graph.nodes[:2], [1]).outputs
+    (array([ 9., 16.], dtype=float32), 3, (1,))
+
+    As text, and in a file:
+
+    >>> Graph.from_json(graph.to_json()).evaluate()[0].item()
+    5.0
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Graph.load(graph.save(file := pathlib.Path(folder, "graph.json")) and file).nodes[0].name
+    'x'
     """
 
     nodes: tuple[Node, ...]
@@ -128,7 +140,10 @@ class Graph:
 
     @classmethod
     def of(cls, nodes: Iterable[Node], outputs: Sequence[int]) -> Graph:
-        """A graph from its nodes, for passes that rewrite one graph into another."""
+        """A graph from ``nodes``, each after its operands, and the positions of its ``outputs`` (else a `GraphError`).
+
+        For passes that rewrite one graph into another.
+        """
         graph = cls.__new__(cls)
         graph.nodes = tuple(nodes)
         graph.outputs = tuple(outputs)
@@ -189,7 +204,7 @@ class Graph:
         return {node.serial: node.index for node in self.nodes}
 
     def find(self, name: str) -> Node:
-        """The one leaf of this name."""
+        """The one leaf called ``name``; a `GraphError` if there is none, or several."""
         found = [node for node in self.nodes if node.op is None and node.name == name]
         if len(found) == 1:
             return found[0]
@@ -246,7 +261,11 @@ class Graph:
         reference: bool = False,
         each: Callable[[Node, Array], Array] | None = None,
     ) -> list[Array]:
-        """Like `evaluate`, but the values of all nodes; what ``each`` makes of a node's value is computed on with."""
+        """Like `evaluate` with ``feeds`` and ``reference``, but the values of all nodes.
+
+        What ``each`` makes of a node's value is computed on with. Raises `DTypeError` for feeds that are no mapping,
+        `GraphError` for a node that cannot be computed again.
+        """
         if not isinstance(feeds, Mapping | None):
             raise DTypeError(f"feeds map leaves to arrays; {type(feeds).__name__} does not")
         fed = {(leaf := self._leaf(key)).index: _fed(leaf, value, reference) for key, value in (feeds or {}).items()}
@@ -299,7 +318,7 @@ class Graph:
         return Graph.of(build.nodes, [made[index].index for index in self.outputs])
 
     def with_values(self, values: Iterable[Array]) -> Graph:
-        """The same graph with these values of all nodes."""
+        """The same graph with these ``values`` of all nodes, in their order."""
         pairs = zip(self.nodes, values, strict=True)
         nodes = (replace(node, value=value, shape=value.shape, dtype=value.dtype) for node, value in pairs)
         return Graph.of(nodes, self.outputs)
@@ -354,13 +373,13 @@ class Graph:
         return json.dumps({"format": FORMAT, "outputs": self.outputs, "nodes": nodes}, ensure_ascii=False)
 
     def save(self, path: PathLike) -> Graph:
-        """Write `to_json` to a file, whole or not at all, and return the graph."""
+        """Write `to_json` to the file ``path``, whole or not at all, and return the graph."""
         write_atomically(path, self.to_json().encode(errors="backslashreplace"))  # JSON's own way of writing \\ud800
         return self
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """The graph `to_json` described, its values computed again.
+        """The graph `to_json` described in ``text``, its values computed again; a `DataError` if it is none.
 
         Results of an operation that is not defined here have the values they were saved with, and what asks for its
         rule raises a `GraphError`.
@@ -376,7 +395,7 @@ class Graph:
                 _decoded_node(build, item)
             nodes = build.nodes
             graph = cls.of(nodes, [int(i) for i in data["outputs"]])
-            _bounded(nodes)
+            bounded(nodes)
             values = graph.values()
         except DataError:
             raise
@@ -392,7 +411,7 @@ class Graph:
 
     @classmethod
     def load(cls, path: PathLike) -> Graph:
-        """Read a file that `save` wrote."""
+        """Read the file ``path`` that `save` wrote; a `DataError` if it cannot be read, or is no graph."""
         try:
             text = as_path(path).read_text(encoding="utf-8")
         except OSError as error:
@@ -496,26 +515,6 @@ class GraphBuilder(Generic[N]):
         """The graph whose ``outputs`` these are, its values computed."""
         graph = Graph.of(self.nodes, [output.index for output in outputs])
         return graph.with_values(graph.values())
-
-
-def _bounded(nodes: Sequence[Node]) -> None:
-    """Refuse a file whose nodes would take more memory than `LOAD_LIMIT`; shapes are worked out, not believed."""
-    total = 0
-    for node in nodes:
-        if node.op is not None and not isinstance(node.op, Absent):  # whose value is there, and is compared
-            shapes = [nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
-            try:
-                shape = node.op.shape(*shapes, **node.attrs)
-            except ShapeError as error:
-                raise DataError(f"not a saved graph: node {node.index}, {node.op.name}: {error.detail}") from None
-            if tuple(shape) != node.shape:
-                raise DataError(f"not a saved graph: node {node.index} says {node.shape} but is {tuple(shape)}")
-        total += 8 * math.prod(node.shape)
-        if total > LOAD_LIMIT:
-            raise DataError(
-                f"the graph takes more than {LOAD_LIMIT >> 20} MiB to compute (node {node.index} is {node.shape}); "
-                "if you trust the file, raise tinygrad_rnn.graph.LOAD_LIMIT"
-            )
 
 
 def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, ShapeError
 from .operation_errors import short
 from .primitives import TABLE
-from .primitives.absent import absent
+from .primitives.absent import Absent, absent
 from .primitives.record import OWN, Primitive
 
 #: characters of the name of an operation that only the file knows
 NAME_LIMIT = 200
+#: bytes that the values of a loaded graph may take together
+LOAD_LIMIT = 1 << 30
 
 
 def encoded(value: Any) -> Any:
@@ -63,3 +67,23 @@ def operation_of(index: int, item: dict[str, Any]) -> Primitive | None:
         f"not a saved graph: node {index} is made by {short(repr(name))}, which is no operation known here; "
         "one of your own has to be defined before a graph is loaded that lacks the value"
     )
+
+
+def bounded(nodes: Sequence[Any]) -> None:
+    """Refuse a file whose nodes would take more memory than `LOAD_LIMIT`; shapes are worked out, not believed."""
+    total = 0
+    for node in nodes:
+        if node.op is not None and not isinstance(node.op, Absent):  # whose value is there, and is compared
+            shapes = [nodes[x.index].shape if hasattr(x, "index") else () for x in node.operands]
+            try:
+                shape = node.op.shape(*shapes, **node.attrs)
+            except ShapeError as error:
+                raise DataError(f"not a saved graph: node {node.index}, {node.op.name}: {error.detail}") from None
+            if tuple(shape) != node.shape:
+                raise DataError(f"not a saved graph: node {node.index} says {node.shape} but is {tuple(shape)}")
+        total += 8 * math.prod(node.shape)
+        if total > LOAD_LIMIT:
+            raise DataError(
+                f"the graph takes more than {LOAD_LIMIT >> 20} MiB to compute (node {node.index} is {node.shape}); "
+                "if you trust the file, raise tinygrad_rnn.graph_file.LOAD_LIMIT"
+            )

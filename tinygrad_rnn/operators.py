@@ -264,15 +264,30 @@ class Operators(Recorded):
     clamp = clip
 
     def astype(self, dtype: Any) -> Tensor:
-        """The same values in another dtype; the gradient comes back in this tensor's own."""
+        """The same values in another dtype; the gradient comes back in this tensor's own.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.5, -1.5]).astype("int64").tolist()
+        [1, -1]
+        """
         return self._record(P.cast, (self,), {"dtype": np.dtype(as_dtype(dtype, "astype").type)})
 
     def float(self) -> Tensor:
-        """The values as float32; the gradient comes back in the dtype of this tensor."""
+        """The values as float32; the gradient comes back in the dtype of this tensor.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1, 2]).float().tolist()
+        [1.0, 2.0]
+        """
         return self.astype(np.float32)
 
     def double(self) -> Tensor:
-        """The values as float64; the gradient comes back in the dtype of this tensor."""
+        """The values as float64; the gradient comes back in the dtype of this tensor.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2).double().dtype
+        dtype('float64')
+        """
         return self.astype(np.float64)
 
     # Reductions ------------------------------------------------------------------------------------------
@@ -565,7 +580,14 @@ class Operators(Recorded):
         return tuple(self[(*before, slice(end - size, end))] for size, end in zip(split_size, ends))
 
     def chunk(self, chunks: int, axis: int = 0, *, dim: int | None = None) -> tuple[Tensor, ...]:
-        """``chunks`` pieces of equal size along ``axis`` (the last may be smaller)."""
+        """``chunks`` pieces of equal size along ``axis`` (the last may be smaller).
+
+        Raises `ShapeError` if ``chunks`` is below 1.
+
+        >>> import tinygrad_rnn as tg
+        >>> [part.tolist() for part in tg.arange(5).chunk(2)]
+        [[0, 1, 2], [3, 4]]
+        """
         (axis,) = self._axes("chunk", record.integer(axis if dim is None else dim, "an axis"))
         if record.integer(chunks, "chunk: chunks") < 1:
             raise ShapeError(f"chunk: there must be at least one piece, not {chunks}")

@@ -155,6 +155,23 @@ class Tensor(_WithIdentity):
     >>> loss.backward()
     >>> w.grad
     tensor([2., 4.])
+
+    What a tensor says of itself, and gives to Python and NumPy:
+
+    >>> x = tg.ones(2, 3)
+    >>> x.size(), x.size(1), x.dim(), x.numel(), x.sum().item(), x.numpy().shape
+    ((2, 3), 3, 2, 6, 6.0, (2, 3))
+    >>> x.contiguous() is x.cpu() is x.detach_(), x.to(tg.float64).dtype, x.copy_(2).clone().tolist()[0]
+    (True, dtype('float64'), [2.0, 2.0, 2.0])
+
+    Gradients asked for, kept, changed on their way, and cut off:
+
+    >>> x = tg.ones(2).requires_grad_()
+    >>> y = (x * 3).retain_grad()
+    >>> handle = x.register_hook(lambda gradient: gradient * 10)
+    >>> (y * y.detach()).sum().backward()
+    >>> y.grad.tolist(), x.grad.tolist()
+    ([3.0, 3.0], [90.0, 90.0])
     """
 
     # NumPy must hand `array + tensor` over to the tensor
@@ -276,19 +293,6 @@ class Tensor(_WithIdentity):
         """Whether no operation made it (or none that gradients flow through)."""
         return not self.requires_grad or self._starts or (self.op is None and REFUSES not in (self._hooks or ()))
 
-    def numel(self) -> int:
-        """Number of elements."""
-        return self._array.size
-
-    def size(self, dim: int | None = None, *, axis: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
-        chosen = axis if dim is None else dim
-        return self.shape if chosen is None else self.shape[self._axes("size", chosen)[0]]
-
-    def dim(self) -> int:
-        """Number of dimensions."""
-        return self._array.ndim
-
     def numpy(self) -> Array:
         """The value as a read-only NumPy array that shares memory; ``.copy()`` it to write."""
         view = self._read().view()
@@ -307,7 +311,7 @@ class Tensor(_WithIdentity):
         return self._array
 
     def item(self) -> Any:
-        """The one element as a Python number."""
+        """The one element as a Python number; a `ShapeError` if there are more, or none."""
         if self._array.size != 1:
             raise ShapeError(f"item() wants one element, but {self._described()} has {self._array.size}; use tolist()")
         return self._read().item()
@@ -397,7 +401,7 @@ class Tensor(_WithIdentity):
         backward(self, gradient, retain_graph=retain_graph, create_graph=flag(create_graph, "backward: create_graph"))
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for (or decline) gradients of this leaf."""
+        """Ask for (or decline) gradients of this leaf; `DTypeError` if it has no floats, `GraphError` if it is none."""
         if flag(requires_grad, "requires_grad_") and self.dtype.kind != "f":
             raise DTypeError(f"only float tensors have gradients, and {self._described()} is {self.dtype}")
         if not requires_grad and not self.is_leaf:
@@ -414,7 +418,7 @@ class Tensor(_WithIdentity):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it.
 
-        Returns a handle whose ``remove()`` takes the hook off again.
+        Returns a handle whose ``remove()`` takes the hook off again. `GraphError` if no gradient comes here.
         """
         if not self.requires_grad:
             raise GraphError(f"{self._described()} does not require a gradient, so a hook would never run")
@@ -436,7 +440,7 @@ class Tensor(_WithIdentity):
         return result
 
     def detach_(self) -> Tensor:
-        """Itself, if it is no part of a graph. Else refused: write ``h = h.detach()``.
+        """Itself, if it is no part of a graph. Else a `GraphError`: write ``h = h.detach()``.
 
         PyTorch cuts the tensor off and leaves what was computed from it before. Here a tensor is its own node of the
         graph, so earlier results would be cut off as well.
@@ -453,23 +457,6 @@ class Tensor(_WithIdentity):
     def device(self) -> str:
         """Where the value is: in the memory of the processor, "cpu"."""
         return "cpu"
-
-    def cpu(self) -> Tensor:
-        """Itself: the device is the "cpu"."""
-        return self
-
-    def contiguous(self) -> Tensor:
-        """Itself: `reshape` copies where it must."""
-        return self
-
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
-        """In another dtype: ``to(tg.float64)``, ``to("cpu", dtype=...)``, ``to(other)``. The device is the "cpu"."""
-        wanted = asked_dtype("Tensor.to", args, dtype, device)
-        return self if wanted is None or np.dtype(wanted) == self.dtype else self.astype(wanted)
-
-    def clone(self) -> Tensor:
-        """A copy that gradients flow through."""
-        return self * 1
 
     # Copying: a serial is an identity, so a copy has its own --------------------------------------------
 

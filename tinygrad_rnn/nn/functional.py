@@ -31,7 +31,14 @@ from .activations import thresholded_relu as thresholded_relu
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x W^T + b``: (..., in), (out, in), (out,) -> (..., out)."""
+    """``x W^T + b``: (..., in), (out, in), (out,) -> (..., out).
+
+    ``x`` times the transposed ``weight`` W, plus ``bias`` b if there is one.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.linear(tg.ones(1, 2), tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.ones(2)).tolist()
+    [[4.0, 8.0]]
+    """
     operands = (x, weight) if bias is None else (x, weight, bias)
     return as_tensor(weight)._record(P.linear, operands, {})
 
@@ -41,6 +48,12 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
     """Rows of ``weight`` (V, D) at integer ``indices`` (...): (..., D).
 
     The row ``padding_idx`` (from the end if negative) is read as it is, and receives no gradient.
+
+    Raises `ArgumentError` if ``padding_idx`` is no row.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.embedding([1, 0], tg.tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[3.0, 4.0], [1.0, 2.0]]
     """
     if padding_idx is None:
         return take(weight, indices)
@@ -74,6 +87,10 @@ def rms_norm(x: Any, normalized_shape: int | Sequence[int], weight: Any = None, 
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions, which are ``normalized_shape``.
 
     ``eps`` is the dtype's machine epsilon unless given. B. Zhang, R. Sennrich (2019), arXiv:1910.07467, equation 4.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.rms_norm(tg.tensor([3.0, -3.0]), 2).tolist()
+    [1.0, -1.0]
     """
     x, axes = _normalized("rms_norm", x, normalized_shape)
     small = float(np.finfo(x.dtype).eps) if eps is None else eps
@@ -100,6 +117,8 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 
     D. Hendrycks, K. Gimpel (2016), arXiv:1606.08415, section 2.
 
+    Raises `ArgumentError` for another ``approximate``.
+
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 30.0])).tolist()
     [0.0, 30.0]
@@ -113,24 +132,46 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 
 
 def silu(x: Any) -> Tensor:
-    """``x * sigmoid(x)``, elementwise; also called swish."""
+    """``x * sigmoid(x)``, elementwise; also called swish.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.silu(tg.zeros(2)).tolist()
+    [0.0, 0.0]
+    """
     x = as_tensor(x)
     return x * x.sigmoid()
 
 
 def tanh(x: Any) -> Tensor:
-    """Hyperbolic tangent, elementwise."""
+    """Hyperbolic tangent, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.tanh(tg.zeros(2)).tolist()
+    [0.0, 0.0]
+    """
     return as_tensor(x).tanh()
 
 
 def sigmoid(x: Any) -> Tensor:
-    """``1 / (1 + e ** -x)``, elementwise."""
+    """``1 / (1 + e ** -x)``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.sigmoid(tg.zeros(2)).tolist()
+    [0.5, 0.5]
+    """
     return as_tensor(x).sigmoid()
 
 
 @answerable
 def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
-    """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``; nothing when not training."""
+    """Zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``; nothing when not training.
+
+    ``training=False`` switches it off. Raises `ArgumentError` for a ``p`` that is no probability.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.dropout(tg.ones(2), 0.5, training=False).tolist()
+    [1.0, 1.0]
+    """
     if not 0 <= p <= 1:
         raise ArgumentError(f"dropout: p is a probability, from 0 to 1, not {p}")
     x = as_tensor(x)
@@ -167,6 +208,8 @@ def cross_entropy(
     (C,) rescales each class, and the mean divides by the targets' weights. ``label_smoothing`` gives that part of the
     target's probability to all classes alike (C. Szegedy et al. 2016, CVPR, section 7). Targets of the logits' shape
     are probabilities of the classes: ``-sum(target * log softmax(logits))``; the mean is then over all of them.
+
+    Raises `ArgumentError` for a ``label_smoothing`` out of [0, 1].
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.cross_entropy(tg.zeros(1, 4), tg.tensor([2]))
@@ -236,6 +279,13 @@ def nll_loss(
     """``-log_probabilities[target]``, for inputs (C,), (N, C) or (N, C, d1, ...) that are already log-softmaxed.
 
     ``weight`` (C,) rescales each class, as in `cross_entropy`.
+
+    ``ignore_index``, ``reduction`` and ``weight`` (C,) are those of `cross_entropy`. Raises `ShapeError` for targets
+    that do not fit.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.nll_loss(tg.tensor([[-1.0, -0.5]]), tg.tensor([1])).item()
+    0.5
     """
     x, target, ignore_index = as_tensor(log_probabilities), as_tensor(target), integer(ignore_index, "ignore_index")
     _not_swapped("nll_loss", x, target)
@@ -265,14 +315,28 @@ def _not_swapped(name: str, scores: Tensor, target: Tensor) -> None:
 
 @answerable
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Squared differences, elementwise: averaged, summed or left alone."""
+    """Squared differences, elementwise: averaged, summed or left alone.
+
+    ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none".
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.mse_loss(tg.tensor([1.0, 3.0]), tg.zeros(2)).item()
+    5.0
+    """
     x, target = _alike("mse_loss", x, target)
     return _reduced((x - target).square(), reduction)
 
 
 @answerable
 def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Absolute differences, elementwise: averaged, summed or left alone."""
+    """Absolute differences, elementwise: averaged, summed or left alone.
+
+    ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none".
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.l1_loss(tg.tensor([1.0, -3.0]), tg.zeros(2)).item()
+    2.0
+    """
     x, target = _alike("l1_loss", x, target)
     return _reduced((x - target).abs(), reduction)
 
@@ -282,6 +346,9 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     """``d^2 / 2`` where the difference ``|d|`` is at most ``delta``, ``delta * (|d| - delta / 2)`` beyond.
 
     P. J. Huber (1964), Annals of Mathematical Statistics 35(1), 73-101.
+
+    ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none". Raises `ArgumentError` for a ``delta``
+    not above 0.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.huber_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none").tolist()
@@ -302,6 +369,8 @@ def binary_cross_entropy_with_logits(
     """``-target log s - (1 - target) log(1 - s)`` of ``s = sigmoid(x)``, elementwise, without computing ``s``.
 
     ``target`` in [0, 1], of the input's shape; ``weight`` rescales every element's loss, ``pos_weight`` its first term.
+
+    ``reduction``: "mean", "sum" or "none".
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([100.0]), tg.tensor([0.0])).item()

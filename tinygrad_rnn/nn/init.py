@@ -26,63 +26,134 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
 
 @answerable
 def constant_(tensor: Tensor, value: float) -> Tensor:
-    """Every element ``value``."""
+    """Every element ``value``.
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.constant_(tg.zeros(2), 3.0).tolist()
+    [3.0, 3.0]
+    """
     return _fill(tensor, value)
 
 
 @answerable
 def zeros_(tensor: Tensor) -> Tensor:
-    """Every element 0."""
+    """Every element 0.
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.zeros_(tg.ones(2)).tolist()
+    [0.0, 0.0]
+    """
     return _fill(tensor, 0.0)
 
 
 @answerable
 def ones_(tensor: Tensor) -> Tensor:
-    """Every element 1."""
+    """Every element 1.
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.ones_(tg.zeros(2)).tolist()
+    [1.0, 1.0]
+    """
     return _fill(tensor, 1.0)
 
 
 @answerable
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Uniform in [a, b)."""
+    """Uniform in [a, b).
+
+    From ``a`` up to, but not with, ``b``. Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.uniform_(tg.zeros(1000), 2.0, 3.0).min().item() >= 2
+    True
+    """
     return _fill(tensor, generator().uniform(a, b, tensor.shape))
 
 
 @answerable
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    ``mean`` and ``std`` may be any numbers. Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.normal_(tg.zeros(2), mean=5.0, std=0.0).tolist()
+    [5.0, 5.0]
+    """
     return _fill(tensor, generator().normal(mean, std, tensor.shape))
 
 
 @answerable
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Uniform with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
+    """Uniform with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.xavier_uniform_(tg.zeros(3, 3)).abs().max().item() <= 1  # sqrt(6 / (3 + 3))
+    True
+    """
     bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound)
 
 
 @answerable
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Normal with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010)."""
+    """Normal with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.xavier_normal_(tg.zeros(3, 3), gain=0.0).abs().max().item()
+    0.0
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
 
 
 @answerable
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0) -> Tensor:
-    """Uniform with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
+    """Uniform with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.kaiming_uniform_(tg.zeros(2, 6)).abs().max().item() <= 1  # sqrt(6 / 6)
+    True
+    """
     bound = math.sqrt(6.0 / ((1 + a * a) * _fans(tensor)[0]))
     return uniform_(tensor, -bound, bound)
 
 
 @answerable
 def kaiming_normal_(tensor: Tensor, a: float = 0.0) -> Tensor:
-    """Normal with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015)."""
+    """Normal with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.kaiming_normal_(tg.zeros(2, 6)).shape
+    (2, 6)
+    """
     return normal_(tensor, 0.0, math.sqrt(2.0 / ((1 + a * a) * _fans(tensor)[0])))
 
 
 @answerable
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
+    """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> q = tg.nn.init.orthogonal_(tg.zeros(2, 2))
+    >>> bool(abs((q @ q.T).numpy() - [[1, 0], [0, 1]]).max() < 1e-6)
+    True
+    """
     fan_in, fan_out = _fans(tensor)
     q, r = np.linalg.qr(generator().normal(size=(max(fan_in, fan_out), min(fan_in, fan_out))))
     q = q * np.sign(np.diag(r))  # makes the distribution uniform (Haar)
@@ -91,7 +162,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
 @answerable
 def eye_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """``gain`` times the identity: with relu and zero biases an IRNN (Le, Jaitly and Hinton 2015)."""
+    """``gain`` times the identity: with relu and zero biases an IRNN (Le, Jaitly and Hinton 2015).
+
+    Overwrites ``tensor`` in place and returns it.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.eye_(tg.zeros(2, 2), gain=3.0).tolist()
+    [[3.0, 0.0], [0.0, 3.0]]
+    """
     fan_in, fan_out = _fans(tensor)
     return _fill(tensor, gain * np.eye(fan_out, fan_in))
 
@@ -101,6 +179,13 @@ def forget_bias_(bias: Tensor, value: float = 1.0) -> Tensor:
     """Set the forget-gate quarter of an LSTM bias (4 * hidden_size), leaving the rest (Gers et al. 2000).
 
     The LSTM adds two biases, so set one of them and leave the other's quarter at 0.
+
+    ``bias`` (4 * hidden_size,) is overwritten in place, with ``value``, and returned. Raises `ShapeError` for another
+    shape.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.init.forget_bias_(tg.zeros(4)).tolist()
+    [0.0, 1.0, 0.0, 0.0]
     """
     if bias.ndim != 1 or bias.shape[0] % 4:
         raise ShapeError(f"an LSTM bias has 4 * hidden_size elements, but {bias._described()}")

@@ -37,6 +37,15 @@ def clip_grad_norm_(
 
     Keeps the direction (Pascanu, Mikolov and Bengio 2013). Returns the norm before clipping.
     ``error_if_nonfinite`` makes an infinite or nan norm an error that names the parameter, before anything is changed.
+
+    ``parameters``: one tensor or several; ``norm_type``: a number, or infinity for the largest element. Raises
+    `ArgumentError` for a negative ``max_norm`` or another ``norm_type``.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.ones(1, requires_grad=True)
+    >>> (x * 5).sum().backward()
+    >>> tg.nn.utils.clip_grad_norm_(x, 1.0).item(), round(x.grad.item(), 4)
+    (5.0, 1.0)
     """
     if not max_norm >= 0:
         raise ArgumentError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
@@ -71,7 +80,17 @@ def _factor(max_norm: float, total: Any, unit: Any, at_least_one: Any) -> Any:
 
 @answerable
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value]. Changes the direction."""
+    """Limit every element of every gradient to [-clip_value, clip_value]. Changes the direction.
+
+    ``parameters``: one tensor or several. Raises `ArgumentError` for a negative ``clip_value``.
+
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.ones(1, requires_grad=True)
+    >>> (x * 5).sum().backward()
+    >>> tg.nn.utils.clip_grad_value_(x, 1.0)
+    >>> x.grad.item()
+    1.0
+    """
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: clip_value must be a number from 0 up, not {clip_value}")
     for p, g in _gradients(parameters):
