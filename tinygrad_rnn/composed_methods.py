@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -44,15 +44,15 @@ class Composed(Operators):
         """Number of dimensions."""
         return self.ndim
 
-    def cpu(self) -> Tensor:
+    def cpu(self) -> Self:
         """Itself: the device is the "cpu"."""
         return self
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self) -> Self:
         """Itself: `reshape` copies where it must."""
         return self
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor | Self:
         """In another dtype: ``to(tg.float64)``, ``to("cpu", dtype=...)``, ``to(other)``. The device is the "cpu"."""
         wanted = asked_dtype("Tensor.to", args, dtype, device)
         return self if wanted is None or np.dtype(wanted) == self.dtype else self.astype(wanted)
