@@ -4,9 +4,16 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
+from hypothesis import settings
+
 T = TypeVar("T")
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+
+def examples(by_day: int) -> settings:
+    """For a property whose examples are dear: so many by day, as many as the profile has by night."""
+    return settings(max_examples=settings().max_examples if NIGHTLY else by_day)
 
 
 def some(cases: Sequence[T], each: int, first: int = 0) -> Sequence[T]:

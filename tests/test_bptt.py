@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from nightly import NIGHTLY
+from hypothesis import example, given
+from nightly import examples
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.walk import walked
@@ -56,7 +56,7 @@ def wrong(network, got, floors, expected):
     return differ
 
 
-@settings(max_examples=settings().max_examples if NIGHTLY else 8)
+@examples(4)
 @given(strategies.networks())
 @example(Network("lstm", layers=3, bidirectional=True, lengths=(4, 1, 3), hidden=3))
 @example(Network("gru", layers=2, bidirectional=True, lengths=(1, 4), scale=0.05))
@@ -71,7 +71,7 @@ def test_every_tensor_every_time_step_and_every_state(network):
     assert set(got) <= set(expected)
 
 
-@settings(max_examples=settings().max_examples if NIGHTLY else 8)
+@examples(4)
 @given(strategies.networks())
 def test_shares_of_the_time_steps_sum_to_the_shared_weights_gradient(network):
     got, floors = claimed(network)
@@ -80,7 +80,7 @@ def test_shares_of_the_time_steps_sum_to_the_shared_weights_gradient(network):
     assert not wrong(network, sums, floors, shared)
 
 
-@settings(max_examples=8)
+@examples(4)
 @given(strategies.networks(max_layers=2, max_steps=3))
 def test_the_public_check_says_the_same(network):
     outputs, leaves = network.run()

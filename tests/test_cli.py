@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +264,8 @@ def interrupted(folder: Path, begun: Callable[[], bool], **environment: str) -> 
     )
     deadline = time.monotonic() + 60
     while not begun() and time.monotonic() < deadline:
-        os.sched_yield()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

@@ -14,6 +14,7 @@ from debugger_networks import looked_up, spelling
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
+from tinygrad_rnn.bptt import carried_state
 from viz import style
 from viz.debugger import Session
 from viz.debugger.web import page, page_data
@@ -337,10 +338,11 @@ def test_the_checks_of_wide_layers_are_few_or_left_out(monkeypatch):
     assert most == 16 and max(compared(5_000)) in (2, 4, 8) and not compared(10)
 
 
-def test_the_loss_of_a_long_walk_is_told_by_origin(show):
+def test_the_loss_of_a_long_walk_is_told_by_origin(show, monkeypatch):
     tg.manual_seed(0)
-    tab = show(viz.debug(nn.GRU(1, 1)(tg.ones(70, 1, 1))[0].sum()))
+    monkeypatch.setattr(carried_state, "ORIGIN_LIMIT", 6)
+    tab = show(viz.debug(nn.GRU(1, 1)(tg.ones(9, 1, 1))[0].sum()))
     tab.evaluate("go(D.last, '')")
     lit = tab.evaluate("D.layers[0].triangle")
-    assert len(lit) == 64 and tab.locator("#triangle td[title]").count() > 50
+    assert len(lit) == 6 and tab.locator("#triangle td[title]").count() > 5
     assert "too long" not in tab.inner_text("#triangle")

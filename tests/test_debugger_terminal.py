@@ -333,7 +333,7 @@ PIECES = st.sampled_from(["norm", "t", "(", ")", " and ", " not ", ">", "==", "1
 
 
 @given(st.text(max_size=60) | st.lists(PIECES, max_size=12).map("".join))
-@settings(max_examples=150 if NIGHTLY else 50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150 if NIGHTLY else 25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_makes_a_condition_misbehave(text):
     try:
         condition = Condition(text)
@@ -451,7 +451,7 @@ def test_any_sequence_of_commands_ends_with_the_same_gradients():
     run_state_machine_as_test(
         AnySession,
         settings=settings(
-            profile, max_examples=max(profile.max_examples // 2, 10), stateful_step_count=20,
+            profile, max_examples=max(profile.max_examples // 2, 5), stateful_step_count=20,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import runpy
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from viz.debugger import Session
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -26,6 +29,12 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
             del sys.modules[name]
 
 
+@pytest.fixture
+def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that steps through a network takes longer than to train it; what it is, tests of its own say."""
+    monkeypatch.setattr(Session, "html", lambda self, path, **options: Path(path).touch())
+
+
 def drawn(folder: Path) -> set[str]:
     """The names of the pictures in a folder, each of them well-formed."""
     for path in folder.glob("*.svg"):
@@ -36,6 +45,7 @@ def drawn(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "steps", "accuracy"), [("one_to_one", 200, 0.85), ("one_to_many", 300, 0.8), ("many_to_one", 150, 0.8)]
 )
+@pytest.mark.usefixtures("no_pages")
 def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str], Any], tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
     assert example(name).main(steps=steps, out=tmp_path) > accuracy
@@ -70,6 +80,7 @@ def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_
     assert example("hello").a_column_is_a_product(tmp_path) is True
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_frames_are_labelled_by_memory_alone(example: Callable[[str], Any], tmp_path: Path) -> None:
     with_memory, without = example("frame_labels").main(steps=500, out=tmp_path)
     assert with_memory > 0.8 and without < 0.45
@@ -86,6 +97,7 @@ def test_equations_are_the_engines(example: Callable[[str], Any], tmp_path: Path
     assert drawn(tmp_path) == {"equations-rnn", "equations-lstm"}
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_a_network_s_size_does_not_depend_on_the_length(example: Callable[[str], Any], tmp_path: Path) -> None:
     assert len(set(example("recurrence").main(out=tmp_path))) == 1
     example("patterns").main(out=tmp_path)
@@ -96,6 +108,7 @@ def test_gates_learn_hello(example: Callable[[str], Any], tmp_path: Path) -> Non
     assert example("gates").main(steps=120, out=tmp_path) == ["hello", "hello"]
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = example("text_classification")
     monkeypatch.setattr(module, "LENGTH", 20)  # compiles, and is drawn, faster than 40 characters
@@ -103,16 +116,21 @@ def test_text_is_classified(example: Callable[[str], Any], tmp_path: Path, monke
     assert drawn(tmp_path) >= {"text-classification", "text-classification-beliefs"}
 
 
-def test_additions_are_answered(example: Callable[[str], Any], tmp_path: Path) -> None:
-    assert example("seq2seq").main(steps=600, out=tmp_path, digits=1) > 0.7
+@pytest.mark.usefixtures("no_pages")
+def test_additions_are_answered(example: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("seq2seq")
+    monkeypatch.setattr(module, "Adder", functools.partial(module.Adder, hidden=64))
+    assert module.main(steps=600, out=tmp_path, digits=1) > 0.7
     assert drawn(tmp_path) >= {"seq2seq", "seq2seq-writing"}
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_characters_are_predicted(
     example: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = example("char_model")
     monkeypatch.setattr(module, "LENGTH", 12)  # compiles faster than 50 steps
+    monkeypatch.setattr(module, "HIDDEN", 64)
     losses = module.main(steps=100, out=tmp_path)
     assert losses.keys() == {"RNN", "GRU", "LSTM"}
     assert max(losses.values()) < 4.1  # bits; the text's own frequencies of characters give 4.7

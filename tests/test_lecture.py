@@ -147,7 +147,8 @@ def test_what_was_interrupted_is_not_kept(tmp_path):
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     while not started.exists() or '"quick.py"' not in (out / "lecture.json").read_text():
-        assert process.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.02)
     os.killpg(process.pid, signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
     assert list(json.loads((out / "lecture.json").read_text())) == ["quick.py"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from nightly import examples
 
 import tinygrad_rnn as tg
 
@@ -147,7 +148,7 @@ STEPS = [
     st.lists(st.sampled_from([0.5, 1.25, 0.0, -1.0, nan, inf]), min_size=4, max_size=4),
     st.lists(st.booleans(), min_size=2, max_size=2),
 )
-@settings(max_examples=25)
+@examples(10)
 def test_programs_are_the_same_all_three_ways(steps, values, rows):
     def function(x):
         y = x

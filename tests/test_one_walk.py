@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from nightly import examples
 
 import tinygrad_rnn as tg
 import viz
@@ -212,7 +213,7 @@ def recurrent(draw):
 
 
 @given(recurrent(), st.integers(0, 3))
-@settings(max_examples=30)
+@examples(10)
 def test_the_walk_over_a_graph_is_the_walk_over_its_tensors(outputs, seed):
     rng = np.random.default_rng(seed)
     upstream = [rng.integers(-1, 2, y.shape).astype(y.dtype) for y in outputs]

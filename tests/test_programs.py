@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from oracle import close
 
 import tinygrad_rnn as tg
@@ -131,7 +132,7 @@ def test_a_saved_graph_computes_the_same_values(program):
         np.testing.assert_array_equal(one, other.numpy())
 
 
-@settings(max_examples=15)
+@examples(5)
 @given(strategies.programs())
 def test_compiled_and_eager_agree(program):
     leaves = program.tensors()

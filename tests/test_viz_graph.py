@@ -520,7 +520,7 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
 NIGHTLY = settings().max_examples >= 1000
 
 
-@settings(max_examples=2000 if NIGHTLY else 50)
+@settings(max_examples=2000 if NIGHTLY else 15)
 @given(
     loops(least_steps=1, most_steps=12 if NIGHTLY else 3, wider=True),
     st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"]),
