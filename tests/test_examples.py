@@ -130,7 +130,6 @@ def test_characters_are_predicted(
 ) -> None:
     module = example("char_model")
     monkeypatch.setattr(module, "LENGTH", 12)  # compiles faster than 50 steps
-    monkeypatch.setattr(module, "HIDDEN", 64)
     losses = module.main(steps=100, out=tmp_path)
     assert losses.keys() == {"RNN", "GRU", "LSTM"}
     assert max(losses.values()) < 4.1  # bits; the text's own frequencies of characters give 4.7
