@@ -12,15 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
-from ..source_line import installed, is_ours
+from ..source_line import installed, is_library, is_ours
 from ..tensors import Tensor
 
 _MISSING = object()
 _lock = threading.Lock()
 _told: dict[int, Callable[[Any, str], None]] = {}  #: who is told of reads, by thread
 _own: dict[type, Any] = {}  #: each class that reports, and the ``__getattribute__`` of its own that it had
+
+_modules: list[ModuleType] = []  #: those that report
 
 
 @contextmanager
@@ -44,10 +47,44 @@ def told_to(listener: Callable[[Any, str], None]) -> Iterator[None]:
                     else:
                         type.__setattr__(kind, "__getattribute__", own)
                 _own.clear()
+                for module in _modules:
+                    module.__class__ = ModuleType
+                _modules.clear()
+
+
+class _Heard(ModuleType):
+    """A module that reports what is read from it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        _tell(self, name)
+        return ModuleType.__getattribute__(self, name)
+
+
+def _tell(holder: Any, name: str) -> None:
+    me = threading.get_ident()
+    listener = _told.get(me)
+    if listener is not None:
+        _told[me] = _deaf
+        try:
+            listener(holder, name)
+        finally:
+            _told[me] = listener
+
+
+def hear(module: ModuleType) -> None:
+    """Have a module report what is read."""
+    with _lock:
+        if type(module) is ModuleType and threading.get_ident() in _told:
+            _modules.append(module)
+            module.__class__ = _Heard
 
 
 def listen(value: Any, depth: int = 4) -> None:
-    """Have the class of ``value``, and of what it contains, report what is read."""
+    """Have the class of ``value``, and of what it contains, report what is read; of modules each by itself."""
+    if type(value) is ModuleType:
+        if is_users_module(value):
+            hear(value)
+        return
     if isinstance(value, (int, float, str, Tensor)) or not depth:
         return
     kind = type(value)
@@ -73,6 +110,16 @@ def is_users(kind: type) -> bool:
     return file is not None and not is_ours(file) and not installed(file)
 
 
+def is_users_module(module: ModuleType) -> bool:
+    """Whether the user wrote it, in a file or while the program runs."""
+    names = object.__getattribute__(module, "__dict__")
+    file = names.get("__file__")
+    if isinstance(file, str):
+        return not is_library(file)
+    origin = getattr(names.get("__spec__"), "origin", None)
+    return origin is None and not hasattr(names.get("__spec__"), "submodule_search_locations")
+
+
 def _report(kind: type) -> None:
     with _lock:
         if kind in _own or threading.get_ident() not in _told:
@@ -81,14 +128,7 @@ def _report(kind: type) -> None:
         _own[kind] = vars(kind).get("__getattribute__", _MISSING)
 
         def look(self: Any, name: str) -> Any:
-            me = threading.get_ident()
-            listener = _told.get(me)
-            if listener is not None:
-                _told[me] = _deaf
-                try:
-                    listener(self, name)
-                finally:
-                    _told[me] = listener
+            _tell(self, name)
             return before(self, name)
 
         type.__setattr__(kind, "__getattribute__", look)

@@ -32,6 +32,7 @@ from .outside_state import Surroundings
 from .plan import Plan
 from .side_effects import refuse_random, refuse_writes
 from .snapshots import Snapshot
+from .tensor_attributes import same_arguments
 from .tracing import Met, Traced, TracedProgram, Tracer, refuse_leaks
 
 if TYPE_CHECKING:
@@ -70,11 +71,14 @@ class _Compiled:
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
     seconds: float
     undone: list[Snapshot]  #: what recording it left changed, as it was before, if it is for one call
+    asked: Callable[[list[Any]], bool] | None  #: whether arguments answer as they did, where they were asked
     may_draw_again: bool  #: whether it draws random numbers, and may end because a target is one to ignore
 
     def fits(self, given: list[Any]) -> bool:
         """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
-        return _met(given, self.trace.outside) == self.met and self.holds() and self.program.bind()
+        if _met(given, self.trace.outside) != self.met or not self.holds() or not self.program.bind():
+            return False
+        return self.asked is None or self.asked(given)
 
     def part_with_gradients(self) -> None:
         """Copy those that wait in the program's memory, which is about to be written otherwise than by a call."""
@@ -248,6 +252,7 @@ class CompiledFunction:
         waiting = [(tensor, position, Waiting(self._turns)) for tensor, position in trace.waiting]
         return _Compiled(
             trace, graph, program, applied, template, written, *_parted(trace.kept), waiting, holds, met, seconds, [],
+            same_arguments(given) if trace.asks_arguments else None,
             bool(trace.live) and not trace.ignoring and any(map(unforeseen, graph.nodes)),
         )  # fmt: skip
 
@@ -300,7 +305,9 @@ class CompiledFunction:
             earlier.extend(written)
             tracer.forget()
         around.depend_on(earlier)
-        around.add_to(trace.conditions)
+        around.add_to(trace.conditions, trace.outside)
+        for each, _ in recorded:
+            each.asks_arguments = around.asks_arguments
         del around
         tracer.forget()
         gone = weakref.ref(tracer)

@@ -20,7 +20,7 @@ import sys
 import threading
 import weakref
 from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, partial
@@ -45,7 +45,7 @@ from ..errors import GraphError
 from ..nn.module import Module
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
-from .attribute_reads import is_users, listen, told_to
+from .attribute_reads import hear, is_users, is_users_module, listen, told_to
 from .guards import Guards
 from .side_effects import refuse_date, refuse_entropy, refuse_iterator, refuse_world
 from .snapshots import (
@@ -59,6 +59,7 @@ from .snapshots import (
     same_mapping,
     state_of,
 )
+from .tensor_attributes import own, same_attributes, same_circumstances
 from .tracing import Traced
 
 _MISSING = object()
@@ -87,6 +88,37 @@ def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
             chain = None
         if chain is not None:
             found[chain] = None
+    return tuple(found)
+
+
+#: what may ask anything for any attribute
+_ANY = "getattr(...)"
+_ASKING = frozenset(("getattr", "hasattr", "vars", "dir", "__dict__", "attrgetter", "getmembers"))
+
+
+@cache
+def _asked_of_anything(code: CodeType) -> frozenset[str]:
+    """Attributes that are read from something without a name, such as an element; `_ANY` if it may be any attribute."""
+    found, named = set(), False
+    for instruction in dis.get_instructions(code):
+        name = instruction.opname
+        if name in ("LOAD_ATTR", "LOAD_METHOD") and not named:
+            found.add(instruction.argval)
+        elif name not in ("LOAD_ATTR", "LOAD_METHOD", "CACHE", "PRECALL", "EXTENDED_ARG"):
+            named = name.startswith(("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_FAST", "LOAD_CLASSDEREF"))
+    return frozenset(found | ({_ANY} if not _ASKING.isdisjoint(code.co_names) else set()))
+
+
+@cache
+def _imports(code: CodeType, package: str) -> tuple[str, ...]:
+    """The modules that the bytecode imports."""
+    found, consts = [], [0, None]
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            level, name = consts[-2], instruction.argval
+            found.append(f"{package.rsplit('.', level - 1)[0]}.{name}".rstrip(".") if level else name)
+        elif instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+            consts.append(instruction.argval)
     return tuple(found)
 
 
@@ -138,6 +170,11 @@ class Surroundings:
         self._codes: set[CodeType] = set()  # that ran
         self._known: set[CodeType] = set()  # of functions that were come across
         self._asks_types = False
+        self._asked: set[str] = set()  # attributes that were read from what is not known, or from tensors
+        self._of_libraries: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}  # names in their modules
+        self._foreign: dict[int, Any] = {}  # outside, of libraries' classes
+        self._tensors: dict[int, Tensor] = {}
+        self._of_arguments: set[str] = set()  # attributes of their own that arguments have
         self._recording = True
         self._fn = fn
         self._code: CodeType | None = getattr(fn, "__code__", None)  # that runs
@@ -165,6 +202,8 @@ class Surroundings:
                 outer(frame, event, argument)
 
         with told_to(self.read):
+            for module in list(sys.modules.values()):
+                listen(module)
             sys.setprofile(look)
             try:
                 yield
@@ -184,6 +223,8 @@ class Surroundings:
             for item in value.values() if isinstance(value, dict) else value:
                 self.given(item, label)
         else:
+            if isinstance(value, Tensor):
+                self._of_arguments |= own(value).keys()
             self._value(value, label)
 
     def _frame(self, frame: FrameType) -> None:
@@ -194,6 +235,11 @@ class Surroundings:
         self._seen.add(key)
         self._codes.add(code)
         self._code = code
+        self._asked |= _asked_of_anything(code)
+        if code.co_name == "<module>":  # it is imported now
+            listen(sys.modules.get(frame.f_globals.get("__name__", "")))
+        for imported in _imports(code, frame.f_globals.get("__package__") or ""):
+            self._name_in_library(sys.modules, imported)
         refuse_date(frame)
         self._alive.extend(v for v in values.values() if not isinstance(v, _PLAIN))
         for value in values.values():
@@ -205,6 +251,7 @@ class Surroundings:
             if kind == "GLOBA":
                 if name not in frame.f_globals:
                     self._builtin(name, frame)
+                    self._asked.update(names)
                     continue
                 value = self._place(frame.f_globals, name, name)
                 self._module(value, name in _passed_on(code))
@@ -216,25 +263,32 @@ class Surroundings:
                     self._value(value, name, id(value) in self.snapshots)
                 self._module(value, name in _passed_on(code))
             else:
+                self._asked.update(names)
                 continue
             for attribute in names:
+                if value is _MISSING or isinstance(value, Tensor):
+                    self._asked.add(attribute)
                 value = self._attribute(value, attribute)
         if "__class__" in code.co_freevars:  # for `super`, which goes through the classes of the first argument
             for value in (values.get("__class__"), values.get(code.co_varnames[0]) if code.co_varnames else None):
                 self._class(value if isinstance(value, type) else type(value))
 
     def _builtin(self, name: str, frame: FrameType) -> None:
+        self.places[id(frame.f_globals), name] = (frame.f_globals, name)  # where another one may appear
+        self._name_in_library(frame.f_builtins, name)
         if name == "type":
             self._asks_types = True
         elif name == "globals":
             self._all_of(frame.f_globals)
 
     def _module(self, value: Any, passed_on: bool) -> None:
-        """A user's module that is not just asked for a name in it, may be asked for any."""
+        """A user's module that is not just asked for a name in it, may be asked for any; a library's says for which."""
         if isinstance(value, ModuleType) and not _of_library(value):
             self._snapshot(value, value.__name__)
             if passed_on:
                 self._all_of(vars(value))
+        elif passed_on and isinstance(value, ModuleType):
+            hear(value)
 
     def _all_of(self, names: dict[str, Any]) -> None:
         if id(names) not in self._modules:
@@ -270,14 +324,19 @@ class Surroundings:
     def read(self, holder: Any, name: str) -> None:
         """An attribute is read; while it is looked up, other reads are not the function's."""
         if name == "__class__":
-            if not is_ours(sys._getframe(2).f_code.co_filename):
+            if not is_ours(sys._getframe(3).f_code.co_filename):
                 self._class(type(holder))
         elif (id(holder), name) not in self._seen:
+            if isinstance(holder, ModuleType):
+                if in_library(sys._getframe(3)):
+                    return
+                if not _of_library(holder):
+                    self._snapshot(holder, object.__getattribute__(holder, "__dict__").get("__name__", "a module"))
             self._seen.add((id(holder), name))
             self._alive.append(holder)
             if name != "__dict__":
                 self._attribute(holder, name)
-            elif not is_ours(sys._getframe(2).f_code.co_filename):  # modules watch their own
+            elif not is_ours(sys._getframe(3).f_code.co_filename):  # modules watch their own
                 entries = object.__getattribute__(holder, name)
                 self._own(entries, holder)
                 self._whole[id(entries)] = entries
@@ -287,10 +346,9 @@ class Surroundings:
         if isinstance(holder, _PLAIN):
             return _MISSING
         if _of_library(holder):
-            value = vars(holder).get(name, _MISSING)
-            if value is os.getenv or type(value) is type(os.environ):
-                self._place(vars(holder), name, name)
-            return value
+            if vars(holder).get(name) is os.getenv or type(vars(holder).get(name)) is type(os.environ):
+                return self._place(vars(holder), name, name)
+            return self._name_in_library(vars(holder), name)
         if isinstance(holder, type):
             self._class(holder)
             return next((vars(owner)[name] for owner in holder.__mro__ if name in vars(owner)), _MISSING)
@@ -313,6 +371,14 @@ class Surroundings:
             if value is not _MISSING:
                 return value
         return _MISSING
+
+    def _name_in_library(self, names: dict[str, Any], name: str) -> Any:
+        """What a library holds under a name; only what is a user's there is looked into."""
+        value = names.get(name, _MISSING)
+        self._of_libraries[id(names), name] = (names, name)
+        if isinstance(value, (FunctionType, MethodType, partial)):
+            self._value(value, name)
+        return value
 
     def _own(self, entries: Any, holder: Any) -> None:
         self._alive.append(entries)
@@ -344,6 +410,8 @@ class Surroundings:
 
     def _value(self, value: Any, label: str, outside: bool = True) -> None:
         """Look into functions, for what encloses them, and into containers; remember how they were if outside."""
+        if isinstance(value, Tensor) and not self._recording:
+            self._tensors[id(value)] = value
         if isinstance(value, _PLAIN) or (id(value), outside) in self._seen:
             return
         self._seen.add((id(value), outside))
@@ -404,6 +472,8 @@ class Surroundings:
         elif outside and (is_users(type(value)) or isinstance(value, Module)):  # type: ignore[arg-type]
             self._instances[id(value)] = value
             self._snapshot(value, type(value).__name__)
+        elif outside and not isinstance(value, ModuleType) and _entries(value) is not None:
+            self._foreign[id(value)] = value
         for part in inner:
             self._value(part, label, outside)
 
@@ -467,9 +537,17 @@ class Surroundings:
             for value in attributes(kind).values():
                 self._value(value, "")
 
-    def add_to(self, conditions: Guards) -> None:
-        """What must hold for the trace to be used again."""
+    def add_to(self, conditions: Guards, used: frozenset[int]) -> None:
+        """What must hold for the trace to be used again, which has tensors with the serials ``used`` from outside."""
         self._settle()
+        self._add_tensors(conditions, used)
+        for library, name in self._of_libraries.values():
+            if name in library:
+                conditions.add("{}[{}] is {}", library, name, library[name])
+            else:
+                conditions.add("{} not in {}", name, library)
+        for value in self._foreign.values() if _ANY in self._asked else ():
+            conditions.add("{}()", same_mapping(partial(attributes, value)))
         for holder, name in self.places.values():
             if name in holder:
                 conditions.add("{}[{}] is {}", holder, name, holder[name])
@@ -489,6 +567,8 @@ class Surroundings:
         for names in self._modules.values():
             conditions.add("{}()", same_mapping(partial(dict, names)))
         for function in self._functions.values():
+            if vars(function) or _ANY in self._asked:
+                conditions.add("{}()", same_mapping(partial(vars, function)))
             if function.__code__ in self._codes:
                 conditions.add("{}.__code__ is {}", function, function.__code__)
                 for given in ("__defaults__", "__kwdefaults__"):
@@ -499,6 +579,36 @@ class Surroundings:
                 conditions.add("{}().__class__ is {}", weakref.ref(instance), type(instance))
             except TypeError:
                 conditions.add("{}.__class__ is {}", instance, type(instance))
+
+    @property
+    def asks_tensors(self) -> bool:
+        """Whether code that ran may have asked a tensor for its name, or for something that only some tensors have."""
+        return not self._asked.isdisjoint((_ANY, "name", "role")) or self._asks_one(self._tensors.values())
+
+    @property
+    def asks_arguments(self) -> bool:
+        """The same of arguments, which may also have gradients though they ask for none."""
+        return self.asks_tensors or "grad" in self._asked or not self._asked.isdisjoint(self._of_arguments)
+
+    def _asks_one(self, tensors: Iterable[Tensor]) -> bool:
+        return any(not self._asked.isdisjoint(own(x)) for x in tensors)
+
+    def _add_tensors(self, conditions: Guards, used: frozenset[int]) -> None:
+        """Tensors come across are asked for more than their values."""
+        for instance in self._instances.values():
+            if isinstance(instance, Module):
+                self._tensors.update((id(p), p) for p in instance.parameters())
+                if _ANY in self._asked:
+                    conditions.add("{}._changes == {}", instance, instance._changes)
+                else:
+                    for name in self._asked & vars(instance).keys():
+                        conditions.add("{}.get({}) is {}", vars(instance), name, vars(instance)[name])
+        tensors = [x for x in self._tensors.values() if not isinstance(x, Traced)]
+        unused = [x for x in tensors if x.serial not in used]
+        if unused:
+            conditions.add("{}()", same_circumstances(unused))
+        if tensors and self.asks_tensors:
+            conditions.add("{}()", same_attributes(tensors))
 
 
 class _Slots(Mapping[str, Any]):
@@ -538,7 +648,7 @@ def _made_inside(container: Any) -> bool:
 
 def _of_library(holder: Any) -> bool:
     """Whether it is a module of a library's."""
-    return isinstance(holder, ModuleType) and is_library(getattr(holder, "__file__", None) or "<frozen")
+    return isinstance(holder, ModuleType) and not is_users_module(holder)
 
 
 def _argparse_namespace(value: Any) -> bool:

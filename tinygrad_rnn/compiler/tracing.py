@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,11 +28,12 @@ from ..operation_errors import explained
 from ..primitives.record import Primitive
 from ..recurrence.loop import Unrolled
 from ..settings import get_default_dtype, no_grad
-from ..source_line import source_lines, user_code, user_site
+from ..source_line import is_ours, source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, Waiting, _as_operand, _recast_integers, _serials, from_array
 from ..thread_state import current
 from .guards import Guards
 from .plan import Plan, PlanBuilder
+from .tensor_attributes import own
 
 
 class Traced(Tensor):
@@ -40,6 +42,17 @@ class Traced(Tensor):
     _tracer: Tracer
     _stand_in: Array
     _root: int | None = None  #: serial of the tensor outside that it is a view of
+    _label: str | None = None
+    _given_name: str | None = None  #: of an argument
+
+    @property
+    def name(self) -> str | None:
+        """What graphs and messages call it; to the function's own code, what it is called outside."""
+        return self._label if is_ours(sys._getframe(1).f_code.co_filename) else self._given_name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self._label = self._given_name = value
 
     @property
     def _array(self) -> Array:  # type: ignore[override]
@@ -116,6 +129,7 @@ class TracedProgram:
     ignoring: bool  #: whether it is right also where targets are ones to ignore
     #: those of them whose ``.grad`` it reads before it sets it, so that what an earlier call left counts
     graded: list[Tensor] = field(default_factory=list)
+    asks_arguments: bool = False  #: whether it may have asked arguments for a name, or another attribute of their own
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Outputs of the graph (also after passes) as: what is returned, what is looked at, what is assigned."""
@@ -148,6 +162,7 @@ class Tracer:
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
         self._made_outside: set[int] = set()  # stand-ins of arguments that an operation made: gradients flow on there
+        self._odd: set[int] = set()  # stand-ins of arguments that have a gradient, though they ask for none
         self._outside: dict[int, Tensor] = {}
         self._rewritten: set[int] = set()  # assigned in place
         self._positions = itertools.count()
@@ -207,7 +222,11 @@ class Tracer:
                 next(self._positions)
             return found
         result = self._given[tensor.serial] = self.argument(tensor._array, tensor.name or name)
+        vars(result).update(own(tensor) | {"_given_name": tensor.name})
+        vars(result).pop("name", None)
         result.requires_grad = tensor.requires_grad
+        if not tensor.requires_grad and tensor._grad is not None:
+            self._odd.add(result.serial)
         result._hooks = dict(tensor._hooks) if tensor._hooks else None
         if not tensor.is_leaf:
             self._made_outside.add(result.serial)
@@ -430,6 +449,11 @@ class Tracer:
             raise GraphError(
                 f"a gradient flows to {tensor._described()} (at {user_site()}), an argument that was computed outside "
                 "the compiled function; detach() it, compute it inside, or ask for its gradient with tg.grad"
+            )
+        if asked and tensor.serial in self._odd:
+            raise GraphError(
+                f"the gradient of {tensor._described()}, an argument that requires none, is read (at {user_site()}) in "
+                "a function being compiled; pass it as an argument of its own"
             )
         if tensor.serial in self._graded:
             return
