@@ -41,7 +41,10 @@ class Guards:
     def compiled(self) -> Callable[[], bool]:
         """All of them as one function."""
         body = "\n  ".join([*self._lines, "return True"])
-        source = f"def hold():\n try:\n  {body}\n except (LookupError, AttributeError, ValueError):\n  return False"
+        given = ", ".join(f"{name}={name}" for name in self._objects)  # a local name is read faster than a global one
+        source = (
+            f"def hold({given}):\n try:\n  {body}\n except (LookupError, AttributeError, ValueError):\n  return False"
+        )
         namespace = dict(self._objects)
         exec(source, namespace)
         hold: Callable[[], bool] = namespace["hold"]

@@ -25,7 +25,7 @@ from ..tensors import slots
 _MISSING = object()
 _VALUES = (int, float, complex, str, bytes, bool, type(None), np.generic)
 #: what Python, and this package, note in an object for themselves
-_NOTES = frozenset(
+NOTES = frozenset(
     ("__getattribute__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__abstractmethods__", "_abc_impl")
 ) | {"_changes", "_compiled_programs", "_name"}
 BYTES = (bytearray, array)
@@ -118,7 +118,7 @@ def attributes(thing: Any) -> dict[str, Any]:
         found = type.__dict__["__dict__"].__get__(thing) if isinstance(thing, type) else _dict_of(thing)
     except (AttributeError, TypeError):
         found = {}
-    result = {name: value for name, value in found.items() if name not in _NOTES}
+    result = {name: value for name, value in found.items() if name not in NOTES}
     if not isinstance(thing, (type, ModuleType, FunctionType)):
         for name, slot in slots(type(thing)).items():
             with suppress(AttributeError):
