@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dis
 import os
 import threading
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 
@@ -353,6 +354,20 @@ class CompiledFunction:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Below ``@compile`` a method is one, too."""
         return self if instance is None else MethodType(self, instance)
+
+    def __copy__(self) -> CompiledFunction:
+        """Another one for the same function, with programs of its own."""
+        return type(self)(self._fn, self._threads, self._budget)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        """One for a copy of the function: of a method, of the copied object; a plain function is its own copy."""
+        return type(self)(copy.deepcopy(self._fn, memo), self._threads, self._budget)
+
+    def __reduce__(self) -> NoReturn:
+        raise GraphError(
+            f"the compiled {getattr(self, '__qualname__', 'function')} cannot be pickled, because programs belong to a "
+            "process; pickle what it was made from, and compile that again"
+        )
 
     # Looking ---------------------------------------------------------------------------------------------
 

@@ -45,6 +45,14 @@ def max_shape(x: Shape, *, axis: Any, keepdims: bool = False) -> Shape:
     return reduced_shape(x, axis=axis, keepdims=keepdims)
 
 
+def _max(x: Any, *, axis: Any, keepdims: bool) -> Any:
+    """The largest; of 0.0 and -0.0 that is 0.0, whichever NumPy finds first, which depends on the processor."""
+    y = np.max(ranked(x, axis), axis, keepdims=keepdims)
+    if y.dtype.kind != "f" or np.all(y):
+        return y
+    return np.where((y == 0) & np.any((x == 0) & ~np.signbit(x), axis, keepdims=keepdims), y.dtype.type(0), y)
+
+
 def _shared_by_ties(x: Any, y: Any, axis: Any) -> Any:
     ties = cast(equal(x, _kept(y, x, axis)), dtype=x.dtype)
     return ties / ties.sum(axis=axis, keepdims=True)
@@ -145,7 +153,7 @@ sum_ = Primitive(
     sentence="gives every element of {targets} it summed the same gradient",
 )  # fmt: skip
 max_ = Primitive(
-    "max", "max", max_shape, lambda x, *, axis, keepdims: np.max(ranked(x, axis), axis, keepdims=keepdims),
+    "max", "max", max_shape, _max,
     vjp=(_max_grad,),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
     keeps=(lambda y, x, *, axis, keepdims: equal(cast(less(x, _kept(y, x, axis)), dtype=np.dtype(np.float32)), 0),),

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ from .sample_operands import RECIPES, Array, Source
 #: run as text, under a name of its own: what is in this package is not watched
 _USERS_OWN: dict[str, Any] = {"__name__": "fuzz_target"}
 exec(builtins.compile(Path(__file__).with_name("fuzz_target.py").read_text(), "fuzz_target.py", "exec"), _USERS_OWN)
+#: a module that the function imports while it runs
+_SETTINGS: Any = ModuleType("fuzz_settings")
 #: how many times the largest measured effect of rounding two forms may differ
 SLACK = 64.0
 NOISY = 4
@@ -133,6 +136,8 @@ class World:
         start = np.asarray(rng.uniform(0.25, 2, (3,)), np.float32)
         self.holder = _USERS_OWN["Holder"](nn.Parameter(start))
         self.handles: list[Any] = []
+        vars(_SETTINGS).pop("later", None)
+        _SETTINGS.factor = 1.0
         self.optimizer = self._optimizer()
         run = _USERS_OWN["program"](self)
         self.function = compile(run) if form == "compiled" else run
@@ -199,6 +204,7 @@ class World:
 
     def call(self) -> list[Any]:
         """What it returns and leaves behind: arrays, or None."""
+        sys.modules[_SETTINGS.__name__] = _SETTINGS
         returned = self.function(*self.arguments)
         left = [x.grad for x in (*self.arguments, self.holder.weight)]
         return [None if x is None else np.array(x.numpy()) for x in (*returned, *left, self.holder.weight)]
@@ -210,7 +216,7 @@ class World:
         rng = np.random.default_rng(seed)
         tensors = [x for x in (*self.arguments, self.holder.weight) if x.dtype.kind == "f"]
         x = tensors[int(rng.integers(len(tensors)))]
-        kind, amount = int(rng.integers(10)), float(np.float32(rng.uniform(0.5, 2)))
+        kind, amount = int(rng.integers(16)), float(np.float32(rng.uniform(0.5, 2)))
         if kind == 0 and x.requires_grad:
             self.handles.append(x.register_hook(lambda g: g * amount))
         elif kind == 1 and self.handles:
@@ -232,6 +238,19 @@ class World:
             self.arguments[0] = tensor(self.arguments[0].numpy(), requires_grad=self.arguments[0].requires_grad)
         elif kind == 9 and len(self.arguments) > 1:
             self.arguments[-1] = self.arguments[0]
+        elif kind == 10:
+            _SETTINGS.factor = amount
+        elif kind == 11:
+            _SETTINGS.later = amount
+        elif kind == 12:
+            self.holder.extra = amount
+        elif kind == 13:
+            self.holder.spare.rate = amount
+        elif kind == 14:
+            self.holder.spare.requires_grad_(not self.holder.spare.requires_grad)
+            self.holder.spare.name = str(rng.choice(["a", "b"]))
+        elif kind == 15:
+            vars(self.arguments[0])["rate"] = amount
 
 
 # Comparing ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,16 @@ class Holder:
 
     def __init__(self, weight: tg.nn.Parameter) -> None:
         self.weight, self.scale, self.table = weight, 1.0, {"shift": 0.0}
+        self.spare = tg.nn.Parameter([1.0])  # which no result depends on
+
+
+def asked(holder: Holder, argument: tg.Tensor) -> float:
+    """A number that depends on all that may be asked for besides values."""
+    from fuzz_settings import factor  # type: ignore[import-not-found]
+
+    number: float = factor * getattr(sys.modules["fuzz_settings"], "later", 1.0) * getattr(holder, "extra", 1.0)
+    number *= getattr(holder.spare, "rate", 1.0) * (1.0 if holder.spare.requires_grad else 0.5)
+    return number * getattr(argument, "rate", 1.0) * (1.0 if holder.spare.name is None else 0.75)
 
 
 def program(world: Any) -> Callable[..., list[Any]]:
@@ -24,7 +35,9 @@ def program(world: Any) -> Callable[..., list[Any]]:
     def run(*arguments: Any) -> list[Any]:
         mine = holder
         values = [world.nudged(x) for x in arguments]
-        values.append(world.nudged(mine.weight * holders[0].scale + holder.table["shift"]))
+        values.append(
+            world.nudged(mine.weight * (holders[0].scale * asked(mine, arguments[0])) + holder.table["shift"])
+        )
         start = len(values)
         for seed in world.case.lines:
             values.append(world.nudged(world.line(seed, values)))

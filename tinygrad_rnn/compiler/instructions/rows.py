@@ -73,6 +73,15 @@ def _largest(x):
     return result
 
 
+@inner_function
+def _zero(x):
+    """The larger one of zeros that are a row's largest elements: 0.0, if it is among them."""
+    for v in x:
+        if v == 0 and math.copysign(1.0, v) > 0:
+            return v
+    return x.dtype.type(-0.0)
+
+
 @instruction
 def max_(r, tile, n, like):
     """(outer, reduced, inner): the largest along the middle; nan if there is one."""
@@ -80,7 +89,10 @@ def max_(r, tile, n, like):
     x, y = at(r[2], outer * reduced * inner, like), at(r[1], outer * inner, like)
     if inner == 1 and reduced > _LANES:
         for i in range(outer):
-            y[i] = _largest(x[i * reduced : (i + 1) * reduced])
+            row = x[i * reduced : (i + 1) * reduced]
+            y[i] = _largest(row)
+            if y[i] == 0:
+                y[i] = _zero(row)
         return 0
     for i in range(outer):
         for k in range(inner):
@@ -88,6 +100,8 @@ def max_(r, tile, n, like):
             for j in range(1, reduced):
                 v = x[(i * reduced + j) * inner + k]
                 best = v if (v > best or v != v) and best == best else best
+            if best == 0:
+                best = _zero(x[i * reduced * inner + k : (i + 1) * reduced * inner : inner])
             y[i * inner + k] = best
     return 0
 
