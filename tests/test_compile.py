@@ -357,9 +357,14 @@ def test_small_steps_stay_on_one_thread():
 
 #: by day one setting a layer
 AGAIN = [
-    ("lstm", {}), ("gru", {"num_layers": 2, "dropout": 0.3}), ("gru", {}), ("gru", {"bidirectional": True}),
-    ("lstm", {"num_layers": 2, "dropout": 0.3}), ("lstm", {"bidirectional": True}),
-]  # fmt: skip
+    ("lstm", {}),
+    ("gru", {}),
+    *(
+        (layer, more)
+        for layer in ("gru", "lstm")
+        for more in ({"bidirectional": True}, {"num_layers": 2, "dropout": 0.3})
+    ),
+]
 
 
 @pytest.mark.parametrize(("layer", "settings"), AGAIN if NIGHTLY else AGAIN[:2], ids=str)
