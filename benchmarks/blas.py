@@ -22,9 +22,12 @@ from typing import Any
 for _variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # tuned for another machine; only both or none make sense
     os.environ.pop(_variable, None)
 os.environ |= {
-    "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "BLIS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
     "MKL_THREADING_LAYER": "SEQUENTIAL",
-}  # fmt: skip
+}
 
 import numpy as np  # noqa: E402
 

@@ -198,8 +198,11 @@ def torch_step(w: Workload, fused: bool, compiled: bool = False) -> Contestant:
     optimizer = make(params, lr=1e-2 if w.optimizer == "adagrad" else 1e-3)
 
     def forward() -> Any:
-        h = torch.nn.functional.embedding(x, made["embed.weight"]) if w.E \
-            else torch.nn.functional.one_hot(x, w.V).float()  # fmt: skip
+        h = (
+            torch.nn.functional.embedding(x, made["embed.weight"])
+            if w.E
+            else torch.nn.functional.one_hot(x, w.V).float()
+        )
         if fused:
             h = rnn(h)[0]
         else:
@@ -329,9 +332,13 @@ def numpy_step(w: Workload) -> Contestant | None:
         np.add.at(dwx, x[:, 0], da)
         bias = da.sum(0)
         return float(loss), {
-            "rnn.weight_ih_l0": dwx.T, "rnn.weight_hh_l0": da.T @ h[:-1], "rnn.bias_ih_l0": bias,
-            "rnn.bias_hh_l0": bias, "head.weight": q.T @ h[1:], "head.bias": q.sum(0),
-        }  # fmt: skip
+            "rnn.weight_ih_l0": dwx.T,
+            "rnn.weight_hh_l0": da.T @ h[:-1],
+            "rnn.bias_ih_l0": bias,
+            "rnn.bias_hh_l0": bias,
+            "head.weight": q.T @ h[1:],
+            "head.bias": q.sum(0),
+        }
 
     return Contestant(_updating(w, p, gradients), gradients)
 

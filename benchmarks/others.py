@@ -147,9 +147,11 @@ def memory(header: Printer, row: Printer, _quietly: Quietly) -> None:
     """The largest memory of a process that does one step."""
     header("peak memory, MiB", "W4", "W5")
     for who, call, more in (
-        ("ours", "ours", ", True"), ("ours, eager", "ours", ", False"), ("torch fused", "torch_step", ", True"),
+        ("ours", "ours", ", True"),
+        ("ours, eager", "ours", ", False"),
+        ("torch fused", "torch_step", ", True"),
         ("JAX scan", "jax_step", ""),
-    ):  # fmt: skip
+    ):
         row(who, *(f"{_median(_code(call, name, more), 1)[1]:.0f}" for name in ("W4", "W5")))
 
 

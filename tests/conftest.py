@@ -28,9 +28,13 @@ from tinygrad_rnn.thread_state import current  # noqa: E402
 settings.register_profile("dev", deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.register_profile(
-    "nightly", settings.get_profile("dev"), derandomize=False, max_examples=1000, print_blob=True,
+    "nightly",
+    settings.get_profile("dev"),
+    derandomize=False,
+    max_examples=1000,
+    print_blob=True,
     database=DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "nightly"),
-)  # fmt: skip
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 

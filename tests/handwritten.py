@@ -441,7 +441,7 @@ MISTAKES = [
     Mistake("stacked", "dc_next = dc * f", "dc_next = dc_next * f", "only the carried part of dc is handed on"),
     Mistake("stacked", "dc_next = dc * f", "dc_next = dc", "forget gate missing on the way back"),
     Mistake("separate", "dc * cct * it * (1 - it)", "dc * cct * (1 - np.square(it))", "tanh' for σ' at i"),
-    Mistake("separate", "(p[\"Wf\"].T @ dft + p[\"Wi\"].T @ dit", "(p[\"Wi\"].T @ dit", "h gets nothing through f"),
+    Mistake("separate", '(p["Wf"].T @ dft + p["Wi"].T @ dit', '(p["Wi"].T @ dit', "h gets nothing through f"),
     Mistake("separate", "(a - target) / m", "(a - target)", "1/m of the mean forgotten"),
     Mistake("separate", "dft = dc * c_prev", "dft = dc_next * c_prev", "f sees only the carried part of dc"),
     Mistake("gru", "dn = dh * z", "dn = dh * (1 - z)", "z and 1 - z swapped"),
@@ -449,13 +449,15 @@ MISTAKES = [
     Mistake("gru", "dh_prev = dh * (1 - z)", "dh_prev = 0", "the direct path dropped"),
     Mistake("gru", "dh * (n - h)", "dh * (h - n)", "sign of dz"),
     Mistake("gru", '("h", dan, r * h)', '("h", dan, h)', "Uh multiplied r * h"),
-    Mistake("ways", "dh = dh + da @ p[\"Uf\"].T", "dh = da @ p[\"Uf\"].T", "the residual path forgotten"),
+    Mistake("ways", 'dh = dh + da @ p["Uf"].T', 'dh = da @ p["Uf"].T', "the residual path forgotten"),
     Mistake("ways", "da = dh * (af[t] > 0)", "da = dh", "relu' forgotten"),
     Mistake(
-        "ways", 'np.add.at(dE, letters[t], da @ p["Wf"].T)', 'dE[letters[t]] += da @ p["Wf"].T',
+        "ways",
+        'np.add.at(dE, letters[t], da @ p["Wf"].T)',
+        'dE[letters[t]] += da @ p["Wf"].T',
         "repeated rows count once, on the way forth",
     ),
     Mistake("ways", "dk = np.zeros((N, H))", "dk = dh", "the other direction's buffer not cleared"),
     Mistake("ways", "dmean / T", "dmean", "1/T of the mean forgotten"),
     Mistake("ways", "dboth = dboth * mask", "pass", "dropout mask forgotten"),
-]  # fmt: skip
+]

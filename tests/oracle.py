@@ -34,9 +34,7 @@ def curvature(
     def at(k: int) -> list[np.ndarray]:
         return complex_step(function, [x + k * eps * v for x, v in zip(arrays, directions)], upstream)
 
-    return [
-        (a - 8 * b + 8 * c - d) / (12 * eps) for a, b, c, d in zip(at(-2), at(-1), at(1), at(2), strict=True)
-    ]  # fmt: skip
+    return [(a - 8 * b + 8 * c - d) / (12 * eps) for a, b, c, d in zip(at(-2), at(-1), at(1), at(2), strict=True)]
 
 
 def close(got: Any, expected: Any, rtol: float = RTOL, atol: float = 0.0) -> None:

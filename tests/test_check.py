@@ -376,9 +376,8 @@ def test_choices_and_masks_cut_nothing(rng):
 
 def test_a_reference_without_complex_values_falls_back_to_differences(with_rule):
     hypot = tg.Primitive(
-        "hypot", "hypot", lambda a, _b: a, np.hypot,
-        vjp=(lambda g, y, a, _b: g * a / y, lambda g, y, _a, b: g * b / y),
-    )  # fmt: skip
+        "hypot", "hypot", lambda a, _b: a, np.hypot, vjp=(lambda g, y, a, _b: g * a / y, lambda g, y, _a, b: g * b / y)
+    )
     try:
         report = tg.check_gradients(lambda a, b: hypot(a, b), [[3.0, 1.0], [4.0, 2.0]])
         assert report.method == "finite-difference" and "takes no" not in str(report)

@@ -173,7 +173,7 @@ def _counted(change):
         lambda x: sum((p.square().sum() for p in model.state_dict().values()), x * 0),
         lambda x: x * (len(model) + len(model["list"]) + len(inner) + ("more" in model)),
         lambda x: sum((layer.weight.square().sum() for layer in model["list"]), x * 0),
-    ]  # fmt: skip
+    ]
     compiled = [tg.compile(way) for way in ways]
     x = tg.ones(())
     assert [f(x).item() for f in compiled] == [way(x).item() for way in ways]

@@ -133,7 +133,7 @@ READS = {
     "os.getenv": (lambda: float(os.getenv("TINYGRAD_RNN_TEST")), *item(os.environ, "TINYGRAD_RNN_TEST", "1", "3")),
     "threading.local": (lambda: LOCAL.k, *put(LOCAL, "k")),
     "a context variable": (lambda: VARIABLE.get(), lambda: VARIABLE.set(3.0), lambda: VARIABLE.set(1.0)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", READS)
@@ -284,9 +284,11 @@ def test_an_iterator_from_outside_is_named(make, way):
         return x * next(values)
 
     fn = {
-        "a name": lambda x, given: x * next(taken), "an attribute": lambda x, given: helped(x, holder.taken),
-        "in a list": lambda x, given: x * next(listed[0]), "an argument": helped,
-    }[way]  # fmt: skip
+        "a name": lambda x, given: x * next(taken),
+        "an attribute": lambda x, given: helped(x, holder.taken),
+        "in a list": lambda x, given: x * next(listed[0]),
+        "an argument": helped,
+    }[way]
     words = rf"is an iterator from outside \(at {HERE}\).*take the value outside|an argument .* unhashable"
     with pytest.raises((tg.GraphError, tg.DTypeError), match=words):
         tg.compile(fn)(X, make() if way == "an argument" else 0)
@@ -358,9 +360,11 @@ def firsts():
         return x * 5 * passed if first else x * passed
 
     return {
-        "a flag": (layer, X), "a queue": (lambda x: x * (waiting.pop() if waiting else 1.0), X), "a table": (table, X),
+        "a flag": (layer, X),
+        "a queue": (lambda x: x * (waiting.pop() if waiting else 1.0), X),
+        "a table": (table, X),
         "begun twice": (met, passed),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("name", firsts())

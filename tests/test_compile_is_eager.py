@@ -429,10 +429,14 @@ GENERATOR = np.random.default_rng(0)
 
 PYTHONS, OLD, BITS = random.Random(0), np.random.RandomState(0), np.random.PCG64(0)
 DRAWS = {
-    "Python's": random.random, "NumPy's": lambda: GENERATOR.random(), "Python's own": lambda: PYTHONS.random(),
-    "NumPy's old": lambda: OLD.rand(), "bits": lambda: BITS.random_raw() % 2, "bound": OLD.rand,
+    "Python's": random.random,
+    "NumPy's": lambda: GENERATOR.random(),
+    "Python's own": lambda: PYTHONS.random(),
+    "NumPy's old": lambda: OLD.rand(),
+    "bits": lambda: BITS.random_raw() % 2,
+    "bound": OLD.rand,
     "partial": functools.partial(PYTHONS.gauss, 0, 1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)

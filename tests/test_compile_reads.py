@@ -163,7 +163,9 @@ def test_a_builtin_that_is_replaced(monkeypatch):
 
 TENSORS = {
     "requires_grad": (
-        parameter, lambda x, p: x * (2.0 if p.requires_grad else 1.0), lambda p, i: p.requires_grad_(False),
+        parameter,
+        lambda x, p: x * (2.0 if p.requires_grad else 1.0),
+        lambda p, i: p.requires_grad_(False),
     ),
     "requires_grad of some": (
         lambda: [parameter(), parameter().requires_grad_(False)],
@@ -171,29 +173,31 @@ TENSORS = {
         lambda ps, i: ps[1].requires_grad_(True),
     ),
     "requires_grad of a module's": (
-        lambda: tg.nn.Linear(1, 1), lambda x, m: x * sum(p.requires_grad for p in m.parameters()),
+        lambda: tg.nn.Linear(1, 1),
+        lambda x, m: x * sum(p.requires_grad for p in m.parameters()),
         lambda m, i: m.weight.requires_grad_(False),
     ),
-    "shape": (
-        parameter, lambda x, p: x * p.shape[0], lambda p, i: setattr(p, "data", np.ones(1 + i, np.float32)),
-    ),
+    "shape": (parameter, lambda x, p: x * p.shape[0], lambda p, i: setattr(p, "data", np.ones(1 + i, np.float32))),
     "name": (parameter, lambda x, p: x * len(p.name or ""), lambda p, i: setattr(p, "name", "n" * i)),
     "name of one that is used": (
-        parameter, lambda x, p: x * p + len(p.name or ""), lambda p, i: setattr(p, "name", "n" * i),
+        parameter,
+        lambda x, p: x * p + len(p.name or ""),
+        lambda p, i: setattr(p, "name", "n" * i),
     ),
     "an attribute of its own": (
-        lambda: named(parameter(), rate=1.0), lambda x, p: x * p.rate, lambda p, i: setattr(p, "rate", i + 1.0),
+        lambda: named(parameter(), rate=1.0),
+        lambda x, p: x * p.rate,
+        lambda p, i: setattr(p, "rate", i + 1.0),
     ),
     "one in a list": (
-        lambda: [named(parameter(), rate=1.0)], lambda x, ps: x * sum(p.rate for p in ps),
+        lambda: [named(parameter(), rate=1.0)],
+        lambda x, ps: x * sum(p.rate for p in ps),
         lambda ps, i: setattr(ps[0], "rate", i + 1.0),
     ),
     "absent": (parameter, lambda x, p: x * getattr(p, "rate", 1.0), lambda p, i: setattr(p, "rate", i + 1.0)),
     "hooks": (parameter, lambda x, p: x * (2.0 if p._hooks else 1.0), lambda p, i: p.register_hook(lambda g: g)),
-    "grad": (
-        parameter, lambda x, p: x * (1.0 if p.grad is None else 2.0), lambda p, i: setattr(p, "grad", tg.ones(1)),
-    ),
-}  # fmt: skip
+    "grad": (parameter, lambda x, p: x * (1.0 if p.grad is None else 2.0), lambda p, i: setattr(p, "grad", tg.ones(1))),
+}
 
 
 @pytest.mark.parametrize("name", TENSORS)

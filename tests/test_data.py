@@ -71,9 +71,10 @@ def test_gradients_flow_through_padding() -> None:
 def test_a_collate_fn_of_ones_own_and_dicts() -> None:
     words = ["a", "bc", "def"]
     loader = DataLoader(
-        [{"word": w, "codes": np.frombuffer(w.encode(), np.uint8)} for w in words], batch_size=3,
+        [{"word": w, "codes": np.frombuffer(w.encode(), np.uint8)} for w in words],
+        batch_size=3,
         collate_fn=lambda batch: ([b["word"] for b in batch], pad_sequence([b["codes"] for b in batch])),
-    )  # fmt: skip
+    )
     ((found, codes),) = list(loader)
     assert found == words and codes.shape == (3, 3) and codes.dtype == np.uint8
     (batch,) = DataLoader([{"word": w, "n": (k, True)} for k, w in enumerate(words)], batch_size=3)

@@ -37,9 +37,13 @@ def test_buttons_and_keys_move_through_both_passes(show, hello):
     tab = show(hello)
     assert at(tab) == 0
     moves = [
-        ("#step", "ArrowRight", 1), ("#nextt", "Shift+ArrowRight", None), ("#prevt", "Shift+ArrowLeft", None),
-        ("#back", "ArrowLeft", None), ("#end", "End", hello.last), ("#start", "Home", hello.first),
-    ]  # fmt: skip
+        ("#step", "ArrowRight", 1),
+        ("#nextt", "Shift+ArrowRight", None),
+        ("#prevt", "Shift+ArrowLeft", None),
+        ("#back", "ArrowLeft", None),
+        ("#end", "End", hello.last),
+        ("#start", "Home", hello.first),
+    ]
     found = []
     for way in (0, 1):
         tab.keyboard.press("s")

@@ -352,12 +352,15 @@ def test_heavy_conditions_are_refused(text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("t > '3'", "t is a number and '3' a text"), ("norm > 1 and role == 3", "role is a text and 3 a number"),
-        ("'x' * 999999999999 == name", "not with texts"), ("-op == 'tanh'", "a text has no negative"),
-        ("'h' in t", "'h' is a text and t a number"), ("k in 3", "3 is a number: nothing is in it"),
+        ("t > '3'", "t is a number and '3' a text"),
+        ("norm > 1 and role == 3", "role is a text and 3 a number"),
+        ("'x' * 999999999999 == name", "not with texts"),
+        ("-op == 'tanh'", "a text has no negative"),
+        ("'h' in t", "'h' is a text and t a number"),
+        ("k in 3", "3 is a number: nothing is in it"),
         ("t / 0 > 1", "nothing can be divided by 0"),
     ],
-)  # fmt: skip
+)
 def test_what_can_never_be_evaluated_is_refused(text, said):
     with pytest.raises(tg.GraphError, match=re.escape(said)):
         Condition(text)
@@ -451,10 +454,12 @@ def test_any_sequence_of_commands_ends_with_the_same_gradients():
     run_state_machine_as_test(
         AnySession,
         settings=settings(
-            profile, max_examples=max(profile.max_examples // 2, 5), stateful_step_count=20,
+            profile,
+            max_examples=max(profile.max_examples // 2, 5),
+            stateful_step_count=20,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
-    )  # fmt: skip
+    )
 
 
 # The command -------------------------------------------------------------------------------------------------
@@ -502,9 +507,10 @@ def test_the_command_writes_a_page(tmp_path):
         ("import tinygrad_rnn as tg\ndef loss(): return tg.ones(3)\n", "requires a gradient"),
         ("def loss(): return 3\n", "not int"),
         ("import tinygrad_rnn as tg\ndef loss(): return tg.tensor([1., 2.], requires_grad=True) * 1\n", "2 elements"),
-        ("def loss(): return 1 / 0\n", "ZeroDivisionError"), ("def other(): pass\n", "no function"),
+        ("def loss(): return 1 / 0\n", "ZeroDivisionError"),
+        ("def other(): pass\n", "no function"),
     ],
-)  # fmt: skip
+)
 def test_the_command_says_in_one_line_what_it_cannot_debug(tmp_path, source, expected):
     (tmp_path / "model.py").write_text(source)
     done = command(f"{tmp_path / 'model.py'}:loss")
@@ -514,10 +520,11 @@ def test_the_command_says_in_one_line_what_it_cannot_debug(tmp_path, source, exp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["model.py"], "not of the form script.py:function"), (["none.trace"], "no file, and not of the form"),
+        (["model.py"], "not of the form script.py:function"),
+        (["none.trace"], "no file, and not of the form"),
         (["--html", "x.html", "-c", "step"], "carries out no commands"),
     ],
-)  # fmt: skip
+)
 def test_the_command_says_what_it_was_not_given(tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text("def loss(): pass\n")

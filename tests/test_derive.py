@@ -212,9 +212,11 @@ def test_a_loop_by_hand_repeats_from_the_first_step_to_the_last(double):
 def test_numbers():
     x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
     for factor, text, latex in (
-        (1e-5, "1e-05", "10^{-5}"), (-2.5e-7, "2.5e-07", r"2.5 \cdot 10^{-7}"), (np.inf, "inf", r"\infty"),
+        (1e-5, "1e-05", "10^{-5}"),
+        (-2.5e-7, "2.5e-07", r"2.5 \cdot 10^{-7}"),
+        (np.inf, "inf", r"\infty"),
         (np.nan, "nan", r"\text{nan}"),
-    ):  # fmt: skip
+    ):
         line = viz.derive((x * factor).sum()).lines[0]
         assert text in line.text and latex in line.latex
     assert viz.derive((x**2).sum()).lines[-1].text == "dL/dx = 2 * x"
@@ -227,9 +229,12 @@ def test_a_name_given_to_an_intermediate_value_is_used():
     score.name = "score"
     lines = [line.text for line in viz.derive((score * score).sum()).lines]
     assert lines == [
-        "score = tanh(x)", "L = (score**2).sum()",
-        "dL/dL = 1", "dL/dscore = 2 * score", "dL/dx = dscore * (1 - score**2)",
-    ]  # fmt: skip
+        "score = tanh(x)",
+        "L = (score**2).sum()",
+        "dL/dL = 1",
+        "dL/dscore = 2 * score",
+        "dL/dx = dscore * (1 - score**2)",
+    ]
 
 
 def test_batches_of_sequences_through_a_layer(double):
@@ -375,8 +380,9 @@ def test_the_repetitions_of_an_own_cell_are_written_once(cell, said, batch, step
     assert_true(derivation)
     network = [line for line in derivation.recurrence if not line.left.gradient]
     assert {(line.left.stem, line.steps) for line in network if line.left.stem in "xh"} == {
-        ("x", (1, steps)), ("h", (1, steps)),
-    }  # fmt: skip
+        ("x", (1, steps)),
+        ("h", (1, steps)),
+    }
     back = [line.text for line in derivation.recurrence if line.text.startswith("dL/dh_")]
     assert len(back) == 2 and back[0].startswith(f"dL/dh_{steps} = ")
     for line in derivation.recurrence:  # each weight's gradient is one sum over the steps
@@ -423,9 +429,12 @@ def as_matrix(operation, shape):
 
 
 MATRICES = {
-    "diag": lambda x: np.diag(np.ravel(x)), "eye": lambda n: np.eye(n), "ones": np.ones, "matrix": as_matrix,
+    "diag": lambda x: np.diag(np.ravel(x)),
+    "eye": lambda n: np.eye(n),
+    "ones": np.ones,
+    "matrix": as_matrix,
     "broadcast_to": lambda x, shape: np.broadcast_to(x, shape),
-}  # fmt: skip
+}
 
 
 def assert_solved(closed, values):

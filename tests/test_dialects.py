@@ -20,9 +20,12 @@ from tinygrad_rnn.interchange.weights.table import layer_of
 T, N = 3, 2
 #: names and shapes that several dialects share, while the numbers mean something else
 AMBIGUOUS = [
-    {"onnx.gru", "onnx.gru_after"}, {"keras.lstm", "tfjs.lstm"}, {"keras.gru_before", "tfjs.gru"},
-    {"equinox.lstm", "coreml.lstm"}, {"paddle.gru_op", "paddle.gru_op_origin"},
-]  # fmt: skip
+    {"onnx.gru", "onnx.gru_after"},
+    {"keras.lstm", "tfjs.lstm"},
+    {"keras.gru_before", "tfjs.gru"},
+    {"equinox.lstm", "coreml.lstm"},
+    {"paddle.gru_op", "paddle.gru_op_origin"},
+]
 
 
 def options_of(name):
@@ -329,7 +332,7 @@ HOSTILE = {
     ),
     "pickle.pkl": (lambda p: p.write_bytes(b"\x80\x04."), "no weight file"),
     "empty.npz": (lambda p: npz(p, {}), "no arrays"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -97,9 +97,11 @@ KERAS = {
     "keras.gru_before": ("GRU", {"reset_after": False}, {}),
     "keras.simple_rnn": ("SimpleRNN", {}, {}),
     "keras.lstm, hard": (
-        "LSTM", {"recurrent_activation": "hard_sigmoid"}, {"activations": ("hard_sigmoid_6", "tanh", "tanh")},
+        "LSTM",
+        {"recurrent_activation": "hard_sigmoid"},
+        {"activations": ("hard_sigmoid_6", "tanh", "tanh")},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +125,25 @@ def test_keras(name, keras):
     for mask in (np.arange(T) < np.array(LENGTHS)[:, None], holes):
         output, *state = layer(X.transpose(1, 0, 2), mask=mask)
         same(
-            dialect, weights, np.asarray(output).transpose(1, 0, 2), state, lengths=mask.T,
+            dialect,
+            weights,
+            np.asarray(output).transpose(1, 0, 2),
+            state,
+            lengths=mask.T,
             **{**DIALECTS[dialect].lengths, **ours},
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
 def test_keras_files(ending, keras, tmp_path):
     pytest.importorskip("h5py", reason="h5py is not installed")
-    model = keras.Sequential([
-        keras.layers.Input((T, I)),
-        keras.layers.Bidirectional(keras.layers.GRU(H, return_sequences=True)),
-        keras.layers.LSTM(H, return_sequences=True, name="top"),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.layers.Input((T, I)),
+            keras.layers.Bidirectional(keras.layers.GRU(H, return_sequences=True)),
+            keras.layers.LSTM(H, return_sequences=True, name="top"),
+        ]
+    )
     model.set_weights([random_like(each) for each in model.get_weights()])
     path = tmp_path / f"model{ending}"
     (model.save_weights if "weights" in ending else model.save)(path)
@@ -166,9 +174,12 @@ def test_keras_files_tell_activations(keras, tmp_path):
 
 
 FLAX = {
-    "flax.lstm": "LSTMCell", "flax.gru": "GRUCell", "flax.mgu": "MGUCell", "flax.simple": "SimpleCell",
+    "flax.lstm": "LSTMCell",
+    "flax.gru": "GRUCell",
+    "flax.mgu": "MGUCell",
+    "flax.simple": "SimpleCell",
     "flax.lstm, optimized": "OptimizedLSTMCell",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FLAX)
@@ -375,12 +386,15 @@ def onnx_model(kind, gates, attributes, weights):
         kind, names, ["Y"], hidden_size=H, direction="bidirectional" if ways == 2 else "forward", **attributes
     )
     graph = helper.make_graph(
-        [node], "one",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [T, N, I]),
-         helper.make_tensor_value_info("lengths", TensorProto.INT32, [N])],
+        [node],
+        "one",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, [T, N, I]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT32, [N]),
+        ],
         [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, key) for key, value in weights.items()],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
 
 

@@ -22,7 +22,8 @@ def t(*shape, name=None, dtype=np.float32):
 OPERATIONS = {
     "add": (
         lambda: t(2, 3, name="a") + t(2, 4, name="b"),
-        tg.ShapeError, ["add", "a (2, 3)", "b (2, 4)", "dimension -1 is 3"],
+        tg.ShapeError,
+        ["add", "a (2, 3)", "b (2, 4)", "dimension -1 is 3"],
     ),
     "sub array": (lambda: np.zeros(3) - t(2, name="b"), tg.ShapeError, ["sub", "(3,)", "b (2,)"]),
     "mul": (lambda: t(2, name="a") * [1.0, 2.0, 3.0], tg.ShapeError, ["mul", "a (2,)", "(3,)"]),
@@ -30,7 +31,8 @@ OPERATIONS = {
     "maximum": (lambda: tg.maximum(t(2), t(3)), tg.ShapeError, ["maximum", "(2,)", "(3,)"]),
     "matmul": (
         lambda: t(2, 3, name="W") @ t(2, 3, name="x"),
-        tg.ShapeError, ["matmul", "W (2, 3)", "x (2, 3)", "second to last dimension of operand 1 is 2", "transpose"],
+        tg.ShapeError,
+        ["matmul", "W (2, 3)", "x (2, 3)", "second to last dimension of operand 1 is 2", "transpose"],
     ),
     "matmul vectors": (lambda: t(3) @ t(2), tg.ShapeError, ["operand 0 is 3", "only dimension of operand 1 is 2"]),
     "matmul scalar": (lambda: t(2, name="W") @ 3.0, tg.ShapeError, ["matmul", "W (2,)"]),
@@ -51,7 +53,8 @@ OPERATIONS = {
     "prod": (lambda: t(2).prod(1), tg.ShapeError, ["axis 1"]),
     "reshape": (
         lambda: t(2, 3, name="x").reshape(4, 2),
-        tg.ShapeError, ["reshape", "x (2, 3)", "6 elements", "(4, 2)"],
+        tg.ShapeError,
+        ["reshape", "x (2, 3)", "6 elements", "(4, 2)"],
     ),
     "reshape free": (lambda: t(2, 3).reshape(-1, -1), tg.ShapeError, ["reshape", "one -1"]),
     "reshape negative": (lambda: t(2, 3).reshape(-2, 3), tg.ShapeError, ["(-2, 3)", "no other negative size"]),
@@ -80,7 +83,8 @@ OPERATIONS = {
     "float index": (lambda: t(2)[1.5], tg.DTypeError, ["indices"]),
     "take": (
         lambda: tg.take(t(3, 2, name="E"), [[0, 3]]),
-        tg.OutOfRangeError, ["take", "E (3, 2)", "index 3", "(0, 1)", "0 to 2"],
+        tg.OutOfRangeError,
+        ["take", "E (3, 2)", "index 3", "(0, 1)", "0 to 2"],
     ),
     "take beyond": (lambda: tg.take(t(3, 7), 5), tg.OutOfRangeError, ["index 5 is outside the 3 rows"]),
     "one_hot": (lambda: tg.one_hot([1, 0], 1), tg.OutOfRangeError, ["target 1 at position (0,)", "1 classes"]),
@@ -104,7 +108,7 @@ OPERATIONS = {
     "one_hot classes": (lambda: tg.one_hot([0], None), tg.DTypeError, ["num_classes", "None"]),
     "einsum order": (lambda: tg.einsum(t(2), "i->i"), tg.DTypeError, ["einsum", "subscripts come first"]),
     "grad of a list": (lambda: tg.grad([t(), 3.0], t()), tg.DTypeError, ["grad", "float"]),
-}  # fmt: skip
+}
 
 LAYERS = {
     "Linear": (
@@ -233,10 +237,14 @@ def test_many_operands_are_counted_not_listed():
 
 def test_classes_of_errors():
     for kind, builtin in [
-        (tg.ShapeError, ValueError), (tg.DTypeError, TypeError), (tg.OutOfRangeError, IndexError),
-        (tg.GraphError, RuntimeError), (tg.MutationError, tg.GraphError), (tg.DataError, ValueError),
+        (tg.ShapeError, ValueError),
+        (tg.DTypeError, TypeError),
+        (tg.OutOfRangeError, IndexError),
+        (tg.GraphError, RuntimeError),
+        (tg.MutationError, tg.GraphError),
+        (tg.DataError, ValueError),
         (tg.ArgumentError, ValueError),
-    ]:  # fmt: skip
+    ]:
         assert issubclass(kind, builtin) and issubclass(kind, tg.TinygradError)
 
 

@@ -61,9 +61,13 @@ def test_digits(name: str, steps: int, accuracy: float, example: Callable[[str],
     ],
 )
 def test_arguments_that_make_no_sense(
-    program: str, arguments: list[str], message: str, example: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    program: str,
+    arguments: list[str],
+    message: str,
+    example: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(sys, "argv", [program, *arguments])
     monkeypatch.syspath_prepend((EXAMPLES / program).parent)
     with pytest.raises(SystemExit, match="2"):

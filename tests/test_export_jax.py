@@ -26,9 +26,10 @@ from tinygrad_rnn.testing.sample_operands import RECIPES, Source  # noqa: E402
 F = tg.nn.functional
 #: most of a test's time is XLA's compiling
 QUICK = {
-    "xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
-}  # fmt: skip
+}
 SEEDS = range(12) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else range(1)
 
 
@@ -114,7 +115,7 @@ def test_every_primitive_has_a_rule_with_our_value_and_our_gradient():
             value, pull = jax.vjp(
                 lambda *floats: fn.jitted({}, *(dict(zip(moving, floats)).get(i, case.operands[i]) for i in slots)),
                 *floats,
-            )  # fmt: skip
+            )
             return value, pull(jnp.asarray(upstream, value.dtype)) if found and value.dtype.kind == "f" else ()
 
         programs.append(program)
@@ -299,9 +300,12 @@ def test_half_precision_is_for_products_only(rng):
 # Training steps ----------------------------------------------------------------------------------------------
 
 OPTIMIZERS = {
-    "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, "Adagrad": {"lr_decay": 0.1},
-    "RMSprop": {"centered": True, "momentum": 0.5}, "Adam": {"amsgrad": True, "weight_decay": 0.1}, "AdamW": {},
-}  # fmt: skip
+    "SGD": {"lr": 0.1, "momentum": 0.9, "dampening": 0.1},
+    "Adagrad": {"lr_decay": 0.1},
+    "RMSprop": {"centered": True, "momentum": 0.5},
+    "Adam": {"amsgrad": True, "weight_decay": 0.1},
+    "AdamW": {},
+}
 
 
 def training(name, dropout=0.0):
@@ -562,8 +566,11 @@ def on_devices(devices, *processes):
     total = devices * (int(processes[2]) if processes else 1)
     return subprocess.Popen(
         [sys.executable, str(root / "tests" / "export_on_devices.py"), *map(str, (total, *processes))],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def losses(process):

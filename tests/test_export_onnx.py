@@ -279,8 +279,10 @@ def test_sizes_that_cannot_be_left_free_are_one_line():
 #: the rows of the table in docs/interchange.md, as layers
 SETTINGS = {
     "two directions, `reset` before or after": [
-        lambda: tg.nn.GRU(3, 4, bidirectional=True), lambda: tg.nn.GRU(3, 4, 2, reset="before"),
-        lambda: tg.nn.LSTM(3, 4, bidirectional=True), lambda: tg.nn.RNN(3, 4, bidirectional=True),
+        lambda: tg.nn.GRU(3, 4, bidirectional=True),
+        lambda: tg.nn.GRU(3, 4, 2, reset="before"),
+        lambda: tg.nn.LSTM(3, 4, bidirectional=True),
+        lambda: tg.nn.RNN(3, 4, bidirectional=True),
     ],
     "`lengths`": [lambda: tg.nn.GRU(3, 4)],
     "`clip`": [lambda: tg.nn.GRU(3, 4, clip=0.25)],
@@ -290,7 +292,7 @@ SETTINGS = {
     "`coupled`": [lambda: tg.nn.LSTM(3, 4, coupled=True)],
     '`peepholes="diagonal"`': [lambda: tg.nn.LSTM(3, 4, peepholes="diagonal")],
     "double precision": [lambda: tg.nn.GRU(3, 4, dtype=float)],
-}  # fmt: skip
+}
 
 
 def by_the_reference(model, feeds):
@@ -316,9 +318,11 @@ def by_tract(model, feeds):
 
 
 ENGINES = {
-    "onnxruntime": lambda model, feeds: run(model, *feeds.values()), "onnx": by_the_reference,
-    "openvino": by_openvino, "tract": by_tract,
-}  # fmt: skip
+    "onnxruntime": lambda model, feeds: run(model, *feeds.values()),
+    "onnx": by_the_reference,
+    "openvino": by_openvino,
+    "tract": by_tract,
+}
 
 
 def judged(engine, make, lengths):

@@ -177,11 +177,14 @@ def test_truncated_text_is_refused(cut):
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 2**70) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["node", "tuple", "slice", "array", "dtype", "hex", "shape", "ellipsis"]), inner, max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["node", "tuple", "slice", "array", "dtype", "hex", "shape", "ellipsis"]), inner, max_size=3
+        )
     ),
     max_leaves=4,
-)  # fmt: skip
+)
 
 
 @given(data=st.data())
@@ -241,8 +244,11 @@ def test_a_graph_is_built_node_by_node():
     product = build.add("matmul", (w, build.leaf([[3.0], [4.0]])), scope=tg.Scope(step=2), site="net.onnx:7")
     graph = build.graph(build.add(tg.TABLE["sum"], (product,), {"axis": None, "keepdims": False}))
     assert [(n.label, n.shape, n.requires_grad) for n in graph.nodes] == [
-        ("w", (1, 2), True), ("constant", (2, 1), False), ("@", (1, 1), True), ("Σ", (), True),
-    ]  # fmt: skip
+        ("w", (1, 2), True),
+        ("constant", (2, 1), False),
+        ("@", (1, 1), True),
+        ("Σ", (), True),
+    ]
     assert graph.steps == (2,) and graph.nodes[2].site == "net.onnx:7" and graph.evaluate()[0] == 11.0
     assert graph.tensors()[2].site.line == 7
     assert repr(tg.Graph.from_json(graph.to_json())) == repr(graph)

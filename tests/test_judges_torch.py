@@ -285,11 +285,12 @@ def test_optimizers_over_many_steps_and_state_dicts_both_ways(name, options, tor
         {
             "state": {
                 i: {k: torch.tensor(np.asarray(v), dtype=torch.float32 if k == "step" else None) for k, v in s.items()}
-                for i, s in back["state"].items() if i in torchs["state"]
+                for i, s in back["state"].items()
+                if i in torchs["state"]
             },
             "param_groups": [{**torchs["param_groups"][0]}],
         }
-    )  # fmt: skip
+    )
     run(range(60, 80))
 
 

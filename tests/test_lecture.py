@@ -95,10 +95,13 @@ def test_only_what_changed_is_made_again(page, monkeypatch):
 @pytest.mark.parametrize(
     "record",
     [
-        "[1, 2", "[" * 100_000, '{"x.py": 1}', '{"x.py": {"key": "", "files": [1]}}',
+        "[1, 2",
+        "[" * 100_000,
+        '{"x.py": 1}',
+        '{"x.py": {"key": "", "files": [1]}}',
         '{"x.py": {"key": "", "files": ["figures/../../x.svg"]}}',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_record_is_made_anew(record, tmp_path):
     (tmp_path / "lecture.json").write_text(record)
     assert build(tmp_path, []) == [] and json.loads((tmp_path / "lecture.json").read_text()) == {}
@@ -143,9 +146,12 @@ def test_what_was_interrupted_is_not_kept(tmp_path):
     )
     started, out = tmp_path / "started", tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(examples), str(out)], env={**os.environ, "STARTED": str(started)},
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(examples), str(out)],
+        env={**os.environ, "STARTED": str(started)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     while not started.exists() or '"quick.py"' not in (out / "lecture.json").read_text():
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.02)

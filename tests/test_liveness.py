@@ -164,9 +164,12 @@ def test_programs_are_the_same_all_three_ways(steps, values, rows):
 
 
 IGNORING = {
-    "mean": {}, "sum": {"reduction": "sum"}, "weight": {"weight": [1.0, 2.0]}, "smooth": {"label_smoothing": 0.1},
+    "mean": {},
+    "sum": {"reduction": "sum"},
+    "weight": {"weight": [1.0, 2.0]},
+    "smooth": {"label_smoothing": 0.1},
     "a class": {"ignore_index": 0},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", IGNORING)

@@ -52,12 +52,14 @@ def sequence(time: int, *shape: int) -> tg.Tensor:
 
 
 LAYERS = [
-    (tg.nn.RNN, {"leak": 0.5}, None), (tg.nn.RNN, {"bidirectional": True, "num_layers": 2}, [6, 1, 4, 3]),
+    (tg.nn.RNN, {"leak": 0.5}, None),
+    (tg.nn.RNN, {"bidirectional": True, "num_layers": 2}, [6, 1, 4, 3]),
     (tg.nn.LSTM, {"bidirectional": True, "batch_first": True}, None),
     (tg.nn.LSTM, {"learned_state": True}, [2, 6, 4, 3]),
-    (tg.nn.LSTM, {"peepholes": "full", "proj_size": 2}, None), (tg.nn.GRU, {"num_layers": 2}, [6, 1, 4, 3]),
+    (tg.nn.LSTM, {"peepholes": "full", "proj_size": 2}, None),
+    (tg.nn.GRU, {"num_layers": 2}, [6, 1, 4, 3]),
     (tg.nn.GRU, {"reset": "before"}, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "options", "lengths"), LAYERS)
@@ -111,18 +113,21 @@ def programs(draw) -> Any:
     lines = draw(
         st.lists(
             st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 9), st.integers(0, 9), st.integers(0, 2)),
-            min_size=2, max_size=7,
+            min_size=2,
+            max_size=7,
         )
-    )  # fmt: skip
+    )
     states = draw(st.integers(1, 2))
     ends = draw(st.lists(st.integers(0, 9), min_size=states + 1, max_size=states + 1))
     return lines, states, ends, draw(st.integers(2, 5)), draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
 
 
 @settings(
-    max_examples=300 if NIGHTLY else 6, suppress_health_check=list(HealthCheck), deadline=None,
+    max_examples=300 if NIGHTLY else 6,
+    suppress_health_check=list(HealthCheck),
+    deadline=None,
     phases=list(Phase) if NIGHTLY else [Phase.explicit, Phase.reuse, Phase.generate],
-)  # fmt: skip
+)
 @given(programs())
 def test_random_recurrent_programs_agree(program):
     lines, states, ends, time, reverse, ragged, last_only = program

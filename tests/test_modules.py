@@ -126,9 +126,12 @@ def test_every_name_finds_what_it_names() -> None:
 
 def test_the_repr_counts_parameters() -> None:
     assert repr(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(300, 100))).splitlines() == [
-        "Sequential(", "  (0): Linear(2, 3, bias=True)  # 9 parameters", "  (1): Tanh()",
-        "  (2): Linear(300, 100, bias=True)  # 30,100 parameters", ")  # 30,109 parameters",
-    ]  # fmt: skip
+        "Sequential(",
+        "  (0): Linear(2, 3, bias=True)  # 9 parameters",
+        "  (1): Tanh()",
+        "  (2): Linear(300, 100, bias=True)  # 30,100 parameters",
+        ")  # 30,109 parameters",
+    ]
 
 
 def test_modules_in_a_plain_list_are_noticed() -> None:
@@ -219,10 +222,11 @@ def test_no_flipped_bit_of_saved_values_is_believed(tmp_path: Path) -> None:
     ("value", "message"),
     [
         (nn.Linear(1, 1), r"is Linear, which would take a pickle; save its state_dict\(\)"),
-        ({"a": {"b": object()}}, "a.b is object"), ({(1, 2): 3}, "keys are texts or integers"),
+        ({"a": {"b": object()}}, "a.b is object"),
+        ({(1, 2): 3}, "keys are texts or integers"),
         (np.array([1j]), "an array of complex128"),
     ],
-)  # fmt: skip
+)
 def test_what_would_take_a_pickle_is_refused(value: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(tg.DTypeError, match=message):
         tg.save(value, tmp_path / "a")

@@ -247,9 +247,10 @@ def test_repr():
     model = nn.Sequential(nn.Embedding(5, 2), nn.LSTM(2, 3, num_layers=2, bidirectional=True), nn.Dropout(0.1))
     assert repr(model).splitlines()[1:] == [
         "  (0): Embedding(5, 2)  # 10 parameters",
-        "  (1): LSTM(2, 3, num_layers=2, bidirectional)  # 432 parameters", "  (2): Dropout(p=0.1)",
+        "  (1): LSTM(2, 3, num_layers=2, bidirectional)  # 432 parameters",
+        "  (2): Dropout(p=0.1)",
         ")  # 442 parameters",
-    ]  # fmt: skip
+    ]
     assert repr(nn.Sequential(nn.Sequential(nn.Dropout()))).count("\n") == 4
     assert repr(nn.GRU(2, 3)) == "GRU(2, 3)  # 63 parameters"
 
@@ -406,10 +407,13 @@ def filled(function, shape=(200, 100), *args, **kwargs):
 def test_variances_of_the_initialisers():
     init = nn.init
     wanted = {
-        (init.uniform_, -1.0, 3.0): (1.0, 16 / 12), (init.normal_, 2.0, 3.0): (2.0, 9.0),
-        (init.xavier_uniform_,): (0.0, 2 / 300), (init.xavier_normal_, 2.0): (0.0, 4 * 2 / 300),
-        (init.kaiming_uniform_,): (0.0, 2 / 100), (init.kaiming_normal_, 1.0): (0.0, 1 / 100),
-    }  # fmt: skip
+        (init.uniform_, -1.0, 3.0): (1.0, 16 / 12),
+        (init.normal_, 2.0, 3.0): (2.0, 9.0),
+        (init.xavier_uniform_,): (0.0, 2 / 300),
+        (init.xavier_normal_, 2.0): (0.0, 4 * 2 / 300),
+        (init.kaiming_uniform_,): (0.0, 2 / 100),
+        (init.kaiming_normal_, 1.0): (0.0, 1 / 100),
+    }
     for (function, *args), (mean, variance) in wanted.items():
         values = filled(function, (200, 100), *args)
         assert abs(values.mean() - mean) < 5 * math.sqrt(variance / values.size), function.__name__

@@ -41,15 +41,17 @@ BOTH: dict[str, Callable[[Any, Callable[..., Any]], tuple[Any, Any]]] = {
     },
     **{
         f"nll weighted {reduction}": lambda f, t, r=reduction: (
-            x := t(LOGITS, True), f.nll_loss(x, t(CLASSES), weight=t(WEIGHT), reduction=r),
+            x := t(LOGITS, True),
+            f.nll_loss(x, t(CLASSES), weight=t(WEIGHT), reduction=r),
         )
         for reduction in ("mean", "none")
     },
     "probabilities": lambda f, t: (x := t(LOGITS, True), f.cross_entropy(x, t(SHARES), weight=t(WEIGHT))),
     "probabilities smoothed": lambda f, t: (
-        x := t(X, True), f.cross_entropy(x, t(T), label_smoothing=0.2, reduction="sum"),
+        x := t(X, True),
+        f.cross_entropy(x, t(T), label_smoothing=0.2, reduction="sum"),
     ),
-}  # fmt: skip
+}
 
 
 def of_ours(array: Any, leaf: bool = False) -> tg.Tensor:

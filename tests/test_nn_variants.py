@@ -114,12 +114,14 @@ CASES = {
     "hard sigmoids of slope 1/6": gru_case({"activations": ("hard_sigmoid_6", "tanh")}, before=False, gate=hard(1 / 6)),
     "relu gates": gru_case(
         {"reset": "before", "activations": ("relu", "softsign")},
-        before=True, gate=lambda x: x * (x > 0), new=lambda x: x / (1 + abs(x)),
+        before=True,
+        gate=lambda x: x * (x > 0),
+        new=lambda x: x / (1 + abs(x)),
     ),
     "leaky": rnn_case({"leak": 0.3}, np.tanh, 0.3),
     "clipped": rnn_case({"clip": 0.5}, lambda a: np.tanh(bound(a, 0.5))),
     "any function": rnn_case({"nonlinearity": lambda x: affine(x, 0.5, 0.1)}, lambda a: 0.5 * a + 0.1),
-}  # fmt: skip
+}
 
 
 def run(step, state):

@@ -22,11 +22,14 @@ ROOT = Path(__file__).parent.parent
 def define() -> tg.Primitive:
     """``x sigmoid(x)``, its derivative written with the functions that a user knows."""
     return tg.Primitive(
-        "own_swish", "swish", same_shape, lambda x: x / (1 + np.exp(-x)),
+        "own_swish",
+        "swish",
+        same_shape,
+        lambda x: x / (1 + np.exp(-x)),
         vjp=(lambda g, y, x: g * (y + tg.sigmoid(x) * (1 - y)),),
         rule=(r"\bar x = \bar y \odot (y + \sigma(x) \odot (1 - y))",),
         sentence="multiplies its gradient by the slope of swish{slope}, for {targets}",
-    )  # fmt: skip
+    )
 
 
 swish = define()
@@ -114,9 +117,12 @@ def test_it_is_compiled_and_runs_in_one_region_with_its_neighbours(given, dtype)
 
 def test_kernels_take_several_operands_and_answer_true_or_false():
     gate = tg.Primitive(
-        "own_gate", "gate", broadcast, lambda a, b, c: a * b + c,
+        "own_gate",
+        "gate",
+        broadcast,
+        lambda a, b, c: a * b + c,
         vjp=(lambda g, _y, _a, b, _c: g * b, lambda g, _y, a, _b, _c: g * a, lambda g, _y, _a, _b, _c: g),
-    )  # fmt: skip
+    )
     near = tg.Primitive("own_near", "≈", broadcast, lambda a, b: abs(a - b) < 0.5, dtype=tg.TABLE["less"].dtype)
     kernel(gate, operands=3)(lambda a, b, c: a * b + c)
     kernel(near, operands=2)(lambda a, b: abs(a - b) < 0.5)

@@ -119,14 +119,17 @@ def test_a_state_that_does_not_fit_changes_nothing():
     group = before["param_groups"]
     two = optim.Adam([p, tg.nn.Parameter(START)]).state_dict()
     for state, kind in [
-        ({}, tg.DataError), ({"state": {}, "param_groups": []}, tg.DataError), ([], tg.DataError), (two, tg.DataError),
+        ({}, tg.DataError),
+        ({"state": {}, "param_groups": []}, tg.DataError),
+        ([], tg.DataError),
+        (two, tg.DataError),
         ({"state": {0: {"exp_avg": np.zeros(4)}}, "param_groups": group}, tg.ShapeError),
         ({"state": {5: {}}, "param_groups": group}, tg.DataError),
         ({"state": {1: {}}, "param_groups": group}, tg.DataError),
         ({"state": {0: {"exp_avg": ["a", "b", "c"]}}, "param_groups": group}, tg.TinygradError),
         ({"state": {0: {"step": "many"}}, "param_groups": group}, tg.TinygradError),
         ({"state": {0: 3}, "param_groups": group}, tg.DataError),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(kind) as caught:
             optimizer.load_state_dict(state)
         assert "\n" not in str(caught.value)
@@ -158,13 +161,15 @@ def test_a_state_may_have_gaps_and_says_what_does_not_fit():
 def test_settings_are_checked():
     p = [tg.nn.Parameter(START)]
     for make, words in [
-        (lambda: optim.SGD(p, lr=-1.0), "lr must not be negative"), (lambda: optim.SGD(p, lr=math.nan), "lr"),
+        (lambda: optim.SGD(p, lr=-1.0), "lr must not be negative"),
+        (lambda: optim.SGD(p, lr=math.nan), "lr"),
         (lambda: optim.SGD(p, lr=0.1, nesterov=True), "nesterov"),
         (lambda: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), "nesterov"),
-        (lambda: optim.Adam(p, betas=(0.9, 1.0)), "betas"), (lambda: optim.Adam(p, betas=(-0.1, 0.9)), "betas"),
+        (lambda: optim.Adam(p, betas=(0.9, 1.0)), "betas"),
+        (lambda: optim.Adam(p, betas=(-0.1, 0.9)), "betas"),
         (lambda: optim.AdamW(p, weight_decay=-0.1), "weight_decay"),
         (lambda: optim.SGD([], lr=0.1), "no parameters"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises((ValueError, tg.GraphError), match=words):
             make()
 

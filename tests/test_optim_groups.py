@@ -32,8 +32,9 @@ def grouped(library: Any, kind: str, model: Any) -> Any:
     settings = {"momentum": 0.9} if kind == "SGD" else {"amsgrad": True}
     optimizer = getattr(library, kind)(
         [{"params": model[0].parameters(), "lr": 0.1}, {"params": [model[2].weight], "weight_decay": 0.2}],
-        lr=0.03, **settings,
-    )  # fmt: skip
+        lr=0.03,
+        **settings,
+    )
     optimizer.add_param_group({"params": model[2].bias, "maximize": True})
     return optimizer
 

@@ -220,13 +220,15 @@ def test_numpys_functions_do_not_lose_a_gradient_in_silence() -> None:
     x = tg.tensor([[3.0, 1.0], [2.0, 5.0]], dtype="float64", requires_grad=True)
     array = x.numpy()
     for ours, numpys in [
-        (np.linalg.norm(x), np.linalg.norm(array)), (np.linalg.norm(x, axis=1), np.linalg.norm(array, axis=1)),
+        (np.linalg.norm(x), np.linalg.norm(array)),
+        (np.linalg.norm(x, axis=1), np.linalg.norm(array, axis=1)),
         (np.linalg.norm(x, axis=0, keepdims=True), np.linalg.norm(array, axis=0, keepdims=True)),
         (np.linalg.norm(x[0], 1), np.linalg.norm(array[0], 1)),
         (np.linalg.norm(x[0], np.inf), np.linalg.norm(array[0], np.inf)),
-        (np.sort(x), np.sort(array)), (np.sort(x, axis=0), np.sort(array, axis=0)),
+        (np.sort(x), np.sort(array)),
+        (np.sort(x, axis=0), np.sort(array, axis=0)),
         (np.sort(x, axis=None), np.sort(array, axis=None)),
-    ]:  # fmt: skip
+    ]:
         assert isinstance(ours, tg.Tensor) and ours.requires_grad
         np.testing.assert_allclose(ours, numpys, rtol=1e-14)
     for call in (

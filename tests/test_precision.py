@@ -44,7 +44,7 @@ def test_the_error_of_a_sum_does_not_grow_with_its_length(shape, axis, mode):
         "mean": lambda x: x.mean(axis),
         "logsumexp": lambda x: x.logsumexp(axis),
         "square": lambda x: x.square().sum(axis),
-    }  # fmt: skip
+    }
     for name, reduction in reductions.items():
         wide = reduction(tg.tensor(exact)).numpy()
         np.testing.assert_allclose(computed(mode, reduction, tg.tensor(x)), wide, rtol=3e-6, err_msg=name)

@@ -86,9 +86,12 @@ def test_kernels_are_plain_python_when_not_compiled() -> None:
 
 def square(**changes: object) -> tg.Primitive:
     settings = {
-        "name": "test_square", "symbol": "x²", "shape": lambda x: x, "reference": lambda x: x * x,
+        "name": "test_square",
+        "symbol": "x²",
+        "shape": lambda x: x,
+        "reference": lambda x: x * x,
         "vjp": (lambda g, _y, x: 2 * g * x,),
-    }  # fmt: skip
+    }
     tg.TABLE.pop("test_square", None)
     return tg.Primitive(**{**settings, **changes})
 
@@ -131,7 +134,8 @@ SPOILT = {
     "shares memory": ({"reference": lambda x: x, "vjp": (lambda g, _y, _x: g,)}, "shares memory with an operand"),
     "lies to the guard": ({"vjp": (lambda g, _y, _x: 2 * g * _x,)}, "leading underscore"),
     "numb second derivative": (
-        {"vjp": (lambda g, _y, x: 2 * g * (x.detach() * 1 if isinstance(x, tg.Tensor) else x),)}, "second derivative",
+        {"vjp": (lambda g, _y, x: 2 * g * (x.detach() * 1 if isinstance(x, tg.Tensor) else x),)},
+        "second derivative",
     ),
     "accumulates wrongly": ({"accumulate": lambda buffer, g, _y, x: buffer.__iadd__(g * x)}, "operand 0"),
     "rule fails": ({"shape": lambda x: x if len(x) < 3 else x[99]}, "the shape rule"),
@@ -139,16 +143,18 @@ SPOILT = {
     "no rule": ({"vjp": (None,)}, "operand 0 has no rule, but the result depends on it"),
     "counts its calls": ({"reference": _counting()}, "two equal calls give different results"),
     "chance in a rule": (
-        {"vjp": (lambda g, _y, x: 2 * g * x * (1 + np.random.default_rng().random() / 1e4),)}, "two answers",
+        {"vjp": (lambda g, _y, x: 2 * g * x * (1 + np.random.default_rng().random() / 1e4),)},
+        "two answers",
     ),
     "nan in a rule": ({"vjp": (lambda g, _y, x: 2 * g * x * np.nan,)}, "the gradient of operand 0 is nan"),
     "no answer": ({"vjp": (lambda _g, _y, _x: None,)}, r"operand 0 gives NoneType\[\], not an array"),
     "misshapen answer": ({"vjp": (lambda g, _y, x: np.resize(g * x, (7, 5)),)}, r"gives ndarray\[7, 5\]"),
     "another function of complex numbers": (
-        {"reference": lambda x: x * x + 1e-6 * np.iscomplexobj(x)}, "value of complex operands",
+        {"reference": lambda x: x * x + 1e-6 * np.iscomplexobj(x)},
+        "value of complex operands",
     ),
     "one result for all calls": ({"reference": _one_result()}, "shares memory with an earlier call's"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.usefixtures("_forget_square")
@@ -164,9 +170,10 @@ def test_a_spoilt_primitive_is_caught(what: str) -> None:
 @pytest.mark.usefixtures("_forget_square")
 def test_a_gradient_not_summed_over_a_broadcast_operand_is_caught() -> None:
     spoilt = square(
-        shape=np.broadcast_shapes, reference=np.multiply,
+        shape=np.broadcast_shapes,
+        reference=np.multiply,
         vjp=(lambda g, _y, _x, z: g * z, lambda g, _y, x, _z: (g * x)[:1]),
-    )  # fmt: skip
+    )
     with pytest.raises(PrimitiveError, match="operand 1"):
         check_primitive(spoilt, elementwise("anywhere", "anywhere"))
 

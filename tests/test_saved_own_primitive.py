@@ -21,9 +21,12 @@ SAYS = "the rule of own_swish is not in this process; import the module that def
 def saved(tmp_path_factory):
     """A recurrent walk with an own operation in each step, and the session it was saved from."""
     swish = tg.Primitive(
-        "own_swish", "swish", same_shape, lambda x: x / (1 + np.exp(-x)),
+        "own_swish",
+        "swish",
+        same_shape,
+        lambda x: x / (1 + np.exp(-x)),
         vjp=(lambda g, _y, x: g * (tg.sigmoid(x) * (1 + x * (1 - tg.sigmoid(x)))),),
-    )  # fmt: skip
+    )
     rng = np.random.default_rng(0)
     w, u = (tg.tensor(rng.normal(size=(3, 3)), requires_grad=True, name=name) for name in "WU")
     h, inputs = tg.zeros(1, 3, dtype="float64"), tg.tensor(rng.normal(size=(3, 1, 3)), name="x")
@@ -95,8 +98,12 @@ def test_where_the_operation_is_defined_its_rule_is_used(saved):
     path, session = saved
     trace = Trace.load(path)
     assert trace.graph.nodes[-3].op is session.graph.nodes[-3].op
-    assert all(check.passed for k in range(1, len(trace) + 1) if trace.steps[k - 1].contributions
-               for check in viz.debug(trace).check(k))  # fmt: skip
+    assert all(
+        check.passed
+        for k in range(1, len(trace) + 1)
+        if trace.steps[k - 1].contributions
+        for check in viz.debug(trace).check(k)
+    )
 
 
 @pytest.mark.parametrize(

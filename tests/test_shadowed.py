@@ -32,15 +32,16 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_pictures_walks_and_checks_beside_a_users_own_viz(folder: Path) -> None:
     """Theirs is imported first; ours works, and says once what `import viz` is here."""
     done = run(
-        folder, "-c",
+        folder,
+        "-c",
         "import viz, tinygrad_rnn as tg, model\n"
-        "assert viz.render == \"somebody else's\"\n"
+        'assert viz.render == "somebody else\'s"\n'
         "assert 'svg' in tg.viz.render(model.loss()).svg\n"
         "assert len(tg.viz.debug(model.loss()).trace) > 1\n"
         "assert tg.check_gradients(tg.Graph(model.loss()))\n"
         "from tinygrad_rnn.viz.debugger import Session\n"
-        "import viz\nassert viz.render == \"somebody else's\"\n",
-    )  # fmt: skip
+        'import viz\nassert viz.render == "somebody else\'s"\n',
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("viz.py here, not tinygrad_rnn's pictures; use `from tinygrad_rnn import viz`") == 1
 
@@ -53,14 +54,17 @@ def test_the_command_beside_a_users_own_viz(folder: Path) -> None:
 def test_the_short_name_is_the_same_modules_in_either_order(tmp_path: Path) -> None:
     for first in ("import viz.style, tinygrad_rnn as tg", "import tinygrad_rnn as tg; tg.viz.style; import viz.style"):
         done = run(
-            tmp_path, "-W", "error", "-c",
+            tmp_path,
+            "-W",
+            "error",
+            "-c",
             f"import tinygrad_rnn.viz.style\n{first}\n"
             "import sys, importlib, viz, viz.debugger.session\n"
             "from viz.debugger import Session\n"
             "assert viz is tg.viz and viz.style is tg.viz.style and Session is tg.viz.debugger.session.Session\n"
             "assert viz.style.__spec__.name == 'tinygrad_rnn.viz.style' == importlib.reload(viz.style).__name__\n"
             "assert not any(m.__name__.startswith('viz') for n, m in sys.modules.items() if n.startswith('viz'))\n",
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
 
 

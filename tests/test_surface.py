@@ -159,12 +159,15 @@ def good():
 
 
 TRIED_NAMES = [
-    (name, thing) for name, thing in surface.public()
-    if callable(thing) and not inspect.ismodule(thing) and name not in GLOBAL
+    (name, thing)
+    for name, thing in surface.public()
+    if callable(thing)
+    and not inspect.ismodule(thing)
+    and name not in GLOBAL
     and not name.startswith(("tg.Graph.", "tg.GraphBuilder.", "viz.Picture", "viz.RenderError"))
     and not (inspect.isclass(thing) and issubclass(thing, (Exception, tuple)))
     and name not in ("tg.BackwardStep", "tg.Contribution", "tg.Node", "tg.Ref", "tg.Diagnosis", "tg.Function")
-]  # fmt: skip
+]
 
 
 def test_wrong_arguments_are_said_in_one_line():

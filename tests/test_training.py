@@ -36,10 +36,14 @@ def test_it_learns(cell: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "optimizer", "eager"),
     [
-        *(("lstm", optimizer, True) for optimizer in OPTIMIZERS), ("rnn", "sgd", True), ("gru", "adam", True),
-        ("rnn", "adagrad", False), ("lstm", "adam", False), ("gru", "rmsprop", False),
+        *(("lstm", optimizer, True) for optimizer in OPTIMIZERS),
+        ("rnn", "sgd", True),
+        ("gru", "adam", True),
+        ("rnn", "adagrad", False),
+        ("lstm", "adam", False),
+        ("gru", "rmsprop", False),
     ],
-)  # fmt: skip
+)
 def test_resuming_is_bit_identical(tmp_path: Path, cell: str, optimizer: str, eager: bool) -> None:
     settings = small(cell=cell, optimizer=optimizer, layers=2, dropout=0.3, clip_value=0.5, seed=3)
     whole = Trainer(TEXT, settings)
@@ -169,7 +173,7 @@ WEIGHTS, SETTINGS = "weights do not fit", "its settings have other names"
         (lambda a, f: a.pop("state.1") is None, "state.1 does not"),
         (lambda a, f: a.update({"state.1": a["state.1"] / np.float32(0)}), "state.1 is not finite"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the damage done here
 def test_a_damaged_checkpoint_is_refused_in_one_line(sound: bytes, tmp_path: Path, change: Any, saying: str) -> None:
     path = damaged(sound, tmp_path, change)
@@ -287,6 +291,10 @@ def test_patterns_have_the_inputs_outputs_and_losses_their_name_says(pattern: st
     roles = [node.role for node in graph.nodes]
     inputs, outputs = roles.count("x"), roles.count("logits")
     expected = {
-        "one-to-one": (1, 1), "one-to-many": (1, 3), "many-to-one": (3, 1), "many-to-many": (3, 3), "seq2seq": (4, 3),
-    }  # fmt: skip
+        "one-to-one": (1, 1),
+        "one-to-many": (1, 3),
+        "many-to-one": (3, 1),
+        "many-to-many": (3, 3),
+        "seq2seq": (4, 3),
+    }
     assert (inputs, outputs) == expected[pattern]

@@ -361,11 +361,14 @@ def test_of_a_graph_without_time_the_nearest_thousand_nodes_are_drawn():
 @pytest.mark.parametrize(
     ("formula", "written"),
     [
-        (lambda a, b: a - 1, "(·) − 1"), (lambda a, b: 1 - a, "1 − (·)"), (lambda a, b: -a, "−(·)"),
-        (lambda a, b: a**3, "(·)^3"), (lambda a, b: a.softmax(0), "softmax, axis 0"),
+        (lambda a, b: a - 1, "(·) − 1"),
+        (lambda a, b: 1 - a, "1 − (·)"),
+        (lambda a, b: -a, "−(·)"),
+        (lambda a, b: a**3, "(·)^3"),
+        (lambda a, b: a.softmax(0), "softmax, axis 0"),
         (lambda a, b: a.sum(1), "Σ, axis 1"),
     ],
-)  # fmt: skip
+)
 def test_constants_and_axes_are_written(formula, written):
     a, b = tg.ones(2, 2).requires_grad_(), tg.ones(2, 2).requires_grad_()
     assert any(written in texts(g) for g in groups(viz.render(formula(a, b), detail="op"), "node"))

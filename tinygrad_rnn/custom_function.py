@@ -228,7 +228,7 @@ class _Backward:
 
     def __init__(
         self, cls: type[Function], ctx: Context, args: Sequence[Any], slots: Sequence[int], outputs: Sequence[Tensor]
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.cls, self.ctx, self.slots, self.count = cls, ctx, slots, len(args)
         moving = _moving(ctx, outputs)
         self.shapes = [y.shape for y in moving]
@@ -306,15 +306,23 @@ class _Backward:
 
 
 def _recorded(
-    cls: type[Function], value: Array, reference: Callable[..., Array], backward: _Backward,
-    tensors: tuple[Tensor, ...], opened: Callable[..., Tensor],
-) -> Tensor:  # fmt: skip
+    cls: type[Function],
+    value: Array,
+    reference: Callable[..., Array],
+    backward: _Backward,
+    tensors: tuple[Tensor, ...],
+    opened: Callable[..., Tensor],
+) -> Tensor:
     """One node that has the value already."""
     shape = value.shape
     primitive = Unlisted(
-        cls.__name__, cls.__name__, lambda *_shapes: shape, reference, vjp=backward,
+        cls.__name__,
+        cls.__name__,
+        lambda *_shapes: shape,
+        reference,
+        vjp=backward,
         rule=(r"\bar x = \text{as written by its author}",),
-    )  # fmt: skip
+    )
     if any(np.may_share_memory(value, x._array) for x in tensors):
         value = value.copy()
     primitive.forward = lambda *_arrays: value
@@ -331,7 +339,11 @@ def _traced(cls: type[Function], whole: Tensor, backward: _Backward, tensors: tu
         return backward(slot - 1, g, y, *operands)
 
     primitive = Unlisted(
-        cls.__name__, cls.__name__, lambda first, *_shapes, dtype: first, lambda first, *_rest, dtype: first, vjp=rule,
+        cls.__name__,
+        cls.__name__,
+        lambda first, *_shapes, dtype: first,
+        lambda first, *_rest, dtype: first,
+        vjp=rule,
         rule=(r"\bar x = \text{as written by its author}",),
-    )  # fmt: skip
+    )
     return whole._record(primitive, (whole, *tensors), {"dtype": whole.dtype})

@@ -18,8 +18,11 @@ from tinygrad_rnn import viz
 
 STEPS, HIDDEN, INPUTS = 100, 16, 4
 NETWORKS: tuple[tuple[str, str, float | None], ...] = (
-    ("RNN", "RNN", None), ("GRU", "GRU", None), ("LSTM", "LSTM", None), ("LSTM, forget bias 5", "LSTM", 5),
-)  # fmt: skip
+    ("RNN", "RNN", None),
+    ("GRU", "GRU", None),
+    ("LSTM", "LSTM", None),
+    ("LSTM, forget bias 5", "LSTM", 5),
+)
 
 
 def network(kind: str, seed: int = 0, forget_bias: float | None = None, steps: int = STEPS) -> tg.Tensor:

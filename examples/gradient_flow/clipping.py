@@ -119,9 +119,11 @@ def main(out: Path = Path("out"), seeds: int = 10, updates: int = 60) -> dict[st
             first.plot(times, np.median(finite, 0), label=named(threshold), **look)
             if diverged[threshold]:
                 first.annotate(
-                    f"{diverged[threshold]} of {seeds} seeds:\nnot a number any more", (length, TOP), (12, TOP / 3e3),
+                    f"{diverged[threshold]} of {seeds} seeds:\nnot a number any more",
+                    (length, TOP),
+                    (12, TOP / 3e3),
                     arrowprops={"arrowstyle": "->"},
-                )  # fmt: skip
+                )
         first.set(yscale="log", ylim=(1e-2, TOP), xlabel="update", ylabel="loss: median, and range over seeds")
         first.set_title(f"ReLU, ρ = {RHO}, T = {STEPS}, SGD {RATE}", fontsize=11)
         _arrows(second)

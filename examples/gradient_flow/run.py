@@ -7,9 +7,7 @@ from pathlib import Path
 
 from lab import command, console
 
-EXPERIMENTS = (
-    "architectures", "vanishing", "clipping", "cliff", "highway", "memory", "tradeoffs", "truncated",
-)  # fmt: skip
+EXPERIMENTS = ("architectures", "vanishing", "clipping", "cliff", "highway", "memory", "tradeoffs", "truncated")
 
 
 def main(out: Path = Path("out")) -> None:

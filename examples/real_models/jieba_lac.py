@@ -42,10 +42,14 @@ def main(out: Path = Path("out"), ids: tuple[int, ...] = (100, 2000, 345, 17, 90
     x = tg.tensor(tensor(folder / "word_emb", 1, 128)[list(ids)], requires_grad=True)
     directions = []
     for k in range(2):
-        directions.append({
-            "fc/w": tensor(folder / f"fc_{k}.w_0", 1, 384), "fc/b": tensor(folder / f"fc_{k}.b_0", 384),
-            "gru/w": tensor(folder / f"gru_{k}.w_0", 1, 384), "gru/b": tensor(folder / f"gru_{k}.b_0", 1, 384),
-        })  # fmt: skip
+        directions.append(
+            {
+                "fc/w": tensor(folder / f"fc_{k}.w_0", 1, 384),
+                "fc/b": tensor(folder / f"fc_{k}.b_0", 384),
+                "gru/w": tensor(folder / f"gru_{k}.w_0", 1, 384),
+                "gru/b": tensor(folder / f"gru_{k}.b_0", 1, 384),
+            }
+        )
     layer = tg.nn.GRU(128, 128, bidirectional=True, **DIALECTS["paddle.gru_op"].layer)
     load_weights(layer, directions, "paddle.gru_op")
     states = layer(x.expand_dims(1))[0].squeeze(1)

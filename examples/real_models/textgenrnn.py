@@ -25,8 +25,12 @@ def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     path = found(folder, "textgenrnn_weights.hdf5")
     ids = json.loads(found(folder, "textgenrnn_vocab.json").read_text(encoding="utf-8"))
     with h5py.File(path, "r") as file:
-        names = ("embedding/embedding/embeddings:0", "attention/attention/attention_W:0",
-                 "output/output/kernel:0", "output/output/bias:0")  # fmt: skip
+        names = (
+            "embedding/embedding/embeddings:0",
+            "attention/attention/attention_W:0",
+            "output/output/kernel:0",
+            "output/output/bias:0",
+        )
         embedding, attention, kernel, bias = (file[name][()] for name in names)
     layers = [tg.nn.LSTM(100, 128), tg.nn.LSTM(128, 128)]
     for k, layer in enumerate(layers, 1):

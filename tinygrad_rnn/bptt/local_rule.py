@@ -132,9 +132,7 @@ def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:
             slack = 64 * np.sqrt(max(step.gradient.size, 1)) * unit * largest
             slack += 8 * unit * float(np.abs(step.gradient).max(initial=0))
         error = difference / largest if largest else difference
-        results.append(
-            Check(sent.slot, sent.target, "complex step", len(positions), error, bool(difference <= slack))
-        )  # fmt: skip
+        results.append(Check(sent.slot, sent.target, "complex step", len(positions), error, bool(difference <= slack)))
     return results
 
 

@@ -50,9 +50,13 @@ class CharModel(nn.Module):
         return self.head(output), state
 
     def sample(
-        self, prompt: Any, length: int, temperature: float = 1.0, rng: np.random.Generator | None = None,
+        self,
+        prompt: Any,
+        length: int,
+        temperature: float = 1.0,
+        rng: np.random.Generator | None = None,
         eager: bool | None = None,
-    ) -> Iterator[int]:  # fmt: skip
+    ) -> Iterator[int]:
         """Yield ``length`` characters that follow the indices ``prompt``, each drawn from the model and fed back to it.
 
         ``temperature`` divides the scores: below 1 the likely becomes likelier, 0 always takes the best. ``eager``:

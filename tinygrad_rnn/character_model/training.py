@@ -30,8 +30,12 @@ from .text import Vocabulary, split, windows
 JUDGED = 25
 CURE = "lower the learning rate or clip the gradient"
 OPTIMIZERS: dict[str, Any] = {
-    "sgd": optim.SGD, "adagrad": optim.Adagrad, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW,
-}  # fmt: skip
+    "sgd": optim.SGD,
+    "adagrad": optim.Adagrad,
+    "rmsprop": optim.RMSprop,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+}
 
 
 def _setting(default: Any, help: str, allowed: tuple[Any, ...]) -> Any:

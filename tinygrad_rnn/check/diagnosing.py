@@ -54,8 +54,9 @@ def _inside(graph: Graph) -> str | None:
         g = np.random.default_rng(0).standard_normal(node.shape)
         given = {
             leaf: np.asarray(node.op.pull(slot, g, node.value, operands, node.attrs))
-            for slot, leaf in enumerate(leaves) if leaf.requires_grad and slot in node.op.slots
-        }  # fmt: skip
+            for slot, leaf in enumerate(leaves)
+            if leaf.requires_grad and slot in node.op.slots
+        }
         found = diagnose((result * from_array(g)).sum(), given, max_edits=1)
         if found.found:
             return f"in the backward pass of {node.op.name}: {found}"

@@ -202,9 +202,7 @@ class _Check:
         leaves = self.graph.parameters
         if not self.forward.analytic or best.dtype != np.float64 or self.broken:
             return None
-        given = {
-            leaf: best.whole[node.index] for leaf, node in zip(best.leaves(leaves), leaves, strict=True)
-        }  # fmt: skip
+        given = {leaf: best.whole[node.index] for leaf, node in zip(best.leaves(leaves), leaves, strict=True)}
         largest = max((norm(g) for g in given.values() if g is not None), default=0.0)
         if not 0 < largest < np.inf:
             return None
@@ -222,9 +220,10 @@ class _Check:
             return Report([], self.method, notes=self.notes, broken=self.broken)
         leaves = self.graph.parameters
         states = [
-            node for node in self.graph.nodes
+            node
+            for node in self.graph.nodes
             if node.op is not None and node.role in STATES and node.scope.step is not None and node.requires_grad
-        ]  # fmt: skip
+        ]
         looked_at = self._some(sorted({node.scope.step for node in states if node.scope.step is not None}))
         states = [node for node in states if node.scope.step in looked_at]
         if self.method == "complex-step":

@@ -41,7 +41,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("value", "float64"): Tolerance(1e-13, "the same numbers, added in another order"),
     ("second derivative", "float64"): Tolerance(1e-7, "five-point differences of complex steps"),
     ("second derivative", "float32"): Tolerance(2e-4, "24 bits, differentiated twice"),
-}  # fmt: skip
+}
 
 
 def tolerance(method: str, dtype: Any) -> Tolerance:

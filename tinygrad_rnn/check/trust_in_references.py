@@ -39,9 +39,10 @@ def untrue(forward: Forward) -> str | None:
         operands: list[Any] = [forward.values[x.index] if isinstance(x, Ref) else x for x in node.operands]
         directions = [
             rng.uniform(-1.0, 1.0, x.shape) * np.where(x == 0, 1.0, np.abs(x))
-            if isinstance(o, Ref) and o.index in moving and x.dtype.kind == "f" else None
+            if isinstance(o, Ref) and o.index in moving and x.dtype.kind == "f"
+            else None
             for o, x in zip(node.operands, operands, strict=True)
-        ]  # fmt: skip
+        ]
         lengths = [0.0 if d is None else 3 * STEPS[0] * np.abs(d) for d in directions]
         kink = node.op.kink if all(np.size(x) for x in operands) else None
         edge = kink(operands, lengths, **node.attrs) if kink is not None else None

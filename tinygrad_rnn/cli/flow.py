@@ -31,9 +31,13 @@ from .frameworks import from_script
     "--panel", "panels", multiple=True, help="norms, jacobians, products, reach or transfer; may be repeated."
 )
 @click.option(
-    "-o", "--output", default="out/flow.svg", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+    "-o",
+    "--output",
+    default="out/flow.svg",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="File; .svg .png .pdf for the figure, .csv .json for the numbers.",
-)  # fmt: skip
+)
 def flow(
     target: str | None, cells: tuple[str, ...], pattern: str, steps: int, hidden: int, layers: int,
     panels: tuple[str, ...], output: Path,

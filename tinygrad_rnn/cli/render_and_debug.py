@@ -62,9 +62,13 @@ def network_options(cell: str, pattern: str | None) -> Callable[[Any], Any]:
 @click.option("--all-steps", is_flag=True, help="Leave no time step out, however many there are.")
 @click.option("--anyway", is_flag=True, help="Draw also what will take many minutes.")
 @click.option(
-    "-o", "--output", default="out/graph.svg", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+    "-o",
+    "--output",
+    default="out/graph.svg",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="File; .svg .png .pdf .dot or .json.",
-)  # fmt: skip
+)
 def render(
     target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, output: Path, all_steps: bool,
     anyway: bool, bidirectional: bool, **options: Any,

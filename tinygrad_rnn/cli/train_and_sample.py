@@ -36,9 +36,13 @@ def setting_options(command: Any) -> Any:
 @click.option("--steps", default=500, show_default=True, type=click.IntRange(1, 10**8), help="Steps in all.")
 @click.option("--checkpoint-every", default=100, show_default=True, type=click.IntRange(1), help="Steps between saves.")
 @click.option(
-    "-o", "--output", default="out/model.ckpt", show_default=True, type=click.Path(path_type=Path, dir_okay=False),
+    "-o",
+    "--output",
+    default="out/model.ckpt",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="The checkpoint.",
-)  # fmt: skip
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint, bit for bit as if never interrupted.")
 @click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
 @click.option("--eager", is_flag=True, help="Do not compile the training step.")

@@ -29,9 +29,12 @@ def table(applied: Sequence[Applied], costs: Mapping[str, Cost], program: Any, s
     lines += [_row(name, cost) for name, cost in sorted(alone.items(), key=lambda item: -item[1].seconds)]
     inside = {name: cost for name, cost in costs.items() if in_region(name)}
     if inside:
-        lines.append("inside regions: " + ", ".join(
-            f"{name} {cost.count}" for name, cost in sorted(inside.items(), key=lambda item: -item[1].count)
-        ))  # fmt: skip
+        lines.append(
+            "inside regions: "
+            + ", ".join(
+                f"{name} {cost.count}" for name, cost in sorted(inside.items(), key=lambda item: -item[1].count)
+            )
+        )
     total = Cost(*(sum(getattr(c, name) for c in costs.values()) for name in ("count", "flops", "moved", "seconds")))
     lines += [_row("all", total), ""]
     lanes = ", the batch in two lanes" if getattr(program, "lanes", None) else ""

@@ -86,7 +86,7 @@ class Edit:
         uses, values, leaves, parts, seeds, sent = joined
         return Edit(
             f"{self.words}\nAnd: {other.words}", uses, values, leaves, parts, seeds, sent, self.cost + other.cost
-        )  # fmt: skip
+        )
 
     def _places(self) -> list[dict[Any, Any]]:
         return [self.uses, self.values, self.leaves, self.parts, self.seeds, self.sent]
@@ -138,9 +138,7 @@ class Record:
     def raw(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
         """Like `pull`, before un-broadcasting."""
         values = changed or {}
-        operands = [
-            values.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands
-        ]  # fmt: skip
+        operands = [values.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
         assert node.op is not None
         y = values.get(node.index, self.values[node.index])
         return np.asarray(pulled(node.op, slot, g, self.live.get(node.index), y, operands, node.attrs))
@@ -179,12 +177,16 @@ class Record:
         """`differences`, to the last digits also where what is walked is far smaller than in the true walk."""
         nothing = copy(self)
         blank = [
-            WalkStep(step.node, np.zeros_like(step.gradient), tuple(
-                Sent(slot, target, np.zeros_like(self.truth.contributions[step.node, slot]))
-                for slot, target, _ in step.contributions
-            ))
+            WalkStep(
+                step.node,
+                np.zeros_like(step.gradient),
+                tuple(
+                    Sent(slot, target, np.zeros_like(self.truth.contributions[step.node, slot]))
+                    for slot, target, _ in step.contributions
+                ),
+            )
             for step in self.truth.steps
-        ]  # fmt: skip
+        ]
         nothing.truth = Walk(self.graph, blank)
         loss = self.graph.outputs[0]
         seed = np.ones(self.nodes[loss].shape) + edit.seeds.get(loss, 0.0)
@@ -433,9 +435,9 @@ def _tensors(nodes: Sequence[Node], arriving: Sequence[Mapping[int, int]]) -> di
         x.requires_grad = node.requires_grad
         if arriving[index]:
             x.op = _SENDS
-            x.operands = tuple([
-                made[arriving[index][slot]] if slot in arriving[index] else 0.0 for slot in range(len(node.operands))
-            ])  # fmt: skip
+            x.operands = tuple(
+                [made[arriving[index][slot]] if slot in arriving[index] else 0.0 for slot in range(len(node.operands))]
+            )
         made[index] = x
     return made
 

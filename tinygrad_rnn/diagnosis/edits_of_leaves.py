@@ -19,20 +19,26 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
     shared = [leaf.index for leaf in leaves if _is_shared(scene, leaf)]
     if len(shared) > 1:
         yield Edit(
-            "The gradient of every shared weight is missing.", leaves={i: times_leaf(i, 0.0) for i in shared},
-            scaling="The gradient of every shared weight", cost=1.05,
-        )  # fmt: skip
+            "The gradient of every shared weight is missing.",
+            leaves={i: times_leaf(i, 0.0) for i in shared},
+            scaling="The gradient of every shared weight",
+            cost=1.05,
+        )
     if len(leaves) > 1:
         yield Edit(
-            "Every gradient is missing.", leaves={leaf.index: times_leaf(leaf.index, 0.0) for leaf in leaves},
-            scaling="Every gradient", cost=1.0,
-        )  # fmt: skip
+            "Every gradient is missing.",
+            leaves={leaf.index: times_leaf(leaf.index, 0.0) for leaf in leaves},
+            scaling="Every gradient",
+            cost=1.0,
+        )
     for leaf in leaves:
         name, i = scene.leaf_name(leaf), leaf.index
         yield Edit(
-            f"The gradient of {name} is missing.", leaves={i: times_leaf(i, 0.0)}, cost=1.05,
+            f"The gradient of {name} is missing.",
+            leaves={i: times_leaf(i, 0.0)},
+            cost=1.05,
             scaling=f"The gradient of {name}",
-        )  # fmt: skip
+        )
         turned = blocks_transposed(np.zeros(leaf.shape))
         if turned is not None and turned.shape == leaf.shape:
             yield Edit(f"The gradient of {name} is transposed.", leaves={i: turned_leaf(i)}, cost=0.9)
@@ -59,8 +65,9 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
     if reached > 1:
         yield Edit(
             f"Every gradient is clipped to ±{limit:g}.",
-            leaves={leaf.index: clipped(leaf.index, limit) for leaf in leaves}, cost=1.2,
-        )  # fmt: skip
+            leaves={leaf.index: clipped(leaf.index, limit) for leaf in leaves},
+            cost=1.2,
+        )
     for leaf in leaves:
         given = scene.given.get(leaf.index)
         most = 0.0 if given is None else float(np.max(np.abs(given), initial=0.0))
@@ -107,8 +114,9 @@ def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
         for shift, words in ((None, "in reverse order"), (1, "one step late"), (-1, "one step early")):
             yield Edit(
                 f"The gradient of {scene.leaf_name(leaf)} is written down {words}{along}.",
-                leaves={leaf.index: along_time(leaf.index, axis, shift)}, cost=1.1 + 0.1 * axis,
-            )  # fmt: skip
+                leaves={leaf.index: along_time(leaf.index, axis, shift)},
+                cost=1.1 + 0.1 * axis,
+            )
 
 
 def _stacked(scene: Scene) -> Iterator[Edit]:
@@ -127,8 +135,9 @@ def _stacked(scene: Scene) -> Iterator[Edit]:
             put = ", ".join(str(k + 1) for k in order)
             yield Edit(
                 f"The gates' blocks of every stacked weight are in the order {put}.",
-                leaves={i: permuted(i, axis, order) for i, axis in mine.items()}, cost=1.15,
-            )  # fmt: skip
+                leaves={i: permuted(i, axis, order) for i, axis in mine.items()},
+                cost=1.15,
+            )
             if len(mine) > 1:
                 for i, axis in mine.items():
                     words = f"The gates' blocks of {scene.leaf_name(scene.record.nodes[i])} are in the order {put}."

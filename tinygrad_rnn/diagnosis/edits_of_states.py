@@ -145,10 +145,7 @@ def _gates(scene: Scene) -> Iterator[Edit]:
                     if isinstance(first, Ref) and isinstance(second, Ref):
                         sent |= {(a.index, 0): second.index, (b.index, 0): first.index}
                 both = f"{scene.named(one[0])} and {scene.named(two[0])}"
-                yield Edit(
-                    f"At every step, the gradients before {both} are exchanged.",
-                    sent=sent, cost=1.1,
-                )  # fmt: skip
+                yield Edit(f"At every step, the gradients before {both} are exchanged.", sent=sent, cost=1.1)
 
 
 def _gate(scene: Scene, cut: Node) -> str:
@@ -198,15 +195,19 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
             origin = "an earlier call of this loop" if one == two else f"the loop over {scene.named(family[0])}"
             yield Edit(
                 f"The gradient that is carried for {scene.named(other[0])} was not set to zero before the loop: it "
-                f"starts from what {origin} left there.", seeds={other[-1].index: left}, cost=1.2,
-            )  # fmt: skip
+                f"starts from what {origin} left there.",
+                seeds={other[-1].index: left},
+                cost=1.2,
+            )
     for layer in _layers(scene):
         seeds = {f[-1].index: left for f, left in ends.values() if any(f is g for g in layer)}
         if len(layer) > 1 and all(index in record.truth.gradients for index in seeds):
             yield Edit(
                 f"The gradients carried for {_names(scene, layer)} were not set to zero before the loop: they start "
-                "from what an earlier call left there.", seeds=seeds, cost=1.25,
-            )  # fmt: skip
+                "from what an earlier call left there.",
+                seeds=seeds,
+                cost=1.25,
+            )
 
 
 def _not_reset(scene: Scene) -> Iterator[Edit]:
@@ -237,9 +238,10 @@ def _not_reset(scene: Scene) -> Iterator[Edit]:
             again = record.recomputed(feeds)
             step = record.nodes[chains[0][1]].scope.step
             uses: dict[Use, Rule] = {
-                use: valued(again) for use in record.truth.contributions
+                use: valued(again)
+                for use in record.truth.contributions
                 if record.nodes[use[0]].scope.step == step and _depends(record.nodes[use[0]], again)
-            }  # fmt: skip
+            }
             yield Edit(f"{words}, in what was saved for the first step.", uses, cost=1.2)
             yield Edit(f"{words}, in the whole forward pass.", values=again, cost=1.25)
 

@@ -230,8 +230,9 @@ class Search:
                 break
         known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
         for value, words, price in (
-            (known, self.scene.factors.get(known or 0.0, ""), 0.3), (factor, f"multiplied by {_number(factor)}", 0.6),
-        ):  # fmt: skip
+            (known, self.scene.factors.get(known or 0.0, ""), 0.3),
+            (factor, f"multiplied by {_number(factor)}", 0.6),
+        ):
             if value is not None and (trust or value == known):
                 edit = rescaled(tried.edit, value)
                 edit.words, edit.cost = f"{tried.edit.scaling} is {words}.", min(tried.edit.cost, 1.4) + price
@@ -303,9 +304,8 @@ class Search:
         """Every two of those that are made at every step."""
         always = ("At every", "Every", "Once")
         often = [
-            k for k, tried in enumerate(self.tried)
-            if tried.edit.cost <= 1.1 and tried.edit.words.startswith(always)
-        ]  # fmt: skip
+            k for k, tried in enumerate(self.tried) if tried.edit.cost <= 1.1 and tried.edit.words.startswith(always)
+        ]
         both = [(a, b) for a in range(len(often)) for b in range(a)]
         both.sort(key=lambda ab: ab[0] + ab[1])
         some = f"{min(len(both), LIKELY):,} of the {len(both):,}"

@@ -90,9 +90,7 @@ class Names:
         node, slot = self.record.nodes[use[0]], use[1]
         assert node.op is not None
         g = "1" if node.index == self.record.graph.outputs[0] else f"dL/d{self._at(node)}"
-        operands = [
-            self._at(self.record.nodes[x.index]) if isinstance(x, Ref) else f"{x:g}" for x in node.operands
-        ]  # fmt: skip
+        operands = [self._at(self.record.nodes[x.index]) if isinstance(x, Ref) else f"{x:g}" for x in node.operands]
         y, other = self._at(node), operands[1 - slot] if len(operands) == 2 else ""
         formulas = {
             "add": g, "sub": g if slot == 0 else f"−{g}", "mul": f"{g} ⊙ {other}", "neg": f"−{g}",

@@ -244,9 +244,7 @@ def cross_entropy(
     return losses.sum() / as_tensor(own).sum() if reduction == "mean" else _reduced(losses, reduction)
 
 
-def _of_probabilities(
-    logits: Tensor, target: Tensor, reduction: str, weight: Any, label_smoothing: float
-) -> Tensor:  # fmt: skip
+def _of_probabilities(logits: Tensor, target: Tensor, reduction: str, weight: Any, label_smoothing: float) -> Tensor:
     """`cross_entropy` against a probability of each class."""
     if logits.ndim > 2:
         order = [0, *range(2, logits.ndim), 1]

@@ -150,7 +150,7 @@ class _Recurrent(Recurrent):
 
     def _steps(
         self, suffix: str, sequence: list[Tensor], start: State, masks: Masks | None
-    ) -> tuple[State, list[Tensor]]:  # fmt: skip
+    ) -> tuple[State, list[Tensor]]:
         with scope(suffix):
             if masks is None or self._plain:
                 return super()._steps(suffix, sequence, start, masks)
@@ -158,7 +158,7 @@ class _Recurrent(Recurrent):
 
     def _past_ends(
         self, suffix: str, sequence: list[Tensor], initial: State, masks: Masks
-    ) -> tuple[State, list[Tensor]]:  # fmt: skip
+    ) -> tuple[State, list[Tensor]]:
         """As `Recurrent` does it, but for what ``past_end`` and ``empty`` say."""
         weights, order, reverse = self._weights(suffix), range(len(sequence)), suffix.endswith("_reverse")
         outputs: list[Any] = [None] * len(sequence)

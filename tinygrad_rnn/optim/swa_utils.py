@@ -63,9 +63,13 @@ class AveragedModel(Module):
 
     @answerable
     def __init__(
-        self, model: Module, device: Any = None, avg_fn: Average | None = None, multi_avg_fn: None = None,
+        self,
+        model: Module,
+        device: Any = None,
+        avg_fn: Average | None = None,
+        multi_avg_fn: None = None,
         use_buffers: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if multi_avg_fn is not None:
             raise ArgumentError(
                 "AveragedModel: multi_avg_fn is not supported; give avg_fn, which averages one parameter, such as "

@@ -31,7 +31,7 @@ from .elementwise import (
     sub,
     tanh,
     where,
-)  # fmt: skip
+)
 from .index import argmax, argsort, getitem, one_hot, scatter, scatter_rows, take
 from .linalg import einsum, linear, matmul
 from .loss import cross_entropy
@@ -98,4 +98,4 @@ __all__ = [
     "take",
     "tanh",
     "where",
-]  # fmt: skip
+]

@@ -23,9 +23,13 @@ from .loop import Unrolled, can_roll, roll
 
 @answerable
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, lengths: Any = None, reverse: bool = False,
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    lengths: Any = None,
+    reverse: bool = False,
     length: int | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """``carry, y = f(carry, x)`` for each row ``x`` of ``xs``; returns the last carry and the ``y`` stacked.
 
     ``init``, ``xs`` and what ``f`` returns are tensors, or tuples, lists and dicts of them; a ``y`` may be None. ``xs``
@@ -157,7 +161,7 @@ class Masks:
 
     def __init__(
         self, name: str, lengths: Any, time: int, batch: int | None = None, least: int = 0, cure: str = ""
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._known: dict[tuple[int, int], Tensor] = {}
 
         def check(array: Any) -> None:

@@ -68,8 +68,11 @@ def _anywhere(rng: np.random.Generator, n: int, dtype: Any) -> Array:
     """Both signs; a third of every magnitude the dtype has, a third within 20 of 0, a third near 1 and -1."""
     info, sign = np.finfo(dtype), rng.choice([-1.0, 1.0], n)
     magnitudes = np.exp(rng.uniform(math.log(info.tiny), math.log(info.max), n))
-    x = np.select([np.arange(n) % 3 == 0, np.arange(n) % 3 == 1], [magnitudes, rng.uniform(0, 20, n)],
-                  1 + rng.uniform(-1, 1, n) * 10.0 ** rng.uniform(-7, 0, n))  # fmt: skip
+    x = np.select(
+        [np.arange(n) % 3 == 0, np.arange(n) % 3 == 1],
+        [magnitudes, rng.uniform(0, 20, n)],
+        1 + rng.uniform(-1, 1, n) * 10.0 ** rng.uniform(-7, 0, n),
+    )
     return np.asarray((sign * x).astype(dtype))
 
 
@@ -105,9 +108,10 @@ def _exact_functions() -> dict[str, Exact]:
         "softplus": Exact(lambda x: mp.log1p(mp.exp(-abs(x))) + max(x, 0), (sigmoid,), _one),
         "erf": Exact(mp.erf, (lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),), _one),
         "erfc": Exact(lambda x: mp.erfc(min(x, 100)), (lambda x: -2 / mp.sqrt(mp.pi) * mp.exp(-x * x),), _one),
-        "pow": Exact(mp.power, (lambda a, b: b * mp.power(a, b - 1), lambda a, b: mp.power(a, b) * mp.log(a)),
-                     _base_and_exponent),
-    }  # fmt: skip
+        "pow": Exact(
+            mp.power, (lambda a, b: b * mp.power(a, b - 1), lambda a, b: mp.power(a, b) * mp.log(a)), _base_and_exponent
+        ),
+    }
 
 
 class Finding(NamedTuple):
@@ -286,11 +290,12 @@ def _cases(primitive: Primitive, dtype: Any, count: int, seed: int) -> Iterator[
         yield Case(
             tuple(
                 np.asarray(x * 2.0 ** source.rng.integers(-wide, wide + 1, x.shape), dtype)
-                if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+                if isinstance(x, np.ndarray) and x.dtype.kind == "f"
+                else x
                 for x in case.operands
             ),
             case.attrs,
-        )  # fmt: skip
+        )
 
 
 def judge(name: str, dtype: Any, mode: str, points: int = 400, seed: int = 0) -> list[Finding]:

@@ -207,9 +207,12 @@ def _unpacked(slopes: Array, parts: Sequence[Array]) -> list[Array]:
 
 
 def disagreements(
-    got: OracleGradients, expected: OracleGradients, noise: OracleGradients | None = None, method: str = "complex-step",
+    got: OracleGradients,
+    expected: OracleGradients,
+    noise: OracleGradients | None = None,
+    method: str = "complex-step",
     dtype: Any = np.float64,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """The names of what differs, per tensor and per time step, normwise; empty if two backward passes agree.
 
     A weight's gradient has to be the sum of its own shares as well, up to what adding them rounds: that holds however

@@ -225,9 +225,11 @@ def _value(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
         what = "the reference's value of complex operands"
         _require_close(complex_value.real, expected, 0.0, RTOL_VALUE, primitive, case, what)
     _require(
-        y.requires_grad == bool(_slots(primitive, case)) or y.dtype.kind != "f", primitive, case,
+        y.requires_grad == bool(_slots(primitive, case)) or y.dtype.kind != "f",
+        primitive,
+        case,
         f"requires_grad of the result is {y.requires_grad}",
-    )  # fmt: skip
+    )
     single = _as_dtype(case, np.float32)
     y32 = primitive(*_leaves(primitive, single), **case.attrs)
     if y.dtype.kind == "f" and "dtype" not in case.attrs:
@@ -333,10 +335,12 @@ def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generat
     _require(_same(y, again), primitive, case, "two equal calls give different results")
     for slot, value in pulled.items():
         _require(
-            _fits(value, operands[slot]), primitive, case,
+            _fits(value, operands[slot]),
+            primitive,
+            case,
             f"the rule of operand {slot} gives {type(value).__name__}{list(np.shape(value))}, "
             f"not an array that sums to shape {operands[slot].shape}",
-        )  # fmt: skip
+        )
         twice = primitive.pull(slot, g, y, operands, case.attrs)
         _require(_same(value, twice), primitive, case, f"the rule of operand {slot} gives two equal calls two answers")
         needs_result, needed = primitive.values_needed(slot)
@@ -344,10 +348,12 @@ def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generat
         junk = tuple(x if i in kept or not isinstance(x, np.ndarray) else _junk(x) for i, x in enumerate(operands))
         again = primitive.pull(slot, g, y if needs_result else _junk(y), junk, case.attrs)
         _require(
-            _same(value, again), primitive, case,
+            _same(value, again),
+            primitive,
+            case,
             f"the rule of operand {slot} uses a value whose parameter has a leading underscore; "
             "the guard against in-place writes would not protect it",
-        )  # fmt: skip
+        )
 
 
 def _same(one: Array, other: Array) -> bool:

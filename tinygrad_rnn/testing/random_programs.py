@@ -145,10 +145,11 @@ class Writer:
         primitive = TABLE[self.source.choice(choices)]
         case = RECIPES[primitive.name](self.source)
         operands = tuple(
-            self._operand(x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" and slot in primitive.slots
+            self._operand(x)
+            if isinstance(x, np.ndarray) and x.dtype.kind == "f" and slot in primitive.slots
             else Constant(x)
             for slot, x in enumerate(case.operands)
-        )  # fmt: skip
+        )
         line = Statement(primitive.name, operands, case.attrs)
         tensors: list[Any] = [Tensor(x) for x in self.values]
         arrays = [np.asarray(x) if isinstance(x, Tensor) else x for x in (operand(tensors) for operand in operands)]

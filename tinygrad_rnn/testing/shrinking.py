@@ -116,9 +116,10 @@ def save_smallest(program: ProgramUnderTest, path: Path, named: tuple[Path, str]
 def _example(program: ProgramUnderTest) -> str:
     """The arguments' nesting, as code: arrays of any size stand for themselves."""
     kinds = {
-        "torch": "import torch\n\nleaf = torch.from_numpy", "jax": "import jax\n\nleaf = jax.numpy.asarray",
+        "torch": "import torch\n\nleaf = torch.from_numpy",
+        "jax": "import jax\n\nleaf = jax.numpy.asarray",
         "ours": "leaf = np.asarray",
-    }  # fmt: skip
+    }
     return f"{kinds[program.framework]}\nargs = {_written(program.args)}"
 
 

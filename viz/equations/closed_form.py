@@ -275,8 +275,10 @@ def _solved(
             for t in back:
                 back[t][state + LATER * (n + 1), state + LATER * n] = [()]
     direct = {t: {state: sent.get(state, 0.0) for state in states} for t, sent in direct.items()}
-    known = {state: next(shapes[of[state.rstrip(LATER), t]] for t in steps if of[state.rstrip(LATER), t] in shapes)
-             for state in states}  # fmt: skip
+    known = {
+        state: next(shapes[of[state.rstrip(LATER), t]] for t in steps if of[state.rstrip(LATER), t] in shapes)
+        for state in states
+    }
     inside = {t: _chained(ways) for t, ways in once.items()}
     every = [way for blocks in (*back.values(), *inside.values()) for ways in blocks.values() for way in ways]
     name = states[0] if len(states) == 1 else "s"

@@ -184,11 +184,10 @@ class Buses:
         """Whether a box stands on the straight line between two points."""
         (x, y), (u, v) = start, stop
         return any(
-            r not in ends
-            and r.left < max(x, u) and r.right > min(x, u) and r.bottom < max(y, v) and r.top > min(y, v)
+            r not in ends and r.left < max(x, u) and r.right > min(x, u) and r.bottom < max(y, v) and r.top > min(y, v)
             for strip in range(int(min(x, u) // STRIP), int(max(x, u) // STRIP) + 1)
             for r in self.standing[strip]
-        )  # fmt: skip
+        )
 
     def _between(self, rect: Rect, corner: Point) -> bool:
         """Whether a box stands on the upright line from ``rect`` to ``corner``."""

@@ -156,7 +156,7 @@ class Wiring:
 
     def _route(
         self, a: Rect, e: Edge, b: Rect, columns: tuple[Column, Column] | None = None, *, near_source: bool = False
-    ) -> list[Point]:  # fmt: skip
+    ) -> list[Point]:
         """A line from one step to another, or from an initial state to its step."""
         source, target = self.boxes[e.source], self.boxes[e.target]
         sign = 1 if a.x < b.x else -1
@@ -184,13 +184,14 @@ class Wiring:
             up = 1 if b.y > a.y else -1
             starts = [
                 Port(a.x + sign * a.w / 2, a.y, sign, 0),
-                Port(a.x + sign * a.w * 0.3, a.top, 0, 1, 18), Port(a.x + sign * a.w * 0.3, a.bottom, 0, -1, 18),
-            ]  # fmt: skip
+                Port(a.x + sign * a.w * 0.3, a.top, 0, 1, 18),
+                Port(a.x + sign * a.w * 0.3, a.bottom, 0, -1, 18),
+            ]
             stops = [
                 Port(b.x - sign * b.w / 2, b.y, sign, 0),
                 Port(b.x - sign * b.w * 0.3, b.bottom, 0, 1, 12 if up > 0 else 30),
                 Port(b.x - sign * b.w * 0.3, b.top, 0, -1, 60),
-            ]  # fmt: skip
+            ]
         as_input = e.kind == "feedback" and target.kind == "cell"
         if as_input:  # it comes in where an input would, from below the line of the weights
             stops = [Port(b.x, b.bottom - 2 * LANE, 0, 1)]

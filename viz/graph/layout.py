@@ -24,9 +24,13 @@ HASTE = 20.0
 
 
 def compose(
-    level: Level, sizes: Sequence[time_step_tile.Size], *, max_steps: int | None,
-    dot: PathLike | None = None, timeout: float | None = None,
-) -> Layout:  # fmt: skip
+    level: Level,
+    sizes: Sequence[time_step_tile.Size],
+    *,
+    max_steps: int | None,
+    dot: PathLike | None = None,
+    timeout: float | None = None,
+) -> Layout:
     """Places for all boxes and lines; ``sizes`` are the boxes' widths and heights in points."""
     most = max(Counter(box.column for box in level.boxes if box.column is not None).values(), default=0)
     if not most or most > MOST:

@@ -25,9 +25,13 @@ def svg_to_png(svg: str, zoom: float = 2.0) -> bytes:
     foreign = unknown_letters(svg)
     others = [_font_for(foreign)] if foreign else []
     drawn = resvg_py.svg_to_bytes(
-        svg_string=_in_our_font(svg), dpi=96, zoom=zoom, background="white",
-        font_files=[*_fonts(), *filter(None, others)], skip_system_fonts=True,
-    )  # fmt: skip
+        svg_string=_in_our_font(svg),
+        dpi=96,
+        zoom=zoom,
+        background="white",
+        font_files=[*_fonts(), *filter(None, others)],
+        skip_system_fonts=True,
+    )
     return bytes(drawn)
 
 

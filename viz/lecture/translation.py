@@ -65,6 +65,8 @@ class Translation:
     def save(self, path: Path) -> None:
         """Write a table to start a translation from: what is translated, then what is missing, as itself."""
         rows = {**self.table, **{text: text for text in self.missing}}
-        lines = (f"{json.dumps(english, ensure_ascii=False)} = {json.dumps(text, ensure_ascii=False)}\n"
-                 for english, text in rows.items())  # a JSON string is a TOML string  # fmt: skip
+        lines = (
+            f"{json.dumps(english, ensure_ascii=False)} = {json.dumps(text, ensure_ascii=False)}\n"
+            for english, text in rows.items()
+        )  # a JSON string is a TOML string
         write_atomically(path, "".join(lines).encode())

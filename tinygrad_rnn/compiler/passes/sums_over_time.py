@@ -124,10 +124,9 @@ def _join_rows(draft: Draft, root: Planned, terms: list[Any]) -> Ref:
     return draft.add(
         P.scatter_rows,
         (draft.add(P.concat, tuple(values), {"axis": 0}, root), draft.add(P.concat, tuple(indices), {"axis": 0}, root)),
-        {"rows": root.shape[0]}, root,
-    )  # fmt: skip
+        {"rows": root.shape[0]},
+        root,
+    )
 
 
-_JOIN = {
-    "product": _join_products, "column sums": _join_column_sums, "parts": _join_parts, "rows": _join_rows,
-}  # fmt: skip
+_JOIN = {"product": _join_products, "column sums": _join_column_sums, "parts": _join_parts, "rows": _join_rows}

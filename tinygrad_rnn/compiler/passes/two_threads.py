@@ -101,8 +101,11 @@ class _Halves:
         return True
 
     def _visit(self, node: Planned) -> None:
-        cuts = {slot: self.cuts[x.index] for slot, x in enumerate(node.operands)
-                if isinstance(x, Ref) and x.index in self.cuts}  # fmt: skip
+        cuts = {
+            slot: self.cuts[x.index]
+            for slot, x in enumerate(node.operands)
+            if isinstance(x, Ref) and x.index in self.cuts
+        }
         if not cuts:
             if any(index in self.late for index in node.sources):
                 self.late.add(node.index)
@@ -177,11 +180,9 @@ class _Halves:
         cut = self.cuts[node.index]
         before, after = node.shape[: cut.axis], node.shape[cut.axis + 1 :]
         apart = [
-            self._add(
-                P.reshape, (half,), {"shape": (*before, cut.outer, self._size(lane), cut.inner, *after)}, node, 0
-            )
+            self._add(P.reshape, (half,), {"shape": (*before, cut.outer, self._size(lane), cut.inner, *after)}, node, 0)
             for lane, half in enumerate(self.halves[node.index], start=1)
-        ]  # fmt: skip
+        ]
         joined = self._add(P.concat, tuple(apart), {"axis": cut.axis + 1}, node, 0)
         self.draft.replace(node, self._add(P.reshape, (joined,), {"shape": node.shape}, node, 0))
 

@@ -155,7 +155,7 @@ class ExportTracer(Tracer):
 
     def loop(
         self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, reverse: bool = False
-    ) -> tuple[Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any]:
         """``carry, y = f(carry, x)`` over the rows of ``xs``; the last carry and all ``y``, time in front.
 
         A carry of None is what ``f`` makes its own beginning of: where that is the same step from constants, from those
@@ -197,16 +197,20 @@ class ExportTracer(Tracer):
 
     def _looped(
         self, carry: Any, xs: Any, step: _Step, leaves: Any, rows: Any, new: Any, ys: Any, reverse: bool
-    ) -> tuple[Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any]:
         first, sequences = _leaves(carry), [*_leaves(xs), *(x for x, _ in step.rows)]
         own = [*_leaves(leaves), *_leaves(rows), *(x for _, x in step.rows)]
         results = [*_leaves(new), *_leaves(ys)]
         graph, fixed, places = self._graph(own, results)
         counts = len(first), len(own)
         body = Body(
-            graph, tuple(places[: counts[0]]), tuple(places[counts[0] : counts[1]]), tuple(places[counts[1] :]),
-            step.length, reverse,
-        )  # fmt: skip
+            graph,
+            tuple(places[: counts[0]]),
+            tuple(places[counts[0] : counts[1]]),
+            tuple(places[counts[1] :]),
+            step.length,
+            reverse,
+        )
         whole = self.node(loop, [*first, *sequences, *fixed], {"body": body})
         shapes = [(x.shape, x.dtype) for x in first]
         shapes += [((step.length, *y.shape), y.dtype) for y in results[len(first) :]]
@@ -367,9 +371,8 @@ class ExportTracer(Tracer):
                 )
         asked = None if inputs is None else {x.serial for x in inputs}
         wanted = [
-            x for x in order
-            if (x.op is None or x._starts or x._retains_grad if asked is None else x.serial in asked)
-        ]  # fmt: skip
+            x for x in order if (x.op is None or x._starts or x._retains_grad if asked is None else x.serial in asked)
+        ]
         outer, current.scope = current.scope, current.scope._replace(backward=True)
         try:
             whole = self.node(gradient, [*outputs, *seeds, *wanted], {"values": len(outputs)})

@@ -180,9 +180,11 @@ def _nodes(graph: Graph) -> Iterator[Any]:
 def _quantised(graph: Graph) -> set[str]:
     """Names of what is multiplied by a scale."""
     users = {
-        "DequantizeLinear": slice(1), "MatMulInteger": slice(2), "DynamicQuantizeLSTM": slice(1, 3),
+        "DequantizeLinear": slice(1),
+        "MatMulInteger": slice(2),
+        "DynamicQuantizeLSTM": slice(1, 3),
         "DynamicQuantizeMatMul": slice(1, 2),
-    }  # fmt: skip
+    }
     return {name for node in _nodes(graph) if node.op in users for name in node.inputs[users[node.op]]}
 
 

@@ -121,11 +121,13 @@ class _Shape:
         self.options = [
             name
             for name, there in {
-                "bias": layer.bias, "p": getattr(layer, "peepholes", None), "hr": layer.proj_size,
+                "bias": layer.bias,
+                "p": getattr(layer, "peepholes", None),
+                "hr": layer.proj_size,
                 "h0": layer.learned_state,
             }.items()
             if there
-        ]  # fmt: skip
+        ]
 
     def sizes(self, layer: int) -> dict[str, int]:
         inputs = self.layer.input_size if layer == 0 else self.state * self.directions
@@ -434,9 +436,13 @@ def _to_ours(dialect: Dialect, shape: _Shape, atoms: Atoms) -> dict[str, Array]:
 
 
 _OTHERS: dict[Atom, str] = {
-    ("p", "i"): "weight_ci", ("p", "f"): "weight_cf", ("p", "o"): "weight_co", ("hr", ""): "weight_hr",
-    ("h0", ""): "h_0", ("c0", ""): "c_0",
-}  # fmt: skip
+    ("p", "i"): "weight_ci",
+    ("p", "f"): "weight_cf",
+    ("p", "o"): "weight_co",
+    ("hr", ""): "weight_hr",
+    ("h0", ""): "h_0",
+    ("c0", ""): "c_0",
+}
 
 
 def _from_ours(dialect: Dialect, shape: _Shape, state: Mapping[str, Array]) -> Atoms:

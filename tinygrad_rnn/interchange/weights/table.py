@@ -75,9 +75,11 @@ def flax(gates: Mapping[str, str], own: str) -> tuple[Part, ...]:
 
 KERAS = ("kernel", "recurrent_kernel", "bias")
 PADDLE_OP = (
-    Part("fc/w", "i (g h)", "x:zrn"), Part("fc/b", "(g h)", "bx:zrn"),
-    Part("gru/w", "j (g h)", "h:zrn", chunks=(2, 1)), Part("gru/b", "1 (g h)", "bh:zrn"),
-)  # fmt: skip
+    Part("fc/w", "i (g h)", "x:zrn"),
+    Part("fc/b", "(g h)", "bx:zrn"),
+    Part("gru/w", "j (g h)", "h:zrn", chunks=(2, 1)),
+    Part("gru/b", "1 (g h)", "bh:zrn"),
+)
 LSTM_BY_NAME = {each: each for each in "ifgo"}
 LSTM_BIAS_ON_H = "hi=b:i hf=b:f hg=b:g ho=b:o"
 LITERT = {"1": "i", "2": "f", "3": "g", "4": "o"}

@@ -88,9 +88,12 @@ def _config(kind: str, layer: Any, after: bool) -> dict[str, Any]:
     if len(names) == 3 and names[1] != names[2]:
         raise ArgumentError("Keras' LSTM has one activation for the candidate and the cell; use the same for both")
     config = {
-        "units": layer.hidden_size, "activation": names[-1], "use_bias": bool(layer.bias), "return_sequences": True,
+        "units": layer.hidden_size,
+        "activation": names[-1],
+        "use_bias": bool(layer.bias),
+        "return_sequences": True,
         "dtype": str(_dtype(layer)),
-    }  # fmt: skip
+    }
     config |= {"recurrent_activation": names[0]} if kind != "SimpleRNN" else {}
     return config | ({"reset_after": after} if kind == "GRU" else {})
 

@@ -93,17 +93,23 @@ def own_problem(kind: str, regime: str, seed: int = 0) -> OwnRecurrence:
     bias = rng.uniform(-1, 1, rows)
     bias[:HIDDEN] += shift
     weights = (
-        scale**0.5 * rng.uniform(-1, 1, (rows, FEATURES)), scale * rng.uniform(-1, 1, (rows, HIDDEN)), bias,
+        scale**0.5 * rng.uniform(-1, 1, (rows, FEATURES)),
+        scale * rng.uniform(-1, 1, (rows, HIDDEN)),
+        bias,
         rng.uniform(-1, 1, rows),
-    )  # fmt: skip
+    )
     upstream = rng.standard_normal((STEPS, BATCH, HIDDEN))
     if at_end:
         upstream[:-1] = 0.0
     return OwnRecurrence(
-        kind, rng.standard_normal((STEPS, BATCH, FEATURES)), tuple(rng.uniform(-1, 1, (BATCH, HIDDEN)) for _ in roles),
-        weights, np.array([STEPS, STEPS - 1, STEPS - 3]), upstream,
+        kind,
+        rng.standard_normal((STEPS, BATCH, FEATURES)),
+        tuple(rng.uniform(-1, 1, (BATCH, HIDDEN)) for _ in roles),
+        weights,
+        np.array([STEPS, STEPS - 1, STEPS - 3]),
+        upstream,
         tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in roles),
-    )  # fmt: skip
+    )
 
 
 def shortened(problem: NumpyRecurrence, steps: int) -> NumpyRecurrence:
@@ -124,6 +130,10 @@ def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGra
 
 
 _WITH_C = {
-    "c carry dropped", "c carry dropped at one step", "dh0 and dc0 swapped", "dc0 zero", "tanh' on c forgotten",
+    "c carry dropped",
+    "c carry dropped at one step",
+    "dh0 and dc0 swapped",
+    "dc0 zero",
+    "tanh' on c forgotten",
     "tanh' where σ' belongs",
-}  # fmt: skip
+}

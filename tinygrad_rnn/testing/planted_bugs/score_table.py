@@ -67,10 +67,14 @@ def _problem(kind: str, regime: str, seed: int) -> Problem:
     if at_end:
         upstream[:-1] = 0.0
     return NumpyRecurrence(
-        kind, rng.standard_normal((STEPS, BATCH, FEATURES)),
-        tuple(uniform(BATCH, HIDDEN) for _ in range(states)), weights, np.array([STEPS, STEPS - 1, STEPS - 3]),
-        upstream, tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in range(states)),
-    )  # fmt: skip
+        kind,
+        rng.standard_normal((STEPS, BATCH, FEATURES)),
+        tuple(uniform(BATCH, HIDDEN) for _ in range(states)),
+        weights,
+        np.array([STEPS, STEPS - 1, STEPS - 3]),
+        upstream,
+        tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in range(states)),
+    )
 
 
 def backward_of(problem: Problem) -> Callable[..., Bptt | PoolingBackward | BothWaysBackward]:
@@ -174,8 +178,11 @@ def _central(problem: Problem, direction: dict[str, Array], eps: float) -> float
 
 
 POLICIES: dict[str, Callable[[Problem], Judge]] = {
-    "ours": ours, "torch": torch_style, "JAX": jax_style, "autograd": autograd_style,
-}  # fmt: skip
+    "ours": ours,
+    "torch": torch_style,
+    "JAX": jax_style,
+    "autograd": autograd_style,
+}
 
 # The table -----------------------------------------------------------------------------------------------
 
@@ -206,9 +213,11 @@ def wrong_gradients(problem: Problem, kind: str) -> Iterator[tuple[str, OracleGr
 
 
 def detection_table(
-    seed: int = 0, policies: Sequence[str] = tuple(POLICIES), regimes: Sequence[str] = tuple(REGIMES),
+    seed: int = 0,
+    policies: Sequence[str] = tuple(POLICIES),
+    regimes: Sequence[str] = tuple(REGIMES),
     dtype: Any = np.float64,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Who finds what, of backward passes in ``dtype``; `as_markdown` and `as_text` show it."""
     rows = []
     for regime in followed(regimes, "judging wrong gradients", len(regimes)):

@@ -23,12 +23,16 @@ class Overview(Bench):
             raise tg.GraphError(f"no gradient reaches {found.name} in this walk")
         rows = [
             (
-                row.label, str(row.uses), norm(row.norm), bar,
-                "" if row.share is None else f"{row.share:+.3f}".replace("-", "−"), share_bar(row.share),
+                row.label,
+                str(row.uses),
+                norm(row.norm),
+                bar,
+                "" if row.share is None else f"{row.share:+.3f}".replace("-", "−"),
+                share_bar(row.share),
                 norm(row.running) if row.running is not None else "",
             )
             for row, bar in zip(found.rows, bars([row.norm for row in found.rows], min(self.screen.bar, 16)))
-        ]  # fmt: skip
+        ]
         self.screen.table(("from", "uses", "norm", "", "share", "", "running"), rows)
         arrived, expected = self.session.arrived(node)
         known = f"norm {style.number(found.total)}" if arrived == expected else f"{arrived} of {expected} arrived"
@@ -42,12 +46,16 @@ class Overview(Bench):
         gates = sorted({gate for row in rows for gate in row.saturated})
         lines = [
             (
-                style.shown(row.layer, 60), str(row.time), row.role, norm(row.norm), bar,
+                style.shown(row.layer, 60),
+                str(row.time),
+                row.role,
+                norm(row.norm),
+                bar,
                 f"{row.arrived} of {row.expected}" if row.expected else "no path",
                 *(percent(row.saturated.get(gate)) for gate in gates),
             )
             for row, bar in zip(rows, bars([row.norm for row in rows], self.screen.bar))
-        ]  # fmt: skip
+        ]
         header = ("layer", "t", "of", "‖∂L/∂·‖", "", "arrived", *(f"{gate} sat." for gate in gates))
         self.screen.table(header, lines)
         self._warn()

@@ -34,7 +34,7 @@ FEW = 64
 
 def freed(
     write: Callable[[Mapping[str, int]], Any], axes: Mapping[str, Mapping[int, str]], example: Mapping[str, int]
-) -> Any:  # fmt: skip
+) -> Any:
     """The model with free sizes. ``write`` gives it for sizes by name; ``example`` are those of the user's arguments.
 
     Raises `UnsupportedError` where the program is another one at other sizes, or a constant cannot be computed.
@@ -66,9 +66,13 @@ class _Merged:
     """Files for several sizes as one."""
 
     def __init__(
-        self, names: Sequence[str], written: Mapping[Corner, Any], check: Any, sizes: Mapping[str, int],
+        self,
+        names: Sequence[str],
+        written: Mapping[Corner, Any],
+        check: Any,
+        sizes: Mapping[str, int],
         axes: Mapping[str, Mapping[int, str]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.names, self.corners = names, list(written)
         self._check, self._sizes = check, [sizes[name] for name in names]
         self.model = written[self.corners[0]]
@@ -110,8 +114,9 @@ class _Merged:
 
     def _same_node(self, nodes: Sequence[Any]) -> None:
         first = next(node for node in nodes if node is not None)
-        outlines = {None if n is None else (n.op_type, *n.input, "", *n.output, *(a.name for a in n.attribute))
-                    for n in nodes}  # fmt: skip
+        outlines = {
+            None if n is None else (n.op_type, *n.input, "", *n.output, *(a.name for a in n.attribute)) for n in nodes
+        }
         if len(outlines) > 1:
             raise UnsupportedError(
                 f"to_onnx: with other sizes of {', '.join(self.names)} the function does something else at "
@@ -173,9 +178,11 @@ class _Merged:
         made = self._vector([each for each in terms if each is not None])
         if first.ndim != 1:
             made = self._node("Reshape", made, self._constant(np.array(first.shape, np.int64)))
-        return made if first.dtype == np.int64 else self._node(
-            "Cast", made, to=helper.np_dtype_to_tensor_dtype(first.dtype)
-        )  # fmt: skip
+        return (
+            made
+            if first.dtype == np.int64
+            else self._node("Cast", made, to=helper.np_dtype_to_tensor_dtype(first.dtype))
+        )
 
     def _filled(self, arrays: Sequence[Array]) -> str | None:
         """One value everywhere, or 0, 1, 2 and so on."""

@@ -130,9 +130,11 @@ def attributes(module: Any) -> dict[str, Any]:
 def arrays(module: Any, suffixes: list[str]) -> dict[str, Any]:
     """W, R, B and P of a layer, by the record of ONNX's dialect."""
     cell = _kind(module).lower()
-    return written(cell, module.hidden_size, [
-        {name: w._array for name, w in module._weights(suffix).items() if w is not None} for suffix in suffixes
-    ])  # fmt: skip
+    return written(
+        cell,
+        module.hidden_size,
+        [{name: w._array for name, w in module._weights(suffix).items() if w is not None} for suffix in suffixes],
+    )
 
 
 def written(cell: str, size: int, weights: list[dict[str, Any]]) -> dict[str, Any]:

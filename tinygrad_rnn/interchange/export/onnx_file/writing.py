@@ -38,9 +38,11 @@ _GIVE_THEIR_OWN = _OF_NUMBERS - _COMPARISONS
 
 
 def to_onnx(
-    function: Callable[..., Any], args: Any, path: str | Path | None = None,
+    function: Callable[..., Any],
+    args: Any,
+    path: str | Path | None = None,
     dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """``function``, or a module, as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple);
     returned, and written to ``path``, whole or not at all.
 
@@ -130,9 +132,11 @@ def _sizes(called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str
 
 
 def _resized(
-    given: tuple[Any, ...], called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str]],
+    given: tuple[Any, ...],
+    called: list[tuple[str, Tensor]],
+    axes: Mapping[str, Mapping[int, str]],
     sizes: Mapping[str, int],
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     """Arguments of other sizes, without numbers."""
     names = iter(name for name, _ in called)
 
@@ -154,9 +158,10 @@ def _parameter_names(function: Any, count: int) -> list[str]:
     target = function.forward if hasattr(function, "forward") else function
     try:
         found = [
-            p.name for p in inspect.signature(target).parameters.values()
+            p.name
+            for p in inspect.signature(target).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]  # fmt: skip
+        ]
     except (TypeError, ValueError):
         found = []
     return [found[i] if i < len(found) else f"input_{i}" for i in range(count)]
@@ -276,13 +281,16 @@ class Writer:
                 helper.make_node("Identity", [values[graph.outputs[position]]], [name], name=f"to {name}")
             )
         made = helper.make_graph(
-            self.nodes, title or "function",
+            self.nodes,
+            title or "function",
             [_info(name, x) for name, (_, x) in zip(inputs, called)],
             [_info(name, graph.nodes[graph.outputs[p]]) for name, p in zip(outputs, results.values())],
-            [onnx.numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n)
-             for n, a in self.initializers.items()],
+            [
+                onnx.numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape), n)
+                for n, a in self.initializers.items()
+            ],
             value_info=[_info(name, node) for name, node in self._shown.items() if name not in self.initializers],
-        )  # fmt: skip
+        )
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="tinygrad_rnn")
         model.ir_version = IR
         return model
@@ -352,10 +360,13 @@ class Writer:
             given = [wanted[i] or self.dtype_of(node, i) for i in range(len(operands))]
             wanted = [number if each.kind == "b" else wanted[i] for i, each in enumerate(given)]
         return [
-            self.constant(np.asarray(x, wanted[i] or node.dtype)) if not isinstance(x, str)
-            else x if wanted[i] is None or self.dtype_of(node, i) == wanted[i] else self.cast(x, wanted[i])
+            self.constant(np.asarray(x, wanted[i] or node.dtype))
+            if not isinstance(x, str)
+            else x
+            if wanted[i] is None or self.dtype_of(node, i) == wanted[i]
+            else self.cast(x, wanted[i])
             for i, x in enumerate(operands)
-        ]  # fmt: skip
+        ]
 
     def _scan(self, body: Body, operands: list[str]) -> list[str]:
         """A Scan node; what is fixed is seen from inside by its name."""
@@ -368,15 +379,21 @@ class Writer:
         results = [self.add("Identity", values[i]) for i in body.graph.outputs]
         made, self.nodes = self.nodes, outer
         graph = helper.make_graph(
-            made, self.fresh("step"), [_info(inside[i], nodes[i]) for i in moving],
+            made,
+            self.fresh("step"),
+            [_info(inside[i], nodes[i]) for i in moving],
             [_info(name, nodes[i]) for name, i in zip(results, body.graph.outputs)],
-        )  # fmt: skip
+        )
         back = int(body.reverse)
         return self.several(
-            "Scan", operands[: len(moving)], len(results), body=graph, num_scan_inputs=len(body.rows),
+            "Scan",
+            operands[: len(moving)],
+            len(results),
+            body=graph,
+            num_scan_inputs=len(body.rows),
             scan_input_directions=[back] * len(body.rows),
             **({"scan_output_directions": [back] * body.collected} if body.collected else {}),
-        )  # fmt: skip
+        )
 
     def _layer(self, node: Node, operands: list[str]) -> list[str]:
         """An RNN, LSTM or GRU node."""
@@ -397,9 +414,13 @@ class Writer:
             inputs.pop()
         count = settings["arrays"]["W"].shape[0]
         return self.several(
-            settings["kind"], inputs, 3 if lstm else 2, hidden_size=settings["hidden"],
-            direction="bidirectional" if count == 2 else "forward", **settings["attributes"],
-        )  # fmt: skip
+            settings["kind"],
+            inputs,
+            3 if lstm else 2,
+            hidden_size=settings["hidden"],
+            direction="bidirectional" if count == 2 else "forward",
+            **settings["attributes"],
+        )
 
 
 def no_rule(op: Primitive, site: str | None) -> str:

@@ -86,7 +86,7 @@ class JaxProgram:
 
     def __init__(
         self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool, checked: bool = False
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._recording, self._half = Recording(function), half
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._names = Names(function)
@@ -281,9 +281,10 @@ class JaxProgram:
             fine &= jnp.isfinite(value).all()
         kept = {
             kind: {name: jnp.where(fine, x, state[kind].get(name, x)) for name, x in held.items()}
-            if isinstance(held, dict) else held
+            if isinstance(held, dict)
+            else held
             for kind, held in new.items()
-        }  # fmt: skip
+        }
         return kept, result, list(looked)
 
     def confirm(self, looked: Sequence[Any]) -> None:
@@ -295,14 +296,15 @@ class JaxProgram:
 
     def _leaves(
         self, trace: TracedProgram, state: Any, given: Sequence[Any]
-    ) -> tuple[dict[int, Any], dict[int, tuple[str, str]]]:  # fmt: skip
+    ) -> tuple[dict[int, Any], dict[int, tuple[str, str]]]:
         """Values of the leaves by position, and by serial the keys of those that are part of the state."""
         tree = state if self._writes else None
         place = dict(self._places(trace))
         rates = {
-            serial: rate for schedule, serials in trace.schedules
+            serial: rate
+            for schedule, serials in trace.schedules
             for serial, rate in zip(serials, self._rates(schedule, state))
-        }  # fmt: skip
+        }
         leaves: dict[int, Any] = {}
         for node in trace.graph.nodes:
             if node.op is not None or node.serial is None:

@@ -207,9 +207,7 @@ def _scan(body: Body, operands: Sequence[Any], setting: Setting) -> tuple[Any, .
         computed([nodes[i] for i in inner], values, setting)
         return tuple(values[i] for i in outputs[:count]), {i: values[i] for i in to_late if i not in known}
 
-    last, shown = lax.scan(
-        step, start, {i: ahead[i] for i in to_inner}, length=body.length, reverse=body.reverse
-    )  # fmt: skip
+    last, shown = lax.scan(step, start, {i: ahead[i] for i in to_inner}, length=body.length, reverse=body.reverse)
     after = {i: ahead[i] for i in to_late if i in known} | shown
     if late:
 

@@ -59,9 +59,11 @@ def _scatter(eqn: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Ten
     if batching:
         more["start_indices_batching_dims"] = tuple(numbers.scatter_indices_batching_dims)
     backwards = jax.lax.GatherDimensionNumbers(
-        offset_dims=tuple(numbers.update_window_dims), collapsed_slice_dims=tuple(numbers.inserted_window_dims),
-        start_index_map=tuple(numbers.scatter_dims_to_operand_dims), **more,
-    )  # fmt: skip
+        offset_dims=tuple(numbers.update_window_dims),
+        collapsed_slice_dims=tuple(numbers.inserted_window_dims),
+        start_index_map=tuple(numbers.scatter_dims_to_operand_dims),
+        **more,
+    )
     where = np.asarray(
         jax.lax.gather(
             _numbers(x.shape), np.asarray(raw(indices)), backwards, sizes, mode=params.get("mode"), fill_value=-1

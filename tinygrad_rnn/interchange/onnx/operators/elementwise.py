@@ -130,9 +130,13 @@ def _as(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
 
 @operator("Constant")
 def _constant(
-    node: Node, value: Any = None, value_float: Any = None, value_floats: Any = None, value_int: Any = None,
+    node: Node,
+    value: Any = None,
+    value_float: Any = None,
+    value_floats: Any = None,
+    value_int: Any = None,
     value_ints: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     if value is not None:
         return as_tensor(node.array(value))
     if value_int is not None or value_ints is not None:

@@ -109,16 +109,24 @@ def _losses(scores: Tensor, labels: Tensor, weights: Tensor | None, reduction: s
 
 @operator("SoftmaxCrossEntropyLoss")
 def _softmax_cross_entropy(
-    _node: Node, scores: Tensor, labels: Tensor, weights: Tensor | None = None, reduction: str = "mean",
+    _node: Node,
+    scores: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    reduction: str = "mean",
     ignore_index: int | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     logs = scores.log_softmax(1)
     return _losses(logs, labels, weights, reduction, ignore_index), logs
 
 
 @operator("NegativeLogLikelihoodLoss")
 def _nll(
-    _node: Node, scores: Tensor, labels: Tensor, weights: Tensor | None = None, reduction: str = "mean",
+    _node: Node,
+    scores: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    reduction: str = "mean",
     ignore_index: int | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     return _losses(scores, labels, weights, reduction, ignore_index)

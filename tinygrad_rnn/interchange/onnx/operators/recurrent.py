@@ -171,10 +171,14 @@ def layer(
     length, batch, inputs = x.shape
     size = r.shape[2]
     wanted: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
-        "W": (w, (directions, gates * size, inputs)), "R": (r, (directions, gates * size, size)),
-        "B": (b, (directions, 2 * gates * size)), "P": (p, (directions, 3 * size)), "sequence_lens": (lens, (batch,)),
-        "initial_h": (initial[0], (directions, batch, size)), "initial_c": (initial[-1], (directions, batch, size)),
-    }  # fmt: skip
+        "W": (w, (directions, gates * size, inputs)),
+        "R": (r, (directions, gates * size, size)),
+        "B": (b, (directions, 2 * gates * size)),
+        "P": (p, (directions, 3 * size)),
+        "sequence_lens": (lens, (batch,)),
+        "initial_h": (initial[0], (directions, batch, size)),
+        "initial_c": (initial[-1], (directions, batch, size)),
+    }
     for name, (tensor, shape) in wanted.items():
         if tensor is not None and tensor.shape != shape:
             raise DataError(f"{name} has shape {tensor.shape}, but should have {shape}")
@@ -194,9 +198,13 @@ def layer(
         outputs, finals = [], []
         for d in range(directions):
             cell = Cell(
-                **_readers(w, r, b, p, d, gates * size, size), act=tuple(functions[d * each : (d + 1) * each]),
-                size=size, clip=clip, input_forget=bool(input_forget), linear_before_reset=bool(linear_before_reset),
-            )  # fmt: skip
+                **_readers(w, r, b, p, d, gates * size, size),
+                act=tuple(functions[d * each : (d + 1) * each]),
+                size=size,
+                clip=clip,
+                input_forget=bool(input_forget),
+                linear_before_reset=bool(linear_before_reset),
+            )
             back = direction == "reverse" or d == 1
             with _direction(d if directions == 2 else None):
                 state = tuple(

@@ -234,9 +234,13 @@ def _comparison(op: P.Primitive) -> Callable[..., Any]:
 
 
 for _names, _op in (
-    (("gt", "greater"), P.greater), (("ge", "greater_equal"), P.greater_equal), (("lt", "less"), P.less),
-    (("le", "less_equal"), P.less_equal), (("eq",), P.equal), (("ne", "not_equal"), P.not_equal),
-):  # fmt: skip
+    (("gt", "greater"), P.greater),
+    (("ge", "greater_equal"), P.greater_equal),
+    (("lt", "less"), P.less),
+    (("le", "less_equal"), P.less_equal),
+    (("eq",), P.equal),
+    (("ne", "not_equal"), P.not_equal),
+):
     for _name in _names:
         TABLE[_name] = _comparison(_op)
 

@@ -37,8 +37,10 @@ def _embedding(call: Call, *args: Any, **kwargs: Any) -> Any:
     indices, weight = (first, second) if first.dtype.kind in "iu" else (second, first)
     padding = kwargs.get("padding_idx", rest[0] if rest else None)
     if kwargs.get("max_norm", rest[1] if len(rest) > 2 else None) is not None or True in (
-        kwargs.get("scale_grad_by_freq"), kwargs.get("sparse"), *rest[1:],
-    ):  # fmt: skip
+        kwargs.get("scale_grad_by_freq"),
+        kwargs.get("sparse"),
+        *rest[1:],
+    ):
         return NotImplemented
     rows = F.embedding(indices, weight)
     if padding is None or (padding == -1 and first.dtype.kind not in "iu") or not weight.requires_grad:

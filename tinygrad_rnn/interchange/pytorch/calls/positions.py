@@ -85,8 +85,11 @@ def _scatter(
     added = P.scatter_rows(src.reshape(-1), flat.reshape(-1), rows=x.numel()).reshape(x.shape)
     if call.name.startswith("scatter_add"):
         return x + added
-    hits = P.scatter_rows(constant(np.ones(index.size if isinstance(index.size, int) else index.numel(), x.dtype)),
-                          flat.reshape(-1), rows=x.numel()).reshape(x.shape)  # fmt: skip
+    hits = P.scatter_rows(
+        constant(np.ones(index.size if isinstance(index.size, int) else index.numel(), x.dtype)),
+        flat.reshape(-1),
+        rows=x.numel(),
+    ).reshape(x.shape)
     if hits.numpy().max(initial=0) > 1:
         return NotImplemented  # which of two values wins is nobody's promise
     return T.where(hits > 0, added, x)
