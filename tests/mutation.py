@@ -61,7 +61,9 @@ TARGETS = {
         ["test_optim.py", "test_optim_formulas.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping",
          "test_compile.py::test_learning_rate_may_change"],
     ),
-    "clipping": ("nn/utils.py", ["test_optim.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping"]),
+    "clipping": (
+        "nn/utils/__init__.py", ["test_optim.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping"],
+    ),
 }  # fmt: skip
 LEFT_ALONE = ("string", "fstring", "decorator", "annassign")
 #: a line that names a type: an alias, or a field with its annotation

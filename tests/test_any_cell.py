@@ -187,6 +187,34 @@ def test_a_cell_may_say_where_it_starts() -> None:
     assert batch_first(X.transpose(1, 0, 2))[0].shape == (3, 5, 2)
 
 
+class Copies(nn.Module):
+    """A cell whose first step takes the input for its state, which is not what zeros would give."""
+
+    hidden_size = 2
+
+    def forward(self, x: Any, h: Any = None) -> Any:
+        return x if h is None else (h * 0.5 + x).tanh()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_row_that_begins_later_begins_as_the_others(compiled: bool) -> None:
+    model = nn.Recurrent(lambda _size: Copies(), bidirectional=True, input_size=2)
+
+    def run(x: Any, lengths: Any) -> Any:
+        return model(x, lengths=lengths)
+
+    holes = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)
+    for lengths, on in ((np.array([5, 2, 3]), np.arange(5)[:, None] < [5, 2, 3]), (holes, holes)):
+        output, last = (tg.compile(run) if compiled else run)(tg.tensor(X), tg.tensor(lengths))
+        for row in range(3):
+            alone, end = model(X[on[:, row], row : row + 1])
+            np.testing.assert_allclose(output.numpy()[on[:, row], row], alone.numpy()[:, 0], rtol=1e-13)
+            np.testing.assert_allclose(last.numpy()[:, row], end.numpy()[:, 0], rtol=1e-13)
+        if not compiled:
+            x = tg.tensor(X, requires_grad=True)
+            assert tg.check_gradients(model(x, lengths=lengths)[0].square().sum())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -18,7 +18,7 @@ LAYERS = {
     "buffer_writes recorded_value optional_packages module_aliases progress norms",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min dead_positions reverse_walk operators composed_methods "
-    "numpy_protocol tensor_data tensors functional",
+    "pytorch_names cuda numpy_protocol tensor_data tensors functional",
     "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "judges": "check diagnosis",

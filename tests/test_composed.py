@@ -39,6 +39,9 @@ SAME: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "repeat": (lambda x: x.repeat(2, 1, 2), lambda x: np.tile(x, (2, 1, 2))),
     "take": (lambda x: tg.take(x, [[2, 0]], axis=1), lambda x: np.take(x, [[2, 0]], axis=1)),
     "floor": (lambda x: x * (x // 1.5), lambda x: x * (x // 1.5)),
+    "remainder": (lambda x: x % 1.5, lambda x: x % 1.5),
+    "remainder of one": (lambda x: (1.7 % x) * x, lambda x: (1.7 % x) * x),
+    "fro": (lambda x: x.norm("fro", 1), lambda x: np.linalg.norm(x, axis=1)),
 }
 
 

@@ -19,11 +19,15 @@ PLACES = [
     tg, tg.Tensor, tg.Graph, tg.nn, tg.nn.functional, tg.nn.init, tg.nn.utils, tg.optim, tg.lr_scheduler,
     tg.optim.swa_utils, tg.interchange, tinygrad_rnn.testing, viz,
 ]  # fmt: skip
-#: said once, in the text of `tg.Tensor` and of the module: the operand, where it lies, and twin words for one thing
-KNOWN = {"self", "x", "dtype", "device", "requires_grad", "args", "kwargs"}
+#: said once, in the text of `tg.Tensor`, of the module, of `LRScheduler`: the operand, where it lies, where one
+#: goes on; and twin words for one thing
+KNOWN = {"self", "x", "dtype", "device", "requires_grad", "args", "kwargs", "last_epoch"}
 TWINS = {"dim": "axis", "axis": "dim", "keepdim": "keepdims", "keepdims": "keepdim"}
 #: numbers and tables, which have no docstring of their own
-PLAIN = {"tg.TABLE", "tg.float32", "tg.float64", "interchange.DIALECTS", "testing.RECIPES"}
+PLAIN = {
+    "tg.TABLE", "tg.float32", "tg.float64", "tg.double", "tg.int32", "tg.int64", "tg.long", "interchange.DIALECTS",
+    "testing.RECIPES",
+}  # fmt: skip
 
 #: what a user is given and never makes; the text says by whom
 GIVEN = {"interchange.Imported", "interchange.JaxFunction", "interchange.OnnxModel", "viz.Picture"}

@@ -1,5 +1,6 @@
 """Schedules give PyTorch's rates, step by step; a compiled step follows them; they go on where they stopped."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
     "cosine": lambda lib, o: lib.CosineAnnealingLR(o, 8, eta_min=0.01),
     "warm-up": lambda lib, o: lib.LinearLR(o, start_factor=0.1, total_iters=4),
     "constant": lambda lib, o: lib.ConstantLR(o, factor=0.25, total_iters=4),
+    "restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 3, eta_min=0.02),
+    "longer restarts": lambda lib, o: lib.CosineAnnealingWarmRestarts(o, 2, T_mult=3),
     "own": lambda lib, o: lib.LambdaLR(o, lambda step: 1 / (1 + step)),
     "milestones": lambda lib, o: lib.MultiStepLR(o, [3, 5, 5], gamma=0.5),
     "one after the other": lambda lib, o: lib.SequentialLR(
@@ -96,6 +99,39 @@ def test_a_compiled_step_follows_the_momentum_without_being_compiled_again(kind:
         return losses
 
     assert train(True) == pytest.approx(train(False), rel=1e-12)
+
+
+@judged
+@pytest.mark.filterwarnings("ignore:Detected call")
+def test_restarts_within_a_step_are_pytorchs() -> None:
+    ours, theirs = optimizer(), torch_optimizer()
+    schedule = tg.lr_scheduler.CosineAnnealingWarmRestarts(ours, 2, T_mult=2)
+    judge = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(theirs, 2, T_mult=2)
+    for epoch in (0.25, 1.5, 2.0, None, None, 5.75, 7.5, None):
+        schedule.step(epoch), judge.step(epoch)
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12)
+        assert schedule.last_epoch == judge.last_epoch
+
+
+def test_it_goes_on_after_the_steps_of_another() -> None:
+    for name, make in SCHEDULES.items():
+        if name == "one after the other":
+            continue
+        sgd, straight = optimizer(), optimizer()
+        first, whole = make(tg.lr_scheduler, sgd), make(tg.lr_scheduler, straight)
+        for _ in range(4):
+            first.step(), whole.step()
+        kind = type(first)
+        settings = {k: v for k, v in vars(first).items() if k in inspect.signature(kind).parameters}
+        second = kind(**{**settings, "last_epoch": first.last_epoch})
+        whole.step()
+        assert second.last_epoch == 5 and sgd.lr == pytest.approx(straight.lr, rel=1e-12), name
+    if torch is not None:
+        theirs = torch_optimizer()
+        judge = torch.optim.lr_scheduler.StepLR(theirs, 2)
+        assert torch.optim.lr_scheduler.StepLR(theirs, 2, last_epoch=judge.last_epoch).last_epoch == 1
+    with pytest.raises(tg.ArgumentError, match="last_epoch=3 goes on after a schedule that this optimizer had"):
+        tg.lr_scheduler.StepLR(optimizer(), 2, last_epoch=3)
 
 
 @judged

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import data, draw_hook, nn, optim
+from . import cuda, data, draw_hook, nn, optim
 from .compiler import compile
 from .custom_function import Function
 from .diagnosis import Diagnosis, diagnose
@@ -26,6 +26,7 @@ from .errors import (
 from .forward_mode import jvp
 from .functional import (
     abs,
+    allclose,
     amax,
     amin,
     arange,
@@ -34,23 +35,30 @@ from .functional import (
     bmm,
     broadcast_to,
     cat,
+    ceil,
     clamp,
     clip,
     concat,
     cos,
     cumsum,
     einsum,
+    empty,
+    equal,
     exp,
     expand_dims,
     eye,
     flatten,
     flip,
+    floor,
+    from_numpy,
     full,
     full_like,
     gather,
+    is_tensor,
     isfinite,
     isnan,
     leaky_relu,
+    linspace,
     log,
     log_softmax,
     logsumexp,
@@ -61,6 +69,7 @@ from .functional import (
     mean,
     min,
     minimum,
+    multinomial,
     norm,
     one_hot,
     ones,
@@ -70,9 +79,15 @@ from .functional import (
     permute,
     prod,
     rand,
+    rand_like,
+    randint,
     randn,
+    randn_like,
+    randperm,
     relu,
+    remainder,
     reshape,
+    round,
     sigmoid,
     sin,
     softmax,
@@ -85,6 +100,7 @@ from .functional import (
     stack,
     std,
     sum,
+    t,
     take,
     tanh,
     topk,
@@ -108,9 +124,13 @@ from .reverse_walk import BackwardStep, Contribution, grad, walk
 from .saving import load, save
 from .scopes import Scope, scope, steps
 from .settings import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
+from .tensor_data import device
 from .tensors import Tensor, as_tensor, tensor
 
-float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+float32, float64, int32, int64 = (np.dtype(name) for name in ("float32", "float64", "int32", "int64"))
+double, long = float64, int64
+#: PyTorch's, and not in `__all__`: an import of everything would put them in the place of Python's
+float, int, bool = float32, int32, np.dtype(np.bool_)
 
 if TYPE_CHECKING:
     from .check import check_gradients
@@ -118,20 +138,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis",
-    "Function", "Graph", "GraphBuilder",
-    "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope", "ShapeError", "Tensor",
-    "TinygradError", "abs", "amax", "amin", "arange", "argmax", "argsort", "as_tensor", "bmm", "broadcast_to", "cat",
-    "check_gradients", "clamp", "clip", "compile", "concat", "cos", "cumsum", "data", "diagnose", "einsum",
-    "enable_grad",
-    "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "full", "full_like", "gather",
-    "get_default_dtype", "grad", "isfinite", "isnan", "jvp", "leaky_relu", "load", "log", "log_softmax", "logsumexp",
-    "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
-    "norm", "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "randn", "relu",
-    "reshape", "save", "scan", "scope", "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax",
-    "softplus", "sort", "split",
-    "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "take", "tanh", "tensor", "topk", "transpose",
-    "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",
+    "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Function",
+    "Graph", "GraphBuilder", "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope",
+    "ShapeError", "Tensor", "TinygradError", "abs", "allclose", "amax", "amin", "arange", "argmax", "argsort",
+    "as_tensor", "bmm", "broadcast_to", "cat", "ceil", "check_gradients", "clamp", "clip", "compile", "concat", "cos",
+    "cuda", "cumsum", "data", "device", "diagnose", "double", "einsum", "empty", "enable_grad", "equal", "exp",
+    "expand_dims", "eye", "flatten", "flip", "float32", "float64", "floor", "from_numpy", "full", "full_like", "gather",
+    "get_default_dtype", "grad", "int32", "int64", "is_tensor", "isfinite", "isnan", "jvp", "leaky_relu", "linspace",
+    "load", "log", "log_softmax", "logsumexp", "long", "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "multinomial", "nn", "no_grad", "norm", "one_hot", "ones", "ones_like",
+    "optim", "outer", "pad", "permute", "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
+    "relu", "remainder", "reshape", "round", "save", "scan", "scope", "set_default_dtype", "set_grad_enabled",
+    "sigmoid", "sin", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "steps",
+    "sum", "t", "take", "tanh", "tensor", "topk", "transpose", "tril", "triu", "unbind", "unsqueeze", "var", "walk",
+    "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

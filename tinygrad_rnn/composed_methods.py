@@ -115,6 +115,24 @@ class Composed(Operators):
     def __rfloordiv__(self, other: Any) -> Tensor:
         return self._record(P.floor_divide, (other, self), {})
 
+    def remainder(self, other: Any) -> Tensor:
+        """``x % y = x - (x // y) y``, elementwise and broadcast, with the sign of ``other``.
+
+        It is right to the rounding of ``x``, not of the result, and nan for an infinite ``other``. The derivatives are
+        1 and ``-(x // y)``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([5.5, -1.0, 7.0]).remainder(2.0).tolist()
+        [1.5, 1.0, 1.0]
+        """
+        return self - (self // other) * other
+
+    def __mod__(self, other: Any) -> Tensor:
+        return self.remainder(other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return other - (other // self) * self
+
     def std(
         self, axis: Axis = None, *, keepdims: bool = False, correction: int | None = None,
         unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
@@ -131,19 +149,20 @@ class Composed(Operators):
         ).sqrt()
 
     def norm(
-        self, p: float = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
+        self, p: Any = 2, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False
     ) -> Tensor:
         """The ``p``-norm ``sum(|x|^p)^(1/p)`` over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
 
         As `torch.linalg.vector_norm`: infinity gives the largest ``|x|``, minus infinity the smallest, 0 the number of
-        elements that are not 0, whose derivative is 0. So is that of any norm at 0. Elements are divided by the largest
-        first, so that no square overflows or vanishes. Raises `ArgumentError` for another negative ``p``.
+        elements that are not 0, whose derivative is 0. So is that of any norm at 0. "fro" is 2. Elements are divided by
+        the largest first, so that no square overflows or vanishes. Raises `ArgumentError` for another negative ``p``.
 
         >>> import tinygrad_rnn as tg
         >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
         5.0
         """
         axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
+        p = 2 if p == "fro" else p
         if not (number(p, "norm: p") >= 0 or p == -np.inf):
             raise ArgumentError(f"norm: p is 0, positive, inf or -inf, not {p!r}; write (abs(x) ** p).sum() ** (1 / p)")
         magnitude = self.abs()
@@ -270,20 +289,25 @@ class Composed(Operators):
         position = P.where(inside, index * strides[chosen] + others, record.size_of(self.shape))
         return P.take(self.reshape(-1), position)
 
-    def argsort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Tensor:
+    def argsort(
+        self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None
+    ) -> Tensor:
         """Positions (int64) that put the elements along ``dim`` in order, or with ``descending`` in falling order.
 
-        Equal ones keep theirs.
+        Equal ones keep theirs, whether ``stable`` asks for it or not.
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([3.0, 1.0, 2.0]).argsort().tolist()
         [1, 2, 0]
         """
+        flag(stable, "argsort: stable")
         (chosen,) = self._axes("argsort", record.integer(dim if axis is None else axis, "an axis"))
         return self._record(P.argsort, (-self if flag(descending, "argsort: descending") else self,), {"axis": chosen})
 
-    def sort(self, dim: int = -1, descending: bool = False, *, axis: int | None = None) -> Sorted:
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None) -> Sorted:
         """The elements along ``dim`` in order (``descending``: falling), and where they were: ``(values, indices)``.
+
+        Equal ones keep their order, whether ``stable`` asks for it or not.
 
         >>> import tinygrad_rnn as tg
         >>> values, indices = tg.tensor([3.0, 1.0, 2.0]).sort()
@@ -291,18 +315,21 @@ class Composed(Operators):
         ([1.0, 2.0, 3.0], [1, 2, 0])
         """
         chosen = dim if axis is None else axis
-        order = self.argsort(chosen, descending)
+        order = self.argsort(chosen, descending, stable)
         return Sorted(self.gather(chosen, order), order)
 
-    def topk(self, k: int, dim: int = -1, largest: bool = True, *, axis: int | None = None) -> Sorted:
+    def topk(
+        self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, axis: int | None = None
+    ) -> Sorted:
         """The ``k`` ``largest`` (or smallest) elements along ``dim``, best first: ``(values, indices)``.
 
-        Raises `ShapeError` if there are not so many.
+        They are in order also where ``sorted`` does not ask for it. Raises `ShapeError` if there are not so many.
 
         >>> import tinygrad_rnn as tg
         >>> tg.tensor([3.0, 1.0, 2.0]).topk(2).indices.tolist()
         [0, 2]
         """
+        flag(sorted, "topk: sorted")
         (chosen,) = self._axes("topk", record.integer(dim if axis is None else axis, "an axis"))
         if not 0 <= record.integer(k, "topk: k") <= self.shape[chosen]:
             raise ShapeError(

@@ -11,7 +11,7 @@ from .arguments import answerable
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
-from .tensors import Tensor, tensor
+from .tensors import Tensor, from_array, tensor
 
 
 class Dataset:
@@ -37,11 +37,12 @@ class Dataset:
 
 
 class TensorDataset(Dataset):
-    """Tensors or arrays of one length; item ``i`` is the ``i``-th row of each."""
+    """Tensors or arrays of one length; item ``i`` is the ``i``-th row of each, a tensor where it was given one."""
 
     @answerable
     def __init__(self, *tensors: Any) -> None:
         self.tensors = tuple(np.asarray(x) for x in tensors)
+        self._given = tuple(isinstance(x, Tensor) for x in tensors)
         lengths = {x.shape[:1] for x in self.tensors}
         if len(lengths) != 1 or () in lengths:
             shapes = ", ".join(str(x.shape) for x in self.tensors) or "nothing"
@@ -51,7 +52,10 @@ class TensorDataset(Dataset):
         return len(self.tensors[0])
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return tuple(x[index] for x in self.tensors)
+        rows = (x[index] for x in self.tensors)
+        return tuple(
+            from_array(np.asarray(row)) if given else row for row, given in zip(rows, self._given, strict=True)
+        )
 
 
 class DataLoader:
@@ -59,7 +63,11 @@ class DataLoader:
 
     ``shuffle`` puts the items in another order each time, from the numbers that `manual_seed` starts. ``drop_last``
     leaves out a last batch that is smaller. ``collate_fn`` makes a batch of a list of items, for `default_collate`.
-    ``batch_sampler`` is instead of these: it gives the numbers of the items of each batch, as `BatchesByLength` does.
+    ``sampler`` gives the numbers of the items, in its order; ``batch_sampler``, instead of all these, of the items of
+    each batch, as `BatchesByLength` does. Batches are made in this process, when they are asked for: ``num_workers`` is
+    0, and ``pin_memory``, which is for a GPU, False.
+
+    Raises `ArgumentError` for other settings, and for some that exclude each other.
 
     >>> import tinygrad_rnn as tg
     >>> data = tg.data.TensorDataset(tg.arange(5), tg.arange(5) * 2.0)
@@ -69,9 +77,9 @@ class DataLoader:
 
     @answerable
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
-        batch_sampler: Iterable[Sequence[int]] | None = None,
-        collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False,
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None, num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None, pin_memory: bool = False, drop_last: bool = False,
     ) -> None:  # fmt: skip
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise DTypeError(f"DataLoader: a dataset has a length and items, which {type(dataset).__name__} has not")
@@ -82,14 +90,19 @@ class DataLoader:
         )
         if self.batch_size < 1:
             raise ArgumentError(f"DataLoader: batch_size is 1 or more, not {batch_size}")
-        if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
+        if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last or sampler is not None):
             raise ArgumentError("DataLoader: a batch_sampler says which items go together; leave out the rest")
-        self.dataset, self.batch_sampler, self.collate_fn = dataset, batch_sampler, collate_fn or default_collate
+        if sampler is not None and shuffle:
+            raise ArgumentError("DataLoader: a sampler says the order; leave out shuffle")
+        if num_workers or pin_memory:
+            raise ArgumentError("DataLoader: batches are made in this process; leave out num_workers and pin_memory")
+        self.dataset, self.sampler, self.batch_sampler = dataset, sampler, batch_sampler
+        self.collate_fn = collate_fn or default_collate
 
     def __len__(self) -> int:
         if self.batch_sampler is not None:
             return len(self.batch_sampler)  # type: ignore[arg-type]
-        count = len(self.dataset)
+        count = len(self.dataset if self.sampler is None else self.sampler)  # type: ignore[arg-type]
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
@@ -98,8 +111,12 @@ class DataLoader:
 
     def _batches(self) -> Iterator[Sequence[int]]:
         count = len(self.dataset)
-        order = generator().permutation(count) if self.shuffle else np.arange(count)
-        return (order[k * self.batch_size : (k + 1) * self.batch_size].tolist() for k in range(len(self)))
+        if self.sampler is not None:
+            order = np.asarray(list(self.sampler), np.int64)
+        else:
+            order = generator().permutation(count) if self.shuffle else np.arange(count)
+        whole = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
+        return (order[k : k + self.batch_size].tolist() for k in range(0, whole, self.batch_size))
 
 
 class BatchesByLength:

@@ -202,10 +202,14 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
 
 
 @answerable
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+def arange(
+    start: float | None = None, end: float | None = None, step: float = 1, *, dtype: Any = None,
+    requires_grad: bool = False, device: Any = None,
+) -> Tensor:  # fmt: skip
     """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
 
-    Integers give int64, other numbers the default dtype, unless ``dtype`` says. Raises `ArgumentError` for a step of 0.
+    Integers give int64, other numbers the default dtype, unless ``dtype`` says. Raises `ArgumentError` for a step of 0,
+    and without an end.
 
     >>> import tinygrad_rnn as tg
     >>> tg.arange(1, 7, 2).tolist()
@@ -213,25 +217,42 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
     """
     if not step:
         raise ArgumentError("arange: a step of 0 never gets anywhere")
-    first, last = (0, start) if end is None else (start, end)
+    if start is None and end is None:
+        raise ArgumentError("arange: up to what? give an end, as in tg.arange(5)")
+    first, last = (0, start) if end is None else (start or 0, end)
     values = np.arange(first, last, step)
     return Tensor(
         values,
         asked_dtype("arange", (), dtype, device) or (np.int64 if values.dtype.kind in "iu" else get_default_dtype()),
+        requires_grad,
     )
 
 
 @answerable
-def full(
-    shape: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Tensor:
-    """A new tensor of ``shape`` with ``fill_value`` everywhere; floats take the default dtype unless told.
+    """``steps`` numbers from ``start`` to ``end``, both included, at equal distances.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.linspace(0, 1, 5).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    values = np.linspace(start, end, integer(steps, "linspace: steps"))
+    return Tensor(values, asked_dtype("linspace", (), dtype, device) or get_default_dtype(), requires_grad)
+
+
+@answerable
+def full(
+    size: int | Sequence[int], fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
+    """A new tensor of ``size``, its shape, with ``fill_value`` everywhere; floats take the default dtype unless told.
 
     >>> import tinygrad_rnn as tg
     >>> tg.full((2, 2), 7.0).tolist()
     [[7.0, 7.0], [7.0, 7.0]]
     """
-    sizes = _shape(tuple(shape) if isinstance(shape, Sequence) else (shape,))
+    sizes = _shape(tuple(size) if isinstance(size, Sequence) else (size,))
     values = np.full(sizes, fill_value)
     return Tensor(
         values,
@@ -252,28 +273,30 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
     return Tensor(np.eye(rows, columns), asked_dtype("eye", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
-def zeros_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Zeros of the shape of ``x``, and of its dtype unless told.
 
     >>> import tinygrad_rnn as tg
     >>> tg.zeros_like(tg.tensor([1, 2])).tolist()
     [0, 0]
     """
-    return full_like(x, 0, dtype=dtype, device=device)
+    return full_like(x, 0, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-def ones_like(x: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Ones of the shape of ``x``, and of its dtype unless told.
 
     >>> import tinygrad_rnn as tg
     >>> tg.ones_like([[0.5, 2.0]]).tolist()
     [[1.0, 1.0]]
     """
-    return full_like(x, 1, dtype=dtype, device=device)
+    return full_like(x, 1, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
 @answerable
-def full_like(x: Any, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full_like(
+    x: Any, fill_value: float, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """``fill_value`` everywhere, of the shape of ``x``, and of its dtype unless told.
 
     >>> import tinygrad_rnn as tg
@@ -281,7 +304,7 @@ def full_like(x: Any, fill_value: float, *, dtype: Any = None, device: Any = Non
     [0.5, 0.5, 0.5]
     """
     x = as_tensor(x)
-    return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype)
+    return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype, requires_grad)
 
 
 @answerable
@@ -306,6 +329,58 @@ def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
     tensor([1., 1.], requires_grad=True)
     """
     return Tensor(np.ones(_shape(shape)), asked_dtype("ones", (), dtype, device) or get_default_dtype(), requires_grad)
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A new leaf tensor with a copy of an ``array``, of its dtype; PyTorch's shares the array's memory.
+
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> tg.from_numpy(np.zeros(2)).dtype
+    dtype('float64')
+    """
+    return Tensor(array)
+
+
+def empty(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """`zeros` of ``shape``, so that what is read before it is written is the same in every run.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.empty(2, dtype=tg.long).fill_(7).tolist()
+    [7, 7]
+    """
+    return zeros(*shape, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether two tensors, ``input`` and ``other``, have one shape and the same elements.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.equal(tg.ones(2), tg.ones(2)), tg.equal(tg.ones(2), tg.ones(1))
+    (True, False)
+    """
+    return np.array_equal(as_tensor(input).numpy(), as_tensor(other).numpy())
+
+
+@answerable
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all ``|input - other| <= atol + rtol |other|``; nan is close to nan only with ``equal_nan``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.allclose(tg.ones(2), [1.0, 1.000001])
+    True
+    """
+    return np.allclose(as_tensor(input).numpy(), as_tensor(other).numpy(), rtol, atol, equal_nan)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a tensor.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.is_tensor(tg.ones(1)), tg.is_tensor([1.0])
+    (True, False)
+    """
+    return isinstance(obj, Tensor)
 
 
 @answerable
@@ -337,6 +412,87 @@ def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
         asked_dtype("randn", (), dtype, device) or get_default_dtype(),
         requires_grad,
     )
+
+
+def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """`rand` of the shape of ``x``, and of its dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.rand_like(tg.zeros(2, 3)).shape
+    (2, 3)
+    """
+    x = as_tensor(x)
+    return rand(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
+
+
+def randn_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
+    """`randn` of the shape of ``x``, and of its dtype unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.randn_like(tg.zeros(2, 3)).shape
+    (2, 3)
+    """
+    x = as_tensor(x)
+    return randn(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
+
+
+@answerable
+def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Integers drawn uniformly from ``low`` up to but without ``high``, of shape ``size``: int64 unless told.
+
+    ``randint(high, size)`` begins at 0. Raises `ArgumentError` where there is nothing to draw from.
+
+    >>> import tinygrad_rnn as tg
+    >>> sorted(set(tg.randint(3, (100,)).tolist())), tg.randint(5, 6, (2,)).tolist()
+    ([0, 1, 2], [5, 5])
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    first, end = integer(low, "randint: low"), integer(low if high is None else high, "randint: high")
+    if first >= end:
+        raise ArgumentError(f"randint: there are no integers from {first} up to but without {end}")
+    drawn = generator().integers(first, end, _shape((size,)))
+    return Tensor(drawn, asked_dtype("randint", (), dtype, device) or np.int64)
+
+
+@answerable
+def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The integers below ``n`` in random order: int64 unless told.
+
+    >>> import tinygrad_rnn as tg
+    >>> sorted(tg.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
+    drawn = generator().permutation(integer(n, "randperm: n"))
+    return Tensor(drawn, asked_dtype("randperm", (), dtype, device) or np.int64)
+
+
+@answerable
+def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
+    """``num_samples`` positions drawn with the probabilities ``input``, which need not add up to 1: int64, no gradient.
+
+    (n,) -> (num_samples,), and (rows, n) -> (rows, num_samples), each row by itself; a position comes once unless
+    ``replacement``. Raises `ShapeError` for other shapes, `ArgumentError` for what are no probabilities, or fewer of
+    them above 0 than are drawn.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.multinomial(input=[[0.0, 3.0], [1.0, 0.0]], num_samples=2, replacement=True).tolist()
+    [[1, 1], [0, 0]]
+    """
+    weights, count = as_tensor(input).numpy().astype(np.float64), integer(num_samples, "multinomial: num_samples")
+    if weights.ndim not in (1, 2) or not weights.size or count < 1:
+        raise ShapeError(f"multinomial: takes (n,) or (rows, n) and draws 1 or more, not {weights.shape} and {count}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(-1) > 0).all()):
+        raise ArgumentError(
+            "multinomial: probabilities are finite, not negative, and not all 0; take the softmax first"
+        )
+    rows = weights.reshape(-1, weights.shape[-1])
+    if not replacement and ((rows > 0).sum(-1) < count).any():
+        raise ArgumentError(
+            f"multinomial: {count} without replacement, of fewer that are above 0; give replacement=True"
+        )
+    drawn = [generator().choice(len(row), count, replacement, row / row.sum()) for row in rows]
+    return Tensor(np.array(drawn, np.int64).reshape((*weights.shape[:-1], count)))
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
@@ -422,6 +578,11 @@ std = _function(Tensor.std)
 norm = _function(Tensor.norm)
 argsort = _function(Tensor.argsort)
 sort = _function(Tensor.sort)
+remainder = _function(Tensor.remainder)
+floor = _function(Tensor.floor)
+ceil = _function(Tensor.ceil)
+round = _function(Tensor.round)
+t = _function(Tensor.t)
 topk = _function(Tensor.topk)
 tril = _function(Tensor.tril)
 triu = _function(Tensor.triu)

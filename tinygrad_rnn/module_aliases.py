@@ -25,6 +25,7 @@ MOVED = {
     "checkpoint": "character_model.checkpoint",
     "language": "character_model.model",
     "lr_scheduler": "optim.lr_scheduler",
+    "nn.rnn_utils": "nn.utils.rnn",
     "patterns": "sequence_patterns",
     "swa_utils": "optim.swa_utils",
     "tasks": "synthetic_tasks",

@@ -61,6 +61,8 @@ def ufunc(function: Any, method: str, operands: tuple[Any, ...], settings: dict[
         first = next(x for x in operands if is_tensor(x))
         if name in _UFUNCS:
             return first._record(_UFUNCS[name], operands, {})
+        if name == "remainder":
+            return _counterparts[name](*operands)
         if name in _METHODS:
             return getattr(first, _METHODS[name])(*(x for x in operands if x is not first))
     call = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,11 +143,12 @@ class Optimizer:
         for group in self.param_groups:
             yield group, [(p, state) for p, state in zip(group["params"], states) if p.grad is not None]
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; ``closure`` is called before, and what it returns is returned."""
+        loss = None if closure is None else closure()
         if current.tracer is not None:
             self._trace_step(current.tracer)
-            return
+            return loss
         with no_grad():
             for group, pairs in self._due():
                 settings = _of_the_rule(group)
@@ -158,6 +159,7 @@ class Optimizer:
                     rates = self._rates(state.get("step", 0), **settings)
                     g = -p.grad._array if group["maximize"] else p.grad._array
                     p.copy_(self._updated(p._array, g, state, rates, **settings))
+        return loss
 
     def _trace_step(self, tracer: Recorder) -> None:
         """The update as assignments; the rates, which change from step to step, are computed anew in every call."""

@@ -35,6 +35,25 @@ def asked_dtype(name: str, args: tuple[Any, ...], dtype: Any, device: Any) -> An
     return dtype
 
 
+class device(str):
+    """The one device, as ``torch.device``: a text, whose ``type`` is itself. Raises `ArgumentError` for another.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.zeros(2, device=tg.device("cpu")).device == tg.device("cpu").type
+    True
+    """
+
+    def __new__(cls, type: str) -> device:
+        """The device ``type``, which is "cpu"."""
+        asked_dtype("device", (), None, str(type))
+        return super().__new__(cls, type)
+
+    @property
+    def type(self) -> str:
+        """What kind it is."""
+        return str(self)
+
+
 def _is_dtype(value: Any) -> bool:
     try:
         np.dtype(value)

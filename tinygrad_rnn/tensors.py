@@ -23,11 +23,11 @@ from . import numpy_protocol
 from . import primitives as P
 from .arguments import flag
 from .buffer_writes import Memory
-from .composed_methods import Composed
 from .errors import DTypeError, GraphError, ShapeError
 from .max_min import Extreme, meant
 from .operation_errors import explained, short
 from .primitives.record import Primitive
+from .pytorch_names import PyTorchNames
 from .reverse_walk import backward
 from .settings import get_default_dtype
 from .source_line import Foreign, Site, user_code
@@ -132,7 +132,7 @@ class Waiting:
             return from_array(self.array.copy())
 
 
-class _WithIdentity(Composed):
+class _WithIdentity(PyTorchNames):
     """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:
@@ -527,6 +527,7 @@ class Tensor(_WithIdentity):
     def _write(self, index: Any, value: Any) -> Tensor:
         if self.op is not None or (self.requires_grad and current.recording):
             cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
+            cure = "index once, as in x[i, j] = value" if self.op is P.getitem else cure
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
         if current.tracer is not None and current.tracer.owns(self, index):
             current.tracer.assign(self, value, in_place=True)
@@ -580,15 +581,18 @@ def tensor(
     return Tensor(data, asked_dtype("tensor", (), dtype, device), requires_grad, name)
 
 
-def as_tensor(value: Any) -> Tensor:
-    """``value`` itself if it is a tensor, else a new leaf with a copy of it.
+def as_tensor(value: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``value`` itself if it is a tensor of the ``dtype`` asked for, else a new leaf with a copy of it.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.ones(2)
     >>> tg.as_tensor(x) is x, tg.as_tensor([1.0, 2.0])
     (True, tensor([1., 2.]))
     """
-    return Tensor._coerced(value)
+    if dtype is None and device is None:
+        return Tensor._coerced(value)
+    wanted = asked_dtype("as_tensor", (), dtype, device)
+    return value.to(dtype=wanted) if isinstance(value, Tensor) else Tensor(value, wanted)
 
 
 from_array = Tensor._leaf

@@ -3,7 +3,21 @@
 from . import functional, init, utils
 from .any_cell import Recurrent
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
-from .layers import GELU, Dropout, Embedding, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, SiLU, Tanh
+from .layers import (
+    GELU,
+    Dropout,
+    Embedding,
+    Identity,
+    LayerNorm,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    RMSNorm,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from .recurrent import GRU, LSTM, RNN
@@ -11,8 +25,8 @@ from .seq2seq import Decoder, Seq2Seq
 
 __all__ = [
     "GELU", "GRU", "LSTM", "RNN", "BCEWithLogitsLoss", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding",
-    "GRUCell", "HuberLoss", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "MSELoss", "Module", "ModuleDict",
-    "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Recurrent",
-    "Seq2Seq", "Sequential", "SiLU", "Sigmoid",
+    "GRUCell", "HuberLoss", "Identity", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "LogSoftmax", "MSELoss", "Module",
+    "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Recurrent",
+    "Seq2Seq", "Sequential", "SiLU", "Sigmoid", "Softmax",
     "Tanh", "functional", "init", "labelled", "utils",
 ]  # fmt: skip

@@ -5,18 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
-from ..functional import concat, ones, stack
+from ..functional import concat, ones, stack, where
 from ..recurrence.loop import can_roll
-from ..recurrence.scan import Masks, rolled, time_first, unroll
+from ..recurrence.scan import Masks, going_on, mapped, rolled, time_first, unroll
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
-from .cells import labelled
+from .cells import GRUCell, LSTMCell, RNNCell, labelled
 from .functional import dropout as drop
 from .layers import positive
 from .module import Module
+
+#: cells whose first step is that from a state of zeros
+_FROM_ZEROS = (RNNCell, LSTMCell, GRUCell)
+
+
+def beginnings(lengths: Any, time: int, reverse: bool) -> Tensor:
+    """Booleans (T, N): at which time step each row begins, in the order of the walk."""
+    on = going_on(lengths, time)
+    going: Any = on if isinstance(lengths, Tensor) else on.numpy()  # no operations of what is known
+    going = going[::-1] if reverse else going
+    first = going & (going.astype(np.int64).cumsum(0) == 1)
+    return as_tensor(first[::-1] if reverse else first)
+
+
+def beginning_anew(step: Callable[[Any, Tensor], tuple[Any, Tensor]]) -> Callable[[Any, Any], tuple[Any, Tensor]]:
+    """``step``, whose inputs are pairs now, with it what of the rows begins here: from None, as their first step is."""
+
+    def either(state: Any, row: tuple[Tensor, Tensor]) -> tuple[Any, Tensor]:
+        x, begins = row
+        new, y = step(state, x)
+        if state is None:
+            return new, y
+
+        def chosen(first: Tensor, later: Tensor) -> Tensor:
+            result = where(begins.reshape((-1, *(1,) * (later.ndim - 1))), first, later)
+            result.role = later.role
+            return result
+
+        new = mapped(chosen, step(None, x)[0], new)
+        return new, new[0] if isinstance(new, tuple) else new
+
+    return either
 
 
 class Recurrent(Module):
@@ -24,10 +58,10 @@ class Recurrent(Module):
 
     ``cell`` is a module called as ``state = cell(x, state)``, as `LSTMCell` is: ``x`` is (N, features), the state a
     tensor (N, H) or a tuple of them whose first is the output, and None before the first step (or what the cell's
-    method ``initial_state(N)`` gives, if it has one). Backwards over ``lengths`` the rows that begin later find zeros
-    where others find None: a cell whose first step is not that from zeros needs ``initial_state``. For several layers
-    or directions give a function that makes a cell for an input size, and the ``input_size`` of the first; each has
-    then its ``hidden_size``.
+    method ``initial_state(N)`` gives, if it has one). Rows that begin later, backwards over ``lengths`` or by a mask, begin so too:
+    that is computed beside the step of the others, unless the cell has an ``initial_state`` or is one of ours, whose
+    first step is that from zeros. For several layers or directions give a function that makes a cell for an input size,
+    and the ``input_size`` of the first; each has then its ``hidden_size``.
 
     ``dropout`` is between layers, anew at each step, as in `LSTM`. ``variational_dropout`` drops of each layer's inputs
     and outputs-fed-back the same units at every step of a sequence (Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287).
@@ -135,7 +169,11 @@ class Recurrent(Module):
 
     def _loop(self, suffix: str, x: Tensor, start: Any, masks: Masks | None) -> tuple[Any, Tensor]:
         """One layer in one direction, recorded as a loop: its last state, its outputs."""
-        return rolled(self._step_of(suffix), start, x, masks, suffix.endswith("_reverse"))
+        step, reverse = self._step_of(suffix), suffix.endswith("_reverse")
+        if masks is not None and self.begins_anew(suffix, start, masks.lengths):
+            rows = (x, beginnings(masks.lengths, len(x), reverse))
+            return rolled(beginning_anew(step), start, rows, masks, reverse)
+        return rolled(step, start, x, masks, reverse)
 
     def _unrolled(self, x: Tensor, hx: Any, masks: Masks | None, final: list[Any]) -> list[Tensor]:
         time, batch = x.shape[:2]
@@ -161,7 +199,16 @@ class Recurrent(Module):
         self, suffix: str, sequence: list[Tensor], start: Any, masks: Masks | None
     ) -> tuple[Any, list[Tensor]]:  # fmt: skip
         """One layer in one direction, step by step: its last state, its outputs."""
-        return unroll(self._step_of(suffix), start, sequence, masks, suffix.endswith("_reverse"))
+        step, reverse = self._step_of(suffix), suffix.endswith("_reverse")
+        if masks is not None and self.begins_anew(suffix, start, masks.lengths):
+            rows = list(zip(sequence, beginnings(masks.lengths, len(sequence), reverse), strict=True))
+            return unroll(beginning_anew(step), start, rows, masks, reverse)
+        return unroll(step, start, sequence, masks, reverse)
+
+    def begins_anew(self, suffix: str, start: Any, lengths: Any) -> bool:
+        """Whether some rows' first step is at another time than others', by a cell that may do another thing then."""
+        later = suffix.endswith("_reverse") or lengths.ndim == 2
+        return start is None and later and type(getattr(self, suffix)) not in _FROM_ZEROS
 
     def _step_of(self, suffix: str) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
         return self._step(getattr(self, suffix))

@@ -40,6 +40,12 @@ def new_parameter(shape: tuple[int, ...], bound: float, dtype: Any) -> Parameter
     return parameter
 
 
+def not_in_place(layer: str, inplace: bool) -> None:
+    """PyTorch's ``inplace``, which saves memory there: values stay, for backward and for pictures."""
+    if inplace:
+        raise ArgumentError(f"{layer}: nothing is written in place, the graph holds what was there; leave inplace out")
+
+
 class Linear(Module):
     """``y = x W^T + b``: (..., ``in_features``) -> (..., ``out_features``).
 
@@ -99,6 +105,24 @@ class Embedding(Module):
             with no_grad():
                 self.weight[padding_idx] = 0.0
 
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """A table that begins with the rows ``embeddings`` (num_embeddings, embedding_dim), also the padding's.
+
+        It is learned only without ``freeze``. Raises `ShapeError` unless there are two dimensions.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])([1]).tolist()
+        [[3.0, 4.0]]
+        """
+        rows = as_tensor(embeddings)
+        if rows.ndim != 2:
+            raise ShapeError(f"Embedding.from_pretrained: a table has two dimensions, not {rows.shape}")
+        count, size = rows.shape
+        made = cls(count, size, padding_idx, dtype=rows.dtype)
+        made.weight = Parameter(rows, requires_grad=not freeze)
+        return made
+
     def forward(self, indices: Any) -> Tensor:
         """One row per index."""
         return F.embedding(indices, self.weight, self.padding_idx)
@@ -112,7 +136,7 @@ class Embedding(Module):
 class Dropout(Module):
     """In training, zero each element with probability ``p`` and scale the rest by ``1 / (1 - p)``.
 
-    Raises `ArgumentError` unless ``p`` is from 0 to 1.
+    Raises `ArgumentError` unless ``p`` is from 0 to 1, and for ``inplace``.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Dropout(0.5).eval()(tg.tensor([1.0, 2.0]))
@@ -120,7 +144,8 @@ class Dropout(Module):
     """
 
     @answerable
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        not_in_place("Dropout", inplace)
         if not 0 <= p <= 1:
             raise ArgumentError(f"Dropout: p is a probability, from 0 to 1, not {p}")
         self.p = p
@@ -132,6 +157,61 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""
         return f"p={self.p}"
+
+
+class Identity(Module):
+    """What it is given: takes a layer's place, and any settings. Its ``args`` and ``kwargs`` say nothing.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Identity()(3)
+    3
+    """
+
+    @answerable
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Any:
+        """``x``."""
+        return x
+
+
+class Softmax(Module):
+    """`Tensor.softmax` along ``dim`` (None: the last).
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Softmax(dim=1)([[0.0, 0.0]]).tolist()
+    [[0.5, 0.5]]
+    """
+
+    @answerable
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, adding up to 1."""
+        return as_tensor(x).softmax(-1 if self.dim is None else self.dim)
+
+    def extra_repr(self) -> str:
+        """The settings that the module's repr shows."""
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """`Tensor.log_softmax` along ``dim`` (None: the last).
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.LogSoftmax(dim=0)([0.0, 1000.0]).tolist()
+    [-1000.0, 0.0]
+    """
+
+    @answerable
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__(dim)
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, logarithms of what adds up to 1."""
+        return as_tensor(x).log_softmax(-1 if self.dim is None else self.dim)
 
 
 class Tanh(Module):
@@ -161,12 +241,16 @@ class Sigmoid(Module):
 
 
 class ReLU(Module):
-    """``max(x, 0)``, elementwise.
+    """``max(x, 0)``, elementwise. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.ReLU()([-1.0, 2.0]).tolist()
     [0.0, 2.0]
     """
+
+    @answerable
+    def __init__(self, inplace: bool = False) -> None:
+        not_in_place("ReLU", inplace)
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, not negative."""
@@ -195,12 +279,16 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """``x * sigmoid(x)``, elementwise.
+    """``x * sigmoid(x)``, elementwise. ``inplace`` is False, or an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.SiLU()([0.0, 99.0]).tolist()
     [0.0, 99.0]
     """
+
+    @answerable
+    def __init__(self, inplace: bool = False) -> None:
+        not_in_place("SiLU", inplace)
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape."""

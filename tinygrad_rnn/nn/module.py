@@ -486,6 +486,16 @@ def evaluating(module: Module) -> Iterator[None]:
             object.__setattr__(each, "training", mode)
 
 
+def named_entry(holder: Module, name: str, module: Module) -> None:
+    """Put a module into one that holds several, under a name."""
+    kind, entries = type(holder).__name__, dict(holder.named_children())
+    if not isinstance(module, Module):
+        raise DTypeError(f"{kind} takes modules, but {name!r} is {type(module).__name__}")
+    if not isinstance(name, str) or not name or "." in name or (hasattr(holder, name) and name not in entries):
+        raise ArgumentError(f"{kind}: {name!r} cannot be a name here; take another without a dot")
+    setattr(holder, name, module)
+
+
 class ModuleList(Module):
     """``modules`` in a list, so that their parameters are found; numbered by position.
 
@@ -543,11 +553,7 @@ class ModuleDict(Module):
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise DTypeError(f"ModuleDict takes modules, but {name!r} is {type(module).__name__}")
-        if not isinstance(name, str) or not name or "." in name or (hasattr(self, name) and name not in self):
-            raise ArgumentError(f"ModuleDict: {name!r} cannot be a name here; take another without a dot")
-        setattr(self, name, module)
+        named_entry(self, name, module)
 
     def __getitem__(self, name: str) -> Module:
         return self._entries()[name]
@@ -588,7 +594,7 @@ class ModuleDict(Module):
 
 
 class Sequential(ModuleList):
-    """``modules`` applied one after the other; parameters are named by position.
+    """``modules`` applied one after the other; parameters are named by position, or by the keys of one dictionary.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Tanh(), tg.nn.Linear(3, 1))
@@ -597,8 +603,13 @@ class Sequential(ModuleList):
     """
 
     @answerable
-    def __init__(self, *modules: Module) -> None:
-        super().__init__(modules)
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            super().__init__()
+            for name, module in modules[0].items():
+                named_entry(self, name, module)
+        else:
+            super().__init__(modules)  # type: ignore[arg-type]
 
     def forward(self, x: Any) -> Any:
         """Each module's result is the next one's input."""

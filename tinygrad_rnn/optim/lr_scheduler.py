@@ -14,6 +14,7 @@ from typing import Any
 from ..arguments import answerable
 from ..errors import ArgumentError, DataError, GraphError
 from ..optimizers import Optimizer
+from ..primitives.record import integer
 from ..source_line import user_site
 from ..thread_state import current
 
@@ -30,7 +31,8 @@ def _outside_of_compiled() -> None:
 class LRScheduler:
     """Base: the ``optimizer``, the rates it started with, and the number of steps taken; a subclass says the rate.
 
-    Raises `ArgumentError` for what is no optimizer.
+    ``last_epoch`` is the number of steps that another schedule of this optimizer has taken, and this one goes on after;
+    -1 for none. Raises `ArgumentError` for what is no optimizer, or one whose first rates are not known.
 
     >>> import tinygrad_rnn as tg
     >>> class Inverse(tg.lr_scheduler.LRScheduler):
@@ -43,12 +45,17 @@ class LRScheduler:
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"{type(self).__name__} schedules an optimizer, not {type(optimizer).__name__}")
-        self.optimizer, self.last_epoch = optimizer, 0
+        self.optimizer, self.last_epoch = optimizer, integer(last_epoch, "last_epoch") + 1
         # a second schedule begins with the rates of before the first
         first = optimizer.initial_lrs
+        if self.last_epoch < 0 or (self.last_epoch and len(first) < len(optimizer.param_groups)):
+            raise ArgumentError(
+                f"{type(self).__name__}: last_epoch={last_epoch} goes on after a schedule that this optimizer had; for "
+                "a saved one make it anew, and give what it was to its load_state_dict"
+            )
         first += [float(group["lr"]) for group in optimizer.param_groups[len(first) :]]
         self.base_lrs = list(first)
         self._set()
@@ -108,9 +115,9 @@ class LambdaLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float], last_epoch: int = -1) -> None:
         self.lr_lambda = lr_lambda
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * lr_lambda(step)``."""
@@ -133,12 +140,17 @@ class LinearLR(LRScheduler):
 
     @answerable
     def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
     ) -> None:
         if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
             raise ArgumentError(f"LinearLR: factors are from 0 to 1, not {start_factor!r} and {end_factor!r}")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, _steps("LinearLR", total_iters)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * (start + (end - start) * min(step, total) / total)``."""
@@ -164,11 +176,11 @@ class ConstantLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5) -> None:
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         if not 0 <= factor <= 1:
             raise ArgumentError(f"ConstantLR: factor is from 0 to 1, not {factor!r}")
         self.factor, self.total_iters = factor, _steps("ConstantLR", total_iters)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * factor`` before step ``total_iters``, then ``base``."""
@@ -189,9 +201,9 @@ class StepLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size, self.gamma = _steps("StepLR", step_size), gamma
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * gamma ** (step // step_size)``."""
@@ -210,9 +222,9 @@ class ExponentialLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * gamma ** step``."""
@@ -233,13 +245,56 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = _steps("CosineAnnealingLR", T_max), eta_min
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """Of the half cosine."""
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """Down to ``eta_min`` in ``T_0`` steps along half a cosine, and again from the top, each ``T_mult`` times as long.
+
+    ``eta_min + (base - eta_min) (1 + cos(pi at / length)) / 2``, ``at`` a restart 0, for each group of the
+    ``optimizer``; ``last_epoch`` as in `LRScheduler`. I. Loshchilov, F. Hutter (2017), ICLR, equation 5.
+
+    >>> import tinygrad_rnn as tg
+    >>> sgd = tg.optim.SGD([tg.nn.Parameter([1.0])], lr=1.0)
+    >>> schedule = tg.lr_scheduler.CosineAnnealingWarmRestarts(sgd, T_0=2)
+    >>> rates = [sgd.lr]
+    >>> for _ in range(2):
+    ...     schedule.step()
+    ...     rates.append(sgd.lr)
+    >>> rates
+    [1.0, 0.5, 1.0]
+    """
+
+    @answerable
+    def __init__(
+        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
+        self.T_0, self.T_mult, self.eta_min = _steps("CosineAnnealingWarmRestarts", T_0), T_mult, eta_min
+        _steps("CosineAnnealingWarmRestarts", T_mult)
+        self.part = 0.0  #: of the step that is under way
+        super().__init__(optimizer, last_epoch)
+
+    def step(self, epoch: float | None = None) -> None:
+        """Count one step, or go to ``epoch``, which may be within one: ``epoch + batch / batches``, say."""
+        _outside_of_compiled()
+        whole = math.floor(epoch) if epoch is not None else self.last_epoch + 1
+        if whole < 0:
+            raise ArgumentError(f"CosineAnnealingWarmRestarts: an epoch is 0 or later, not {epoch}")
+        self.last_epoch, self.part = whole, self.part if epoch is None else epoch - whole
+        self._set()
+
+    def rate(self, step: int, base: float) -> float:
+        """Of the half cosine that began at the last restart."""
+        at, length = step + self.part, self.T_0
+        while self.T_mult > 1 and at >= length:
+            at, length = at - length, length * self.T_mult
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * (at % length) / length)) / 2
 
 
 class MultiStepLR(LRScheduler):
@@ -256,9 +311,11 @@ class MultiStepLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones, self.gamma = _milestones("MultiStepLR", milestones), gamma
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
         """``base * gamma ** (how many milestones are reached)``."""
@@ -282,7 +339,9 @@ class SequentialLR(LRScheduler):
     """
 
     @answerable
-    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1
+    ) -> None:
         self._parts, self.milestones = tuple(schedulers), _milestones("SequentialLR", milestones)
         if len(self._parts) != len(self.milestones) + 1:
             raise ArgumentError(
@@ -291,7 +350,7 @@ class SequentialLR(LRScheduler):
         for each in self._parts:
             if not isinstance(each, LRScheduler) or each.optimizer is not optimizer:
                 raise ArgumentError(f"SequentialLR: {type(each).__name__} is no schedule of this optimizer")
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _set(self) -> None:
         at = bisect_right(self.milestones, self.last_epoch)
@@ -337,7 +396,7 @@ class OneCycleLR(LRScheduler):
         epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
         anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: float | Sequence[float] = 0.85,
         max_momentum: float | Sequence[float] = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
-        three_phase: bool = False,
+        three_phase: bool = False, last_epoch: int = -1,
     ) -> None:  # fmt: skip
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
@@ -358,7 +417,7 @@ class OneCycleLR(LRScheduler):
         self.max_lr = _each("max_lr", max_lr, groups)
         self.base_momentum = _each("base_momentum", base_momentum, groups)
         self.max_momentum = _each("max_momentum", max_momentum, groups)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _set(self) -> None:
         for group, top, low, high in zip(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...functional import concat, stack, where, zeros
+from ...nn.any_cell import beginning_anew, beginnings
 from ...nn.cells import labelled
 from ...nn.functional import dropout
 from ...recurrence.scan import going_on, mapped
@@ -52,9 +53,11 @@ def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: 
             cell = getattr(module, suffix)
             start = module._start(suffix, hx, len(final), batch)
             given = x * module._mask(x.shape[1:]) if module._thins else x
-            last, made = scanned(
-                recorder, module._step(cell, draw), start, given, lengths, suffix.endswith("_reverse"), time
-            )  # fmt: skip
+            step, rows = module._step(cell, draw), given
+            reverse = suffix.endswith("_reverse")
+            if lengths is not None and module.begins_anew(suffix, start, lengths):
+                step, rows = beginning_anew(step), (given, beginnings(lengths, time, reverse))
+            last, made = scanned(recorder, step, start, rows, lengths, reverse, time)
             outputs.append(made)
             final.append(last)
         x = outputs[0] if len(outputs) == 1 else concat(outputs, axis=-1)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import primitives as P
-from ..arguments import answerable
-from ..errors import ArgumentError, DTypeError, GraphError
-from ..settings import no_grad
-from ..tensors import Tensor, from_array
-from ..thread_state import Recorder, current
+from ... import primitives as P
+from ...arguments import answerable
+from ...errors import ArgumentError, DTypeError, GraphError
+from ...settings import no_grad
+from ...tensors import Tensor, from_array
+from ...thread_state import Recorder, current
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -131,4 +131,4 @@ def _clip_traced(
         return total * unit
 
 
-from . import rnn_utils as rnn  # noqa: E402, F401  torch.nn.utils.rnn's names
+from . import rnn  # noqa: E402, F401
