@@ -58,10 +58,10 @@ class Recurrent(Module):
 
     ``cell`` is a module called as ``state = cell(x, state)``, as `LSTMCell` is: ``x`` is (N, features), the state a
     tensor (N, H) or a tuple of them whose first is the output, and None before the first step (or what the cell's
-    method ``initial_state(N)`` gives, if it has one). Rows that begin later, backwards over ``lengths`` or by a mask, begin so too:
-    that is computed beside the step of the others, unless the cell has an ``initial_state`` or is one of ours, whose
-    first step is that from zeros. For several layers or directions give a function that makes a cell for an input size,
-    and the ``input_size`` of the first; each has then its ``hidden_size``.
+    method ``initial_state(N)`` gives, if it has one). Rows that begin later, backwards over ``lengths`` or by a mask,
+    begin so too: that is computed beside the step of the others, unless the cell has an ``initial_state`` or is one of
+    ours, whose first step is that from zeros. For several layers or directions give a function that makes a cell for an
+    input size, and the ``input_size`` of the first; each has then its ``hidden_size``.
 
     ``dropout`` is between layers, anew at each step, as in `LSTM`. ``variational_dropout`` drops of each layer's inputs
     and outputs-fed-back the same units at every step of a sequence (Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287).
