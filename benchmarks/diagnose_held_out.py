@@ -363,6 +363,76 @@ def normalized_backward(p):  # type: ignore[no-untyped-def]
     return d
 
 
+# An LSTM with coupled gates and a projection, its outputs averaged ----------------------------------------------------
+
+
+PROJECTED = {f"W{g}": (2, 4) for g in "igo"} | {f"U{g}": (3, 4) for g in "igo"} | {f"b{g}": (4,) for g in "igo"}
+PROJECTED |= {"P": (4, 3), "V": (3, 3), "q": (3,), "h0": (2, 3), "c0": (2, 4), "x": (4, 2, 2)}
+
+
+def projected_loss(p: Arrays) -> tg.Tensor:
+    h, c = p["h0"], p["c0"]
+    pooled = tg.zeros(2, 3, dtype=tg.float64)
+    for t in tg.steps(4):
+        x = p["x"][t]
+        i = (x @ p["Wi"] + h @ p["Ui"] + p["bi"]).sigmoid()
+        g = (x @ p["Wg"] + h @ p["Ug"] + p["bg"]).tanh()
+        o = (x @ p["Wo"] + h @ p["Uo"] + p["bo"]).sigmoid()
+        c = (1 - i) * c + i * g
+        h = (o * c.tanh()) @ p["P"]
+        pooled = pooled + h
+    return tg.nn.functional.cross_entropy(pooled / 4 @ p["V"] + p["q"], TARGETS[2])
+
+
+def projected_backward(p):  # type: ignore[no-untyped-def]
+    N, T = 2, 4
+    H, C = {-1: p["h0"]}, {-1: p["c0"]}
+    I, G, O, TC, Y = {}, {}, {}, {}, {}  # noqa: E741
+    for t in range(T):
+        I[t] = sigmoid(p["x"][t] @ p["Wi"] + H[t - 1] @ p["Ui"] + p["bi"])
+        G[t] = np.tanh(p["x"][t] @ p["Wg"] + H[t - 1] @ p["Ug"] + p["bg"])
+        O[t] = sigmoid(p["x"][t] @ p["Wo"] + H[t - 1] @ p["Uo"] + p["bo"])
+        C[t] = (1 - I[t]) * C[t - 1] + I[t] * G[t]
+        TC[t] = np.tanh(C[t])
+        Y[t] = O[t] * TC[t]
+        H[t] = Y[t] @ p["P"]
+    pooled = sum(H[t] for t in range(T)) / T
+    e = np.exp(pooled @ p["V"] + p["q"])
+    probabilities = e / e.sum(1, keepdims=True)
+    onehot = np.eye(3)[TARGETS[2]]
+    d = {k: np.zeros(v.shape) for k, v in p.items()}
+    "backward"
+    ds = (probabilities - onehot) / N
+    d["V"] = pooled.T @ ds
+    d["q"] = ds.sum(0)
+    dpooled = ds @ p["V"].T
+    dh = np.zeros((N, 3))
+    dc = np.zeros((N, 4))
+    for t in reversed(range(T)):
+        dh = dh + dpooled / T
+        d["P"] += Y[t].T @ dh
+        dy = dh @ p["P"].T
+        do = dy * TC[t] * O[t] * (1 - O[t])
+        dc = dc + dy * O[t] * (1 - TC[t] ** 2)
+        dg = dc * I[t] * (1 - G[t] ** 2)
+        di = dc * (G[t] - C[t - 1]) * I[t] * (1 - I[t])
+        d["Wi"] += p["x"][t].T @ di
+        d["Wg"] += p["x"][t].T @ dg
+        d["Wo"] += p["x"][t].T @ do
+        d["Ui"] += H[t - 1].T @ di
+        d["Ug"] += H[t - 1].T @ dg
+        d["Uo"] += H[t - 1].T @ do
+        d["bi"] += di.sum(0)
+        d["bg"] += dg.sum(0)
+        d["bo"] += do.sum(0)
+        d["x"][t] = di @ p["Wi"].T + dg @ p["Wg"].T + do @ p["Wo"].T
+        dh = di @ p["Ui"].T + dg @ p["Ug"].T + do @ p["Uo"].T
+        dc = dc * (1 - I[t])
+    d["h0"] = dh
+    d["c0"] = dc
+    return d
+
+
 Network = tuple[int, dict[str, tuple[int, ...]], Callable[[Arrays], tg.Tensor], Callable[[Arrays], Arrays]]
 NETWORKS: dict[str, Network] = {
     "peephole": (21, PEEPHOLE, peephole_loss, peephole_backward),
@@ -371,6 +441,7 @@ NETWORKS: dict[str, Network] = {
     "multiplied": (24, MULTIPLIED, multiplied_loss, multiplied_backward),
     "looking": (25, LOOKING, looking_loss, looking_backward),
     "normalized": (26, NORMALIZED, normalized_loss, normalized_backward),
+    "projected": (27, PROJECTED, projected_loss, projected_backward),
 }
 
 

@@ -2,84 +2,149 @@
 
 from __future__ import annotations
 
+from ast import Expression, parse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from . import edited_rules
+from . import edited_rules, rules_as_text
 from .edit_context import Family, Scene
 from .edited_walks import Edit, Part, Rule, Use, scaled
 
-#: operations in a row that are taken for one
-LONGEST = 4
+#: operations in a row that are taken for one: of each element by itself, or along an axis
+LONGEST, ALONG = 4, 8
 Way = tuple[Use, ...]  #: uses from a value to one it is made of
 
 
 def of_paths(scene: Scene) -> Iterator[Edit]:
-    """The derivative of a value by another of the same step forgotten, or sent without the gradient that arrives."""
+    """What a value receives of another of the same step, by all ways between them."""
     for family in scene.families:
-        found: dict[int, dict[int, list[Way]]] = defaultdict(dict)
-        for t, node in enumerate(family):
-            for target, ways in _ways(scene, node).items():
-                number = scene.place[target][0] if target in scene.place else -1
-                if number >= 0 and (len(ways) > 1 or len(ways[0]) > 1):
-                    found[number][t] = ways
-        for number, at in found.items():
-            yield from _as_one(scene, family, scene.all_families[number], at)
+        for target, at in _pairs(scene, family, LONGEST, along=False):
+            yield from _as_one(scene, family, target, at)
+        for target, at in _pairs(scene, family, ALONG, along=True):
+            yield from _as_a_formula(scene, family, target, at)
 
 
-def _as_one(scene: Scene, family: Family, target: Family, at: dict[int, list[Way]]) -> Iterator[Edit]:
-    record = scene.record
-    forgotten: dict[Use, Rule] = {}
-    alone: dict[Use, Rule] = {}
-    parts: dict[Use, Part] = {}
-    for t, ways in at.items():
-        node = family[t]
-        arriving = [use for use in record.users[node.index] if use in record.truth.contributions]
-        if not arriving:
-            return
-        first, *others = (way[-1] for way in ways)
-        slope = sum((_slope(scene, node, way) for way in ways), start=np.zeros(node.shape))
-        forgotten |= dict.fromkeys(others, scaled(0.0)) | {first: edited_rules.passed_on}
-        alone |= dict.fromkeys(others, scaled(0.0)) | {first: edited_rules.always(slope)}
-        parts[first] = Part(tuple((use,) for use in arriving), instead=True)
+def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[tuple[Family, list[list[Way]]]]:
+    """By family that this one is made of: the ways, at every step."""
+    found: dict[int, list[list[Way]]] = defaultdict(list)
+    for node in family:
+        for target, ways in _ways(scene, node, longest, along).items():
+            if target in scene.place and (len(ways) > 1 or len(ways[0]) > 1):
+                found[scene.place[target][0]].append(ways)
+    for number, at in found.items():
+        if len(at) == len(family):
+            yield scene.all_families[number], at
+
+
+def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
+    """The derivative is forgotten, or sent without the gradient that arrives."""
+    forgotten = _sent(scene, family, at, lambda node, ways: edited_rules.passed_on)
+    alone = _sent(scene, family, at, lambda node, ways: edited_rules.always(_pulled(scene, ways, np.ones(node.shape))))
     into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(family[-1])}, by all ways,"
-    yield Edit(f"{into} is that gradient as it is: the derivative is forgotten.", forgotten, parts=parts, cost=1.2)
-    yield Edit(f"{into} is the derivative alone: the gradient is not in it.", alone, cost=1.3)
+    for words, edit, cost in (
+        ("that gradient as it is: the derivative is forgotten", forgotten, 1.2),
+        ("the derivative alone: the gradient is not in it", alone, 1.3),
+    ):
+        if edit is not None:
+            yield replace(edit, words=f"{into} is {words}.", cost=cost)
 
 
-def _slope(scene: Scene, node: Node, way: Way) -> Array:
-    """The derivative along one way."""
-    g = np.ones(node.shape)
-    for index, slot in way:
-        g = scene.record.pull(scene.record.nodes[index], slot, g)
-    return g
+def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
+    """A softmax or a norm made of several operations, whose formula is written down wrongly."""
+    found = next(_recognized(scene, family[-1], at[-1]), None)
+    if found is None:
+        return
+    formula, axis, divisor = found
+    into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(family[-1])}, by all ways,"
+    for words, changed in rules_as_text.changed(formula):
+
+        def rule(node: Node, ways: list[Way], formula: Expression = changed) -> Rule:
+            return rules_as_text.written(formula, _values(scene, node, ways, divisor), axis)
+
+        edit = _sent(scene, family, at, rule)
+        if edit is not None:
+            yield replace(edit, words=f"{into} is {words} instead of {formula}.", cost=1.2)
 
 
-def _ways(scene: Scene, node: Node) -> dict[int, list[Way]]:
-    """By value of the same step and shape: the ways to it, where what is between is used for nothing else."""
+def _recognized(scene: Scene, node: Node, ways: list[Way]) -> Iterator[tuple[str, int, Use]]:
+    """The formula that gives what the ways send, its axis, and where on the ways its divisor is."""
+    g = np.random.default_rng(0).standard_normal(node.shape)
+    right, (last, slot) = _pulled(scene, ways, g), ways[0][-1]
+    for axis, size in enumerate(node.shape if max(map(len, ways)) > 2 else ()):
+        small = [
+            (k, j) for k, way in enumerate(ways) for j, (index, _) in enumerate(way)
+            if scene.record.nodes[index].shape and np.size(scene.record.values[index]) * size == np.prod(node.shape)
+        ]  # fmt: skip
+        for formula, divisor in product(rules_as_text.TOGETHER, small):
+            rule = rules_as_text.written(parse(formula, mode="eval"), _values(scene, node, ways, divisor), axis)
+            if np.allclose(rule(scene.record, scene.record.nodes[last], slot, g), right, rtol=1e-9, atol=1e-12):
+                yield formula, axis, divisor
+
+
+def _values(scene: Scene, node: Node, ways: list[Way], divisor: Use) -> dict[str, Array]:
+    way, position = divisor
+    return {"y": scene.record.values[node.index], "s": scene.record.values[ways[way][position][0]]}
+
+
+def _sent(
+    scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]
+) -> Edit | None:  # fmt: skip
+    """All that the ways send together, by one rule, from what arrives at their beginning; None where nothing does."""
+    uses: dict[Use, Rule] = {}
+    parts: dict[Use, Part] = {}
+    for node, ways in zip(family, at, strict=True):
+        arriving = [use for use in scene.record.users[node.index] if use in scene.record.truth.contributions]
+        first, *others = (way[-1] for way in ways)
+        if not arriving:
+            return None
+        uses |= dict.fromkeys(others, scaled(0.0)) | {first: rule(node, ways)}
+        parts[first] = Part(tuple((use,) for use in arriving), instead=True)
+    return Edit("", uses, parts=parts)
+
+
+def _pulled(scene: Scene, ways: list[Way], gradient: Array) -> Array:
+    """What the ways send of a gradient."""
+    total = np.zeros(gradient.shape)
+    for way in ways:
+        g = gradient
+        for index, slot in way:
+            g = scene.record.pull(scene.record.nodes[index], slot, g)
+        total = total + g
+    return total
+
+
+def _ways(scene: Scene, node: Node, longest: int, along: bool) -> dict[int, list[Way]]:
+    """By value of the same step and shape: the ways to it, where what is between is used for nothing else.
+
+    Through operations of each element by itself; with ``along``, only where one of them is along an axis.
+    """
     record, sent, found = scene.record, scene.record.truth.contributions, dict[int, list[Way]]()
     open_ways: list[tuple[Node, Way]] = [(node, ())]
-    for _ in range(LONGEST):
+    for _ in range(longest):
         longer: list[tuple[Node, Way]] = []
         for last, way in open_ways:
-            if last.op is None or not last.op.elementwise:
+            if last.op is None or last.op.kind not in (("elementwise", "reduction") if along else ("elementwise",)):
                 continue
             for slot, operand in enumerate(last.operands):
                 if not isinstance(operand, Ref) or (last.index, slot) not in sent:
                     continue
                 source, further = record.nodes[operand.index], (*way, (last.index, slot))
-                if source.shape != node.shape or source.scope.step != node.scope.step:
-                    continue
+                if source.scope.step == node.scope.step and (along or source.shape == node.shape):
+                    longer.append((source, further))
+        for source, further in longer:
+            if source.shape == node.shape:
                 found.setdefault(source.index, []).append(further)
-                longer.append((source, further))
         open_ways = longer
     inner = {index: {i for way in ways for i, _ in way[1:]} for index, ways in found.items()}
     passed = {index: {use for way in ways for use in way} for index, ways in found.items()}
     return {
         index: ways for index, ways in found.items()
         if all(use in passed[index] for i in inner[index] for use in record.users[i] if use in sent)
+        and (not along or any(record.nodes[i].op.kind == "reduction" for i in inner[index]))  # type: ignore[union-attr]
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import Expression
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, count
@@ -76,9 +77,10 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "cross_entropy":
         for text, rule in _cross_entropy().items():
             yield from scene.at_times(family, slot, f"{subject} {text}", lambda _, r=rule: r)
-    for formula, tree in rules_as_text.changed(node.op.name):
-        text = f"{subject} is {formula} instead of {rules_as_text.TEXTS[node.op.name]}"
-        yield from scene.at_times(family, slot, text, lambda _, f=tree: rules_as_text.written(f), single=False)
+    formula = rules_as_text.TEXTS.get(node.op.name)
+    for words, tree in rules_as_text.changed(formula) if formula else ():
+        text = f"{subject} is {words} instead of {formula}"
+        yield from scene.at_times(family, slot, text, lambda n, f=tree: _written(record, n, f), single=False)
     if node.op.infix in ("*", "@", "/"):
         other = 1 - slot
         if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
@@ -105,6 +107,11 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     yield from _other_factors(scene, family, slot, subject)
     yield from _other_gradients(scene, family, slot, subject, leaf)
     yield from _other_operands(scene, family, slot, subject)
+
+
+def _written(record: Record, node: Node, formula: Expression) -> Rule:
+    names = {"y": record.values[node.index], "x": record.target(node, 0)}
+    return rules_as_text.written(formula, names, node.attrs["axis"])
 
 
 def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -453,24 +460,26 @@ def _summands(scene: Scene) -> Iterator[Edit]:
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
     """Of all that a value receives several parts are lost."""
     record, parts = scene.record, defaultdict[int, list[Use]](list)
-    for node in family:
-        for use in record.users[node.index]:
-            if use in record.truth.contributions:
-                parts[scene.place[use[0]][0]].append(use)
+    uses = [use for node in family for use in record.users[node.index]]
+    if scene.place[family[0].index][0] in scene.initial:
+        uses += scene.carries(family).get(0, [])
+    for use in uses:
+        if use in record.truth.contributions:
+            parts[scene.place[use[0]][0]].append(use)
     subject = f"At every step, what {scene.named(family[0])} receives from"
     names = {number: _source(scene, family, uses) for number, uses in parts.items()}
     for size in range(2, len(parts) if len(parts) <= MOST_PARTS else 0):
         for lost in combinations(parts, size):
             every = f"{subject} {' and '.join(names[number] for number in lost)}"
-            uses: dict[Use, Rule] = {use: scaled(0.0) for number in lost for use in parts[number]}
+            gone: dict[Use, Rule] = {use: scaled(0.0) for number in lost for use in parts[number]}
             kept = [names[number] for number in parts if number not in lost]
             words = f"{every} is missing: only that from {kept[0]} is left" if len(kept) == 1 else f"{every} is missing"
-            yield Edit(f"{words}.", uses, cost=1.15, scaling=every)
+            yield Edit(f"{words}.", gone, cost=1.15, scaling=every)
 
 
 def _source(scene: Scene, family: Family, uses: list[Use]) -> str:
     """Where a part comes from, and whether from the next step."""
-    user = scene.record.nodes[uses[-1][0]]
+    user = scene.record.nodes[max(uses)[0]]
     later = " of the next step" if user.scope.step not in (None, family[-1].scope.step) else ""
     return f"{scene.named(user)}{later}"
 

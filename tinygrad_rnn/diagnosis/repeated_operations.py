@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..graph import Graph, Node, Ref
@@ -11,9 +11,9 @@ from ..graph import Graph, Node, Ref
 
 def families(graph: Graph) -> list[list[Node]]:
     """Nodes in the order they were computed, grouped by place; what happens once is a family of one."""
-    uses: dict[int, int] = defaultdict(int)
-    for source, _, _ in graph.edges:
-        uses[source] += 1
+    uses: dict[int, list[int | None]] = defaultdict(list)
+    for source, target, _ in graph.edges:
+        uses[source].append(graph.nodes[target].scope.step)
     groups: dict[Any, list[Node]] = defaultdict(list)
     seen: dict[Any, int] = defaultdict(int)
     for node in graph.nodes:
@@ -33,12 +33,13 @@ def _place(node: Node) -> tuple[Any, ...]:
     return (node.op.name if node.op else "leaf", node.scope.path, node.scope.part, node.role, node.site, node.shape)
 
 
-def _weight(graph: Graph, x: Any, uses: dict[int, int]) -> Any:
-    """What does not change from step to step: numbers, and leaves that several steps use."""
+def _weight(graph: Graph, x: Any, uses: Mapping[int, Sequence[int | None]]) -> Any:
+    """What does not change from step to step: numbers, and leaves of several steps; a state's beginning is of one."""
     if not isinstance(x, Ref):
         return x
-    node = graph.nodes[x.index]
-    return x.index if node.op is None and node.requires_grad and uses[x.index] > 1 and not node.role else None
+    node, steps = graph.nodes[x.index], uses[x.index]
+    several = len(set(steps)) > 1 or (len(steps) > 1 and steps[0] is None)
+    return x.index if node.op is None and node.requires_grad and several and not node.role else None
 
 
 def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int], float]]:
@@ -59,3 +60,4 @@ def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int]
         yield f"At every step but the {words}", [s for s in every if s != t], 1.4
     for t in range(2, count - 1):
         yield f"Up to step {t} of {count}, counted from the first", every[:t], 1.6
+        yield f"From step {t + 1} of {count} on", every[t:], 1.6

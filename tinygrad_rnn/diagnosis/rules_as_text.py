@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -13,18 +13,25 @@ from ..graph import Node
 from ..tensors import Array
 from .edited_walks import Record, Rule
 
-#: what is sent, by operation: of the gradient g, the result y, the operand x; Σ and mean are along the axis
+#: what is sent, by operation: of the gradient g, the result y, the operand x; sum and mean are along the axis
 TEXTS = {
     "softmax": "y * (g - sum(g * y))",
     "log_softmax": "g - exp(y) * sum(g)",
     "logsumexp": "g * exp(x - y)",
 }
+#: what several operations send together that are written as one; s is what the result was divided by
+TOGETHER = [
+    TEXTS["softmax"],
+    TEXTS["log_softmax"],
+    "(g - mean(g) - y * mean(g * y)) / s",
+    "(g - y * mean(g * y)) / s",
+    "(g - y * sum(g * y)) / s",
+]
 
 
-def changed(op: str) -> Iterator[tuple[str, ast.Expression]]:
-    """The rule with a factor or a term left out, + for −, or a mean for a sum: as text, and to evaluate."""
-    seen = {TEXTS[op]} if op in TEXTS else set()
-    tree = ast.parse(TEXTS.get(op, "g"), mode="eval")
+def changed(formula: str) -> Iterator[tuple[str, ast.Expression]]:
+    """It with a factor or a term left out, + for −, or a mean for a sum: as text, and to evaluate."""
+    seen, tree = {formula}, ast.parse(formula, mode="eval")
     for place, node in enumerate(ast.walk(tree)):
         for put in _instead(node):
             new = _Put(place, put).made(tree)
@@ -44,8 +51,9 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
             yield node.right
     if isinstance(node, ast.Call):
         yield node.args[0]
-        if ast.unparse(node.func) == "sum":
-            yield ast.Call(ast.Name("mean", ast.Load()), node.args, [])
+        other = {"sum": "mean", "mean": "sum"}.get(ast.unparse(node.func))
+        if other is not None:
+            yield ast.Call(ast.Name(other, ast.Load()), node.args, [])
 
 
 class _Put(ast.NodeTransformer):
@@ -63,16 +71,19 @@ class _Put(ast.NodeTransformer):
         return self.put if node is self.old else self.generic_visit(node)
 
 
-def written(tree: ast.Expression) -> Rule:
-    """What the text gives."""
-    code = compile(tree, "rule", "eval")
+def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> Rule:
+    """What a formula gives of the gradient that arrives and of these values, all but g and y of the operand's shape."""
+    code = compile(formula, "rule", "eval")
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
-        axis, x = node.attrs["axis"], record.target(node, slot)
-        kept = np.shape(np.sum(x, axis, keepdims=True))
-        names: dict[str, Any] = {"g": g, "y": record.values[node.index], "x": x, "exp": np.exp}
-        names |= {k: np.reshape(v, kept) for k, v in names.items() if k in "gy" and np.shape(v) != np.shape(x)}
+        shape = np.shape(record.target(node, slot))
+        kept = np.shape(np.sum(np.zeros(shape), axis, keepdims=True))
+        names: dict[str, Any] = {
+            name: np.reshape(v, kept) if np.size(v) == np.prod(kept, dtype=int) else v
+            for name, v in {**values, "g": g}.items()
+        }
         names |= {"sum": lambda v: np.sum(v, axis, keepdims=True), "mean": lambda v: np.mean(v, axis, keepdims=True)}
-        return np.broadcast_to(eval(code, {"__builtins__": {}}, names), np.shape(x))  # our own text, changed by us
+        sent = eval(code, {"__builtins__": {}}, names | {"exp": np.exp})  # only what `changed` made of our own texts
+        return np.broadcast_to(sent, shape)
 
     return rule
