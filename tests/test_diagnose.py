@@ -92,6 +92,13 @@ def test_right_gradients_are_called_right(digits):
     assert found.correct and not found.found and "are right" in str(found)
 
 
+def test_what_a_long_search_costs_is_said(monkeypatch):
+    monkeypatch.setattr("tinygrad_rnn.diagnosis.search.LONG", 0.0)
+    loss, p, x, up = rnn()
+    with pytest.warns(UserWarning, match=r"diagnose: [\d,]+ edits; this will take about \d+ s"):
+        tg.diagnose(loss, rnn_by_hand(p, x, up, "transposed"), max_edits=1)
+
+
 def test_two_mistakes_that_add_up():
     loss, p, x, up = rnn()
     wrong = rnn_by_hand(p, x, up)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +29,8 @@ TOGETHER = 256
 PAIRS = 400
 #: first edits of a pair that explain a part of the numbers, and pairs of likely edits: so many are tried
 PARTLY, LIKELY = 120, 30_000
+#: seconds; what a search that takes longer will cost is said
+LONG = 5.0
 #: with fewer wrong numbers than this, a factor could be read off anything
 FEWEST = 3
 
@@ -130,12 +134,15 @@ class Search:
                 yield Tried(edit, self.sketched(walked), walked)
             else:
                 many.append(edit)
+        begun = time.process_time()
         for start in range(0, len(many), TOGETHER):
             if self.progress is not None:
                 self.progress(len(edits) - len(many) + start, len(edits))
             some = many[start : start + TOGETHER]
             for edit, sketch in zip(some, record.sketches(some, self.functionals, self.rows), strict=True):
                 yield Tried(edit, sketch)
+            if start == 0:
+                _foretell(len(edits), (time.process_time() - begun) / len(some) * (len(many) - len(some)))
 
     # Where ---------------------------------------------------------------------------------------------
 
@@ -333,6 +340,14 @@ class Search:
             if edit.leaves or edit.sent:
                 found += self.verified(edit)
         return found
+
+
+def _foretell(edits: int, left: float) -> None:
+    """Say what a long search will cost, ``left`` seconds by the first edits that were walked at once."""
+    if left > LONG:
+        length = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} minutes"
+        words = f"diagnose: {edits:,} edits; this will take about {length}, and a search for pairs several times that"
+        warnings.warn(f"{words}. Fewer steps or smaller layers show the same mistake sooner", stacklevel=2)
 
 
 def rescaled(edit: Edit, factor: float) -> Edit:
