@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -11,6 +12,7 @@ from matplotlib.ft2font import FT2Font
 
 STEP = 2.0
 LIMIT = 6  #: points that two different lines may lie on one another
+NEAR = 1.2  #: distance below which points lie on one another
 ALONG = 0.17  #: sine of the angle below which lines that come near one another run along, and do not cross
 
 
@@ -77,40 +79,44 @@ def faults(dot):
         found += [
             f"box {name} upon {names[j]}" for j in np.flatnonzero(near) if j > k and not _words(placed, name, names[j])
         ]
+    solid = np.array([k for k, name in enumerate(names) if "caption" not in placed[name][4]], int)
+    x, y, w, h = at[solid].T
     for tail, head, points in drawn:
-        for k, name in enumerate(names):
-            if name in (tail, head) or "caption" in placed[name][4]:
-                continue
-            x, y, w, h = at[k]
-            if ((abs(points[:, 0] - x) < w / 2 - 1) & (abs(points[:, 1] - y) < h / 2 - 1)).any():
-                found.append(f"line {tail} -> {head} through {name}")
-    cells = {}
-    for n, (tail, _head, points) in enumerate(drawn):
-        for (x, y), (r, s) in zip(points, _headings(points), strict=True):
-            cells.setdefault((round(x / 3), round(y / 3)), []).append((n, tail, x, y, r, s))
-    together = {}
-    for n, (tail, head, points) in enumerate(drawn):
-        for (x, y), (p, q) in zip(points, _headings(points), strict=True):
-            i, j = round(x / 3), round(y / 3)
-            others = {
-                m
-                for di in (-1, 0, 1)
-                for dj in (-1, 0, 1)
-                for m, other, u, v, r, s in cells.get((i + di, j + dj), ())
-                if m > n
-                and other != tail
-                and drawn[m][1] != head
-                and abs(u - x) + abs(v - y) < 1.2
-                and abs(p * s - q * r) < ALONG
-            }
-            for m in others:
-                together[n, m] = together.get((n, m), 0) + 1
-    for (n, m), count in together.items():
+        inside = (abs(points[:, :1] - x) < w / 2 - 1) & (abs(points[:, 1:] - y) < h / 2 - 1)
+        met = [names[k] for k in solid[inside.any(0)]]
+        found += [f"line {tail} -> {head} through {name}" for name in met if name not in (tail, head)]
+    for (n, m), count in together(drawn).items():
         if count * STEP > LIMIT:
             found.append(
                 f"line {drawn[n][0]} -> {drawn[n][1]} upon {drawn[m][0]} -> {drawn[m][1]} for {count * STEP:g}"
             )
     return found
+
+
+def together(drawn):
+    """By pair of lines that share no end how many points of the first have one of the second beside and along them."""
+    names = {name: k for k, name in enumerate({name for line in drawn for name in line[:2]})}
+    line = np.concatenate([np.full(len(points), n) for n, (_, _, points) in enumerate(drawn)] or [[]]).astype(int)
+    tail, head = (np.array([names[ends[side]] for ends in drawn], int) for side in (0, 1))
+    points = np.concatenate([points for _, _, points in drawn] or [np.zeros((0, 2))])
+    ways = np.concatenate([_headings(points) for _, _, points in drawn] or [np.zeros((0, 2))])
+    squares = np.floor(points / NEAR).astype(np.int64) @ [1 << 30, 1]
+    order = np.argsort(squares, kind="stable")
+    squares, line, points, ways = squares[order], line[order], points[order], ways[order]
+    own = np.arange(len(squares))
+    pairs = []
+    for square in (squares + i * (1 << 30) + j for i in (-1, 0, 1) for j in (-1, 0, 1)):
+        first, last = np.searchsorted(squares, square), np.searchsorted(squares, square, "right")
+        one = np.repeat(own, last - first)
+        other = np.arange(len(one)) - np.repeat(np.cumsum(last - first) - last, last - first)
+        n, m = line[one], line[other]
+        kept = (n < m) & (tail[n] != tail[m]) & (head[n] != head[m])
+        one, other = one[kept], other[kept]
+        kept = np.abs(points[one] - points[other]).sum(1) < NEAR
+        kept &= np.abs(ways[one, 0] * ways[other, 1] - ways[one, 1] * ways[other, 0]) < ALONG
+        pairs.append(np.stack([one[kept], line[other[kept]]]))
+    beside = np.unique(np.concatenate(pairs, 1), axis=1)  # each point once, however many of the other line are near
+    return Counter(zip(line[beside[0]].tolist(), beside[1].tolist(), strict=True))
 
 
 def _headings(points):

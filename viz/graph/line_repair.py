@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -23,7 +23,11 @@ CELL = 4.0  #: size of the squares in which lines that lie together are looked f
 BESIDE = 1.2  #: distance of points that lie on one another
 ALONG = 0.17  #: sine of the angle, ten degrees, below which lines run along one another
 ROUNDS = 5
+LEVEL = 0.3  #: sine of the angle below which a piece of a curve counts as upright or level
+DRIFT = 3.0  #: points that such a piece may lean
+APART = 20.0  #: how much longer a stretch seems along another line, to a line that is drawn anew
 _KEY = np.array([1 << 30, 1])  # a square's two numbers as one
+_NEIGHBOURS = [i * (1 << 30) + j for i in (-1, 0, 1) for j in (-1, 0, 1)]
 #: Of more boxes a picture is not measured: it would take longer than drawing it.
 LARGEST = 1500
 
@@ -49,8 +53,12 @@ class _Mending:
         self.names = list(layout.rects)
         rects = [layout.rects[i] for i in self.names] + [rect for _, rect in layout.gaps]
         self.rects = np.array([(r.left, r.right, r.bottom, r.top) for r in rects])
-        self.points = [sampled(line.pos) for line in layout.lines]
-        self.pieces = [straight(points) for points in self.points]
+        self.ways: list[Way] = []
+        self.through: set[int] = set()
+        for k, line in enumerate(layout.lines):
+            self.ways.append(Way.along(line.pos))
+            self._look_for_boxes(k)
+        self.together = {pair for pair in self._near() if self._apart(*pair) and self._shared(*pair)}
 
     def boxes_upon_boxes(self) -> int:
         """How many pairs of boxes overlap."""
@@ -60,15 +68,13 @@ class _Mending:
 
     def left(self) -> int:
         """How many lines are wrong, whether they can be moved or not."""
-        return sum(map(self._through, range(len(self.points)))) + len(self._together())
+        return len(self.through) + len(self.together)
 
     def wrong(self, turn: int = 0) -> list[int]:
         """The lines to be drawn anew, each once; of two that lie together every other ``turn`` the other one."""
-        through = [k for k in range(len(self.points)) if self._through(k)]
-        together = self._together()
-        crowded = Counter(k for pair in together if not set(pair) & set(through) for k in pair)
-        chosen = dict.fromkeys(through)
-        for a, b in together:
+        crowded = Counter(k for pair in self.together if not set(pair) & self.through for k in pair)
+        chosen = dict.fromkeys(sorted(self.through))
+        for a, b in sorted(self.together):
             if a not in chosen and b not in chosen:
                 first, second = sorted((a, b), key=lambda k: (self._may_move(k), crowded[k], k))[::-1]
                 chosen[second if turn % 2 and self._may_move(second) else first] = None
@@ -78,25 +84,26 @@ class _Mending:
         line = self.layout.lines[k]
         return line.source in self.layout.rects and line.target in self.layout.rects and line.source != line.target
 
-    def _through(self, k: int) -> bool:
-        x, y = self.points[k].T
-        left, right, bottom, top = self.rects.T + np.array([[1], [-1], [1], [-1]])
-        near = (left < x.max()) & (right > x.min()) & (bottom < y.max()) & (top > y.min())
-        line = self.layout.lines[k]
+    def _look_for_boxes(self, k: int) -> None:
+        """Whether a line runs through a box that is not its end."""
+        way, line = self.ways[k], self.layout.lines[k]
+        inner = self.rects + np.array([1, -1, 1, -1])
+        x, y = way.points.T
+        across = (inner[:, 0] < way.right) & (inner[:, 1] > way.left)
+        near = across & (inner[:, 2] < way.top) & (inner[:, 3] > way.bottom)
+        self.through.discard(k)
         for n in np.flatnonzero(near):
             own = (
                 self.names[n] in (line.source, line.target) if n < len(self.names) else line.gap == n - len(self.names)
             )
-            if not own and ((x > left[n]) & (x < right[n]) & (y > bottom[n]) & (y < top[n])).any():
-                return True
-        return False
+            left, right, bottom, top = inner[n]
+            if not own and ((x > left) & (x < right) & (y > bottom) & (y < top)).any():
+                self.through.add(k)
 
-    def _together(self) -> list[tuple[int, int]]:
-        """Pairs of lines without a common end that lie on one another for more than a crossing."""
-        lines, points = (
-            np.concatenate([np.full(len(p), k) for k, p in enumerate(self.points)] or [np.zeros(0, int)]),
-            (np.concatenate(self.points or [np.zeros((0, 2))])),
-        )
+    def _near(self) -> list[tuple[int, int]]:
+        """Pairs of lines that meet in more than one square."""
+        lines = np.concatenate([np.full(len(way.points), k) for k, way in enumerate(self.ways)] or [np.zeros(0, int)])
+        points = np.concatenate([way.points for way in self.ways] or [np.zeros((0, 2))])
         often: Counter[tuple[int, int]] = Counter()
         for shift in (0.0, CELL / 2):
             squares = np.floor((points + shift) / CELL).astype(np.int64) @ _KEY
@@ -109,27 +116,32 @@ class _Mending:
             for a, b in zip(starts[stops - starts > 1], stops[stops - starts > 1], strict=True):
                 if b - a < 40:
                     often.update(combinations(own[a:b].tolist(), 2))
-        return [pair for pair, count in often.items() if count > 1 and self._apart(*pair) and self._shared(*pair)]
+        return [pair for pair, count in often.items() if count > 1]
 
     def _apart(self, a: int, b: int) -> bool:
         one, other = self.layout.lines[a], self.layout.lines[b]
         return (one.source, one.gap) != (other.source, other.gap) and (one.target, one.gap) != (other.target, other.gap)
 
     def _shared(self, a: int, b: int) -> bool:
-        return float(beside(self.points[a], self.points[b]).sum() * STEP) > TOGETHER
+        return self.ways[a].beside(self.ways[b]) * STEP > TOGETHER
 
     def draw_anew(self, k: int) -> None:
         """A way around all boxes, beside all other lines, from any side to any side."""
         line = self.layout.lines[k]
         assert line.source is not None and line.target is not None
         a, b = self.layout.rects[line.source], self.layout.rects[line.target]
-        taken = [stretch for n in range(len(self.points)) if n != k and self._apart(n, k) for stretch in self.pieces[n]]
+        others = [self.ways[n] for n in range(len(self.ways)) if n != k and self._apart(n, k)]
+        taken = [stretch for way in others for stretch in way.pieces]
         boxes = [*self.layout.rects.values(), *(rect for _, rect in self.layout.gaps)]
-        tips = [tip for n in range(len(self.points)) if n != k and self._apart(n, k) for tip in self.points[n][[0, -1]]]
-        points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken)
+        tips = [tip for way in others for tip in way.points[[0, -1]]]
+        points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken, shared=APART)
         self.layout.lines[k] = replace(line, pos=spline(points))
-        self.points[k] = sampled(self.layout.lines[k].pos)
-        self.pieces[k] = straight(self.points[k])
+        self.ways[k] = way = Way.along(self.layout.lines[k].pos)
+        self._look_for_boxes(k)
+        self.together = {pair for pair in self.together if k not in pair}
+        for n, other in enumerate(self.ways):
+            if n != k and way.meets(other) and self._apart(n, k) and self._shared(k, n):
+                self.together.add((min(n, k), max(n, k)))
 
 
 def _free(ports: Sequence[Port], tips: Sequence[Array]) -> Sequence[Port]:
@@ -151,42 +163,81 @@ def sampled(pos: str) -> Array:
     return np.concatenate(pieces)
 
 
-def beside(one: Array, other: Array) -> Array:
-    """Which points of ``one`` have a point of ``other`` beside them where both run in one direction, or against it.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a line runs: points `STEP` apart, the direction in each, and the stretches where another should not run."""
 
-    Found by the squares that the points lie in; where lines cross they come near one another too, but not along.
-    """
-    keys = np.floor(other / BESIDE).astype(np.int64) @ _KEY
-    order = np.argsort(keys)
-    way, ways = headings(one), headings(other)[order]
-    keys, other = keys[order], other[order]
-    found = np.zeros(len(one), bool)
-    for shift in np.indices((3, 3)).reshape(2, -1).T - 1:
-        wanted = (np.floor(one / BESIDE).astype(np.int64) + shift) @ _KEY
-        first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted, "right")
-        for more in range(int((last - first).max(initial=0))):
-            k = np.minimum(first + more, len(keys) - 1)
-            along = np.abs(way[:, 0] * ways[k, 1] - way[:, 1] * ways[k, 0]) < ALONG
-            found |= (first + more < last) & (np.abs(one - other[k]).sum(1) < BESIDE) & along
-    return found
+    points: Array
+    headings: Array
+    pieces: Sequence[Stretch]
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @classmethod
+    def along(cls, pos: str) -> Way:
+        """The way of a line as Graphviz writes it."""
+        points = sampled(pos)
+        ways = headings(points)
+        (left, bottom), (right, top) = points.min(0).tolist(), points.max(0).tolist()
+        return cls(points, ways, straight(points, ways), left, right, bottom, top)
+
+    def meets(self, other: Way) -> bool:
+        """Whether there is a place near both."""
+        return (
+            self.left < other.right + BESIDE and other.left < self.right + BESIDE
+            and self.bottom < other.top + BESIDE and other.bottom < self.top + BESIDE
+        )  # fmt: skip
+
+    def beside(self, other: Way) -> int:
+        """How many points have one of ``other`` beside them where both run in one direction, or against it.
+
+        Found by the squares that the points lie in; where lines cross they come near one another too, but not along.
+        """
+        mine, its = self._inside(other), other._inside(self)
+        one, way = self.points[mine], self.headings[mine]
+        keys = np.floor(other.points[its] / BESIDE).astype(np.int64) @ _KEY
+        order = np.argsort(keys)
+        keys, points, ways = keys[order], other.points[its][order], other.headings[its][order]
+        found = np.zeros(len(one), bool)
+        squares = np.floor(one / BESIDE).astype(np.int64) @ _KEY
+        for shift in _NEIGHBOURS if len(keys) else ():
+            first, last = np.searchsorted(keys, squares + shift), np.searchsorted(keys, squares + shift, "right")
+            for more in range(int((last - first).max(initial=0))):
+                k = np.minimum(first + more, len(keys) - 1)
+                along = np.abs(way[:, 0] * ways[k, 1] - way[:, 1] * ways[k, 0]) < ALONG
+                found |= (first + more < last) & (np.abs(one - points[k]).sum(1) < BESIDE) & along
+        return int(found.sum())
+
+    def _inside(self, other: Way) -> Array:
+        """Which of the points are no further than `BESIDE` from the rectangle around another line."""
+        x, y = self.points.T
+        across = (x > other.left - BESIDE) & (x < other.right + BESIDE)
+        return across & (y > other.bottom - BESIDE) & (y < other.top + BESIDE)  # type: ignore[no-any-return]
 
 
 def headings(points: Array) -> Array:
     """The direction of a line in each of its points, of length 1."""
-    ways = np.gradient(points, axis=0)
+    ways = np.empty_like(points)
+    ways[1:-1] = points[2:] - points[:-2]
+    ways[0], ways[-1] = points[1] - points[0], points[-1] - points[-2]
     return ways / np.maximum(np.hypot(*ways.T), 1e-9)[:, None]
 
 
-def straight(points: Array) -> Sequence[Stretch]:
-    """The upright and level pieces among sampled points."""
+def straight(points: Array, ways: Array) -> Sequence[Stretch]:
+    """The pieces among sampled points that are upright or level, or nearly: each as a straight one in its middle."""
     found: list[Stretch] = []
     for axis in (0, 1):
-        level = np.concatenate([[False], np.abs(np.diff(points[:, axis])) < 0.05, [False]])
+        level = np.concatenate([[False], np.abs(ways[:, axis]) < LEVEL, [False]])
         for first, last in np.flatnonzero(level[1:] != level[:-1]).reshape(-1, 2):
-            a, b = points[first].tolist(), points[last].tolist()
-            b[axis] = a[axis]
-            if abs(a[0] - b[0]) + abs(a[1] - b[1]) > CELL:
-                found.append((_point(a), _point(b)))
+            drift = np.abs(points[first:last, axis] - points[first, axis]) // DRIFT
+            ends = [first, *(first + 1 + np.flatnonzero(np.diff(drift))), last]
+            for begin, end in pairwise(ends):
+                a, b = points[begin].tolist(), points[end - 1].tolist()
+                a[axis] = b[axis] = (a[axis] + b[axis]) / 2
+                if abs(a[0] - b[0]) + abs(a[1] - b[1]) > CELL:
+                    found.append((_point(a), _point(b)))
     return found
 
 

@@ -77,12 +77,13 @@ class Port(NamedTuple):
 def path(
     starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
     xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None, haste: float = 1.0,
+    shared: float = SHARED,
 ) -> list[Point]:  # fmt: skip
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
     ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
-    lanes dearer; ``taken`` are the stretches other lines use. With ``haste`` above 1 a path up to so much dearer will
-    do, and none is looked for long. If there is no path, a straight line.
+    lanes dearer; ``taken`` are the stretches other lines use, dearer by ``shared``. With ``haste`` above 1 a path up to
+    so much dearer will do, and none is looked for long. If there is no path, a straight line.
     """
     taken = list(taken)
     stub = CLEARANCE + 6
@@ -93,11 +94,10 @@ def path(
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
     goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
     dear = tolls or {}
-    across, up = _costs(xs, ys, boxes, taken, dear)
+    across, up = _costs(xs, ys, boxes, taken, dear, shared)
 
-    def ahead_of(i: int, j: int) -> float:
-        """The least it can still cost."""
-        return haste * min(abs(xs[i] - x) + abs(ys[j] - y) for x, y in finish)
+    far = [np.abs(np.array(xs) - x)[:, None] + np.abs(np.array(ys) - y) for x, y in finish]
+    least: list[list[float]] = (haste * np.minimum.reduce(far)).tolist()  # what it can still cost from (i, j)
 
     queue: list[tuple[float, float, int, int, int, int]] = []
     best: dict[tuple[int, int, int, int], float] = {}
@@ -106,7 +106,7 @@ def path(
     for k, (x, y) in enumerate(begin):
         state = (column[x], row[y], starts[k].dx, starts[k].dy)
         best[state], roots[state] = starts[k].cost, starts[k]
-        heapq.heappush(queue, (starts[k].cost + ahead_of(*state[:2]), starts[k].cost, *state))
+        heapq.heappush(queue, (starts[k].cost + least[state[0]][state[1]], starts[k].cost, *state))
     for _ in range(PATIENCE if haste > 1 else 10**9):
         if not queue:
             break
@@ -125,7 +125,7 @@ def path(
         turned = (ends[goals[i, j]].dx, ends[goals[i, j]].dy) if (i, j) in goals else (di, dj)
         if turned != (di, dj) and turned != (-di, -dj) and cost + TIGHT < best.get((i, j, *turned), float("inf")):
             best[i, j, *turned], came[i, j, *turned] = cost + TIGHT, state
-            heapq.heappush(queue, (cost + TIGHT + ahead_of(i, j), cost + TIGHT, i, j, *turned))
+            heapq.heappush(queue, (cost + TIGHT + least[i][j], cost + TIGHT, i, j, *turned))
         for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
                 continue
@@ -137,19 +137,20 @@ def path(
             new = cost + distance + (BEND if (ni, nj) != (di, dj) else 0.0) + extra
             if new < best.get(ahead, float("inf")) - 1e-9 and ahead not in roots:
                 best[ahead], came[ahead] = new, state
-                heapq.heappush(queue, (new + ahead_of(*ahead[:2]), new, *ahead))
+                heapq.heappush(queue, (new + least[ahead[0]][ahead[1]], new, *ahead))
     return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
 
 
 def around(
-    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = ()
-) -> list[Point]:
+    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
+    shared: float = SHARED,
+) -> list[Point]:  # fmt: skip
     """A path past all ``boxes``: in lanes between those near its ends, and above or below them all in between."""
     near = [r for r in boxes if any(abs(r.x - p.x) < r.w / 2 + NEAR for p in (*starts, *ends))]
     low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)
     outside = [y for k in range(1, 6) for y in (low - 4 - LANE * k, high + 4 + LANE * k)]
     xs, ys = _apart([*beside(near), *(p.x for p in (*starts, *ends))]), _apart([*lanes(near), *outside])
-    return path(starts, ends, boxes, taken, xs, ys, haste=2.0)
+    return path(starts, ends, boxes, taken, xs, ys, haste=2.0, shared=shared)
 
 
 def _apart(places: Iterable[float]) -> list[float]:
@@ -201,6 +202,7 @@ def _costs(
     boxes: Iterable[Rect],
     taken: Iterable[Stretch],
     dear: Mapping[float, float],
+    shared: float,
 ) -> tuple[list[list[float]], list[list[float]]]:
     """What the stretch from (i, j) to its right, and to its upper neighbour costs; infinite: a box is in the way."""
     x, y = np.array(xs), np.array(ys)
@@ -211,8 +213,8 @@ def _costs(
             crowded_across[_between_lanes(x, a[0], b[0]), _lanes(y, a[1], a[1], LANE - 1)] = True
         if a[0] == b[0]:
             crowded_up[_lanes(x, a[0], a[0], LANE - 1), _between_lanes(y, a[1], b[1])] = True
-    across *= 1 + SHARED * crowded_across
-    up *= 1 + SHARED * crowded_up
+    across *= 1 + shared * crowded_across
+    up *= 1 + shared * crowded_up
     up *= np.array([dear.get(lane, 1.0) for lane in xs])[:, None]
     for r in boxes:
         left, right, bottom, top = r.left - CLEARANCE, r.right + CLEARANCE, r.bottom - CLEARANCE, r.top + CLEARANCE
