@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -123,6 +124,32 @@ def _headings(points):
     """The direction of a line in each of its points."""
     ways = np.gradient(points, axis=0)
     return ways / np.hypot(*ways.T)[:, None]
+
+
+def disorder(dot):
+    """Every step that does not stand to the right of the one before, input above its cell, and score below its state.
+
+    Of a picture at cell level: boxes' names end in their pass and their time step.
+    """
+    placed, found = boxes(dot), []
+    cells = {}
+    for name, (x, y, w, _h, kind) in placed.items():
+        if kind.split()[0] == "cell":
+            where, step = re.search(r"_(s\d+)_t(\d+)$", name).groups()
+            cells.setdefault((where, y), []).append((int(step), x - w / 2, x + w / 2, name))
+    for row in cells.values():
+        found += [
+            f"{b[3]} is not to the right of {a[3]}" for a, b in pairwise(sorted(row)) if b[0] > a[0] and b[1] < a[2]
+        ]
+    for tail, head, _points in lines(dot):
+        if tail not in placed or head not in placed:
+            continue
+        (_, low, *_, source), (_, high, *_, target) = placed[tail], placed[head]
+        below = source.split()[0] == "x" and target.split()[0] == "cell"
+        above = source.split()[0] in ("cell", "state") and target.split()[0] == "logits"
+        if (below or above) and low >= high:
+            found.append(f"{head} is not above {tail}")
+    return found
 
 
 def _words(placed, a, b):

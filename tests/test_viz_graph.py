@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from geometry import boxes, circular, faults, lines
+from geometry import boxes, circular, disorder, faults, lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_viz import groups, svg_of, texts, tooltip, unrolled
@@ -527,9 +527,23 @@ NIGHTLY = settings().max_examples >= 1000
 )
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
     """docs/pictures.md lists what."""
-    dot = viz.render(loop.graph()[0], detail=detail).dot
+    graph = loop.graph()[0]
+    dot = viz.render(graph, detail=detail).dot
     assert faults(dot) == []
     assert circular(dot) == set()
+    if detail == "cell":
+        assert disorder(dot) == []
+    if loop.steps < 7:  # none is left out
+        level = collapse(graph, detail)
+        named = {level.boxes[e.source].main for e in level.edges} | {level.boxes[e.target].main for e in level.edges}
+        assert named <= {node_index(name) for name in boxes(dot) if name[0] in "nw"}
+        assert len(lines(dot)) == len(level.edges), "an operand that is not drawn"
+
+
+def test_what_an_initial_state_is_made_of_in_the_steps_is_drawn():
+    """Where a recurrence was found to begin in the middle: what is made in steps, and read by first states only."""
+    dot = viz.render(Loop(("gru", "gated", "residual"), 2, "both ways", head=False, dense=True).graph()[0]).dot
+    assert faults(dot) == [] and circular(dot) == set()
 
 
 @pytest.mark.parametrize("shape", ["one pass", "both ways", "decoder", "attention"])

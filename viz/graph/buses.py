@@ -14,6 +14,7 @@ from .placement import BUS, Line, Places
 from .time_step_tile import ROW_GAP
 
 STRIP = 100.0  #: in points
+ROOM = 2 * LANE + 2  #: between boxes away from the steps: a line has to come in and out between them
 
 
 class Buses:
@@ -82,7 +83,7 @@ class Buses:
                     left = before != (self.boxes[new].key[0] == "∂")
                     rect = Rect(anchor.x + (-step if left else step), anchor.y, w, h)
                     while any(
-                        abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2
+                        abs(rect.y - r.y) < (rect.h + r.h) / 2 + ROOM and abs(rect.x - r.x) < (rect.w + r.w) / 2 + ROOM
                         for r in self.rects.values()
                     ):
                         rect = rect.moved(0, -6)

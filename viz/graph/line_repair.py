@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.tensors import Array
 
-from .line_routing import ARROW, LANE, Point, Port, Stretch, around, entering, leaving, spline
+from .line_routing import ARROW, LANE, Point, Port, Stretch, around, entering, is_askew, leaving, spline
 from .placement import Layout
 
 STEP = 2.0  #: points between the samples of a line
@@ -135,6 +135,8 @@ class _Mending:
         boxes = [*self.layout.rects.values(), *(rect for _, rect in self.layout.gaps)]
         tips = [tip for way in others for tip in way.points[[0, -1]]]
         points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken, shared=APART)
+        if is_askew(points):  # the free places at the boxes are walled in
+            points = around(leaving(a), entering(b), boxes, taken, shared=APART)
         self.layout.lines[k] = replace(line, pos=spline(points))
         self.ways[k] = way = Way.along(self.layout.lines[k].pos)
         self._look_for_boxes(k)
@@ -214,7 +216,7 @@ class Way:
         """Which of the points are no further than `BESIDE` from the rectangle around another line."""
         x, y = self.points.T
         across = (x > other.left - BESIDE) & (x < other.right + BESIDE)
-        return across & (y > other.bottom - BESIDE) & (y < other.top + BESIDE)  # type: ignore[no-any-return]
+        return across & (y > other.bottom - BESIDE) & (y < other.top + BESIDE)
 
 
 def headings(points: Array) -> Array:

@@ -149,8 +149,19 @@ def around(
     near = [r for r in boxes if any(abs(r.x - p.x) < r.w / 2 + NEAR for p in (*starts, *ends))]
     low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)
     outside = [y for k in range(1, 6) for y in (low - 4 - LANE * k, high + 4 + LANE * k)]
-    xs, ys = _apart([*beside(near), *(p.x for p in (*starts, *ends))]), _apart([*lanes(near), *outside])
-    return path(starts, ends, boxes, taken, xs, ys, haste=2.0, shared=shared)
+    between, ports = [*lanes(near), *outside], [p.x for p in (*starts, *ends)]
+    points = path(
+        starts, ends, boxes, taken, _apart([*beside(near), *ports]), _apart(between), haste=2.0, shared=shared
+    )
+    if not is_askew(points):
+        return points
+    closer = [x + side * LANE for x in beside(boxes) for side in (0, -0.5, 0.5, -1, 1)]
+    return path(starts, ends, boxes, taken, [*closer, *ports], [*between, *lanes(boxes)], haste=3.0, shared=shared)
+
+
+def is_askew(points: Sequence[Point]) -> bool:
+    """Whether it is the straight line that stands for a path that was not found."""
+    return len(points) == 2 and points[0][0] != points[1][0] and points[0][1] != points[1][1]
 
 
 def _apart(places: Iterable[float]) -> list[float]:

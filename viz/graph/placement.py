@@ -125,7 +125,8 @@ class Places:
                     made[b] = max(made[b], made.get(a, -1) if there is None else there.segment)
                 if a in read:
                     read[a] = min(read[a], read.get(b, read[a]) if here is None else here.segment)
-        return {i: read[i] for i in both if made[i] < read[i]}
+        passes = {column.segment for column in self.level.columns}
+        return {i: read[i] for i in both if made[i] < read[i] and read[i] in passes}
 
     def _reached(self, *, forward: bool) -> set[int]:
         """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""
