@@ -320,12 +320,15 @@ def cross_entropy(logits: Array, target: Array, *, ignore_index: int) -> Array:
 
 
 @kernel
-def _add_rows(buffer, rows, indices, width):
-    """Rows of one index are added with what each addition lost (D. E. Knuth (1997), section 4.2.2, theorem B)."""
-    first, after = np.full(buffer.size // width, -1, np.int64), np.empty(indices.size, np.int64)
+def _add_rows(buffer, rows, indices, width, first, after, lost):
+    """Rows of one index are added with what each addition lost (D. E. Knuth (1997), section 4.2.2, theorem B).
+
+    For its use: ``first``, of each row in the buffer, where its index occurs first; ``after``, where the next time;
+    and ``lost``, a row.
+    """
+    first[:] = -1
     for i in range(indices.size - 1, -1, -1):
         after[i], first[indices[i]] = first[indices[i]], i
-    lost = np.empty(width, buffer.dtype)
     for i in range(indices.size):
         if first[indices[i]] != i:
             continue  # it is added together with the first of its index
@@ -352,4 +355,6 @@ def _add_rows(buffer, rows, indices, width):
 def add_rows(buffer: Array, rows: Array, indices: Array) -> None:
     """``buffer[indices[i]] += rows[i]`` in place; an index that occurs twice adds twice."""
     width = math.prod(buffer.shape[1:])
-    _add_rows(buffer.reshape(-1), np.ascontiguousarray(rows).ravel(), np.ascontiguousarray(indices).ravel(), width)
+    flat, taken = np.ascontiguousarray(rows).ravel(), np.ascontiguousarray(indices).ravel()
+    first, after, lost = np.empty(len(buffer), np.int64), np.empty(taken.size, np.int64), np.empty(width, buffer.dtype)
+    _add_rows(buffer.reshape(-1), flat, taken, width, first, after, lost)

@@ -128,7 +128,8 @@ class Program:
         self.schedules = [(schedule, [rates.get(s, unused) for s in serials]) for schedule, serials in trace.schedules]
         self.table = np.array(code.rows, np.int64).reshape(-1, WIDTH)
         self._entries = interpreter.entry_points(set(self.table[:, 0].tolist()), self.real)
-        self._addresses = (self.table.ctypes.data, self._entries.ctypes.data)
+        self._spans: dict[tuple[int, int], tuple[Array, int]] = {}
+        self._interpret = interpreter.runner()
         self._fill(code.patches)
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
@@ -186,7 +187,7 @@ class Program:
         return results
 
     def _run_rows(self, start: int, end: int) -> None:
-        pc = interpreter.run(*self._addresses, start, end)
+        pc = self._interpret(self._span(start, end))
         while pc != end:
             if pc < 0:
                 self._complain(-1 - pc)
@@ -194,7 +195,15 @@ class Program:
                 self._run_host(self.host[pc])
             else:
                 self.trace.confirm([self.value(index) for index in self._looked_at])
-            pc = interpreter.run(*self._addresses, pc + 1, end)
+            pc = self._interpret(self._span(pc + 1, end))
+
+    def _span(self, start: int, end: int) -> int:
+        """The address of what the interpreter is told: which table, which instructions, which rows."""
+        found = self._spans.get((start, end))
+        if found is None:
+            words = np.array([self.table.ctypes.data, self._entries.ctypes.data, start, end], np.int64)
+            found = self._spans[start, end] = words, words.ctypes.data
+        return found[1]
 
     def _bind(self, cell: Any, buffer: int, rows: Array, columns: Array, deltas: Array, array: Array) -> Array:
         """Point the table at the array a cell holds, or at a copy that the cell shall hold."""
@@ -244,7 +253,7 @@ class Program:
                     end = int(self.table[pc, 1]) if name in ("region", "loop") else pc + 1
                     began = time.perf_counter()
                     if name != "host":
-                        interpreter.run(*self._addresses, pc, end)
+                        self._interpret(self._span(pc, end))
                     elif pc in self.host:
                         self._run_host(self.host[pc])
                     best[pc] = min(best[pc], time.perf_counter() - began)

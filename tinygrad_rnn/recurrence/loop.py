@@ -29,9 +29,9 @@ from ..tensors import Tensor, _serials, from_array
 from ..thread_state import Recorder, current
 
 #: recurrences of fewer steps are unrolled: there each step can be fitted to what surrounds it
-SHORTEST = 200
-#: or of so many times fewer where two threads share a batch, which each run a recurrence of their own
-SHARED = 5
+SHORTEST = 20
+#: or of fewer than so many times as many, where two threads may share a batch, which each run a recurrence of their own
+SHARED = 50
 
 
 class Unrolled(BaseException):

@@ -54,6 +54,10 @@ def pointer_to(element: Any) -> Any:
 
 _to_integers, _to_bytes = pointer_to(types.int64), pointer_to(types.uint8)
 
+#: the C library's, addresses being integers: an instruction asks for memory, which Numba's own arrays would need Numba for
+room: Any = types.ExternalFunction("malloc", types.int64(types.int64))
+release: Any = types.ExternalFunction("free", types.void(types.int64))
+
 
 @inner
 def at(address, n, like):

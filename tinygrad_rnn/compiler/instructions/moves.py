@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ...kernels import _add_rows
-from .memory import at, inner, instruction, integers, itemsize, octets
+from .memory import at, inner, instruction, integers, itemsize, octets, release, room
 
 # In and out of tiles. Columns: result and bytes per tile, source and bytes per tile, then the distances -------
 
@@ -125,7 +125,11 @@ def scatter_rows(r, tile, n, like):
     out, source, indices, width, rows = r[1], r[2], integers(r[3], r[4]), r[5], r[6]
     y = at(out, rows * width, like)
     y[:] = 0
-    _add_rows(y, at(source, indices.size * width, like), indices, width)
+    memory = room(8 * (rows + indices.size) + width * itemsize(like))
+    first, after = integers(memory, rows), integers(memory + 8 * rows, indices.size)
+    lost = at(memory + 8 * (rows + indices.size), width, like)
+    _add_rows(y, at(source, indices.size * width, like), indices, width, first, after, lost)
+    release(memory)
     return 0
 
 

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import numba
-import numpy as np
+from numba import carray  # type: ignore[attr-defined]
 from numba.core import types
 from numba.extending import overload
 
 from ...primitives.linalg import PIECE
-from .memory import INNER, at, inner, instruction, itemsize
+from .memory import INNER, at, inner, instruction, itemsize, pointer_to, release, room
 
 # pointers are passed as the integers they are
 _int = types.int64
+_to_int32 = pointer_to(types.int32)
 _sgemm = types.ExternalFunction("blas_sgemm", types.void(*[_int] * 13))
 _dgemm = types.ExternalFunction("blas_dgemm", types.void(*[_int] * 13))
 _sgemv = types.ExternalFunction("blas_sgemv", types.void(*[_int] * 11))
@@ -91,11 +92,12 @@ def gemm(r, tile, number, like):
     if k <= PIECE:
         _by_blas(sizes, sizes + 8, a, b, c, m, n, ta, tb, accumulate, like)
         return 0
-    length, size = np.empty(1, np.int32), itemsize(like)
+    length, size = room(4), itemsize(like)
     for start in range(0, k, PIECE):
-        length[0] = min(PIECE, k - start)
+        carray(_to_int32(length), 1)[0] = min(PIECE, k - start)
         left, right = a + start * (lda if ta else 1) * size, b + start * (1 if tb else ldb) * size
-        _by_blas(sizes, length.ctypes.data, left, right, c, m, n, ta, tb, accumulate or start > 0, like)
+        _by_blas(sizes, length, left, right, c, m, n, ta, tb, accumulate or start > 0, like)
+    release(length)
     return 0
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ...kernels import _shifted_exponentials, _shifted_logarithm, _total
-from .memory import at, instruction, integers
+from .memory import at, instruction, integers, itemsize, release, room
 from .memory import inner as inner_function
 
 #: how many rows are added one after the other
@@ -36,7 +36,8 @@ def sum_(r, tile, n, like):
             y[i] = _total(x[i * reduced : (i + 1) * reduced])
         return 0
     zero = x.dtype.type(0)
-    part, lost = np.empty(inner if reduced > _ROWS else 0, x.dtype), np.empty(inner if reduced > _ROWS else 0, x.dtype)
+    memory = room(2 * inner * itemsize(like))
+    part, lost = at(memory, inner, like), at(memory + inner * itemsize(like), inner, like)
     for i in range(outer):
         row = y[i * inner : (i + 1) * inner]
         _added(x[i * reduced * inner :], min(reduced, _ROWS), inner, row)
@@ -51,13 +52,13 @@ def sum_(r, tile, n, like):
                     row[k] = after
             for k in range(inner):
                 row[k] += lost[k] if math.isfinite(row[k]) else zero
+    release(memory)
     return 0
 
 
 @inner_function
-def _largest(x):
-    """The largest of a row; nan if there is one. Side by side in lanes, so that it vectorises."""
-    best = np.empty(_LANES, x.dtype)
+def _largest(x, best):
+    """The largest of a row; nan if there is one. Side by side in the lanes of ``best``, so that it vectorises."""
     whole = x.size // _LANES * _LANES
     for k in range(_LANES):
         best[k] = x[k]
@@ -88,11 +89,13 @@ def max_(r, tile, n, like):
     outer, reduced, inner = r[3], r[4], r[5]
     x, y = at(r[2], outer * reduced * inner, like), at(r[1], outer * inner, like)
     if inner == 1 and reduced > _LANES:
+        memory = room(_LANES * itemsize(like))
         for i in range(outer):
             row = x[i * reduced : (i + 1) * reduced]
-            y[i] = _largest(row)
+            y[i] = _largest(row, at(memory, _LANES, like))
             if y[i] == 0:
                 y[i] = _zero(row)
+        release(memory)
         return 0
     for i in range(outer):
         for k in range(inner):
@@ -150,11 +153,12 @@ def log_softmax(r, tile, n, like):
 @instruction
 def logsumexp(r, tile, n, like):
     rows, cols = r[4], r[5]
-    x, y = at(r[2], rows * cols, like), at(r[1], rows, like)
-    e = np.empty(cols, x.dtype)
+    x, y, memory = at(r[2], rows * cols, like), at(r[1], rows, like), room(cols * itemsize(like))
+    e = at(memory, cols, like)
     for i in range(rows):
         shift, log_total = _shifted_logarithm(x[i * cols : (i + 1) * cols], e)
         y[i] = shift + log_total
+    release(memory)
     return 0
 
 
@@ -162,11 +166,13 @@ def logsumexp(r, tile, n, like):
 def cross_entropy(r, tile, n, like):
     rows, cols, ignored = r[4], r[5], r[6]
     x, y, target = at(r[2], rows * cols, like), at(r[1], rows, like), integers(r[3], rows)
-    e = np.empty(cols, x.dtype)
+    memory = room(cols * itemsize(like))
+    e = at(memory, cols, like)
     for i in range(rows):
         y[i] = 0
         if target[i] != ignored:
             row = x[i * cols : (i + 1) * cols]
             shift, log_total = _shifted_logarithm(row, e)
             y[i] = log_total - (row[target[i]] - shift)
+    release(memory)
     return 0

@@ -1,0 +1,47 @@
+# mypy: disable-error-code="no-untyped-call"
+"""Instructions compiled by Numba: those of users, and all of them where what is shipped was made of other sources."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from numba.core import types
+from numba.core.ccallback import CFunc
+
+from ...kernel_cache import cached
+from ..opcodes import HOST, KERNELS, LOOP, NAMES, REGION, RUN
+from . import elementwise, loop, moves, products, rows
+from .memory import INSTRUCTIONS, OPTIONS
+
+__all__ = ["elementwise", "moves", "products", "rows"]  # which enter their instructions
+
+_FLOATS = {"float32": types.float32, "float64": types.float64}
+#: copying needs no float type, only the size of an element
+_SIZED = {"copy1": types.uint8, "copy2": types.int16, "copy4": types.int32, "copy8": types.int64}
+
+
+def every() -> list[tuple[str, str]]:
+    """The names of all instructions that are ours, with each float type that they are for; and the loop's."""
+    own = [name for name in NAMES if name not in KERNELS and name not in (REGION, HOST, LOOP)]
+    return [(RUN, ""), *((name, real) for name in own for real in _FLOATS)]
+
+
+def prepared(name: str, real: str) -> tuple[Any, Any]:
+    """A function for Numba to compile, and as it was written."""
+    if name == RUN:
+        function, signature = loop.run, types.int64(types.int64)
+    else:
+        written = INSTRUCTIONS["copy" if name in _SIZED else name] if name not in KERNELS else None
+        function = written or elementwise.of_numbers(*KERNELS[name])
+        signature = types.int64(loop.ROW, types.int64, types.int64, types.CPointer(_SIZED.get(name) or _FLOATS[real]))
+    options = {"fastmath": {"contract"}, **OPTIONS} if name != RUN else OPTIONS
+    return CFunc(function, (signature.args, signature.return_type), {}, options), function
+
+
+@cache
+def compiled(name: str, real: str) -> Any:
+    """An instruction, compiled or from the disk; its address holds as long as it is there."""
+    made, function = prepared(name, real)
+    (made if name in KERNELS else cached(made, function)).compile()  # a user's is not kept: it may have changed
+    return made

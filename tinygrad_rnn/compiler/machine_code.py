@@ -1,0 +1,157 @@
+# mypy: disable-error-code="no-untyped-call"
+"""Instructions as machine code: made by LLVM of what is shipped, and kept on disk.
+
+Instructions are written in Python; Numba finds out the types and says them in LLVM's language, which takes it ten times
+as long as LLVM takes to make machine code of that. What Numba says is no machine's yet, so it is made once, by
+``python -m tinygrad_rnn.compiler.instructions.shipping``, and lies beside the sources it was made of. Who starts a
+program for the first time waits for LLVM alone, and Numba need not even be imported. Where the sources have changed, or
+LLVM is another one, Numba compiles them on the spot (`instructions.by_numba`): the same, later.
+
+Machine code is kept where Numba keeps its own: ``NUMBA_CACHE_DIR``, else beside the sources, else, where that cannot be
+written, the user's cache folder. A file says of which sources, for which processor and by which LLVM it was made, bears
+a checksum, and is replaced when any of it is not so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from ..errors import DataError
+from ..files import write_atomically
+from ..primitives.linalg import PIECE
+
+_HERE = Path(__file__).parent
+SHIPPED = _HERE / "instructions" / "shipped.zip"
+#: what can be read: the oldest LLVM that knows the words, in 64 bits
+_OLDEST = (0, 45)
+
+
+@cache
+def sources() -> str:
+    """A checksum of what instructions are made from."""
+    made = hashlib.sha256(repr(PIECE).encode())
+    for path in (_HERE.parent / "kernels.py", _HERE / "opcodes.py", *sorted((_HERE / "instructions").glob("*.py"))):
+        made.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return made.hexdigest()
+
+
+@cache
+def _shipped() -> zipfile.ZipFile | None:
+    """What is shipped, if it was made of the sources as they are, and can be read here."""
+    version = tuple(int(part) for part in llvmlite.__version__.split(".")[:2])
+    if version < _OLDEST or struct.calcsize("P") != 8 or not SHIPPED.exists():
+        return None
+    found = zipfile.ZipFile(SHIPPED)
+    return found if found.comment.decode() == sources() else None
+
+
+def address(name: str, real: str) -> int | None:
+    """Where the machine code of an instruction is, in this process; None if nothing that fits is shipped."""
+    if _shipped() is None:
+        return None
+    symbol, engine = symbol_of(name, real), _engine()
+    made = _kept(symbol)
+    if made is None:
+        made = _compiled(symbol)
+        _keep(symbol, made)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(made))
+    engine.finalize_object()
+    return int(engine.get_function_address(symbol))
+
+
+def symbol_of(name: str, real: str) -> str:
+    """What the function of an instruction is called."""
+    return f"tinygrad_rnn.{name}.{real}".rstrip(".")
+
+
+# Making it --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _target() -> Any:
+    """The processor this is, as LLVM sees it."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        *processor, opt=3, reloc="static" if x86 else "default", codemodel="jitdefault", jit=True
+    )
+
+
+@cache
+def _engine() -> Any:
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+
+
+def _compiled(symbol: str) -> bytes:
+    """Machine code of what is shipped under a name."""
+    archive = _shipped()
+    assert archive is not None
+    module = llvm.parse_assembly(archive.read(f"{symbol}.ll").decode())
+    module.triple, module.data_layout = _target().triple, str(_target().target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.slp_vectorization = False  # as Numba has it: loops are vectorised, and nothing else
+    builder = llvm.create_pass_builder(_target(), options)
+    builder.getModulePassManager().run(module, builder)
+    made: bytes = _target().emit_object(module)
+    return made
+
+
+# Keeping it -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _processor() -> str:
+    """What machine code depends on, beside the sources."""
+    target = _target()
+    return " ".join((target.triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()))
+
+
+def _folders() -> Iterator[Path]:
+    """Where machine code may lie, the first that can be written."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen) / "tinygrad_rnn"
+    else:
+        yield _HERE / "__pycache__"
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_rnn"
+
+
+def _name(symbol: str) -> str:
+    return f"{symbol}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}.o"  # one for each kind of processor
+
+
+def _described() -> bytes:
+    """Of which sources and by which LLVM."""
+    return hashlib.sha256(f"{sources()} {llvmlite.__version__}".encode()).digest()
+
+
+def _kept(symbol: str) -> bytes | None:
+    """Machine code from the disk, if it is sound and up to date."""
+    for folder in _folders():
+        with suppress(OSError):
+            found = (folder / _name(symbol)).read_bytes()
+            described, checksum, made = found[:32], found[32:64], found[64:]
+            if described == _described() and hashlib.sha256(made).digest() == checksum:
+                return made
+    return None
+
+
+def _keep(symbol: str, made: bytes) -> None:
+    for folder in _folders():
+        with suppress(DataError, OSError):  # nowhere to write: the next process makes it again
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / _name(symbol), _described() + hashlib.sha256(made).digest() + made)
+            return
