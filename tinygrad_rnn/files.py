@@ -22,10 +22,11 @@ def as_path(path: PathLike) -> Path:
     raise ArgumentError(f"the path of a file is a text or a pathlib.Path, not {kind}")
 
 
-def write_atomically(path: PathLike, data: bytes) -> None:
+def write_atomically(path: PathLike, data: bytes, lasting: bool = True) -> None:
     """Write ``data`` beside ``path`` and rename: an interrupted or failed write leaves the old file as it was.
 
-    A pipe or a device is not replaced but written to; of a link, what it points to is replaced.
+    A pipe or a device is not replaced but written to; of a link, what it points to is replaced. What need not outlive a
+    failure of power is not ``lasting``: it is not waited for until the disk has it.
     """
     target = as_path(path)
     temporary = None
@@ -41,7 +42,8 @@ def write_atomically(path: PathLike, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         if real.exists():  # who may read it stays as it was
             os.chmod(temporary, stat.S_IMODE(real.stat().st_mode))
         os.replace(temporary, real)

@@ -47,11 +47,16 @@ def sources() -> str:
     return made.hexdigest()
 
 
+def readable() -> bool:
+    """Whether this LLVM and this Python can make anything of what is shipped."""
+    version = tuple(int(part) for part in llvmlite.__version__.split(".")[:2])
+    return version >= _OLDEST and struct.calcsize("P") == 8
+
+
 @cache
 def _shipped() -> zipfile.ZipFile | None:
     """What is shipped, if it was made of the sources as they are, and can be read here."""
-    version = tuple(int(part) for part in llvmlite.__version__.split(".")[:2])
-    if version < _OLDEST or struct.calcsize("P") != 8 or not SHIPPED.exists():
+    if not readable() or not SHIPPED.exists():
         return None
     found = zipfile.ZipFile(SHIPPED)
     return found if found.comment.decode() == sources() else None
@@ -153,5 +158,5 @@ def _keep(symbol: str, made: bytes) -> None:
     for folder in _folders():
         with suppress(DataError, OSError):  # nowhere to write: the next process makes it again
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / _name(symbol), _described() + hashlib.sha256(made).digest() + made)
+            write_atomically(folder / _name(symbol), _described() + hashlib.sha256(made).digest() + made, lasting=False)
             return

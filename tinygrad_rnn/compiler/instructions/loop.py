@@ -45,7 +45,7 @@ def run(span):
     A loop's rows are run round after round. Between two rounds its addresses are moved on, in the table, and after the
     last they are moved back.
     """
-    words = carray(_integers(span), 4)
+    words = carray(_integers(span), 4)  # type: ignore[call-arg]
     table, entries, start, end = words[0], words[1], words[2], words[3]
     code = carray(_integers(table), (end, WIDTH))
     entry = carray(_integers(entries), LIMIT)

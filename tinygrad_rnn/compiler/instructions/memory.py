@@ -54,7 +54,7 @@ def pointer_to(element: Any) -> Any:
 
 _to_integers, _to_bytes = pointer_to(types.int64), pointer_to(types.uint8)
 
-#: the C library's, addresses being integers: an instruction asks for memory, which Numba's own arrays would need Numba for
+#: the C library's, addresses being integers: what an instruction needs to work in, for new arrays would need Numba
 room: Any = types.ExternalFunction("malloc", types.int64(types.int64))
 release: Any = types.ExternalFunction("free", types.void(types.int64))
 
