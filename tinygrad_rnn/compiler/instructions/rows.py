@@ -75,9 +75,10 @@ def _largest(x, best):
 
 
 @inner_function
-def _zero(x):
-    """The larger one of zeros that are a row's largest elements: 0.0, if it is among them."""
-    for v in x:
+def _zero(x, count, apart):
+    """The larger one of zeros that are the largest of ``count`` elements: 0.0, if it is among them."""
+    for j in range(count):
+        v = x[j * apart]
         if v == 0 and math.copysign(1.0, v) > 0:
             return v
     return x.dtype.type(-0.0)
@@ -94,7 +95,7 @@ def max_(r, tile, n, like):
             row = x[i * reduced : (i + 1) * reduced]
             y[i] = _largest(row, at(memory, _LANES, like))
             if y[i] == 0:
-                y[i] = _zero(row)
+                y[i] = _zero(row, reduced, 1)
         release(memory)
         return 0
     for i in range(outer):
@@ -104,7 +105,7 @@ def max_(r, tile, n, like):
                 v = x[(i * reduced + j) * inner + k]
                 best = v if (v > best or v != v) and best == best else best
             if best == 0:
-                best = _zero(x[i * reduced * inner + k : (i + 1) * reduced * inner : inner])
+                best = _zero(x[i * reduced * inner + k :], reduced, inner)
             y[i * inner + k] = best
     return 0
 
