@@ -34,9 +34,10 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> list[str]:
         train(cell.upper(), steps, lambda _k, step=step: step())
         spelt.append(model.spell("h", 4))
         console.print(f"the {cell.upper()} spells {spelt[-1]}")
-        captions = [f"‘{a}’ → ‘{b}’" for a, b in zip("hell", "ello")]
+        captions = [f"‘{a}’ → ‘{b}’" for a, b in zip("he", "el")]
+        two = model.unroll("he", "el")  # steps are alike: two fit on a slide
+        draw(two, out / f"{cell}-gates.svg", detail="gate", values=True, grads=True, captions=captions)
         loss = model.unroll("hell", "ello")
-        draw(loss, out / f"{cell}-gates.svg", detail="gate", values=True, grads=True, captions=captions)
         viz.debug(loss).html(out / f"{cell}-gates.html", title=f"{cell.upper()}, hell → ello")
     return spelt
 

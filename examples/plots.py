@@ -174,13 +174,18 @@ def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]])
 
 
 def formulas(path: Path, lines: Sequence[tuple[str, str]]) -> None:
-    """Equations in LaTeX, one below the other, and at the right of each what it holds for."""
+    """Equations in LaTeX, one below the other, and at the right of each what it holds for; many in two columns."""
     heights = [0.6 if r"\sum" in line else 0.48 if r"\frac" in line else 0.34 for line, _ in lines]
-    with figure(path, 7.5, sum(heights)) as drawing:
-        top = sum(heights)
-        for (line, note), height in zip(lines, heights):
-            y = (top - height / 2) / sum(heights)
-            large = line.replace(r"\frac", r"\dfrac")
-            drawing.text(0.01, y, f"${large}$", va="center", fontsize=10.5, math_fontfamily="cm")
-            drawing.text(0.99, y, note, va="center", ha="right", fontsize=8, color="#5c5f66")
-            top -= height
+    columns = 2 if len(lines) > 14 else 1
+    split = next(n for n in range(len(lines) + 1) if sum(heights[:n]) >= sum(heights) / columns - 1e-9)
+    parts = [range(split), range(split, len(lines))][:columns]
+    size = max(sum(heights[n] for n in part) for part in parts)
+    with figure(path, 7.5 * columns, size) as drawing:
+        for column, part in enumerate(parts):
+            top = size
+            for n in part:
+                (line, note), y = lines[n], (top - heights[n] / 2) / size
+                large, left, right = line.replace(r"\frac", r"\dfrac"), 0.01 + column, 0.96 + column
+                drawing.text(left / columns, y, f"${large}$", va="center", fontsize=10.5, math_fontfamily="cm")
+                drawing.text(right / columns, y, note, va="center", ha="right", fontsize=8, color="#5c5f66")
+                top -= heights[n]

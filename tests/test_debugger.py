@@ -467,6 +467,15 @@ def test_a_carry_that_was_cut_is_found():
     assert viz.debug(spelling()).cuts() == []
 
 
+def test_an_initial_state_that_is_seen_again_later_is_no_cut():
+    """A line of delays: the state of two steps before comes in as well, and before the first two it is the same."""
+    w = tg.tensor(np.eye(3), requires_grad=True)
+    h = before = tg.zeros(1, 3)
+    for x in tg.ones(4, 1, 3):
+        h, before = tg.tanh(x + h @ w + before), h
+    assert viz.debug(h.sum()).cuts() == []
+
+
 def test_the_strongest_way_leads_from_the_loss_to_the_node():
     session = viz.debug(spelling())
     hops = session.path(session.names.find("weight_hh_l0"))

@@ -114,7 +114,7 @@ def test_boxes_are_called_what_sentences_call_them(cell, formulas):
 def test_a_box_without_a_short_name_keeps_its_operation():
     x = tg.tensor([1.0, 2.0], requires_grad=True, name="a_rather_long_name_of_a_weight")
     texts = re.findall("<text[^>]*>([^<]*)<", draw(tg.Graph((x * x).sum()), "op").svg)
-    assert "×" in texts and not any("⊙" in text for text in texts)
+    assert "mul = ×" in texts and not any("⊙" in text for text in texts)  # as the sentence has it, and what it is
 
 
 def test_what_is_shown_can_be_typed(hello):
@@ -132,3 +132,27 @@ def test_a_what_if_says_so_wherever_it_is_shown(tmp_path):
     session.save(tmp_path / "walk.trace")
     for each in (session, viz.debug(tmp_path / "walk.trace")):
         assert said in repr(each) and f'"whatIf":"{said}"' in each.html()
+
+
+def test_two_cells_of_one_place_and_parameters_without_names_are_told_apart():
+    tg.manual_seed(0)
+    reader, writer, h, loss = nn.GRUCell(2, 3), nn.GRUCell(2, 3), tg.zeros(1, 3), 0.0
+    w = tg.tensor(tg.randn(3, 3).numpy(), requires_grad=True)
+    for x in tg.randn(3, 1, 2):
+        h = reader(x, h)
+    for x in tg.randn(3, 1, 2):
+        h = writer(x, h)
+        loss = loss + (h @ w).square().sum()
+    names = viz.debug(loss).names
+    assert {"cell1.z_3", "cell2.z_3", "W_hy"} <= set(names.shown)
+    assert not any("constant" in names.shown[node.index] for node in names.graph.parameters)
+
+
+def test_a_box_is_called_what_the_sentence_calls_it():
+    w, h, loss = tg.tensor(np.ones((6, 3)), requires_grad=True), tg.ones(1, 3), 0.0
+    for _ in range(3):
+        h = tg.tanh(tg.concat([h, h * h], 1) @ w)
+        loss = loss + h.sum()
+    session = viz.debug(loss)
+    texts = re.findall("<text[^>]*>([^<]*)</text>", draw(session.graph, "op").svg)
+    assert "concat_3" in session.names.shown and any(text.startswith("concat₃ = ") for text in texts)

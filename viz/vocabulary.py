@@ -65,13 +65,15 @@ def _role(graph: tg.Graph, node: tg.Node) -> str | None:
 
 
 def _reaches_state(graph: tg.Graph, index: int) -> bool:
-    """Whether a later state is made from it."""
-    found, pending = set[int](), list(graph.consumers[index])
+    """Whether a later state is made from it, or what it is used for next."""
+    uses = [use for use in graph.consumers[index] if not graph.nodes[use].scope.backward]
+    found, pending = set[int](), [(use, use) for use in uses]
     while pending:
-        use = pending.pop()
-        if use not in found and not graph.nodes[use].scope.backward:
-            if graph.nodes[use].role == "h":
-                return True
-            found.add(use)
-            pending += graph.consumers[use]
+        start, use = pending.pop()
+        if use in found or graph.nodes[use].scope.backward:
+            continue
+        if graph.nodes[use].role == "h" or (use != start and use in uses):
+            return True
+        found.add(use)
+        pending += [(start, user) for user in graph.consumers[use]]
     return False

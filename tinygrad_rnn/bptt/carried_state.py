@@ -282,16 +282,25 @@ def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str | None:
 def cuts(trace: Trace) -> list[tuple[int, int]]:
     """(constant, its consumer) wherever a cell past the first time step reads a state no gradient flows through.
 
-    Such a leaf is a carry that was detached, or that somebody forgot to hand on.
+    Such a leaf is a carry that was detached, or that somebody forgot to hand on. An initial state that is looked at
+    once more at a later step, as in a line of delays, is neither.
     """
     first: dict[Path, int] = {path: moments[0].time for path, moments in carried(trace).items()}
-    found = []
-    for node in trace.graph.nodes:
+    nodes, found = trace.graph.nodes, []
+
+    def late(user: tg.Node) -> bool:
+        start = first.get(user.scope.path)
+        return start is not None and user.scope.step is not None and user.scope.step != start
+
+    for node in nodes:
         for source in node.sources:
-            leaf = trace.graph.nodes[source]
-            start = first.get(node.scope.path[: len(node.scope.path)])
-            late = start is not None and node.scope.step is not None and node.scope.step != start
-            if late and leaf.op is None and not leaf.requires_grad and leaf.role in STATES:
+            leaf = nodes[source]
+            if (
+                all(late(nodes[user]) for user in trace.graph.consumers[source])
+                and leaf.op is None
+                and not leaf.requires_grad
+                and leaf.role in STATES
+            ):
                 found.append((source, node.index))
     return found
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import math
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -259,10 +260,18 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
 
 
 def _with_time(graph: tg.Graph) -> tg.Graph:
-    """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph."""
-    named = {node.scope.path for node in graph.nodes if node.role in ("h", "c") and node.scope.step is not None}
+    """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph.
+
+    Cells that the program called alike, two of a top level's, are told apart as they are found.
+    """
+    found = timed(graph).nodes
+    places: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for told, seen in zip(graph.nodes, found, strict=True):
+        if told.role in ("h", "c") and told.scope.step is not None:
+            places[told.scope.path].add(seen.scope.path)
     nodes = [
-        told if told.scope.path in named else found for told, found in zip(graph.nodes, timed(graph).nodes, strict=True)
+        told if len(places.get(told.scope.path, ())) == 1 else seen
+        for told, seen in zip(graph.nodes, found, strict=True)
     ]
     return tg.Graph.of(nodes, graph.outputs)
 

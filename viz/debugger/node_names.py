@@ -14,7 +14,7 @@ from collections import defaultdict
 
 import tinygrad_rnn as tg
 
-from .. import style
+from .. import style, vocabulary
 from .shown_names import Spoken
 
 NAME_LIMIT = 40
@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self, graph: tg.Graph) -> None:
         self.graph = graph
-        levels = [_levels(node, self._path(node), index == graph.outputs[0]) for index, node in enumerate(graph.nodes)]
+        levels = [_levels(node, self._path(node), self._short(node, index)) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
             for name in names:
@@ -49,6 +49,11 @@ class Names:
             users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
             path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
         return [_clean(part) for part in path]
+
+    def _short(self, node: tg.Node, index: int) -> str:
+        if node.is_parameter and not node.name and not node.role:
+            return vocabulary.weight(self.graph, node)
+        return _short(node, index == self.graph.outputs[0])
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
@@ -86,9 +91,8 @@ class Names:
         return sorted(name for name in set(self.names) if name.startswith(text))
 
 
-def _levels(node: tg.Node, path: list[str], is_output: bool) -> list[str]:
+def _levels(node: tg.Node, path: list[str], short: str) -> list[str]:
     """Longer and longer names: ``h_3``, ``l1.h_3``, ``model.l1.h_3``; of a value without a role also with its gate."""
-    short = _short(node, is_output)
     part = [_clean(node.scope.part)] if node.scope.part and not node.role else []
     tails = [".".join((*path[start:], *part, short)) for start in range(len(path), -1, -1)]
     return list(dict.fromkeys([short, *tails]))

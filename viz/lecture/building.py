@@ -231,6 +231,12 @@ def _size(figure: Path) -> tuple[int, int]:
     return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
 
 
+def _place(topic: Topic) -> Callable[[str], int]:
+    """Where a figure stands in its topic: in the order of the captions, whichever was written first."""
+    order = {name: place for place, name in enumerate(topic.captions)}
+    return lambda figure: order.get(Path(figure).stem, len(order))
+
+
 def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labels: Translation) -> str:
     with needed("the lecture's page", "lecture"):
         from jinja2 import Environment, FileSystemLoader
@@ -256,7 +262,7 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labe
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
                 "figures": [
                     (name, topic.captions.get(Path(name).stem, ""), *_size(folder / "figures" / name))
-                    for name in result.figures
+                    for name in sorted(result.figures, key=_place(topic))
                 ],
                 "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",
             }

@@ -22,9 +22,13 @@ function show(step) {
   }
   const [section, figure] = steps[at];
   section.classList.add("now");
+  section.classList.remove("stacked");
   if (figure) {
+    const image = figure.querySelector("img");
     figure.classList.add("now");
-    figure.querySelector("img").loading = "eager";
+    image.loading = "eager";
+    // beside the text a long graph would be too small to read: it stands below, as wide as the screen
+    section.classList.toggle("stacked", innerWidth > innerHeight && image.getAttribute("width") / image.getAttribute("height") > 2.2);
   }
   fit(section.querySelector(".told"));
   counter.textContent = `${at + 1} / ${steps.length}`;
@@ -33,9 +37,9 @@ function show(step) {
 
 function fit(told) { // all that is said has to be seen: a screen cannot be scrolled by an audience
   const wide = (formula) => formula.scrollWidth > formula.clientWidth + 1;
-  for (let size = 100; size >= 50; size -= 4) {
+  for (let size = 100; size >= 40; size -= 4) {
     told.style.fontSize = size + "%";
-    if (told.scrollHeight <= told.clientHeight + 1 && ![...told.querySelectorAll(".formula")].some(wide)) return;
+    if (told.scrollHeight <= told.clientHeight + 1 && told.scrollWidth <= told.clientWidth + 1 && ![...told.querySelectorAll(".formula")].some(wide)) return;
   }
 }
 

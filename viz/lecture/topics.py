@@ -59,10 +59,12 @@ TOPICS = (
         ),
         {
             "pattern-one-to-one": "One input, one output, no time.",
-            "pattern-one-to-many": "One input, read at the first step; then each output is the next input.",
-            "pattern-many-to-one": "Many inputs; only the last state is asked.",
-            "pattern-many-to-many": "Many inputs; every state is asked.",
-            "pattern-seq2seq": "One network, W₁, reads; another, W₂, writes.",
+            "pattern-one-to-many": "One input, read at the first step; then each output is the next input: an image "
+            "and its caption.",
+            "pattern-many-to-one": "Many inputs; only the last state is asked: a video and the action in it.",
+            "pattern-seq2seq": "Many to many, one after the other; one network, W₁, reads, another, W₂, writes: a "
+            "video and its caption.",
+            "pattern-many-to-many": "Many to many at once; every state is asked: a label for every frame of a video.",
         },
         walk="pattern-seq2seq.html#k=38",
     ),
@@ -71,8 +73,8 @@ TOPICS = (
         "One function, applied again and again",
         "recurrence.py",
         (
-            "A recurrent network has a state of its own, a vector h, that changes as a sequence is read; each output "
-            "y is computed from it. The state is a summary of everything read so far, and one function of the old "
+            "A recurrent network has an internal state, a vector h, that changes as a sequence is read; each output y "
+            "is computed from it. The state is a summary of everything read so far, and one function of the old "
             "state and the new input makes the next one: the same function, with the same parameters, at every time "
             "step. Unrolling is only bookkeeping: the loop is written out, one box a step, and the same W reaches "
             "each.",
@@ -262,9 +264,12 @@ TOPICS = (
         "What recurrence costs",
         "gradient_flow/tradeoffs.py",
         (
-            "For recurrence: one model reads sequences of any length, and it has the same number of weights for each. "
-            "The price is paid in time and memory, which grow in proportion to the length, and in patience: a step "
-            "cannot begin before the one before it has ended.",
+            "For recurrence: one model reads sequences of any length, and has no more weights for longer ones. What "
+            "happens at a step can depend on any step before it. The same weights are applied at every step, so every "
+            "input is treated alike, wherever it stands.",
+            "Against it: it is slow, for a step cannot begin before the one before it has ended, and time and memory "
+            "grow in proportion to the length. And what can depend on a far step, in practice hardly does: the next "
+            "topic says why.",
         ),
         {
             "tradeoffs": "The time of a training step, and the number of weights, over the length.",
@@ -293,6 +298,8 @@ TOPICS = (
         },
         formulas=(
             r"\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - h_t^2) W_{hh}",
+            r"\frac{\partial L_T}{\partial W} = \sum_t \frac{\partial L_T}{\partial h_T} "
+            r"\frac{\partial h_T}{\partial h_t} \frac{\partial h_t}{\partial W_t}",
             r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
             r"\frac{\partial h_{T-1}}{\partial h_{T-2}} \cdots \frac{\partial h_{t+1}}{\partial h_t}",
             r"\left\lVert \frac{\partial h_t}{\partial h_{t-1}} \right\rVert \le \max(1 - h_t^2) \lVert W_{hh} \rVert",
@@ -333,18 +340,19 @@ TOPICS = (
         (
             "The LSTM (Hochreiter, Schmidhuber 1997; the forget gate is of 2000) keeps a second state, c, and changes "
             "it by forgetting and adding only. One product with one matrix W of 4d rows and 2d columns, for x and h "
-            "of d numbers each, makes four vectors of d numbers. i: whether to write to the cell. f: whether to erase "
-            "it. o: how much of it to reveal. g: how much to write. (In memory our rows lie in the order i, f, g, o, "
-            "as PyTorch's do, and every gate has a bias.)",
+            "of d numbers each, makes four vectors of d numbers. g: how much to write to the cell. i: whether to write "
+            "to it. f: whether to erase it. o: how much of it to reveal. (In memory our rows lie in the order i, f, g, "
+            "o, as PyTorch's do, and every gate has a bias.)",
             "The GRU (Cho and others 2014) does with one state: z mixes the old and the new, r decides how much of "
             "the old is looked at.",
             "The thick lines are the carried states. Every box bears its value and its gradient.",
         ),
         {
-            "lstm-gates": "The LSTM: two states are carried, c in orange and h in blue.",
-            "gru-gates": "The GRU: one state is carried.",
+            "lstm-gates": "Two steps of the LSTM: two states are carried, c in orange and h in blue.",
+            "gru-gates": "Two steps of the GRU: one state is carried.",
         },
         formulas=(
+            r"h_t = \tanh \left( W \begin{pmatrix} x_t \\ h_{t-1} \end{pmatrix} \right) \quad \text{RNN}",
             r"\begin{pmatrix} i \\ f \\ o \\ g \end{pmatrix} = "
             r"\begin{pmatrix} \sigma \\ \sigma \\ \sigma \\ \tanh \end{pmatrix} "
             r"W \begin{pmatrix} x_t \\ h_{t-1} \end{pmatrix}, \quad W: 4d \times 2d",
@@ -445,10 +453,11 @@ TOPICS = (
             "Its gradient is a product of Jacobians, which can vanish or explode. A largest singular value of W_hh "
             "below 1 makes it vanish; above 1 it may explode.",
             "Against exploding: clip the norm of the gradient.",
-            "Against vanishing: add to the state instead of multiplying it. LSTM and GRU do; it makes keeping a "
-            "gradient easy, and guarantees nothing.",
-            "What is better or simpler than they are is being looked for to this day, and so is an understanding of "
-            "why.",
+            "Against vanishing: add to the state instead of multiplying it. LSTM and GRU do, and are what is commonly "
+            "used; it makes keeping a gradient easy, and guarantees nothing.",
+            "Better and simpler architectures, and other ways than recurrence to reason over sequences, are looked for "
+            "to this day.",
+            "So is a better understanding, in theory and by experiment, of why they work.",
         ),
     ),
     Topic(

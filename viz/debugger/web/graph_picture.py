@@ -82,11 +82,15 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
     left, equals, how = title[0].rpartition(" = ")
     if node.op is None:
         return title
+    if node.role and equals and "." in said:  # of one of several cells: the sentences say of which
+        left, title = _small(said), [f"{_small(said)} = {how}", *title[1:]]
     if box.kind == "state" and equals and "×" in how[1:]:
         formula = _written(names.formula(box.main))
         return [f"{left} = {formula}"] if formula else title
-    if box.key[0] not in ("op", "part") or node.role or node.name or said == names[box.main]:
+    if box.key[0] not in ("op", "part") or node.role or node.name:
         return title
+    if said == names[box.main]:  # no formula: what the sentences call it, and what it does
+        return [f"{_small(said)} = {how}", *title[1:]] if len(said) <= FORMULA_LIMIT else title
     if said.endswith(")"):
         formula = _written(said)
         return [formula] if formula and len(formula) <= FORMULA_LIMIT else title
@@ -97,7 +101,11 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
 def _written(said: str) -> str:
     """A name as boxes write it, with small numbers; "" if something in it has no name of its own but a number."""
     bare = said[1:-1] if said.startswith("(") else said
-    return "" if ":" in bare else re.sub(r"_(\d+)", lambda number: style.subscript(int(number[1])), bare)
+    return "" if ":" in bare else _small(bare)
+
+
+def _small(said: str) -> str:
+    return re.sub(r"_(\d+)", lambda number: style.subscript(int(number[1])), said)
 
 
 def _layout(level: Level, sizes: Sequence[tuple[float, float]], max_steps: int | None) -> Layout:

@@ -1,5 +1,6 @@
 // The page: where we are, the picture, and everything that moves.
 
+const HALL_SCALE = 2.1; // letters of more than 20 points
 let position = 0, timer = null, detail = 0, zoom = null;
 let statuses = new Map();
 
@@ -115,10 +116,12 @@ function resize() {
   if (!picture) return;
   const fits = stage.clientWidth / picture.width;
   const width = fits < 0.55 ? 0.9 : Math.min(fits, 1.4); // a long sequence is scrolled, not shrunk
-  const share = innerWidth < 1200 ? 0.42 : 0.56; // of a narrow window the rule has to be seen too
+  const large = document.body.classList.contains("hall"); // one time step that can be read from afar, and its rule
+  const share = large ? 0.4 : innerWidth < 1200 ? 0.42 : 0.56; // of a narrow window the rule has to be seen too
   stage.style.height = `${Math.min(Math.max(picture.height * width + 4, 240), Math.max(share * innerHeight, 240))}px`;
   const whole = Math.min(stage.clientWidth / picture.width, stage.clientHeight / picture.height);
-  const scale = zoom === null ? Math.min(width, stage.clientHeight / picture.height) : zoom === 0 ? whole : zoom;
+  const usual = large ? Math.max(whole, HALL_SCALE) : Math.min(width, Math.max(stage.clientHeight / picture.height, 0.8)); // nor is a high one
+  const scale = zoom === null ? usual : zoom === 0 ? whole : zoom;
   picture.scale = scale;
   picture.drawing.setAttribute("width", picture.width * scale);
   picture.drawing.setAttribute("height", picture.height * scale);
@@ -303,7 +306,7 @@ const notices = [];
 if (!D.whole) notices.push(`${D.nodeCount.toLocaleString("en")} nodes are too many to stop at each: this page stops at carried states, losses and weights only, at ${stops.length.toLocaleString("en")} of ${(D.last - D.first + 1).toLocaleString("en")} places${pictures.length ? "; the picture shows cells" : ", and draws no picture: tg.steps in the program says which time step is which"}.`);
 if (D.every > 1) notices.push(`One time step in ${D.every} was recorded; of the others, what they brought.`);
 if (D.origin) notices.push(`Not all numbers are finite (press o to go there): ${D.origin[2]}.`);
-for (const [consumer, site] of D.cuts.slice(0, 1)) notices.push(`${nodes[consumer].name} reads a state that was cut out of the graph at ${site || "an unknown line"}: from there no gradient flows to the time step before${D.cuts.length > 1 ? `, and so ${D.cuts.length - 1} times more` : ""}.`);
+for (const [consumer, site] of D.cuts.slice(0, 1)) notices.push(`${nodes[consumer].name} reads a state that was cut out of the graph at ${site === null ? "an unknown line" : STRINGS[site]}: from there no gradient flows to the time step before${D.cuts.length > 1 ? `, and so ${D.cuts.length - 1} times more` : ""}.`);
 $("#notice").classList.toggle("alarm", Boolean(D.origin || D.cuts.length));
 $("#notice").textContent = notices.join(" ");
 $("#notice").hidden = !notices.length;
