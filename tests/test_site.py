@@ -91,6 +91,8 @@ def test_every_primitive_is_in_the_table(build):
     table = build.primitives()
     for name in tg.TABLE:
         assert f"<tr id='{name}'>" in table
+    for module, name in re.findall(r"<code>(np|operator)\.(\w+)</code>", table):
+        assert hasattr(importlib.import_module("numpy" if module == "np" else module), name), f"{module}.{name}"
 
 
 def test_what_is_said_to_be_there_under_pytorchs_name_is_there():

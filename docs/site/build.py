@@ -146,7 +146,9 @@ def value_of(reference: Callable[..., object]) -> str:
     """A record's reference as it is written: its one expression, or the name of its function."""
     name = getattr(reference, "__name__", "")
     if name != "<lambda>":
-        return name if hasattr(reference, "__code__") else f"np.{name}"
+        if hasattr(reference, "__code__"):
+            return name
+        return f"{'np' if isinstance(reference, np.ufunc) else 'operator'}.{name}"
     code = inspect.getsource(reference)
     start = code.index("lambda", code.find("reference=") + 1)
     depth, end = 0, start
