@@ -169,6 +169,7 @@ def test_the_numerical_check_is_shown_on_demand(show, hello):
 def test_the_table_says_in_words_what_the_picture_shows(show, hello):
     tab = show(hello, "#k=5")
     tab.click("#table summary")
+    tab.wait_for_selector("#table tbody tr")  # it is made when the browser says that it was opened
     rows = tab.evaluate(
         "[...document.querySelectorAll('#table tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
     )

@@ -65,6 +65,8 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
         assert f'aria-label="{about}"' in (page / "figures" / f"{name}.svg").read_text()
         for suffix, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
             assert (page / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
+    shown = re.findall(r'src="figures/([\w-]+)\.svg"', html)
+    assert shown == [name for topic in CHEAP for name in topic.captions]  # in the topic's order
     assert "their sum is exactly ∂L/∂W_hh" in html  # what the program printed
     assert "━" not in html and html.count("<math>") == sum(len(topic.formulas) for topic in CHEAP)
     assert "h<sub>t" not in html and "W<sub>t</sub>" in html and "W_t" not in html
