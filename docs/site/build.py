@@ -148,7 +148,7 @@ def value_of(reference: Callable[..., object]) -> str:
     if name != "<lambda>":
         if hasattr(reference, "__code__"):
             return name
-        return f"{'np' if isinstance(reference, np.ufunc) else 'operator'}.{name}"
+        return f"{'operator' if reference.__module__ == '_operator' else 'np'}.{name}"
     code = inspect.getsource(reference)
     start = code.index("lambda", code.find("reference=") + 1)
     depth, end = 0, start
