@@ -323,6 +323,42 @@ def test_loops_run_on_the_values_that_are_there():
     assert steps == set(range(6))
 
 
+def test_a_loop_whose_count_is_boundless_ends_by_its_condition():
+    """As PyTorch's exporter writes ``while``; without a condition so many rounds are refused."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    grows (double[2] x) => (double[2] last) {
+      most = Constant<value_int: int = 9223372036854775807>()
+      last = Loop<body: graph = body (int64 t, bool go, double[2] s) => (bool on, double[2] after) {
+        after = Add(s, w)
+        size = ReduceMax<keepdims: int = 0>(after)
+        limit = Constant<value: tensor = double {9.0}>()
+        on = Less(size, limit)
+      }>(most, CONDITION, x)
+    }"""
+    yes = text.replace("CONDITION", "yes").replace("most = ", "yes = Constant<value: tensor = bool {1}>() most = ")
+    ours = interchange.from_onnx(parsed(yes, {"w": [2.0, 1.0]}, np.float64))
+    assert ours([1.0, 2.0]).tolist() == [9.0, 6.0]
+    ours = interchange.from_onnx(parsed(text.replace("CONDITION", ""), {"w": [2.0, 1.0]}, np.float64))
+    with pytest.raises(tg.DataError, match="asks for 9223372036854775807 rounds"):
+        ours([1.0, 2.0])
+
+
+def test_a_model_made_double_computes_in_double_precision():
+    """Also what it is given, and where the file casts: else a gradient has the digits of single precision."""
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+    small (float[2] x) => (float[2] y) { a = Cast<to: int = 1>(x)  y = Mul(a, w) }""",
+        {"w": [1 / 3, 1 / 7]},
+    )
+    ours = interchange.from_onnx(model)
+    assert ours(np.ones(2)).dtype == np.float32
+    ours.double()
+    x = tg.tensor([0.1, 0.2], dtype=float, requires_grad=True)
+    y = ours(x)
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y.numpy(), x.numpy() * ours.w.numpy())
+
+
 def test_lines_and_modules_that_the_exporter_wrote_down():
     model = reader()
     for node in model.graph.node:

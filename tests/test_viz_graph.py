@@ -605,6 +605,20 @@ def test_a_decoder_stands_after_the_encoder_that_it_reads_though_it_starts_from_
     assert [name.split("_")[1] for _, name in sorted(cells)] == ["s0"] * 6 + ["s1"] * 3
 
 
+def test_what_is_handed_over_stands_before_the_pass_that_reads_it_by_way_of_others():
+    """An encoder's last state is reshaped outside the steps before the decoder takes it up."""
+    encoder, decoder, join = tg.nn.GRU(2, 2, bidirectional=True), tg.nn.GRUCell(4, 2), tg.nn.Linear(4, 2)
+    with tg.scope("encoder"):
+        keys, h = encoder(tg.ones(2, 1, 2))
+        h = join(tg.concat([h[0], h[1]], axis=1)).tanh()
+    h = h.expand_dims(0)
+    for _ in tg.steps(2):
+        with tg.scope("decoder"):
+            share = keys.sum(2) * h[0].sum(1)
+            h = decoder((keys * share.softmax(0).expand_dims(2)).sum(0), h[0]).expand_dims(0)
+    assert "decoder" in viz.render(h.square().sum(), detail="gate").svg
+
+
 def test_what_cannot_be_tiled_is_laid_out_whole_by_dot_with_time_from_left_to_right():
     graph, _ = Loop(("rnn",), 5, "attention", skip=True).graph()
     level = collapse(graph, "gate")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import ArgumentError, DataError, DTypeError, ShapeError, UnsupportedError
 from ...nn.module import Module, Parameter
+from ...tensor_data import asked_dtype
 from ...tensors import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign
@@ -82,6 +83,13 @@ class OnnxModel(Module):
             {value.name: _fitting(x, value, sizes, self._model) for x, value in zip(args, self.inputs, strict=True)}
         )
         return self._model.graph.run(values)
+
+    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Module:
+        """Convert parameters to float32 or float64, in place, and compute in it, whatever floats the file declares."""
+        super().to(*args, dtype=dtype, device=device)
+        asked = asked_dtype("Module.to", args, dtype, device)
+        self._model.precision = self._model.precision if asked is None else asked
+        return self
 
     def extra_repr(self) -> str:
         """The settings that the module's repr shows."""
@@ -215,10 +223,13 @@ def _fitting(x: Any, value: Value, sizes: dict[str, int], model: Model) -> Tenso
             fits = fits and (wanted is None or size == wanted)
         if not fits:
             raise ShapeError(f"{model.name}: input {value} was given {shape}")
-    if value.dtype is None or given.dtype == value.dtype:
+    dtype = value.dtype
+    if dtype is not None and dtype.kind == "f" and model.precision is not None:
+        dtype = model.precision
+    if dtype is None or given.dtype == dtype:
         return _named(given, value.name)
-    if given.dtype.kind == value.dtype.kind == "f" or (given.dtype.kind in "iu" and value.dtype.kind != "b"):
-        return given.astype(value.dtype)
+    if given.dtype.kind == dtype.kind == "f" or (given.dtype.kind in "iu" and dtype.kind != "b"):
+        return given.astype(dtype)
     raise DTypeError(f"{model.name}: input {value} is {value.dtype}, but was given {given.dtype}")
 
 

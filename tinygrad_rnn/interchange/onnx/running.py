@@ -58,6 +58,7 @@ class Model:
     def __init__(self, proto: Any, name: str, folder: Path | None) -> None:
         self.name, self.folder = name, folder
         self.notes: dict[str, None] = {}
+        self.precision: np.dtype[Any] | None = None  #: of all floats, once a module of it was told one
         self.opset = {entry.domain or "": entry.version for entry in proto.opset_import}.get("", 1)
         self.graph = Graph(proto.graph, self)
 
@@ -173,7 +174,8 @@ class Node:
 
     def dtype(self, code: int) -> np.dtype[Any]:
         """A dtype of ours for one of ONNX's; half precision is float32."""
-        return as_supported(np.zeros((), numpy_dtype(code)), f"{self}: the type asked for", self.model.notes).dtype
+        found = as_supported(np.zeros((), numpy_dtype(code)), f"{self}: the type asked for", self.model.notes).dtype
+        return self.model.precision if self.model.precision is not None and found.kind == "f" else found
 
     def array(self, tensor: Any) -> np.ndarray[Any, Any]:
         """The value of a tensor among the attributes."""

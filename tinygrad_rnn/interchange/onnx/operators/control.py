@@ -25,12 +25,12 @@ def _if(node: Node, condition: Tensor, then_branch: Any, else_branch: Any) -> An
 @operator("Loop")
 def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: Tensor, body: Any) -> Any:
     """Rounds until the count is reached or the condition fails; what is scanned is stacked along a new first axis."""
-    most = MOST_ROUNDS if count is None else int(static(count, "the count").reshape(()))
+    most = np.inf if count is None else int(static(count, "the count").reshape(()))
     going = condition is None or bool(static(condition, "the condition").reshape(()))
-    if min(most, MOST_ROUNDS) < most:
+    if condition is None and np.inf > most > MOST_ROUNDS:
         raise DataError(f"it asks for {most} rounds; at most {MOST_ROUNDS} are unrolled")
     now, scanned, t = list(states), [], 0
-    while going and t < most:
+    while going and t < min(most, MOST_ROUNDS):
         with node.round(t):
             counted = Constant(np.array(t, np.int64)), Constant(np.array(True))
             outer, *made = node.inside(body, [*counted, *now])
@@ -38,7 +38,7 @@ def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: T
         now = made[: len(states)]
         scanned.append(made[len(states) :])
         t += 1
-    if count is None and t == MOST_ROUNDS:
+    if going and t == MOST_ROUNDS < most:
         raise DataError(f"it has not ended after {MOST_ROUNDS} rounds")
     each = len(node.outputs) - len(states)
     if not scanned and each:
