@@ -183,7 +183,8 @@ def test_defined_again_it_takes_the_place_of_its_former_self(given):
 EXCEPTIONS = {
     "tinygrad_rnn/__init__.py": "the public functions",
     "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
-    "tinygrad_rnn/diagnosis/student_names.py": "what a student writes for a rule, next to the mistakes looked for",
+    "tinygrad_rnn/diagnosis/student_names.py": "how a student writes down an operand",
+    "tinygrad_rnn/diagnosis/rules_as_text.py": "rules as a student writes them, whose text is changed word by word",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
     "tinygrad_rnn/numpy_protocol.py": "NumPy's functions that have a counterpart",
     "tinygrad_rnn/max_min.py": "Python's operator methods, which have the same names",
