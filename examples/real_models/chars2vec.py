@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from packages import bars, command, fetched, found, numpy_lstm, unpickled
+from packages import bars, command, fetched, found, numpy_lstm, shown, unpickled
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import DIALECTS, load_weights
 
 
@@ -43,7 +42,7 @@ def main(out: Path = Path("out"), words: tuple[str, str, str] = ("gradient", "gr
     distances[0].backward(retain_graph=True)
     assert inputs[0].grad is not None
     print(f"what tells {words[0]} from {words[1]}:\n{bars(list(words[0]), inputs[0].grad.numpy())}")
-    viz.debug(distances[0]).html(out / "chars2vec.html", title=f"chars2vec: {words[0]}, {words[1]}")
+    shown(distances[0], out / "chars2vec.html", f"chars2vec: {words[0]}, {words[1]}")
     return apart
 
 

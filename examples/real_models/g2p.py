@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from packages import bars, command, fetched, found, numpy_gru
+from packages import bars, command, fetched, found, numpy_gru, shown
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
@@ -57,7 +56,7 @@ def main(out: Path = Path("out"), word: str = "backprop") -> float:
         score.backward(retain_graph=True)
         assert x.grad is not None
         print(f"{phoneme} is heard in\n{bars(letters, x.grad.numpy())}")
-    viz.debug(surest[0]).html(out / "g2p.html", title=f"g2p-en: {word}")
+    shown(surest[0], out / "g2p.html", f"g2p-en: {word}")
     return float(apart)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from packages import bars, command, fetched, found, numpy_lstm, unpickled
+from packages import bars, command, fetched, found, numpy_lstm, shown, unpickled
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
 
@@ -37,7 +36,7 @@ def main(out: Path = Path("out"), sentence: str = "他长大了", at: int = 1) -
     scores[best].backward(retain_graph=True)
     assert x.grad is not None
     print(bars(symbols, x.grad.numpy()))
-    viz.debug(scores[best]).html(out / "g2pm.html", title=f"g2pM: {sentence}")
+    shown(scores[best], out / "g2pm.html", f"g2pM: {sentence}")
     return float(apart)
 
 

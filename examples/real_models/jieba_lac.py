@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from packages import bars, command, fetched, found, sigmoid
+from packages import bars, command, fetched, found, shown, sigmoid
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import DIALECTS, load_weights
 
 
@@ -60,7 +59,7 @@ def main(out: Path = Path("out"), ids: tuple[int, ...] = (100, 2000, 345, 17, 90
     states[2, unit].backward(retain_graph=True)
     assert x.grad is not None
     print(f"unit {unit} in the middle looks at\n{bars([str(each) for each in ids], x.grad.numpy())}")
-    viz.debug(states[2, unit]).html(out / "jieba.html", title="jieba: a BiGRU in Paddle's operator")
+    shown(states[2, unit], out / "jieba.html", "jieba: a BiGRU in Paddle's operator")
     return apart
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from packages import bars, command, fetched, found, sigmoid
+from packages import bars, command, fetched, found, shown, sigmoid
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 
 
@@ -54,7 +53,7 @@ def main(out: Path = Path("out"), length: int = 6) -> float:
     end.backward(retain_graph=True)
     assert x.grad is not None
     print(f"what the last state remembers of each character:\n{bars([str(k) for k in range(length)], x.grad.numpy())}")
-    viz.debug(end).html(out / "nagisa.html", title="nagisa: a DyNet BiLSTM")
+    shown(end, out / "nagisa.html", "nagisa: a DyNet BiLSTM")
     return apart
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import viz
 
 CACHE = Path.home() / ".cache" / "tinygrad_rnn" / "real_models"
 #: the only names that a pickle may ask for
@@ -106,6 +107,13 @@ def bars(names: list[str], gradient: Any) -> str:
     """How much each input matters: the length of its gradient, as a bar."""
     sizes = np.linalg.norm(np.asarray(gradient).reshape(len(names), -1), axis=1)
     return "\n".join(f"  {name:>4} {'█' * round(30 * float(size / sizes.max()))}" for name, size in zip(names, sizes))
+
+
+def shown(loss: tg.Tensor, page: Path, title: str) -> None:
+    """The picture of the network, and the debugger's page beside it, in which one steps through it."""
+    viz.render(loss, page.with_suffix(".svg"), title=title)
+    viz.debug(loss).html(page, title=title)
+    print(f"to look at: {page.with_suffix('.svg')}, {page}")
 
 
 def command(main: Callable[..., Any]) -> None:

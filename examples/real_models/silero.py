@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from packages import command, fetched, found
+from packages import command, fetched, found, shown
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 
 
 def main(out: Path = Path("out")) -> float:
@@ -32,7 +31,7 @@ def main(out: Path = Path("out")) -> float:
     ours = ours if isinstance(ours, tuple) else (ours,)
     apart = max(float(np.abs(a.numpy() - b).max()) for a, b in zip(ours, theirs, strict=True))
     print(f"everything it puts out is onnxruntime's within {apart:.1e}")
-    viz.debug(ours[0].sum()).html(out / "silero.html", title="silero-vad: a sequence")
+    shown(ours[0].sum(), out / "silero.html", "silero-vad: a sequence")
     return apart
 
 

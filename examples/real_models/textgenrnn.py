@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from packages import bars, command, fetched, found, numpy_lstm
+from packages import bars, command, fetched, found, numpy_lstm, shown
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import viz
 from tinygrad_rnn.interchange import load_weights
 from tinygrad_rnn.optional_packages import needed
 
@@ -52,7 +51,7 @@ def main(out: Path = Path("out"), text: str = "the meaning of lif") -> float:
     letters = {number: letter for letter, number in ids.items()}
     print(f"after {text!r} comes {', '.join(repr(letters.get(int(k), '?')) for k in order)}; attention:")
     print(bars(list(text), share.numpy()[-len(text) :]))
-    viz.debug(scores[int(order[0])]).html(out / "textgenrnn.html", title=f"textgenrnn: {text}")
+    shown(scores[int(order[0])], out / "textgenrnn.html", f"textgenrnn: {text}")
     return apart
 
 
