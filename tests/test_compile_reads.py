@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import copy
+import enum
+import functools
 import importlib
 import logging
 import operator
+import pickle
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -20,6 +25,44 @@ FLAGGED = {"on": 1.0}
 
 class Thing:
     """An object of a user's class."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+class Mode(enum.StrEnum):
+    """Members are text, and have attributes."""
+
+    ON = "on"
+
+
+@functools.cache
+def only_thing():
+    return Thing(k=1.0)
+
+
+class Length(float):
+    """A number with attributes."""
+
+
+def special(name):
+    """An object whose class has a special method, which gives 1."""
+
+    def method(self, *arguments):
+        return 1.0
+
+    return type("Special", (), {name: types.FunctionType(method.__code__.replace(co_name=name), globals())})()
+
+
+def entered(x, thing):
+    with thing as k:
+        return x * k
+
+
+def logger(level=logging.WARNING):
+    found = logging.getLogger("of a test")
+    found.setLevel(level)
+    return found
 
 
 def same_after_changes(make, fn, change, calls=3):
@@ -135,6 +178,46 @@ PYTHON = {
         lambda: [named(tg.nn.Linear(1, 1), rate=1.0)], lambda x, layers: x * sum(layer.rate for layer in layers),
         lambda layers, i: vars(layers[0]).update(rate=i + 1.0),
     ),
+    "of a number": (lambda: Length(2.0), lambda x, n: x * getattr(n, "k", 1.0), lambda n, i: setattr(n, "k", i + 1.0)),
+    "of a member of an enumeration": (
+        lambda: vars(Mode.ON).update(k=1.0), lambda x, _: x * sum(member.k for member in Mode),
+        lambda _, i: setattr(Mode.ON, "k", i + 1.0),
+    ),
+    "of an element of an array": (
+        lambda: np.array([Thing(k=1.0)], dtype=object), lambda x, things: x * things[0].k,
+        lambda things, i: setattr(things[0], "k", i + 1.0),
+    ),
+    "of what a cached function gives": (
+        only_thing.cache_clear, lambda x, _: x * only_thing().k, lambda _, i: setattr(only_thing(), "k", i + 1.0),
+    ),
+    "through a weak proxy": (
+        lambda: (lambda o: (o, weakref.proxy(o)))(Thing(k=1.0)), lambda x, pair: x * pair[1].k,
+        lambda pair, i: setattr(pair[0], "k", i + 1.0),
+    ),
+    "of a copy": (lambda: Thing(k=1.0), lambda x, o: x * copy.copy(o).k, lambda o, i: setattr(o, "k", i + 1.0)),
+    "of a deep copy": (
+        lambda: Thing(k=1.0), lambda x, o: x * copy.deepcopy(o).k, lambda o, i: setattr(o, "k", i + 1.0),
+    ),
+    "pickled": (lambda: Thing(k=""), lambda x, o: x * len(pickle.dumps(o)), lambda o, i: setattr(o, "k", "a" * i)),
+    "an array of a class of its own": (
+        lambda: np.ma.array([1.0, 2.0]), lambda x, a: x * float(a.sum()), lambda a, i: a.__setitem__(0, i + 5.0),
+    ),
+    "calling": (
+        lambda: special("__call__"), lambda x, o: o() * x,
+        lambda o, i: setattr(type(o), "__call__", lambda _, k=i + 1.0: k),
+    ),
+    "indexing": (
+        lambda: special("__getitem__"), lambda x, o: o[0] * x,
+        lambda o, i: setattr(type(o), "__getitem__", lambda _, j, k=i + 1.0: k),
+    ),
+    "with": (
+        lambda: [setattr(type(o := special("__enter__")), "__exit__", lambda *_: None), o][1], entered,
+        lambda o, i: setattr(type(o), "__enter__", lambda _, k=i + 1.0: k),
+    ),
+    "whether a logger writes": (
+        logger, lambda x, log: x * 2 if log.isEnabledFor(logging.INFO) else x, lambda _, i: logger(logging.DEBUG),
+    ),
+    "the level of a logger": (logger, lambda x, log: x * log.getEffectiveLevel(), lambda _, i: logger(10 * i + 1)),
     "a global that was absent": (
         lambda: globals().pop("LATER", None), lambda x, _: x * (LATER if "LATER" in globals() else 1.0),  # noqa: F821
         lambda _, i: globals().update(LATER=i + 1.0),
@@ -149,6 +232,35 @@ def test_names_that_change_or_appear(name):
     finally:
         vars(sys).pop("of_a_test", None)
         globals().pop("LATER", None)
+
+
+def test_a_method_of_ours_that_is_replaced(monkeypatch):
+    layer = tg.nn.Sequential(tg.nn.Tanh())
+    compiled = tg.compile(lambda x: layer(x).exp())
+    compiled(tg.ones(1))
+    monkeypatch.setattr(tg.nn.Tanh, "forward", lambda self, x: x * 0)
+    assert compiled(tg.ones(1)).tolist() == [1.0]
+    monkeypatch.setattr(tg.Tensor, "exp", lambda x: x + 7)
+    assert compiled(tg.ones(1)).tolist() == [7.0]
+
+
+@pytest.mark.parametrize("log", [logger().warning, logging.warning], ids=["of a logger", "of the root"])
+def test_a_line_that_is_logged_would_not_be_in_later_calls(log):
+    def logs(x):
+        log("a line")
+        return x
+
+    with pytest.raises(tg.GraphError, match=r"a line is logged \(at test_compile_reads.py:\d+\)"):
+        tg.compile(logs)(tg.ones(1))
+
+
+def test_a_line_that_is_not_logged_at_first():
+    compiled = tg.compile(lambda x: (logger_of_a_test.info("a line"), x * 2)[1])
+    logger_of_a_test = logger()
+    assert compiled(tg.ones(1)).tolist() == compiled(tg.ones(1)).tolist() == [2.0] and compiled.recordings == 1
+    logger(logging.INFO)
+    with pytest.raises(tg.GraphError, match="a line is logged"):
+        compiled(tg.ones(1))
 
 
 def test_a_builtin_that_is_replaced(monkeypatch):
@@ -232,6 +344,20 @@ def test_the_gradient_of_an_argument_that_wants_none():
     y.grad = tg.ones(1)
     with pytest.raises(tg.GraphError, match=r"gradient of .*test_compile_reads\.py:\d+.*pass it as an argument"):
         compiled(tg.ones(1), y)
+
+
+def test_what_a_descriptor_keeps_for_each_object():
+    kept = weakref.WeakKeyDictionary()
+
+    class Kept:
+        k = property(lambda self: kept[self])
+
+    thing = Kept()
+    compiled = tg.compile(lambda x: x * thing.k)
+    for k in (1.0, 2.0, 2.0):
+        kept[thing] = k
+        assert compiled(tg.ones(1)).tolist() == [k]
+    assert compiled.recordings == 2
 
 
 def test_what_is_not_asked_may_change_without_recording_anew(settings):

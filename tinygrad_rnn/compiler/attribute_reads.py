@@ -15,6 +15,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ..source_line import installed, is_library, is_ours
 from ..tensors import Tensor
 
@@ -23,7 +25,13 @@ _lock = threading.Lock()
 _told: dict[int, Callable[[Any, str], None]] = {}  #: who is told of reads, by thread
 _own: dict[type, Any] = {}  #: each class that reports, and the ``__getattribute__`` of its own that it had
 
+_PLAIN = frozenset((int, float, complex, str, bytes, bool, type(None)))
 _modules: list[ModuleType] = []  #: those that report
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is a number, a text or a tensor, and of no class of the user's: there is nothing to look into."""
+    return type(value) in _PLAIN or isinstance(value, Tensor)
 
 
 @contextmanager
@@ -81,17 +89,20 @@ def hear(module: ModuleType) -> None:
 
 def listen(value: Any, depth: int = 4) -> None:
     """Have the class of ``value``, and of what it contains, report what is read; of modules each by itself."""
-    if type(value) is ModuleType:
+    kind = type(value)
+    if kind is ModuleType:
         if is_users_module(value):
             hear(value)
+            for item in list(vars(value).values()):  # objects of its classes may come from anywhere
+                if isinstance(item, type) and item not in _own and is_users(item):
+                    _report(item)
         return
-    if isinstance(value, (int, float, str, Tensor)) or not depth:
+    if is_plain(value) or not depth:
         return
-    kind = type(value)
     if kind not in _own and is_users(kind):  # type: ignore[arg-type]
         _report(kind)
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        for item in value:
+    if isinstance(value, (list, tuple, set, frozenset, deque)) or (kind is np.ndarray and value.dtype == object):
+        for item in value.flat if isinstance(value, np.ndarray) else value:
             listen(item, depth - 1)
     elif isinstance(value, dict):
         for item in value.values():
@@ -101,10 +112,13 @@ def listen(value: Any, depth: int = 4) -> None:
 @lru_cache(1024)
 def is_users(kind: type) -> bool:
     """Whether the class is written by the user: of no library, and not built in."""
-    if not kind.__flags__ & 1 << 9:  # Py_TPFLAGS_HEAPTYPE: what is built in cannot be changed
+    if not kind.__flags__ & 1 << 9 or kind.__flags__ & 1 << 8:  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
         return False
     module = sys.modules.get(kind.__module__)
-    if module is None or kind.__module__ == "__main__":  # of text that was run, or of a notebook
+    if module is None or kind.__module__ in (
+        "__main__",
+        "types",
+    ):  # of text that was run, a notebook, or made by a call
         return True
     file = getattr(module, "__file__", None)
     return file is not None and not is_ours(file) and not installed(file)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import logging
 import os
 import random
 import sys
@@ -45,9 +46,9 @@ from ..errors import GraphError
 from ..nn.module import Module
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
-from .attribute_reads import hear, is_users, is_users_module, listen, told_to
+from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, told_to
 from .guards import Guards
-from .side_effects import refuse_date, refuse_entropy, refuse_iterator, refuse_world
+from .side_effects import LOGGING, level, refuse_date, refuse_entropy, refuse_iterator, refuse_log, refuse_world
 from .snapshots import (
     BYTES,
     FILES,
@@ -64,8 +65,6 @@ from .tensor_attributes import own, same_attributes, same_circumstances
 from .tracing import Traced
 
 _MISSING = object()
-#: numbers and strings: nothing to look into
-_PLAIN = (int, float, str, bytes, bool, type(None), Tensor)
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque)
 _VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
 
@@ -92,6 +91,8 @@ def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
+#: what gives all attributes of an object: those below are asked by copying and pickling
+_ALL = frozenset(("__dict__", "__getstate__", "__reduce_ex__", "__copy__", "__deepcopy__"))
 #: what may ask anything for any attribute
 _ANY = "getattr(...)"
 _ASKING = frozenset(("getattr", "hasattr", "vars", "dir", "__dict__", "attrgetter", "getmembers"))
@@ -157,6 +158,7 @@ class Surroundings:
         self.cells: dict[int, Any] = {}
         self.containers: dict[int, Any] = {}
         self.generators: dict[int, tuple[Any, str]] = {}  # with the state it was found in
+        self.loggers: set[logging.Logger] = set()  # that were asked what they write
         self.snapshots: dict[int, Snapshot] = {}  # of what is outside, as it was come across
         self._functions: dict[int, FunctionType] = {}
         self._classes: dict[int, type] = {}  # watched with all that they have
@@ -192,6 +194,9 @@ class Surroundings:
                 refuse_entropy(frame, event, argument)
             if event == "c_call":
                 refuse_world(frame, argument)
+            if event == "call" and frame.f_code in LOGGING:
+                self.loggers.add(frame.f_locals["self"])
+                refuse_log(frame)
             if event in ("call", "return") and not in_library(frame):
                 if event == "call":
                     self._frame(frame)
@@ -230,7 +235,7 @@ class Surroundings:
 
     def _frame(self, frame: FrameType) -> None:
         code, values = frame.f_code, frame.f_locals
-        key = (code, *(id(v) for v in values.values() if not isinstance(v, _PLAIN)))
+        key = (code, *(id(v) for v in values.values() if not is_plain(v)))
         if key in self._seen:
             return
         self._seen.add(key)
@@ -242,7 +247,7 @@ class Surroundings:
         for imported in _imports(code, frame.f_globals.get("__package__") or ""):
             self._name_in_library(sys.modules, imported)
         refuse_date(frame)
-        self._alive.extend(v for v in values.values() if not isinstance(v, _PLAIN))
+        self._alive.extend(v for v in values.values() if not is_plain(v))
         for value in values.values():
             listen(value)
         outside = self._refuse_stores(code)
@@ -270,6 +275,8 @@ class Surroundings:
                 if value is _MISSING or isinstance(value, Tensor):
                     self._asked.add(attribute)
                 value = self._attribute(value, attribute)
+        if code.co_argcount and _is_special(code, called_on := type(values.get(code.co_varnames[0]))):
+            self._class(called_on)  # where Python finds it, without a read of an attribute
         if "__class__" in code.co_freevars:  # for `super`, which goes through the classes of the first argument
             for value in (values.get("__class__"), values.get(code.co_varnames[0]) if code.co_varnames else None):
                 self._class(value if isinstance(value, type) else type(value))
@@ -335,16 +342,19 @@ class Surroundings:
                     self._snapshot(holder, object.__getattribute__(holder, "__dict__").get("__name__", "a module"))
             self._seen.add((id(holder), name))
             self._alive.append(holder)
-            if name != "__dict__":
+            if name not in _ALL:
                 self._attribute(holder, name)
             elif not is_ours(sys._getframe(3).f_code.co_filename):  # modules watch their own
-                entries = object.__getattribute__(holder, name)
-                self._own(entries, holder)
-                self._whole[id(entries)] = entries
+                for slot in attributes(holder) if name != "__dict__" else ():
+                    self._attribute(holder, slot)
+                entries = _entries(holder)
+                if entries is not None:
+                    self._own(entries, holder)
+                    self._whole[id(entries)] = entries
 
     def _attribute(self, holder: Any, name: str) -> Any:
         """Remember where an attribute is found, as Python looks it up."""
-        if isinstance(holder, _PLAIN):
+        if is_plain(holder):
             return _MISSING
         if _of_library(holder):
             if vars(holder).get(name) is os.getenv or type(vars(holder).get(name)) is type(os.environ):
@@ -413,7 +423,7 @@ class Surroundings:
         """Look into functions, for what encloses them, and into containers; remember how they were if outside."""
         if isinstance(value, Tensor) and not self._recording:
             self._tensors[id(value)] = value
-        if isinstance(value, _PLAIN) or (id(value), outside) in self._seen:
+        if is_plain(value) or (id(value), outside) in self._seen:
             return
         self._seen.add((id(value), outside))
         self._alive.append(value)
@@ -442,22 +452,25 @@ class Surroundings:
             inner = (_content(value),)
         elif isinstance(value, SimpleNamespace) or _argparse_namespace(value):
             inner = (vars(value),)
-        elif isinstance(value, (UserDict, UserList)):
-            inner = (value.data,)
+        elif isinstance(value, (UserDict, UserList, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
+            inner = (vars(value).get("data"),)
         elif isinstance(value, ChainMap):
             inner = (value.maps,)
         elif isinstance(value, type(os.environ)):
             inner = (value._data,)  # type: ignore[attr-defined]
+        elif type(value) in weakref.ProxyTypes:
+            inner = (value.__repr__.__self__,)
         elif isinstance(value, memoryview):
             inner = (value.obj,)
         elif isinstance(value, _VIEWS):
             inner = [each for each in gc.get_referents(value) if isinstance(each, dict)]
         elif isinstance(value, GENERATORS):
             self.generators[id(value)] = value, state_of(value)
-        elif type(value) is np.ndarray or isinstance(value, (*BYTES, ContextVar, threading.local)):
+        elif isinstance(value, (np.ndarray, *BYTES, ContextVar, threading.local)):
             self.containers[id(value)] = value
             if outside:
                 self._snapshot(value, label)
+            inner = list(value.flat) if isinstance(value, np.ndarray) and value.dtype == object else ()
         elif isinstance(value, _CONTAINERS):
             if not isinstance(value, (tuple, frozenset)):
                 self.containers[id(value)] = value
@@ -550,6 +563,8 @@ class Surroundings:
         for value in self._foreign.values() if _ANY in self._asked else ():
             conditions.add("{}()", same_mapping(partial(attributes, value)))
         compared = {id(names) for kind, names in self._attributes_of.items() if id(kind) in self._classes}
+        for logger in self.loggers:
+            conditions.add("{}({}) == {}", level, logger, level(logger))
         for holder, name in self.places.values():
             if id(holder) in compared and name not in NOTES:
                 continue  # with all else that the class has, below
@@ -598,7 +613,14 @@ class Surroundings:
         return any(not self._asked.isdisjoint(own(x)) for x in tensors)
 
     def _add_tensors(self, conditions: Guards, used: frozenset[int]) -> None:
-        """Tensors come across are asked for more than their values."""
+        """Tensors come across are asked for more than their values; methods of theirs may be replaced."""
+        for name in self._asked:
+            method = getattr(Tensor, name, None)
+            if isinstance(method, (FunctionType, property)):
+                conditions.add("{}." + name + " is {}", Tensor, method)
+        modules = [x for x in self._instances.values() if isinstance(x, Module)]
+        for kind in {type(part) for module in modules for part in module.modules()}:
+            conditions.add("{}.forward is {}", kind, kind.forward)
         for instance in self._instances.values():
             if isinstance(instance, Module):
                 self._tensors.update((id(p), p) for p in instance.parameters())
@@ -648,6 +670,15 @@ def _made_inside(container: Any) -> bool:
     if not isinstance(container, _CONTAINERS):
         return False
     return any(isinstance(item, Traced) for item in (container.values() if isinstance(container, dict) else container))
+
+
+def _is_special(code: CodeType, kind: type) -> bool:
+    """Whether it is that of a special method, such as ``__len__``, of a user's class."""
+    return is_users(kind) and any(
+        name.startswith("__") and type(value) is FunctionType and value.__code__ is code
+        for owner in kind.__mro__
+        for name, value in vars(owner).items()
+    )
 
 
 def _of_library(holder: Any) -> bool:

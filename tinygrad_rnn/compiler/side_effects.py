@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import logging
 import os
 import random
 import sys
@@ -25,6 +26,7 @@ _CLOCK = "a clock is read", "read it outside, and pass the time in as a tensor"
 _FILE = "a file is opened", "open it outside, and pass what it holds"
 _READ = "a file is read", "read it outside, and pass what it holds"
 _PRINTED = "a line is printed", "return what it shows, and print it outside"
+_LOGGED = "a line is logged", "return what it shows, and log it outside"
 _SYSTEM = "the operating system is asked", "ask it outside, and pass the answer in"
 _SAME_ANSWER = frozenset(("sleep", "mktime", "strptime", "tzset", "fspath", "cpu_count", "uname", "strerror"))
 _ASKED = {
@@ -33,6 +35,11 @@ _ASKED = {
         ("posix", "nt", "_socket", "select", "resource", "_posixsubprocess", "pwd", "grp", "_winapi"), _SYSTEM
     ),
 }
+#: where a logger is asked what it writes, and where it writes a line
+LOGGING = frozenset(
+    function.__code__
+    for function in (logging.Logger.isEnabledFor, logging.Logger.getEffectiveLevel, logging.Logger.handle)
+)
 #: libraries that ask for who calls them; what others ask, such as a logger's time, is their own business
 _ASKERS = frozenset(
     ("pathlib", "numpy", "io", "os", "posixpath", "ntpath", "genericpath", "glob", "shutil", "tempfile", "subprocess",
@@ -81,6 +88,23 @@ def refuse_world(frame: FrameType, called: Any) -> None:
             return
         frame = frame.f_back
     raise _of_the_world(asked, Site(frame.f_code, frame.f_lasti))
+
+
+def level(logger: logging.Logger) -> tuple[int, int, bool]:
+    """What decides whether a logger writes a line."""
+    return logger.manager.disable, logger.getEffectiveLevel(), logger.disabled
+
+
+def refuse_log(frame: FrameType) -> None:
+    """A line that the user's code logs, as one that is printed."""
+    if frame.f_code is not logging.Logger.handle.__code__:
+        return
+    while frame.f_globals.get("__name__") == "logging" and frame.f_back is not None:
+        frame = frame.f_back
+    if not in_library(frame):
+        raise _of_the_world(
+            ("a line is logged", _PRINTED[1].replace("print", "log")), Site(frame.f_code, frame.f_lasti)
+        )
 
 
 def _of_the_world(asked: tuple[str, str], where: Site) -> GraphError:
