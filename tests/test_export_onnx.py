@@ -419,3 +419,12 @@ def test_booleans_are_numbers_where_onnx_has_no_operator_for_them():
     for got, expected in zip(run(interchange.to_onnx(several, tg.tensor(x)), x), several(tg.tensor(x)), strict=True):
         assert got.dtype == expected.dtype
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-6)
+
+
+def test_arguments_may_stand_in_a_list():
+    add = lambda x, y: x + 2 * y  # noqa: E731
+    inputs = lambda model: [value.name for value in model.graph.input]  # noqa: E731
+    assert inputs(interchange.to_onnx(add, [tg.ones(2), tg.ones(2)])) == ["x", "y"]
+    assert inputs(interchange.to_onnx(tg.nn.Linear(3, 2), [tg.ones(4, 3)])) == ["x"]
+    joined = interchange.to_onnx(lambda xs: tg.stack(xs), [tg.ones(2), tg.ones(2)])  # one argument, a list
+    assert len(joined.graph.input) == 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import runpy
 import subprocess
 import sys
 
@@ -92,6 +93,35 @@ def test_check_of_a_jax_loss(tmp_path):
     script.write_text(IN_JAX)
     code, output = run("check", f"{script}:loss")
     assert code == 0 and "gradient check passed" in output and "of 4 tensors over 2 time steps" in output
+
+
+WRONG_IN_JAX = """
+import jax, jax.numpy as jnp
+jax.config.update("jax_enable_x64", True)
+
+@jax.custom_jvp
+def double(x):
+    return x * 2
+
+double.defjvp(lambda primals, tangents: (double(*primals), tangents[0] * 3))
+
+def loss(p={"w": 0.3 * jnp.ones((1, 1))}, x=jnp.ones((2, 1))):
+    step = lambda h, xt: (jnp.tanh(double(h @ p["w"]) + xt), None)
+    return (jax.lax.scan(step, jnp.zeros_like(x[0]), x)[0] ** 2).sum()
+"""
+
+
+def test_the_smallest_jax_loss_that_is_wrong(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("jax", reason="JAX is not installed (pip install '.[jax]')")
+    script = tmp_path / "train.py"
+    script.write_text(WRONG_IN_JAX)
+    monkeypatch.chdir(tmp_path)
+    code, output = run("check", f"{script}:loss")
+    assert code == 1 and "first wrong in double" in output, output
+    assert "(1, 1)" in output and "run train_loss_smallest.py" in output, output
+    runpy.run_path("train_loss_smallest.py")
+    shown = capsys.readouterr().out
+    assert "gradient check failed" in shown and "double" in shown
 
 
 def test_debug_of_an_onnx_model(tmp_path):

@@ -126,6 +126,15 @@ def test_each_step_of_a_scan_has_its_input():
     assert sorted(n.scope.step for n in graph.nodes if n.role == "x") == sorted(2 * list(range(T)))
 
 
+def test_a_scan_over_stacked_weights_has_no_input_at_each_step():
+    def deep(ws, x):
+        return (lax.scan(lambda h, w: (jnp.tanh(h @ w["w"].T + w["b"]), None), x, ws)[0] ** 2).mean()
+
+    graph = same(deep, weights(w=(T, H, H), b=(T, H)), sequence(1, (N, H)))
+    assert not [node for node in graph.nodes if node.role == "x"]
+    assert len([node for node in graph.nodes if node.role == "h" and node.op is not None]) == T
+
+
 def test_a_reversed_scan_and_a_mask():
     graph = same(bidirectional, weights(there=(D + H, 4 * H), back=(D + H, 4 * H)), sequence())
     assert {node.scope.step for node in graph.nodes if node.op and node.op.name == "sigmoid"} == set(range(T))

@@ -107,3 +107,9 @@ def test_what_is_said_to_be_there_under_pytorchs_name_is_there():
                 import torch
 
                 assert hasattr(eval(theirs, {"torch": torch}), name), f"{theirs}.{name}"
+
+
+def test_the_tests_that_the_docs_name_are_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/interchange.md").read_text()))
+    written = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert named and not [name for name in named if f"def {name}(" not in written]

@@ -72,10 +72,13 @@ def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) ->
         model = from_onnx(file)
     for note in model.import_notes:
         click.echo(f"note: {note}", err=True)
+    lists = ", ".join(str(value) for value in model.inputs if value.sequence)
+    if lists:
+        raise DataError(f"{file} takes lists of arrays, which no .npz holds: {lists}; call from_onnx(...) in a program")
     arrays = _read(inputs, [value.name for value in model.inputs]) if inputs else _generated(model.inputs)
     tensors = [Tensor(x, requires_grad=x.dtype.kind == "f", name=v.name) for x, v in zip(arrays, model.inputs)]
     made = dict(zip([value.name for value in model.outputs], model.results(*tensors), strict=True))
-    floats = [name for name, x in made.items() if x is not None and x.dtype.kind == "f" and x.requires_grad]
+    floats = [name for name, x in made.items() if isinstance(x, Tensor) and x.dtype.kind == "f" and x.requires_grad]
     if output is None:
         if not floats:
             raise DataError(f"{file} has no output that gradients flow back from")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,28 @@ from .running import Graph, Model
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input or output as the file declares it; a size is a number, a name for a free one, or None."""
+    """An input or output as the file declares it; a size is a number, a name for a free one, or None.
+
+    Of a sequence dtype and shape are those of its tensors.
+    """
 
     name: str
     dtype: np.dtype[Any] | None
     shape: tuple[int | str | None, ...] | None
+    sequence: bool = False
+    optional: bool = False
 
     def __str__(self) -> str:
         sizes = "any shape" if self.shape is None else ", ".join("?" if n is None else str(n) for n in self.shape)
-        return f"{self.name} ({sizes})"
+        return f"{self.name} ({'optional ' * self.optional}{'sequence of ' * self.sequence}{sizes})"
 
 
 class OnnxModel(Module):
     """An ONNX model as a module: called with its inputs in their order, it returns its outputs in theirs.
 
     Its float initializers are its parameters, under their names (a name that is a method's gets a ``_``). Sizes that
-    the file leaves free are free here. ``inputs`` and ``outputs`` say what the file declares, ``import_notes`` what
+    the file leaves free are free here. A sequence is given as a list and returned as a tuple, a missing optional is
+    None. ``inputs`` and ``outputs`` say what the file declares, ``import_notes`` what
     became something else.
 
     Made by `from_onnx`.
@@ -71,16 +77,16 @@ class OnnxModel(Module):
         return made[0] if len(made) == 1 else tuple(made)
 
     def results(self, *args: Any) -> list[Any]:
-        """The outputs, always as a list."""
+        """The outputs, always as a list; a sequence among them is a tuple."""
         if len(args) != len(self.inputs):
             listed = ", ".join(map(str, self.inputs)) or "none"
             raise ArgumentError(f"{self._model.name} takes {len(self.inputs)} input(s): {listed}; not {len(args)}")
         named = dict(self.named_parameters(remove_duplicate=False))
-        values: dict[str, Tensor | None] = dict(self._constants)
+        values: dict[str, Any] = dict(self._constants)
         values.update({name: named[ours] for name, ours in self._weights.items()})
         sizes: dict[str, int] = {}
         values.update(
-            {value.name: _fitting(x, value, sizes, self._model) for x, value in zip(args, self.inputs, strict=True)}
+            {value.name: _given(x, value, sizes, self._model) for x, value in zip(args, self.inputs, strict=True)}
         )
         return self._model.graph.run(values)
 
@@ -197,18 +203,37 @@ def _quantised(graph: Graph) -> set[str]:
 
 
 def _declared(value: Any) -> Value:
-    tensor = value.type.tensor_type if value.type.HasField("tensor_type") else None
-    if tensor is None:
+    kind, optional, sequence = value.type, False, False
+    if kind.HasField("optional_type"):
+        kind, optional = kind.optional_type.elem_type, True
+    if kind.HasField("sequence_type"):
+        kind, sequence = kind.sequence_type.elem_type, True
+    if not kind.HasField("tensor_type"):
         raise UnsupportedError(
-            f"{value.name!r:.60} is no tensor (a sequence, a map, or optional); only tensors come in"
+            f"{value.name!r:.60} is a map, a sparse tensor or nested; tensors and lists of them come in"
         )
+    tensor = kind.tensor_type
     shape = None
     if tensor.HasField("shape"):
         shape = tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
     dtype = None
     if tensor.elem_type:
         dtype = as_supported(np.zeros((), numpy_dtype(tensor.elem_type)), f"{value.name!r:.60}").dtype
-    return Value(value.name, dtype, shape)
+    return Value(value.name, dtype, shape, sequence, optional)
+
+
+def _given(x: Any, value: Value, sizes: dict[str, int], model: Model) -> Any:
+    """An input as the file declares it: a tensor, a tuple of tensors, or None."""
+    if x is None:
+        if not value.optional:
+            raise ArgumentError(f"{model.name}: input {value} is missing; it is no optional")
+        return None
+    if not value.sequence:
+        return _fitting(x, value, sizes, model)
+    if not isinstance(x, (list, tuple)):
+        raise ArgumentError(f"{model.name}: input {value} is given as a list of arrays, not {type(x).__name__}")
+    each = replace(value, sequence=False)
+    return tuple(_fitting(part, each, {}, model) for part in x)  # they may differ in the sizes that are free
 
 
 def _fitting(x: Any, value: Value, sizes: dict[str, int], model: Model) -> Tensor:

@@ -13,6 +13,7 @@ from ....compiler.compiled_function import _Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
+from ....nn.module import Module
 from ....primitives.record import Primitive, Unlisted
 from ....recurrence.scan import mapped
 from ....tensors import Tensor, as_tensor, from_array
@@ -43,8 +44,8 @@ def to_onnx(
     path: str | Path | None = None,
     dynamic_axes: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Any:
-    """``function``, or a module, as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple);
-    returned, and written to ``path``, whole or not at all.
+    """``function``, or a module, as an ONNX model, for arguments of the shapes of ``args`` (one, or a tuple or
+    list of them); returned, and written to ``path``, whole or not at all.
 
     `nn.RNN`, `nn.LSTM` and `nn.GRU` become nodes of those names, a layer each, lengths their ``sequence_lens``; with
     settings that ONNX does not have, and for `nn.Recurrent` and `scan`, a Scan. All else is operators. Initializers
@@ -70,7 +71,7 @@ def to_onnx(
     """
     if not callable(function):
         raise DTypeError(f"to_onnx takes a function or a module, not {type(function).__name__}")
-    given = args if isinstance(args, tuple) else (args,)
+    given = tuple(args) if isinstance(args, tuple) or _lists_arguments(function, args) else (args,)
     given = tuple(mapped(lambda x: as_tensor(x).detach() if _is_array(x) else x, each) for each in given)
     if dynamic_axes:
         from .free_sizes import freed
@@ -86,6 +87,17 @@ def to_onnx(
     if path is not None:
         write_atomically(path, model.SerializeToString())
     return model
+
+
+def _lists_arguments(function: Callable[..., Any], args: Any) -> bool:
+    """Whether a list is the arguments, not one of them: it holds arrays, and the function takes so many."""
+    if not isinstance(args, list) or not any(map(_is_array, args)):
+        return False
+    try:
+        inspect.signature(function.forward if isinstance(function, Module) else function).bind(*args)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -> Any:

@@ -60,7 +60,15 @@ def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None
         raise ArgumentError(f"to_jax: dtype is float32 or bfloat16, not {dtype!r}")
     if example or not isinstance(function, Module):
         _accepted(function, example)
-    made = JaxProgram(function, example, dtype == "bfloat16", donate)
+    try:
+        made = JaxProgram(function, example, dtype == "bfloat16", donate)
+    except GraphError as error:
+        if len(example) == 1 and isinstance(example[0], (tuple, list)):
+            raise ArgumentError(
+                f"to_jax was given one argument, a {type(example[0]).__name__}; if these are the arguments, give them "
+                f"one by one: to_jax(function, x, y) ({error})"
+            ) from None
+        raise
     return made, made.state()
 
 

@@ -66,12 +66,13 @@ def _scan(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
     xs = [x.wide() if isinstance(x, Spread) else x for x in xs]
     steps = range(p["length"])
     counts = current.scope.step is None  # a loop within a step has no time of its own
+    data = counts and not _scans_weights(inner, of_consts, of_carry, xs)
     collected: list[list[Any]] = []
     for t in reversed(steps) if p["reverse"] else steps:
         with run.round(t):
             now = [x[t] for x in xs]
             for x in now:
-                if counts and isinstance(x, Tensor) and x.dtype.kind == "f":
+                if data and isinstance(x, Tensor) and x.dtype.kind == "f":
                     x.role = "x"
             made = run.jaxpr(p["jaxpr"], (), [*consts, *carry, *now])
             carry = made[:of_carry]
@@ -88,6 +89,25 @@ def _scan(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
             shape = tuple(var.aval.shape)
             outputs.append(np.stack([np.asarray(x) for x in parts]) if parts else np.zeros(shape, var.aval.dtype))
     return [*carry, *outputs]
+
+
+def _scans_weights(body: Any, of_consts: int, of_carry: int, xs: list[Any]) -> bool:
+    """Whether a scan goes over layers, not over time: it multiplies its carry by matrices that are given stacked."""
+    first = of_consts + of_carry
+    carried = {id(var) for var in body.invars[of_consts:first]}
+    given = zip(body.invars[first:], xs, strict=True)
+    weights = {id(var) for var, x in given if isinstance(x, Tensor) and x.op is None and x.ndim > 2}
+    for eqn in body.eqns:
+        of = {id(var) for var in eqn.invars}
+        if eqn.primitive.name == "dot_general" and of & carried and of & weights:
+            _, (batch, _) = eqn.params["dimension_numbers"]
+            if not batch:
+                return True
+        if of & carried:
+            carried |= {id(var) for var in eqn.outvars}
+        elif of <= weights:  # transposed, of another dtype
+            weights |= {id(var) for var in eqn.outvars}
+    return False
 
 
 def _floats(var: Any) -> bool:
