@@ -497,9 +497,9 @@ def test_sequences_as_inputs_and_outputs():
     assert ours([leaf], np.ones(2))[2].item()
     with pytest.raises(ShapeError, match=r"input xs \(T, 2\) was given \(4,\)"):
         ours([np.zeros(4, np.float32)], None)
-    with pytest.raises(tg.errors.ArgumentError, match="input xs .* is given as a list of arrays, not ndarray"):
+    with pytest.raises(tg.errors.ArgumentError, match=r"input xs .* is given as a list of arrays, not ndarray"):
         ours(np.zeros((3, 4, 2), np.float32), None)
-    with pytest.raises(tg.errors.ArgumentError, match="input xs .* is missing; it is no optional"):
+    with pytest.raises(tg.errors.ArgumentError, match=r"input xs .* is missing; it is no optional"):
         ours(None, None)
 
 
