@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -58,3 +59,11 @@ def test_what_a_loop_of_its_own_makes_of_every_step_bears_the_number_of_the_step
         for digit in "₁₂₃":
             assert f"{letter}{digit}" in dot, (letter, digit)
     assert "y₁" not in viz.render(loss("hierarchical"), detail=detail).dot  # one score, of the whole sequence
+
+
+def test_states_and_weights_that_are_two_have_two_names():
+    """What a skip connection reads before the first step; the weights of the two parts of a step."""
+    dot = viz.render(loss("skip-connections")).dot
+    assert "h₀ = 0" in dot and "h₋₁ = 0" in dot
+    notes = re.findall(r"label=\"?(W'?)\"? .*class=parameter", viz.render(loss("memory")).dot)
+    assert sorted(notes) == ["W", "W'"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.recurrence.repeats import find, timed
@@ -18,6 +18,7 @@ from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 
 
 @given(loops())
+@example(Loop(("gru", "gated", "residual"), 2, "both ways", head=False, dense=True))  # three loops, end to end
 def test_a_random_program_is_found_as_it_was_written(loop: Loop):
     graph, cells = loop.graph()
     found = find(graph)

@@ -540,10 +540,47 @@ def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, de
         assert len(lines(dot)) == len(level.edges), "an operand that is not drawn"
 
 
-def test_what_an_initial_state_is_made_of_in_the_steps_is_drawn():
-    """Where a recurrence was found to begin in the middle: what is made in steps, and read by first states only."""
-    dot = viz.render(Loop(("gru", "gated", "residual"), 2, "both ways", head=False, dense=True).graph()[0]).dot
-    assert faults(dot) == [] and circular(dot) == set()
+def test_a_state_made_of_the_last_step_of_an_earlier_pass_is_joined_to_it():
+    """A bridge from an encoder, which starts from zeros, to its decoder; the losses are plain numbers, summed up."""
+    encoder, decoder, bridge = tg.nn.RNNCell(3, 3), tg.nn.RNNCell(3, 3), tg.nn.Linear(3, 3)
+    x, h, start, total = tg.randn(2, 1, 3), tg.zeros(1, 3), tg.ones(1, 3), 0.0
+    for t in range(2):
+        h = encoder(x[t], h)
+    s = tg.tanh(bridge(h))
+    for _ in range(2):
+        s = decoder(start, s)
+        total = total + s.sum()
+    dot = viz.render(total).dot
+    kinds = [kind.split()[0] for *_, kind in boxes(dot).values()]
+    assert (kinds.count("cell"), kinds.count("state"), kinds.count("loss")) == (4, 6, 3)
+    assert len(lines(dot)) == len(collapse(tg.Graph(total), "cell").edges)
+    assert faults(dot) == [] and disorder(dot) == []
+
+
+def test_labels_of_two_layers_that_nobody_named():
+    below, above = tg.nn.GRU(3, 3), tg.nn.GRU(3, 3)
+    out = above(below(tg.randn(2, 1, 3))[0])[0]
+    dot = viz.render((out * out).sum(), detail="op").dot
+    assert {f"{name}  t = {t}" for name in ("cell1", "cell2") for t in (1, 2)} <= set(re.findall('label="(.*?)"', dot))
+    assert {"cell1.weight_ih_l0", "cell2.bias_hh_l0"} <= set(re.findall(r"label=\"?([\w.]+)", dot))
+
+
+def test_a_zero_state_that_two_cells_begin_with_has_both_names():
+    below, above, x, h = tg.nn.RNNCell(3, 3), tg.nn.RNNCell(3, 3), tg.randn(2, 1, 3), tg.zeros(1, 3)
+    s = h
+    for t in range(2):
+        h = below(x[t], h)
+        s = above(h, s)
+    assert '"h⁽¹⁾₀ = h⁽²⁾₀ = 0"' in viz.render(s.sum()).dot
+
+
+def test_layers_outside_of_any_module_are_numbered_as_they_were_made():
+    one, two, x, h = tg.nn.Linear(3, 3), tg.nn.Linear(3, 3), tg.randn(2, 1, 3), tg.zeros(1, 3)
+    for t in tg.steps(2):
+        h = tg.tanh(two(x[t]) * one(x[t]) + h)
+    dot = viz.render(h.sum(), detail="gate").dot
+    notes = {line for label in re.findall(r'label="(.*?)"', dot) for line in label.split(r"\n") if "layer" in line}
+    assert notes == {f"layer{k}.{name}" for k in (1, 2) for name in ("weight", "bias")}
 
 
 @pytest.mark.parametrize("shape", ["one pass", "both ways", "decoder", "attention"])

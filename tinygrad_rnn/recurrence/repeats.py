@@ -23,6 +23,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -333,25 +334,51 @@ class _Text:
             edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
             found += [(int(a), int(b) + period, period) for a, b in edges if b - a >= period]
         found.sort(key=lambda run: (run[0] - run[1] + run[2], run[0]))
-        chosen: list[list[int]] = []
+        chosen: list[_Stretch] = []
         for start, end, period in found:
-            trims: list[tuple[list[int], int, int]] = []
-            for other in chosen:  # at its ends a stretch may reach into the next one by less than a period
-                low, high, own = other
-                whole = (high - low) // own * own
-                if low <= start < high:
-                    start = max(start, low + whole)
-                    trims.append((other, 1, start))
-                elif low < end <= high:
-                    end = min(end, high - whole)
-                    trims.append((other, 0, end))
-                elif start <= low and high <= end:
-                    end = start
+            if any(start <= other.start and other.end <= end for other in chosen):
+                continue
+            before = [other for other in chosen if other.start <= start]
+            after = [other for other in chosen if other.start > start]
+            start, end = max(start, _first_end(before)), min(end, _last_start(after, end))
             if end - start >= 2 * period:
-                for other, side, at in trims:
-                    other[side] = at
-                chosen.append([start, end, period])
-        return [(start, end, period) for start, end, period in sorted(chosen)]
+                chosen.append(_Stretch(start, end, period))
+                chosen.sort()
+        result, start = [], 0
+        for k, each in enumerate(chosen):  # what fits both ends one step rather than begins another
+            end = min(each.end, _last_start(chosen[k + 1 :], each.end))
+            result.append((max(each.start, start), end, each.period))
+            start = end
+        return result
+
+
+class _Stretch(NamedTuple):
+    """Where a periodic stretch may lie: at its ends it may reach into the next one by less than a period."""
+
+    start: int
+    end: int
+    period: int
+
+    @property
+    def whole(self) -> int:
+        """The length of the periods that it has to keep."""
+        return (self.end - self.start) // self.period * self.period
+
+
+def _first_end(stretches: Iterable[_Stretch]) -> int:
+    """Where stretches in their order end at the earliest."""
+    end = 0
+    for each in stretches:
+        end = max(end, each.start) + each.whole
+    return end
+
+
+def _last_start(stretches: Sequence[_Stretch], end: int) -> int:
+    """Where stretches in their order begin at the latest; ``end`` if there are none."""
+    start = stretches[-1].end if stretches else end
+    for each in reversed(stretches):
+        start = min(start, each.end) - each.whole
+    return start
 
 
 # Folding -------------------------------------------------------------------------------------------------------

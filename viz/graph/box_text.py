@@ -37,8 +37,8 @@ class Labels:
         self.total = self._total()
         self.position = {id(box): i for i, box in enumerate(level.boxes)}
         self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
-        self.parameters = self._parameter_names()
         self.letters = vocabulary.weights(self.graph)
+        self.parameters = self._parameter_names()
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
         self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
@@ -64,8 +64,8 @@ class Labels:
         last = path[-1] if path else ""
         kin = [p[-1] if p else "" for p in self.level.recurrent if p[:-1] == path[:-1]]
         forward = [name for name in kin if not name.endswith("_reverse")]
-        arrow = "" if len(forward) == len(kin) else "←" if last.endswith("_reverse") else "→"
         base = last.removesuffix("_reverse")
+        arrow = "←" if base != last else "→" if f"{last}_reverse" in kin else ""
         # in parentheses, so that it is no power
         number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if len(forward) > 1 and base in forward else ""
         return f"{number}{arrow}"
@@ -90,6 +90,20 @@ class Labels:
             path = self.graph.nodes[reader.main].scope.path if reader is not None else path
         return "" if self.level.roles[node.index] in ("x", "logits", "loss") else self.layers.get(path, "")
 
+    def _initial_names(self, node: Node, box: Box) -> list[str]:
+        """What a first state is called: once for each of the cells that begin with it."""
+        state = self.level.initial.get(node.index)
+        later = node if state is None else self.graph.nodes[state]
+        own = self.sign(node) or self.sign(later) or self._state_sign(later)
+        when = style.subscript(self.level.before.get(node.index, 0))
+        if node.scope.path in self.level.recurrent and node.op is not None:
+            return [f"{own}{self._layer_of(later, box)}{when}"]
+        readers = (self.level.boxes[e.target] for e in self.level.edges if e.source == self.position[id(box)])
+        paths = {self.graph.nodes[reader.main].scope.path: None for reader in readers}
+        layers = [self.layers[path] for path in self.level.recurrent if path in paths]
+        several = len(layers) > 1 and all(layers)
+        return [f"{own}{layer}{when}" for layer in (layers if several else [self._layer_of(later, box)])]
+
     def _is_nameless_loss(self, box: Box) -> bool:
         node = self.graph.nodes[box.main]
         return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
@@ -103,14 +117,20 @@ class Labels:
                 users = self.graph.consumers[node.index]
                 said = _common([level.said[i] for i in users]) if level.said else ()
                 place = _common([self.graph.nodes[i].scope.path for i in users])
-                wider = place if place[len(place) - len(said) :] == said else (*place, *said)
-                places = [(), said[-1:], said, wider]
+                wider = place if said in (place[: len(said)], place[len(place) - len(said) :]) else (*place, *said)
+                places = [(), said[-1:], said, place[-1:], wider]
                 own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
-                own[node.index].append(f"{own[node.index][1]} #{node.index}")
         found: dict[int, str] = {}
         for length in range(5):
             often = Counter(names[length] for names in own.values())
             found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
+        number, together = 0, set[str]()
+        for node in sorted((level.graph.nodes[i] for i in own.keys() - found.keys()), key=lambda node: node.serial):
+            name = own[node.index][1]
+            if not number or name in together:  # a layer makes its parameters one after the other
+                number, together = number + 1, set()
+            together.add(name)
+            found[node.index] = name if node.index in self.letters else f"layer{number}.{name}"
         return found
 
     # Titles ----------------------------------------------------------------------------------------------
@@ -124,17 +144,13 @@ class Labels:
             layer = "" if box.key[0] == "update" else style.shown(".".join(box.key[1]) or self.total, NAME_LIMIT)
             return f"∂ {layer}{self._time(box.column)}" if layer else "update"
         if box.kind == "cell":
-            letter = "f" + "'" * sum(box.key[2:])  # what is made of the cell's new state
-            return f"{letter}_W{style.subscript(self._which(box.key[1])) if len(self.level.recurrent) > 1 else ''}"
+            mark = "'" * sum(box.key[2:])  # what is made of the cell's new state
+            return f"f{mark}_W{mark}{self._number(box.key[1])}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
-            state = self.level.initial.get(node.index)
-            later = node if state is None else self.graph.nodes[state]
-            own = self.sign(node) or self.sign(later) or self._state_sign(later)
-            layer = self._layer_of(later, box)
-            return f"{own}{layer}₀{' = 0' if zero else ''}"
+            return f"{' = '.join(self._initial_names(node, box))}{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
         if self.sign(node) and box.kind != "input":
             # After the loops a program says no steps any more, yet what it makes of every step belongs to that step.
@@ -159,7 +175,8 @@ class Labels:
             how = self._how(node, box)
             layer = self.layers.get(node.scope.path, "")
             return f"{self._state_sign(node)}{layer}{self._time(box.column)}{f' = {how}' if how else ''}"
-        return self._how(node, box) or _symbol(node)
+        how = self._how(node, box) or _symbol(node)
+        return f"{self.total} = {how}" if box.kind == "loss" else how
 
     def _leaf_title(self, node: Node, box: Box) -> str:
         """What was given without a name."""
@@ -187,13 +204,15 @@ class Labels:
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
 
-    def _which(self, path: tuple[str, ...]) -> int:
-        """The number of a recurrent layer, from 1."""
-        return self.level.recurrent.index(path) + 1
+    def _number(self, path: tuple[str, ...]) -> str:
+        """The number of a recurrent layer, from 1, where there are several."""
+        several = len(self.level.recurrent) > 1
+        return style.subscript(self.level.recurrent.index(path) + 1) if several else ""
 
     def _parameter_title(self, box: Box) -> str:
         if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell":
-            return f"W{style.subscript(self._which(box.key[2])) if len(self.level.recurrent) > 1 else ''}"
+            mark = "'" * sum(box.key[3:])
+            return f"W{mark}{self._number(box.key[2])}"
         return "\n".join(self.parameter_name(index) for index in box.members)
 
     def parameter_name(self, index: int) -> str:

@@ -106,7 +106,8 @@ class Wiring:
         done: set[object] = set()
         for i, e in followed(enumerate(self.edges), "leading lines", len(self.edges)):
             a, b = self.boxes[e.source], self.boxes[e.target]
-            if a.before and e.source in self.rects and e.target in self.rects:
+            made = b.before and not a.before and a.column is not None  # of an earlier pass
+            if (a.before or made) and e.source in self.rects and e.target in self.rects:
                 points = self._route(self.rects[e.source], e, self.rects[e.target])
                 self.layout.lines.append(Line(i, spline(points), e.source, e.target))
             if a.column is None or b.column is None or a.column == b.column:
@@ -161,9 +162,12 @@ class Wiring:
         source, target = self.boxes[e.source], self.boxes[e.target]
         sign = 1 if a.x < b.x else -1
         if columns is None:
-            assert target.column is not None
             states = [self.rects[i] for i in self.places.before if i in self.rects]
-            around, base, distance = (states, self._tile_rects(target.column)), 0.0, 0.0
+            around, base, distance = (states, states), 0.0, 0.0
+            if target.column is not None:
+                around = states, self._tile_rects(target.column)
+            elif source.column is not None:
+                around = self._tile_rects(source.column), states
         else:  # two steps at this distance are wired like any others
             around = self._tile_rects(columns[0]), self._tile_rects(columns[1])
             base = min(self.x[c] for c in columns)

@@ -59,6 +59,7 @@ class Level:
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
     said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
     initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
+    before: Mapping[int, int] = field(default_factory=dict)  #: by first state its time, where that is not 0: −1
 
 
 def collapse(graph: Graph, detail: str) -> Level:
@@ -79,6 +80,7 @@ class _Collapsing:
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
         standing_in = C.initial_states(graph, self.feeds, names)
         self.initial = {source: state for (source, _), state in standing_in.items() if self.roles[source] != "x"}
+        self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
         segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
@@ -153,8 +155,9 @@ class _Collapsing:
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
         return Level(
-            self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said, self.initial
-        )
+            self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said, self.initial,
+            self.before,
+        )  # fmt: skip
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}
@@ -204,7 +207,7 @@ class _Collapsing:
             self._set(node, ("update",), "op", None)
             return
         if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
-            self._set(node, ("initial", path, node.role or "", self.names[i][-1]), "state", None)
+            self._set(node, ("initial", path, node.role or "", *self.names[i][3:]), "state", None)
             return
         if node.is_parameter:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -185,11 +186,14 @@ def _caption(level: Level, column: Column, captions: Captions) -> str:
 
 def _pass_name(level: Level, segment: int) -> str:
     """What a pass over a sequence is called, where there are several: "encoder"."""
+    paths: dict[int, tuple[str, ...]] = {}
+    for box in level.boxes:
+        if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
+            paths.setdefault(box.column.segment, box.key[1])
     if len({column.segment for column in level.columns}) < 2:
         return ""
-    here = [b.key for b in level.boxes if b.column is not None and b.column.segment == segment]
-    paths = [key[1] for key in here if len(key) > 1 and key[1] in level.recurrent]
-    return f"{style.shown(paths[0][0], 16)}  " if paths and paths[0] else ""
+    own = paths.get(segment, ())[len(os.path.commonprefix([list(path) for path in paths.values()])) :]
+    return f"{style.shown(own[0], 16)}  " if own else ""
 
 
 def _identity(ident: str, kind: str, tooltip: str) -> dict[str, str]:

@@ -124,8 +124,9 @@ def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
 
 
 def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
-    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, data
-    made within a time step and multiplied by a matrix is that step's input."""
+    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, the
+    numbers that an output adds up over time are losses, data made within a time step and multiplied by a matrix is that
+    step's input."""
     result = [node.role or "" for node in graph.nodes]
     has_loss, has_logits = "loss" in result, "logits" in result
     users = consumers(feeds)
@@ -145,6 +146,9 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
                     break
                 last = after
             result[last.index] = "loss"
+    if "loss" not in result:
+        for term in _summed_over_time(graph):
+            result[term] = "loss"
     if "x" not in result:
         for node in graph.nodes:
             fed = [graph.nodes[user].op for user in users[node.index]]
@@ -152,6 +156,19 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
             if given and any(op is not None and op.name in ("matmul", "linear") for op in fed):
                 result[node.index] = "x"
     return result
+
+
+def _summed_over_time(graph: Graph) -> list[int]:
+    """The numbers that an output of the graph is the sum of, one or more from each of several time steps."""
+    found, pending = list[int](), [i for i in graph.outputs if not graph.nodes[i].shape]
+    while pending:
+        node = graph.nodes[pending.pop()]
+        if node.op is not None and node.op.name == "add" and not node.shape:
+            pending += node.sources
+        elif node.op is not None and not node.role:
+            found.append(node.index)
+    times = {graph.nodes[i].scope.step for i in found}
+    return found if len(times) > 1 and None not in times else []
 
 
 def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:
@@ -228,6 +245,31 @@ def initial_states(
             if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
                 found.setdefault((source, node.index))
     return found
+
+
+def times_before_the_first(
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key], initial: Collection[tuple[int, int]]
+) -> dict[int, int]:
+    """By initial state the time that it stands for, where that is before 0: what a skip connection reads first.
+
+    Told by how many steps before its use the state is that the same operation reads in another step.
+    """
+    alike: dict[Key, list[int]] = defaultdict(list)
+    for node in graph.nodes:
+        alike[names[node.index]].append(node.index)
+    latest: dict[int, int] = {}
+    for source, user in initial:
+        path, step = graph.nodes[user].scope.path, graph.nodes[user].scope.step
+        steps = sorted({other for i in alike[names[user]] if (other := graph.nodes[i].scope.step) is not None})
+        for slot, other in ((k, i) for k, s in feeds[user] if s == source for i in alike[names[user]]):
+            carried, now = graph.nodes[dict(feeds[other]).get(slot, user)], graph.nodes[other].scope.step
+            then = carried.scope.step
+            if carried.op is None or carried.scope.path != path or step is None or now is None or then in (None, now):
+                continue
+            position = steps.index(step) if then < now else steps[::-1].index(step)
+            latest[source] = max(latest.get(source, -len(steps)), position + 1 - abs(now - then))
+            break
+    return {source: time for source, time in latest.items() if time < 0}
 
 
 def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
