@@ -115,8 +115,8 @@ class Labels:
             if node.is_parameter:
                 name = style.shown(node.name, NAME_LIMIT) if node.name else vocabulary.weight(self.graph, node)
                 users = self.graph.consumers[node.index]
-                said = _common([level.said[i] for i in users]) if level.said else ()
-                place = _common([self.graph.nodes[i].scope.path for i in users])
+                said = common([level.said[i] for i in users]) if level.said else ()
+                place = common([self.graph.nodes[i].scope.path for i in users])
                 wider = place if said in (place[: len(said)], place[len(place) - len(said) :]) else (*place, *said)
                 places = [(), said[-1:], said, place[-1:], wider]
                 own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
@@ -414,7 +414,7 @@ def _symbol(node: Node) -> str:
     return f"{node.op.symbol}, axis {shown.strip(',')}"
 
 
-def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The longest common beginning."""
     first = paths[0] if paths else ()
     length = next((k for k in range(len(first)) if any(p[: k + 1] != first[: k + 1] for p in paths)), len(first))

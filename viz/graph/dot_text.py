@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from tinygrad_rnn.progress import followed
 
 from .. import style
-from .box_text import Labels
+from .box_text import Labels, common
 from .detail_levels import Level
 from .line_routing import Rect
 from .placement import Gap, Layout, Line
@@ -192,7 +191,7 @@ def _pass_name(level: Level, segment: int) -> str:
             paths.setdefault(box.column.segment, box.key[1])
     if len({column.segment for column in level.columns}) < 2:
         return ""
-    own = paths.get(segment, ())[len(os.path.commonprefix([list(path) for path in paths.values()])) :]
+    own = paths.get(segment, ())[len(common(list(paths.values()))) :]
     return f"{style.shown(own[0], 16)}  " if own else ""
 
 
