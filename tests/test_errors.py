@@ -336,3 +336,17 @@ def test_integers_to_a_negative_power_are_fractions():
 
 def test_no_inputs_no_gradients():
     assert tg.grad(t(), []) == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda folder: tg.check_gradients(np.ones(2)), "takes a function, a graph or a tensor.*not ndarray"),
+        (lambda folder: tg.nn.utils.clip_grad_norm_([tg.nn.Parameter([1.0])], "1"), "a number from 0 up, not '1'"),
+        (tg.load, "is a folder, no file"),
+    ],
+    ids=["check of an array", "a norm as text", "a folder"],
+)
+def test_what_was_meant_otherwise_is_named(call, message, tmp_path):
+    with pytest.raises(tg.TinygradError, match=message):
+        call(tmp_path)

@@ -62,7 +62,7 @@ def load(path: PathLike) -> Any:
 
     file = as_path(path)
     if not file.is_file():
-        raise DataError(f"there is no file {file}")
+        raise DataError(f"{file} is a folder, no file" if file.is_dir() else f"there is no file {file}")
     try:
         with safetensors.safe_open(str(file), framework="numpy") as content:
             facts = json.loads((content.metadata() or {}).get("tinygrad_rnn", "{}"))

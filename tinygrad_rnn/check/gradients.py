@@ -12,7 +12,7 @@ import numpy as np
 from ..arguments import answerable
 from ..bptt.walk import Walk, walked
 from ..draw_hook import drawing
-from ..errors import ArgumentError, GraphError
+from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
 from ..norms import norm
@@ -94,6 +94,10 @@ def check_gradients(
         outputs, names, unsteady, severed = Called([function], {})
     elif isinstance(function, Graph):
         outputs, names, unsteady, severed = Called(replayed(function, inputs), {})
+    elif not callable(function):
+        raise DTypeError(
+            f"check_gradients takes a function, a graph or a tensor that was computed, not {type(function).__name__}"
+        )
     else:
         outputs, names, unsteady, severed = called(function, inputs)
     graph = Graph(*outputs)

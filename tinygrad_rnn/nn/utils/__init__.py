@@ -47,8 +47,8 @@ def clip_grad_norm_(
     >>> tg.nn.utils.clip_grad_norm_(x, 1.0).item(), round(x.grad.item(), 4)
     (5.0, 1.0)
     """
-    if not max_norm >= 0:
-        raise ArgumentError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm}")
+    if isinstance(max_norm, str) or not max_norm >= 0:
+        raise ArgumentError(f"clip_grad_norm_: max_norm must be a number from 0 up, not {max_norm!r}")
     try:
         norm_type = float(norm_type)  # also "inf"
     except (TypeError, ValueError):
