@@ -643,7 +643,7 @@ def test_threads_take_turns():
 def test_reading_a_value_names_the_line(read):
     w = tg.nn.Parameter([1.0])
     for thing in (lambda x: x.sum(), lambda x: w):
-        with pytest.raises(tg.GraphError, match=r"no value while .* test_compile\.py:\d+|takes integers"):
+        with pytest.raises(tg.GraphError, match=r"(no value|is printed).* test_compile\.py:\d+|takes integers"):
             try:
                 tg.compile(lambda x, thing=thing: read(thing(x)))(tg.tensor([1.0]))
             except tg.DTypeError as error:  # a float is no index in the first place

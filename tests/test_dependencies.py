@@ -27,7 +27,10 @@ ROOMS = {
     "tinygrad_rnn/interchange/weights/files.py": "onnx", "tinygrad_rnn/interchange/onnx/": "onnx",
 }  # fmt: skip
 #: these look at programs of a framework that is there already, or it would have no program
-PRESENT = {"tinygrad_rnn/testing/assertions.py": {"torch", "jax"}}
+PRESENT = {
+    "tinygrad_rnn/testing/assertions.py": {"torch", "jax"},
+    "tinygrad_rnn/testing/fuzz_target.py": {"fuzz-settings"},  # a module that the fuzzer itself makes
+}
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from .recorded_value import is_tensor
 from .thread_state import current
 
 Mask = Any  #: a boolean array or tensor
-_FLOAT = np.dtype(np.float32)
 
 
 def pulled(
@@ -55,13 +55,13 @@ def pulled(
     kept, uncertain = list(operands), False
     for i, term in enumerate(terms):
         if i != slot and (used is None or i in used):
-            mask = _spread(live, output, term, operands[i].shape)
+            mask = _spread(live, output, term, operands[i].shape, g.dtype)
             if _varies(mask):
                 kept[i] = where(mask, operands[i], 0)
             else:
                 uncertain = True  # all of it is used, or none: then nothing of the result counts, either
     value = op.pull(slot, g, y, kept, attrs)
-    below = _spread(live, output, terms[slot], operands[slot].shape)
+    below = _spread(live, output, terms[slot], operands[slot].shape, g.dtype)
     return where(below, value, 0) if uncertain or _varies(below) else value
 
 
@@ -74,7 +74,7 @@ def sent_on(
     below = _below(op, slot, g, live, y, operands, attrs)
     if below is None:
         return None
-    fitted = _fitted(below, operands[slot].shape)
+    fitted = _fitted(below, operands[slot].shape, g.dtype)
     return fitted if fitted is live else _settled(fitted)
 
 
@@ -106,8 +106,8 @@ class Read:
         return _reshaped(self.live, tuple(result))
 
 
-def merged(items: Sequence[Any], shape: Shape) -> Mask | None:
-    """Where branches meet, what counts is what counts in one of them; None if it is known that all of it does."""
+def merged(items: Sequence[Any], shape: Shape, dtype: np.dtype[Any]) -> Mask | None:
+    """Where branches of a gradient meet, what counts in one of them counts; None if it is known that all of it does."""
     if len(items) == 1 and not isinstance(items[0], Read):
         return items[0]
     reads: dict[int, list[Read]] = {}
@@ -116,19 +116,19 @@ def merged(items: Sequence[Any], shape: Shape) -> Mask | None:
         if isinstance(item, Read):
             reads.setdefault(id(item.live), []).append(item)
         else:
-            total = item if total is None else _either(total, item)
+            total = item if total is None else _either(total, item, dtype)
     for same in reads.values():
-        for mask in _merged_reads(same, shape):
-            total = mask if total is None else _either(total, mask)
+        for mask in _merged_reads(same, shape, dtype):
+            total = mask if total is None else _either(total, mask, dtype)
     return None if total is None else _settled(total)
 
 
 def replaced(live: Mask, gradient: Any) -> Mask | None:
     """What counts of a gradient put in the place of one of which ``live`` counted."""
-    return _settled(_either(live, not_equal(gradient, 0)))
+    return _settled(_either(live, not_equal(gradient, 0), gradient.dtype))
 
 
-def _merged_reads(reads: list[Read], shape: Shape) -> list[Mask]:
+def _merged_reads(reads: list[Read], shape: Shape, dtype: np.dtype[Any]) -> list[Mask]:
     """Parts of a tensor of which the same counts."""
     covered, rest = np.zeros(shape, bool), []
     live, lifted = reads[0].live, None
@@ -140,13 +140,13 @@ def _merged_reads(reads: list[Read], shape: Shape) -> list[Mask]:
             rest.append(not_equal(getitem.pull(0, ones, None, [np.empty(shape, bool)], {"index": read.index}), 0))
     if len(rest) == len(reads):
         return rest
-    return [covered if live is None else lifted if covered.all() else _both(covered, lifted), *rest]
+    return [covered if live is None else lifted if covered.all() else _both(covered, lifted, dtype), *rest]
 
 
 def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Any, attrs: Any) -> Mask | None:
     """What counts of what a rule answers, before broadcasting is undone."""
     if live is not None and op.along is not None:
-        live = op.along(live, any_along, operands[0].shape, **attrs)
+        live = op.along(live, partial(_any_along, dtype=g.dtype), operands[0].shape, **attrs)
     if op.keeps is not None:
         rule = op.keeps[slot]
         assert rule is not None
@@ -154,7 +154,7 @@ def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands
         rank = len(g.shape if op.along is None else operands[slot].shape)
         if len(mask.shape) < rank:
             mask = reshape(mask, shape=(1,) * (rank - len(mask.shape)) + tuple(mask.shape))
-        return mask if live is None else _both(live, mask)
+        return mask if live is None else _both(live, mask, g.dtype)
     if not op.leaves_out and (live is None or op.along is not None or op.elementwise):
         return live
     if op.leaves_out or op.moves(slot):
@@ -167,7 +167,7 @@ def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands
         return not_equal(op.pull(slot, marks, y, [_number(x) for x in operands], attrs), 0)
     if op.subscripts is not None:
         *terms, output = _terms(op, operands, attrs)
-        return _spread(live, output, terms[slot], operands[slot].shape)
+        return _spread(live, output, terms[slot], operands[slot].shape, g.dtype)
     return None  # somebody's own operation, of which nothing is known
 
 
@@ -178,23 +178,23 @@ def _terms(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> lis
     return subscripts.replace("->", ",").split(",")
 
 
-def _spread(live: Mask, output: str, term: str, shape: Shape) -> Mask:
+def _spread(live: Mask, output: str, term: str, shape: Shape, dtype: np.dtype[Any]) -> Mask:
     """Of an operand with these letters, which elements meet a gradient that counts."""
-    live = any_along(live, tuple(i for i, letter in enumerate(output) if letter not in term))
+    live = _any_along(live, tuple(i for i, letter in enumerate(output) if letter not in term), dtype)
     order = [i for i, letter in enumerate(output) if letter in term]
     sizes = {letter: live.shape[i] for i, letter in enumerate(output)}
     wanted = sorted(order, key=lambda i: term.index(output[i]))
     if wanted != order:
         live = permute(live, axes=(*(i for i in range(len(output)) if i not in order), *wanted))
-    return _fitted(_reshaped(live, tuple(sizes[letter] if letter in output else 1 for letter in term)), shape)
+    return _fitted(_reshaped(live, tuple(sizes[letter] if letter in output else 1 for letter in term)), shape, dtype)
 
 
-def _fitted(mask: Mask, shape: Shape) -> Mask:
+def _fitted(mask: Mask, shape: Shape, dtype: np.dtype[Any]) -> Mask:
     """The mask of an operand that was repeated: it counts if one of its repetitions does."""
     extra = len(mask.shape) - len(shape)
     if extra < 0:
         return reshape(mask, shape=(1,) * -extra + tuple(mask.shape))
-    mask = any_along(mask, (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1)))
+    mask = _any_along(mask, (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1)), dtype)
     return _reshaped(mask, tuple(mask.shape[extra:]))
 
 
@@ -202,17 +202,18 @@ def _reshaped(mask: Mask, shape: Shape) -> Mask:
     return mask if tuple(mask.shape) == shape else reshape(mask, shape=shape)
 
 
-def any_along(mask: Mask, axes: tuple[int, ...]) -> Mask:
+def _any_along(mask: Mask, axes: tuple[int, ...], dtype: np.dtype[Any]) -> Mask:
     """Whether any along ``axes`` counts; they stay, at size 1."""
     axes = tuple(a for a in axes if mask.shape[a] != 1)
     if not axes:
         return mask
     if _known(mask):
         return mask.any(axis=axes, keepdims=True)
-    return greater(sum_(cast(mask, dtype=_FLOAT), axis=axes, keepdims=True), 0)
+    return greater(sum_(cast(mask, dtype=dtype), axis=axes, keepdims=True), 0)
 
 
-def _either(a: Mask, b: Mask) -> Mask:
+def _either(a: Mask, b: Mask, dtype: np.dtype[Any]) -> Mask:
+    # recorded masks are counted in the gradient's dtype, which compiled programs choose from fastest
     if a is b:
         return a
     if _known(a) and _known(b):
@@ -222,11 +223,11 @@ def _either(a: Mask, b: Mask) -> Mask:
             return np.ones((1,) * len(x.shape), bool)  # taken or not taken: always
         if any(x is part for part in _parts(y)):
             return x  # x, or y and x
-    return greater(where(a, 1, cast(b, dtype=_FLOAT)), 0)  # of floats, which compiled programs choose from fastest
+    return greater(where(a, 1, cast(b, dtype=dtype)), 0)
 
 
-def _both(a: Mask, b: Mask) -> Mask:
-    return a & b if _known(a) and _known(b) else greater(where(a, cast(b, dtype=_FLOAT), 0), 0)
+def _both(a: Mask, b: Mask, dtype: np.dtype[Any]) -> Mask:
+    return a & b if _known(a) and _known(b) else greater(where(a, cast(b, dtype=dtype), 0), 0)
 
 
 def _parts(mask: Mask) -> tuple[Mask, ...]:

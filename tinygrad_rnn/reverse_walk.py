@@ -160,7 +160,7 @@ def walk(
             continue  # a path ended in an operand without a gradient
         gradient = before = arrived.pop(serial)
         items = counting.pop(serial, None) if counting else None
-        mask = None if items is None else merged(items, node.shape)
+        mask = None if items is None else merged(items, node.shape, node.dtype)
         if node._hooks:
             gradient = _hooked(node, gradient, create_graph)
             if gradient is not before and mask is not None:

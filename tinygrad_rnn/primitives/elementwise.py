@@ -300,9 +300,9 @@ def _holds(condition: Any) -> Any:
     return condition if condition.dtype.kind == "b" else not_equal(condition, 0)
 
 
-def _not(condition: Any) -> Any:
-    # as floats, which compiled programs compare fastest
-    return equal(cast(_holds(condition), dtype=np.dtype(np.float32)), 0)
+def _not(condition: Any, dtype: Any) -> Any:
+    # as numbers of the result's dtype, which compiled programs compare fastest
+    return equal(cast(_holds(condition), dtype=dtype), 0)
 
 
 maximum = Primitive(
@@ -312,7 +312,7 @@ maximum = Primitive(
     np.maximum,
     vjp=(lambda g, _y, a, b: _half_of_ties(g, a, b, less), lambda g, _y, a, b: _half_of_ties(g, b, a, less)),
     rule=(r"\bar a = \bar y \odot [a > b]", r"\bar b = \bar y \odot [b > a]"),
-    keeps=(lambda _y, a, b: _not(less(a, b)), lambda _y, a, b: _not(less(b, a))),
+    keeps=(lambda y, a, b: _not(less(a, b), y.dtype), lambda y, a, b: _not(less(b, a), y.dtype)),
     exact=True,
     kink=kinks.where_equal,
     latex=r"\max",
@@ -324,7 +324,7 @@ minimum = Primitive(
     np.minimum,
     vjp=(lambda g, _y, a, b: _half_of_ties(g, a, b, greater), lambda g, _y, a, b: _half_of_ties(g, b, a, greater)),
     rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
-    keeps=(lambda _y, a, b: _not(greater(a, b)), lambda _y, a, b: _not(greater(b, a))),
+    keeps=(lambda y, a, b: _not(greater(a, b), y.dtype), lambda y, a, b: _not(greater(b, a), y.dtype)),
     exact=True,
     kink=kinks.where_equal,
     latex=r"\min",
@@ -341,7 +341,11 @@ where: Primitive = Primitive(
         lambda g, _y, condition, _a, _b: where(condition, 0, g),
     ),
     rule=("", r"\bar a = \bar y \odot [c]", r"\bar b = \bar y \odot [\lnot c]"),
-    keeps=(None, lambda _y, condition, _a, _b: _holds(condition), lambda _y, condition, _a, _b: _not(condition)),
+    keeps=(
+        None,
+        lambda _y, condition, _a, _b: _holds(condition),
+        lambda y, condition, _a, _b: _not(condition, y.dtype),
+    ),
     dtype=dtypes.of_branches,
     exact=True,
     sentence="sends its gradient to whichever branch each element was taken from: {targets}",

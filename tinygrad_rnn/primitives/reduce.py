@@ -48,7 +48,7 @@ def max_shape(x: Shape, *, axis: Any, keepdims: bool = False) -> Shape:
 def _max(x: Any, *, axis: Any, keepdims: bool) -> Any:
     """The largest; of 0.0 and -0.0 that is 0.0, whichever NumPy finds first, which depends on the processor."""
     y = np.max(ranked(x, axis), axis, keepdims=keepdims)
-    if y.dtype.kind != "f" or np.all(y):
+    if x.dtype.kind != "f" or np.all(y):
         return y
     return np.where((y == 0) & np.any((x == 0) & ~np.signbit(x), axis, keepdims=keepdims), y.dtype.type(0), y)
 
@@ -156,7 +156,7 @@ max_ = Primitive(
     "max", "max", max_shape, _max,
     vjp=(_max_grad,),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
-    keeps=(lambda y, x, *, axis, keepdims: equal(cast(less(x, _kept(y, x, axis)), dtype=np.dtype(np.float32)), 0),),
+    keeps=(lambda y, x, *, axis, keepdims: equal(cast(less(x, _kept(y, x, axis)), dtype=x.dtype), 0),),
     along=_back_in,
     kind="reduction", exact=True, kink=kinks.of_largest, latex=r"\max",
 )  # fmt: skip
