@@ -69,8 +69,8 @@ def refuse_entropy(frame: FrameType, event: str, argument: Any) -> None:
         return
     caller: FrameType | None = frame
     while caller is not None and in_library(caller):
-        if caller.f_code.co_name == "<module>":  # the first import of one that draws
-            return
+        if caller.f_code.co_name == "<module>" or caller.f_globals.get("__name__", "").startswith("numba."):
+            return  # the first import of one that draws, a kernel's file that is named by chance
         caller = caller.f_back
     raise GraphError(_random_text("" if caller is None else f" (at {Site(caller.f_code, caller.f_lasti)})"))
 
