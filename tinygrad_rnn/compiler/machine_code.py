@@ -5,7 +5,7 @@ Instructions are written in Python; Numba finds out the types and says them in L
 as long as LLVM takes to make machine code of that. What Numba says is no machine's yet, so it is made once, by
 ``python -m tinygrad_rnn.compiler.instructions.shipping``, and lies beside the sources it was made of. Who starts a
 program for the first time waits for LLVM alone, and Numba need not even be imported. Where the sources have changed, or
-LLVM is another one, Numba compiles them on the spot (`instructions.by_numba`): the same, later.
+LLVM makes nothing of it, Numba compiles them on the spot (`instructions.by_numba`): the same, later.
 
 Machine code is kept where Numba keeps its own: ``NUMBA_CACHE_DIR``, else beside the sources, else, where that cannot be
 written, the user's cache folder. A file says of which sources, for which processor and by which LLVM it was made, bears
@@ -18,7 +18,9 @@ import hashlib
 import os
 import platform
 import struct
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -34,8 +36,13 @@ from ..primitives.linalg import PIECE
 
 _HERE = Path(__file__).parent
 SHIPPED = _HERE / "instructions" / "shipped.zip"
-#: what can be read: the oldest LLVM that knows the words, in 64 bits
-_OLDEST = (0, 45)
+#: what can be read, in 64 bits: LLVMs that know the words; one that does not may end the process
+_OLDEST, _NEWEST = (0, 45), (0, 50)
+#: functions of the C library that instructions call, also in LLVM's words for them; one that is missing would end the
+#: process
+C_LIBRARY = ("malloc", "free", *(f"{x}{f}" for x in ("exp", "log", "log1p", "pow", "sqrt", "tanh") for f in ("", "f")))
+#: one engine for all threads, and no file of machine code in it twice
+_turns = threading.Lock()
 
 
 @cache
@@ -50,27 +57,38 @@ def sources() -> str:
 def readable() -> bool:
     """Whether this LLVM and this Python can make anything of what is shipped."""
     version = tuple(int(part) for part in llvmlite.__version__.split(".")[:2])
-    return version >= _OLDEST and struct.calcsize("P") == 8
+    return _OLDEST <= version <= _NEWEST and struct.calcsize("P") == 8
 
 
 @cache
-def _shipped() -> zipfile.ZipFile | None:
-    """What is shipped, if it was made of the sources as they are, and can be read here."""
-    if not readable() or not SHIPPED.exists():
-        return None
-    found = zipfile.ZipFile(SHIPPED)
-    return found if found.comment.decode() == sources() else None
+def fits() -> bool:
+    """Whether what is shipped was made of the sources as they are, and can be read and run here."""
+    if not readable():
+        return False
+    try:
+        with zipfile.ZipFile(SHIPPED) as archive:
+            made_of = archive.comment.decode()
+        _engine()  # which looks for symbols in this process
+        return made_of == sources() and all(map(llvm.address_of_symbol, C_LIBRARY))
+    except (OSError, ValueError, zipfile.BadZipFile):  # not there, or damaged
+        return False
 
 
 def address(name: str, real: str) -> int | None:
     """Where the machine code of an instruction is, in this process; None if nothing that fits is shipped."""
-    if _shipped() is None:
-        return None
-    symbol, engine = symbol_of(name, real), _engine()
+    with _turns:
+        return _address(symbol_of(name, real)) if fits() else None
+
+
+def _address(symbol: str) -> int | None:
     made = _kept(symbol)
     if made is None:
-        made = _compiled(symbol)
+        try:
+            made = _compiled(symbol)
+        except (OSError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error):  # another LLVM, or it is damaged
+            return None
         _keep(symbol, made)
+    engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(made))
     engine.finalize_object()
     return int(engine.get_function_address(symbol))
@@ -103,9 +121,8 @@ def _engine() -> Any:
 
 def _compiled(symbol: str) -> bytes:
     """Machine code of what is shipped under a name."""
-    archive = _shipped()
-    assert archive is not None
-    module = llvm.parse_assembly(archive.read(f"{symbol}.ll").decode())
+    with zipfile.ZipFile(SHIPPED) as archive:
+        module = llvm.parse_assembly(archive.read(f"{symbol}.ll").decode())
     module.triple, module.data_layout = _target().triple, str(_target().target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.slp_vectorization = False  # as Numba has it: loops are vectorised, and nothing else
@@ -131,7 +148,8 @@ def _folders() -> Iterator[Path]:
         yield Path(chosen) / "tinygrad_rnn"
     else:
         yield _HERE / "__pycache__"
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_rnn"
+        with suppress(RuntimeError):  # a user without a home
+            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_rnn"
 
 
 def _name(symbol: str) -> str:

@@ -79,7 +79,11 @@ def _all_below(library: Any) -> set[Any]:
 
 
 def _without_particulars(text: str) -> str:
-    """Without the processor's name, attributes, which LLVM finds again, and what only says where code came from."""
+    """Without the processor's name, attributes, which LLVM finds again, and what only says where code came from.
+
+    Nor do lifetimes of variables stay: LLVM 20 says them otherwise than LLVM 22, and ends the process over it.
+    """
+    text = re.sub(r"^.*@llvm\.lifetime\..*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^(target |source_filename|; |attributes |!).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r",? ![\w.]+ !\d+| #\d+(?=$| |,)| local_unnamed_addr| unnamed_addr", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b(captures\(\w+\)|noundef|nonnull|noalias|nocapture|writeonly|readonly|immarg) ?", "", text)
