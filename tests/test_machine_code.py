@@ -101,6 +101,33 @@ def test_where_the_sources_lie_need_not_be_written(tmp_path: Path, monkeypatch: 
     assert machine_code._kept("a") is None
 
 
+def test_what_cannot_be_run_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that is damaged or not there, an LLVM that was not tried, a C library without a function: Numba's."""
+    sound = machine_code.SHIPPED.read_bytes()
+    monkeypatch.setattr(machine_code, "SHIPPED", tmp_path / "shipped.zip")
+    believed = []
+    for content in (sound, sound[:-1], sound[: len(sound) // 2], b"", None):
+        machine_code.SHIPPED.unlink() if content is None else machine_code.SHIPPED.write_bytes(content)
+        believed.append(machine_code.fits.__wrapped__())
+    machine_code.SHIPPED.write_bytes(sound)
+    for owner, name, value in (
+        (machine_code.llvmlite, "__version__", "99.0"), (machine_code.llvm, "address_of_symbol", lambda name: None),
+    ):  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, value)
+            believed.append(machine_code.fits.__wrapped__())
+    assert believed == [True] + [False] * 6
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    machine_code.SHIPPED.write_bytes(sound[:100] + bytes(len(sound) - 20_000) + sound[len(sound) - 19_900 :])
+    assert machine_code._address(machine_code.symbol_of("mul", "float32")) is None
+
+
+def test_every_supported_llvm_knows_the_words() -> None:
+    """LLVM 20 ends the process when it meets a lifetime as LLVM 22 says it."""
+    with zipfile.ZipFile(machine_code.SHIPPED) as archive:
+        assert not [name for name in archive.namelist() if b"llvm.lifetime" in archive.read(name)]
+
+
 @pytest.mark.skipif(not NIGHTLY, reason="translates with Numba for seconds")
 def test_translating_again_gives_what_is_shipped() -> None:
     code = (
