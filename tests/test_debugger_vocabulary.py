@@ -156,3 +156,17 @@ def test_a_box_is_called_what_the_sentence_calls_it():
     session = viz.debug(loss)
     texts = re.findall("<text[^>]*>([^<]*)</text>", draw(session.graph, "op").svg)
     assert "concat_3" in session.names.shown and any(text.startswith("concat₃ = ") for text in texts)
+
+
+def test_states_without_a_role_are_called_what_the_picture_calls_them():
+    w, u, k = (tg.tensor(0.1 * np.eye(3), requires_grad=True) for _ in range(3))
+    x, h, memory = tg.ones(3, 1, 3), tg.zeros(1, 3), tg.zeros(4, 3)
+    for t in tg.steps(3):
+        h = tg.tanh(x[t] @ w + h @ u + (h @ memory.T).softmax(-1) @ memory)
+        memory = memory * 0.5 + (h @ k).sigmoid()
+    loss = (h @ memory.T).sum()
+    names = viz.debug(loss).names
+    drawn = viz.render(loss, detail="cell").svg
+    for state in ("h_0", "h_1", "h_3", "h′_0", "h′_1", "h′_3"):
+        assert names.find(state) >= 0
+        assert state.translate(str.maketrans("0123", "₀₁₂₃")).replace("_", "") in drawn

@@ -91,6 +91,27 @@ def test_what_does_not_recur_is_none():
     assert timed(tg.Graph(total)).steps == ()
 
 
+@pytest.mark.parametrize("start", [0.0, tg.tensor(0.0), tg.zeros(1), tg.zeros(2)])
+@pytest.mark.parametrize("each", [lambda y: y.square().mean(), lambda y: y.square().mean(1)])
+def test_a_running_loss_is_no_state_whatever_its_shape(start, each):
+    w, u, v = (tg.ones(3, 3).requires_grad_() for _ in range(3))
+    x, h, loss = tg.ones(4, 2, 3), tg.zeros(2, 3), start
+    for t in range(4):
+        h = (x[t] @ w + h @ u).tanh()
+        loss = loss + each(h @ v)
+    (loop,) = find(tg.Graph((loss / 4).sum()))
+    assert [row.op for row in loop.states] == ["tanh"]
+
+
+def test_a_sum_that_is_read_by_a_layer_is_a_state():
+    w, v = tg.ones(3, 3).requires_grad_(), tg.ones(3, 3).requires_grad_()
+    x, h = tg.ones(4, 2, 3), tg.zeros(2, 3)
+    for t in range(4):
+        h = h + x[t] @ w
+    (loop,) = find(tg.Graph((h @ v).sum()))
+    assert [row.op for row in loop.states] == ["add"]
+
+
 def test_three_thousand_steps_take_a_second_or_two():
     w, u = (tg.tensor(0.1 * np.eye(2), requires_grad=True) for _ in range(2))
     x, h = tg.ones(3000, 1, 2), tg.zeros(1, 2)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.recurrence.repeats import find
 
 #: The letters of what has one in the lecture, by role; other roles are letters themselves.
 LETTERS: Mapping[str, str] = {"logits": "y", "loss": "L"}
@@ -23,6 +24,27 @@ def letter(role: str) -> str:
     ('y', 'h')
     """
     return LETTERS.get(role, role)
+
+
+def nameless_states(graph: tg.Graph) -> dict[int, str]:
+    """By node what a state is called that has neither a role nor a name: h if its cell has none, else h′, h″.
+
+    >>> w, h, m = tg.ones(2, 2).requires_grad_(), tg.zeros(1, 2), tg.zeros(1, 2)
+    >>> for t in range(3):
+    ...     h, m = tg.tanh(h @ w + m), tg.sigmoid(m @ w + h)
+    >>> sorted(set(nameless_states(tg.Graph((h + m).sum())).values()))
+    ['h', 'h′']
+    """
+    found: dict[int, str] = {}
+    for loop in find(graph):
+        rows = {k: [n for n in loop.rows[k].nodes if n is not None] for k in dict.fromkeys(k for k, _ in loop.carried)}
+        for (k, _), initial in zip(loop.carried, loop.initial, strict=True):
+            rows[k] += [n for n in initial if graph.nodes[n].op is None and n not in loop.weights]
+        said = [{graph.nodes[n].role or graph.nodes[n].name for n in row} for row in rows.values()]
+        nameless = [row for row, names in zip(rows.values(), said) if names == {None}]
+        for k, row in enumerate(nameless, start=any("h" in names for names in said)):
+            found |= dict.fromkeys(row, "h" + "′" * k)
+    return found
 
 
 def weights(graph: tg.Graph) -> dict[int, str]:

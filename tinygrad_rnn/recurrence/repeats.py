@@ -38,6 +38,8 @@ SLOTS = 6
 ROUNDS = 60
 #: Nodes looked at in all rounds together: of one huge step the rest goes by position.
 WORK = 60_000
+#: Operations that add up what they are given, or hand it on.
+_SUMS = {"add", "sub", "neg", "sum", "reshape", "getitem", "stack", "cast"}
 _OPERATION, _ABSENT = -1, -2
 
 
@@ -91,7 +93,8 @@ def find(graph: Graph) -> tuple[Recurrence, ...]:
     """All recurrences of ``graph``, in the order they begin.
 
     Takes time in proportion to the number of nodes, and finds a recurrence of two repetitions or more that shares
-    operations in the same order; running sums of scalars, such as that of the losses, are none.
+    operations in the same order. A running total, such as that of the losses, is none: a sum of scalars, or one that is
+    only scaled and summed up afterwards.
     """
     return _Folding(graph).found()
 
@@ -461,11 +464,31 @@ class _Folding:
         return edges
 
     def _is_recurrence(self, circle: set[Hashable]) -> bool:
-        """Not a running sum of scalars."""
+        """Not a running total: a sum of numbers, or one that is only ever scaled and summed up, like a loss."""
         if not any(d for a in circle for b, ds in self.edges[a].items() if b in circle for d in ds):
             return False
         members = [n for n in self.graph.nodes if self.row[n.index] in circle]
-        return not all(n.op is not None and n.op.name in ("add", "sub") and n.shape == () for n in members)
+        if not all(n.op is not None and n.op.name in ("add", "sub") for n in members):
+            return True
+        if all(n.shape == () for n in members):
+            return False
+        return any(n.role in ("h", "c") for n in members) or not self._only_summed_up(members)
+
+    def _only_summed_up(self, members: Sequence[Node]) -> bool:
+        """Whether all that is made of them is sums and multiples."""
+        found, pending = {n.index for n in members}, [n.index for n in members]
+        while pending:
+            for user in self.graph.consumers[pending.pop()]:
+                node = self.graph.nodes[user]
+                if user in found or node.scope.backward:
+                    continue
+                made = [s for s in node.sources if self.depends[s]]
+                scaled = node.op is not None and node.op.name in ("mul", "div") and made[:1] == made
+                if not scaled and (node.op is None or node.op.name not in _SUMS):
+                    return False
+                found.add(user)
+                pending.append(user)
+        return True
 
     # The result ------------------------------------------------------------------------------------------------
 
@@ -648,26 +671,22 @@ class _Folding:
         return result
 
     def _name_states(self, nodes: list[Node], loop: Recurrence) -> None:
-        """A single state is h; of two, as an LSTM has them, c is the one that no matrix multiplies and that gives h."""
+        """A single state is h; of two, as an LSTM has them, c is the one that no matrix multiplies and that gives h.
+
+        Of several others h is the one that the rest of the network reads, if that is one.
+        """
         states = list(dict.fromkeys(row for row, _ in loop.carried))
         members = [n for k in states for n in loop.rows[k].nodes if n is not None]
-        if any(nodes[n].role for n in members) or len(states) > 2:
+        if any(nodes[n].role for n in members):
             return
-        if len(states) == 2:
-            a, b = (next(n for n in loop.rows[k].nodes[::-1] if n is not None) for k in states)
-            block = set(loop.blocks()[-1])
-            upstream, pending = set[int](), [max(a, b)]
-            while pending:
-                n = pending.pop()
-                if n in block and n not in upstream:
-                    upstream.add(n)
-                    pending += nodes[n].sources
-            if min(a, b) not in upstream:
+        if len(states) == 2 and (pair := self._one_made_of_the_other(loop, states)):
+            users = self.graph.consumers[loop.rows[pair[0]].nodes[0] or 0]
+            fed_back = any(op.name in ("matmul", "linear") for u in users if (op := nodes[u].op))
+            states = pair[:1] if fed_back else pair  # an output that is fed back
+        elif len(states) > 1:
+            states = [k for k in states if loop.rows[k] in loop.outputs]
+            if len(states) != 1:
                 return
-            states.sort(key=lambda k: loop.rows[k].nodes[-1] or 0)
-            users = self.graph.consumers[loop.rows[states[0]].nodes[0] or 0]
-            if any(op.name in ("matmul", "linear") for u in users if (op := nodes[u].op)):  # an output that is fed back
-                states = states[:1]
         for k, role in zip(states, ("h",) if len(states) == 1 else ("c", "h"), strict=True):
             for member in loop.rows[k].nodes:
                 if member is not None:
@@ -676,6 +695,21 @@ class _Folding:
                 for i in initial if row == k else ():
                     if nodes[i].op is None and not nodes[i].role and nodes[i].scope.step is None:
                         nodes[i] = replace(nodes[i], role=role)
+
+    def _one_made_of_the_other(self, loop: Recurrence, states: Sequence[int]) -> list[int]:
+        """The two rows, first the one that the other is made of in the same repetition; none if neither is."""
+        a, b = (loop.rows[k].nodes for k in states)
+        t = max((t for t, both in enumerate(zip(a, b, strict=True)) if None not in both), default=None)
+        if t is None:
+            return []
+        at = {row: n for row in states if (n := loop.rows[row].nodes[t]) is not None}
+        block, upstream, pending = set(loop.blocks()[t]), set[int](), [max(at.values())]
+        while pending:
+            n = pending.pop()
+            if n in block and n not in upstream:
+                upstream.add(n)
+                pending += self.graph.nodes[n].sources
+        return sorted(at, key=at.__getitem__) if min(at.values()) in upstream else []
 
     def _name_inputs(self, nodes: list[Node], loop: Recurrence) -> None:
         """What enters as data at every repetition, and is no mask, is x; so is the row that a token has in a table."""
