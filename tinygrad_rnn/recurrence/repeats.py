@@ -398,6 +398,7 @@ class _Folding:
         self._read_text()
         self.depends = self._on_parameters()
         self.edges = self._folded_edges()
+        self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
         self.circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
         self.circle_of = {row: k for k, circle in enumerate(self.circles) for row in circle}
 
@@ -470,9 +471,10 @@ class _Folding:
         members = [n for n in self.graph.nodes if self.row[n.index] in circle]
         if not all(n.op is not None and n.op.name in ("add", "sub") for n in members):
             return True
-        if all(n.shape == () for n in members):
+        if not any(n.role in ("h", "c") for n in members) and self._only_summed_up(members):
+            self.totals.append(members)
             return False
-        return any(n.role in ("h", "c") for n in members) or not self._only_summed_up(members)
+        return any(n.shape != () for n in members)
 
     def _only_summed_up(self, members: Sequence[Node]) -> bool:
         """Whether all that is made of them is sums and multiples."""
@@ -637,6 +639,7 @@ class _Folding:
         for loop in loops:
             self._name_states(nodes, loop)
             self._name_inputs(nodes, loop)
+        self._name_losses(nodes)
         return Graph.of(nodes, self.graph.outputs)
 
     def _own_scopes(
@@ -723,6 +726,16 @@ class _Folding:
                 if n is not None:
                     step = nodes[next(m for row in loop.rows if (m := row.nodes[t]) is not None)].scope.step
                     nodes[n] = replace(nodes[n], role="x", scope=nodes[n].scope._replace(step=step))
+
+    def _name_losses(self, nodes: list[Node]) -> None:
+        """What a running total adds up is each step's loss, where nothing else says what the loss is."""
+        if any(n.role == "loss" or (n.op is not None and n.op.name == "cross_entropy") for n in nodes):
+            return
+        for members in self.totals:
+            own = {n.index for n in members}
+            for i in {s for n in members for s in n.sources} - own:
+                if nodes[i].op is not None and not nodes[i].role and self.depends[i]:
+                    nodes[i] = replace(nodes[i], role="loss")
 
     def _is_data(self, nodes: Sequence[Node], n: int) -> bool:
         node = nodes[n]
