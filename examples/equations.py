@@ -30,7 +30,7 @@ def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:
 
     values = found["rnn"].values
     delta = values[f"dh_{steps}"] * (1 - values[f"h_{steps}"] ** 2)
-    by_hand = values[f"dlogits_{steps - 1}"] @ values["head_weight"] + delta @ values["weight_hh"]
+    by_hand = values[f"dy_{steps - 1}"] @ values["W_hy"] + delta @ values["W_hh"]
     difference = float(np.abs(by_hand - values[f"dh_{steps - 1}"]).max())
     how = f"is {difference:.0e} from" if difference else "equals"
     console.print(f"the line for dL/dh_{steps - 1}, computed by hand, {how} the engine's gradient")

@@ -130,13 +130,13 @@ def test_the_lecture_s_equations_are_these(double):
     loss = model.unroll("hell", "ello")
     derivation = viz.derive(loss)
     steps = {line.text for line in derivation.lines}
-    assert "h_3 = tanh(x_3 @ weight_ih.T + bias_ih + h_2 @ weight_hh.T + bias_hh)" in steps
-    assert "dL/dh_4 = dlogits_4 @ head_weight" in steps
-    assert "dL/dh_3 = dlogits_3 @ head_weight + (dh_4 * (1 - h_4**2)) @ weight_hh" in steps
+    assert "h_3 = tanh(x_3 @ W_xh.T + b_xh + h_2 @ W_hh.T + b_hh)" in steps
+    assert "dL/dh_4 = dy_4 @ W_hy" in steps
+    assert "dL/dh_3 = dy_3 @ W_hy + (dh_4 * (1 - h_4**2)) @ W_hh" in steps
     once = [line.text for line in derivation.recurrence]
-    assert "dL/dh_t = dlogits_t @ head_weight + (dh_(t+1) * (1 - h_(t+1)**2)) @ weight_hh" in once
-    assert "dL/dlogits_t = softmax(logits_t) - one_hot(target_t, 4)" in once
-    assert "dL/dweight_hh = sum((dh_t * (1 - h_t**2)).T @ h_(t-1) for t=1..4)" in once
+    assert "dL/dh_t = dy_t @ W_hy + (dh_(t+1) * (1 - h_(t+1)**2)) @ W_hh" in once
+    assert "dL/dy_t = softmax(y_t) - one_hot(target_t, 4)" in once
+    assert "dL/dW_hh = sum((dh_t * (1 - h_t**2)).T @ h_(t-1) for t=1..4)" in once
     assert len(once) < len(derivation.lines) / 2
     printed = str(derivation)
     assert "t = 1..3, node #33, test_derive.py:" in printed and printed.index("h_t =") < printed.index("dL/dL = 1")
@@ -257,7 +257,7 @@ def test_only_what_is_asked_for():
     graph = tg.Graph(loss)
     derivation = viz.derive(loss, "weight_hh")
     lefts = [line.text.split(" = ")[0] for line in derivation.lines if line.left.gradient]
-    assert lefts[-1] == "dL/dweight_hh" and not any("bias" in left or "weight_ih" in left for left in lefts)
+    assert lefts[-1] == "dL/dW_hh" and not any("b_" in left or "W_xh" in left for left in lefts)
     assert derivation.graph.nodes[derivation.lines[-1].node].name == graph.find("weight_hh").name
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     y = x.exp()
@@ -399,7 +399,7 @@ def test_the_last_output_is_the_last_state(kind, double):
     derivation = viz.derive(head(out[-1]).square().sum())
     assert_true(derivation)
     text = str(derivation)
-    assert "linear = h_5 @ weight.T + bias" in text and "dL/dlinear = 2 * linear" in text
+    assert "linear = h_5 @ W_hy.T + b_hy" in text and "dL/dlinear = 2 * linear" in text
     assert "scatter" not in text and "keepdims" not in text
     assert sum(line.text.startswith("dL/dh_") for line in derivation.recurrence) == 2
     assert "..." not in derivation.latex()  # the parts of a gate's sum bear the gate's name
@@ -509,12 +509,12 @@ def test_the_closed_form_is_the_gradient(cell, double):
     if cell == "rnn":
         said = CliRunner().invoke(main, ["derive", "--closed-form"]).output
         assert closed.text().splitlines()[0] in said
-        assert closed.text().startswith("dh_t/dh_(t-1) = diag(1 - h_t**2) @ weight_hh\n")
+        assert closed.text().startswith("dh_t/dh_(t-1) = diag(1 - h_t**2) @ W_hh\n")
     if cell == "leaky":
         assert closed.jacobian().startswith("0.5 * I + 0.5 * diag(")
     if cell == "lstm":
         assert told["S_t"] == "[[I, diag(o_t * (1 - tanh(c_t)**2))], [0, I]]"
-        assert told["R_t"].endswith(", diag(f_t)]]") and told["dL_t/ds_t"] == "[dlogits_t @ head_weight, 0]"
+        assert told["R_t"].endswith(", diag(f_t)]]") and told["dL_t/ds_t"] == "[dy_t @ W_hy, 0]"
         assert closed.latex().count(r"\begin{pmatrix}") == 2
 
 

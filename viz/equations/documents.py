@@ -38,7 +38,7 @@ class Equation:
 
     @property
     def text(self) -> str:
-        """``dL/dh_3 = dlogits_3 @ weight + (dh_4 * (1 - h_4**2)) @ weight_hh``; the right side is Python."""
+        """``dL/dh_3 = dy_3 @ W_hy + (dh_4 * (1 - h_4**2)) @ W_hh``; the right side is Python."""
         return self._written(Text)
 
     @property

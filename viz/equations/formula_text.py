@@ -19,7 +19,7 @@ ROW = Symbol("row", None)  #: what an operation written as a matrix does somethi
 
 
 class Text:
-    """As Python writes it: ``dh_3 = (dh_4 * (1 - h_4**2)) @ weight_hh``."""
+    """As Python writes it: ``dh_3 = (dh_4 * (1 - h_4**2)) @ W_hh``."""
 
     plus, minus, times, matmul = " + ", " - ", " * ", " @ "
     scaled = " * "  #: between a number and a matrix
@@ -292,6 +292,8 @@ def _letter(stem: str) -> tuple[str, list[str]]:
         below += [f"({match[4]})"] if match[4] else []
         return ("W" if match[2] == "weight" else "b"), below + ([r"\leftarrow"] if match[5] else [])
     head, _, tail = stem.partition("_")
+    if head in ("W", "b") and re.fullmatch("[xh]h|[xh]y", tail):  # one letter each for where from and where to
+        return head, [tail]
     return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else []
 
 

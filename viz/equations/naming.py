@@ -15,6 +15,8 @@ from .expression import Symbol
 from .formula_text import Text
 
 NAME_LIMIT = 40  #: characters
+#: What layers call their parameters; the lecture's letters say it better, but a name that a person gave is kept.
+LAYERS_NAME = re.compile(r"(weight|bias)(_[ih]h)?(_l\d+)?(_reverse)?")
 #: What formulas call beside primitives, so that no value can be called so.
 FUNCTIONS = {"at", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
 
@@ -28,8 +30,11 @@ def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
         if index not in forward:
             forward.add(index)
             pending += graph.nodes[index].sources
+    letters = vocabulary.weights(graph)
     for index in sorted(forward):
-        stems[index] = _stem(graph, graph.nodes[index])
+        node = graph.nodes[index]
+        letter = letters.get(index) if LAYERS_NAME.fullmatch(node.name or "weight") else None
+        stems[index] = (letter, (), None) if letter else _stem(graph, node)
     stems[output] = "L", (), None
     places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for stem, path, _ in stems.values():
@@ -79,7 +84,7 @@ def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | N
     if node.role:
         initial = node.op is None and node.role in ("h", "c") and step is None
         return (
-            _identifier(vocabulary.LETTERS["loss"] if node.role == "loss" else node.role),
+            _identifier(vocabulary.letter(node.role)),
             path,
             0 if initial else step,
         )
