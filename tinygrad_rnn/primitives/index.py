@@ -77,29 +77,21 @@ def _scatter(g: Any, *, index: Index, shape: Shape) -> Any:
 
 
 getitem: Primitive = Primitive(
-    "getitem",
-    "[ ]",
-    _getitem_shape,
-    lambda x, *, index: x[index],
+    "getitem", "[ ]", _getitem_shape, lambda x, *, index: x[index],
     vjp=(lambda g, _y, _x, *, index: scatter(g, index=index, shape=_x.shape),),
     rule=(r"\bar x_{[k]} \mathrel{+}= \bar y",),
     accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
     view=True,
     leaves_out=True,
-    kind="movement",
-    infix="[]",
+    kind="movement", infix="[]",
     sentence="puts its gradient back at the place in {targets} it was read from",
-)
+)  # fmt: skip
 scatter: Primitive = Primitive(
-    "scatter",
-    "[ ] +=",
-    _scatter_shape,
-    _scatter,
+    "scatter", "[ ] +=", _scatter_shape, _scatter,
     vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
     rule=(r"\bar x = \bar y_{[k]}",),
-    kind="movement",
-    exact=False,
-)
+    kind="movement", exact=False,
+)  # fmt: skip
 
 
 def _take_shape(table: Shape, indices: Shape) -> Shape:
@@ -150,15 +142,11 @@ take = Primitive(
     sentence="adds its gradient to the rows of {targets} that were looked up",
 )  # fmt: skip
 scatter_rows: Primitive = Primitive(
-    "scatter_rows",
-    "rows +=",
-    _scatter_rows_shape,
-    _scatter_rows,
+    "scatter_rows", "rows +=", _scatter_rows_shape, _scatter_rows,
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),
-    kind="index",
-    dtype=dtypes.first,
-)
+    kind="index", dtype=dtypes.first,
+)  # fmt: skip
 
 
 def check_targets(target: Any, classes: int, ignore_index: int) -> None:
@@ -178,15 +166,11 @@ def _check_classes(indices: Any, *, num_classes: int, dtype: Any, strict: bool) 
 
 #: Unless ``strict``, an index that is no class gives a row of zeros.
 one_hot = Primitive(
-    "one_hot",
-    "one-hot",
-    lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
+    "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
     lambda indices, *, num_classes, dtype, strict: (indices[..., None] == np.arange(num_classes)).astype(dtype),
     check=_check_classes,
-    kind="index",
-    dtype=dtypes.asked,
-    exact=True,
-)
+    kind="index", dtype=dtypes.asked, exact=True,
+)  # fmt: skip
 argmax = Primitive(
     "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
     kind="reduction", dtype=dtypes.position, exact=True, kink=kinks.of_largest,

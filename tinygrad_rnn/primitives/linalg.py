@@ -58,11 +58,8 @@ def _matmul_grad_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 
 def _matmul_grad_b(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     if len(a.shape) == 1:
-        return (
-            reshape(a, shape=(*a.shape, 1)) * reshape(g, shape=(*g.shape[:-1], 1, g.shape[-1]))
-            if len(_b.shape) > 1
-            else g * a
-        )
+        return reshape(a, shape=(*a.shape, 1)) * reshape(g, shape=(*g.shape[:-1], 1, g.shape[-1])) \
+            if len(_b.shape) > 1 else g * a  # fmt: skip
     if len(_b.shape) == 1:
         return _vector_grad(matmul(swap_last(a), reshape(g, shape=(*g.shape, 1))))
     return matmul(swap_last(a), g)
@@ -81,17 +78,13 @@ def _matmul_subscripts(a: Shape, b: Shape) -> str:
 
 
 matmul: Primitive = Primitive(
-    "matmul",
-    "@",
-    _matmul_shape,
-    _product,
+    "matmul", "@", _matmul_shape, _product,
     vjp=(_matmul_grad_a, _matmul_grad_b),
     rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
     subscripts=_matmul_subscripts,
-    kind="contraction",
-    infix="@",
+    kind="contraction", infix="@",
     sentence="multiplies its gradient by the transposed other factor, for {targets}",
-)
+)  # fmt: skip
 
 
 def _linear_shape(x: Shape, weight: Shape, bias: Shape | None = None) -> Shape:
@@ -130,10 +123,7 @@ def _linear_subscripts(x: Shape, weight: Shape, bias: Shape | None = None) -> st
 
 
 linear = Primitive(
-    "linear",
-    "W·x + b",
-    _linear_shape,
-    _linear,
+    "linear", "W·x + b", _linear_shape, _linear,
     vjp=(
         lambda g, _y, _x, weight, _b=None: _like(matmul(_rows(g), weight), _x),
         lambda g, _y, x, _w, _b=None: matmul(_rows(g).T, _rows(x)),
@@ -143,7 +133,7 @@ linear = Primitive(
     subscripts=_linear_subscripts,
     kind="contraction",
     sentence="sends its gradient back through the weights: {targets}",
-)
+)  # fmt: skip
 
 
 def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
@@ -215,20 +205,18 @@ def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) ->
     mine, others = terms[slot], terms[:slot] + terms[slot + 1 :]
     known = [letter for letter in mine if letter in output or any(letter in term for term in others)]
     partial = einsum(
-        g, *operands[:slot], *operands[slot + 1 :], subscripts=",".join([output, *others]) + "->" + "".join(known)
-    )
+        g, *operands[:slot], *operands[slot + 1 :],
+        subscripts=",".join([output, *others]) + "->" + "".join(known),
+    )  # fmt: skip
     spread = tuple(n if letter in known else 1 for letter, n in zip(mine, operands[slot].shape, strict=True))
     return broadcast_to(reshape(partial, shape=spread), shape=operands[slot].shape)
 
 
 #: Subscripts are explicit, and no index repeats within a term; `functional.einsum` brings others to that form.
 einsum = Primitive(
-    "einsum",
-    "einsum",
-    _einsum_shape,
-    _einsum,
+    "einsum", "einsum", _einsum_shape, _einsum,
     vjp=_einsum_grad,
     rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
     subscripts=lambda *_shapes, subscripts: subscripts,
     kind="contraction",
-)
+)  # fmt: skip
