@@ -65,5 +65,6 @@ def test_states_and_weights_that_are_two_have_two_names():
     """What a skip connection reads before the first step; the weights of the two parts of a step."""
     dot = viz.render(loss("skip-connections")).dot
     assert "h₀ = 0" in dot and "h₋₁ = 0" in dot
+    assert "₋₁" not in viz.render(loss("skip-rnn")).dot  # a cell that moves at every other step
     notes = re.findall(r"label=\"?(W'?)\"? .*class=parameter", viz.render(loss("memory")).dot)
     assert sorted(notes) == ["W", "W'"]

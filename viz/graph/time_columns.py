@@ -266,8 +266,11 @@ def times_before_the_first(
             then = carried.scope.step
             if carried.op is None or carried.scope.path != path or step is None or now is None or then in (None, now):
                 continue
+            if then not in steps:
+                continue
             position = steps.index(step) if then < now else steps[::-1].index(step)
-            latest[source] = max(latest.get(source, -len(steps)), position + 1 - abs(now - then))
+            apart = abs(steps.index(now) - steps.index(then))  # a cell that rests at some steps counts its own
+            latest[source] = max(latest.get(source, -len(steps)), position + 1 - apart)
             break
     return {source: time for source, time in latest.items() if time < 0}
 
