@@ -200,3 +200,19 @@ def test_a_branch_left_out_at_a_pole_hides_no_mistake():
     y = np.tanh(np.log(2.0) * 0.3)
     found = tg.diagnose(loss, {**given, "w": given["w"] / (1 - y * y)})
     assert found.found and "what w receives" in str(found)
+
+
+def test_single_precision_is_judged_by_what_was_added_up_where_it_cancels():
+    """The targets take turns, so the weight's shares nearly cancel: what is left is as rounded as they were."""
+    w = tg.tensor([[0.5, 0.1], [0.2, 0.4]], requires_grad=True, name="W")
+    u = tg.tensor([[0.3, -0.2], [0.1, 0.6]], requires_grad=True, name="U")
+
+    def loss(forgetful):
+        h, total = tg.zeros(1, 2), 0.0
+        for t in range(4):
+            h = tg.tanh(tg.ones(1, 2) @ w + (h.detach() if forgetful else h) @ u)
+            total = total + tg.nn.functional.cross_entropy(h, [t % 2])
+        return total
+
+    wrong = dict(zip("WU", (g.numpy() for g in tg.grad(loss(True), [w, u])), strict=True))
+    assert "what h receives from h @ U of the next step is missing" in str(tg.diagnose(loss(False), wrong))

@@ -196,13 +196,10 @@ def test_gates_are_split_and_the_way_back_joins_them():
 class Leaky(tg.nn.Module):
     """A cell of a user's own, which begins with zeros, and puts a layer of its own inside."""
 
-    def __init__(self, input_size, hidden_size=4, begins="zeros"):
-        self.hidden_size, self.begins = hidden_size, begins
-        self.map = tg.nn.Linear(input_size + hidden_size, hidden_size, dtype=float)
+    def __init__(self, input_size, hidden_size=4):
+        self.hidden_size, self.map = hidden_size, tg.nn.Linear(input_size + hidden_size, hidden_size, dtype=float)
 
     def forward(self, x, h=None):
-        if h is None and self.begins == "input":  # its first step is another one
-            return self.map.weight[:, : x.shape[1]] @ x.T @ tg.ones(x.shape[0], 1, dtype=float) * 0 + x[:, :1]
         h = tg.zeros(len(x), self.hidden_size, dtype=float) if h is None else h
         return 0.9 * h + 0.1 * self.map(tg.concat([x, h], axis=1)).tanh()
 
@@ -235,6 +232,22 @@ def test_a_cell_whose_first_step_is_another_one_takes_it_before_the_loop(rng):
         assert "length=4" in str(jax.make_jaxpr(fn.jitted)(parameters, x))
         assert_agrees(model(tg.tensor(x)), fn, parameters, x, by_name=dict(model.named_parameters()))
         assert_same(fn(parameters, x[:1]), model(tg.tensor(x[:1])))
+
+
+@pytest.mark.parametrize("lengths", [[3, 2], HOLES[:3]], ids=["lengths", "a mask"])
+def test_rows_of_a_cell_of_ones_own_that_begin_later_take_its_first_step(lengths, rng):
+    class Starts(Leaky):
+        def forward(self, x, h=None):
+            return self.map.weight[:, 0] * x[:, :1] if h is None else super().forward(x, h)
+
+    model = tg.nn.Recurrent(Starts, bidirectional=True, input_size=3)
+    fn, parameters = interchange.to_jax(model)
+    call = (rng.standard_normal((3, 2, 3)), None, np.array(lengths))
+    ours = model(tg.tensor(call[0]), None, lengths)
+    last = 1 if lengths == [3, 2] else 2  # where the second row begins, backwards
+    alone = model.l0_reverse(tg.tensor(call[0][last, 1:]))
+    np.testing.assert_allclose(ours[0][last, 1:, 4:].numpy(), alone.numpy(), rtol=1e-12)
+    assert_agrees(ours, fn, parameters, *call, by_name=dict(model.named_parameters()))
 
 
 def test_scan_over_a_tree_in_both_directions_with_lengths_and_a_scan_inside(rng):

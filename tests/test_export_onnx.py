@@ -171,6 +171,24 @@ class Leaky(tg.nn.Module):
         return 0.9 * h + 0.1 * self.map(tg.concat([x, h], axis=1)).tanh()
 
 
+@pytest.mark.parametrize("lengths", [[5, 2], [[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]]], ids=["lengths", "a mask"])
+def test_rows_of_a_cell_of_ones_own_that_begin_later_take_its_first_step(lengths):
+    class Starts(Leaky):
+        def forward(self, x, h=None):
+            return self.map.weight[:, 0] * x[:, :1] if h is None else super().forward(x, h)
+
+    model = tg.nn.Recurrent(Starts, bidirectional=True, input_size=3)
+    x = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+    given = np.array(lengths) if lengths == [5, 2] else np.array(lengths, bool)
+    made, ours = interchange.to_onnx(model, (x, None, given)), leaves(model(x, None, given))
+    last = 1 if lengths == [5, 2] else 2  # where the second row begins, backwards
+    alone = model.l0_reverse(tg.tensor(x[last, 1:])).numpy()
+    np.testing.assert_allclose(ours[0][last, 1:, 4:].numpy(), alone, rtol=1e-5, atol=1e-6)
+    for results in (run(made, x, given), [y.numpy() for y in leaves(back(made)(x, given))]):
+        for a, b in zip(results, ours, strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_cells_of_ones_own_and_scans_are_scan_nodes(tmp_path):
     rng = np.random.default_rng(0)
     model = tg.nn.Recurrent(Leaky, num_layers=2, bidirectional=True, input_size=3)

@@ -23,7 +23,7 @@ class ReadOurCode(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_rest: Any) -> None:
         if pkg.name != "tinygrad_rnn":
             return
-        families = ("operators.Operators", "composed_methods.Composed", "tensors.Tensor")
+        families = ("operators.Operators", "composed_methods.Composed", "pytorch_names.PyTorchNames", "tensors.Tensor")
         methods = {name: method for family in families for name, method in pkg[family].members.items()}
         functional = pkg["functional"]
         for name, attribute in list(functional.members.items()):

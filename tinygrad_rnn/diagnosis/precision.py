@@ -11,6 +11,8 @@ from ..tensors import Array
 FEWEST_DIGITS = 6
 #: relative to all that was added up: rounding of two right walks that add in different orders
 ROUNDING = 1e-12
+#: the same of gradients in single precision: what cancels leaves rounding as large as its parts had
+ROUNDING_SINGLE = 2.0**-21
 
 
 def half_units(given: Array) -> Array:
@@ -28,4 +30,5 @@ def half_units(given: Array) -> Array:
 
 def allowed(given: Array, scale: float) -> float:
     """The norm of a difference that means nothing; ``scale`` is the norm of everything that was added up."""
-    return norm(half_units(given)) * 1.01 + ROUNDING * scale
+    rounding = ROUNDING_SINGLE if given.dtype == np.float32 else ROUNDING
+    return norm(half_units(given)) * 1.01 + rounding * scale

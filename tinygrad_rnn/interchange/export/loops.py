@@ -56,7 +56,9 @@ def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: 
             step, rows = module._step(cell, draw), given
             reverse = suffix.endswith("_reverse")
             if lengths is not None and module.begins_anew(suffix, start, lengths):
-                step, rows = beginning_anew(step), (given, beginnings(lengths, time, reverse))
+                start = recorder.beginning(step, given, time, reverse)  # constants are every row's, whenever it begins
+                if start is None:
+                    step, rows = beginning_anew(step), (given, beginnings(lengths, time, reverse))
             last, made = scanned(recorder, step, start, rows, lengths, reverse, time)
             outputs.append(made)
             final.append(last)

@@ -162,7 +162,7 @@ class ExportTracer(Tracer):
         it starts; else the first step is taken before the loop.
         """
         if carry is None:
-            carry = self._beginning(f, xs, length, reverse)
+            carry = self.beginning(f, xs, length, reverse)
             if carry is None:
                 return self._after_the_first(f, xs, length, reverse)
         for _ in range(ROUNDS):
@@ -257,7 +257,7 @@ class ExportTracer(Tracer):
         graph = build.plan([build.position[x.serial] for x in results])
         return graph, list(fixed.values()), list(range(len(own) + len(fixed)))
 
-    def _beginning(self, f: Any, xs: Any, length: int, reverse: bool) -> Any:
+    def beginning(self, f: Any, xs: Any, length: int, reverse: bool) -> Any:
         """The constants that a cell called with no state begins with; None if its first step is another one."""
         _, (_, rows), (new, ys) = self._recorded(f, None, xs, length)
         _, (leaves, again), (newer, later) = self._recorded(f, mapped(lambda x: x, new), xs, length)
