@@ -73,7 +73,8 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
     assert 'href="debugger/bptt.html#k=15"' in html and (page / "debugger" / "bptt.html").is_file()
 
 
-def test_only_what_changed_is_made_again(page, monkeypatch):
+def test_only_what_changed_is_made_again(page, tmp_path, monkeypatch):
+    page = shutil.copytree(page, tmp_path / "again")
     before = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
     monkeypatch.setenv("PATH", "")
     assert build(page, CHEAP) == []

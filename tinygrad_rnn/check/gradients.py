@@ -77,7 +77,7 @@ def check_gradients(
     undecided because a kink (of relu, abs, max, a comparison) lies at the point.
 
     Raises `GradientError` if a gradient is wrong, `ArgumentError` for a setting that means nothing, `GraphError` if
-    there is nothing to check.
+    there is nothing to check, `DTypeError` for what is no function, graph or tensor.
 
     >>> import tinygrad_rnn as tg
     >>> report = tg.check_gradients(lambda x, w: (x @ w).tanh().sum(), [[[1.0, 2.0]], [[0.5], [-0.3]]])

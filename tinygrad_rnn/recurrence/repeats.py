@@ -38,8 +38,6 @@ SLOTS = 6
 ROUNDS = 60
 #: Nodes looked at in all rounds together: of one huge step the rest goes by position.
 WORK = 60_000
-#: Operations that add up what they are given, or hand it on.
-_SUMS = {"add", "sub", "neg", "sum", "reshape", "getitem", "stack", "cast"}
 _OPERATION, _ABSENT = -1, -2
 
 
@@ -486,7 +484,8 @@ class _Folding:
                     continue
                 made = [s for s in node.sources if self.depends[s]]
                 scaled = node.op is not None and node.op.name in ("mul", "div") and made[:1] == made
-                if not scaled and (node.op is None or node.op.name not in _SUMS):
+                adds_or_hands_on = node.op is not None and 0 in node.op.slots and node.op.moves(0)
+                if not (scaled or adds_or_hands_on):
                     return False
                 found.add(user)
                 pending.append(user)
