@@ -216,3 +216,11 @@ def test_single_precision_is_judged_by_what_was_added_up_where_it_cancels():
 
     wrong = dict(zip("WU", (g.numpy() for g in tg.grad(loss(True), [w, u])), strict=True))
     assert "what h receives from h @ U of the next step is missing" in str(tg.diagnose(loss(False), wrong))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_none_are_an_error(value):
+    w = tg.tensor([0.3, 0.5], requires_grad=True)
+    w.name = "w"
+    with pytest.raises(tg.ArgumentError, match=r"given for w has (nan|inf) at \[1\]"):
+        tg.diagnose((w * w).sum(), {"w": np.array([0.6, value])}, max_edits=1)

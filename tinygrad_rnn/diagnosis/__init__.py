@@ -37,7 +37,8 @@ def diagnose(
     and no single one explains the numbers, with two. What is reported was walked, and gave all the given numbers.
     ``progress(done, total)`` is called now and then, once more from 0 where pairs are begun.
 
-    Raises `ArgumentError` for leaves that are not in the loss, `ShapeError` for arrays of another shape.
+    Raises `ArgumentError` for leaves that are not in the loss and for numbers that are not finite, `ShapeError` for
+    arrays of another shape.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.tensor([[0.5, -0.3]], requires_grad=True, name="w", dtype=tg.float64)
@@ -103,4 +104,9 @@ def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:
         )
     if array.shape != shape:
         raise ShapeError(f"diagnose: the gradient of {key!s:.40} has shape {array.shape}, but the leaf has {shape}")
+    if wrong := np.argwhere(~np.isfinite(array)).tolist():
+        raise ArgumentError(
+            f"diagnose: the gradient given for {key!s:.40} has {array[tuple(wrong[0])]} at {wrong[0]}; only finite "
+            "numbers can be compared: leave that leaf out, or look where it begins (the debugger's origin)"
+        )
     return array
