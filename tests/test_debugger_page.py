@@ -13,7 +13,12 @@ from viz.debugger import Session
 from viz.debugger.web import page_data
 
 pytestmark = debugger_browser.needed
-browser, show, written = debugger_browser.browser, debugger_browser.show, debugger_browser.written
+browser, tab, show, written = (
+    debugger_browser.browser,
+    debugger_browser.tab,
+    debugger_browser.show,
+    debugger_browser.written,
+)
 
 #: Reads off the page what it shows at a position.
 READ = """(p) => {

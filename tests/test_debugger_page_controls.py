@@ -21,7 +21,12 @@ from viz.debugger.web import page, page_data
 
 LOW = str.maketrans("_0123456789", "\0₀₁₂₃₄₅₆₇₈₉")
 pytestmark = debugger_browser.needed
-browser, show, written = debugger_browser.browser, debugger_browser.show, debugger_browser.written
+browser, tab, show, written = (
+    debugger_browser.browser,
+    debugger_browser.tab,
+    debugger_browser.show,
+    debugger_browser.written,
+)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +193,7 @@ def test_the_table_says_in_words_what_the_picture_shows(show, hello):
 
 @pytest.mark.parametrize(("width", "height", "scheme"), [(390, 844, "light"), (1920, 1080, "dark")])
 def test_phone_and_projector(show, hello, width, height, scheme):
-    tab = show(hello, "#k=34", color_scheme=scheme)
+    tab = show(hello, "#k=34", scheme=scheme)
     tab.set_viewport_size({"width": width, "height": height})
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     light = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
