@@ -105,7 +105,7 @@ def timed(step: Callable[[], object]) -> float:
 
 def quietly(step: Callable[[], object], repeat: int) -> float:
     """Seconds a call, of a block in which nothing else ran; the least disturbed one if there is no such block."""
-    if hasattr(step, "many"):  # in another process, whose time would look like a stranger's
+    if hasattr(step, "many"):  # many steps in one call, or in another process, whose time would look like a stranger's
         return float(step.many(repeat)) / repeat
     best = (-float("inf"), 0.0)
     for _ in range(PATIENCE):

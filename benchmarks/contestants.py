@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Contestant(NamedTuple):
     step: Step
     gradients: Callable[[], tuple[float, dict[str, Any]]]  #: loss and gradients, before the first step
     program: Any = None  #: what our own compiler made of the step
+    model: Any = None  #: what it trains
 
 
 def weights(w: Workload) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def ours(w: Workload, compiled: bool, **given: Any) -> Contestant:
         loss, found = (tg.compile(gradients, THREADS, **given) if compiled else gradients)(x, y)
         return loss.item(), {n: g.numpy() for (n, _), g in zip(model.named_parameters(), found, strict=True)}
 
-    return Contestant(lambda: run(x, y).item(), first, run)
+    return Contestant(lambda: run(x, y).item(), first, run, model)
 
 
 class _Before:
@@ -236,8 +238,8 @@ def torch_step(w: Workload, fused: bool, compiled: bool = False) -> Contestant:
     return Contestant(step, first)
 
 
-def jax_step(w: Workload) -> Contestant:
-    """A scan, compiled with its gradient, clipping and optimizer."""
+def jax_step(w: Workload, in_one_call: bool = False) -> Contestant | None:
+    """A scan, compiled with its gradient, clipping and optimizer; in one call: a scan over many such steps."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
     import jax.numpy as jnp
@@ -299,7 +301,132 @@ def jax_step(w: Workload) -> Contestant:
         loss, found = jax.jit(jax.value_and_grad(loss_of))(held, tokens_in, tokens_out)
         return float(loss), found
 
-    return Contestant(step, first)
+    size = _batched(w) if in_one_call else None
+    if not in_one_call or size is None:
+        return None if in_one_call else Contestant(step, first)
+
+    def train(p: Any, s: Any, count: Any, xs: Any, ys: Any) -> Any:
+        def one(state: Any, row: Any) -> Any:
+            loss, p, s = update(state[0], state[1], state[2], *row)
+            return (p, s, state[2] + 1), loss
+
+        (p, s, _), losses = jax.lax.scan(one, (p, s, count), (xs, ys))
+        return losses, p, s
+
+    many = jax.jit(train, donate_argnums=(0, 1))
+    stacks = [jnp.asarray(numpy_stack(a, size)) for a in tokens(w)]
+
+    def batch() -> None:
+        nonlocal held, kept, count
+        losses, held, kept = many(held, kept, float(count + 1), *stacks)
+        losses.block_until_ready()
+        count += size
+
+    return Contestant(_Batch(step, size, batch), first)
+
+
+class _Batch:
+    """Many steps in one call; as a step it is called alone, and when it is timed, in batches of ``size``."""
+
+    def __init__(self, step: Step, size: int, batch: Callable[[], object]) -> None:
+        self._step, self._size, self._batch = step, size, batch
+
+    def __call__(self) -> float:
+        return self._step()
+
+    def many(self, repeat: int) -> float:
+        """Seconds that so many steps take."""
+        batches = max(1, repeat // self._size)
+        self._batch()
+        began = time.perf_counter()
+        for _ in range(batches):
+            self._batch()
+        return (time.perf_counter() - began) * repeat / (batches * self._size)
+
+
+def _batched(w: Workload) -> int | None:
+    """How many steps are made in one call, on workloads where a call is not much shorter than what is done in it."""
+    return {"W1": 1000, "W2": 200, "W5": 20}.get(next(name for name, known in WORKLOADS.items() if known == w))
+
+
+def ours_in_one_call(w: Workload) -> Contestant | None:
+    """`for_each` of the compiled step."""
+    size = _batched(w)
+    if size is None:
+        return None
+    made = ours(w, True)
+    stacks = [numpy_stack(a, size) for a in tokens(w)]
+    return made._replace(step=_Batch(made.step, size, lambda: made.program.for_each(*stacks).numpy()))
+
+
+def numpy_stack(array: Any, size: int) -> Any:
+    """The same again and again, one copy a step."""
+    return array[None].repeat(size, 0)
+
+
+def pytensor_step(w: Workload) -> Contestant:
+    """PyTensor's Scan, compiled by its default linker, Numba."""
+    import numpy as np
+    import pytensor
+    import pytensor.tensor as pt
+
+    x, y = tokens(w)
+    shared = {name: pytensor.shared(value.copy(), name) for name, value in weights(w).items()}
+    xs, ys = (pt.tensor(name, dtype="int64", shape=(w.T, w.B)) for name in "xy")
+    one = np.float32(1)
+
+    def cell(layer: int) -> Callable[..., Any]:
+        u, b = shared[f"rnn.weight_hh_l{layer}"], shared[f"rnn.bias_hh_l{layer}"]
+
+        def step(a: Any, h: Any, *c: Any) -> Any:
+            if w.cell == "RNN":
+                return pt.tanh(a + h @ u.T + b)
+            n = w.H
+            if w.cell == "LSTM":
+                z = a + h @ u.T + b
+                i, f, g, o = (z[:, k * n : (k + 1) * n] for k in range(4))
+                new = pt.sigmoid(f) * c[0] + pt.sigmoid(i) * pt.tanh(g)
+                return pt.sigmoid(o) * pt.tanh(new), new
+            ah = h @ u.T + b
+            r, z = pt.sigmoid(a[:, :n] + ah[:, :n]), pt.sigmoid(a[:, n : 2 * n] + ah[:, n : 2 * n])
+            return (one - z) * pt.tanh(a[:, 2 * n :] + r * ah[:, 2 * n :]) + z * h
+
+        return step
+
+    h: Any = shared["embed.weight"][xs] if w.E else pt.eye(w.V, dtype="float32")[xs]
+    for layer in range(w.L):
+        a = h @ shared[f"rnn.weight_ih_l{layer}"].T + shared[f"rnn.bias_ih_l{layer}"]
+        start = [np.zeros((w.B, w.H), np.float32) for _ in range(2 if w.cell == "LSTM" else 1)]
+        found = pytensor.scan(cell(layer), sequences=a, outputs_info=start, return_updates=False)
+        h = found[0] if isinstance(found, list) else found
+    scores = pt.special.log_softmax((h @ shared["head.weight"].T + shared["head.bias"]).reshape((-1, w.V)), axis=-1)
+    loss = -scores[pt.arange(w.T * w.B), ys.reshape((-1,))].mean()
+    loss = loss.astype("float32")
+    gradients = dict(zip(shared, pytensor.grad(loss, list(shared.values())), strict=True))
+    norm = pt.sqrt(sum((g**2).sum() for g in gradients.values()))
+    scale = pt.minimum(one, np.float32(CLIP) / (norm + np.float32(1e-6)))
+    count = pytensor.shared(np.float32(0))
+    updates: list[Any] = [(count, count + one)]
+    f = np.float32
+    for name, p in shared.items():
+        g = gradients[name] * scale
+        first, second = (pytensor.shared(np.zeros_like(p.get_value())) for _ in range(2))
+        if w.optimizer == "adagrad":
+            total = second + g * g
+            updates += [(second, total), (p, p - f(1e-2) * g / (pt.sqrt(total) + f(1e-10)))]
+            continue
+        m, v = f(0.9) * first + f(0.1) * g, f(0.999) * second + f(0.001) * g * g
+        c1, c2 = one - f(0.9) ** (count + one), pt.sqrt(one - f(0.999) ** (count + one))
+        updates += [(first, m), (second, v), (p, p - f(1e-3) / c1 * m / (pt.sqrt(v) / c2 + f(1e-8)))]
+    updates = [(variable, new.astype("float32")) for variable, new in updates]
+    only = pytensor.function([xs, ys], [loss, *gradients.values()])
+    run = pytensor.function([xs, ys], loss, updates=updates)
+
+    def first_step() -> tuple[float, dict[str, Any]]:
+        value, *computed = only(x, y)
+        return float(value), dict(zip(gradients, computed, strict=True))
+
+    return Contestant(lambda: float(run(x, y)), first_step)
 
 
 def numpy_step(w: Workload) -> Contestant | None:
@@ -474,11 +601,14 @@ def products_only(w: Workload) -> Step:
 CONTESTANTS: dict[str, Callable[[Workload], Contestant | None]] = {
     "ours": lambda w: ours(w, True),
     "05a24f4": before,
+    "ours, for_each": ours_in_one_call,
     "ours, eager": lambda w: ours(w, False),
     "torch fused": lambda w: torch_step(w, True),
     "torch cells": lambda w: torch_step(w, False),
     "torch.compile": lambda w: torch_step(w, False, True) if w.T <= 25 else None,  # it unrolls, for many minutes
     "JAX scan": jax_step,
+    "JAX scan of steps": lambda w: jax_step(w, True),
+    "PyTensor scan": pytensor_step,
     "autograd": lambda w: autograd_step(w) if w.H < 200 else None,
     "MyGrad": lambda w: mygrad_step(w) if w.H < 200 else None,
     "NumPy by hand": numpy_step,

@@ -49,6 +49,33 @@ def eager(header: Printer, row: Printer, quietly: Quietly) -> None:
     row("ours / torch", *(f"{statistics.median(a) / statistics.median(b):.2f}" for a, b in zip(*times.values())))
 
 
+def inference(header: Printer, row: Printer, quietly: Quietly) -> None:
+    """The forward pass alone, compiled by us, and exported by us to ONNX and run by onnxruntime, on one thread."""
+    import numpy as np
+    import onnxruntime
+
+    import tinygrad_rnn as tg
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    header("forward pass alone", "ours", "onnxruntime", "times ours")
+    for name, w in contestants.WORKLOADS.items():
+        model = contestants.ours(w, True).model
+        x = tg.tensor(contestants.tokens(w)[0])
+        exported = tg.interchange.to_onnx(model, x).SerializeToString()
+        session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+        given = {session.get_inputs()[0].name: x.numpy()}
+        forward = tg.compile(lambda x: model(x).detach(), threads=1)  # noqa: B023
+        np.testing.assert_allclose(session.run(None, given)[0], forward(x).numpy(), rtol=1e-3, atol=1e-5)
+        repeat = {"W1": 2000, "W2": 500, "W5": 50}.get(name, 3)
+        times: tuple[list[float], list[float]] = [], []
+        for _ in range(7):
+            times[0].append(quietly(lambda: forward(x), repeat))  # noqa: B023
+            times[1].append(quietly(lambda: session.run(None, given), repeat))  # noqa: B023
+        mine, theirs = map(statistics.median, times)
+        row(name, f"{mine * 1e6:.1f} us", f"{theirs * 1e6:.1f} us", f"{theirs / mine:.2f}")
+
+
 def growth(header: Printer, row: Printer, quietly: Quietly) -> None:
     """W2 at longer and longer sequences."""
     header("growth, W2's sizes", "rows", "us a time step", "arena, bytes a time step", "compiling, s", "first step, s")
@@ -172,6 +199,6 @@ def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[[Printer, Printer, Quietly], None]] = {
-    "eager": eager, "growth": growth, "passes": passes, "imports": imports, "first": first, "memory": memory,
+    "eager": eager, "inference": inference, "growth": growth, "passes": passes, "imports": imports, "first": first, "memory": memory,
     "pictures": pictures,
 }  # fmt: skip

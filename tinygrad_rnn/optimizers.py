@@ -330,9 +330,16 @@ class _Rates:
     def __call__(self) -> tuple[float, ...]:
         return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
 
-    def count(self) -> None:
+    def ahead(self, count: int) -> list[tuple[float, ...]]:
+        """Those of the next ``count`` steps."""
+        if not self._counted:
+            return [self()] * count
+        step = self.states[0]["step"]
+        return [self.optimizer._rates(step + k, **self.group) for k in range(1, count + 1)]
+
+    def count(self, steps: int = 1) -> None:
         for state in self._counted:
-            state["step"] += 1
+            state["step"] += steps
 
 
 def _settings(optimizer: Optimizer, conditions: Guards) -> None:

@@ -192,6 +192,41 @@ class CompiledFunction:
                 Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
         return _rebuilt(compiled.template, results, given, {})
 
+    def for_each(self, *stacked: Tensor | Array) -> Any:
+        """The results of a call for each row of the arguments, stacked: many training steps in one call.
+
+        Returned and left behind is what calling the function with ``x[0], y[0]``, then with ``x[1], y[1]``, and so on
+        gives: the same numbers, parameters, optimizer's state and errors. Only what Python does around each call is
+        done for all of them at once, which is most of the time of a small step. Functions that draw random numbers, run
+        on two threads or compute something through Python are called one by one.
+
+        Args:
+            stacked: tensors that require no gradient, or arrays, of shape ``(calls, ...)``.
+
+        Returns what one call returns, every tensor in it with a first axis of ``calls``.
+
+        Raises `ShapeError` if an argument has no rows or not as many as another. An error in a call is that call's:
+        those before it have been made.
+
+        >>> import numpy as np
+        >>> import tinygrad_rnn as tg
+        >>> w = tg.nn.Parameter([1.0])
+        >>> optimizer = tg.optim.SGD([w], lr=0.5)
+        >>> @tg.compile
+        ... def step(x):
+        ...     loss = (w * x).square().sum()
+        ...     optimizer.zero_grad()
+        ...     loss.backward()
+        ...     optimizer.step()
+        ...     return loss
+        >>> losses = step.for_each(np.full((4, 1), 0.5, np.float32))
+        >>> losses.shape, losses.numpy().round(4).tolist()
+        ((4,), [0.25, 0.1406, 0.0791, 0.0445])
+        """
+        from .many_calls import for_each
+
+        return for_each(self, stacked)
+
     def _expect_ignored(self, failed: _Compiled, drawn: Any) -> None:
         """Record anew, for targets to ignore; what has happened so far is undone."""
         self._ignoring, failed.holds = True, bool

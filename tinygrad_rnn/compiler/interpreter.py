@@ -15,7 +15,7 @@ import numpy as np
 
 from . import machine_code
 from .instructions import blas
-from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION, RUN
+from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION, REPEAT, RUN
 
 
 @cache
@@ -44,3 +44,9 @@ def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
 def runner() -> Callable[[int], int]:
     """What runs rows of a table: `instructions.loop.run` as machine code, called without Python's lock."""
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_address(RUN, ""))
+
+
+@cache
+def repeater() -> Callable[[int], int]:
+    """What runs a table again and again: `instructions.loop.repeat` as machine code, called without Python's lock."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_address(REPEAT, ""))

@@ -17,6 +17,8 @@ from .tracing import TracedProgram
 class ReferenceProgram:
     """Stands in for a `Program` when ``NUMBA_DISABLE_JIT`` is set: the same answers, without a compiled loop."""
 
+    repeats = False  #: whether many calls may be one
+
     def __init__(self, graph: Plan, trace: TracedProgram, arena_bytes: int) -> None:
         self.graph, self.trace, self.rows = graph, trace, len(graph)
         self.arena_bytes = arena_bytes  #: what the compiled program would need; here each value has memory of its own

@@ -32,8 +32,8 @@ _WHOLE = (
 #: what the interpreter itself does: the instructions of a region, tile by tile; hand a row to Python; the instructions
 #: of a loop, whose addresses move on after every round
 REGION, HOST, LOOP = "region", "host", "loop"
-#: the interpreter itself
-RUN = "run"
+#: the interpreter itself, and what runs it again and again, on other inputs every time
+RUN, REPEAT = "run", "repeat"
 #: elementwise primitives without an opcode: which opcode does it, on which operands (a position, or a number)
 _IN_OTHER_WORDS: dict[str, tuple[str, tuple[int | float, ...]]] = {
     "neg": ("mul", (0, -1.0)), "relu": ("maximum", (0, 0.0)), "cast": ("where", (0, 1.0, 0.0)),

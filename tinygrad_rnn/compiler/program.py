@@ -146,6 +146,10 @@ class Program:
         outputs = [(v, dtype, self.array(v, dtype) if v.buffer in self._base else None) for v, dtype in views]
         copied = len(outputs) - len(trace.waiting)
         self._returned, self._waiting = outputs[:copied], outputs[copied:]
+        #: whether many calls may be one: all is done by the interpreter, and what is returned has memory of its own
+        self.repeats = not (self.lanes or self.host or self.live or trace.confirmations) and all(
+            array is not None and array.flags.c_contiguous for _, _, array in self._returned
+        )
 
     def _fill(self, patches: list[tuple[int, int, int, int]]) -> None:
         for row, column, buffer, offset in patches:
@@ -185,6 +189,28 @@ class Program:
         results = [(self.array(v, dtype) if array is None else array).copy() for v, dtype, array in self._returned]
         results += [self.array(v, dtype).copy() if array is None else array for v, dtype, array in self._waiting]
         return results
+
+    def repeat(self, stacks: list[Array], count: int) -> tuple[list[Array], int]:
+        """Run for the first ``count`` rows of the arguments, stacked, one after the other.
+
+        Returns the outputs, stacked, and for how many of the rows: fewer where an index is out of range, which `run`
+        says of that row. Those that wait are in the program's memory, as the last row left them.
+        """
+        results = [np.empty((count, *array.shape), array.dtype) for _, _, array in self._returned if array is not None]
+        rates = []
+        for schedule, memories in self.schedules:
+            ahead = np.array(schedule.ahead(count)).reshape(count, -1)
+            rates += [(memory, ahead[:, k].astype(memory.dtype)) for k, memory in enumerate(memories)]
+        into = [(stacks[position].astype(memory.dtype, copy=False), memory) for position, memory in self.inputs]
+        into += [(column, memory) for memory, column in rates]
+        out = [(array, stack) for (_, _, array), stack in zip(self._returned, results) if array is not None]
+        before = [(s.ctypes.data, m.ctypes.data, s.strides[0], 0, m.nbytes) for s, m in into]
+        after = [(m.ctypes.data, s.ctypes.data, 0, s.strides[0], m.nbytes) for m, s in out]
+        copies = [np.array(moves, np.int64).reshape(-1, 5) for moves in (before, after)]
+        job = [self._span(0, self.rows), self.rows, count]
+        job += [number for moves in copies for number in (moves.ctypes.data, len(moves))]
+        words = np.array(job, np.int64)
+        return results, interpreter.repeater()(words.ctypes.data)
 
     def _run_rows(self, start: int, end: int) -> None:
         pc = self._interpret(self._span(start, end))

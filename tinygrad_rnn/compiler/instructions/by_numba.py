@@ -10,7 +10,7 @@ from numba.core import types
 from numba.core.ccallback import CFunc
 
 from ...kernel_cache import cached
-from ..opcodes import HOST, KERNELS, LOOP, NAMES, REGION, RUN
+from ..opcodes import HOST, KERNELS, LOOP, NAMES, REGION, REPEAT, RUN
 from . import elementwise, loop, moves, products, rows
 from .memory import INSTRUCTIONS, OPTIONS
 
@@ -19,23 +19,25 @@ __all__ = ["elementwise", "moves", "products", "rows"]  # which enter their inst
 _FLOATS = {"float32": types.float32, "float64": types.float64}
 #: copying needs no float type, only the size of an element
 _SIZED = {"copy1": types.uint8, "copy2": types.int16, "copy4": types.int32, "copy8": types.int64}
+#: what runs rows of a table, which is for no float type
+_WHOLE_TABLES = {RUN: loop.run, REPEAT: loop.repeat}
 
 
 def every() -> list[tuple[str, str]]:
-    """The names of all instructions that are ours, with each float type that they are for; and the loop's."""
+    """The names of all instructions that are ours, with each float type that they are for; and what runs a table."""
     own = [name for name in NAMES if name not in KERNELS and name not in (REGION, HOST, LOOP)]
-    return [(RUN, ""), *((name, real) for name in own for real in _FLOATS)]
+    return [*((name, "") for name in _WHOLE_TABLES), *((name, real) for name in own for real in _FLOATS)]
 
 
 def prepared(name: str, real: str) -> tuple[Any, Any]:
     """A function for Numba to compile, and as it was written."""
-    if name == RUN:
-        function, signature = loop.run, types.int64(types.int64)
+    if name in _WHOLE_TABLES:
+        function, signature = _WHOLE_TABLES[name], types.int64(types.int64)
     else:
         written = INSTRUCTIONS["copy" if name in _SIZED else name] if name not in KERNELS else None
         function = written or elementwise.of_numbers(*KERNELS[name])
         signature = types.int64(loop.ROW, types.int64, types.int64, types.CPointer(_SIZED.get(name) or _FLOATS[real]))
-    options = {"fastmath": {"contract"}, **OPTIONS} if name != RUN else OPTIONS
+    options = {"fastmath": {"contract"}, **OPTIONS} if name not in _WHOLE_TABLES else OPTIONS
     return CFunc(function, (signature.args, signature.return_type), {}, options), function
 
 

@@ -1,5 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""The interpreter's loop over the rows of a table: it looks up an instruction's number, and calls its address."""
+"""The interpreter's loop over the rows of a table: it looks up an instruction's number, and calls its address.
+
+`repeat` runs it for many inputs in one call.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ..opcodes import LIMIT, NUMBER, WIDTH
+from .memory import inner, octets
 
 ROW = types.CPointer(types.int64)
 _REGION, _HOST, _LOOP = NUMBER["region"], NUMBER["host"], NUMBER["loop"]
@@ -79,3 +83,32 @@ def run(span):
             else:
                 last = -1
     return pc
+
+
+_run = inner(run)
+
+
+@inner
+def _copy(copies, count, turn):
+    """Copies of whole values. At ``copies`` are, for each: from, to, how far these two move on with a turn, bytes."""
+    words = carray(_integers(copies), (count, 5))  # type: ignore[call-arg]
+    for k in range(count):
+        source, target, nbytes = words[k, 0] + turn * words[k, 2], words[k, 1] + turn * words[k, 3], words[k, 4]
+        x, y = octets(source, nbytes), octets(target, nbytes)
+        for i in range(nbytes):
+            y[i] = x[i]
+
+
+def repeat(job):
+    """Run all rows again and again; returns how many times they ran to their end.
+
+    At ``job`` are: the address that `run` takes, where the rows end, how many turns there are, then the address and the
+    number of the copies before a turn, and of those after it.
+    """
+    words = carray(_integers(job), 7)  # type: ignore[call-arg]
+    for turn in range(words[2]):
+        _copy(words[3], words[4], turn)
+        if _run(words[0]) != words[1]:
+            return turn
+        _copy(words[5], words[6], turn)
+    return words[2]
