@@ -199,6 +199,5 @@ def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[[Printer, Printer, Quietly], None]] = {
-    "eager": eager, "inference": inference, "growth": growth, "passes": passes, "imports": imports, "first": first, "memory": memory,
-    "pictures": pictures,
-}  # fmt: skip
+    made.__name__: made for made in (eager, inference, growth, passes, imports, first, memory, pictures)
+}
