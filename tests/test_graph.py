@@ -31,7 +31,7 @@ def test_nodes_edges_and_slots():
     assert graph.find("y").index == 1 and graph.by_serial()[x.serial] == 0
     assert repr(graph) == "Graph(6 nodes, 6 edges, 1 parameters)"
     assert graph.nodes[5].site.startswith("test_graph.py:") and graph.nodes[4].dtype == np.float64
-    assert [n.label for n in graph.nodes] == ["x", "y", "×", "×", "+", "Σ"]
+    assert [n.label for n in graph.nodes] == ["x", "y", "⊙", "⊙", "+", "Σ"]
 
 
 def test_every_node_comes_after_its_operands_whatever_the_shape_of_the_graph():

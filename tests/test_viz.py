@@ -20,7 +20,7 @@ import pytest
 
 import tinygrad_rnn as tg
 import viz
-from viz.graph.png_pdf import svg_to_pdf
+from viz.graph.png_pdf import _known, svg_to_pdf
 from viz.plotting import settings
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -204,7 +204,7 @@ def test_what_cannot_be_seen_is_written_as_an_escape():
 
 
 def test_every_glyph_of_ours_is_in_the_font_of_the_bundled_renderer():
-    """It draws a box for a glyph its PNG has no outline of."""
+    """It draws a box for a glyph its PNG has no outline of; signs for which it is not asked are in our own typeface."""
     from viz.graph import graphviz_program
 
     graph = unrolled(tg.nn.LSTM, steps=2, num_layers=2, bidirectional=True)
@@ -221,8 +221,21 @@ def test_every_glyph_of_ours_is_in_the_font_of_the_bundled_renderer():
         return graphviz_program.run(node, "png", dot=graphviz_program._bundled())
 
     missing = drawn("☃")
-    assert {"×", "∂", *"₀₁₂₃₄₅₆₇₈₉"} <= written
-    assert [c for c in sorted(written) if drawn(c) == missing] == []
+    assert {"⊙", "∂", *"₀₁₂₃₄₅₆₇₈₉"} <= written
+    assert [c for c in sorted(written.difference("⊙⊘")) if drawn(c) == missing] == []
+    assert {ord("⊙"), ord("⊘")} <= _known()
+
+
+def test_a_png_has_the_sign_of_a_product_that_the_bundled_renderer_lacks(monkeypatch):
+    from viz.graph import picture
+
+    a, b = (tg.nn.labelled(tg.tensor([2.0, 3.0], requires_grad=True), name) for name in "ab")
+    drawn = viz.render((a * b).sum(), detail="op")
+    assert "⊙" in drawn.svg and not picture._BEYOND.search(viz.render(a + b, detail="op").dot)
+    by_resvg = drawn.to("png")
+    monkeypatch.setattr(picture, "find_spec", lambda _name: None)
+    plainer = viz.graph.graphviz_program.run(drawn.dot.replace("⊙", "×"), "png", positioned=True)
+    assert drawn.to("png") == plainer != by_resvg
 
 
 def test_a_very_long_name_is_shortened_in_the_label_and_less_in_the_tooltip():

@@ -100,7 +100,7 @@ class Graph:
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> graph = tg.Graph((x * x).sum())
     >>> [node.label for node in graph.nodes]
-    ['x', '×', 'Σ']
+    ['x', '⊙', 'Σ']
     >>> graph.edges
     ((0, 1, 0), (0, 1, 1), (1, 2, 0))
     >>> graph.evaluate({"x": [3.0, 4.0]})[0]

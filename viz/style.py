@@ -115,7 +115,7 @@ def escape_tooltip(text: str) -> str:
 _WIDTHS = {
     **dict.fromkeys("ijlI'|.,:;/\\ ·", 340), **dict.fromkeys("tfJ!₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 420),
     **dict.fromkeys('r()[]-`"', 460), **dict.fromkeys("BEPSVXYZTFLK", 720), **dict.fromkeys("wCDHNRUAOQG&", 820),
-    **dict.fromkeys("+=<>×−", 840), **dict.fromkeys("mM", 980), **dict.fromkeys("W@%…", 1000),
+    **dict.fromkeys("+=<>×−⊙⊘", 840), **dict.fromkeys("mM", 980), **dict.fromkeys("W@%…", 1000),
 }  # fmt: skip
 
 

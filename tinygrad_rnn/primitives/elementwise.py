@@ -47,21 +47,21 @@ sub = Primitive(
     sentence="hands its gradient on to {targets}, with its sign turned for what is subtracted",
 )  # fmt: skip
 mul = Primitive(
-    "mul", "×", broadcast, operator.mul,
+    "mul", "⊙", broadcast, operator.mul,
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
     rule=(r"\bar a = \bar y \odot b", r"\bar b = \bar y \odot a"),
     infix="*",
     sentence="sends to {targets} its gradient times the other factor",
 )  # fmt: skip
 div = Primitive(
-    "div", "÷", broadcast, operator.truediv,
+    "div", "⊘", broadcast, operator.truediv,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b),
     rule=(r"\bar a = \bar y \oslash b", r"\bar b = -\bar y \odot y \oslash b"),
     dtype=dtypes.real, infix="/",
     sentence="sends its gradient on to {targets}, divided by the divisor",
 )  # fmt: skip
 floor_divide = Primitive(
-    "floor_divide", "⌊÷⌋", broadcast, lambda a, b: np.floor_divide(np.real(a), np.real(b)),
+    "floor_divide", "⌊⊘⌋", broadcast, lambda a, b: np.floor_divide(np.real(a), np.real(b)),
     kink=kinks.at_whole_quotients,
 )  # fmt: skip
 neg = Primitive(

@@ -16,7 +16,7 @@ from .detail_levels import Box, Level
 from .gradient_values import Gradients
 from .time_columns import Column, Key
 
-_INFIX = {"+": " + ", "-": " − ", "*": "×", "/": "÷", "@": "·"}
+_INFIX = {"+": " + ", "-": " − ", "*": "⊙", "/": "⊘", "@": "·"}
 #: How tightly a formula holds together.
 _SUM, _PRODUCT, _CALL, _WHOLE = range(4)
 #: Names longer than this are shortened in a label; the tooltip has more of them.
@@ -196,7 +196,7 @@ class Labels:
         if box.kind == "backward":
             return self.title(forward).replace("f", "f'", 1)
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
-        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ×÷·@]', name) else name}" for name in names)
+        return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ⊙⊘·@]', name) else name}" for name in names)
 
     def _forward_kind(self, box: Box) -> str:
         return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"

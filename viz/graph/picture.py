@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from tinygrad_rnn.files import PathLike, as_path, write_atomically
 from . import graphviz_program
 
 FORMATS = ("svg", "png", "pdf", "dot", "json")
+#: Signs in a label that the bundled renderer has no outlines of, and what stands there where no other draws PNGs.
+_BEYOND = re.compile(r'label="(?:[^"\\]|\\.)*[⊙⊘]')
+_PLAINER = str.maketrans("⊙⊘", "×÷")
 
 
 def format_of(path: Path) -> str:
@@ -57,13 +61,16 @@ class Picture:
             from .png_pdf import svg_to_pdf
 
             return svg_to_pdf(self.svg)
+        source = self.dot
         if format == "png":
             from .png_pdf import svg_to_png, unknown_letters
 
-            if unknown_letters(self.dot):  # the bundled renderer has no outlines of them
+            if find_spec("resvg_py") is None:
+                source = source.translate(_PLAINER)
+            if _BEYOND.search(source) or unknown_letters(source):
                 return svg_to_png(self.svg)
         drawn = graphviz_program.run(
-            self.dot, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout
+            source, format, positioned=self.positioned, dot=self._renderer, timeout=self._timeout
         )
         return _portable(drawn) if format == "svg" else drawn
 

@@ -67,7 +67,7 @@ def render(
 
     >>> import tinygrad_rnn as tg, viz
     >>> picture = viz.render(tg.nn.LSTM(3, 4), detail="gate")
-    >>> "c₁ = f×c + i×g" in picture.dot
+    >>> "c₁ = f⊙c + i⊙g" in picture.dot
     True
     """
     _check(path, detail, max_steps, captions, title, dot, timeout)

@@ -77,14 +77,14 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
 
 
 def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
-    """The title of a box in the words of the debugger's sentences, ``f₃ ⊙ c₂`` where a picture writes ``f×c``."""
+    """The title of a box in the words of the debugger's sentences, ``f₃ ⊙ c₂`` where a picture writes ``f⊙c``."""
     node, said = names.graph.nodes[box.main], names.shown[box.main]
     left, equals, how = title[0].rpartition(" = ")
     if node.op is None:
         return title
     if node.role and equals and "." in said:  # of one of several cells: the sentences say of which
         left, title = _small(said), [f"{_small(said)} = {how}", *title[1:]]
-    if box.kind == "state" and equals and "×" in how[1:]:
+    if box.kind == "state" and equals and "⊙" in how[1:]:
         formula = _written(names.formula(box.main))
         return [f"{left} = {formula}"] if formula else title
     if box.key[0] not in ("op", "part") or node.role or node.name:
