@@ -112,6 +112,44 @@ def test_a_sum_that_is_read_by_a_layer_is_a_state():
     assert [row.op for row in loop.states] == ["add"]
 
 
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("discounted", [lambda total, t: total * 0.9, lambda total, t: total * t / (t + 1)])
+def test_a_total_in_which_the_past_counts_less_is_no_state(discounted, said):
+    """Its first step has nothing to scale, so that it has fewer operations than the others."""
+    w, u, v = (tg.ones(3, 3).requires_grad_() for _ in range(3))
+    x, h, loss = tg.ones(4, 2, 3), tg.zeros(2, 3), 0.0
+    for t in tg.steps(4) if said else range(4):
+        h = (x[t] @ w + h @ u).tanh()
+        loss = discounted(loss, t) + (h @ v).square().mean()
+    (loop,) = find(tg.Graph(loss))
+    assert loop.length == 4 and [row.op for row in loop.states] == ["tanh"]
+
+
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("head", [True, False])
+def test_the_first_step_may_have_no_state_to_read(head, first, said):
+    w, u, v = (tg.ones(3, 3).requires_grad_() for _ in range(3))
+    x, h, loss = tg.ones(4, 2, 3), None, 0.0
+    for t in tg.steps(4) if said else range(4):
+        a = x[t] @ w if h is None else h @ u + x[t] @ w if first else x[t] @ w + h @ u
+        h = a.tanh()
+        loss = loss + (h @ v).square().mean() if head else h.sum()
+    (loop,) = find(tg.Graph(loss))
+    assert loop.length == 4 and set(loop.initial) == {()}
+    assert [row.op for row in loop.states] == ["tanh"] and None not in loop.states[0].nodes
+    assert [sum(n is None for n in row.nodes) for row in loop.rows if row.op == "matmul"].count(1) == 1
+
+
+def test_a_state_that_begins_as_a_number_is_carried_from_the_first_step_on():
+    w, v = tg.ones(3, 3).requires_grad_(), tg.ones(3, 3).requires_grad_()
+    x, h = tg.ones(4, 2, 3), 0.0
+    for t in range(4):
+        h = 0.9 * h + x[t] @ w
+    (loop,) = find(tg.Graph((h @ v).square().sum()))
+    assert loop.length == 4 and [row.op for row in loop.states] == ["add"]
+
+
 def test_three_thousand_steps_take_a_second_or_two():
     w, u = (tg.tensor(0.1 * np.eye(2), requires_grad=True) for _ in range(2))
     x, h = tg.ones(3000, 1, 2), tg.zeros(1, 2)

@@ -91,8 +91,9 @@ def find(graph: Graph) -> tuple[Recurrence, ...]:
     """All recurrences of ``graph``, in the order they begin.
 
     Takes time in proportion to the number of nodes, and finds a recurrence of two repetitions or more that shares
-    operations in the same order. A running total, such as that of the losses, is none: a sum of scalars, or one that is
-    only scaled and summed up afterwards.
+    operations in the same order; the first may lack some, where there is no state yet. A running total, such as that of
+    the losses, is none: a sum of scalars, also one in which the past counts less, or one that is only scaled and summed
+    up afterwards.
     """
     return _Folding(graph).found()
 
@@ -304,6 +305,29 @@ class _Text:
                 is_leaf = isinstance(x, Ref) and graph.nodes[x.index].op is None
                 self.leaf[k, slot] = x.index if is_leaf and isinstance(x, Ref) else _OPERATION
 
+    def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
+        """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:
+        the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
+        empty if it is no such step, which shares a weight with the others.
+        """
+        found, place, learned = dict[int, int](), start, False
+        for k in range(start - 1, floor - 1, -1):
+            place -= 1
+            while place >= start - period and not self._alike(k, place + period):
+                place -= 1
+            if place < start - period:
+                break
+            found[k] = place
+            shared = self.leaf[k] == self.leaf[place + period]
+            learned |= bool((shared & (self.leaf[k] >= 0) & ~self.data[self.leaf[k]]).any())
+        return found if learned else {}
+
+    def _alike(self, k: int, other: int) -> bool:
+        """`same` of two operations."""
+        a, b = self.leaf[k], self.leaf[other]
+        operands = (a == b) | ((a >= 0) & (b == _OPERATION)) | (self.data[a] & self.data[b] & (a >= 0) & (b >= 0))
+        return bool(self.word[k] == self.word[other] and operands.all())
+
     def same(self, period: int) -> Array:
         """Where an operation is the same as the one a period later, but for data, and for a first state."""
         a, b = self.leaf[:-period], self.leaf[period:]
@@ -415,36 +439,45 @@ class _Folding:
         open_ = [n.index for n in self.graph.nodes if n.op and n.scope.step is None and not learning[n.index]]
         if len(open_) < 2:
             return
-        text = _Text(self.graph, open_)
+        text, floor = _Text(self.graph, open_), 0
         for number, (start, end, period) in enumerate(text.runs()):
-            first = start + self._phase(text, start, end, period)
-            one, next_ = text.leaf[first : first + period], text.leaf[first + period : first + 2 * period]
+            places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
+            first = self._first(text, start, end, period, min(places.values()))
+            begin = max(first, start)
+            one, next_ = text.leaf[begin : begin + period], text.leaf[begin + period : begin + 2 * period]
             if not ((one == next_) & (one >= 0)).any():  # a loop shares something: weights
                 continue
-            for k in range(first, end):
-                t = (k - first) // period
-                if t < (end - first) // period:
-                    self.row[open_[k]] = ("run", number, (k - first) % period)
+            for k, place in places.items():
+                t = (place - first) // period
+                if 0 <= t < (end - first) // period:
+                    self.row[open_[k]] = ("run", number, (place - first) % period)
                     self.time[open_[k]] = t
+            floor = end
 
-    def _phase(self, text: _Text, start: int, end: int, period: int) -> int:
-        """Where in a periodic stretch its first step begins: where the fewest values cross from step to step."""
-        spare = (end - start) % period
-        if not spare:
-            return 0
-        position = {place: k for k, place in enumerate(text.places)}
+    def _first(self, text: _Text, start: int, end: int, period: int, begin: int) -> int:
+        """Where in a periodic stretch its first step begins: where the fewest values cross from step to step.
+
+        ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
+        """
+        spare = (end - begin) % period
+        if not spare and begin == start:
+            return start
+        shorter = range(max(start, begin) - period + 1, begin)
+        possible = [*shorter, *range(begin, start + spare + 1 if begin == start else begin + 1)]
         middle = start + ((end - start) // period - 1) * period // 2 // period * period
-        costs = []
-        for shift in range(spare + 1):
-            low = middle + shift
+        position = {place: k for k, place in enumerate(text.places)}
+
+        def key(first: int) -> tuple[int, int, int]:
+            low = middle + (first - start) % period
             crossing = {
                 source
                 for k in range(low + period, min(low + 2 * period, end))
                 for source in self.graph.nodes[text.places[k]].sources
                 if start <= position.get(source, -1) < low + period
             }
-            costs.append(len(crossing))
-        return costs.index(min(costs))
+            return len(crossing), -((end - first) // period), abs(first - begin)
+
+        return min(possible, key=key)
 
     def _on_parameters(self) -> list[bool]:
         """By node, whether it was computed with a parameter's help."""
@@ -468,11 +501,24 @@ class _Folding:
             return False
         members = [n for n in self.graph.nodes if self.row[n.index] in circle]
         if not all(n.op is not None and n.op.name in ("add", "sub") for n in members):
-            return True
+            if not all(self._discounts(n) for n in members) or not self._only_summed_up(members):
+                return True
+            self.totals.append([n for n in members if n.op is not None and n.op.name in ("add", "sub")])
+            return False
         if not any(n.role in ("h", "c") for n in members) and self._only_summed_up(members):
             self.totals.append(members)
             return False
         return any(n.shape != () for n in members)
+
+    def _discounts(self, node: Node) -> bool:
+        """Whether it adds numbers, or scales one by what is not learned: a total in which the past counts less."""
+        scales = (
+            node.op is not None
+            and node.op.name in ("mul", "div")
+            and sum(map(self.depends.__getitem__, node.sources)) < 2
+        )
+        adds = node.op is not None and node.op.name in ("add", "sub")
+        return not node.shape and not node.role and (adds or scales)
 
     def _only_summed_up(self, members: Sequence[Node]) -> bool:
         """Whether all that is made of them is sums and multiples."""
