@@ -391,6 +391,21 @@ def test_the_repetitions_of_an_own_cell_are_written_once(cell, said, batch, step
     assert not any("given_" in line.text or "scatter" in line.text for line in derivation.lines)
 
 
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+def test_scores_and_losses_that_nobody_labelled_are_y_and_l(discount, double):
+    """With a total in which the past counts less, and a first step without a state."""
+    w, u, v = (tg.tensor(tg.randn(3, 3).numpy(), requires_grad=True, name=name) for name in "WUV")
+    x, h, loss = tg.randn(4, 1, 3), None, 0.0
+    for t in range(4):
+        h = tg.tanh(x[t] @ w if h is None else x[t] @ w + h @ u)
+        loss = loss * discount + tg.nn.functional.cross_entropy(h @ v, [t % 3])
+    found = viz.derive(loss)
+    assert_true(found)
+    text = str(found)
+    assert "y_t = h_t @ V " in text and "L_t = cross_entropy(y_t, target_t).sum() " in text
+    assert "softmax(y_t) - one_hot(target_t, 3)" in text and "reshape" not in text and "matmul" not in text
+
+
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_the_last_output_is_the_last_state(kind, double):
     tg.manual_seed(0)

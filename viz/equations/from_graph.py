@@ -178,7 +178,10 @@ class Reader:
         if name == "sub":
             return e.plus([args[0], e.negative(args[1], shape)], shape)
         if name == "mul":
-            return e.times(args, shape)
+            whole = [
+                was == shape for was in shapes[::-1]
+            ]  # of the two, whether the other has all of the result's shape
+            return e.times([self._scalar(x) if other else x for x, other in zip(args, whole)], shape)
         if name == "neg":
             return e.negative(args[0], shape)
         if name == "div":
@@ -231,6 +234,13 @@ class Reader:
         if e.is_number(x):
             return Apply("full", (x,), {"shape": shape}, shape)
         return x if self._shape(x) == shape else Apply("broadcast_to", (x,), {"shape": shape}, shape)
+
+    def _scalar(self, x: Expression) -> Expression:
+        """What was only made an array of one number is that number: it is a factor whatever the shape."""
+        inner = x
+        while isinstance(inner, Apply) and inner.op in ("reshape", "broadcast_to"):
+            inner = inner.args[0]
+        return inner if self._shape(inner) == () else x
 
     def _shape(self, x: Expression) -> tuple[int, ...]:
         return shape_of(x, self.shapes)

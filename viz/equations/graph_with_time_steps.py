@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import tinygrad_rnn as tg
@@ -9,15 +11,17 @@ from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.recurrence.repeats import find, timed
 from tinygrad_rnn.tensors import Array
 
+from ..graph.time_columns import operands, roles
+
 
 def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
     """The nodes of ``graph`` as tensors of a new graph, in its order.
 
-    Each has the time step and the role that `recurrence.timed` finds. A first state that is a constant with one row
-    where the later ones have one for each sequence gets as many rows: then its equation is the others'. Where that
-    would change any other value it stays as it is.
+    Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses. A first state
+    that is a constant with one row where the later ones have one for each sequence gets as many rows: then its equation
+    is the others'. Where that would change any other value it stays as it is.
     """
-    known = timed(graph)
+    known = _judged(timed(graph))
     tall = _tall_states(graph)
     if tall:
         try:
@@ -27,6 +31,19 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
         if all(_same(node.value, value) for node, value in zip(graph.nodes, values)):
             return known.with_values(values).tensors()
     return known.tensors()
+
+
+def _judged(graph: tg.Graph) -> tg.Graph:
+    """``graph`` with the scores and losses of its time steps called so, and with each step's target in that step."""
+    nodes = list(graph.nodes)
+    for node, role in zip(graph.nodes, roles(graph, operands(graph, see_through=False)[0]), strict=True):
+        if role in ("logits", "loss") and node.scope.step is not None and not node.scope.backward:
+            nodes[node.index] = replace(node, role=role)
+        if node.op is not None and node.op.name == "cross_entropy" and node.scope.step is not None:
+            target = nodes[node.sources[-1]]
+            if target.op is None and target.scope.step is None and graph.consumers[target.index] == (node.index,):
+                nodes[target.index] = replace(target, scope=target.scope._replace(step=node.scope.step))
+    return graph.of(nodes, graph.outputs)
 
 
 def _tall_states(graph: tg.Graph) -> dict[int, Array]:
