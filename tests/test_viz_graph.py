@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from geometry import boxes, circular, disorder, faults, lines
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_viz import groups, svg_of, texts, tooltip, unrolled
 
@@ -520,11 +520,19 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
 NIGHTLY = settings().max_examples >= 1000
 
 
+def on_nights(loop, detail):
+    """What a night has found: each of them takes seconds."""
+    return example(loop, detail) if NIGHTLY else lambda test: test
+
+
 @settings(max_examples=2000 if NIGHTLY else 15)
 @given(
     loops(least_steps=1, most_steps=12 if NIGHTLY else 3, wider=True),
     st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"]),
 )
+@on_nights(Loop(("normed", "gru", "gru"), 12, "attention", skip=True, tied=True), "gate")
+@on_nights(Loop(("normed", "rnn", "gated"), 7, "attention", skip=True, listed=True, tied=True), "gate")
+@on_nights(Loop(("lstm", "residual", "residual"), 11, "decoder", skip=True, listed=True, tied=True), "gate")
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
     """docs/pictures.md lists what."""
     graph = loop.graph()[0]
@@ -667,6 +675,18 @@ def test_what_cannot_be_tiled_is_laid_out_whole_by_dot_with_time_from_left_to_ri
     for i, rect in layout.rects.items():
         own = [frame for column, frame in layout.frames if column == level.boxes[i].column]
         assert all(frame.left < rect.left and rect.right < frame.right for frame in own)
+
+
+def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkeypatch):
+    """With nothing mended: a skip connection's lines run along others."""
+    graph, _ = Loop(("gru", "rnn"), 3, "attention", skip=True, tied=True).graph()
+    assert "lines run along" not in viz.render(graph, detail="gate").dot
+    monkeypatch.setattr("viz.graph.line_repair.ROUNDS", 0)
+    monkeypatch.setattr("viz.graph.dot_by_steps.MOST", 0)
+    dot = viz.render(graph, detail="gate").dot
+    assert len(faults(dot)) and "lines run along others or through a box; draw fewer steps" in dot
+    monkeypatch.setattr("viz.graph.layout.MEASURED", 5)
+    assert "was not measured" in viz.render(graph, detail="gate").dot
 
 
 def test_of_one_huge_step_the_boxes_nearest_to_the_result_are_drawn(monkeypatch):

@@ -178,10 +178,8 @@ class Reader:
         if name == "sub":
             return e.plus([args[0], e.negative(args[1], shape)], shape)
         if name == "mul":
-            whole = [
-                was == shape for was in shapes[::-1]
-            ]  # of the two, whether the other has all of the result's shape
-            return e.times([self._scalar(x) if other else x for x, other in zip(args, whole)], shape)
+            factors = zip(args, shapes[::-1])
+            return e.times([self._scalar(x) if other == shape else x for x, other in factors], shape)
         if name == "neg":
             return e.negative(args[0], shape)
         if name == "div":

@@ -54,8 +54,9 @@ class Buses:
             side = 1 if self.boxes[i].key[0] == "∂" else -1
             x = (self.places.right if side > 0 else start) + side * (self.places.pad + 22 + w / 2)
             rect = Rect(x, y, w, h)
+            room = ROOM if any(e.target == i for e in self.edges) else 6
             while any(
-                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 6
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + room
                 for r in self.rects.values()
             ):
                 rect = rect.moved(6 * side)
@@ -124,8 +125,9 @@ class Buses:
             side = -1 if back else 1
             start = min(self.places.x[c] for _, e in fed if (c := self.boxes[e.source].column) is not None)
             rect = Rect((start if back else self.places.right) + side * (self.places.pad + 26 + w / 2), y, w, h)
+            room = ROOM if any(e.source == i for e in self.edges) else 4  # what it feeds has to be reached
             while any(
-                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + 4
+                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + room
                 for r in self.rects.values()
             ):
                 rect = rect.moved(6 * side)

@@ -13,7 +13,7 @@ from .buses import Buses
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
-from .line_repair import mended
+from .line_repair import MEASURED, mended
 from .placement import Layout, Line, Places
 from .time_columns import Key
 
@@ -37,14 +37,22 @@ def compose(
         why = f"one of its time steps has {most:,}" if most else "it has no time steps to leave out"
         return _timeless(level, sizes, why, dot, timeout)
     layout = _tiled(level, sizes, max_steps, dot, timeout)
+    if len(layout.rects) > MEASURED:
+        layout.note = f"of more than {MEASURED:,} boxes: whether lines run along one another was not measured"
+        return layout
     faults = mended(layout)
     if faults and len(layout.rects) <= dot_by_steps.MOST:
         with suppress(RenderError):  # dot takes too long: the tiles are what there is
             other = dot_by_steps.ranked(
                 level, sizes, max_steps=max_steps, dot=dot, timeout=min(timeout or HASTE, HASTE)
             )
-            if mended(other) < faults:
-                return other
+            if (fewer := mended(other)) < faults:
+                layout, faults = other, fewer
+    if faults:
+        layout.note = (
+            f"{faults} of {len(layout.lines):,} lines run along others or through a box; "
+            "draw fewer steps (max_steps=) or less detail to part them"
+        )
     return layout
 
 
