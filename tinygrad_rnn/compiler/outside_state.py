@@ -188,8 +188,13 @@ class Surroundings:
     def watching(self) -> Iterator[None]:
         """Look at what this thread calls, and at the attributes it reads."""
         outer = sys.getprofile()
+        chained, entropy = callable(outer), os.urandom
 
         def look(frame: FrameType, event: Any, argument: Any) -> None:
+            if is_ours(frame.f_code.co_filename) and argument is not entropy:  # nothing else there is looked at
+                if chained:
+                    outer(frame, event, argument)
+                return
             if event in ("call", "c_call"):
                 refuse_entropy(frame, event, argument)
             if event == "c_call":
@@ -204,7 +209,7 @@ class Surroundings:
                     self._returned.add(id(argument))
                     self._alive.append(argument)
                     listen(argument)
-            if callable(outer):
+            if chained:
                 outer(frame, event, argument)
 
         with told_to(self.read):
@@ -214,7 +219,7 @@ class Surroundings:
             try:
                 yield
             finally:
-                if outer is None or callable(outer):
+                if outer is None or chained:
                     sys.setprofile(outer)
                 else:  # cProfile's, which is no function
                     sys.setprofile(None)

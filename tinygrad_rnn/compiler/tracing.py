@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ from ..thread_state import current
 from .guards import Guards
 from .plan import Plan, PlanBuilder
 from .tensor_attributes import own
+
+
+@lru_cache(4096)
+def _blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """What has a shape and a dtype, and no memory for its elements; it cannot be written."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 class Traced(Tensor):
@@ -379,7 +385,7 @@ class Tracer:
     def _new(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Traced:
         result: Traced = object.__new__(Traced)
         result._tracer = self
-        result._stand_in = np.broadcast_to(np.zeros((), dtype), shape)
+        result._stand_in = _blank(shape, dtype)
         result.serial = next(_serials)
         result.scope = current.scope
         result._made_at = user_code()
