@@ -187,7 +187,7 @@ class Surroundings:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Look at what this thread calls, and at the attributes it reads."""
-        outer = sys.getprofile()
+        outer: Any = sys.getprofile()
         chained, entropy = callable(outer), os.urandom
 
         def look(frame: FrameType, event: Any, argument: Any) -> None:
