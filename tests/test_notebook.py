@@ -38,7 +38,7 @@ def test_the_notebook_runs_and_shows_pictures_a_page_and_numbers(outputs):
     assert "<svg" in session["image/svg+xml"] and session["text/plain"].startswith("Session at")
     assert "tensor" in gradient["text/plain"]
     printed = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
-    assert "sum of the shares: 1.0" in printed and printed.count("share ") == 4
+    assert "sum of the shares: 100.0%" in printed and printed.count("share ") == 4
 
 
 def test_the_notebook_is_committed_with_what_it_puts_out():
@@ -50,7 +50,7 @@ def test_the_notebook_is_committed_with_what_it_puts_out():
         output["output_type"] for cell in code for output in cell["outputs"] if "error" in output["output_type"]
     ] == []
     assert text.count("image/svg+xml") == 3 and "<iframe" not in text and len(text) < 500_000
-    assert "sum of the shares: 1.0" in text and not re.search(r"/(tmp|home|root)/", text)
+    assert "sum of the shares: 100.0%" in text and not re.search(r"/(tmp|home|root)/", text)
 
 
 def test_the_frame_works_without_a_kernel_and_can_touch_nothing_outside(tmp_path):

@@ -146,6 +146,15 @@ def percent(part: float) -> str:
     return f"{100 * part:.0f}%".replace("-0%", "0%").replace("-", "−")
 
 
+def share(part: float) -> str:
+    """What a time step adds to a shared weight's gradient as a part of the whole; all of them add up to 100%.
+
+    >>> share(-0.4344)
+    '−43.4%'
+    """
+    return f"{100 * part:+.1f}%".replace("-", "−")
+
+
 def column_of_numbers(values: Any) -> list[str]:
     """A short vector, one number a line, all with two decimals where none of them would vanish."""
     numbers = [float(v) for v in values]

@@ -21,7 +21,7 @@ class LedgerRow:
     uses: int
     step: int  #: the step of the walk with which it is complete
     norm: float | None
-    share: float | None  #: <dW_t, dW> / ||dW||^2: signed, and all of them sum to 1
+    share: float | None  #: <dW_t, dW> / ||dW||^2: signed, all of them sum to 1; shown as a percentage
     running: float | None  #: norm of the sum so far
 
 

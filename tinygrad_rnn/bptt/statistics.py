@@ -51,7 +51,7 @@ def measure(array: Array) -> Measure:
 
 
 def saturated(node: tg.Node) -> float | None:
-    """The share of a sigmoid's, tanh's or relu's outputs that let (almost) no gradient through; None of others."""
+    """How much of a sigmoid, tanh or relu lets (almost) no gradient through, from 0 to 1; None of others."""
     if node.op is None or node.value is None or not node.value.size:
         return None
     y = node.value

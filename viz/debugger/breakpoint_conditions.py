@@ -34,7 +34,7 @@ NAMES = {
     "inf": "how many are infinite",
     "zero": "how many are 0",
     "size": "how many elements there are",
-    "saturated": "share of saturated elements of a sigmoid, tanh or relu, else 0",
+    "saturated": "part of the elements of a sigmoid, tanh or relu that is saturated, else 0",
     "uses": "how many contributions arrived",
     "op": "operation, such as 'tanh'; 'leaf'",
     "role": "'h', 'c', 'f', ... or ''",

@@ -180,9 +180,9 @@ class Inspection(Cursor):
     def _saturation(self) -> dict[tuple[carried_state.Path, int], dict[str, float]]:
         found: dict[tuple[carried_state.Path, int], dict[str, float]] = {}
         for node in self.graph.nodes:
-            share = saturated(node) if node.role and node.scope.step is not None else None
-            if share is not None and node.role and node.scope.step is not None:
-                found.setdefault((node.scope.path, node.scope.step), {})[node.role] = share
+            flat = saturated(node) if node.role and node.scope.step is not None else None
+            if flat is not None and node.role and node.scope.step is not None:
+                found.setdefault((node.scope.path, node.scope.step), {})[node.role] = flat
         return found
 
     # 9. Clipping, 10. checking ---------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class StateNorm:
     arrived: int
     expected: int
     norm: float | None  #: None: nothing arrived yet
-    saturated: dict[str, float]  #: gate: the share of its elements that are saturated
+    saturated: dict[str, float]  #: gate: how much of it is saturated, from 0 to 1
 
 
 @dataclass(frozen=True, slots=True)

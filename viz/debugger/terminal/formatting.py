@@ -137,5 +137,5 @@ def signs(found: Measure) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share as a whole percentage; nothing for None."""
+    """A part as a whole percentage; nothing for None."""
     return "" if value is None else f"{100 * value:.0f}%"

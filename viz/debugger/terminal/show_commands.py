@@ -99,7 +99,7 @@ class Looking(Overview):
         kind = "operation" if node.op else "parameter" if node.requires_grad else "constant"
         place = ".".join((*node.scope.path, *filter(None, [node.scope.part])))
         users = [names[i] for i in dict.fromkeys(self.session.graph.consumers[node.index])]
-        share = saturated(node)
+        flat = saturated(node)
         lines = {
             "what": f"{kind} #{node.index}" + (f": {self.session.expression(node.index)}" if node.op else ""),
             "shape": f"{'×'.join(map(str, node.shape)) or 'scalar'} {node.dtype}",
@@ -111,7 +111,7 @@ class Looking(Overview):
             "rule": "; ".join(rule_formulas.text(node, slot, self.session.shown) for slot, _ in local_rule.slots(node))
             if node.op
             else "",
-            "saturated": percent(share),
+            "saturated": percent(flat),
         }
         self.screen.say(("  " + self.session.names.both(node.index), "bold"))
         for label, text in lines.items():

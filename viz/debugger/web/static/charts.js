@@ -31,8 +31,12 @@ function showLedger(p) {
   fill("ledger", ledgerBars(timed, p),
     h("p", {}, pips(count, expected), total ? ", " : "", total),
     table(["from", "uses", "norm", "share", "running total"], list.map((row) => (row.known
-      ? [row.label, row.uses, exact(row.norm, "data-norm"), row.share === null ? "" : h("span", { title: String(row.share), "data-share": row.share }, `${row.share < 0 ? "−" : "+"}${Math.abs(row.share).toFixed(3)}`), exact(row.running, "data-running")]
+      ? [row.label, row.uses, exact(row.norm, "data-norm"), row.share === null ? "" : h("span", { title: String(row.share), "data-share": row.share }, percent(row.share)), exact(row.running, "data-running")]
       : [row.label, row.uses, muted("not yet"), "", ""])), list.findIndex((row) => row.step === p && p > 0)));
+}
+
+function percent(share) { // as the terminal and pictures write it
+  return `${share < 0 ? "−" : "+"}${(100 * Math.abs(share)).toFixed(1)}%`;
 }
 
 function ledgerBars(rows, p) {
@@ -44,7 +48,7 @@ function ledgerBars(rows, p) {
     if (!row.known) return svg("rect", { class: "ghost", x, y: base - 4, width, height: 4 });
     const up = Number.isFinite(row.norm) ? 50 * row.norm / largest : 50;
     const down = row.share === null || !Number.isFinite(row.share) ? 0 : 22 * Math.abs(row.share) / most;
-    return svg("g", { class: row.step === p ? "now" : null }, svg("title", {}, `${row.label}: norm ${number(row.norm)}, share ${row.share === null ? "unknown" : row.share.toFixed(3)}`),
+    return svg("g", { class: row.step === p ? "now" : null }, svg("title", {}, `${row.label}: norm ${number(row.norm)}, share ${row.share === null ? "unknown" : percent(row.share)}`),
       svg("rect", { class: Number.isFinite(row.norm) ? "norm" : "alarm", x, y: base - up, width, height: Math.max(up, 1) }),
       svg("rect", { class: row.share < 0 ? "minus" : "plus", x, y: base + 4, width, height: Math.max(down, 0.5) }));
   });
@@ -93,7 +97,7 @@ function layerNorms(layer, p) {
 function gateRows(layer, here) { // they never change but for where we are
   const names = [...new Set(layer.gates.flatMap(([, gates]) => Object.keys(gates)))].sort();
   if (!names.length) return null;
-  layer.rows = layer.rows || h("div.gates", {}, h("p", {}, "saturated share of each gate"), names.map((name) => gateRow(name, layer.gates)));
+  layer.rows = layer.rows || h("div.gates", {}, h("p", {}, "how much of each gate is saturated"), names.map((name) => gateRow(name, layer.gates)));
   layer.rows.querySelectorAll(".now").forEach((cell) => cell.classList.remove("now"));
   layer.rows.querySelectorAll(`[data-time="${here}"]`).forEach((cell) => cell.classList.add("now"));
   return layer.rows;
@@ -101,9 +105,9 @@ function gateRows(layer, here) { // they never change but for where we are
 
 function gateRow(name, gates) {
   const step = (WIDTH - 24) / Math.max(gates.length, 1);
-  const cells = gates.map(([time, shares], i) => svg("rect", {
-    x: 22 + i * step, y: 1, width: Math.max(step - 1, 0.5), height: 12, class: "cell", "data-time": time, "fill-opacity": (0.06 + 0.9 * (shares[name] || 0)).toFixed(2), "data-share": shares[name],
-  }, svg("title", {}, `${name}, t=${time}: ${Math.round(100 * (shares[name] || 0))}% saturated`)));
+  const cells = gates.map(([time, flat], i) => svg("rect", {
+    x: 22 + i * step, y: 1, width: Math.max(step - 1, 0.5), height: 12, class: "cell", "data-time": time, "fill-opacity": (0.06 + 0.9 * (flat[name] || 0)).toFixed(2), "data-flat": flat[name],
+  }, svg("title", {}, `${name}, t=${time}: ${Math.round(100 * (flat[name] || 0))}% saturated`)));
   return svg("svg", { class: "chart row", viewBox: `0 0 ${WIDTH} 14`, role: "img", "aria-label": `gate ${name}: ${gates.map(([t, s]) => `t=${t} ${Math.round(100 * (s[name] || 0))}%`).slice(0, 12).join(", ")}` }, svg("text", { x: 4, y: 11, class: "mark" }, name), cells);
 }
 
