@@ -75,7 +75,7 @@ def demo(output: Path, seed: int) -> None:
     picture(
         "hello-backward.svg",
         "rnn",
-        "the RNN's forward graph with its backward graph: gradients flow from each loss "
-        "down, and from right to left through time",
+        "the RNN's forward graph and, upside down above it, its backward graph: from each loss back "
+        "into its state, and from right to left through time",
         backward=True,
     )
