@@ -16,7 +16,7 @@ class Overview(Bench):
 
     def do_contrib(self, argument: str) -> None:
         """contrib [NODE]: its gradient as a sum: for a shared weight the ledger, a row per time step with what that
-        step adds, its signed share <∂L/∂W_t, ∂L/∂W> / ‖∂L/∂W‖² of the whole (they add up to 100%), and the running total."""
+        step adds, its share <∂L/∂W_t, ∂L/∂W> / ‖∂L/∂W‖² of the whole (all add up to 100%), and the running total."""
         node = self.node(argument)
         found = self.session.ledger(node)
         if not found.rows:
