@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.compiler import memory_layout
 from tinygrad_rnn.recurrence import loop as loops
 
 NIGHTLY = settings().max_examples > 100
@@ -155,8 +156,13 @@ def test_random_recurrent_programs_agree(program):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loops, "SHORTEST", 10**9)
         unrolled, explicit = compiled(step, x)
+        patch.undo()
+        patch.setattr(loops, "SHORTEST", 2)
+        patch.setattr(memory_layout, "WORTH_SAVING", -1)
+        passing, _ = compiled(step, x)
     assert far(rolled, expected) < 1e-12
     assert far(rolled, unrolled) < 1e-12
+    assert far(passing, expected) < 1e-12
     assert explicit.counts["loop"] == 0
     assert far(written_out(graph, x, weights), expected) < 1e-12
 
@@ -216,6 +222,22 @@ def test_a_program_does_not_grow_with_time():
         step(tg.ones(time, 1, 2, dtype=tg.float64))
         sizes.append(len(step.graph))
     assert sizes[0] == sizes[1]
+
+
+def test_a_state_that_nothing_reads_afterwards_takes_one_row():
+    """Also where the states change places, which written one after the other would become one."""
+    width, time = 512, 300
+
+    def last(x: tg.Tensor) -> Any:
+        start = [x[0] * k for k in (1.0, 2.0, 3.0)]
+        _, ys = tg.scan(lambda abc, x: ((abc[1], abc[2] * 0.5, abc[0]), abc[0].sum() + x.sum()), tuple(start), x)
+        return ys.sum(), (ys * ys).sum()
+
+    x = sequence(time, width)
+    program = tg.compile(last, threads=1)
+    assert far(program(x), last(x)) < 1e-12
+    arena = float(program.explain().split("arena ")[1].split(" KiB")[0])
+    assert arena < 100  # one state for all time steps would be 1200 KiB
 
 
 def test_short_sequences_are_written_out(monkeypatch):

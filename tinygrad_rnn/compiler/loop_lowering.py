@@ -10,10 +10,13 @@ from ..recurrence.loop import Unrolled
 from ..tensors import Array
 from .guards import Guards
 from .lowering import Code, Lowering, kind_of
-from .memory_layout import Stacks, Storage, View
+from .memory_layout import Stacks, Storage, View, plain
 from .passes import OF_BODIES
 from .plan import Plan, PlanBuilder
 from .tracing import TracedProgram
+
+#: kinds of nodes that are written where they are wanted
+_COMPUTED = ("region", "product", "row")
 
 
 class _WithLoops(Lowering):
@@ -102,10 +105,12 @@ class _Loop:
         kinds = [kind_of(self.graph, n, lowering.real) for n in self.graph.nodes]
         if "host" in kinds or "loop" in kinds:
             raise Unrolled
-        later = []
-        for index, stack in zip(self.graph.outputs, self.targets, strict=True):
+        later, passing = [], []
+        for k, (index, stack) in enumerate(zip(self.graph.outputs, self.targets, strict=True)):
             row = self._row_of(stack)
-            if index in self.given or kinds[index] not in ("region", "product", "row"):
+            if k in self.stacks.passing:
+                passing.append((row, index))
+            elif index in self.given or kinds[index] not in _COMPUTED:
                 later.append((row, index))
             else:
                 self.given[index] = row
@@ -117,6 +122,7 @@ class _Loop:
         inner._emit_all()
         for row, index in later:
             inner.copy(row, layout.view(index))
+        self._pass_on(inner, layout, kinds, passing)
         end = len(lowering.rows)
         lowering.rows[start][1] = end
         if any(row > start for row in (*lowering.host, *lowering.checks)):
@@ -124,6 +130,19 @@ class _Loop:
         self._moves(start, end, first_patch)
         for counted in (lowering.flops, lowering.moved):
             counted[start] = self.body.length * sum(counted.pop(row, 0) for row in range(start + 1, end))
+
+    def _pass_on(self, inner: Lowering, layout: Storage, kinds: list[str], passing: list[tuple[View, int]]) -> None:
+        """Write the states of one row, when everything that the step reads has been read."""
+        values = []
+        for _, index in passing:
+            value = layout.view(index)
+            if index in self.given or kinds[index] not in _COMPUTED:  # another state, it may be, that is written first
+                apart = plain(layout.new_buffer(value.nbytes), layout.graph.nodes[index])
+                inner.copy(apart, value)
+                value = apart
+            values.append(value)
+        for (row, _), value in zip(passing, values, strict=True):
+            inner.copy(row, value)
 
     def _moves(self, start: int, end: int, first_patch: int) -> None:
         """Addresses of what moves on; and what the body shares with the rest is needed in every round."""

@@ -84,11 +84,20 @@ VIEWS = tuple(op for op in P.TABLE.values() if op.view)
 JOINS = (P.concat, P.stack)
 
 
+#: bytes from which on a stack that nothing reads is not kept: less costs less than copying a row in every step
+WORTH_SAVING = 2**20
+
+
+def _bytes(node: Node) -> int:
+    return size_of(node.shape) * node.dtype.itemsize
+
+
 class Stacks:
     """Where the stacked values of a loop's body are.
 
     A state has one row more than there are time steps, for what it is at first: each step reads one row and writes the
-    next. So what a state is before each step, and after it, are the same memory, one row apart.
+    next. So what a state is before each step, and after it, are the same memory, one row apart. A large one that
+    nothing outside the loop reads has one row only, which each step writes over when it has read it.
     """
 
     def __init__(self, layout: Storage, node: Node) -> None:
@@ -97,8 +106,18 @@ class Stacks:
         self.body = body
         self.first: list[View] = []  #: by state, the row for what it is at first
         self.after: dict[int, View] = {}  #: by node of the body, time in front
+        self.passing: set[int] = set()  #: states of one row
+        users = (layout.graph.nodes[i] for i in layout.uses[node.index])
+        taps = [user for user in users if user.op is tap and user.sources[0] == node.index]
+        wanted = [asked.attrs["node"] for asked in (node, *taps)]
         for state, new in enumerate(body.new):
             leaf = nodes[body.inputs + state]
+            if leaf.index not in wanted and new not in wanted and _bytes(leaf) * time > WORTH_SAVING:
+                only = plain(layout.new_buffer(_bytes(leaf)), leaf)
+                self.passing.add(state)
+                self.first.append(only)
+                self.after[leaf.index] = only._replace(shape=(time, *only.shape), strides=(0, *only.strides))
+                continue
             whole = self._stack(layout, leaf, time + 1)
             row = whole.strides[0]
             earlier = whole._replace(shape=(time, *leaf.shape))
@@ -106,9 +125,7 @@ class Stacks:
             self.first.append(plain(whole.buffer, leaf, time * row if body.reverse else 0))
             self.after[leaf.index] = later if body.reverse else earlier
             self.after.setdefault(new, earlier if body.reverse else later)
-        users = (layout.graph.nodes[i] for i in layout.uses[node.index])
-        for asked in [node, *(user for user in users if user.op is tap and user.sources[0] == node.index)]:
-            index = asked.attrs["node"]
+        for index in wanted:
             if index not in self.after:
                 self.after[index] = self._stack(layout, nodes[index], time)
 

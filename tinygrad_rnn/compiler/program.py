@@ -30,13 +30,16 @@ from .summary import Cost
 from .tracing import TracedProgram
 
 _ALIGNMENT = 64
+#: of so few buffers, taking so many bytes, a second way to place them is tried, which takes the square of their number
+_FEW, _LARGE = 256, 2**20
 
 
 def plan(code: Code) -> tuple[dict[int, int], int]:
-    """Offsets of the temporaries in the arena, and its size: each goes to the first gap free for its lifetime.
+    """Offsets of the temporaries in the arena, and its size.
 
-    What only one lane uses lies in a part of the arena that the other lane never touches; what both use, or what comes
-    before or after uses too, lives as long as both run.
+    Each goes to the first gap free for its lifetime, in the order of their first uses, or, of few large ones, the
+    largest first, if that takes less room. What only one lane uses lies in a part of the arena that the other lane
+    never touches; what both use, or what comes before or after uses too, lives as long as both run.
     """
     begin, middle, end = code.lanes or (0, 0, 0)
     groups: tuple[list[tuple[int, int, int]], ...] = ([], [], [])  # (first use, last use, buffer)
@@ -51,27 +54,51 @@ def plan(code: Code) -> tuple[dict[int, int], int]:
     offsets: dict[int, int] = {}
     size = 0
     for group in groups:
-        size += _place(group, code.layout.sizes, offsets, size)
+        places, room = _by_time(group, code.layout.sizes)
+        if len(group) <= _FEW and room > _LARGE:
+            places, room = min((places, room), _by_size(group, code.layout.sizes), key=lambda found: found[1])
+        offsets |= {buffer: size + place for buffer, place in places.items()}
+        size += room
     return offsets, size
 
 
-def _place(group: list[tuple[int, int, int]], sizes: list[int], offsets: dict[int, int], start: int) -> int:
-    """Enter the offsets of a group of buffers, from ``start``; returns the bytes they take together."""
+def _rounded(nbytes: int) -> int:
+    return -(-max(nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
+
+
+def _by_size(group: list[tuple[int, int, int]], sizes: list[int]) -> tuple[dict[int, int], int]:
+    """Offsets of a group of buffers, the largest placed first, and the bytes they take together."""
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, first use, last use), by offset
+    offsets = {}
+    for first, last, buffer in sorted(group, key=lambda each: -sizes[each[2]]):
+        at, wanted = 0, _rounded(sizes[buffer])
+        for start, end, begins, ends in placed:
+            if begins <= last and first <= ends:
+                if start - at >= wanted:
+                    break
+                at = max(at, end)
+        offsets[buffer] = at
+        bisect.insort(placed, (at, at + wanted, first, last))
+    return offsets, max((end for _, end, _, _ in placed), default=0)
+
+
+def _by_time(group: list[tuple[int, int, int]], sizes: list[int]) -> tuple[dict[int, int], int]:
+    """The same, each in the first gap that is free when it is first used."""
     gaps: list[tuple[float, float]] = [(0, math.inf)]  # (offset, end), by offset
     taken: list[tuple[int, int, int]] = []  # (last use, offset, end), a heap
-    size = 0
+    offsets, size = {}, 0
     for first, last, buffer in sorted(group):
         while taken and taken[0][0] < first:
             _, offset, end = heapq.heappop(taken)
             _release(gaps, offset, end)
-        wanted = -(-max(sizes[buffer], 1) // _ALIGNMENT) * _ALIGNMENT
+        wanted = _rounded(sizes[buffer])
         found = next(k for k, (offset, end) in enumerate(gaps) if end - offset >= wanted)
         at, stop = int(gaps[found][0]), gaps[found][1]
         gaps[found : found + 1] = [(at + wanted, stop)] if at + wanted < stop else []
-        offsets[buffer] = start + at
+        offsets[buffer] = at
         heapq.heappush(taken, (last, at, at + wanted))
         size = max(size, at + wanted)
-    return size
+    return offsets, size
 
 
 def _release(gaps: list[tuple[float, float]], offset: float, end: float) -> None:
