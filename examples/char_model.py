@@ -51,7 +51,10 @@ def fit(model: CharModel, cell: str, text: Any, vocabulary: Vocabulary, steps: i
             console.print(f"{cell.upper()} after {k + 1} steps: {'The ' + written!r}", markup=False, soft_wrap=True)
         return loss
 
-    return np.array(train(cell.upper(), steps, window)) / np.log(2)
+    losses = np.array(train(cell.upper(), steps, window)) / np.log(2)
+    if len(losses):
+        console.print(f"{cell.upper()}: {losses[-50:].mean():.2f} bits a character in the last of {len(losses)} steps")
+    return losses
 
 
 def units(model: CharModel, text: str, vocabulary: Vocabulary, out: Path) -> None:
@@ -91,7 +94,7 @@ def unroll(model: CharModel, vocabulary: Vocabulary, text: str, target: str) -> 
 
 
 def main(
-    steps: int = 2000, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
+    steps: int = 1200, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
 ) -> Any:
     """Train all three, draw; returns the mean of each one's last losses in bits per character."""
     text = read_text(None)

@@ -391,6 +391,19 @@ def test_the_repetitions_of_an_own_cell_are_written_once(cell, said, batch, step
     assert not any("given_" in line.text or "scatter" in line.text for line in derivation.lines)
 
 
+def test_two_layers_one_after_the_other_are_each_written_once(double):
+    below, above = tg.nn.RNN(2, 3), tg.nn.RNN(3, 2)
+    found = viz.derive(above(below(tg.randn(4, 1, 2))[0])[0].square().sum())
+    assert_true(found)
+    network = [line.text.split(" = ")[0] for line in found.recurrence if not line.left.gradient]
+    assert network == ["x_t", "h_cell1_t", "h_cell2_t", "L"]
+    assert any(r"1 - \tanh^{2} \left( c" in line.latex for line in viz.derive(lstm_loss()).lines)
+
+
+def lstm_loss():
+    return tg.nn.LSTM(2, 2)(tg.ones(2, 1, 2))[0].square().sum()
+
+
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 def test_scores_and_losses_that_nobody_labelled_are_y_and_l(discount, double):
     """With a total in which the past counts less, and a first step without a state."""

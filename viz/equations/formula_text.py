@@ -220,7 +220,10 @@ class Latex(Text):
         return rf"\frac{{{self(x.args[0])}}}{{{self(x.args[1])}}}", ATOM
 
     def write_pow(self, x: Apply) -> Written:
-        return f"{self.inside(x.args[0], ATOM)}^{{{self(x.args[1])}}}", POWER
+        base, power = x.args[0], self(x.args[1])
+        if isinstance(base, Apply) and base.op in ("tanh", "sin", "cos"):  # as one writes it: tanh²(c)
+            return f"{TABLE[base.op].latex}^{{{power}}} {self.bracket(self(base.args[0]))}", ATOM
+        return f"{self.inside(base, ATOM)}^{{{power}}}", POWER
 
     def write_permute(self, x: Apply) -> Written:
         return f"{self.inside(x.args[0], ATOM)}^\\top", POWER

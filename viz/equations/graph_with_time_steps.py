@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -34,15 +35,32 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
 
 
 def _judged(graph: tg.Graph) -> tg.Graph:
-    """``graph`` with the scores and losses of its time steps called so, and with each step's target in that step."""
+    """``graph`` with names for what a textbook names.
+
+    Scores and losses of a time step are called so, and each step's target is in that step. A first state belongs to the
+    cell that begins with it. What a layer reads and another has put out is called as that one calls it.
+    """
     nodes = list(graph.nodes)
+    handed_on = operands(graph, see_through=True)[1]
     for node, role in zip(graph.nodes, roles(graph, operands(graph, see_through=False)[0]), strict=True):
         if role in ("logits", "loss") and node.scope.step is not None and not node.scope.backward:
             nodes[node.index] = replace(node, role=role)
+        elif role == "x" and node.op is not None and node.index in handed_on:
+            nodes[node.index] = replace(node, role=None)
         if node.op is not None and node.op.name == "cross_entropy" and node.scope.step is not None:
             target = nodes[node.sources[-1]]
             if target.op is None and target.scope.step is None and graph.consumers[target.index] == (node.index,):
                 nodes[target.index] = replace(target, scope=target.scope._replace(step=node.scope.step))
+    cells: dict[int, set[tuple[str, ...]]] = defaultdict(set)
+    for loop in find(graph):
+        for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
+            state = next(n for n in loop.rows[row].nodes if n is not None)
+            for index in initial:
+                cells[index].add(graph.nodes[state].scope.path)
+    for index, paths in cells.items():
+        node, (path, *others) = nodes[index], paths
+        if node.op is None and node.role and not others and node.scope.path == path[: len(node.scope.path)]:
+            nodes[index] = replace(node, scope=node.scope._replace(path=path))
     return graph.of(nodes, graph.outputs)
 
 
