@@ -17,7 +17,9 @@ sys.path.insert(0, str(ROOT / "examples" / "gallery"))
 from networks import NETWORKS  # noqa: E402
 
 BLOCKS = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if BLOCKS.search(path.read_text())]
+PAGES = [
+    path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if BLOCKS.search(path.read_text())
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +30,76 @@ def build():
     return module
 
 
+#: Starts a process for each folder that it is told, in which page.py runs as a reader would run it. Only what all pages
+#: imports is there already: it is imported once, not once a page.
+READER = """
+import matplotlib.figure, os, sys, runpy, traceback
+import tinygrad_rnn, viz
+
+for folder in map(str.strip, sys.stdin):
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.chdir(folder)
+    os.dup2(os.open("answers", os.O_RDONLY), 0)
+    os.dup2(os.open("shown", os.O_CREAT | os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    sys.stdin, sys.argv, sys.path[0] = open(0, closefd=False), ["page.py"], folder
+    failed = 0
+    try:
+        runpy.run_path("page.py", run_name="__main__")
+    except BaseException:
+        failed = 1
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(failed)
+"""
+
+
+@pytest.fixture(scope="module")
+def reader():
+    # not this process: what other tests have imported is not there for a reader either
+    with subprocess.Popen(
+        [sys.executable, "-c", READER],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def read(folder: Path) -> None:
+            print(folder, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "0\n", (folder / "shown").read_text()
+
+        yield read
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_a_pages_programs_run_from_first_to_last(page, tmp_path):
+def test_a_pages_programs_run_from_first_to_last(page, reader, tmp_path):
     program = "".join(BLOCKS.findall(page.read_text()))
     for framework in re.findall(r"^import (torch|jax|onnx)\b", program, re.MULTILINE):
         if not importlib.util.find_spec(framework):
             pytest.skip(f"{framework} is not installed")
     (tmp_path / "page.py").write_text(program)
-    # in a process of its own: what other tests have imported is not there for a reader either
-    done = subprocess.run(
-        [sys.executable, "page.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input="quit\n",
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "answers").write_text("next\nquit\n")
+    reader(tmp_path)
+    # every file that the page writes is there
+    written = set(re.findall(r"""(?:render|flow|html|save)\((?:\w+, )?"([^"]+)""", program))
+    assert [name for name in written if not (tmp_path / name).exists()] == []
+
+
+def test_a_page_whose_program_fails_is_noticed(reader, tmp_path):
+    (tmp_path / "answers").touch()
+    (tmp_path / "page.py").write_text("import viz\ntg.ones(2)")  # a name from another page
+    with pytest.raises(AssertionError, match="NameError: name 'tg' is not defined"):
+        reader(tmp_path)
+
+
+def test_every_block_of_python_is_marked_as_one_that_runs():
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+            assert language == "python" or not re.search(r"^(>>> )?(import|from) ", block, re.MULTILINE), (path, block)
 
 
 def test_every_link_leads_somewhere(build, tmp_path):
@@ -67,6 +122,20 @@ def test_every_link_leads_somewhere(build, tmp_path):
 def test_a_link_that_leads_nowhere_is_named(build):
     with pytest.raises(SystemExit, match=r"docs/start/student\.md: the link to \.\./none\.md leads nowhere"):
         build.linked("start/student.md", "[see](../none.md)", {})
+
+
+def test_a_built_sites_dead_links_are_named(build, tmp_path):
+    (tmp_path / "a.html").write_text("<a href='b/c.html#here'>1</a><a href='#top' id='top'>2</a><a href='b'>3</a>")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/index.html").write_text("<a href='https://elsewhere.example'>1</a><img src='../none.svg'>")
+    (tmp_path / "b/c.html").write_text("<p id='here'><a href='../a.html#bottom'>1</a><a href='/a.html'>2</a>")
+    assert [
+        line.replace(": the link to ", " ").removesuffix(" leads nowhere") for line in build.dead_links(tmp_path)
+    ] == [
+        "b/c.html ../a.html#bottom",
+        "b/c.html /a.html",
+        "b/index.html ../none.svg",
+    ]
 
 
 def test_every_public_name_is_in_the_reference(build):

@@ -20,7 +20,9 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
 from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from latex2mathml.converter import convert
@@ -267,9 +269,47 @@ def put_shim_inside() -> None:
         page.write_text(page.read_text().replace(SHIM_URL, f"{up}assets/javascripts/iframe-worker.js"))
 
 
+class Page(HTMLParser):
+    """Where a page leads, and the places in it that can be led to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if value and name in {"href", "src"}:
+                self.targets.append(value)
+            elif value and name in {"id", "name"}:
+                self.anchors.add(value)
+
+
+def dead_links(site: Path) -> list[str]:
+    """Every link of a built site that leads nowhere in its folder: to no file, or to no such place in a page."""
+    site = site.resolve()
+    pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    dead = []
+    for path, page in pages.items():
+        for target in page.targets:
+            url = urlsplit(target)
+            if url.scheme or url.netloc:
+                continue
+            to = (path.parent / unquote(url.path)).resolve() if url.path else path
+            to = to / "index.html" if to.is_dir() else to
+            there = to.is_relative_to(site) and to.is_file()
+            if not there or (url.fragment and to in pages and unquote(url.fragment) not in pages[to].anchors):
+                dead.append(f"{path.relative_to(site)}: the link to {target} leads nowhere")
+    return dead
+
+
 if __name__ == "__main__":
     gather()
     draw_networks()
     shutil.rmtree(SITE, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=ROOT, check=True)
+    (SITE / "404.html").unlink()  # what a server shows for a page that is not there; a folder has no server
     put_shim_inside()
+    if dead := dead_links(SITE):
+        raise SystemExit("\n".join(dead))

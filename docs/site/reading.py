@@ -17,7 +17,8 @@ class ReadOurCode(griffe.Extension):
     """Fences examples, which Markdown takes for quotations; shows ``exp = _function(Tensor.exp)`` as ``exp(x)``."""
 
     def on_object(self, *, obj: griffe.Object, **_rest: Any) -> None:
-        if obj.docstring is not None:
+        # a function made from a method has the method's docstring: it comes by twice
+        if obj.docstring is not None and "```pycon" not in obj.docstring.value:
             obj.docstring.value = EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **_rest: Any) -> None:
