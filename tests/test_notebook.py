@@ -15,6 +15,7 @@ import tinygrad_rnn as tg
 import viz
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "debugger.ipynb"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,21 @@ def test_the_notebook_is_committed_with_what_it_puts_out():
     ] == []
     assert text.count("image/svg+xml") == 3 and "<iframe" not in text and len(text) < 500_000
     assert "sum of the shares: 100.0%" in text and not re.search(r"/(tmp|home|root)/", text)
+
+
+def test_what_is_committed_is_what_it_puts_out_now(outputs):
+    """The words, and the numbers but for a last digit that another processor rounds otherwise."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    committed = [output for cell in cells for output in cell.get("outputs", ())]
+    assert len(committed) == len(outputs)
+    for there, here in zip(committed, outputs):
+        for kind in there.get("data", {"text": None}):
+            texts = ["".join(output["data"][kind] if "data" in output else output[kind]) for output in (there, here)]
+            if kind == "image/svg+xml":
+                texts = [" ".join(re.findall(r"(?<=>)[^<>]*[^<>\s](?=<)", text)) for text in texts]
+            words, numbers = zip(*((NUMBER.sub("#", text), NUMBER.findall(text)) for text in texts))
+            assert texts[0] and words[0] == words[1]
+            assert [float(x) for x in numbers[0]] == pytest.approx([float(x) for x in numbers[1]], rel=1e-2, abs=1e-6)
 
 
 def test_the_frame_works_without_a_kernel_and_can_touch_nothing_outside(tmp_path):

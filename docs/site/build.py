@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import posixpath
 import re
 import shutil
@@ -207,7 +208,7 @@ def linked(page: str, text: str, copied: dict[str, str]) -> str:
             back = posixpath.relpath(path.relative_to(DOCS), posixpath.dirname(here) or ".")
             return f"{found[1]}({back}{'#' + anchor if anchor else ''})"
         inside = path.relative_to(ROOT).as_posix()
-        name = f"source/{inside}{'/index.md' if path.is_dir() else '' if path.suffix == '.md' else '.md'}"
+        name = f"source/{inside}{'/index.md' if path.is_dir() else '' if path.suffix in {'.md', '.svg'} else '.md'}"
         if name not in copied:
             copied[name] = ""  # entered first, as files may link to each other
             copied[name] = shown(path, inside, copied)
@@ -218,7 +219,7 @@ def linked(page: str, text: str, copied: dict[str, str]) -> str:
 
 
 def shown(path: Path, inside: str, copied: dict[str, str]) -> str:
-    """The page for a file or folder outside docs/: Markdown as it is, anything else as code, a folder as a list."""
+    """The page for a file or folder outside docs/: a text, picture or notebook as it is, any other file as code."""
     if path.is_dir():
         inner = [each for each in sorted(path.iterdir()) if each.suffix in LANGUAGES]
         return linked(
@@ -228,8 +229,29 @@ def shown(path: Path, inside: str, copied: dict[str, str]) -> str:
         )
     if path.suffix == ".md":
         return linked(f"../{inside}", path.read_text(), copied)
+    if path.suffix == ".svg":
+        return path.read_text()
+    if path.suffix == ".ipynb":
+        return notebook(path, inside, copied)
     fence = "`" * 5
     return f"# {inside}\n\n{fence}{LANGUAGES.get(path.suffix, 'text')}\n{path.read_text()}\n{fence}\n"
+
+
+def notebook(path: Path, inside: str, copied: dict[str, str]) -> str:
+    """A notebook with what it put out, as a page; its pictures are entered in ``copied``."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {"text/plain": output.get("text", ())})
+            if "image/svg+xml" in data:
+                picture = f"{inside}-{len(copied)}.svg"
+                copied[f"source/{picture}"] = "".join(data["image/svg+xml"])
+                parts.append(f"![what the cell shows]({posixpath.basename(picture)}){{ .figure }}")
+            else:
+                parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
+    return "\n\n".join(parts)
 
 
 def gather(pages_folder: Path = PAGES) -> None:
@@ -243,6 +265,7 @@ def gather(pages_folder: Path = PAGES) -> None:
     copied: dict[str, str] = {}
     written = {path.relative_to(DOCS).as_posix(): path.read_text() for path in DOCS.rglob("*.md")}
     pages = {page: linked(page, text, copied) for page, text in written.items()}
+    pages["dialects.md"] = f"---\nhide: [toc]\n---\n\n{pages['dialects.md']}"  # its tables take all the width there is
     for page, text in {**pages, **made, **copied}.items():
         place = pages_folder / page
         place.parent.mkdir(parents=True, exist_ok=True)
