@@ -122,7 +122,10 @@ def section(task: Task, results: Results) -> str:
             f"{span} | {seconds:.1f} | {task.plans[name].theirs} |"
         )
     texts = [
-        f"What it writes then:\n\n    {run.text!r}\n" for runs in results.values() for run in runs.values() if run.text
+        f"What it writes then:\n\n    {run.text!r}\n"
+        for runs in results.values()
+        for run in [*runs.values()][:1]
+        if run.text
     ]
     return "\n".join(
         [
