@@ -368,3 +368,13 @@ def test_what_is_not_asked_may_change_without_recording_anew(settings):
         p.name = str(i)
         compiled(tg.ones(1))
     assert compiled.recordings == 1
+
+
+def test_lists_that_libraries_hold(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program"])
+    compiled = tg.compile(lambda x: x * (len(sys.argv) + ("--fast" in sys.argv)))
+    for argument, expected in (("a", 2.0), ("--fast", 4.0), (None, 4.0)):
+        if argument:
+            sys.argv.append(argument)
+        assert compiled(tg.ones(1)).tolist() == [expected]
+    assert compiled.recordings == 2

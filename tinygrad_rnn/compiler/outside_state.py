@@ -65,6 +65,8 @@ from .tensor_attributes import own, same_attributes, same_circumstances
 from .tracing import Traced
 
 _MISSING = object()
+#: entries of a library's list, dict or set up to which it is compared, as a user's is; ``sys.modules`` is longer
+_LISTED = 256
 _CONTAINERS = (list, dict, tuple, set, frozenset, deque)
 _VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()), MappingProxyType)
 
@@ -362,7 +364,9 @@ class Surroundings:
         if is_plain(holder):
             return _MISSING
         if _of_library(holder):
-            if vars(holder).get(name) is os.getenv or type(vars(holder).get(name)) is type(os.environ):
+            found = vars(holder).get(name)
+            listed = type(found) in (list, dict, set, deque) and len(found) <= _LISTED  # such as ``sys.argv``
+            if listed or found is os.getenv or type(found) is type(os.environ):
                 return self._place(vars(holder), name, name)
             return self._name_in_library(vars(holder), name)
         if isinstance(holder, type):
