@@ -6,8 +6,9 @@ Every wrong gradient comes from a backward pass written by hand in NumPy, which 
 ``planted``: the planted bugs, RNN, LSTM, GRU, pooling and both ways. ``own``: those that fit, in three cells of no
 library. ``hand``: students' mistakes (tests/handwritten.py). ``held-out``: changes of the text of two backward passes
 that the search was not written with (benchmarks/diagnose_held_out.py), ``--some`` of each, drawn with a fixed seed;
-``pairs``: two such changes. ``rounded``: planted bugs, printed with 8 digits. ``right``: right gradients, in full and
-with 8 digits.
+``pairs``: two such changes. ``rounded``: planted bugs, printed with 8 digits. ``single``: planted bugs whose forward
+and backward pass are in single precision, as far as they change more than 2e-5. ``right``: right gradients, in full,
+with 8 digits and as NumPy prints them; ``right-single``: the same in single precision.
 
 "found": the edit named first is the mistake, by what its sentence says; "as an equal one": another edit that gives the
 very same numbers is named first; in the last three kinds the two are not told apart.
@@ -31,6 +32,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.testing.planted_bugs import REGIMES, correct, make_problem, wrong_gradients
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem, own_wrong_gradients
 from tinygrad_rnn.testing.planted_bugs.own_cells import OWN, OwnBptt
+from tinygrad_rnn.testing.planted_bugs.score_table import LAST_BITS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 KINDS = ("rnn", "lstm", "gru", "both", "pool")
@@ -88,15 +90,15 @@ SAYS = {
 }
 
 
-def planted(regimes: list[str], kinds: tuple[str, ...] = KINDS) -> Iterator[Case]:
+def planted(regimes: list[str], kinds: tuple[str, ...] = KINDS, dtype: Any = np.float64) -> Iterator[Case]:
     """The planted bugs whose effect is in a whole gradient."""
     for regime in regimes:
         for kind in kinds:
-            problem = make_problem(kind, regime)
-            loss = loss_of(problem)
+            problem = make_problem(kind, regime, dtype=dtype)
+            loss, right = loss_of(problem.astype(np.float64)), correct(problem.astype(np.float64)).whole
             for name, wrong in wrong_gradients(problem, kind):
-                if _differs(wrong.whole, correct(problem).whole):
-                    yield f"{kind}, {regime}", name, loss, wrong.whole
+                if _differs(wrong.whole, right, LAST_BITS[np.dtype(dtype).name]):
+                    yield f"{kind}, {regime}", name, loss, {k: np.asarray(g, dtype) for k, g in wrong.whole.items()}
 
 
 def own(regimes: list[str]) -> Iterator[Case]:
@@ -106,7 +108,7 @@ def own(regimes: list[str]) -> Iterator[Case]:
             problem = own_problem(kind, regime)
             loss = loss_of(problem)
             for name, wrong in own_wrong_gradients(problem):
-                if _differs(wrong.whole, OwnBptt(problem).gradients().whole):
+                if _differs(wrong.whole, OwnBptt(problem).gradients().whole, LAST_BITS["float64"]):
                     yield f"{kind}, {regime}", name, loss, wrong.whole
 
 
@@ -127,8 +129,8 @@ def changed(some: int, pairs: bool, seed: int, networks: list[str]) -> Iterator[
             yield name, made[k][0], held_out.loss_of(name), made[k][1]
 
 
-def _differs(wrong: Arrays, right: Arrays) -> bool:
-    return any(np.linalg.norm(wrong[k] - v) > 1e-13 * np.linalg.norm(v) for k, v in right.items())
+def _differs(wrong: Arrays, right: Arrays, last_bits: float) -> bool:
+    return any(np.linalg.norm(wrong[k] - v) > last_bits * np.linalg.norm(v) for k, v in right.items())
 
 
 def printed(gradients: Arrays, digits: int = 8) -> Arrays:
@@ -167,29 +169,44 @@ def judge(title: str, cases: Iterator[Case], max_edits: int, digits: int | None 
         print(f"- {line}")
 
 
-def right_gradients(regimes: list[str]) -> None:
+def as_numpy_prints(gradients: Arrays) -> Arrays:
+    """What is read back from the text of arrays."""
+    result = {}
+    for name, g in gradients.items():
+        with np.printoptions(threshold=10**9):
+            text = str(g).replace("[", " ").replace("]", " ")
+        result[name] = np.array([float(number) for number in text.split()]).reshape(np.shape(g))
+    return result
+
+
+def right_gradients(regimes: list[str], seeds: int, dtype: Any, title: str) -> None:
     """None of these may be called wrong."""
-    wrong = count = 0
+    count, wrong = 0, []
     for regime in regimes:
         for kind in KINDS:
-            for seed in range(5):
-                problem = make_problem(kind, regime, seed)
-                loss, given = loss_of(problem), correct(problem).whole
-                for gradients in (given, printed(given)):
-                    found = tg.diagnose(loss, gradients)
+            for seed in range(seeds):
+                problem = make_problem(kind, regime, seed, dtype)
+                loss = loss_of(problem.astype(np.float64))
+                given = {k: np.asarray(g, dtype) for k, g in correct(problem).whole.items()}
+                for how, write in (("in full", dict), ("8 digits", printed), ("NumPy's print", as_numpy_prints)):
+                    found = tg.diagnose(loss, write(given), max_edits=1)
                     count += 1
-                    wrong += not found.correct or found.found
-    print(f"\nRight gradients, in full and with 8 digits: {count}, of which {wrong} were called wrong.\n")
+                    if not found.correct or found.found:
+                        wrong.append(f"{kind}, {regime}, seed {seed}, {how}: {found.wrong}")
+    print(f"\n{title}: {count}, of which {len(wrong)} were called wrong.\n")
+    for line in wrong:
+        print(f"- {line}")
 
 
 def main() -> None:
     """Print the tables that are asked for."""
-    parts = ["planted", "own", "hand", "held-out", "pairs", "rounded", "right"]
+    parts = ["planted", "own", "hand", "held-out", "pairs", "rounded", "single", "right", "right-single"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=parts)
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--networks", nargs="+", choices=list(held_out.NETWORKS), default=list(held_out.NETWORKS))
     parser.add_argument("--some", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=5, help="of right gradients, in each regime and network")
     parser.add_argument("--seed", type=int, default=1, help="of the draw from the held-out changes")
     asked = parser.parse_args()
     if "planted" in asked.parts:
@@ -204,8 +221,12 @@ def main() -> None:
         judge("Held out: two changes", changed(asked.some // 2, True, asked.seed, asked.networks), 2)
     if "rounded" in asked.parts:
         judge("Planted bugs, printed with 8 digits", planted(asked.regimes, ("rnn", "gru")), 1, digits=8)
+    if "single" in asked.parts:
+        judge("Planted bugs, in single precision", planted(asked.regimes, dtype=np.float32), 1)
     if "right" in asked.parts:
-        right_gradients(asked.regimes)
+        right_gradients(asked.regimes, asked.seeds, np.float64, "Right gradients")
+    if "right-single" in asked.parts:
+        right_gradients(asked.regimes, asked.seeds, np.float32, "Right gradients in single precision")
 
 
 if __name__ == "__main__":

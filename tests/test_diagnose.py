@@ -1,5 +1,7 @@
 """`diagnose`: mistakes in backward passes written by hand, named from the wrong numbers alone."""
 
+import re
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -92,11 +94,79 @@ def test_right_gradients_are_called_right(digits):
     assert found.correct and not found.found and "are right" in str(found)
 
 
+def as_numpy_prints(g):
+    with np.printoptions(threshold=10**9):
+        text = str(g).replace("[", " ").replace("]", " ")
+    return np.array([float(number) for number in text.split()]).reshape(g.shape)
+
+
+#: how gradients get from a program to somebody's question
+WRITTEN = {
+    "rounded to 8 decimals": lambda g: np.round(g, 8),
+    "as NumPy prints it": as_numpy_prints,
+    "in float32": lambda g: g.astype(np.float32),
+    "in float32, as a list": lambda g: np.array(g.astype(np.float32).tolist()),
+    "in float32, as NumPy prints it": lambda g: as_numpy_prints(g.astype(np.float32)),
+}
+
+
+def small_rnn():
+    """Its gradients are about 1e-5 and 1e-3: of eight decimals few digits are left."""
+    loss, p, x, up = rnn()
+    wrong = rnn_by_hand(p, x, up, "transposed")
+    return loss * 1e-4, p, x, up * 1e-4, {k: 1e-4 * g for k, g in wrong.items()}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_decimals_and_single_precision_are_known_for_what_they_are(written):
+    loss, p, x, up, wrong = small_rnn()
+    right = rnn_by_hand(p, x, up)
+    # a leaf of the usual size shows that the rest is rounded, not round
+    large = tg.tensor([0.3, 0.7], requires_grad=True, name="large", dtype=tg.float64)
+    loss = loss + (large * large).sum()
+    right["large"] = wrong["large"] = 2 * large.numpy() * (1 + 1e-9)
+    rounded = {k: WRITTEN[written](g) for k, g in right.items()}
+    assert tg.diagnose(loss, rounded).correct
+    found = tg.diagnose(loss, {k: WRITTEN[written](g) for k, g in wrong.items()}, max_edits=1)
+    if written == "rounded to 8 decimals":
+        assert "too few digits to tell" in str(found), str(found)
+    else:
+        assert any(MISTAKES["transposed"] in edit.words for edit in found.edits), str(found)
+
+
+@pytest.mark.parametrize("digits", [3, 5])
+def test_few_digits_are_too_few_to_tell(digits):
+    loss, p, x, up = rnn()
+    right, wrong = (printed(rnn_by_hand(p, x, up, mistake), digits) for mistake in ("", "transposed"))
+    found = tg.diagnose(loss, right, max_edits=1)
+    assert found.correct and f"right to the {digits} digits" in str(found) and "too few digits to tell" in str(found)
+    found = tg.diagnose(loss, wrong)
+    assert not found.found and not found.correct
+    assert f"Given with {digits} digits" in str(found) and "too few digits to tell which mistake" in str(found)
+    assert "not found" not in str(found)
+
+
+def test_round_numbers_are_given_in_full():
+    """Two, four and zero have one digit each, and are exact."""
+    w = tg.tensor([1.0, 2.0, 0.0], requires_grad=True, name="w", dtype=tg.float64)
+    loss = (w * w).sum()
+    assert "are right" in str(tg.diagnose(loss, {"w": [2.0, 4.0, 0.0]}))
+    assert "halved" in str(tg.diagnose(loss, {"w": [1.0, 2.0, 0.0]}, max_edits=1))
+    assert "is missing" in str(tg.diagnose(loss, {"w": [0.0, 0.0, 0.0]}, max_edits=1))
+
+
 def test_what_a_long_search_costs_is_said(monkeypatch):
     monkeypatch.setattr("tinygrad_rnn.diagnosis.search.LONG", 0.0)
+    monkeypatch.setattr("tinygrad_rnn.diagnosis.search.LIKELY", 300)
+    monkeypatch.setattr("tinygrad_rnn.diagnosis.search.TOGETHER", 64)
     loss, p, x, up = rnn()
-    with pytest.warns(UserWarning, match=r"diagnose: [\d,]+ edits; this will take about \d+ s"):
-        tg.diagnose(loss, rnn_by_hand(p, x, up, "transposed"), max_edits=1)
+    wrong = rnn_by_hand(p, x, up)
+    wrong["U"] = np.random.default_rng(5).standard_normal((H, H))
+    with pytest.warns(UserWarning) as said:
+        tg.diagnose(loss, wrong)
+    singles, pairs = (str(each.message) for each in said)
+    assert re.search(r"diagnose: [\d,]+ edits; this will take about \d+ s of a processor", singles)
+    assert re.search(r"diagnose: [\d,]+ pairs of edits; this will take about \d+ s of a processor", pairs)
 
 
 def test_two_mistakes_that_add_up():

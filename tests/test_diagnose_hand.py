@@ -134,3 +134,33 @@ def test_a_failed_check_ends_with_the_mistake():
     report = tg.check_gradients(Half.apply(x, h, w).sum(), raise_exception=False)
     assert "in the backward pass of Half" in report.diagnosis and "argument 1" in report.diagnosis
     assert report.diagnosis.splitlines()[0] in str(report)
+
+
+def gru_by_hand(change):
+    """A gate made of two operations, and what `change` makes of the gradient that h receives directly."""
+    rng = np.random.default_rng(2)
+    w = rng.normal(size=(3, 3))
+    leaf = tg.tensor(w, requires_grad=True, name="W", dtype=tg.float64)
+    h = h0 = tg.tensor(rng.normal(size=(2, 3)), requires_grad=True, name="h0")
+    xs = rng.normal(size=(3, 2, 3))
+    for t in tg.steps(3):
+        x = tg.tensor(xs[t])
+        z = tg.nn.labelled((x @ leaf).sigmoid(), "z")
+        h = tg.nn.labelled((1 - z) * h + z * x, "h")
+    loss = (h * h).sum()
+    zs, hs = [], [h0.numpy()]
+    for x in xs:
+        zs.append(1 / (1 + np.exp(-x @ w)))
+        hs.append((1 - zs[-1]) * hs[-1] + zs[-1] * x)
+    dh, dw = 2 * hs[-1], np.zeros((3, 3))
+    for x, z, before in list(zip(xs, zs, hs, strict=False))[::-1]:
+        dw += x.T @ (dh * (x - before) * z * (1 - z))
+        dh = dh * change(z)
+    return loss, {"W": dw, "h0": dh}
+
+
+def test_a_factor_that_is_a_formula_stands_in_brackets():
+    loss, wrong = gru_by_hand(lambda z: z)
+    words = tg.diagnose(loss, wrong, max_edits=1).edits[0].words
+    assert "has the factor 1 − (1 − z) instead" in words, words
+    assert tg.diagnose(*gru_by_hand(lambda z: 1 - z)).correct

@@ -56,17 +56,21 @@ def doubled(graph: Graph) -> Graph:
     return wider.with_values(wider.values())
 
 
-def rounded(x: Array, rng: np.random.Generator) -> Array:
-    """``x (1 + ξ)`` with ``ξ`` uniform within `COARSE_BITS` bits."""
+def rounded(x: Array, rng: np.random.Generator, alike: bool = False) -> Array:
+    """``x (1 + ξ)`` with ``ξ`` uniform within `COARSE_BITS` bits; ``alike``: the same for equal numbers."""
+    if alike:
+        different, which = np.unique(x, return_inverse=True)
+        return rounded(different, rng)[which.reshape(x.shape)]
     return np.asarray(x * (1.0 + 2.0**-COARSE_BITS * rng.uniform(-1, 1, x.shape)))
 
 
-def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any) -> Noise:
+def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, alike: bool = False) -> Noise:
     """What rounding to ``dtype`` does to every value, gradient and contribution, by Monte Carlo arithmetic.
 
     The pass is repeated with values rounded at random and much more coarsely; what that changes, scaled to the
     precision of ``dtype``, is the noise (D. S. Parker 1997, UCLA CSD-970002). ``exact`` is the same walk in double
-    precision. Values are not scaled down: a choice the coarse rounding turns over makes the rest meaningless.
+    precision. Values are not scaled down: a choice the coarse rounding turns over makes the rest meaningless. With
+    ``alike`` equal numbers of one value are rounded alike, as a processor does, so that ties stay ties.
     """
     scale = float(np.finfo(dtype).eps) * 2.0**COARSE_BITS
     graph, result = doubled(graph), Noise()
@@ -75,7 +79,7 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any) -> N
 
         def jittered(node: Node, value: Array, rng: np.random.Generator = rng) -> Array:
             exact = value.dtype.kind != "f" or (node.op is not None and node.op.exact)
-            return value if exact else rounded(value, rng)
+            return value if exact else rounded(value, rng, alike)
 
         rough = graph.with_values(graph.values(each=jittered))
         tensors = rough.tensors()

@@ -63,25 +63,29 @@ def diagnose(
     names = {leaf: search.scene.leaf_name(record.nodes[leaf]) for leaf in keys}
     verdict = search.right({})
     wrong = [leaf for leaf, fine in verdict.items() if not fine]
+    right = [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong)
+    few = search.few_digits(wrong or list(keys))
+    if few:
+        search.as_round_numbers()
     differences: dict[int, Array] = {}
     found: list[Tried] = []
     pairs = ""
-    if wrong:
+    if not all(search.right({}).values()):
         found = search.singles()
-        if not found and max_edits == 2:
+        pairs = "; pairs were not tried (max_edits=1)"
+        if not found and not few and max_edits == 2:
             found = search.pairs()
             pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
-        elif not found:
-            pairs = "; pairs were not tried (max_edits=1)"
-        found.sort(key=lambda tried: tried.edit.cost)
+        found = search.ranked(found)
         if found and found[0].walked is not None:
             differences = found[0].walked
+    else:
+        few = ""
     result = {key: record.gradient(leaf) + differences.get(leaf, 0.0) for leaf, key in keys.items()}
     edits = [search.explained(tried) for tried in found]
     return Diagnosis(
-        not wrong, edits, result, search.agreement(differences),
-        [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong),
-        [names[leaf] for leaf in wrong], len(search.tried), pairs, search.place(wrong),
+        not wrong and not found, edits, result, search.agreement(differences),
+        right, [names[leaf] for leaf in wrong], len(search.tried), few, pairs, search.place(wrong),
         partial(drawing().side_by_side, record, edits[0]) if edits else None,
     )  # fmt: skip
 

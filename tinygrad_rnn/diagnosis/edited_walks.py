@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..bptt.walk import Sent, Walk, WalkStep, steps
-from ..check.rounding_noise import doubled
+from ..check.kinks import find_kinks
+from ..check.rounding_noise import Noise, doubled, noise
 from ..dead_positions import pulled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
@@ -125,6 +126,19 @@ class Record:
         position = {x.serial: index for index, x in enumerate(tensors)}
         self.truth = Walk(self.graph, steps(position, [loss], [np.ones(loss.shape)]))
         self.live = {step.node: step.live for step in self.truth.steps}
+
+    @cached_property
+    def _noise(self) -> Noise:
+        """What rounding to double precision does to the true walk; nothing is known where it turns a choice over."""
+        upstream = [np.ones(self.nodes[self.graph.outputs[0]].shape)]
+        found = noise(self.graph, upstream, self.truth, np.float64, alike=True)
+        leaves = [leaf.index for leaf in self.graph.parameters]
+        return Noise() if find_kinks(self.graph, self.values, leaves, found.values) else found
+
+    def noise(self, leaf: int, dtype: Any) -> Array:
+        """What rounding to ``dtype`` does to a leaf's gradient, by element."""
+        found = self._noise.gradients.get(leaf, np.zeros(self.nodes[leaf].shape))
+        return found * (np.finfo(dtype).eps / np.finfo(np.float64).eps)
 
     def scale(self, leaf: int) -> float:
         """The norm of all that was added up to a leaf's gradient, cancellation undone."""

@@ -25,6 +25,7 @@ from .edited_rules import (
     valued,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
+from .student_names import bracketed
 
 #: of a value with more uses than this, not every part of what it receives is tried
 MOST_PARTS = 6
@@ -255,7 +256,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         if node.op.name == "mul":
             for words, change in (
                 (f"lacks the factor {name}", lambda v: np.ones_like(v)),
-                (f"has the factor 1 − {name} instead of it", lambda v: 1 - v),
+                (f"has the factor 1 − {bracketed(name)} instead of it", lambda v: 1 - v),
                 (f"has the factor {name} twice", lambda v: v * v),
             ):
                 yield from scene.at_times(

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 #: edits with the same effect that are listed
 LISTED = 5
+#: what is said of numbers that several mistakes would give
+TOO_FEW = (
+    "too few digits to tell which mistake was made, or whether a small one was; give at least six, or the array itself "
+    "(np.save)"
+)
 
 
 @dataclass
@@ -35,6 +40,7 @@ class Diagnosis:
     right: list[str] = field(default_factory=list)  #: leaves that are right as given, and steps of sequences
     wrong: list[str] = field(default_factory=list)  #: leaves that are not
     tried: int = 0  #: edits that were tried
+    few_digits: str = ""  #: with how many digits it was given, if these are too few to tell
     pairs: str = ""  #: which pairs of edits were tried
     place: str = ""  #: where along the walk the first wrong leaf is
     _sides: Callable[[], Any] | None = field(default=None, repr=False)
@@ -61,6 +67,8 @@ class Diagnosis:
         return sides
 
     def __str__(self) -> str:
+        if self.correct and self.few_digits:
+            return f"The gradients are right to the {self.few_digits} they are given with: {TOO_FEW}."
         if self.correct:
             return f"The gradients are right, to {self.agreement:.0e} (relative)."
         return self._named() if self.edits else self._not_found()
@@ -83,5 +91,8 @@ class Diagnosis:
         lines = ["The mistake was not found.", f"{right} Wrong: {', '.join(self.wrong)}."]
         if self.place:
             lines.append(self.place)
+        if self.few_digits:
+            lines[0] = f"Given with {self.few_digits}: {TOO_FEW}."
+            return "\n".join(lines)
         lines.append(f"None of {self.tried} single edits of the backward pass gives these numbers{self.pairs}.")
         return "\n".join(lines)

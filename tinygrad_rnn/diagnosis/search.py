@@ -15,7 +15,7 @@ from .edit_context import Scene
 from .edited_rules import times_leaf
 from .edited_walks import Edit, Record, Rule, Use, scaled
 from .edits import candidates
-from .precision import allowed
+from .precision import FEWEST_DIGITS, at_least, precisions
 
 Progress = Callable[[int, int], None]
 #: a sketch is at most so many numbers: one a leaf, or one a gate's block of it; of more leaves, those with the largest
@@ -49,11 +49,31 @@ class Search:
 
     def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
         self.record, self.given, self.progress = record, given, progress
-        self.limits = {leaf: allowed(g, record.scale(leaf) + norm(g)) for leaf, g in given.items()}
+        self.precisions = precisions(given)
+        self.limits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
+
+    def _limits(self) -> dict[int, float]:
+        """By leaf, how far what is right may be off."""
+        limits = {}
+        for leaf, given in self.given.items():
+            precision, scale = self.precisions[leaf], self.record.scale(leaf) + norm(given)
+            dtype = np.float32 if precision.single else np.float64
+            limits[leaf] = precision.allowed(self.record.noise(leaf, dtype), scale)
+        return limits
+
+    def few_digits(self, wrong: Sequence[int]) -> str:
+        """With how many digits the wrong leaves are given, where that is too few to tell what made them; else ""."""
+        digits = max((self.precisions[leaf].digits for leaf in wrong), default=np.inf)
+        return f"{digits:.0f} digit{'s' * (digits > 1)}" if digits < FEWEST_DIGITS else ""
+
+    def as_round_numbers(self) -> None:
+        """From now on few digits are not rounded numbers but round ones."""
+        self.precisions = {leaf: at_least(self.given[leaf], p) for leaf, p in self.precisions.items()}
+        self.limits = self._limits()
 
     def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
         """By leaf, whether an edit of these differences gives what was given."""
@@ -134,15 +154,16 @@ class Search:
                 yield Tried(edit, self.sketched(walked), walked)
             else:
                 many.append(edit)
-        begun = time.process_time()
         for start in range(0, len(many), TOGETHER):
+            begun = time.process_time()
             if self.progress is not None:
                 self.progress(len(edits) - len(many) + start, len(edits))
             some = many[start : start + TOGETHER]
             for edit, sketch in zip(some, record.sketches(some, self.functionals, self.rows), strict=True):
                 yield Tried(edit, sketch)
-            if start == 0:
-                _foretell(len(edits), (time.process_time() - begun) / len(some) * (len(many) - len(some)))
+            if start == TOGETHER:  # the first ones also pay what all of them share
+                left = len(many) - start - len(some)
+                _foretell(f"{len(edits):,} edits", (time.process_time() - begun) / len(some) * left)
 
     # Where ---------------------------------------------------------------------------------------------
 
@@ -206,6 +227,13 @@ class Search:
                 return [Tried(edit, self.sketched(walked), walked)]
         return []
 
+    def ranked(self, found: Sequence[Tried]) -> list[Tried]:
+        """Most likely first; of those that are said with the same words one."""
+        best: dict[str, Tried] = {}
+        for tried in sorted(found, key=lambda tried: tried.edit.cost):
+            best.setdefault(tried.edit.words, tried)
+        return list(best.values())
+
     def explained(self, tried: Tried) -> Edit:
         """The edit, with where in the equations it is."""
         return replace(tried.edit, term=self.scene.names.term(tried.edit))
@@ -254,7 +282,21 @@ class Search:
         """Two edits that together give the numbers, verified by one walk with both."""
         self.tried = self._distinct()
         self.pairs_tried = "those whose effects add up, those of which one explains a leaf or a gate's block"
-        return self._adding_up() or self._one_explains_a_part() or self._likely()
+        found = self._adding_up()
+        if found:
+            return found
+        pairs = self._one_explains_a_part() + self._likely()
+        if len(pairs) > 4 * TOGETHER:  # they cost more the later they come: some of all are measured
+            some, begun = pairs[:: len(pairs) // TOGETHER], time.process_time()
+            self._together(some)
+            _foretell(f"{len(pairs):,} pairs of edits", (time.process_time() - begun) / len(some) * len(pairs))
+        for start in range(0, len(pairs), TOGETHER):
+            if self.progress is not None:
+                self.progress(start, len(pairs))
+            found = self._together(pairs[start : start + TOGETHER])
+            if found:
+                return found
+        return []
 
     def _distinct(self) -> list[Tried]:
         """Of edits with the same effect the cheapest, cheapest first."""
@@ -289,25 +331,18 @@ class Search:
                     found += self.verified(both)
         return found
 
-    def _one_explains_a_part(self) -> list[Tried]:
+    def _one_explains_a_part(self) -> list[tuple[int, int]]:
         """One that gives some of the wrong leaves, or gates' blocks of them, and one that changes only the others."""
         sketches = np.array([t.sketch for t in self.tried]).reshape(len(self.tried), self.rows)
         wrong = np.abs(self.target) > self.slack
         off = np.abs(sketches - self.target) > self.slack
         explained = (wrong & ~off).sum(1)
         spoiled = (~wrong & off).sum(1)
-        first = [a for a in np.argsort(spoiled - explained, kind="stable") if explained[a]][:PARTLY]
+        first = [int(a) for a in np.argsort(spoiled - explained, kind="stable") if explained[a]][:PARTLY]
         still = np.abs(sketches) <= self.slack
-        for k, a in enumerate(first):
-            if self.progress is not None:
-                self.progress(k, len(first))
-            seconds = [int(b) for b in np.flatnonzero(np.all(still[:, ~off[a]], axis=1)) if b != a]
-            found = self._together([(int(a), b) for b in seconds])
-            if found:
-                return found
-        return []
+        return [(a, int(b)) for a in first for b in np.flatnonzero(np.all(still[:, ~off[a]], axis=1)) if b != a]
 
-    def _likely(self) -> list[Tried]:
+    def _likely(self) -> list[tuple[int, int]]:
         """Every two of those that are made at every step."""
         always = ("At every", "Every", "Once")
         often = [
@@ -317,13 +352,7 @@ class Search:
         both.sort(key=lambda ab: ab[0] + ab[1])
         some = f"{min(len(both), LIKELY):,} of the {len(both):,}"
         self.pairs_tried += f", and {some} pairs of edits that are made at every step"
-        for start in range(0, len(both[:LIKELY]), TOGETHER):
-            if self.progress is not None:
-                self.progress(start, min(len(both), LIKELY))
-            found = self._together([(often[a], often[b]) for a, b in both[start : start + TOGETHER]])
-            if found:
-                return found
-        return []
+        return [(often[a], often[b]) for a, b in both[:LIKELY]]
 
     def _together(self, pairs: Sequence[tuple[int, int]]) -> list[Tried]:
         """Those of the pairs whose walk with both gives the numbers."""
@@ -342,11 +371,11 @@ class Search:
         return found
 
 
-def _foretell(edits: int, left: float) -> None:
-    """Say what a long search will cost, ``left`` seconds by the first edits that were walked at once."""
-    if left > LONG:
-        length = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} minutes"
-        words = f"diagnose: {edits:,} edits; this will take about {length}, and a search for pairs several times that"
+def _foretell(what: str, seconds: float) -> None:
+    """Say what a long search will still cost, by the first edits that were walked at once."""
+    if seconds > LONG:
+        length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        words = f"diagnose: {what}; this will take about {length} of a processor"
         warnings.warn(f"{words}. Fewer steps or smaller layers show the same mistake sooner", stacklevel=2)
 
 

@@ -15,6 +15,11 @@ LONGEST = 22
 TERMS = 4
 
 
+def bracketed(name: str) -> str:
+    """A name to stand within a formula."""
+    return f"({name})" if " " in name else name
+
+
 class Names:
     """The names in one record."""
 
@@ -41,7 +46,7 @@ class Names:
             if source.op is None and (source.role or source.name):
                 return f"{self.leaf(source)}_t"
         if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
-            return f"{self.operand(node, 0)}ᵀ"
+            return f"{bracketed(self.operand(node, 0))}ᵀ"
         if node.op.infix in INFIX and len(node.operands) == 2:
             parts = [self._part(node, slot) for slot in (0, 1)]
             if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
@@ -55,7 +60,7 @@ class Names:
         name = self.operand(node, slot)
         if name.startswith("the ") or len(name) > LONGEST // 2:
             return "…"
-        return f"({name})" if " " in name else name
+        return bracketed(name)
 
     # Equations -------------------------------------------------------------------------------------------
 
@@ -80,7 +85,7 @@ class Names:
     def _at(self, node: Node) -> str:
         """A value with its time step, from 1."""
         name, step = self.of(node), node.scope.step
-        name = f"({name})" if " " in name else name
+        name = bracketed(name)
         if step is None or node.op is None:
             return name
         return f"{name[:-1]}{step + 1}" if name.endswith("_t") else f"{name}_{step + 1}"
