@@ -191,7 +191,9 @@ def test_the_table_says_in_words_what_the_picture_shows(show, hello):
     assert nameless == []
 
 
-@pytest.mark.parametrize(("width", "height", "scheme"), [(390, 844, "light"), (1920, 1080, "dark")])
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(390, 844, "light"), (690, 800, "light"), (1920, 1080, "dark")]
+)
 def test_phone_and_projector(show, hello, width, height, scheme):
     tab = show(hello, "#k=34", scheme=scheme)
     tab.set_viewport_size({"width": width, "height": height})

@@ -1,9 +1,11 @@
 """Students' mistakes, in `handwritten`, are named; what a diagnosis says and shows."""
 
+import re
+
 import numpy as np
 import pytest
-from handwritten import MISTAKES, STYLES, loss_of, right
-from nightly import some
+from handwritten import MISTAKES, STYLES, Mistake, loss_of, right
+from nightly import NIGHTLY, some
 
 import tinygrad_rnn as tg
 
@@ -91,6 +93,7 @@ def test_two_walks_are_shown_where_they_part(tmp_path):
     np.testing.assert_allclose(b.value / a.value, 1 / (1 + y.numpy()))
     page = (tmp_path / "both.html").read_text(encoding="utf-8")
     assert page.count("<iframe") == 2 and "derivative of tanh" in page
+    assert "<h2" not in page  # each half has its title itself
 
 
 def test_nothing_found_cannot_be_shown_and_is_placed():
@@ -164,3 +167,33 @@ def test_a_factor_that_is_a_formula_stands_in_brackets():
     words = tg.diagnose(loss, wrong, max_edits=1).edits[0].words
     assert "has the factor 1 − (1 − z) instead" in words, words
     assert tg.diagnose(*gru_by_hand(lambda z: 1 - z)).correct
+
+
+#: what no edit of the walk is: a factor that is another at every step or element, and more than two mistakes
+UNNAMED = [
+    next(m for m in MISTAKES if m.meaning not in NAMED),
+    Mistake("columns", "(1 - hs[t] * hs[t]) * dh", "(1 - hs[t] * hs[t]) * dh * 0.9**t", "it fades with time"),
+    Mistake("columns", "Whh.T @ dhraw", "Whh.T @ dhraw * np.c_[:5]", "another factor for every element"),
+    Mistake("stacked", "dc_next = dc * f", "dc_next = np.clip(dc * f, -0.1, 0.1)", "the carry clipped"),
+    Mistake(
+        "gru",
+        "dh * (n - h)",
+        "dh * (n - h) + 0.1 * np.random.default_rng(0).normal(size=h.shape)",
+        "noise in the gradient",
+    ),
+]
+
+
+@pytest.mark.parametrize("mistake", some(UNNAMED, 2, first=1), ids=lambda m: m.meaning)
+def test_what_is_no_edit_is_not_found_and_is_placed(mistake):
+    given, true = mistake.gradients(), right(mistake.style)
+    wrong = {k for k, g in given.items() if np.linalg.norm(g - true[k]) > 1e-9 * np.linalg.norm(true[k])}
+    found = tg.diagnose(loss_of(mistake.style), given, max_edits=2 if NIGHTLY else 1)
+    assert not found.found and not found.correct and set(found.wrong) == wrong
+    assert {name.split(" at ")[0] for name in found.right} >= set(given) - wrong
+    said = str(found)
+    assert said.startswith("The mistake was not found.") and f"None of {found.tried} single edits" in said
+    first = re.search(r"the first that is wrong is (\w+)", said)
+    assert first is not None and first[1] in wrong
+    for name, g in found.gradients.items():  # what is shown beside it is the true one
+        np.testing.assert_allclose(g, true[name], rtol=1e-9, atol=1e-12)

@@ -36,14 +36,14 @@ class SideBySide:
         if path is not None and as_path(path).suffix.lower() not in (".html", ".htm"):
             raise DataError(f"a page is written to a file that ends in .html, not {str(path)!r}")
         halves = "".join(
-            f'<section><h2>{title}</h2><iframe sandbox="allow-scripts" title="{title}" '
+            f'<section><iframe sandbox="allow-scripts" title="{title}" '
             f'srcdoc="{escape(page.html(session, title))}"></iframe></section>'
             for title, session in zip(("as it should be", "with the mistake"), self.sessions, strict=True)
         )
         text = (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Two walks</title><style>'
             "body{margin:0;font:15px system-ui,sans-serif}p{margin:.6em 1em}main{display:flex}"
-            "section{flex:1;min-width:0}h2{font-size:1em;margin:.2em 1em}iframe{width:100%;height:88vh;border:0}"
+            "section{flex:1;min-width:0}iframe{width:100%;height:91vh;border:0}"
             f"</style></head><body><p>{escape(self.words)}</p><main>{halves}</main></body></html>"
         )
         if path is not None:
