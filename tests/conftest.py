@@ -1,14 +1,17 @@
 """What every test shares: Hypothesis profiles, one kernel cache, and the watch over global state."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.database import DirectoryBasedExampleDatabase
+gc.disable()  # until everything is imported and collected
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis.database import DirectoryBasedExampleDatabase  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,6 +51,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Before the first worker starts: no worker should compile what another compiles too."""
     if session.config.getoption("dist", "no") != "no" and not hasattr(session.config, "workerinput"):
         warm.warmed()
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves, and all that was imported, stay: no garbage collector need look through them again."""
+    gc.enable()
+    gc.freeze()
 
 
 #: variables that pytest sets for every test, scikit-learn when it is imported, and PyTorch when it takes a call apart

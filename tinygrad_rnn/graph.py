@@ -74,7 +74,7 @@ class Node:
     @property
     def sources(self) -> tuple[int, ...]:
         """Positions of the operands that are nodes, in slot order; ``x * x`` names x twice."""
-        return tuple(x.index for x in self.operands if isinstance(x, Ref))
+        return tuple([x.index for x in self.operands if type(x) is Ref])  # asked of every node by every pass
 
     @property
     def is_parameter(self) -> bool:
@@ -148,7 +148,8 @@ class Graph:
         graph.nodes = tuple(nodes)
         graph.outputs = tuple(outputs)
         for index, node in enumerate(graph.nodes):
-            if node.index != index or any(not 0 <= source < index for source in node.sources):
+            after = [x.index for x in node.operands if type(x) is Ref and not 0 <= x.index < index]
+            if node.index != index or after:
                 raise GraphError(f"node {node.index} at position {index} does not come after its operands")
         if not all(0 <= output < len(graph.nodes) for output in graph.outputs):
             raise GraphError(

@@ -12,6 +12,7 @@ from ..primitives.record import Primitive
 from .plan import Plan, PlanBuilder, Planned
 
 Operand = Any  #: a Ref, or a Python number
+_REFS: list[Ref] = []  #: one for each position, shared by all graphs: every pass refers to every node again
 
 
 class Draft:
@@ -44,7 +45,7 @@ class Draft:
         """A node's operands with replacements followed."""
         stands_for = self._stands_for
         for x in node.operands:
-            if isinstance(x, Ref) and x.index in stands_for:
+            if type(x) is Ref and x.index in stands_for:
                 return tuple([self.root(x) for x in node.operands])
         return node.operands
 
@@ -108,15 +109,15 @@ class Draft:
             index = pending.pop()
             if index not in operands:
                 operands[index] = found = self.operands(self.nodes[index])
-                sources[index] = used = {x.index for x in found if isinstance(x, Ref)}
+                sources[index] = used = {x.index for x in found if type(x) is Ref}
                 pending.extend(used)
         order = self._sorted(sources)
         position = {index: k for k, index in enumerate(order)}
-        refs = [Ref(k) for k in range(len(order))]
+        _REFS.extend(map(Ref, range(len(_REFS), len(order))))
         nodes = []
         for k, index in enumerate(order):
             node = self.nodes[index]
-            placed = tuple([refs[position[x.index]] if isinstance(x, Ref) else x for x in operands[index]])
+            placed = tuple([_REFS[position[x.index]] if type(x) is Ref else x for x in operands[index]])
             nodes.append(node if node.index == k and node.operands == placed else node.moved(k, placed))
         return Plan.of(nodes, [position[index] for index in outputs])
 

@@ -338,8 +338,9 @@ class Tracer:
             result._root = base._root if isinstance(base, Traced) else base.serial
         if current.recording and op.slots and dtype.kind == "f":
             result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
-            for x in operands:
-                if isinstance(x, Tensor) and x.requires_grad and x.serial in self._overwritten:
+            overwritten = self._overwritten
+            for x in operands if overwritten else ():
+                if isinstance(x, Tensor) and x.requires_grad and x.serial in overwritten:
                     raise GraphError(
                         f"{op.name} (at {user_site()}) uses {x._described()} after it was updated; "
                         "a compiled function updates a parameter once, at its end"
