@@ -369,7 +369,7 @@ AGAIN = [
 
 @pytest.mark.parametrize(("layer", "settings"), AGAIN if NIGHTLY else AGAIN[:2], ids=str)
 def test_values_computed_again_give_the_same_gradients(layer, settings):
-    shape, calls = (30, 8), 3 if NIGHTLY else 2
+    shape, calls = ((30, 8), 3) if NIGHTLY else ((25, 8), 2)  # five stretches of five steps
     _, _, step = model_and_step(layer, **settings)
     roomy = tg.compile(step, memory_budget=10**9)  # written out, as with one that is too small
     roomy(*np.zeros((2, *shape), int))
