@@ -11,7 +11,7 @@ import tinygrad_rnn as tg
 onnx = pytest.importorskip("onnx", reason="ONNX is not installed (pip install '.[onnx]')")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from tinygrad_rnn import interchange  # noqa: E402
+from tinygrad_rnn import interchange, viz  # noqa: E402
 from tinygrad_rnn.errors import DataError, DTypeError, ShapeError, UnsupportedError  # noqa: E402
 
 #: families of the standard's own cases that are computed here: of each all but those with `LEFT_OUT` in their names
@@ -323,6 +323,26 @@ def test_loops_run_on_the_values_that_are_there():
     assert tg.check_gradients(lambda x: list(ours(x)), [x])
     steps = {node.scope.step for node in tg.Graph(every).nodes if node.op and node.op.name == "tanh"}
     assert steps == set(range(6))
+
+
+def test_a_loop_is_a_layer_that_has_its_nodes_name():
+    """Or its first output's, if it has none: what pictures and the flow call it."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    rounds (double[2] x) => (double y) {
+      most = Constant<value_int: int = 3>()
+      yes = Constant<value: tensor = bool {1}>()
+      last = Loop(most, yes, x) <body = body (int64 t, bool go, double[2] s) => (bool on, double[2] after) {
+        on = Identity(go)
+        next = Mul(w, s)
+        after = Tanh(next)
+      }>
+      y = ReduceSum<keepdims: int = 0>(last)
+    }"""
+    model = parsed(text, {"w": [0.5, 0.25]}, np.float64)
+    for name in ("", "decoder"):
+        model.graph.node[2].name = name
+        loss = interchange.from_onnx(model)([1.0, 2.0])
+        assert [".".join(path) for path in viz.debug(loss).moments] == [name or "last"]
 
 
 def test_a_loop_whose_count_is_boundless_ends_by_its_condition():

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import original
 from packages import bars, command, fetched, found, numpy_lstm, shown, unpickled
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interchange import DIALECTS, load_weights
 
 
+def reading(layers: list[tg.nn.LSTM], states: Any) -> Any:
+    """The vector in NumPy."""
+    for layer in layers:
+        w = {name: value.numpy() for name, value in layer.state_dict().items()}
+        bias = w["bias_ih_l0"] + w["bias_hh_l0"]
+        states = numpy_lstm(states, w["weight_ih_l0"], w["weight_hh_l0"], bias, lambda a: np.clip(0.2 * a + 0.5, 0, 1))
+    return states[-1]
+
+
 def main(out: Path = Path("out"), words: tuple[str, str, str] = ("gradient", "gradeint", "banana")) -> float:
-    """Compare a word with a misspelling and another one; returns how far the vectors are from NumPy's."""
+    """Compare a word with a misspelling and another one; returns how far the vectors are from Keras' or NumPy's."""
     folder = found(fetched("chars2vec==0.1.7"), "eng_50")
     _, ids = unpickled(folder / "model.pkl")
     layers = [
@@ -24,18 +36,16 @@ def main(out: Path = Path("out"), words: tuple[str, str, str] = ("gradient", "gr
     inputs = [
         tg.tensor(np.eye(len(ids), dtype=np.float32)[[ids[c] for c in word]], requires_grad=True) for word in words
     ]
-    vectors, apart = [], 0.0
+    vectors, apart, who = [], 0.0, ""
     for x in inputs:
-        hidden, theirs = x.expand_dims(1), x.numpy()
+        hidden = x.expand_dims(1)
         for layer in layers:
-            w = {name: value.numpy() for name, value in layer.state_dict().items()}
             hidden = layer(hidden)[0]
-            bias = w["bias_ih_l0"] + w["bias_hh_l0"]
-            hard = lambda a: np.clip(0.2 * a + 0.5, 0, 1)  # noqa: E731
-            theirs = numpy_lstm(theirs, w["weight_ih_l0"], w["weight_hh_l0"], bias, hard)
         vectors.append(hidden[-1, 0])
-        apart = max(apart, float(np.abs(vectors[-1].numpy() - theirs[-1]).max()))
-    print(f"the vectors are NumPy's within {apart:.1e}")
+        given = x.numpy(), folder / "weights.h5"
+        who, theirs = original.asked(original.chars2vec, given, partial(reading, layers, x.numpy()))
+        apart = max(apart, float(np.abs(vectors[-1].numpy() - theirs).max()))
+    print(f"the vectors are {who} within {apart:.1e}")
     distances = [(vectors[0] - other).square().sum() for other in vectors[1:]]
     for word, distance in zip(words[1:], distances):
         print(f"{words[0]} is {float(distance):.3f} from {word}")

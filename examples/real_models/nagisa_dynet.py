@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import original
 from packages import bars, command, fetched, found, shown, sigmoid
 
 import tinygrad_rnn as tg
@@ -38,17 +39,23 @@ def numpy_dynet(x: Any, w: dict[str, Any]) -> Any:
     return np.array(states)
 
 
+def reading(x: Any, directions: list[dict[str, Any]]) -> Any:
+    """The states of both directions in NumPy."""
+    return np.concatenate([numpy_dynet(x[::way], w)[::way] for way, w in zip((1, -1), directions)], axis=1)
+
+
 def main(out: Path = Path("out"), length: int = 6) -> float:
-    """Run it over characters of the model's alphabet; returns how far the states are from NumPy's."""
+    """Run it over characters of the model's alphabet; returns how far the states are from DyNet's or NumPy's."""
     path = found(fetched("nagisa==0.3.0"), "nagisa_v001.model")
     forward, backward = (parameters(path, f"/birnn_2/vanilla-lstm-builder{k}/") for k in ("", "_1"))
     x = tg.tensor(parameters(path, "/_0")[""].T[10 : 10 + length].copy(), requires_grad=True)
     layer = tg.nn.LSTM(32, 16, bidirectional=True)
     print("recognised as", load_weights(layer, [forward, backward]).name)
     states = layer(x.expand_dims(1))[0].squeeze(1)
-    halves = [numpy_dynet(x.numpy()[::way], w)[::way] for way, w in zip((1, -1), (forward, backward))]
-    apart = float(np.abs(states.numpy() - np.concatenate(halves, axis=1)).max())
-    print(f"the states are NumPy's within {apart:.1e}")
+    directions = [forward, backward]
+    who, theirs = original.asked(original.nagisa_dynet, (x.numpy(), directions), lambda: reading(x.numpy(), directions))
+    apart = float(np.abs(states.numpy() - theirs).max())
+    print(f"the states are {who} within {apart:.1e}")
     end = states[-1, :16].square().sum()
     end.backward(retain_graph=True)
     assert x.grad is not None

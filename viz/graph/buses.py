@@ -25,13 +25,16 @@ class Buses:
         self.layout, self.rects = places.layout, places.layout.rects
         self.above: dict[tuple[float, object], int] = defaultdict(int)  # lines above a row
         self.standing: dict[int, list[Rect]] = defaultdict(list)  # by where along time, in strips
-        for rect in self.rects.values():
+        for rect in self._in_the_way():
             self._stand(rect)
 
+    def _in_the_way(self) -> list[Rect]:
+        """All boxes but bars."""
+        return [rect for i, rect in self.rects.items() if i not in self.places.bars]
+
     def _stand(self, rect: Rect) -> None:
-        if rect.w < self.places.right:  # no bar
-            for strip in range(int(rect.left // STRIP), int(rect.right // STRIP) + 1):
-                self.standing[strip].append(rect)
+        for strip in range(int(rect.left // STRIP), int(rect.right // STRIP) + 1):
+            self.standing[strip].append(rect)
 
     def out(self) -> None:
         """One box that feeds every step: a line below the row it feeds, with a branch up into each box."""
@@ -180,7 +183,7 @@ class Buses:
         e = self.edges[edge]
         a, b = self.rects[e.source], self.rects[e.target]
         if any(self._blocked(start, stop, (a, b)) for start, stop in pairwise(points)):
-            points = around(leaving(a), entering(b), [r for r in self.rects.values() if r.w < self.places.right])
+            points = around(leaving(a), entering(b), self._in_the_way())
         self.layout.lines.append(Line(edge, spline(points), e.source, e.target))
 
     def _blocked(self, start: Point, stop: Point, ends: tuple[Rect, Rect]) -> bool:
@@ -200,8 +203,7 @@ class Buses:
 
     def _around(self, start: Port, end: Port) -> list[Point]:
         """A way around all boxes, where the usual one is blocked."""
-        boxes = [r for r in self.rects.values() if r.w < self.places.right]
-        return around([start], [end], boxes)
+        return around([start], [end], self._in_the_way())
 
     def _segments(self, boxes: Iterable[int]) -> frozenset[int]:
         """The passes over a sequence these boxes are in: lines of different passes do not get in each other's way."""

@@ -41,12 +41,14 @@ def mended(layout: Layout) -> int:
     """
     mending = _Mending(layout)
     upon = mending.boxes_upon_boxes()
+    left = [mending.left()]
     for turn in range(ROUNDS if len(layout.rects) <= LARGEST else 0):
         wrong = mending.wrong(turn)
-        if not wrong:
+        if not wrong or (turn > 2 and min(left[-2:]) >= min(left[:-2])):  # two rounds, one of each kind, in vain
             break
         for k in wrong:
             mending.draw_anew(k)
+        left.append(mending.left())
     return upon + mending.left()
 
 
@@ -58,6 +60,7 @@ class _Mending:
         self.rects = np.array([(r.left, r.right, r.bottom, r.top) for r in rects])
         self.ways: list[Way] = []
         self.through: set[int] = set()
+        self.stuck: set[int] = set()  #: lines that have no other way: boxes do not move
         for k, line in enumerate(layout.lines):
             self.ways.append(Way.along(line.pos))
             self._look_for_boxes(k)
@@ -85,7 +88,8 @@ class _Mending:
 
     def _may_move(self, k: int) -> bool:
         line = self.layout.lines[k]
-        return line.source in self.layout.rects and line.target in self.layout.rects and line.source != line.target
+        joined = line.source in self.layout.rects and line.target in self.layout.rects
+        return joined and line.source != line.target and k not in self.stuck
 
     def _look_for_boxes(self, k: int) -> None:
         """Whether a line runs through a box that is not its end."""
@@ -140,6 +144,9 @@ class _Mending:
         points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken, shared=APART)
         if is_askew(points):  # the free places at the boxes are walled in
             points = around(leaving(a), entering(b), boxes, taken, shared=APART)
+        if is_askew(points):
+            self.stuck.add(k)
+            return
         self.layout.lines[k] = replace(line, pos=spline(points))
         self.ways[k] = way = Way.along(self.layout.lines[k].pos)
         self._look_for_boxes(k)

@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn.tensors import Array
-
 Point = tuple[float, float]
 Stretch = tuple[Point, Point]
 
@@ -89,6 +87,8 @@ def path(
     stub = CLEARANCE + 6
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
+    if _walled_in(begin, boxes) or _walled_in(finish, boxes):
+        return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
     xs = _thinned(xs, [x for x, _ in begin + finish])
     ys = _thinned(ys, [y for _, y in begin + finish])
     column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
@@ -159,6 +159,16 @@ def around(
     return path(starts, ends, boxes, taken, [*closer, *ports], [*between, *lanes(boxes)], haste=3.0, shared=shared)
 
 
+def _walled_in(spots: Sequence[Point], boxes: Sequence[Rect]) -> bool:
+    """Whether each of these is so near to a box that no line may pass there, in whatever lane."""
+    return all(
+        any(
+            r.left - CLEARANCE < x < r.right + CLEARANCE and r.bottom - CLEARANCE < y < r.top + CLEARANCE for r in boxes
+        )
+        for x, y in spots
+    )
+
+
 def is_askew(points: Sequence[Point]) -> bool:
     """Whether it is the straight line that stands for a path that was not found."""
     return len(points) == 2 and points[0][0] != points[1][0] and points[0][1] != points[1][1]
@@ -221,29 +231,28 @@ def _costs(
     crowded_across, crowded_up = np.zeros(across.shape, bool), np.zeros(up.shape, bool)
     for a, b in taken:
         if a[1] == b[1]:
-            crowded_across[_between_lanes(x, a[0], b[0]), _lanes(y, a[1], a[1], LANE - 1)] = True
+            crowded_across[_between_lanes(xs, a[0], b[0]), _lanes(ys, a[1], a[1], LANE - 1)] = True
         if a[0] == b[0]:
-            crowded_up[_lanes(x, a[0], a[0], LANE - 1), _between_lanes(y, a[1], b[1])] = True
+            crowded_up[_lanes(xs, a[0], a[0], LANE - 1), _between_lanes(ys, a[1], b[1])] = True
     across *= 1 + shared * crowded_across
     up *= 1 + shared * crowded_up
     up *= np.array([dear.get(lane, 1.0) for lane in xs])[:, None]
     for r in boxes:
         left, right, bottom, top = r.left - CLEARANCE, r.right + CLEARANCE, r.bottom - CLEARANCE, r.top + CLEARANCE
-        across[_between_lanes(x, left, right), _lanes(y, r.bottom, r.top, CLEARANCE)] = inf
-        up[_lanes(x, r.left, r.right, CLEARANCE), _between_lanes(y, bottom, top)] = inf
+        across[_between_lanes(xs, left, right), _lanes(ys, r.bottom, r.top, CLEARANCE)] = inf
+        up[_lanes(xs, r.left, r.right, CLEARANCE), _between_lanes(ys, bottom, top)] = inf
     return across.tolist(), up.tolist()
 
 
-def _lanes(lanes: Array, low: float, high: float, room: float) -> slice:
+def _lanes(lanes: Sequence[float], low: float, high: float, room: float) -> slice:
     """The lanes from ``low`` to ``high``, and those that are nearer to them than ``room``."""
-    return slice(int(np.searchsorted(lanes, low - room, "right")), int(np.searchsorted(lanes, high + room, "left")))
+    return slice(bisect.bisect_right(lanes, low - room), bisect.bisect_left(lanes, high + room))
 
 
-def _between_lanes(lanes: Array, a: float, b: float) -> slice:
+def _between_lanes(lanes: Sequence[float], a: float, b: float) -> slice:
     """The stretches from one lane to the next that have a part of the way from ``a`` to ``b`` inside."""
     low, high = min(a, b), max(a, b)
-    first = int(np.searchsorted(lanes, low, "right")) - 1
-    return slice(max(first, 0), int(np.searchsorted(lanes, high, "left")))
+    return slice(max(bisect.bisect_right(lanes, low) - 1, 0), bisect.bisect_left(lanes, high))
 
 
 def stretches(points: Sequence[Point]) -> list[Stretch]:

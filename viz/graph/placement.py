@@ -72,6 +72,14 @@ def shown_columns(columns: Sequence[Column], max_steps: int | None) -> list[Colu
     return result
 
 
+def _joined(keys: set[Key], pairs: Sequence[tuple[Key, Key]]) -> set[Key]:
+    """The keys and all that the pairs join with them, one after another."""
+    found = set(keys)
+    while more := {key for pair in pairs if found & set(pair) for key in pair} - found:
+        found |= more
+    return found
+
+
 class Places:
     """Puts the boxes of a level where they belong, into ``layout.rects``; one use each."""
 
@@ -210,10 +218,14 @@ class Places:
                 known = counts[column.segment]
                 known[ends] = max(count, known.get(ends, 0))
         bars = {i: self.boxes[i].key for i in self.bars}
-        for e in self.edges:
-            if e.source in bars and e.target in bars:
-                for known in counts.values():
-                    known[bars[e.source], bars[e.target]] = 1
+        joined = [(bars[e.source], bars[e.target]) for e in self.edges if e.source in bars and e.target in bars]
+        reached = {
+            segment: _joined({key for ends in known for key in ends}, joined) for segment, known in counts.items()
+        }
+        for ends in joined:  # bars that lead from one to another belong to the passes whose steps they are joined with
+            segments = [segment for segment, keys in reached.items() if ends[0] in keys] or list(counts)
+            for segment in segments:
+                counts[segment][ends] = 1
         return {s: [(*ends, n) for ends, count in known.items() for n in range(count)] for s, known in counts.items()}
 
     @cached_property
@@ -339,8 +351,11 @@ class Places:
     def _place_bars(self) -> None:
         for i in self.bars:
             places = [t.boxes[self.boxes[i].key] for t in self.tiles.values() if self.boxes[i].key in t.boxes]
-            if places:
-                self.layout.rects[i] = Rect(self.right / 2, places[0].y, self.right + 2 * PAD, places[0].h)
+            own = [column for column in self.x if self.boxes[i].key in self.tiles[column.segment].boxes]
+            if places and own:
+                left = min(self.x[column] for column in own) - PAD
+                right = max(self.x[column] + self.tiles[column.segment].width for column in own) + PAD
+                self.layout.rects[i] = Rect((left + right) / 2, places[0].y, right - left, places[0].h)
 
     def _place_before(self) -> None:
         """An initial state stands where the state of the step before would."""

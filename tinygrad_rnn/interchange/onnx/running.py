@@ -163,6 +163,15 @@ class Node:
             yield
 
     @contextmanager
+    def named_round(self, step: int) -> Iterator[None]:
+        """A time step of a layer that has this node's name; in another loop's step it is part of that one's cell."""
+        if current.scope.step is not None:
+            yield
+            return
+        with self.scope(), self.round(step):
+            yield
+
+    @contextmanager
     def scope(self) -> Iterator[None]:
         """The scope this node's cells are drawn in: its own name."""
         outer = current.scope

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import ArgumentError, ShapeError
+from ....errors import ArgumentError, DTypeError, ShapeError
 from .function import JaxProgram
 from .rules import jax
 
@@ -23,7 +23,7 @@ class Spread:
 
     Called as the step is. The batch must be divisible by the number of devices. What it returns is on all devices.
 
-    Raises `ArgumentError` for more devices than there are.
+    Raises `ArgumentError` for more devices than there are, `DTypeError` for what `to_jax` has not made.
 
     >>> import tinygrad_rnn as tg
     >>> model = tg.nn.Linear(2, 1)
@@ -41,6 +41,8 @@ class Spread:
     """
 
     def __init__(self, fn: JaxProgram, devices: int | None = None, batch_axis: int = 1) -> None:
+        if not isinstance(fn, JaxProgram):
+            raise DTypeError(f"Spread takes the step that to_jax(step, ...) returns first, not {type(fn).__name__}")
         there = jax.devices()
         count = len(there) if devices is None else devices
         if not 1 <= count <= len(there):

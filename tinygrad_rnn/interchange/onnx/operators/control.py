@@ -31,7 +31,7 @@ def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: T
         raise DataError(f"it asks for {most} rounds; at most {MOST_ROUNDS} are unrolled")
     now, scanned, t = list(states), [], 0
     while going and t < min(most, MOST_ROUNDS):
-        with node.round(t):
+        with node.named_round(t):
             counted = Constant(np.array(t, np.int64)), Constant(np.array(True))
             outer, *made = node.inside(body, [*counted, *now])
         going = bool(static(outer, "the condition").reshape(()))
@@ -80,7 +80,7 @@ def _scanned(
     backwards = directions or [0] * count
     collected: list[Sequence[Tensor]] = []
     for t in range(length):
-        with node.round(t):
+        with node.named_round(t):
             parts = [
                 x[(*(slice(None),) * a, length - 1 - t if back else t)]
                 for x, a, back in zip(sequences, axes, backwards)
