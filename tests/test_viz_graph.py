@@ -458,6 +458,29 @@ def test_ragged_batches_folded():
         assert all((np.diff(points[:, 1]) > -0.01).all() for points in upward), "a line that turns back"
 
 
+def test_layers_that_read_two_sequences_have_one_name_for_their_weights():
+    first, second = tg.nn.LSTM(2, 2), tg.nn.LSTM(2, 2)
+    ends = [second(first(tg.ones(2, 1, 2) * k)[0])[0][-1] for k in (1.0, 2.0)]
+    picture = viz.render((ends[0] - ends[1]).square().sum())
+    notes = [texts(g) for g in groups(picture, "parameter")]
+    assert sorted(notes) == [["W₁"], ["W₁"], ["W₂"], ["W₂"]]
+
+
+def test_what_joins_the_ends_of_a_pass_spans_its_steps_and_not_those_of_the_next():
+    encoder, bridge = tg.nn.GRU(2, 2, bidirectional=True), tg.nn.Linear(4, 2)
+    decoder, head = tg.nn.GRUCell(2, 2), tg.nn.Linear(2, 2)
+    with tg.scope("encoder"):
+        outputs, both = encoder(tg.ones(2, 1, 2))
+        h = bridge(tg.concat([both[0], both[1]], axis=-1)).tanh()
+    total = tg.tensor(0.0)
+    for _ in tg.steps(2):
+        with tg.scope("decoder"):
+            context = (outputs * (outputs @ tg.concat([h, h], axis=-1).reshape(4, 1)).softmax(0)).sum(0)
+            h = decoder(context[:, :2], h)
+            total = total + head(h).square().sum()
+    is_clear(viz.render(total, detail="op").dot)
+
+
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_encoder_and_decoder_do_not_get_in_each_others_way(cell, layers):

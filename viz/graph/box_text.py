@@ -49,6 +49,7 @@ class Labels:
                 known = self.states.setdefault(box.key[2], [])
                 if box.key not in known:
                     known.append(box.key)
+        self.same_weights = self._same_weights()
         self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
 
     def _total(self) -> str:
@@ -56,6 +57,14 @@ class Labels:
         names = {self.graph.nodes[i].name for i in self.graph.outputs}
         name = names.pop() if len(names) == 1 else None
         return style.shown(name, 8) if name else "L"
+
+    def _same_weights(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """By recurrent layer the first that has the very same parameters: one layer may read several sequences."""
+        own: dict[tuple[str, ...], set[int]] = {path: set() for path in self.level.recurrent}
+        for box in self.level.boxes:
+            if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell" and box.key[2] in own:
+                own[box.key[2]].update(box.members)
+        return {path: next(first for first in own if own[first] == members) for path, members in own.items() if members}
 
     def _layer(self, path: tuple[str, ...]) -> str:
         """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
@@ -205,9 +214,9 @@ class Labels:
         return "" if column is None else style.subscript(column.step + 1)
 
     def _number(self, path: tuple[str, ...]) -> str:
-        """The number of a recurrent layer, from 1, where there are several."""
+        """The number of a recurrent layer's weights, from 1, where there are several layers."""
         several = len(self.level.recurrent) > 1
-        return style.subscript(self.level.recurrent.index(path) + 1) if several else ""
+        return style.subscript(self.level.recurrent.index(self.same_weights.get(path, path)) + 1) if several else ""
 
     def _parameter_title(self, box: Box) -> str:
         if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell":
