@@ -13,7 +13,7 @@ from tinygrad_rnn.files import write_atomically
 
 _TEXT = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
 _SIZE = re.compile(r"(font-size=\"|font-size: |font: (?:\w+ )*?)([\d.]+)")
-_WORD = re.compile(r"[^\W\d_]{2}")  #: a text without two letters on end is a number or a symbol
+_WORD = re.compile(r"[A-Za-z]{2}")  #: a text without two letters on end is a number or a symbol: h₃
 
 
 class Translation:
