@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
+import chromium
 import pytest
 
 from viz.debugger import Session
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'")
-#: The first is Chromium without windows of its own to draw: it takes half the processor time.
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH to drive")
+needed = pytest.mark.skipif(chromium.PATH is None, reason=chromium.ABSENT)
 
 
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+        started = driver.chromium.launch(executable_path=chromium.PATH, args=chromium.ARGUMENTS)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ OPTIMIZERS = {
     "rmsprop": lambda p: tg.optim.RMSprop(p, centered=True, momentum=0.5, weight_decay=0.01),
     "adam": lambda p: tg.optim.Adam(p, lr=0.01, weight_decay=0.01),
     "adamw": lambda p: tg.optim.AdamW(p, lr=0.01),
-}  # fmt: skip
+}
 
 
 class Model(tg.nn.Module):

@@ -84,9 +84,10 @@ def unsaid(thing: Any, words: str) -> list[str]:
     code = " ".join(re.findall(r"``?([^`]+)``?", words))
     said = lambda name: re.search(rf"(?<!\w){name}(?!\w)", code)  # noqa: E731
     return [
-        name for name in parameters(thing)
+        name
+        for name in parameters(thing)
         if name not in KNOWN and not said(name) and not (name in TWINS and said(TWINS[name]))
-    ]  # fmt: skip
+    ]
 
 
 def raised(thing: Any) -> set[str]:

@@ -33,10 +33,7 @@ def cases():
         for family in FAMILIES:
             importlib.import_module(f"onnx.backend.test.case.node.{family}")
     np.random.set_state(drawn)  # they draw their inputs when imported
-    return [
-        case for case in node._NodeTestCases
-        if not any(part in case.name for part in LEFT_OUT)
-    ]  # fmt: skip
+    return [case for case in node._NodeTestCases if not any(part in case.name for part in LEFT_OUT)]
 
 
 def imported(model):
@@ -162,11 +159,12 @@ def recurrent(kind, rng, dtype=np.float64, size_of_weights=1.0, layout=0, option
     kinds = {"sequence_lens": TensorProto.INT32}
     fed = [name for name in there if name not in ("W", "R", "B", "P")]
     graph = helper.make_graph(
-        [node], "one",
+        [node],
+        "one",
         [helper.make_tensor_value_info(n, kinds.get(n, element), given[n].shape) for n in fed],
         [helper.make_tensor_value_info(n, element, ["a", "b", "c", "d"][: 4 if n == "Y" else 3]) for n in outputs],
         [numpy_helper.from_array(given[n], n) for n in there if n in ("W", "R", "B", "P")],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
     return model, [given[name] for name in fed], values, said
 
@@ -442,11 +440,13 @@ def test_quantised_weights_are_what_they_stand_for():
 def test_scales_of_blocks():
     q = np.array([[1, -2, 3, 4, 5], [6, 7, -8, 1, 2]], np.int8)
     scale, zero = np.array([[0.5, 1.0, 2.0], [4.0, 0.25, 8.0]], np.float32), np.array([[1, 0, 2], [0, 3, 0]], np.int8)
-    ours = imported(parsed("""<ir_version: 10, opset_import: ["" : 21]>
+    ours = imported(
+        parsed("""<ir_version: 10, opset_import: ["" : 21]>
     m (float[5] x, int8[2, 5] q, float[2, 3] s, int8[2, 3] z) => (float[2] y) {
       w = DequantizeLinear<axis: int = 1, block_size: int = 2>(q, s, z)
       y = MatMul(w, x)
-    }"""))  # fmt: skip
+    }""")
+    )
     wide = lambda a: np.repeat(a, 2, 1)[:, :5]  # noqa: E731
     x = np.arange(5, dtype=np.float32)
     np.testing.assert_allclose(ours(x, q, scale, zero).numpy(), ((q - wide(zero)) * wide(scale)) @ x)
@@ -636,10 +636,12 @@ def test_no_size_that_is_not_there(tmp_path):
     x = np.ones(1, np.float32)
     big = np.array([2**20, 2**20])
     for model in (
-        huge("ConstantOfShape(s)", s=big), huge("Expand(x, s)", s=big), huge("Tile(x, s)", s=np.array([2**40])),
+        huge("ConstantOfShape(s)", s=big),
+        huge("Expand(x, s)", s=big),
+        huge("Tile(x, s)", s=np.array([2**40])),
         huge("Pad(x, s)", s=np.array([2**40, 0])),
         huge("Range(a, b, c)", a=np.array(0), b=np.array(2**50), c=np.array(1)),
-    ):  # fmt: skip
+    ):
         with pytest.raises(DataError, match="no tensor here can have"):
             imported(model)(x)
     endless = parsed("""<ir_version: 8, opset_import: ["" : 17]> m (float[1] x) => (float[1] y) {

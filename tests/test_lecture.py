@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import pytest
 from click.testing import CliRunner
 
@@ -224,11 +225,10 @@ def test_no_formula_is_markup(formula):
 
 def test_in_a_browser(page):
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[browser]')")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
+    if chromium.PATH is None:
+        pytest.skip(chromium.ABSENT)
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium.PATH, args=chromium.ARGUMENTS)
         for scheme, width in (("light", 1400), ("dark", 390)):
             tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
             said, asked = [], []

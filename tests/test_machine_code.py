@@ -76,9 +76,10 @@ def test_machine_code_on_disk_is_not_believed(tmp_path: Path, monkeypatch: pytes
         assert machine_code._kept("a") is None
     path.write_bytes(sound)
     for owner, name, value in (
-        (machine_code, "sources", lambda: "other"), (machine_code.llvmlite, "__version__", "99.0"),
+        (machine_code, "sources", lambda: "other"),
+        (machine_code.llvmlite, "__version__", "99.0"),
         (machine_code, "_processor", lambda: "another"),
-    ):  # fmt: skip
+    ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(owner, name, value)
             assert machine_code._kept("a") is None
@@ -111,8 +112,9 @@ def test_what_cannot_be_run_is_not_believed(tmp_path: Path, monkeypatch: pytest.
         believed.append(machine_code.fits.__wrapped__())
     machine_code.SHIPPED.write_bytes(sound)
     for owner, name, value in (
-        (machine_code.llvmlite, "__version__", "99.0"), (machine_code.llvm, "address_of_symbol", lambda name: None),
-    ):  # fmt: skip
+        (machine_code.llvmlite, "__version__", "99.0"),
+        (machine_code.llvm, "address_of_symbol", lambda name: None),
+    ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(owner, name, value)
             believed.append(machine_code.fits.__wrapped__())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from html import unescape
 from pathlib import Path
 
+import chromium
 import pytest
 
 import tinygrad_rnn as tg
@@ -73,9 +73,8 @@ def test_the_frame_works_without_a_kernel_and_can_touch_nothing_outside(tmp_path
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install '.[browser]'"
     )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium on the PATH to drive")
+    if chromium.PATH is None:
+        pytest.skip(chromium.ABSENT)
     x = tg.tensor([0.5, -1.0], requires_grad=True, name='"><script>parent.document.title="evil"</script>')
     session = viz.debug((x * x).tanh().sum())
     session.goto(2)
@@ -84,7 +83,7 @@ def test_the_frame_works_without_a_kernel_and_can_touch_nothing_outside(tmp_path
     exported.write_text(f"<!doctype html><meta charset=utf-8><title>exported</title>{bundle['text/html']}", "utf-8")
     assert "<script" not in bundle["text/html"] and "<script" in unescape(bundle["text/html"])
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = driver.chromium.launch(executable_path=chromium.PATH, args=chromium.ARGUMENTS)
         tab = browser.new_page()
         wrong: list[str] = []
         tab.on("console", lambda message: wrong.append(message.text))

@@ -22,7 +22,7 @@ from .errors import (
     OutOfRangeError,
     ShapeError,
     TinygradError,
-)  # fmt: skip
+)
 from .forward_mode import jvp
 from .functional import (
     abs,
@@ -113,7 +113,7 @@ from .functional import (
     where,
     zeros,
     zeros_like,
-)  # fmt: skip
+)
 from .graph import Graph, GraphBuilder, Node, Ref
 from .module_aliases import find_modules
 from .optim import lr_scheduler

@@ -271,7 +271,7 @@ class Composed(Operators):
         index = self._coerced(index)
         if index.ndim != self.ndim or any(
             n > m for i, (n, m) in enumerate(zip(index.shape, self.shape)) if i != chosen
-        ):  # fmt: skip
+        ):
             raise ShapeError(
                 f"gather: the index has shape {index.shape}, which must have as many dimensions as {self.shape} "
                 f"and outside dimension {chosen} at most its sizes"

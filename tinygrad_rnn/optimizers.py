@@ -222,9 +222,7 @@ class Optimizer:
             raise DataError(f"the saved state is for {theirs}, but this optimizer has {mine}")
         settings = [self._settings_of(group) for group in groups]
         each = [group for group, count in zip(settings, own) for _ in range(count)]
-        state = [
-            self._loaded(i, p, saved.get(i, {}), group) for i, (p, group) in enumerate(zip(self.params, each))
-        ]  # fmt: skip
+        state = [self._loaded(i, p, saved.get(i, {}), group) for i, (p, group) in enumerate(zip(self.params, each))]
         self.state, self.defaults = state, {**self.defaults, **settings[0]}
         for group, changed in zip(self.param_groups, settings):
             group.update(changed)

@@ -116,8 +116,9 @@ def regret(node: Node) -> None:
     warnings.warn(
         f"{op.name} (at {node.site}) has no kernel: compiled programs compute it through Python, a call for every use; "
         "write one with @tinygrad_rnn.compiler.kernel",
-        RuntimeWarning, stacklevel=2,
-    )  # fmt: skip
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def in_region(name: str) -> bool:

@@ -139,9 +139,12 @@ def _put(thing: Any, contents: Any) -> None:
         thing.frombytes(contents)
     elif isinstance(thing, (list, bytearray)):
         thing[:] = contents
-    elif isinstance(thing, (dict, set, deque)):
+    elif isinstance(thing, deque):
         thing.clear()
-        thing.extend(contents) if isinstance(thing, deque) else thing.update(contents)
+        thing.extend(contents)
+    elif isinstance(thing, (dict, set)):
+        thing.clear()
+        thing.update(contents)
     elif isinstance(thing, ContextVar):
         if contents is not _MISSING:
             thing.set(contents)

@@ -78,9 +78,11 @@ def _recognized(scene: Scene, node: Node, ways: list[Way]) -> Iterator[tuple[str
     right, (last, slot) = _pulled(scene, ways, g), ways[0][-1]
     for axis, size in enumerate(node.shape if max(map(len, ways)) > 2 else ()):
         small = [
-            (k, j) for k, way in enumerate(ways) for j, (index, _) in enumerate(way)
+            (k, j)
+            for k, way in enumerate(ways)
+            for j, (index, _) in enumerate(way)
             if scene.record.nodes[index].shape and np.size(scene.record.values[index]) * size == np.prod(node.shape)
-        ]  # fmt: skip
+        ]
         for formula, divisor in product(rules_as_text.TOGETHER, small):
             rule = rules_as_text.written(parse(formula, mode="eval"), _values(scene, node, ways, divisor), axis)
             if np.allclose(rule(scene.record, scene.record.nodes[last], slot, g), right, rtol=1e-9, atol=1e-12):
@@ -92,9 +94,7 @@ def _values(scene: Scene, node: Node, ways: list[Way], divisor: Use) -> dict[str
     return {"y": scene.record.values[node.index], "s": scene.record.values[ways[way][position][0]]}
 
 
-def _sent(
-    scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]
-) -> Edit | None:  # fmt: skip
+def _sent(scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]) -> Edit | None:
     """All that the ways send together, by one rule, from what arrives at their beginning; None where nothing does."""
     uses: dict[Use, Rule] = {}
     parts: dict[Use, Part] = {}
@@ -144,7 +144,8 @@ def _ways(scene: Scene, node: Node, longest: int, along: bool) -> dict[int, list
     inner = {index: {i for way in ways for i, _ in way[1:]} for index, ways in found.items()}
     passed = {index: {use for way in ways for use in way} for index, ways in found.items()}
     return {
-        index: ways for index, ways in found.items()
+        index: ways
+        for index, ways in found.items()
         if all(use in passed[index] for i in inner[index] for use in record.users[i] if use in sent)
         and (not along or any(record.nodes[i].op.kind == "reduction" for i in inner[index]))  # type: ignore[union-attr]
-    }  # fmt: skip
+    }

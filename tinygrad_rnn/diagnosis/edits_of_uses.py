@@ -163,7 +163,7 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
             parts = {
                 (here, slot): Part(tuple(_arriving(scene, record.nodes[there])[0]), instead=True)
                 for here, there in found.items()
-            }  # fmt: skip
+            }
             yield Edit(f"{words}.", parts=parts, cost=1.25)
 
 
@@ -260,9 +260,11 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                 (f"has the factor {name} twice", lambda v: v * v),
             ):
                 yield from scene.at_times(
-                    family, slot, f"{subject} {words}",
+                    family,
+                    slot,
+                    f"{subject} {words}",
                     lambda n, o=other, c=change: valued({n.operands[o].index: c(record.target(n, o))}),
-                )  # fmt: skip
+                )
         yield from _neighbours(scene, family, slot, other, subject)
         yield from _remade(scene, family, slot, other, subject)
 
@@ -517,17 +519,18 @@ def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
             if not isinstance(mine, Ref) or (node.index, slot) not in record.truth.contributions:
                 continue
             others = [
-                use for use in record.users[mine.index]
-                if use[0] > node.index and use in record.truth.contributions
-            ]  # fmt: skip
+                use for use in record.users[mine.index] if use[0] > node.index and use in record.truth.contributions
+            ]
             if others and record.nodes[mine.index].shape == node.shape:
                 parts[node.index, slot] = Part(tuple((use,) for use in others), sign=1.0)
         if parts:
             names = scene.name_of(family[-1], slot), scene.name_of(family[-1], 1 - slot)
             yield Edit(
                 f"The gradient of {scene.named(family[0])} was edited in place: {names[0]} also receives what was "
-                f"added to it for {names[1]}.", parts=parts, cost=1.2,
-            )  # fmt: skip
+                f"added to it for {names[1]}.",
+                parts=parts,
+                cost=1.2,
+            )
 
 
 def _multiplied(value: Array) -> Rule:

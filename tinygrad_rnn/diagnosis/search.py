@@ -68,7 +68,7 @@ class Search:
     def few_digits(self, wrong: Sequence[int]) -> str:
         """With how many digits the wrong leaves are given, where that is too few to tell what made them; else ""."""
         digits = max((self.precisions[leaf].digits for leaf in wrong), default=np.inf)
-        return f"{digits:.0f} digit{'s' * (digits > 1)}" if digits < FEWEST_DIGITS else ""
+        return f"{digits:.0f} digit{'s' if digits > 1 else ''}" if digits < FEWEST_DIGITS else ""
 
     def as_round_numbers(self) -> None:
         """From now on few digits are not rounded numbers but round ones."""

@@ -195,9 +195,7 @@ class Recurrent(Module):
                 sequence = self._each(list(zip(*directions, strict=True)), lambda pair: concat(pair, axis=-1))
         return sequence
 
-    def _steps(
-        self, suffix: str, sequence: list[Tensor], start: Any, masks: Masks | None
-    ) -> tuple[Any, list[Tensor]]:  # fmt: skip
+    def _steps(self, suffix: str, sequence: list[Tensor], start: Any, masks: Masks | None) -> tuple[Any, list[Tensor]]:
         """One layer in one direction, step by step: its last state, its outputs."""
         step, reverse = self._step_of(suffix), suffix.endswith("_reverse")
         if masks is not None and self.begins_anew(suffix, start, masks.lengths):
@@ -215,7 +213,7 @@ class Recurrent(Module):
 
     def _step(
         self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
-    ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:  # fmt: skip
+    ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
         """What the cell does at one step, as `unroll` wants it; ``draw`` makes the mask for all steps."""
         mask: list[Tensor] = []
         draw = draw or self._mask

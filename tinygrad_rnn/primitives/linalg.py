@@ -205,9 +205,11 @@ def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) ->
     mine, others = terms[slot], terms[:slot] + terms[slot + 1 :]
     known = [letter for letter in mine if letter in output or any(letter in term for term in others)]
     partial = einsum(
-        g, *operands[:slot], *operands[slot + 1 :],
+        g,
+        *operands[:slot],
+        *operands[slot + 1 :],
         subscripts=",".join([output, *others]) + "->" + "".join(known),
-    )  # fmt: skip
+    )
     spread = tuple(n if letter in known else 1 for letter, n in zip(mine, operands[slot].shape, strict=True))
     return broadcast_to(reshape(partial, shape=spread), shape=operands[slot].shape)
 

@@ -360,9 +360,7 @@ class _Hoisted:
 
     def _lift_op(self, x: Any) -> Any:
         op, time, attrs = x.op, self.length, x.attrs
-        operands = [
-            self._lift(y) if isinstance(y, Tensor) and y.serial in self._varies else y for y in x.operands
-        ]  # fmt: skip
+        operands = [self._lift(y) if isinstance(y, Tensor) and y.serial in self._varies else y for y in x.operands]
         if any(y is None for y in operands):
             return None
         moving = [isinstance(y, Tensor) and y.serial in self._varies for y in x.operands]
@@ -499,9 +497,10 @@ class _Reverse:
             )  # fmt: skip
             results = dict(zip(leaves, found))
             reached = [
-                k for k, index in enumerate(body.new)
+                k
+                for k, index in enumerate(body.new)
                 if made[index].requires_grad and results.get(body.inputs + k) is not None
-            ]  # fmt: skip
+            ]
             if reached == active:
                 return results, carried
             active = reached

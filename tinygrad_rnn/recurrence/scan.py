@@ -49,7 +49,12 @@ def scan(
     ([5.25], [[1.0], [2.5], [5.25]])
     """
     leaves: list[Tensor] = []
-    xs = mapped(lambda x: leaves.append(as_tensor(x)) or leaves[-1], xs)  # type: ignore[func-returns-value]
+
+    def leaf(x: Any) -> Tensor:
+        leaves.append(as_tensor(x))
+        return leaves[-1]
+
+    xs = mapped(leaf, xs)
     times = {len(x) for x in leaves} | ({integer(length, "scan: length")} if length is not None else set())
     if len(times) != 1:
         wanted = "xs, or a length" if not times else "xs of one length"

@@ -198,9 +198,11 @@ class Way:
     def meets(self, other: Way) -> bool:
         """Whether there is a place near both."""
         return (
-            self.left < other.right + BESIDE and other.left < self.right + BESIDE
-            and self.bottom < other.top + BESIDE and other.bottom < self.top + BESIDE
-        )  # fmt: skip
+            self.left < other.right + BESIDE
+            and other.left < self.right + BESIDE
+            and self.bottom < other.top + BESIDE
+            and other.bottom < self.top + BESIDE
+        )
 
     def beside(self, other: Way) -> int:
         """How many points have one of ``other`` beside them where both run in one direction, or against it.

@@ -25,7 +25,7 @@ def _column(mask: Tensor, rank: int) -> Tensor:
 
 def scanned(
     recorder: ExportTracer, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """`scan`: ended sequences keep their carry and put out zeros. A carry of None is where all zeros begin."""
     if lengths is None:
         return recorder.loop(f, init, xs, time, reverse)
@@ -69,7 +69,7 @@ def recurrent(recorder: ExportTracer, module: Any, x: Tensor, hx: Any, lengths: 
 
 def layers(
     recorder: ExportTracer, module: Any, x: Tensor, initial: Any, lengths: Any
-) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """`nn.RNN`, `nn.LSTM`, `nn.GRU`."""
     final: list[Any] = []
     on = None if lengths is None else going_on(lengths, x.shape[0]).expand_dims(2)
@@ -89,7 +89,7 @@ def layers(
 
 def direction(
     recorder: ExportTracer, module: Any, suffix: str, x: Tensor, state: tuple[Tensor, ...], on: Tensor | None
-) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One layer in one direction: its outputs (T, N, H), and its final state. ``on``: (T, N, 1), or None."""
     time, batch = x.shape[:2]
     weights, reverse, initial = module._weights(suffix), suffix.endswith("_reverse"), state
