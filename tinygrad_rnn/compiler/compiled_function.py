@@ -384,7 +384,7 @@ class CompiledFunction:
             if around is not None:
                 around.given((stand_ins, named), "an argument")
             result = self._fn(*stand_ins, **named)
-            name = getattr(self, "__qualname__", "a compiled function")
+            name = getattr(self, "__qualname__", None) or type(self._fn).__name__  # a module has no name
             returned = _Returned(tracer, name, self.returns_aliases)
             template = returned.template(result)
             return tracer.finish([tracer.assigned.get(x.serial, x) for x in returned.outputs]), template
@@ -403,7 +403,7 @@ class CompiledFunction:
 
     def __reduce__(self) -> NoReturn:
         raise GraphError(
-            f"the compiled {getattr(self, '__qualname__', 'function')} cannot be pickled, because programs belong to a "
+            f"the compiled {getattr(self, '__qualname__', type(self._fn).__name__)} cannot be pickled, because programs belong to a "
             "process; pickle what it was made from, and compile that again"
         )
 

@@ -53,7 +53,7 @@ def for_each(function: CompiledFunction, stacked: tuple[Any, ...]) -> Any:
 
 
 def _name(function: CompiledFunction) -> str:
-    return str(getattr(function, "__name__", "a compiled function"))
+    return str(getattr(function, "__name__", type(function._fn).__name__))
 
 
 def _array(value: Any, function: CompiledFunction, position: int) -> Array:
