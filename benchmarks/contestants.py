@@ -181,7 +181,12 @@ def before(w: Workload, commit: str = "05a24f4") -> Contestant:
     return Contestant(step, lambda: step.first)
 
 
-def torch_step(w: Workload, fused: bool, compiled: bool = False) -> Contestant:
+def torch_step(w: Workload, fused: bool, compiled: bool = False, scanned: bool = False) -> Contestant:
+    """PyTorch's layers, its cells in a loop, that loop compiled, or PyTorch's scan.
+
+    The scan is not compiled: PyTorch 2.13's compiler refuses one of a tanh, "scan might be aliasing the input or the
+    output" (issue 195977 of pytorch/pytorch).
+    """
     import torch
 
     torch.set_num_threads(THREADS)
@@ -207,6 +212,14 @@ def torch_step(w: Workload, fused: bool, compiled: bool = False) -> Contestant:
         )
         if fused:
             h = rnn(h)[0]
+        elif scanned:
+            from torch._higher_order_ops.scan import scan
+
+            def body(state: Any, row: Any) -> Any:
+                state = cells[0](row, state)
+                return state + 0, state * 1  # neither may be the other
+
+            h = scan(body, h.new_zeros(w.B, w.H), h, dim=0)[1]
         else:
             for cell in cells:
                 state: Any = None
@@ -606,6 +619,7 @@ CONTESTANTS: dict[str, Callable[[Workload], Contestant | None]] = {
     "torch fused": lambda w: torch_step(w, True),
     "torch cells": lambda w: torch_step(w, False),
     "torch.compile": lambda w: torch_step(w, False, True) if w.T <= 25 else None,  # it unrolls, for many minutes
+    "torch scan": lambda w: torch_step(w, False, scanned=True) if w.cell == "RNN" and w.T <= 25 else None,
     "JAX scan": jax_step,
     "JAX scan of steps": lambda w: jax_step(w, True),
     "PyTensor scan": pytensor_step,

@@ -52,10 +52,13 @@ def eager(header: Printer, row: Printer, quietly: Quietly) -> None:
 def inference(header: Printer, row: Printer, quietly: Quietly) -> None:
     """The forward pass alone, compiled by us, and exported by us to ONNX and run by onnxruntime, on one thread."""
     import numpy as np
-    import onnxruntime
 
     import tinygrad_rnn as tg
 
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     header("forward pass alone", "ours", "onnxruntime", "times ours")
