@@ -384,10 +384,14 @@ class CompiledFunction:
             if around is not None:
                 around.given((stand_ins, named), "an argument")
             result = self._fn(*stand_ins, **named)
-            name = getattr(self, "__qualname__", None) or type(self._fn).__name__  # a module has no name
-            returned = _Returned(tracer, name, self.returns_aliases)
+            returned = _Returned(tracer, self._known_as, self.returns_aliases)
             template = returned.template(result)
             return tracer.finish([tracer.assigned.get(x.serial, x) for x in returned.outputs]), template
+
+    @property
+    def _known_as(self) -> str:
+        """What messages call it; a module has no name."""
+        return str(getattr(self, "__qualname__", type(self._fn).__name__))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Below ``@compile`` a method is one, too."""
@@ -403,8 +407,8 @@ class CompiledFunction:
 
     def __reduce__(self) -> NoReturn:
         raise GraphError(
-            f"the compiled {getattr(self, '__qualname__', type(self._fn).__name__)} cannot be pickled, because programs belong to a "
-            "process; pickle what it was made from, and compile that again"
+            f"the compiled {self._known_as} cannot be pickled, because programs belong to a process; pickle what it was "
+            "made from, and compile that again"
         )
 
     # Looking ---------------------------------------------------------------------------------------------

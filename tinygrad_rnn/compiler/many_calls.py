@@ -32,7 +32,7 @@ def for_each(function: CompiledFunction, stacked: tuple[Any, ...]) -> Any:
     if len(lengths) != 1 or 0 in lengths:
         shapes = ", ".join(str(stack.shape) for stack in stacks) or "nothing"
         raise ShapeError(
-            f"{_name(function)}.for_each goes along the first axis of its arguments, but was given {shapes}; "
+            f"{function._known_as}.for_each goes along the first axis of its arguments, but was given {shapes}; "
             "pass arrays with as many rows each, at least one"
         )
     length = lengths.pop()
@@ -52,17 +52,13 @@ def for_each(function: CompiledFunction, stacked: tuple[Any, ...]) -> Any:
     return _joined(parts)
 
 
-def _name(function: CompiledFunction) -> str:
-    return str(getattr(function, "__name__", type(function._fn).__name__))
-
-
 def _array(value: Any, function: CompiledFunction, position: int) -> Array:
     """An argument as what the calls take their rows from."""
     array = value._array if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray) or not array.ndim or (isinstance(value, Tensor) and value.requires_grad):
         what = "a tensor that requires a gradient" if isinstance(array, np.ndarray) and array.ndim else repr(value)[:40]
         raise ShapeError(
-            f"{_name(function)}.for_each: argument {position} is {what}; it takes arrays, and tensors that require no "
+            f"{function._known_as}.for_each: argument {position} is {what}; it takes arrays, and tensors that require no "
             "gradient, whose first axis says which call a row is for"
         )
     return np.ascontiguousarray(array)
