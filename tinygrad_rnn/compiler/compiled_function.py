@@ -407,8 +407,8 @@ class CompiledFunction:
 
     def __reduce__(self) -> NoReturn:
         raise GraphError(
-            f"the compiled {self._known_as} cannot be pickled, because programs belong to a process; pickle what it was "
-            "made from, and compile that again"
+            f"the compiled {self._known_as} cannot be pickled, because programs belong to a process; pickle what it "
+            "was made from, and compile that again"
         )
 
     # Looking ---------------------------------------------------------------------------------------------

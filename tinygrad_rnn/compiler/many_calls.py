@@ -58,8 +58,8 @@ def _array(value: Any, function: CompiledFunction, position: int) -> Array:
     if not isinstance(array, np.ndarray) or not array.ndim or (isinstance(value, Tensor) and value.requires_grad):
         what = "a tensor that requires a gradient" if isinstance(array, np.ndarray) and array.ndim else repr(value)[:40]
         raise ShapeError(
-            f"{function._known_as}.for_each: argument {position} is {what}; it takes arrays, and tensors that require no "
-            "gradient, whose first axis says which call a row is for"
+            f"{function._known_as}.for_each: argument {position} is {what}; it takes arrays, and tensors that require "
+            "no gradient, whose first axis says which call a row is for"
         )
     return np.ascontiguousarray(array)
 
