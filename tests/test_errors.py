@@ -91,6 +91,10 @@ OPERATIONS = {
     "take negative": (lambda: tg.take(t(3, 2), -1), tg.OutOfRangeError, ["take", "index -1"]),
     "take floats": (lambda: tg.take(t(3, 2), [0.5]), (tg.OutOfRangeError, tg.DTypeError), ["take", "integers"]),
     "text": (lambda: t(2) + "text", tg.DTypeError, ["float32"]),
+    "cuda": (lambda: t(2).cuda(), tg.ArgumentError, ["memory of the processor", "'cuda'"]),
+    "module cuda": (lambda: nn.Linear(2, 2).cuda(0), tg.ArgumentError, ["memory of the processor"]),
+    "misspelt": (lambda: nn.Linear(2, 2, biass=True), tg.KeywordError, ["Linear", "'biass'", "did you mean 'bias'?"]),
+    "unknown": (lambda: tg.optim.SGD([t()], learning_rate=0.1), tg.KeywordError, ["SGD", "it has params, lr,"]),
     "None": (lambda: t(2) * None, tg.DTypeError, ["None (NoneType)", "no number"]),
     "complex": (lambda: t(2) * 1j, tg.DTypeError, ["complex"]),
     "huge integer": (lambda: t(2) * 10**400, tg.DTypeError, ["mul", "too large", "10000"]),
@@ -219,6 +223,23 @@ def test_errors_do_not_depend_on_recording(name):
     action, kind, _ = OPERATIONS[name]
     with tg.no_grad(), pytest.raises(kind):
         action()
+
+
+def test_a_leaf_that_is_written_in_place_is_called_a_leaf():
+    w = tg.tensor([0.0, 0.0], requires_grad=True, name="w")
+    with pytest.raises(
+        tg.GraphError, match=r"w \(2,\) is a leaf that requires a gradient, and is written in place.*no_grad"
+    ):
+        w.copy_([1.0, 2.0])
+    with tg.no_grad():
+        assert w.copy_([1.0, 2.0]).tolist() == [1.0, 2.0]
+
+
+def test_a_misspelt_keyword_is_a_type_error_too():
+    with pytest.raises(TypeError, match="did you mean 'num_layers'"):
+        nn.LSTM(2, 2, num_layer=2)
+    with pytest.raises(TypeError, match="missing 1 required positional"):  # what Python says better itself
+        nn.LSTM(2)
 
 
 def test_hostile_names_stay_on_one_line():

@@ -18,6 +18,7 @@ from .errors import (
     DataError,
     DTypeError,
     GraphError,
+    KeywordError,
     MutationError,
     OutOfRangeError,
     ShapeError,
@@ -139,9 +140,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Function",
-    "Graph", "GraphBuilder", "GraphError", "MutationError", "Node", "OutOfRangeError", "Primitive", "Ref", "Scope",
-    "ShapeError", "Tensor", "TinygradError", "abs", "allclose", "amax", "amin", "arange", "argmax", "argsort",
-    "as_tensor", "bmm", "broadcast_to", "cat", "ceil", "check_gradients", "clamp", "clip", "compile", "concat", "cos",
+    "Graph", "GraphBuilder", "GraphError", "KeywordError", "MutationError", "Node", "OutOfRangeError", "Primitive",
+    "Ref", "Scope", "ShapeError", "Tensor", "TinygradError", "abs", "allclose", "amax", "amin", "arange", "argmax",
+    "argsort", "as_tensor", "bmm", "broadcast_to", "cat", "ceil", "check_gradients", "clamp", "clip", "compile", "concat", "cos",
     "cuda", "cumsum", "data", "device", "diagnose", "double", "einsum", "empty", "enable_grad", "equal", "exp",
     "expand_dims", "eye", "flatten", "flip", "float32", "float64", "floor", "from_numpy", "full", "full_like", "gather",
     "get_default_dtype", "grad", "int32", "int64", "is_tensor", "isfinite", "isnan", "jvp", "leaky_relu", "linspace",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import wraps
+from inspect import signature
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .errors import ArgumentError, DTypeError, TinygradError
+from .errors import ArgumentError, DTypeError, KeywordError, TinygradError
 from .source_line import installed, is_ours
 
 Arguments = ParamSpec("Arguments")
@@ -22,7 +24,8 @@ _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """``function``, whose failures on arguments it was not written for are an `ArgumentError` each.
 
-    What Python says of a call that does not fit the signature stays, and so does what the user's own functions raise.
+    A keyword that the signature does not have is a `KeywordError`; what else Python says of a call that does not fit
+    the signature stays, and so does what the user's own functions raise.
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
     name = function.__qualname__.removesuffix(".__init__")
@@ -34,6 +37,8 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
         except TinygradError:
             raise
         except _RAW as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                _refuse_unknown(kwargs, function, name)
             if _is_within_another(sys._getframe()) or not _is_ours(error):
                 raise
             given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
@@ -41,6 +46,19 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
             raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
 
     return call
+
+
+def _refuse_unknown(given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
+    """The first keyword that the function does not have is an error that names the nearest."""
+    parameters = list(signature(function).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+    for keyword in given:
+        if keyword not in known:
+            near = get_close_matches(keyword, known, 1)
+            cure = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+            raise KeywordError(f"{name} has no argument {keyword!r}; {cure}") from None
 
 
 def _is_within_another(call: FrameType) -> bool:

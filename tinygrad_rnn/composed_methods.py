@@ -48,6 +48,16 @@ class Composed(Operators):
         """Itself: the device is the "cpu"."""
         return self
 
+    def cuda(self, device: Any = None) -> Tensor | Self:
+        """An `ArgumentError`, whatever the ``device``: tensors are in the memory of the processor.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2).cuda()
+        Traceback (most recent call last):
+        tinygrad_rnn...ArgumentError: Tensor.to: tensors are in the memory of the processor...
+        """
+        return self.to(device="cuda")
+
     def contiguous(self) -> Self:
         """Itself: `reshape` copies where it must."""
         return self

@@ -58,6 +58,16 @@ class ArgumentError(CallError, ValueError):
     """
 
 
+class KeywordError(ArgumentError, TypeError):
+    """A keyword that a call does not take; the message names the nearest that it does.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Linear(3, 2, biass=False)
+    Traceback (most recent call last):
+    tinygrad_rnn...KeywordError: Linear has no argument 'biass'; did you mean 'bias'?...
+    """
+
+
 class OutOfRangeError(CallError, IndexError):
     """An index, a class target or a token id outside what it points into.
 

@@ -526,8 +526,12 @@ class Tensor(_WithIdentity):
 
     def _write(self, index: Any, value: Any) -> Tensor:
         if self.op is not None or (self.requires_grad and current.recording):
-            cure = "build a new one (where, concat, +)" if self.op is not None else "write under tg.no_grad()"
-            cure = "index once, as in x[i, j] = value" if self.op is P.getitem else cure
+            if self.op is None:
+                raise GraphError(
+                    f"{self._described()} is a leaf that requires a gradient, and is written in place; do so under "
+                    "tg.no_grad()"
+                )
+            cure = "index once, as in x[i, j] = value" if self.op is P.getitem else "build a new one (where, concat, +)"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
         if current.tracer is not None and current.tracer.owns(self, index):
             current.tracer.assign(self, value, in_place=True)

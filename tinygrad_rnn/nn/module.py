@@ -406,6 +406,10 @@ class Module:
         """Itself: the device is the "cpu"."""
         return self
 
+    def cuda(self, device: Any = None) -> Module:
+        """An `ArgumentError`, whatever the ``device``: parameters are in the memory of the processor."""
+        return self.to(device="cuda")
+
     def double(self) -> Module:
         """All parameters in float64."""
         return self.to(np.float64)
