@@ -103,8 +103,9 @@ def test_a_built_in_cell_gives_the_built_in_layer(kind: str, lengths: Any) -> No
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("times", [1, 6])  # written out, and as a loop
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
-def test_it_compiles_to_no_more_than_the_built_in_layer(kind: str) -> None:
+def test_it_compiles_to_no_more_than_the_built_in_layer(kind: str, times: int) -> None:
     counts = []
     for model in both(kind, 1, False):
 
@@ -113,9 +114,51 @@ def test_it_compiles_to_no_more_than_the_built_in_layer(kind: str) -> None:
             return loss, *tg.grad(loss, list(model.parameters()))
 
         run = tg.compile(step)
-        run(tg.tensor(X))
+        run(tg.tensor(np.concatenate([X] * times)))
         counts.append(len(run.graph))
     assert counts[1] <= counts[0]
+
+
+class Begins(nn.Module):
+    """A cell that says itself what it begins with, at its first step."""
+
+    hidden_size = 2
+
+    def __init__(self, first: Any) -> None:
+        self.first, self.weight = first, nn.Parameter([[0.5, -0.2], [0.3, 0.4]])
+
+    def forward(self, x: Any, h: Any = None) -> Any:
+        return (x + (self.first(x) if h is None else h) @ self.weight).tanh()
+
+
+LEARNED = nn.Parameter([[0.3, -0.6]])
+
+
+@pytest.mark.parametrize("lengths", [None, [30, 0, 12]])
+@pytest.mark.parametrize(
+    ("first", "one_loop"),
+    [
+        (lambda x: tg.zeros_like(x), True),
+        (lambda x: tg.zeros(len(x), 2), True),
+        (lambda x: tg.ones_like(x) * 0.5, True),
+        (lambda _x: LEARNED, True),
+        (lambda x: x, False),
+    ],
+)
+def test_a_first_step_that_is_one_from_constants_is_no_step_apart(first: Any, one_loop: bool, lengths: Any) -> None:
+    model = nn.Recurrent(Begins(first))
+
+    def step(x: Any) -> Any:
+        output, last = model(x, lengths=lengths)
+        return output, last, *tg.grad((output * output).sum() + last.sum(), [model.l0.weight])
+
+    x = tg.tensor(np.concatenate([X] * 6).astype(np.float32))
+    run = tg.compile(step)
+    for a, b in zip(run(x), step(x), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+    if lengths is None:
+        concatenated = [node for node in run.graph.nodes if node.op is tg.TABLE["concat"]]
+        assert (concatenated == []) == one_loop
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])

@@ -10,6 +10,7 @@ import numpy as np
 from ..arguments import answerable
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack, where
+from ..recurrence.first_state import first_state
 from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, going_on, mapped, rolled, time_first, unroll
 from ..scopes import scope
@@ -170,6 +171,8 @@ class Recurrent(Module):
     def _loop(self, suffix: str, x: Tensor, start: Any, masks: Masks | None) -> tuple[Any, Tensor]:
         """One layer in one direction, recorded as a loop: its last state, its outputs."""
         step, reverse = self._step_of(suffix), suffix.endswith("_reverse")
+        if start is None:
+            start = first_state(step, x, zeros=masks is not None)
         if masks is not None and self.begins_anew(suffix, start, masks.lengths):
             rows = (x, beginnings(masks.lengths, len(x), reverse))
             return rolled(beginning_anew(step), start, rows, masks, reverse)

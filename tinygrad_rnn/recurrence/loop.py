@@ -228,6 +228,11 @@ class _Traced:
         return [*lines, *(at[x.serial] for x in (*self.new, *self.outputs))]
 
 
+def recorded_step(step: Any, inputs: Sequence[Any], states: Sequence[Any]) -> Any:
+    """A step as `roll` records it, on stand-ins for ``rows`` and ``states``: its ``new`` states and its ``outputs``."""
+    return _Traced(step, inputs, states)
+
+
 def _leaf(shape: Shape, dtype: Any, requires_grad: bool, role: str | None = None) -> Any:
     tracer = _tracer()
     made = tracer.leaf(np.broadcast_to(np.zeros((), dtype), shape), None, requires_grad)
@@ -668,4 +673,4 @@ class _Writing:
         return self.build.again(node, operands, scope=node.scope._replace(step=t), serial=next(_serials))
 
 
-__all__ = ["SHORTEST", "Body", "Unrolled", "can_roll", "loop", "roll", "shortest", "tap"]
+__all__ = ["SHORTEST", "Body", "Unrolled", "can_roll", "loop", "recorded_step", "roll", "shortest", "tap"]

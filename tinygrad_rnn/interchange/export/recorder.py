@@ -21,6 +21,7 @@ from ...errors import GraphError, UnsupportedError
 from ...functional import concat
 from ...graph import Graph
 from ...primitives.record import Primitive, Unlisted
+from ...recurrence.first_state import matched
 from ...recurrence.scan import mapped
 from ...reverse_walk import nodes_between
 from ...source_line import source_lines
@@ -261,43 +262,12 @@ class ExportTracer(Tracer):
         """The constants that a cell called with no state begins with; None if its first step is another one."""
         _, (_, rows), (new, ys) = self._recorded(f, None, xs, length)
         _, (leaves, again), (newer, later) = self._recorded(f, mapped(lambda x: x, new), xs, length)
-        same: dict[int, Tensor] = {b.serial: a for a, b in zip(_leaves(rows), _leaves(again))}
-        carries, started = {x.serial for x in _leaves(leaves)}, {x.serial for x in _leaves(rows)}
-        found: dict[int, Tensor] = {}
-        pairs = list(zip([*_leaves(new), *_leaves(ys)], [*_leaves(newer), *_leaves(later)]))
-        while pairs:
-            a, b = pairs.pop()
-            if b.serial in carries:
-                held = found.setdefault(b.serial, a)
-                if a is not held and not _equal_constants(a, held):
-                    return None
-                if isinstance(a, Traced) and not _apart(a, started):
-                    return None
-                continue
-            known = same.get(b.serial)
-            if known is not None or a is b:
-                if known is not None and known is not a:
-                    return None
-                continue
-            if not isinstance(b, Traced) or not isinstance(a, Traced):
-                if not _equal_constants(a, b):
-                    return None
-                continue
-            if a.op is not b.op or not _equal(a.attrs, b.attrs) or len(a.operands) != len(b.operands):
-                return None
-            if a.op is None and not (a.name == b.name == drawn.name):
-                return None
-            same[b.serial] = a
-            for x, y in zip(a.operands, b.operands):
-                if isinstance(y, Tensor) and y.serial in carries and not isinstance(x, Tensor):
-                    x = Tensor(np.full(y.shape, x, y.dtype))  # a number that stands for a whole state
-                if isinstance(x, Tensor) and isinstance(y, Tensor):
-                    pairs.append((x, y))
-                elif isinstance(x, Tensor) or isinstance(y, Tensor) or x != y:
-                    return None
-        if found.keys() != carries:
-            return None
-        return mapped(lambda x: found[x.serial], leaves)
+        found = matched(
+            [*_leaves(new), *_leaves(ys)], [*_leaves(newer), *_leaves(later)], _leaves(rows), _leaves(again),
+            _leaves(leaves), lambda a, b: a.name == b.name == drawn.name,
+        )  # fmt: skip
+        constants = iter(found or ())
+        return None if found is None else mapped(lambda _: next(constants), leaves)
 
     def _after_the_first(self, f: Any, xs: Any, length: int, reverse: bool) -> tuple[Any, Any]:
         first = length - 1 if reverse else 0
@@ -394,38 +364,6 @@ def _like(x: Tensor, other: Tensor) -> Tensor:
     made = made if made.dtype == other.dtype else made.astype(np.result_type(made.dtype, other.dtype))
     made.role = x.role
     return made
-
-
-def _apart(x: Tensor, rows: set[int]) -> bool:
-    """Whether nothing of ``rows`` is behind a value."""
-    pending, seen = [x], {x.serial}
-    while pending:
-        y = pending.pop()
-        if y.serial in rows:
-            return False
-        for z in y.operands if isinstance(y, Traced) else ():
-            if isinstance(z, Tensor) and z.serial not in seen:
-                seen.add(z.serial)
-                pending.append(z)
-    return True
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return bool(type(a) is type(b) and a == b)
-
-
-def _equal_constants(a: Tensor, b: Tensor) -> bool:
-    if a is b:
-        return True
-    if isinstance(a, Traced) or isinstance(b, Traced) or a.op is not None or b.op is not None or a.requires_grad:
-        return False
-    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a._array, b._array, equal_nan=True)
 
 
 class Recording(CompiledFunction):
