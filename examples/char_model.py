@@ -73,7 +73,8 @@ def units(model: CharModel, text: str, vocabulary: Vocabulary, out: Path) -> Non
     for name, feature in features.items():
         fits = np.corrcoef(values.T, feature)[-1, :-1]
         best = int(np.argmax(np.abs(fits)))
-        title, at = f"unit {best} (orange −1, blue 1): its correlation with {name} is {fits[best]:.2f}", 0
+        fit, at = f"{fits[best]:.2f}".replace("-", "−"), 0
+        title = f"unit {best} (orange −1, blue 1): its correlation with {name} is {fit}"
         shown = []
         for line in lines[:30]:
             shown.append(("", line, values[at : at + len(line), best]))

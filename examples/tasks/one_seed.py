@@ -1,4 +1,4 @@
-"""All experiments in little, a few networks from one seed: three quarters of a minute, not ten.
+"""All experiments in little, a few networks from one seed: little more than half a minute, not ten.
 
 What a single seed shows is an example, not a result; `run.py` measures all of them and writes docs/results.md.
 """
