@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
@@ -26,13 +26,14 @@ from ..optional_packages import needed
 from ..primitives.record import integer
 from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
-from ..source_line import user_code, user_site
+from ..source_line import user_code
 from ..tensor_data import as_array
-from ..tensors import REFUSES, Array, Tensor, Turns, Waiting, _serials, from_array
+from ..tensors import Array, Tensor, Turns, Waiting, _serials, from_array
 from ..thread_state import current
 from .index_checks import Ignored, unforeseen
 from .outside_state import Surroundings
 from .plan import Plan
+from .returned_values import Returned, rebuilt
 from .side_effects import refuse_random, refuse_writes
 from .snapshots import Snapshot
 from .tensor_attributes import same_arguments
@@ -192,7 +193,7 @@ class CompiledFunction:
             if compiled.written:
                 # tell the guard against in-place writes that parameters changed
                 Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
-        return _rebuilt(compiled.template, results, given, {})
+        return rebuilt(compiled.template, results, given, {})
 
     def for_each(self, *stacked: Tensor | Array) -> Any:
         """The results of a call for each row of the arguments, stacked: many training steps in one call.
@@ -222,7 +223,7 @@ class CompiledFunction:
         ...     optimizer.step()
         ...     return loss
         >>> losses = step.for_each(np.full((4, 1), 0.5, np.float32))
-        >>> losses.shape, losses.numpy().round(4).tolist()
+        >>> losses.shape, [round(loss, 4) for loss in losses.tolist()]
         ((4,), [0.25, 0.1406, 0.0791, 0.0445])
         """
         from .many_calls import for_each
@@ -384,7 +385,7 @@ class CompiledFunction:
             if around is not None:
                 around.given((stand_ins, named), "an argument")
             result = self._fn(*stand_ins, **named)
-            returned = _Returned(tracer, self._known_as, self.returns_aliases)
+            returned = Returned(tracer, self._known_as, self.returns_aliases)
             template = returned.template(result)
             return tracer.finish([tracer.assigned.get(x.serial, x) for x in returned.outputs]), template
 
@@ -622,79 +623,3 @@ def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
     if isinstance(value, dict):
         return {key: _stand_in(item, tracer, str(key)) for key, item in value.items()}
     return value
-
-
-class _Output(NamedTuple):
-    position: int
-    refuse: Callable[[Any], None] | None  #: what a gradient meets that would flow to it
-    gradient: int | None  #: position of what `backward` left in its ``.grad``
-
-
-class _Argument(NamedTuple):
-    position: int  #: of what was passed, and is returned itself
-
-
-class _Returned:
-    """The result with its tensors taken out, in order, as far as the function made them."""
-
-    def __init__(self, tracer: Tracer, name: str, aliases: bool) -> None:
-        self.outputs: list[Tensor] = []
-        self._tracer, self._name, self._aliases = tracer, name, aliases
-        self._found: dict[int, _Output] = {}  # by serial: what is returned twice is one tensor
-
-    def template(self, result: Any) -> Any:
-        """What `_rebuilt` makes a result like this one of."""
-        if isinstance(result, Tensor):
-            if self._aliases and result.serial in self._tracer.arguments:
-                return _Argument(self._tracer.arguments[result.serial])
-            if self._aliases and not isinstance(result, Traced) and result.serial < self._tracer.started:
-                return result
-            return self._found.get(result.serial) or self._made(result)
-        if isinstance(result, (tuple, list)):
-            items = [self.template(item) for item in result]
-            return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-        if isinstance(result, dict):
-            return {key: self.template(item) for key, item in result.items()}
-        return result
-
-    def _made(self, result: Tensor) -> _Output:
-        position, gradient = len(self.outputs), result.grad
-        self.outputs.append(result)
-        if gradient is not None:
-            self.outputs.append(gradient)
-        refuse = _refusal(result, self._name) if result.requires_grad else None
-        made = self._found[result.serial] = _Output(position, refuse, None if gradient is None else position + 1)
-        return made
-
-
-def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
-    described, site = result._described(), result.site
-
-    def refuse(gradient: Any) -> None:
-        raise GraphError(
-            f"a gradient flows to {described} (made at {site}, used at {user_site()}), which the compiled {name} "
-            "returned and which has no graph; compile the whole step with backward() in it, or detach() the result"
-        )
-
-    return refuse
-
-
-def _rebuilt(template: Any, arrays: list[Array], given: list[Any], made: dict[int, Tensor]) -> Any:
-    if isinstance(template, _Output):
-        result = made.get(template.position)
-        if result is not None:
-            return result
-        result = made[template.position] = from_array(arrays[template.position])
-        if template.refuse is not None:
-            result.requires_grad, result._hooks = True, {REFUSES: template.refuse}
-        if template.gradient is not None:
-            result._grad = from_array(arrays[template.gradient])
-        return result
-    if isinstance(template, _Argument):
-        return given[template.position]
-    if isinstance(template, (tuple, list)):
-        items = [_rebuilt(item, arrays, given, made) for item in template]
-        return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
-    if isinstance(template, dict):
-        return {key: _rebuilt(item, arrays, given, made) for key, item in template.items()}
-    return template

@@ -17,6 +17,7 @@ from ..buffer_writes import Memory
 from ..errors import ShapeError
 from ..source_line import user_code
 from ..tensors import Array, Tensor, _serials, from_array
+from .returned_values import rebuilt
 
 if TYPE_CHECKING:
     from .compiled_function import CompiledFunction
@@ -71,8 +72,6 @@ def _call(function: CompiledFunction, stacks: list[Array], k: int) -> Any:
 
 def _middle(function: CompiledFunction, stacks: list[Array], first: int, count: int) -> tuple[Any, int] | None:
     """The results of some calls from the ``first`` on, and how many; None if they have to be ordinary calls."""
-    from .compiled_function import _rebuilt
-
     if count < 1:
         return None
     with function._turns.lock:
@@ -90,7 +89,7 @@ def _middle(function: CompiledFunction, stacks: list[Array], first: int, count: 
         if compiled.written:
             Memory.touch([x._memory for x in compiled.written], next(_serials), user_code())
         taken = [from_array(stack[first : first + done]) for stack in stacks]
-        return _rebuilt(compiled.template, [result[:done] for result in results], taken, {}), done
+        return rebuilt(compiled.template, [result[:done] for result in results], taken, {}), done
 
 
 def _gives_away(template: Any) -> bool:

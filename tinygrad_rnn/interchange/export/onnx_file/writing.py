@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....compiler.compiled_function import _Output
+from ....compiler.returned_values import Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
@@ -191,7 +191,7 @@ def _named(name: str, value: Any, found: list[tuple[str, Tensor]]) -> None:
 
 
 def _result_names(name: str, template: Any, found: dict[str, int]) -> None:
-    if isinstance(template, _Output):
+    if isinstance(template, Output):
         found[name] = template.position
     elif isinstance(template, (tuple, list)):
         for k, each in enumerate(template):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....compiler.compiled_function import _Output
+from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
 from ....nn.module import Module
@@ -460,7 +460,7 @@ def _jax_array(value: Array, name: str) -> Any:
 
 def _rebuilt(template: Any, arrays: Sequence[Any]) -> Any:
     """The result, its tensors JAX arrays."""
-    if isinstance(template, _Output):
+    if isinstance(template, Output):
         return arrays[template.position]
     if isinstance(template, (tuple, list)):
         items = [_rebuilt(item, arrays) for item in template]
