@@ -12,7 +12,7 @@ from tinygrad_rnn.check.tolerances import COMPLEX_STEP
 from tinygrad_rnn.norms import norm
 from tinygrad_rnn.testing.networks import Network
 
-NETWORKS = 2000 if NIGHTLY else 20
+NETWORKS = 2000 if NIGHTLY else 50
 
 
 def drawn(seed):

@@ -255,3 +255,22 @@ def test_detaching_in_place() -> None:
         (x * 2).detach_()
     assert not x.detach_().requires_grad
     assert x.cpu() is x.contiguous() is x
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda whole: whole[:-5], "cut off"),
+        (lambda whole: whole[:20], "cut off"),
+        (lambda whole: whole + b"more", "more was written behind it"),
+        (lambda whole: b"", "another kind"),
+        (lambda whole: b"a text of some length, no file of arrays", "another kind"),
+        (lambda whole: whole.replace(b'"shape":[2]', b'"shape":[3]'), "does not fit"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why_in_plain_words(change, said, tmp_path):
+    tg.save({"w": tg.ones(2)}, tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").write_bytes(change((tmp_path / "a.safetensors").read_bytes()))
+    with pytest.raises(tg.DataError, match=f"not a readable safetensors file: it.*{said}") as caught:
+        tg.load(tmp_path / "b.safetensors")
+    assert "header" not in str(caught.value)

@@ -80,13 +80,25 @@ def load(path: PathLike) -> Any:
     except TinygradError:
         raise
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{file} is not a readable safetensors file: {short(str(error), 120)}") from None
+        raise DataError(f"{file} is not a readable safetensors file: {unreadable(error)}") from None
     except TypeError as error:
         if "not understood" not in str(error):
             raise
         raise DataError(_without_dtype(file, str(error).split("'")[1])) from None
     except Exception as error:  # whatever a hostile file makes json or the outline trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
+
+
+def unreadable(error: Exception) -> str:
+    """Why a file cannot be opened as safetensors, in other words than that package's: they are about its header."""
+    words = str(error).lower().replace(" ", "")
+    if isinstance(error, OSError):
+        return short(error.strerror or str(error), 120)
+    if "headerlength" in words or "incomplete" in words:
+        return "it is cut off, or more was written behind it; copy it again, or use an older one"
+    if any(each in words for each in ("headertoo", "utf-8", "utf8", "json", "headerstart", "invalidheader")):
+        return "it does not begin as one does, so it is a file of another kind, or damaged"
+    return "it is damaged: what it says of its arrays does not fit what follows; use an older one"
 
 
 def _without_dtype(file: Any, name: str) -> str:

@@ -12,7 +12,7 @@ from ..errors import DataError, GraphError, TinygradError
 from ..files import PathLike, as_path, write_atomically
 from ..operation_errors import short
 from ..optional_packages import needed
-from ..saving import checksum
+from ..saving import checksum, unreadable
 from .model import CharModel
 from .text import Vocabulary
 from .training import CURE, Settings, Trainer
@@ -73,7 +73,7 @@ def load(path: PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     except TinygradError:
         raise
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{file} is not a readable checkpoint: {short(str(error), 120)}") from None
+        raise DataError(f"{file} is not a readable checkpoint: {unreadable(error)}") from None
     except Exception as error:  # whatever a hostile file makes json, the settings or the shapes trip over
         raise DataError(f"{file} is damaged: {type(error).__name__} {short(str(error), 120)}") from None
 
