@@ -395,6 +395,23 @@ def test_detach_no_grad_and_branches():
     assert graph.steps == tuple(range(6))
 
 
+def test_random_numbers_that_no_tensor_went_into_are_noted_too():
+    """Such as the coin that is tossed for each step of scheduled sampling."""
+    cell = nn.RNNCell(2, 2)
+
+    def forced(x):
+        h = torch.zeros(1, 2)
+        for t in range(2):
+            h = cell(x[t] if torch.rand(1).item() < 0.5 else h, h)
+        return h + torch.randn(1, 2) * 0.0
+
+    with pytest.warns(interchange.ForeignWarning):
+        notes = interchange.from_torch(forced, torch.ones(2, 1, 2)).import_notes
+    assert [note.split(" (")[0] for note in notes] == [
+        f"{name}: the random numbers stay as they were drawn" for name in ("rand", "randn")
+    ]
+
+
 def test_a_function_of_modules_and_tensors():
     cell, w = nn.GRUCell(2, 3), torch.randn(3, requires_grad=True)
     x = torch.randn(4, 2, 2)

@@ -43,6 +43,9 @@ class JaxFunction:
     [0.0]
     """
 
+    #: as imported programs of PyTorch and files have them; of a function of JAX's nothing stays as it was
+    import_notes: tuple[str, ...] = ()
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self._traced: dict[Any, Traced] = {}

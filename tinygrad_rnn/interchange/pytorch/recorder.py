@@ -261,6 +261,8 @@ class CallRecorder:
         changing = any(self.varies(x) for x in live)
         out = call.out = func(*args, **kwargs)
         if not live:
+            if name in _DRAWN:
+                self.note(f"{name}: the random numbers stay as they were drawn", True)
             if written is not None and id(written) in self.mirrors:
                 self.mirrors.pop(id(written))
             return out
@@ -298,6 +300,12 @@ class CallRecorder:
         for theirs, mine in zip(made, ours, strict=True):
             if isinstance(mine, Tensor):
                 self.bind(theirs, mine, call.name)
+
+
+#: what makes random numbers of none of the program's tensors
+_DRAWN = frozenset(
+    f"{name}{like}" for name in ("rand", "randn", "randint") for like in ("", "_like")
+) | {"randperm", "normal", "bernoulli", "multinomial"}  # fmt: skip
 
 
 class Mode(TorchFunctionMode):
