@@ -446,3 +446,4 @@ def test_arguments_may_stand_in_a_list():
     assert inputs(interchange.to_onnx(tg.nn.Linear(3, 2), [tg.ones(4, 3)])) == ["x"]
     joined = interchange.to_onnx(lambda xs: tg.stack(xs), [tg.ones(2), tg.ones(2)])  # one argument, a list
     assert len(joined.graph.input) == 2
+    assert not interchange.to_onnx(lambda: tg.ones(2) + 1, []).graph.input

@@ -280,6 +280,20 @@ def test_haiku():
 # What JAX cannot, and what its user wrote wrong -------------------------------------------------------------
 
 
+def test_a_function_that_came_in_goes_out_again():
+    """What JAX computes of integers, such as a mask, is computed while `to_jax` traces, not by what it traces."""
+    lengths = np.array([3, 1])
+
+    def loss(w, x):
+        mask = jnp.arange(3)[:, None] < lengths
+        return (jnp.tanh(x @ w) * mask[..., None]).sum()
+
+    w, x = np.eye(2), np.ones((3, 2, 2))
+    out, _ = interchange.to_jax(interchange.from_jax(loss), w, x)
+    assert float(out({}, w, x)) == pytest.approx(float(loss(w, x)), rel=1e-12)
+    np.testing.assert_allclose(jax.grad(out, 1)({}, w, x), jax.grad(loss)(w, x), atol=1e-12)
+
+
 def test_a_while_loop_is_differentiated_backwards():
     """The same recurrence in a scan gives jax.grad something to compare with; another start takes another number."""
 

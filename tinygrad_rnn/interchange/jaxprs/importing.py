@@ -61,7 +61,8 @@ class JaxFunction:
         moving = [(x, name) for x, name in zip(leaves, names) if _is_data(x)]
         given = [_entering(x, name, aval) for (x, name), aval in zip(moving, avals, strict=True)]
         run = Run(self.__name__, self._own)
-        outputs = [run.tensor(x) for x in run.jaxpr(traced.closed.jaxpr, consts, given)]
+        with jax.ensure_compile_time_eval():  # what JAX computes of integers is wanted now, also while `to_jax` traces
+            outputs = [run.tensor(x) for x in run.jaxpr(traced.closed.jaxpr, consts, given)]
         return jax.tree_util.tree_unflatten(traced.result, outputs)
 
     def tensors(self, *args: Any) -> Any:

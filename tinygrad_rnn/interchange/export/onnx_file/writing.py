@@ -90,8 +90,8 @@ def to_onnx(
 
 
 def _lists_arguments(function: Callable[..., Any], args: Any) -> bool:
-    """Whether a list is the arguments, not one of them: it holds arrays, and the function takes so many."""
-    if not isinstance(args, list) or not any(map(_is_array, args)):
+    """Whether a list is the arguments, not one of them: it holds arrays or nothing, and the function takes so many."""
+    if not isinstance(args, list) or (args and not any(map(_is_array, args))):
         return False
     try:
         inspect.signature(function.forward if isinstance(function, Module) else function).bind(*args)
