@@ -22,7 +22,7 @@ from .files import PathLike, as_path, write_atomically
 from .graph_file import bounded, decoded, encoded, operation_of
 from .operation_errors import explained, short
 from .primitives import TABLE
-from .primitives.absent import Absent, is_built_in
+from .primitives.missing_primitives import Absent, is_built_in
 from .primitives.record import Primitive
 from .source_line import Foreign, source_lines
 from .tensors import Array, Literal, Tensor

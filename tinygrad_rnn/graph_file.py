@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DataError, ShapeError
 from .operation_errors import short
 from .primitives import TABLE
-from .primitives.absent import Absent, absent
+from .primitives.missing_primitives import Absent, absent
 from .primitives.record import OWN, Primitive
 
 #: characters of the name of an operation that only the file knows

@@ -10,10 +10,10 @@ import numpy as np
 from .thread_state import NOWHERE, Scope
 
 if TYPE_CHECKING:
-    from .buffer_writes import Memory
     from .primitives.record import Primitive
     from .source_line import Place
     from .tensors import Tensor, Waiting
+    from .version_counters import Memory
 
 _NO_ATTRS: dict[str, Any] = {}
 

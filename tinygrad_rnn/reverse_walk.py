@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import answerable
-from .buffer_writes import Memory
 from .dead_positions import merged, pulled, replaced, sent_on
 from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeError
 from .primitives import Primitive, broadcast_to, cast, reshape, sum_
 from .recorded_value import is_tensor
 from .settings import recording
 from .thread_state import current
+from .version_counters import Memory
 
 if TYPE_CHECKING:
     from .tensors import Tensor

@@ -22,7 +22,6 @@ import numpy.typing as npt
 from . import numpy_protocol
 from . import primitives as P
 from .arguments import flag
-from .buffer_writes import Memory
 from .errors import DTypeError, GraphError, ShapeError
 from .max_min import Extreme, meant
 from .operation_errors import explained, short
@@ -33,6 +32,7 @@ from .settings import get_default_dtype
 from .source_line import Foreign, Site, user_code
 from .tensor_data import as_array, asked_dtype
 from .thread_state import current
+from .version_counters import Memory
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool

@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 
 from ..dead_positions import pulled
 from ..graph import Ref
-from ..primitives.absent import Absent
+from ..primitives.missing_primitives import Absent
 from ..reverse_walk import _fitted
 from .recording import Array, Trace
 

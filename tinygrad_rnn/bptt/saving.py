@@ -14,7 +14,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from ..graph import Ref
-from ..primitives.absent import Absent
+from ..primitives.missing_primitives import Absent
 from ..tensors import Array
 from .walk import Sent, WalkStep
 

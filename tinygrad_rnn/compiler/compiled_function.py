@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
-from ..buffer_writes import Memory
 from ..errors import DTypeError, GraphError
 from ..optional_packages import needed
 from ..primitives.record import integer
@@ -30,6 +29,7 @@ from ..source_line import user_code
 from ..tensor_data import as_array
 from ..tensors import Array, Tensor, Turns, Waiting, _serials, from_array
 from ..thread_state import current
+from ..version_counters import Memory
 from .index_checks import Ignored, unforeseen
 from .outside_state import Surroundings
 from .plan import Plan

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..buffer_writes import Memory
 from ..errors import ShapeError
 from ..source_line import user_code
 from ..tensors import Array, Tensor, _serials, from_array
+from ..version_counters import Memory
 from .returned_values import rebuilt
 
 if TYPE_CHECKING:

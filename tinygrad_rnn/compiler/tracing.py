@@ -22,7 +22,6 @@ import numpy as np
 
 from .. import primitives as P
 from .. import settings
-from ..buffer_writes import Memory
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..operation_errors import explained
 from ..primitives.record import Primitive
@@ -31,6 +30,7 @@ from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, Waiting, _as_operand, _recast_integers, _serials, from_array
 from ..thread_state import current
+from ..version_counters import Memory
 from .guards import Guards
 from .plan import Plan, PlanBuilder
 from .tensor_attributes import own

@@ -9,12 +9,12 @@ from contextlib import suppress
 from tinygrad_rnn.files import PathLike
 
 from . import dot_by_steps, time_step_tile
-from .buses import Buses
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
 from .line_repair import MEASURED, mended
 from .placement import Layout, Line, Places
+from .shared_weight_lines import Buses
 from .time_columns import Key
 
 #: Boxes of a graph without time steps: dot takes seconds for so many, and ever more time and memory for more.

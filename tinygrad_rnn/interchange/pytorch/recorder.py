@@ -28,7 +28,7 @@ from ...thread_state import current
 from ..composed_operators import read_through, write_through
 from ..nested_results import leaves, mapped
 from ..program import Detached, Input, constant, detached
-from . import calls, fallback, recurrent  # noqa: F401  (recurrent enters its calls in the table)
+from . import calls, decompositions, recurrent  # noqa: F401  (recurrent enters its calls in the table)
 from .module_places import Modules, Running
 
 #: how far a mirrored value may be from PyTorch's, by its size
@@ -289,7 +289,7 @@ class CallRecorder:
             if made and all(t.dtype not in calls.FLOATS for t in made):
                 self.note(f"{call.name} depends on data and keeps the value it had")
                 return
-            results = fallback.decomposed(self, call, func, mirrored)
+            results = decompositions.decomposed(self, call, func, mirrored)
             if results is NotImplemented:
                 return
         if written is not None:

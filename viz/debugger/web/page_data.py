@@ -21,7 +21,7 @@ from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain, saturated
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives.absent import Absent
+from tinygrad_rnn.primitives.missing_primitives import Absent
 
 from ... import style
 from ...mathml import mathml

@@ -24,7 +24,7 @@ class Absent(Unlisted):
 def absent(name: str) -> Absent:
     """What stands for operation ``name``; whatever asks it for its rule gets a `GraphError` that says where rules are.
 
-    >>> from tinygrad_rnn.primitives.absent import absent
+    >>> from tinygrad_rnn.primitives.missing_primitives import absent
     >>> absent("own_swish").pull(0, 1.0, None, [], {})
     Traceback (most recent call last):
     tinygrad_rnn...GraphError: the rule of own_swish is not in this process; import the module that defines it...
