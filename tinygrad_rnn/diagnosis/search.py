@@ -23,8 +23,13 @@ Progress = Callable[[int, int], None]
 SKETCHED = 24
 #: how far a sketch may be off what it should be, beyond what the digits allow: the walk decides
 SLACK = 1e-10
+#: of all that is added up: more than this is not lost by walking differences, and an exact walk does not mend it
+CANCELLED = 1e-9
 #: edits that are walked at once
 TOGETHER = 256
+#: edits of which a factor is read off the numbers, at most, those first that fit best: where a gradient explodes,
+#: whatever is done to it is nearly a multiple of the same
+MULTIPLES = 100
 #: pairs that are walked to the end, at most
 PAIRS = 400
 #: first edits of a pair that explain a part of the numbers, and pairs of likely edits: so many are tried
@@ -207,7 +212,8 @@ class Search:
     def singles(self) -> list[Tried]:
         """Single edits that give all the numbers, each verified by its walk."""
         self.prepare()
-        found = []
+        found: list[Tried] = []
+        multiples: list[tuple[float, Tried]] = []
         many = sum(int(np.sum(w != 0)) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf])
         for tried in self.look(list(candidates(self.scene))):
             if not np.all(np.isfinite(tried.sketch)) or not np.any(tried.sketch):
@@ -215,8 +221,10 @@ class Search:
             self.tried.append(tried)
             if np.all(np.abs(tried.sketch - self.target) <= self.slack):
                 found += self.verified(tried.edit)
-            elif tried.edit.scaling is not None:
-                found += self.measured(tried, trust=many >= FEWEST)
+            elif tried.edit.scaling is not None and (off := self.off_a_multiple(tried)) <= 1:
+                multiples.append((off, tried))
+        for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
+            found += self.measured(tried, trust=many >= FEWEST)
         return found
 
     def verified(self, edit: Edit) -> list[Tried]:
@@ -225,6 +233,10 @@ class Search:
             walked = walk(edit)
             if all(self.right(walked).values()):
                 return [Tried(edit, self.sketched(walked), walked)]
+            for leaf, wanted in self.wanted.items():
+                cancelled = CANCELLED * (self.record.scale(leaf) + norm(wanted))
+                if norm(wanted - walked.get(leaf, 0.0)) > self.limits[leaf] + cancelled:
+                    return []
         return []
 
     def ranked(self, found: Sequence[Tried]) -> list[Tried]:
@@ -238,14 +250,15 @@ class Search:
         """The edit, with where in the equations it is."""
         return replace(tried.edit, term=self.scene.names.term(tried.edit))
 
-    def measured(self, tried: Tried, trust: bool) -> list[Tried]:
-        """The edit with another factor, if the numbers are off by a multiple of what it changes."""
+    def off_a_multiple(self, tried: Tried) -> float:
+        """How far, of what is allowed, the numbers are off by no multiple of what an edit changes."""
         s = tried.sketch
         share = float(np.vdot(s / self.slack**2, self.target) / np.vdot(s / self.slack, s / self.slack))
-        if not share or np.any(
-            np.abs(share * s - self.target) > 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)
-        ):
-            return []
+        room = 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)
+        return float(np.max(np.abs(share * s - self.target) / room)) if share else np.inf
+
+    def measured(self, tried: Tried, trust: bool) -> list[Tried]:
+        """The edit with another factor, if there is one that gives the numbers."""
         factor = 1.0
         for _ in range(4):  # exact at once, unless what is sent comes back to where it was sent from
             base = tried.edit if factor == 1.0 else rescaled(tried.edit, factor)
