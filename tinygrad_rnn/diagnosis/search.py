@@ -67,7 +67,8 @@ class Search:
         for leaf, given in self.given.items():
             precision, scale = self.precisions[leaf], self.record.scale(leaf) + norm(given)
             dtype = np.float32 if precision.single else np.float64
-            limits[leaf] = precision.allowed(self.record.noise(leaf, dtype), scale)
+            larger = max(1.0, norm(given) / (norm(self.record.gradient(leaf)) or np.inf))  # what explodes, rounds so
+            limits[leaf] = precision.allowed(larger * self.record.noise(leaf, dtype), scale)
         return limits
 
     def few_digits(self, wrong: Sequence[int]) -> str:
