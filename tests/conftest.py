@@ -54,9 +54,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """The tests themselves, and all that was imported, stay: no garbage collector need look through them again."""
+    """Thousands of tests, and all that was imported, stay: to look through them for garbage often takes long."""
+    gc.set_threshold(20_000, 50, 20)
     gc.enable()
-    gc.freeze()
 
 
 #: variables that pytest sets for every test, scikit-learn when it is imported, and PyTorch when it takes a call apart

@@ -193,6 +193,7 @@ EXCEPTIONS = {
     "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
     "viz/equations/expression.py": "the operations of formulas, which are fewer",
+    "viz/equations/formula_text.py": "functions whose power is written before the argument: tanh²(c)",
     "viz/style.py": "LaTeX's commands, some of which have the same names",
 }
 
