@@ -597,3 +597,16 @@ def test_a_gradient_that_a_failed_call_wrote_over_is_named():
             use()
     step(tg.tensor([0, 1]))
     assert w.grad.shape == (2,)
+
+
+@pytest.mark.parametrize(("dtype", "least", "most"), [(np.float32, -110, 95), (np.float64, -760, 720)])
+def test_exponentials_over_the_whole_range(dtype, least, most):
+    """Subnormal results too: a derivative far out, multiplied by a large gradient, is no small number any more."""
+    x = np.concatenate([np.linspace(least, most, 20_001), [-np.inf, np.inf, np.nan]]).astype(dtype)
+    found = tg.compile(lambda x: x.exp())(tg.tensor(x)).numpy()
+    with np.errstate(all="ignore"):
+        expected = tg.tensor(x).exp().numpy()
+        units = np.abs(found - expected) / np.spacing(expected)
+    assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+    assert np.nanmax(units[np.isfinite(expected)]) <= 2
+    assert np.array_equal(found[-3:], expected[-3:], equal_nan=True)

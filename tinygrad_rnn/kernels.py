@@ -93,9 +93,11 @@ def _exp32(x):
     p = p * r + F(0.5)
     p = p * r + F(1.0)
     p = p * r + F(1.0)
-    exponent = np.int32(min(max(F(-125.0), k), F(128.0))) + np.int32(126)
-    y = p * _bits_as_float32(exponent << np.int32(23)) * F(2.0)
-    y = F(0.0) if x < F(-86.6) else y  # below the smallest normal number
+    exponent = np.int32(min(max(F(-151.0), k), F(128.0)))
+    half = exponent >> np.int32(1)  # in two factors, since 2^k itself may be subnormal, or more than the largest number
+    y = p * _bits_as_float32((half + np.int32(127)) << np.int32(23))
+    y = y * _bits_as_float32((exponent - half + np.int32(127)) << np.int32(23))
+    y = F(0.0) if x < F(-104.0) else y
     return INF if x > F(88.72284) else y
 
 
@@ -116,9 +118,11 @@ def _exp64(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    exponent = np.int64(min(max(-1021.0, k), 1024.0)) + np.int64(1022)
-    y = p * _bits_as_float64(exponent << np.int64(52)) * 2.0
-    y = 0.0 if x < -707.7 else y
+    exponent = np.int64(min(max(-1076.0, k), 1024.0))
+    half = exponent >> np.int64(1)
+    y = p * _bits_as_float64((half + np.int64(1023)) << np.int64(52))
+    y = y * _bits_as_float64((exponent - half + np.int64(1023)) << np.int64(52))
+    y = 0.0 if x < -745.2 else y
     return np.inf if x > 709.782712893384 else y
 
 
