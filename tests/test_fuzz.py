@@ -13,6 +13,7 @@ FOUND = [
     fuzz.Case(head=1016164991, lines=(1099128569,)),  # cross_entropy of bytes
     fuzz.Case(head=1344537844, lines=(1209057486, 231728556)),  # one condition for a row longer than a tile
     fuzz.Case(head=453803880, lines=(534010128, 1794327230)),  # equal terms that cancel
+    fuzz.Case(head=2075302815, lines=(157853475, 1861823239, 1041026247)),  # an exponential that is subnormal
 ]
 
 
