@@ -42,8 +42,6 @@ def _norms(session: Inspection, axes: Any) -> None:
 
 
 def _ledger(session: Inspection, node: int, above: Any, below: Any) -> None:
-    from matplotlib.ticker import PercentFormatter
-
     found = session.ledger(node, session.last)
     rows = [row for row in found.rows if row.time is not None]
     if not rows:
@@ -55,4 +53,4 @@ def _ledger(session: Inspection, node: int, above: Any, below: Any) -> None:
     below.bar(times, shares, color=[style.STROKES["c" if share < 0 else "h"][0] for share in shares])
     below.axhline(0, color=style.INK, linewidth=0.6)
     below.set(xlabel="time step t", ylabel="share")
-    below.yaxis.set_major_formatter(PercentFormatter(1.0))
+    below.yaxis.set_major_formatter(lambda share, _position: f"{100 * share:g}%")
