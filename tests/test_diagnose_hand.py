@@ -184,6 +184,7 @@ UNNAMED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:diagnose. .* pairs of edits; this will take:UserWarning")  # as it says by night
 @pytest.mark.parametrize("mistake", some(UNNAMED, 2, first=1), ids=lambda m: m.meaning)
 def test_what_is_no_edit_is_not_found_and_is_placed(mistake):
     given, true = mistake.gradients(), right(mistake.style)
