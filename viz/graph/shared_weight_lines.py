@@ -32,6 +32,15 @@ class Buses:
         """All boxes but bars."""
         return [rect for i, rect in self.rects.items() if i not in self.places.bars]
 
+    def _clear(self, rect: Rect, side: int, beside: float, above: float) -> Rect:
+        """The rectangle, moved outwards until it keeps such distances from all others."""
+        while any(
+            abs(rect.y - r.y) < (rect.h + r.h) / 2 + above and abs(rect.x - r.x) < (rect.w + r.w) / 2 + beside
+            for r in self.rects.values()
+        ):
+            rect = rect.moved(6 * side)
+        return rect
+
     def _stand(self, rect: Rect) -> None:
         for strip in range(int(rect.left // STRIP), int(rect.right // STRIP) + 1):
             self.standing[strip].append(rect)
@@ -58,12 +67,7 @@ class Buses:
             x = (self.places.right if side > 0 else start) + side * (self.places.pad + 22 + w / 2)
             rect = Rect(x, y, w, h)
             room = ROOM if any(e.target == i for e in self.edges) else 6
-            while any(
-                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 6 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + room
-                for r in self.rects.values()
-            ):
-                rect = rect.moved(6 * side)
-            self.rects[i] = rect
+            rect = self.rects[i] = self._clear(rect, side, room, 6)
             self._stand(rect)
             for n, e in targets:
                 r = self.rects[e.target]
@@ -129,12 +133,7 @@ class Buses:
             start = min(self.places.x[c] for _, e in fed if (c := self.boxes[e.source].column) is not None)
             rect = Rect((start if back else self.places.right) + side * (self.places.pad + 26 + w / 2), y, w, h)
             room = ROOM if any(e.source == i for e in self.edges) else 4  # what it feeds has to be reached
-            while any(
-                abs(rect.y - r.y) < (rect.h + r.h) / 2 + 4 and abs(rect.x - r.x) < (rect.w + r.w) / 2 + room
-                for r in self.rects.values()
-            ):
-                rect = rect.moved(6 * side)
-            self.rects[i] = rect
+            rect = self.rects[i] = self._clear(rect, side, room, 4)
             self._stand(rect)
             for n, e in fed:
                 r = self.rects[e.source]
