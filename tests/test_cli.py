@@ -273,6 +273,14 @@ def interrupted(folder: Path, begun: Callable[[], bool], **environment: str) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_control_c_inside_exec_has_the_same_exit_code(folder: Path) -> None:
+    (folder / "model.py").write_text("import signal\nexec('signal.raise_signal(signal.SIGINT)')\n")
+    command = [sys.executable, "-m", "tinygrad_rnn", "check", "model.py:loss"]
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_control_c_is_answered_at_once_and_acts_the_second_time(capfd: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), noted_interrupt("noted") as interrupt:

@@ -2,4 +2,10 @@
 
 from .cli import main
 
-main(prog_name="tinygrad-rnn")
+try:
+    main(prog_name="tinygrad-rnn")
+finally:
+    # After a KeyboardInterrupt inside exec() of a string, which is how dataclasses write their methods, CPython ends
+    # a "python -m" process by that signal whatever the exit code, even if the interrupt was caught. The next exec()
+    # takes that back.
+    exec("")
