@@ -17,8 +17,9 @@ from tinygrad_rnn.sequence_patterns import build
 from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 
 
-@given(loops())
+@given(loops(wider=True))
 @example(Loop(("gru", "gated", "residual"), 2, "both ways", head=False, dense=True))  # three loops, end to end
+@example(Loop(("residual", "gated", "gated"), 2, head=False, listed=True, dense=True))  # the last step adds once more
 def test_a_random_program_is_found_as_it_was_written(loop: Loop):
     graph, cells = loop.graph()
     found = find(graph)

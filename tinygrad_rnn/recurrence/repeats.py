@@ -468,13 +468,18 @@ class _Folding:
         position = {place: k for k, place in enumerate(text.places)}
 
         def key(first: int) -> tuple[int, int, int]:
-            low = middle + (first - start) % period
-            crossing = {
-                source
-                for k in range(low + period, min(low + 2 * period, end))
-                for source in self.graph.nodes[text.places[k]].sources
-                if start <= position.get(source, -1) < low + period
-            }
+            begins = (
+                middle + (first - start) % period + period
+            )  # a step in the middle that lies in the stretch as a whole
+            if begins + period > end:
+                begins -= period
+            crossing = set()
+            for k in range(begins, begins + period):
+                later = 0 if k >= start + period else period  # in the first step a state may still be a leaf
+                for source in self.graph.nodes[text.places[k + later]].sources:
+                    place = position.get(source, -1)
+                    if start <= place < begins + later:
+                        crossing.add(place - later)
             return len(crossing), -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
