@@ -4,6 +4,7 @@ What is imported for types only (under TYPE_CHECKING) runs nothing and is left o
 """
 
 import ast
+import collections
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,79 @@ def test_every_module_has_a_layer():
 def test_an_exception_is_needed():
     whole = import_graph(HERE)
     assert all(b in whole[a] for a, b in EXCEPTIONS)
+
+
+#: Rooms that know privates of another, and why: whose files begin so -> whose files begin so.
+KNOWN = {
+    ("compiler/instructions/", "kernels.py"): "instructions are kernels that run on rows",
+    ("interchange/export/", "nn/"): "an exporter writes a layer's own loop in place of its steps; users see neither",
+    ("testing/accuracy.py", "optimizers.py"): "what an optimizer computes, by its own formulas with many digits",
+}
+
+
+def privates(root: Path) -> set[tuple[str, str, str]]:
+    """(file, other file, name): what a file uses of another one's private names.
+
+    Of modules what is imported; attributes only across folders, and not those that `Recorded` declares.
+    """
+    trees = {
+        path.relative_to(root).as_posix(): ast.parse(path.read_text("utf-8"))
+        for package in ("tinygrad_rnn", "viz")
+        for path in sorted((root / package).rglob("*.py"))
+    }
+    known, owners, found = modules(root), collections.defaultdict(set), set()
+    reached: list[tuple[str, str]] = []
+    for file, tree in trees.items():
+        package = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        package = package if file.endswith("__init__.py") else package.rpartition(".")[0]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                if base in known:
+                    other = known[base].relative_to(root).as_posix()
+                    found |= {(file, other, a.name) for a in node.names if _is_private(a.name)}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                owners[node.name].add(file)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                owners[node.id].add(file)
+            elif isinstance(node, ast.Attribute) and called(node.value) in ("self", "cls"):
+                if isinstance(node.ctx, ast.Store):
+                    owners[node.attr].add(file)
+            elif isinstance(node, ast.Attribute) and _is_private(node.attr):
+                reached.append((file, node.attr))
+    for file, name in reached:
+        there = owners[name]
+        if "tinygrad_rnn/recorded_value.py" not in there and not any(_folder(file) == _folder(x) for x in there):
+            found |= {(file, other, name) for other in there}
+    return found
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0]
+
+
+def _is_known(file: str, other: str, known: tuple[str, str]) -> bool:
+    return all(name.removeprefix("tinygrad_rnn/").startswith(start) for name, start in zip((file, other), known))
+
+
+def test_privates_stay_in_their_room():
+    found = privates(HERE)
+    by_use = collections.defaultdict(set)  # a name that several files define is known if one of these may be
+    for file, other, name in found:
+        by_use[file, name].add(other)
+    foreign = {("tinygrad_rnn/interchange/pytorch/recorder.py", "_base")}  # PyTorch's
+    told = {
+        (file, name, *others)
+        for (file, name), others in by_use.items()
+        if (file, name) not in foreign and not any(_is_known(file, x, k) for x in others for k in KNOWN)
+    }
+    assert not told
+    assert [k for k in KNOWN if not any(_is_known(file, other, k) for file, other, _ in found)] == [], "not needed"
 
 
 def test_circles_are_found_wherever_they_hide(tmp_path):

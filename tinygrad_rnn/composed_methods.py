@@ -11,7 +11,7 @@ from . import primitives as P
 from .arguments import flag, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .max_min import Extreme
-from .operators import Axis, Operators, _axis, kept, one_axis
+from .operators import Axis, Operators, either_axis, kept, one_axis
 from .primitives import record
 from .tensor_data import asked_dtype
 
@@ -155,7 +155,7 @@ class Composed(Operators):
         1.0
         """
         return self.var(
-            _axis(axis, dim), keepdims=kept(keepdims, keepdim), correction=correction, unbiased=unbiased
+            either_axis(axis, dim), keepdims=kept(keepdims, keepdim), correction=correction, unbiased=unbiased
         ).sqrt()
 
     def norm(
@@ -171,7 +171,7 @@ class Composed(Operators):
         >>> float(tg.tensor([3e30, 4e30]).norm() / 1e30)
         5.0
         """
-        axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
+        axis, keep = either_axis(axis, dim), kept(keepdims, keepdim)
         p = 2 if p == "fro" else p
         if not (number(p, "norm: p") >= 0 or p == -np.inf):
             raise ArgumentError(f"norm: p is 0, positive, inf or -inf, not {p!r}; write (abs(x) ** p).sum() ** (1 / p)")
@@ -219,7 +219,7 @@ class Composed(Operators):
         ([3.0, 4.0], [1, 0])
         """
         if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
-            return self.amax(_axis(axis, dim), kept(keepdim, keepdims))
+            return self.amax(either_axis(axis, dim), kept(keepdim, keepdims))
         return self._extreme("max", self.argmax(dim), dim, keepdim)
 
     @overload
@@ -248,7 +248,7 @@ class Composed(Operators):
         [1.0, 3.0]
         """
         if dim is None or axis is not None or keepdims is not None or isinstance(dim, (tuple, list)):
-            return self.amin(_axis(axis, dim), kept(keepdim, keepdims))
+            return self.amin(either_axis(axis, dim), kept(keepdim, keepdims))
         return self._extreme("min", self._turned_over().argmax(dim), dim, keepdim)
 
     def _extreme(self, name: str, at: Tensor, dim: int, keepdim: bool) -> Extreme:

@@ -24,7 +24,8 @@ Number = float | int
 Axis = int | tuple[int, ...] | None
 
 
-def _axis(axis: Axis | list[int], dim: Axis | list[int]) -> Axis:
+def either_axis(axis: Axis | list[int], dim: Axis | list[int]) -> Axis:
+    """The dimensions that ``axis`` or ``dim`` names, whichever was given."""
     chosen = axis if dim is None else dim
     return tuple(chosen) if isinstance(chosen, list) else chosen
 
@@ -301,7 +302,7 @@ class Operators(Recorded):
         >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0).tolist()
         [4.0, 6.0]
         """
-        return self._record(P.sum_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
+        return self._record(P.sum_, (self,), {"axis": either_axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def mean(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Arithmetic mean over ``axis`` (an int, a tuple, or None for all), kept at size 1 by ``keepdims``; nan of
@@ -311,7 +312,7 @@ class Operators(Recorded):
         >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).mean(1, keepdims=True).tolist()
         [[1.5], [3.5]]
         """
-        axis = _axis(axis, dim)
+        axis = either_axis(axis, dim)
         total = self.sum(axis, kept(keepdims, keepdim))
         count = record.size_of(self.shape) // max(1, record.size_of(total.shape))
         return total / count if count else total * np.nan
@@ -330,7 +331,7 @@ class Operators(Recorded):
         >>> tg.tensor([1.0, 3.0]).var().item(), tg.tensor([1.0, 3.0]).var(correction=0).item()
         (2.0, 1.0)
         """
-        axis = _axis(axis, dim)
+        axis = either_axis(axis, dim)
         if unbiased is not None and correction is not None:
             raise ArgumentError("var: unbiased and correction are two names of one setting; give one of them")
         if correction is None:
@@ -350,7 +351,7 @@ class Operators(Recorded):
         >>> tg.tensor([[1.0, 2.0], [3.0, 4.0]]).prod(1).tolist()
         [2.0, 12.0]
         """
-        axis, keep = _axis(axis, dim), kept(keepdims, keepdim)
+        axis, keep = either_axis(axis, dim), kept(keepdims, keepdim)
         if axis is None:
             result = self.reshape(-1).prod(0)
             return result.reshape((1,) * self.ndim) if keep else result
@@ -381,7 +382,7 @@ class Operators(Recorded):
         >>> x.grad.tolist()
         [0.5, 0.0, 0.5]
         """
-        return self._record(P.max_, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
+        return self._record(P.max_, (self,), {"axis": either_axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def amin(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Smallest element over ``axis`` (an int, a tuple, or None for all), which ``keepdims`` leaves at size 1.
@@ -392,7 +393,7 @@ class Operators(Recorded):
         >>> tg.tensor([[2.0, 1.0], [4.0, 3.0]]).amin(1).tolist()
         [1.0, 3.0]
         """
-        return self._turned_over().amax(_axis(axis, dim), kept(keepdims, keepdim))._turned_over()
+        return self._turned_over().amax(either_axis(axis, dim), kept(keepdims, keepdim))._turned_over()
 
     def _turned_over(self) -> Tensor:
         """The elements so that the largest is the smallest, without overflow; turned over again they are as before."""
@@ -431,7 +432,7 @@ class Operators(Recorded):
         >>> tg.tensor([1000.0, 0.0]).logsumexp().item()
         1000.0
         """
-        return self._record(P.logsumexp, (self,), {"axis": _axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
+        return self._record(P.logsumexp, (self,), {"axis": either_axis(axis, dim), "keepdims": kept(keepdims, keepdim)})
 
     def softmax(self, axis: int = -1, *, dim: int | None = None) -> Tensor:
         """Probabilities ``y = exp(x) / sum(exp(x))`` along ``axis``, of the shape of ``x``, stable at any magnitude.
@@ -535,7 +536,7 @@ class Operators(Recorded):
         >>> tg.zeros(1, 3, 1).squeeze().shape, tg.zeros(1, 3, 1).squeeze(0).shape
         ((3,), (3, 1))
         """
-        axis = _axis(axis, dim)
+        axis = either_axis(axis, dim)
         if axis is None:
             return self.reshape(tuple(n for n in self.shape if n != 1))
         axes = self._axes("squeeze", axis)
@@ -550,7 +551,7 @@ class Operators(Recorded):
         >>> tg.tensor([[1, 2], [3, 4]]).flip(1).tolist()
         [[2, 1], [4, 3]]
         """
-        axes = self._axes("flip", _axis(axis, dim))
+        axes = self._axes("flip", either_axis(axis, dim))
         return self[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(self.ndim))]
 
     def split(

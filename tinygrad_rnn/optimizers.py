@@ -323,20 +323,20 @@ class _Rates:
     @answerable
     def __init__(self, optimizer: Optimizer, group: dict[str, Any], states: list[State]) -> None:
         self.optimizer, self.group, self.states = optimizer, group, states
-        self._counted = [state for state in states if "step" in state]
+        self.counted = [state for state in states if "step" in state]
 
     def __call__(self) -> tuple[float, ...]:
         return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
 
     def ahead(self, count: int) -> list[tuple[float, ...]]:
         """Those of the next ``count`` steps."""
-        if not self._counted:
+        if not self.counted:
             return [self()] * count
         step = self.states[0]["step"]
         return [self.optimizer._rates(step + k, **self.group) for k in range(1, count + 1)]
 
     def count(self, steps: int = 1) -> None:
-        for state in self._counted:
+        for state in self.counted:
             state["step"] += steps
 
 

@@ -50,6 +50,10 @@ class Recorded:
         """Name and shape, for a message."""
         raise NotImplementedError
 
+    def _gradient(self) -> Tensor | None:
+        """What ``grad`` answers, without a word of it to whoever records."""
+        raise NotImplementedError
+
     @staticmethod
     def _leaf(array: np.ndarray[Any, Any]) -> Tensor:
         """A leaf that takes ownership of ``array`` without a copy."""

@@ -59,7 +59,7 @@ class Contribution:
         if self._value is None:  # it went straight into the target's buffer; build it for whoever looks
             assert self.node.op is not None
             pulled = self.node.op.pull(self.slot, self.gradient, self.node._array, _arrays(self.node), self.node.attrs)
-            self._value = _fitted(pulled, self.target._array)
+            self._value = fitted(pulled, self.target._array)
         return self._value
 
 
@@ -204,7 +204,7 @@ def walk(
                     like: Any = operands[slot]
                     try:
                         if value.shape != like.shape or value.dtype is not like.dtype:
-                            value = _fitted(value, like)
+                            value = fitted(value, like)
                     except (AttributeError, TypeError, ValueError):
                         if fault := no_gradient(op, node.site, slot, value, x.shape):
                             raise GraphError(fault) from None
@@ -246,7 +246,7 @@ def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create
     """See `Tensor.backward`."""
     tracer = current.tracer
     record = create_graph or tracer is not None  # a compiled function's backward pass is part of its graph
-    seeds = [_seed(output, gradient, record)]
+    seeds = [seeded(output, gradient, record)]
     finished: list[tuple[Tensor, Any]] = []
     for node, value in _drain([output], seeds, None, retain_graph, record):
         if node.op is None or node._starts or node._retains_grad:
@@ -303,7 +303,7 @@ def grad(
         kept = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.requires_grad]
         outputs, upstream = [y for y, _ in kept], [g for _, g in kept]
     record = create_graph or current.tracer is not None
-    seeds = [_seed(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
+    seeds = [seeded(y, g, record) for y, g in zip(outputs, upstream, strict=True)]
     asked = {x.serial for x in inputs}
     found: dict[int, Any] = {}
     for node, value in _drain(outputs, seeds, inputs, retain_graph, record):
@@ -382,7 +382,7 @@ def _walked_before(node: Tensor) -> GraphError:
     )
 
 
-def _seed(output: Tensor, gradient: Any, record: bool) -> Any:
+def seeded(output: Tensor, gradient: Any, record: bool) -> Any:
     """The gradient a walk starts from."""
     if not output.requires_grad:
         raise GraphError(
@@ -413,12 +413,12 @@ def _arrays(node: Tensor) -> list[Any]:
         return [x if isinstance(x, LITERALS) else x._array for x in node.operands]
 
 
-def _fitted(value: Any, x: Any) -> Any:
+def fitted(value: Any, x: Any) -> Any:
     """A rule's answer in the operand's shape and dtype."""
     if value.dtype.kind not in "fiub":
         raise TypeError(f"a gradient of {value.dtype}")
     if value.shape != x.shape:
-        value = _unbroadcast(value, x.shape)
+        value = unbroadcast(value, x.shape)
     return value if value.dtype is x.dtype else cast(value, dtype=x.dtype)
 
 
@@ -437,7 +437,7 @@ def no_gradient(op: Primitive, site: Any, slot: int, value: Any, shape: tuple[in
     return None if whole in (value.shape, shape) else f"{where} an array of shape {value.shape}; {want}"
 
 
-def _unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(value: Any, shape: tuple[int, ...]) -> Any:
     """Undo broadcasting: an operand that was repeated receives the sum over its repetitions."""
     extra = len(value.shape) - len(shape)
     if extra < 0:  # a rule may answer with something smaller, such as one number

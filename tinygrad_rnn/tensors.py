@@ -38,7 +38,7 @@ Array = npt.NDArray[Any]
 Literal = float | int | bool
 
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
-_serials = itertools.count()
+serials = itertools.count()
 #: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
 _OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "operands", "attrs"}
 _OF_ONE_TENSOR |= {"_hooks", "_retains_grad", "_spent", "_freed", "_starts"}
@@ -138,7 +138,7 @@ class _WithIdentity(PyTorchNames):
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:
         """What has an identity from the start, and says what is missing if `__init__` is not called."""
         self = _made(cls)
-        self._array, self.serial = _UNMADE, next(_serials)
+        self._array, self.serial = _UNMADE, next(serials)
         return self
 
 
@@ -187,7 +187,7 @@ class Tensor(_WithIdentity):
         array = as_array(data, dtype).copy()
         self._array = array
         self._memory = Memory()
-        self.serial = next(_serials)
+        self.serial = next(serials)
         self.scope = current.scope
         self._made_at = user_code()
         if name is not None:
@@ -199,7 +199,7 @@ class Tensor(_WithIdentity):
     def _leaf(array: Array) -> Tensor:
         """A leaf that takes ownership of ``array`` without a copy; for the engine's own fresh arrays."""
         result = _made(Tensor)
-        result._array, result._memory, result.serial = array, Memory(), next(_serials)
+        result._array, result._memory, result.serial = array, Memory(), next(serials)
         return result
 
     @staticmethod
@@ -226,7 +226,7 @@ class Tensor(_WithIdentity):
             elif type(x) is float or type(x) is int or type(x) is bool:
                 arrays.append(x)
             else:
-                return self._record(op, tuple(_as_operand(y) for y in operands), attrs)
+                return self._record(op, tuple(as_operand(y) for y in operands), attrs)
         try:
             value = op.forward(*arrays, **attrs) if attrs else op.forward(*arrays)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError, MemoryError) as error:
@@ -240,13 +240,13 @@ class Tensor(_WithIdentity):
             value = np.asarray(value)
         dtype = value.dtype
         if dtype is not _FLOAT32 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
-            recast = _recast_integers(op, operands, value)
+            recast = recast_integers(op, operands, value)
             if recast is not None:
                 return self._record(op, recast, attrs)
 
         result = _made(Tensor)
         result._array = value
-        result.serial = next(_serials)
+        result.serial = next(serials)
         if op.view:
             result._memory = operands[0]._memory
         if now["recording"]:
@@ -426,7 +426,7 @@ class Tensor(_WithIdentity):
             current.tracer.refuse_hook(self)
         if self._hooks is None:
             self._hooks = {}
-        handle = RemovableHandle(self._hooks, next(_serials))
+        handle = RemovableHandle(self._hooks, next(serials))
         self._hooks[handle.key] = hook
         return handle
 
@@ -435,7 +435,7 @@ class Tensor(_WithIdentity):
         if current.tracer is not None:
             return current.tracer.detach(self)
         result = _made(Tensor)
-        result._array, result._memory, result.serial = self._array, self._memory, next(_serials)
+        result._array, result._memory, result.serial = self._array, self._memory, next(serials)
         result.name, result.role, result.scope, result._made_at = self.name, self.role, current.scope, user_code()
         return result
 
@@ -476,7 +476,7 @@ class Tensor(_WithIdentity):
         self._gradient()  # one that waits belongs to this tensor
         result = type(self).__new__(type(self))
         mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
-        vars(result).update(mine, _array=value, _memory=Memory(), serial=next(_serials))
+        vars(result).update(mine, _array=value, _memory=Memory(), serial=next(serials))
         for key, slot in slots(type(self)).items():
             with suppress(AttributeError):  # an empty one
                 setattr(result, key, slot.__get__(self))
@@ -547,7 +547,7 @@ class Tensor(_WithIdentity):
         return self
 
     def _touch(self) -> None:
-        Memory.touch([self._memory], next(_serials), user_code())
+        Memory.touch([self._memory], next(serials), user_code())
 
     def _in_place(self, op: Primitive, other: Any) -> Tensor:
         """``x += y``: under `no_grad` a leaf is written, otherwise the name is bound to a new tensor."""
@@ -605,7 +605,7 @@ from_array = Tensor._leaf
 # Coming in from outside ----------------------------------------------------------------------------------
 
 
-def _as_operand(value: Any) -> Tensor | Literal:
+def as_operand(value: Any) -> Tensor | Literal:
     """Tensors and Python numbers stay; NumPy scalars become (weak) Python numbers; the rest becomes a constant."""
     if isinstance(value, (Tensor, float, int, bool)):
         return value if isinstance(value, (Tensor, bool)) or type(value) in (int, float) else _plain(value)
@@ -619,7 +619,7 @@ def _plain(value: float | int) -> Literal:
     return float(value) if isinstance(value, float) else int(value)
 
 
-def _recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> tuple[Any, ...] | None:
+def recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> tuple[Any, ...] | None:
     """Integers meeting floats take the floats' dtype (NumPy would give float64), or the default where there is none."""
     if value.dtype.kind != "f" or op.view:
         return None

@@ -13,7 +13,7 @@ import tinygrad_rnn as tg
 from ..dead_positions import pulled
 from ..graph import Ref
 from ..primitives.missing_primitives import Absent
-from ..reverse_walk import _fitted
+from ..reverse_walk import fitted
 from .recording import Array, Trace
 
 #: A Jacobian with more entries than this is described instead of built.
@@ -80,7 +80,7 @@ def vjps(node: tg.Tensor, slot: int, gradients: Array, live: Any, operands: list
         result = np.zeros(shape, gradients.dtype)
         result[(slice(None), *attrs["index"])] = gradients
         return result
-    return np.array([_fitted(pulled(op, slot, g, live, y, operands, attrs), operands[slot]) for g in gradients])
+    return np.array([fitted(pulled(op, slot, g, live, y, operands, attrs), operands[slot]) for g in gradients])
 
 
 def jacobian(trace: Trace, node: int, slot: int) -> Array:

@@ -25,8 +25,8 @@ import numpy.typing as npt
 import tinygrad_rnn as tg
 
 from ..files import PathLike, as_path, write_atomically
-from ..recurrence.repeats import timed
-from ..reverse_walk import _seed, nodes_between
+from ..recurrence.named_steps import timed
+from ..reverse_walk import nodes_between, seeded
 from . import saving
 from .walk import Sent, Walk, WalkStep
 from .walk import steps as walk_steps
@@ -232,7 +232,7 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
         raise tg.GraphError(f"debug wants the tensor to walk back from, not {type(loss).__name__}")
     if every < 1:
         raise tg.GraphError(f"every= is how many time steps to take one of, from 1 up, not {every}")
-    seed = _seed(loss, gradient, False)
+    seed = seeded(loss, gradient, False)
     order = nodes_between([loss])
     for tensor in order:
         if tensor._spent:

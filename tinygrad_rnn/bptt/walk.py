@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph import Graph, Ref
 from ..progress import followed
-from ..reverse_walk import _fitted, walk
+from ..reverse_walk import fitted, walk
 from ..tensors import Tensor
 
 Use = TypeVar("Use", bound=Hashable)
@@ -87,7 +87,7 @@ class Walk:
         made, operands = self.graph.nodes[node], self.operands(node)
         assert made.op is not None
         with np.errstate(all="ignore"):  # looking at a nan must not print a warning
-            return _fitted(made.op.pull(slot, gradient, made.value, operands, made.attrs), operands[slot])
+            return fitted(made.op.pull(slot, gradient, made.value, operands, made.attrs), operands[slot])
 
 
 def walked(graph: Graph, outputs: Sequence[Tensor], gradients: Sequence[Any], **how: Any) -> Walk:

@@ -126,7 +126,7 @@ class Trainer:
     """
 
     eager = False
-    engine: Any = None  #: takes steps as `_update` does; its ``sync`` writes what they came to into model and optimizer
+    engine: Any = None  #: takes steps as `update` does; its ``sync`` writes what they came to into model and optimizer
 
     def __init__(self, text: str, settings: Settings, vocabulary: Vocabulary | None = None) -> None:
         if len(set(text)) < 2:
@@ -146,7 +146,7 @@ class Trainer:
         self.optimizer = OPTIMIZERS[settings.optimizer](self.model.parameters(), lr=settings.lr)
         self.state: tuple[Tensor, ...] | None = None
         self.step = 0
-        self._compiled = compile(self._update)
+        self._compiled = compile(self.update)
 
     def run(self, steps: int) -> Iterator[Progress]:
         """Train until ``steps`` steps are done in all, reporting each; stop iterating at any time."""
@@ -163,7 +163,7 @@ class Trainer:
             state = self.first_state()
         x, y = self.windows[position]
         try:
-            loss, state = (self.engine or (self._update if self.eager else self._compiled))(x, y, state)
+            loss, state = (self.engine or (self.update if self.eager else self._compiled))(x, y, state)
         except GraphError as error:
             raise GraphError(f"in step {self.step + 1}, {error}; {CURE}") from None
         self.state = tuple(s.detach() for s in state)
@@ -180,7 +180,7 @@ class Trainer:
         if self.engine is not None:
             self.engine.sync()
 
-    def _update(self, x: Any, y: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def update(self, x: Any, y: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One step, plainly or compiled; an error leaves weights and optimizer as they were."""
         scores, after = self.model(x, state if len(state) > 1 else state[0])
         loss = nn.functional.cross_entropy(scores.reshape(-1, len(self.vocabulary)), y.reshape(-1))

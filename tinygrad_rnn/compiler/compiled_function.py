@@ -27,7 +27,7 @@ from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
 from ..source_line import user_code
 from ..tensor_data import as_array
-from ..tensors import Array, Tensor, Turns, Waiting, _serials, from_array
+from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
 from ..thread_state import current
 from ..version_counters import Memory
 from .index_checks import Ignored, unforeseen
@@ -192,7 +192,7 @@ class CompiledFunction:
                 tensor._grad = waiting
             if compiled.written:
                 # tell the guard against in-place writes that parameters changed
-                Memory.touch([tensor._memory for tensor in compiled.written], next(_serials), user_code())
+                Memory.touch([tensor._memory for tensor in compiled.written], next(serials), user_code())
         return rebuilt(compiled.template, results, given, {})
 
     def for_each(self, *stacked: Tensor | Array) -> Any:

@@ -6,7 +6,7 @@ strided or broadcast is first loaded into scratch memory; a result that only the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,22 +14,21 @@ from ..graph import Node, Ref
 from ..primitives.record import size_of
 from .memory_layout import View
 from .opcodes import elementwise
-
-if TYPE_CHECKING:
-    from .lowering import Lowering
+from .plan import Plan
+from .row_table import RowTable
 
 #: elements a region works on at a time: a dozen such runs stay in the first-level cache
 TILE = 512
 
 
-def emit_region(lowering: Lowering, region: list[Node]) -> None:
+def emit_region(table: RowTable, graph: Plan, region: list[Node]) -> None:
     """The rows of one region."""
-    _Region(lowering, region, TILE).emit()
+    _Region(table, graph, region, TILE).emit()
 
 
 class _Region:
-    def __init__(self, lowering: Lowering, nodes: list[Node], tile: int) -> None:
-        self.lowering, self.nodes, self.layout = lowering, nodes, lowering.layout
+    def __init__(self, table: RowTable, graph: Plan, nodes: list[Node], tile: int) -> None:
+        self.table, self.graph, self.nodes, self.layout = table, graph, nodes, table.layout
         self.members = {node.index for node in nodes}
         self.shape = nodes[0].shape
         self.count = size_of(self.shape)
@@ -37,12 +36,12 @@ class _Region:
         outside = {i for node in nodes for i in node.sources if i not in self.members}
         self.operands = {i: self._broadcast(self.layout.view(i)) for i in outside}
         for index in outside:
-            dtype = lowering.graph.nodes[index].dtype
+            dtype = graph.nodes[index].dtype
             if not self._walkable(self.operands[index]) or (dtype == np.int64 and not self.operands[index].contiguous):
-                self.operands[index] = self._broadcast(lowering.contiguous(self.layout.view(index), dtype))
+                self.operands[index] = self._broadcast(table.contiguous(self.layout.view(index), dtype))
                 if not self.operands[index].contiguous:  # a broadcast in the middle: spread it out
-                    full = lowering.temporary(self.shape, dtype)
-                    lowering.copy(full, self.layout.view(index))
+                    full = table.temporary(self.shape, dtype)
+                    table.copy(full, self.layout.view(index))
                     self.operands[index] = full
         views = [*self.operands.values(), *(self.layout.view(n.index) for n in nodes if self._escapes(n))]
         if all(v.contiguous or not any(v.strides) for v in views):
@@ -58,7 +57,7 @@ class _Region:
     def _escapes(self, node: Node) -> bool:
         """Whether anything but this region's members needs the value."""
         uses = self.layout.uses[node.index]
-        return node.index in self.lowering.graph.outputs or any(u not in self.members for u in uses)
+        return node.index in self.graph.outputs or any(u not in self.members for u in uses)
 
     def _broadcast(self, view: View) -> View:
         extra = len(self.shape) - len(view.shape)
@@ -93,16 +92,12 @@ class _Region:
             slot, self.slots = self.slots, self.slots + 1
         self.slot_of[key] = slot
         length = -(-self.size * 8 // 64) * 64 if self.size else 64
-        scratch = self.lowering.scratch_bytes
-        first, second = scratch
-        buffer = second if self.lowering.lane == 2 else first
-        scratch[buffer] = max(scratch[buffer], (slot + 1) * length)
-        return buffer, slot * length
+        return self.table.scratch(slot * length, length)
 
     def emit(self) -> None:
-        lowering = self.lowering
+        table = self.table
         tiles = -(-self.count // self.size)
-        start = lowering.row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
+        start = table.row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])
         for node in self.nodes:
             self._emit_node(node)
             for index in dict.fromkeys(node.sources):
@@ -110,22 +105,20 @@ class _Region:
                     self.free.append(self.slot_of.pop(index))
             if node.index not in self.last_use and node.index in self.slot_of:
                 self.free.append(self.slot_of.pop(node.index))
-        lowering.rows[start][1] = len(lowering.rows)
-        lowering.flops[start] = self.count * len(self.nodes)
+        table.rows[start][1] = len(table.rows)
+        table.flops[start] = self.count * len(self.nodes)
         escaping = [node.index for node in self.nodes if self._escapes(node)]
-        lowering.moved[start] = sum(self.layout.view(index).nbytes for index in (*self.operands, *escaping))
+        table.moved[start] = sum(self.layout.view(index).nbytes for index in (*self.operands, *escaping))
         # the region runs as a whole: what it touches must not share memory with anything else it touches
-        for row, _, buffer, _ in reversed(lowering.patches):
+        for row, _, buffer, _ in reversed(table.patches):
             if row < start:
                 break
-            lowering.uses[buffer][0] = min(lowering.uses[buffer][0], start)
-            lowering.uses[buffer][1] = max(lowering.uses[buffer][1], len(lowering.rows) - 1)
+            table.uses[buffer][0] = min(table.uses[buffer][0], start)
+            table.uses[buffer][1] = max(table.uses[buffer][1], len(table.rows) - 1)
 
     def _emit_node(self, node: Node) -> None:
         assert node.op is not None
-        integers = any(
-            self.lowering.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref)
-        )
+        integers = any(self.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref))
         found, operands = elementwise(node.op), node.operands
         assert found is not None
         name, positions = found
@@ -139,26 +132,26 @@ class _Region:
             if isinstance(x, Ref):
                 columns.extend(self._operand(x.index))
             else:
-                dtype = np.dtype(np.int64) if integers else self.lowering.real
-                columns.extend((self.lowering.tile_of(x, dtype, self.size), 0))
+                dtype = np.dtype(np.int64) if integers else self.table.real
+                columns.extend((self.table.tile_of(x, dtype, self.size), 0))
         view = self.layout.view(node.index)
         item = node.dtype.itemsize
         escapes = self._escapes(node)
         if escapes and view.contiguous and node.index not in self.layout.in_cell:
             self.where[node.index] = ((view.buffer, view.offset), self.size * item)
-            self.lowering.row(name, view, self.size * item, *columns, node=node)
+            self.table.row(name, view, self.size * item, *columns, node=node)
             return
         address = self._slot(node.index)
         self.where[node.index] = (address, 0)
-        self.lowering.row(name, address, 0, *columns, node=node)
+        self.table.row(name, address, 0, *columns, node=node)
         if escapes:
             rows = self._rows(view) or 0
             per_tile = self.size * item if view.contiguous else self.size // self.cols * rows
             cols = 0 if view.contiguous else self.cols
             if item == 1:
-                self.lowering.row("store_bool", view, per_tile, address, 0, cols, rows or cols, cols, 1)
+                self.table.row("store_bool", view, per_tile, address, 0, cols, rows or cols, cols, 1)
             else:
-                self.lowering.row("store", view, per_tile, address, 0, rows // item, 0, cols)
+                self.table.row("store", view, per_tile, address, 0, rows // item, 0, cols)
 
     def _operand(self, index: int) -> tuple[tuple[int, int], int]:
         """Where a tile of an operand is: in memory if it lies there as a plain run, else loaded into scratch."""
@@ -176,11 +169,11 @@ class _Region:
             per_tile = self.size // self.cols * rows if any(view.strides) else 0
             if item == 1:
                 cols = self.cols if any(view.strides) else 0
-                self.lowering.row("load_bool", slot, 0, address, per_tile, rows, cols, cols, across)
-            elif not any(view.strides) and item == self.lowering.real.itemsize:
-                self.lowering.row("splat", slot, 0, address, 0)
+                self.table.row("load_bool", slot, 0, address, per_tile, rows, cols, cols, across)
+            elif not any(view.strides) and item == self.table.real.itemsize:
+                self.table.row("splat", slot, 0, address, 0)
             else:
-                self.lowering.row("load", slot, 0, address, per_tile, rows // item, across // item, self.cols)
+                self.table.row("load", slot, 0, address, per_tile, rows // item, across // item, self.cols)
             found = (slot, 0)
         self.where[index] = found
         return found

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from .. import primitives as P
+from ..errors import DTypeError
 from ..graph import Node
 from ..recurrence.loop import Unrolled
 from ..tensors import Array
 from .guards import Guards
-from .lowering import Code, Lowering, kind_of
+from .lowering import Lowering, float_type, kind_of
 from .memory_layout import Stacks, Storage, View, plain
 from .passes import OF_BODIES
 from .plan import Plan, PlanBuilder
+from .row_table import RowTable
 from .tracing import TracedProgram
 
 #: kinds of nodes that are written where they are wanted
@@ -20,18 +22,24 @@ _COMPUTED = ("region", "product", "row")
 
 
 class _WithLoops(Lowering):
-    def _emit_loop(self, node: Node) -> None:
+    def emit_loop(self, node: Node) -> None:
         """Its first states, the loop's own row, and those of the body."""
         stacks = self.layout.loops[node.index]
         operands = [self.layout.view(index) for index in node.sources]
         for target, source in zip(stacks.first, operands[stacks.body.inputs :]):
-            self.copy(target, source)
+            self.table.copy(target, source)
         _Loop(self, node, stacks, operands).emit()
 
 
-def lower(graph: Plan, trace: TracedProgram) -> Code:
+def lower(graph: Plan, trace: TracedProgram) -> RowTable:
     """Rows of integers for a graph."""
-    return _WithLoops(graph, trace).lower()
+    real = float_type(graph)
+    if real.kind != "f":
+        raise DTypeError(
+            "this function computes no float32 or float64 value, so there is nothing to compile; call it as it is"
+        )
+    layout = Storage(graph, trace, [kind_of(graph, node, real) for node in graph.nodes])
+    return _WithLoops(trace, RowTable.empty(layout, real)).lower()
 
 
 class _Loop:
@@ -101,8 +109,8 @@ class _Loop:
 
     def emit(self) -> None:
         """All rows."""
-        lowering = self.lowering
-        kinds = [kind_of(self.graph, n, lowering.real) for n in self.graph.nodes]
+        table = self.lowering.table
+        kinds = [kind_of(self.graph, n, table.real) for n in self.graph.nodes]
         if "host" in kinds or "loop" in kinds:
             raise Unrolled
         later, passing = [], []
@@ -115,70 +123,64 @@ class _Loop:
             else:
                 self.given[index] = row
         nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Guards(), [], [], [], frozenset(), True)
-        layout = Storage(self.graph, nothing, kinds, lowering.layout, self.given, self.spare)
-        inner = _inside(lowering, layout, self)
-        start, first_patch = len(lowering.rows), len(lowering.patches)
-        lowering.row("loop", 0, self.body.length, 0, 0, node=self.node)
-        inner._emit_all()
+        layout = Storage(self.graph, nothing, kinds, self.lowering.layout, self.given, self.spare)
+        inner = _Inside(self.lowering, layout, self)
+        start, first_patch = len(table.rows), len(table.patches)
+        table.row("loop", 0, self.body.length, 0, 0, node=self.node)
+        inner.emit_all()
         for row, index in later:
-            inner.copy(row, layout.view(index))
-        self._pass_on(inner, layout, kinds, passing)
-        end = len(lowering.rows)
-        lowering.rows[start][1] = end
-        if any(row > start for row in (*lowering.host, *lowering.checks)):
+            inner.table.copy(row, layout.view(index))
+        self._pass_on(inner.table, layout, kinds, passing)
+        end = len(table.rows)
+        table.rows[start][1] = end
+        if any(row > start for row in (*table.host, *table.checks)):
             raise Unrolled
         self._moves(start, end, first_patch)
-        for counted in (lowering.flops, lowering.moved):
+        for counted in (table.flops, table.moved):
             counted[start] = self.body.length * sum(counted.pop(row, 0) for row in range(start + 1, end))
 
-    def _pass_on(self, inner: Lowering, layout: Storage, kinds: list[str], passing: list[tuple[View, int]]) -> None:
+    def _pass_on(self, table: RowTable, layout: Storage, kinds: list[str], passing: list[tuple[View, int]]) -> None:
         """Write the states of one row, when everything that the step reads has been read."""
         values = []
         for _, index in passing:
             value = layout.view(index)
             if index in self.given or kinds[index] not in _COMPUTED:  # another state, it may be, that is written first
                 apart = plain(layout.new_buffer(value.nbytes), layout.graph.nodes[index])
-                inner.copy(apart, value)
+                table.copy(apart, value)
                 value = apart
             values.append(value)
         for (row, _), value in zip(passing, values, strict=True):
-            inner.copy(row, value)
+            table.copy(row, value)
 
     def _moves(self, start: int, end: int, first_patch: int) -> None:
         """Addresses of what moves on; and what the body shares with the rest is needed in every round."""
-        lowering, moves = self.lowering, []
-        for k in range(first_patch, len(lowering.patches)):
-            row, column, buffer, offset = lowering.patches[k]
+        table, moves = self.lowering.table, []
+        for k in range(first_patch, len(table.patches)):
+            row, column, buffer, offset = table.patches[k]
             if buffer in self.moving:
                 base, first, step = self.moving[buffer]
-                lowering.patches[k] = (row, column, base, first + offset)
-                lowering.uses.pop(buffer, None)
+                table.patches[k] = (row, column, base, first + offset)
+                table.uses.pop(buffer, None)
                 buffer = base
                 if step:
                     moves.append((row, column, step))
             if buffer < self.outside or buffer in self.lasting:
-                use = lowering.uses.setdefault(buffer, [start, end - 1])
+                use = table.uses.setdefault(buffer, [start, end - 1])
                 use[:] = [min(use[0], start), max(use[1], end - 1)]
-        table: Array = np.array(moves, np.int64).reshape(-1, 3)
-        lowering.patches.append((start, 3, *lowering.pooled(table)))
-        lowering.rows[start][4] = len(moves)
-
-
-def _inside(lowering: Lowering, layout: Storage, loop: _Loop) -> Lowering:
-    """What lowers the body: rows, constants and scratch memory are the same, all else is its own."""
-    made = _Inside.__new__(_Inside)
-    vars(made).update(vars(lowering))
-    made.graph, made.layout, made.kinds = layout.graph, layout, layout.kinds
-    made._region, made._written, made._checked, made._plain = [], set(), set(), {}
-    made._confirmed, made.loop = True, loop
-    made.prepare(lowering)
-    return made
+        entries: Array = np.array(moves, np.int64).reshape(-1, 3)
+        table.patches.append((start, 3, *table.pooled(entries)))
+        table.rows[start][4] = len(moves)
 
 
 class _Inside(Lowering):
-    loop: _Loop
+    """What lowers the body: rows, constants and scratch memory are the same, all else is its own."""
 
-    def prepare(self, around: Lowering) -> None:
+    def __init__(self, around: Lowering, layout: Storage, loop: _Loop) -> None:
+        super().__init__(around.trace, around.table.of_body(layout))
+        self.loop, self._confirmed = loop, True
+        self._prepare(around.table)
+
+    def _prepare(self, around: RowTable) -> None:
         """Matrices that BLAS wants in another order are put so once, before the loop."""
         for node in self.graph.nodes:
             if self.kinds[node.index] == "product":
@@ -187,7 +189,7 @@ class _Inside(Lowering):
                 if self._read_often(view) and len(view.shape) == 2 and a.shape[0] > 3:
                     if node.op is P.linear:
                         view = view._replace(shape=view.shape[::-1], strides=view.strides[::-1])
-                    self._plain[view] = copy = around.contiguous(view, self.real)
+                    self.table.copies[view] = copy = around.contiguous(view, self.real)
                     self.loop.lasting.add(copy.buffer)
 
     def _read_often(self, view: View) -> bool:

@@ -8,44 +8,23 @@ buffer's first and last use, buffers that are never needed together share memory
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .. import primitives as P
-from ..errors import DTypeError
 from ..graph import Node, Ref
 from ..primitives.record import size_of
 from ..recurrence.loop import loop, tap
 from .elementwise_regions import emit_region
 from .index_checks import limit, unforeseen
-from .memory_layout import JOINS, VIEWS, Storage, View, plain, row_major
-from .opcodes import NUMBER, WIDTH, elementwise, regret, whole
+from .memory_layout import JOINS, VIEWS, View, plain, row_major
+from .opcodes import elementwise, regret, whole
 from .plan import Plan
+from .row_table import RowTable
 from .tracing import TracedProgram
 
 _INTEGER_COMPARISONS = ("not_equal", "greater")
-
-
-@dataclass
-class Code:
-    """What lowering gives: everything a `Program` needs."""
-
-    rows: list[list[int]]
-    patches: list[tuple[int, int, int, int]]  #: row, column, buffer, offset
-    layout: Storage
-    uses: dict[int, list[int]]  #: buffer -> first and last row that touches it
-    pool: bytearray  #: constants: tiles of a literal, sizes for BLAS, plans of copies
-    pool_buffer: int
-    scratch_buffers: list[int]
-    host: dict[int, Node]  #: row -> node that Python computes
-    checks: dict[int, Node]  #: row -> node whose indices are checked
-    kept: dict[int, View]  #: returned node -> a copy of it, where a new value takes its place
-    flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
-    moved: dict[int, int] = field(default_factory=dict)  #: row -> bytes read and written
-    nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes
-    lanes: list[int] = field(default_factory=list)  #: rows where the first lane begins, the second, and what follows
 
 
 def float_type(graph: Plan) -> np.dtype[Any]:
@@ -119,60 +98,37 @@ def _is_last(node: Node, x: Node) -> bool:
 class Lowering:
     """Emits rows; see the module's text."""
 
-    def __init__(self, graph: Plan, trace: TracedProgram) -> None:
-        self.graph, self.trace = graph, trace
-        self.real = float_type(graph)
-        if self.real.kind != "f":
-            raise DTypeError(
-                "this function computes no float32 or float64 value, so there is nothing to compile; call it as it is"
-            )
-        self.kinds = [kind_of(graph, node, self.real) for node in graph.nodes]
-        self.layout = Storage(graph, trace, self.kinds)
-        self.rows: list[list[int]] = []
-        self.patches: list[tuple[int, int, int, int]] = []
-        self.uses: dict[int, list[int]] = {}
-        self.pool = bytearray()
-        self.pool_buffer = self.layout.new_buffer(0)
-        self.lane = 0
-        self.lanes: list[int] = []
-        self.scratch_bytes = {self.layout.new_buffer(0): 0 for _ in range(2)}  # the second lane has its own
+    def __init__(self, trace: TracedProgram, table: RowTable) -> None:
+        self.trace, self.table, self.layout, self.real = trace, table, table.layout, table.real
+        self.graph, self.kinds = self.layout.graph, self.layout.kinds
         self._region: list[Node] = []
-        self.host: dict[int, Node] = {}
-        self.checks: dict[int, Node] = {}
-        self.kept: dict[int, View] = {}
-        self.flops: dict[int, int] = {}
-        self.moved: dict[int, int] = {}
-        self.nodes: dict[int, Node] = {}
-        self._tiles: dict[Any, tuple[int, int]] = {}
-        self._plain: dict[Any, View] = {}
         self._written: set[int] = set()  # buffers the region being gathered writes to
         self._checked: set[Any] = set()
         self._confirmed = not trace.confirmations
 
-    def lower(self) -> Code:
-        """The rows of all nodes, and where everything lies."""
+    def lower(self) -> RowTable:
+        """The rows of all nodes, checks before them and assignments behind."""
+        table = self.table
         self._check_indices()
-        self._emit_all()
+        self.emit_all()
         if not self._confirmed:
             self._confirm()
         self._assign()
         for index in self.graph.outputs:
-            self._touch(self.layout.view(index).buffer, len(self.rows))
-        for view in self.kept.values():
-            self._touch(view.buffer, len(self.rows))
-        for buffer, nbytes in self.scratch_bytes.items():
+            table.touch(self.layout.view(index).buffer, len(table.rows))
+        for view in table.kept.values():
+            table.touch(view.buffer, len(table.rows))
+        for buffer, nbytes in table.scratch_bytes.items():
             self.layout.sizes[buffer] = nbytes
-        return Code(
-            self.rows, self.patches, self.layout, self.uses, self.pool, self.pool_buffer, list(self.scratch_bytes),
-            self.host, self.checks, self.kept, self.flops, self.moved, self.nodes, self.lanes,
-        )  # fmt: skip
+        return table
 
-    def _emit_all(self) -> None:
+    def emit_all(self) -> None:
+        """The rows of all nodes."""
         for node in self.graph.nodes:
             kind = self.kinds[node.index]
             if node.index in self.layout.folded or self._is_free(node, kind):
                 continue
-            if node.lane != self.lane:
+            if node.lane != self.table.lane:
                 self._enter(node.lane)
             if kind == "region" and node.index not in self.layout.accumulates:
                 overwrites = node.index in self.layout.in_cell and not self._confirmed
@@ -190,81 +146,12 @@ class Lowering:
     def _flush(self) -> None:
         """The rows of the region gathered so far."""
         if self._region:
-            emit_region(self, self._region)
+            emit_region(self.table, self.graph, self._region)
         self._region, self._written = [], set()
 
     def _enter(self, lane: int) -> None:
-        """From here on emit rows for the thread ``lane`` (0: none of the two).
-
-        Contiguous copies that one thread made are forgotten, since the other may read them before they are there.
-        """
         self._flush()
-        if lane != self.lane:
-            self.lane, self._plain = lane, {}
-            self.lanes.append(len(self.rows))
-
-    # Rows ------------------------------------------------------------------------------------------------
-
-    def row(self, name: str, *columns: Any, node: Node | None = None) -> int:
-        """A row; a column is a number, or a view or (buffer, offset), which stands for its address."""
-        row = len(self.rows)
-        values = [NUMBER[name]]
-        for column, value in enumerate(columns, start=1):
-            if isinstance(value, View):
-                value = (value.buffer, value.offset)
-            if isinstance(value, tuple):
-                self.patches.append((row, column, *value))
-                self._touch(value[0], row)
-                value = 0
-            values.append(int(value))
-        self.rows.append(values + [0] * (WIDTH - len(values)))
-        if node is not None:
-            self.nodes[row] = node
-            views = [self.layout.view(index) for index in (node.index, *node.sources)]
-            self.moved[row] = sum(view.nbytes for view in views)
-        return row
-
-    def _touch(self, buffer: int, row: int) -> None:
-        self.uses.setdefault(buffer, [row, row])[1] = row
-
-    def pooled(self, array: Any) -> tuple[int, int]:
-        """The address of a constant."""
-        self.pool.extend(b"\0" * (-len(self.pool) % 64))
-        offset = len(self.pool)
-        self.pool.extend(array.tobytes())
-        return self.pool_buffer, offset
-
-    def contiguous(self, view: View, dtype: np.dtype[Any]) -> View:
-        """The view itself if its elements follow each other, else a copy of it, made once."""
-        if view.contiguous:
-            return view
-        if view not in self._plain:
-            self._plain[view] = copy = self.temporary(view.shape, dtype)
-            self.copy(copy, view)
-        return self._plain[view]
-
-    def temporary(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> View:
-        buffer = self.layout.new_buffer(size_of(shape) * dtype.itemsize)
-        return View(buffer, 0, shape, row_major(shape, dtype.itemsize), dtype.itemsize)
-
-    def copy(self, out: View, source: View) -> None:
-        """Copy ``source``, broadcast, to ``out``; dimensions that can be walked as one are merged."""
-        item = out.itemsize
-        strides = (0,) * (len(out.shape) - len(source.shape)) + tuple(
-            0 if n == 1 else s for n, s in zip(source.shape, source.strides)
-        )
-        merged: list[list[int]] = []
-        for n, s, d in zip(out.shape, strides, out.strides):
-            if n == 1:
-                continue
-            if merged and merged[-1][1] == s * n and merged[-1][2] == d * n:
-                merged[-1] = [merged[-1][0] * n, s, d]
-            else:
-                merged.append([n, s, d])
-        merged = merged or [[1, item, item]]
-        plan = [len(merged), *(m[0] for m in merged), *(m[1] // item for m in merged), *(m[2] // item for m in merged)]
-        row = self.row(f"copy{item}", out, source, self.pooled(np.array(plan, np.int64)))
-        self.moved[row] = out.nbytes + source.nbytes
+        self.table.enter(lane)
 
     # Single instructions ---------------------------------------------------------------------------------
 
@@ -281,36 +168,37 @@ class Lowering:
         out = self.layout.view(node.index)
         if kind == "view":
             source = self.graph.nodes[node.sources[0]]
-            self.copy(
+            self.table.copy(
                 View(out.buffer, out.offset, source.shape, row_major(source.shape, out.itemsize), out.itemsize),
                 self.layout.view(source.index),
             )
         elif kind == "join":
             for k, index in enumerate(node.sources):
                 if not self.layout.is_in_place(node, k):
-                    self.copy(self.layout._part(node.index, k, self.graph.nodes[index]), self.layout.view(index))
+                    self.table.copy(self.layout.part(node.index, k, self.graph.nodes[index]), self.layout.view(index))
         elif node.index in self.layout.accumulates:
             there, product = self.layout.accumulates[node.index]
             if self.layout.view(there) != out:
-                self.copy(out, self.layout.view(there))
+                self.table.copy(out, self.layout.view(there))
             self._product(self.graph.nodes[product], out, True)
         elif kind == "product":
             if len(node.operands) == 3:
-                self.copy(out, self.layout.view(node.sources[2]))
+                self.table.copy(out, self.layout.view(node.sources[2]))
             self._product(node, out, len(node.operands) == 3)
         elif kind == "row" and out.contiguous:
             self._emit_row(node, out)
         elif kind == "loop":
-            self._emit_loop(node)
+            self.emit_loop(node)
         else:
-            self._touch(out.buffer, len(self.rows))
+            self.table.touch(out.buffer, len(self.table.rows))
             for index in node.sources:
-                self._touch(self.layout.view(index).buffer, len(self.rows))
-            self.host[self.row("host", node=node)] = node
+                self.table.touch(self.layout.view(index).buffer, len(self.table.rows))
+            self.table.host[self.table.row("host", node=node)] = node
             regret(node)
 
-    def _emit_loop(self, node: Node) -> None:
-        raise NotImplementedError  # see `loops`
+    def emit_loop(self, node: Node) -> None:
+        """The rows of a loop; see `loop_lowering`."""
+        raise NotImplementedError
 
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
@@ -323,37 +211,37 @@ class Lowering:
             indices = self._operand(node, 1)
             width = size_of(first.shape[1:])
             if len(first.shape) != 2:
-                view = self.contiguous(view, first.dtype)
+                view = self.table.contiguous(view, first.dtype)
                 steps = (width, 1)
             else:
                 steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
             count = size_of(self.graph.nodes[node.sources[1]].shape)
-            self.row(name, out, view, indices, count, width, *steps, node=node)
+            self.table.row(name, out, view, indices, count, width, *steps, node=node)
             return
-        x = self.contiguous(view, first.dtype)
+        x = self.table.contiguous(view, first.dtype)
         count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
         if name == "scatter_rows":
             n = size_of(self.graph.nodes[node.sources[1]].shape)
-            self.row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
+            self.table.row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
         elif name == "one_hot":
-            self.row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
+            self.table.row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
         elif name == "cross_entropy":
             ignore = node.attrs["ignore_index"]
-            self.row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
+            self.table.row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
         elif node.op.kind == "axis" or name == "argmax":
-            self.row(name, out, x, count // last, last, node=node)
+            self.table.row(name, out, x, count // last, last, node=node)
         else:
             axes = _axes(node, first)
             outer, inner = size_of(first.shape[: axes[0]]), size_of(first.shape[axes[-1] + 1 :])
             reduced = count // (outer * inner)
             if name == "logsumexp":
-                self.row(name, out, x, 0, outer, reduced, 0, node=node)
+                self.table.row(name, out, x, 0, outer, reduced, 0, node=node)
             else:
-                self.row(name, out, x, outer, reduced, inner, node=node)
+                self.table.row(name, out, x, outer, reduced, inner, node=node)
 
     def _operand(self, node: Node, slot: int) -> View:
         source = self.graph.nodes[node.sources[slot]]
-        return self.contiguous(self.layout.view(source.index), source.dtype)
+        return self.table.contiguous(self.layout.view(source.index), source.dtype)
 
     def _product(self, node: Node, out: View, accumulate: bool) -> None:
         """``out (+)= a b``, where a linear's weight is transposed."""
@@ -361,7 +249,7 @@ class Lowering:
         if len(a.shape) == 1:
             a = a._replace(shape=(1, *a.shape), strides=(a.shape[0] * a.strides[0], *a.strides))
         if len(a.shape) > 2:
-            a = self.contiguous(a, self.real)
+            a = self.table.contiguous(a, self.real)
             rows, inner = size_of(a.shape[:-1]), a.shape[-1]
             a = a._replace(shape=(rows, inner), strides=(inner * a.itemsize, a.itemsize))
         if node.op is P.linear:
@@ -378,10 +266,10 @@ class Lowering:
         letters = b"N".ljust(8, b"\0") + b"T".ljust(8, b"\0")
         scalars = b"".join(np.array([v, 0], self.real)[:1].tobytes().ljust(8, b"\0") for v in (0, 1))
         block = np.frombuffer(sizes + letters + scalars, np.uint8)
-        row = self.row(
-            "gemm", self.pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
+        row = self.table.row(
+            "gemm", self.table.pooled(block), a, b, out, m, n, k, ta, tb, lda, ldb, max(ldc, n), accumulate, node=node
         )
-        self.flops[row] = 2 * m * n * k
+        self.table.flops[row] = 2 * m * n * k
 
     def _matrix(self, view: View, repeated: bool = False) -> tuple[View, bool, int]:
         """A matrix as BLAS takes it: the view, whether it is read transposed, and the distance of its rows."""
@@ -391,7 +279,7 @@ class Lowering:
             return view, False, max(down if rows > 1 else cols, cols, 1)
         if (down == 1 or rows == 1) and (across >= rows or cols == 1) and not (repeated and self._read_often(view)):
             return view, True, max(across if cols > 1 else rows, rows, 1)
-        return self.contiguous(view, self.real), False, cols
+        return self.table.contiguous(view, self.real), False, cols
 
     def _read_often(self, view: View) -> bool:
         """Whether a matrix is multiplied with many times, so that transposing it once pays."""
@@ -419,14 +307,14 @@ class Lowering:
         bound = limit(self.graph, node)
         if (view, bound, ignore) not in self._checked:
             self._checked.add((view, bound, ignore))
-            plain = self.contiguous(view, indices.dtype)
-            self.checks[self.row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
+            plain = self.table.contiguous(view, indices.dtype)
+            self.table.checks[self.table.row("check", plain, size_of(indices.shape), bound, ignore, node=node)] = node
 
     def _confirm(self) -> None:
         """Hand over to Python, which looks at values before anything is overwritten."""
-        row = self.row("host")
+        row = self.table.row("host")
         for index in self.trace.parted(self.graph.outputs)[1]:
-            self._touch(self.layout.view(index).buffer, row)
+            self.table.touch(self.layout.view(index).buffer, row)
         self._confirmed = True
 
     def _assign(self) -> None:
@@ -436,19 +324,19 @@ class Lowering:
         for index in returned:
             view = self.layout.view(index)
             if view.buffer in self.layout.targets.values():
-                self.kept[index] = self.temporary(view.shape, self.graph.nodes[index].dtype)
-                pending.append((self.kept[index], view))
+                self.table.kept[index] = self.table.temporary(view.shape, self.graph.nodes[index].dtype)
+                pending.append((self.table.kept[index], view))
         for serial, new in zip(self.trace.assignments, assigned, strict=True):
             source, target = self.layout.view(new), plain(self.layout.targets[serial], self.graph.nodes[new])
             if source == target:
                 continue
             if source.buffer in self.layout.owners:  # another assignment may overwrite it first
-                copy = self.temporary(source.shape, self.graph.nodes[new].dtype)
-                self.copy(copy, source)
+                copy = self.table.temporary(source.shape, self.graph.nodes[new].dtype)
+                self.table.copy(copy, source)
                 source = copy
             pending.append((target, source))
         for target, source in pending:
-            self.copy(target, source)
+            self.table.copy(target, source)
 
     # Regions ---------------------------------------------------------------------------------------------
 
@@ -478,10 +366,3 @@ class Lowering:
                 else:
                     return True
         return False
-
-    def tile_of(self, value: Any, dtype: np.dtype[Any], length: int) -> tuple[int, int]:
-        """The address of a run of equal numbers."""
-        key = (dtype.str, type(value), value, length)
-        if key not in self._tiles:
-            self._tiles[key] = self.pooled(np.full(length, value, dtype))
-        return self._tiles[key]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..source_line import user_code
-from ..tensors import Array, Tensor, _serials, from_array
+from ..tensors import Array, Tensor, from_array, serials
 from ..version_counters import Memory
 from .returned_values import rebuilt
 
@@ -87,7 +87,7 @@ def _middle(function: CompiledFunction, stacks: list[Array], first: int, count: 
         for schedule, _ in compiled.trace.schedules:
             schedule.count(done)
         if compiled.written:
-            Memory.touch([x._memory for x in compiled.written], next(_serials), user_code())
+            Memory.touch([x._memory for x in compiled.written], next(serials), user_code())
         taken = [from_array(stack[first : first + done]) for stack in stacks]
         return rebuilt(compiled.template, [result[:done] for result in results], taken, {}), done
 

@@ -208,7 +208,7 @@ class Storage:
             return self.loops[node.sources[0]].after[node.attrs["node"]]
         if node.index in self.place:
             parent, position = self.place[node.index]
-            return self._part(parent, position, node)
+            return self.part(parent, position, node)
         if node.index in self.in_cell:
             return plain(self.view(self.in_cell[node.index]).buffer, node)
         if node.index in self.accumulates and (there := self._overwritable(node)) is not None:
@@ -230,7 +230,7 @@ class Storage:
             self.owners[buffer] = node
         return plain(buffer, node)
 
-    def _part(self, parent: int, position: int, node: Node) -> View:
+    def part(self, parent: int, position: int, node: Node) -> View:
         """The place of a join's operand inside it."""
         join = self.graph.nodes[parent]
         whole = self.view(parent)
@@ -248,7 +248,7 @@ class Storage:
     def is_in_place(self, join: Node, position: int) -> bool:
         """Whether an operand of a join needs no copying."""
         index = self.sources[join.index][position]
-        part, there = self.view(index), self._part(join.index, position, self.graph.nodes[index])
+        part, there = self.view(index), self.part(join.index, position, self.graph.nodes[index])
         return (part.buffer, part.offset) == (there.buffer, there.offset) and part.shape == there.shape
 
     def _place_joins(self) -> None:

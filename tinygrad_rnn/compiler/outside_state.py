@@ -43,7 +43,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from ..nn.module import Module
+from ..nn.module import Module, watch_attributes
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
 from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, told_to
@@ -634,7 +634,7 @@ class Surroundings:
             if isinstance(instance, Module):
                 self._tensors.update((id(p), p) for p in instance.parameters())
                 if _ANY in self._asked:
-                    conditions.add("{}._changes == {}", instance, instance._changes)
+                    watch_attributes(instance, conditions)
                 else:
                     for name in self._asked & vars(instance).keys():
                         conditions.add("{}.get({}) is {}", vars(instance), name, vars(instance)[name])

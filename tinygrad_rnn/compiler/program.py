@@ -22,10 +22,11 @@ from ..tensors import Array
 from . import interpreter
 from .guards import Guards
 from .index_checks import check
-from .lowering import Code, float_type
+from .lowering import float_type
 from .memory_layout import View
 from .opcodes import NAMES, WIDTH
 from .plan import Plan
+from .row_table import RowTable
 from .summary import Cost
 from .tracing import TracedProgram
 
@@ -34,7 +35,7 @@ _ALIGNMENT = 64
 _FEW, _LARGE = 256, 2**20
 
 
-def plan(code: Code) -> tuple[dict[int, int], int]:
+def plan(code: RowTable) -> tuple[dict[int, int], int]:
     """Offsets of the temporaries in the arena, and its size.
 
     Each goes to the first gap free for its lifetime, in the order of their first uses, or, of few large ones, the
@@ -44,7 +45,7 @@ def plan(code: Code) -> tuple[dict[int, int], int]:
     begin, middle, end = code.lanes or (0, 0, 0)
     groups: tuple[list[tuple[int, int, int]], ...] = ([], [], [])  # (first use, last use, buffer)
     for buffer, (first, last) in code.uses.items():
-        if buffer in code.layout.owners or buffer == code.pool_buffer or buffer in code.scratch_buffers:
+        if buffer in code.layout.owners or buffer == code.pool_buffer or buffer in code.scratch_bytes:
             continue
         if begin <= first and last < end and (last < middle or first >= middle):
             groups[1 if last < middle else 2].append((first, last, buffer))
@@ -116,7 +117,7 @@ class Program:
     """Runs code in an arena as `plan` laid it out; not from two threads at once, for there is one."""
 
     def __init__(
-        self, graph: Plan, trace: TracedProgram, code: Code, offsets: dict[int, int], arena_bytes: int
+        self, graph: Plan, trace: TracedProgram, code: RowTable, offsets: dict[int, int], arena_bytes: int
     ) -> None:
         self.graph, self.trace = graph, trace
         self.layout, self.host, self.checks = code.layout, code.host, code.checks
@@ -129,7 +130,7 @@ class Program:
         self._base: dict[int, tuple[Array, int]] = {buffer: (arena, offset) for buffer, offset in offsets.items()}
         self._base[code.pool_buffer] = (_aligned(len(code.pool)), 0)
         self._base[code.pool_buffer][0][: len(code.pool)] = np.frombuffer(code.pool, np.uint8)
-        for buffer in code.scratch_buffers:
+        for buffer in code.scratch_bytes:
             self._base[buffer] = (_aligned(self.layout.sizes[buffer]), 0)
         self.inputs: list[tuple[int, Array]] = []  # (position among the arguments, memory to fill)
         self.live: list[tuple[Any, Array]] = []

@@ -28,7 +28,7 @@ from ..primitives.record import Primitive
 from ..recurrence.loop import Unrolled
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
-from ..tensors import Array, Literal, Tensor, Waiting, _as_operand, _recast_integers, _serials, from_array
+from ..tensors import Array, Literal, Tensor, Waiting, as_operand, from_array, recast_integers, serials
 from ..thread_state import current
 from ..version_counters import Memory
 from .guards import Guards
@@ -160,7 +160,7 @@ class Tracer:
     ignoring = False
 
     def __init__(self, met: Iterable[int] = ()) -> None:
-        self.started = next(_serials)
+        self.started = next(serials)
         self.rolls: int | None = (
             None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
         )
@@ -323,7 +323,7 @@ class Tracer:
             numbers = (x.astype(get_default_dtype()) if isinstance(x, Tensor) else x for x in operands)
             return self.record(op, tuple(numbers), attrs)
         if dtype == np.float64:
-            recast = _recast_integers(op, operands, np.empty((), dtype))
+            recast = recast_integers(op, operands, np.empty((), dtype))
             if recast is not None:
                 return self.record(op, recast, attrs)
         if op is P.concat or op is P.stack:  # what is put side by side is copied as it is, so it is of one dtype
@@ -352,7 +352,7 @@ class Tracer:
         return {value.serial for value in self.assigned.values()}
 
     def _operand(self, x: Any) -> Tensor | Literal:
-        x = _as_operand(x)
+        x = as_operand(x)
         if not isinstance(x, Tensor):
             return x
         self.meet(x)
@@ -387,7 +387,7 @@ class Tracer:
         result: Traced = object.__new__(Traced)
         result._tracer = self
         result._stand_in = _blank(shape, dtype)
-        result.serial = next(_serials)
+        result.serial = next(serials)
         result.scope = current.scope
         result._made_at = user_code()
         return result

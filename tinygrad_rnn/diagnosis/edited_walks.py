@@ -27,8 +27,8 @@ from ..errors import GraphError
 from ..graph import Graph, Node, Ref
 from ..norms import norm
 from ..primitives.record import Unlisted
-from ..recurrence.repeats import timed
-from ..reverse_walk import _fitted, walk
+from ..recurrence.named_steps import timed
+from ..reverse_walk import fitted, walk
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended
 
@@ -151,7 +151,7 @@ class Record:
 
     def pull(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
         """What a use sends by the true rule, perhaps with other saved values; in the target's shape."""
-        return np.asarray(_fitted(np.asarray(self.raw(node, slot, g, changed)), self.target(node, slot)))
+        return np.asarray(fitted(np.asarray(self.raw(node, slot, g, changed)), self.target(node, slot)))
 
     def raw(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
         """Like `pull`, before un-broadcasting."""

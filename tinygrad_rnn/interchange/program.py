@@ -68,7 +68,7 @@ class ImportedProgram:
     """Everything ``outputs`` were computed from; ``origin`` says of leaves what they are, constants if nothing."""
 
     def __init__(self, outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> None:
-        tensors = _behind(outputs, origin)
+        tensors = behind(outputs, origin)
         position = {x.serial: index for index, x in enumerate(tensors)}
         self.steps = [_step(x, position, origin) for x in tensors]
         self.outputs = [position[x.serial] for x in outputs]
@@ -120,7 +120,7 @@ def _entering(given: Tensor, step: Step) -> Tensor:
     return given
 
 
-def _behind(outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> list[Tensor]:
+def behind(outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> list[Tensor]:
     found = {x.serial: x for x in outputs}
     pending = list(found.values())
     while pending:

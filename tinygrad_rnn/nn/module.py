@@ -69,6 +69,11 @@ class HookHandle(NamedTuple):
 def _unchanged(module: Module, conditions: Guards) -> None:
     """What a compiled function watches: whether a module is in the mode, and the state, it was traced in."""
     conditions.add("{}.training is {}", module, module.training)
+    watch_attributes(module, conditions)
+
+
+def watch_attributes(module: Module, conditions: Guards) -> None:
+    """The condition that no attribute of a module but its mode was assigned since."""
     conditions.add("{}._changes == {}", module, module._changes)
 
 

@@ -28,7 +28,7 @@ PAST_END = ("zeros", "repeat", "live", "step")
 EMPTY = (None, "initial", "zeros", "last")
 
 
-class _Recurrent(Recurrent):
+class RecurrentLayers(Recurrent):
     """`Recurrent` of a cell whose weights are the layer's own, under PyTorch's names.
 
     What one time step does, and how many state tensors it carries, is the subclass's.
@@ -258,7 +258,7 @@ class _Recurrent(Recurrent):
         return ", ".join([str(self.input_size), str(self.hidden_size), *flags])
 
 
-class RNN(_Recurrent):
+class RNN(RecurrentLayers):
     """A stack of tanh (or relu) recurrent layers, unrolled; see `rnn_step` for the equation.
 
     Arguments, defaults, shapes and parameter names (``weight_ih_l0``, ``bias_hh_l0_reverse``) are ``torch.nn.RNN``'s.
@@ -293,7 +293,7 @@ class RNN(_Recurrent):
         return (rnn_step(x, state[0], four(weights), self.nonlinearity, **self.settings),)
 
 
-class LSTM(_Recurrent):
+class LSTM(RecurrentLayers):
     """A stack of LSTM layers, unrolled; see `lstm_step` for the equations. The state is the pair ``(h, c)``.
 
     Arguments, defaults, shapes and parameter names are ``torch.nn.LSTM``'s; ours are those after ``proj_size``.
@@ -338,7 +338,7 @@ class LSTM(_Recurrent):
         return lstm_step(x, h, c, four(weights), **self.settings, **lstm_extras(weights))
 
 
-class GRU(_Recurrent):
+class GRU(RecurrentLayers):
     """A stack of GRU layers, unrolled; see `gru_step` for the equations.
 
     Arguments, defaults, shapes and parameter names are ``torch.nn.GRU``'s. Ours are those after ``dtype``: ``reset``

@@ -18,7 +18,7 @@ from ..thread_state import current
 from .cells import labelled
 from .layers import Embedding, Linear
 from .module import Module
-from .recurrent import _Recurrent
+from .recurrent import RecurrentLayers
 
 
 class Decoder(Module):
@@ -32,7 +32,7 @@ class Decoder(Module):
     """
 
     @answerable
-    def __init__(self, vocabulary: int, rnn: _Recurrent) -> None:
+    def __init__(self, vocabulary: int, rnn: RecurrentLayers) -> None:
         self.embed = Embedding(vocabulary, rnn.input_size, dtype=rnn.weight_ih_l0.dtype)  # type: ignore[attr-defined]
         self.rnn = rnn
         self.head = Linear(rnn.hidden_size, vocabulary, dtype=rnn.weight_ih_l0.dtype)  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ class Seq2Seq(Module):
     """
 
     @answerable
-    def __init__(self, encoder: _Recurrent, decoder: _Recurrent, vocabulary: int) -> None:
+    def __init__(self, encoder: RecurrentLayers, decoder: RecurrentLayers, vocabulary: int) -> None:
         kinds = [(type(m), m.num_layers, m.hidden_size, m.bidirectional) for m in (encoder, decoder)]
         if kinds[0] != kinds[1] or encoder.bidirectional:
             raise ShapeError(

@@ -25,7 +25,7 @@ from ..primitives.record import Shape, Unlisted, broadcast, normalize_axis, same
 from ..reverse_walk import grad
 from ..settings import recording
 from ..source_line import source_lines
-from ..tensors import Tensor, _serials, from_array
+from ..tensors import Tensor, from_array, serials
 from ..thread_state import Recorder, current
 
 #: recurrences of fewer steps are unrolled: there each step can be fitted to what surrounds it
@@ -198,7 +198,7 @@ class _Traced:
 
     def __init__(self, step: Any, inputs: Sequence[Any], states: Sequence[Any]) -> None:
         tracer = _tracer()
-        self.start = next(_serials)
+        self.start = next(serials)
         effects = tracer.effects()
         self.rows = [_leaf(x.shape[1:], x.dtype, x.requires_grad, x.role) for x in inputs]
         self.states = [_leaf(x.shape, x.dtype, current.recording and x.dtype.kind == "f", x.role) for x in states]
@@ -462,7 +462,7 @@ class _Reverse:
 
     def _replay(self) -> None:
         """The step's values, as tensors."""
-        self._start = next(_serials)
+        self._start = next(serials)
         self.made: list[Any] = []
         for node in self.body.graph.nodes:
             current.scope = node.scope
@@ -670,7 +670,7 @@ class _Writing:
         return found
 
     def _at(self, t: int, node: Node, operands: tuple[Any, ...]) -> Ref:
-        return self.build.again(node, operands, scope=node.scope._replace(step=t), serial=next(_serials))
+        return self.build.again(node, operands, scope=node.scope._replace(step=t), serial=next(serials))
 
 
 __all__ = ["SHORTEST", "Body", "Unrolled", "can_roll", "loop", "recorded_step", "roll", "shortest", "tap"]

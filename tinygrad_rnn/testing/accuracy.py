@@ -22,7 +22,7 @@ from ..compiler import compile
 from ..files import write_atomically
 from ..optional_packages import needed
 from ..primitives.record import KERNEL_MIN_SIZE, TABLE, Primitive
-from ..reverse_walk import _unbroadcast, grad
+from ..reverse_walk import grad, unbroadcast
 from ..tensors import tensor
 from .sample_operands import Case, Source, recipe_for
 
@@ -276,7 +276,7 @@ def _adds(primitive: Primitive) -> bool:
 
 
 def _summed(value: Any, shape: tuple[int, ...]) -> Any:
-    return value if value.shape == shape else _unbroadcast(value, shape)
+    return value if value.shape == shape else unbroadcast(value, shape)
 
 
 def _cases(primitive: Primitive, dtype: Any, count: int, seed: int) -> Iterator[Case]:

@@ -16,7 +16,8 @@ from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import broadcast_to, concat, stack
-from tinygrad_rnn.recurrence.repeats import circles_of, timed
+from tinygrad_rnn.recurrence.circles import circles_of
+from tinygrad_rnn.recurrence.named_steps import timed
 
 from . import time_columns as C
 from .time_columns import Column, Key
@@ -379,13 +380,13 @@ class _Collapsing:
     def _unwind(self) -> None:
         """Part the boxes that would read their own later results: what is made of them, and of what they have made."""
         for _ in range(4):
-            feeds: dict[Hashable, dict[Hashable, set[int]]] = defaultdict(dict)
+            feeds: dict[Hashable, set[Hashable]] = defaultdict(set)
             for node in self.graph.nodes:
                 target = self.owners[node.index]
                 for _, source in self.feeds[node.index] if target is not None else ():
                     origin = self.owners[source]
                     if origin is not None and origin != target:
-                        feeds[origin].setdefault(target, set())
+                        feeds[origin].add(target)
             circles = [c for c in circles_of(feeds) if len(c) > 1]
             if not circles:
                 return

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.graph import Graph, Node, Ref
-from tinygrad_rnn.recurrence.repeats import aligned
+from tinygrad_rnn.recurrence.twins import aligned
 
 Key = tuple[Any, ...]
 Path = tuple[str, ...]

@@ -52,33 +52,34 @@ class Body:
         return len(self.graph.outputs) - len(self.carries)
 
 
-def _none(*_shapes: Any, **_attrs: Any) -> tuple[int, ...]:
-    return ()
+def marker(name: str, symbol: str) -> Unlisted:
+    """An operation that only a recording has: it has no values of its own, and the exporter writes it in its way."""
+
+    def reference(*_operands: Any, **_attrs: Any) -> Any:
+        raise UnsupportedError(
+            "what is being exported has no values yet: the other framework computes them; read them from its results"
+        )
+
+    return Unlisted(name, symbol, lambda *_shapes, **_attrs: (), reference, vjp=_handed_on, rule=("",))
 
 
-def _no_reference(*_operands: Any, **_attrs: Any) -> Any:
-    raise UnsupportedError(
-        "what is being exported has no values yet: the other framework computes them; read them from its results"
-    )
-
-
-def _rule(_slot: int, g: Any, _y: Any, *_operands: Any, **_attrs: Any) -> Any:
+def _handed_on(_slot: int, g: Any, _y: Any, *_operands: Any, **_attrs: Any) -> Any:
     return g
 
 
 #: operands: the first carries, the sequences, what is fixed; settings: its ``body``
-loop = Unlisted("loop", "loop", _none, _no_reference, vjp=_rule, rule=("",))
+loop = marker("loop", "loop")
 #: operands: values, a seed for each, and the tensors with respect to which; settings: how many ``values``
-gradient = Unlisted("gradient", "∇", _none, _no_reference, vjp=_rule, rule=("",))
+gradient = marker("gradient", "∇")
 #: one of the results of a node that has several
-part = Unlisted("part", "·", _none, _no_reference, vjp=_rule, rule=("",))
+part = marker("part", "·")
 #: the same value, through which no gradient flows
-cut = Unlisted("detach", "detach", _none, _no_reference, vjp=_rule, rule=("",))
+cut = marker("detach", "detach")
 #: operands: a value, the tensors it was computed from, and what else its author's backward pass uses; settings: that
 #: pass, an `Own`, and the ``author``, the name of its class
-own = Unlisted("backward pass of its own", "·", _none, _no_reference, vjp=_rule, rule=("",))
+own = marker("backward pass of its own", "·")
 #: a dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``
-drawn = Unlisted("dropout mask", "~", _none, _no_reference, vjp=_rule, rule=("",))
+drawn = marker("dropout mask", "~")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import DataError, TinygradError, UnsupportedError
 from ...source_line import Foreign
-from ...tensors import Tensor, _serials, as_tensor
+from ...tensors import Tensor, as_tensor, serials
 from ...thread_state import current
 from .conversion import Spread, raw
 from .operators import CALLS, ELEMENTWISE, TABLE
@@ -48,7 +48,7 @@ class Run:
     def equation(self, eqn: Any, inputs: list[Any]) -> list[Any]:
         """The results of one equation."""
         name = eqn.primitive.name
-        outer, first = self.place, next(_serials)
+        outer, first = self.place, next(serials)
         self.place = line_of(eqn) or outer
         try:
             with self._scope(eqn):

@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import DataError, TinygradError
 from ...scopes import scope
 from ...source_line import Foreign, installed
-from ...tensors import Tensor, _serials
+from ...tensors import Tensor, serials
 from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
@@ -97,7 +97,7 @@ class Node:
 
     def run(self, values: Values) -> None:
         """Compute it from ``values``, and enter the results there."""
-        first = next(_serials)
+        first = next(serials)
         try:
             given = [self._input(name, values) for name in self.inputs]
             self._values = values

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...tensors import Array, Tensor, _serials
+from ...tensors import Array, Tensor, serials
 from ..foreign_derivative import foreign
 from .recorder import CallRecorder, array_of, user_place
 
@@ -53,7 +53,7 @@ def _recorded(recorder: CallRecorder, imported: Import, cls: Any, call: Any, arg
     finally:
         recorder.resting = False
     recorder.changing = True
-    recorder.calls.append((next(_serials), recorder.modules.running(), recorder.place))
+    recorder.calls.append((next(serials), recorder.modules.running(), recorder.place))
     with recorder.modules.scope():
         whole: Tensor = primitive(*ours)
         at = 0

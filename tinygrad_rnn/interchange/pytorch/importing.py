@@ -92,11 +92,11 @@ def _finished(recorder: CallRecorder, given: Any, out: Any, tied: Mapping[str, i
 
 def _place(recorder: CallRecorder, outputs: Sequence[Tensor]) -> None:
     """Give every tensor the user's line and its time step."""
-    from ..program import _behind
+    from ..program import behind
 
     starts = [serial for serial, _, _ in recorder.calls]
     made = []
-    for x in _behind(outputs, recorder.origin):
+    for x in behind(outputs, recorder.origin):
         at = bisect.bisect_right(starts, x.serial) - 1
         if at < 0 or isinstance(x, Parameter):
             continue

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from ...errors import UnsupportedError
 from ...nn.module import Parameter
 from ...source_line import Site
-from ...tensors import Tensor, _serials
+from ...tensors import Tensor, serials
 from ...thread_state import current
 from ..composed_operators import read_through, write_through
 from ..nested_results import leaves, mapped
@@ -269,7 +269,7 @@ class CallRecorder:
         made = [t for _, t in leaves(out) if isinstance(t, torch.Tensor)]
         if not made and written is None:
             return out
-        self.calls.append((next(_serials), self.modules.running(), self.place))
+        self.calls.append((next(serials), self.modules.running(), self.place))
         self.changing = changing
         with self.modules.scope():
             self._mirror(call, mirrored, made, written, func)

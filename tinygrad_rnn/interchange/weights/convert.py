@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import ArgumentError, DataError
 from ...files import PathLike, as_path
-from ...nn.recurrent import GRU, LSTM, RNN, _Recurrent
+from ...nn.recurrent import GRU, LSTM, RNN, RecurrentLayers
 from ...tensors import Array
 from .dialect import GATES, Atom, Dialect, Part
 from .files import Told, read_file, write_file
@@ -28,7 +28,7 @@ _CHOSEN = ("activations", "nonlinearity", "clip", "coupled")
 
 
 def load_weights(
-    layer: _Recurrent, source: Any, dialect: str | None = None, *, prefix: str | Sequence[str] | None = None
+    layer: RecurrentLayers, source: Any, dialect: str | None = None, *, prefix: str | Sequence[str] | None = None
 ) -> Dialect:
     """Overwrite the weights of ``layer``, an `nn.RNN`, `nn.LSTM` or `nn.GRU`, with those of another library.
 
@@ -71,7 +71,7 @@ def load_weights(
     return chosen
 
 
-def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) -> Any:
+def save_weights(layer: RecurrentLayers, dialect: str, path: PathLike | None = None) -> Any:
     """The weights of ``layer`` as another library, ``dialect``, stores them: arrays by name.
 
     They have the layer's dtype. Where the library's names tell neither layer nor direction, and there are several,
@@ -111,7 +111,7 @@ def save_weights(layer: _Recurrent, dialect: str, path: PathLike | None = None) 
 class _Shape:
     """The sizes of a layer, and where its weights are."""
 
-    def __init__(self, layer: _Recurrent) -> None:
+    def __init__(self, layer: RecurrentLayers) -> None:
         if not isinstance(layer, (RNN, LSTM, GRU)):
             raise ArgumentError(f"weights are loaded into an nn.RNN, nn.LSTM or nn.GRU, not {type(layer).__name__}")
         self.layer = layer
@@ -358,12 +358,12 @@ def _recognised(
     return fits[0]
 
 
-def _own(layer: _Recurrent) -> dict[str, Any]:
+def _own(layer: RecurrentLayers) -> dict[str, Any]:
     own = {**layer.settings, "peepholes": getattr(layer, "peepholes", None)}
     return own | ({"nonlinearity": layer.nonlinearity} if isinstance(layer, RNN) else {})
 
 
-def _otherwise(told: Told | None, layer: _Recurrent) -> str | None:
+def _otherwise(told: Told | None, layer: RecurrentLayers) -> str | None:
     """How the layer differs from what the file says of it."""
     own = _own(layer)
     differing = {name: value for name, value in (told.options if told else {}).items() if own[name] != value}
@@ -371,7 +371,7 @@ def _otherwise(told: Told | None, layer: _Recurrent) -> str | None:
     return f"make the layer with {wanted}" if wanted else None
 
 
-def _unlike(dialect: Dialect, layer: _Recurrent) -> str | None:
+def _unlike(dialect: Dialect, layer: RecurrentLayers) -> str | None:
     """How the layer computes something else than the dialect."""
     cell = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}[next(k for k in (RNN, LSTM, GRU) if isinstance(layer, k))]
     own = _own(layer)

@@ -10,14 +10,13 @@ from ....compiler.tracing import Traced
 from ....functional import concat, stack
 from ....nn.functional import dropout
 from ....nn.recurrent import GRU, LSTM, RNN
-from ....primitives.record import Unlisted
 from ....tensors import Tensor, as_tensor
 from ...weights.dialect import GATES
 from ...weights.table import DIALECTS
-from ..recorder import ExportTracer, Recording, _no_reference, _none, _rule
+from ..recorder import ExportTracer, Recording, marker
 
 #: operands: the sequence, then what of lengths and first states there is; settings: `layer`'s
-layer = Unlisted("layer", "layer", _none, _no_reference, vjp=_rule, rule=("",))
+layer = marker("layer", "layer")
 
 #: our activations in ONNX: name, alpha, beta
 _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {

@@ -30,7 +30,7 @@ class JaxEngine:
         self._trainer = trainer
         x, y = trainer.windows[0]
         state = trainer.first_state()
-        self._program = JaxProgram(trainer._update, (x, y, state), half=False, donate=True, checked=True)
+        self._program = JaxProgram(trainer.update, (x, y, state), half=False, donate=True, checked=True)
         self._spread = Spread(self._program, devices)
         self._state: Any = self._program.state()
 

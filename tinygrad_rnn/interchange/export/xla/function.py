@@ -380,7 +380,7 @@ class JaxProgram:
             k = next(i for i, each in enumerate(self._optimizers) if each is schedule.optimizer)
             held = new[_kind(k)]
             names = {id(entries): name for name, entries in self._entries(schedule.optimizer)}
-            for entries in schedule._counted:
+            for entries in schedule.counted:
                 held[f"{names[id(entries)]}.step"] = held[f"{names[id(entries)]}.step"] + 1
         for kind in {place for place, _ in self._later}:
             new[kind]["begun"] = jnp.array(True)

@@ -1,0 +1,155 @@
+"""All time steps of a graph laid over one another, and the circles in that: what is computed from its own past.
+
+Where the program said which step it is in (`tg.steps`), that is believed; elsewhere steps are found by their period.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..graph import Graph, Node
+from .circles import circles_of
+from .periods import loop_turns
+from .twins import aligned
+
+
+class Place(NamedTuple):
+    """Which operation of a step: the loop that was found (None: the program's own steps), and a number in it."""
+
+    loop: int | None
+    number: int
+
+
+class Folding:
+    """``place`` and ``time`` say by node which operation of a step it is (None: of none), and of which step."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.place: list[Place | None] = [None] * len(graph)
+        self.time = [0] * len(graph)
+        self._believe_scopes()
+        self._find_periods()
+        self.depends = self._on_parameters()
+        self.edges = self._folded_edges()
+        self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
+        self.circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
+        self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
+
+    def _believe_scopes(self) -> None:
+        steps = [n.scope.step if n.op is not None and not n.scope.backward else None for n in self.graph.nodes]
+        for i, (step, number) in enumerate(zip(steps, aligned(self.graph, steps), strict=True)):
+            if step is not None:
+                self.place[i], self.time[i] = Place(None, number), step
+
+    def _find_periods(self) -> None:
+        learning: list[bool] = []  # what the gradients were made into is no part of the network
+        for node in self.graph.nodes:
+            learning.append(node.scope.backward or any(learning[s] for s in node.sources))
+        unsaid = [n.index for n in self.graph.nodes if n.op and n.scope.step is None and not learning[n.index]]
+        for i, turn in loop_turns(self.graph, unsaid).items():
+            self.place[i], self.time[i] = Place(turn.loop, turn.position), turn.time
+
+    def _on_parameters(self) -> list[bool]:
+        """By node, whether it was computed with a parameter's help."""
+        found: list[bool] = []
+        for node in self.graph.nodes:
+            found.append(node.is_parameter if node.op is None else any(found[s] for s in node.sources))
+        return found
+
+    def _folded_edges(self) -> dict[Place, dict[Place, set[int]]]:
+        """By operation of a step, those that it feeds, and how many steps later."""
+        edges: dict[Place, dict[Place, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for source, target, _ in self.graph.edges:
+            a, b = self.place[source], self.place[target]
+            if a is not None and b is not None and self.graph.nodes[source].role not in ("logits", "x", "loss"):
+                edges[a][b].add(self.time[target] - self.time[source])
+        return edges
+
+    def _is_recurrence(self, circle: set[Place]) -> bool:
+        """Not a running total: a sum of numbers, or one that is only ever scaled and summed up, like a loss."""
+        if not any(d for a in circle for b, ds in self.edges[a].items() if b in circle for d in ds):
+            return False
+        members = [n for n in self.graph.nodes if self.place[n.index] in circle]
+        sums = [n for n in members if _adds(n)]
+        if len(sums) < len(members):
+            if not all(self._discounts(n) for n in members) or not self._only_summed_up(members):
+                return True
+            self.totals.append(sums)
+            return False
+        if not any(n.role in ("h", "c") for n in members) and self._only_summed_up(members):
+            self.totals.append(members)
+            return False
+        return any(n.shape != () for n in members)
+
+    def _discounts(self, node: Node) -> bool:
+        """Whether it adds numbers, or scales one by what is not learned: a total in which the past counts less."""
+        scales = _scales(node) and sum(self.depends[s] for s in node.sources) < 2
+        return not node.shape and not node.role and (_adds(node) or scales)
+
+    def _only_summed_up(self, members: Sequence[Node]) -> bool:
+        """Whether all that is made of them is sums and multiples."""
+        found, pending = {n.index for n in members}, [n.index for n in members]
+        while pending:
+            for user in self.graph.consumers[pending.pop()]:
+                node = self.graph.nodes[user]
+                if user in found or node.scope.backward:
+                    continue
+                made = [s for s in node.sources if self.depends[s]]
+                scaled = _scales(node) and len(made) < 2
+                adds_or_hands_on = node.op is not None and 0 in node.op.slots and node.op.moves(0)
+                if not (scaled or adds_or_hands_on):
+                    return False
+                found.add(user)
+                pending.append(user)
+        return True
+
+    def core(self) -> list[int | None]:
+        """By node the circle it belongs to: it is on it, or in its step feeds nothing else and is no mere input."""
+        result: list[int | None] = [self._circle(place) for place in self.place]
+        paths = self.paths()
+        for node in reversed(self.graph.nodes):
+            i, users = node.index, self.graph.consumers[node.index]
+            if result[i] is not None or self.place[i] is None or node.role or not users or not self.depends[i]:
+                continue
+            if is_looked_up(self.graph.nodes, node):
+                continue
+            circles = {result[u] for u in users}
+            here = all(self.time[u] == self.time[i] and self.place[u] is not None for u in users)
+            k = circles.pop() if here and len(circles) == 1 and i not in self.graph.outputs else None
+            if k is not None and node.scope.path[: len(paths[k])] == paths[k]:
+                result[i] = k
+        return result
+
+    def paths(self) -> list[tuple[str, ...]]:
+        """By circle, the scope that all of it is in."""
+        found: list[tuple[str, ...] | None] = [None] * len(self.circles)
+        for node in self.graph.nodes:
+            k = self._circle(self.place[node.index])
+            if k is not None:
+                known = found[k]
+                found[k] = node.scope.path if known is None else _shared(known, node.scope.path)
+        return [path or () for path in found]
+
+    def _circle(self, place: Place | None) -> int | None:
+        return None if place is None else self.circle_of.get(place)
+
+
+def _adds(node: Node) -> bool:
+    return node.op is not None and node.op.name in ("add", "sub")
+
+
+def _scales(node: Node) -> bool:
+    return node.op is not None and node.op.name in ("mul", "div")
+
+
+def is_looked_up(nodes: Sequence[Node], node: Node) -> bool:
+    """Whether it is a token's row of a table that is learned: the network's input."""
+    return node.op is not None and node.op.name == "take" and nodes[node.sources[0]].is_parameter
+
+
+def _shared(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    """The longest common beginning."""
+    length = next((k for k, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    return a[:length]

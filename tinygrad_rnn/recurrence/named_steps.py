@@ -1,0 +1,202 @@
+"""What was found to repeat, written into a graph as if its program had said it: time steps, scopes, states and inputs.
+
+What draws, prints or explains a graph reads scopes and roles only; this gives them to a program that named nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, Node
+from .folding import Folding, is_looked_up
+from .repeats import Recurrence, recurrences
+
+
+def timed(graph: Graph) -> Graph:
+    """``graph`` with what `find` found written into its scopes, as if the program had said it.
+
+    Every repetition has its time step; every cell that shares its scope with something else (a head, a loss, another
+    cell) gets a scope of its own below it; states and inputs that have no role get ``h``, ``c`` and ``x``. Nodes keep
+    their positions and serial numbers. What the program said about steps and roles stays, but of several values that
+    one step of a cell makes of one another and calls its state, only the last is it.
+    """
+    folding = Folding(graph)
+    nodes = _Naming(folding).nodes if folding.circles else graph.nodes
+    inner = _inner_states(nodes)
+    if not (folding.circles or inner):
+        return graph
+    return Graph.of([replace(n, role=None) if n.index in inner else n for n in nodes], graph.outputs)
+
+
+def _inner_states(nodes: Sequence[Node]) -> set[int]:
+    """States that a program prepares before it hands them to a cell: the cell calls them ``h``, yet they are none."""
+    last: dict[Hashable, int] = {}
+    inner = set[int]()
+    for node in reversed(nodes):
+        place = node.scope.path, node.scope.step, node.role
+        if node.role not in ("h", "c") or node.op is None or node.scope.step is None or node.scope.backward:
+            continue
+        later = last.setdefault(place, node.index)
+        if later != node.index and not _chooses(nodes[later]) and _made_of(nodes, later, node.index):
+            inner.add(node.index)
+        elif later != node.index and _chooses(nodes[later]):
+            last[place] = node.index
+    return inner
+
+
+def _chooses(node: Node) -> bool:
+    """Whether it is the state that a batch of sequences keeps: a choice between the new and the old one."""
+    return node.op is not None and node.op.name == "where"
+
+
+def _made_of(nodes: Sequence[Node], later: int, earlier: int) -> bool:
+    """Whether a node of one step is computed from another of it."""
+    found, pending = set[int](), [later]
+    while pending:
+        i = pending.pop()
+        if i == earlier:
+            return True
+        pending += [s for s in nodes[i].sources if s >= earlier and s not in found]
+        found.update(nodes[i].sources)
+    return False
+
+
+class _Naming:
+    """Writes into ``nodes``, a copy of the graph's."""
+
+    def __init__(self, folding: Folding) -> None:
+        self.folding, self.graph = folding, folding.graph
+        self.nodes = list(self.graph.nodes)
+        loops = recurrences(folding)
+        self._write_steps(loops)
+        self._write_paths(loops)
+        for loop in loops:
+            self._name_states(loop)
+            self._name_inputs(loop)
+        self._name_losses()
+
+    def _write(self, i: int, role: str | None = None, **scope: Any) -> None:
+        node = self.nodes[i]
+        self.nodes[i] = replace(node, role=role or node.role, scope=node.scope._replace(**scope))
+
+    def _write_steps(self, loops: Sequence[Recurrence]) -> None:
+        """Time steps of the loops that were found by their period; what reads backward counts down."""
+        place, time = self.folding.place, self.folding.time
+        turned = {p.loop for loop in loops if loop.reverse for n in loop.blocks()[0] if (p := place[n])}
+        kept = {p.loop for circle in self.folding.circles for p in circle}
+        lengths: dict[int, int] = defaultdict(int)
+        found = [(i, p.loop) for i, p in enumerate(place) if p and p.loop is not None]
+        for i, loop in found:
+            lengths[loop] = max(lengths[loop], time[i] + 1)
+        for i, loop in found:
+            if loop in kept:
+                self._write(i, step=lengths[loop] - 1 - time[i] if loop in turned else time[i])
+
+    def _write_paths(self, loops: Sequence[Recurrence]) -> None:
+        core, paths = self.folding.core(), self.folding.paths()
+        names = self._own_scopes(core, paths, [loop.reverse for loop in loops])
+        for i, k in enumerate(core):
+            if k is not None and (path := names[k]) is not None:
+                self._write(i, path=path)
+
+    def _own_scopes(
+        self, core: Sequence[int | None], paths: Sequence[tuple[str, ...]], reverse: Sequence[bool]
+    ) -> list[tuple[str, ...] | None]:
+        """By circle a scope of its own, None where the program's own scope holds nothing but this cell."""
+        mixed: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
+        for node, k in zip(self.nodes, core, strict=True):
+            if node.op is not None and node.scope.step is not None and not node.scope.backward:
+                mixed[node.scope.path].add(k)
+        spread = [False] * len(paths)
+        for node, k in zip(self.nodes, core, strict=True):
+            if k is not None and node.scope.path != paths[k]:
+                spread[k] = True
+        result: list[tuple[str, ...] | None] = []
+        for k, path in enumerate(paths):
+            alone = mixed[path] <= {k}
+            if alone and not spread[k]:
+                result.append(None)
+                continue
+            if alone and path:
+                result.append(path)
+                continue
+            forward = [j for j, other in enumerate(paths) if other == path and not reverse[j]]
+            number = max(1, sum(j <= k for j in forward))  # what reads backward is the twin of what came before it
+            name = "cell" if len(forward) < 2 else f"cell{number}"
+            result.append((*path, f"{name}_reverse" if reverse[k] else name))
+        return result
+
+    def _name_states(self, loop: Recurrence) -> None:
+        """A single state is h; of two, as an LSTM has them, c is the one that no matrix multiplies and that gives h.
+
+        Of several others h is the one that the rest of the network reads, if that is one.
+        """
+        states = list(dict.fromkeys(row for row, _ in loop.carried))
+        members = [n for k in states for n in loop.rows[k].nodes if n is not None]
+        if any(self.nodes[n].role for n in members):
+            return
+        if len(states) == 2 and (pair := self._one_made_of_the_other(loop, states)):
+            users = self.graph.consumers[loop.rows[pair[0]].nodes[0] or 0]
+            fed_back = any(op.name in ("matmul", "linear") for u in users if (op := self.nodes[u].op))
+            states = pair[:1] if fed_back else pair  # an output that is fed back
+        elif len(states) > 1:
+            states = [k for k in states if loop.rows[k] in loop.outputs]
+            if len(states) != 1:
+                return
+        for k, role in zip(states, ("h",) if len(states) == 1 else ("c", "h"), strict=True):
+            for member in loop.rows[k].nodes:
+                if member is not None:
+                    self._write(member, role)
+            for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
+                for i in initial if row == k else ():
+                    if self.nodes[i].op is None and not self.nodes[i].role and self.nodes[i].scope.step is None:
+                        self._write(i, role)
+
+    def _one_made_of_the_other(self, loop: Recurrence, states: Sequence[int]) -> list[int]:
+        """The two rows, first the one that the other is made of in the same repetition; none if neither is."""
+        a, b = (loop.rows[k].nodes for k in states)
+        t = max((t for t, both in enumerate(zip(a, b, strict=True)) if None not in both), default=None)
+        if t is None:
+            return []
+        at = {row: n for row in states if (n := loop.rows[row].nodes[t]) is not None}
+        block, upstream, pending = set(loop.blocks()[t]), set[int](), [max(at.values())]
+        while pending:
+            n = pending.pop()
+            if n in block and n not in upstream:
+                upstream.add(n)
+                pending += self.graph.nodes[n].sources
+        return sorted(at, key=at.__getitem__) if min(at.values()) in upstream else []
+
+    def _name_inputs(self, loop: Recurrence) -> None:
+        """What enters as data at every repetition, and is no mask, is x; so is the row that a token has in a table."""
+        if any(n is not None and self.nodes[n].role == "x" for entered in loop.inputs for n in entered):
+            return
+        for entered in loop.inputs:
+            told = [n for n in entered if n is not None]
+            if len(set(told)) < max(2, len(told)) or not all(self._is_data(n) for n in told):
+                continue
+            for t, n in enumerate(entered):
+                if n is not None:
+                    step = self.nodes[next(m for row in loop.rows if (m := row.nodes[t]) is not None)].scope.step
+                    self._write(n, "x", step=step)
+
+    def _name_losses(self) -> None:
+        """What a running total adds up is each step's loss, where nothing else says what the loss is."""
+        if any(n.role == "loss" or (n.op is not None and n.op.name == "cross_entropy") for n in self.nodes):
+            return
+        for members in self.folding.totals:
+            own = {n.index for n in members}
+            for i in {s for n in members for s in n.sources} - own:
+                if self.nodes[i].op is not None and not self.nodes[i].role and self.folding.depends[i]:
+                    self._write(i, "loss")
+
+    def _is_data(self, n: int) -> bool:
+        node = self.nodes[n]
+        if node.role or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
+            return False
+        return not self.folding.depends[n] or is_looked_up(self.nodes, node)

@@ -1,0 +1,214 @@
+"""Where operations are periodic: the steps of a loop, found in what it wrote down.
+
+A loop writes the same operations down again and again. Written in the order they were computed, operations with their
+weights are a text, a loop is a stretch of it that is periodic, and one period is one time step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..graph import Graph, Ref
+from ..tensors import Array
+from .twins import SLOTS
+
+#: Periods that are tried: those which most operations recur after.
+PERIODS = 24
+_OPERATION, _ABSENT = -1, -2
+
+
+class Turn(NamedTuple):
+    """An operation's place in a loop: which loop, where in its step, and in which repetition (from 0)."""
+
+    loop: int
+    position: int
+    time: int
+
+
+def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
+    """By node its turn, of those ``operations`` (node numbers, rising) that are steps of a loop with weights.
+
+    >>> import tinygrad_rnn as tg
+    >>> w, h = tg.ones(2, 2).requires_grad_(), tg.ones(1, 2)
+    >>> for _ in range(3):
+    ...     h = (h @ w).tanh()
+    >>> graph = tg.Graph(h)
+    >>> turns = loop_turns(graph, [n.index for n in graph.nodes if n.op])
+    >>> [(graph.nodes[n].op.name, *turn) for n, turn in turns.items()][:3]
+    [('matmul', 0, 0, 0), ('tanh', 0, 1, 0), ('matmul', 0, 0, 1)]
+    """
+    found: dict[int, Turn] = {}
+    if len(operations) < 2:
+        return found
+    text, floor = _Text(graph, operations), 0
+    for number, (start, end, period) in enumerate(text.runs()):
+        places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
+        first = text.first_step(start, end, period, min(places.values()))
+        begin = max(first, start)
+        one, next_ = text.leaf[begin : begin + period], text.leaf[begin + period : begin + 2 * period]
+        if not ((one == next_) & (one >= 0)).any():  # a loop shares something: weights
+            continue
+        for k, place in places.items():
+            time, position = divmod(place - first, period)
+            if 0 <= time < (end - first) // period:
+                found[operations[k]] = Turn(number, position, time)
+        floor = end
+    return found
+
+
+def _shape_of_index(value: object) -> Hashable:
+    """An attribute without the positions in it, which move on with the time step."""
+    if isinstance(value, tuple):
+        return tuple(map(_shape_of_index, value))
+    if isinstance(value, (bool, str, float)) or value is None or value is Ellipsis:
+        return value
+    if isinstance(value, slice):
+        return "slice"
+    return "int" if isinstance(value, (int, np.integer)) else type(value).__name__
+
+
+class _Text:
+    """The operations of a graph as two arrays that can be compared with themselves, moved by a period."""
+
+    def __init__(self, graph: Graph, places: Sequence[int]) -> None:
+        self.graph, self.places = graph, places
+        words: dict[Hashable, int] = {}
+        self.word = np.empty(len(places), np.int64)
+        self.leaf = np.full((len(places), SLOTS), _ABSENT, np.int64)
+        self.data = np.array([n.op is None and not n.requires_grad for n in graph.nodes] + [False, False])
+        for k, place in enumerate(places):
+            node = graph.nodes[place]
+            assert node.op is not None
+            attrs = tuple((key, _shape_of_index(value)) for key, value in sorted(node.attrs.items()))
+            key = (node.op.name, attrs, len(node.operands), node.role, node.scope.path)
+            self.word[k] = words.setdefault(key, len(words))
+            for slot, x in enumerate(node.operands[:SLOTS]):
+                is_leaf = isinstance(x, Ref) and graph.nodes[x.index].op is None
+                self.leaf[k, slot] = x.index if is_leaf and isinstance(x, Ref) else _OPERATION
+
+    def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
+        """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:
+        the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
+        empty if it is no such step, which shares a weight with the others.
+        """
+        found, place, learned = dict[int, int](), start, False
+        for k in range(start - 1, floor - 1, -1):
+            place -= 1
+            while place >= start - period and not self._alike(k, place + period):
+                place -= 1
+            if place < start - period:
+                break
+            found[k] = place
+            shared = self.leaf[k] == self.leaf[place + period]
+            learned |= bool((shared & (self.leaf[k] >= 0) & ~self.data[self.leaf[k]]).any())
+        return found if learned else {}
+
+    def _alike(self, one: Any, other: Any) -> Array:
+        """Whether an operation and a later one do the same, but for data, and for a first state that is given."""
+        a, b = self.leaf[one], self.leaf[other]
+        starts = (a >= 0) & (b == _OPERATION)
+        both_data = self.data[a] & self.data[b] & (a >= 0) & (b >= 0)
+        return (self.word[one] == self.word[other]) & ((a == b) | starts | both_data).all(-1)
+
+    def periods(self) -> list[int]:
+        """The distances after which most operations recur, short ones first among equals."""
+        recur: dict[Hashable, list[int]] = defaultdict(list)
+        shared = np.where(self.data[self.leaf], _OPERATION, self.leaf)
+        for k, (word, leaves) in enumerate(zip(self.word.tolist(), shared.tolist())):
+            recur[word, *leaves].append(k)
+        counts: Counter[int] = Counter()
+        for places in recur.values():
+            at = np.array(places)
+            for count in range(1, 5):
+                if len(at) > count:
+                    gaps, often = np.unique(at[count:] - at[:-count], return_counts=True)
+                    top = np.argsort(-often)[:8]
+                    counts.update(dict(zip(gaps[top].tolist(), often[top].tolist())))
+        return [p for p, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PERIODS]]
+
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(start, end, period) of the periodic stretches, in order; they do not overlap; most matches go first."""
+        found = []
+        for period in self.periods():
+            same = np.concatenate([[False], self._alike(slice(-period), slice(period, None)), [False]])
+            edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
+            found += [(int(a), int(b) + period, period) for a, b in edges if b - a >= period]
+        found.sort(key=lambda run: (run[0] - run[1] + run[2], run[0]))
+        chosen: list[_Stretch] = []
+        for start, end, period in found:
+            if any(start <= other.start and other.end <= end for other in chosen):
+                continue
+            before = [other for other in chosen if other.start <= start]
+            after = [other for other in chosen if other.start > start]
+            start, end = max(start, _first_end(before)), min(end, _last_start(after, end))
+            if end - start >= 2 * period:
+                chosen.append(_Stretch(start, end, period))
+                chosen.sort()
+        result, start = [], 0
+        for k, each in enumerate(chosen):  # what fits both ends one step rather than begins another
+            end = min(each.end, _last_start(chosen[k + 1 :], each.end))
+            result.append((max(each.start, start), end, each.period))
+            start = end
+        return result
+
+    def first_step(self, start: int, end: int, period: int, begin: int) -> int:
+        """Where in a periodic stretch its first step begins: where the fewest values cross from step to step.
+
+        ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
+        """
+        spare = (end - begin) % period
+        if not spare and begin == start:
+            return start
+        shorter = range(max(start, begin) - period + 1, begin)
+        possible = [*shorter, *range(begin, start + spare + 1 if begin == start else begin + 1)]
+        middle = start + ((end - start) // period - 1) * period // 2 // period * period
+        position = {place: k for k, place in enumerate(self.places)}
+
+        def key(first: int) -> tuple[int, int, int]:
+            # a step in the middle that lies in the stretch as a whole
+            begins = middle + (first - start) % period + period
+            if begins + period > end:
+                begins -= period
+            crossing = set()
+            for k in range(begins, begins + period):
+                later = 0 if k >= start + period else period  # in the first step a state may still be a leaf
+                for source in self.graph.nodes[self.places[k + later]].sources:
+                    place = position.get(source, -1)
+                    if start <= place < begins + later:
+                        crossing.add(place - later)
+            return len(crossing), -((end - first) // period), abs(first - begin)
+
+        return min(possible, key=key)
+
+
+class _Stretch(NamedTuple):
+    """Where a periodic stretch may lie: at its ends it may reach into the next one by less than a period."""
+
+    start: int
+    end: int
+    period: int
+
+    @property
+    def whole(self) -> int:
+        """The length of the periods that it has to keep."""
+        return (self.end - self.start) // self.period * self.period
+
+
+def _first_end(stretches: Iterable[_Stretch]) -> int:
+    """Where stretches in their order end at the earliest."""
+    end = 0
+    for each in stretches:
+        end = max(end, each.start) + each.whole
+    return end
+
+
+def _last_start(stretches: Sequence[_Stretch], end: int) -> int:
+    """Where stretches in their order begin at the latest; ``end`` if there are none."""
+    start = stretches[-1].end if stretches else end
+    for each in reversed(stretches):
+        start = min(start, each.end) - each.whole
+    return start
