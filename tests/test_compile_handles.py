@@ -93,3 +93,25 @@ def test_a_gradient_does_not_stop_at_an_argument_in_silence():
     with pytest.raises(tg.GraphError, match=r"flows to .*test_compile_handles\.py:\d+.*computed outside"):
         tg.compile(lambda h: (h * 3).sum().backward())(h)
     assert tg.compile(lambda h: tg.grad((h * 3).sum(), h)[0])(h).tolist() == [3.0]
+
+
+def test_what_was_a_leaf_in_one_call_may_be_none_in_the_next():
+    w, v = tg.nn.Parameter([1.0]), tg.nn.Parameter([4.0])
+    step = tg.compile(lambda h: (h * 3).sum().backward())
+    step(w)
+    assert w.grad.tolist() == [3.0]
+    with pytest.raises(tg.GraphError, match="an argument that was computed outside"):
+        step(w * 2)
+    product = tg.compile(lambda a, b: tg.grad((a * b).sum(), a)[0])
+    assert product(w, v).tolist() == [4.0] and product(w, v * 2).tolist() == [8.0]
+    with pytest.raises(tg.GraphError, match=r"also flows through input 1.*computed from it outside.*compute it inside"):
+        product(w, w * 2)
+    assert product(w, v * 2).tolist() == [8.0]
+
+
+def test_a_way_outside_to_what_is_used_from_outside_is_named():
+    w, v = tg.nn.Parameter([1.0]), tg.nn.Parameter([4.0])
+    fn = tg.compile(lambda h: tg.grad((w * h).sum(), w)[0])
+    assert fn(v * 2).tolist() == [8.0] and fn((w * 2).detach()).tolist() == [2.0]
+    with pytest.raises(tg.GraphError, match=r"test_compile_handles\.py:\d+.* also flows through input 0"):
+        fn(w * 2)

@@ -208,3 +208,13 @@ def test_a_tensor_made_without_init_has_an_identity_and_says_what_it_lacks(make,
     ) as e:
         use(made)
     assert "\n" not in str(e.value)
+
+
+def test_a_primitive_is_itself_also_in_copies():
+    tanh = tg.TABLE["tanh"]
+    assert copy.deepcopy(tanh) is copy.copy(tanh) is pickle.loads(pickle.dumps(tanh)) is tanh
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    graph = tg.Graph(x[:1].tanh().sum())
+    for other in (copy.deepcopy(graph), pickle.loads(pickle.dumps(graph))):
+        assert [a.op is b.op for a, b in zip(graph.nodes, other.nodes, strict=True)] == [True] * len(graph)
+        assert other.evaluate()[0] == graph.evaluate()[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from .arguments import answerable
 from .errors import ArgumentError, DTypeError, ShapeError
+from .object_types import entries_of, is_of, of_parts
 from .primitives.record import integer
 from .random import generator
 from .tensors import Tensor, from_array, tensor
@@ -188,17 +189,24 @@ def default_collate(batch: list[Any]) -> Any:
     ([tensor([1., 4.]), tensor([2., 5.])], tensor([3, 6]))
     """
     first = batch[0]
-    if isinstance(first, str):
+    if is_of(first, str):
         return list(batch)
-    if isinstance(first, Mapping):
-        return {key: default_collate([item[key] for item in batch]) for key in first}
-    if isinstance(first, (tuple, list)):
+    if issubclass(type(first), Mapping):
+        parts = {key: default_collate([item[key] for item in batch]) for key in first}
+        return of_parts(first, parts, entries_of(first) or {}) if is_of(first, dict) else parts
+    if is_of(first, (tuple, list)):
         if any(len(item) != len(first) for item in batch):
             raise ShapeError("default_collate: items have different numbers of parts; pad them in a collate_fn")
-        return type(first)([default_collate(list(parts)) for parts in zip(*batch, strict=True)])
-    arrays = [item.numpy() if isinstance(item, Tensor) else item for item in batch]
-    shapes = {np.shape(array) for array in arrays}
+        return of_parts(first, [default_collate(list(parts)) for parts in zip(*batch, strict=True)], {})
+    arrays = [item.numpy() if is_of(item, Tensor) else item for item in batch]
+    try:
+        shapes = {np.shape(array) for array in arrays}
+    except Exception as error:  # its own answer to NumPy, which asks what it is
+        raise DTypeError(
+            f"default_collate: {type(first).__name__} is no tensor, array or number, for it raises {error!r}; put "
+            "items together in a collate_fn"
+        ) from None
     if len(shapes) > 1:
         some = " and ".join(map(str, sorted(shapes)[:2]))
         raise ShapeError(f"default_collate: items have shapes {some}; pad them in a collate_fn, with pad_sequence")
-    return tensor(arrays if isinstance(first, (int, float)) else np.stack(arrays))
+    return tensor(arrays if is_of(first, (int, float)) else np.stack(arrays))

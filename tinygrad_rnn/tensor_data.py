@@ -78,6 +78,9 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
                 array = np.asarray(data)
         except ValueError:
             raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
+        except LookupError as error:  # its own answer to NumPy, which asks what it is
+            kind = type(data).__name__
+            raise DTypeError(f"{kind} is no number and no array of numbers: it raises {error!r}") from None
     if array.dtype == object:
         raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
     if dtype is not None:

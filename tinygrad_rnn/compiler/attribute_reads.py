@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..object_types import is_of
 from ..source_line import installed, is_library, is_ours
 from ..tensors import Tensor
 
@@ -31,7 +32,7 @@ _modules: list[ModuleType] = []  #: those that report
 
 def is_plain(value: Any) -> bool:
     """Whether it is a number, a text or a tensor, and of no class of the user's: there is nothing to look into."""
-    return type(value) in _PLAIN or isinstance(value, Tensor)
+    return type(value) in _PLAIN or is_of(value, Tensor)
 
 
 @contextmanager
@@ -94,18 +95,18 @@ def listen(value: Any, depth: int = 4) -> None:
         if is_users_module(value):
             hear(value)
             for item in list(vars(value).values()):  # objects of its classes may come from anywhere
-                if isinstance(item, type) and item not in _own and is_users(item):
+                if is_of(item, type) and item not in _own and is_users(item):
                     _report(item)
         return
     if is_plain(value) or not depth:
         return
     if kind not in _own and is_users(kind):  # type: ignore[arg-type]
         _report(kind)
-    if isinstance(value, (list, tuple, set, frozenset, deque)) or (kind is np.ndarray and value.dtype == object):
-        for item in value.flat if isinstance(value, np.ndarray) else value:
+    if is_of(value, (list, tuple, set, frozenset, deque)) or (kind is np.ndarray and value.dtype == object):
+        for item in value.flat if is_of(value, np.ndarray) else value:
             listen(item, depth - 1)
-    elif isinstance(value, dict):
-        for item in value.values():
+    elif is_of(value, dict):
+        for item in dict.values(value):
             listen(item, depth - 1)
 
 
@@ -128,7 +129,7 @@ def is_users_module(module: ModuleType) -> bool:
     """Whether the user wrote it, in a file or while the program runs."""
     names = object.__getattribute__(module, "__dict__")
     file = names.get("__file__")
-    if isinstance(file, str):
+    if is_of(file, str):
         return not is_library(file)
     origin = getattr(names.get("__spec__"), "origin", None)
     return origin is None and not hasattr(names.get("__spec__"), "submodule_search_locations")

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from ..errors import DTypeError, GraphError
+from ..object_types import entries_of, is_of, of_parts
 from ..optional_packages import needed
 from ..primitives.record import integer
 from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
+from ..reverse_walk import leads_to
 from ..source_line import user_code
 from ..tensor_data import as_array
 from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
@@ -82,6 +84,10 @@ class _Compiled:
         """Whether it is what arguments like these need, now; then it reads and writes what is there now."""
         if _met(given, self.trace.outside) != self.met or not self.holds() or not self.program.bind():
             return False
+        for source, x in self.trace.apart:
+            asked: Any = given[x] if type(x) is int else x
+            if leads_to(given[source], asked.serial):
+                return False
         return self.asked is None or self.asked(given)
 
     def part_with_gradients(self) -> None:
@@ -104,9 +110,11 @@ class _Kept:
     @staticmethod
     def by(owner: Any, function: CompiledFunction) -> Programs:
         """What ``owner`` keeps for ``function``."""
-        kept = vars(owner).get(_KEPT)
+        entries = entries_of(owner)
+        assert entries is not None
+        kept = entries.get(_KEPT)
         if kept is None or kept._owner is None or kept._owner() is not owner:  # it came with a copy of the attributes
-            kept = vars(owner)[_KEPT] = _Kept(owner)
+            kept = entries[_KEPT] = _Kept(owner)
         programs: Programs = kept._programs.setdefault(function, OrderedDict())
         return programs
 
@@ -337,7 +345,7 @@ class CompiledFunction:
                     around.random_state,
                     getattr(self._fn, "__code__", None),
                 )
-            written = [x for x in around.written() if not any(isinstance(value, Traced) for value in x.values())]
+            written = [x for x in around.written() if not any(is_of(value, Traced) for value in x.values())]
             if not written:
                 break
             if earlier or any(each.goes_forward for each in written):  # not only what a first call finds out
@@ -568,38 +576,41 @@ def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
 
 # Arguments and results: nested tuples, lists and dicts ------------------------------------------------------
 
+_BUILT_IN = frozenset((tuple, list, dict))
+
 
 def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: list[Any]) -> None:
     """Collect tensors, with their gradients, arrays, and objects; what else there is tells programs apart."""
-    if isinstance(value, Tensor):
+    kind: type = type(value)  # `isinstance` would ask an object for its class, see `is_of`
+    if issubclass(kind, Tensor):
         array = value._array
         given.append(value)
         if not value.requires_grad:
             key.append((array.shape, array.dtype, False))
             return
         gradient = value._gradient()
-        key.append((array.shape, array.dtype, True, *(value._hooks or ()), gradient is None))
+        made = value.op is not None and not value._starts  # gradients flow on from it, outside
+        key.append((array.shape, array.dtype, True, *(value._hooks or ()), gradient is None, made))
         if gradient is not None:
             given.append(gradient)
-    elif isinstance(value, np.ndarray):
+    elif issubclass(kind, np.ndarray):
         given.append(value)
         key.append((value.shape, value.dtype, False))
-    elif isinstance(value, (tuple, list)):
-        key.append((type(value), len(value)))
-        for item in value:
+    elif issubclass(kind, (tuple, list, dict)):
+        named = issubclass(kind, dict)
+        key.append((kind, *value) if named else (kind, len(value)))
+        for item in dict.values(value) if named else value:
             _flatten(item, given, key, objects)
-    elif isinstance(value, dict):
-        key.append(tuple(value))
-        for item in value.values():
-            _flatten(item, given, key, objects)
+        if kind not in _BUILT_IN and (attributes := entries_of(value)):
+            _flatten(attributes, given, key, objects)
     elif _is_itself(value):
         key.append(id(value))  # which is no other's while the programs live; see `_Kept`
         objects.append(value)
-    elif type(value) is float:
+    elif kind is float:
         key.append((float, repr(value)))  # 0.0 == -0.0, and nan is no nan
     else:
         try:
-            key.append((type(value), hash(value), value))  # what differs in its hash is not asked whether it is equal
+            key.append((kind, hash(value), value))  # what differs in its hash is not asked whether it is equal
         except TypeError as error:
             raise DTypeError(
                 f"an argument of a compiled function is {error}; pass tensors, numbers or tuples"
@@ -609,17 +620,19 @@ def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: l
 def _is_itself(value: Any) -> bool:
     """Whether an object equals nothing but itself, and can keep programs."""
     equals: Any = type(value).__hash__
-    return equals is object.__hash__ and type(getattr(value, "__dict__", None)) is dict
+    return equals is object.__hash__ and entries_of(value) is not None
 
 
 def _stand_in(value: Any, tracer: Tracer, name: str) -> Any:
-    if isinstance(value, Tensor):
+    if is_of(value, Tensor):
         return tracer.given(value, name)
-    if isinstance(value, np.ndarray):
+    if is_of(value, np.ndarray):
         return tracer.argument(as_array(value, None), name)
-    if isinstance(value, (tuple, list)):
-        items = [_stand_in(item, tracer, name) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if isinstance(value, dict):
-        return {key: _stand_in(item, tracer, str(key)) for key, item in value.items()}
-    return value
+    if is_of(value, dict):
+        parts: Any = {key: _stand_in(item, tracer, str(key)) for key, item in dict.items(value)}
+    elif is_of(value, (tuple, list)):
+        parts = [_stand_in(item, tracer, name) for item in value]
+    else:
+        return value
+    attributes = {} if type(value) in _BUILT_IN else entries_of(value)
+    return of_parts(value, parts, _stand_in(attributes, tracer, name) if attributes else {})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ShapeError
+from ..object_types import each_part, entries_of, is_of
 from ..source_line import user_code
 from ..tensors import Array, Tensor, from_array, serials
 from ..version_counters import Memory
@@ -50,7 +51,7 @@ def for_each(function: CompiledFunction, stacked: tuple[Any, ...]) -> Any:
         done += made[1]
         seconds = (time.perf_counter() - began) / made[1]
         pace = max(1, min(8 * pace, int(_UNHEARD / max(seconds, 1e-9))))
-    return _joined(parts)
+    return _joined(*parts)
 
 
 def _array(value: Any, function: CompiledFunction, position: int) -> Array:
@@ -94,9 +95,10 @@ def _middle(function: CompiledFunction, stacks: list[Array], first: int, count: 
 
 def _gives_away(template: Any) -> bool:
     """Whether a result holds a tensor from outside, such as a parameter: what that is after each call is not kept."""
-    if isinstance(template, (tuple, list)):
-        return any(map(_gives_away, template))
-    return any(map(_gives_away, template.values())) if isinstance(template, dict) else isinstance(template, Tensor)
+    if is_of(template, (tuple, list, dict)):
+        parts = (*(template.values() if is_of(template, dict) else template), *(entries_of(template) or {}).values())
+        return any(map(_gives_away, parts))
+    return is_of(template, Tensor)
 
 
 # Results: nested tuples, lists and dicts ----------------------------------------------------------------------
@@ -104,30 +106,18 @@ def _gives_away(template: Any) -> bool:
 
 def _with_axis(result: Any) -> Any:
     """Its tensors, copied, with one row."""
-    if isinstance(result, Tensor):
+    if is_of(result, Tensor):
         return _like(result, [result._array[None]], [] if result.grad is None else [result.grad._array[None]])
-    if isinstance(result, (tuple, list)):
-        return _container(result, [_with_axis(item) for item in result])
-    if isinstance(result, dict):
-        return {key: _with_axis(item) for key, item in result.items()}
-    return result
+    return each_part(_with_axis, result) if is_of(result, (tuple, list, dict)) else result
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(*parts: Any) -> Any:
     """Results of calls that follow one another, as one."""
     first = parts[0]
-    if isinstance(first, Tensor):
+    if is_of(first, Tensor):
         gradients = [part.grad for part in parts]
         return _like(first, [x._array for x in parts], [] if None in gradients else [g._array for g in gradients])
-    if isinstance(first, (tuple, list)):
-        return _container(first, [_joined(list(items)) for items in zip(*parts, strict=True)])
-    if isinstance(first, dict):
-        return {key: _joined([part[key] for part in parts]) for key in first}
-    return first
-
-
-def _container(like: Any, items: list[Any]) -> Any:
-    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
+    return each_part(_joined, *parts) if is_of(first, (tuple, list, dict)) else first
 
 
 def _like(result: Tensor, arrays: list[Array], gradients: list[Array]) -> Tensor:

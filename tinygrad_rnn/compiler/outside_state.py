@@ -44,6 +44,7 @@ import numpy as np
 
 from ..errors import GraphError
 from ..nn.module import Module, watch_attributes
+from ..object_types import entries_of, is_of
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
 from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, told_to
@@ -95,6 +96,8 @@ def _reads(code: CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 
 #: what gives all attributes of an object: those below are asked by copying and pickling
 _ALL = frozenset(("__dict__", "__getstate__", "__reduce_ex__", "__copy__", "__deepcopy__"))
+#: reads of attributes that nobody is told of: those of the object by itself, and of a slot
+_UNHEARD = frozenset(("__getattribute__", "__get__"))
 #: what may ask anything for any attribute
 _ANY = "getattr(...)"
 _ASKING = frozenset(("getattr", "hasattr", "vars", "dir", "__dict__", "attrgetter", "getmembers"))
@@ -167,6 +170,7 @@ class Surroundings:
         self._modules: dict[int, Mapping[str, Any]] = {}  # the names of modules, as far as all may be asked for
         self._instances: dict[int, Any] = {}  # outside, of users' classes
         self._owners: dict[int, Any] = {}  # id of a holder of attributes -> a weak reference to what they belong to
+        self._copies: dict[int, Any] = {}  # containers among the arguments, and their attributes: others in each call
         self._whole: dict[int, Any] = {}  # attributes of objects that were asked for all of them
         self._attributes_of: dict[type, Mapping[str, Any]] = {}
         self._seen: set[Any] = set()
@@ -229,14 +233,18 @@ class Surroundings:
 
     def given(self, value: Any, label: str) -> None:
         """An argument as the function sees it; lists and dicts are copies that hold stand-ins."""
-        if type(value) in (list, dict, tuple):
-            self._alive.append(value)
-            if type(value) is not tuple:
+        if is_of(value, (list, dict, tuple)):
+            self._copies[id(value)] = value
+            if not is_of(value, tuple):
                 self.snapshots[id(value)] = Snapshot(value, label)
-            for item in value.values() if isinstance(value, dict) else value:
+            for item in dict.values(value) if is_of(value, dict) else value:
                 self.given(item, label)
+            if entries := entries_of(value):
+                self._copies[id(entries)] = entries
+                for item in entries.values():
+                    self.given(item, label)
         else:
-            if isinstance(value, Tensor):
+            if is_of(value, Tensor):
                 self._of_arguments |= own(value).keys()
             self._value(value, label)
 
@@ -260,7 +268,12 @@ class Surroundings:
         outside = self._refuse_stores(code)
         if outside and code not in self._known and code not in self._inside:
             self._find_function(code, values)
+        unheard = not _UNHEARD.isdisjoint(code.co_names)
         for kind, name, names in _reads(code):
+            if unheard:
+                held: Any = values.get(name, frame.f_globals.get(name))
+                if is_users(type(held)):  # type: ignore[arg-type]
+                    self._all_attributes(held)
             if kind == "GLOBA":
                 if name not in frame.f_globals:
                     self._builtin(name, frame)
@@ -279,14 +292,14 @@ class Surroundings:
                 self._asked.update(names)
                 continue
             for attribute in names:
-                if value is _MISSING or isinstance(value, Tensor):
+                if value is _MISSING or is_of(value, Tensor):
                     self._asked.add(attribute)
                 value = self._attribute(value, attribute)
         if code.co_argcount and _is_special(code, called_on := type(values.get(code.co_varnames[0]))):
             self._class(called_on)  # where Python finds it, without a read of an attribute
         if "__class__" in code.co_freevars:  # for `super`, which goes through the classes of the first argument
             for value in (values.get("__class__"), values.get(code.co_varnames[0]) if code.co_varnames else None):
-                self._class(value if isinstance(value, type) else type(value))
+                self._class(value if is_of(value, type) else type(value))
 
     def _builtin(self, name: str, frame: FrameType) -> None:
         self.places[id(frame.f_globals), name] = (frame.f_globals, name)  # where another one may appear
@@ -298,11 +311,11 @@ class Surroundings:
 
     def _module(self, value: Any, passed_on: bool) -> None:
         """A user's module that is not just asked for a name in it, may be asked for any; a library's says for which."""
-        if isinstance(value, ModuleType) and not _of_library(value):
+        if is_of(value, ModuleType) and not _of_library(value):
             self._snapshot(value, value.__name__)
             if passed_on:
                 self._all_of(vars(value))
-        elif passed_on and isinstance(value, ModuleType):
+        elif passed_on and is_of(value, ModuleType):
             hear(value)
 
     def _all_of(self, names: dict[str, Any]) -> None:
@@ -310,13 +323,13 @@ class Surroundings:
             self._modules[id(names)] = names
             self._snapshot(names, "the globals")
             for name, value in list(names.items()):
-                if not name.startswith("__") and not isinstance(value, ModuleType):
+                if not name.startswith("__") and not is_of(value, ModuleType):
                     self._value(value, name)
 
     def _find_function(self, code: CodeType, values: Mapping[str, Any]) -> None:
         """A function that a library called, such as a hook: which one it is, its names from outside tell."""
         for found in gc.get_referrers(code):
-            if isinstance(found, FunctionType) and all(
+            if is_of(found, FunctionType) and all(
                 _content(cell) is values.get(name, _MISSING)
                 for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True)
             ):
@@ -326,7 +339,7 @@ class Surroundings:
         """What a function assigns outside itself, replaying it would not. Returns its names from outside."""
         outside = self._inside.get(code, frozenset(code.co_freevars))
         for inner in code.co_consts:
-            if isinstance(inner, CodeType):
+            if is_of(inner, CodeType):
                 self._inside.setdefault(inner, outside & frozenset(inner.co_freevars))
         for name, is_global, instruction in _stores(code):
             if is_global or name in outside:
@@ -342,7 +355,7 @@ class Surroundings:
             if not is_ours(sys._getframe(3).f_code.co_filename):
                 self._class(type(holder))
         elif (id(holder), name) not in self._seen:
-            if isinstance(holder, ModuleType):
+            if is_of(holder, ModuleType):
                 if in_library(sys._getframe(3)):
                     return
                 if not _of_library(holder):
@@ -352,12 +365,16 @@ class Surroundings:
             if name not in _ALL:
                 self._attribute(holder, name)
             elif not is_ours(sys._getframe(3).f_code.co_filename):  # modules watch their own
-                for slot in attributes(holder) if name != "__dict__" else ():
-                    self._attribute(holder, slot)
-                entries = _entries(holder)
-                if entries is not None:
-                    self._own(entries, holder)
-                    self._whole[id(entries)] = entries
+                self._all_attributes(holder, name != "__dict__")
+
+    def _all_attributes(self, holder: Any, in_slots: bool = True) -> None:
+        """Any attribute of an object may be read."""
+        for slot in attributes(holder) if in_slots else ():
+            self._attribute(holder, slot)
+        entries = entries_of(holder)
+        if entries is not None:
+            self._own(entries, holder)
+            self._whole[id(entries)] = entries
 
     def _attribute(self, holder: Any, name: str) -> Any:
         """Remember where an attribute is found, as Python looks it up."""
@@ -369,12 +386,12 @@ class Surroundings:
             if listed or found is os.getenv or type(found) is type(os.environ):
                 return self._place(vars(holder), name, name)
             return self._name_in_library(vars(holder), name)
-        if isinstance(holder, type):
+        if is_of(holder, type):
             self._class(holder)
             return next((vars(owner)[name] for owner in holder.__mro__ if name in vars(owner)), _MISSING)
         outside = id(holder) in self.snapshots
         label = f"{name} of {type(holder).__name__}"
-        entries = _entries(holder)
+        entries = entries_of(holder)
         if entries is not None:
             self._own(entries, holder)
             value = self._place(entries, name, label, outside)
@@ -396,7 +413,7 @@ class Surroundings:
         """What a library holds under a name; only what is a user's there is looked into."""
         value = names.get(name, _MISSING)
         self._of_libraries[id(names), name] = (names, name)
-        if isinstance(value, (FunctionType, MethodType, partial)):
+        if is_of(value, (FunctionType, MethodType, partial)):
             self._value(value, name)
         return value
 
@@ -425,12 +442,16 @@ class Surroundings:
                 self._classes[id(owner)] = owner
                 self._snapshot(owner, owner.__name__)
                 for name, value in list(attributes(owner).items()):
-                    for part in (getattr(value, "__func__", value), getattr(value, "fget", None)):
-                        self._value(part, f"{name} of {owner.__name__}")
+                    part: Any = value
+                    if is_of(value, (staticmethod, classmethod)):
+                        part = value.__func__
+                    elif is_of(value, property):
+                        part = value.fget
+                    self._value(part, f"{name} of {owner.__name__}")
 
     def _value(self, value: Any, label: str, outside: bool = True) -> None:
         """Look into functions, for what encloses them, and into containers; remember how they were if outside."""
-        if isinstance(value, Tensor) and not self._recording:
+        if is_of(value, Tensor) and not self._recording:
             self._tensors[id(value)] = value
         if is_plain(value) or (id(value), outside) in self._seen:
             return
@@ -438,9 +459,9 @@ class Surroundings:
         self._alive.append(value)
         listen(value)
         inner: Sequence[Any] = ()
-        if isinstance(value, type):
+        if is_of(value, type):
             self._class(value)
-        elif isinstance(value, FunctionType):
+        elif is_of(value, FunctionType):
             if not is_library(value.__code__.co_filename):
                 self._known.add(value.__code__)
                 self._functions[id(value)] = value
@@ -451,51 +472,51 @@ class Surroundings:
                 self._snapshot(value, value.__name__)
             elif value is os.getenv:
                 inner = (os.environ,)
-        elif isinstance(value, MethodType):
+        elif is_of(value, MethodType):
             inner = (value.__func__, value.__self__)
-        elif isinstance(value, partial):
+        elif is_of(value, partial):
             inner = (value.func, value.args, value.keywords)
-        elif isinstance(value, BuiltinMethodType | BuiltinFunctionType):  # such as the ``rand`` of a generator
-            inner = () if isinstance(value.__self__, ModuleType) else (value.__self__,)
-        elif isinstance(value, CellType):
+        elif is_of(value, (BuiltinMethodType, BuiltinFunctionType)):  # such as the ``rand`` of a generator
+            inner = () if is_of(value.__self__, ModuleType) else (value.__self__,)
+        elif is_of(value, CellType):
             inner = (_content(value),)
-        elif isinstance(value, SimpleNamespace) or _argparse_namespace(value):
+        elif is_of(value, SimpleNamespace) or _argparse_namespace(value):
             inner = (vars(value),)
-        elif isinstance(value, (UserDict, UserList, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
+        elif is_of(value, (UserDict, UserList, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
             inner = (vars(value).get("data"),)
-        elif isinstance(value, ChainMap):
+        elif is_of(value, ChainMap):
             inner = (value.maps,)
-        elif isinstance(value, type(os.environ)):
+        elif is_of(value, type(os.environ)):
             inner = (value._data,)  # type: ignore[attr-defined]
         elif type(value) in weakref.ProxyTypes:
             inner = (value.__repr__.__self__,)
-        elif isinstance(value, memoryview):
+        elif is_of(value, memoryview):
             inner = (value.obj,)
-        elif isinstance(value, _VIEWS):
-            inner = [each for each in gc.get_referents(value) if isinstance(each, dict)]
-        elif isinstance(value, GENERATORS):
+        elif is_of(value, _VIEWS):
+            inner = [each for each in gc.get_referents(value) if is_of(each, dict)]
+        elif is_of(value, GENERATORS):
             self.generators[id(value)] = value, state_of(value)
-        elif isinstance(value, (np.ndarray, *BYTES, ContextVar, threading.local)):
+        elif is_of(value, (np.ndarray, *BYTES, ContextVar, threading.local)):
             self.containers[id(value)] = value
             if outside:
                 self._snapshot(value, label)
-            inner = list(value.flat) if isinstance(value, np.ndarray) and value.dtype == object else ()
-        elif isinstance(value, _CONTAINERS):
-            if not isinstance(value, (tuple, frozenset)):
+            inner = list(value.flat) if is_of(value, np.ndarray) and value.dtype == object else ()
+        elif is_of(value, _CONTAINERS):
+            if not is_of(value, (tuple, frozenset)):
                 self.containers[id(value)] = value
                 if outside:
                     self._snapshot(value, label)
-            inner = list(value.values() if isinstance(value, dict) else value)
-        elif issubclass(type(value), FILES):
+            inner = list(value.values() if is_of(value, dict) else value)
+        elif is_of(value, FILES):
             if outside:
                 self._snapshot(value, label)
         elif is_iterator(value) and not is_users(type(value)):  # type: ignore[arg-type]
             if outside and self._recording:
                 refuse_iterator(self._code, value, label)
-        elif outside and (is_users(type(value)) or isinstance(value, Module)):  # type: ignore[arg-type]
+        elif outside and (is_users(type(value)) or is_of(value, Module)):  # type: ignore[arg-type]
             self._instances[id(value)] = value
             self._snapshot(value, type(value).__name__)
-        elif outside and not isinstance(value, ModuleType) and _entries(value) is not None:
+        elif outside and not is_of(value, ModuleType) and entries_of(value) is not None:
             self._foreign[id(value)] = value
         for part in inner:
             self._value(part, label, outside)
@@ -527,7 +548,7 @@ class Surroundings:
         """What an earlier recording wrote must be as it left it."""
         for each in written:
             for name in each.names():
-                holder = _entries(each.thing)
+                holder = entries_of(each.thing)
                 if holder is not None:
                     self._own(holder, each.thing)
                     self._place(holder, name, each.label)
@@ -542,12 +563,12 @@ class Surroundings:
         self._seen.clear()
         self.containers.clear()
         self._value(self._fn, "")
-        gone = {key for key, owner in self._owners.items() if owner() is None}
+        gone = {key for key, owner in self._owners.items() if owner() is None} | self._copies.keys()
         found = [(holder, name, holder.get(name, _MISSING)) for holder, name in self.places.values()]
         self.places = {
             (id(holder), name): (holder, name)
             for holder, name, value in found
-            if id(holder) not in gone and not isinstance(value, Traced)
+            if id(holder) not in gone and not is_of(value, Traced)
         }
         for holder, name in list(self.places.values()):
             self._value(holder.get(name, _MISSING), "")
@@ -588,7 +609,9 @@ class Surroundings:
             else:
                 conditions.add("{}.cell_contents is {}", cell, content)
         for container in self.containers.values():
-            if not _made_inside(container):
+            if id(container) in self._whole:
+                conditions.add("{}()", same_mapping(partial(_without_notes, container)))
+            elif id(container) not in self._copies and not _made_inside(container):
                 conditions.add("{}()", same_elements(container))
         for kind in self._classes.values():
             conditions.add("{}()", same_mapping(partial(attributes, kind)))
@@ -604,9 +627,9 @@ class Surroundings:
                         conditions.add(f"{{}}.{given} is {{}}", function, getattr(function, given))
         for instance in self._instances.values():
             try:
-                conditions.add("{}().__class__ is {}", weakref.ref(instance), type(instance))
+                conditions.add("type({}()) is {}", weakref.ref(instance), type(instance))
             except TypeError:
-                conditions.add("{}.__class__ is {}", instance, type(instance))
+                conditions.add("type({}) is {}", instance, type(instance))
 
     @property
     def asks_tensors(self) -> bool:
@@ -625,20 +648,20 @@ class Surroundings:
         """Tensors come across are asked for more than their values; methods of theirs may be replaced."""
         for name in self._asked:
             method = getattr(Tensor, name, None)
-            if isinstance(method, (FunctionType, property)):
+            if is_of(method, (FunctionType, property)):
                 conditions.add("{}." + name + " is {}", Tensor, method)
-        modules = [x for x in self._instances.values() if isinstance(x, Module)]
+        modules = [x for x in self._instances.values() if is_of(x, Module)]
         for kind in {type(part) for module in modules for part in module.modules()}:
             conditions.add("{}.forward is {}", kind, kind.forward)
         for instance in self._instances.values():
-            if isinstance(instance, Module):
+            if is_of(instance, Module):
                 self._tensors.update((id(p), p) for p in instance.parameters())
                 if _ANY in self._asked:
                     watch_attributes(instance, conditions)
                 else:
                     for name in self._asked & vars(instance).keys():
                         conditions.add("{}.get({}) is {}", vars(instance), name, vars(instance)[name])
-        tensors = [x for x in self._tensors.values() if not isinstance(x, Traced)]
+        tensors = [x for x in self._tensors.values() if not is_of(x, Traced)]
         unused = [x for x in tensors if x.serial not in used]
         if unused:
             conditions.add("{}()", same_circumstances(unused))
@@ -665,20 +688,15 @@ class _Slots(Mapping[str, Any]):
         return 0
 
 
-def _entries(holder: Any) -> dict[str, Any] | None:
-    """An object's ``__dict__``."""
-    try:
-        entries = object.__getattribute__(holder, "__dict__")
-    except (AttributeError, TypeError):
-        return None
-    return entries if type(entries) is dict else None
+def _without_notes(entries: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entries.items() if name not in NOTES}
 
 
 def _made_inside(container: Any) -> bool:
     """Whether it holds what is traced, so that the next call makes another."""
-    if not isinstance(container, _CONTAINERS):
+    if not is_of(container, _CONTAINERS):
         return False
-    return any(isinstance(item, Traced) for item in (container.values() if isinstance(container, dict) else container))
+    return any(is_of(item, Traced) for item in (container.values() if is_of(container, dict) else container))
 
 
 def _is_special(code: CodeType, kind: type) -> bool:
@@ -692,12 +710,12 @@ def _is_special(code: CodeType, kind: type) -> bool:
 
 def _of_library(holder: Any) -> bool:
     """Whether it is a module of a library's."""
-    return isinstance(holder, ModuleType) and not is_users_module(holder)
+    return is_of(holder, ModuleType) and not is_users_module(holder)
 
 
 def _argparse_namespace(value: Any) -> bool:
     argparse = sys.modules.get("argparse")
-    return argparse is not None and isinstance(value, argparse.Namespace)
+    return argparse is not None and is_of(value, argparse.Namespace)
 
 
 def _content(cell: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import GraphError
+from ..object_types import each_part, is_of
 from ..source_line import user_site
 from ..tensors import REFUSES, Array, Tensor, from_array
 from .tracing import Traced, Tracer
@@ -31,18 +32,13 @@ class Returned:
 
     def template(self, result: Any) -> Any:
         """What `rebuilt` makes a result like this one of."""
-        if isinstance(result, Tensor):
+        if is_of(result, Tensor):
             if self._aliases and result.serial in self._tracer.arguments:
                 return Argument(self._tracer.arguments[result.serial])
-            if self._aliases and not isinstance(result, Traced) and result.serial < self._tracer.started:
+            if self._aliases and not is_of(result, Traced) and result.serial < self._tracer.started:
                 return result
             return self._found.get(result.serial) or self._made(result)
-        if isinstance(result, (tuple, list)):
-            items = [self.template(item) for item in result]
-            return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-        if isinstance(result, dict):
-            return {key: self.template(item) for key, item in result.items()}
-        return result
+        return each_part(self.template, result) if is_of(result, (tuple, list, dict)) else result
 
     def _made(self, result: Tensor) -> Output:
         position, gradient = len(self.outputs), result.grad
@@ -68,7 +64,8 @@ def _refusal(result: Tensor, name: str) -> Callable[[Any], None]:
 
 def rebuilt(template: Any, arrays: list[Array], given: list[Any], made: dict[int, Tensor]) -> Any:
     """A result like the one that ``template`` was made of, of a program's ``arrays`` and what it was ``given``."""
-    if isinstance(template, Output):
+    kind: type = type(template)
+    if kind is Output:
         result = made.get(template.position)
         if result is not None:
             return result
@@ -78,11 +75,8 @@ def rebuilt(template: Any, arrays: list[Array], given: list[Any], made: dict[int
         if template.gradient is not None:
             result._grad = from_array(arrays[template.gradient])
         return result
-    if isinstance(template, Argument):
+    if kind is Argument:
         return given[template.position]
-    if isinstance(template, (tuple, list)):
-        items = [rebuilt(item, arrays, given, made) for item in template]
-        return type(template)(*items) if hasattr(template, "_fields") else type(template)(items)
-    if isinstance(template, dict):
-        return {key: rebuilt(item, arrays, given, made) for key, item in template.items()}
+    if issubclass(kind, (tuple, list, dict)):
+        return each_part(lambda part: rebuilt(part, arrays, given, made), template)
     return template

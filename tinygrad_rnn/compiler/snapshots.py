@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..object_types import entries_of, is_of
 from ..tensors import slots
 
 _MISSING = object()
@@ -65,15 +66,15 @@ class Snapshot:
     def names(self) -> list[str]:
         """Of something with attributes, those that are others now."""
         now, before = _contents(self.thing), self.contents
-        if not isinstance(now, dict) or isinstance(self.thing, dict):
+        if not is_of(now, dict) or is_of(self.thing, dict):
             return []
         return [k for k in {**before, **now} if k not in now or k not in before or not alike(before[k], now[k])]
 
     def values(self) -> Iterator[Any]:
         """What it holds now, if it is a container or has attributes."""
         now = _contents(self.thing)
-        if isinstance(now, (dict, list, set)):
-            yield from now.values() if isinstance(now, dict) else now
+        if is_of(now, (dict, list, set)):
+            yield from now.values() if is_of(now, dict) else now
 
     def restore(self) -> None:
         """Put back what it held."""
@@ -90,19 +91,19 @@ class Snapshot:
 
 
 def _contents(thing: Any) -> Any:
-    if isinstance(thing, np.ndarray):
+    if is_of(thing, np.ndarray):
         return thing.tobytes()
-    if isinstance(thing, BYTES):
+    if is_of(thing, BYTES):
         return bytes(thing)
-    if isinstance(thing, (dict, set)):
-        return dict(thing) if isinstance(thing, dict) else set(thing)
-    if isinstance(thing, (list, deque)):
+    if is_of(thing, (dict, set)):
+        return dict(thing) if is_of(thing, dict) else set(thing)
+    if is_of(thing, (list, deque)):
         return list(thing)
-    if isinstance(thing, ContextVar):
+    if is_of(thing, ContextVar):
         return thing.get(_MISSING)
-    if isinstance(thing, GENERATORS):
+    if is_of(thing, GENERATORS):
         return state_of(thing)
-    if issubclass(type(thing), FILES):
+    if is_of(thing, FILES):
         try:
             return thing.tell()
         except ValueError:  # closed, or without a place, as a terminal is
@@ -115,43 +116,38 @@ def _contents(thing: Any) -> Any:
 def attributes(thing: Any) -> dict[str, Any]:
     """What an object, a class, a module or a function has of its own, in slots too."""
     try:
-        found = type.__dict__["__dict__"].__get__(thing) if isinstance(thing, type) else _dict_of(thing)
+        found = type.__dict__["__dict__"].__get__(thing) if is_of(thing, type) else entries_of(thing) or {}
     except (AttributeError, TypeError):
         found = {}
     result = {name: value for name, value in found.items() if name not in NOTES}
-    if not isinstance(thing, (type, ModuleType, FunctionType)):
+    if not is_of(thing, (type, ModuleType, FunctionType)):
         for name, slot in slots(type(thing)).items():
             with suppress(AttributeError):
                 result[name] = slot.__get__(thing)
     return result
 
 
-def _dict_of(thing: Any) -> dict[str, Any]:
-    found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
-    return found
-
-
 def _put(thing: Any, contents: Any) -> None:
-    if isinstance(thing, np.ndarray):
+    if is_of(thing, np.ndarray):
         thing[...] = np.frombuffer(contents, thing.dtype).reshape(thing.shape)
-    elif isinstance(thing, array):
+    elif is_of(thing, array):
         del thing[:]
         thing.frombytes(contents)
-    elif isinstance(thing, (list, bytearray)):
+    elif is_of(thing, (list, bytearray)):
         thing[:] = contents
-    elif isinstance(thing, deque):
+    elif is_of(thing, deque):
         thing.clear()
         thing.extend(contents)
-    elif isinstance(thing, (dict, set)):
+    elif is_of(thing, (dict, set)):
         thing.clear()
         thing.update(contents)
-    elif isinstance(thing, ContextVar):
+    elif is_of(thing, ContextVar):
         if contents is not _MISSING:
             thing.set(contents)
-    elif issubclass(type(thing), FILES):
-        if isinstance(contents, int):
+    elif is_of(thing, FILES):
+        if is_of(contents, int):
             thing.seek(contents)
-    elif not isinstance(thing, GENERATORS):
+    elif not is_of(thing, GENERATORS):
         set_, delete = _writers(thing)
         now = attributes(thing)
         for name in now.keys() - contents.keys():
@@ -162,7 +158,7 @@ def _put(thing: Any, contents: Any) -> None:
 
 
 def _writers(thing: Any) -> tuple[Callable[[Any, str, Any], None], Callable[[Any, str], None]]:
-    if isinstance(thing, type):
+    if is_of(thing, type):
         return type.__setattr__, type.__delattr__
     return object.__setattr__, object.__delattr__
 
@@ -174,7 +170,7 @@ def alike(a: Any, b: Any) -> bool:
     kind = type(a)
     if kind is not type(b):
         return False
-    if isinstance(a, _VALUES):
+    if is_of(a, _VALUES):
         return repr(a) == repr(b)
     if kind is tuple or kind is list:
         return len(a) == len(b) and all(map(alike, a, b))
@@ -192,11 +188,11 @@ def is_iterator(thing: Any) -> bool:
 
 def state_of(generator: Any) -> str:
     """The state of a generator of random numbers; it is another one when a number was drawn."""
-    if isinstance(generator, np.random.Generator):
+    if is_of(generator, np.random.Generator):
         return repr(generator.bit_generator.state)
-    if isinstance(generator, np.random.BitGenerator):
+    if is_of(generator, np.random.BitGenerator):
         return repr(generator.state)
-    if isinstance(generator, np.random.RandomState):
+    if is_of(generator, np.random.RandomState):
         return repr(generator.get_state(legacy=False))
     try:
         return repr(generator.getstate())
@@ -206,20 +202,20 @@ def state_of(generator: Any) -> str:
 
 def same_elements(container: Any) -> Callable[[], bool]:
     """Whether a container holds the very same objects as now: asked before every call, so it is quick."""
-    if isinstance(container, (np.ndarray, *BYTES)):
-        before = container.tobytes() if not isinstance(container, bytearray) else bytes(container)
-        if isinstance(container, bytearray):
+    if is_of(container, (np.ndarray, *BYTES)):
+        before = container.tobytes() if not is_of(container, bytearray) else bytes(container)
+        if is_of(container, bytearray):
             return lambda: container == before
         return lambda: container.tobytes() == before
-    if isinstance(container, set):
+    if is_of(container, set):
         members = frozenset(container)
         return lambda: container == members
-    if isinstance(container, ContextVar):
+    if is_of(container, ContextVar):
         value = container.get(_MISSING)
         return lambda: container.get(_MISSING) is value
-    if isinstance(container, threading.local):  # each thread has its own
+    if is_of(container, threading.local):  # each thread has its own
         return same_mapping(lambda: vars(container))
-    if isinstance(container, dict):
+    if is_of(container, dict):
         return same_mapping(lambda: container)
     items = list(container)
     return lambda: len(container) == len(items) and all(map(is_, container, items))

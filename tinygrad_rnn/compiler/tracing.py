@@ -26,6 +26,7 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..operation_errors import explained
 from ..primitives.record import Primitive
 from ..recurrence.loop import Unrolled
+from ..reverse_walk import leads_to, nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, Waiting, as_operand, from_array, recast_integers, serials
@@ -135,6 +136,8 @@ class TracedProgram:
     ignoring: bool  #: whether it is right also where targets are ones to ignore
     #: those of them whose ``.grad`` it reads before it sets it, so that what an earlier call left counts
     graded: list[Tensor] = field(default_factory=list)
+    #: positions of arguments made outside, and the arguments or tensors whose gradients do not take them into account
+    apart: list[tuple[int, Tensor | int]] = field(default_factory=list)
     asks_arguments: bool = False  #: whether it may have asked arguments for a name, or another attribute of their own
 
     def parted(self, outputs: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
@@ -167,7 +170,8 @@ class Tracer:
         self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
-        self._made_outside: set[int] = set()  # stand-ins of arguments that an operation made: gradients flow on there
+        self._made_outside: dict[int, Tensor] = {}  # stand-ins of arguments that an operation made: gradients flow on
+        self._apart: list[tuple[int, Tensor | int]] = []  # (an argument made outside, what it may not depend on there)
         self._odd: set[int] = set()  # stand-ins of arguments that have a gradient, though they ask for none
         self._outside: dict[int, Tensor] = {}
         self._rewritten: set[int] = set()  # assigned in place
@@ -235,7 +239,7 @@ class Tracer:
             self._odd.add(result.serial)
         result._hooks = dict(tensor._hooks) if tensor._hooks else None
         if not tensor.is_leaf:
-            self._made_outside.add(result.serial)
+            self._made_outside[result.serial] = tensor
         if gradient is not None:
             result._grad = self.argument(gradient._array, f"gradient of {result.name}")
         return result
@@ -261,7 +265,28 @@ class Tracer:
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
     ) -> list[tuple[Tensor, Tensor]] | None:
         """Gradients of ``outputs``, where they are not to be found by a walk of the graph; see `backward`."""
+        if inputs is not None and self._made_outside:
+            self._refuse_ways_outside(outputs, inputs)
         return None
+
+    def _refuse_ways_outside(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
+        """A gradient that would go on from an argument, by what it was made of outside, to one of ``inputs``."""
+        real: dict[int, tuple[int, Tensor | int]] = {
+            x.serial: (serial, self.arguments[x.serial]) for serial, x in self._given.items()
+        }
+        reached = [self._made_outside[x.serial] for x in nodes_between(outputs) if x.serial in self._made_outside]
+        for source in reached:
+            for x in inputs:
+                serial, place = real.get(x.serial, (x.serial, x))
+                if serial == source.serial or serial >= self.started:
+                    continue
+                if leads_to(source, serial):
+                    raise GraphError(
+                        f"the gradient of {x._described()} (asked at {user_site()}) also flows through "
+                        f"{self._given[source.serial]._described()}, an argument that was computed from it outside the "
+                        "compiled function; compute it inside, or detach() it"
+                    )
+                self._apart.append((self.arguments[self._given[source.serial].serial], place))
 
     def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
         """Not asked: loops are unrolled here."""
@@ -595,7 +620,7 @@ class Tracer:
         return TracedProgram(
             graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
             self.entries, kept, waiting, frozenset(self._outside), self.ignoring,
-            [x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)],
+            [x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)], self._apart,
         )  # fmt: skip
 
     def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:

@@ -15,6 +15,7 @@ from ..arguments import answerable
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
 from ..functional import zeros_like
+from ..object_types import is_of
 from ..scopes import scope
 from ..settings import no_grad
 from ..source_line import is_ours, user_site
@@ -100,9 +101,9 @@ class Module:
     _hooks: tuple[tuple[bool, Callable[..., Any]], ...] = ()  # before ``forward`` (True) or after it (False)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter) and value.name is None:
+        if is_of(value, Parameter) and value.name is None:
             value.name = name
-        elif isinstance(value, Module) and value._name is None:
+        elif is_of(value, Module) and value._name is None:
             object.__setattr__(value, "_name", name)
         object.__setattr__(self, name, value)
         if name != "training":
@@ -164,7 +165,7 @@ class Module:
         """Modules assigned to this one, in order of assignment, each once."""
         seen: set[int] = set()
         for name, value in self._contents().items():
-            if isinstance(value, Module) and id(value) not in seen:
+            if is_of(value, Module) and id(value) not in seen:
                 seen.add(id(value))
                 yield name, value
 
@@ -245,7 +246,7 @@ class Module:
                     seen.add(id(value))
                     yield prefix + name, value
             for name, child in module._contents().items():
-                if isinstance(child, Module) and all(child is not each for each in (module, *above)):
+                if is_of(child, Module) and all(child is not each for each in (module, *above)):
                     yield from visit(child, f"{prefix}{name}.", (module, *above))
 
         return visit(self, "", ())
@@ -264,10 +265,10 @@ class Module:
         for module in self.modules():
             for name, value in vars(module).items():
                 kept = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
-                if not any(isinstance(each, (Module, Parameter)) for each in kept):
+                if not any(is_of(each, (Module, Parameter)) for each in kept):
                     continue
                 known = known or {id(p) for _, p in self._named(_parameters_of, True)}
-                inside = [each if isinstance(each, Parameter) else tuple(_quietly(each)) for each in kept]
+                inside = [each if is_of(each, Parameter) else tuple(_quietly(each)) for each in kept]
                 if any(id(p) not in known for p in _flat(inside)):
                     cure = "nn.ModuleDict" if type(value) is dict else "nn.ModuleList"
                     warnings.warn(
@@ -449,25 +450,25 @@ def _path(target: str, call: str) -> list[str]:
 def _held(module: Module, name: str, kind: type[Held], call: str) -> Held:
     """The module or parameter that ``module`` holds under ``name``."""
     found = vars(module).get(name)
-    if isinstance(found, kind):
+    if is_of(found, kind):
         return found
-    there = ", ".join(key for key, value in vars(module).items() if isinstance(value, kind)) or "none"
+    there = ", ".join(key for key, value in vars(module).items() if is_of(value, kind)) or "none"
     raise ArgumentError(f"{call}: {type(module).__name__} has no {kind.__name__} {name!r}; it has {there:.200}")
 
 
 def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:
     """The module's own."""
-    return ((name, value) for name, value in module._contents().items() if isinstance(value, Parameter))
+    return ((name, value) for name, value in module._contents().items() if is_of(value, Parameter))
 
 
 def _flat(found: Iterable[Any]) -> Iterator[Parameter]:
     for each in found:
-        yield from (each,) if isinstance(each, Parameter) else each
+        yield from (each,) if is_of(each, Parameter) else each
 
 
 def _quietly(thing: Any) -> Iterator[Parameter]:
     """The parameters of what is a module."""
-    return (p for _, p in thing._named(_parameters_of, True)) if isinstance(thing, Module) else iter(())
+    return (p for _, p in thing._named(_parameters_of, True)) if is_of(thing, Module) else iter(())
 
 
 def _outside() -> int:
@@ -537,7 +538,7 @@ class ModuleList(Module):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[Module]:  # one that is there twice counts twice
-        return (module for module in self._contents().values() if isinstance(module, Module))
+        return (module for module in self._contents().values() if is_of(module, Module))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -587,7 +588,7 @@ class ModuleDict(Module):
         return len(self._entries())
 
     def _entries(self) -> dict[str, Module]:
-        return {name: value for name, value in self._contents().items() if isinstance(value, Module)}
+        return {name: value for name, value in self._contents().items() if is_of(value, Module)}
 
     def keys(self) -> Iterable[str]:
         """The names, in order of assignment."""

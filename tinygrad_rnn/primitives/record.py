@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from ..optional_packages import can_compile
 from ..recorded_value import Recorded, is_tensor
 from . import dtypes
@@ -153,6 +153,19 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __copy__(self) -> Primitive:
+        """Itself: like a function, it is told from others by who it is."""
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Primitive:
+        return self
+
+    def __reduce__(self) -> Any:
+        """By its name, as a function: where it is loaded, the table has one of that name."""
+        if TABLE.get(self.name) is not self:
+            raise GraphError(f"{self!r} is not in the table of primitives and cannot be pickled; save its results")
+        return _named, (self.name,)
+
     @property
     def is_boolean(self) -> bool:
         """Whether its results are true or false."""
@@ -242,6 +255,13 @@ class Unlisted(Primitive):
 
     def _enter(self) -> None:
         """Not in the table."""
+
+
+def _named(name: str) -> Primitive:
+    """The primitive of this name, of a pickle."""
+    if name not in TABLE:
+        raise DataError(f"the primitive {name!r} is not in this process; import the module that defines it")
+    return TABLE[name]
 
 
 def load_kernel(name: str) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from ..arguments import answerable
 from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
+from ..object_types import each_part
 from ..primitives.record import integer
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor, from_array
@@ -91,6 +92,8 @@ def unroll(
     for t in reversed(order) if reverse else order:
         with scope(step=t):
             new, y = f(carry, xs[t])
+            if carry is not None and t == order[-1 if reverse else 0]:
+                mapped(_alike, carry, new)
             if masks is not None:
                 y = mapped(lambda a: masks.where(t, a, 0.0), y)  # noqa: B023  called at once
                 if carry is None:
@@ -98,6 +101,14 @@ def unroll(
                 new = mapped(lambda a, b: masks.where(t, a, b, a.role), new, carry)  # noqa: B023
             carry, ys[t] = new, y
     return carry, ys
+
+
+def _alike(old: Any, new: Any) -> None:
+    if new is None or isinstance(new, (tuple, list, dict)):
+        raise ShapeError(
+            f"scan: f returned {'None' if new is None else f'a {type(new).__name__}'} for a carry that is a tensor; "
+            "return a carry like the one that it is given, and y"
+        )
 
 
 def rolled(
@@ -260,10 +271,11 @@ def mapped(f: Callable[..., Any], *trees: Any) -> Any:
     if first is None:
         return None
     if isinstance(first, dict):
-        return {key: mapped(f, *(tree[key] for tree in trees)) for key in first}
+        if any(not isinstance(tree, dict) or tree.keys() != first.keys() for tree in trees):
+            raise ShapeError("scan: a carry has other keys than the one before; return those that it is given")
+        return each_part(lambda *each: mapped(f, *each), *trees)
     if isinstance(first, (tuple, list)):
         if any(not isinstance(tree, (tuple, list)) or len(tree) != len(first) for tree in trees):
             raise ShapeError("scan: a carry has other parts than the one before; return as many as it is given")
-        parts = [mapped(f, *each) for each in zip(*trees, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+        return each_part(lambda *each: mapped(f, *each), *trees)
     return f(*trees)
