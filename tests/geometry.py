@@ -31,18 +31,21 @@ def boxes(dot):
 
 def lines(dot):
     """(tail, head, points about `STEP` apart) of every line."""
+    drawn = re.findall(r'^\s*(\w+) -> (\w+) \[.*?pos="([^"]*)"', dot, re.MULTILINE)
+    points = [[part.split(",") for part in pos.split() if part[0] not in "es"] for _, _, pos in drawn]
+    pieces = [len(own) // 3 for own in points]
+    control = [np.array(own, float) for own in points]
+    a, b, c, d = (np.concatenate([own[k : k + len(own) - 1 : 3] for own in control]) for k in range(4))
+    count = 2 + sum(np.hypot(*(q - p).T) for p, q in ((a, b), (b, c), (c, d))).astype(int) // int(STEP)
+    first = np.repeat(np.cumsum(count) - count, count)
+    t = ((np.arange(len(first)) - first) / np.repeat(count - 1, count))[:, None]
+    a, b, c, d = (np.repeat(corner, count, axis=0) for corner in (a, b, c, d))
+    sampled = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
+    ends = np.cumsum([part.sum() for part in np.split(count, np.cumsum(pieces)[:-1])])
     found = []
-    for tail, head, pos in re.findall(r'^\s*(\w+) -> (\w+) \[.*?pos="([^"]*)"', dot, re.MULTILINE):
-        control = [np.array(part.split(","), float) for part in pos.split() if part[0] not in "es"]
-        pieces = []
-        for k in range(0, len(control) - 3, 3):
-            a, b, c, d = control[k : k + 4]
-            count = 2 + int(np.linalg.norm(b - a) + np.linalg.norm(c - b) + np.linalg.norm(d - c)) // int(STEP)
-            t = np.linspace(0, 1, count)[:, None]
-            pieces.append((1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d)
-        points = np.concatenate(pieces)
-        apart = np.abs(np.diff(points, axis=0)).sum(1) > STEP / 8  # where curves meet, dot writes points twice
-        found.append((tail, head, points[np.concatenate([[True], apart])]))
+    for (tail, head, _), own in zip(drawn, np.split(sampled, ends[:-1]), strict=True):
+        apart = np.abs(np.diff(own, axis=0)).sum(1) > STEP / 8  # where curves meet, dot writes points twice
+        found.append((tail, head, own[np.concatenate([[True], apart])]))
     return found
 
 

@@ -22,6 +22,9 @@ from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.graph.detail_levels import collapse
 from viz.graph.dot_by_steps import ranked
 from viz.graph.gradient_values import gradients
+from viz.graph.line_repair import mended
+from viz.graph.line_routing import Rect, spline
+from viz.graph.placement import Layout, Line
 
 KINDS = (tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU)
 
@@ -549,19 +552,15 @@ def test_a_cell_of_ones_own_is_drawn_like_ours_whatever_was_said_about_it(steps,
     is_clear(own)
 
 
-#: Two thousand at night, of up to a dozen steps; a picture takes tenths of a second.
-NIGHTLY = settings().max_examples >= 1000
-
-
 def on_nights(loop, detail):
     """What a night has found: each of them takes seconds."""
     return example(loop, detail) if NIGHTLY else lambda test: test
 
 
-@settings(max_examples=2000 if NIGHTLY else 15)
+#: Two thousand at night, of up to a dozen steps; by day small ones, each a tenth of a second.
+@settings(max_examples=2000 if NIGHTLY else 50)
 @given(
-    loops(least_steps=1, most_steps=12 if NIGHTLY else 3, wider=True),
-    st.sampled_from(viz.graph.detail_levels.DETAILS if NIGHTLY else ["cell"]),
+    loops(least_steps=1, most_steps=12 if NIGHTLY else 2, wider=True), st.sampled_from(viz.graph.detail_levels.DETAILS)
 )
 @on_nights(Loop(("normed", "gru", "gru"), 12, "attention", skip=True, tied=True), "gate")
 @on_nights(Loop(("normed", "rnn", "gated"), 7, "attention", skip=True, listed=True, tied=True), "gate")
@@ -579,6 +578,48 @@ def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, de
         named = {level.boxes[e.source].main for e in level.edges} | {level.boxes[e.target].main for e in level.edges}
         assert named <= {node_index(name) for name in boxes(dot) if name[0] in "nw"}
         assert len(lines(dot)) == len(level.edges), "an operand that is not drawn"
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate", "op"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_the_end_reads_beside_the_steps_is_joined_to_both(detail, asked):
+    """All inputs go past the cells; whether their gradient is asked for makes them no weights."""
+    x, lstm = tg.tensor(np.ones((2, 1, 3)), requires_grad=asked, name="seen"), tg.nn.LSTM(3, 3)
+    graph = tg.Graph(tg.concat([x, lstm(x)[0]], axis=-1).square().sum())
+    dot = viz.render(graph, detail=detail).dot
+    level = collapse(graph, detail)
+    assert faults(dot) == []
+    assert len(lines(dot)) == len(level.edges), "an operand that is not drawn"
+    if detail != "op":
+        (seen,) = re.findall(r"^\s*(\w+) \[label=seen ", dot, re.MULTILINE)
+        assert [head[-2:] for tail, head, _ in lines(dot) if tail == seen][:2] == ["t1", "t2"]
+
+
+def test_of_the_only_sequence_of_a_batch_the_last_state_is_read():
+    out, _ = tg.nn.GRU(2, 2)(tg.ones(3, 1, 2))
+    for read in (out[-1, 0], out[2, :, 1], out.squeeze(1)[-1]):
+        tails = [tail for tail, head, _ in lines(viz.render(read.square().sum()).dot) if "_t" not in head]
+        assert [tail.split("_")[-1] for tail in tails] == ["t3"]
+
+
+def test_lines_of_one_box_share_their_way_also_where_one_leads_into_the_steps_left_out():
+    x, below, above = tg.ones(9, 1, 2), tg.nn.LSTM(2, 2), tg.nn.LSTM(2, 2)
+    h, _ = below(x)
+    both = tg.concat([h, above(h)[0]], axis=-1)
+    drawn = lines(viz.render((both * both.softmax(0)).sum()).dot)
+    (end,) = {head for _, head, _ in drawn if "_t" not in head and not head.startswith("gap")}
+    assert len({points[:, 1].max() for _, head, points in drawn if head == end}) == 1
+
+
+def test_lines_drawn_anew_are_no_worse_than_before(monkeypatch):
+    """A way around that ends up upon another line, and through the same box, is not kept."""
+    rects = {k: Rect(100.0 * k, 0, 40, 20) for k in range(3)} | {3: Rect(0, 50, 40, 20), 4: Rect(200, 50, 40, 20)}
+    routes = {(0, 2): [(20, 0), (180, 0)], (3, 4): [(20, 50), (180, 50)]}
+    drawn = [Line(n, spline(points), *ends) for n, (ends, points) in enumerate(routes.items())]
+    worse = [(20.0, 0.0), (50.0, 0.0), (50.0, 50.0), (110.0, 50.0), (110.0, 0.0), (180.0, 0.0)]
+    monkeypatch.setattr("viz.graph.line_repair.around", lambda *_args, **_options: worse)
+    layout = Layout(rects, list(drawn))
+    assert mended(layout) == 1 and layout.lines == drawn
 
 
 def test_a_state_made_of_the_last_step_of_an_earlier_pass_is_joined_to_it():

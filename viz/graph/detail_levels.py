@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
-from tinygrad_rnn.primitives import broadcast_to, concat, stack
+from tinygrad_rnn.primitives import broadcast_to, concat, getitem, stack
 from tinygrad_rnn.recurrence.circles import circles_of
 from tinygrad_rnn.recurrence.named_steps import timed
 
@@ -90,6 +90,7 @@ class _Collapsing:
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
         self.states = {self.names[i] for i in range(len(graph)) if not self.roles[i] and self._is_carried(i)}
+        self.read = self._read_over_time()
         order: Counter[Column | None] = Counter()
         self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
         for i, role in enumerate(self.roles):
@@ -101,6 +102,17 @@ class _Collapsing:
         self.heads: dict[Hashable, int] = {}  # the last node of each box
         self.columns_exist = any(column is not None for column in self.columns)
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
+
+    def _read_over_time(self) -> set[int]:
+        """Leaves that require a gradient and are data all the same: each time step reads a part of its own as its x."""
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            if self.roles[node.index] == "x" and node.op is getitem and node.scope.step is not None:
+                while _carries(node) and len(node.sources) == 1:
+                    node = self.graph.nodes[node.sources[0]]
+                if node.is_parameter:
+                    found.add(node.index)
+        return found
 
     def _is_total(self, node: Node) -> bool:
         """Whether a node sums up losses; in the coarser levels the total stands beside the steps."""
@@ -193,7 +205,7 @@ class _Collapsing:
         if node.index in self.graph.outputs and not node.shape and node.op is not None:
             return "loss"
         if node.op is None:
-            return "parameter" if node.is_parameter else "input"
+            return "parameter" if node.is_parameter and node.index not in self.read else "input"
         return "op"
 
     def _coarse_box(self, node: Node, after_state: bool) -> None:
@@ -210,7 +222,7 @@ class _Collapsing:
         if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
             self._set(node, ("initial", path, node.role or "", *self.names[i][3:]), "state", None)
             return
-        if node.is_parameter:
+        if node.is_parameter and i not in self.read:
             return
         if not self.users[i] and not (is_output and not self._only_transport(node)):
             return
@@ -270,7 +282,7 @@ class _Collapsing:
         i, column = node.index, self.columns[node.index]
         fed = {owner: None for user in self.users[i] for owner in self._owners_of(user)}
         kinds = {self.kinds[owner] for owner in fed}
-        if not is_output and column is None and fed and kinds == {"x"}:
+        if not is_output and column is None and fed and kinds == {"x"} and (self.detail == "cell" or i not in self.read):
             self.fed_by_data[i] = list(fed)
             return
         forward = [owner for owner in fed if self.kinds[owner] != "gradient"]

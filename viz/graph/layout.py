@@ -72,6 +72,7 @@ def _tiled(
     wiring.in_steps()
     wiring.between_steps()
     fans.into()
+    fans.rest()
     return places.layout
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_rnn.tensors import Array
 
 from .line_routing import ARROW, LANE, Point, Port, Stretch, around, entering, is_askew, leaving, spline
-from .placement import Layout
+from .placement import Layout, Line
 
 STEP = 2.0  #: points between the samples of a line
 TOGETHER = 4.0  #: points that two lines may share, at a crossing of two curves
@@ -37,19 +37,22 @@ MEASURED = 6000
 def mended(layout: Layout) -> int:
     """Draw the lines anew that run through boxes or upon other lines; how many faults are left all the same.
 
-    Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew.
+    Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew. What is drawn anew may come to lie upon other
+    lines: the round that left the fewest faults is kept.
     """
     mending = _Mending(layout)
-    upon = mending.boxes_upon_boxes()
-    left = [mending.left()]
+    left, best = [mending.left()], list(layout.lines)
     for turn in range(ROUNDS if len(layout.rects) <= LARGEST else 0):
         wrong = mending.wrong(turn)
         if not wrong or (turn > 2 and min(left[-2:]) >= min(left[:-2])):  # two rounds, one of each kind, in vain
             break
         for k in wrong:
             mending.draw_anew(k)
+        if mending.left() < min(left):
+            best = list(layout.lines)
         left.append(mending.left())
-    return upon + mending.left()
+    layout.lines = best
+    return mending.boxes_upon_boxes() + min(left)
 
 
 class _Mending:
@@ -126,8 +129,9 @@ class _Mending:
         return [pair for pair, count in often.items() if count > 1]
 
     def _apart(self, a: int, b: int) -> bool:
-        one, other = self.layout.lines[a], self.layout.lines[b]
-        return (one.source, one.gap) != (other.source, other.gap) and (one.target, one.gap) != (other.target, other.gap)
+        """Whether two lines share no end; of a line into the steps left out that place is its end."""
+        (tail, head), (other_tail, other_head) = map(_ends, (self.layout.lines[a], self.layout.lines[b]))
+        return tail != other_tail and head != other_head
 
     def _shared(self, a: int, b: int) -> bool:
         return self.ways[a].beside(self.ways[b]) * STEP > TOGETHER
@@ -154,6 +158,11 @@ class _Mending:
         for n, other in enumerate(self.ways):
             if n != k and way.meets(other) and self._apart(n, k) and self._shared(k, n):
                 self.together.add((min(n, k), max(n, k)))
+
+
+def _ends(line: Line) -> tuple[object, object]:
+    gap = ("gap", line.gap)
+    return (gap if line.source is None else line.source), (gap if line.target is None else line.target)
 
 
 def _free(ports: Sequence[Port], tips: Sequence[Array]) -> Sequence[Port]:

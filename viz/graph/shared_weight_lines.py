@@ -81,9 +81,10 @@ class Buses:
 
     def _chain(self, waiting: list[int], *, before: bool) -> None:
         """Boxes further from the steps, each beside the one it feeds (or is fed by)."""
-        for _ in range(len(waiting) + 1):
-            for e in self.edges:
-                new, old = (e.source, e.target) if before else (e.target, e.source)
+        ends = [(e.source, e.target) if before else (e.target, e.source) for e in self.edges]
+        last = [pair for pair in ends if before or pair[1] not in self.places.sources]  # not beside the first of all
+        for near in (last, ends) * (len(waiting) + 1):
+            for new, old in near:
                 if new in waiting and new not in self.rects and old in self.rects:
                     anchor = self.rects[old]
                     w, h = self.places.sizes[new]
@@ -145,6 +146,14 @@ class Buses:
                 self.layout.lines.append(Line(n, spline(points), e.source, i))
         self._chain(waiting, before=False)
         self._chain([i for i in self.places.sources if i not in self.rects], before=True)
+
+    def rest(self) -> None:
+        """The lines that nothing else has drawn, such as from what feeds all steps to what they feed."""
+        drawn = {line.edge for line in self.layout.lines}
+        for n, e in enumerate(self.edges):
+            if n not in drawn and e.source in self.rects and e.target in self.rects:
+                points = around(leaving(self.rects[e.source]), entering(self.rects[e.target]), self._in_the_way())
+                self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def between(self) -> None:
         """What one pass leaves for a later one: a box between them, filled from above, read from below."""

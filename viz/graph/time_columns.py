@@ -97,14 +97,13 @@ def _element_read(graph: Graph, node: Node) -> int | None:
         return None
     index = node.attrs["index"]
     chosen = [axis for axis, part in enumerate(index) if isinstance(part, int)]
-    rest = [part for axis, part in enumerate(index) if axis not in chosen]
-    if len(chosen) != 1 or any(
-        part is not Ellipsis and part != slice(None) for part in rest if not hasattr(part, "dtype")
-    ):
+    if not chosen or any(isinstance(part, slice) and part != slice(None) for part in index):
         return None
-    if any(hasattr(part, "dtype") or part is None for part in rest) or (index[0] is Ellipsis):
+    if not all(isinstance(part, (int, slice)) or (part is Ellipsis and n > chosen[-1]) for n, part in enumerate(index)):
         return None
-    return _element(graph, source.index, chosen[0], index[chosen[0]])
+    # besides the time only axes of length 1: the one sequence of a batch
+    long = [axis for axis in chosen if source.shape[axis] > 1] or chosen[:1]
+    return _element(graph, source.index, long[0], index[long[0]]) if len(long) == 1 else None
 
 
 def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
