@@ -282,7 +282,13 @@ class _Collapsing:
         i, column = node.index, self.columns[node.index]
         fed = {owner: None for user in self.users[i] for owner in self._owners_of(user)}
         kinds = {self.kinds[owner] for owner in fed}
-        if not is_output and column is None and fed and kinds == {"x"} and (self.detail == "cell" or i not in self.read):
+        if (
+            not is_output
+            and column is None
+            and fed
+            and kinds == {"x"}
+            and (self.detail == "cell" or i not in self.read)
+        ):
             self.fed_by_data[i] = list(fed)
             return
         forward = [owner for owner in fed if self.kinds[owner] != "gradient"]

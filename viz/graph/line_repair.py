@@ -37,8 +37,8 @@ MEASURED = 6000
 def mended(layout: Layout) -> int:
     """Draw the lines anew that run through boxes or upon other lines; how many faults are left all the same.
 
-    Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew. What is drawn anew may come to lie upon other
-    lines: the round that left the fewest faults is kept.
+    Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew. What is drawn anew may come to lie upon
+    others: the round that left the fewest faults is kept.
     """
     mending = _Mending(layout)
     left, best = [mending.left()], list(layout.lines)

@@ -29,8 +29,10 @@ class Buses:
             self._stand(rect)
 
     def _in_the_way(self) -> list[Rect]:
-        """All boxes but bars."""
-        return [rect for i, rect in self.rects.items() if i not in self.places.bars]
+        """All boxes but bars, and where steps are left out: no line turns there but those of the steps beside it."""
+        boxes = [rect for i, rect in self.rects.items() if i not in self.places.bars]
+        high = self.places.top - self.places.bottom
+        return boxes + [Rect(r.x, self.places.bottom + high / 2, r.w, high) for _, r in self.layout.gaps]
 
     def _clear(self, rect: Rect, side: int, beside: float, above: float) -> Rect:
         """The rectangle, moved outwards until it keeps such distances from all others."""

@@ -6,6 +6,7 @@ they stand one after the other because the decoder starts from a state of the en
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -41,8 +42,9 @@ def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
 def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, int]]], set[int]]:
     """Per node its (slot, source) pairs, and the nodes that were seen through.
 
-    With ``see_through`` an element read back from a `stack` is that element, a detached copy of a labelled value is
-    that value, and what reads an element of the data once more in a time step is the first that read it.
+    With ``see_through`` an element read back from a `stack` is that element, and what reads a part of one element reads
+    nothing else of the stack; a detached copy of a labelled value is that value, and what reads an element of the data
+    once more in a time step is the first that read it.
     """
     stands_for: list[int] = []
     result: list[list[tuple[int, int]]] = []
@@ -53,8 +55,10 @@ def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, i
         through = node.index
         if see_through:
             pairs = [(slot, stands_for[source]) for slot, source in pairs]
-            read = _element_read(graph, node)
-            through = _detached_from(graph, node, labelled) if read is None else stands_for[read]
+            read, is_all = _element_read(graph, node)
+            through = stands_for[read] if read is not None and is_all else _detached_from(graph, node, labelled)
+            if read is not None and not is_all:
+                pairs = [(0, stands_for[read])]
             if through == node.index:
                 through = _read_before(graph, node, reads)
             if node.role and node.op is not None:
@@ -82,28 +86,33 @@ def _detached_from(graph: Graph, node: Node, labelled: dict[Any, int]) -> int:
     return node.index
 
 
-def _element_read(graph: Graph, node: Node) -> int | None:
-    """The element of a stack that ``node`` only hands on, if that is all it does."""
+def _element_read(graph: Graph, node: Node) -> tuple[int | None, bool]:
+    """The one element of a stack that ``node`` reads, and whether handing it on is all it does."""
     if node.op is None or not node.sources:
-        return None
+        return None, False
     source = graph.nodes[node.sources[0]]
     if node.op.name == "stack":
-        return source.index if len(node.sources) == 1 else None
+        return (source.index, True) if len(node.sources) == 1 else (None, False)
     if node.op.name == "reshape":
         # h_n of shape (1, N, H), squeezed
         alone = source.op is not None and source.op.name == "stack" and len(source.sources) == 1
-        return source.sources[0] if alone and node.shape == graph.nodes[source.sources[0]].shape else None
+        same = alone and node.shape == graph.nodes[source.sources[0]].shape
+        return (source.sources[0], True) if same else (None, False)
     if node.op.name != "getitem":
-        return None
+        return None, False
     index = node.attrs["index"]
-    chosen = [axis for axis, part in enumerate(index) if isinstance(part, int)]
-    if not chosen or any(isinstance(part, slice) and part != slice(None) for part in index):
-        return None
-    if not all(isinstance(part, (int, slice)) or (part is Ellipsis and n > chosen[-1]) for n, part in enumerate(index)):
-        return None
-    # besides the time only axes of length 1: the one sequence of a batch
-    long = [axis for axis in chosen if source.shape[axis] > 1] or chosen[:1]
-    return _element(graph, source.index, long[0], index[long[0]]) if len(long) == 1 else None
+    known = list(itertools.takewhile(lambda part: isinstance(part, (int, slice)), index))
+    read = ((axis, _element(graph, source.index, axis, part)) for axis, part in enumerate(known) if type(part) is int)
+    axis, element = next(((axis, found) for axis, found in read if found is not None), (0, None))
+    others = [(n, part) for n, part in enumerate(index) if n != axis]
+    # besides the time only whole axes, and the one sequence of a batch
+    is_all = all(
+        part is Ellipsis
+        or (isinstance(part, slice) and part == slice(None))
+        or (n < len(known) and isinstance(part, int) and source.shape[n] == 1)
+        for n, part in others
+    )
+    return element, is_all
 
 
 def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
