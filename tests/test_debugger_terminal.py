@@ -19,6 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from nightly import NIGHTLY
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 
 import tinygrad_rnn as tg
 import viz
@@ -262,6 +265,37 @@ def test_completion_knows_commands_and_nodes():
     assert debugger.complete_until("s", "until op s", 9, 10) == ["sigmoid", "stack", "sum"]
     assert debugger.complete_set("gr") == ["grad "]
     assert debugger.complete_help("tri") == ["triangle"]
+
+
+class Terminal(io.StringIO):
+    """A screen that counts as a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_tab_completes_and_ctrl_c_and_ctrl_d_do_what_they_do_elsewhere():
+    out = Terminal()
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("whatis weight_h\t\rtb op si\t\rcontr\t h_1\rnorm\x03\x04")
+        Debugger(viz.debug(spelling()), Terminal(), out).run()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())
+    assert "weight_hh_l0)" in plain and "breakpoint 1: op sigmoid (once)" in plain and "h_1" in plain
+    assert "error" not in plain and plain.endswith("\n\n\n")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_prompt_toolkit_there_is_readline_and_without_that_a_line_says_what_brings_completion(
+    monkeypatch, there
+):
+    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
+    if not there:
+        monkeypatch.setitem(sys.modules, "readline", None)
+    out, lines = Terminal(), iter(["whatis h_1"])
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(lines, "quit"))
+    Debugger(viz.debug(spelling()), Terminal(), out).run()
+    assert "operation #" in out.getvalue()
+    assert ("pip install 'tinygrad_rnn[debugger]'" in out.getvalue()) is not there
 
 
 def test_networks_of_every_kind_can_be_looked_at():

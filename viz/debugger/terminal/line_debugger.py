@@ -13,14 +13,16 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import IO
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.errors import MissingPackageError
 
 from ... import style
 from ..inspection import Inspection
 from ..step_sentences import what_if
+from . import prompt
 from .breakpoint_commands import Stopping
 from .change_commands import Acting
 from .formatting import Screen
@@ -81,14 +83,32 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
             _drop(self.stdout)
 
     def _read(self) -> None:
-        if self.interactive:
-            _readline_delimiters()
+        loop = self._typing() if self.interactive else self.cmdloop
         while True:
             try:
-                self.cmdloop()
+                loop()
                 return
             except KeyboardInterrupt:  # at the prompt: a fresh line; the way out is quit or the input's end
                 self.screen.say("")
+
+    def _typing(self) -> Callable[[], None]:
+        """A loop with completion and a history: prompt_toolkit's, else readline's, which Windows lacks."""
+        try:
+            ask = prompt.asker(self.completions)
+        except MissingPackageError as missing:
+            if not _readline_delimiters():
+                self.screen.say((str(missing), "dim"))
+            return self.cmdloop
+        return lambda: self._converse(ask)
+
+    def _converse(self, ask: Callable[[str], str]) -> None:
+        ended = False
+        while not ended:
+            try:
+                line = ask(self.prompt)
+            except EOFError:
+                line = "EOF"
+            ended = self.onecmd(line)
 
     def greet(self) -> None:
         """What is being debugged, and where we are."""
@@ -173,6 +193,17 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
 
     # Completion ------------------------------------------------------------------------------------------
 
+    def completions(self, before: str) -> list[str]:
+        """What may stand for the last word of the line ``before``: a command, or what the command is about."""
+        line = before.lstrip()
+        name, space, _ = line.partition(" ")
+        if not space:
+            return self.completenames(line)
+        text = line.rpartition(" ")[2]
+        about = getattr(self, f"complete_{ALIASES.get(name, name)}", self.completedefault)
+        found: list[str] = about(text, line, len(line) - len(text), len(line))
+        return found
+
     def completenames(self, text: str, *_ignored: object) -> list[str]:
         """Commands that begin with ``text``."""
         return [f"{name} " for name in _commands() if name.startswith(text)]
@@ -204,13 +235,14 @@ def _commands() -> list[str]:
     return [name for names in GROUPS.values() for name in names.split()]
 
 
-def _readline_delimiters() -> None:
-    """Let Tab complete names with dots and colons in them."""
+def _readline_delimiters() -> bool:
+    """Let Tab complete names with dots and colons in them; False where there is no readline."""
     try:
         import readline
-    except ImportError:  # not on every platform; typing works without
-        return
+    except ImportError:
+        return False
     readline.set_completer_delims(" \t\n")
+    return True
 
 
 def _drop(stream: IO[str]) -> None:
