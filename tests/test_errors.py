@@ -3,6 +3,7 @@
 import inspect
 import os
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -240,6 +241,60 @@ def test_a_misspelt_keyword_is_a_type_error_too():
         nn.LSTM(2, 2, num_layer=2)
     with pytest.raises(TypeError, match="missing 1 required positional"):  # what Python says better itself
         nn.LSTM(2)
+
+
+#: called once a time step or element of a list, so that they are not looked after: Python says it
+UNWRAPPED = {"where", "maximum", "minimum", "matmul", "concat", "cat", "stack", "take", "as_tensor", "linear", "walk"}
+
+
+def _keywords(function):
+    """Those it has; none if it takes any."""
+    found = list(inspect.signature(function).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in found):
+        return []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+
+
+def test_every_public_call_names_the_nearest_keyword():
+    w = tg.nn.Parameter([1.0, 2.0])
+    loss = (w * w).sum()
+    optimizer = tg.optim.SGD([w], lr=0.1)
+    objects = [w, nn.Linear(2, 2), optimizer, tg.Graph(loss)]
+    methods = [
+        (name, getattr(thing, name))
+        for thing in (*objects, tg.viz.debug(loss))
+        for name in dir(thing)
+        if not name.startswith("_") and inspect.isfunction(getattr(type(thing), name, None)) and name != "forward"
+    ]
+    functions = [
+        (name, partial(function, w) if "self" in inspect.signature(function).parameters else function)
+        for home in (tg, F, nn.init, tg.viz)
+        for name, function in vars(home).items()
+        if inspect.isfunction(function) and name[0] != "_" and name not in UNWRAPPED and len(_keywords(function)) > 1
+        if name in tg.__all__ or function.__module__.startswith((home.__name__, "viz."))
+    ]
+    for name, call in (*methods, *functions):
+        if known := _keywords(call):
+            with pytest.raises(tg.KeywordError, match=f"'{known[-1]}z'; did you mean '{known[-1]}'"):
+                assert call(**{f"{known[-1]}z": None}) is None, name
+    for misspelt in (
+        lambda: nn.LSTM(3, 2)(t(4, 1, 3), lengts=[4]),
+        lambda: nn.LSTMCell(3, 2)(t(1, 3), hxx=None),
+        lambda: nn.CrossEntropyLoss()(t(1, 3), tarjet=[0]),
+        lambda: tg.optim.lr_scheduler.ReduceLROnPlateau(tg.optim.SGD([t()], lr=1.0)).step(metric=1.0),
+    ):
+        with pytest.raises(tg.KeywordError, match=r"^(LSTM|Cross|Reduce).* has no argument .*\[at test_errors"):
+            misspelt()
+
+
+def test_what_a_users_own_function_raises_stays():
+    class Own(nn.Module):
+        def forward(self, x):
+            return sorted(x, kee=None)
+
+    with pytest.raises(TypeError, match="kee") as caught:
+        Own()([1.0])
+    assert not isinstance(caught.value, tg.TinygradError)
 
 
 def test_hostile_names_stay_on_one_line():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from .source_line import installed, is_ours
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Class = TypeVar("Class")
 
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
@@ -46,6 +47,41 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
             raise ArgumentError(f"{name}: cannot work with these arguments: {words} [given {given:.200}]") from error
 
     return call
+
+
+def naming_keywords(name: str) -> Callable[[type[Class]], type[Class]]:
+    """Of a class, called ``name`` in messages: a keyword that a public method does not have is a `KeywordError`."""
+
+    def named(kind: type[Class]) -> type[Class]:
+        done: dict[Any, Any] = {}  # a method under two names stays one
+        for key, method in list(vars(kind).items()):
+            code = getattr(method, "__code__", None) if isinstance(method, FunctionType) else None
+            if key.startswith("_") or code is None or code.co_argcount + code.co_kwonlyargcount < 2:
+                continue
+            setattr(kind, key, done.setdefault(method, naming_keyword(method, f"{name}.{key}")))
+        return kind
+
+    return named
+
+
+def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
+    """``function``, for which a keyword that it does not have is a `KeywordError`."""
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            refuse_unknown(error, kwargs, function, name or function.__qualname__)
+            raise
+
+    return call
+
+
+def refuse_unknown(error: TypeError, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
+    """Where Python refuses a call of ``function`` from here, for a keyword that it does not have, name the nearest."""
+    if given and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        _refuse_unknown(given, function, name)
 
 
 def _refuse_unknown(given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 import numpy as np
 
 from . import primitives as P
-from .arguments import flag, number
+from .arguments import flag, naming_keywords, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .max_min import Extreme
 from .operators import Axis, Operators, either_axis, kept, one_axis
@@ -26,6 +26,7 @@ class Sorted(NamedTuple):
     indices: Tensor
 
 
+@naming_keywords("Tensor")
 class Composed(Operators):
     """Mixed into `Tensor`: what composes is composed, so every rule here is a rule of the primitives."""
 

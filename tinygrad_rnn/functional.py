@@ -14,7 +14,7 @@ import numpy as np
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, as_dtype
+from .arguments import answerable, as_dtype, naming_keyword
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
@@ -70,6 +70,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.matmul, (a, b), {})
 
 
+@naming_keyword
 def outer(a: Any, b: Any) -> Tensor:
     """``a[i] * b[j]`` of two vectors, (n,) and (m,): an (n, m) matrix. Raises `ShapeError` for others.
 
@@ -187,6 +188,7 @@ def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> 
     return taken.permute((*range(rank, rank + chosen), *range(rank), *range(rank + chosen, taken.ndim)))
 
 
+@naming_keyword
 def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
     """Vectors with a 1 at ``indices`` (integers below ``num_classes``) and 0 elsewhere: (...) -> (..., num_classes).
 
@@ -273,6 +275,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
     return Tensor(np.eye(rows, columns), asked_dtype("eye", (), dtype, device) or get_default_dtype(), requires_grad)
 
 
+@naming_keyword
 def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Zeros of the shape of ``x``, and of its dtype unless told.
 
@@ -283,6 +286,7 @@ def zeros_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device
     return full_like(x, 0, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
+@naming_keyword
 def ones_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Ones of the shape of ``x``, and of its dtype unless told.
 
@@ -342,6 +346,7 @@ def from_numpy(array: Any) -> Tensor:
     return Tensor(array)
 
 
+@naming_keyword
 def empty(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`zeros` of ``shape``, so that what is read before it is written is the same in every run.
 
@@ -352,6 +357,7 @@ def empty(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     return zeros(*shape, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
+@naming_keyword
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors, ``input`` and ``other``, have one shape and the same elements.
 
@@ -414,6 +420,7 @@ def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     )
 
 
+@naming_keyword
 def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`rand` of the shape of ``x``, and of its dtype unless told.
 
@@ -425,6 +432,7 @@ def rand_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     return rand(x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
 
 
+@naming_keyword
 def randn_like(x: Any, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """`randn` of the shape of ``x``, and of its dtype unless told.
 
@@ -591,6 +599,7 @@ flatten = _function(Tensor.flatten)
 unbind = _function(Tensor.unbind)
 
 
+@naming_keyword
 def split(
     x: Any, split_size: int | list[int] | tuple[int, ...], axis: int = 0, *, dim: int | None = None
 ) -> tuple[Tensor, ...]:
@@ -603,6 +612,7 @@ def split(
     return as_tensor(x).split(split_size, axis, dim=dim)
 
 
+@naming_keyword
 def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """The largest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
 
@@ -617,6 +627,7 @@ def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return as_tensor(x).max(dim, keepdim, axis=axis, keepdims=keepdims)
 
 
+@naming_keyword
 def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """The smallest of ``x``, or along ``dim`` the pair ``(values, indices)``; ``keepdim`` leaves it at size 1.
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answerable, naming_keywords
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, as_path, write_atomically
 from .graph_file import bounded, decoded, encoded, operation_of
@@ -91,6 +91,7 @@ class Node:
         return f"{short(self.label)} {self.shape}"
 
 
+@naming_keywords("Graph")
 class Graph:
     """Everything ``outputs`` were computed from.
 

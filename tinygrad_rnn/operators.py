@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import as_dtype, flag, number
+from .arguments import as_dtype, flag, naming_keywords, number
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives import record
 from .recorded_value import Recorded
@@ -52,6 +52,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(record.integer(n, "a size") for n in sizes)
 
 
+@naming_keywords("Tensor")
 class Operators(Recorded):
     """Mixed into `Tensor`: everything here is built on the primitives, which record themselves."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arguments import answerable
+from .arguments import answerable, naming_keywords
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .nn.module import forget_gradient
 from .primitives import maximum, sqrt
@@ -31,6 +31,7 @@ Rates = tuple[Value, ...]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
+@naming_keywords("Optimizer")
 class Optimizer:
     """What they share: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
     is updated.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import primitives as P
-from .arguments import answerable, as_dtype, number
+from .arguments import answerable, as_dtype, naming_keywords, number
 from .composed_methods import Composed
 from .errors import ShapeError
 from .operators import one_axis
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Size = int
 
 
+@naming_keywords("Tensor")
 class PyTorchNames(Composed):
     """Mixed into `Tensor`: what PyTorch's programs write where NumPy's write an operator, or nothing at all."""
 

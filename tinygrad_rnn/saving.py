@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import naming_keyword
 from .errors import DataError, DTypeError, TinygradError
 from .files import PathLike, as_path, write_atomically
 from .operation_errors import short
@@ -22,6 +23,7 @@ from .tensors import Array, Tensor
 FORMAT = "tinygrad_rnn.values/1"
 
 
+@naming_keyword
 def save(obj: Any, path: PathLike) -> None:
     """Write ``obj``: tensors, arrays, numbers, strings and None, in dicts, lists and tuples, to the file ``path``.
 
@@ -47,6 +49,7 @@ def save(obj: Any, path: PathLike) -> None:
     write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
 
 
+@naming_keyword
 def load(path: PathLike) -> Any:
     """What `save` wrote to ``path``, each tensor a new leaf; or the tensors by name of any other safetensors file.
 

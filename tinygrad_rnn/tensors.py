@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import flag
+from .arguments import flag, naming_keyword, naming_keywords
 from .errors import DTypeError, GraphError, ShapeError
 from .max_min import Extreme, meant
 from .operation_errors import explained, short
@@ -142,6 +142,7 @@ class _WithIdentity(PyTorchNames):
         return self
 
 
+@naming_keywords("Tensor")
 class Tensor(_WithIdentity):
     """An n-dimensional array that remembers how it was made.
 
@@ -569,6 +570,7 @@ class Tensor(_WithIdentity):
         return self._in_place(P.div, other)
 
 
+@naming_keyword
 def tensor(
     data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None,
     device: Any = None,

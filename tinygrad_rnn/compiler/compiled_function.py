@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
+from ..arguments import naming_keyword
 from ..errors import DTypeError, GraphError
 from ..object_types import entries_of, is_of, of_parts
 from ..optional_packages import needed
@@ -485,6 +486,7 @@ def compile(
 def compile(
     fn: None = None, threads: int | None = None, memory_budget: int | None = None
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+@naming_keyword
 def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, memory_budget: int | None = None) -> Any:
     """A function that records ``fn`` once for each combination of argument shapes and replays it without Python.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import saving
-from ..arguments import answerable
+from ..arguments import answerable, naming_keywords, refuse_unknown
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
 from ..functional import zeros_like
@@ -78,6 +78,7 @@ def watch_attributes(module: Module, conditions: Guards) -> None:
     conditions.add("{}._changes == {}", module, module._changes)
 
 
+@naming_keywords("Module")
 class Module:
     """Base of all layers: assign `Parameter` and `Module` attributes, define ``forward``, call the module.
 
@@ -127,11 +128,15 @@ class Module:
         for before, hook in self._hooks:
             if before and (changed := hook(self, args)) is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        if self._name is None:
-            result = self.forward(*args, **kwargs)
-        else:
-            with scope(self._name):
+        try:
+            if self._name is None:
                 result = self.forward(*args, **kwargs)
+            else:
+                with scope(self._name):
+                    result = self.forward(*args, **kwargs)
+        except TypeError as error:
+            refuse_unknown(error, kwargs, self.forward, type(self).__name__)
+            raise
         for before, hook in self._hooks:
             if not before and (changed := hook(self, args, result)) is not None:
                 result = changed

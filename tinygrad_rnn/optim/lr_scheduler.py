@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import answerable
+from ..arguments import answerable, naming_keyword, naming_keywords
 from ..errors import ArgumentError, DataError, GraphError
 from ..optimizers import Optimizer
 from ..primitives.record import integer
@@ -28,6 +28,7 @@ def _outside_of_compiled() -> None:
         )
 
 
+@naming_keywords("LRScheduler")
 class LRScheduler:
     """Base: the ``optimizer``, the rates it started with, and the number of steps taken; a subclass says the rate.
 
@@ -280,6 +281,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.part = 0.0  #: of the step that is under way
         super().__init__(optimizer, last_epoch)
 
+    @naming_keyword
     def step(self, epoch: float | None = None) -> None:
         """Count one step, or go to ``epoch``, which may be within one: ``epoch + batch / batches``, say."""
         _outside_of_compiled()
@@ -484,6 +486,7 @@ class ReduceLROnPlateau(LRScheduler):
     def _set(self) -> None:
         """The rates are the optimizer's own, until they are reduced."""
 
+    @naming_keyword
     def step(self, metrics: float) -> None:  # type: ignore[override]
         """Judge one value of what is watched. Raises `GraphError` while a function is compiled."""
         _outside_of_compiled()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import naming_keyword
 from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
 from ..errors import OutOfRangeError, ShapeError, TinygradError
@@ -37,6 +38,7 @@ class PrimitiveError(AssertionError):
     """
 
 
+@naming_keyword
 def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed: int = 0, rounds: int = 12) -> None:
     """Hold ``primitive`` to every law, on ``rounds`` random cases and on sizes 0, 1 and large.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import naming_keyword
 from ...errors import DTypeError, GraphError
 from ...graph import Ref
 from ...nn.module import Parameter
@@ -25,6 +26,7 @@ from .module_places import Modules  # noqa: E402
 from .recorder import CallRecorder, Mode, array_of  # noqa: E402
 
 
+@naming_keyword
 def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Imported:
     """A PyTorch module, or a function that calls some, as a module of ours.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arguments import naming_keyword
 from ...errors import ArgumentError, DataError
 from ...files import PathLike, as_path
 from ...nn.recurrent import GRU, LSTM, RNN, RecurrentLayers
@@ -27,6 +28,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 _CHOSEN = ("activations", "nonlinearity", "clip", "coupled")
 
 
+@naming_keyword
 def load_weights(
     layer: RecurrentLayers, source: Any, dialect: str | None = None, *, prefix: str | Sequence[str] | None = None
 ) -> Dialect:
@@ -71,6 +73,7 @@ def load_weights(
     return chosen
 
 
+@naming_keyword
 def save_weights(layer: RecurrentLayers, dialect: str, path: PathLike | None = None) -> Any:
     """The weights of ``layer`` as another library, ``dialect``, stores them: arrays by name.
 

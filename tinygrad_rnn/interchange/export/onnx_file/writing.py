@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....arguments import naming_keyword
 from ....compiler.returned_values import Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
@@ -38,6 +39,7 @@ _OF_NUMBERS = {"sum", "max", "cumsum", "argmax", *_TOGETHER, *_COMPARISONS} - {"
 _GIVE_THEIR_OWN = _OF_NUMBERS - _COMPARISONS
 
 
+@naming_keyword
 def to_onnx(
     function: Callable[..., Any],
     args: Any,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ....arguments import naming_keyword
 from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
@@ -26,6 +27,7 @@ GRADIENTS = "gradients"
 PRECISIONS = (None, "float32", "bfloat16")
 
 
+@naming_keyword
 def to_jax(function: Callable[..., Any], *example: Any, dtype: str | None = None, donate: bool = False) -> Any:
     """``function``, or a module, as a pure function of JAX: ``(fn, parameters)``, ``fn(parameters, *args) -> result``.
 
