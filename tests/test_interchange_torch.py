@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
 
@@ -451,6 +452,145 @@ def test_calls_without_a_name_are_taken_apart():
     same(Odd(), torch.randn(3, 2, 3))
 
 
+class Encoder(nn.Module):
+    """Layers that leave a tensor's elements in another order, dropped at random: the mask is drawn in that order."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 6, dropout=0.3, batch_first=True, activation="gelu")
+        self.rnn = nn.GRU(4, 3, batch_first=True)
+
+    def forward(self, x, padded):
+        return self.rnn(self.layer(x, src_key_padding_mask=padded))[0]
+
+
+def test_an_encoder_with_dropout_in_front_of_a_recurrent_layer():
+    same(Encoder(), torch.randn(2, 4, 4), torch.tensor([[False] * 4, [False, False, True, True]]))
+
+
+class Listening(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv1d(3, 4, 3, 2, padding=1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2))
+        self.rnn = nn.LSTM(4, 4, batch_first=True)
+        self.norm, self.back = nn.GroupNorm(2, 4), nn.ConvTranspose1d(4, 2, 3, stride=2, output_padding=1)
+
+    def forward(self, x):
+        heard, _ = self.rnn(self.front(x).transpose(1, 2))
+        return self.back(self.norm(F.dropout1d(heard.transpose(1, 2)))), F.avg_pool1d(heard.transpose(1, 2), 2)
+
+
+def test_convolutions_and_normalisation_around_a_recurrent_layer():
+    same(Listening(), torch.randn(2, 3, 12))
+
+
+def test_bags_of_symbols():
+    class Bags(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sums = nn.EmbeddingBag(6, 3, mode="sum")
+            self.means = nn.EmbeddingBag(6, 3, mode="mean", padding_idx=1)
+            self.often = nn.Embedding(6, 3, scale_grad_by_freq=True, padding_idx=2)
+
+        def forward(self, symbols, starts, weights):
+            return (
+                self.sums(symbols, starts, per_sample_weights=weights), self.means(symbols, starts),
+                self.often(symbols.reshape(3, 2)),
+            )  # fmt: skip
+
+    same(Bags(), torch.tensor([1, 2, 3, 3, 5, 3]), torch.tensor([0, 2, 2]), torch.rand(6))
+
+
+class Sundry(nn.Module):
+    """Calls that a table of ours names, or that it takes PyTorch to take apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.x, self.y = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(3, 4))
+
+    def forward(self, at):
+        x, y = self.x, self.y
+        return (
+            x.expm1() + (x.abs() + 1).log2() + x.erf() + x.sinh() + x.tan() + x.frac() + x.ceil() * y,
+            x % 0.7 + torch.remainder(x, y) + x.fmod(0.7) + torch.div(x, y, rounding_mode="trunc") * x,
+            x.median(1).values + x.kthvalue(2, 1)[0] + x.cummax(1)[0][:, -1] + x.cummin(0).values.sum(),
+            x.unfold(1, 2, 1), x.masked_select(y > 0), x.index_add(1, at, y[:, :2]), x.index_copy(1, at, y[:, :2]),
+            x.index_put((at, at), y[0, :2], accumulate=True), F.unfold(x[None, None], 2), torch.logical_not(x > 0) * y,
+        )  # fmt: skip
+
+
+def test_sundry_calls():
+    same(Sundry(), torch.tensor([2, 0]))
+
+
+# What users do to gradients ------------------------------------------------------------------------------
+
+
+def test_hooks_of_tensors_and_parameters():
+    class Clipped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.RNNCell(3, 4)
+            self.cell.weight_ih.register_hook(lambda g: g * torch.arange(3.0).double())
+
+        def forward(self, x):
+            h, total = torch.zeros(x.shape[1], 4), 0
+            for x_t in x:
+                h = self.cell(x_t, h)
+                total = total + h.square()  # before the hook: it gets the whole gradient all the same
+                h.register_hook(lambda g: g.clamp(-0.1, 0.1))
+                h.register_hook(lambda g: None)
+            return total.sum()
+
+    x = torch.randn(4, 2, 3)
+    ours = same(Clipped(), x)
+    report = tg.check_gradients(ours(x.numpy()), raise_exception=False)
+    assert report.verdict == "failed" and "hook <lambda>" in report.blame
+
+
+def test_gradients_taken_inside_a_program():
+    class Fast(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.RNN(3, 4)
+
+        def forward(self, x):
+            weights = dict(self.net.named_parameters())
+            first = self.net(x)[0].square().mean()
+            steps = torch.autograd.grad(first, list(weights.values()), create_graph=True)
+            moved = {name: w - 0.5 * g for (name, w), g in zip(weights.items(), steps)}
+            return torch.func.functional_call(self.net, moved, (x,))[0].square().mean()
+
+    same(Fast(), torch.randn(3, 2, 3))
+
+
+def test_rows_of_vmap_are_gone_through_one_by_one():
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.Linear(7, 4)
+
+        def forward(self, x):
+            def one(sequence, scale):
+                h = torch.zeros(4)
+                for x_t in sequence:
+                    h = self.cell(torch.cat([x_t, h])).tanh()
+                return {"last": h * scale, "scale": scale}
+
+            made = torch.vmap(one, (1, None), {"last": 1, "scale": None})(x, x.sum())
+            return made["last"], made["scale"]
+
+    ours = same(Rows(), torch.randn(5, 2, 3))
+    assert tg.Graph(ours(np.ones((5, 2, 3)))[0]).steps == tuple(range(5))
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="PyTorch's compiler takes long to import; HYPOTHESIS_PROFILE=nightly runs it")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_compiled_module_is_the_one_it_was_made_of():
+    ours = same(torch.compile(nn.LSTM(3, 4)), torch.randn(3, 2, 3))
+    assert next(name for name, _ in ours.named_parameters()) == "_orig_mod.weight_ih_l0"
+
+
 # What is wrong, and what cannot come in --------------------------------------------------------------------
 
 
@@ -525,6 +665,44 @@ def test_everything_unsupported_is_said_at_once():
     message = str(caught.value)
     assert "qr" in message and "svd" in message and "\n" not in message
     assert message.count("test_interchange_torch.py:") >= 2
+
+
+def test_what_follows_something_unsupported_is_looked_at_too():
+    w = torch.randn(4, 4, requires_grad=True)
+
+    def program():
+        return torch.linalg.inv(torch.linalg.qr(w)[0].tanh()).sum() + torch.fft.rfft(w).abs().sum()
+
+    with pytest.raises(UnsupportedError) as caught:
+        interchange.from_torch(program)
+    message = str(caught.value)
+    assert all(name in message for name in ("qr", "fft_rfft", "inv")) and "Backward" not in message
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_value_that_nothing_saw_is_no_constant():
+    """Its gradient would be lost without a word."""
+
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = torch.jit.trace(nn.GRUCell(3, 4), (torch.zeros(2, 3), torch.zeros(2, 4)))
+
+        def forward(self, x):
+            return self.cell(x[1], self.cell(x[0], torch.zeros(2, 4))).sum()
+
+    w = torch.randn(3, requires_grad=True)
+    before = w * 2
+    hooked = nn.Sequential(nn.Linear(3, 4))
+    hooked[0].register_full_backward_hook(lambda module, inputs, outputs: None)
+    x = torch.randn(2, 2, 3)
+    for program, said in (
+        (Cell(), "PYTORCH_JIT=0"), (lambda x: x * before, "before the import"), (hooked, "hook of module 0"),
+        (lambda x: torch.func.grad(lambda h: (w * h).sum())(x[0, 0]), "torch.func"),
+    ):  # fmt: skip
+        with pytest.raises(UnsupportedError, match=said) as caught:
+            interchange.from_torch(program, x)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"weight": torch.tensor([0.5, 1.0, 2.0]).double()}])

@@ -60,6 +60,15 @@ def padded(x: Tensor, pairs: Sequence[tuple[int, int]], value: Any = 0) -> Tenso
     return cut.pad(widths) + constant(np.pad(np.zeros(cut.shape, x.dtype), widths, constant_values=value))
 
 
+def set_apart(x: Tensor, axis: int, between: int, value: Any = 0) -> Tensor:
+    """``x`` with so many elements of ``value`` between each two along ``axis``."""
+    if not between or x.shape[axis] < 2:
+        return x
+    apart = padded(x.expand_dims(axis + 1), [(0, between if i == axis + 1 else 0) for i in range(x.ndim + 1)], value)
+    apart = apart.reshape((*x.shape[:axis], -1, *x.shape[axis + 1 :]))
+    return apart[(*(slice(None),) * axis, slice(0, apart.shape[axis] - between))]
+
+
 # Reading and writing by position -------------------------------------------------------------------------
 
 

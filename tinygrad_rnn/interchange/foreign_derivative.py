@@ -20,12 +20,13 @@ def foreign(
     name: str,
     forward: Callable[..., Array],
     pullback: Callable[..., Sequence[Array | None]],
-    shape: tuple[int, ...],
+    shape: tuple[int, ...] | None,
 ) -> Unlisted:
     """A primitive that computes ``forward(*arrays)`` and whose rule is ``pullback(g, *arrays)``, one array an operand.
 
     ``forward`` should take complex arrays, or raise `TypeError`: then differences judge it instead of a complex step.
-    An operand for which ``pullback`` gives None gets zeros. The rule has no derivative itself.
+    An operand for which ``pullback`` gives None gets zeros. ``shape`` is the result's, None where it is that of the
+    first operand. The rule has no derivative itself.
     """
 
     def rule(slot: int, g: Any, _y: Any, *operands: Any) -> Any:
@@ -43,5 +44,10 @@ def foreign(
 
     made: dict[int, Primitive] = {}
     return Unlisted(
-        name, name, lambda *_shapes: shape, forward, vjp=rule, rule=(r"\bar x = \text{as written by its author}",)
+        name,
+        name,
+        lambda *shapes: shapes[0] if shape is None else shape,
+        forward,
+        vjp=rule,
+        rule=(r"\bar x = \text{as written by its author}",),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,26 @@ class Step:
 
 
 class ImportedProgram:
-    """Everything ``outputs`` were computed from; ``origin`` says of leaves what they are, constants if nothing."""
+    """Everything ``outputs`` were computed from; ``origin`` says of leaves what they are, constants if nothing.
 
-    def __init__(self, outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> None:
-        tensors = behind(outputs, origin)
-        position = {x.serial: index for index, x in enumerate(tensors)}
-        self.steps = [_step(x, position, origin) for x in tensors]
+    ``passed`` names, by a tensor's serial, operations (and the lines that asked for them) that everyone gets it by.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        origin: Mapping[int, Input | Detached],
+        passed: Mapping[int, Sequence[tuple[Primitive, Place | None]]] = MappingProxyType({}),
+    ) -> None:
+        position: dict[int, int] = {}
+        self.steps: list[Step] = []
+        for x in behind(outputs, origin):
+            position[x.serial] = len(self.steps)
+            self.steps.append(_step(x, position, origin))
+            for op, place in passed.get(x.serial, ()):
+                before = Ref(position[x.serial])
+                position[x.serial] = len(self.steps)
+                self.steps.append(Step(op, (before,), {}, None, None, x.scope, place, None, None))
         self.outputs = [position[x.serial] for x in outputs]
 
     @property

@@ -1,17 +1,19 @@
-"""``torch.autograd.Function``: the user's forward and backward as one primitive, each as the user wrote it."""
+"""What users write of a way back: ``torch.autograd.Function`` and hooks of tensors, each as its author wrote it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...reverse_walk import grad
 from ...tensors import Array, Tensor, serials
 from ..foreign_derivative import foreign
-from .recorder import CallRecorder, array_of, user_place
+from .calls import handles
+from .recorder import Call, CallRecorder, Hook, array_of, user_place
 
 #: how a function of PyTorch's tensors, and examples of these, are imported in their turn
 Import = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
@@ -26,6 +28,8 @@ def functions_seen(recorder: CallRecorder, imported: Import) -> Iterator[None]:
         call = super(base, cls).apply
         if recorder.resting:
             return call(*args, **kwargs)
+        if cls is torch.utils.checkpoint.CheckpointFunction:  # (function, whether to keep the generator, arguments)
+            return args[0](*args[2:])
         return _recorded(recorder, imported, cls, call, args, kwargs)
 
     base.apply = classmethod(apply)
@@ -134,3 +138,28 @@ def _primitive(
     primitive = foreign(cls.__name__, forward, pullback, shape)
     primitive.opened = opened
     return primitive
+
+
+@handles("grad")
+def _grad(
+    _call: Call, outputs: Any, inputs: Any, grad_outputs: Any = None, *_flags: Any, is_grads_batched: bool = False,
+    materialize_grads: bool = False, **_kwargs: Any,
+) -> Any:  # fmt: skip
+    """A gradient taken inside the program: the same one of ours, which may be differentiated again."""
+    if is_grads_batched or materialize_grads:
+        return NotImplemented
+    return grad(outputs, inputs, grad_outputs, create_graph=True, allow_unused=True)
+
+
+def hooked(hooks: Mapping[int, Sequence[Hook]]) -> dict[int, list[tuple[Any, Any]]]:
+    """For the serial of each tensor with hooks the operations that pass it on and hand its gradient to a hook."""
+    return {serial: [(_passing(hook), hook.place) for hook in of_one] for serial, of_one in hooks.items()}
+
+
+def _passing(hook: Hook) -> Any:
+    def pullback(g: Array, _x: Array) -> list[Array | None]:
+        said = hook.function(torch.from_numpy(np.array(g)))
+        return [g if said is None else array_of(said)]
+
+    name = f"hook {getattr(hook.function, '__name__', type(hook.function).__name__)}"
+    return foreign(name, lambda x: np.array(x), pullback, None)

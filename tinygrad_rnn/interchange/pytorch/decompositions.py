@@ -8,6 +8,7 @@ import torch
 from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...errors import UnsupportedError
 from ...tensors import Tensor
 from ..nested_results import leaves, mapped
 from . import calls
@@ -43,7 +44,9 @@ class _Parts(TorchDispatchMode):
             assert handler is not None
             try:
                 results = handler(part, *mirrored[0], **mirrored[1])
-            except TypeError:
+            except UnsupportedError:
+                raise
+            except Exception:  # a form of arguments it does not know
                 results = NotImplemented
             if results is not NotImplemented:
                 if written is not None:
@@ -65,10 +68,11 @@ class _Parts(TorchDispatchMode):
             return out
         out = func(*args, **kwargs)
         made = [x for _, x in leaves(out) if isinstance(x, torch.Tensor)]
-        if all(x.dtype not in calls.FLOATS for x in made):
+        if not any(x.is_floating_point() or x.is_complex() for x in made):
             self.recorder.note(f"{name} depends on data and keeps the value it had")
         else:
             self.missing.append(name)
+            self.recorder.stand_in(*made)
         return out
 
 
@@ -93,6 +97,10 @@ def decomposed(recorder: CallRecorder, call: Call, func: Any, mirrored: Any) -> 
         parts = _Parts(recorder, call)
         with torch.no_grad(), parts:
             out = func(*copies[0], **copies[1])
+    except RuntimeError as error:
+        said = str(error).splitlines()[0]
+        recorder.refuse(call.name, f"it cannot be taken apart into PyTorch's core operators: {said}")
+        return NotImplemented
     finally:
         recorder.resting = before
         torch.set_rng_state(after)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,10 @@ from ..program import Imported, ImportedProgram
 
 torch = framework("torch", "torch")
 
-from .autograd_functions import functions_seen  # noqa: E402  only after the line above has said that PyTorch is there
+from .autograd_functions import functions_seen, hooked  # noqa: E402  only after the line above has said that PyTorch is there
 from .module_places import Modules  # noqa: E402
 from .recorder import CallRecorder, Mode, array_of  # noqa: E402
+from .rows import rows_seen  # noqa: E402
 
 
 @naming_keyword
@@ -67,9 +70,12 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
     )
     if not isinstance(function, torch.nn.Module):
         recorder.watched = {id(x) for _, x in variables(function) if isinstance(x, torch.Tensor)}
-    with torch.enable_grad(), modules.watched(), functions_seen(recorder, from_torch), Mode(recorder):
+    _hooks_there(recorder, roots)
+    with (
+        torch.enable_grad(), _not_compiled(), modules.watched(), rows_seen(recorder),
+        functions_seen(recorder, from_torch), Mode(recorder),
+    ):  # fmt: skip
         out = function(*given[0], **given[1])
-    recorder.raise_unsupported()
     return _finished(recorder, given, out, tied)
 
 
@@ -83,13 +89,33 @@ def _finished(recorder: CallRecorder, given: Any, out: Any, tied: Mapping[str, i
         return Ref(len(outputs) - 1)
 
     result = mapped(position, out)
+    recorder.raise_unsupported()
     if not outputs:
         raise GraphError("from_torch: the program returned no tensor; return the loss, or the outputs")
     _place(recorder, outputs)
-    program = ImportedProgram(outputs, recorder.origin)
+    program = ImportedProgram(outputs, recorder.origin, hooked(recorder.hooks))
     parameters = {name: recorder.parameters[key][1] for name, key in tied.items()}
     example = mapped(lambda x: array_of(x) if isinstance(x, torch.Tensor) else x, given)
     return Imported(program, parameters, example, result, recorder.notes)
+
+
+def _not_compiled() -> AbstractContextManager[Any]:
+    """What `torch.compile` made runs as it was written, where anything can have been made by it."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _hooks_there(recorder: CallRecorder, roots: Sequence[tuple[str, Any]]) -> None:
+    """The hooks there are before the program runs: a parameter's stay with it, a module's cannot come in."""
+    for prefix, root in roots:
+        for theirs in root.parameters():
+            for hook in (theirs._backward_hooks or {}).values():
+                recorder.hook(theirs, hook)
+        for name, module in root.named_modules():
+            if module._backward_hooks or module._backward_pre_hooks:
+                recorder.refuse(
+                    f"a backward hook of module {_named(prefix, name) or type(module).__name__}",
+                    "remove it; a tensor's hook (x.register_hook) can come in",
+                )
 
 
 def _place(recorder: CallRecorder, outputs: Sequence[Tensor]) -> None:

@@ -35,10 +35,15 @@ from .module_places import Modules, Running
 AGREEMENT = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}
 #: files whose lines are not the user's own
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[2]))
+#: what is said of a value that has a derivative in PyTorch and was not made by a call that arrived here
+_UNSEEN = (
+    "nothing here saw how it was made: by TorchScript (run with PYTORCH_JIT=0 in the environment), by an extension in "
+    "C++ (call what it does in Python), or before the import (detach it, or compute it inside the program)"
+)
 #: calls that tell Python about a tensor, and make none
 _QUESTIONS = {
     "size", "dim", "ndimension", "numel", "stride", "is_floating_point", "is_complex", "__len__", "__repr__",
-    "__format__", "__hash__", "requires_grad_", "retain_grad", "register_hook", "is_contiguous", "data_ptr",
+    "__format__", "__hash__", "requires_grad_", "retain_grad", "is_contiguous", "data_ptr",
     "storage_offset", "_set_grad_enabled", "is_grad_enabled", "untyped_storage", "__set__", "element_size",
     "get_device", "is_cuda", "backward", "_is_view", "manual_seed", "has_names", "is_tensor", "__delete__",
 }  # fmt: skip
@@ -58,6 +63,14 @@ class Mirror:
     theirs: Any  #: kept alive, so that its id stays its own
     ours: Tensor
     version: int
+
+
+@dataclass(frozen=True)
+class Hook:
+    """What a user does to a gradient, and where it was said."""
+
+    function: Callable[[Any], Any]
+    place: tuple[CodeType, int] | None
 
 
 @dataclass
@@ -94,8 +107,10 @@ class CallRecorder:
     watched: set[int] = field(default_factory=set)  #: ids of the user's own constants, kept visible
     calls: list[tuple[int, Running, Any]] = field(default_factory=list)  #: first serial, what was running, where
     walked: dict[int, int] = field(default_factory=dict)  #: steps done, by the serial of a layer's first weight
+    hooks: dict[int, list[Hook]] = field(default_factory=dict)  #: by the serial of the tensor whose gradient they get
     place: tuple[CodeType, int] | None = None
     resting: bool = False
+    blind: bool = False  #: whether something was refused whose results are not followed
     changing: bool = False  #: whether the call being mirrored depends on an argument or a parameter
 
     # Mirrors ---------------------------------------------------------------------------------------------
@@ -106,12 +121,12 @@ class CallRecorder:
         if self.changing:
             self.varying.add(ours.serial)
         self.owners[theirs.untyped_storage()._cdata] = id(theirs)
-        self.mirrors[id(theirs)] = Mirror(theirs, ours, theirs._version)
+        self.mirrors[id(theirs)] = Mirror(theirs, ours, version_of(theirs))
 
     def ours(self, t: Any) -> Tensor:
         """The mirror of one of PyTorch's tensors, up to date."""
         mirror = self.mirrors.get(id(t))
-        version = t._version
+        version = version_of(t)
         if mirror is not None and mirror.version == version:
             return mirror.ours
         if mirror is not None and np.array_equal(mirror.ours.numpy(), array_of(t), equal_nan=t.is_floating_point()):
@@ -123,7 +138,7 @@ class CallRecorder:
         owner = self.mirrors.get(self.owners.get(storage, 0))
         if owner is not None and owner.theirs is not t and owner.ours.serial in self.live:
             # another view of memory that is mirrored: what it shows now is read off the owner
-            whole = self.ours(owner.theirs) if owner.version != owner.theirs._version else owner.ours
+            whole = self.ours(owner.theirs) if owner.version != version_of(owner.theirs) else owner.ours
             made = read_through(whole, positions(owner.theirs, t))
             self.live.add(made.serial)
             if whole.serial in self.varying:
@@ -131,6 +146,8 @@ class CallRecorder:
         else:
             if mirror is not None and mirror.ours.serial in self.live:
                 self.refuse("a write in place", "nothing here saw it; write with operations on the tensor itself")
+            elif t.grad_fn is not None and not self.blind and id(t) not in self.parameters and id(t) not in self.inputs:
+                self.refuse(f"a value with {t.grad_fn.name()}", _UNSEEN)
             made = self._leaf(t)
             self.owners.setdefault(storage, id(t))
         self.mirrors[id(t)] = Mirror(t, made, version)
@@ -183,7 +200,8 @@ class CallRecorder:
             made = made.astype(expected.dtype)
         if made.requires_grad and not t.requires_grad and not self.resting:
             made = detached(made, self.origin)
-        self._compare(made.numpy(), expected, name)
+        if not self._compare(made.numpy(), expected, name):
+            made = constant(expected)  # so that the calls that follow are judged by themselves
         self.live.add(made.serial)
         if self.changing:
             self.varying.add(made.serial)
@@ -191,7 +209,7 @@ class CallRecorder:
         owner = self.mirrors.get(self.owners.get(storage, 0))
         if owner is None or owner.theirs.untyped_storage()._cdata != storage:
             self.owners[storage] = id(t)
-        self.mirrors[id(t)] = Mirror(t, made, t._version)
+        self.mirrors[id(t)] = Mirror(t, made, version_of(t))
 
     def write(self, t: Any, made: Tensor, name: str) -> None:
         """``t`` was written in place, and shows ``made`` now; whoever shares its memory will see it."""
@@ -203,19 +221,28 @@ class CallRecorder:
             self.bind(owner.theirs, whole, name)
         self.bind(t, made, name)
 
-    def _compare(self, got: Any, expected: Any, name: str) -> None:
+    def stand_in(self, *theirs: Any) -> None:
+        """Values that cannot be mirrored stay what they are, so that what is made of them is looked at too."""
+        for t in theirs:
+            if t.is_complex():
+                self.blind = True
+            else:
+                self.stand_for(t, constant(array_of(t)))
+
+    def _compare(self, got: Any, expected: Any, name: str) -> bool:
         if got.shape == expected.shape:
             if expected.dtype.kind != "f":
                 if np.array_equal(got, expected):
-                    return
+                    return True
             else:
                 finite = np.isfinite(expected)
                 size = np.abs(expected[finite]).max(initial=1.0)
                 error = np.abs(got[finite] - expected[finite]).max(initial=0.0)
                 same = np.array_equal(got[~finite], expected[~finite], equal_nan=True)
                 if same and error <= AGREEMENT[expected.dtype] * size:
-                    return
+                    return True
         self.refuse(name, f"our value of it is not PyTorch's: {_difference(got, expected)}; compute it in other words")
+        return False
 
     def steps_before(self, call: Call, weight: Tensor, states: tuple[Tensor, ...], count: int) -> int:
         """How many time steps a layer has gone before this call, if the call goes on from where it stopped."""
@@ -253,7 +280,7 @@ class CallRecorder:
         live = [x for x in given if self.is_live(x)]
         written = given[0] if given and writes(name, kwargs) else None
         call = Call(self, name, args, kwargs, None)
-        if live and name in calls.RANDOM:
+        if live:
             call.random_state = torch.get_rng_state()
         mirrored: Any = None
         if live or (written is not None and id(written) in self.mirrors):
@@ -275,30 +302,35 @@ class CallRecorder:
             self._mirror(call, mirrored, made, written, func)
         return out
 
+    def hook(self, t: Any, hook: Callable[[Any], Any]) -> None:
+        """``hook`` gets the gradient of ``t``, and may return another, wherever in the program ``t`` is used."""
+        if self.is_live(t):
+            self.hooks.setdefault(self.ours(t).serial, []).append(Hook(hook, self.place))
+
     def _mirror(self, call: Call, mirrored: Any, made: list[Any], written: Any, func: Any) -> None:
         handler = calls.find(call.name)
         results: Any = NotImplemented
         if handler is not None:
             try:
                 results = handler(call, *mirrored[0], **mirrored[1])
-            except TypeError as error:
-                if "argument" not in str(error):
-                    raise
-                results = NotImplemented  # a keyword it does not know: core ATen may
+            except UnsupportedError:
+                raise
+            except Exception:  # a keyword or a form of argument it does not know: core ATen may
+                results = NotImplemented
         if results is NotImplemented:
-            if made and all(t.dtype not in calls.FLOATS for t in made):
+            if made and not any(t.is_floating_point() or t.is_complex() for t in made):
                 self.note(f"{call.name} depends on data and keeps the value it had")
                 return
             results = decompositions.decomposed(self, call, func, mirrored)
             if results is NotImplemented:
+                self.stand_in(*made, *([] if written is None else [written]))
                 return
         if written is not None:
             first = results[0] if isinstance(results, (list, tuple)) else results
             self.write(written, first, call.name)
             return
-        ours = [x for _, x in leaves(results)]
-        for theirs, mine in zip(made, ours, strict=True):
-            if isinstance(mine, Tensor):
+        for (_, theirs), (_, mine) in zip(leaves(call.out), leaves(results), strict=True):
+            if isinstance(theirs, torch.Tensor) and isinstance(mine, Tensor):
                 self.bind(theirs, mine, call.name)
 
 
@@ -322,6 +354,13 @@ class Mode(TorchFunctionMode):
         if recorder.resting or name in _QUESTIONS:
             return func(*args, **kwargs)
         recorder.place = user_place()
+        if name == "register_hook":
+            recorder.hook(*args)
+            return func(*args, **kwargs)
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(x) for _, x in leaves(args) if torch.is_tensor(x)):
+            recorder.refuse("torch.func", "it transforms what is called; write it with torch.autograd.grad")
+            recorder.blind = True
+            return func(*args, **kwargs)
         if name in _DECISIONS:
             if any(isinstance(x, torch.Tensor) and recorder.varies(x) for x in args):
                 recorder.changing = True
@@ -363,6 +402,11 @@ def array_of(t: Any) -> np.ndarray[Any, Any]:
         raise UnsupportedError(f"from_torch: a {t.dtype} tensor of layout {t.layout} has no counterpart here")
     with torch._C.DisableTorchFunction():
         return np.array(t.detach().cpu().numpy())
+
+
+def version_of(t: Any) -> int:
+    """How often a tensor was written to; PyTorch does not count it of those made under ``inference_mode``."""
+    return 0 if t.is_inference() else int(t._version)
 
 
 def positions(owner: Any, view: Any) -> np.ndarray[Any, Any]:

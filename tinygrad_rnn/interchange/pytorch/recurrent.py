@@ -71,7 +71,7 @@ def _layers(call: Call, x: Any, second: Any, third: Any, *rest: Any) -> Any:
     if training and dropout and layers > 1:
         width = directions * (groups[0][4].shape[0] if each == 5 or len(groups[0]) == 5 else hx[0].shape[-1])
         shape = (sum(sizes), width) if packed else (len(sizes), sizes[0], width)
-        masks = dropout_mask(call, [shape] * (layers - 1), dropout)
+        masks = dropout_mask(call, [call.out[0].new_empty(shape)] * (layers - 1), dropout)
     final: list[State] = []
     for layer in range(layers):
         if layer and masks:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import padded
+from ...composed_operators import padded, set_apart
 from ...convolution import convolved
 from ..conversion import Spread
 from .table import primitive
@@ -71,14 +71,7 @@ def _pad(_eqn: Any, x: Any, value: Any, padding_config: Any, **_params: Any) -> 
     x = as_tensor(x)
     filling = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     for axis, (_, _, between) in enumerate(padding_config):
-        if between and x.shape[axis] > 1:  # elements of nothing between each two
-            apart = padded(
-                x.expand_dims(axis + 1),
-                [(0, between if i == axis + 1 else 0) for i in range(x.ndim + 1)],
-                filling.item(),
-            )
-            x = apart.reshape((*x.shape[:axis], -1, *x.shape[axis + 1 :]))
-            x = x[(*(slice(None),) * axis, slice(0, x.shape[axis] - between))]
+        x = set_apart(x, axis, between, filling.item())
     return padded(x, [(int(low), int(high)) for low, high, _ in padding_config], filling.item())
 
 

@@ -6,9 +6,9 @@ Python or its core operators (aten) make it; so one table serves both. What is n
 
 from . import arithmetic, layers, losses, positions, reductions, shapes, types
 from .layers import dropout_mask
-from .table import FLOATS, RANDOM, find, handles
+from .table import FLOATS, find, handles
 
 __all__ = [
-    "FLOATS", "RANDOM", "arithmetic", "dropout_mask", "find", "handles", "layers", "losses", "positions",
+    "FLOATS", "arithmetic", "dropout_mask", "find", "handles", "layers", "losses", "positions",
     "reductions", "shapes", "types",
 ]  # fmt: skip

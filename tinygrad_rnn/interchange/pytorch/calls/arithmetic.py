@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import as_boolean, clamped, elu
-from .table import TABLE, float_like, handles, widened
+from .table import TABLE, float_like, handles, numpy_dtype, widened
 
 if TYPE_CHECKING:
     from ..recorder import Call
@@ -59,10 +60,44 @@ def _rmul(call: Call, x: Any, y: Any) -> Any:
 
 @handles("div", "true_divide", "truediv", "divide")
 def _div(call: Call, x: Any, y: Any, *, rounding_mode: Any = None) -> Any:
-    if rounding_mode is not None:
-        return NotImplemented
     x, y = widened(call, x, y)
-    return x / y
+    if rounding_mode == "floor":
+        return as_tensor(x) // y
+    return x / y if rounding_mode is None else _whole(as_tensor(x) / y).astype(numpy_dtype(call.out.dtype))
+
+
+def _whole(x: Tensor) -> Tensor:
+    """Cut off towards 0."""
+    return P.where(x < 0, -(-x).floor(), x.floor())
+
+
+@handles("floor_divide", "floordiv")
+def _floor_divide(call: Call, x: Any, y: Any) -> Any:
+    return _div(call, x, y, rounding_mode="floor")
+
+
+@handles("rfloordiv")
+def _rfloor_divide(call: Call, x: Any, y: Any) -> Any:
+    return _div(call, y, x, rounding_mode="floor")
+
+
+@handles("remainder", "mod")
+def _remainder(call: Call, x: Any, y: Any) -> Any:
+    """The rest, of the sign of ``y``: between two jumps it moves as ``x`` does, and against ``y``."""
+    x, y = widened(call, x, y)
+    return x - as_tensor(x) // y * y
+
+
+@handles("rmod")
+def _rremainder(call: Call, x: Any, y: Any) -> Any:
+    return _remainder(call, y, x)
+
+
+@handles("fmod")
+def _fmod(call: Call, x: Any, y: Any) -> Any:
+    """The rest, of the sign of ``x``."""
+    x, y = widened(call, x, y)
+    return x - _whole(as_tensor(x) / y) * y
 
 
 @handles("rdiv", "rtruediv", "reciprocal")
@@ -134,8 +169,22 @@ def _elementwise(method: str) -> Callable[..., Any]:
     return mirror
 
 
-for _method in ("exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "square"):
+for _method in ("exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "square", "floor"):
     TABLE[_method] = _elementwise(_method)
+
+
+def _composed(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    return lambda call, x: function(float_like(x, call))
+
+
+_COMPOSED: dict[str, Callable[[Tensor], Tensor]] = {
+    "expm1": lambda x: x.exp() - 1.0, "exp2": lambda x: (x * math.log(2.0)).exp(),
+    "log2": lambda x: x.log() / math.log(2.0), "log10": lambda x: x.log() / math.log(10.0),
+    "sinh": lambda x: (x.exp() - (-x).exp()) * 0.5, "cosh": lambda x: (x.exp() + (-x).exp()) * 0.5,
+    "tan": lambda x: x.sin() / x.cos(), "erf": P.erf, "erfc": P.erfc, "ceil": lambda x: -(-x).floor(),
+    "trunc": _whole, "fix": _whole, "frac": lambda x: x - _whole(x), "round": lambda x: x.round(),
+}  # fmt: skip
+TABLE.update({name: _composed(function) for name, function in _COMPOSED.items()})
 
 
 @handles("neg", "negative")
@@ -171,6 +220,11 @@ def _log1p(call: Call, x: Any) -> Any:
 @handles("logsigmoid", "log_sigmoid")
 def _logsigmoid(_call: Call, x: Any) -> Any:
     return -(-x).softplus()
+
+
+@handles("gelu")
+def _gelu(_call: Call, x: Any, approximate: str = "none") -> Any:
+    return F.gelu(x, approximate)
 
 
 @handles("silu")
@@ -246,8 +300,8 @@ for _names, _op in (
 
 
 @handles("logical_not", "invert", "bitwise_not")
-def _not(_call: Call, x: Any) -> Any:
-    return P.equal(x, False) if x.dtype.kind == "b" else NotImplemented
+def _not(call: Call, x: Any) -> Any:
+    return P.equal(x, 0) if call.out.dtype == torch.bool else NotImplemented
 
 
 @handles("logical_and", "and", "bitwise_and", "rand")

@@ -95,6 +95,24 @@ def _scatter(
     return T.where(hits > 0, added, x)
 
 
+@handles("masked_select")
+def _masked_select(call: Call, x: Any, mask: Any) -> Any:
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    return _getitem(call, x.broadcast_to(shape), mask.broadcast_to(shape))
+
+
+@handles("index_put", "_unsafe_index_put", "_index_put_impl")
+def _index_put(call: Call, x: Any, indices: Any, values: Any, accumulate: bool = False, *_unsafe: Any) -> Any:
+    if not accumulate:
+        return _setitem(call, x, tuple(slice(None) if part is None else part for part in indices), values)
+    parts = tuple(slice(None) if part is None else part.numpy() for part in indices)
+    if any(isinstance(part, Tensor) and part.serial in call.recorder.live for part in indices):
+        call.recorder.note("an index that depends on data writes where it wrote")
+    where = np.arange(x.numel()).reshape(x.shape)[parts]
+    given = as_tensor(values).astype(x.dtype).broadcast_to(where.shape).reshape(-1)
+    return x + P.scatter_rows(given, constant(where.ravel()), rows=x.numel()).reshape(x.shape)
+
+
 @handles("index_add")
 def _index_add(_call: Call, x: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     if dim % x.ndim:

@@ -108,15 +108,17 @@ def _cumsum(call: Call, x: Any, dim: int, **_kwargs: Any) -> Any:
     return (x.astype(np.int64) if x.dtype.kind == "b" else x).cumsum(dim) if x.ndim else x
 
 
-@handles("topk", "sort")
-def _sorted(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
-    values, at = call.out
-    numbers = [a for a in (*_args, *_kwargs.values()) if isinstance(a, int) and not isinstance(a, bool)]
-    if call.name == "topk":
-        dim = _kwargs.get("dim", _args[1] if len(_args) > 1 else -1)
-    else:
-        dim = _kwargs.get("dim", numbers[0] if numbers else -1)
-    del values
+@handles("topk", "sort", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin")
+def _found(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Elements that PyTorch found, with where it found them: read at these places again."""
+    if not isinstance(call.out, tuple) or not x.ndim:
+        return NotImplemented
+    at = call.out[1]
+    numbers = [a for a in args if isinstance(a, int) and not isinstance(a, bool)]
+    before = 1 if call.name in ("topk", "kthvalue") and "k" not in kwargs else 0
+    dim = kwargs.get("dim", numbers[before] if len(numbers) > before else -1)
     call.recorder.note(f"{call.name}: the order stays as it was found")
     chosen = constant(at.numpy())
-    return T.take(x.reshape(-1), flat_positions(x, dim, chosen)), chosen
+    places = chosen.expand_dims(dim % x.ndim) if chosen.ndim < x.ndim else chosen
+    found = T.take(x.reshape(-1), flat_positions(x, dim, places))
+    return found.reshape(chosen.shape), chosen

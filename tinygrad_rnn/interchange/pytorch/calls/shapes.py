@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .... import functional as T
-from ...composed_operators import padded, repeated_each
+from ...composed_operators import padded, read_through, repeated_each
 from .table import handles, sizes_of, widened
 
 if TYPE_CHECKING:
@@ -54,6 +54,24 @@ def _t(_call: Call, x: Any) -> Any:
 def _expand(call: Call, x: Any, *_sizes: Any, **_kwargs: Any) -> Any:
     shape = tuple(call.out.shape)
     return x if x.shape == shape else x.broadcast_to(shape)
+
+
+@handles("broadcast_in_dim")
+def _broadcast_in_dim(_call: Call, x: Any, shape: Any, dimensions: Any) -> Any:
+    """Dimension i of ``x`` is dimension ``dimensions[i]`` of the result."""
+    wide = [1] * len(shape)
+    for size, at in zip(x.shape, dimensions, strict=True):
+        wide[at] = size
+    return x.reshape(tuple(wide)).broadcast_to(sizes_of((shape,)))
+
+
+@handles("unfold", "as_strided")
+def _overlapping(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
+    from ..recorder import positions
+
+    if call.out.untyped_storage()._cdata != call.args[0].untyped_storage()._cdata:
+        return NotImplemented  # `F.unfold`, which is something else
+    return read_through(x, positions(call.args[0], call.out))
 
 
 @handles("repeat", "tile")

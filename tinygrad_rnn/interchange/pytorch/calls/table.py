@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 #: PyTorch's float types
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-#: calls that draw random numbers, which are drawn once more to learn what they were
-RANDOM = {
-    "dropout", "lstm", "gru", "rnn_tanh", "rnn_relu", "alpha_dropout", "feature_dropout", "rrelu", "gumbel_softmax",
-    "scaled_dot_product_attention", "multi_head_attention_forward",
-}  # fmt: skip
 #: by name, who mirrors it: a function of the call and, as our tensors, of its arguments
 TABLE: dict[str, Callable[..., Any]] = {}
 

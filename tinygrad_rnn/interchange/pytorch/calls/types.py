@@ -33,7 +33,8 @@ def _detach(call: Call, x: Any) -> Any:
 
 @handles(
     "full_like", "fill", "zero", "zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_full",
-    "new_empty", "new_tensor", "rand_like", "randn_like", "uniform", "normal", "exponential", "bernoulli", "random",
+    "new_empty", "new", "new_empty_strided", "new_tensor", "rand_like", "randn_like", "uniform", "normal",
+    "exponential", "bernoulli", "random",
 )  # fmt: skip
 def _frozen(call: Call, x: Any, *args: Any, **_kwargs: Any) -> Any:
     drawn = call.name.rstrip("_") in (
