@@ -5,9 +5,9 @@
     python tests/mutation.py optim --tests tests/test_optim.py
     python tests/mutation.py tracing --sample 20 --seed 3      # some of each file's, drawn with a seed
 
-The changes are mutmut's: numbers, operators, keywords, names, arguments, lambda bodies, right-hand sides. Left alone is
-what no test of behaviour could notice: strings, for messages are prose; decorators; annotations and names of types;
-``strict=`` of a zip, which only matters once something else is wrong; the `*` of a parameter list. Kernels are mutated
+The changes are cosmic-ray's, those of ``CHANGES``; what else it offers (bits, remainders) any test would notice. Left
+alone is ``strict=`` of a zip, which only matters once something else is wrong. The runner is our own: cosmic-ray starts
+a process for each mutant, and most of what that takes are the imports. Kernels are mutated
 too: ``NUMBA_DISABLE_JIT=1`` makes them plain Python. Each mutant runs in a forked process on a copy of the checkout;
 one that makes the tests run ten times as long as without it counts as noticed, for it does not end.
 """
@@ -15,7 +15,6 @@ one that makes the tests run ten times as long as without it counts as noticed, 
 import argparse
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -28,10 +27,12 @@ os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "ci", "OPENBLAS_N
 sys.dont_write_bytecode = True
 
 import hypothesis  # noqa: E402, F401  imported before forking, so that no mutant pays for it
-import mutmut  # noqa: E402
 import numba  # noqa: E402, F401
 import numpy  # noqa: E402, F401
 import pytest  # noqa: E402
+from cosmic_ray.ast import ast_nodes, get_ast  # noqa: E402
+from cosmic_ray.mutating import mutate_code  # noqa: E402
+from cosmic_ray.plugins import get_operator  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -65,35 +66,36 @@ TARGETS = {
         "nn/utils/__init__.py", ["test_optim.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping"],
     ),
 }  # fmt: skip
-LEFT_ALONE = ("string", "fstring", "decorator", "annassign")
-#: a line that names a type: an alias, or a field with its annotation
-TYPE = re.compile(r"^ *\w+ = (?:tuple|dict|list)\[.*\]$|^ *\w+ = Any$")
-FIELD = re.compile(r"^ +(\w+): (?P<type>[^=]+) = ")
+CHANGES = [
+    "NumberReplacer", "AddNot", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue",
+    "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop",
+    *(f"ReplaceUnaryOperator_{name}" for name in ("Delete_USub", "Delete_Not")),
+    *(f"ReplaceBinaryOperator_{name}" for name in
+      ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Pow_Mul", "FloorDiv_Div")),
+    *(f"ReplaceComparisonOperator_{name}" for name in
+      ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Is_IsNot", "IsNot_Is")),
+]  # fmt: skip
 PATIENCE = 10  #: times the tests' own duration
 
 
-def mutants(file: Path) -> list[tuple[int, str, str, str]]:
-    """Line number, the line before and after, and the whole source after, of every mutant of a file."""
-    for kind in LEFT_ALONE:
-        mutmut.mutations_by_type.pop(kind, None)
+def mutants(file: Path, sample: int | None, seed: int) -> list[tuple[int, str, str, str]]:
+    """Line number, the line before and after, and the whole source after, of every mutant of a file, or of a sample."""
     source, found = file.read_text(), []
-    for which in mutmut.list_mutations(mutmut.Context(source=source, filename=str(file))):
-        changed, _ = mutmut.mutate(mutmut.Context(source=source, filename=str(file), mutation_id=which))
-        number = next(i for i, pair in enumerate(zip(source.split("\n"), changed.split("\n"))) if pair[0] != pair[1])
-        before, after = source.split("\n")[number], changed.split("\n")[number]
-        if not _immaterial(before, after):
-            found.append((number + 1, before.strip(), after.strip(), changed))
+    nodes = list(ast_nodes(get_ast(source)))
+    places = []
+    for name in CHANGES:
+        operator = get_operator(f"core/{name}")()
+        total = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+        places += [(operator, which) for which in range(total)]
+    if sample is not None and sample < len(places):
+        places = random.Random(seed).sample(places, sample)
+    for operator, which in places:
+        changed = mutate_code(source, operator, which)
+        pairs = enumerate(zip(source.split("\n"), changed.split("\n")), 1)
+        number, (before, after) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        if before.replace("strict=True", "strict=False") != after:
+            found.append((number, before.strip(), after.strip(), changed))
     return found
-
-
-def _immaterial(before: str, after: str) -> bool:
-    field, spoilt = FIELD.match(before), FIELD.match(after)
-    return (
-        TYPE.match(before) is not None
-        or (field is not None and spoilt is not None and field["type"] != spoilt["type"])
-        or before.replace("strict=True", "strict=False") == after
-        or after in (before.replace("*,", "/,", 1), before.replace("*, ", "/, "))
-    )
 
 
 def noticed(checkout: Path, file: Path, source: str, tests: list[str], seconds: float) -> bool:
@@ -128,9 +130,7 @@ def noticed(checkout: Path, file: Path, source: str, tests: list[str], seconds: 
 
 def judge(file: Path, tests: list[str], jobs: int, sample: int | None, seed: int) -> tuple[int, list[str]]:
     """How many mutants there are (at most ``sample``, drawn from all), and the survivors."""
-    found = mutants(file)
-    if sample is not None and sample < len(found):
-        found = random.Random(seed).sample(found, sample)
+    found = mutants(file, sample, seed)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         free = []
         for job in range(jobs):

@@ -26,11 +26,12 @@ class Command:
         return print, ("run",)
 
 
-def test_a_pickle_may_hold_arrays_only(packages, tmp_path, capsys):
+@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))  # Python's default is 5 from 3.14 on
+def test_a_pickle_may_hold_arrays_only(packages, tmp_path, capsys, protocol):
     path = tmp_path / "weights.pkl"
-    path.write_bytes(pickle.dumps({"a": np.eye(2, dtype=np.float32), "ids": {"x": 1}}))
+    path.write_bytes(pickle.dumps({"a": np.eye(2, dtype=np.float32), "ids": {"x": 1}}, protocol))
     np.testing.assert_array_equal(packages.unpickled(path)["a"], np.eye(2))
-    path.write_bytes(pickle.dumps({"a": Command()}))
+    path.write_bytes(pickle.dumps({"a": Command()}, protocol))
     with pytest.raises(tg.DataError, match=r"asks for builtins\.print, which is no array"):
         packages.unpickled(path)
     assert capsys.readouterr().out == ""

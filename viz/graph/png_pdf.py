@@ -82,9 +82,8 @@ def svg_to_pdf(svg: str) -> bytes:
     _register()
     # links and tooltips are nothing to draw, and their targets nothing to load
     plain = re.sub(r"<title>.*?</title>|xlink:title=\"[^\"]*\"", "", _in_our_font(svg), flags=re.DOTALL)
-    if unknown_letters(plain):
-        plain = re.sub(r"<text\b[^>]*>[^<]*</text>", _in_a_viewers_font, plain)
     drawing: Any = svg2rlg(io.BytesIO(plain.encode()))
+    _in_viewers_fonts(drawing)
     pages = io.BytesIO()
     scale = min(1.0, LARGEST_PAGE / max(drawing.width, drawing.height))
     canvas = Canvas(pages, pagesize=(scale * drawing.width, scale * drawing.height), invariant=1)
@@ -98,14 +97,18 @@ def svg_to_pdf(svg: str) -> bytes:
 _VIEWERS = "HYSMyeongJo-Medium", "HeiseiMin-W3", "STSong-Light"
 
 
-def _in_a_viewers_font(text: re.Match[str]) -> str:
-    """A text of Chinese, Japanese or Korean letters in a typeface for them."""
-    if not unknown_letters(text[0]):
-        return text[0]
-    hangul, kana = re.search("[\uac00-\ud7af]", text[0]), re.search("[\u3040-\u30ff]", text[0])
-    name = _VIEWERS[0 if hangul else 1 if kana else 2]
-    _register_viewers(name)
-    return text[0].replace(f'font-family="{_FONT}"', f'font-family="{name}"')
+def _in_viewers_fonts(shape: Any) -> None:
+    """Gives Chinese, Japanese and Korean texts of a drawing a typeface for them.
+
+    The SVG does not name it: svglib knows files of typefaces only, and would take what fontconfig finds, or boxes.
+    """
+    for inner in getattr(shape, "contents", ()):
+        _in_viewers_fonts(inner)
+    text = getattr(shape, "text", "")
+    if unknown_letters(text):
+        hangul, kana = re.search("[\uac00-\ud7af]", text), re.search("[\u3040-\u30ff]", text)
+        shape.fontName = _VIEWERS[0 if hangul else 1 if kana else 2]
+        _register_viewers(shape.fontName)
 
 
 @cache
@@ -113,10 +116,8 @@ def _register_viewers(name: str) -> None:
     with needed("a picture as PDF", "pdf"):
         from reportlab.pdfbase.cidfonts import UnicodeCIDFont
         from reportlab.pdfbase.pdfmetrics import registerFont
-        from svglib.fonts import register_font
 
     registerFont(UnicodeCIDFont(name))
-    register_font(name)
 
 
 @cache
