@@ -54,6 +54,14 @@ class scope:
         current.scope = self.outer
 
 
+def layer_step(t: int, length: int) -> scope:
+    """The scope of step ``t`` of a layer's sequence of ``length`` steps.
+
+    A sequence of one step, as a decoder gives its layer, is no time of its own where the program has said the step.
+    """
+    return scope(step=None if length == 1 and current.scope.step is not None else t)
+
+
 @answerable
 def steps(count: int) -> Iterator[int]:
     """``range(count)`` that also sets the time step, so that a hand-written unrolling can be drawn as one.

@@ -13,7 +13,7 @@ from ..functional import concat, ones, stack, where
 from ..recurrence.first_state import first_state
 from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, going_on, mapped, rolled, time_first, unroll
-from ..scopes import scope
+from ..scopes import layer_step
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from .cells import GRUCell, LSTMCell, RNNCell, labelled
@@ -182,7 +182,7 @@ class Recurrent(Module):
         time, batch = x.shape[:2]
         sequence: list[Tensor] = []
         for t in range(time):
-            with scope(step=t):
+            with layer_step(t, time):
                 sequence.append(labelled(x[t], "x"))
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -263,7 +263,7 @@ class Recurrent(Module):
         """``f`` of what there is at each time step, which it belongs to."""
         made = []
         for t, value in enumerate(sequence):
-            with scope(step=t):
+            with layer_step(t, len(sequence)):
                 made.append(f(value))
         return made
 

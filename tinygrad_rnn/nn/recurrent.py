@@ -11,7 +11,7 @@ from ..functional import stack, where
 from ..output_and_state import LayerState, Returned
 from ..recurrence.loop import can_roll
 from ..recurrence.scan import Masks, time_first
-from ..scopes import scope
+from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from .activations import Activation
@@ -165,7 +165,7 @@ class RecurrentLayers(Recurrent):
         state, last, live = initial, initial, self.past_end == "live"
         shown: Any = 0.0  # what a step outside its sequence puts out
         for t in reversed(order) if reverse else order:
-            with scope(step=t):
+            with layer_step(t, len(order)):
                 new = self._cell(sequence[t], state, weights)
                 outputs[t] = new[0]
                 if self.past_end in ("zeros", "repeat"):
@@ -175,7 +175,7 @@ class RecurrentLayers(Recurrent):
                 state = last if reverse or not live else new
         if live and reverse:  # the padding comes after the sequence: in this direction, too
             for t in reversed(order):
-                with scope(step=t):
+                with layer_step(t, len(order)):
                     new = self._cell(sequence[t], state, weights)
                     outputs[t] = where(masks.at(t, 2), outputs[t], new[0])
                     state = self._chosen(masks.at(t, 2), state, new)

@@ -1,12 +1,13 @@
 """All time steps of a graph laid over one another, and the circles in that: what is computed from its own past.
 
-Where the program said which step it is in (`tg.steps`), that is believed; elsewhere steps are found by their period.
+Where the program said which step it is in (`tg.steps`), that is believed; elsewhere steps are found by their period. So
+are those of a layer that a loop calls with one step at a time: each call says that it is the first.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Sequence
 from typing import NamedTuple
 
 from ..graph import Graph, Node
@@ -29,27 +30,36 @@ class Folding:
         self.graph = graph
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)
-        self._believe_scopes()
-        self._find_periods()
+        one_by_one = _called_one_by_one(graph)
+        self._find_periods(one_by_one)
+        self._believe_scopes({i for i in one_by_one if self.place[i] is not None})
         self.depends = self._on_parameters()
         self.edges = self._folded_edges()
         self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
         self.circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
         self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
 
-    def _believe_scopes(self) -> None:
-        steps = [n.scope.step if n.op is not None and not n.scope.backward else None for n in self.graph.nodes]
-        for i, (step, number) in enumerate(zip(steps, aligned(self.graph, steps), strict=True)):
-            if step is not None:
-                self.place[i], self.time[i] = Place(None, number), step
-
-    def _find_periods(self) -> None:
+    def _find_periods(self, also: Collection[int]) -> None:
+        """Steps that nobody said, or only the nodes ``also``."""
         learning: list[bool] = []  # what the gradients were made into is no part of the network
         for node in self.graph.nodes:
             learning.append(node.scope.backward or any(learning[s] for s in node.sources))
-        unsaid = [n.index for n in self.graph.nodes if n.op and n.scope.step is None and not learning[n.index]]
+        unsaid = [
+            n.index
+            for n in self.graph.nodes
+            if n.op and (n.scope.step is None or n.index in also) and not learning[n.index]
+        ]
         for i, turn in loop_turns(self.graph, unsaid).items():
             self.place[i], self.time[i] = Place(turn.loop, turn.position), turn.time
+
+    def _believe_scopes(self, but: Collection[int]) -> None:
+        steps = [
+            n.scope.step if n.op is not None and not n.scope.backward and n.index not in but else None
+            for n in self.graph.nodes
+        ]
+        for i, (step, number) in enumerate(zip(steps, aligned(self.graph, steps), strict=True)):
+            if step is not None:
+                self.place[i], self.time[i] = Place(None, number), step
 
     def _on_parameters(self) -> list[bool]:
         """By node, whether it was computed with a parameter's help."""
@@ -134,6 +144,46 @@ class Folding:
 
     def _circle(self, place: Place | None) -> int | None:
         return None if place is None else self.circle_of.get(place)
+
+
+def _called_one_by_one(graph: Graph) -> set[int]:
+    """What layers have said to be their first step, several times one after another: each call was one step long."""
+    calls: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)  # by scope, what says one step without a break
+    last: dict[tuple[str, ...], int] = {}
+    for node in graph.nodes:
+        path, step, _part, backward = node.scope
+        if node.op is None or step is None or backward:
+            continue
+        if last.get(path) != step:
+            calls[path].append([])
+        last[path] = step
+        calls[path][-1].append(node.index)
+    whole = [run for runs in calls.values() for run in _single_steps(graph, runs)]
+    found = {i for run in whole for i in run}
+    for path, runs in calls.items():  # and what the layer does around its cells
+        for run in runs:
+            for other in whole:
+                inner = graph.nodes[other[0]].scope
+                same = inner.path[: len(path)] == path and inner.step == graph.nodes[run[0]].scope.step
+                if same and run[0] < other[-1] and other[0] < run[-1]:
+                    found.update(run)
+    return found
+
+
+def _single_steps(graph: Graph, runs: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    often = [run for run in runs if _repeats(graph, run)]
+    return often if all(graph.nodes[run[0]].scope.step == 0 for run in often) else []
+
+
+def _repeats(graph: Graph, run: Sequence[int]) -> bool:
+    """Whether one weight is used in the same way more than once."""
+    uses: Counter[Hashable] = Counter()
+    for node in (graph.nodes[i] for i in run):
+        assert node.op is not None
+        uses.update(
+            (node.op.name, node.scope.part, k, s) for k, s in enumerate(node.sources) if graph.nodes[s].is_parameter
+        )
+    return max(uses.values(), default=0) > 1
 
 
 def _adds(node: Node) -> bool:

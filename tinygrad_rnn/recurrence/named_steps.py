@@ -125,7 +125,8 @@ class _Naming:
             if alone and path:
                 result.append(path)
                 continue
-            forward = [j for j, other in enumerate(paths) if other == path and not reverse[j]]
+            kin = [j for j, other in enumerate(paths) if other == path]
+            forward = [j for j in kin if not reverse[j]] or kin
             number = max(1, sum(j <= k for j in forward))  # what reads backward is the twin of what came before it
             name = "cell" if len(forward) < 2 else f"cell{number}"
             result.append((*path, f"{name}_reverse" if reverse[k] else name))
@@ -139,6 +140,12 @@ class _Naming:
         states = list(dict.fromkeys(row for row, _ in loop.carried))
         members = [n for k in states for n in loop.rows[k].nodes if n is not None]
         if any(self.nodes[n].role for n in members):
+            for k in states:  # the last step's may be handed to no cell that names it
+                own = [n for n in loop.rows[k].nodes if n is not None]
+                roles = {self.nodes[n].role for n in own if self.nodes[n].op is not None}
+                if len(roles) == 2 and None in roles:
+                    for n in own:
+                        self._write(n, *(roles - {None}))
             return
         if len(states) == 2 and (pair := self._one_made_of_the_other(loop, states)):
             users = self.graph.consumers[loop.rows[pair[0]].nodes[0] or 0]
@@ -176,8 +183,11 @@ class _Naming:
         """What enters as data at every repetition, and is no mask, is x; so is the row that a token has in a table."""
         if any(n is not None and self.nodes[n].role == "x" for entered in loop.inputs for n in entered):
             return
+        entering = {n for entered in loop.inputs for n in entered if n is not None}
         for entered in loop.inputs:
             told = [n for n in entered if n is not None]
+            if all(self.graph.nodes[n].sources and entering.issuperset(self.graph.nodes[n].sources) for n in told):
+                continue  # made of what enters as well
             if len(set(told)) < max(2, len(told)) or not all(self._is_data(n) for n in told):
                 continue
             for t, n in enumerate(entered):

@@ -7,7 +7,7 @@ weights are a text, a loop is a stretch of it that is periodic, and one period i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,16 +45,15 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
     if len(operations) < 2:
         return found
     text, floor = _Text(graph, operations), 0
-    for number, (start, end, period) in enumerate(text.runs()):
+    runs = [run for run in text.runs() if text.shares_leaves(*run)]  # weights
+    for number, (start, end, period) in enumerate(runs):
         places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
         first = text.first_step(start, end, period, min(places.values()))
-        begin = max(first, start)
-        one, next_ = text.leaf[begin : begin + period], text.leaf[begin + period : begin + 2 * period]
-        if not ((one == next_) & (one >= 0)).any():  # a loop shares something: weights
-            continue
-        for k, place in places.items():
+        ceiling = runs[number + 1][0] if number + 1 < len(runs) else len(operations)
+        more = text.last_step(first, end, period, ceiling)
+        for k, place in (places | more).items():
             time, position = divmod(place - first, period)
-            if 0 <= time < (end - first) // period:
+            if 0 <= time < (end - first) // period + bool(more):
                 found[operations[k]] = Turn(number, position, time)
         floor = end
     return found
@@ -77,18 +76,24 @@ class _Text:
     def __init__(self, graph: Graph, places: Sequence[int]) -> None:
         self.graph, self.places = graph, places
         words: dict[Hashable, int] = {}
-        self.word = np.empty(len(places), np.int64)
+        self.word, self.nameless = (np.empty(len(places), np.int64) for _ in range(2))
         self.leaf = np.full((len(places), SLOTS), _ABSENT, np.int64)
         self.data = np.array([n.op is None and not n.requires_grad for n in graph.nodes] + [False, False])
         for k, place in enumerate(places):
             node = graph.nodes[place]
             assert node.op is not None
             attrs = tuple((key, _shape_of_index(value)) for key, value in sorted(node.attrs.items()))
-            key = (node.op.name, attrs, len(node.operands), node.role, node.scope.path)
-            self.word[k] = words.setdefault(key, len(words))
+            key = (node.op.name, attrs, len(node.operands), node.scope.path)
+            self.word[k] = words.setdefault((*key, node.role), len(words))
+            self.nameless[k] = words.setdefault((*key, None), len(words))
             for slot, x in enumerate(node.operands[:SLOTS]):
                 is_leaf = isinstance(x, Ref) and graph.nodes[x.index].op is None
                 self.leaf[k, slot] = x.index if is_leaf and isinstance(x, Ref) else _OPERATION
+
+    def shares_leaves(self, start: int, end: int, period: int) -> bool:
+        """Whether the steps of a periodic stretch read something that no operation made."""
+        one, other = self.leaf[start : end - period], self.leaf[start + period : end]
+        return bool(((one == other) & (one >= 0)).any())
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:
@@ -103,16 +108,53 @@ class _Text:
             if place < start - period:
                 break
             found[k] = place
-            shared = self.leaf[k] == self.leaf[place + period]
-            learned |= bool((shared & (self.leaf[k] >= 0) & ~self.data[self.leaf[k]]).any())
+            learned |= self._shares_weight(place + period, k)
         return found if learned else {}
 
-    def _alike(self, one: Any, other: Any) -> Array:
-        """Whether an operation and a later one do the same, but for data, and for a first state that is given."""
+    def last_step(self, first: int, end: int, period: int, ceiling: int) -> dict[int, int]:
+        """What stands behind the whole steps of a periodic stretch, not from ``ceiling`` on, and is one more step.
+
+        It lacks what would lead to the next: that is in no result. By position, where it would stand; empty
+        if it is no such step, which reads a state, shares a weight with the others, and is half of a step at least.
+        """
+        begin = end - (end - first) % period
+        found = {k: k for k in range(begin, end)}
+        place = end
+        for k in range(end, ceiling):
+            while place < begin + period and not self._alike(place - period, k, last=True):
+                place += 1
+            if place == begin + period:
+                break
+            found[k] = place
+            place += 1
+        learned = any(self._shares_weight(place - period, k) for k, place in found.items())
+        return found if learned and 2 * len(found) >= period and self._reads_state(found, begin, period) else {}
+
+    def _shares_weight(self, one: int, other: int) -> bool:
+        shared = (self.leaf[one] == self.leaf[other]) & (self.leaf[one] >= 0)
+        return bool((shared & ~self.data[self.leaf[one]]).any())
+
+    def _reads_state(self, step: Mapping[int, int], begin: int, period: int) -> bool:
+        """Whether operations of a step read what the step before has made, as those of that step did."""
+        position = {node: k for k, node in enumerate(self.places)}
+        for k, place in step.items():
+            mine, its = (self.graph.nodes[self.places[n]].sources for n in (k, place - period))
+            for a, b in zip(mine, its):
+                source = position.get(a, -1)
+                if begin - period <= source < begin and position.get(b, -1) == source - period:
+                    return True
+        return False
+
+    def _alike(self, one: Any, other: Any, *, last: bool = False) -> Array:
+        """Whether an operation and a later one do the same, but for data, and for a first state that is given.
+
+        In the ``last`` step a state may be without the name that the cell gives it which it is handed to.
+        """
         a, b = self.leaf[one], self.leaf[other]
         starts = (a >= 0) & (b == _OPERATION)
         both_data = self.data[a] & self.data[b] & (a >= 0) & (b >= 0)
-        return (self.word[one] == self.word[other]) & ((a == b) | starts | both_data).all(-1)
+        named = self.nameless[one] if last and self.word[other] == self.nameless[other] else self.word[one]
+        return (named == self.word[other]) & ((a == b) | starts | both_data).all(-1)
 
     def periods(self) -> list[int]:
         """The distances after which most operations recur, short ones first among equals."""
@@ -168,7 +210,7 @@ class _Text:
         middle = start + ((end - start) // period - 1) * period // 2 // period * period
         position = {place: k for k, place in enumerate(self.places)}
 
-        def key(first: int) -> tuple[int, int, int]:
+        def key(first: int) -> tuple[int, ...]:
             # a step in the middle that lies in the stretch as a whole
             begins = middle + (first - start) % period + period
             if begins + period > end:
@@ -180,7 +222,9 @@ class _Text:
                     place = position.get(source, -1)
                     if start <= place < begins + later:
                         crossing.add(place - later)
-            return len(crossing), -((end - first) // period), abs(first - begin)
+            # a first step that lacks something is not parted into two
+            steps = 0 if begin == start else -((first - end) // period)
+            return len(crossing), steps, -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
 

@@ -16,7 +16,7 @@ from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
 from ..object_types import each_part
 from ..primitives.record import integer
-from ..scopes import scope
+from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor, from_array
 from ..thread_state import current
 from .loop import Unrolled, can_roll, roll
@@ -73,7 +73,7 @@ def scan(
         return rolled(f, init, xs, masks, reverse)
     with_time = [None] * time
     for t in range(time):
-        with scope(step=t):
+        with layer_step(t, time):
             with_time[t] = mapped(lambda x: x[t], xs)  # noqa: B023  called at once
     final, ys = unroll(f, init, with_time, masks, reverse)
     return final, mapped(lambda *each: stack(each), *ys)
@@ -90,7 +90,7 @@ def unroll(
     ys: list[Any] = [None] * len(xs)
     order = range(len(xs))
     for t in reversed(order) if reverse else order:
-        with scope(step=t):
+        with layer_step(t, len(xs)):
             new, y = f(carry, xs[t])
             if carry is not None and t == order[-1 if reverse else 0]:
                 mapped(_alike, carry, new)

@@ -36,9 +36,11 @@ class _Alignment:
 
     def __init__(self, graph: Graph, places: Sequence[Hashable | None]) -> None:
         self.graph, self.places = graph, places
+        # whether something is called a state: a cell calls so what it is handed, the last step's nobody
+        roles = ["" if n.role in ("h", "c") else n.role or "" for n in graph.nodes]
         self.heads = [
-            (n.scope.path, n.scope.part or "", n.role or "", n.op.name if n.op else "", n.scope.backward)
-            for n in graph.nodes
+            (n.scope.path, n.scope.part or "", role, n.op.name if n.op else "", n.scope.backward)
+            for n, role in zip(graph.nodes, roles, strict=True)
         ]
         self.row = [-1] * len(graph)
         self.filled: list[set[Hashable]] = []  #: by row its places

@@ -71,7 +71,8 @@ class Labels:
         if path not in self.level.recurrent:
             return ""
         last = path[-1] if path else ""
-        kin = [p[-1] if p else "" for p in self.level.recurrent if p[:-1] == path[:-1]]
+        parents = [tuple(name.removesuffix("_reverse") for name in p[:-1]) for p in (path, *self.level.recurrent)]
+        kin = [p[-1] if p else "" for p, above in zip(self.level.recurrent, parents[1:]) if above == parents[0]]
         forward = [name for name in kin if not name.endswith("_reverse")]
         base = last.removesuffix("_reverse")
         arrow = "←" if base != last else "→" if f"{last}_reverse" in kin else ""

@@ -82,7 +82,7 @@ class _Collapsing:
         standing_in = C.initial_states(graph, self.feeds, names)
         self.initial = {source: state for (source, _), state in standing_in.items() if self.roles[source] != "x"}
         self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
-        segments = C.segments(graph, self.feeds, standing_in, self.recurrent)
+        segments = C.segments(graph, self.feeds, standing_in, self.recurrent, names)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
             for node, s in zip(graph.nodes, segments, strict=True)
@@ -487,7 +487,7 @@ class _Collapsing:
         box = boxes[end]
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
             return end
-        if boxes[start].kind == "cell":
+        if boxes[start].kind == "cell" or (boxes[start].kind == "state" and boxes[start].column == box.column):
             return end
         for stage in range(self.stages[box.members[0]], 0, -1):
             if (own := index.get((("cell", box.key[2], stage), box.column))) is not None:

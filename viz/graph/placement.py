@@ -80,6 +80,30 @@ def _joined(keys: set[Key], pairs: Sequence[tuple[Key, Key]]) -> set[Key]:
     return found
 
 
+def _fed_later(cells: list[Key], order: Mapping[tuple[str, ...], int], wires: Sequence[T.Wire]) -> list[Key]:
+    """Cells from below: in the order they were computed, but for those that feed another within a step."""
+    following: dict[Key, set[Key]] = defaultdict(set)
+    for tail, head, _n in wires:
+        following[tail].add(head)
+    waiting, placed = sorted(cells, key=lambda key: order[key[1]]), []
+    reached = {key: _reached_from(key, following) for key in cells}
+    while waiting:
+        ready = (a for a in waiting if not any(a in reached[b] and b not in reached[a] for b in waiting))
+        placed.append(next(ready, waiting[0]))
+        waiting.remove(placed[-1])
+    return placed
+
+
+def _reached_from(start: Key, following: Mapping[Key, set[Key]]) -> set[Key]:
+    found: set[Key] = set()
+    pending = [start]
+    while pending:
+        more = following.get(pending.pop(), set()) - found
+        found |= more
+        pending += more
+    return found
+
+
 class Places:
     """Puts the boxes of a level where they belong, into ``layout.rects``; one use each."""
 
@@ -259,9 +283,9 @@ class Places:
         rows = dict.fromkeys(sizes, 0)
         order = {path: k for k, path in enumerate(self.level.recurrent)}
         segment_of = {key: s for s, ws in wires.items() for w in ws for key in w[:2]}
-        cells = sorted((key for key in sizes if key[0] == "cell"), key=lambda key: order[key[1]])
-        backward = any(key[0] == "cell" and key[1] and key[1][-1].endswith("_reverse") for key in cells)
         flat = [w for ws in wires.values() for w in ws]
+        cells = _fed_later([key for key in sizes if key[0] == "cell"], order, flat)
+        backward = any(key[0] == "cell" and key[1] and key[1][-1].endswith("_reverse") for key in cells)
         for _ in range(len(rows)):
             for tail, head, _n in flat:
                 beside = tail[0] == "cell" and head[0] == "state" and head[2] == tail[1]

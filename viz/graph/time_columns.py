@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -292,8 +292,9 @@ def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
 
 
 def segments(
-    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: Collection[tuple[int, int]], recurrent: set[Path]
-) -> list[int | None]:
+    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: Collection[tuple[int, int]],
+    recurrent: set[Path], names: Sequence[Key],
+) -> list[int | None]:  # fmt: skip
     """Per node which pass over a sequence it belongs to (None: it has no time step)."""
     order: dict[Path, int] = dict.fromkeys(recurrent, 0)
     gathered = _gathered(graph, feeds, recurrent)
@@ -324,11 +325,30 @@ def segments(
             known = [s for _, source in feeds[node.index] if (s := result[source]) is not None]
             own = kin[node.scope.path]
             result[node.index] = own if own is not None else max(known, default=None)
+    _with_their_twins(graph, result, kin, names)
     users = consumers(feeds)
     for node in reversed(graph.nodes):
         if node.scope.step is not None and result[node.index] is None:
             result[node.index] = min((s for u in users[node.index] if (s := result[u]) is not None), default=0)
     return result
+
+
+def _with_their_twins(
+    graph: Graph, found: list[int | None], kin: Mapping[Path, int | None], names: Sequence[Key]
+) -> None:
+    """What the first step of a pass does outside of its cell is of that pass, as in the later ones.
+
+    There it reads a state of that pass, in the first step maybe one that an earlier pass has left.
+    """
+    alike: dict[Key, list[int]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.scope.step is not None and kin[node.scope.path] is None and found[node.index] is not None:
+            alike[names[node.index]].append(node.index)
+    for twins in alike.values():
+        first, *later = sorted(twins, key=lambda i: graph.nodes[i].scope.step or 0)
+        passes = {found[i] for i in later}
+        if len(passes) == 1 and (found[first] or 0) < (at := passes.pop() or 0):
+            found[first] = at
 
 
 def _gathered(

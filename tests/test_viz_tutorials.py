@@ -1,0 +1,109 @@
+"""Pictures of programs as tutorials write them: nothing labelled, layers called step by step, states mixed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from geometry import boxes, circular, disorder, faults
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.nn import functional as F
+from tinygrad_rnn.recurrence.repeats import find
+
+
+def kinds(dot):
+    """How often each kind of box is drawn, by kind and time step."""
+    return Counter(kind for *_, kind in boxes(dot).values() if "caption" not in kind)
+
+
+def is_in_order(loss):
+    """The picture at cell level, which has to be without fault."""
+    dot = viz.render(loss).dot
+    assert faults(dot) == [] and disorder(dot) == [] and circular(dot) == set()
+    return dot
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("layer", [tg.nn.GRU, tg.nn.LSTM])
+def test_a_layer_that_is_called_with_one_step_at_a_time_is_one_recurrence(layer, said):
+    """A decoder: each call would have it that its only step is the first; the last step leaves a state to nobody."""
+    decoder, head, embed = layer(2, 2), tg.nn.Linear(2, 3), tg.nn.Embedding(3, 2)
+    state, word, total = None, [0], 0.0
+    for t in tg.steps(3) if said else range(3):
+        out, state = decoder(embed(word).expand_dims(0), state)
+        total = total + F.cross_entropy(head(out[0]), [t])
+        word = [t]
+    (loop,) = find(tg.Graph(total))
+    assert (loop.length, len(loop.weights)) == (3, 4)
+    drawn = kinds(is_in_order(total))
+    assert {kind: drawn[f"{kind} t{t}"] for kind in ("x", "cell", "state", "logits", "loss") for t in (1, 2, 3)} == (
+        dict.fromkeys(("x", "cell", "state", "logits", "loss"), 1)
+    )
+
+
+def test_what_a_decoder_does_before_its_first_step_belongs_to_that_step():
+    """Attention to the encoder, from its own last state, at first from the encoder's."""
+    encoder, decoder, energy = tg.nn.GRU(2, 2), tg.nn.GRU(2, 2), tg.nn.Linear(2, 1)
+    memory, h = encoder(tg.ones(2, 1, 2))
+    losses = []
+    for _ in range(3):
+        context = (energy(tg.tanh(memory + h[0])).softmax(0) * memory).sum(0)
+        out, h = decoder(context.expand_dims(0), h)
+        losses.append(out.square().sum())
+    dot = is_in_order(losses[0] + losses[1] + losses[2])
+    later = [kind for name, (*_, kind) in boxes(dot).items() if "_s1_" in name and "caption" not in kind]
+    assert {kind: sum(k.split()[0] == kind for k in later) for kind in ("x", "cell", "state")} == {
+        "x": 3,
+        "cell": 3,
+        "state": 3,
+    }
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_state_that_is_mixed_after_the_cell_is_the_state_in_the_last_step_too(said):
+    """There no cell is handed it, which would name it, and of the cell state nothing is left."""
+    cell, gate, head = tg.nn.LSTMCell(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 3)
+    x, h, c = tg.ones(3, 1, 2), tg.zeros(1, 2), tg.zeros(1, 2)
+    for t in tg.steps(3) if said else range(3):
+        k = gate(x[t]).sigmoid()
+        new, memory = cell(x[t], (h, c))
+        h, c = k * new + (1 - k) * h, k * memory + (1 - k) * c
+    drawn = kinds(is_in_order(F.cross_entropy(head(h), [1])))
+    assert {t: (drawn[f"cell t{t}"], drawn[f"state t{t}"]) for t in (1, 2, 3)} == dict.fromkeys((1, 2, 3), (1, 1))
+
+
+def test_layers_that_read_both_ways_and_have_no_module_around_them_are_told_apart():
+    below, above = tg.nn.RNN(4, 2, bidirectional=True), tg.nn.RNN(4, 2, bidirectional=True)
+    x = tg.ones(2, 1, 4)
+    y = x + below(x)[0]
+    dot = is_in_order((y + above(y)[0]).square().sum())
+    names = {name for name in boxes(dot) if boxes(dot)[name][4].startswith("cell")}
+    assert Counter(name.split("_")[1] for name in names) == {"s0": 4, "s1": 4}
+    for sign in ("h⁽¹⁾→₁", "h⁽²⁾→₁", "h⁽¹⁾←₁", "h⁽²⁾←₁"):
+        assert sign in dot
+
+
+def test_a_state_made_of_states_of_its_step_is_fed_by_them():
+    """A memory that is read with weights: r = w M, all three carried."""
+    reads, writes = tg.nn.Linear(5, 3), tg.nn.Linear(5, 2)
+    x, r, w, memory = tg.ones(2, 1, 3), tg.zeros(1, 2), tg.ones(1, 3) / 3, tg.ones(3, 2)
+    for t in range(2):
+        both = tg.concat([x[t], r], 1)
+        w = (reads(both) + w).softmax(-1)
+        memory = memory * (1 - w.T) + w.T @ writes(both)
+        r = w @ memory
+    is_in_order(r.square().sum())
+
+
+def test_a_cell_that_feeds_another_stands_below_it_whichever_weights_came_first():
+    """The last value that was measured is carried without any weight, and a cell reads it."""
+    cell, x, mask = tg.nn.GRUCell(2, 2), tg.randn(3, 1, 2), (tg.randn(3, 1, 2) > 0).float()
+    h, last = tg.zeros(1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        last = mask[t] * x[t] + (1 - mask[t]) * last
+        h = cell(last, h)
+    dot = is_in_order(h.square().sum())
+    heights = {round(box[1]) for box in boxes(dot).values()}
+    assert max(heights) - min(heights) < 700
