@@ -1,5 +1,6 @@
 """What a user meets who does something wrong: one line that says what, where, and what to do."""
 
+import copy
 import inspect
 import os
 import warnings
@@ -91,7 +92,7 @@ OPERATIONS = {
     "one_hot": (lambda: tg.one_hot([1, 0], 1), tg.OutOfRangeError, ["target 1 at position (0,)", "1 classes"]),
     "take negative": (lambda: tg.take(t(3, 2), -1), tg.OutOfRangeError, ["take", "index -1"]),
     "take floats": (lambda: tg.take(t(3, 2), [0.5]), (tg.OutOfRangeError, tg.DTypeError), ["take", "integers"]),
-    "text": (lambda: t(2) + "text", tg.DTypeError, ["float32"]),
+    "text": (lambda: t(2) + "text", tg.DTypeError, ["'text'", "no number"]),
     "cuda": (lambda: t(2).cuda(), tg.ArgumentError, ["memory of the processor", "'cuda'"]),
     "module cuda": (lambda: nn.Linear(2, 2).cuda(0), tg.ArgumentError, ["memory of the processor"]),
     "misspelt": (lambda: nn.Linear(2, 2, biass=True), tg.KeywordError, ["Linear", "'biass'", "did you mean 'bias'?"]),
@@ -241,6 +242,50 @@ def test_a_misspelt_keyword_is_a_type_error_too():
         nn.LSTM(2, 2, num_layer=2)
     with pytest.raises(TypeError, match="missing 1 required positional"):  # what Python says better itself
         nn.LSTM(2)
+
+
+MISUSE = {
+    "bidirectional": (lambda: nn.RNN(3, 4, bidirectional="yes"), tg.ArgumentError, "bidirectional is True or False"),
+    "dropout": (lambda: nn.Dropout("a"), tg.ArgumentError, "Dropout: p is a probability, from 0 to 1, not 'a'"),
+    "an initialiser's list": (lambda: nn.init.ones_([1, 2]), tg.DTypeError, "ones_ writes in a tensor, not in a list"),
+    "no cell": (lambda: nn.Recurrent(nn.Linear(2, 2))(t(3, 1, 2)), tg.ArgumentError, "called as cell.*Linear.forward"),
+    "seed": (lambda: tg.manual_seed("a"), tg.ArgumentError, "manual_seed: a seed is an integer from 0 up, not 'a'"),
+    "stack": (lambda: tg.stack(t(2), t(2)), tg.DTypeError, r"stack takes its tensors in one list: stack\(\[a, b\]\)"),
+    "text": (lambda: tg.tensor("abc"), tg.DTypeError, "'abc' .str. is no number"),
+    "complex": (lambda: t(2).astype("complex64"), tg.DTypeError, "astype: a tensor holds float32.* not complex64"),
+    "truth": (lambda: bool(t(2, name="x") > 0), tg.ShapeError, "greater .2,. has 2 elements.*amax"),
+    "gather": (lambda: t(2, 3).gather(1, [[5]]), tg.OutOfRangeError, "gather: index 5 at position .0, 0.*from 0 to 2"),
+    "a step's result": (lambda: tg.scan(lambda c, x: c, t(2), t(3, 2)), tg.DTypeError, r"pair \(carry, y\).*Tensor"),
+    "a step": (lambda: tg.scan(3, t(2), t(3, 2)), tg.DTypeError, "scan: f is a function"),
+    "check a text": (lambda: tg.check_gradients(lambda x: x.sum(), "abc"), tg.DTypeError, "inputs are .*not str"),
+    "check integers": (lambda: tg.check_gradients(lambda x: x.sum(), [1]), tg.GraphError, "inputs that are floats"),
+    "node": (lambda: tg.viz.debug((t(2) * 2).sum()).value(77), tg.ArgumentError, "numbered from 0 to 2; 77 is none"),
+    "clip": (lambda: tg.viz.debug((t(2) * 2).sum()).clip("a"), tg.ArgumentError, "the threshold is a number"),
+    "debug": (lambda: tg.viz.debug(3), tg.GraphError, "a walk back starts at the loss, a tensor, not int"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_is_one_line_with_the_users_own(name):
+    action, kind, words = MISUSE[name]
+    with pytest.raises(kind, match=words) as caught:
+        action()
+    assert "\n" not in str(caught.value) and "[at test_errors.py:" in str(caught.value)
+
+
+def test_the_users_line_is_named_beyond_a_library():
+    w = tg.nn.Parameter([1.0])
+    with pytest.raises(tg.GraphError, match=r"is read \(at test_errors.py:\d+\)"):
+        tg.compile(lambda x: copy.deepcopy(w) * x)(t(1))
+
+
+def test_a_choice_between_two_numbers_has_the_default_dtype():
+    condition = tg.tensor([True, False])
+    for wrap in (lambda f: f, tg.compile):
+        assert wrap(lambda c: tg.where(c, 1.0, 0.0))(condition).dtype == np.float32
+        assert wrap(lambda c: tg.where(c, 1, 0.5))(condition).dtype == np.float32
+        assert wrap(lambda c: tg.where(c, 1, 0))(condition).dtype == np.int64
+        assert wrap(lambda c: tg.where(c, np.ones(2), 0.5))(condition).dtype == np.float64
 
 
 #: called once a time step or element of a list, so that they are not looked after: Python says it

@@ -22,14 +22,14 @@ Class = TypeVar("Class")
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
-def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def answerable(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
     """``function``, whose failures on arguments it was not written for are an `ArgumentError` each.
 
     A keyword that the signature does not have is a `KeywordError`; what else Python says of a call that does not fit
     the signature stays, and so does what the user's own functions raise.
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
-    name = function.__qualname__.removesuffix(".__init__")
+    name = name or function.__qualname__.removesuffix(".__init__")
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -38,7 +38,7 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
         except TinygradError:
             raise
         except _RAW as error:
-            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            if isinstance(error, TypeError) and not_called_so(error, 1):
                 _refuse_unknown(kwargs, function, name)
             if _is_within_another(sys._getframe()) or not _is_ours(error):
                 raise
@@ -49,8 +49,11 @@ def answerable(function: Callable[Arguments, Result]) -> Callable[Arguments, Res
     return call
 
 
-def naming_keywords(name: str) -> Callable[[type[Class]], type[Class]]:
-    """Of a class, called ``name`` in messages: a keyword that a public method does not have is a `KeywordError`."""
+def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable[[type[Class]], type[Class]]:
+    """Of a class, called ``name`` in messages: a keyword that a public method does not have is a `KeywordError`.
+
+    Or what else ``by`` (`answerable`) makes of a method and its name.
+    """
 
     def named(kind: type[Class]) -> type[Class]:
         done: dict[Any, Any] = {}  # a method under two names stays one
@@ -58,7 +61,7 @@ def naming_keywords(name: str) -> Callable[[type[Class]], type[Class]]:
             code = getattr(method, "__code__", None) if isinstance(method, FunctionType) else None
             if key.startswith("_") or code is None or code.co_argcount + code.co_kwonlyargcount < 2:
                 continue
-            setattr(kind, key, done.setdefault(method, naming_keyword(method, f"{name}.{key}")))
+            setattr(kind, key, done.setdefault(method, (by or naming_keyword)(method, f"{name}.{key}")))
         return kind
 
     return named
@@ -78,9 +81,17 @@ def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Cal
     return call
 
 
+def not_called_so(error: TypeError, depth: int) -> bool:
+    """Whether Python refused a call ``depth`` frames below this one's caller: its arguments do not fit."""
+    trace = error.__traceback__
+    for _ in range(depth - 1):
+        trace = None if trace is None else trace.tb_next
+    return trace is not None and trace.tb_next is None
+
+
 def refuse_unknown(error: TypeError, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
     """Where Python refuses a call of ``function`` from here, for a keyword that it does not have, name the nearest."""
-    if given and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+    if given and not_called_so(error, 1):
         _refuse_unknown(given, function, name)
 
 
@@ -136,6 +147,20 @@ def number(value: Any, what: str) -> float:
     raise ArgumentError(f"{what} is a number, not {_shown(value)}")
 
 
+def probability(value: Any, what: str) -> float:
+    """``value``, if it is a probability."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
+        raise ArgumentError(f"{what} is a probability, from 0 to 1, not {_shown(value)}")
+    return float(value)
+
+
+def switch(value: Any, what: str) -> bool:
+    """``value``, if it is True or False; a text or a list is neither."""
+    if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):
+        raise ArgumentError(f"{what} is True or False, not {_shown(value)}")
+    return bool(value)
+
+
 def flag(value: Any, what: str) -> bool:
     """``value`` as yes or no."""
     try:
@@ -145,8 +170,11 @@ def flag(value: Any, what: str) -> bool:
 
 
 def as_dtype(value: Any, what: str) -> np.dtype[Any]:
-    """``value`` as a NumPy dtype."""
+    """``value`` as a dtype that a tensor may have."""
     try:
-        return np.dtype(value)
+        found = np.dtype(value)
     except (TypeError, ValueError):
         raise DTypeError(f"{what}: {_shown(value)} is no dtype; use tg.float32, tg.float64 or one of NumPy's") from None
+    if found.char not in "fd" and found.kind not in "iub":
+        raise DTypeError(f"{what}: a tensor holds float32, float64, integers or booleans, not {found}")
+    return found

@@ -9,11 +9,12 @@ import numpy as np
 
 from . import primitives as P
 from .arguments import flag, naming_keywords, number
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
 from .max_min import Extreme
 from .operators import Axis, Operators, either_axis, kept, one_axis
 from .primitives import record
 from .tensor_data import asked_dtype
+from .thread_state import current
 
 if TYPE_CHECKING:
     from .tensors import Tensor
@@ -289,6 +290,8 @@ class Composed(Operators):
             )
         if index.dtype.kind not in "iu":
             raise DTypeError(f"gather: the index must be integers, not {index.dtype}")
+        if current.tracer is None and index.size:
+            self._inside("gather", index._array, chosen)
         strides = [record.size_of(self.shape[i + 1 :]) for i in range(self.ndim)]
         others = np.zeros(index.shape, np.int64)
         for i, stride in enumerate(strides):
@@ -299,6 +302,15 @@ class Composed(Operators):
         inside = (index >= 0) & (index < self.shape[chosen])  # what is outside stays outside, and `take` says so
         position = P.where(inside, index * strides[chosen] + others, record.size_of(self.shape))
         return P.take(self.reshape(-1), position)
+
+    def _inside(self, name: str, index: Any, axis: int) -> None:
+        outside = (index < 0) | (index >= self.shape[axis])
+        if outside.any():
+            at = tuple(map(int, np.argwhere(outside)[0]))
+            raise OutOfRangeError(
+                f"{name}: index {index[at]} at position {at} is outside dimension {axis} of {self._described()}; use "
+                f"indices from 0 to {self.shape[axis] - 1}"
+            )
 
     def argsort(
         self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None

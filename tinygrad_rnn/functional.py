@@ -151,7 +151,7 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> 
     >>> tg.concat([tg.tensor([1.0]), tg.tensor([2.0, 3.0])]).tolist(), tg.cat([tg.ones(2, 1), tg.ones(2, 3)], 1).shape
     ([1.0, 2.0, 3.0], (2, 4))
     """
-    operands = _some(tensors, "concat")
+    operands = _some(tensors, "concat", axis)
     return operands[0]._record(P.concat, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
@@ -165,7 +165,7 @@ def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> T
     >>> tg.stack([tg.ones(3), tg.zeros(3)], axis=1).shape
     (3, 2)
     """
-    operands = _some(tensors, "stack")
+    operands = _some(tensors, "stack", axis)
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
@@ -519,7 +519,9 @@ def _first(*operands: Any) -> Tensor:
     return as_tensor(operands[0])
 
 
-def _some(tensors: Sequence[Any], name: str) -> tuple[Tensor, ...]:
+def _some(tensors: Sequence[Any], name: str, axis: Any) -> tuple[Tensor, ...]:
+    if isinstance(axis, Tensor):
+        raise DTypeError(f"{name} takes its tensors in one list: {name}([a, b]); what comes second is the axis")
     if not isinstance(tensors, Iterable):
         raise DTypeError(f"{name} takes a list of tensors, not {type(tensors).__name__}")
     operands = tuple(as_tensor(x) for x in tensors)

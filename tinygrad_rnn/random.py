@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import answerable
-from .errors import GraphError
+from .errors import ArgumentError, GraphError
 from .thread_state import current
 
 _generator = np.random.default_rng(0)
@@ -17,7 +17,7 @@ _generator = np.random.default_rng(0)
 def manual_seed(seed: int) -> None:
     """Start the sequence of random numbers again from ``seed``, an integer from 0.
 
-    Equal seeds give equal networks, dropout masks and samples.
+    Equal seeds give equal networks, dropout masks and samples. Raises `ArgumentError` for what is no such integer.
 
     >>> import tinygrad_rnn as tg
     >>> tg.manual_seed(1)
@@ -27,6 +27,8 @@ def manual_seed(seed: int) -> None:
     True
     """
     global _generator
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ArgumentError(f"manual_seed: a seed is an integer from 0 up, not {seed!r:.40}")
     _generator = np.random.default_rng(seed)
 
 

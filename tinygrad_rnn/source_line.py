@@ -117,5 +117,13 @@ def source_lines(places: Iterable[Place | None], *, of_libraries: bool = False) 
 
 
 def user_site() -> Site:
-    """The user's source line that is being executed."""
-    return Site(*user_code())
+    """The user's source line that is being executed: beyond libraries that it calls, such as ``copy``."""
+    nearest: FrameType | None = None
+    frame: FrameType | None = _frame(1)
+    while frame is not None:
+        if frame.f_code.co_filename not in _OURS:
+            nearest = nearest or frame
+            if not in_library(frame):
+                return Site(frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+    return Site(nearest.f_code, nearest.f_lasti) if nearest else Site(*user_code())

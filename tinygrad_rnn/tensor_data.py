@@ -81,7 +81,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
         except LookupError as error:  # its own answer to NumPy, which asks what it is
             kind = type(data).__name__
             raise DTypeError(f"{kind} is no number and no array of numbers: it raises {error!r}") from None
-    if array.dtype == object:
+    if array.dtype.kind in "OSU":
         raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
     if dtype is not None:
         wanted = as_dtype(dtype, "tensor")

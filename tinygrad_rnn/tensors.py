@@ -333,6 +333,11 @@ class Tensor(_WithIdentity):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"{self._described()} has {self._array.size} elements, and each may be true or false; say which count, "
+                "as in bool((x > 0).amax()) for any of them, or choose for each with tg.where"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -625,10 +630,15 @@ def recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> t
     """Integers meeting floats take the floats' dtype (NumPy would give float64), or the default where there is none."""
     if value.dtype.kind != "f" or op.view:
         return None
-    tensors = [x for x in operands if isinstance(x, Tensor)]
+    tensors = [x for i, x in enumerate(operands) if isinstance(x, Tensor) and i in op.slots]
     floats = [x.dtype for x in tensors if x.dtype.kind == "f"]
     wanted = max(floats, key=lambda d: d.itemsize) if floats else get_default_dtype()
     exact = {i for i, x in enumerate(operands) if i in op.slots and isinstance(x, Tensor) and x.dtype.kind in "iub"}
-    if value.dtype == wanted or op is P.cast or not exact:
+    if value.dtype == wanted or op is P.cast:
         return None
+    if not exact:  # a choice between two numbers: such a float has the default dtype
+        plain = next((i for i, x in enumerate(operands) if i in op.slots and type(x) is float), None)
+        if floats or plain is None:
+            return None
+        return tuple(Tensor(x) if i == plain else x for i, x in enumerate(operands))
     return tuple(x.astype(wanted) if i in exact else x for i, x in enumerate(operands))

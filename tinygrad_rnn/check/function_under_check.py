@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import GraphError, ShapeError
+from ..errors import DTypeError, GraphError, ShapeError
 from ..graph import Graph, Node
 from ..tensors import Array, Tensor
 from .rounding_noise import doubled
@@ -66,6 +66,8 @@ class Called(NamedTuple):
 
 def called(function: Callable[..., Any], inputs: Any) -> Called:
     """Call a function under check."""
+    if isinstance(inputs, (str, bytes)):
+        raise DTypeError(f"check_gradients: inputs are numbers, arrays or tensors, not {type(inputs).__name__}")
     named, positional = _leaves(function, inputs)
 
     def call() -> list[Tensor]:

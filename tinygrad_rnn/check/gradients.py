@@ -103,7 +103,8 @@ def check_gradients(
     graph = Graph(*outputs)
     if not graph.parameters:
         raise GraphError(
-            "check_gradients: no leaf of the graph requires a gradient; set requires_grad=True on an input"
+            "check_gradients: nothing that was returned depends on a leaf that requires a gradient; inputs that are "
+            "floats (no integers) become such leaves, and detach(), numpy() and no_grad cut off what they are put on"
         )
     upstream = upstream_of(outputs, grad_outputs, np.random.default_rng(seed))
     check = _Check(graph, outputs, upstream, method, names, max_elements, max_steps, seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, not_called_so, probability, switch
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack, where
 from ..recurrence.first_state import first_state
@@ -93,8 +93,8 @@ class Recurrent(Module):
     ) -> None:  # fmt: skip
         positive("Recurrent", num_layers=num_layers)
         for name, p in (("dropout", dropout), ("variational_dropout", variational_dropout)):
-            if not 0 <= p <= 1:
-                raise ArgumentError(f"Recurrent: {name} is a probability, from 0 to 1, not {p}")
+            probability(p, f"Recurrent: {name}")
+        switch(bidirectional, "Recurrent: bidirectional")
         self.num_layers, self.bidirectional, self.batch_first = num_layers, bidirectional, batch_first
         self.dropout, self.variational_dropout = dropout, variational_dropout
         if isinstance(cell, Module):
@@ -226,7 +226,15 @@ class Recurrent(Module):
                 first, *rest = state if isinstance(state, tuple) else (state,)
                 mask[:] = mask or [draw(first.shape)]
                 state = (first * mask[0], *rest) if isinstance(state, tuple) else first * mask[0]
-            new = cell(x, state)
+            try:
+                new = cell(x, state)
+            except TypeError as error:
+                if not_called_so(error, 2):
+                    kind = type(cell).__name__
+                    raise ArgumentError(
+                        f"Recurrent: a cell is called as cell(x, state); {kind} is not: {error}"
+                    ) from None
+                raise
             new = tuple(new) if isinstance(new, list) else new
             return new, new[0] if isinstance(new, tuple) else new
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import primitives as P
-from ..arguments import answerable
+from ..arguments import answerable, probability
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..functional import leaky_relu as leaky_relu
 from ..functional import log_softmax as log_softmax
@@ -172,9 +172,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Tensor:
     >>> tg.nn.functional.dropout(tg.ones(2), 0.5, training=False).tolist()
     [1.0, 1.0]
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: p is a probability, from 0 to 1, not {p}")
-    x = as_tensor(x)
+    x, p = as_tensor(x), probability(p, "dropout: p")
     if not training or p == 0:
         return x
     if p == 1:

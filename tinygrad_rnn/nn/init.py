@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
 
 from ..arguments import answerable
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..random import generator
 from ..settings import no_grad
 from ..tensors import Tensor
+
+Arguments = ParamSpec("Arguments")
+
+
+def _written(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """`answerable`, and the tensor to write in is one."""
+
+    answering = answerable(function)
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        for given in (*args[:1], *(kwargs[name] for name in ("tensor", "bias") if name in kwargs)):
+            if not isinstance(given, Tensor):
+                raise DTypeError(f"{function.__name__} writes in a tensor, not in a {type(given).__name__}")
+        return answering(*args, **kwargs)
+
+    return call
 
 
 def _fill(tensor: Tensor, values: object) -> Tensor:
@@ -24,7 +44,7 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1], tensor.shape[0]
 
 
-@answerable
+@_written
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """Every element ``value``.
 
@@ -37,7 +57,7 @@ def constant_(tensor: Tensor, value: float) -> Tensor:
     return _fill(tensor, value)
 
 
-@answerable
+@_written
 def zeros_(tensor: Tensor) -> Tensor:
     """Every element 0.
 
@@ -50,7 +70,7 @@ def zeros_(tensor: Tensor) -> Tensor:
     return _fill(tensor, 0.0)
 
 
-@answerable
+@_written
 def ones_(tensor: Tensor) -> Tensor:
     """Every element 1.
 
@@ -63,7 +83,7 @@ def ones_(tensor: Tensor) -> Tensor:
     return _fill(tensor, 1.0)
 
 
-@answerable
+@_written
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b).
 
@@ -76,7 +96,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     return _fill(tensor, generator().uniform(a, b, tensor.shape))
 
 
-@answerable
+@_written
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with the given mean and standard deviation.
 
@@ -89,7 +109,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return _fill(tensor, generator().normal(mean, std, tensor.shape))
 
 
-@answerable
+@_written
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Uniform with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010).
 
@@ -103,7 +123,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return uniform_(tensor, -bound, bound)
 
 
-@answerable
+@_written
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Normal with variance ``2 gain^2 / (fan_in + fan_out)`` (Glorot and Bengio 2010).
 
@@ -116,7 +136,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))))
 
 
-@answerable
+@_written
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0) -> Tensor:
     """Uniform with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015).
 
@@ -130,7 +150,7 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0.0) -> Tensor:
     return uniform_(tensor, -bound, bound)
 
 
-@answerable
+@_written
 def kaiming_normal_(tensor: Tensor, a: float = 0.0) -> Tensor:
     """Normal with variance ``2 / ((1 + a^2) fan_in)``, for a (leaky) relu of slope ``a`` (He et al. 2015).
 
@@ -143,7 +163,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0.0) -> Tensor:
     return normal_(tensor, 0.0, math.sqrt(2.0 / ((1 + a * a) * _fans(tensor)[0])))
 
 
-@answerable
+@_written
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
 
@@ -160,7 +180,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return _fill(tensor, gain * (q if fan_out >= fan_in else q.T))
 
 
-@answerable
+@_written
 def eye_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """``gain`` times the identity: with relu and zero biases an IRNN (Le, Jaitly and Hinton 2015).
 
@@ -174,7 +194,7 @@ def eye_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     return _fill(tensor, gain * np.eye(fan_out, fan_in))
 
 
-@answerable
+@_written
 def forget_bias_(bias: Tensor, value: float = 1.0) -> Tensor:
     """Set the forget-gate quarter of an LSTM bias (4 * hidden_size), leaving the rest (Gers et al. 2000).
 

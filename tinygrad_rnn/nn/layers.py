@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, probability
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..settings import get_default_dtype, no_grad
 from ..tensor_data import asked_dtype
@@ -146,9 +146,7 @@ class Dropout(Module):
     @answerable
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         not_in_place("Dropout", inplace)
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p is a probability, from 0 to 1, not {p}")
-        self.p = p
+        self.p = probability(p, "Dropout: p")
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` with some elements dropped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import answerable
+from ..arguments import answerable, probability, switch
 from ..errors import ArgumentError, ShapeError
 from ..functional import stack, where
 from ..output_and_state import LayerState, Returned
@@ -47,8 +47,9 @@ class RecurrentLayers(Recurrent):
     ) -> None:  # fmt: skip
         kind = type(self).__name__
         positive(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        if not 0 <= dropout <= 1:
-            raise ArgumentError(f"{kind}: dropout is a probability, from 0 to 1, not {dropout}")
+        probability(dropout, f"{kind}: dropout")
+        for name, value in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            switch(value, f"{kind}: {name}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.proj_size, self.settings, self.learned_state = proj_size, settings, learned_state

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import answerable
-from ..errors import ArgumentError, GraphError, ShapeError
+from ..arguments import answerable, probability
+from ..errors import GraphError, ShapeError
 from ..functional import stack
 from ..primitives.record import integer
 from ..random import generator
@@ -79,8 +79,7 @@ class Seq2Seq(Module):
             raise ShapeError("Seq2Seq: give a target (T_out, N) to follow, or a length to write freely")
         if length is not None and integer(length, "Seq2Seq: length") < 1:
             raise ShapeError(f"Seq2Seq: length must be 1 or more, not {length}")
-        if not 0 <= teacher_forcing <= 1:
-            raise ArgumentError(f"Seq2Seq: teacher_forcing is a probability, from 0 to 1, not {teacher_forcing}")
+        probability(teacher_forcing, "Seq2Seq: teacher_forcing")
         wanted: Any = None if target is None else as_tensor(target)
         if wanted is not None and current.tracer is None:
             wanted = wanted.numpy()  # each step's symbols are data, not something picked out of a graph

@@ -39,7 +39,7 @@ def scan(
     the N of them in front in carries and ``y``. A sequence that has ended keeps its carry and puts out zeros, and
     ``reverse`` begins at its own end. Or a mask (T, N) of booleans, which may have holes: so does a step that is False.
 
-    Raises `ShapeError` where times or carries do not fit.
+    Raises `ShapeError` where times or carries do not fit, `DTypeError` where ``f`` does not return a pair.
 
     >>> import tinygrad_rnn as tg
     >>> def average(mean, x):
@@ -49,7 +49,16 @@ def scan(
     >>> final.tolist(), means.tolist()
     ([5.25], [[1.0], [2.5], [5.25]])
     """
+    if not callable(f):
+        raise DTypeError(f"scan: f is a function of (carry, x), not {type(f).__name__}")
     leaves: list[Tensor] = []
+
+    def step(carry: Any, x: Any) -> tuple[Any, Any]:
+        given = f(carry, x)
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            what = f"{len(given)} values" if isinstance(given, (tuple, list)) else type(given).__name__
+            raise DTypeError(f"scan: f returns a pair (carry, y), y may be None; this one returned {what}")
+        return given[0], given[1]
 
     def leaf(x: Any) -> Tensor:
         leaves.append(as_tensor(x))
@@ -70,12 +79,12 @@ def scan(
     if current.tracer is not None and current.tracer.keeps_loops:
         return current.tracer.scanned(f, init, xs, None if masks is None else masks.lengths, reverse, time)
     if leaves and can_roll(time):
-        return rolled(f, init, xs, masks, reverse)
+        return rolled(step, init, xs, masks, reverse)
     with_time = [None] * time
     for t in range(time):
         with layer_step(t, time):
             with_time[t] = mapped(lambda x: x[t], xs)  # noqa: B023  called at once
-    final, ys = unroll(f, init, with_time, masks, reverse)
+    final, ys = unroll(step, init, with_time, masks, reverse)
     return final, mapped(lambda *each: stack(each), *ys)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.arguments import naming_keywords
+from tinygrad_rnn.arguments import answerable, naming_keywords, number
 from tinygrad_rnn.bptt import carried_state, ledger, local_rule
 from tinygrad_rnn.bptt.recording import Array, Trace
 from tinygrad_rnn.bptt.statistics import measure, ratio, saturated
@@ -23,7 +23,7 @@ from . import nonfinite, rule_formulas, session_data, step_sentences
 from .cursor import Cursor
 
 
-@naming_keywords("Session")
+@naming_keywords("Session", answerable)
 class Inspection(Cursor):
     """Looks at a `Trace` from a movable position.
 
@@ -82,18 +82,24 @@ class Inspection(Cursor):
     def _backward(self, position: int | None) -> int:
         return max(self.position if position is None else position, 0)
 
+    def _there(self, node: int) -> int:
+        if not isinstance(node, (int, np.integer)) or not 0 <= node < len(self.graph):
+            raise tg.ArgumentError(f"nodes are numbered from 0 to {len(self.graph) - 1}; {node!r:.40} is none of them")
+        return int(node)
+
     def gradient(self, node: int, position: int | None = None) -> Array | None:
         """What has arrived at a node by then; None if nothing has, which is not a gradient of 0."""
-        return self.trace.gradient(node, self._backward(position))
+        return self.trace.gradient(self._there(node), self._backward(position))
 
     def value(self, node: int, position: int | None = None) -> Array | None:
         """The value of a node; None if the forward pass has not come to it yet."""
         p = self.position if position is None else position
-        made = self.graph.nodes[node]
+        made = self.graph.nodes[self._there(node)]
         return None if p < 0 and made.op is not None and node > self.node_at(p) else made.value
 
     def arrived(self, node: int, position: int | None = None) -> tuple[int, int]:
         """(how many contributions have arrived, how many will)."""
+        self._there(node)
         return self.trace.arrived(node, self._backward(position)), len(self.trace.arrivals.get(node, ()))
 
     # 4. Norms --------------------------------------------------------------------------------------------
@@ -117,7 +123,7 @@ class Inspection(Cursor):
 
     def ledger(self, node: int, position: int | None = None) -> ledger.Ledger:
         """A row per time step with what it adds to the gradient of ``node``; not yet arrived rows hold None."""
-        if node not in self._ledgers:
+        if self._there(node) not in self._ledgers:
             self._ledgers[node] = ledger.ledger(self.trace, node, self.names.both(node))
         whole, p = self._ledgers[node], self._backward(position)
         rows = tuple(
@@ -191,7 +197,7 @@ class Inspection(Cursor):
 
     def clip(self, max_norm: float) -> session_data.Clipping:
         """What clipping all parameters' finished gradients to ``max_norm`` together would do; nothing is changed."""
-        if not max_norm >= 0:
+        if not number(max_norm, "clip: the threshold") >= 0:
             raise tg.ArgumentError(f"clip: the threshold is a number from 0 up, not {max_norm}")
         norms = {
             node.index: measure(self.trace.steps[self.trace.turn[node.index] - 1].gradient).norm
@@ -237,7 +243,7 @@ class Inspection(Cursor):
     def path(self, node: int) -> list[session_data.Hop]:
         """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most."""
         hops: list[session_data.Hop] = []
-        here, row = node, 0
+        here, row = self._there(node), 0
         while here != self.trace.output:
             events = [a for a in self.trace.arrivals.get(here, ()) if a.contribution is not None]
             if not events:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_rnn.arguments import naming_keywords
+from tinygrad_rnn.arguments import answerable, naming_keywords
 from tinygrad_rnn.files import PathLike
 
 from .inspection import Inspection
@@ -14,7 +14,7 @@ from .terminal import line_debugger
 from .web import page
 
 
-@naming_keywords("Session")
+@naming_keywords("Session", answerable)
 class Session(Inspection):
     """Looks at a `Trace` from a movable position, and shows what it sees."""
 
