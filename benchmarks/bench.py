@@ -133,8 +133,13 @@ def _others() -> float:
 
 
 def shown(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms" if seconds < 1 else \
-        f"{seconds:.2f} s"  # fmt: skip
+    return (
+        f"{seconds * 1e6:.1f} us"
+        if seconds < 1e-3
+        else f"{seconds * 1e3:.2f} ms"
+        if seconds < 1
+        else f"{seconds:.2f} s"
+    )
 
 
 def row(*cells: object) -> None:

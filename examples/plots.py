@@ -14,10 +14,13 @@ from common import announce
 from tinygrad_rnn.files import write_atomically
 
 INK, TARGET = "#1a1a1a", "#0a6b0a"
+#: name, colour, and how many digits its numbers are written with
 LAYERS = (
-    ("input,\none-hot", "#fbd5c8"), ("hidden\nlayer", "#dcecc9"), ("output\nscores", "#cfe3f5"),
-    ("softmax", "#e4d7f2"),
-)  # fmt: skip
+    ("input,\none-hot", "#fbd5c8", 0),
+    ("hidden\nlayer", "#dcecc9", 1),
+    ("output\nscores", "#cfe3f5", 1),
+    ("softmax", "#e4d7f2", 2),
+)
 
 
 @contextmanager
@@ -47,13 +50,12 @@ def score_table(path: Path, title: str, vocabulary: str, text: str, above: str, 
     with figure(path, 7.5, 7.0 if sampled else 5.5) as drawing:
         axes = drawing.subplots()
         for t, layers in enumerate(columns):
-            for level, (values, (name, color)) in enumerate(zip(layers, LAYERS)):
+            for level, (values, (name, color, digits)) in enumerate(zip(layers, LAYERS)):
                 middle = 6 * level
                 for i, value in enumerate(values):
                     y = middle + (len(values) - 1) / 2 - i
                     green = level == len(layers) - 1 and vocabulary[i] == above[t]
                     axes.add_patch(Rectangle((t - 0.2, y - 0.5), 0.4, 1, fc=color, ec=INK))
-                    digits = (0, 1, 1, 2)[level]
                     label = axes.text(t, y, f"{value:.{digits}f}", ha="center", va="center")
                     label.set(color=TARGET if green else INK, weight="bold" if green else "normal")
                     if not t and level != 1:

@@ -15,8 +15,8 @@ HERE = Path(__file__).parents[1]
 
 #: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
 LAYERS = {
-    "the ground": "errors arguments files source_line output_and_state thread_state kernel_cache kernels draw_hook "
-    "version_counters recorded_value object_types optional_packages module_aliases progress norms",
+    "the ground": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
+    "draw_hook version_counters recorded_value object_types optional_packages module_aliases progress norms",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min dead_positions reverse_walk operators composed_methods "
     "pytorch_names cuda numpy_protocol tensor_data tensors functional",

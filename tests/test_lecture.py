@@ -74,26 +74,55 @@ def test_pictures_numbers_and_code_are_on_the_page(page):
     assert 'href="debugger/bptt.html#k=15"' in html and (page / "debugger" / "bptt.html").is_file()
 
 
-def test_only_what_changed_is_made_again(page, tmp_path, monkeypatch):
-    page = shutil.copytree(page, tmp_path / "again")
+#: Draws at once: one line of text, as large as a figure of ours.
+QUICK = """
+import pathlib, sys
+out = pathlib.Path(sys.argv[2])
+out.mkdir()
+for name in {names}:
+    (out / f"{{name}}.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="30pt" height="9pt" '
+        'viewBox="0 0 30 9"><text x="1" y="8" font-size="8">|∂|</text></svg>')
+(out / "{page}.html").write_text("<!doctype html><title>a walk</title>")
+print("made by {page}")
+"""
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """Two topics whose programs take no time, in place of the examples."""
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    monkeypatch.setattr("viz.lecture.building.EXAMPLES", examples)
+    topics = []
+    for program, names in {"one": ["one", "one-op"], "two": ["two-forward", "two-backward"]}.items():
+        (examples / f"{program}.py").write_text(QUICK.format(names=names, page=program))
+        captions = {name: f"caption of {name}" for name in names}
+        topics.append(Topic("part", program.title(), f"{program}.py", ("text",), captions, walk=f"{program}.html#k=1"))
+    return topics
+
+
+def test_only_what_changed_is_made_again(quick, tmp_path, monkeypatch):
+    page = tmp_path / "page"
+    assert build(page, quick) == []
     before = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
+    assert len(before) == 12  # four figures, each as SVG, PNG and PDF
     monkeypatch.setenv("PATH", "")
-    assert build(page, CHEAP) == []
+    assert build(page, quick) == []
     assert {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()} == before
-    (page / "figures" / "recurrence.svg").unlink()
-    (page / "debugger" / "bptt.html").unlink()
+    (page / "figures" / "one.svg").unlink()
+    (page / "debugger" / "two.html").unlink()
     state = json.loads((page / "lecture.json").read_text())
-    state["bptt.py"]["printed"] = "of another version"
+    state["two.py"]["printed"] = "of another version"
     (page / "lecture.json").write_text(json.dumps(state))
-    assert build(page, CHEAP) == []
+    assert build(page, quick) == []
     after = {path: path.stat().st_mtime_ns for path in (page / "figures").iterdir()}
     assert after.keys() == before.keys() and all(after[path] > before[path] for path in after)
     html = (page / "index.html").read_text()
-    assert "of another version" not in html and 'href="debugger/bptt.html#k=15"' in html
-    state["recurrence.py"]["key"] = "of another version"
+    assert "of another version" not in html and "made by two" in html and 'href="debugger/two.html#k=1"' in html
+    state["one.py"]["key"] = "of another version"
     (page / "lecture.json").write_text(json.dumps(state))
-    assert build(page, CHEAP) == []
-    assert all((p.stat().st_mtime_ns > after[p]) == p.stem.startswith("recurrence") for p in after)
+    assert build(page, quick) == []
+    assert all((p.stat().st_mtime_ns > after[p]) == p.stem.startswith("one") for p in after)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +204,9 @@ def test_the_command(tmp_path, monkeypatch):
         build(tmp_path / "file" / "out", CHEAP[:1])
 
 
-def test_another_language(page, tmp_path):
+def test_another_language(page, tmp_path, monkeypatch):
+    for name in ("svg_to_png", "svg_to_pdf"):  # which the first page has made of the same figures
+        monkeypatch.setattr(f"viz.lecture.building.{name}", lambda svg: b"")
     table = tmp_path / "de.toml"
     table.write_text(
         '"Backpropagation through time" = "Rückwärts <durch> die Zeit"\n"|∂|: norm of ∂L/∂(this value)" = "Länge"\n'

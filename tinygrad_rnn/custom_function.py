@@ -166,14 +166,19 @@ def _moving(ctx: Context, outputs: Sequence[Tensor]) -> list[Tensor]:
     return [y for y in outputs if y.serial not in ctx._constant]
 
 
+def _forward(cls: type[Function], ctx: Context, args: Sequence[Any]) -> Any:
+    """What the user's forward returns, in either of PyTorch's two ways to write one."""
+    if cls.setup_context is None:
+        return cls.forward(ctx, *args)
+    result = cls.forward(*args)
+    cls.setup_context(ctx, tuple(args), result)
+    return result
+
+
 def _run(cls: type[Function], ctx: Context, args: Sequence[Any]) -> tuple[list[Tensor], bool]:
     """The forward pass: its results, and whether it gave one by itself."""
     with no_grad():
-        if cls.setup_context is None:
-            result = cls.forward(ctx, *args)
-        else:
-            result = cls.forward(*args)
-            cls.setup_context(ctx, tuple(args), result)
+        result = _forward(cls, ctx, args)
     single = not isinstance(result, (tuple, list))
     outputs = [result] if single else list(result)
     if not outputs or not all(isinstance(y, Tensor) for y in outputs):
@@ -214,11 +219,7 @@ def _opened(cls: type[Function], args: Sequence[Any], slots: Sequence[int], *ten
     for i, x in zip(slots, tensors, strict=True):
         full[i] = x
     ctx = Context()
-    if cls.setup_context is None:
-        result = cls.forward(ctx, *full)
-    else:
-        result = cls.forward(*full)
-        cls.setup_context(ctx, tuple(full), result)
+    result = _forward(cls, ctx, full)
     single = not isinstance(result, (tuple, list))
     return result if single else concat([y.reshape(-1) for y in _moving(ctx, result)])
 

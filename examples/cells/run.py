@@ -48,6 +48,7 @@ def flow(path: Path, length: int = 30) -> Any:
                     look = {"color": STATE_COLOURS[role], "label": role} if own else {"color": "#c8c8c8", "lw": 0.8}
                     if own or role == "h":
                         axes.semilogy(list(norms), list(norms.values()), **look)
+            axes.minorticks_off()  # the grid has a line for each power of ten
             axes.set_title(kind, fontsize=10)
             axes.legend(frameon=False, fontsize=8, loc="lower right")
         for axes in every[-4:]:

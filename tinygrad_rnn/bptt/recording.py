@@ -8,12 +8,10 @@ so the memory a trace takes is the contributions' own.
 
 from __future__ import annotations
 
-import gc
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy.typing as npt
 
 import tinygrad_rnn as tg
 
+from ..collector import collector_paused
 from ..files import PathLike, as_path, write_atomically
 from ..recurrence.named_steps import timed
 from ..reverse_walk import nodes_between, seeded
@@ -208,19 +207,7 @@ class Trace(Walk):
         return trace
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without Python's collector, which would go through a growing record in which there is nothing to collect."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_uncollected()
+@collector_paused()
 def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: bool = False) -> Trace:
     """Walk back from ``loss`` and keep every step; ``.grad`` and the graph stay as they are, hooks run.
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import dis
-import gc
 import os
 import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from ..arguments import naming_keyword
+from ..collector import collector_paused
 from ..errors import DTypeError, GraphError
 from ..object_types import entries_of, is_of, of_parts
 from ..optional_packages import needed
@@ -253,7 +252,7 @@ class CompiledFunction:
             if compiled.fits(given):
                 self._last = weakref.ref(compiled)
                 return compiled
-        with _collector_paused():
+        with collector_paused():
             now, later = self._compile(given, args, kwargs)
         now.program.bind()
         programs[key] = [later, *candidates[: CACHED - 1]]
@@ -452,18 +451,6 @@ class CompiledFunction:
         with self._turns.lock:
             last.part_with_gradients()
             return table(last.applied, last.program.profile(), last.program, last.seconds)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Thousands of nodes are made and kept: to look for garbage among them takes a quarter of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def available_threads() -> int:

@@ -281,11 +281,16 @@ class Storage:
             for there, product in (node.sources, node.sources[::-1]):
                 p = self.graph.nodes[product]
                 if (
-                    self.kinds[product] == "product" and len(p.operands) == 2 and len(self.uses[product]) == 1
-                    and p.shape == node.shape and p.lane == node.lane and len(p.shape) == 2
-                    and product not in self._outputs and there != product
+                    self.kinds[product] == "product"
+                    and len(p.operands) == 2
+                    and len(self.uses[product]) == 1
+                    and p.shape == node.shape
+                    and p.lane == node.lane
+                    and len(p.shape) == 2
+                    and product not in self._outputs
+                    and there != product
                     and self.graph.nodes[there].dtype == node.dtype
-                ):  # fmt: skip
+                ):
                     self.accumulates[node.index] = (there, product)
                     self.folded.add(product)
                     break

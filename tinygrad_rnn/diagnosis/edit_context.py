@@ -43,7 +43,7 @@ class Scene:
             factors.setdefault(float(number), f"multiplied by {number}, the {words}")
             factors.setdefault(1 / number, f"divided by {number}, the {words}")
         for node in self.record.nodes:
-            for x in node.operands if node.op is not None and node.op.name in ("mul", "div") else ():
+            for x in node.operands if node.op is not None and node.op.infix in ("*", "/") else ():
                 if not isinstance(x, Ref) and x not in (0, 1, -1):
                     factors.setdefault(float(x), f"multiplied by {x:g}, a number of the forward pass")
                     factors.setdefault(1 / x, f"divided by {x:g}, a number of the forward pass")

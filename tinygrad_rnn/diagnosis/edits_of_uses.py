@@ -175,17 +175,25 @@ def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) ->
         before = {there}
         for _ in range(4):  # back through sums, which pass it on as it is
             before |= {
-                x.index for i in before for x in record.nodes[i].operands
-                if record.nodes[i].op is not None and record.nodes[i].op.infix == "+" and isinstance(x, Ref)  # type: ignore[union-attr]
-                and record.nodes[x.index].shape == node.shape and len(record.users[x.index]) == 1
-            }  # fmt: skip
+                x.index
+                for i in before
+                for x in record.nodes[i].operands
+                if record.nodes[i].op is not None
+                and record.nodes[i].op.infix == "+"
+                and isinstance(x, Ref)  # type: ignore[union-attr]
+                and record.nodes[x.index].shape == node.shape
+                and len(record.users[x.index]) == 1
+            }
         assert isinstance(operand, Ref)
         uses = [
-            (i, k) for i in before if i != node.index
+            (i, k)
+            for i in before
+            if i != node.index
             for k, x in enumerate(record.nodes[i].operands)
-            if isinstance(x, Ref) and (i, k) in record.truth.contributions
+            if isinstance(x, Ref)
+            and (i, k) in record.truth.contributions
             and _alike(record.nodes[x.index], record.nodes[operand.index])
-        ]  # fmt: skip
+        ]
         if len(uses) != 1:
             return {}
         twins[node.index] = uses[0]
@@ -249,7 +257,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         value = record.values[operand.index]
         name = scene.name_of(family[-1], other)
         turned = blocks_transposed(value)
-        if turned is not None and turned.shape == value.shape and node.op.name in ("matmul", "linear"):
+        if turned is not None and turned.shape == value.shape and node.op.kind == "contraction":
             yield from scene.at_times(
                 family, slot, f"{subject} uses {name} transposed", lambda _, o=other: edited_rules.with_transposed(o)
             )
@@ -455,7 +463,7 @@ def _summands(scene: Scene) -> Iterator[Edit]:
                     words = f"At every step, in {subject} the part that came from {source}{later} is passed on as it is"
                     yield Edit(f"{words}: the derivative is on the other summand only.", parts=parts, cost=1.15)
     for family in scene.families:
-        if family[0].op is not None and family[0].op.name in ("add", "sub") and len(scene.slots(family)) == 2:
+        if family[0].op is not None and family[0].op.infix in ("+", "-") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)
         yield from _some_left(scene, family)
 

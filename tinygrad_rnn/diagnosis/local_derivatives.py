@@ -92,8 +92,15 @@ def mended(graph: Graph) -> Graph:
 
     def true(node: Node) -> Node:
         operands = [graph.nodes[x.index].value if isinstance(x, Ref) else x for x in node.operands]
-        wrong = {k for k, x in enumerate(node.operands) if isinstance(x, Ref) and graph.nodes[x.index].requires_grad
-                 and node.op is not None and k in node.op.slots and _untrue(node, k, operands)}  # fmt: skip
+        wrong = {
+            k
+            for k, x in enumerate(node.operands)
+            if isinstance(x, Ref)
+            and graph.nodes[x.index].requires_grad
+            and node.op is not None
+            and k in node.op.slots
+            and _untrue(node, k, operands)
+        }
         return replace(node, op=_with_the_derivative(node.op, wrong)) if node.op is not None and wrong else node
 
     return Graph.of(map(true, graph.nodes), graph.outputs)

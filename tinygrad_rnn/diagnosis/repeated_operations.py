@@ -50,8 +50,8 @@ def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int]
         return
     yield "At every step", every, 1.0
     for t in every:
-        words = "At the first step only" if t == 0 else "At the last step only" if t == count - 1 else \
-            f"At one step only (step {t + 1} of {count})"  # fmt: skip
+        ends = {0: "At the first step only", count - 1: "At the last step only"}
+        words = ends.get(t, f"At one step only (step {t + 1} of {count})")
         yield words, [t], 1.2
     if not windows:
         return

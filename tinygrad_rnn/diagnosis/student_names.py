@@ -104,5 +104,6 @@ class Names:
             "tanh": f"{g} ⊙ (1 − {y}²)", "sigmoid": f"{g} ⊙ {y} ⊙ (1 − {y})", "relu": f"{g} ⊙ [{operands[0]} > 0]",
         }  # fmt: skip
         if node.op.name == "linear":
-            return [f"{g} @ {operands[1]}", f"{g}ᵀ @ {operands[0]}", f"Σ rows of {g}"][slot]
+            x, weight = operands[:2]
+            return {0: f"{g} @ {weight}", 1: f"{g}ᵀ @ {x}", 2: f"Σ rows of {g}"}[slot]
         return formulas.get(node.op.name, f"what {node.op.name} sends of {g}")

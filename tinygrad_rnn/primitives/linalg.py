@@ -58,8 +58,11 @@ def _matmul_grad_a(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 
 def _matmul_grad_b(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     if len(a.shape) == 1:
-        return reshape(a, shape=(*a.shape, 1)) * reshape(g, shape=(*g.shape[:-1], 1, g.shape[-1])) \
-            if len(_b.shape) > 1 else g * a  # fmt: skip
+        return (
+            reshape(a, shape=(*a.shape, 1)) * reshape(g, shape=(*g.shape[:-1], 1, g.shape[-1]))
+            if len(_b.shape) > 1
+            else g * a
+        )
     if len(_b.shape) == 1:
         return _vector_grad(matmul(swap_last(a), reshape(g, shape=(*g.shape, 1))))
     return matmul(swap_last(a), g)

@@ -187,11 +187,11 @@ def _repeats(graph: Graph, run: Sequence[int]) -> bool:
 
 
 def _adds(node: Node) -> bool:
-    return node.op is not None and node.op.name in ("add", "sub")
+    return node.op is not None and node.op.infix in ("+", "-")
 
 
 def _scales(node: Node) -> bool:
-    return node.op is not None and node.op.name in ("mul", "div")
+    return node.op is not None and node.op.infix in ("*", "/")
 
 
 def is_looked_up(nodes: Sequence[Node], node: Node) -> bool:

@@ -337,10 +337,14 @@ class _Hoisted:
             return None
         for a, product in (x.operands, x.operands[::-1]):
             if (
-                product.op is P.linear and len(product.operands) == 3 and product.serial in self._of_state
-                and product.operands[2].serial not in self._varies and a.op is P.linear
-                and product.operands[1].serial not in self._varies and self._lift(a) is not None
-            ):  # fmt: skip
+                product.op is P.linear
+                and len(product.operands) == 3
+                and product.serial in self._of_state
+                and product.operands[2].serial not in self._varies
+                and a.op is P.linear
+                and product.operands[1].serial not in self._varies
+                and self._lift(a) is not None
+            ):
                 v, w, *bias = a.operands
                 both = bias[0] + product.operands[2] if bias else product.operands[2]
                 row = self._row_of(self._rows_times(self._lift(v), P.linear, (w, both), {}), a)

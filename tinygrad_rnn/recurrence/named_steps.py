@@ -149,7 +149,7 @@ class _Naming:
             return
         if len(states) == 2 and (pair := self._one_made_of_the_other(loop, states)):
             users = self.graph.consumers[loop.rows[pair[0]].nodes[0] or 0]
-            fed_back = any(op.name in ("matmul", "linear") for u in users if (op := self.nodes[u].op))
+            fed_back = any(op.kind == "contraction" for u in users if (op := self.nodes[u].op))
             states = pair[:1] if fed_back else pair  # an output that is fed back
         elif len(states) > 1:
             states = [k for k in states if loop.rows[k] in loop.outputs]

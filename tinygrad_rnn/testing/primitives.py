@@ -403,9 +403,14 @@ def _linear_in_the_cotangent(primitive: Primitive, case: Case, rng: np.random.Ge
         one, other = pull(g), pull(h)
         scale = 1e3 * (norm(one) + norm(other))
         _require_close(
-            pull(2.5 * g - 0.5 * h), 2.5 * one - 0.5 * other, scale, RTOL_VALUE, primitive, case,
+            pull(2.5 * g - 0.5 * h),
+            2.5 * one - 0.5 * other,
+            scale,
+            RTOL_VALUE,
+            primitive,
+            case,
             f"the gradient of operand {slot} for a sum of two upstream gradients",
-        )  # fmt: skip
+        )
         _require(
             not pull(0 * g).any(), primitive, case, f"a zero upstream gradient gives operand {slot} something else"
         )

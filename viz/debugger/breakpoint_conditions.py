@@ -106,9 +106,14 @@ class _Facts(Mapping[str, Any]):
             norms = [measure(self.session.trace.contribution(self.position, i)).norm for i in sent]
             return ratio(style.norm(norms), found.norm)
         return {
-            "norm": found.norm, "min": found.smallest, "max": found.largest, "nan": found.nan,
-            "inf": found.infinite, "zero": found.zero, "size": found.size,
-        }[name]  # fmt: skip
+            "norm": found.norm,
+            "min": found.smallest,
+            "max": found.largest,
+            "nan": found.nan,
+            "inf": found.infinite,
+            "zero": found.zero,
+            "size": found.size,
+        }[name]
 
     def __iter__(self) -> Any:
         return iter(NAMES)

@@ -73,10 +73,16 @@ class Inspection(Cursor):
             assert after is not None
             found.append(
                 session_data.Transfer(
-                    sent.target, self.shown(sent.target), sent.slot, at + 1, len(events),
-                    before, self.trace.contribution(p, index), after,
+                    sent.target,
+                    self.shown(sent.target),
+                    sent.slot,
+                    at + 1,
+                    len(events),
+                    before,
+                    self.trace.contribution(p, index),
+                    after,
                 )
-            )  # fmt: skip
+            )
         return found
 
     def _backward(self, position: int | None) -> int:
@@ -175,10 +181,15 @@ class Inspection(Cursor):
                     gradient = self.gradient(node, p)
                     rows.append(
                         session_data.StateNorm(
-                            ".".join(path), moment.time + 1, role, node, *self.arrived(node, p),
-                            None if gradient is None else measure(gradient).norm, self._gates(path, moment.time),
+                            ".".join(path),
+                            moment.time + 1,
+                            role,
+                            node,
+                            *self.arrived(node, p),
+                            None if gradient is None else measure(gradient).norm,
+                            self._gates(path, moment.time),
                         )
-                    )  # fmt: skip
+                    )
         return rows
 
     def _gates(self, path: carried_state.Path, time: int) -> dict[str, float]:

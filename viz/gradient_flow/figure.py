@@ -71,9 +71,14 @@ def _norms(axes: Any, layers: Sequence[Layer]) -> None:
         for role, series in layer.norms.items():
             dashes, marker = ("-", MARKERS[k % 6]) if role == "h" else ("--", "")
             axes.plot(
-                *_xy(series), dashes, marker=marker, markersize=4, markevery=max(1, len(series) // 10),
-                color=COLOURS[k % 6], label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
-            )  # fmt: skip
+                *_xy(series),
+                dashes,
+                marker=marker,
+                markersize=4,
+                markevery=max(1, len(series) // 10),
+                color=COLOURS[k % 6],
+                label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
+            )
     axes.set(
         yscale="log", xlabel="time step t", ylabel=GRADIENT, title="gradient of the loss, at the state of each step"
     )

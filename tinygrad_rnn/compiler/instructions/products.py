@@ -115,6 +115,20 @@ def _by_blas(sizes, ik, a, b, c, m, n, ta, tb, accumulate, like):
     elif n == 1 and not ta:
         _gemv(like, transposed, ik, im, one, a, ilda, b, ione if tb else ildb, beta, c, ildc)
     else:
-        _gemm(like, transposed if tb else plain, transposed if ta else plain, in_, im, ik, one, b, ildb, a, ilda, beta,
-              c, ildc)  # fmt: skip
+        _gemm(
+            like,
+            transposed if tb else plain,
+            transposed if ta else plain,
+            in_,
+            im,
+            ik,
+            one,
+            b,
+            ildb,
+            a,
+            ilda,
+            beta,
+            c,
+            ildc,
+        )
     return 0

@@ -335,9 +335,12 @@ class CallRecorder:
 
 
 #: what makes random numbers of none of the program's tensors
-_DRAWN = frozenset(
-    f"{name}{like}" for name in ("rand", "randn", "randint") for like in ("", "_like")
-) | {"randperm", "normal", "bernoulli", "multinomial"}  # fmt: skip
+_DRAWN = frozenset(f"{name}{like}" for name in ("rand", "randn", "randint") for like in ("", "_like")) | {
+    "randperm",
+    "normal",
+    "bernoulli",
+    "multinomial",
+}
 
 
 class Mode(TorchFunctionMode):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -110,12 +109,6 @@ def own_problem(kind: str, regime: str, seed: int = 0) -> OwnRecurrence:
         upstream,
         tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in roles),
     )
-
-
-def shortened(problem: NumpyRecurrence, steps: int) -> NumpyRecurrence:
-    """The first steps of a problem, and all else as it is: another size."""
-    lengths = np.minimum(problem.lengths, steps) - (problem.lengths > steps) * (np.arange(len(problem.lengths)) % 2)
-    return replace(problem, x=problem.x[:steps], upstream=problem.upstream[:steps], lengths=lengths)
 
 
 def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGradients]]:

@@ -45,12 +45,34 @@ def _plain(name: str, **attributes: Any) -> Rule:
 
 
 for _ours, _theirs in {
-    "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt",
-    "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "erf": "Erf", "sigmoid": "Sigmoid", "softplus": "Softplus",
-    "relu": "Relu", "abs": "Abs", "sign": "Sign", "pow": "Pow", "maximum": "Max", "minimum": "Min",
-    "greater": "Greater", "greater_equal": "GreaterOrEqual", "less": "Less", "less_equal": "LessOrEqual",
-    "equal": "Equal", "matmul": "MatMul", "where": "Where",
-}.items():  # fmt: skip
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "div": "Div",
+    "neg": "Neg",
+    "exp": "Exp",
+    "log": "Log",
+    "sqrt": "Sqrt",
+    "sin": "Sin",
+    "cos": "Cos",
+    "tanh": "Tanh",
+    "erf": "Erf",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+    "relu": "Relu",
+    "abs": "Abs",
+    "sign": "Sign",
+    "pow": "Pow",
+    "maximum": "Max",
+    "minimum": "Min",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "equal": "Equal",
+    "matmul": "MatMul",
+    "where": "Where",
+}.items():
     onnx_rule(_ours)(_plain(_theirs))
 
 
