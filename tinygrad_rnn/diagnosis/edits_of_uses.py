@@ -174,15 +174,12 @@ def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) ->
         there, operand = found[node.index], node.operands[slot]
         before = {there}
         for _ in range(4):  # back through sums, which pass it on as it is
+            sums = (record.nodes[i] for i in before if (op := record.nodes[i].op) is not None and op.infix == "+")
             before |= {
                 x.index
-                for i in before
-                for x in record.nodes[i].operands
-                if record.nodes[i].op is not None
-                and record.nodes[i].op.infix == "+"
-                and isinstance(x, Ref)  # type: ignore[union-attr]
-                and record.nodes[x.index].shape == node.shape
-                and len(record.users[x.index]) == 1
+                for added in sums
+                for x in added.operands
+                if isinstance(x, Ref) and record.nodes[x.index].shape == node.shape and len(record.users[x.index]) == 1
             }
         assert isinstance(operand, Ref)
         uses = [

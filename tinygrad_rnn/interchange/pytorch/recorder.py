@@ -30,6 +30,7 @@ from ..nested_results import leaves, mapped
 from ..program import Detached, Input, constant, detached
 from . import calls, decompositions, recurrent  # noqa: F401  (recurrent enters its calls in the table)
 from .module_places import Modules, Running
+from .shared_memory import positions
 
 #: how far a mirrored value may be from PyTorch's, by its size
 AGREEMENT = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}
@@ -410,18 +411,6 @@ def array_of(t: Any) -> np.ndarray[Any, Any]:
 def version_of(t: Any) -> int:
     """How often a tensor was written to; PyTorch does not count it of those made under ``inference_mode``."""
     return 0 if t.is_inference() else int(t._version)
-
-
-def positions(owner: Any, view: Any) -> np.ndarray[Any, Any]:
-    """For every element of ``view``, where it is among the elements of ``owner``, whose memory it shares."""
-    with torch._C.DisableTorchFunction():
-        size = owner.untyped_storage().nbytes() // owner.element_size()
-        where = torch.full((size,), -1, dtype=torch.int64)
-        where.as_strided(owner.size(), owner.stride(), owner.storage_offset()).copy_(
-            torch.arange(owner.numel()).reshape(owner.shape)
-        )
-        found = where.as_strided(view.size(), view.stride(), view.storage_offset()).numpy()
-    return found
 
 
 def user_place() -> tuple[CodeType, int] | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ...composed_operators import padded, read_through, repeated_each
+from ..shared_memory import positions
 from .table import handles, sizes_of, widened
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def _broadcast_in_dim(_call: Call, x: Any, shape: Any, dimensions: Any) -> Any:
 
 @handles("unfold", "as_strided")
 def _overlapping(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
-    from ..recorder import positions
-
     if call.out.untyped_storage()._cdata != call.args[0].untyped_storage()._cdata:
         return NotImplemented  # `F.unfold`, which is something else
     return read_through(x, positions(call.args[0], call.out))
