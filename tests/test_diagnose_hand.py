@@ -2,6 +2,7 @@
 
 import re
 
+import handwritten_more as more
 import numpy as np
 import pytest
 from handwritten import MISTAKES, STYLES, Mistake, loss_of, right
@@ -91,9 +92,31 @@ def test_two_walks_are_shown_where_they_part(tmp_path):
     assert true.graph.nodes[steps[0].node].op.name == "tanh"
     (a,), (b,) = steps[0].contributions, steps[1].contributions
     np.testing.assert_allclose(b.value / a.value, 1 / (1 + y.numpy()))
+    assert [side.rules(sides.position)[0].formula for side in sides.sessions] == [
+        "∂L/∂(w ⊙ w) = ∂L/∂tanh(w ⊙ w) ⊙ (1 − tanh(w ⊙ w)²)",
+        "∂L/∂(w ⊙ w) = ∂L/∂tanh(w ⊙ w) ⊙ (1 − tanh(w ⊙ w))",
+    ]
+    assert [side.check(sides.position)[0].passed for side in sides.sessions] == [True, False]
     page = (tmp_path / "both.html").read_text(encoding="utf-8")
     assert page.count("<iframe") == 2 and "derivative of tanh" in page
     assert "<h2" not in page  # each half has its title itself
+
+
+@pytest.mark.parametrize(
+    "meaning, wrong",
+    [
+        ("Whh multiplied h of the step before", "∂L/∂W_hh = ∂L/∂(W_hh h_5) h_6ᵀ"),
+        ("Whh not transposed", "∂L/∂h_5 = W_hh ∂L/∂(W_hh h_5)"),
+        ("o and g exchanged", "∂L/∂a_o6 = ∂L/∂g_6 ⊙ (1 − g_6²)"),
+        ("z and 1 - z swapped", "∂L/∂n_5 = ∂L/∂(z_5 ⊙ n_5) ⊙ (1 − z_5)"),
+        ("f sees only the carried part of dc", "∂L/∂a_f5 ≠ ∂L/∂f_5 ⊙ f_5 ⊙ (1 − f_5)"),
+        ("h gets nothing from the next step", "∂L/∂h_5 = 0"),
+    ],
+)
+def test_the_half_with_the_mistake_writes_the_wrong_rule(meaning, wrong):
+    mistake = next(m for m in MISTAKES if m.meaning == meaning)
+    sides = tg.diagnose(loss_of(mistake.style), mistake.gradients(), max_edits=1).show()
+    assert wrong in [rule.formula for k in (0, 1) for rule in sides.sessions[1].rules(sides.position + k)]
 
 
 def test_nothing_found_cannot_be_shown_and_is_placed():
@@ -198,3 +221,19 @@ def test_what_is_no_edit_is_not_found_and_is_placed(mistake):
     assert first is not None and first[1] in wrong
     for name, g in found.gradients.items():  # what is shown beside it is the true one
         np.testing.assert_allclose(g, true[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("style, old, new, meaning, says", some(more.MISTAKES, 14, first=5))
+def test_mistakes_in_six_more_styles_are_named(style, old, new, meaning, says):
+    found = tg.diagnose(more.loss_of(style), more.gradients(style, old, new), max_edits=1)
+    assert found.found == bool(says), meaning
+    assert not says or any(says in edit.words for edit in found.edits), str(found)
+
+
+@pytest.mark.parametrize("style", some(list(more.STYLES), 2))
+def test_the_right_backward_pass_of_another_style_is_right(style):
+    assert tg.diagnose(more.loss_of(style), more.gradients(style)).correct
+
+
+def test_of_eighty_mistakes_most_are_named():
+    assert len(more.MISTAKES) == 81 and sum(bool(says) for *_, says in more.MISTAKES) == 75

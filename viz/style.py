@@ -187,7 +187,7 @@ def _nested(array: Any, large: bool) -> str:
 _COMMANDS = {
     "odot": "⊙", "oslash": "⊘", "sum": "Σ", "top": "ᵀ", "sigma": "σ", "cos": "cos", "sin": "sin", "log": "log",
     "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "",
-    "partial": "∂", "times": "×", "cdot": "·", "sqrt": "√", "pi": "π",
+    "partial": "∂", "neq": "≠", "times": "×", "cdot": "·", "sqrt": "√", "pi": "π",
 }  # fmt: skip
 
 

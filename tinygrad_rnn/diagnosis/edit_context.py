@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 
@@ -23,11 +24,12 @@ class Scene:
         """``nearly``: what was given is so close that only precision, or a tiny factor, can be wrong with it."""
         self.record, self.given, self.nearly = record, given, nearly
         self.all_families = families(record.graph)
-        self.families = [f for f in self.all_families if all(n.index in record.truth.gradients for n in f)]
+        walked = ([n for n in f if n.index in record.truth.gradients] for f in self.all_families)
+        self.families = [f for f in walked if f]  #: without first steps of which nothing is learned
         self.names = Names(record)
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         self.steps = max((len(f) for f in self.families), default=1)
-        self._beyond: dict[tuple[int, int], int] = {}
+        self._beyond: dict[tuple[int, int | str], int] = {}
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -42,6 +44,10 @@ class Scene:
         for number, words in named:
             factors.setdefault(float(number), f"multiplied by {number}, the {words}")
             factors.setdefault(1 / number, f"divided by {number}, the {words}")
+        several = [n for n in (self.steps, *sorted(leading), *sorted(sizes)) if n > 1]
+        for one, two in [*permutations(dict.fromkeys(several), 2), *((n, n - 1) for n in several)]:
+            factors.setdefault(one / two, f"multiplied by {one}/{two}: divided by {two} instead of {one}")
+            factors.setdefault(two / one, f"multiplied by {two}/{one}: divided by {one} instead of {two}")
         for node in self.record.nodes:
             for x in node.operands if node.op is not None and node.op.infix in ("*", "/") else ():
                 if not isinstance(x, Ref) and x not in (0, 1, -1):
@@ -68,6 +74,22 @@ class Scene:
     def gates(self) -> list[Family]:
         """Nonlinearities that are computed at every step."""
         return [f for f in self.families if len(f) > 1 and is_nonlinear(f[0])]
+
+    def beside(self, rival: Family, family: Family) -> list[int]:
+        """Which of a rival's nodes is in each step of a family; empty unless there is one for each."""
+        at = {n.scope.step: k for k, n in enumerate(rival)}
+        found = [at[n.scope.step] for n in family if n.scope.step in at]
+        return found if len(found) == len(family) else []
+
+    def gradients(self, shape: tuple[int, ...]) -> list[tuple[str, Family]]:
+        """The values of a shape whose gradients may be taken for another's, each content once; gates' inputs first."""
+        before = []
+        for gate in self.gates:
+            line = self.line(gate, 0)
+            if line is not None and line[0] in self.place and self.record.nodes[line[0]].shape == shape:
+                before.append((f"before {self.named(gate[-1])}", [self.record.nodes[i] for i in line]))
+        named = sorted((f for f in self.families if f[0].shape == shape), key=lambda f: not f[0].role)
+        return before + [(f"of {self.named(f[-1])}", f) for f in named]
 
     # Chains ----------------------------------------------------------------------------------------------
 
@@ -141,6 +163,21 @@ class Scene:
         found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
         return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
 
+    def _kept(self, index: int, what: int | str, made: Callable[[], Array]) -> int:
+        """Where the values hold an array made of a node's, which is made when it is first asked for."""
+        if (index, what) not in self._beyond:
+            self._beyond[index, what] = len(self.record.values)
+            self.record.values.append(made())
+        return self._beyond[index, what]
+
+    def slope(self, node: Node) -> int:
+        """Where the values hold the derivative of a nonlinearity."""
+        return self._kept(node.index, "slope", lambda: self.record.pull(node, 0, np.ones(node.shape)))
+
+    def logistic_slope(self, index: int) -> int:
+        """Where the values hold the sigmoid's derivative at a value."""
+        return self._kept(index, "logistic", lambda: 1 / (2 + np.exp(x := self.record.values[index]) + np.exp(-x)))
+
     def _beside(self, index: int, by: int) -> int:
         """Where the values hold what a function of a state would be of the state one step on, or before the first."""
         node, record = self.record.nodes[index], self.record
@@ -151,9 +188,8 @@ class Scene:
             chain = self.chain(self.all_families[number])
             at = chain.index(operand.index) + by if operand.index in chain else -1
             if 0 <= at < len(chain):
-                self._beyond[index, by] = len(record.values)
                 made = np.asarray(node.op.forward(record.values[chain[at]], **node.attrs))
-                record.values.append(np.broadcast_to(made, node.shape))
+                self._kept(index, by, lambda made=made: np.broadcast_to(made, node.shape))  # type: ignore[misc]
                 break
         return self._beyond.get((index, by), index)
 
@@ -200,6 +236,14 @@ class Scene:
     def named(self, node: Node) -> str:
         """A value in words."""
         return self.names.of(node)
+
+    def apart(self, one: Family, two: Family) -> tuple[str, str]:
+        """Two values in words, with their layers where these tell them apart."""
+        names = self.named(one[-1]), self.named(two[-1])
+        places = ".".join(one[0].scope.path), ".".join(two[0].scope.path)
+        if names[0] != names[1] or places[0] == places[1]:
+            return names
+        return f"{names[0]} of {places[0] or 'the top level'}", f"{names[1]} of {places[1] or 'the top level'}"
 
     def name_of(self, node: Node, slot: int) -> str:
         """An operand in words."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Node, Ref
+from ..graph import Node
 from ..tensors import Array
 from .edited_walks import Record, Rewrite, Rule
 
@@ -43,21 +44,52 @@ PRODUCTS: dict[str, list[Slope]] = {
 }
 
 
-def valued(changed: Mapping[int, Array]) -> Rule:
-    """The true rule with another saved value."""
-    return lambda record, node, slot, g: record.pull(node, slot, g, changed)
+#: those as formulas
+SLOPES_AS_LATEX = {
+    "σ' (y(1 − y))": r"y \odot (1 - y)",
+    "tanh' (1 − y²)": "(1 - y^2)",
+    "1: it is forgotten": "1",
+    "1 − y": "(1 - y)",
+    "1 + y²": "(1 + y^2)",
+    "y(1 + y)": r"y \odot (1 + y)",
+    "(1 − y)²": "(1 - y)^2",
+    "y": "y",
+    "y²": "y^2",
+    "1 − x² of the value before it": "(1 - x^2)",
+    "x(1 − x) of the value before it": r"x \odot (1 - x)",
+    "1 − tanh x, without the square": r"(1 - \tanh x)",
+    "the function itself, of the value before it": "x",
+    "[x > 0]": "[x > 0]",
+    "[x < 0]": "[x < 0]",
+    "tanh'(y), of the result instead of the value before it": r"(1 - \tanh^2 y)",
+    "σ'(y), of the result instead of the value before it": r"\sigma(y) \odot (1 - \sigma(y))",
+    "tanh' where σ' belongs, of the value before it": r"(1 - \tanh^2 x)",
+    "σ' where another belongs, of the value before it": r"\sigma(x) \odot (1 - \sigma(x))",
+}
 
 
-def sloped(slope: Slope) -> Rule:
-    """Another derivative of a nonlinearity."""
-    return lambda record, node, slot, g: np.asarray(g * slope(record.values[node.index], record.target(node, slot)))
+@dataclass(frozen=True, eq=False)
+class Valued:
+    """The true rule with other saved values, by node."""
+
+    changed: Mapping[int, Array]
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return record.pull(node, slot, g, self.changed)
 
 
-def sloped_alone(slope: Slope) -> Rule:
-    """A derivative of a nonlinearity without the gradient that arrives."""
-    return lambda record, node, slot, g: np.asarray(
-        np.broadcast_to(slope(record.values[node.index], record.target(node, slot)), g.shape)
-    )
+@dataclass(frozen=True)
+class Sloped:
+    """Another derivative of a nonlinearity, one of `SLOPES`; ``alone`` without the gradient that arrives."""
+
+    slope: str
+    alone: bool = False
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        slope = SLOPES[self.slope](record.values[node.index], record.target(node, slot))
+        return np.asarray(np.broadcast_to(slope, g.shape) if self.alone else g * slope)
 
 
 def one_replaced(product: Slope, value: Array) -> Rule:
@@ -72,9 +104,28 @@ def true_slope(record: Record, node: Node) -> str | None:
     return next((words for words, slope in SLOPES.items() if np.allclose(slope(y, x), right, rtol=1e-12)), None)
 
 
-def as_if(other: Node, other_slot: int | None = None) -> Rule:
+@dataclass(frozen=True, eq=False)
+class AsIf:
     """What another use would send of this gradient."""
-    return lambda record, node, slot, g: record.pull(other, slot if other_slot is None else other_slot, g)
+
+    other: Node
+    slot: int
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return record.pull(self.other, self.slot, g)
+
+
+@dataclass(frozen=True)
+class Times:
+    """The true rule, times another value or divided by it."""
+
+    value: int
+    power: int
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return np.asarray(record.pull(node, slot, g) * record.values[self.value] ** self.power)
 
 
 def row(which: int) -> Rule:
@@ -117,25 +168,43 @@ def unmasked(record: Record, node: Node, slot: int, g: Array) -> Array:
     return g if slot == 1 else 0 * g
 
 
-def with_transposed(other: int) -> Rule:
-    """The true rule with another operand transposed."""
-
-    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
-        operand = node.operands[other]
-        assert isinstance(operand, Ref)
-        value = record.values[operand.index]
-        turned = blocks_transposed(value)
-        return record.pull(node, slot, g, {operand.index: value if turned is None else turned})
-
-    return rule
+def rows_of(record: Record, node: Node) -> Array:
+    """Which rows were looked up."""
+    at = record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
+    return np.asarray(at[0] if isinstance(at, tuple) and len(at) == 1 else at)
 
 
 def once_a_row(record: Record, node: Node, slot: int, g: Array) -> Array:
     """Rows that are looked up twice receive only the last one's gradient."""
     result = np.zeros(np.shape(record.target(node, slot)))
-    at = record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
-    result[at] = g
+    result[record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]] = g
     return result
+
+
+def _looked_up(axis: int, add: bool, back: bool) -> Rule:
+    """Slice by slice along an axis of what was looked up."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        result, rows = np.zeros(np.shape(record.target(node, slot))), rows_of(record, node)
+        for k in range(rows.shape[axis])[:: -1 if back else 1]:
+            at = np.take(rows, k, axis)
+            result[at] = np.take(g, k, axis) + (result[at] if add else 0.0)
+        return result
+
+    return rule
+
+
+#: of rows that were looked up all at once what a loop along one axis would give
+LOOKED_UP: dict[str, Callable[[int], Rule]] = {
+    "counts a row that is looked up twice only once in each step of axis": lambda axis: _looked_up(axis, True, False),
+    "is overwritten by the last row looked up along axis": lambda axis: _looked_up(axis, False, False),
+    "is overwritten by the first row looked up along axis": lambda axis: _looked_up(axis, False, True),
+}
+
+
+def cut(start: int, size: int, axis: int) -> Rule:
+    """As many rows or columns of the gradient, from a place on."""
+    return lambda record, node, slot, g: np.take(g, range(start, start + size), axis)
 
 
 def every_tie(record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -186,6 +255,11 @@ def permuted(leaf: int, axis: int, order: Sequence[int]) -> Rewrite:
         return np.concatenate([blocks[k] for k in order], axis)
 
     return rewrite
+
+
+def without_row(leaf: int, row: int) -> Rewrite:
+    """A row of 0."""
+    return lambda whole: np.where((np.arange(len(whole[leaf])) == row)[:, None], 0.0, whole[leaf])
 
 
 def along_time(leaf: int, axis: int, shift: int | None) -> Rewrite:

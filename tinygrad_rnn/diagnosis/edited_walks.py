@@ -31,6 +31,7 @@ from ..recurrence.named_steps import timed
 from ..reverse_walk import fitted, walk
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended
+from .repeated_operations import with_all_rows, with_ends
 
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
@@ -114,7 +115,7 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        self.graph = mended(timed(doubled(Graph(loss))))
+        self.graph = mended(with_ends(timed(with_all_rows(doubled(Graph(loss))))))
         self.nodes = self.graph.nodes
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Node
 from .edit_context import Scene
-from .edited_rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf
+from .edited_rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf, without_row
 from .edited_walks import Edit, scaled
 
 
@@ -59,6 +59,10 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
                     f"The gradients of {name} and {theirs} were added up in one buffer.", leaves={i: both, j: both}
                 )
         yield from _overwritten(scene, leaf)
+        yield from _silent_rows(scene, leaf)
+    for node in scene.record.nodes:  # what is made once and read at every step, as an encoder's states
+        if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
+            yield from _overwritten(scene, node)
     yield from _stacked(scene)
     limit = max((float(np.max(np.abs(g), initial=0.0)) for g in scene.given.values()), default=0.0)
     reached = sum(int(np.sum(np.abs(g) == limit)) for g in scene.given.values())
@@ -82,7 +86,7 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
     places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
     if len(places) < 2:
         return
-    name = scene.leaf_name(leaf)
+    name = scene.named(leaf)
     for number in places:
         lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] != number}
         source = scene.named(scene.all_families[number][0])
@@ -92,6 +96,16 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
         keep = sorted(uses)[which]
         lost = {use: scaled(0.0) for use in uses if use != keep}
         yield Edit(f"Of all that {name} receives, only {words} is left: it was overwritten.", lost, cost=1.2)
+
+
+def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
+    """A row of a table receives nothing, as that of a padding's number does."""
+    users = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
+    looked_up = any(n.op is not None and n.op.name in ("take", "getitem") for n in users)
+    for row in np.flatnonzero(np.any(scene.record.gradient(leaf.index) != 0, axis=-1)) if looked_up else ():
+        text = f"Row {row} of the gradient of {scene.leaf_name(leaf)} is 0, as a padding's is."
+        if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):
+            yield Edit(text, leaves={leaf.index: without_row(leaf.index, int(row))}, cost=1.1)
 
 
 def _is_shared(scene: Scene, leaf: Node) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import as_if, passed_on, valued
+from .edited_rules import AsIf, Valued, passed_on
 from .edited_walks import Edit, Part, Rule, Use, scaled
 from .repeated_operations import times
 
@@ -24,6 +24,8 @@ def of_states(scene: Scene) -> Iterator[Edit]:
     yield from _gates(scene)
     yield from _forward_order(scene)
     yield from _not_zeroed(scene)
+    yield from _at_other_steps(scene)
+    yield from _also_to_another(scene)
     yield from _not_reset(scene)
 
 
@@ -35,6 +37,10 @@ def _layers(scene: Scene) -> list[list[Family]]:
         groups[first].append(family)
     layers = list(groups.values())
     return layers if len(layers) < 2 else [*layers, scene.states]
+
+
+def _where(families: list[Family]) -> str:
+    return ".".join(families[0][0].scope.path) or "another layer"
 
 
 def _names(scene: Scene, families: list[Family]) -> str:
@@ -123,7 +129,7 @@ def _gates(scene: Scene) -> Iterator[Edit]:
             if not moved or (len(group) > 4 and len(moved) > 2):
                 continue
             uses: dict[Use, Rule] = {
-                (a.index, 0): as_if(b) for k in moved for a, b in zip(group[k], group[order[k]], strict=True)
+                (a.index, 0): AsIf(b, 0) for k in moved for a, b in zip(group[k], group[order[k]], strict=True)
             }
             names = [_gate(scene, f[0]) for f in group]
             if len(moved) == 2:
@@ -170,8 +176,8 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
                     at_the_end[use] = family[0].index
         if sent and len(layer[0]) > 1:
             words = (
-                f"The time steps are visited in forward order: {_names(scene, layer)} receives the carry of the step "
-                "before instead of the step after"
+                f"The time steps are visited in forward order: {_names(scene, layer)} "
+                f"{'receives' if len(layer) == 1 else 'receive'} the carry of the step before instead of the step after"
             )
             yield Edit(f"{words}.", sent=sent, cost=1.0)
             if at_the_end:
@@ -199,7 +205,21 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
                 seeds={other[-1].index: left},
                 cost=1.2,
             )
-    for layer in _layers(scene):
+    layers = _layers(scene)
+    for one_layer, two_layer in permutations(layers[:-1] if len(layers) > 1 else [], 2):
+        theirs = [left for f, left in ends.values() if any(f is g for g in one_layer)]
+        fits = len(one_layer) == len(two_layer) > 1 and all(
+            f[0].shape == g[0].shape and g[-1].index in record.truth.gradients
+            for f, g in zip(one_layer, two_layer, strict=True)
+        )
+        if fits:
+            yield Edit(
+                f"The gradients carried for {_names(scene, two_layer)} of {_where(two_layer)} were not set to zero "
+                f"before the loop: they start from what the loop of {_where(one_layer)} left there.",
+                seeds={g[-1].index: left for g, left in zip(two_layer, theirs, strict=True)},
+                cost=1.2,
+            )
+    for layer in layers:
         seeds = {f[-1].index: left for f, left in ends.values() if any(f is g for g in layer)}
         if len(layer) > 1 and all(index in record.truth.gradients for index in seeds):
             yield Edit(
@@ -208,6 +228,56 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
                 seeds=seeds,
                 cost=1.25,
             )
+
+
+def _at_other_steps(scene: Scene) -> Iterator[Edit]:
+    """What a state receives of its own step, of a layer above or of the loss, arrives at other steps."""
+    record = scene.record
+    for family in scene.states:
+        carried = {use for uses in scene.carries(family).values() for use in uses}
+        groups: dict[int, dict[int, Use]] = defaultdict(dict)
+        for t, node in enumerate(family):
+            for use in record.users[node.index]:
+                if use not in carried and use in record.truth.contributions:
+                    groups[scene.place[use[0]][0]][t] = use
+        last = len(family) - 1
+        for number, uses in groups.items():
+            if len(uses) < 2:
+                continue
+            source, name = scene.named(scene.all_families[number][-1]), scene.named(family[-1])
+            for words, moved in (
+                ("one step late", {t: t + 1 for t in uses}),
+                ("one step early", {t: t - 1 for t in uses}),
+                ("one step late, the last at the first (np.roll)", {t: (t + 1) % (last + 1) for t in uses}),
+                ("one step early, the first at the last (np.roll)", {t: (t - 1) % (last + 1) for t in uses}),
+                ("in reverse order", {t: last - t for t in uses}),
+            ):
+                sent: dict[Use, int | None] = {
+                    uses[t]: family[to].index if 0 <= to <= last else None for t, to in moved.items()
+                }
+                yield Edit(f"What {name} receives from {source} arrives {words}.", sent=sent, cost=1.2)
+
+
+def _also_to_another(scene: Scene) -> Iterator[Edit]:
+    """A state is also given what another one receives from outside of its recurrence."""
+    record = scene.record
+    for one in scene.states:
+        carried = {use for uses in scene.carries(one).values() for use in uses}
+        outside = [
+            [record.truth.contributions[use] for use in record.users[n.index]
+             if use not in carried and use in record.truth.contributions]
+            for n in one
+        ]  # fmt: skip
+        for two in scene.states:
+            if two is one or len(two) != len(one) or two[0].shape != one[0].shape or not any(outside):
+                continue
+            seeds = {n.index: np.asarray(sum(parts)) for n, parts in zip(two, outside, strict=True) if parts}
+            if all(index in record.truth.gradients for index in seeds):
+                names = scene.apart(two, one)
+                yield Edit(
+                    f"{names[0]} also receives what {names[1]} receives from outside of its recurrence.", seeds=seeds,
+                    cost=1.2,
+                )  # fmt: skip
 
 
 def _not_reset(scene: Scene) -> Iterator[Edit]:
@@ -238,7 +308,7 @@ def _not_reset(scene: Scene) -> Iterator[Edit]:
             again = record.recomputed(feeds)
             step = record.nodes[chains[0][1]].scope.step
             uses: dict[Use, Rule] = {
-                use: valued(again)
+                use: Valued(again)
                 for use in record.truth.contributions
                 if record.nodes[use[0]].scope.step == step and _depends(record.nodes[use[0]], again)
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ast import Expression
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations, count
+from itertools import combinations, count, permutations
 
 import numpy as np
 
@@ -16,13 +16,13 @@ from .edit_context import Family, Scene, is_nonlinear
 from .edited_rules import (
     PRODUCTS,
     SLOPES,
+    Sloped,
+    Times,
+    Valued,
     blocks_transposed,
     one_replaced,
     row,
-    sloped,
-    sloped_alone,
     true_slope,
-    valued,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 from .student_names import bracketed
@@ -37,6 +37,7 @@ def of_uses(scene: Scene) -> Iterator[Edit]:
         for slot, nodes in scene.slots(family).items():
             yield from _of_a_use(scene, nodes, slot)
     yield from _nonlinearities(scene)
+    yield from _logistic(scene)
     yield from _summands(scene)
     yield from _everywhere(scene)
 
@@ -71,6 +72,9 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "take" or (node.op.name == "getitem" and _by_numbers(node.attrs["index"])):
         text = f"{subject} counts a row that is looked up twice only once"
         yield from scene.at_times(family, slot, text, lambda _: edited_rules.once_a_row, single=False)
+        for axis in range(np.ndim(edited_rules.rows_of(record, node)) if len(family) == 1 else 0):
+            for words, along in edited_rules.LOOKED_UP.items():
+                yield from scene.at_times(family, slot, f"{subject} {words} {axis}", lambda _, r=along, a=axis: r(a))
     if node.op.name == "max":
         yield from scene.at_times(
             family, slot, f"{subject} is the whole gradient for every tie", lambda _: edited_rules.every_tie
@@ -92,7 +96,7 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
                     family,
                     slot,
                     f"from {scene.named(node)} {text}",
-                    lambda n, o=other: edited_rules.as_if(n, o),
+                    lambda n, o=other: edited_rules.AsIf(n, o),
                     single=False,
                 )
             except (ValueError, TypeError):
@@ -102,12 +106,33 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             family, slot, f"{subject} is divided once, not by the square",
             lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)), single=False,
         )  # fmt: skip
+    if node.op.name == "div" and slot == 0:
+        yield from _other_divisors(scene, family, subject)
     if node.op.name == "mul" or is_nonlinear(node):
         text = f"{subject} is the factor alone: the gradient that arrives is not in it"
         yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
     yield from _other_factors(scene, family, slot, subject)
+    if not leaf:
+        yield from _other_slopes(scene, family, slot, subject)
+    yield from _passed_by(scene, family, slot, subject, leaf)
+    yield from _other_places(scene, family, slot, subject)
     yield from _other_gradients(scene, family, slot, subject, leaf)
     yield from _other_operands(scene, family, slot, subject)
+
+
+def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit]:
+    """A number in the place of lengths, say."""
+    record, divisor = scene.record, family[0].operands[1]
+    if not isinstance(divisor, Ref) or record.nodes[divisor.index].requires_grad:
+        return
+    lengths = record.values[divisor.index]
+    for number in sorted(
+        {float(scene.steps), float(np.size(lengths)), float(np.max(lengths)), float(np.mean(lengths))}
+    ):
+        text = f"{subject} is divided by {number:g}, not by {scene.name_of(family[-1], 1)}"
+        yield from scene.at_times(
+            family, 0, text, lambda n, v=number: Valued({n.operands[1].index: np.full_like(lengths, v)}), single=False
+        )
 
 
 def _written(record: Record, node: Node, formula: Expression) -> Rule:
@@ -129,42 +154,100 @@ def _other_factors(scene: Scene, family: Family, slot: int, subject: str) -> Ite
         for words, power in (("multiplied with", 1), ("divided by", -1)):
             if power > 0 or all(np.all(scene.record.values[index]) for index in values):
                 yield from scene.at_times(
-                    family, slot, f"{subject} is {words} {name}", lambda n, f=found, p=power: _times(f[n.index], p),
+                    family, slot, f"{subject} is {words} {name}", lambda n, f=found, p=power: Times(f[n.index], p),
                     single=False, cost=0.35,
                 )  # fmt: skip
 
 
-def _times(value: int, power: int) -> Rule:
-    return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) * record.values[value] ** power)
+def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """The derivative of a nonlinearity of the same step too many, or passed by."""
+    for gate in scene.gates:
+        places = scene.beside(gate, family) if gate[0].shape == family[0].shape else []
+        if not places or np.shape(scene.record.target(family[0], slot)) != gate[0].shape:
+            continue
+        slopes = [scene.slope(gate[k]) for k in places]
+        for words, power in (("multiplied with", 1), ("divided by", -1)):
+            if power > 0 or all(np.all(scene.record.values[index]) for index in slopes):
+                uses: dict[Use, Rule] = {
+                    (n.index, slot): Times(index, power) for n, index in zip(family, slopes, strict=True)
+                }
+                name = scene.named(gate[-1])
+                yield Edit(f"At every step, {subject} is {words} the derivative at {name}.", uses, cost=1.35)
 
 
 def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
-    """The rule is given the gradient of another gate: that of the same step, before its nonlinearity."""
+    """The rule is given the gradient of another value of the same step: before its nonlinearity, or after."""
     record, shape = scene.record, family[0].shape
-    mine = {user for n in family for user, _ in record.users[n.index]}
-    for rival in scene.gates:
-        line = scene.line(rival, 0)
-        if line is None or record.nodes[line[0]].shape != shape or {n.index for n in rival} & mine:
+    known = {record.gradient(family[-1].index).tobytes()}
+    for words, rival in scene.gradients(shape):
+        places = scene.beside(rival, family)
+        if not places or any(rival[k].index == n.index for k, n in zip(places, family, strict=True)):
             continue
-        by_step = {record.nodes[i].scope.step: i for i in line}
-        found = {n.index: by_step[n.scope.step] for n in family if n.scope.step in by_step}
-        if len(found) < len(family) or set(found.values()) & {n.index for n in family}:
+        found = {n.index: rival[k].index for k, n in zip(places, family, strict=True)}
+        content = record.gradient(found[family[-1].index]).tobytes()
+        if content in known:
             continue
-        words = f"At every step, {subject} comes from the gradient before {scene.named(rival[-1])}"
+        known.add(content)
+        text = f"At every step, {subject} comes from the gradient {words}."
         if leaf:  # nothing comes back from there
-            given = {n.index: record.truth.gradients.get(found[n.index], np.zeros(shape)) for n in family}
+            given = {n.index: record.gradient(found[n.index]) for n in family}
             uses: dict[Use, Rule] = {(i, slot): _instead(g) for i, g in given.items()}
-            yield Edit(f"{words}.", uses, cost=1.25)
+            yield Edit(text, uses, cost=1.25)
         elif twins := _twins(scene, family, slot, found):
             uses = {(here, slot): scaled(0.0) for here in found}
             uses |= {twin: _and_as(record.nodes[here], slot) for here, twin in twins.items()}
-            yield Edit(f"{words}.", uses, cost=1.25)
-        elif all(there > here for here, there in found.items()):
-            parts = {
-                (here, slot): Part(tuple(_arriving(scene, record.nodes[there])[0]), instead=True)
-                for here, there in found.items()
-            }
-            yield Edit(f"{words}.", parts=parts, cost=1.25)
+            yield Edit(text, uses, cost=1.25)
+        else:
+            arriving = {here: _arriving(scene, record.nodes[there])[0] for here, there in found.items()}
+            if all(ways and all(way[0][0] > here for way in ways) for here, ways in arriving.items()):
+                parts = {(here, slot): Part(tuple(ways), instead=True) for here, ways in arriving.items()}
+                yield Edit(text, parts=parts, cost=1.25)
+
+
+def _passed_by(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
+    """On the way to this use alone a derivative, or a factor, is forgotten."""
+    record = scene.record
+    if not leaf and len(scene.slots(family)) < 2:
+        return  # that is the derivative forgotten for all
+    found: dict[int, dict[Use, Part]] = defaultdict(dict)
+    for node in family:
+        direct = [use for use in record.users[node.index] if use in record.truth.contributions]
+        for use in direct:
+            way, here = [use], record.nodes[use[0]]
+            for _ in range(4):
+                over = [u for u in record.users[here.index] if u in record.truth.contributions]
+                if is_nonlinear(here) or (here.op is not None and here.op.infix in ("*", "/") and over):
+                    others = tuple((u,) for u in direct if u is not use)
+                    ways = tuple((u, *reversed(way[:-1])) for u in over)
+                    same = here.shape == np.shape(record.target(here, way[-1][1]))
+                    if ways and same:
+                        found[scene.place[here.index][0]][node.index, slot] = Part((*others, *ways), instead=True)
+                if len(over) != 1 or record.nodes[over[0][0]].scope.step != node.scope.step:
+                    break
+                way.append(over[0])
+                here = record.nodes[over[0][0]]
+    for number, parts in found.items():
+        if len(parts) == len(family):
+            name = scene.named(scene.all_families[number][-1])
+            yield Edit(f"At every step, in {subject} the derivative at {name} is forgotten.", parts=parts, cost=1.25)
+
+
+def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """Of what was put together, or cut, another part: as many rows or columns, from another place on."""
+    node, record = family[0], scene.record
+    assert node.op is not None
+    if node.op.name != "concat":
+        return
+    axis, target = node.attrs["axis"], np.shape(record.target(node, slot))
+    size, whole = target[axis], node.shape[axis]
+    sizes = [np.shape(record.target(node, k))[axis] for k in range(len(node.operands))]
+    own = sum(sizes[:slot])
+    for start in sorted({0, whole - size, *(sum(sizes[:k]) for k in range(len(sizes)))} - {own}):
+        if start + size <= whole:
+            text = f"{subject} is cut out from place {start} on, not from {own}"
+            yield from scene.at_times(
+                family, slot, text, lambda _, s=start, a=axis, n=size: edited_rules.cut(s, n, a), single=False
+            )
 
 
 def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) -> dict[int, Use]:
@@ -240,7 +323,28 @@ def _cross_entropy() -> dict[str, Rule]:
         "is the scores minus the target: they were not made probabilities": times(
             lambda r, n: r.target(n, 0) - chosen(r, n)
         ),
+        "has p(1 − p) as one factor more: softmax' is in it twice": times(
+            lambda r, n: (probabilities(r, n) - chosen(r, n)) * probabilities(r, n) * (1 - probabilities(r, n))
+        ),
     }
+
+
+def _logistic(scene: Scene) -> Iterator[Edit]:
+    """Of a loss of scores, dL/dp was taken for dL/dz, or the sigmoid's derivative is in it once too often."""
+    record = scene.record
+    for family in scene.families:
+        made = [record.nodes[user] for user, _ in record.users[family[-1].index]]
+        made += [record.nodes[user] for m in made for user, _ in record.users[m.index] if m.op and m.op.name == "neg"]
+        if not any(m.op is not None and m.op.name == "softplus" for m in made):
+            continue
+        for words, power in (("multiplied with", 1), ("divided by", -1)):
+            uses: dict[Use, Rule] = {
+                use: Times(scene.logistic_slope(n.index), power)
+                for n in family for use in record.users[n.index] if use in record.truth.contributions
+            }  # fmt: skip
+            name = scene.named(family[-1])
+            text = f"what {name} receives of the loss is {words} σ'({name}): the sigmoid's derivative is"
+            yield Edit(f"At every step, {text} {'in it already' if power > 0 else 'missing'}.", uses, cost=1.2)
 
 
 def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
@@ -256,7 +360,10 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         turned = blocks_transposed(value)
         if turned is not None and turned.shape == value.shape and node.op.kind == "contraction":
             yield from scene.at_times(
-                family, slot, f"{subject} uses {name} transposed", lambda _, o=other: edited_rules.with_transposed(o)
+                family,
+                slot,
+                f"{subject} uses {name} transposed",
+                lambda n, o=other: Valued({n.operands[o].index: np.asarray(blocks_transposed(record.target(n, o)))}),
             )
         if node.op.name == "mul":
             for words, change in (
@@ -268,7 +375,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                     family,
                     slot,
                     f"{subject} {words}",
-                    lambda n, o=other, c=change: valued({n.operands[o].index: c(record.target(n, o))}),
+                    lambda n, o=other, c=change: Valued({n.operands[o].index: c(record.target(n, o))}),
                 )
         yield from _neighbours(scene, family, slot, other, subject)
         yield from _remade(scene, family, slot, other, subject)
@@ -282,7 +389,7 @@ def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: st
     record, node, name = scene.record, family[0], scene.name_of(family[-1], other)
 
     def taken(moves: dict[int, int]) -> Callable[[Node], Rule]:
-        return lambda n: valued({n.operands[other].index: record.values[moves[n.index]]})  # type: ignore[union-attr]
+        return lambda n: Valued({n.operands[other].index: record.values[moves[n.index]]})  # type: ignore[union-attr]
 
     def again(moves: dict[int, int]) -> Callable[[Node], Rule]:
         def rule(n: Node) -> Rule:
@@ -290,7 +397,7 @@ def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: st
             operands[other] = value = record.values[moves[n.index]]
             assert n.op is not None
             made = np.asarray(n.op.forward(*operands, **n.attrs))
-            return valued({n.operands[other].index: value, n.index: made})  # type: ignore[union-attr]
+            return Valued({n.operands[other].index: value, n.index: made})  # type: ignore[union-attr]
 
         return rule
 
@@ -312,22 +419,24 @@ def _remade(scene: Scene, family: Family, slot: int, other: int, subject: str) -
     record = scene.record
     line = scene.line(family, other)
     made = [record.nodes[index] for index in line or []]
-    if not made or any(n.op is None or n.op.infix not in ("+", "-", "*") or n.shape != made[0].shape for n in made):
+    if not made or any(n.op is None or n.shape != made[0].shape for n in made):
         return
-    name = scene.name_of(family[-1], other)
-    operands = {n.index: [record.target(m, 0), record.target(m, 1)] for n, m in zip(family, made, strict=True)}
+    if made[0].op is None or not (made[0].op.infix in ("+", "-", "*") or made[0].op.name == "concat"):
+        return
+    name, count = scene.name_of(family[-1], other), len(made[0].operands)
+    operands = {n.index: [record.target(m, k) for k in range(count)] for n, m in zip(family, made, strict=True)}
 
     def again(changed: Mapping[int, Array]) -> Callable[[Node], Rule]:
-        return lambda n: valued({n.operands[other].index: changed[n.index]})  # type: ignore[union-attr]
+        return lambda n: Valued({n.operands[other].index: changed[n.index]})  # type: ignore[union-attr]
 
-    if made[0].op is not None and made[0].op.infix == "-":
+    if made[0].op.infix == "-":
         added = {i: np.asarray(a + b) for i, (a, b) in operands.items()}
         yield from scene.at_times(
             family, slot, f"{subject} has + for − in {name}", again(added), single=False, cost=0.2
         )
-    for place in (0, 1):
+    for place in range(count):
         inner = scene.line(made, place)
-        if inner is None or np.shape(record.values[inner[0]]) != made[0].shape:
+        if inner is None or (made[0].op.infix and np.shape(record.values[inner[0]]) != made[0].shape):
             continue
         mine = scene.name_of(made[-1], place)
         moved = {f"{mine} {words}": values for words, values in scene.shifted(inner).items()}
@@ -351,17 +460,19 @@ def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]
         near |= {user for user, _ in record.users[index]}
         near |= {x.index for x in record.nodes[index].operands if isinstance(x, Ref)}
     for rival in scene.all_families:
-        if len(rival) != len(line) or rival[0].shape != shape or rival[0].dtype.kind != "f" or rival[0].index in line:
+        if rival[0].shape != shape or rival[0].dtype.kind != "f" or rival[0].index in line:
             continue
         known = rival[0].role or is_nonlinear(rival[0]) or rival[-1].index in near
-        if not known:
+        places = list(range(len(rival))) if len(rival) == len(line) else scene.beside(rival, family)
+        if not known or not places:
             continue
-        indices = [n.index for n in rival]
+        indices = [rival[place].index for place in places]
         if indices[:-1] != line[1:]:  # that is the step after, which has been tried
             found[_apart(scene, found, rival)] = indices
         chain = scene.chain(rival)
-        if len(chain) > len(rival) and chain[:-1] != line:
-            found.setdefault(f"{scene.named(rival[0])} of the step before", chain[:-1])
+        before = [chain[place + len(chain) - len(rival) - 1] for place in places if place or len(chain) > len(rival)]
+        if len(before) == len(line) and before != line and record.nodes[before[0]].shape == shape:
+            found.setdefault(f"{scene.named(rival[0])} of the step before", before)
     if record.nodes[line[-1]].op is None and len(set(line)) == 1:
         for leaf in record.graph.parameters:
             if leaf.shape == shape and leaf.index != line[0]:
@@ -389,23 +500,25 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
         if op is not None and same and not op.moves(0):
             by_op[op.name].append(family)
     for name, group in by_op.items():
-        for words, slope in SLOPES.items():
+        for words in SLOPES:
             text = f"the derivative of {name} is taken to be {words}"
             for family in group:
                 at = f"at {scene.named(family[0])} {text}"
-                yield from scene.at_times(family, 0, at, lambda _, s=slope: sloped(s), single=words in OFTEN)
+                yield from scene.at_times(family, 0, at, lambda _, s=words: Sloped(s), single=words in OFTEN)
             if len(group) > 1:
-                uses = {(n.index, 0): sloped(slope) for f in group for n in f}
+                uses: dict[Use, Rule] = {(n.index, 0): Sloped(words) for f in group for n in f}
                 yield Edit(f"Everywhere, {text}.", uses, cost=0.9)
         for family in group:
             line = [n.index for n in family]
             others = {f"{scene.named(family[0])} {words}": values for words, values in scene.shifted(line).items()}
             others |= rivals(scene, line, family)
-            for words, slope in SLOPES.items():
+            for words in SLOPES:
                 text = (
                     f"at {scene.named(family[0])} the derivative of {name} is {words} alone: the gradient is not in it"
                 )
-                yield from scene.at_times(family, 0, text, lambda _, s=slope: sloped_alone(s), single=False, cost=0.4)
+                yield from scene.at_times(
+                    family, 0, text, lambda _, s=words: Sloped(s, alone=True), single=False, cost=0.4
+                )
             products = PRODUCTS.get(true_slope(record, family[0]) or "", [])
             for words, values in others.items():
                 move = dict(zip(line, values, strict=True))
@@ -419,7 +532,7 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
                     )  # fmt: skip
                 text = f"at {scene.named(family[0])} the derivative of {name} uses {words}"
                 yield from scene.at_times(
-                    family, 0, text, lambda n, m=move: valued({n.index: record.values[m[n.index]]}), single=False,
+                    family, 0, text, lambda n, m=move: Valued({n.index: record.values[m[n.index]]}), single=False,
                     cost=0.1,
                 )  # fmt: skip
 
@@ -463,6 +576,32 @@ def _summands(scene: Scene) -> Iterator[Edit]:
         if family[0].op is not None and family[0].op.infix in ("+", "-") and len(scene.slots(family)) == 2:
             yield from _in_place(scene, family)
         yield from _some_left(scene, family)
+        yield from _exchanged(scene, family)
+
+
+def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
+    """Two products with the same value send it each other's factor."""
+    record = scene.record
+    products: dict[int, dict[int, Use]] = defaultdict(dict)  #: by place, by step of the value
+    for t, node in enumerate(family):
+        for user, slot in record.users[node.index]:
+            made = record.nodes[user]
+            if made.op is not None and made.op.infix in ("*", "@") and (user, slot) in record.truth.contributions:
+                products[scene.place[user][0]][t] = user, slot
+    for one, two in combinations(products, 2) if len(products) <= MOST_PARTS else ():
+        uses: dict[Use, Rule] = {}
+        for t in products[one].keys() & products[two].keys():
+            for (user, slot), (other, other_slot) in permutations((products[one][t], products[two][t])):
+                mine, theirs = record.nodes[user].operands[1 - slot], record.nodes[other].operands[1 - other_slot]
+                fits = slot == other_slot and isinstance(mine, Ref) and isinstance(theirs, Ref)
+                if fits and record.nodes[mine.index].shape == record.nodes[theirs.index].shape:  # type: ignore[union-attr]
+                    uses[user, slot] = Valued({mine.index: record.values[theirs.index]})  # type: ignore[union-attr]
+        if uses:
+            names = " and ".join(scene.named(scene.all_families[k][-1]) for k in (one, two))
+            yield Edit(
+                f"At every step, {scene.named(family[-1])} receives from {names} with each other's factor.", uses,
+                cost=1.2,
+            )  # fmt: skip
 
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:

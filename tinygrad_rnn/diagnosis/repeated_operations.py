@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from ..graph import Graph, Node, Ref
 
@@ -27,6 +30,57 @@ def families(graph: Graph) -> list[list[Node]]:
             seen[at] += 1
         groups[key].append(node)
     return list(groups.values())
+
+
+def with_ends(graph: Graph) -> Graph:
+    """``graph``, a last step that lacks something counted as one: a decoder's, whose new state nobody reads.
+
+    Its operations stand on the lines of the steps before it, and after them.
+    """
+    known: dict[Any, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.op is not None and node.scope.step is not None and node.site:
+            known[_line(node)].append(node)
+    nodes, seen = list(graph.nodes), defaultdict[Any, int](int)
+    for node in graph.nodes:
+        twins = known.get(_line(node), []) if node.scope.step is None else []
+        last = max((twin.scope.step or 0 for twin in twins), default=0)
+        alike = [twin for twin in twins if twin.scope.step == last]
+        if not last or node.index < alike[-1].index or seen[_line(node)] == len(alike):
+            continue
+        twin = alike[seen[_line(node)]]
+        seen[_line(node)] += 1
+        nodes[node.index] = replace(node, scope=twin.scope._replace(step=last + 1), role=node.role or twin.role)
+    return Graph.of(nodes, graph.outputs)
+
+
+def with_all_rows(graph: Graph) -> Graph:
+    """``graph``, with as many rows of a constant first state as the batch has, where one stood for all of them."""
+    nodes = list(graph.nodes)
+    for leaf in graph.nodes:
+        if leaf.op is not None or leaf.requires_grad or len(leaf.shape) != 2 or leaf.shape[0] != 1:
+            continue
+        wide = {leaf.index}
+        pending, rows = [leaf.index], set[int]()
+        while pending:
+            for user in (nodes[k] for k in graph.consumers[pending.pop()]):
+                assert user.op is not None
+                if user.op.kind == "contraction" and user.shape[:1] == (1,) and len(user.shape) == 2:
+                    wide.add(user.index)
+                    pending.append(user.index)
+                else:
+                    rows.add(user.shape[0] if user.op.elementwise and len(user.shape) == 2 else 0)
+        count = rows.pop() if len(rows) == 1 else 0
+        if count > 1 and all(n.sources[:1] == (leaf.index,) for n in map(nodes.__getitem__, wide - {leaf.index})):
+            for index in wide:
+                whole = (count, *nodes[index].shape[1:])
+                value = np.broadcast_to(np.asarray(nodes[index].value), whole).copy()
+                nodes[index] = replace(nodes[index], shape=whole, value=value)
+    return Graph.of(nodes, graph.outputs)
+
+
+def _line(node: Node) -> tuple[Any, ...]:
+    return (node.op.name if node.op else "", node.site, node.shape, len(node.operands))
 
 
 def _place(node: Node) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from .layers import (
     Softmax,
     Tanh,
 )
-from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
 from .module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from .recurrent import GRU, LSTM, RNN
 from .seq2seq import Decoder, Seq2Seq
@@ -27,6 +27,6 @@ __all__ = [
     "GELU", "GRU", "LSTM", "RNN", "BCEWithLogitsLoss", "CrossEntropyLoss", "Decoder", "Dropout", "Embedding",
     "GRUCell", "HuberLoss", "Identity", "L1Loss", "LSTMCell", "LayerNorm", "Linear", "LogSoftmax", "MSELoss", "Module",
     "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "RNNCell", "ReLU", "Recurrent",
-    "Seq2Seq", "Sequential", "SiLU", "Sigmoid", "Softmax",
+    "Seq2Seq", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax",
     "Tanh", "functional", "init", "labelled", "utils",
 ]  # fmt: skip

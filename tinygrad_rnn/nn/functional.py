@@ -359,6 +359,24 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
 
 
 @answerable
+def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """`huber_loss` divided by ``beta``: ``d^2 / (2 beta)`` up to a difference of ``beta``, ``|d| - beta / 2`` beyond.
+
+    R. Girshick (2015), Fast R-CNN, arXiv:1504.08083, equation 3; ``beta=0`` is `l1_loss`.
+
+    ``target`` has the shape of ``x``; ``reduction`` is "mean", "sum" or "none". Raises `ArgumentError` for a negative
+    ``beta``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.smooth_l1_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none").tolist()
+    [0.125, 2.5]
+    """
+    if not beta >= 0:
+        raise ArgumentError(f"smooth_l1_loss: beta is 0 or a positive number, not {beta!r}")
+    return huber_loss(x, target, reduction, beta) / beta if beta else l1_loss(x, target, reduction)
+
+
+@answerable
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:

@@ -107,6 +107,23 @@ class HuberLoss(Module):
         return F.huber_loss(x, target, self.reduction, self.delta)
 
 
+class SmoothL1Loss(Module):
+    """`functional.smooth_l1_loss`, quadratic below ``beta`` and linear beyond, with its ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.SmoothL1Loss(reduction="none")([0.5, 3.0], [0.0, 0.0]).tolist()
+    [0.125, 2.5]
+    """
+
+    @answerable
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        self.reduction, self.beta = reduction, beta
+
+    def forward(self, x: Any, target: Any) -> Tensor:
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
+        return F.smooth_l1_loss(x, target, self.reduction, self.beta)
+
+
 class BCEWithLogitsLoss(Module):
     """`functional.binary_cross_entropy_with_logits` with its ``weight``, ``reduction`` and ``pos_weight`` kept.
 

@@ -24,13 +24,17 @@ _PLACE = re.compile(r"⟨(\w+)⟩")
 _EULER = "e"
 
 
+class Written(str):
+    """A rule that has places for names already."""
+
+
 def template(node: tg.Node, slot: int) -> str:
     """The rule for an operand as LaTeX, with places for names; "" if the primitive has none."""
     assert node.op is not None
     rules = node.op.rule
     rule = rules[slot if slot < len(rules) else -1] if rules else ""
-    if not rule:
-        return ""
+    if not rule or isinstance(rule, Written):
+        return rule
     letters = {"y": "y"}
     for number, each in enumerate(rules):
         if found := re.match(r"\\bar\s*([A-Za-z])", each):
@@ -51,6 +55,11 @@ def template(node: tg.Node, slot: int) -> str:
         return _place_of(node, slot, letter)
 
     return _PARTS.sub(place, rule)
+
+
+def is_edited(node: tg.Node) -> bool:
+    """Whether its rules are those of a mistake, see `edited_graph`."""
+    return node.op is not None and any(isinstance(rule, Written) for rule in node.op.rule)
 
 
 def _place_of(node: tg.Node, slot: int, letter: str) -> str:
@@ -82,7 +91,7 @@ def _latex(name: str) -> str:
 
 def text(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
     """The rule for an operand as plain text."""
-    linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{(⟨\w+⟩)\}\}", r"∂L/∂\1", template(node, slot))
+    linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{([^{}]+)\}\}", r"∂L/∂\1", template(node, slot))
     linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
     plain = style.unicode_formula(re.sub(r"\\text\{(⟨\w+⟩)\}", r"\1", linear))
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)

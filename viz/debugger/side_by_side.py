@@ -13,6 +13,7 @@ from tinygrad_rnn.diagnosis.edited_walks import Edit, Record
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
+from .edited_graph import edited_graph
 from .session import Session
 from .web import page
 
@@ -26,8 +27,8 @@ class SideBySide:
         self.position = _parting(*walks)  #: the first step of the walk at which they differ, from 1
         seed = np.ones(record.nodes[record.graph.outputs[0]].shape)
         self.sessions: list[Session] = []  #: the right one, the edited one
-        for walk in walks:
-            session = Session(Trace(record.graph, seed, walk.steps))
+        for graph, walk in zip((record.graph, edited_graph(record, edit)), walks, strict=True):
+            session = Session(Trace(graph, seed, walk.steps))
             session.goto(self.position)
             self.sessions.append(session)
 

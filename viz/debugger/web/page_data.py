@@ -216,7 +216,7 @@ class _Log:
         operands = self.trace.operands(node.index)
         if node.op.elementwise:
             return "diagonal", local_rule.diagonal(self.trace, node, slot)
-        if node.op.name in ("linear", "matmul") and slot < 2:
+        if node.op.name in ("linear", "matmul") and slot < 2 and not rule_formulas.is_edited(node):
             return "operand", np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
         if entries > self.arrays.side**2 or isinstance(node.op, Absent):
