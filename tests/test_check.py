@@ -442,3 +442,24 @@ def test_a_billionth_too_much_in_any_rule_is_found_and_named(name, monkeypatch):
 def test_a_report_at_a_prompt_is_a_line():
     report = tg.check_gradients(lambda x: (x * x).sum(), tg.tensor([1.0, 2.0], requires_grad=True))
     assert re.fullmatch(r"<gradient check passed: \d+ comparisons of .*>", repr(report))
+
+
+def test_judging_changes_no_rule(with_rule, rng):
+    """What was found wrong is found wrong again, and the derivative it was compared with is nowhere."""
+    wrong = (lambda g, y, _x: g * (1 - y),)
+    with_rule("tanh", *wrong)
+    layer, x = network("rnn", rng)
+    for _ in range(2):
+        report = verdict(lambda x: layer(x)[0], x)
+        assert report.verdict == "failed" and "tanh" in report.blame
+        assert tg.TABLE["tanh"].vjp == wrong
+
+
+def test_a_mask_of_what_was_found_turns_over_where_it_was_found(rng):
+    def chosen(x):
+        return (x * (tg.one_hot(x.argmax(1), 4) > 0)).sum()
+
+    x = rng.standard_normal((3, 4))
+    assert verdict(chosen, x).verdict == "passed"
+    x[0] = x[0].max()
+    assert verdict(chosen, x).verdict == "undecided"

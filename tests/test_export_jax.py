@@ -298,6 +298,21 @@ def test_what_went_out_comes_back_with_its_values_and_gradients(name, rng):
         np.testing.assert_allclose(p[name].grad.numpy(), w.grad.numpy(), rtol=1e-12, atol=1e-12)
 
 
+def test_numbers_from_outside_are_no_parameters(rng):
+    """`jax.grad` has no gradient of positions, and an optimizer must not train a mask."""
+    w = tg.tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    mask, rows = tg.tensor(rng.integers(0, 2, (2, 4)).astype(float)), tg.tensor([2, 0])
+
+    def masked(x):
+        return (tg.take(w, rows) * mask * x).sum()
+
+    x = rng.standard_normal((2, 4))
+    fn, parameters = tg.interchange.to_jax(masked, x)
+    (gradient,) = jax.grad(fn)(parameters, x).values()
+    masked(tg.tensor(x)).backward()
+    np.testing.assert_allclose(gradient, w.grad.numpy(), rtol=1e-12)
+
+
 def test_half_precision_is_for_products_only(rng):
     """bfloat16 has 8 bits: near, and not equal; results stay of single precision."""
     jax.config.update("jax_enable_x64", False)

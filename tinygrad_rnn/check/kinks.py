@@ -32,9 +32,13 @@ def find_kinks(
 ) -> list[Kink]:
     """The choices that turn over when their operands wobble, or move by ``reach``, among what depends on ``moving``.
 
-    A mask made from constants has no kinks, wherever it switches.
+    A mask made from constants has no kinks, wherever it switches. Nor has one made from positions that were found, such
+    as ``one_hot(argmax(x))``: it switches where they do, and there it is looked for.
     """
-    depends = downstream(graph, moving)
+    depends = set(moving)
+    for node in graph.nodes:
+        if node.dtype.kind == "f" and any(source in depends for source in node.sources):
+            depends.add(node.index)
     found = []
     for node in graph.nodes:
         if node.op is None or node.op.kink is None or not any(source in depends for source in node.sources):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +137,6 @@ def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
         rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
         return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)
 
-    result = copy(op)
-    result.vjp, result.accumulate = rule, None
+    result = object.__new__(type(op))  # `copy` gives a primitive itself, and the rule that is judged must stay
+    vars(result).update(vars(op), vjp=rule, accumulate=None)
     return result

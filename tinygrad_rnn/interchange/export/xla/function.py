@@ -13,7 +13,7 @@ from ....arguments import naming_keyword
 from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
-from ....nn.module import Module
+from ....nn.module import Module, Parameter
 from ....optim import SGD, Adam, Optimizer
 from ....recurrence.scan import mapped
 from ....tensors import Array, Tensor, from_array
@@ -136,8 +136,8 @@ class JaxProgram:
 
     def _learn(self, trace: TracedProgram) -> None:
         """What a recording makes use of, beside its arguments."""
-        for cell in trace.cells.values():
-            if cell.tensor is not None:
+        for serial, cell in trace.cells.items():
+            if cell.tensor is not None and not self._is_fixed(trace, serial, cell.tensor):
                 self._names.enter(cell.tensor.name or "unnamed", cell.tensor)
         for schedule, _ in trace.schedules:
             if not any(each is schedule.optimizer for each in self._optimizers):
@@ -154,6 +154,14 @@ class JaxProgram:
                 "to_jax: the function reads something anew in every call that is no tensor, such as a random number or "
                 "a setting; pass it as an argument"
             )
+
+    def _is_fixed(self, trace: TracedProgram, serial: int, x: Tensor) -> bool:
+        """Whether a tensor from outside is a number like any other in the program, and no part of its state.
+
+        So it is with what has no gradient, is no module's and is not written to: positions, masks, data.
+        """
+        named = x.serial in self._names.tensors
+        return not (named or x.requires_grad or isinstance(x, Parameter) or serial in trace.assignments)
 
     def _refuse_asking(self, trace: TracedProgram, example: Sequence[Any]) -> None:
         """A state holds zeros for a gradient that is None: no difference to what adds to it, and to nothing else."""
@@ -323,6 +331,8 @@ class JaxProgram:
                 leaves[node.index] = jnp.asarray(given[trace.arguments[node.serial]])
             elif node.serial in rates:
                 leaves[node.index] = jnp.asarray(rates[node.serial], jax.dtypes.canonicalize_dtype(node.dtype))
+            elif (cell := trace.cells.get(node.serial)) and cell.tensor is not None and node.serial not in place:
+                leaves[node.index] = _jax_array(cell.tensor.numpy(), cell.tensor.name or "a tensor from outside")
             elif node.serial in place:
                 kind, name = place[node.serial]
                 held = state if tree is None else tree[kind]
@@ -339,6 +349,8 @@ class JaxProgram:
                 slots[id(entries)] = kind, name
         for serial, cell in trace.cells.items():
             if cell.tensor is not None:
+                if self._is_fixed(trace, serial, cell.tensor):
+                    continue
                 if cell.tensor.serial not in self._names.tensors:
                     raise GraphError(
                         f"to_jax: {cell.tensor._described()} was not part of {self.__name__} when it was exported; "
