@@ -83,18 +83,34 @@ def faults(dot):
         found += [
             f"box {name} upon {names[j]}" for j in np.flatnonzero(near) if j > k and not _words(placed, name, names[j])
         ]
+    captions = _captions(dot, placed)
     solid = np.array([k for k, name in enumerate(names) if "caption" not in placed[name][4]], int)
     x, y, w, h = at[solid].T
     for tail, head, points in drawn:
         inside = (abs(points[:, :1] - x) < w / 2 - 1) & (abs(points[:, 1:] - y) < h / 2 - 1)
         met = [names[k] for k in solid[inside.any(0)]]
         found += [f"line {tail} -> {head} through {name}" for name in met if name not in (tail, head)]
+        found += [f"line {tail} -> {head} through the words of {name}" for name in _struck(points, captions)]
     for (n, m), count in together(drawn).items():
         if count * STEP > LIMIT:
             found.append(
                 f"line {drawn[n][0]} -> {drawn[n][1]} upon {drawn[m][0]} -> {drawn[m][1]} for {count * STEP:g}"
             )
     return found
+
+
+def _captions(dot, placed):
+    """Name to (x, y, half the width, half the height) of what is written below the time steps."""
+    found = {}
+    for name, label, _rest in re.findall(r'^\s*(step_\w+) \[label="([^"]*)"(.*)\]$', dot, re.MULTILINE):
+        x, y, *_ = placed[name]
+        found[name] = x, y, sum(map(_advance, label)) * 10.5 / 2, 5
+    return found
+
+
+def _struck(points, captions):
+    x, y = points.T
+    return [name for name, (u, v, w, h) in captions.items() if ((abs(x - u) < w) & (abs(y - v) < h)).any()]
 
 
 def together(drawn):

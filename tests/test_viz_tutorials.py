@@ -107,3 +107,39 @@ def test_a_cell_that_feeds_another_stands_below_it_whichever_weights_came_first(
     dot = is_in_order(h.square().sum())
     heights = {round(box[1]) for box in boxes(dot).values()}
     assert max(heights) - min(heights) < 700
+
+
+@pytest.mark.parametrize("output", [True, False])
+def test_a_recurrence_whose_weights_were_used_for_all_steps_at_once_is_found(output):
+    """Gates of the input alone (minGRU, QRNN): in the loop there is no weight, and the cell's box names none."""
+    gate, candidate, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 3)
+    x, h, states = tg.randn(3, 1, 2), tg.zeros(1, 2), []
+    z, new = gate(x).sigmoid(), candidate(x)
+    for t in range(3):
+        h = (1 - z[t]) * h + z[t] * new[t]
+        states.append(h)
+    graph = tg.Graph(sum(head(h).square().sum() for h in states) if output else head(h).square().sum())
+    (loop,) = find(graph)
+    assert (loop.length, loop.weights, [row.op for row in loop.states]) == (3, (), ["add"])
+    dot = is_in_order(graph)
+    drawn = kinds(dot)
+    assert {t: (drawn[f"cell t{t}"], drawn[f"state t{t}"]) for t in (1, 2, 3)} == dict.fromkeys((1, 2, 3), (1, 1))
+    assert dot.count("label=f ") == 3 and "f_" not in dot
+
+
+def test_parts_of_one_product_are_no_time_steps():
+    """Gates cut out of one product, side by side, are not made of one another; a sum over elements is a total."""
+    a = tg.nn.Linear(2, 6)(tg.ones(1, 2))
+    assert find(tg.Graph(tg.concat([a[:, k : k + 2].sigmoid() for k in (0, 2, 4)]).square().sum())) == ()
+    total = tg.zeros(1)
+    for k in range(6):
+        total = total + a[:, k]
+    assert find(tg.Graph(total.sum())) == ()
+
+
+def test_one_tensor_that_two_states_begin_with_has_both_names():
+    cell, x = tg.nn.LSTMCell(2, 2), tg.ones(2, 1, 2)
+    h = c = tg.zeros(1, 2)
+    for t in range(2):
+        h, c = cell(x[t], (h, c))
+    assert '"h₀ = c₀ = 0"' in viz.render(h.square().sum()).dot

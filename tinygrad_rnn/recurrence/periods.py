@@ -30,7 +30,9 @@ class Turn(NamedTuple):
 
 
 def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
-    """By node its turn, of those ``operations`` (node numbers, rising) that are steps of a loop with weights.
+    """By node its turn, of those ``operations`` (node numbers, rising) that are steps of a loop.
+
+    Its steps share weights, or read on in what was computed for all of them at once.
 
     >>> import tinygrad_rnn as tg
     >>> w, h = tg.ones(2, 2).requires_grad_(), tg.ones(1, 2)
@@ -45,7 +47,7 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
     if len(operations) < 2:
         return found
     text, floor = _Text(graph, operations), 0
-    runs = [run for run in text.runs() if text.shares_leaves(*run)]  # weights
+    runs = [run for run in text.runs() if text.shares_leaves(*run) or text.reads_on(*run)]
     for number, (start, end, period) in enumerate(runs):
         places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
         first = text.first_step(start, end, period, min(places.values()))
@@ -94,6 +96,28 @@ class _Text:
         """Whether the steps of a periodic stretch read something that no operation made."""
         one, other = self.leaf[start : end - period], self.leaf[start + period : end]
         return bool(((one == other) & (one >= 0)).any())
+
+    def reads_on(self, start: int, end: int, period: int) -> bool:
+        """Whether the steps, of whatever weights, read on in what was computed before, and one is made of another."""
+        position = {node: k for k, node in enumerate(self.places)}
+        sources = [self.graph.nodes[self.places[k]].sources for k in range(start, min(end, start + 2 * period))]
+        if not any(
+            a == b and position.get(a, -1) < start
+            for one, next_ in zip(sources, sources[period:])
+            for a, b in zip(one, next_)
+        ):
+            return False
+        for k in range(start, start + period):
+            found, pending = set[int](), [k + period]
+            while pending:
+                at = pending.pop()
+                before = (position.get(source, -1) for source in sources[at - start])
+                more = {place for place in before if k <= place < at} - found
+                if k in more:
+                    return True
+                found |= more
+                pending += more
+        return False
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:

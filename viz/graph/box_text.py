@@ -112,7 +112,11 @@ class Labels:
         paths = {self.graph.nodes[reader.main].scope.path: None for reader in readers}
         layers = [self.layers[path] for path in self.level.recurrent if path in paths]
         several = len(layers) > 1 and all(layers)
-        return [f"{own}{layer}{when}" for layer in (layers if several else [self._layer_of(later, box)])]
+        if several:
+            return [f"{own}{layer}{when}" for layer in layers]
+        states = [self.graph.nodes[i] for i in self.level.stands_for.get(node.index, ())]
+        signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
+        return [f"{sign}{self._layer_of(later, box)}{when}" for sign in (signs if len(signs) > 1 else [own])]
 
     def _is_nameless_loss(self, box: Box) -> bool:
         node = self.graph.nodes[box.main]
@@ -155,7 +159,8 @@ class Labels:
             return f"∂ {layer}{self._time(box.column)}" if layer else "update"
         if box.kind == "cell":
             mark = "'" * sum(box.key[2:])  # what is made of the cell's new state
-            return f"f{mark}_W{mark}{self._number(box.key[1])}"
+            weights = f"_W{mark}{self._number(box.key[1])}" if ("W", *box.key) in self.kinds else ""
+            return f"f{mark}{weights}"
         if box.kind == "parameter":
             return self._parameter_title(box)
         if box.before:

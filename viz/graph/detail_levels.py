@@ -60,6 +60,7 @@ class Level:
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
     said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
     initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
+    stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of these: c and h may begin as one
     before: Mapping[int, int] = field(default_factory=dict)  #: by first state its time, where that is not 0: −1
 
 
@@ -81,6 +82,10 @@ class _Collapsing:
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
         standing_in = C.initial_states(graph, self.feeds, names)
         self.initial = {source: state for (source, _), state in standing_in.items() if self.roles[source] != "x"}
+        self.stands_for: dict[int, list[int]] = defaultdict(list)
+        for (source, _), state in standing_in.items():
+            if state is not None and state not in self.stands_for[source]:
+                self.stands_for[source].append(state)
         self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
         segments = C.segments(graph, self.feeds, standing_in, self.recurrent, names)
         self.columns: list[Column | None] = [
@@ -169,7 +174,7 @@ class _Collapsing:
         shown = sorted({box.column for box in boxes if box.column is not None})
         return Level(
             self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said, self.initial,
-            self.before,
+            self.stands_for, self.before,
         )  # fmt: skip
 
     def _ordered_paths(self) -> list[C.Path]:

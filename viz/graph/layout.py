@@ -6,13 +6,16 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+import numpy as np
+
 from tinygrad_rnn.files import PathLike
 
 from . import dot_by_steps, time_step_tile
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
-from .line_repair import MEASURED, mended
+from .line_repair import MEASURED, mended, sampled
+from .line_routing import Rect
 from .placement import Layout, Line, Places
 from .shared_weight_lines import Buses
 from .time_columns import Key
@@ -21,6 +24,8 @@ from .time_columns import Key
 MOST = 800
 #: Seconds that dot may take for a picture that could not be tiled without a fault.
 HASTE = 20.0
+#: How far a step's caption reaches to both sides, and up and down from the lower end of its frame.
+CAPTION = (36.0, 16.0)
 
 
 def compose(
@@ -48,12 +53,26 @@ def compose(
             )
             if (fewer := mended(other)) < faults:
                 layout, faults = other, fewer
+    _captions_below(layout)
     if faults:
         layout.note = (
             f"{faults} of {len(layout.lines):,} lines run along others or through a box; "
             "draw fewer steps (max_steps=) or less detail to part them"
         )
     return layout
+
+
+def _captions_below(layout: Layout) -> None:
+    """Make the steps' frames, in which captions stand at the bottom, reach below lines that would run through those."""
+    points = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))])
+    for _, frame in layout.frames:
+        x, y = points.T
+        if ((abs(x - frame.x) < CAPTION[0]) & (abs(y - frame.bottom) < CAPTION[1])).any():
+            break
+    else:
+        return
+    deeper = max(frame.bottom for _, frame in layout.frames) - points[:, 1].min() + 2 * CAPTION[1]
+    layout.frames = [(c, Rect(r.x, r.y - deeper / 2, r.w, r.h + deeper)) for c, r in layout.frames]
 
 
 def _tiled(
