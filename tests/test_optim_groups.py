@@ -98,6 +98,25 @@ def test_groups_that_make_no_sense() -> None:
     assert sgd.params == [p] and len(sgd.param_groups) == len(sgd.state) == 1
 
 
+@pytest.mark.parametrize("given", [True, "0.1", None, [0.1, True], np.ones(2)])
+def test_a_setting_is_a_number(given: Any) -> None:
+    with pytest.raises(tg.DTypeError, match="SGD: lr must be a number, not "):
+        optim.SGD([nn.Parameter([1.0])], lr=given)
+
+
+@pytest.mark.parametrize("one", [np.array(0.5), np.array([0.5]), tg.tensor(0.5)])
+def test_a_saved_setting_may_be_a_number_in_an_array(one: Any) -> None:
+    """PyTorch saves it so if it was given so."""
+    sgd = optim.SGD([nn.Parameter([1.0])], lr=0.1)
+    saved = sgd.state_dict()
+    saved["param_groups"][0]["lr"] = one
+    sgd.load_state_dict(saved)
+    assert sgd.lr == 0.5
+    saved["param_groups"][0]["lr"] = np.array([0.5, 0.5])
+    with pytest.raises(tg.DataError, match="lr must be a number"):
+        sgd.load_state_dict(saved)
+
+
 @judged
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("set_to_none", [False, True])

@@ -44,8 +44,9 @@ def of_parts(like: Any, parts: Sequence[Any] | Mapping[Any, Any], attributes: Ma
 
     >>> from collections import OrderedDict
     >>> from tinygrad_rnn.object_types import of_parts
-    >>> of_parts(OrderedDict(a=1), {"a": 2}, {})
-    OrderedDict({'a': 2})
+    >>> made = of_parts(OrderedDict(a=1), {"a": 2}, {})
+    >>> type(made).__name__, made["a"]
+    ('OrderedDict', 2)
     """
     kind: Any = type(like)
     made: Any

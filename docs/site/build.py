@@ -151,7 +151,8 @@ def value_of(reference: Callable[..., object]) -> str:
     if name != "<lambda>":
         if hasattr(reference, "__code__"):
             return name
-        return f"{'operator' if reference.__module__ == '_operator' else 'np'}.{name}"
+        module = getattr(reference, "__module__", "numpy")  # NumPy 2.1's functions of elements say none
+        return f"{'operator' if module == '_operator' else 'np'}.{name}"
     code = inspect.getsource(reference)
     start = code.index("lambda", code.find("reference=") + 1)
     depth, end = 0, start
