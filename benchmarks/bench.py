@@ -7,7 +7,7 @@ hits all; a block during which the machine did something else is thrown away and
 
     python benchmarks/bench.py                # everything, one thread and two
     python benchmarks/bench.py W2 W3 --threads 2 --blocks 9
-    python benchmarks/bench.py eager growth passes imports first memory pictures
+    python benchmarks/bench.py eager growth written passes imports first memory pictures
     python benchmarks/bench.py --quick        # in some minutes: W1 to W6 on one thread, first steps, eager, memory
 
 and every result is a row of one table on standard output, in Markdown.

@@ -95,6 +95,86 @@ def growth(header: Printer, row: Printer, quietly: Quietly) -> None:
             round(last.program.arena_bytes / time_steps), f"{last.seconds:.2f}", f"{first_step:.2f}")  # fmt: skip
 
 
+def written(header: Printer, row: Printer, _quietly: Quietly) -> None:
+    """W2's network as a loop that a user wrote in Python: found again and compiled as one, and written out."""
+    import tracemalloc
+
+    import numpy as np
+
+    import tinygrad_rnn as tg
+    from tinygrad_rnn.compiler import compiled_function, passes
+
+    w, F = contestants.WORKLOADS["W2"], tg.nn.functional
+    spent: dict[str, float] = {}
+
+    def timed(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*args: Any, **settings: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*args, **settings)
+            finally:
+                spent[name] = spent.get(name, 0.0) + time.process_time() - began
+
+        setattr(owner, name, call)
+
+    def step_of(time_steps: int) -> Any:
+        rng = np.random.default_rng(0)
+        shapes = ((w.H, w.V), (w.H, w.H), (w.H,), (w.V, w.H), (w.V,))
+        inputs, hidden, bias, out, out_bias = weights = [
+            tg.nn.Parameter((0.1 * rng.normal(size=shape)).astype(np.float32)) for shape in shapes
+        ]
+        optimizer = tg.optim.Adagrad(weights, lr=0.1)
+
+        def step(x: Any, y: Any) -> Any:
+            h, loss = tg.zeros(1, w.H), 0.0
+            for t in range(time_steps):
+                h = (F.linear(x[t], inputs, bias) + F.linear(h, hidden)).tanh()
+                loss = loss + F.cross_entropy(F.linear(h, out, out_bias), y[t])
+            optimizer.zero_grad()
+            (loss / time_steps).backward()
+            tg.nn.utils.clip_grad_norm_(weights, contestants.CLIP)
+            optimizer.step()
+            return loss
+
+        return step
+
+    kept = [(owner, name, getattr(owner, name)) for owner, name in (
+        (compiled_function.CompiledFunction, "_recordings"), (passes, "optimize"), (compiled_function, "_program"),
+    )]  # fmt: skip
+    for owner, name, _ in kept:
+        timed(owner, name)
+    header("a loop in Python, T", "how", "first call, processor ms a step", "recording", "passes", "lowering",
+           "KiB a step, at most", "us a step")  # fmt: skip
+    for time_steps, how, budget in ((200, "written out", 10**12), (200, "found", None), (1600, "found", None)):
+        tokens = np.random.default_rng(1).integers(0, w.V, (time_steps + 1, 1))
+        x, y = tg.tensor(np.eye(w.V, dtype=np.float32)[tokens[:-1]]), tg.tensor(tokens[1:])
+        program: Any = None
+        for watched in (False, True):
+            program = tg.compile(step_of(time_steps), threads=1, memory_budget=budget)
+            if watched:
+                tracemalloc.start()
+            spent.clear()
+            began = time.process_time()
+            program(x, y)
+            if not watched:
+                took = [time.process_time() - began, *(spent[name] for _, name, _ in kept)]
+        memory = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        seconds = min(_once(lambda: program(x, y)) for _ in range(20))  # noqa: B023
+        each = [f"{seconds / time_steps * 1e3:.2f}" for seconds in took]
+        row(time_steps, how, *each, f"{memory / time_steps / 1024:.1f}", f"{seconds / time_steps * 1e6:.1f}")
+    for owner, name, function in kept:
+        setattr(owner, name, function)
+
+
+def _once(function: Callable[[], object]) -> float:
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
 def _process(code: str, **environment: str) -> tuple[float, float]:
     """Seconds a whole Python process takes for ``code``, and its largest memory in MiB."""
     # not getrusage: what it says of a child starts at what the parent had
@@ -202,5 +282,5 @@ def pictures(header: Printer, row: Printer, quietly: Quietly) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[[Printer, Printer, Quietly], None]] = {
-    made.__name__: made for made in (eager, inference, growth, passes, imports, first, memory, pictures)
+    made.__name__: made for made in (eager, inference, growth, written, passes, imports, first, memory, pictures)
 }

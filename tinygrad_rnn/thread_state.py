@@ -40,6 +40,7 @@ class Recorder(Protocol):
     contexts: list[Any]  #: of functions with a backward pass of their own, which may hold tensors
     keeps_loops: bool  #: whether a layer, or `scan`, asks it to record a loop as one instead of unrolling it
     rolls: int | None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
+    aside: bool  #: whether what is recorded belongs to a loop's body
     inner: set[int]  #: serials of the leaves of loops' bodies, which mean nothing outside
 
     def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:

@@ -25,6 +25,7 @@ from ..object_types import entries_of, is_of, of_parts
 from ..optional_packages import needed
 from ..primitives.record import integer
 from ..random import random_state, set_random_state
+from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled, shortest
 from ..reverse_walk import leads_to
 from ..source_line import user_code
@@ -320,6 +321,7 @@ class CompiledFunction:
         while True:
             tracer, around = self._tracer(met), Surroundings(self._fn)
             tracer.rolls = rolls
+            tracer.loops = None if rolls is None else Found(rolls > shortest(1))
             before = around.random_state()
             try:
                 with around.watching():
@@ -387,6 +389,7 @@ class CompiledFunction:
     def _record(
         self, tracer: Tracer, args: Any, kwargs: Any, around: Surroundings | None = None
     ) -> tuple[TracedProgram, Any]:
+        tracer.look = None if around is None else around.look
         with tracer.running():
             stand_ins = [_stand_in(value, tracer, f"input {i}") for i, value in enumerate(args)]
             named = {name: _stand_in(value, tracer, name) for name, value in kwargs.items()}

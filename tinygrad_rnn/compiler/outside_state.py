@@ -185,6 +185,7 @@ class Surroundings:
         self._tensors: dict[int, Tensor] = {}
         self._of_arguments: set[str] = set()  # attributes of their own that arguments have
         self._recording = True
+        self.look: Any = None  #: the profiler, while it is the only one
         self._fn = fn
         self._code: CodeType | None = getattr(fn, "__code__", None)  # that runs
         self._alive: list[Any] = []  # so that no id is given to another object meanwhile
@@ -218,6 +219,7 @@ class Surroundings:
             if chained:
                 outer(frame, event, argument)
 
+        self.look = look if outer is None else None
         with told_to(self.read):
             for module in list(sys.modules.values()):
                 listen(module)

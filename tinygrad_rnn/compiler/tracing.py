@@ -24,7 +24,9 @@ from .. import primitives as P
 from .. import settings
 from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..operation_errors import explained
+from ..primitives.missing_primitives import is_built_in
 from ..primitives.record import Primitive
+from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled
 from ..reverse_walk import leads_to, nodes_between
 from ..settings import get_default_dtype, no_grad
@@ -163,10 +165,12 @@ class Tracer:
     ignoring = False
 
     def __init__(self, met: Iterable[int] = ()) -> None:
+        self.look: Any = None  #: Python's profiler while it looks into what the function calls, see `Surroundings`
         self.started = next(serials)
         self.rolls: int | None = (
             None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
         )
+        self.loops: Found | None = None  #: finds those that are written out; None: they stay so
         self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in
@@ -185,6 +189,8 @@ class Tracer:
         self.schedules: list[tuple[Any, list[int]]] = []
         self._confirmations: list[tuple[Callable[..., None], list[Tensor]]] = []
         self._slots: dict[tuple[int, str], Traced] = {}
+        self.aside = False  #: whether what is recorded belongs to a loop's body
+        self._walked = False
         self._graded: dict[int, _Graded] = {}
         self._seen: set[int] = set()
         self._used: set[int] = set()  # constants made while tracing that something was computed from
@@ -264,9 +270,17 @@ class Tracer:
     def derived(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
     ) -> list[tuple[Tensor, Tensor]] | None:
-        """Gradients of ``outputs``, where they are not to be found by a walk of the graph; see `backward`."""
+        """Gradients of ``outputs``, where they are not to be found by a walk of the graph; see `backward`.
+
+        A walk is to come to loops as such, so they are found first.
+        """
         if inputs is not None and self._made_outside:
             self._refuse_ways_outside(outputs, inputs)
+        if self.loops is not None and not self.aside:
+            self._walked = True
+            with self._unwatched():
+                self.loops.roll(self.assigned, self._rewritten)
+                self.loops.check(inputs)
         return None
 
     def _refuse_ways_outside(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
@@ -335,9 +349,34 @@ class Tracer:
 
     def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
         """Remember ``op`` without computing it."""
-        operands = tuple(self._operand(x) for x in operands)
+        look = self.look
+        if look is None or not is_built_in(op) or not all(map(_is_known, operands)):
+            return self._remembered(op, operands, attrs)
+        self.look = None
+        sys.setprofile(None)  # nothing of the user's is called from here
         try:
-            shape = op.shape(*(x.shape if isinstance(x, Tensor) else () for x in operands), **attrs)
+            return self._remembered(op, operands, attrs)
+        finally:
+            self.look = look
+            sys.setprofile(look)
+
+    @contextmanager
+    def _unwatched(self) -> Iterator[None]:
+        """Nothing of the user's is called meanwhile, so nobody has to look."""
+        look, self.look = self.look, None
+        if look is not None:
+            sys.setprofile(None)
+        try:
+            yield
+        finally:
+            self.look = look
+            if look is not None:
+                sys.setprofile(look)
+
+    def _remembered(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
+        operands = tuple([x if type(x) is float else self._operand(x) for x in operands])
+        try:
+            shape = op.shape(*[x.shape if isinstance(x, Tensor) else () for x in operands], **attrs)
         except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:
             raise explained(error, op, operands, attrs) from None
         try:
@@ -358,12 +397,14 @@ class Tracer:
             )
         result = self._new(shape, dtype)
         result.op, result.operands, result.attrs = op, operands, attrs
+        if self.loops is not None and not current.scope.backward:
+            self.loops.recorded.append(result)
         if op.view:
             base = operands[0]
             result._root = base._root if isinstance(base, Traced) else base.serial
         if current.recording and op.slots and dtype.kind == "f":
             result.requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in operands)
-            overwritten = self._overwritten
+            overwritten = self._overwritten if self.assigned else ()
             for x in operands if overwritten else ():
                 if isinstance(x, Tensor) and x.requires_grad and x.serial in overwritten:
                     raise GraphError(
@@ -377,6 +418,9 @@ class Tracer:
         return {value.serial for value in self.assigned.values()}
 
     def _operand(self, x: Any) -> Tensor | Literal:
+        if type(x) is Traced and x._tracer is self and not self.assigned:
+            self._refuse_old_view(x)
+            return x
         x = as_operand(x)
         if not isinstance(x, Tensor):
             return x
@@ -570,6 +614,7 @@ class Tracer:
 
     def forget(self) -> None:
         """Let go of all stand-ins; who still has one then, and with it this tracer, is no part of the function."""
+        self.loops = None
         self.assigned.clear()
         self._graded.clear()
         self._given.clear()
@@ -580,6 +625,14 @@ class Tracer:
 
     def finish(self, outputs: Sequence[Tensor]) -> TracedProgram:
         """The graph of ``outputs`` and of all assignments."""
+        with self._unwatched():
+            return self._finished(outputs)
+
+    def _finished(self, outputs: Sequence[Tensor]) -> TracedProgram:
+        if self.loops is not None:
+            if not self._walked:
+                self.loops.roll(self.assigned, self._rewritten)
+            self.loops.check()
         assigned = list(self.assigned)
         for x in outputs:
             if isinstance(x, Traced):
@@ -628,6 +681,15 @@ class Tracer:
             build.tensor(x, None, site)
         else:
             build.tensor(x, None if x.serial < self.started else x._array, site, leaf=True)
+
+
+def _is_known(x: Any) -> bool:
+    """Whether an operand is no object of the user's, which could run code of its own when it is looked at."""
+    kind = type(x)
+    return kind is Traced or kind is float or kind is int or kind is Tensor or kind.__module__.startswith(_PACKAGE)
+
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:

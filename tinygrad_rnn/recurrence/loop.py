@@ -13,7 +13,8 @@ tensor, is traced again without (`Unrolled`), as is what is shorter than `SHORTE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -170,15 +171,26 @@ def _tracer() -> Recorder:
     return current.tracer
 
 
+@contextmanager
+def _aside_of(tracer: Recorder) -> Iterator[None]:
+    """What is recorded now is one step of a loop."""
+    outer, tracer.aside = tracer.aside, True
+    try:
+        yield
+    finally:
+        tracer.aside = outer
+
+
 def roll(
     step: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]], inputs: Sequence[Any], states: Sequence[Any],
-    reverse: bool = False, strange: bool = False,
+    reverse: bool = False, strange: bool = False, length: int | None = None,
 ) -> tuple[list[Any], list[Any]]:  # fmt: skip
     """``states, outputs = step(row of each input, states)`` for all rows: the last states, and the outputs stacked.
 
-    ``strange``: what ``step`` does is not known to be the same each time, so it is looked at twice.
+    ``strange``: what ``step`` does is not known to be the same each time, so it is looked at twice. ``length``: of how
+    many steps, if there may be no inputs.
     """
-    length = inputs[0].shape[0]
+    length = inputs[0].shape[0] if length is None else length
     states = list(states)
     for _ in range(3):
         traced = _Traced(step, inputs, states)
@@ -202,13 +214,15 @@ class _Traced:
         effects = tracer.effects()
         self.rows = [_leaf(x.shape[1:], x.dtype, x.requires_grad, x.role) for x in inputs]
         self.states = [_leaf(x.shape, x.dtype, current.recording and x.dtype.kind == "f", x.role) for x in states]
-        new, outputs = step(self.rows, self.states)
+        with _aside_of(tracer):
+            new, outputs = step(self.rows, self.states)
         self.new, self.outputs = list(new), list(outputs)
         mine = {x.serial for x in (*self.rows, *self.states)}
         self.order = _between([*self.new, *self.outputs], lambda x: x.serial in mine or x.serial < self.start)
         for x in self.order:
             fresh = x.op is None and hasattr(x, "_tracer") and x.serial >= self.start and x.serial not in mine
-            if fresh or x._hooks or x._retains_grad:
+            mine_cut = current.recording and x.serial >= self.start and x.serial not in mine and is_cut_off(x)
+            if fresh or x._hooks or x._retains_grad or mine_cut:
                 raise Unrolled
         if tracer.effects() != effects or len(self.new) != len(states):
             raise Unrolled
@@ -226,6 +240,14 @@ class _Traced:
                 names = [at[y.serial] if isinstance(y, Tensor) else repr(y) for y in x.operands]
                 lines.append((x.op.name, names, repr(x.attrs)))
         return [*lines, *(at[x.serial] for x in (*self.new, *self.outputs))]
+
+
+def is_cut_off(x: Any) -> bool:
+    """Whether no gradient flows through an operation that has a rule for it: it is detached, or under `no_grad`."""
+    return (
+        x.op is not None and bool(x.op.slots) and x.dtype.kind == "f" and not x.requires_grad
+        and any(isinstance(y, Tensor) and y.requires_grad for k, y in enumerate(x.operands) if k in x.op.slots)
+    )  # fmt: skip
 
 
 def recorded_step(step: Any, inputs: Sequence[Any], states: Sequence[Any]) -> Any:
@@ -444,7 +466,7 @@ class _Reverse:
         """By operand, None where nothing arrives."""
         body, operands = self.body, self.forward.operands
         outer = current.scope
-        with recording(True):
+        with recording(True), _aside_of(_tracer()):
             try:
                 self._replay()
                 results, carried = self._walk()
