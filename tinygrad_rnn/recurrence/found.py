@@ -24,10 +24,10 @@ from ..settings import recording
 from ..tensors import serials
 from ..thread_state import current
 from .loop import SHARED, Unrolled, shortest
-from .runs import runs
 from .repeated_steps import Steps, symbols
 from .rolled_steps import RolledSteps
 from .rows import gather
+from .runs import runs
 
 #: sequences below which two threads do not share a batch
 _LEAST_BATCH = 8
