@@ -416,6 +416,8 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
 
     with pytest.raises(GraphError, match="a file only computes"):
         interchange.to_onnx(step, x)
+    with pytest.raises(GraphError, match=r"is read \(at test_export_onnx.py:\d+\).*lengths=n"):
+        interchange.to_onnx(lambda x, n: x[: int(n.max())], (x, np.array([2, 1])))
     for nothing in ((), None, {"y": []}):
         with pytest.raises(ArgumentError, match="returns no tensor"):
             interchange.to_onnx(lambda x, made=nothing: made, x)

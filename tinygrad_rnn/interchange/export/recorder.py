@@ -24,7 +24,7 @@ from ...primitives.record import Primitive, Unlisted
 from ...recurrence.first_state import matched
 from ...recurrence.scan import mapped
 from ...reverse_walk import nodes_between
-from ...source_line import source_lines
+from ...source_line import source_lines, user_site
 from ...tensors import Array, Tensor
 from ...thread_state import current
 
@@ -130,6 +130,15 @@ class ExportTracer(Tracer):
             self.node(part, (whole,), {"index": k}, shape, dtype, whole.requires_grad and np.dtype(dtype).kind == "f")
             for k, (shape, dtype) in enumerate(shapes)
         ]
+
+    def refuse_reading(self, tensor: Tensor) -> None:
+        """As the compiler's; a program that left cannot ask Python how to go on."""
+        if isinstance(tensor, Traced) or tensor.serial < self.started:
+            raise GraphError(
+                f"{tensor._described()} is read (at {user_site()}), but what is exported computes it anew in every "
+                "call: give lengths to the layer or to tg.scan (lengths=n) and choose with tg.where; what Python must "
+                "know when it is exported is a number or a list, no tensor"
+            )
 
     def detach(self, tensor: Tensor) -> Tensor:
         """An alias that no gradient flows through."""
