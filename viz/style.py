@@ -155,6 +155,12 @@ def share(part: float) -> str:
     return f"{100 * part:+.1f}%".replace("-", "−")
 
 
+def slice_text(part: slice) -> str:
+    """``1:3`` or ``::2``, as it was written."""
+    ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
+    return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+
+
 def column_of_numbers(values: Any) -> list[str]:
     """A short vector, one number a line, all with two decimals where none of them would vanish."""
     numbers = [float(v) for v in values]

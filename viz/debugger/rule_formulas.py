@@ -72,8 +72,7 @@ def _place_of(node: tg.Node, slot: int, letter: str) -> str:
 
 def _part(part: object) -> str:
     if isinstance(part, slice):
-        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
-        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+        return style.slice_text(part)
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
 
 

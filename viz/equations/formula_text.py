@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygrad_rnn.primitives import TABLE
 
+from .. import style
 from .expression import Apply, Expression, Symbol, parts
 
 SUM, PRODUCT, MATMUL, NEGATIVE, POWER, ATOM = range(6)  #: how tightly a formula holds together
@@ -162,8 +163,7 @@ class Text:
 
     def _index_part(self, part: Any) -> str:
         if isinstance(part, slice):
-            ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
-            return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+            return style.slice_text(part)
         if isinstance(part, int) and self.counted and self.base is not None:
             return _relative(part - self.base)
         return "..." if part is Ellipsis else _plain(part)

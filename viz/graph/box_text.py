@@ -444,6 +444,5 @@ def _index_text(node: Node) -> str:
 
 def _part_text(part: object) -> str:
     if isinstance(part, slice):
-        ends = ["" if bound is None else str(bound) for bound in (part.start, part.stop)]
-        return ":".join(ends) + ("" if part.step is None else f":{part.step}")
+        return style.slice_text(part)
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "array" if part is not None else "new"
