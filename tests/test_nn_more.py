@@ -25,6 +25,13 @@ BOTH: dict[str, Callable[[Any, Callable[..., Any]], tuple[Any, Any]]] = {
     "silu": lambda f, t: (x := t(X, True), f.silu(x)),
     "l1": lambda f, t: (x := t(X, True), f.l1_loss(x, t(T))),
     "huber": lambda f, t: (x := t(3 * X, True), f.huber_loss(x, t(T), reduction="sum", delta=0.7)),
+    "smooth l1": lambda f, t: (x := t(3 * X, True), f.smooth_l1_loss(x, t(T), reduction="sum", beta=0.7)),
+    "smooth l1, no bend": lambda f, t: (x := t(3 * X, True), f.smooth_l1_loss(x, t(T), beta=0.0)),
+    "logsigmoid": lambda f, t: (x := t(9 * X, True), f.logsigmoid(x)),
+    "bce of probabilities": lambda f, t: (
+        x := t(T[::-1].copy(), True),
+        f.binary_cross_entropy(x, t(T), weight=t(T + 1)),
+    ),
     "bce": lambda f, t: (x := t(9 * X, True), f.binary_cross_entropy_with_logits(x, t(T))),
     "bce weighted": lambda f, t: (
         x := t(9 * X, True),
@@ -102,6 +109,8 @@ def test_losses_and_norms_as_modules() -> None:
     x, t = tg.tensor(X), tg.tensor(T)
     assert tg.nn.L1Loss()(x, t).item() == F.l1_loss(x, t).item()
     assert tg.nn.HuberLoss(delta=0.5)(x, t).item() == F.huber_loss(x, t, delta=0.5).item()
+    assert tg.nn.SmoothL1Loss(beta=0.5)(x, t).item() == F.smooth_l1_loss(x, t, beta=0.5).item()
+    assert tg.nn.BCELoss()(t, t).item() == F.binary_cross_entropy(t, t).item()
     assert tg.nn.BCEWithLogitsLoss()(x, t).item() == F.binary_cross_entropy_with_logits(x, t).item()
     smooth = tg.nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.1)
     logits, classes = tg.tensor(LOGITS), tg.tensor(CLASSES)

@@ -43,6 +43,20 @@ ALIKE: dict[str, Callable[[Any], Any]] = {
         t.eye(2).mm(t.ones(2, 3)), t.ones(2).type(t.long), t.ones(2).int(), t.arange(2).type_as(t.ones(1)),
     ],
     "whole": lambda t: [f(t.tensor([-1.5, -0.5, 0.5, 1.2, 1.5, 2.5])) for f in (t.round, t.floor, t.ceil)],
+    "any and all": lambda t: [
+        t.tensor(TIED).gt(0).all(), (t.tensor(TIED) > 0).any(1, keepdim=True), t.all(t.tensor(TIED) > -9, dim=0),
+        t.any(t.tensor([0, 0])), t.tensor(TIED).argmin(1), t.argmin(t.tensor(TIED), dim=0, keepdim=True),
+    ],
+    "products": lambda t: [
+        t.dot(t.tensor([1.0, 2.0]), t.tensor([3.0, 4.0])), t.mm(t.eye(2), t.ones(2, 3)),
+        t.ones(2, 1).expand_as(t.eye(2)),
+        *t.chunk(t.arange(5), 2),
+    ],
+    "layers": lambda t: [
+        m(t.tensor(TIED)) for m in (
+            t.nn.LeakyReLU(0.1), t.nn.ELU(0.5), t.nn.Softplus(), t.nn.LogSigmoid(), t.nn.Flatten(0),
+        )
+    ],
     "shapes": lambda t: [
         t.arange(6).reshape(2, 3).t(), t.ones(3).t(), t.ones(2, 1).expand(4, -1, 3), t.arange(9).narrow(0, -3, 2),
         t.arange(4).view_as(t.ones(2, 2)),
@@ -212,3 +226,22 @@ def test_what_is_refused_is_one_line(wrong: Callable[[], Any], message: str) -> 
     with pytest.raises(tg.ArgumentError, match=message) as caught:
         wrong()
     assert "\n" not in str(caught.value)
+
+
+def test_a_value_with_a_gradient_is_not_written_in_silence() -> None:
+    """PyTorch records it; here the gradient was lost without a word."""
+    w, outputs = tg.ones(2, requires_grad=True), tg.zeros(3, 2)
+    for write in (lambda: outputs.__setitem__(0, w * 2), lambda: outputs.copy_(w)):
+        with pytest.raises(tg.GraphError, match="would be lost"):
+            write()
+    outputs[0] = (w * 2).detach()
+    with tg.no_grad():
+        outputs[1] = w
+    assert outputs.tolist() == [[2.0, 2.0], [1.0, 1.0], [0.0, 0.0]]
+
+
+def test_what_was_saved_is_loaded_as_pytorchs_programs_ask(tmp_path: Any) -> None:
+    tg.save({"w": tg.ones(2)}, tmp_path / "w")
+    assert tg.load(tmp_path / "w", map_location="cpu", weights_only=True)["w"].tolist() == [1.0, 1.0]
+    with pytest.raises(tg.ArgumentError, match="load: tensors are in the memory of the processor"):
+        tg.load(tmp_path / "w", map_location="cuda")

@@ -1,5 +1,6 @@
 """The documentation: its programs run, its links lead somewhere, every public name is looked up in it."""
 
+import fnmatch
 import importlib
 import importlib.util
 import os
@@ -176,6 +177,25 @@ def test_what_is_said_to_be_there_under_pytorchs_name_is_there():
                 import torch
 
                 assert hasattr(eval(theirs, {"torch": torch}), name), f"{theirs}.{name}"
+
+
+def test_what_is_missing_of_pytorchs_layers_and_optimizers_is_listed_with_the_reason():
+    torch = pytest.importorskip("torch", reason="what is in PyTorch is asked of it")
+    text = (ROOT / "docs/from-pytorch.md").read_text()
+    said = " ".join(re.findall(r"`([^`]+)`", text[text.index("## There, a little") :]))
+    listed = re.findall(r"[\w*]*\w[\w*]*", said)
+    base = torch.nn.Module
+    theirs = {
+        (tg.nn, "nn"): [n for n, x in vars(torch.nn).items() if isinstance(x, type) and issubclass(x, base)],
+        (tg.optim, "optim"): [n for n, x in vars(torch.optim).items() if isinstance(x, type)],
+        (tg.lr_scheduler, "lr"): [n for n, x in vars(torch.optim.lr_scheduler).items()
+                                  if isinstance(x, type) and x.__module__ == "torch.optim.lr_scheduler"],
+        (tg.nn.init, "init"): [n for n in dir(torch.nn.init) if n.endswith("_") and n[0] != "_"],
+        (tg.nn.utils.rnn, "rnn"): [n for n in dir(torch.nn.utils.rnn) if n.endswith(("Sequence", "_sequence"))],
+    }  # fmt: skip
+    for (ours, where), names in theirs.items():
+        unsaid = [n for n in names if not hasattr(ours, n) and not any(fnmatch.fnmatch(n, w) for w in listed)]
+        assert names and not [n for n in unsaid if not n.startswith("_") and n != "NoneType"], where
 
 
 def test_the_tests_that_the_docs_name_are_there():

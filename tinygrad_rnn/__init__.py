@@ -27,21 +27,26 @@ from .errors import (
 from .forward_mode import jvp
 from .functional import (
     abs,
+    all,
     allclose,
     amax,
     amin,
+    any,
     arange,
     argmax,
+    argmin,
     argsort,
     bmm,
     broadcast_to,
     cat,
     ceil,
+    chunk,
     clamp,
     clip,
     concat,
     cos,
     cumsum,
+    dot,
     einsum,
     empty,
     equal,
@@ -70,6 +75,7 @@ from .functional import (
     mean,
     min,
     minimum,
+    mm,
     multinomial,
     norm,
     one_hot,
@@ -124,7 +130,15 @@ from .recurrence.scan import scan
 from .reverse_walk import BackwardStep, Contribution, grad, walk
 from .saving import load, save
 from .scopes import Scope, scope, steps
-from .settings import enable_grad, get_default_dtype, no_grad, set_default_dtype, set_grad_enabled
+from .settings import (
+    enable_grad,
+    get_default_dtype,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_default_dtype,
+    set_grad_enabled,
+)
 from .tensor_data import device
 from .tensors import Tensor, as_tensor, tensor
 
@@ -141,18 +155,19 @@ __version__ = "0.1.0"
 __all__ = [
     "TABLE", "ArgumentError", "BackwardStep", "Contribution", "DTypeError", "DataError", "Diagnosis", "Function",
     "Graph", "GraphBuilder", "GraphError", "KeywordError", "MutationError", "Node", "OutOfRangeError", "Primitive",
-    "Ref", "Scope", "ShapeError", "Tensor", "TinygradError", "abs", "allclose", "amax", "amin", "arange", "argmax",
-    "argsort", "as_tensor", "bmm", "broadcast_to", "cat", "ceil", "check_gradients", "clamp", "clip", "compile",
-    "concat", "cos", "cuda", "cumsum", "data", "device", "diagnose", "double", "einsum", "empty", "enable_grad",
-    "equal", "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64", "floor", "from_numpy", "full",
-    "full_like", "gather", "get_default_dtype", "grad", "int32", "int64", "is_tensor", "isfinite", "isnan", "jvp",
-    "leaky_relu", "linspace", "load", "log", "log_softmax", "logsumexp", "long", "lr_scheduler", "manual_seed",
-    "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "multinomial", "nn", "no_grad", "norm",
-    "one_hot", "ones", "ones_like", "optim", "outer", "pad", "permute", "prod", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "remainder", "reshape", "round", "save", "scan", "scope",
-    "set_default_dtype", "set_grad_enabled", "sigmoid", "sin", "softmax", "softplus", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "steps", "sum", "t", "take", "tanh", "tensor", "topk", "transpose", "tril",
-    "triu", "unbind", "unsqueeze", "var", "walk", "where", "zeros", "zeros_like",
+    "Ref", "Scope", "ShapeError", "Tensor", "TinygradError", "abs", "all", "allclose", "amax", "amin", "any", "arange",
+    "argmax", "argmin", "argsort", "as_tensor", "bmm", "broadcast_to", "cat", "ceil", "check_gradients", "chunk",
+    "clamp", "clip", "compile", "concat", "cos", "cuda", "cumsum", "data", "device", "diagnose", "dot", "double",
+    "einsum", "empty", "enable_grad", "equal", "exp", "expand_dims", "eye", "flatten", "flip", "float32", "float64",
+    "floor", "from_numpy", "full", "full_like", "gather", "get_default_dtype", "grad", "inference_mode", "int32",
+    "int64", "is_grad_enabled", "is_tensor", "isfinite", "isnan", "jvp", "leaky_relu", "linspace", "load", "log",
+    "log_softmax", "logsumexp", "long", "lr_scheduler", "manual_seed", "masked_fill", "matmul", "max", "maximum",
+    "mean", "min", "minimum", "mm", "multinomial", "nn", "no_grad", "norm", "one_hot", "ones", "ones_like", "optim",
+    "outer", "pad", "permute", "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "relu",
+    "remainder", "reshape", "round", "save", "scan", "scope", "set_default_dtype", "set_grad_enabled", "sigmoid",
+    "sin", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "steps", "sum", "t",
+    "take", "tanh", "tensor", "topk", "transpose", "tril", "triu", "unbind", "unsqueeze", "var", "walk", "where",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 

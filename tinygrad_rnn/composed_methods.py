@@ -119,6 +119,24 @@ class Composed(Operators):
         """
         return self.abs() < np.inf
 
+    def any(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        """Whether an element is true, or not 0, over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[True, False], [False, False]]).any(1).tolist()
+        [True, False]
+        """
+        return (self != 0).amax(either_axis(axis, dim), kept(keepdims, keepdim))
+
+    def all(self, axis: Axis = None, keepdims: bool = False, *, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        """Whether all elements are true, or not 0, over ``axis`` (None: all), which ``keepdims`` leaves at size 1.
+
+        >>> import tinygrad_rnn as tg
+        >>> bool((tg.ones(3) > 0).all())
+        True
+        """
+        return (self != 0).amin(either_axis(axis, dim), kept(keepdims, keepdim))
+
     # Numbers ---------------------------------------------------------------------------------------------
 
     def __floordiv__(self, other: Any) -> Tensor:
@@ -311,6 +329,17 @@ class Composed(Operators):
                 f"{name}: index {index[at]} at position {at} is outside dimension {axis} of {self._described()}; use "
                 f"indices from 0 to {self.shape[axis] - 1}"
             )
+
+    def argmin(
+        self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None, keepdim: bool = False
+    ) -> Tensor:
+        """Position of the first smallest element along ``axis`` (None: in all); see `argmax` for ``keepdims``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([[1.0, 3.0], [4.0, 2.0]]).argmin(1).tolist()
+        [0, 1]
+        """
+        return self._turned_over().argmax(axis if dim is None else dim, kept(keepdims, keepdim))
 
     def argsort(
         self, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: int | None = None

@@ -102,7 +102,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     for k, term in enumerate(terms):
         for letter in dots:  # as in any broadcasting, a dimension of size 1 under ... repeats
             sizes = [x.shape[t.index(letter)] for x, t in zip(tensors, terms, strict=True) if letter in t]
-            if letter in term and tensors[k].shape[term.index(letter)] == 1 and any(n != 1 for n in sizes):
+            if letter in term and tensors[k].shape[term.index(letter)] == 1 and builtins.any(n != 1 for n in sizes):
                 tensors[k] = tensors[k].squeeze(term.index(letter))
                 terms[k] = term = term.replace(letter, "")
         for letter in dict.fromkeys(term):
@@ -139,7 +139,7 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
         output = ("..." if "..." in left else "") + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
     output = output.replace("...", dots)
     for letter in output:
-        if not any(letter in term for term in full) or output.count(letter) > 1:
+        if not builtins.any(letter in term for term in full) or output.count(letter) > 1:
             raise ShapeError(f"einsum: output index {letter!r} of {subscripts!r} must be one index of an operand, once")
     return full, output, dots
 
@@ -506,7 +506,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     whole = tuple(integer(n, "a size") for n in sizes)
-    if any(n < 0 for n in whole):
+    if builtins.any(n < 0 for n in whole):
         raise ShapeError(f"sizes must not be negative, but are {whole}")
     return whole
 
@@ -568,6 +568,12 @@ prod = _function(Tensor.prod)
 amax = _function(Tensor.amax)
 amin = _function(Tensor.amin)
 argmax = _function(Tensor.argmax)
+argmin = _function(Tensor.argmin)
+any = _function(Tensor.any)
+all = _function(Tensor.all)
+dot = _function(Tensor.dot)
+mm = _function(Tensor.mm)
+chunk = _function(Tensor.chunk)
 logsumexp = _function(Tensor.logsumexp)
 softmax = _function(Tensor.softmax)
 log_softmax = _function(Tensor.log_softmax)

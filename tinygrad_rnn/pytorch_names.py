@@ -166,6 +166,18 @@ class PyTorchNames(Composed):
             raise ShapeError(f"mm: takes two matrices, not {self.shape} and {other.shape}; @ takes batches of them too")
         return self @ other
 
+    def dot(self, other: Any) -> Tensor:
+        """``sum(x * other)`` of two vectors. Raises `ShapeError` for anything else.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.tensor([1.0, 2.0]).dot([3.0, 4.0]).item()
+        11.0
+        """
+        other = self._coerced(other)
+        if self.ndim != 1 or other.ndim != 1:
+            raise ShapeError(f"dot: takes two vectors, not {self.shape} and {other.shape}; @ takes matrices")
+        return self @ other
+
     def floor(self) -> Tensor:
         """The largest whole number that is not above, elementwise; the derivative is 0.
 
@@ -219,6 +231,15 @@ class PyTorchNames(Composed):
         whole = [record.integer(n, "expand: a size") for n in given]
         own = [-1] * (len(whole) - self.ndim) + list(self.shape)
         return self.broadcast_to(tuple(m if n == -1 else n for n, m in zip(whole, own[-len(whole) :], strict=False)))
+
+    def expand_as(self, other: Any) -> Tensor:
+        """`broadcast_to` the shape of ``other``.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.ones(2, 1).expand_as(tg.ones(2, 3)).shape
+        (2, 3)
+        """
+        return self.broadcast_to(self._coerced(other).shape)
 
     def narrow(self, dim: Size | None = None, start: Size = 0, length: Size = 1, *, axis: Size | None = None) -> Tensor:
         """``length`` slices along ``dim`` from ``start``. Raises `ShapeError` where there are not so many.

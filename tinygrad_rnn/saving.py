@@ -18,6 +18,7 @@ from .errors import DataError, DTypeError, TinygradError
 from .files import PathLike, as_path, write_atomically
 from .operation_errors import short
 from .optional_packages import needed
+from .tensor_data import asked_dtype
 from .tensors import Array, Tensor
 
 FORMAT = "tinygrad_rnn.values/1"
@@ -50,8 +51,10 @@ def save(obj: Any, path: PathLike) -> None:
 
 
 @naming_keyword
-def load(path: PathLike) -> Any:
+def load(path: PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """What `save` wrote to ``path``, each tensor a new leaf; or the tensors by name of any other safetensors file.
+
+    ``map_location`` is the "cpu", or None. No file is executed, so ``weights_only`` changes nothing.
 
     Raises `DataError`, in one line, if the file is not there, not such a file, or damaged.
 
@@ -63,6 +66,7 @@ def load(path: PathLike) -> Any:
     with needed("reading what was saved", "save"):
         import safetensors
 
+    asked_dtype("load", (), None, map_location)
     file = as_path(path)
     if not file.is_file():
         raise DataError(f"{file} is a folder, no file" if file.is_dir() else f"there is no file {file}")

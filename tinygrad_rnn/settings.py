@@ -132,6 +132,21 @@ def no_grad(function: Callable[..., Any] | None = None) -> Any:
     return recording(False) if function is None else recording(False)(function)
 
 
+#: PyTorch's name where nothing will be differentiated later
+inference_mode = no_grad
+
+
+def is_grad_enabled() -> bool:
+    """Whether what is computed now is recorded.
+
+    >>> import tinygrad_rnn as tg
+    >>> with tg.no_grad():
+    ...     tg.is_grad_enabled()
+    False
+    """
+    return current.recording
+
+
 def enable_grad(function: Callable[..., Any] | None = None) -> Any:
     """Record again inside a `no_grad`; ``function`` is what ``@enable_grad`` decorates.
 

@@ -539,6 +539,11 @@ class Tensor(_WithIdentity):
                 )
             cure = "index once, as in x[i, j] = value" if self.op is P.getitem else "build a new one (where, concat, +)"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
+        if isinstance(value, Tensor) and value.requires_grad and current.recording:
+            raise GraphError(
+                f"{self._described()} is written in place with a value that requires a gradient, which would be lost; "
+                "collect such values in a list and tg.stack() it, or write value.detach()"
+            )
         if current.tracer is not None and current.tracer.owns(self, index):
             current.tracer.assign(self, value, in_place=True)
             return self

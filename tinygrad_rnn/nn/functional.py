@@ -142,6 +142,16 @@ def silu(x: Any) -> Tensor:
     return x * x.sigmoid()
 
 
+def logsigmoid(x: Any) -> Tensor:
+    """``log(sigmoid(x)) = -softplus(-x)``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.logsigmoid(tg.tensor([-100.0])).tolist()
+    [-100.0]
+    """
+    return -softplus(-as_tensor(x))
+
+
 def tanh(x: Any) -> Tensor:
     """Hyperbolic tangent, elementwise.
 
@@ -374,6 +384,24 @@ def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1
     if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: beta is 0 or a positive number, not {beta!r}")
     return huber_loss(x, target, reduction, beta) / beta if beta else l1_loss(x, target, reduction)
+
+
+@answerable
+def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+    """``-target log x - (1 - target) log(1 - x)`` of probabilities ``x``, elementwise, each logarithm at least -100.
+
+    Of scores `binary_cross_entropy_with_logits` keeps its digits, and a gradient where a probability rounds to 0 or 1.
+
+    ``target`` in [0, 1], of the input's shape; ``weight`` rescales every element's loss. ``reduction``: "mean", "sum"
+    or "none".
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.functional.binary_cross_entropy(tg.tensor([1.0, 0.0]), tg.tensor([1.0, 1.0]), reduction="none").tolist()
+    [0.0, 100.0]
+    """
+    x, target = _alike("binary_cross_entropy", x, target)
+    losses = -target * x.log().clip(min=-100.0) - (1 - target) * (1 - x).log().clip(min=-100.0)
+    return _reduced(losses if weight is None else losses * weight, reduction)
 
 
 @answerable

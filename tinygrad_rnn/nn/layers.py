@@ -255,6 +255,85 @@ class ReLU(Module):
         return as_tensor(x).relu()
 
 
+class LeakyReLU(Module):
+    """``x`` where positive, ``negative_slope * x`` elsewhere. ``inplace`` is False, or an `ArgumentError`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.LeakyReLU(0.5)([-1.0, 2.0]).tolist()
+    [-0.5, 2.0]
+    """
+
+    @answerable
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        not_in_place("LeakyReLU", inplace)
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape."""
+        return F.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Module):
+    """`functional.elu`, with its ``alpha`` kept. ``inplace`` is False, or an `ArgumentError`.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.ELU()([0.0, 2.0]).tolist()
+    [0.0, 2.0]
+    """
+
+    @answerable
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        not_in_place("ELU", inplace)
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, above ``-alpha``."""
+        return F.elu(x, self.alpha)
+
+
+class Softplus(Module):
+    """``log(1 + exp(x))``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Softplus()([100.0]).tolist()
+    [100.0]
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, positive."""
+        return F.softplus(x)
+
+
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``, elementwise.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.LogSigmoid()([-100.0]).tolist()
+    [-100.0]
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Of the input's shape, negative."""
+        return F.logsigmoid(x)
+
+
+class Flatten(Module):
+    """`Tensor.flatten` from ``start_dim`` to ``end_dim``.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.Flatten()(tg.ones(2, 3, 4)).shape
+    (2, 12)
+    """
+
+    @answerable
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Of fewer dimensions."""
+        return as_tensor(x).flatten(self.start_dim, self.end_dim)
+
+
 class GELU(Module):
     """``x * Phi(x)``, elementwise; ``approximate`` ("none" or "tanh") as of `functional.gelu`.
 

@@ -124,6 +124,23 @@ class SmoothL1Loss(Module):
         return F.smooth_l1_loss(x, target, self.reduction, self.beta)
 
 
+class BCELoss(Module):
+    """`functional.binary_cross_entropy` of probabilities, with its ``weight`` and ``reduction`` kept.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.nn.BCELoss()([1.0], [0.0]).item()
+    100.0
+    """
+
+    @answerable
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
+        self.weight, self.reduction = weight, reduction
+
+    def forward(self, x: Any, target: Any) -> Tensor:
+        """The loss of predictions against targets, reduced as ``reduction`` says."""
+        return F.binary_cross_entropy(x, target, self.weight, self.reduction)
+
+
 class BCEWithLogitsLoss(Module):
     """`functional.binary_cross_entropy_with_logits` with its ``weight``, ``reduction`` and ``pos_weight`` kept.
 

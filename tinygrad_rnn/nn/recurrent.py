@@ -84,6 +84,13 @@ class RecurrentLayers(Recurrent):
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         raise NotImplementedError
 
+    def flatten_parameters(self) -> None:
+        """Nothing: PyTorch's layers put their weights side by side for a library here that is not used.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.GRU(2, 3).flatten_parameters()
+        """
+
     def forward(self, x: Any, hx: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """Run over a sequence: returns ``(output, final state)``.
 
