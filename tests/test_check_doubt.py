@@ -180,3 +180,13 @@ def test_a_chain_that_is_too_dear_is_not_begun():
     assert not Chain(forward, most=10).complete
     (index,) = (leaf.index for leaf in graph.parameters)
     np.testing.assert_allclose(Chain(forward).of(index), forward.gradient(index), rtol=1e-13)
+
+
+def test_one_wrong_element_of_many_is_found_without_moving_each(primitive):
+    def rule(g, _y, x):
+        return g * np.where(np.arange(len(x)) == 777, 2, 1)
+
+    wrong = primitive(lambda x: x * 1, rule)
+    weights = np.arange(1.0, 8001.0)
+    report = verdict(lambda x: (wrong(x) * weights).sum(), np.ones(8000))
+    assert report.verdict == "failed" and "of_a_test_0" in report.blame

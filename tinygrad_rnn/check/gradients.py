@@ -103,7 +103,7 @@ def check_gradients(
     graph = Graph(*outputs)
     if not graph.parameters:
         raise GraphError(
-            "check_gradients: nothing that was returned depends on a leaf that requires a gradient; inputs that are "
+            "check_gradients: no leaf that requires a gradient leads to what was returned; inputs that are "
             "floats (no integers) become such leaves, and detach(), numpy() and no_grad cut off what they are put on"
         )
     upstream = upstream_of(outputs, grad_outputs, np.random.default_rng(seed))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: a matrix of derivatives with more entries than this is not kept; its use is then walked one gradient at a time
 ENTRIES = 2**18
+#: elements that are moved one at a time; a use of more is left with its own rule
+MOVED = 2048
 #: far below rounding, so that its square vanishes
 TINY = 1e-100
 #: a derivative of this size is none: it was taken at a pole
@@ -98,6 +100,7 @@ def mended(graph: Graph) -> Graph:
             and graph.nodes[x.index].requires_grad
             and node.op is not None
             and k in node.op.slots
+            and (node.op.elementwise or np.size(operands[k]) <= MOVED)
             and _untrue(node, k, operands)
         }
         return replace(node, op=_with_the_derivative(node.op, wrong)) if node.op is not None and wrong else node
@@ -126,6 +129,13 @@ def _untrue(node: Node, slot: int, operands: list[Any]) -> bool:
     return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size
 
 
+def _summed(sent: Array, shape: tuple[int, ...]) -> Array:
+    """Over the repetitions that broadcasting made of an operand of this shape."""
+    extra = sent.ndim - len(shape)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1))
+    return np.asarray(sent.sum(axes).reshape(shape))
+
+
 def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
     """The operation, but what it sends to some operands is the derivative, one of their elements moved at a time."""
 
@@ -133,6 +143,8 @@ def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
         if slot not in slots:
             return op.pull(slot, g, y, operands, attrs)
         shape = np.shape(operands[slot])
+        if op.elementwise and (slope := _stepped(op, slot, np.ones(shape), operands, attrs)) is not None:
+            return _summed(g * slope, shape)
         units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
         rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
         return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)
