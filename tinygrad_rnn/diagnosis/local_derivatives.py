@@ -100,7 +100,7 @@ def mended(graph: Graph) -> Graph:
             and graph.nodes[x.index].requires_grad
             and node.op is not None
             and k in node.op.slots
-            and (node.op.elementwise or np.size(operands[k]) <= MOVED)
+            and (node.op.elementwise or np.prod(graph.nodes[x.index].shape) <= MOVED)
             and _untrue(node, k, operands)
         }
         return replace(node, op=_with_the_derivative(node.op, wrong)) if node.op is not None and wrong else node
