@@ -138,10 +138,9 @@ class _Naming:
         Of several others h is the one that the rest of the network reads, if that is one.
         """
         states = list(dict.fromkeys(row for row, _ in loop.carried))
-        members = [n for k in states for n in loop.rows[k].nodes if n is not None]
-        if any(self.nodes[n].role for n in members):
-            for k in states:  # the last step's may be handed to no cell that names it
-                own = [n for n in loop.rows[k].nodes if n is not None]
+        made = {k: [self._handed_on(n) for n in loop.rows[k].nodes if n is not None] for k in states}
+        if any(self.nodes[n].role for own in made.values() for n in own):
+            for own in made.values():  # the last step's may be handed to no cell that names it
                 roles = {self.nodes[n].role for n in own if self.nodes[n].op is not None}
                 if len(roles) == 2 and None in roles:
                     for n in own:
@@ -163,6 +162,14 @@ class _Naming:
                 for i in initial if row == k else ():
                     if self.nodes[i].op is None and not self.nodes[i].role and self.nodes[i].scope.step is None:
                         self._write(i, role)
+
+    def _handed_on(self, n: int) -> int:
+        """What a node has the value of, if it only carries that: h_n of a layer is a stack of the last h."""
+        while (op := self.nodes[n].op) is not None and op.kind == "movement" and len(self.nodes[n].sources) == 1:
+            if self.nodes[n].role:
+                break
+            n = self.nodes[n].sources[0]
+        return n
 
     def _one_made_of_the_other(self, loop: Recurrence, states: Sequence[int]) -> list[int]:
         """The two rows, first the one that the other is made of in the same repetition; none if neither is."""
