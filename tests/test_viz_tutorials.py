@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
-from geometry import boxes, circular, disorder, faults
+from geometry import boxes, circular, disorder, faults, lines
 
 import tinygrad_rnn as tg
 import viz
@@ -143,3 +144,19 @@ def test_one_tensor_that_two_states_begin_with_has_both_names():
     for t in range(2):
         h, c = cell(x[t], (h, c))
     assert '"h₀ = c₀ = 0"' in viz.render(h.square().sum()).dot
+
+
+def test_one_number_of_a_state_is_a_result():
+    """What a unit looks at: its gradient is asked for, not a loss's."""
+    out, _ = tg.nn.GRU(2, 2, bidirectional=True)(tg.ones(3, 1, 2))
+    drawn = kinds(is_in_order(out[1, 0, 3]))
+    assert sum(drawn[kind] for kind in drawn if kind.split()[0] == "loss") == 1
+
+
+def test_no_line_runs_through_the_number_of_steps_left_out():
+    """Of four rows the middle one is the line of a weight."""
+    below, above, x = tg.nn.RNN(2, 2), tg.nn.RNN(2, 2), tg.ones(8, 1, 2)
+    ends = [above(below(k * x)[0])[0][-1] for k in (1, 2)]
+    dot = is_in_order((ends[0] - ends[1]).square().sum())
+    of_weights = [points for tail, _, points in lines(dot) if tail.startswith("w")]
+    assert of_weights and all(np.ptp(points[:-9, 1]) < 40 for points in of_weights)

@@ -328,7 +328,9 @@ class _Collapsing:
         return [owner] if owner is not None else self.fed_by_data.get(index, [])
 
     def _only_transport(self, node: Node) -> bool:
-        """Whether an output merely collects what has boxes of its own."""
+        """Whether an output merely collects what has boxes of its own, or is it; one number of a state is a result."""
+        if not node.shape and node.index not in self.unseen:
+            return False
         while _carries(node):
             if node.op in (concat, stack):
                 return any(self.columns[source] is not None for source in node.sources)

@@ -92,7 +92,20 @@ def _tiled(
     wiring.between_steps()
     fans.into()
     fans.rest()
+    _words_beside_lines(places.layout, places.bottom, places.top)
     return places.layout
+
+
+def _words_beside_lines(layout: Layout, low: float, high: float) -> None:
+    """Move what is written where steps are left out, as little as possible, to where no line runs through it."""
+    x, y = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))]).T
+    for n, (gap, r) in enumerate(layout.gaps):
+        heights = y[abs(x - r.x) < r.w / 2]
+        for k in range(int((high - low) / 4)):
+            moved = r.moved(0, (k + 1) // 2 * (-4 if k % 2 else 4))
+            if not (abs(heights - moved.y) < r.h / 2 + 2).any():
+                layout.gaps[n] = gap, moved
+                break
 
 
 def _timeless(
