@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx", reason="ONNX is not installed (pip install '.
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
 
 from tinygrad_rnn import interchange  # noqa: E402
-from tinygrad_rnn.errors import ArgumentError, DTypeError, GraphError, UnsupportedError  # noqa: E402
+from tinygrad_rnn.errors import ArgumentError, DataError, DTypeError, GraphError, UnsupportedError  # noqa: E402
 from tinygrad_rnn.interchange.export.onnx_file.recording import written  # noqa: E402
 from tinygrad_rnn.interchange.export.onnx_file.rules import RULES  # noqa: E402
 from tinygrad_rnn.primitives import TABLE  # noqa: E402
@@ -425,6 +425,15 @@ def test_what_cannot_go_out_is_one_line_that_names_the_operation_and_the_place()
         interchange.to_onnx(lambda x: "x", x)
     with pytest.raises(DTypeError, match="takes a function or a module"):
         interchange.to_onnx(3, x)
+
+
+def test_a_model_that_came_in_with_lengths_goes_out_again_with_those_it_is_given():
+    net, x, n = tg.nn.LSTM(3, 4), np.ones((4, 2, 3), np.float32), np.array([4, 2], np.int32)
+    again = back(interchange.to_onnx(lambda x, n: net(x, None, n)[0], (x, n)))
+    with pytest.raises(DataError, match=r"value of an argument, .* lambda x: model"):
+        interchange.to_onnx(again, (x, n))
+    made = interchange.to_onnx(lambda x: again(x, n), x)
+    np.testing.assert_allclose(run(made, x)[0], net(tg.tensor(x), None, n)[0].numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_booleans_are_numbers_where_onnx_has_no_operator_for_them():

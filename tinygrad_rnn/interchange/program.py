@@ -24,6 +24,12 @@ from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
 from .nested_results import leaves, mapped
 
+#: what is said where an imported program that follows the values that are there is compiled, or goes out again
+FOLLOWS_VALUES = (
+    "what it does depends on the value of an argument, which changes from call to call; give that argument its value "
+    "beforehand, as in lambda x: model(x, lengths)"
+)
+
 
 class ForeignWarning(UserWarning):
     """Something of an imported program stays as it was while it was imported.

@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...errors import DataError, TinygradError, UnsupportedError
+from ...errors import DataError, GraphError, TinygradError, UnsupportedError
 from ...source_line import Foreign
 from ...tensors import Tensor, as_tensor, serials
 from ...thread_state import current
+from ..program import FOLLOWS_VALUES
 from .conversion import Spread, raw
 from .operators import CALLS, ELEMENTWISE, TABLE
 from .program_places import line_of, path_of
@@ -70,7 +71,9 @@ class Run:
         except UnsupportedError:
             raise
         except TinygradError as error:
-            raise DataError(f"{self.name}, {name} at {self.place}: {getattr(error, 'detail', error)}") from None
+            reads = current.tracer is not None and isinstance(error, GraphError)
+            said = FOLLOWS_VALUES if reads else getattr(error, "detail", error)
+            raise DataError(f"{self.name}, {name} at {self.place}: {said}") from None
         finally:
             self.place = outer
 

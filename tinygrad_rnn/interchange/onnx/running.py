@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError, TinygradError
+from ...errors import DataError, GraphError, TinygradError
 from ...scopes import scope
 from ...source_line import Foreign, installed
 from ...tensors import Tensor, serials
 from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
+from ..program import FOLLOWS_VALUES
 from .constant_folding import Constant, aside
 from .operators import TABLE, TAKE_SEQUENCES
 from .reading import array_of, numpy_dtype
@@ -113,7 +114,8 @@ class Node:
         except DataError as error:
             raise DataError(str(error) if self.model.name in str(error) else self._said(error)) from None
         except TinygradError as error:
-            raise DataError(self._said(error)) from None
+            reads = current.tracer is not None and isinstance(error, GraphError)
+            raise DataError(self._said(GraphError(FOLLOWS_VALUES) if reads else error)) from None
         except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
             raise DataError(self._said(error)) from None
         finally:
