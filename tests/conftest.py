@@ -74,7 +74,7 @@ def global_state() -> dict[str, object]:
         "NumPy's random numbers": np.random.get_state()[1].tobytes(),
         "the working directory": os.getcwd(),
         "the environment": {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)},
-        "the table of primitives": tuple(tg.TABLE),
+        "the table of primitives": [(name, op.vjp, op.accumulate, op.rule) for name, op in tg.TABLE.items()],
     }
 
 

@@ -779,7 +779,7 @@ MISTAKES = [
     (
         "emb", "dh = dn @ p[\"Wh\"].T + (1 - m) * dh",
         "dh = dn @ p[\"Wh\"].T + dh", "1 - m forgotten",
-        "what h receives from x ⊙ h of the next step lacks the factor x",
+        "what h receives from (1 − x) ⊙ h of the next step lacks the factor 1 − x",
     ),
     (
         "emb", "dz = (sigmoid(z) - lab) / N",

@@ -66,10 +66,14 @@ class Foreign(NamedTuple):
 Place = tuple[CodeType, int] | Foreign
 
 
+#: folders that installed libraries lie in
+_PACKAGES = {"site-packages", "dist-packages"}
+
+
 def installed(filename: str) -> bool:
     """Whether a file belongs to Python itself or an installed library: its user has nothing to look for there."""
     path = Path(filename)
-    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or path.is_relative_to(_STDLIB)
+    return not _PACKAGES.isdisjoint(path.parts) or path.is_relative_to(_STDLIB)
 
 
 @cache
@@ -117,7 +121,10 @@ def source_lines(places: Iterable[Place | None], *, of_libraries: bool = False) 
 
 
 def user_site() -> Site:
-    """The user's source line that is being executed: beyond libraries that it calls, such as ``copy``."""
+    """The user's source line that is being executed: beyond parts of Python that it calls, such as ``copy``.
+
+    Not beyond an installed library: what calls the one that runs a command is no line of the user's program.
+    """
     nearest: FrameType | None = None
     frame: FrameType | None = _frame(1)
     while frame is not None:
@@ -125,5 +132,7 @@ def user_site() -> Site:
             nearest = nearest or frame
             if not in_library(frame):
                 return Site(frame.f_code, frame.f_lasti)
+            if _PACKAGES & set(Path(frame.f_code.co_filename).parts):
+                break
         frame = frame.f_back
     return Site(nearest.f_code, nearest.f_lasti) if nearest else Site(*user_code())

@@ -101,7 +101,7 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
 def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
     """A row of a table receives nothing, as that of a padding's number does."""
     users = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
-    looked_up = any(n.op is not None and n.op.name in ("take", "getitem") for n in users)
+    looked_up = len(leaf.shape) == 2 and any(n.op is not None and n.op.name in ("take", "getitem") for n in users)
     for row in np.flatnonzero(np.any(scene.record.gradient(leaf.index) != 0, axis=-1)) if looked_up else ():
         text = f"Row {row} of the gradient of {scene.leaf_name(leaf)} is 0, as a padding's is."
         if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):

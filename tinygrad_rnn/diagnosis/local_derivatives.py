@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Graph, Node, Ref
 from ..norms import norm
 from ..primitives import Primitive
+from ..primitives.variant import variant
 from ..tensors import Array
 
 if TYPE_CHECKING:
@@ -149,6 +150,4 @@ def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
         rows = [_stepped(op, slot, unit, operands, attrs) for unit in units]
         return np.array([0.0 if row is None else np.vdot(row, g) for row in rows]).reshape(shape)
 
-    result = object.__new__(type(op))  # `copy` gives a primitive itself, and the rule that is judged must stay
-    vars(result).update(vars(op), vjp=rule, accumulate=None)
-    return result
+    return variant(op, vjp=rule, accumulate=None)

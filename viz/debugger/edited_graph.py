@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from tinygrad_rnn.diagnosis.edited_rules import SLOPES_AS_LATEX, AsIf, Sloped, Times, Valued, transposed
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record, Rule, Scaled, Use
 from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.primitives.variant import variant
 from tinygrad_rnn.tensors import Array
 
 from .node_names import Names
@@ -55,8 +55,6 @@ def _edited(record: Record, edit: Edit, node: Node, rules: dict[Use, Rule | None
         rule = rules.get((node.index, slot))
         return record.pull(node, slot, g) if rule is None else rule(record, node, slot, g)
 
-    made = copy(op)
-    made.vjp, made.accumulate = vjp, None
     written = []
     for slot in range(len(node.operands)):
         formula = template(node, slot)
@@ -66,8 +64,7 @@ def _edited(record: Record, edit: Edit, node: Node, rules: dict[Use, Rule | None
             if target is not None:
                 formula = template(node, slot).replace(f"⟨{slot}⟩", _literal(names, target), 1)
         written.append(Written(formula))
-    made.rule = tuple(written)
-    return made
+    return variant(op, vjp=vjp, accumulate=None, rule=tuple(written))
 
 
 def _formula(record: Record, node: Node, slot: int, rule: Rule | None, names: Names) -> str:
