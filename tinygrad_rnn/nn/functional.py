@@ -400,8 +400,14 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: str
     [0.0, 100.0]
     """
     x, target = _alike("binary_cross_entropy", x, target)
-    losses = -target * x.log().clip(min=-100.0) - (1 - target) * (1 - x).log().clip(min=-100.0)
+    losses = -target * _bounded_log(x) - (1 - target) * _bounded_log(1 - x)
     return _reduced(losses if weight is None else losses * weight, reduction)
+
+
+def _bounded_log(x: Tensor) -> Tensor:
+    """The logarithm, at least -100; no logarithm of 0 is taken."""
+    nothing = x == 0
+    return as_tensor(P.where(nothing, -100.0, P.where(nothing, 1.0, x).log())).clip(min=-100.0)
 
 
 @answerable
