@@ -1,4 +1,4 @@
-"""Twelve lines to a picture: an LSTM unrolled over four steps, with the gradient of every node."""
+"""Ten lines to a picture: an LSTM unrolled over four steps, with the gradient of every node."""
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz

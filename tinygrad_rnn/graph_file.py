@@ -36,7 +36,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """What `encoded` was given."""
+    """The value that `encoded` turned into this one."""
     if not isinstance(value, dict):
         return value
     if "array" in value:

@@ -134,7 +134,7 @@ def _is_inexact(x: Any) -> bool:
 
 
 def _any_of(tree: Any, holds: Any) -> bool:
-    """Whether ``holds`` of something in nested lists, tuples and dictionaries."""
+    """Whether ``holds(item)`` is true of any item in nested lists, tuples and dictionaries."""
     if isinstance(tree, (list, tuple)):
         return any(_any_of(each, holds) for each in tree)
     return any(_any_of(each, holds) for each in tree.values()) if isinstance(tree, dict) else bool(holds(tree))

@@ -1,4 +1,4 @@
-"""Loops that may take long say how far they are to whoever listens; without a listener they are plain loops."""
+"""Loops that may take long report how far they are to a listener, such as a progress bar, where there is one."""
 
 from __future__ import annotations
 

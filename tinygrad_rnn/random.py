@@ -33,12 +33,12 @@ def manual_seed(seed: int) -> None:
 
 
 def random_state() -> Any:
-    """Where the sequence of random numbers is."""
+    """The state of the generator, to be given to `set_random_state` later."""
     return _generator.bit_generator.state
 
 
 def set_random_state(state: Any) -> None:
-    """Go on from where `random_state` was asked."""
+    """Draw the same numbers again as after the call of `random_state` that returned ``state``."""
     _generator.bit_generator.state = state
 
 

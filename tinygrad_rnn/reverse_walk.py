@@ -4,7 +4,7 @@ Reverse mode in one paragraph: visit the recorded nodes from last to first. When
 consumers have been visited, so the gradient that arrived is complete; the node's rule then sends one
 contribution to each operand, and contributions to the same tensor add up. A weight shared by T time steps
 receives T contributions: their sum is backpropagation through time. What a choice left out receives exactly 0; the
-rule is in `liveness`.
+rule is in `dead_positions`.
 
 Reverse accumulation: S. Linnainmaa (1976), BIT 16(2), 146-160; through time: P. J. Werbos (1990),
 Proc. IEEE 78(10), 1550-1560.
@@ -76,7 +76,9 @@ class BackwardStep:
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
     sent: list[tuple[int, Tensor, Any]] = field(repr=False)  #: slot, target, value (None: it went into a buffer)
-    live: Any = field(default=None, repr=False)  #: what counts of the gradient, a mask, see `liveness`; None: all of it
+    live: Any = field(
+        default=None, repr=False
+    )  #: a mask of what counts of the gradient, see `dead_positions`; None: all
     replaced: bool = False  #: a hook put it in the place of what arrived
 
     @property
@@ -129,7 +131,7 @@ def walk(
     ends = set() if through or inputs is None else {x.serial for x in inputs}
     arrived: dict[int, Any] = {}
     owned: set[int] = set()  # gradients that are sums made here, so they may be added to in place
-    counting: dict[int, list[Any] | None] = {}  # what counts of them: None for all, else see `liveness`
+    counting: dict[int, list[Any] | None] = {}  # what counts of them: None for all, else see `dead_positions`
 
     def counts(key: int, mask: Any) -> None:
         held = counting.get(key)

@@ -113,7 +113,7 @@ class Gain:
 
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
-    """Singular values of a layer's recurrent Jacobians, first time step first; batches count with their largest."""
+    """Singular values of a layer's recurrent Jacobians, by time step; of a batch, its largest."""
     blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
     product: Array | None = None
     limit: float | None = 1.0

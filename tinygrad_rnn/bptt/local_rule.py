@@ -1,4 +1,4 @@
-"""One node under the glass: its rule with the numbers in it, its Jacobian, and a numerical check of its derivative."""
+"""One node of a graph: its rule with the numbers in it, its Jacobian, and a numerical check of its derivative."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class WalkStep(NamedTuple):
     replaced: str | None = None
     #: {node: its partial sum} after the time steps a sampled trace left out just before this step
     brought: tuple[tuple[int, Any], ...] = ()
-    live: Any = None  #: what counts of the gradient, see `liveness`; None: all of it, or nobody said
+    live: Any = None  #: what counts of the gradient, see `dead_positions`; None: all of it, or nobody said
 
 
 class Walk:
@@ -91,7 +91,7 @@ class Walk:
 
 
 def walked(graph: Graph, outputs: Sequence[Tensor], gradients: Sequence[Any], **how: Any) -> Walk:
-    """Walk back from ``outputs``, whose graph is ``graph``, and keep everything; ``how``: see `backward.walk`."""
+    """Walk back from ``outputs``, whose graph is ``graph``, and keep everything; ``how``: see `reverse_walk.walk`."""
     found = steps(graph.by_serial(), outputs, gradients, **how)
     return Walk(graph, followed(found, "walking back", len(graph)))
 

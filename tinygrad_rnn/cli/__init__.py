@@ -1,4 +1,4 @@
-"""The command ``tinygrad-rnn``: the roof over engine and pictures. Nothing imports it."""
+"""The command ``tinygrad-rnn``: the roof over engine and pictures. Nothing but ``__main__`` imports it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The interpreter: one compiled loop over a table of integers runs a whole training step.
+"""The interpreter as Python calls it: addresses of instructions, and of the compiled loop over a table of integers.
 
-It looks up an instruction's number, and calls the instruction through its address. Only what a program uses is ever
-made into machine code, for its float type alone, and kept on disk: a process that starts anew loads it in milliseconds.
+The loop itself is `instructions.loop.run`; it runs a whole training step. It looks up an instruction's number, and
+calls the instruction through its address. Only what a program uses is ever made into machine code, for its float type
+alone, and kept on disk: a process that starts anew loads it in milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION, REPEAT, RUN
 
 @cache
 def _address(name: str, real: str) -> int:
-    """Of one instruction as machine code."""
+    """The address of one instruction's machine code."""
     if name == "gemm":
         blas.chosen()  # the functions it calls are there before it is linked
     shipped = None if name in KERNELS else machine_code.address(name, real)

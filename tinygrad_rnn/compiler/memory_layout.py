@@ -335,7 +335,8 @@ class Storage:
         last_seen = [-1] * len(self.graph)  # read otherwise than element by element
         for node in reversed(self.graph.nodes):
             for source in node.sources:
-                # a view, or what was put together in place, is read when its users are; so is what an addition absorbs
+                # a view, or what was put together in place, is read when its users are; so is a product
+                # that an addition computes itself
                 later = node.op in VIEWS or node.op in JOINS or node.index in self.folded
                 reach = max(node.index, last_read[node.index] if later else 0)
                 last_read[source] = max(last_read[source], reach)

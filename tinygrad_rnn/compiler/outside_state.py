@@ -329,7 +329,7 @@ class Surroundings:
                     self._value(value, name)
 
     def _find_function(self, code: CodeType, values: Mapping[str, Any]) -> None:
-        """A function that a library called, such as a hook: which one it is, its names from outside tell."""
+        """Find a function that a library called, such as a hook: of one code, the one with these ``values``."""
         for found in gc.get_referrers(code):
             if is_of(found, FunctionType) and all(
                 _content(cell) is values.get(name, _MISSING)

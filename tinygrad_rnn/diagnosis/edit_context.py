@@ -25,7 +25,7 @@ class Scene:
         self.record, self.given, self.nearly = record, given, nearly
         self.all_families = families(record.graph)
         walked = ([n for n in f if n.index in record.truth.gradients] for f in self.all_families)
-        self.families = [f for f in walked if f]  #: without first steps of which nothing is learned
+        self.families = [f for f in walked if f]  #: without the nodes, such as first states, that have no gradient
         self.names = Names(record)
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         self.steps = max((len(f) for f in self.families), default=1)

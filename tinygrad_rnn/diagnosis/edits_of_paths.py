@@ -74,7 +74,7 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
 
 
 def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
-    """A leaf that is a factor on the ways, such as a norm's gain, is forgotten on all of them."""
+    """A leaf that multiplies what goes along all paths to the target, such as a norm's gain, is left out."""
     record, (node, ways) = scene.record, (family[-1], at[-1])
     factors = {
         x.index

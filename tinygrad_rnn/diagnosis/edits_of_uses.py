@@ -605,7 +605,7 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
-    """Of all that a value receives several parts are lost."""
+    """Several of the parts that a value's gradient is the sum of are lost."""
     record, parts = scene.record, defaultdict[int, list[Use]](list)
     uses = [use for node in family for use in record.users[node.index]]
     if scene.place[family[0].index][0] in scene.initial:

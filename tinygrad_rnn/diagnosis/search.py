@@ -252,7 +252,7 @@ class Search:
         return replace(tried.edit, term=self.scene.names.term(tried.edit))
 
     def off_a_multiple(self, tried: Tried) -> float:
-        """How far, of what is allowed, the numbers are off by no multiple of what an edit changes."""
+        """How far the numbers are from the nearest multiple of what an edit changes, as a share of what is allowed."""
         s = tried.sketch
         share = float(np.vdot(s / self.slack**2, self.target) / np.vdot(s / self.slack, s / self.slack))
         room = 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..graph import Node, Ref
 from .edited_walks import Edit, Record, Use
 
-#: between two operands
+#: what a product, sum ... is written with, by the operation's own sign
 INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
 #: longer than this, an expression is only called by its operation
 LONGEST = 22

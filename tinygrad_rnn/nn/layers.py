@@ -187,7 +187,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, adding up to 1."""
+        """Values of the input's shape that add up to 1 along ``dim``."""
         return as_tensor(x).softmax(-1 if self.dim is None else self.dim)
 
     def extra_repr(self) -> str:

@@ -83,8 +83,8 @@ class Primitive:
     accumulate: Callable[..., None] | None = None
     #: the result may share memory with operand 0
     view: bool = False
-    # What counts of a gradient, see `liveness`; nothing has to be said of what works on each element by itself, nor of
-    # what only moves elements:
+    # What counts of a gradient, see `dead_positions`; nothing has to be said of what works on each element by itself,
+    # nor of what only moves elements:
     #: of what chooses, per operand ``keeps(y, *operands, **attrs)``: where it was chosen. The rule sends 0 elsewhere
     keeps: tuple[Callable[..., Any] | None, ...] | None = None
     #: ``along(live, any_along, shape, **attrs)``: of what works along an axis, what counts of operand 0, of that shape,

@@ -172,7 +172,7 @@ class _Text:
     def _alike(self, one: Any, other: Any, *, last: bool = False) -> Array:
         """Whether an operation and a later one do the same, but for data, and for a first state that is given.
 
-        In the ``last`` step a state may be without the name that the cell gives it which it is handed to.
+        In the ``last`` step a state may have no role: it gets it from the cell that it is handed to, and there is none.
         """
         a, b = self.leaf[one], self.leaf[other]
         starts = (a >= 0) & (b == _OPERATION)

@@ -28,7 +28,7 @@ def symbols(nodes: Sequence[Any], done: set[int]) -> list[int]:
         literals = tuple([None if isinstance(y, Tensor) else type(y) if blank else _key(y) for y in x.operands])
         path, _, part, backward = x.scope
         attrs = _key(x.attrs, x.op is P.getitem) if x.attrs else None
-        array = x._stand_in
+        array = x._array
         key = (
             id(x.op), attrs, array.shape, array.dtype, x.requires_grad, literals, path, part, backward, x._starts,
         )  # fmt: skip

@@ -186,7 +186,7 @@ class RolledSteps:
         self._stacks[place] = made
 
     def _named(self, made: Any, x: Any) -> None:
-        made._made_at, made.role, made._label = x._made_at, x.role, x._label
+        made._made_at, made.role, made.name = x._made_at, x.role, x.name
 
     def _rows(self, rows: list[Any]) -> Any:
         """Tensors of all steps, stacked."""

@@ -193,7 +193,7 @@ def _listed(items: Sequence[str], writer: Text) -> str:
 
 
 def closed_form(lines: Lines, shapes: Mapping[Symbol, Shape]) -> ClosedForm:
-    """Of the gradients' equations, by their left sides; ``shapes``: of what their symbols stand for.
+    """The closed form of the gradients' equations, given by their left sides; ``shapes`` has each symbol's shape.
 
     Raises `GraphError` where no state is carried.
     """

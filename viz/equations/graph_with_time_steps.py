@@ -1,4 +1,4 @@
-"""The network computed again as a textbook writes it: with its time steps, and first states as tall as the batch."""
+"""The network again as a textbook writes it: with time steps, and first states with a row for each sequence."""
 
 from __future__ import annotations
 

@@ -27,9 +27,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Factor:
-    """What a way leads through: an elementwise product, a matrix from the right, or any other linear operation.
+    """One factor of a path's product: an elementwise product, a matrix from the right, or any other linear operation.
 
-    ``x``: of ``diag`` what it is multiplied with, of ``matrix`` the matrix, of ``map`` a formula of `ROW`.
+    ``x`` is, for ``diag``, what the gradient is multiplied with; for ``matrix``, the matrix; for ``map``, a formula of
+    `ROW`, which stands for the gradient.
     """
 
     kind: Literal["diag", "matrix", "map"]

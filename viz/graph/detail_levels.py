@@ -60,7 +60,7 @@ class Level:
     roles: list[str]  #: by node; ``x``, ``h``, ``loss`` ...
     said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
     initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
-    stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of these: c and h may begin as one
+    stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of them: c and h may share one
     before: Mapping[int, int] = field(default_factory=dict)  #: by first state its time, where that is not 0: −1
 
 

@@ -1,4 +1,4 @@
-"""Passes any compiler has: dead code, equal expressions, constants, and expressions that say nothing."""
+"""Passes any compiler has: dead code, equal expressions, constants, and operations that change nothing."""
 
 from __future__ import annotations
 

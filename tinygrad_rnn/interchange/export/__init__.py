@@ -1,1 +1,1 @@
-"""The graph goes out: what is written here, for the engines where the work is done."""
+"""Networks handed to other engines: `to_onnx`, `to_jax`, and weights in other frameworks' layouts."""

@@ -1,4 +1,5 @@
-"""An ONNX file read: hostile until checked. What is in it is data, and none of it is more than it says.
+"""An ONNX file read: hostile until checked. Nothing in it is run, and no size in it is believed before the
+bytes are there.
 
 Every complaint is one line that says what is wrong with which tensor or node of the file.
 """

@@ -1,1 +1,1 @@
-"""The line debugger: a session under the hand, in the manner of pdb."""
+"""The line debugger: a session steered by typed commands, in the manner of pdb."""

@@ -90,7 +90,10 @@ def _convert(_eqn: Any, x: Tensor, new_dtype: Any, **_params: Any) -> Tensor:
 
 @primitive("stop_gradient")
 def _stop_gradient(eqn: Any, x: Tensor, **_params: Any) -> Tensor:
-    """Cut off, where the user says so. JAX's own functions cut off a maximum they subtract, which changes nothing."""
+    """`detach`, where the user calls ``stop_gradient``.
+
+    JAX's own softmax and logsumexp call it for a maximum that they subtract; the gradient is the same without.
+    """
     return x if called_by_jax(eqn, "stop_gradient") else x.detach()
 
 

@@ -36,7 +36,7 @@ def _gather(eqn: Any, x: Any, indices: Any, **params: Any) -> Tensor:
 
 
 def _rows(x: Tensor, where: np.ndarray[Any, Any]) -> Tensor:
-    """Elements by their numbers; as whole rows, if they are."""
+    """Elements by their positions in the flattened array; taken as whole rows, where the positions are whole rows."""
     width = math.prod(x.shape[1:])
     tail = x.shape[1:]
     if x.ndim > 1 and width > 1 and where.shape[where.ndim - len(tail) :] == tail:
