@@ -126,6 +126,15 @@ def walk(
     if not len(outputs) == len(gradients) == len(outputs if live is None else live):
         masks = "" if live is None else f" and {len(live)} masks"
         raise ArgumentError(f"walk: {len(outputs)} outputs, but {len(gradients)} gradients{masks}; give one for each")
+    turns = _turns(outputs, gradients, inputs, through, live, send, create_graph)
+    return (BackwardStep(*turn) for turn in turns)
+
+
+def _turns(
+    outputs: Sequence[Tensor], gradients: Sequence[Any], inputs: Sequence[Tensor] | None, through: bool,
+    live: Sequence[Any] | None, send: Callable[..., Any] | None, create_graph: bool,
+) -> Iterator[tuple[Tensor, Any, list[tuple[int, Tensor, Any]], Any, bool]]:  # fmt: skip
+    """The fields of a `BackwardStep` for every node."""
     order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}
     ends = set() if through or inputs is None else {x.serial for x in inputs}
@@ -170,7 +179,7 @@ def walk(
         sent: list[tuple[int, Tensor, Any]] = []
         op = node.op
         if op is None or node._starts or serial in ends:
-            yield BackwardStep(node, gradient, sent, mask, gradient is not before)
+            yield node, gradient, sent, mask, gradient is not before
             continue
         all_counts = mask is None and not op.chooses
         y, operands = (node, node.operands) if create_graph else (node._array, _arrays(node))
@@ -216,7 +225,7 @@ def walk(
         finally:
             if create_graph:
                 current.scope = outer
-        yield BackwardStep(node, gradient, sent, mask, gradient is not before)
+        yield node, gradient, sent, mask, gradient is not before
 
 
 def nodes_between(
@@ -366,13 +375,12 @@ def _drain(
         return
     visited = []
     with recording(record):
-        for step in walk(outputs, seeds, inputs=inputs, create_graph=record):
-            node = step.node
-            if step.sent:
+        for node, gradient, sent, _, _ in _turns(outputs, seeds, inputs, True, None, None, record):
+            if sent:
                 if node._spent:
                     raise _walked_before(node)
                 visited.append(node)
-            yield node, step.gradient
+            yield node, gradient
     if not (record if retain is None else retain):
         _free_the_last()
         for node in visited:

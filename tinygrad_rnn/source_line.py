@@ -11,12 +11,12 @@ from types import CodeType, FrameType
 from typing import NamedTuple
 
 #: compared by hash for every node that is made
-_OURS: set[str] = set()
+OURS: set[str] = set()
 
 
 def pass_over(package: Path) -> None:
     """No line of this package's is the user's own."""
-    _OURS.update(str(path) for path in package.rglob("*.py"))
+    OURS.update(str(path) for path in package.rglob("*.py"))
 
 
 pass_over(Path(__file__).parent)
@@ -24,7 +24,7 @@ pass_over(Path(__file__).parent)
 
 def is_ours(filename: str) -> bool:
     """Whether a file is one of this package's."""
-    return filename in _OURS
+    return filename in OURS
 
 
 _frame = sys._getframe
@@ -96,7 +96,7 @@ def user_code() -> tuple[CodeType, int]:
     """The innermost place on the call stack that is in none of our packages: cheap, for every node keeps it."""
     frame = _frame(2)
     code = frame.f_code
-    while code.co_filename in _OURS and (caller := frame.f_back) is not None:
+    while code.co_filename in OURS and (caller := frame.f_back) is not None:
         frame, code = caller, caller.f_code
     return code, frame.f_lasti
 
@@ -128,7 +128,7 @@ def user_site() -> Site:
     nearest: FrameType | None = None
     frame: FrameType | None = _frame(1)
     while frame is not None:
-        if frame.f_code.co_filename not in _OURS:
+        if frame.f_code.co_filename not in OURS:
             nearest = nearest or frame
             if not in_library(frame):
                 return Site(frame.f_code, frame.f_lasti)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from .primitives.record import Primitive
 from .pytorch_names import PyTorchNames
 from .reverse_walk import backward
 from .settings import get_default_dtype
-from .source_line import Foreign, Site, user_code
+from .source_line import OURS, Foreign, Site, user_code
 from .tensor_data import as_array, asked_dtype
 from .thread_state import current
 from .version_counters import Memory
@@ -45,6 +46,7 @@ _OF_ONE_TENSOR |= {"_hooks", "_retains_grad", "_spent", "_freed", "_starts"}
 #: what never changes and need not be copied; code objects cannot be
 _SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
+_frame = sys._getframe
 #: how the engine makes tensors, all of whose parts it gives them itself
 _made = object.__new__
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
@@ -255,7 +257,11 @@ class Tensor(_WithIdentity):
             result.operands = operands
             result.attrs = attrs
             result.scope = now["scope"]
-            result._made_at = user_code()
+            frame = _frame(2)  # `user_code`, from who called the operator on
+            code = frame.f_code
+            while code.co_filename in OURS and (caller := frame.f_back) is not None:
+                frame, code = caller, caller.f_code
+            result._made_at = code, frame.f_lasti
             if needs_grad and op.slots and (dtype is _FLOAT32 or dtype is _FLOAT64):
                 result.requires_grad = True
         return result
