@@ -18,8 +18,8 @@ LAYERS = {
     "the ground": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
     "draw_hook version_counters recorded_value object_types optional_packages module_aliases progress norms",
     "operations": "primitives",
-    "tensors": "settings scopes random operation_errors max_min dead_positions reverse_walk operators composed_methods "
-    "pytorch_names cuda numpy_protocol tensor_data tensors functional",
+    "tensors": "settings scopes random operation_errors max_min dead_positions rule_answers reverse_walk operators "
+    "composed_methods pytorch_names cuda numpy_protocol tensor_data tensors functional",
     "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "judges": "check diagnosis",
@@ -138,6 +138,7 @@ def test_an_exception_is_needed():
 #: Rooms that know privates of another, and why: whose files begin so -> whose files begin so.
 KNOWN = {
     ("compiler/instructions/", "kernels.py"): "instructions are kernels that run on rows",
+    ("recurrence/", "compiler/tracing.py"): "a step that becomes a loop's body has the stand-ins of the one traced",
     ("interchange/export/", "nn/"): "an exporter writes a layer's own loop in place of its steps; users see neither",
     ("testing/accuracy.py", "optimizers.py"): "what an optimizer computes, by its own formulas with many digits",
 }

@@ -19,7 +19,7 @@ import numpy as np
 from .arguments import answerable, naming_keywords
 from .errors import DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, as_path, write_atomically
-from .graph_file import bounded, decoded, encoded, operation_of
+from .graph_file import bounded, decoded, encoded, operation_of, scope_of, value_of
 from .operation_errors import explained, short
 from .primitives import TABLE
 from .primitives.missing_primitives import Absent, is_built_in
@@ -29,8 +29,6 @@ from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
 
 FORMAT = "tinygrad_rnn.graph/1"
-#: time steps of a loaded graph are not numbered beyond this
-LAST_STEP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,26 +555,13 @@ def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
     index = len(build.nodes)
     op = operation_of(index, item)
     operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
-    if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
-        raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
-    path, step, part, backward = item["scope"]
-    texts = (item["name"], item["role"], item["site"], part)
-    if (
-        not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
-        or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
-        or type(backward) is not bool
-        or not all(isinstance(x, (Ref, int, float)) for x in operands)
-    ):
-        raise DataError(f"not a saved graph: a name, scope or operand of node {index} is of the wrong kind")
-    wanted = op is None or isinstance(op, Absent)
-    value = decoded(item["value"]) if wanted else None
-    if wanted and not isinstance(value, np.ndarray):
-        raise DataError(f"not a saved graph: node {index} comes with a value, and its value is no array")
+    if not all(isinstance(x, (Ref, int, float)) for x in operands):
+        raise DataError(f"not a saved graph: an operand of node {index} is of the wrong kind")
     build.enter(
         op, operands,
         {key: decoded(value) for key, value in item["attrs"].items()},
         shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
-        value=value,
-        requires_grad=bool(item["requires_grad"]), scope=Scope(tuple(path), step, part, backward),
+        value=value_of(index, item, op),
+        requires_grad=bool(item["requires_grad"]), scope=scope_of(index, item),
         name=item["name"], role=item["role"], site=item["site"], serial=-1 - index, starts=item.get("starts") is True,
     )  # fmt: skip

@@ -13,11 +13,14 @@ from .operation_errors import short
 from .primitives import TABLE
 from .primitives.missing_primitives import Absent, absent
 from .primitives.record import OWN, Primitive
+from .thread_state import Scope
 
 #: characters of the name of an operation that only the file knows
 NAME_LIMIT = 200
 #: bytes that the values of a loaded graph may take together
 LOAD_LIMIT = 1 << 30
+#: time steps of a loaded graph are not numbered beyond this
+LAST_STEP = 1_000_000
 
 
 def encoded(value: Any) -> Any:
@@ -87,3 +90,28 @@ def bounded(nodes: Sequence[Any]) -> None:
                 f"the graph takes more than {LOAD_LIMIT >> 20} MiB to compute (node {node.index} is {node.shape}); "
                 "if you trust the file, raise tinygrad_rnn.graph_file.LOAD_LIMIT"
             )
+
+
+def scope_of(index: int, item: dict[str, Any]) -> Scope:
+    """The scope of a saved node, whose other names are looked at, too."""
+    if not isinstance(item["scope"], list) or len(item["scope"]) != 4:
+        raise DataError(f"not a saved graph: the scope of node {index} is not a list of path, step, part and backward")
+    path, step, part, backward = item["scope"]
+    texts = (item["name"], item["role"], item["site"], part)
+    if (
+        not all(isinstance(text, str) for text in (*path, *(text for text in texts if text is not None)))
+        or not (step is None or (type(step) is int and abs(step) <= LAST_STEP))
+        or type(backward) is not bool
+    ):
+        raise DataError(f"not a saved graph: a name or the scope of node {index} is of the wrong kind")
+    return Scope(tuple(path), step, part, backward)
+
+
+def value_of(index: int, item: dict[str, Any], op: Primitive | None) -> Any:
+    """The value that a saved node comes with: a leaf's, and that of an operation that is not in this process."""
+    if op is not None and not isinstance(op, Absent):
+        return None
+    value = decoded(item["value"])
+    if not isinstance(value, np.ndarray):
+        raise DataError(f"not a saved graph: node {index} comes with a value, and its value is no array")
+    return value

@@ -13,7 +13,7 @@ import tinygrad_rnn as tg
 from ..dead_positions import pulled
 from ..graph import Ref
 from ..primitives.missing_primitives import Absent
-from ..reverse_walk import fitted
+from ..rule_answers import fitted
 from .recording import Array, Trace
 
 #: A Jacobian with more entries than this is described instead of built.

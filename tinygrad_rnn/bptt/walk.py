@@ -14,7 +14,8 @@ import numpy as np
 
 from ..graph import Graph, Ref
 from ..progress import followed
-from ..reverse_walk import fitted, walk
+from ..reverse_walk import walk
+from ..rule_answers import fitted
 from ..tensors import Tensor
 
 Use = TypeVar("Use", bound=Hashable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Graph, Ref
-from ..reverse_walk import no_gradient
+from ..rule_answers import no_gradient
 
 
 def broken_rule(graph: Graph) -> str | None:

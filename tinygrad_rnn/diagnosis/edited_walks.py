@@ -28,7 +28,8 @@ from ..graph import Graph, Node, Ref
 from ..norms import norm
 from ..primitives.record import Unlisted
 from ..recurrence.named_steps import timed
-from ..reverse_walk import fitted, walk
+from ..reverse_walk import walk
+from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended
 from .repeated_operations import with_all_rows, with_ends

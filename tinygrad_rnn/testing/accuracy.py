@@ -22,7 +22,8 @@ from ..compiler import compile
 from ..files import write_atomically
 from ..optional_packages import needed
 from ..primitives.record import KERNEL_MIN_SIZE, TABLE, Primitive
-from ..reverse_walk import grad, unbroadcast
+from ..reverse_walk import grad
+from ..rule_answers import unbroadcast
 from ..tensors import tensor
 from .sample_operands import Case, Source, recipe_for
 
