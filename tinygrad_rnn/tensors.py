@@ -546,10 +546,8 @@ class Tensor(_WithIdentity):
             cure = "index once, as in x[i, j] = value" if self.op is P.getitem else "build a new one (where, concat, +)"
             raise GraphError(f"{self._described()} is part of a graph and cannot be written in place; {cure}")
         if isinstance(value, Tensor) and value.requires_grad and current.recording:
-            raise GraphError(
-                f"{self._described()} is written in place with a value that requires a gradient, which would be lost; "
-                "collect such values in a list and tg.stack() it, or write value.detach()"
-            )
+            cure = "collect such values and tg.stack() them, or write value.detach()"
+            raise GraphError(f"{self._described()} is written in place, where a value's gradient would be lost; {cure}")
         if current.tracer is not None and current.tracer.owns(self, index):
             current.tracer.assign(self, value, in_place=True)
             return self
