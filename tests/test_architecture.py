@@ -138,7 +138,6 @@ def test_an_exception_is_needed():
 #: Rooms that know privates of another, and why: whose files begin so -> whose files begin so.
 KNOWN = {
     ("compiler/instructions/", "kernels.py"): "instructions are kernels that run on rows",
-    ("recurrence/", "compiler/tracing.py"): "a step that becomes a loop's body has the stand-ins of the one traced",
     ("interchange/export/", "nn/"): "an exporter writes a layer's own loop in place of its steps; users see neither",
     ("testing/accuracy.py", "optimizers.py"): "what an optimizer computes, by its own formulas with many digits",
 }

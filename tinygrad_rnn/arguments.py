@@ -169,12 +169,13 @@ def flag(value: Any, what: str) -> bool:
         raise ArgumentError(f"{what} is True or False, not {_shown(value)}") from None
 
 
-def as_dtype(value: Any, what: str) -> np.dtype[Any]:
-    """``value`` as a dtype that a tensor may have."""
+def as_dtype(value: Any, what: str, *, floats: bool = False) -> np.dtype[Any]:
+    """``value`` as a dtype that a tensor may have; with ``floats`` one of its two floats."""
     try:
         found = np.dtype(value)
     except (TypeError, ValueError):
         raise DTypeError(f"{what}: {_shown(value)} is no dtype; use tg.float32, tg.float64 or one of NumPy's") from None
-    if found.char not in "fd" and found.kind not in "iub":
-        raise DTypeError(f"{what}: a tensor holds float32, float64, integers or booleans, not {found}")
+    if found.char not in "fd" and (floats or found.kind not in "iub"):
+        held = "float32 or float64" if floats else "a tensor holds float32, float64, integers or booleans"
+        raise DTypeError(f"{what}: {held}, not {found}")
     return found

@@ -254,20 +254,6 @@ def nodes_between(
     return [node for node in order if node.serial in leads]
 
 
-def leads_to(output: Tensor, serial: int) -> bool:
-    """Whether a gradient would flow from ``output`` to the tensor of this serial."""
-    pending, seen = [output], {output.serial}
-    while pending:
-        node = pending.pop()
-        if node.serial == serial:
-            return True
-        for x in () if node._starts else node.operands:
-            if not isinstance(x, LITERALS) and x.requires_grad and x.serial >= serial and x.serial not in seen:
-                seen.add(x.serial)
-                pending.append(x)
-    return False
-
-
 def backward(output: Tensor, gradient: Any, *, retain_graph: bool | None, create_graph: bool) -> None:
     """See `Tensor.backward`."""
     tracer = current.tracer

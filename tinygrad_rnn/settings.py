@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import as_dtype, flag
-from .errors import ArgumentError, DTypeError
+from .errors import ArgumentError
 from .thread_state import current
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -37,10 +37,7 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
     >>> tg.set_default_dtype(tg.float32)
     """
     global _default_dtype
-    chosen = as_dtype(dtype, "set_default_dtype")
-    if chosen.char not in "fd":
-        raise DTypeError(f"the default dtype is float32 or float64, not {chosen}")
-    _default_dtype = chosen
+    _default_dtype = as_dtype(dtype, "set_default_dtype", floats=True)
 
 
 class recording:

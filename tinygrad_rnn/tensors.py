@@ -340,10 +340,8 @@ class Tensor(_WithIdentity):
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
-            raise ShapeError(
-                f"{self._described()} has {self._array.size} elements, and each may be true or false; say which count, "
-                "as in bool((x > 0).amax()) for any of them, or choose for each with tg.where"
-            )
+            cure = "say which count, as in bool((x > 0).amax()), or choose for each with tg.where"
+            raise ShapeError(f"{self._described()} has {self._array.size} elements, each of them true or false; {cure}")
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -624,15 +622,13 @@ from_array = Tensor._leaf
 def as_operand(value: Any) -> Tensor | Literal:
     """Tensors and Python numbers stay; NumPy scalars become (weak) Python numbers; the rest becomes a constant."""
     if isinstance(value, (Tensor, float, int, bool)):
-        return value if isinstance(value, (Tensor, bool)) or type(value) in (int, float) else _plain(value)
+        if isinstance(value, (Tensor, bool)) or type(value) in (int, float):
+            return value
+        return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 and value.dtype.kind in "fiub":
         literal: Literal = value.item()
         return literal
     return meant(value) if isinstance(value, Extreme) else Tensor(value)
-
-
-def _plain(value: float | int) -> Literal:
-    return float(value) if isinstance(value, float) else int(value)
 
 
 def recast_integers(op: Primitive, operands: tuple[Any, ...], value: Array) -> tuple[Any, ...] | None:

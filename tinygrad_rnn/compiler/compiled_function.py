@@ -27,7 +27,6 @@ from ..primitives.record import integer
 from ..random import random_state, set_random_state
 from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled, shortest
-from ..reverse_walk import leads_to
 from ..source_line import user_code
 from ..tensor_data import as_array
 from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
@@ -40,7 +39,7 @@ from .returned_values import Returned, rebuilt
 from .side_effects import refuse_random, refuse_writes
 from .snapshots import Snapshot
 from .tensor_attributes import same_arguments
-from .tracing import Met, Traced, TracedProgram, Tracer, refuse_leaks
+from .tracing import Met, Traced, TracedProgram, Tracer, leads_to, refuse_leaks
 
 if TYPE_CHECKING:
     from .passes import Applied

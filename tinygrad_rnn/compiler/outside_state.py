@@ -227,6 +227,7 @@ class Surroundings:
             try:
                 yield
             finally:
+                self.look = None  # it holds what it looks for
                 if outer is None or chained:
                     sys.setprofile(outer)
                 else:  # cProfile's, which is no function

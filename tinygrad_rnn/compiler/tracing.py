@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ from ..primitives.missing_primitives import is_built_in
 from ..primitives.record import Primitive
 from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled
-from ..reverse_walk import leads_to, nodes_between
+from ..reverse_walk import nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
 from ..tensors import Array, Literal, Tensor, Waiting, as_operand, from_array, recast_integers, serials
@@ -43,6 +45,20 @@ from .tensor_attributes import own
 def _blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """What has a shape and a dtype, and no memory for its elements; it cannot be written."""
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def leads_to(output: Tensor, serial: int) -> bool:
+    """Whether a gradient would flow from ``output`` to the tensor of this serial."""
+    pending, seen = [output], {output.serial}
+    while pending:
+        node = pending.pop()
+        if node.serial == serial:
+            return True
+        for x in () if node._starts else node.operands:
+            if not isinstance(x, (float, int)) and x.requires_grad and x.serial >= serial and x.serial not in seen:
+                seen.add(x.serial)
+                pending.append(x)
+    return False
 
 
 class Traced(Tensor):
@@ -614,7 +630,7 @@ class Tracer:
 
     def forget(self) -> None:
         """Let go of all stand-ins; who still has one then, and with it this tracer, is no part of the function."""
-        self.loops = None
+        self.loops = self.look = None
         self.assigned.clear()
         self._graded.clear()
         self._given.clear()
@@ -690,15 +706,28 @@ def _is_known(x: Any) -> bool:
 
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
+#: one thread looks at a time: a list of all objects holds those of another thread's trace, too
+_looking = threading.Lock()
+
+
+def _in_a_child_process() -> None:
+    global _looking
+    _looking = threading.Lock()  # no other thread is there that could give it back
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_child_process)
 
 
 def refuse_leaks(tracer: weakref.ref[Tracer]) -> None:
     """A stand-in that outlives its trace has no value, and would get none from later calls."""
-    if tracer() is not None:
+    if tracer() is None:
+        return
+    with _looking:
         gc.collect()
-    if tracer() is not None:
-        kept = [x for x in gc.get_objects() if type(x) is Traced and x._tracer is tracer()]
-        max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
+        if tracer() is not None:
+            kept = [x for x in gc.get_objects() if type(x) is Traced and x._tracer is tracer()]
+            max(kept, key=lambda x: x.serial)._array  # noqa: B018  raises: it leaked
 
 
 def _circumstances(tensor: Tensor, conditions: Guards) -> None:
