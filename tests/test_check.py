@@ -139,6 +139,15 @@ def test_cancellation_is_rounding_not_a_bug(rng):
     assert np.abs(shift.got) < 1e-14 and np.abs(shift.expected) < 1e-14
 
 
+def test_what_cancels_on_the_way_back_alone_is_rounding(rng):
+    """The keys' bias of an attention whose maximum is differentiated too: no value's rounding shows in its gradient."""
+    bias, w = tg.tensor(np.zeros(3), requires_grad=True), tg.tensor(rng.normal(size=(3, 3)), requires_grad=True)
+    q, x, v = (tg.tensor(rng.normal(size=shape)) for shape in ((4, 3), (5, 3), (5, 2)))
+    scores = q @ (x @ w + bias).transpose(0, 1)
+    shares = (scores - scores.amax(-1, keepdim=True)).exp()
+    assert tg.check_gradients((shares / shares.sum(-1, keepdim=True) @ v).sum())
+
+
 # What is wrong --------------------------------------------------------------------------------------------
 
 

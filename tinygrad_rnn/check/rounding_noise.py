@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..bptt.walk import Key, Walk, shares, steps
+from ..dead_positions import pulled
 from ..graph import Graph, Node
 from ..progress import followed
-from ..tensors import Array
+from ..rule_answers import fitted
+from ..tensors import Array, Tensor
 from .derivatives import Use
 from .tolerances import ROUNDING_MARGIN
 
@@ -67,10 +70,10 @@ def rounded(x: Array, rng: np.random.Generator, alike: bool = False) -> Array:
 def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, alike: bool = False) -> Noise:
     """What rounding to ``dtype`` does to every value, gradient and contribution, by Monte Carlo arithmetic.
 
-    The pass is repeated with values rounded at random and much more coarsely; what that changes, scaled to the
-    precision of ``dtype``, is the noise (D. S. Parker 1997, UCLA CSD-970002). ``exact`` is the same walk in double
-    precision. Values are not scaled down: a choice the coarse rounding turns over makes the rest meaningless. With
-    ``alike`` equal numbers of one value are rounded alike, as a processor does, so that ties stay ties.
+    Both passes are repeated with values and gradients rounded at random and much more coarsely; what that changes,
+    scaled to the precision of ``dtype``, is the noise (D. S. Parker 1997, UCLA CSD-970002). ``exact`` is the same walk
+    in double precision. Values are not scaled down: a choice the coarse rounding turns over makes the rest meaningless.
+    With ``alike`` equal numbers of one value are rounded alike, as a processor does, so that ties stay ties.
     """
     scale = float(np.finfo(dtype).eps) * 2.0**COARSE_BITS
     graph, result = doubled(graph), Noise()
@@ -84,11 +87,12 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, a
         rough = graph.with_values(graph.values(each=jittered))
         tensors = rough.tensors()
         position = {tensor.serial: index for index, tensor in enumerate(tensors)}
-        rough_upstream = [rounded(np.asarray(g, np.float64), rng) for g in upstream]
-        coarse = Walk(rough, steps(position, [tensors[index] for index in graph.outputs], rough_upstream))
-        for index, gradient in coarse.gradients.items():
+        begin = [np.asarray(g, np.float64)[None] for g in upstream]
+        ends = [tensors[index] for index in graph.outputs]
+        coarse = Walk(rough, steps(position, ends, begin, send=partial(_sent_roughly, rng)))
+        for index, (gradient,) in coarse.gradients.items():
             _raise(result.gradients, index, scale * np.abs(gradient - exact.gradients[index]))
-        for use, contribution in coarse.contributions.items():
+        for use, (contribution,) in coarse.contributions.items():
             _raise(result.contributions, use, scale * np.abs(contribution - exact.contributions[use]))
         for tensor, exactly in zip(tensors, graph.tensors(), strict=True):
             if tensor.dtype.kind == "f":
@@ -96,6 +100,16 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, a
                     wobble = np.nan_to_num(np.abs(tensor.numpy() - exactly.numpy()))
                 _raise(result.values, position[tensor.serial], max(scale * ROUNDING_MARGIN, 2.0) * wobble)
     return result
+
+
+def _sent_roughly(
+    rng: np.random.Generator, node: Tensor, slot: int, gradients: Array, live: Any, operands: Sequence[Any]
+) -> Array:
+    """What a node sends to an operand of its rounded gradient; with one axis more in front, as `walk` wants it."""
+    assert node.op is not None
+    gradient = rounded(gradients[0], rng)
+    value = pulled(node.op, slot, gradient, live, node.numpy(), operands, node.attrs)
+    return np.asarray(fitted(value, operands[slot]))[None]
 
 
 def _raise(held: dict[Any, Array], key: Any, value: Array) -> None:
