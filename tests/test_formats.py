@@ -130,5 +130,5 @@ def test_what_is_wrong_with_a_graph_is_said(changes, said, files):
 def test_steps_beyond_reason_are_refused(files):
     data = json.loads(files["graph"])
     data["nodes"][-1]["scope"][1] = 10**30
-    with pytest.raises(tg.DataError, match="a name, scope or operand of node"):
+    with pytest.raises(tg.DataError, match="a name or the scope of node"):
         tg.Graph.from_json(json.dumps(data))

@@ -100,11 +100,12 @@ class _Text:
     def reads_on(self, start: int, end: int, period: int) -> bool:
         """Whether the steps, of whatever weights, read on in what was computed before, and one is made of another."""
         position = {node: k for k, node in enumerate(self.places)}
-        sources = [self.graph.nodes[self.places[k]].sources for k in range(start, min(end, start + 2 * period))]
+        nodes = [self.graph.nodes[place] for place in self.places[start : min(end, start + 2 * period)]]
+        sources = [node.sources for node in nodes]
         if not any(
-            a == b and position.get(a, -1) < start
-            for one, next_ in zip(sources, sources[period:])
-            for a, b in zip(one, next_)
+            a == b and position.get(a, -1) < start and repr(one.attrs) != repr(next_.attrs)  # at another position of it
+            for one, next_ in zip(nodes, nodes[period:])
+            for a, b in zip(one.sources, next_.sources)
         ):
             return False
         for k in range(start, start + period):
