@@ -7,11 +7,11 @@ there before; else nothing is found. What depends on no state is done for all st
 depends on after it, and a sum that is only carried on is one sum after it (see `all_steps`).
 
 The tensors of the steps stay the objects they are, for the function holds some of them: each becomes a row of what is
-stacked over time. Tensors are counted in the order they are computed in, so those that depend on the loop are counted
-anew.
+stacked over time. Serial numbers rise in the order in which tensors are computed, so those that depend on the loop get
+new ones.
 
 This is done before the reverse walk, which makes of a loop another one, and so has no steps to take one by one. Raises
-`Unrolled` where a step is used afterwards as what it is no longer, such as one whose gradient is asked for.
+`Unrolled` where a step's tensor is needed as it was before it became a row, as when its gradient is asked for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Found:
     """What was found while one function was recorded, and what was recorded but not looked at yet."""
 
     def __init__(self, threads_share: bool) -> None:
-        self.recorded: list[Any] = []  #: results, in order, since it was looked for loops the last time
+        self.recorded: list[Any] = []  #: results, in order, since the last search
         self._rows: list[Any] = []  # tensors that are rows of stacks now
         self._of_rows: set[int] = set()  # by id
         self._done: set[int] = set()  # by id: what is no longer looked at
@@ -70,10 +70,6 @@ class Found:
             raise Unrolled
         if any(x._hooks or x._retains_grad for x in self._rows):
             raise Unrolled
-
-    def forget(self) -> None:
-        """Let go of all tensors."""
-        self.recorded, self._rows = [], []
 
     def _may(self, steps: Steps, written: set[int], rewritten: set[int]) -> bool:
         """Whether a step does the same once more, and is long enough."""
