@@ -12,7 +12,7 @@ from rich.console import Console
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import viz
-from tinygrad_rnn.cli.exit_codes import noted_interrupt
+from tinygrad_rnn.cli.errors_and_interrupts import noted_interrupt
 from tinygrad_rnn.cli.progress_bar import progress_bar
 
 console = Console(highlight=False)

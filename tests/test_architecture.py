@@ -16,10 +16,10 @@ HERE = Path(__file__).parents[1]
 #: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
 LAYERS = {
     "the ground": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
-    "draw_hook version_counters recorded_value object_types optional_packages module_aliases progress norms",
+    "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms",
     "operations": "primitives",
-    "tensors": "settings scopes random operation_errors max_min dead_positions rule_answers reverse_walk operators "
-    "composed_methods pytorch_names cuda numpy_protocol tensor_data tensors functional",
+    "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
+    "operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors functional",
     "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "judges": "check diagnosis",

@@ -21,7 +21,7 @@ from tinygrad_rnn import __version__
 from tinygrad_rnn.character_model import checkpoint
 from tinygrad_rnn.character_model.training import Settings, Trainer
 from tinygrad_rnn.cli import cost_warning, main
-from tinygrad_rnn.cli.exit_codes import noted_interrupt
+from tinygrad_rnn.cli.errors_and_interrupts import noted_interrupt
 from tinygrad_rnn.sequence_patterns import PATTERNS, build
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40

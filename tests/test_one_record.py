@@ -188,7 +188,7 @@ EXCEPTIONS = {
     "tinygrad_rnn/diagnosis/rules_as_text.py": "rules as a student writes them, whose text is changed word by word",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
     "tinygrad_rnn/numpy_protocol.py": "NumPy's functions that have a counterpart",
-    "tinygrad_rnn/max_min.py": "Python's operator methods, which have the same names",
+    "tinygrad_rnn/max_min_pair.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/recurrence/all_steps.py": "a registry: how each is done for all time steps at once",
     "tinygrad_rnn/output_and_state.py": "Python's operator methods, which have the same names",
     "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",

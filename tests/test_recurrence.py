@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.recurrence.named_steps import timed
+from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.scopes import Scope
 from tinygrad_rnn.sequence_patterns import build

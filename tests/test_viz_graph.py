@@ -20,8 +20,8 @@ import viz
 from tinygrad_rnn.sequence_patterns import build
 from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.graph.detail_levels import collapse
-from viz.graph.dot_by_steps import ranked
 from viz.graph.gradient_values import gradients
+from viz.graph.layout_by_dot import ranked
 from viz.graph.line_repair import mended
 from viz.graph.line_routing import Rect, spline
 from viz.graph.placement import Layout, Line
@@ -757,7 +757,7 @@ def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkey
     graph, _ = Loop(("gru", "rnn"), 3, "attention", skip=True, tied=True).graph()
     assert "lines run along" not in viz.render(graph, detail="gate").dot
     monkeypatch.setattr("viz.graph.line_repair.ROUNDS", 0)
-    monkeypatch.setattr("viz.graph.dot_by_steps.MOST", 0)
+    monkeypatch.setattr("viz.graph.layout_by_dot.MOST", 0)
     dot = viz.render(graph, detail="gate").dot
     assert len(faults(dot)) and "lines run along others or through a box; draw fewer steps" in dot
     monkeypatch.setattr("viz.graph.layout.MEASURED", 5)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import cuda, data, draw_hook, nn, optim
+from .array_conversion import device
 from .compiler import compile
 from .custom_function import Function
 from .diagnosis import Diagnosis, diagnose
@@ -139,7 +140,6 @@ from .settings import (
     set_default_dtype,
     set_grad_enabled,
 )
-from .tensor_data import device
 from .tensors import Tensor, as_tensor, tensor
 
 float32, float64, int32, int64 = (np.dtype(name) for name in ("float32", "float64", "int32", "int64"))

@@ -9,11 +9,11 @@ import numpy as np
 
 from . import primitives as P
 from .arguments import flag, naming_keywords, number
+from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError
-from .max_min import Extreme
+from .max_min_pair import Extreme
 from .operators import Axis, Operators, either_axis, kept, one_axis
 from .primitives import record
-from .tensor_data import asked_dtype
 from .thread_state import current
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 
 from .arguments import answerable
 from .errors import ArgumentError, DTypeError, ShapeError
-from .object_types import entries_of, is_of, of_parts
 from .primitives.record import integer
 from .random import generator
 from .tensors import Tensor, from_array, tensor
+from .user_objects import entries_of, is_of, of_parts
 
 
 class Dataset:

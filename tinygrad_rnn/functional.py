@@ -15,11 +15,11 @@ import numpy as np
 from . import numpy_protocol
 from . import primitives as P
 from .arguments import answerable, as_dtype, naming_keyword
+from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
 from .random import generator
 from .settings import get_default_dtype
-from .tensor_data import asked_dtype
 from .tensors import Tensor, as_tensor
 
 

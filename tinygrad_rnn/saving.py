@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .arguments import naming_keyword
+from .array_conversion import asked_dtype
 from .errors import DataError, DTypeError, TinygradError
 from .files import PathLike, as_path, write_atomically
 from .operation_errors import short
 from .optional_packages import needed
-from .tensor_data import asked_dtype
 from .tensors import Array, Tensor
 
 FORMAT = "tinygrad_rnn.values/1"

@@ -23,15 +23,15 @@ import numpy.typing as npt
 from . import numpy_protocol
 from . import primitives as P
 from .arguments import flag, naming_keyword, naming_keywords
+from .array_conversion import as_array, asked_dtype
 from .errors import DTypeError, GraphError, ShapeError
-from .max_min import Extreme, meant
+from .max_min_pair import Extreme, meant
 from .operation_errors import explained, short
 from .primitives.record import Primitive
-from .pytorch_names import PyTorchNames
+from .pytorch_methods import PyTorchMethods
 from .reverse_walk import backward
 from .settings import get_default_dtype
 from .source_line import OURS, Foreign, Site, user_code
-from .tensor_data import as_array, asked_dtype
 from .thread_state import current
 from .version_counters import Memory
 
@@ -134,7 +134,7 @@ class Waiting:
             return from_array(self.array.copy())
 
 
-class _WithIdentity(PyTorchNames):
+class _WithIdentity(PyTorchMethods):
     """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:

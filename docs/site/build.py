@@ -36,7 +36,7 @@ REFERENCE = {
     "tinygrad_rnn": ("tinygrad_rnn", "Usually imported as `tg`. What stands in every example.", ["tinygrad_rnn"]),
     "tensor": ("Tensor", "Every method and operator of a tensor.",
                ["tinygrad_rnn.Tensor", "tinygrad_rnn.operators.Operators", "tinygrad_rnn.composed_methods.Composed",
-                "tinygrad_rnn.pytorch_names.PyTorchNames"]),
+                "tinygrad_rnn.pytorch_methods.PyTorchMethods"]),
     "nn": ("nn", "Layers and cells.", ["tinygrad_rnn.nn"]),
     "functional": ("nn.functional, nn.init, nn.utils", "Losses, activations, initial values, clipping.",
                    ["tinygrad_rnn.nn.functional", "tinygrad_rnn.nn.init", "tinygrad_rnn.nn.utils"]),

@@ -24,8 +24,8 @@ class ReadOurCode(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_rest: Any) -> None:
         if pkg.name != "tinygrad_rnn":
             return
-        families = ("operators.Operators", "composed_methods.Composed", "pytorch_names.PyTorchNames", "tensors.Tensor")
-        methods = {name: method for family in families for name, method in pkg[family].members.items()}
+        classes = "operators.Operators", "composed_methods.Composed", "pytorch_methods.PyTorchMethods", "tensors.Tensor"
+        methods = {name: method for each in classes for name, method in pkg[each].members.items()}
         functional = pkg["functional"]
         for name, attribute in list(functional.members.items()):
             made = None if attribute.is_alias else MADE.fullmatch(str(getattr(attribute, "value", "")))

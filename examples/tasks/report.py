@@ -16,7 +16,7 @@ from protocol import WINDOW, Result, Task
 from rich.console import Console
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.cli.exit_codes import noted_interrupt
+from tinygrad_rnn.cli.errors_and_interrupts import noted_interrupt
 from tinygrad_rnn.cli.progress_bar import progress_bar
 from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically

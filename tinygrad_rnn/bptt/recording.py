@@ -24,7 +24,7 @@ import tinygrad_rnn as tg
 
 from ..collector import collector_paused
 from ..files import PathLike, as_path, write_atomically
-from ..recurrence.named_steps import timed
+from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import nodes_between, seeded
 from . import saving
 from .walk import Sent, Walk, WalkStep

@@ -9,7 +9,7 @@ from .check import check
 from .demo import demo
 from .derive import derive
 from .diagnose import diagnose
-from .exit_codes import TRACEBACK, Commands
+from .errors_and_interrupts import TRACEBACK, Commands
 from .flow import flow
 from .lecture import lecture
 from .render_and_debug import debug, render

@@ -14,7 +14,7 @@ import click
 
 from ..character_model.training import Settings, Trainer
 from ..errors import DataError, TinygradError
-from .exit_codes import noted_interrupt
+from .errors_and_interrupts import noted_interrupt
 from .progress_bar import progress_bar
 
 

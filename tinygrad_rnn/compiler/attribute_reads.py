@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..object_types import is_of
 from ..source_line import installed, is_library, is_ours
 from ..tensors import Tensor
+from ..user_objects import is_of
 
 _MISSING = object()
 _lock = threading.Lock()

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from ..arguments import naming_keyword
+from ..array_conversion import as_array
 from ..collector import collector_paused
 from ..errors import DTypeError, GraphError
-from ..object_types import entries_of, is_of, of_parts
 from ..optional_packages import needed
 from ..primitives.record import integer
 from ..random import random_state, set_random_state
-from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled, shortest
+from ..recurrence.loop_finder import LoopFinder
 from ..source_line import user_code
-from ..tensor_data import as_array
 from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
 from ..thread_state import current
+from ..user_objects import entries_of, is_of, of_parts
 from ..version_counters import Memory
 from .index_checks import Ignored, unforeseen
 from .outside_state import Surroundings
@@ -320,7 +320,7 @@ class CompiledFunction:
         while True:
             tracer, around = self._tracer(met), Surroundings(self._fn)
             tracer.rolls = rolls
-            tracer.loops = None if rolls is None else Found(rolls > shortest(1))
+            tracer.loops = None if rolls is None else LoopFinder(rolls > shortest(1))
             before = around.random_state()
             try:
                 with around.watching():

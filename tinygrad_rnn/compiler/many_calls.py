@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..object_types import each_part, entries_of, is_of
 from ..source_line import user_code
 from ..tensors import Array, Tensor, from_array, serials
+from ..user_objects import each_part, entries_of, is_of
 from ..version_counters import Memory
 from .returned_values import rebuilt
 

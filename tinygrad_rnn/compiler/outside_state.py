@@ -44,9 +44,9 @@ import numpy as np
 
 from ..errors import GraphError
 from ..nn.module import Module, watch_attributes
-from ..object_types import entries_of, is_of
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
+from ..user_objects import entries_of, is_of
 from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, told_to
 from .guards import Guards
 from .side_effects import LOGGING, level, refuse_date, refuse_entropy, refuse_iterator, refuse_log, refuse_world

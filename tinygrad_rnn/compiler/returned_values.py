@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import GraphError
-from ..object_types import each_part, is_of
 from ..source_line import user_site
 from ..tensors import REFUSES, Array, Tensor, from_array
+from ..user_objects import each_part, is_of
 from .tracing import Traced, Tracer
 
 

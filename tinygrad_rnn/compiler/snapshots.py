@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..object_types import entries_of, is_of
 from ..tensors import slots
+from ..user_objects import entries_of, is_of
 
 _MISSING = object()
 _VALUES = (int, float, complex, str, bytes, bool, type(None), np.generic)

@@ -28,8 +28,8 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..operation_errors import explained
 from ..primitives.missing_primitives import is_built_in
 from ..primitives.record import Primitive
-from ..recurrence.found import Found
 from ..recurrence.loop import Unrolled
+from ..recurrence.loop_finder import LoopFinder
 from ..reverse_walk import nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
@@ -186,7 +186,7 @@ class Tracer:
         self.rolls: int | None = (
             None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
         )
-        self.loops: Found | None = None  #: finds those that are written out; None: they stay so
+        self.loops: LoopFinder | None = None  #: finds those that are written out; None: they stay so
         self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
         self._given: dict[int, Tensor] = {}  # serial of an argument -> its stand-in

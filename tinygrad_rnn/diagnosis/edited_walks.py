@@ -27,7 +27,7 @@ from ..errors import GraphError
 from ..graph import Graph, Node, Ref
 from ..norms import norm
 from ..primitives.record import Unlisted
-from ..recurrence.named_steps import timed
+from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import walk
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable, probability
+from ..array_conversion import asked_dtype
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..settings import get_default_dtype, no_grad
-from ..tensor_data import asked_dtype
 from ..tensors import Tensor, as_tensor
 from . import functional as F
 from . import init

@@ -12,16 +12,16 @@ import numpy as np
 
 from .. import saving
 from ..arguments import answerable, naming_keywords, refuse_unknown
+from ..array_conversion import asked_dtype
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
 from ..functional import zeros_like
-from ..object_types import is_of
 from ..scopes import scope
 from ..settings import no_grad
 from ..source_line import is_ours, user_site
-from ..tensor_data import asked_dtype
 from ..tensors import Tensor, as_tensor
 from ..thread_state import current
+from ..user_objects import is_of
 
 if TYPE_CHECKING:
     from ..compiler.guards import Guards

@@ -14,11 +14,11 @@ import numpy as np
 from ..arguments import answerable
 from ..errors import DTypeError, ShapeError
 from ..functional import concat, stack, where
-from ..object_types import each_part
 from ..primitives.record import integer
 from ..scopes import layer_step, scope
 from ..tensors import Tensor, as_tensor, from_array
 from ..thread_state import current
+from ..user_objects import each_part
 from .loop import Unrolled, can_roll, roll
 
 

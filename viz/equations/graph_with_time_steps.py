@@ -9,7 +9,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import GraphError
-from tinygrad_rnn.recurrence.named_steps import timed
+from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
 

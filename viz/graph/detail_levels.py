@@ -16,8 +16,8 @@ from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import broadcast_to, concat, getitem, stack
+from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.circles import circles_of
-from tinygrad_rnn.recurrence.named_steps import timed
 
 from . import time_columns as C
 from .time_columns import Column, Key

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_rnn.files import PathLike
 
-from . import dot_by_steps, time_step_tile
+from . import layout_by_dot, time_step_tile
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
@@ -46,9 +46,9 @@ def compose(
         layout.note = f"of more than {MEASURED:,} boxes: whether lines run along one another was not measured"
         return layout
     faults = mended(layout)
-    if faults and len(layout.rects) <= dot_by_steps.MOST:
+    if faults and len(layout.rects) <= layout_by_dot.MOST:
         with suppress(RenderError):  # dot takes too long: the tiles are what there is
-            other = dot_by_steps.ranked(
+            other = layout_by_dot.ranked(
                 level, sizes, max_steps=max_steps, dot=dot, timeout=min(timeout or HASTE, HASTE)
             )
             if (fewer := mended(other)) < faults:

@@ -11,10 +11,10 @@ from numba.core.ccallback import CFunc
 
 from ...kernel_cache import cached
 from ..opcodes import HOST, KERNELS, LOOP, NAMES, REGION, REPEAT, RUN
-from . import elementwise, loop, moves, products, rows
+from . import elementwise, loop, moves, products, reductions_and_softmax
 from .memory import INSTRUCTIONS, OPTIONS
 
-__all__ = ["elementwise", "moves", "products", "rows"]  # which enter their instructions
+__all__ = ["elementwise", "moves", "products", "reductions_and_softmax"]  # which enter their instructions
 
 _FLOATS = {"float32": types.float32, "float64": types.float64}
 #: copying needs no float type, only the size of an element

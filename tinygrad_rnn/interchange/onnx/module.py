@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ...array_conversion import asked_dtype
 from ...errors import ArgumentError, DataError, DTypeError, ShapeError, UnsupportedError
 from ...nn.module import Module, Parameter
-from ...tensor_data import asked_dtype
 from ...tensors import Tensor, as_tensor
 from ..framework_types import as_supported
 from ..program import ForeignWarning, assign

@@ -23,7 +23,7 @@ Size = int
 
 
 @naming_keywords("Tensor")
-class PyTorchNames(Composed):
+class PyTorchMethods(Composed):
     """Mixed into `Tensor`: what PyTorch's programs write where NumPy's write an operator, or nothing at all."""
 
     if TYPE_CHECKING:

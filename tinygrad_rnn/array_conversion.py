@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .arguments import as_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
-from .max_min import Extreme, meant
+from .max_min_pair import Extreme, meant
 from .operation_errors import short
 from .output_and_state import Returned
 from .recorded_value import is_tensor

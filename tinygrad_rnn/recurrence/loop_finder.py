@@ -33,7 +33,7 @@ from .runs import runs
 _LEAST_BATCH = 8
 
 
-class Found:
+class LoopFinder:
     """What was found while one function was recorded, and what was recorded but not looked at yet."""
 
     def __init__(self, threads_share: bool) -> None:

@@ -20,7 +20,7 @@ def is_of(thing: Any, kind: tuple[type, ...]) -> bool: ...
 def is_of(thing: Any, kind: Any) -> bool:
     """As ``isinstance(thing, kind)``, without a look at the thing itself.
 
-    >>> from tinygrad_rnn.object_types import is_of
+    >>> from tinygrad_rnn.user_objects import is_of
     >>> class Table:
     ...     def __getattribute__(self, name):
     ...         return {"rate": 0.5}[name]
@@ -43,7 +43,7 @@ def of_parts(like: Any, parts: Sequence[Any] | Mapping[Any, Any], attributes: Ma
     """A tuple, list or dict of the class of ``like``, made of other parts and attributes without its ``__init__``.
 
     >>> from collections import OrderedDict
-    >>> from tinygrad_rnn.object_types import of_parts
+    >>> from tinygrad_rnn.user_objects import of_parts
     >>> made = of_parts(OrderedDict(a=1), {"a": 2}, {})
     >>> type(made).__name__, made["a"]
     ('OrderedDict', 2)
