@@ -77,6 +77,74 @@ def test_a_mistake_in_an_rnn_is_named_from_its_numbers(mistake):
         np.testing.assert_allclose(found.gradients[name], given, rtol=1e-10, atol=1e-12)
 
 
+def weighted(value, by):
+    """Each step's loss and the last state's: one line of a program for both."""
+    return (value * by).sum()
+
+
+def residual(mistake=""):
+    """h' = h + tanh(x W + h U) / 2, and a loss of the last state besides; T is the size of a dimension, too."""
+    rng, length = np.random.default_rng(4), 4
+    p = {name: tg.tensor(rng.uniform(-1, 1, (3, 3)), requires_grad=True, name=name) for name in "WU"}
+    x, up, final = rng.standard_normal((length, 2, 3)), rng.standard_normal((length, 2, 3)), rng.standard_normal((2, 3))
+    h, loss = tg.zeros(2, 3, dtype=tg.float64), tg.tensor(0.0, dtype=tg.float64)
+    for t in range(length):
+        h = h + (tg.tensor(x[t]) @ p["W"] + h @ p["U"]).tanh() / 2
+        loss = loss + weighted(h, up[t])
+    loss = loss / length + weighted(h, final)
+    w, u = p["W"].numpy(), p["U"].numpy()
+    hs = [np.zeros((2, 3))]
+    for t in range(length):
+        hs.append(hs[-1] + np.tanh(x[t] @ w + hs[-1] @ u) / 2)
+    g, dh = {"W": np.zeros((3, 3)), "U": np.zeros((3, 3))}, 0 * final if mistake == "no final" else final
+    for t in range(length) if mistake == "forward" else reversed(range(length)):
+        dh = dh + (up[t] if mistake == "no 1/T" else up[t] / length)
+        da = dh / 2 * (1 - (2 * (hs[t + 1] - hs[t])) ** 2)
+        g["W"] += x[t].T @ da
+        g["U"] += hs[t].T @ da
+        dh = dh + da @ u.T
+    return loss, g
+
+
+@pytest.mark.parametrize(
+    "mistake, says",
+    [
+        ("forward", "The time steps are visited in forward order: h receives the carry of the step before"),
+        ("no 1/T", "is multiplied by 4, the number of time steps"),
+        ("no final", "what h receives from h ⊙ … is missing"),
+    ],
+)
+def test_a_loss_of_the_last_state_is_no_step_of_the_loop(mistake, says):
+    found = tg.diagnose(*residual(mistake), max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)
+    assert tg.diagnose(*residual(), max_edits=1).correct
+
+
+def test_the_last_values_of_two_states_are_forgotten_together():
+    p, x, up = leaves(4, "hc")
+    state, loss = (p["h0"], p["c0"]), tg.tensor(0.0, dtype=tg.float64)
+    for t in tg.steps(T):
+        state = lstm_step(tg.tensor(x[t]), *state, (p["W"], p["U"], p["b"], p["d"]))
+        loss = loss + (state[0] * up[t]).sum()
+    forgotten = {k: g.numpy() for k, g in zip(p, tg.grad(loss, list(p.values()), retain_graph=True), strict=True)}
+    loss = loss + (state[0] * up[0]).sum()
+    loss = loss + (state[1] ** 2).mean()
+    found = tg.diagnose(loss, forgotten, max_edits=1)
+    assert found.edits[0].words == "Once, what the last values of c and h receive from outside of the steps is missing."
+
+
+def test_a_number_that_is_two_sizes_is_said_to_be_both():
+    p, x, up = leaves(1, "h")
+    loss = tg.tensor(0.0, dtype=tg.float64)
+    h = p["h0"]
+    for t in tg.steps(3):
+        h = (tg.tensor(x[t]) @ p["W"].T + h @ p["U"].T).tanh()
+        loss = loss + (h * up[t]).sum()
+    right = {k: g.numpy() for k, g in zip("WU", tg.grad(loss, [p["W"], p["U"]], retain_graph=True), strict=True)}
+    found = tg.diagnose(loss, right | {"W": 3 * right["W"]}, max_edits=1)
+    assert "multiplied by 3, the number of time steps or the size of a dimension" in found.edits[0].words
+
+
 def printed(gradients, digits):
     return {k: np.vectorize(lambda v: float(f"{v:.{digits}g}"))(g) for k, g in gradients.items()}
 

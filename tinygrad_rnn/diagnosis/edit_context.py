@@ -28,7 +28,8 @@ class Scene:
         self.families = [f for f in walked if f]  #: without the nodes, such as first states, that have no gradient
         self.names = Names(record)
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
-        self.steps = max((len(f) for f in self.families), default=1)
+        timed = [{n.scope.step for n in f} - {None} for f in self.families]
+        self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
         self._beyond: dict[tuple[int, int | str], int] = {}
 
     @cached_property
@@ -36,14 +37,19 @@ class Scene:
         """Numbers a gradient may be off by, and what they are."""
         shapes = [n.shape for n in self.record.nodes if len(n.shape) >= 2]
         sizes = {n for shape in shapes for n in shape} - {0, 1}
-        leading = {n.shape[0] for n in self.record.nodes if n.op is not None and len(n.shape) == 2} - {0, 1}
+        computed = [n for n in self.record.nodes if n.op is not None and n.op.kind != "movement"]  # no transposed W
+        leading = {n.shape[0] for n in computed if len(n.shape) == 2} - {0, 1}
         factors = {0.5: "halved", 2.0: "counted twice", -1.0: "of the wrong sign"}
-        named = [(self.steps, "number of time steps"), *((n, "size of the batch") for n in sorted(leading))]
-        named += [(n * self.steps, "number of time steps times a size") for n in sorted(sizes)]
-        named += [(n, "size of a dimension") for n in sorted(sizes)]
-        for number, words in named:
-            factors.setdefault(float(number), f"multiplied by {number}, the {words}")
-            factors.setdefault(1 / number, f"divided by {number}, the {words}")
+        named = dict[int, list[str]]()  # of one number, all that it may be: time first
+        for number, words in (
+            (self.steps, "number of time steps"), *((n, "size of the batch") for n in sorted(leading)),
+            *((n * self.steps, "number of time steps times a size") for n in sorted(sizes)),
+            *((n, "size of a dimension") for n in sorted(sizes - leading)),
+        ):  # fmt: skip
+            named.setdefault(number, []).append(f"the {words}")
+        for number, names in named.items():
+            factors.setdefault(float(number), f"multiplied by {number}, {' or '.join(names)}")
+            factors.setdefault(1 / number, f"divided by {number}, {' or '.join(names)}")
         several = [n for n in (self.steps, *sorted(leading), *sorted(sizes)) if n > 1]
         for one, two in [*permutations(dict.fromkeys(several), 2), *((n, n - 1) for n in several)]:
             factors.setdefault(one / two, f"multiplied by {one}/{two}: divided by {two} instead of {one}")

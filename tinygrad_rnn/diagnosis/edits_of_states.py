@@ -19,6 +19,7 @@ from .repeated_operations import times
 def of_states(scene: Scene) -> Iterator[Edit]:
     """Of carries, saved values, gates, and the order of the steps."""
     yield from _truncated(scene)
+    yield from _final(scene)
     yield from _left_over(scene)
     yield from _saved_values(scene)
     yield from _gates(scene)
@@ -63,6 +64,27 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
             receive = f"{_names(scene, layer)} {'receives' if len(layer) == 1 else 'receive'}"
             yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
+
+
+def _final(scene: Scene) -> Iterator[Edit]:
+    """What the last of several states receive, which are used for more than their step: the loop starts with zeros."""
+    for layer in _layers(scene):
+        uses = [use for family in layer for use in _at_the_end(scene, family)]
+        cut: dict[Use, Rule] = {use: scaled(0.0) for use in uses if use in scene.record.truth.contributions}
+        if len(layer) > 1 and len(cut) > 1:
+            words = f"what the last values of {_names(scene, layer)} receive from outside of the steps is missing"
+            yield Edit(f"Once, {words}.", cut, cost=1.05)
+
+
+def _at_the_end(scene: Scene, family: Family) -> list[Use]:
+    """What only the last state is used for."""
+    *before, last = scene.chain(family)
+    users = {user for index in before for user, _ in scene.record.users[index]}
+    return [
+        use
+        for use in scene.record.users[last]
+        if use[0] not in users and len(scene.all_families[scene.place[use[0]][0]]) < len(family)
+    ]
 
 
 def _left_over(scene: Scene) -> Iterator[Edit]:
@@ -170,10 +192,7 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
             for t, uses in scene.carries(family).items():
                 target = chain[t + 2] if t + 2 < len(chain) else chain[0]
                 sent |= dict.fromkeys(uses, target)
-            for use in scene.record.users[chain[-1]]:  # what only the last state is used for is where a loop starts
-                elsewhere = any(user == use[0] for index in chain[:-1] for user, _ in scene.record.users[index])
-                if not elsewhere and len(scene.all_families[scene.place[use[0]][0]]) < len(family):
-                    at_the_end[use] = family[0].index
+            at_the_end |= dict.fromkeys(_at_the_end(scene, family), family[0].index)  # where such a loop starts
         if sent and len(layer[0]) > 1:
             words = (
                 f"The time steps are visited in forward order: {_names(scene, layer)} "

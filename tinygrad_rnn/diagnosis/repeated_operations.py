@@ -35,23 +35,34 @@ def families(graph: Graph) -> list[list[Node]]:
 def with_ends(graph: Graph) -> Graph:
     """``graph``, a last step that lacks something counted as one: a decoder's, whose new state nobody reads.
 
-    Its operations stand on the lines of the steps before it, and after them.
+    Its operations stand on the lines of the steps before it, after them, and are made of one another as theirs are: a
+    loss of the last state, by the function that gives each step's loss, is none.
     """
     known: dict[Any, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         if node.op is not None and node.scope.step is not None and node.site:
             known[_line(node)].append(node)
-    nodes, seen = list(graph.nodes), defaultdict[Any, int](int)
+    nodes, twins = list(graph.nodes), dict[int, Node]()
     for node in graph.nodes:
-        twins = known.get(_line(node), []) if node.scope.step is None else []
-        last = max((twin.scope.step or 0 for twin in twins), default=0)
-        alike = [twin for twin in twins if twin.scope.step == last]
-        if not last or node.index < alike[-1].index or seen[_line(node)] == len(alike):
-            continue
-        twin = alike[seen[_line(node)]]
-        seen[_line(node)] += 1
-        nodes[node.index] = replace(node, scope=twin.scope._replace(step=last + 1), role=node.role or twin.role)
+        alike = known.get(_line(node), []) if node.scope.step is None else []
+        last = max((twin.scope.step or 0 for twin in alike), default=0)
+        alike = [twin for twin in alike if twin.scope.step == last and twin not in twins.values()]
+        twin = next((t for t in alike if last and t.index < node.index and _made_alike(graph, node, t, twins)), None)
+        if twin is not None:
+            twins[node.index] = twin
+            nodes[node.index] = replace(node, scope=twin.scope._replace(step=last + 1), role=node.role or twin.role)
     return Graph.of(nodes, graph.outputs)
+
+
+def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node]) -> bool:
+    """Whether what the twin has of its own step, the node has of the step after it."""
+    for x, y in zip(node.operands, twin.operands, strict=True):
+        theirs = graph.nodes[y.index] if isinstance(y, Ref) else None
+        if theirs is not None and theirs.op is not None and theirs.scope.step == twin.scope.step:
+            mine = twins.get(x.index) if isinstance(x, Ref) else None
+            if mine is None or mine.index != theirs.index:
+                return False
+    return True
 
 
 def with_all_rows(graph: Graph) -> Graph:
