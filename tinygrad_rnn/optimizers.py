@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .compiler.guards import Guards
 
 State = dict[str, Any]
+#: parameters that share their settings: "params", and each setting under its name
+Group = Mapping[str, Any]
 #: update rules are written once: on arrays they compute, on the tensors of a function being compiled they record
 Value = Any
 Rates = tuple[Value, ...]
@@ -152,14 +154,13 @@ class Optimizer:
             return loss
         with no_grad():
             for group, pairs in self._due():
-                settings = _of_the_rule(group)
                 for p, state in pairs:
                     assert p.grad is not None
                     if "step" in state:
                         state["step"] += 1
-                    rates = self._rates(state.get("step", 0), **settings)
+                    rates = self._rates(state.get("step", 0), group)
                     g = -p.grad._array if group["maximize"] else p.grad._array
-                    p.copy_(self._updated(p._array, g, state, rates, **settings))
+                    p.copy_(self._updated(p._array, g, state, rates, group))
         return loss
 
     def _trace_step(self, tracer: Recorder) -> None:
@@ -167,7 +168,6 @@ class Optimizer:
         tracer.guard(self, _settings)
         with no_grad():
             for group, pairs in self._due():
-                settings = _of_the_rule(group)
                 for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
                     alike = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
                     rates = tracer.scalars(_Rates(self, group, [state for _, state in alike]), alike[0][0].dtype)
@@ -178,22 +178,23 @@ class Optimizer:
                         kept = {key: tracer.slot(state, key) for key in names}
                         before = dict(kept)
                         g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
-                        p.copy_(self._updated(p, g, kept, rates, **settings))
+                        p.copy_(self._updated(p, g, kept, rates, group))
                         for key, value in kept.items():
                             if value is not before.get(key):
                                 tracer.assign_slot(state, key, value)
 
-    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+    def _initial(self, p: Tensor, group: Group) -> State:
         return {}
 
-    def _rates(self, step: int, **settings: Any) -> tuple[float, ...]:
-        """What of the update rule depends on the number of steps taken or may be changed between them.
+    def _rates(self, step: int, group: Group) -> tuple[float, ...]:
+        """The numbers in the update rule that may differ from step to step: here the learning rate and the momentum.
 
-        The learning rate, and the momentum where there is one.
+        A compiled step takes them as inputs; all other settings of the ``group`` are constants in it.
         """
-        return (settings["lr"], *([settings["momentum"]] if settings.get("momentum") else []))
+        return (group["lr"], group["momentum"]) if group.get("momentum") else (group["lr"],)
 
-    def _updated(self, p: Value, g: Value, state: State, rates: Rates, **settings: Any) -> Value:
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, group: Group) -> Value:
+        """The new value of parameter ``p`` with gradient ``g``; new entries of its ``state`` are assigned to that."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -232,7 +233,7 @@ class Optimizer:
         """What a saved group says beside the settings: whose it is."""
         return {}
 
-    def _settings_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings_of(self, group: Group) -> dict[str, Any]:
         """The settings in a saved group, judged; what would change a step and is not ours is refused."""
         known = {key: _plain(value) for key, value in group.items() if key in self.defaults}
         known = {**{key: False for key in _SINCE if key in self.defaults}, **known}
@@ -253,7 +254,7 @@ class Optimizer:
         except (DTypeError, ArgumentError) as error:
             raise DataError(f"the saved settings make no sense: {error.detail}") from None
 
-    def _loaded(self, i: int, p: Tensor, saved: State, group: Mapping[str, Any]) -> State:
+    def _loaded(self, i: int, p: Tensor, saved: State, group: Group) -> State:
         """The state of one parameter from a file, each entry checked against what this optimizer keeps."""
         state = self._initial(p, group)
         saved = {key: value for key, value in saved.items() if value is not None}  # PyTorch's momentum before it begins
@@ -291,14 +292,9 @@ class Optimizer:
         return f"{name}({groups[0]})" if len(groups) == 1 else "\n  ".join([f"{name}(", *groups]) + "\n)"
 
 
-def _plainly(group: Mapping[str, Any]) -> str:
+def _plainly(group: Group) -> str:
     """The settings of a group; flags only where they are set."""
     return ", ".join(f"{k}={v}" for k, v in group.items() if k != "params" and not (k in _SINCE and not v))
-
-
-def _of_the_rule(group: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that the update rule is told."""
-    return {key: value for key, value in group.items() if key not in ("params", "maximize")}
 
 
 #: settings that are yes or no
@@ -327,14 +323,14 @@ class _Rates:
         self.counted = [state for state in states if "step" in state]
 
     def __call__(self) -> tuple[float, ...]:
-        return self.optimizer._rates(self.states[0].get("step", 0) + 1, **self.group)
+        return self.optimizer._rates(self.states[0].get("step", 0) + 1, self.group)
 
     def ahead(self, count: int) -> list[tuple[float, ...]]:
         """Those of the next ``count`` steps."""
         if not self.counted:
             return [self()] * count
         step = self.states[0]["step"]
-        return [self.optimizer._rates(step + k, **self.group) for k in range(1, count + 1)]
+        return [self.optimizer._rates(step + k, self.group) for k in range(1, count + 1)]
 
     def count(self, steps: int = 1) -> None:
         for state in self.counted:
@@ -361,6 +357,11 @@ def _settings(optimizer: Optimizer, conditions: Guards) -> None:
         conditions.add("{}[{}] is {}", optimizer.state, i, state)
         if not state:
             conditions.add("not {}", state)
+
+
+def _decayed(p: Value, g: Value, group: Group) -> Value:
+    """The gradient with that of the penalty ``weight_decay / 2 * p * p`` added."""
+    return g + group["weight_decay"] * p if group["weight_decay"] else g
 
 
 class SGD(Optimizer):
@@ -390,21 +391,15 @@ class SGD(Optimizer):
             maximize=maximize,
         )  # fmt: skip
 
-    def _rates(  # type: ignore[override]
-        self, step: int, *, lr: float, momentum: float, dampening: float, **_settings: Any
-    ) -> tuple[float, ...]:
-        return (lr, momentum, 1 - dampening) if momentum else (lr,)
+    def _rates(self, step: int, group: Group) -> tuple[float, ...]:
+        return (group["lr"], group["momentum"], 1 - group["dampening"]) if group["momentum"] else (group["lr"],)
 
-    def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, momentum: float, dampening: float,
-        weight_decay: float, nesterov: bool,
-    ) -> Value:  # fmt: skip
-        if weight_decay:
-            g = g + weight_decay * p
-        if momentum:
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, group: Group) -> Value:
+        g = _decayed(p, g, group)
+        if group["momentum"]:
             old = state.get("momentum_buffer")
             state["momentum_buffer"] = g * 1 if old is None else rates[1] * old + rates[2] * g
-            g = g + rates[1] * state["momentum_buffer"] if nesterov else state["momentum_buffer"]
+            g = g + rates[1] * state["momentum_buffer"] if group["nesterov"] else state["momentum_buffer"]
         return p - rates[0] * g
 
 
@@ -432,22 +427,16 @@ class Adagrad(Optimizer):
             initial_accumulator_value=initial_accumulator_value, eps=eps, maximize=maximize,
         )  # fmt: skip
 
-    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+    def _initial(self, p: Tensor, group: Group) -> State:
         return {"step": 0, "sum": np.full(p.shape, group["initial_accumulator_value"], p.dtype)}
 
-    def _rates(  # type: ignore[override]
-        self, step: int, *, lr: float, lr_decay: float, **_settings: Any
-    ) -> tuple[float, ...]:
-        return (lr / (1 + (step - 1) * lr_decay),)
+    def _rates(self, step: int, group: Group) -> tuple[float, ...]:
+        return (group["lr"] / (1 + (step - 1) * group["lr_decay"]),)
 
-    def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, lr_decay: float, weight_decay: float,
-        eps: float, initial_accumulator_value: float,
-    ) -> Value:  # fmt: skip
-        if weight_decay:
-            g = g + weight_decay * p
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, group: Group) -> Value:
+        g = _decayed(p, g, group)
         state["sum"] = state["sum"] + g * g
-        return p - rates[0] * g / (sqrt(state["sum"]) + eps)
+        return p - rates[0] * g / (sqrt(state["sum"]) + group["eps"])
 
 
 class RMSprop(Optimizer):
@@ -479,7 +468,7 @@ class RMSprop(Optimizer):
             maximize=maximize,
         )  # fmt: skip
 
-    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+    def _initial(self, p: Tensor, group: Group) -> State:
         keys = ["square_avg", *(["momentum_buffer"] if group["momentum"] else [])]
         keys += ["grad_avg", "grad_avg_rest", "variance"] if group["centered"] else []
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
@@ -489,23 +478,19 @@ class RMSprop(Optimizer):
             state.setdefault("variance", np.maximum(state["square_avg"] - state["grad_avg"] ** 2, 0))
             state.setdefault("grad_avg_rest", np.zeros_like(state["grad_avg"]))
 
-    def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, alpha: float, eps: float,
-        weight_decay: float, momentum: float, centered: bool,
-    ) -> Value:  # fmt: skip
-        if weight_decay:
-            g = g + weight_decay * p
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, group: Group) -> Value:
+        g, alpha = _decayed(p, g, group), group["alpha"]
         state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * g * g
         variance = state["square_avg"]
-        if centered:
+        if group["centered"]:
             mean, rest = state["grad_avg"], state["grad_avg_rest"]
             apart = (g - mean) - rest
             variance = state["variance"] = alpha * (state["variance"] + (1 - alpha) * apart * apart)
             nearer = (1 - alpha) * apart + rest
             state["grad_avg"] = mean + nearer
             state["grad_avg_rest"] = nearer - (state["grad_avg"] - mean)  # Kahan (1965)
-        update = g / (sqrt(variance) + eps)
-        if momentum:
+        update = g / (sqrt(variance) + group["eps"])
+        if group["momentum"]:
             update = state["momentum_buffer"] = rates[1] * state["momentum_buffer"] + update
         return p - rates[0] * update
 
@@ -539,29 +524,26 @@ class Adam(Optimizer):
     def _marks(self) -> dict[str, Any]:
         return {"decoupled_weight_decay": self.decoupled}  # as PyTorch's
 
-    def _initial(self, p: Tensor, group: Mapping[str, Any]) -> State:
+    def _initial(self, p: Tensor, group: Group) -> State:
         keys = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
         return {"step": 0, **{key: np.zeros_like(p._array) for key in keys}}
 
-    def _rates(  # type: ignore[override]
-        self, step: int, *, lr: float, betas: tuple[float, float], weight_decay: float, **_settings: Any
-    ) -> tuple[float, ...]:
+    def _rates(self, step: int, group: Group) -> tuple[float, ...]:
+        lr, betas = group["lr"], group["betas"]
         first, second = 1 - betas[0] ** step, 1 - betas[1] ** step
-        return lr / first, second**0.5, 1 - lr * weight_decay, betas[0], 1 - betas[0]
+        return lr / first, second**0.5, 1 - lr * group["weight_decay"], betas[0], 1 - betas[0]
 
-    def _updated(  # type: ignore[override]
-        self, p: Value, g: Value, state: State, rates: Rates, *, lr: float, betas: tuple[float, float],
-        eps: float, weight_decay: float, amsgrad: bool,
-    ) -> Value:  # fmt: skip
-        if weight_decay and self.decoupled:
+    def _updated(self, p: Value, g: Value, state: State, rates: Rates, group: Group) -> Value:
+        if not self.decoupled:
+            g = _decayed(p, g, group)
+        elif group["weight_decay"]:
             p = p * rates[2]
-        elif weight_decay:
-            g = g + weight_decay * p
+        beta = group["betas"][1]
         m = state["exp_avg"] = rates[3] * state["exp_avg"] + rates[4] * g
-        v = state["exp_avg_sq"] = betas[1] * state["exp_avg_sq"] + (1 - betas[1]) * g * g
-        if amsgrad:
+        v = state["exp_avg_sq"] = beta * state["exp_avg_sq"] + (1 - beta) * g * g
+        if group["amsgrad"]:
             v = state["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
-        return p - rates[0] * m / (sqrt(v) / rates[1] + eps)
+        return p - rates[0] * m / (sqrt(v) / rates[1] + group["eps"])
 
 
 class AdamW(Adam):

@@ -338,7 +338,6 @@ def judge_rule(name: str, dtype: Any, mode: str, steps: int = 30, seed: int = 0)
     value = _object(start)
     state = {k: v if k == "step" else _object(v) for k, v in right.state[0].items()}
     gradient = tensor(np.zeros(31, dtype))
-    settings = {key: setting for key, setting in right.defaults.items() if key != "maximize"}  # of no rule
 
     def step(g: Any) -> None:
         mine.zero_grad()
@@ -352,7 +351,7 @@ def judge_rule(name: str, dtype: Any, mode: str, steps: int = 30, seed: int = 0)
         run(gradient)
         if "step" in state:
             state["step"] = n
-        value = right._updated(value, _object(g), state, right._rates(n, **settings), **settings)
+        value = right._updated(value, _object(g), state, right._rates(n, right.defaults), right.defaults)
         longest = np.maximum(longest, np.abs(value))
     return Finding(_ulps(p.numpy(), value, longest, dtype), "parameter")
 

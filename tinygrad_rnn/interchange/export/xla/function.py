@@ -441,12 +441,11 @@ def _kind(k: int) -> str:
 
 def rates(optimizer: Optimizer, step: Any, group: Mapping[str, Any]) -> tuple[Any, ...]:
     """`Optimizer._rates` of JAX numbers; where they are of single precision, ``1 - beta ** step`` keeps its digits."""
-    settings = {key: value for key, value in group.items() if key not in ("params", "maximize")}
     if isinstance(optimizer, Adam):
         first, second = (-jnp.expm1(step * np.log(beta)) if beta else 1.0 for beta in group["betas"])
         beta = group["betas"][0]
         return group["lr"] / first, second**0.5, 1 - group["lr"] * group["weight_decay"], beta, 1 - beta
-    return optimizer._rates(step, **settings)
+    return optimizer._rates(step, group)
 
 
 def _is_array(x: Any) -> bool:
