@@ -89,6 +89,10 @@ class Node:
         return f"{short(self.label)} {self.shape}"
 
 
+#: what a node has besides its position, operation, operands and attributes
+_FIELDS = "shape", "dtype", "value", "requires_grad", "scope", "name", "role", "site", "serial", "starts"
+
+
 @naming_keywords("Graph")
 class Graph:
     """Everything ``outputs`` were computed from.
@@ -484,9 +488,8 @@ class GraphBuilder(Generic[N]):
 
     def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False) -> Ref:
         """What a tensor recorded, its operands' tensors entered before it; as a ``leaf``, without what made it."""
-        operands = (
-            () if leaf else tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in x.operands])
-        )
+        given = () if leaf else x.operands
+        operands = tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in given])
         self.position[x.serial] = len(self.nodes)
         return self.enter(
             None if leaf else x.op, operands, x.attrs, shape=x.shape, dtype=x.dtype, value=value,
@@ -495,12 +498,8 @@ class GraphBuilder(Generic[N]):
         )  # fmt: skip
 
     def again(self, node: Node, operands: tuple[Ref | Literal, ...], **other: Any) -> Ref:
-        """The node with these operands, and ``other`` fields than its own."""
-        fields = {
-            "shape": node.shape, "dtype": node.dtype, "value": node.value, "requires_grad": node.requires_grad,
-            "scope": node.scope, "name": node.name, "role": node.role, "site": node.site, "serial": node.serial,
-            "starts": node.starts,
-        }  # fmt: skip
+        """The node with these operands; ``other`` fields replace its own."""
+        fields = {name: getattr(node, name) for name in _FIELDS}
         return self.enter(node.op, operands, node.attrs, **(fields | other))
 
     def enter(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import nn, random
-from .character_model.model import CELLS
+from .character_model.model import CELLS, LAYERS
 from .errors import DataError
 from .functional import stack
 from .scopes import scope, steps
@@ -80,23 +80,15 @@ def build(
             if pattern != "many-to-one" or t == length - 1:
                 x = net.output(states)  # where one input starts many outputs, each output is the next input
                 losses.append(_loss(x))
-    total = losses[0]
-    for loss in losses[1:]:
-        total = total + loss
-    return nn.labelled(total, "loss")
+    return nn.labelled(sum(losses[1:], losses[0]), "loss")
 
 
 def _from_both_ends(pattern: str, cell: str, length: int, hidden: int, layers: int) -> Tensor:
     if pattern not in ("many-to-many", "many-to-one"):
         raise DataError(f"bidirectional reads a whole sequence: many-to-many or many-to-one, not {pattern}")
-    layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](
-        FEATURES, hidden, num_layers=layers, bidirectional=True
-    )
+    layer = LAYERS[cell](FEATURES, hidden, num_layers=layers, bidirectional=True)
     head = nn.Linear(2 * hidden, FEATURES)
-    inputs = []
-    for _ in steps(length):
-        inputs.append(_input())
-    outputs, _state = layer(stack(inputs))
+    outputs, _state = layer(stack([_input() for _ in steps(length)]))
     losses = []
     for t in steps(length):
         if pattern == "many-to-many" or t == length - 1:

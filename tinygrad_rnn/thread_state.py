@@ -45,101 +45,77 @@ class Recorder(Protocol):
 
     def record(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
         """Remember ``op`` without computing it."""
-        ...
 
     def leaf(self, array: np.ndarray[Any, Any], name: str | None = None, requires_grad: bool = False) -> Tensor:
         """A stand-in with the shape and dtype of ``array``."""
-        ...
 
     def effects(self) -> tuple[int, ...]:
         """How much it was told beside operations."""
-        ...
 
     def is_constant(self, x: Any) -> bool:
         """Whether its value was made by the function itself, and is the same in every call."""
-        ...
 
     def detach(self, tensor: Tensor) -> Tensor:
         """An alias that no gradient flows through."""
-        ...
 
     def refuse_reading(self, tensor: Tensor) -> None:
         """Raise if Python reads a value that changes between calls."""
-        ...
 
     def ignores(self, index: int) -> bool:
         """Whether targets equal to ``index`` may be there."""
-        ...
 
     def refuse_hook(self, tensor: Tensor) -> None:
         """Raise if every plain call would put another hook on what outlives it."""
-        ...
 
     def refuse_removal(self, key: int) -> None:
         """Raise if a plain call would find no hook of this number the next time."""
-        ...
 
     def gradient(self, tensor: Tensor, *, asked: bool) -> None:
         """Its ``.grad`` is about to be read (``asked``) or set."""
-        ...
 
     def owns(self, tensor: Tensor, index: Any) -> bool:
         """Whether writing ``tensor[index]`` must become an assignment: it lives longer than one call."""
-        ...
 
     def assign(self, tensor: Tensor, value: Any, in_place: bool = False) -> None:
         """Make ``value`` the tensor's value after the call; written ``in_place``, its views show it, too."""
-        ...
 
     def slot(self, holder: dict[str, Any], key: str) -> Tensor:
         """The array ``holder[key]`` as a tensor that can be assigned to."""
-        ...
 
     def assign_slot(self, holder: dict[str, Any], key: str, value: Any) -> None:
         """``holder[key] = value`` when the program runs."""
-        ...
 
     def refreshed(self, compute: Callable[[], Any], like: np.ndarray[Any, Any], name: str) -> Tensor:
         """A leaf whose value ``compute()`` gives anew for each call: a dropout mask, a learning rate."""
-        ...
 
     def dropped(self, compute: Callable[[], Any], like: np.ndarray[Any, Any], p: float) -> Tensor:
         """A dropout mask: zeros with probability ``p``, else ``1 / (1 - p)``."""
-        ...
 
     def derived(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], inputs: Sequence[Tensor] | None
     ) -> list[tuple[Tensor, Tensor]] | None:
         """Tensors and their gradients, where a walk of the graph is not to find them."""
-        ...
 
     def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
         """`scan`, if it keeps loops."""
-        ...
 
     def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
         """`nn.Recurrent` over (T, N, ...), if it keeps loops."""
-        ...
 
     def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """`nn.RNN`, `nn.LSTM` and `nn.GRU` over (T, N, features), if it keeps loops."""
-        ...
 
     def scalars(self, schedule: Any, dtype: np.dtype[Any]) -> tuple[Tensor, ...]:
         """Numbers that ``schedule()`` gives for each call; ``schedule.count()`` is called after it."""
-        ...
 
     def confirm(self, check: Callable[..., None], tensors: Sequence[Tensor]) -> None:
         """In every call, before anything is assigned, ``check(*values)`` may raise."""
-        ...
 
     def guard(self, thing: Any, condition: Callable[[Any, Any], None]) -> None:
         """Record anew when what ``condition(thing, conditions)`` adds to them, now, is no longer true."""
-        ...
 
     def watch(self, thing: Any, condition: Callable[[Any, Any], None]) -> None:
         """As `guard`, but as the thing is when recording ends."""
-        ...
 
 
 class _Current(threading.local):

@@ -56,8 +56,8 @@ def ledger(trace: Trace, node: int, name: str) -> Ledger:
             share = float(np.sum((added / unit) * (whole / unit))) / square if square and np.isfinite(square) else None
             time, left_out = key
             label = "left-out time steps" if left_out >= 0 else "no time step" if time is None else f"t={time}"
-            rows.append(LedgerRow(time, label, uses[key], complete[key], _norm(added), share, _norm(running)))
-    return Ledger(node, name, _norm(whole), tuple(rows))
+            rows.append(LedgerRow(time, label, uses[key], complete[key], norm(added), share, norm(running)))
+    return Ledger(node, name, norm(whole), tuple(rows))
 
 
 def _key(trace: Trace, index: int, arrival: Arrival) -> tuple[int | None, int]:
@@ -74,9 +74,3 @@ def _value(trace: Trace, node: int, index: int, arrival: Arrival) -> Array:
     after, before = trace.summed(node, index + 1), trace.summed(node, index)
     assert after is not None
     return after if before is None else after - before
-
-
-def _norm(array: Array) -> float:
-    if np.isnan(array).any():
-        return float("nan")
-    return norm(array)

@@ -46,8 +46,7 @@ def measure(array: Array) -> Measure:
         nan, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
         ends = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         negative, positive = int((array < 0).sum()), int((array > 0).sum())
-        length = float("nan") if nan else float("inf") if infinite else norm(array)
-        return Measure(array.size, length, *ends, negative, int((array == 0).sum()), positive, infinite, nan)
+        return Measure(array.size, norm(array), *ends, negative, int((array == 0).sum()), positive, infinite, nan)
 
 
 def saturated(node: tg.Node) -> float | None:

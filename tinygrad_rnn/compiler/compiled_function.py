@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dis
 import os
 import threading
 import time
@@ -12,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, update_wrapper
-from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -33,7 +31,7 @@ from ..thread_state import current
 from ..user_objects import entries_of, is_of, of_parts
 from ..version_counters import Memory
 from .index_checks import Ignored, unforeseen
-from .outside_state import Surroundings
+from .outside_state import Surroundings, refuse_assignments
 from .plan import Plan
 from .returned_values import Returned, rebuilt
 from .side_effects import refuse_random, refuse_writes
@@ -135,7 +133,8 @@ class CompiledFunction:
     def __init__(self, fn: Callable[..., Any], threads: int | None = None, memory_budget: int | None = None) -> None:
         if not callable(fn):
             raise DTypeError(f"compile takes a function, not {type(fn).__name__}")
-        _refuse_assignments(fn)
+        if code := getattr(fn, "__code__", None):
+            refuse_assignments(code, code.co_freevars)
         self._fn = fn
         self._threads = None if threads is None else integer(threads, "compile: threads")
         self._budget = None if memory_budget is None else integer(memory_budget, "compile: memory_budget")
@@ -519,20 +518,6 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
     if fn is None:
         return partial(CompiledFunction, threads=threads, memory_budget=memory_budget)
     return CompiledFunction(fn, threads, memory_budget)
-
-
-def _refuse_assignments(fn: Callable[..., Any]) -> None:
-    """What a function assigns outside itself, replaying it would not."""
-    code: Any = getattr(fn, "__code__", None)
-    instructions: Any = dis.get_instructions(code) if code else ()
-    for found in instructions:
-        name = found.argval
-        if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and name in code.co_freevars):
-            place = f"{Path(code.co_filename).name}:{found.positions.lineno}"
-            raise GraphError(
-                f"a compiled function would assign {name}, a name outside it (at {place}), when it is recorded only; "
-                "return the value"
-            )
 
 
 def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> Any:

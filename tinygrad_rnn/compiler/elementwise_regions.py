@@ -21,13 +21,10 @@ from .row_table import RowTable
 TILE = 512
 
 
-def emit_region(table: RowTable, graph: Plan, region: list[Node]) -> None:
-    """The rows of one region."""
-    _Region(table, graph, region, TILE).emit()
+class Region:
+    """Elementwise ``nodes`` of one shape; `emit` writes their rows to the ``table``."""
 
-
-class _Region:
-    def __init__(self, table: RowTable, graph: Plan, nodes: list[Node], tile: int) -> None:
+    def __init__(self, table: RowTable, graph: Plan, nodes: list[Node]) -> None:
         self.table, self.graph, self.nodes, self.layout = table, graph, nodes, table.layout
         self.members = {node.index for node in nodes}
         self.shape = nodes[0].shape
@@ -45,9 +42,9 @@ class _Region:
                     self.operands[index] = full
         views = [*self.operands.values(), *(self.layout.view(n.index) for n in nodes if self._escapes(n))]
         if all(v.contiguous or not any(v.strides) for v in views):
-            self.size = min(tile, self.count)
+            self.size = min(TILE, self.count)
         else:
-            self.size = min(max(1, tile // self.cols) * self.cols, self.count)
+            self.size = min(max(1, TILE // self.cols) * self.cols, self.count)
         self.last_use = {i: node.index for node in nodes for i in node.sources}
         self.free: list[int] = []
         self.slots = 0
@@ -95,6 +92,7 @@ class _Region:
         return self.table.scratch(slot * length, length)
 
     def emit(self) -> None:
+        """The region's own row, and those of its nodes."""
         table = self.table
         tiles = -(-self.count // self.size)
         start = table.row("region", 0, tiles, self.size, self.count - (tiles - 1) * self.size, node=self.nodes[-1])

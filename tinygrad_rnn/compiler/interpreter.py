@@ -16,7 +16,7 @@ import numpy as np
 
 from . import machine_code
 from .instructions import blas
-from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION, REPEAT, RUN
+from .opcodes import HOST, KERNELS, LIMIT, LOOP, NAMES, REGION
 
 
 @cache
@@ -42,12 +42,6 @@ def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
 
 
 @cache
-def runner() -> Callable[[int], int]:
-    """What runs rows of a table: `instructions.loop.run` as machine code, called without Python's lock."""
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_address(RUN, ""))
-
-
-@cache
-def repeater() -> Callable[[int], int]:
-    """What runs a table again and again: `instructions.loop.repeat` as machine code, called without Python's lock."""
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_address(REPEAT, ""))
+def loop_over_rows(name: str) -> Callable[[int], int]:
+    """`instructions.loop.run` (``RUN``) or ``repeat`` (``REPEAT``) as machine code, called without Python's lock."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_address(name, ""))

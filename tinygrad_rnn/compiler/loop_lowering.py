@@ -9,7 +9,6 @@ from ..errors import DTypeError
 from ..graph import Node
 from ..recurrence.loop import Unrolled
 from ..tensors import Array
-from .guards import Guards
 from .lowering import Lowering, float_type, kind_of
 from .memory_layout import Stacks, Storage, View, plain
 from .passes import OF_BODIES
@@ -59,10 +58,7 @@ class _Loop:
         others = [index for index in self.stacks.after if index not in asked and body.state_of(index) is None]
         build = PlanBuilder()
         for x in body.graph.nodes:
-            build.enter(
-                x.op, x.operands, x.attrs, shape=x.shape, dtype=x.dtype, value=x.value, requires_grad=x.requires_grad,
-                scope=x.scope, name=x.name, role=x.role, site=x.site, serial=x.serial,
-            )  # fmt: skip
+            build.again(x, x.operands)
         graph = build.plan([*body.new, *others])
         for rewrite in OF_BODIES:
             graph = rewrite(graph)
@@ -122,8 +118,9 @@ class _Loop:
                 later.append((row, index))
             else:
                 self.given[index] = row
-        nothing = TracedProgram(self.graph, {}, {}, {}, [], [], [], Guards(), [], [], [], frozenset(), True)
-        layout = Storage(self.graph, nothing, kinds, self.lowering.layout, self.given, self.spare)
+        layout = Storage(
+            self.graph, TracedProgram(self.graph, ignoring=True), kinds, self.lowering.layout, self.given, self.spare
+        )
         inner = _Inside(self.lowering, layout, self)
         start, first_patch = len(table.rows), len(table.patches)
         table.row("loop", 0, self.body.length, 0, 0, node=self.node)

@@ -16,7 +16,7 @@ from .. import primitives as P
 from ..graph import Node, Ref
 from ..primitives.record import size_of
 from ..recurrence.loop import loop, tap
-from .elementwise_regions import emit_region
+from .elementwise_regions import Region
 from .index_checks import limit, unforeseen
 from .memory_layout import JOINS, VIEWS, View, plain, row_major
 from .opcodes import elementwise, regret, whole
@@ -146,7 +146,7 @@ class Lowering:
     def _flush(self) -> None:
         """The rows of the region gathered so far."""
         if self._region:
-            emit_region(self.table, self.graph, self._region)
+            Region(self.table, self.graph, self._region).emit()
         self._region, self._written = [], set()
 
     def _enter(self, lane: int) -> None:

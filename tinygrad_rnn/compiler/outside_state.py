@@ -21,7 +21,7 @@ import sys
 import threading
 import weakref
 from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, partial
@@ -148,6 +148,16 @@ def _stores(code: CodeType) -> tuple[tuple[str, bool, int], ...]:
         for found in dis.get_instructions(code)
         if found.opname == "STORE_GLOBAL" or (found.opname == "STORE_DEREF" and found.argval in code.co_freevars)
     )
+
+
+def refuse_assignments(code: CodeType, outside: Collection[str]) -> None:
+    """A `GraphError` if a function assigns a global or one of the names ``outside`` it: a replay would not."""
+    for name, is_global, instruction in _stores(code):
+        if is_global or name in outside:
+            raise GraphError(
+                f"a compiled function would assign {name}, a name outside it (at {Site(code, instruction)}), when "
+                "it is recorded only; return the value"
+            )
 
 
 class Surroundings:
@@ -339,17 +349,12 @@ class Surroundings:
                 self._value(found, found.__name__)
 
     def _refuse_stores(self, code: CodeType) -> frozenset[str]:
-        """What a function assigns outside itself, replaying it would not. Returns its names from outside."""
+        """Refuse what a function assigns outside itself. Returns its names from outside."""
         outside = self._inside.get(code, frozenset(code.co_freevars))
         for inner in code.co_consts:
             if is_of(inner, CodeType):
                 self._inside.setdefault(inner, outside & frozenset(inner.co_freevars))
-        for name, is_global, instruction in _stores(code):
-            if is_global or name in outside:
-                raise GraphError(
-                    f"a compiled function would assign {name}, a name outside it (at {Site(code, instruction)}), when "
-                    "it is recorded only; return the value"
-                )
+        refuse_assignments(code, outside)
         return outside
 
     def read(self, holder: Any, name: str) -> None:

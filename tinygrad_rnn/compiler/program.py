@@ -24,7 +24,7 @@ from .guards import Guards
 from .index_checks import check
 from .lowering import float_type
 from .memory_layout import View
-from .opcodes import NAMES, WIDTH
+from .opcodes import NAMES, REPEAT, RUN, WIDTH
 from .plan import Plan
 from .row_table import RowTable
 from .summary import Cost
@@ -157,7 +157,7 @@ class Program:
         self.table = np.array(code.rows, np.int64).reshape(-1, WIDTH)
         self._entries = interpreter.entry_points(set(self.table[:, 0].tolist()), self.real)
         self._spans: dict[tuple[int, int], tuple[Array, int]] = {}
-        self._interpret = interpreter.runner()
+        self._interpret = interpreter.loop_over_rows(RUN)
         self._fill(code.patches)
         for buffer, node in cells:
             mine = [(row, column, offset) for row, column, b, offset in code.patches if b == buffer]
@@ -238,7 +238,7 @@ class Program:
         job = [self._span(0, self.rows), self.rows, count]
         job += [number for moves in copies for number in (moves.ctypes.data, len(moves))]
         words = np.array(job, np.int64)
-        return results, interpreter.repeater()(words.ctypes.data)
+        return results, interpreter.loop_over_rows(REPEAT)(words.ctypes.data)
 
     def _run_rows(self, start: int, end: int) -> None:
         pc = self._interpret(self._span(start, end))

@@ -102,9 +102,7 @@ def refuse_log(frame: FrameType) -> None:
     while frame.f_globals.get("__name__") == "logging" and frame.f_back is not None:
         frame = frame.f_back
     if not in_library(frame):
-        raise _of_the_world(
-            ("a line is logged", _PRINTED[1].replace("print", "log")), Site(frame.f_code, frame.f_lasti)
-        )
+        raise _of_the_world(_LOGGED, Site(frame.f_code, frame.f_lasti))
 
 
 def _of_the_world(asked: tuple[str, str], where: Site) -> GraphError:

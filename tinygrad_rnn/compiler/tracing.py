@@ -136,22 +136,27 @@ class TracedProgram:
     """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
 
     graph: Plan
-    arguments: dict[int, int]  #: serial of a leaf -> position among the arguments
-    cells: dict[int, Cell]  #: serial of a leaf -> where its value lives
-    live: dict[int, Callable[[], Any]]  #: serial of a leaf -> how to compute its value anew for each call
-    assignments: list[int]  #: serials of the leaves whose new values are the last outputs, in order
+    #: serial of a leaf -> position among the arguments
+    arguments: dict[int, int] = field(default_factory=dict)
+    cells: dict[int, Cell] = field(default_factory=dict)  #: serial of a leaf -> where its value lives
+    #: serial of a leaf -> how to compute its value anew for each call
+    live: dict[int, Callable[[], Any]] = field(default_factory=dict)
+    #: serials of the leaves whose new values are the last outputs, in order
+    assignments: list[int] = field(default_factory=list)
     #: functions that look at values before anything is assigned, and how many values each is called with: the graph's
     #: outputs are what the function returns, then these values, then what is assigned
-    confirmations: list[tuple[Callable[..., None], int]]
-    schedules: list[tuple[Any, list[int]]]  #: what gives an optimizer's rates, and the serials of their leaves
-    conditions: Guards  #: what must hold for the trace to be reused
-    entries: list[tuple[dict[str, Any], str, Array]]  #: (holder, key, value) of what the first call enters in a holder
+    confirmations: list[tuple[Callable[..., None], int]] = field(default_factory=list)
+    #: what gives an optimizer's rates, and the serials of their leaves
+    schedules: list[tuple[Any, list[int]]] = field(default_factory=list)
+    conditions: Guards = field(default_factory=Guards)  #: what must hold for the trace to be reused
+    #: (holder, key, value) of what the first call enters in a holder
+    entries: list[tuple[dict[str, Any], str, Array]] = field(default_factory=list)
     #: (a tensor or an argument's position, which output becomes its ``.grad``, None for none)
-    kept: list[tuple[Tensor | int, int | None]]
+    kept: list[tuple[Tensor | int, int | None]] = field(default_factory=list)
     #: (a tensor, which output becomes its ``.grad`` when it is asked for); they are the last that are returned
-    waiting: list[tuple[Tensor, int]]
-    outside: frozenset[int]  #: serials of the tensors that it uses and was not given
-    ignoring: bool  #: whether it is right also where targets are ones to ignore
+    waiting: list[tuple[Tensor, int]] = field(default_factory=list)
+    outside: frozenset[int] = frozenset()  #: serials of the tensors that it uses and was not given
+    ignoring: bool = False  #: whether it is right also where targets are ones to ignore
     #: those of them whose ``.grad`` it reads before it sets it, so that what an earlier call left counts
     graded: list[Tensor] = field(default_factory=list)
     #: positions of arguments made outside, and the arguments or tensors whose gradients do not take them into account
@@ -685,12 +690,23 @@ class Tracer:
         for serial, site in zip(order, sites, strict=True):
             self._enter(build, found[serial], site)
         graph = build.plan([build.position[x.serial] for x in [*outputs, *(self.assigned[s] for s in assigned)]])
-        confirmations = [(check, len(looked_at)) for check, looked_at in self._confirmations]
         return TracedProgram(
-            graph, self.arguments, self.cells, self.live, assigned, confirmations, self.schedules, self.conditions,
-            self.entries, kept, waiting, frozenset(self._outside), self.ignoring,
-            [x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)], self._apart,
-        )  # fmt: skip
+            graph,
+            arguments=self.arguments,
+            cells=self.cells,
+            live=self.live,
+            assignments=assigned,
+            confirmations=[(check, len(looked_at)) for check, looked_at in self._confirmations],
+            schedules=self.schedules,
+            conditions=self.conditions,
+            entries=self.entries,
+            kept=kept,
+            waiting=waiting,
+            outside=frozenset(self._outside),
+            ignoring=self.ignoring,
+            graded=[x.tensor for x in self._graded.values() if x.asked and not isinstance(x.tensor, Traced)],
+            apart=self._apart,
+        )
 
     def _enter(self, build: PlanBuilder, x: Tensor, site: str | None) -> None:
         if isinstance(x, Traced):

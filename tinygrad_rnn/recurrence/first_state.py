@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensors import Tensor
-from .loop import recorded_step
+from .loop import TracedStep
 from .scan import leaves_of, mapped
 
 
@@ -27,9 +27,9 @@ def first_state(f: Callable[[Any, Any], tuple[Any, Any]], xs: Any, zeros: bool =
         news, ys = leaves_of(new), leaves_of(y)
         return (news, ys) if states else ([], [*news, *ys])
 
-    first = recorded_step(step, leaves_of(xs), [])
+    first = TracedStep(step, leaves_of(xs), [])
     news = leaves_of(trees[0])
-    later = recorded_step(step, leaves_of(xs), news)
+    later = TracedStep(step, leaves_of(xs), news)
     ends = [*later.new, *later.outputs]
     found = matched(first.outputs, ends, first.rows, later.rows, later.states)
     if found is None or (zeros and any(x.op is not None or _traced(x) or x._array.any() for x in found)):

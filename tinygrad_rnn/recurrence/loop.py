@@ -22,12 +22,13 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Graph, GraphBuilder, Node, Ref
-from ..primitives.record import Shape, Unlisted, broadcast, normalize_axis, same_shape
+from ..primitives.record import Shape, Unlisted, normalize_axis
 from ..reverse_walk import grad
 from ..settings import recording
 from ..source_line import source_lines
 from ..tensors import Tensor, from_array, serials
 from ..thread_state import Recorder, current
+from .all_steps import how
 
 #: recurrences of fewer steps are unrolled: there each step can be fitted to what surrounds it
 SHORTEST = 20
@@ -127,7 +128,7 @@ class _Recorded:
 
     def __init__(self, body: Body, operands: Sequence[Any], first: tuple[Any, int] | None = None) -> None:
         self.body, self.operands = body, tuple(operands)
-        self.main: Any = None
+        self.main: Any
         self.main, self.node = first or (None, -1)
         self._known: dict[int, Any] = {} if self.main is None else vars(self.main).setdefault("_stacks", {})
 
@@ -193,20 +194,24 @@ def roll(
     length = inputs[0].shape[0] if length is None else length
     states = list(states)
     for _ in range(3):
-        traced = _Traced(step, inputs, states)
+        traced = TracedStep(step, inputs, states)
         if all(a.shape == b.shape for a, b in zip(traced.new, states)):
             break
         # a first state may stand for all rows of a batch
         states = [a if a.shape == b.shape else P.broadcast_to(a, shape=b.shape) for a, b in zip(states, traced.new)]
     if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(traced.new, states)):
         raise Unrolled
-    if strange and traced.text() != _Traced(step, inputs, states).text():
+    if strange and traced.text() != TracedStep(step, inputs, states).text():
         raise Unrolled
     return _Hoisted(traced, inputs, states, length, reverse).recorded()
 
 
-class _Traced:
-    """A step, recorded on stand-ins of its own."""
+class TracedStep:
+    """A step of a loop, recorded on stand-ins for one row of each input and for each state.
+
+    ``new`` and ``outputs`` are what it gives for ``rows`` and ``states``; ``order`` is all that these are made from.
+    Raises `Unrolled` where it does more than compute them.
+    """
 
     def __init__(self, step: Any, inputs: Sequence[Any], states: Sequence[Any]) -> None:
         tracer = _tracer()
@@ -250,11 +255,6 @@ def is_cut_off(x: Any) -> bool:
     )  # fmt: skip
 
 
-def recorded_step(step: Any, inputs: Sequence[Any], states: Sequence[Any]) -> Any:
-    """A step as `roll` records it, on stand-ins for ``rows`` and ``states``: its ``new`` states and its ``outputs``."""
-    return _Traced(step, inputs, states)
-
-
 def _leaf(shape: Shape, dtype: Any, requires_grad: bool, role: str | None = None) -> Any:
     tracer = _tracer()
     made = tracer.leaf(np.broadcast_to(np.zeros((), dtype), shape), None, requires_grad)
@@ -279,7 +279,9 @@ def _between(ends: Sequence[Any], stops: Callable[[Any], bool]) -> list[Any]:
 class _Hoisted:
     """The step again, without what can be done for all steps at once."""
 
-    def __init__(self, traced: _Traced, inputs: Sequence[Any], states: list[Any], length: int, reverse: bool) -> None:
+    def __init__(
+        self, traced: TracedStep, inputs: Sequence[Any], states: list[Any], length: int, reverse: bool
+    ) -> None:
         self.traced, self.length, self.reverse, self.initial = traced, length, reverse, states
         self._rows = dict(zip((x.serial for x in traced.rows), inputs))
         self._of_state = {x.serial for x in traced.states}
@@ -390,31 +392,12 @@ class _Hoisted:
         return self._lifted[x.serial]
 
     def _lift_op(self, x: Any) -> Any:
-        op, time, attrs = x.op, self.length, x.attrs
-        operands = [self._lift(y) if isinstance(y, Tensor) and y.serial in self._varies else y for y in x.operands]
+        moving = [isinstance(y, Tensor) and y.serial in self._varies for y in x.operands]
+        operands = [self._lift(y) if moves else y for y, moves in zip(x.operands, moving)]
         if any(y is None for y in operands):
             return None
-        moving = [isinstance(y, Tensor) and y.serial in self._varies for y in x.operands]
-        first = x.operands[0]
-        matrices = (
-            isinstance(first, Tensor)
-            and len(first.shape) == len(x.shape) == 2
-            and all(len(y.shape) <= 2 for y in x.operands[1:])
-        )
-        if op in (P.linear, P.matmul) and matrices and moving[0] and not any(moving[1:]):
-            return self._rows_times(operands[0], op, tuple(operands[1:]), attrs)
-        if op.shape in (broadcast, same_shape) and op.along is None:
-            shapes = [y.shape if isinstance(y, Tensor) else () for y in x.operands]
-            rank = len(x.shape)
-            if all(len(s) <= rank for s in shapes):
-                spread = [
-                    P.reshape(y, shape=(time, *(1,) * (rank - len(s)), *s)) if moves and len(s) < rank else y
-                    for y, s, moves in zip(operands, shapes, moving)
-                ]
-                return op(*spread, **attrs)
-        if op is P.take and moving == [False, True]:
-            return op(*operands, **attrs)
-        return None
+        done = how(x.op, x.attrs, x.shape, x.operands, moving)
+        return None if done is None else done(self.length, operands.__getitem__)
 
     def _rows_times(self, stack: Any, op: Any, others: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         time, n, width = stack.shape
@@ -568,7 +551,7 @@ class _Reverse:
         stacks = [self._sources[x.serial] for x in rows]
         self.backward = _Recorded(made, (*stacks, *initial, *self._constants.values()))
         self._varying = {x.serial for x in (*rows, *states)}
-        for x in _between(wanted, lambda x: stops(x)):
+        for x in _between(wanted, stops):
             if not stops(x) and any(isinstance(y, Tensor) and y.serial in self._varying for y in x.operands):
                 self._varying.add(x.serial)
 
@@ -697,6 +680,3 @@ class _Writing:
 
     def _at(self, t: int, node: Node, operands: tuple[Any, ...]) -> Ref:
         return self.build.again(node, operands, scope=node.scope._replace(step=t), serial=next(serials))
-
-
-__all__ = ["SHORTEST", "Body", "Unrolled", "can_roll", "loop", "recorded_step", "roll", "shortest", "tap"]
