@@ -64,8 +64,9 @@ def lstm_step(
     x: Tensor, h: Tensor, c: Tensor, weights: Weights, *,
     activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"), clip: float | None = None,
     coupled: bool = False, peepholes: Sequence[Tensor] | None = None, projection: Tensor | None = None,
+    order: str = "ifgo",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000), gates in PyTorch's order.
+    """The LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000), gates in PyTorch's ``order``.
 
     ``i, f, o = sigmoid(W x + U h + b)``, ``g = tanh(W x + U h + b)``; ``c' = f c + i g``; ``h' = o tanh(c')``.
 
@@ -81,19 +82,19 @@ def lstm_step(
     with scope(part="a"):
         a = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
     with scope(part="i"):
-        i = labelled(gate(clipped(peeped(a[..., :n], see_i, c), clip)), "i")
+        i = labelled(gate(clipped(peeped(block(a, "i", order, n), see_i, c), clip)), "i")
     with scope(part="f"):
-        f = labelled(1 - i if coupled else gate(clipped(peeped(a[..., n : 2 * n], see_f, c), clip)), "f")
+        f = labelled(1 - i if coupled else gate(clipped(peeped(block(a, "f", order, n), see_f, c), clip)), "f")
     with scope(part="g"):
-        g = labelled(new(clipped(a[..., 2 * n : 3 * n], clip)), "g")
+        g = labelled(new(clipped(block(a, "g", order, n), clip)), "g")
     if peepholes is None:
         with scope(part="o"):
-            o = labelled(gate(clipped(a[..., 3 * n :], clip)), "o")
+            o = labelled(gate(clipped(block(a, "o", order, n), clip)), "o")
         c = labelled(f * c + i * g, "c")
     else:
         c = labelled(f * c + i * g, "c")
         with scope(part="o"):
-            o = labelled(gate(clipped(peeped(a[..., 3 * n :], see_o, c), clip)), "o")
+            o = labelled(gate(clipped(peeped(block(a, "o", order, n), see_o, c), clip)), "o")
     h = o * out(c)
     return labelled(h if projection is None else linear(h, projection), "h"), c
 
@@ -101,8 +102,9 @@ def lstm_step(
 def gru_step(
     x: Tensor, h: Tensor, weights: Weights, *,
     reset: str = "after", activations: Sequence[Activation] = ("sigmoid", "tanh"), clip: float | None = None,
+    order: str = "rzn",
 ) -> Tensor:  # fmt: skip
-    """The GRU (Cho et al. 2014) as PyTorch and cuDNN have it, gates in the order r, z, n.
+    """The GRU (Cho et al. 2014) as PyTorch and cuDNN have it, gates in the ``order`` r, z, n; the last is always n.
 
     ``r, z = sigmoid(W x + U h + b)``; ``n = tanh(W x + b_i + r (U h + b_h))``; ``h' = (1 - z) n + z h``.
 
@@ -121,9 +123,9 @@ def gru_step(
             else linear(h, w_hh[: 2 * n], b_hh if b_hh is None else b_hh[: 2 * n])
         )
     with scope(part="r"):
-        r = labelled(gate(clipped(ax[..., :n] + ah[..., :n], clip)), "r")
+        r = labelled(gate(clipped(block(ax, "r", order, n) + block(ah, "r", order, n), clip)), "r")
     with scope(part="z"):
-        z = labelled(gate(clipped(ax[..., n : 2 * n] + ah[..., n : 2 * n], clip)), "z")
+        z = labelled(gate(clipped(block(ax, "z", order, n) + block(ah, "z", order, n), clip)), "z")
     with scope(part="n"):
         if reset == "after":
             remembered = r * ah[..., 2 * n :]
@@ -131,6 +133,12 @@ def gru_step(
             remembered = linear(r * h, w_hh[2 * n :], None if b_hh is None else b_hh[2 * n :])
         candidate = labelled(new(clipped(ax[..., 2 * n :] + remembered, clip)), "n")
     return labelled((1 - z) * candidate + z * h, "h")
+
+
+def block(a: Tensor, gate: str, order: str, size: int) -> Tensor:
+    """The ``size`` columns of ``a`` that belong to ``gate``, where gates stand side by side in ``order``."""
+    k = order.index(gate)
+    return a[..., slice(k * size or None, (k + 1) * size if k + 1 < len(order) else None)]
 
 
 def clipped(a: Tensor, clip: float | None) -> Tensor:

@@ -85,19 +85,13 @@ def _dynamic_matmul(
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
 def _dynamic_lstm(
-    node: Node, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, lens: Tensor | None, h: Tensor | None,
-    c: Tensor | None, p: Tensor | None, w_scale: Tensor, w_zero: Tensor, r_scale: Tensor, r_zero: Tensor,
-    direction: str = "forward", hidden_size: int | None = None, activations: Any = None, activation_alpha: Any = None,
-    activation_beta: Any = None, clip: float | None = None, input_forget: int = 0,
-) -> Any:  # fmt: skip
+    node: Node, x: Tensor, w: Tensor, r: Tensor, *optional: Tensor | None, **_attributes: Any
+) -> tuple[Tensor, ...]:
     """W (D, I, 4H) and R (D, H, 4H): transposed against LSTM; a scale for a direction, or for each of its columns."""
 
-    def weight(q: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    def weight(q: Tensor, scale: Any, zero: Any) -> Tensor:
         shape = (q.shape[0], 1, -1)
         return (_real(q, zero.reshape(shape), scale.dtype) * scale.reshape(shape)).transpose(1, 2)
 
-    return layer(
-        node, "LSTM", x, weight(w, w_scale, w_zero), weight(r, r_scale, r_zero), b, lens, (h, c), p,
-        direction=direction, hidden_size=hidden_size, activations=activations, activation_alpha=activation_alpha,
-        activation_beta=activation_beta, clip=clip, input_forget=input_forget,
-    )  # fmt: skip
+    *more, w_scale, w_zero, r_scale, r_zero = (*optional, *[None] * (9 - len(optional)))
+    return layer(node, x, weight(w, w_scale, w_zero), weight(r, r_scale, r_zero), *more, **_attributes)

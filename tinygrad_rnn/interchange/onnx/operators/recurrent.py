@@ -7,13 +7,11 @@ nothing: its outputs are zeros and its final state is its initial state.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .... import functional as T
 from ....errors import DataError
-from ....nn.cells import labelled, zero_state
-from ....nn.functional import linear
+from ....nn.cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from ....scopes import scope
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import elu, hard_sigmoid
@@ -45,85 +43,17 @@ _DEFAULTS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "
 _ROLES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One direction: its weights, as functions that read them out of the file's tensors, and its settings."""
+def _reader(kind: str, w: Tensor, r: Tensor, b: Tensor | None, d: int, rows: int) -> Callable[[], Any]:
+    """What reads one direction's weights: at every step anew, so that each step's share of a gradient is its own."""
+    of_x, of_h = ("ax", "ah") if kind == "GRU" else ("a", "a")
 
-    w: Callable[[], Tensor]
-    r: Callable[[], Tensor]
-    biases: Callable[[], tuple[Tensor | None, Tensor | None]]
-    peepholes: Callable[[], tuple[Tensor, ...] | None]  #: i, o, f
-    act: tuple[Activation, ...]
-    size: int
-    clip: float | None
-    input_forget: bool
-    linear_before_reset: bool
+    def read() -> Any:
+        with scope(part=of_x):
+            from_x, bias_x = w[d], None if b is None else b[d, :rows]
+        with scope(part=of_h):
+            return from_x, r[d], bias_x, None if b is None else b[d, rows:]
 
-    def bounded(self, a: Tensor) -> Tensor:
-        """What goes into an activation, limited to ``[-clip, clip]``."""
-        return a if self.clip is None else a.clip(-self.clip, self.clip)
-
-
-def _rnn_step(cell: Cell, x: Tensor, state: State) -> State:
-    """``h' = f(W x + Wb + R h + Rb)``."""
-    with scope(part="a"):
-        wb, rb = cell.biases()
-        a = cell.bounded(linear(x, cell.w(), wb) + linear(state[0], cell.r(), rb))
-    return (labelled(cell.act[0](a), "h"),)
-
-
-def _gru_step(cell: Cell, x: Tensor, state: State) -> State:
-    """Gates in the order z, r, h; ``h' = (1 - z) n + z h``; the reset before the product, or after it."""
-    h, n = state[0], cell.size
-    wb, rb = cell.biases()
-    with scope(part="ax"):
-        ax = linear(x, cell.w(), wb)
-    with scope(part="ah"):
-        r_all = cell.r()
-        rows = slice(0, 3 * n if cell.linear_before_reset else 2 * n)
-        ah = linear(h, r_all[rows], None if rb is None else rb[rows])
-    with scope(part="z"):
-        z = labelled(cell.act[0](cell.bounded(ax[..., :n] + ah[..., :n])), "z")
-    with scope(part="r"):
-        r = labelled(cell.act[0](cell.bounded(ax[..., n : 2 * n] + ah[..., n : 2 * n])), "r")
-    with scope(part="n"):
-        if cell.linear_before_reset:
-            back = r * ah[..., 2 * n :]
-        else:
-            back = linear(r * h, r_all[2 * n :], None if rb is None else rb[2 * n :])
-        new = labelled(cell.act[1](cell.bounded(ax[..., 2 * n :] + back)), "n")
-    return (labelled((1 - z) * new + z * h, "h"),)
-
-
-def _lstm_step(cell: Cell, x: Tensor, state: State) -> State:
-    """Gates in the order i, o, f, c; the output gate's peephole looks at the new cell state."""
-    h, c = state
-    n, f, g, h_of = cell.size, *cell.act
-    peep = cell.peepholes()
-    with scope(part="a"):
-        wb, rb = cell.biases()
-        a = linear(x, cell.w(), wb) + linear(h, cell.r(), rb)
-
-    def gate(name: str, at: int, function: Activation, look: int | None, seen: Tensor) -> Tensor:
-        with scope(part=name):
-            value = a[..., at * n : (at + 1) * n]
-            if peep is not None and look is not None:
-                value = value + peep[look] * seen
-            return labelled(function(cell.bounded(value)), name)
-
-    i = gate("i", 0, f, 0, c)
-    if cell.input_forget:
-        with scope(part="f"):
-            forget = labelled(1 - i, "f")
-    else:
-        forget = gate("f", 2, f, 2, c)
-    candidate = gate("g", 3, g, None, c)
-    c = labelled(forget * c + i * candidate, "c")
-    o = gate("o", 1, f, 1, c)
-    return labelled(o * h_of(c), "h"), c
-
-
-_STEPS = {"RNN": _rnn_step, "GRU": _gru_step, "LSTM": _lstm_step}
+    return read
 
 
 def _activations(kind: str, directions: int, names: Any, alphas: Any, betas: Any) -> list[Activation]:
@@ -153,13 +83,30 @@ def _activations(kind: str, directions: int, names: Any, alphas: Any, betas: Any
     return made
 
 
+@operator("RNN", "GRU", "LSTM")
 def layer(
-    node: Node, kind: str, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, lens: Tensor | None,
-    initial: Sequence[Tensor | None], p: Tensor | None = None, *, direction: str = "forward",
-    hidden_size: int | None = None, layout: int = 0, activations: Any = None, activation_alpha: Any = None,
-    activation_beta: Any = None, clip: float | None = None, input_forget: int = 0, linear_before_reset: int = 0,
-) -> tuple[Tensor, ...]:  # fmt: skip
+    node: Node,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None = None,
+    lens: Tensor | None = None,
+    h: Tensor | None = None,
+    c: Tensor | None = None,
+    p: Tensor | None = None,
+    *,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    layout: int = 0,
+    activations: Any = None,
+    activation_alpha: Any = None,
+    activation_beta: Any = None,
+    clip: float | None = None,
+    input_forget: int = 0,
+    linear_before_reset: int = 0,
+) -> tuple[Tensor, ...]:
     """A whole node: Y and the final states, in the shapes of its layout."""
+    kind = node.op.removeprefix("DynamicQuantize")
     if direction not in ("forward", "reverse", "bidirectional"):
         raise DataError(f"direction {direction!r} is none of forward, reverse, bidirectional")
     directions, gates = 2 if direction == "bidirectional" else 1, _GATES[kind]
@@ -167,7 +114,7 @@ def layer(
         raise DataError(f"X {x.shape}, W {w.shape} and R {r.shape} must have three dimensions each")
     if layout:
         x = x.transpose(0, 1)
-        initial = [None if s is None else s.transpose(0, 1) for s in initial]
+        h, c = (None if s is None else s.transpose(0, 1) for s in (h, c))
     length, batch, inputs = x.shape
     size = r.shape[2]
     wanted: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
@@ -176,8 +123,8 @@ def layer(
         "B": (b, (directions, 2 * gates * size)),
         "P": (p, (directions, 3 * size)),
         "sequence_lens": (lens, (batch,)),
-        "initial_h": (initial[0], (directions, batch, size)),
-        "initial_c": (initial[-1], (directions, batch, size)),
+        "initial_h": (h, (directions, batch, size)),
+        "initial_c": (c, (directions, batch, size)),
     }
     for name, (tensor, shape) in wanted.items():
         if tensor is not None and tensor.shape != shape:
@@ -190,6 +137,24 @@ def layer(
         raise DataError(f"sequence_lens {lens.tolist()} go beyond the {length} steps of X")
     functions = _activations(kind, directions, activations, activation_alpha, activation_beta)
     each = len(functions) // directions
+
+    def stepper(d: int) -> Callable[[Tensor, State], State]:
+        act, read = functions[d * each : (d + 1) * each], _reader(kind, w, r, b, d, gates * size)
+
+        def step(x: Tensor, state: State) -> State:
+            if kind == "RNN":
+                return (rnn_step(x, state[0], read(), act[0], clip=clip),)
+            if kind == "GRU":
+                reset = "after" if linear_before_reset else "before"
+                return (gru_step(x, state[0], read(), reset=reset, activations=act, clip=clip, order="zrn"),)
+            see = None if p is None else [p[d, k * size : (k + 1) * size] for k in (0, 2, 1)]  # from i, o, f
+            coupled = bool(input_forget)
+            return lstm_step(
+                x, *state, read(), activations=act, clip=clip, coupled=coupled, peepholes=see, order="iofg"
+            )
+
+        return step
+
     with node.scope():
         steps = []
         for t in range(length):
@@ -197,21 +162,14 @@ def layer(
                 steps.append(labelled(x[t], "x"))
         outputs, finals = [], []
         for d in range(directions):
-            cell = Cell(
-                **_readers(w, r, b, p, d, gates * size, size),
-                act=tuple(functions[d * each : (d + 1) * each]),
-                size=size,
-                clip=clip,
-                input_forget=bool(input_forget),
-                linear_before_reset=bool(linear_before_reset),
-            )
             back = direction == "reverse" or d == 1
             with _direction(d if directions == 2 else None):
                 state = tuple(
                     zero_state(role, batch, size, dtype=x.dtype) if given is None else labelled(given[d], role)
-                    for given, role in zip(initial, _ROLES[kind])
+                    for given, role in zip((h, c), _ROLES[kind])
                 )
-                made, state = _unrolled(node, _STEPS[kind], cell, steps, state, lens, back)
+                step = stepper(d)
+                made, state = _unrolled(node, step, steps, state, lens, back)
             outputs.append(made)
             finals.append(state)
         y = T.stack(outputs[0]).expand_dims(1) if directions == 1 else T.stack([T.stack(made) for made in outputs], 1)
@@ -225,26 +183,20 @@ def _direction(d: int | None) -> scope:
     return scope() if d is None else scope("reverse" if d else "forward")
 
 
-def _readers(w: Tensor, r: Tensor, b: Tensor | None, p: Tensor | None, d: int, rows: int, size: int) -> dict[str, Any]:
-    """How one direction reads its weights: at every step anew, so that each step's share of a gradient is its own."""
-    return {
-        "w": lambda: w[d],
-        "r": lambda: r[d],
-        "biases": lambda: (None, None) if b is None else (b[d, :rows], b[d, rows:]),
-        "peepholes": lambda: None if p is None else (p[d, :size], p[d, size : 2 * size], p[d, 2 * size :]),
-    }
-
-
 def _unrolled(
-    node: Node, step: Callable[..., State], cell: Cell, xs: Sequence[Tensor], state: State, lens: Tensor | None,
+    node: Node,
+    step: Callable[[Tensor, State], State],
+    xs: Sequence[Tensor],
+    state: State,
+    lens: Tensor | None,
     back: bool,
-) -> tuple[list[Tensor], State]:  # fmt: skip
+) -> tuple[list[Tensor], State]:
     """Each step's h, at its own place also where time runs backwards, and the state after the last."""
     outputs: list[Any] = [None] * len(xs)
     ends = None if lens is None else lens.numpy()
     for t in reversed(range(len(xs))) if back else range(len(xs)):
         with node.round(t):
-            after = step(cell, xs[t], state)
+            after = step(xs[t], state)
             outputs[t] = after[0]
             if ends is not None and (ends <= t).any():
                 goes_on = as_tensor((t < ends)[:, None])
@@ -252,42 +204,3 @@ def _unrolled(
                 after = tuple(labelled(T.where(goes_on, new, old), old.role or "h") for new, old in zip(after, state))
             state = after
     return outputs, state
-
-
-@operator("RNN")
-def _rnn(
-    node: Node, x: Tensor, w: Tensor, r: Tensor, b: Any = None, lens: Any = None, h: Any = None, *,
-    direction: str = "forward", hidden_size: int | None = None, layout: int = 0, activations: Any = None,
-    activation_alpha: Any = None, activation_beta: Any = None, clip: float | None = None,
-) -> Any:  # fmt: skip
-    return layer(
-        node, "RNN", x, w, r, b, lens, (h,), direction=direction, hidden_size=hidden_size, layout=layout,
-        activations=activations, activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip,
-    )  # fmt: skip
-
-
-@operator("GRU")
-def _gru(
-    node: Node, x: Tensor, w: Tensor, r: Tensor, b: Any = None, lens: Any = None, h: Any = None, *,
-    direction: str = "forward", hidden_size: int | None = None, layout: int = 0, activations: Any = None,
-    activation_alpha: Any = None, activation_beta: Any = None, clip: float | None = None, linear_before_reset: int = 0,
-) -> Any:  # fmt: skip
-    return layer(
-        node, "GRU", x, w, r, b, lens, (h,), direction=direction, hidden_size=hidden_size, layout=layout,
-        activations=activations, activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip,
-        linear_before_reset=linear_before_reset,
-    )  # fmt: skip
-
-
-@operator("LSTM")
-def _lstm(
-    node: Node, x: Tensor, w: Tensor, r: Tensor, b: Any = None, lens: Any = None, h: Any = None, c: Any = None,
-    p: Any = None, *, direction: str = "forward", hidden_size: int | None = None, layout: int = 0,
-    activations: Any = None, activation_alpha: Any = None, activation_beta: Any = None, clip: float | None = None,
-    input_forget: int = 0,
-) -> Any:  # fmt: skip
-    return layer(
-        node, "LSTM", x, w, r, b, lens, (h, c), p, direction=direction, hidden_size=hidden_size, layout=layout,
-        activations=activations, activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip,
-        input_forget=input_forget,
-    )  # fmt: skip
