@@ -6,7 +6,6 @@ beside it.
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -81,7 +80,7 @@ def taken(x: Tensor, index: list[Any]) -> Any:
     """``x[index]`` with tensors of integers in it: positions are computed, not stored, so that they may change."""
     if Ellipsis in [part for part in index if not isinstance(part, Tensor)]:
         at = next(i for i, part in enumerate(index) if part is Ellipsis)
-        named = builtins.sum(part is not None for part in index) - 1
+        named = sum(part is not None for part in index) - 1
         index = [*index[:at], *[slice(None)] * (x.ndim - named), *index[at + 1 :]]
     plain = [slice(None) if isinstance(part, Tensor) else part for part in index]
     if any(part is None or isinstance(part, int) for part in plain):
@@ -134,8 +133,13 @@ def read_through(owner: Tensor, where: np.ndarray[Any, Any]) -> Tensor:
 
 def write_through(owner: Tensor, where: np.ndarray[Any, Any], value: Tensor) -> Tensor:
     """The owner after ``value`` was written to the elements at ``where``."""
-    flat = where.ravel()
-    if flat.size and len(np.unique(flat)) < flat.size:  # of several values for one element the last stays
-        last = {int(at): i for i, at in enumerate(flat)}
-        value, flat = value.reshape(-1)[np.array(list(last.values()))], np.array(list(last))
-    return put(owner.reshape(-1), (flat,), value.reshape(-1)).reshape(owner.shape)
+    flat, values = last_of_each(where.ravel(), value.reshape(-1))
+    return put(owner.reshape(-1), (flat,), values).reshape(owner.shape)
+
+
+def last_of_each(places: np.ndarray[Any, Any], values: Tensor) -> tuple[np.ndarray[Any, Any], Tensor]:
+    """``places`` without repetitions, and their ``values``: of several for one place, the last."""
+    last = {int(at): i for i, at in enumerate(places)}
+    if len(last) == places.size:
+        return places, values
+    return np.array(list(last)), values[np.array(list(last.values()))]

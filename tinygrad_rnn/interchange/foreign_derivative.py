@@ -8,46 +8,52 @@ the one and sees whether the other follows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..primitives.record import Primitive, Unlisted
-from ..tensors import Array
+from ..tensors import Array, Tensor
 
 
 def foreign(
     name: str,
     forward: Callable[..., Array],
     pullback: Callable[..., Sequence[Array | None]],
-    shape: tuple[int, ...] | None,
+    shapes: Sequence[tuple[int, ...]] | None,
 ) -> Unlisted:
     """A primitive that computes ``forward(*arrays)`` and whose rule is ``pullback(g, *arrays)``, one array an operand.
 
     ``forward`` should take complex arrays, or raise `TypeError`: then differences judge it instead of a complex step.
-    An operand for which ``pullback`` gives None gets zeros. ``shape`` is the result's, None where it is that of the
-    first operand. The rule has no derivative itself.
+    An operand for which ``pullback`` gives None gets zeros. ``shapes`` are the results'; several are one vector, one
+    after the other, which `results_of` takes apart. None: the result has the shape of the first operand. The rule has
+    no derivative itself.
     """
 
-    def rule(slot: int, g: Any, _y: Any, *operands: Any) -> Any:
-        return backward(slot)(g, *operands)
-
+    @cache
     def backward(slot: int) -> Primitive:
-        if slot not in made:
+        def pulled(g: Any, *operands: Any) -> Array:
+            share = pullback(g, *operands)[slot]
+            return np.zeros(operands[slot].shape, g.dtype) if share is None else np.asarray(share)
 
-            def pulled(g: Any, *operands: Any) -> Array:
-                share = pullback(g, *operands)[slot]
-                return np.zeros(operands[slot].shape, g.dtype) if share is None else np.asarray(share)
+        return Unlisted(f"{name} backward", f"{name}′", lambda _g, *given: given[slot], pulled)
 
-            made[slot] = Unlisted(f"{name} backward", f"{name}′", lambda _g, *shapes: shapes[slot], pulled)
-        return made[slot]
-
-    made: dict[int, Primitive] = {}
     return Unlisted(
         name,
         name,
-        lambda *shapes: shapes[0] if shape is None else shape,
+        lambda *given: given[0] if shapes is None else shapes[0] if len(shapes) == 1 else (sum(map(prod, shapes)),),
         forward,
-        vjp=rule,
+        vjp=lambda slot, g, _y, *operands: backward(slot)(g, *operands),
         rule=(r"\bar x = \text{as written by its author}",),
     )
+
+
+def results_of(whole: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """The results, of these ``shapes``, of a primitive that `foreign` made; ``whole`` is what it gave."""
+    if len(shapes) == 1:
+        return [whole]
+    ends = accumulate(map(prod, shapes))
+    return [whole[end - prod(shape) : end].reshape(shape) for end, shape in zip(ends, shapes)]

@@ -17,10 +17,8 @@ def variables(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     if inspect.isfunction(function):
         yield from inspect.getclosurevars(function).nonlocals.items()
         yield from ((n, function.__globals__[n]) for n in _names(function.__code__) if n in function.__globals__)
-        defaults = function.__defaults__ or ()
-        names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        yield from zip(names[len(names) - len(defaults) :], defaults, strict=True)
-        yield from (function.__kwdefaults__ or {}).items()
+        parameters = inspect.signature(function).parameters.values()
+        yield from ((p.name, p.default) for p in parameters if p.default is not p.empty)
 
 
 def _names(code: CodeType) -> list[str]:

@@ -19,7 +19,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Ref
 from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
-from ..source_line import Place
+from ..source_line import Foreign, Place
 from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
 from .nested_results import leaves, mapped
@@ -278,6 +278,16 @@ def assign(module: Module, name: str, parameter: Parameter) -> str:
         last += "_"
     setattr(module, last, parameter)
     return ".".join((*taken, last))
+
+
+def place_at(place: Place | None, made: Iterable[Any], first: int) -> None:
+    """Say of all tensors behind ``made`` from the serial ``first`` on where they were made, if nothing has said it."""
+    pending = [x for x in made if isinstance(x, Tensor)] if place is not None else []
+    while pending:
+        x = pending.pop()
+        if x.serial >= first and not isinstance(x._made_at, Foreign):
+            x._made_at = place
+            pending += [y for y in x.operands if isinstance(y, Tensor)]
 
 
 def detached(x: Tensor, origin: dict[int, Input | Detached]) -> Tensor:

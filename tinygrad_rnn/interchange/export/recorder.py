@@ -27,6 +27,7 @@ from ...reverse_walk import nodes_between
 from ...source_line import source_lines, user_site
 from ...tensors import Array, Tensor
 from ...thread_state import current
+from . import loops
 
 #: a first guess, another because a carry was broadcast, one more because its dtype followed
 ROUNDS = 4
@@ -236,33 +237,26 @@ class ExportTracer(Tracer):
 
     def _graph(self, own: Sequence[Tensor], results: Sequence[Tensor]) -> tuple[Graph, list[Tensor], list[int]]:
         """What of ``results`` depends on the stand-ins ``own``, as a graph; the rest is from outside and fixed."""
-        leaves = {x.serial for x in own}
-        depends: dict[int, bool] = dict.fromkeys(leaves, True)
-        pending: list[Tensor] = list(results)
-        while pending:
-            x = pending[-1]
-            inputs = [y for y in x.operands if isinstance(y, Tensor)] if isinstance(x, Traced) else []
-            waiting = [y for y in inputs if y.serial not in depends]
-            if x.serial in depends or not waiting:
-                pending.pop()
-                depends.setdefault(x.serial, any(depends[y.serial] for y in inputs))
-            else:
-                pending += waiting
-        inside: dict[int, Tensor] = {x.serial: x for x in own}
-        fixed: dict[int, Tensor] = {}
+        reached: dict[int, tuple[Tensor, list[Tensor]]] = {}  # by serial: a tensor, and what it was traced from
         pending = list(results)
         while pending:
             x = pending.pop()
-            if x.serial in inside or x.serial in fixed:
-                continue
-            if not depends[x.serial]:
-                fixed[x.serial] = x
-                continue
-            inside[x.serial] = x
-            pending += [y for y in x.operands if isinstance(y, Tensor)]
-        order = [*own, *fixed.values(), *(x for _, x in sorted(inside.items()) if x.serial not in leaves)]
+            if x.serial not in reached:
+                operands = [y for y in x.operands if isinstance(y, Tensor)] if isinstance(x, Traced) else []
+                reached[x.serial] = x, operands
+                pending += operands
+        depends = {x.serial for x in own}
+        inside: list[Tensor] = []
+        fixed = {x.serial: x for x in results}
+        for serial, (x, operands) in sorted(reached.items()):  # each after its operands
+            if serial not in depends and any(y.serial in depends for y in operands):
+                depends.add(serial)
+                inside.append(x)
+                fixed |= {y.serial: y for y in operands}
+        fixed = {serial: x for serial, x in fixed.items() if serial not in depends}
+        order = [*own, *fixed.values(), *inside]
         sites = source_lines((x._made_at for x in order), of_libraries=True)
-        given, build = leaves | fixed.keys(), PlanBuilder()
+        given, build = {x.serial for x in own} | fixed.keys(), PlanBuilder()
         for x, site in zip(order, sites, strict=True):
             build.tensor(x, None, site, leaf=x.serial in given)
         graph = build.plan([build.position[x.serial] for x in results])
@@ -290,23 +284,8 @@ class ExportTracer(Tracer):
         one = mapped(lambda a: a.expand_dims(0), y)
         return carry, mapped(lambda a, b: concat([b, a] if reverse else [a, b]), one, ys)
 
-    def scanned(self, f: Any, init: Any, xs: Any, lengths: Any, reverse: bool, time: int) -> tuple[Any, Any]:
-        """`scan`."""
-        from .loops import scanned
-
-        return scanned(self, f, init, xs, lengths, reverse, time)
-
-    def recurrent(self, module: Any, x: Tensor, hx: Any, lengths: Any) -> tuple[Tensor, Any]:
-        """`nn.Recurrent`, over (T, N, ...)."""
-        from .loops import recurrent
-
-        return recurrent(self, module, x, hx, lengths)
-
-    def layers(self, module: Any, x: Tensor, initial: Any, lengths: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`nn.RNN`, `nn.LSTM` and `nn.GRU`, over (T, N, features)."""
-        from .loops import layers
-
-        return layers(self, module, x, initial, lengths)
+    # what `scan`, `nn.Recurrent` and the layers `nn.RNN`, `nn.LSTM` and `nn.GRU` ask a tracer that keeps loops for
+    scanned, recurrent, layers = loops.scanned, loops.recurrent, loops.layers
 
     def dropped(self, compute: Callable[[], Any], like: Array, p: float) -> Tensor:
         """A mask drawn by the other engine; in a loop, anew at every step."""

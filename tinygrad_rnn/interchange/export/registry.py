@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ...errors import ArgumentError
-from ...primitives.record import TABLE, Primitive
+from ...errors import ArgumentError, UnsupportedError
+from ...primitives.record import TABLE, Primitive, Unlisted
+from ..tables import entering
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
@@ -15,10 +16,34 @@ def registering(rules: dict[Primitive, Rule], primitive: Primitive | str, what: 
     """A decorator that enters a rule for ``primitive``, given itself or its name; errors begin with ``what``."""
     if isinstance(primitive, str) and primitive not in TABLE:
         raise ArgumentError(f"{what}: there is no primitive {primitive!r:.40}; tg.TABLE has their names")
-    op = TABLE[primitive] if isinstance(primitive, str) else primitive
+    return entering(rules, TABLE[primitive] if isinstance(primitive, str) else primitive)
 
-    def enter(rule: Rule) -> Rule:
-        rules[op] = rule
-        return rule
 
-    return enter
+def family(names: str) -> frozenset[Primitive]:
+    """The primitives of these names."""
+    return frozenset(TABLE[name] for name in names.split())
+
+
+#: operands that NumPy brings to one dtype before it computes; of the comparisons, only for the comparing
+TOGETHER = family("add sub mul div floor_divide pow maximum minimum matmul linear einsum concat stack")
+COMPARISONS = family("greater greater_equal less less_equal equal not_equal")
+
+
+def no_rule(op: Primitive, site: str | None, format: str) -> UnsupportedError:
+    """What is said of a primitive, used at ``site``, that a ``format`` ("JAX" or "ONNX") does not have."""
+    name = format.lower()
+    if isinstance(op, Unlisted):
+        return UnsupportedError(
+            f"to_{name}: {op.name} (at {site}) has a backward pass of its own, which {format} would not know of"
+        )
+    return UnsupportedError(
+        f"to_{name}: {op.name} (at {site}) has no rule for {format}; give it one: "
+        f"@tg.interchange.{name}_rule({op.name}) above a function, see its documentation"
+    )
+
+
+def unknown_leaf(label: str, format: str) -> UnsupportedError:
+    """What is said of a value from outside that nothing can be asked for."""
+    return UnsupportedError(
+        f"to_{format.lower()}: {label} is neither an argument nor a weight of the function; pass it as an argument"
+    )

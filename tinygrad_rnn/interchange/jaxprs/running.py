@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError, UnsupportedError
+from ...scopes import scope
 from ...source_line import Foreign
 from ...tensors import Tensor, as_tensor, serials
 from ...thread_state import current
-from ..program import FOLLOWS_VALUES
+from ..program import FOLLOWS_VALUES, place_at
 from .conversion import Spread, raw
 from .operators import CALLS, ELEMENTWISE, TABLE
 from .program_places import line_of, path_of
@@ -92,15 +93,7 @@ class Run:
         wanted = var.aval.dtype
         if result.dtype != wanted and not isinstance(made, Spread):
             made = result = result.astype(wanted)
-        pending, seen = [result], set()
-        while pending:
-            x = pending.pop()
-            if x.serial < first or x.serial in seen or isinstance(x._made_at, Foreign):
-                continue
-            seen.add(x.serial)
-            if self.place is not None:
-                x._made_at = self.place
-            pending.extend(y for y in x.operands if isinstance(y, Tensor))
+        place_at(self.place, [result], first)
         return made
 
     @contextmanager
@@ -116,16 +109,9 @@ class Run:
         finally:
             current.scope = outer
 
-    @contextmanager
-    def round(self, step: int) -> Iterator[None]:
+    def round(self, step: int) -> scope:
         """A time step, unless a loop around this one counts them already."""
-        outer = current.scope
-        if outer.step is None:
-            current.scope = outer._replace(step=step)
-        try:
-            yield
-        finally:
-            current.scope = outer
+        return scope(step=step if current.scope.step is None else None)
 
     def tensor(self, x: Any) -> Tensor:
         """A value as a tensor of ours."""

@@ -10,7 +10,7 @@ import ast
 import re
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ...tensors import Tensor, serials
 from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
-from ..program import FOLLOWS_VALUES
+from ..program import FOLLOWS_VALUES, place_at
 from .constant_folding import Constant, aside
 from .operators import TABLE, TAKE_SEQUENCES
 from .reading import array_of, numpy_dtype
@@ -100,17 +100,16 @@ class Node:
         """Compute it from ``values``, and enter the results there."""
         first = next(serials)
         try:
-            given = [self._input(name, values) for name in self.inputs]
+            if missing := [name for name in self.inputs if name and name not in values]:
+                raise DataError(f"nothing computes its input {missing[0]!r:.60}")
+            given = [values[name] if name else None for name in self.inputs]
             self._values = values
             if self.op not in TAKE_SEQUENCES and any(isinstance(x, tuple) for x in given):
                 raise DataError("it is given a sequence, and takes tensors only")
-            known = all(map(_is_constant, given)) and not self._has_graphs()
-            function = TABLE[self.domain, self.op]
-            if known:
-                with aside():
-                    made = function(self, *given, **self.attributes)
-            else:
-                made = function(self, *given, **self.attributes)
+            has_graphs = any(isinstance(value, Graph) for value in self.attributes.values())
+            known = all(map(_is_constant, given)) and not has_graphs
+            with aside() if known else nullcontext():
+                made = TABLE[self.domain, self.op](self, *given, **self.attributes)
         except DataError as error:
             raise DataError(str(error) if self.model.name in str(error) else self._said(error)) from None
         except TinygradError as error:
@@ -131,21 +130,11 @@ class Node:
                 elif isinstance(x, Tensor) and x.name is None and not isinstance(x, Constant):
                     x.name = name
         made_here = [part for x in results for part in (x if isinstance(x, tuple) else (x,))]
-        _place(made_here, first, self.place)
+        place_at(self.place, made_here, first)
 
     def _said(self, error: BaseException) -> str:
         text = " ".join(str(getattr(error, "detail", error)).split()) or type(error).__name__
         return f"{self.model.name}, {self}: {text}"
-
-    def _input(self, name: str, values: Values) -> Any:
-        if not name:
-            return None
-        if name not in values:
-            raise DataError(f"nothing computes its input {name!r:.60}")
-        return values[name]
-
-    def _has_graphs(self) -> bool:
-        return any(isinstance(value, Graph) for value in self.attributes.values())
 
     # For those who compute it ----------------------------------------------------------------------------
 
@@ -153,16 +142,13 @@ class Node:
         """A graph within this node: it sees everything that was computed around it."""
         if len(arguments) != len(graph.inputs):
             raise DataError(f"its graph takes {len(graph.inputs)} inputs, not {len(arguments)}")
-        inner: Values = {}
-        inner.update(constants_of(graph))
+        inner: dict[str, Any] = {t.name: Constant(self.array(t), name=t.name) for t in graph.proto.initializer}
         inner.update(zip(graph.inputs, arguments, strict=True))
-        return graph.run(ChainMap(dict(inner), self._values))
+        return graph.run(ChainMap(inner, self._values))
 
-    @contextmanager
-    def round(self, step: int) -> Iterator[None]:
+    def round(self, step: int) -> scope:
         """A time step, unless a loop around this one counts them already."""
-        with scope(step=step if current.scope.step is None else None):
-            yield
+        return scope(step=step if current.scope.step is None else None)
 
     @contextmanager
     def named_round(self, step: int) -> Iterator[None]:
@@ -195,28 +181,6 @@ class Node:
 
 def _is_constant(x: Any) -> bool:
     return x is None or isinstance(x, Constant) or (isinstance(x, tuple) and all(map(_is_constant, x)))
-
-
-def constants_of(graph: Graph) -> dict[str, Tensor]:
-    """The initializers of a graph within a node."""
-    model = graph.model
-    return {
-        tensor.name: Constant(array_of(tensor, model.folder, model.notes), name=tensor.name)
-        for tensor in graph.proto.initializer
-    }
-
-
-def _place(results: Sequence[Any], first: int, place: Foreign) -> None:
-    """Everything that was made for a node, and for no node within it, is at its place."""
-    pending = [x for x in results if isinstance(x, Tensor)]
-    seen: set[int] = set()
-    while pending:
-        x = pending.pop()
-        if x.serial in seen or x.serial < first or isinstance(x._made_at, Foreign):
-            continue
-        seen.add(x.serial)
-        x._made_at = place
-        pending.extend(y for y in x.operands if isinstance(y, Tensor))
 
 
 def _line_of(said: dict[str, str]) -> Foreign | None:

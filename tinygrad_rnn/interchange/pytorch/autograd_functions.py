@@ -11,7 +11,7 @@ import torch
 
 from ...reverse_walk import grad
 from ...tensors import Array, Tensor, serials
-from ..foreign_derivative import foreign
+from ..foreign_derivative import foreign, results_of
 from .calls import handles
 from .recorder import Call, CallRecorder, Hook, array_of, user_place
 
@@ -53,17 +53,14 @@ def _recorded(recorder: CallRecorder, imported: Import, cls: Any, call: Any, arg
         if not all(isinstance(x, torch.Tensor) and x.dtype.is_floating_point for x in outs):
             recorder.refuse(f"{cls.__name__}.apply", "it returns what is no float tensor; return those from a function")
             return out
-        primitive = _primitive(imported, cls, call, args, kwargs, slots, [tuple(x.shape) for x in outs])
+        shapes = [tuple(x.shape) for x in outs]
+        primitive = _primitive(imported, cls, call, args, kwargs, slots, shapes)
     finally:
         recorder.resting = False
     recorder.changing = True
     recorder.calls.append((next(serials), recorder.modules.running(), recorder.place))
     with recorder.modules.scope():
-        whole: Tensor = primitive(*ours)
-        at = 0
-        for x in outs:
-            made = whole if len(outs) == 1 else whole[at : at + x.numel()].reshape(tuple(x.shape))
-            at += x.numel()
+        for x, made in zip(outs, results_of(primitive(*ours), shapes), strict=True):
             recorder.bind(x, made, f"{cls.__name__}.apply")
     return out
 
@@ -86,14 +83,12 @@ def _primitive(
 ) -> Any:
     """A primitive of the tensors among ``args``; of several results it gives one vector, one after the other."""
 
-    def filled(arrays: Sequence[Array], grad: bool) -> tuple[list[Any], list[Any]]:
-        tensors = [torch.from_numpy(np.array(x)) for x in arrays]  # its own memory: a forward may write to it
-        if grad:
-            tensors = [x.requires_grad_(x.is_floating_point()) for x in tensors]
-        full = list(args)
-        for slot, x in zip(slots, tensors, strict=True):
-            full[slot] = x
-        return full, tensors
+    def filled(tensors: Sequence[Any]) -> list[Any]:
+        given = dict(zip(slots, tensors, strict=True))
+        return [given.get(slot, x) for slot, x in enumerate(args)]
+
+    def fresh(arrays: Sequence[Array]) -> list[Any]:
+        return [torch.from_numpy(np.array(x)) for x in arrays]  # memory of their own: a forward may write to it
 
     def joined(out: Any) -> Any:
         outs = [out] if isinstance(out, torch.Tensor) else list(out)
@@ -102,10 +97,10 @@ def _primitive(
     def forward(*arrays: Array) -> Array:
         if any(np.iscomplexobj(x) for x in arrays):  # PyTorch multiplies no complex matrix with a real one
             arrays = tuple(x.astype(np.complex128) if x.dtype.kind == "f" else x for x in map(np.asarray, arrays))
-        full, tensors = filled(arrays, False)
+        tensors = fresh(arrays)
         try:
             with torch.no_grad():
-                out = joined(call(*full, **kwargs))
+                out = joined(call(*filled(tensors), **kwargs))
         except RuntimeError as error:
             if any(x.is_complex() for x in tensors):
                 raise TypeError(f"{cls.__name__} takes no complex numbers") from None
@@ -115,27 +110,23 @@ def _primitive(
         return out.numpy() if out.is_complex() else array_of(out)
 
     def pullback(g: Array, *arrays: Array) -> list[Array | None]:
-        full, tensors = filled(arrays, True)
+        tensors = [x.requires_grad_(x.is_floating_point()) for x in fresh(arrays)]
+        wanted = [i for i, x in enumerate(tensors) if x.requires_grad]
         with torch.enable_grad():
-            out = joined(call(*full, **kwargs))
-            wanted = [x for x in tensors if x.requires_grad]
-            found = torch.autograd.grad(out, wanted, torch.from_numpy(np.array(g)).to(out.dtype), allow_unused=True)
-        shares = iter(found)
-        shared = [next(shares) if x.requires_grad else None for x in tensors]
-        return [None if x is None else array_of(x) for x in shared]
+            out = joined(call(*filled(tensors), **kwargs))
+            seed = torch.from_numpy(np.array(g)).to(out.dtype)
+            found = torch.autograd.grad(out, [tensors[i] for i in wanted], seed, allow_unused=True)
+        shares: dict[int, Any] = dict(zip(wanted, found, strict=True))
+        return [None if shares.get(i) is None else array_of(shares[i]) for i in range(len(tensors))]
 
     def opened(*tensors: Tensor) -> Any:
         def inside(*xs: torch.Tensor) -> Any:
-            full = list(args)
-            for slot, x in zip(slots, xs, strict=True):
-                full[slot] = x
             of_its_own = cls.setup_context is not torch.autograd.Function.setup_context
-            return joined(cls.forward(*full, **kwargs) if of_its_own else cls.forward(_Silent(), *full, **kwargs))
+            return joined(cls.forward(*([] if of_its_own else [_Silent()]), *filled(xs), **kwargs))
 
-        return imported(inside, tuple(torch.from_numpy(np.array(x.numpy())) for x in tensors))(*tensors)
+        return imported(inside, tuple(fresh([x.numpy() for x in tensors])))(*tensors)
 
-    shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
-    primitive = foreign(cls.__name__, forward, pullback, shape)
+    primitive = foreign(cls.__name__, forward, pullback, shapes)
     primitive.opened = opened
     return primitive
 

@@ -28,6 +28,7 @@ from ...thread_state import current
 from ..composed_operators import read_through, write_through
 from ..nested_results import leaves, mapped
 from ..program import Detached, Input, constant, detached
+from ..tables import words
 from . import calls, decompositions, recurrent  # noqa: F401  (recurrent enters its calls in the table)
 from .module_places import Modules, Running
 from .shared_memory import positions
@@ -42,17 +43,16 @@ _UNSEEN = (
     "C++ (call what it does in Python), or before the import (detach it, or compute it inside the program)"
 )
 #: calls that tell Python about a tensor, and make none
-_QUESTIONS = {
-    "size", "dim", "ndimension", "numel", "stride", "is_floating_point", "is_complex", "__len__", "__repr__",
-    "__format__", "__hash__", "requires_grad_", "retain_grad", "is_contiguous", "data_ptr",
-    "storage_offset", "_set_grad_enabled", "is_grad_enabled", "untyped_storage", "__set__", "element_size",
-    "get_device", "is_cuda", "backward", "_is_view", "manual_seed", "has_names", "is_tensor", "__delete__",
-}  # fmt: skip
+_QUESTIONS = words(
+    "size dim ndimension numel stride is_floating_point is_complex __len__ __repr__ __format__ __hash__ "
+    "requires_grad_ retain_grad is_contiguous data_ptr storage_offset _set_grad_enabled is_grad_enabled "
+    "untyped_storage __set__ element_size get_device is_cuda backward _is_view manual_seed has_names is_tensor "
+    "__delete__"
+)
 #: calls that hand a value to Python, which may then go one way or another
-_DECISIONS = {
-    "item", "tolist", "__bool__", "__float__", "__int__", "__index__", "numpy", "__array__", "__contains__", "allclose",
-    "equal", "is_nonzero",
-}  # fmt: skip
+_DECISIONS = words(
+    "item tolist __bool__ __float__ __int__ __index__ numpy __array__ __contains__ allclose equal is_nonzero"
+)
 #: attributes read through ``__get__`` that are tensors
 _ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real"}
 
@@ -336,12 +336,7 @@ class CallRecorder:
 
 
 #: what makes random numbers of none of the program's tensors
-_DRAWN = frozenset(f"{name}{like}" for name in ("rand", "randn", "randint") for like in ("", "_like")) | {
-    "randperm",
-    "normal",
-    "bernoulli",
-    "multinomial",
-}
+_DRAWN = words("rand rand_like randn randn_like randint randint_like randperm normal bernoulli multinomial")
 
 
 class Mode(TorchFunctionMode):

@@ -15,12 +15,13 @@ from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
 from ....nn.module import Module
-from ....primitives.record import Primitive, Unlisted
+from ....primitives.record import Primitive
 from ....recurrence.scan import mapped
 from ....tensors import Tensor, as_tensor, from_array
 from ... import framework
 from ..names import Names
 from ..recorder import Body, cut, drawn, gradient, loop, own, part
+from ..registry import COMPARISONS, TOGETHER, family, no_rule, unknown_leaf
 from .recording import OnnxRecording, layer
 from .rules import RULES
 
@@ -29,14 +30,9 @@ helper = onnx.helper
 
 #: what the file is written in
 OPSET, IR = 18, 8
-_TOGETHER = {
-    "add", "sub", "mul", "div", "floor_divide", "pow", "maximum", "minimum", "matmul", "linear", "einsum", "concat",
-    "stack",
-}  # fmt: skip
-_COMPARISONS = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 #: whose operators take no booleans in ONNX, and of these the ones that give booleans for booleans
-_OF_NUMBERS = {"sum", "max", "cumsum", "argmax", *_TOGETHER, *_COMPARISONS} - {"concat", "stack", "equal", "not_equal"}
-_GIVE_THEIR_OWN = _OF_NUMBERS - _COMPARISONS
+_OF_NUMBERS = family("sum max cumsum argmax") | (TOGETHER | COMPARISONS) - family("concat stack equal not_equal")
+_GIVE_THEIR_OWN = _OF_NUMBERS - COMPARISONS
 
 
 @naming_keyword
@@ -339,17 +335,15 @@ class Writer:
             return self._layer(node, operands)
         rule = RULES.get(op)
         if rule is None:
-            raise UnsupportedError(no_rule(op, node.site))
+            raise no_rule(op, node.site, "ONNX")
         made = rule(self, node, *self._together(op, node, operands), **node.attrs)
-        return self.cast(made, node.dtype) if node.dtype.kind == "b" and op.name in _GIVE_THEIR_OWN else made
+        return self.cast(made, node.dtype) if node.dtype.kind == "b" and op in _GIVE_THEIR_OWN else made
 
     def _leaf(self, node: Node) -> str:
         cell = self._trace.cells.get(node.serial)
         if cell is None:
             if node.value is None:
-                raise UnsupportedError(
-                    f"to_onnx: {node.label} is neither an argument nor a weight of the function; pass it as an argument"
-                )
+                raise unknown_leaf(node.label, "ONNX")
             return self.constant(node.value)
         if cell.tensor is None:
             raise UnsupportedError("to_onnx: the function uses an optimizer's state; to_jax exports training steps")
@@ -362,14 +356,14 @@ class Writer:
         """Operands as names, in the dtype that NumPy would bring them to."""
         wanted: list[Any] = [None] * len(operands)
         kinds = [self.dtype_of(node, i) for i in range(len(operands)) if isinstance(node.operands[i], Ref)]
-        if op.name in _TOGETHER:
+        if op in TOGETHER:
             wanted = [node.dtype] * len(operands)
-        elif op.name in _COMPARISONS:
+        elif op in COMPARISONS:
             literal = [x for x in operands if not isinstance(x, str)]
             wanted = [np.result_type(*kinds, *literal)] * len(operands)
         elif op.name == "where":
             wanted = [np.dtype(bool), node.dtype, node.dtype]
-        if op.name in _OF_NUMBERS:
+        if op in _OF_NUMBERS:
             number = np.dtype(np.int32) if node.dtype.kind == "b" else node.dtype
             given = [wanted[i] or self.dtype_of(node, i) for i in range(len(operands))]
             wanted = [number if each.kind == "b" else wanted[i] for i, each in enumerate(given)]
@@ -435,16 +429,6 @@ class Writer:
             direction="bidirectional" if count == 2 else "forward",
             **settings["attributes"],
         )
-
-
-def no_rule(op: Primitive, site: str | None) -> str:
-    """What is said of a primitive that ONNX does not have."""
-    if isinstance(op, Unlisted):
-        return f"to_onnx: {op.name} (at {site}) has a backward pass of its own, which a file cannot hold"
-    return (
-        f"to_onnx: {op.name} (at {site}) has no rule for ONNX; give it one: "
-        f"@tg.interchange.onnx_rule({op.name}) above a function, see its documentation"
-    )
 
 
 def _info(name: str, x: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
 from ....nn.module import Module, Parameter
+from ....object_types import each_part
 from ....optim import SGD, Adam, Optimizer
 from ....recurrence.scan import mapped
+from ....settings import no_grad
 from ....tensors import Array, Tensor, from_array
 from ..names import Names
 from ..recorder import Recording, drawn, walk
@@ -110,9 +113,8 @@ class JaxProgram:
             self._learn(trace)
             self._refuse_asking(trace, example)
         self.donated = (0,) if donate else ()  #: positions of arguments whose memory is given away
-        self._checked = (
-            checked  # whether a step also returns what is to be looked at, and keeps its state if that is bad
-        )
+        #: whether a step also returns what is to be looked at, and keeps its state if that is bad
+        self._checked = checked
         self.jitted = jax.jit(self.called, donate_argnums=self.donated)
 
     def __call__(self, state: Any, *args: Any) -> Any:
@@ -245,9 +247,10 @@ class JaxProgram:
                 tree[names.get(name, "parameters")][name] = value
         writes: list[Callable[[], Any]] = []
         for kind, name, x in self._names.tensors.values():
-            writes.append(_writing(x, _own(tree, kind, name, x.shape, x.dtype)))
+            writes.append(partial(x.copy_, from_array(_own(tree, kind, name, x.shape, x.dtype))))
         for name, x in self._gradients.items():
-            writes.append(_grading(x, _own(tree, GRADIENTS, name, x.shape, x.dtype)))
+            value = from_array(_own(tree, GRADIENTS, name, x.shape, x.dtype))
+            writes.append(partial(setattr, x, "_grad", value))
         for k, optimizer in enumerate(self._optimizers):
             kind = _kind(k)
             held = tree.get(kind, {})
@@ -258,9 +261,10 @@ class JaxProgram:
                         continue
                     shape, dtype = ((), np.dtype(int)) if entry == "step" else (x.shape, x.dtype)
                     value = _own(tree, kind, f"{name}.{entry}", shape, dtype)
-                    writes.append(_entering(entries, entry, int(value) if entry == "step" else value))
-        for write in writes:
-            write()
+                    writes.append(partial(entries.__setitem__, entry, int(value) if entry == "step" else value))
+        with no_grad():
+            for write in writes:
+                write()
 
     # Running ---------------------------------------------------------------------------------------------
 
@@ -281,7 +285,7 @@ class JaxProgram:
         for x in args:
             mapped(lambda leaf: given.append(leaf) if _is_array(leaf) else None, x)
         leaves, place = self._leaves(trace, state, given)
-        setting = Setting(self._half, self._key(trace, state))
+        setting = Setting(self._half, state["key"] if self._writes and "key" in state else None)
         returned, looked, assigned = trace.parted(run(trace.graph, leaves, setting))
         result = _rebuilt(template, returned)
         if not self._writes:
@@ -366,9 +370,6 @@ class JaxProgram:
                     raise UnsupportedError("to_jax: the state of an optimizer that is not this function's is used")
                 kind, name = slots[id(things[0])]
                 yield serial, (kind, f"{name}.{things[1]}")
-
-    def _key(self, trace: TracedProgram, state: Any) -> Any:
-        return state["key"] if self._writes and "key" in state else None
 
     def _rates(self, schedule: Any, state: Any) -> tuple[Any, ...]:
         """An optimizer's rates from the learning rate and the count of steps that the state holds."""
@@ -475,12 +476,8 @@ def _rebuilt(template: Any, arrays: Sequence[Any]) -> Any:
     """The result, its tensors JAX arrays."""
     if isinstance(template, Output):
         return arrays[template.position]
-    if isinstance(template, (tuple, list)):
-        items = [_rebuilt(item, arrays) for item in template]
-        return items if isinstance(template, list) else tuple(items)
-    if isinstance(template, dict):
-        return {key: _rebuilt(item, arrays) for key, item in template.items()}
-    return template
+    parts = isinstance(template, (tuple, list, dict))
+    return each_part(lambda part: _rebuilt(part, arrays), template) if parts else template
 
 
 def _entry(tree: Any, kind: str, name: str, shape: Any, call: str, of: str = "") -> Any:
@@ -496,21 +493,3 @@ def _entry(tree: Any, kind: str, name: str, shape: Any, call: str, of: str = "")
 
 def _own(tree: Mapping[str, Any], kind: str, name: str, shape: Any, dtype: Any) -> Array:
     return np.asarray(_entry(tree, kind, name, shape, "restore")).astype(dtype)
-
-
-def _writing(x: Tensor, value: Array) -> Callable[[], Any]:
-    from ....settings import no_grad
-
-    def write() -> None:
-        with no_grad():
-            x.copy_(from_array(value))
-
-    return write
-
-
-def _grading(x: Tensor, value: Array) -> Callable[[], Any]:
-    return lambda: setattr(x, "_grad", from_array(value))
-
-
-def _entering(entries: dict[str, Any], key: str, value: Any) -> Callable[[], Any]:
-    return lambda: entries.__setitem__(key, value)

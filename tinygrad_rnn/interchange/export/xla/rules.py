@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ....primitives import TABLE
 from ....primitives.record import Primitive, normalize_axis
 from ... import framework
-from ..registry import registering
+from ..registry import family, registering
 
 jax = framework("jax", "jax")
 jnp, lax = jax.numpy, jax.lax
@@ -50,10 +49,6 @@ def _cross_entropy(logits: Any, target: Any, *, ignore_index: int) -> Any:
     return jnp.where(keep, -picked, 0)
 
 
-def _getitem(x: Any, *, index: tuple[Any, ...]) -> Any:
-    return x[_static(index)]
-
-
 def _scatter(g: Any, *, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     places = np.arange(int(np.prod(shape))).reshape(shape)[index]
     return jnp.zeros(int(np.prod(shape)), g.dtype).at[places.ravel()].add(g.ravel()).reshape(shape)
@@ -73,11 +68,6 @@ def _power(a: Any, b: Any) -> Any:
     return jnp.power(a, b)
 
 
-def product(x: Any, y: Any) -> Any:
-    """A matrix product."""
-    return jnp.matmul(x, y)
-
-
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """In a loop JAX transposes the weight once, before it: so one writes it by hand."""
     y = jnp.matmul(x, weight.T)
@@ -91,8 +81,9 @@ _RULES: dict[str, Rule] = {
     "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus,
     "relu": jax.nn.relu, "abs": jnp.abs, "sign": jnp.sign, "pow": _power, "maximum": jnp.maximum,
     "minimum": jnp.minimum, "greater": jnp.greater, "greater_equal": jnp.greater_equal, "less": jnp.less,
-    "less_equal": jnp.less_equal, "equal": jnp.equal, "not_equal": jnp.not_equal, "matmul": product,
-    "linear": _linear, "cross_entropy": _cross_entropy, "getitem": _getitem, "scatter": _scatter,
+    "less_equal": jnp.less_equal, "equal": jnp.equal, "not_equal": jnp.not_equal, "matmul": jnp.matmul,
+    "linear": _linear, "cross_entropy": _cross_entropy, "scatter": _scatter,
+    "getitem": lambda x, *, index: x[_static(index)],
     "cast": lambda x, *, dtype: x.astype(jax.dtypes.canonicalize_dtype(dtype)),
     "where": lambda condition, a, b: jnp.where(jnp.asarray(condition) != 0, a, b),
     "reshape": lambda x, *, shape: jnp.reshape(x, shape),
@@ -120,13 +111,4 @@ _RULES: dict[str, Rule] = {
 for _name, _rule in _RULES.items():
     jax_rule(_name)(_rule)
 #: products of matrices, whose operands may be had in fewer bits
-PRODUCTS = {TABLE[name] for name in ("matmul", "linear", "einsum")}
-#: whose operands NumPy brings to one dtype first
-_TOGETHER = {
-    "add", "sub", "mul", "div", "floor_divide", "pow", "maximum", "minimum", "matmul", "linear", "einsum", "concat",
-    "stack",
-}  # fmt: skip
-TOGETHER = {TABLE[name] for name in _TOGETHER}
-COMPARISONS = {
-    TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "where")
-}
+PRODUCTS = family("matmul linear einsum")

@@ -15,10 +15,11 @@ import numpy as np
 from .... import primitives as P
 from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
-from ....primitives.record import Primitive, Unlisted
+from ....primitives.record import Primitive
 from ..recorder import Body, Own, cut, drawn, gradient, loop, own, part
+from ..registry import COMPARISONS, TOGETHER, no_rule, unknown_leaf
 from .gate_splits import sliced, split
-from .rules import COMPARISONS, PRODUCTS, RULES, TOGETHER, jax, jnp, lax
+from .rules import PRODUCTS, RULES, jax, jnp, lax
 
 Values = dict[int, Any]
 
@@ -85,9 +86,7 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
     op = node.op
     if op is None:
         if node.value is None:
-            raise UnsupportedError(
-                f"to_jax: {node.label} is neither an argument nor a weight of the function; pass it as an argument"
-            )
+            raise unknown_leaf(node.label, "JAX")
         return jnp.asarray(node.value, dtype_of(node))
     operands: list[Any] = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
     if op is part:
@@ -102,11 +101,10 @@ def _value(node: Node, values: Values, setting: Setting) -> Any:
         return _with_its_own(node.attrs["backward"], operands, setting)
     rule = RULES.get(op)
     if rule is None:
-        raise UnsupportedError(no_rule(op, node.site))
+        raise no_rule(op, node.site, "JAX")
     operands = _together(op, node, operands)
     made = rule(*operands, **node.attrs) if not setting.half else _in_half(op, rule, operands, node)
-    made = made if made.dtype == dtype_of(node) else made.astype(dtype_of(node))
-    return made
+    return made if made.dtype == dtype_of(node) else made.astype(dtype_of(node))
 
 
 def _with_its_own(backward: Own, operands: Sequence[Any], setting: Setting) -> Any:
@@ -129,16 +127,6 @@ def _zero(x: Any) -> Any:
     return jnp.zeros_like(x) if jnp.issubdtype(x.dtype, jnp.floating) else np.zeros(x.shape, jax.dtypes.float0)
 
 
-def no_rule(op: Primitive, site: str | None) -> str:
-    """What is said of a primitive that JAX does not have."""
-    if isinstance(op, Unlisted):
-        return f"to_jax: {op.name} (at {site}) has a backward pass of its own, which JAX would not know of"
-    return (
-        f"to_jax: {op.name} (at {site}) has no rule for JAX; give it one: "
-        f"@tg.interchange.jax_rule({op.name}) above a function of JAX arrays"
-    )
-
-
 def _in_half(op: Primitive, rule: Any, operands: list[Any], node: Node) -> Any:
     """A product of matrices with operands and result in bfloat16; all else, the bias too, as it is."""
     if op not in PRODUCTS or node.dtype.kind != "f":
@@ -153,7 +141,7 @@ def _together(op: Primitive, node: Node, operands: list[Any]) -> list[Any]:
     if op in TOGETHER:
         dtype = dtype_of(node)
         return [x.astype(dtype) if hasattr(x, "dtype") and x.dtype != dtype else x for x in operands]
-    if op in COMPARISONS:
+    if op in COMPARISONS or op is P.where:
         kinds = {str(x.dtype) for x in operands if hasattr(x, "dtype") and x.dtype != bool}
         if len(kinds) > 1:
             dtype = jax.dtypes.canonicalize_dtype(np.result_type(*kinds))

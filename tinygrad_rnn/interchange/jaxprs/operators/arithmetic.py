@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ....tensors import Tensor, as_tensor
 from ...composed_operators import as_boolean
 from ..conversion import raw
 from ..program_places import called_by_jax
-from .table import ELEMENTWISE, elementwise, primitive
+from .table import elementwise, plain, primitive
 
 
 def _remainder(a: Any, b: Any) -> Any:
@@ -43,11 +44,16 @@ elementwise(
     gt=P.greater, ge=P.greater_equal, lt=P.less, le=P.less_equal, eq=P.equal, ne=P.not_equal,
     select_n=_select, clamp=lambda low, x, high: x.clip(low, high), is_finite=lambda x: x.isfinite(),
     floor=lambda x: as_tensor(np.floor(x.numpy())), ceil=lambda x: as_tensor(np.ceil(x.numpy())),
-    copy=lambda x: x, copy_p=lambda x: x, reduce_precision=lambda x: x, optimization_barrier=lambda *xs: list(xs),
-    device_put=lambda *xs: list(xs) if len(xs) > 1 else xs[0], sharding_constraint=lambda x: x, real=lambda x: x,
+    cbrt=lambda x: P.sign(x) * x.abs() ** (1.0 / 3.0), sharding_constraint=lambda x: x, real=lambda x: x,
 )  # fmt: skip
-#: those of which each operand must be a whole one
-ELEMENTWISE.difference_update({"optimization_barrier", "device_put", "copy", "copy_p", "reduce_precision"})
+# a copy is of a whole operand: these are given none that is still to be broadcast
+plain(
+    copy=lambda x: x,
+    copy_p=lambda x: x,
+    reduce_precision=lambda x: x,
+    optimization_barrier=lambda *xs: list(xs),
+    device_put=lambda *xs: list(xs) if len(xs) > 1 else xs[0],
+)
 
 
 @primitive("integer_pow")
@@ -55,11 +61,6 @@ def _integer_pow(_eqn: Any, x: Tensor, y: int, **_params: Any) -> Tensor:
     if y == 2:
         return x.square()
     return 1.0 / x if y == -1 else x ** float(y)
-
-
-@primitive("cbrt")
-def _cbrt(_eqn: Any, x: Tensor, **_params: Any) -> Tensor:
-    return P.sign(x) * x.abs() ** (1.0 / 3.0)
 
 
 @primitive("round")
@@ -71,13 +72,12 @@ def _round(_eqn: Any, x: Tensor, rounding_method: Any = None, **_params: Any) ->
 
 @primitive("and", "or", "xor", "not")
 def _logic(eqn: Any, *operands: Any, **_params: Any) -> Any:
-    a, *rest = [as_tensor(x) for x in operands]
+    name, (a, *rest) = eqn.primitive.name, [as_tensor(x) for x in operands]
     if a.dtype.kind != "b":
-        name, values = eqn.primitive.name, [x.numpy() for x in (a, *rest)]
+        values = [x.numpy() for x in (a, *rest)]
         return as_tensor(getattr(np, {"not": "invert"}.get(name, f"bitwise_{name}"))(*values))
-    return {"and": lambda: a & rest[0], "or": lambda: a | rest[0], "xor": lambda: a ^ rest[0], "not": lambda: ~a}[
-        eqn.primitive.name
-    ]()
+    of_booleans: dict[str, Any] = {"and": operator.and_, "or": operator.or_, "xor": operator.xor, "not": operator.inv}
+    return of_booleans[name](a, *rest)
 
 
 @primitive("convert_element_type")

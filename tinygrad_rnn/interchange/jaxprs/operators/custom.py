@@ -14,7 +14,7 @@ from jax.extend.core import Jaxpr
 
 from ....graph import Graph, Ref
 from ....tensors import Array, Tensor
-from ...foreign_derivative import foreign
+from ...foreign_derivative import foreign, results_of
 from ..conversion import Spread, raw
 from ..program_places import of_jax
 from .table import calls
@@ -40,22 +40,13 @@ def _custom(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
     tensors = [inputs[i] for i in slots]
     whole = _primitive(source.split(" at ")[0] or "custom", run, eqn, inner, inputs, slots)(*tensors)
     whole._made_at = run.place or whole._made_at
-    if len(outs) == 1:
-        return [whole]
-    made, at = [], 0
-    for aval in outs:
-        size = int(np.prod(aval.shape))
-        made.append(whole[at : at + size].reshape(tuple(aval.shape)))
-        at += size
-    return made
+    return list(results_of(whole, [tuple(aval.shape) for aval in outs]))
 
 
 def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any], slots: Sequence[int]) -> Any:
     """A primitive of the tensors among the operands; of several results it gives one vector, one after the other."""
-    shapes = [tuple(var.aval.shape) for var in eqn.outvars]
-    still = [raw(x) for x in inputs]
-
-    dtypes = [inputs[slot].dtype for slot in slots]
+    still, dtypes = [raw(x) for x in inputs], [inputs[slot].dtype for slot in slots]
+    opened, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
 
     def filled(arrays: Sequence[Any], cast: bool = True) -> list[Any]:
         full = list(still)
@@ -67,8 +58,8 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
         return results[0] if len(results) == 1 else jax.numpy.concatenate([x.reshape(-1) for x in results])
 
     variables = list(dict.fromkeys(atom for atom in eqn.invars if not hasattr(atom, "val")))
-    said = getattr(inner, "jaxpr", inner).debug_info.with_unknown_names()
     # a jaxpr of this equation alone: JAX applies its rule
+    said = opened.debug_info.with_unknown_names()
     alone = Jaxpr(constvars=(), invars=variables, outvars=eqn.outvars, eqns=[eqn], debug_info=said)
 
     def called(*arrays: Any) -> Any:
@@ -78,7 +69,7 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
     def forward(*arrays: Array) -> Array:
         if any(np.iscomplexobj(x) for x in arrays):
             return _complex(*arrays)
-        return np.asarray(joined(jax.core.eval_jaxpr(*_closed(inner), *filled(arrays))))
+        return np.asarray(joined(jax.core.eval_jaxpr(opened, consts, *filled(arrays))))
 
     def _complex(*arrays: Array) -> Array:
         """The function's own graph, computed by references that take complex numbers."""
@@ -100,9 +91,4 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
         made, pull = jax.vjp(called, *(jax.numpy.asarray(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)))
         return [np.asarray(share) for share in pull(jax.numpy.asarray(g, made.dtype))]
 
-    shape = shapes[0] if len(shapes) == 1 else (sum(int(np.prod(s)) for s in shapes),)
-    return foreign(name, forward, pullback, shape)
-
-
-def _closed(inner: Any) -> tuple[Any, Sequence[Any]]:
-    return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
+    return foreign(name, forward, pullback, [tuple(var.aval.shape) for var in eqn.outvars])

@@ -11,7 +11,7 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import put
+from ...composed_operators import put, write_through
 from ..conversion import raw
 from .table import primitive
 
@@ -75,10 +75,7 @@ def _scatter(eqn: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Ten
     if eqn.primitive.name != "scatter":
         added = P.scatter_rows(values, as_tensor(flat.astype(np.int64)), rows=x.numel())
         return x + added.reshape(x.shape)
-    last = {int(at): i for i, at in enumerate(flat)}
-    if len(last) < flat.size:
-        values, flat = values[np.array(list(last.values()))], np.array(list(last))
-    return put(x.reshape(-1), (flat,), values).reshape(x.shape)
+    return write_through(x, flat, values)
 
 
 def _starts(x: Tensor, sizes: Any, starts: Any) -> tuple[slice, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from ...tables import entering
 
 #: operands are tensors, arrays and numbers, at least one of them a tensor; parameters are keywords under JAX's names
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -13,29 +16,18 @@ ELEMENTWISE: set[str] = set()
 CALLS: dict[str, Callable[..., list[Any]]] = {}
 
 
-def primitive(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function under the names of its primitives."""
+#: ``@primitive("add")`` enters a function in the table, ``@calls("scan")`` one of equations that have a jaxpr
+primitive = partial(entering, TABLE)
+calls = partial(entering, CALLS)
 
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        TABLE.update(dict.fromkeys(names, function))
-        return function
 
-    return enter
+def plain(**functions: Callable[..., Any]) -> None:
+    """Enter functions of the operands alone: the parameters of their equations say nothing that matters."""
+    for name, function in functions.items():
+        TABLE[name] = lambda _eqn, *operands, _function=function, **_params: _function(*operands)
 
 
 def elementwise(**functions: Callable[..., Any]) -> None:
     """Enter functions of each element by itself, without parameters that matter."""
-    for name, function in functions.items():
-        name = name.rstrip("_")
-        TABLE[name] = lambda _eqn, *operands, _function=function, **_params: _function(*operands)
-        ELEMENTWISE.add(name)
-
-
-def calls(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function of equations that have a jaxpr of their own."""
-
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        CALLS.update(dict.fromkeys(names, function))
-        return function
-
-    return enter
+    plain(**functions)
+    ELEMENTWISE.update(functions)

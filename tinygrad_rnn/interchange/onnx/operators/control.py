@@ -11,7 +11,7 @@ from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
 from ..constant_folding import MOST_ROUNDS, Constant
-from .table import axis_of, operator, static
+from .table import axis_of, operator, single
 
 if TYPE_CHECKING:
     from ..running import Node
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @operator("If")
 def _if(node: Node, condition: Tensor, then_branch: Any, else_branch: Any) -> Any:
-    return node.inside(then_branch if bool(static(condition, "the condition").reshape(())) else else_branch, [])
+    return node.inside(then_branch if bool(single(condition, "the condition")) else else_branch, [])
 
 
 @operator("Loop")
 def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: Tensor, body: Any) -> Any:
     """Rounds until the count is reached or the condition fails; what is scanned is stacked along a new first axis."""
-    most = np.inf if count is None else int(static(count, "the count").reshape(()))
-    going = condition is None or bool(static(condition, "the condition").reshape(()))
+    most = np.inf if count is None else int(single(count, "the count"))
+    going = condition is None or bool(single(condition, "the condition"))
     if condition is None and np.inf > most > MOST_ROUNDS:
         raise DataError(f"it asks for {most} rounds; at most {MOST_ROUNDS} are unrolled")
     now, scanned, t = list(states), [], 0
@@ -34,7 +34,7 @@ def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: T
         with node.named_round(t):
             counted = Constant(np.array(t, np.int64)), Constant(np.array(True))
             outer, *made = node.inside(body, [*counted, *now])
-        going = bool(static(outer, "the condition").reshape(()))
+        going = bool(single(outer, "the condition"))
         now = made[: len(states)]
         scanned.append(made[len(states) :])
         t += 1
@@ -48,29 +48,39 @@ def _loop(node: Node, count: Tensor | None, condition: Tensor | None, *states: T
 
 @operator("Scan")
 def _scan(
-    node: Node, *inputs: Any, body: Any, num_scan_inputs: int, scan_input_axes: Any = None,
-    scan_input_directions: Any = None, scan_output_axes: Any = None, scan_output_directions: Any = None,
+    node: Node,
+    *inputs: Any,
+    body: Any,
+    num_scan_inputs: int,
+    scan_input_axes: Any = None,
+    scan_input_directions: Any = None,
+    scan_output_axes: Any = None,
+    scan_output_directions: Any = None,
     directions: Any = None,
-) -> Any:  # fmt: skip
-    if node.opset < 9:  # a batch in front of everything, and lengths first
-        lengths, *tensors = inputs
-        if lengths is not None:
-            raise DataError("sequence_lens of the Scan before operator set 9 is not supported")
-        rows = [
-            _scanned(node, [x[b] for x in tensors], body, num_scan_inputs, None, directions, None, None)
-            for b in range(tensors[0].shape[0])
-        ]
-        return tuple(T.stack(parts) for parts in zip(*rows, strict=True))
-    return _scanned(
-        node, inputs, body, num_scan_inputs, scan_input_axes, scan_input_directions, scan_output_axes,
-        scan_output_directions,
-    )  # fmt: skip
+) -> Any:
+    if node.opset >= 9:
+        outputs = scan_output_axes, scan_output_directions
+        return _scanned(node, inputs, body, num_scan_inputs, scan_input_axes, scan_input_directions, *outputs)
+    lengths, *tensors = inputs  # before operator set 9: lengths first, and a batch in front of everything else
+    if lengths is not None:
+        raise DataError("sequence_lens of the Scan before operator set 9 is not supported")
+    rows = [
+        _scanned(node, [x[b] for x in tensors], body, num_scan_inputs, None, directions)
+        for b in range(tensors[0].shape[0])
+    ]
+    return tuple(T.stack(parts) for parts in zip(*rows, strict=True))
 
 
 def _scanned(
-    node: Node, inputs: Sequence[Any], body: Any, count: int, axes: Any, directions: Any, out_axes: Any,
-    out_directions: Any,
-) -> tuple[Tensor, ...]:  # fmt: skip
+    node: Node,
+    inputs: Sequence[Any],
+    body: Any,
+    count: int,
+    axes: Any,
+    directions: Any,
+    out_axes: Any = None,
+    out_directions: Any = None,
+) -> tuple[Tensor, ...]:
     states, sequences = list(inputs[: len(inputs) - count]), list(inputs[len(inputs) - count :])
     axes = [axis_of(a, x.ndim) for a, x in zip(axes or [0] * count, sequences, strict=True)]
     lengths = {x.shape[a] for x, a in zip(sequences, axes)}
@@ -78,7 +88,7 @@ def _scanned(
         raise DataError(f"the scanned inputs have {sorted(lengths)} steps; they must have as many")
     (length,) = lengths
     backwards = directions or [0] * count
-    collected: list[Sequence[Tensor]] = []
+    collected: list[Any] = []
     for t in range(length):
         with node.named_round(t):
             parts = [
@@ -86,8 +96,8 @@ def _scanned(
                 for x, a, back in zip(sequences, axes, backwards)
             ]
             made = node.inside(body, [*states, *parts])
-        states, outputs = list(made[: len(states)]), made[len(states) :]
-        collected.append(outputs)
+        states = made[: len(states)]
+        collected.append(made[len(states) :])
     if not collected:
         raise DataError("there is nothing to scan: the sequence has no steps")
     each = len(collected[0])

@@ -35,17 +35,12 @@ def _power(a: Tensor, b: Tensor) -> Tensor:
     return (a ** (b if b.dtype == a.dtype else b.astype(a.dtype))).astype(a.dtype)
 
 
-def softsign(x: Tensor) -> Tensor:
-    """``x / (1 + |x|)``."""
-    return x / (1.0 + x.abs())
-
-
 simple(
     Add=lambda a, b: a + b, Sub=lambda a, b: a - b, Mul=lambda a, b: a * b, Div=_divided, Pow=_power,
     Neg=lambda x: -x, Abs=lambda x: x.abs(), Sign=P.sign, Reciprocal=lambda x: 1.0 / x,
     Exp=lambda x: x.exp(), Log=lambda x: x.log(), Sqrt=lambda x: x.sqrt(), Sin=lambda x: x.sin(), Cos=lambda x: x.cos(),
     Erf=P.erf, Tanh=lambda x: x.tanh(), Sigmoid=lambda x: x.sigmoid(), Relu=lambda x: x.relu(),
-    Softplus=lambda x: x.softplus(), Softsign=softsign, Mish=lambda x: x * x.softplus().tanh(),
+    Softplus=lambda x: x.softplus(), Softsign=F.softsign, Mish=lambda x: x * x.softplus().tanh(),
     HardSwish=lambda x: x * hard_sigmoid(x, 1 / 6, 0.5), PRelu=lambda x, slope: T.where(x < 0, x * slope, x),
     Greater=P.greater, GreaterOrEqual=P.greater_equal, Less=P.less, LessOrEqual=P.less_equal, Equal=P.equal,
     Not=lambda x: ~x, And=lambda a, b: a & b, Or=lambda a, b: a | b, Xor=lambda a, b: a ^ b, Where=T.where,
@@ -53,6 +48,17 @@ simple(
     Sum=lambda *xs: reduce(lambda a, b: a + b, xs), Mean=lambda *xs: reduce(lambda a, b: a + b, xs) / float(len(xs)),
     Max=lambda *xs: reduce(T.maximum, xs), Min=lambda *xs: reduce(T.minimum, xs),
 )  # fmt: skip
+simple(
+    Clip=lambda x, min=None, max=None: x if min is None and max is None else x.clip(min, max),
+    LeakyRelu=lambda x, alpha=0.01: T.where(x < 0, x * alpha, x),
+    ThresholdedRelu=lambda x, alpha=1.0: T.where(x > alpha, x, 0.0),
+    HardSigmoid=lambda x, alpha=0.2, beta=0.5: hard_sigmoid(x, alpha, beta),
+    Elu=lambda x, alpha=1.0: elu(x, alpha),
+    Celu=lambda x, alpha=1.0: elu(x, alpha, 1.0, 1.0 / alpha),
+    Selu=lambda x, alpha=1.6732632423543772, gamma=1.0507009873554805: elu(x, alpha, gamma),
+    Gelu=F.gelu,
+    Swish=lambda x, alpha=1.0: x * (x * alpha).sigmoid(),
+)
 
 
 @operator("Floor", "Ceil", "Round")
@@ -65,51 +71,6 @@ def _rounded(node: Node, x: Tensor) -> Tensor:
 def _mod(_node: Node, a: Tensor, b: Tensor, fmod: int = 0) -> Tensor:
     whole = (a.numpy() - np.fmod(a.numpy(), b.numpy())) / b.numpy() if fmod else np.floor(a.numpy() / b.numpy())
     return a - b * as_tensor(np.rint(whole).astype(a.dtype))
-
-
-@operator("Clip")
-def _clip(_node: Node, x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    return x if min is None and max is None else x.clip(min, max)
-
-
-@operator("LeakyRelu")
-def _leaky_relu(_node: Node, x: Tensor, alpha: float = 0.01) -> Tensor:
-    return T.where(x < 0, x * alpha, x)
-
-
-@operator("ThresholdedRelu")
-def _thresholded_relu(_node: Node, x: Tensor, alpha: float = 1.0) -> Tensor:
-    return T.where(x > alpha, x, 0.0)
-
-
-@operator("HardSigmoid")
-def _hard_sigmoid(_node: Node, x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
-    return hard_sigmoid(x, alpha, beta)
-
-
-@operator("Elu")
-def _elu(_node: Node, x: Tensor, alpha: float = 1.0) -> Tensor:
-    return elu(x, alpha)
-
-
-@operator("Celu")
-def _celu(_node: Node, x: Tensor, alpha: float = 1.0) -> Tensor:
-    return elu(x, alpha, 1.0, 1.0 / alpha)
-
-
-@operator("Selu")
-def _selu(_node: Node, x: Tensor, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Tensor:
-    return elu(x, alpha, gamma)
-
-
-@operator("Gelu")
-def _gelu(_node: Node, x: Tensor, approximate: str = "none") -> Tensor:
-    return F.gelu(x, approximate)
-
-
-@operator("Swish")
-def _swish(_node: Node, x: Tensor, alpha: float = 1.0) -> Tensor:
-    return x * (x * alpha).sigmoid()
 
 
 @operator("Cast")

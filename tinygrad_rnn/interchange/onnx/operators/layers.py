@@ -15,7 +15,7 @@ from .table import axis_of, operator, simple
 if TYPE_CHECKING:
     from ..running import Node
 
-simple(MatMul=T.matmul)
+simple(MatMul=T.matmul, Einsum=lambda *tensors, equation: T.einsum(equation, *tensors))
 
 
 @operator("Gemm")
@@ -28,11 +28,6 @@ def _gemm(
     if c is None or not beta:
         return product
     return product + (c if beta == 1 else c * beta)
-
-
-@operator("Einsum")
-def _einsum(_node: Node, *tensors: Tensor, equation: str) -> Tensor:
-    return T.einsum(equation, *tensors)
 
 
 @operator("LayerNormalization")

@@ -85,13 +85,13 @@ def _dynamic_matmul(
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
 def _dynamic_lstm(
-    node: Node, x: Tensor, w: Tensor, r: Tensor, *optional: Tensor | None, **_attributes: Any
+    node: Node, x: Tensor, w: Tensor, r: Tensor, *optional: Any, **_attributes: Any
 ) -> tuple[Tensor, ...]:
     """W (D, I, 4H) and R (D, H, 4H): transposed against LSTM; a scale for a direction, or for each of its columns."""
 
-    def weight(q: Tensor, scale: Any, zero: Any) -> Tensor:
+    def weight(q: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
         shape = (q.shape[0], 1, -1)
         return (_real(q, zero.reshape(shape), scale.dtype) * scale.reshape(shape)).transpose(1, 2)
 
-    *more, w_scale, w_zero, r_scale, r_zero = (*optional, *[None] * (9 - len(optional)))
+    *more, w_scale, w_zero, r_scale, r_zero = optional  # B, sequence_lens, initial_h, initial_c, P in front
     return layer(node, x, weight(w, w_scale, w_zero), weight(r, r_scale, r_zero), *more, **_attributes)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .... import functional as T
 from ....errors import DataError
+from ....nn import functional as F
 from ....nn.cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from ....scopes import scope
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import elu, hard_sigmoid
-from .elementwise import softsign
 from .table import operator
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[[Tensor, float, float], Tensor], dict[str
     "tanh": (lambda x, _a, _b: x.tanh(), {}),
     "relu": (lambda x, _a, _b: x.relu(), {}),
     "softplus": (lambda x, _a, _b: x.softplus(), {}),
-    "softsign": (lambda x, _a, _b: softsign(x), {}),
+    "softsign": (lambda x, _a, _b: F.softsign(x), {}),
     "leakyrelu": (lambda x, a, _b: T.where(x < 0, x * a, x), {"alpha": 0.01}),
     "thresholdedrelu": (lambda x, a, _b: T.where(x >= a, x, 0.0), {"alpha": 1.0}),
     "elu": (lambda x, a, _b: elu(x, a), {"alpha": 1.0}),
@@ -147,10 +147,10 @@ def layer(
             if kind == "GRU":
                 reset = "after" if linear_before_reset else "before"
                 return (gru_step(x, state[0], read(), reset=reset, activations=act, clip=clip, order="zrn"),)
+            (before, cell), coupled = state, bool(input_forget)
             see = None if p is None else [p[d, k * size : (k + 1) * size] for k in (0, 2, 1)]  # from i, o, f
-            coupled = bool(input_forget)
             return lstm_step(
-                x, *state, read(), activations=act, clip=clip, coupled=coupled, peepholes=see, order="iofg"
+                x, before, cell, read(), activations=act, clip=clip, coupled=coupled, peepholes=see, order="iofg"
             )
 
         return step

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....errors import DataError
 from ....tensors import Tensor, as_tensor
-from .table import TABLE, axis_of, integers, operator, static
+from .table import TABLE, axis_of, integers, operator, single
 
 if TYPE_CHECKING:
     from ..running import Node
@@ -66,17 +66,16 @@ def _argmax(node: Node, x: Tensor, axis: int = 0, keepdims: int = 1, select_last
 
 
 @operator("TopK")
-def _top_k(_node: Node, x: Tensor, k: Any, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Tensor, Tensor]:
-    axis, count = axis_of(axis, x.ndim), int(static(k, "k").reshape(()))
+def _top_k(_node: Node, x: Tensor, k: Any, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Tensor, ...]:
+    axis, count = axis_of(axis, x.ndim), int(single(k, "k"))
     if not 0 <= count <= x.shape[axis]:
         raise DataError(f"the first {count} of {x.shape[axis]} elements cannot be chosen")
-    values, at = x.topk(count, axis, bool(largest))
-    return values, at
+    return tuple(x.topk(count, axis, bool(largest)))
 
 
 @operator("CumSum")
 def _cumsum(_node: Node, x: Tensor, axis: Any, exclusive: int = 0, reverse: int = 0) -> Tensor:
-    along = axis_of(int(static(axis, "axis").reshape(())), x.ndim)
+    along = axis_of(int(single(axis, "axis")), x.ndim)
     turned = x.flip(along) if reverse else x
     total = turned.cumsum(along)
     total = (total - turned if exclusive else total).astype(x.dtype)
@@ -87,6 +86,5 @@ def _cumsum(_node: Node, x: Tensor, axis: Any, exclusive: int = 0, reverse: int 
 def _unique(_node: Node, x: Tensor, axis: int | None = None, sorted: int = 1) -> Any:
     if axis is not None or not sorted:
         raise DataError("only the flattened, sorted form is supported")
-    values, first, inverse, counts = np.unique(x.numpy(), return_index=True, return_inverse=True, return_counts=True)
-    del values
+    _, first, inverse, counts = np.unique(x.numpy(), return_index=True, return_inverse=True, return_counts=True)
     return x.reshape(-1)[first], *(as_tensor(a.reshape(-1).astype(np.int64)) for a in (first, inverse, counts))

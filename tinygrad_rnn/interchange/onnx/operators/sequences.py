@@ -13,6 +13,7 @@ import numpy as np
 from .... import functional as T
 from ....errors import DataError
 from ....tensors import Tensor
+from ...tables import words
 from ..constant_folding import Constant
 from .table import axis_of, integers, operator, static
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from ..running import Node
 
 #: operators that may be given a sequence
-TAKE_SEQUENCES = {
-    "SequenceAt", "SequenceLength", "SequenceInsert", "SequenceErase", "ConcatFromSequence", "Optional",
-    "OptionalHasElement", "OptionalGetElement", "Identity", "If", "Loop",
-}  # fmt: skip
+TAKE_SEQUENCES = words(
+    "SequenceAt SequenceLength SequenceInsert SequenceErase ConcatFromSequence Optional OptionalHasElement "
+    "OptionalGetElement Identity If Loop"
+)
 
 
 def _items(x: Any) -> tuple[Tensor, ...]:

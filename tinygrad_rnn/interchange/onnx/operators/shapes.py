@@ -12,12 +12,29 @@ from .... import primitives as P
 from ....errors import DataError
 from ....tensors import Tensor, as_tensor
 from ....thread_state import current
-from ...composed_operators import flat_positions, padded, wrapped
+from ...composed_operators import flat_positions, last_of_each, padded, wrapped
 from ..constant_folding import Constant
-from .table import affordable, axis_of, integers, operator, static
+from .table import affordable, axis_of, integers, operator, simple, single, static
 
 if TYPE_CHECKING:
     from ..running import Node
+
+
+simple(
+    Transpose=lambda x, perm=None: x.permute(tuple(reversed(range(x.ndim))) if perm is None else tuple(perm)),
+    Concat=lambda *xs, axis=1: T.concat(xs, axis),
+    Squeeze=lambda x, axes=None: x.squeeze(None if axes is None else _axes(axes, x.ndim)),
+    Shape=lambda x, start=0, end=None: Constant(np.array(x.shape[start:end], np.int64)),
+    Size=lambda x: Constant(np.array(x.numel(), np.int64)),
+    NonZero=lambda x: as_tensor(np.array(np.nonzero(x.numpy()), np.int64)),
+    Trilu=lambda x, k=None, upper=1: (Tensor.triu if upper else Tensor.tril)(
+        x, 0 if k is None else int(single(k, "k"))
+    ),
+)
+
+
+def _axes(axes: Any, rank: int) -> tuple[int, ...]:
+    return tuple(axis_of(a, rank) for a in integers(axes, "axes"))
 
 
 @operator("Reshape")
@@ -34,11 +51,6 @@ def _flatten(_node: Node, x: Tensor, axis: int = 1) -> Tensor:
     return x.reshape((math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
 
-@operator("Squeeze")
-def _squeeze(_node: Node, x: Tensor, axes: Any = None) -> Tensor:
-    return x.squeeze() if axes is None else x.squeeze(tuple(axis_of(a, x.ndim) for a in integers(axes, "axes")))
-
-
 @operator("Unsqueeze")
 def _unsqueeze(_node: Node, x: Tensor, axes: Any) -> Tensor:
     chosen = integers(axes, "axes")
@@ -48,16 +60,6 @@ def _unsqueeze(_node: Node, x: Tensor, axes: Any) -> Tensor:
         raise DataError(f"axes {chosen} name a dimension twice")
     sizes = iter(x.shape)
     return x.reshape(tuple(1 if i in at else next(sizes) for i in range(rank)))
-
-
-@operator("Transpose")
-def _transpose(_node: Node, x: Tensor, perm: Any = None) -> Tensor:
-    return x.permute(tuple(reversed(range(x.ndim))) if perm is None else tuple(perm))
-
-
-@operator("Concat")
-def _concat(_node: Node, *tensors: Tensor, axis: int = 1) -> Tensor:
-    return T.concat(tensors, axis)
 
 
 @operator("Split")
@@ -145,13 +147,8 @@ def _scattered(rows: Tensor, at: Tensor, updates: Tensor, reduction: str) -> Ten
         raise DataError(f'reduction "{reduction}" is not supported; "none" and "add" are')
     if reduction == "add":
         return rows + P.scatter_rows(updates, at, rows=rows.shape[0])
-    positions = at.numpy()
-    if len(np.unique(positions)) < positions.size:  # of several for one place the last stays
-        last = {int(p): i for i, p in enumerate(positions)}
-        positions = np.array(list(last))
-        updates = updates[np.array(list(last.values()))]
-        at = as_tensor(positions)
-    put = P.scatter_rows(updates, at, rows=rows.shape[0])
+    positions, updates = last_of_each(at.numpy(), updates)
+    put = P.scatter_rows(updates, as_tensor(positions), rows=rows.shape[0])
     kept = np.ones((rows.shape[0], *(1,) * (rows.ndim - 1)), bool)
     kept[positions] = False
     return T.where(as_tensor(kept), rows, put)
@@ -170,16 +167,6 @@ def _tile(_node: Node, x: Tensor, repeats: Any) -> Tensor:
     return x.repeat(times)
 
 
-@operator("Shape")
-def _shape(_node: Node, x: Tensor, start: int = 0, end: int | None = None) -> Tensor:
-    return Constant(np.array(x.shape[start:end], np.int64))
-
-
-@operator("Size")
-def _size(_node: Node, x: Tensor) -> Tensor:
-    return Constant(np.array(x.numel(), np.int64))
-
-
 @operator("ConstantOfShape")
 def _constant_of_shape(node: Node, shape: Any, value: Any = None) -> Tensor:
     filling = np.zeros(1, np.float32) if value is None else node.array(value)
@@ -188,7 +175,7 @@ def _constant_of_shape(node: Node, shape: Any, value: Any = None) -> Tensor:
 
 @operator("Range")
 def _range(_node: Node, start: Any, limit: Any, delta: Any) -> Tensor:
-    first, last, step = (static(x, "a limit").reshape(()).item() for x in (start, limit, delta))
+    first, last, step = (single(x, "a limit") for x in (start, limit, delta))
     if not step:
         raise DataError("a step of 0 never gets anywhere")
     affordable([max(0, math.ceil((float(last) - float(first)) / float(step)))])
@@ -197,7 +184,7 @@ def _range(_node: Node, start: Any, limit: Any, delta: Any) -> Tensor:
 
 @operator("OneHot")
 def _one_hot(_node: Node, indices: Tensor, depth: Any, values: Tensor, axis: int = -1) -> Tensor:
-    classes = int(static(depth, "depth").reshape(()))
+    classes = int(single(depth, "depth"))
     affordable([classes, indices.numel()])
     at = indices.numpy()
     hot = as_tensor(np.expand_dims(np.where(at < 0, at + classes, at), -1) == np.arange(classes))
@@ -219,19 +206,13 @@ def _pad(
     for k, a in enumerate(chosen):
         pairs[a] = widths[k], widths[k + len(chosen)]
     affordable([n + a + b for n, (a, b) in zip(x.shape, pairs)])
-    filling = value if constant_value is None else static(constant_value, "constant_value").reshape(()).item()
+    filling = value if constant_value is None else single(constant_value, "constant_value")
     if mode == "constant":
         return padded(x, pairs, filling)
     if mode not in ("reflect", "edge", "wrap"):
         raise DataError(f"mode {mode!r} is not supported; constant, reflect, edge and wrap are")
     at = np.pad(np.arange(x.numel()).reshape(x.shape), pairs, mode=mode)  # type: ignore[call-overload]
     return x.reshape(-1)[at]
-
-
-@operator("Trilu")
-def _trilu(_node: Node, x: Tensor, k: Any = None, upper: int = 1) -> Tensor:
-    diagonal = 0 if k is None else int(static(k, "k").reshape(()))
-    return x.triu(diagonal) if upper else x.tril(diagonal)
 
 
 @operator("ReverseSequence")
@@ -247,11 +228,6 @@ def _reverse_sequence(_node: Node, x: Tensor, lengths: Tensor, batch_axis: int =
 @operator("EyeLike")
 def _eye_like(node: Node, x: Tensor, dtype: int | None = None, k: int = 0) -> Tensor:
     return as_tensor(np.eye(x.shape[0], x.shape[1], k=k, dtype=x.dtype if dtype is None else node.dtype(dtype)))
-
-
-@operator("NonZero")
-def _non_zero(_node: Node, x: Tensor) -> Tensor:
-    return as_tensor(np.array(np.nonzero(x.numpy()), np.int64))
 
 
 @operator("Compress")

@@ -8,33 +8,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import update_wrapper
+from typing import Any
 
 import numpy as np
 
 from ....errors import DataError
 from ....tensors import Tensor
-
-if TYPE_CHECKING:
-    pass
+from ...tables import entering
 
 TABLE: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def operator(*names: str, domain: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter a function under the names of its operators."""
-
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        TABLE.update(dict.fromkeys([(domain, name) for name in names], function))
-        return function
-
-    return enter
+    return entering(TABLE, *((domain, name) for name in names))
 
 
 def simple(**functions: Callable[..., Any]) -> None:
-    """Enter functions of tensors alone, without attributes."""
+    """Enter functions of tensors and attributes, which need not be told the node."""
     for name, function in functions.items():
-        TABLE["", name] = lambda _node, *tensors, _function=function: _function(*tensors)
+        TABLE["", name] = _without_the_node(function)
+
+
+def _without_the_node(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(_node: Any, *tensors: Any, **attributes: Any) -> Any:
+        return function(*tensors, **attributes)
+
+    return update_wrapper(called, function, assigned=(), updated=())  # so that `keywords` sees the function's own
 
 
 def keywords(function: Callable[..., Any]) -> set[str]:
@@ -47,6 +48,11 @@ def static(x: Any, what: str) -> np.ndarray[Any, Any]:
     if x is None:
         raise DataError(f"{what} is missing")
     return x.numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+def single(x: Any, what: str) -> Any:
+    """The one number of such a value, as Python's."""
+    return static(x, what).reshape(()).item()
 
 
 def integers(x: Any, what: str) -> tuple[int, ...]:

@@ -60,10 +60,8 @@ def _one_hot(call: Call, x: Any, num_classes: int = -1) -> Any:
     return P.one_hot(x, num_classes=int(call.out.shape[-1]), dtype=np.dtype(np.int64), strict=True)
 
 
-@handles("dropout", "native_dropout", "feature_dropout", "alpha_dropout")
+@handles("dropout", "feature_dropout")
 def _dropout(call: Call, x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    if call.name.rstrip("_") not in ("dropout", "feature_dropout"):
-        return NotImplemented
     if not training or p == 0:
         return x
     dropped = call.args[0]

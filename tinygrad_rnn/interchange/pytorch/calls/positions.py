@@ -61,10 +61,8 @@ def _take(call: Call, x: Any, index: Any) -> Any:
     return _getitem(call, x.reshape(-1), index)
 
 
-@handles("gather", "take_along_dim")
-def _gather(call: Call, x: Any, dim: int, index: Any, **_kwargs: Any) -> Any:
-    if call.name == "take_along_dim":
-        return NotImplemented
+@handles("gather")
+def _gather(_call: Call, x: Any, dim: int, index: Any, **_kwargs: Any) -> Any:
     if not x.ndim or index.ndim != x.ndim:
         return NotImplemented
     return T.take(x.reshape(-1), flat_positions(x, dim, index))
@@ -85,11 +83,7 @@ def _scatter(
     added = P.scatter_rows(src.reshape(-1), flat.reshape(-1), rows=x.numel()).reshape(x.shape)
     if call.name.startswith("scatter_add"):
         return x + added
-    hits = P.scatter_rows(
-        constant(np.ones(index.size if isinstance(index.size, int) else index.numel(), x.dtype)),
-        flat.reshape(-1),
-        rows=x.numel(),
-    ).reshape(x.shape)
+    hits = P.scatter_rows(constant(np.ones(index.numel(), x.dtype)), flat.reshape(-1), rows=x.numel()).reshape(x.shape)
     if hits.numpy().max(initial=0) > 1:
         return NotImplemented  # which of two values wins is nobody's promise
     return T.where(hits > 0, added, x)

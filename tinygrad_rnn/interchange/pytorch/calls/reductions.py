@@ -59,7 +59,8 @@ def _norm(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
     return x.square().sum(axes_of(dim), keepdim).sqrt()
 
 
-def _extreme(call: Call, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+@handles("max", "min", "amax", "amin")
+def _extreme(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
     smallest = call.name in ("min", "amin")
     dim = args[0] if args else kwargs.get("dim")
     if isinstance(dim, Tensor):
@@ -69,11 +70,6 @@ def _extreme(call: Call, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any
         axis = None if dim is None or dim == () or dim == [] else axes_of(dim)
         return x.amin(axis, keepdim) if smallest else x.amax(axis, keepdim)
     return tuple(x.min(dim, keepdim) if smallest else x.max(dim, keepdim))
-
-
-@handles("max", "min", "amax", "amin")
-def _max(call: Call, x: Any, *args: Any, **kwargs: Any) -> Any:
-    return _extreme(call, x, args, kwargs)
 
 
 @handles("argmax", "argmin")

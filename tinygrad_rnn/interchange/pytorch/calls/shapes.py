@@ -8,6 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ...composed_operators import padded, read_through, repeated_each
+from ...tables import words
 from ..shared_memory import positions
 from .table import handles, sizes_of, widened
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from ..recorder import Call
 
 
-@handles("reshape", "view", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as",
-         "reshape_as", "ravel", "atleast_1d", "atleast_2d")  # fmt: skip
+_RESHAPES = words(
+    "reshape view _unsafe_view _reshape_alias flatten unflatten squeeze unsqueeze view_as reshape_as ravel atleast_1d "
+    "atleast_2d"
+)
+
+
+@handles(*_RESHAPES)
 def _reshape(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
     shape = tuple(call.out.shape)
     return x if x.shape == shape else x.reshape(shape)
@@ -34,14 +40,8 @@ def _transpose(_call: Call, x: Any, dim0: int, dim1: int) -> Any:
 
 @handles("movedim", "moveaxis")
 def _movedim(_call: Call, x: Any, source: Any, destination: Any) -> Any:
-    return x.permute(
-        tuple(int(i) for i in np.moveaxis(np.arange(x.ndim).reshape((-1,)), 0, 0)[_moved(x.ndim, source, destination)])
-    )
-
-
-def _moved(rank: int, source: Any, destination: Any) -> list[int]:
-    probe = np.moveaxis(np.empty(tuple(range(rank))), source, destination)
-    return list(probe.shape)
+    # of an array whose sizes are the numbers of its axes, NumPy's result has the order as its shape
+    return x.permute(np.moveaxis(np.empty(tuple(range(x.ndim))), source, destination).shape)
 
 
 @handles("t", "T", "mT", "adjoint", "H", "mH")
@@ -83,10 +83,7 @@ def _repeat(_call: Call, x: Any, *sizes: Any, **kwargs: Any) -> Any:
 def _repeat_interleave(_call: Call, x: Any, repeats: Any, dim: Any = None, **_kwargs: Any) -> Any:
     if not isinstance(repeats, int):
         return NotImplemented
-    if dim is None:
-        x, dim = x.reshape(-1), 0
-    dim %= x.ndim
-    return repeated_each(x, repeats, dim)
+    return repeated_each(x.reshape(-1), repeats, 0) if dim is None else repeated_each(x, repeats, dim % x.ndim)
 
 
 @handles("cat", "concat", "concatenate")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ....tensors import Tensor, as_tensor
+from ...tables import entering
 
 if TYPE_CHECKING:
     from ..recorder import Call
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: by name, who mirrors it: a function of the call and, as our tensors, of its arguments
 TABLE: dict[str, Callable[..., Any]] = {}
+#: ``@handles("add")`` enters a function in the table
+handles = partial(entering, TABLE)
 
 
 def find(name: str) -> Callable[..., Any] | None:
@@ -27,16 +31,6 @@ def find(name: str) -> Callable[..., Any] | None:
     if plain not in TABLE and not name.startswith("_"):
         plain = plain.rstrip("_")
     return TABLE.get(plain)
-
-
-def handles(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function in the table."""
-
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        TABLE.update(dict.fromkeys(names, function))
-        return function
-
-    return enter
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:

@@ -1,0 +1,38 @@
+"""Tables of functions by name, one a foreign format, each filled by a decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Key = TypeVar("Key")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def words(text: str) -> frozenset[str]:
+    """The names in a text, which is easier to read than a set of texts in quotes.
+
+    >>> from tinygrad_rnn.interchange.tables import words
+    >>> sorted(words("item tolist"))
+    ['item', 'tolist']
+    """
+    return frozenset(text.split())
+
+
+def entering(table: dict[Key, Function], *keys: Key) -> Callable[[Function], Function]:
+    """A decorator that enters a function in ``table``, under each of ``keys``.
+
+    >>> from tinygrad_rnn.interchange.tables import entering
+    >>> table = {}
+    >>> @entering(table, "Neg", "Negative")
+    ... def negative(x):
+    ...     return -x
+    >>> table["Neg"](1), len(table)
+    (-1, 2)
+    """
+
+    def enter(function: Function) -> Function:
+        table.update(dict.fromkeys(keys, function))
+        return function
+
+    return enter
