@@ -32,6 +32,11 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(np.where(negative, e, 1) / (1 + e))
 
 
+def coarse(x: Array, rng: np.random.Generator | None) -> Array:
+    """``x`` rounded at random to 36 bits, to see what rounding does; ``x`` itself without ``rng``."""
+    return x if rng is None else x * (1 + 2.0**-36 * rng.uniform(-1, 1, x.shape))
+
+
 def complex_step(function: Callable[..., Any], arrays: Sequence[Array], upstream: Any = 1.0) -> list[Array]:
     """Gradients of ``sum(upstream * function(*arrays))`` in each array, element by element.
 

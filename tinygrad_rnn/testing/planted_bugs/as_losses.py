@@ -17,7 +17,7 @@ from .bptt import Bptt
 from .bugs import BUGS
 from .own_cells import OWN, OwnBptt, OwnRecurrence
 from .pooling import Pooling
-from .score_table import BATCH, FEATURES, HIDDEN, LAST_BITS, REGIMES, STEPS, Problem
+from .score_table import HIDDEN, LAST_BITS, REGIMES, Problem, recurrence
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -87,28 +87,8 @@ def _both_ways(problem: BothWays, leaves: dict[str, Tensor]) -> Tensor:
 def own_problem(kind: str, regime: str, seed: int = 0) -> OwnRecurrence:
     """Like `make_problem`, of one of the cells in `own`."""
     rng = np.random.default_rng([seed, list(OWN).index(kind), list(REGIMES).index(regime), 9])
-    (gates, roles), (scale, shift, at_end) = OWN[kind], REGIMES[regime]
-    rows = gates * HIDDEN
-    bias = rng.uniform(-1, 1, rows)
-    bias[:HIDDEN] += shift
-    weights = (
-        scale**0.5 * rng.uniform(-1, 1, (rows, FEATURES)),
-        scale * rng.uniform(-1, 1, (rows, HIDDEN)),
-        bias,
-        rng.uniform(-1, 1, rows),
-    )
-    upstream = rng.standard_normal((STEPS, BATCH, HIDDEN))
-    if at_end:
-        upstream[:-1] = 0.0
-    return OwnRecurrence(
-        kind,
-        rng.standard_normal((STEPS, BATCH, FEATURES)),
-        tuple(rng.uniform(-1, 1, (BATCH, HIDDEN)) for _ in roles),
-        weights,
-        np.array([STEPS, STEPS - 1, STEPS - 3]),
-        upstream,
-        tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in roles),
-    )
+    gates, roles = OWN[kind]
+    return recurrence(OwnRecurrence, kind, regime, rng, gates, len(roles), slice(HIDDEN))
 
 
 def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGradients]]:
@@ -122,6 +102,7 @@ def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGra
                 yield bug.name, wrong
 
 
+#: bugs of an LSTM that a cell with a c has as well
 _WITH_C = {
     "c carry dropped",
     "c carry dropped at one step",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..oracles import Array, OracleGradients, complex_step
+from ..oracles import Array, OracleGradients, coarse, complex_step
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class BothWaysBackward:
     def gradients(self) -> OracleGradients:
         """Of the sequence and the four weights."""
         x, (w, u, v, r) = self.problem.x, self.problem.weights
-        both, hidden = self.problem.states(x, w, u, v, r, rounded=self._rounded), len(u)
+        both, hidden = self.problem.states(x, w, u, v, r, rounded=lambda x: coarse(x, self.jitter)), len(u)
         h, k = both[..., :hidden], both[..., hidden:]
         dh, dk = self.problem.upstream[..., :hidden], self.problem.upstream[..., hidden:]
         forth = self.loop(x, h, dh, w, u, np.zeros_like(h[0]))
@@ -75,9 +75,6 @@ class BothWaysBackward:
         return OracleGradients(
             {"x": forth[0] + back[0][::-1], "W": forth[1], "U": forth[2], "V": back[1], "R": back[2]}
         )
-
-    def _rounded(self, x: Array) -> Array:
-        return x if self.jitter is None else x * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, x.shape))
 
     def loop(
         self, x: Array, h: Array, dh: Array, w: Array, u: Array, carried: Array

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ..oracles import WEIGHTS, Array, NumpyRecurrence, OracleGradients, State, sigmoid
+from ..oracles import WEIGHTS, Array, NumpyRecurrence, OracleGradients, State, coarse, sigmoid
 
 Saved = dict[str, Array]
 
@@ -31,7 +32,7 @@ class Bptt:
         self.problem, self.jitter = problem, jitter
         self.states = states or [problem.initial]
         for t in range(len(self.states) - 1, len(problem.x)):
-            self.states.append(tuple(map(self._rounded, problem.step(t, self.states[-1]))))
+            self.states.append(tuple(coarse(s, jitter) for s in problem.step(t, self.states[-1])))
         self.saved = [self.forward(t) for t in range(len(problem.x))]
 
     def gradients(self) -> OracleGradients:
@@ -39,7 +40,7 @@ class Bptt:
         problem, result = self.problem, OracleGradients()
         result.whole["x"] = np.zeros(problem.x.shape)
         carried = self.last()
-        for t in reversed(range(len(problem.x))):
+        for t in self.order():
             arrived = self.arrive(t, carried)
             for role, gradient in zip(problem.roles, arrived, strict=True):
                 result.states[role, t] = gradient
@@ -75,12 +76,13 @@ class Bptt:
         return kept | self._kept(n=np.tanh(nx + kept["r"] * kept["nh"]))
 
     def _kept(self, **values: Array) -> Saved:
-        return {name: self._rounded(x) for name, x in values.items()}
-
-    def _rounded(self, x: Array) -> Array:
-        return x if self.jitter is None else x * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, x.shape))
+        return {name: coarse(x, self.jitter) for name, x in values.items()}
 
     # The parts of the backward pass ----------------------------------------------------------------------
+
+    def order(self) -> Iterable[int]:
+        """The time steps as they are visited."""
+        return reversed(range(len(self.problem.x)))
 
     def last(self) -> State:
         """What arrives at the last states from behind the sequence."""

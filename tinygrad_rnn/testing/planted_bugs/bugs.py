@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from ..oracles import WEIGHTS, Array, NumpyRecurrence, OracleGradients, State
+from ..oracles import Array, NumpyRecurrence, OracleGradients, State
 from .bidirectional import BothWaysBackward
 from .bptt import Bptt, Saved
 from .pooling import PoolingBackward
@@ -86,25 +88,8 @@ class StateNotReset(Bptt):
 class ForwardOrder(Bptt):
     name = "time steps visited in forward order"
 
-    def gradients(self) -> OracleGradients:
-        problem, result = self.problem, OracleGradients()
-        result.whole["x"] = np.zeros(problem.x.shape)
-        carried = self.last()
-        for t in range(len(problem.x)):
-            arrived = self.arrive(t, carried)
-            runs = self.runs(t)
-            dax, dah, direct = self.pull(t, tuple(np.where(runs, g, 0.0) for g in arrived))
-            for role, gradient in zip(problem.roles, arrived, strict=True):
-                result.states[role, t] = gradient
-            for name, share in zip(WEIGHTS, self.shares(t, dax, dah), strict=True):
-                result.shares[name, t] = share
-            result.whole["x"][t] = dax @ problem.weights[0]
-            before = (direct[0] + self.through(dah), *direct[1:])
-            carried = tuple(np.where(runs, new, old) for new, old in zip(before, arrived, strict=True))
-        result.whole.update(zip((f"{role}0" for role in problem.roles), carried, strict=True))
-        for name in WEIGHTS:
-            result.whole[name] = self.total([result.shares[name, t] for t in range(len(problem.x))], name)
-        return result
+    def order(self) -> Iterable[int]:
+        return range(len(self.problem.x))
 
 
 class MeanForgotten(Bptt):

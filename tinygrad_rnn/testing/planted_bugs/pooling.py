@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..oracles import Array, OracleGradients, complex_step
+from ..oracles import Array, OracleGradients, coarse, complex_step
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class PoolingBackward:
         """Of the weight."""
         x, y = self.problem.x, np.tanh(self.problem.x @ self.problem.weight.T)
         dy = self.shared(y == y.max(0)) * self.problem.upstream
-        if self.jitter is not None:
-            y = y * (1 + 2.0**-36 * self.jitter.uniform(-1, 1, y.shape))
+        y = coarse(y, self.jitter)
         return OracleGradients({"weight": (dy * (1 - y * y)).T @ x})
 
     def shared(self, largest: Array) -> Array:

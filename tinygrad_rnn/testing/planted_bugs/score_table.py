@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .bugs import BUGS
 from .pooling import Pooling, PoolingBackward
 
 Problem = NumpyRecurrence | Pooling | BothWays
+Recurrence = TypeVar("Recurrence", bound=NumpyRecurrence)
 Judge = Callable[[OracleGradients], bool]
 
 #: scale of the weights, shift of the gates that carry, whether only the end of a sequence is looked at
@@ -51,30 +52,36 @@ def _problem(kind: str, regime: str, seed: int) -> Problem:
         if at_end:
             upstream[1:-1] = 0.0
         return BothWays(x, weights, upstream)
-    rows = GATES[kind] * HIDDEN
+    carries = slice(HIDDEN, 2 * HIDDEN) if kind in ("lstm", "gru") else slice(0)
+    return recurrence(NumpyRecurrence, kind, regime, rng, GATES[kind], len(ROLES[kind]), carries)
+
+
+def recurrence(
+    made: Callable[..., Recurrence],
+    kind: str,
+    regime: str,
+    rng: np.random.Generator,
+    gates: int,
+    states: int,
+    carries: slice,
+) -> Recurrence:
+    """A random recurrence of so many ``gates`` and ``states``, ragged; ``carries``: the rows of the gate that does."""
+    scale, shift, at_end = REGIMES[regime]
+    rows = gates * HIDDEN
 
     def uniform(*shape: int) -> Array:
         return rng.uniform(-1, 1, shape)
 
     bias = uniform(rows)
-    if kind == "lstm":
-        bias[HIDDEN : 2 * HIDDEN] += shift
-    if kind == "gru":
-        bias[HIDDEN : 2 * HIDDEN] += shift
+    bias[carries] += shift
     weights = (scale**0.5 * uniform(rows, FEATURES), scale * uniform(rows, HIDDEN), bias, uniform(rows))
-    states = len(ROLES[kind])
     upstream = rng.standard_normal((STEPS, BATCH, HIDDEN))
     if at_end:
         upstream[:-1] = 0.0
-    return NumpyRecurrence(
-        kind,
-        rng.standard_normal((STEPS, BATCH, FEATURES)),
-        tuple(uniform(BATCH, HIDDEN) for _ in range(states)),
-        weights,
-        np.array([STEPS, STEPS - 1, STEPS - 3]),
-        upstream,
-        tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in range(states)),
-    )
+    x, initial = rng.standard_normal((STEPS, BATCH, FEATURES)), tuple(uniform(BATCH, HIDDEN) for _ in range(states))
+    lengths = np.array([STEPS, STEPS - 1, STEPS - 3])
+    final = tuple(rng.standard_normal((BATCH, HIDDEN)) for _ in range(states))
+    return made(kind, x, initial, weights, lengths, upstream, final)
 
 
 def backward_of(problem: Problem) -> Callable[..., Bptt | PoolingBackward | BothWaysBackward]:

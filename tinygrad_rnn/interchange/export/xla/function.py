@@ -15,7 +15,6 @@ from ....compiler.returned_values import Output
 from ....compiler.tracing import TracedProgram
 from ....errors import ArgumentError, DTypeError, GraphError, ShapeError, UnsupportedError
 from ....nn.module import Module, Parameter
-from ....object_types import each_part
 from ....optim import SGD, Adam, Optimizer
 from ....recurrence.scan import mapped
 from ....settings import no_grad
@@ -476,8 +475,11 @@ def _rebuilt(template: Any, arrays: Sequence[Any]) -> Any:
     """The result, its tensors JAX arrays."""
     if isinstance(template, Output):
         return arrays[template.position]
-    parts = isinstance(template, (tuple, list, dict))
-    return each_part(lambda part: _rebuilt(part, arrays), template) if parts else template
+    if isinstance(template, dict):
+        return {key: _rebuilt(item, arrays) for key, item in template.items()}
+    if isinstance(template, (tuple, list)):  # plain ones: JAX knows no class of ours
+        return (list if isinstance(template, list) else tuple)(_rebuilt(item, arrays) for item in template)
+    return template
 
 
 def _entry(tree: Any, kind: str, name: str, shape: Any, call: str, of: str = "") -> Any:

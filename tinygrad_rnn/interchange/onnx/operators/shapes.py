@@ -27,9 +27,7 @@ simple(
     Shape=lambda x, start=0, end=None: Constant(np.array(x.shape[start:end], np.int64)),
     Size=lambda x: Constant(np.array(x.numel(), np.int64)),
     NonZero=lambda x: as_tensor(np.array(np.nonzero(x.numpy()), np.int64)),
-    Trilu=lambda x, k=None, upper=1: (Tensor.triu if upper else Tensor.tril)(
-        x, 0 if k is None else int(single(k, "k"))
-    ),
+    Trilu=lambda x, k=None, upper=1: (x.triu if upper else x.tril)(0 if k is None else int(single(k, "k"))),
 )
 
 
