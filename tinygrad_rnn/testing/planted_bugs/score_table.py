@@ -40,7 +40,7 @@ def make_problem(kind: str, regime: str, seed: int = 0, dtype: Any = np.float64)
 
 def _problem(kind: str, regime: str, seed: int) -> Problem:
     rng = np.random.default_rng([seed, KINDS.index(kind), list(REGIMES).index(regime)])
-    scale, shift, at_end = REGIMES[regime]
+    scale, _, at_end = REGIMES[regime]
     if kind == "pool":
         x = rng.standard_normal((BATCH, FEATURES))
         weight = scale * rng.standard_normal((HIDDEN, FEATURES))
