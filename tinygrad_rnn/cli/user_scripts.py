@@ -34,8 +34,9 @@ def script_function(target: str) -> Iterator[Callable[..., Any]]:
     except SystemExit:
         raise DataError(f"{name} ended the program; guard its main part with if __name__ == '__main__'") from None
     except Exception as error:
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
-        line = own[-1].lineno if own else getattr(error, "lineno", None)
+        frames = traceback.walk_tb(error.__traceback__)
+        own = [line for frame, line in frames if frame.f_code.co_filename == str(script)]
+        line = own[-1] if own else getattr(error, "lineno", None)
         where = f"{name}, line {line}" if line else name
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
     finally:
