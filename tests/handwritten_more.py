@@ -419,12 +419,12 @@ MISTAKES = [
     (
         "peep", "dc += dao * pp[6:]",
         "dc += dao * pp[6:] * o * (1 - o)", "sigma' twice for the o peephole",
-        "what c receives from p_t ⊙ c is multiplied with the derivative at the sigmoid in h",
+        "what c receives from p_t ⊙ c is multiplied with the derivative at o",
     ),
     (
         "peep", "dc += dao * pp[6:]",
         "dc += dh * np.tanh(c) * pp[6:]", "sigma' forgotten in the o peephole only",
-        "in what c receives from p_t ⊙ c the derivative at the sigmoid in h is forgotten",
+        "in what c receives from p_t ⊙ c the derivative at o is forgotten",
     ),
     (
         "peep", "dai * pp[:3] + daf * pp[3:6]",
@@ -434,7 +434,7 @@ MISTAKES = [
     (
         "peep", "(W.T @ da)[2:]",
         "(W.T @ da)[:3]", "wrong slice of dz",
-        "what h receives from the concat of the next step is cut out from place 0 on, not from 2",
+        "what h receives from z of the next step is cut out from place 0 on, not from 2",
     ),
     (
         "peep", "dai * c_prev, daf * c_prev",
@@ -444,12 +444,12 @@ MISTAKES = [
     (
         "peep", "dh = Wy.T @ dy + dh_next",
         "dh = Wy.T @ dy\n        dc_next = dc_next + 0", "h carry dropped",
-        "what h receives from the concat of the next step is missing",
+        "what h receives from z of the next step is missing",
     ),
     (
         "peep", "dag = dc * i * (1 - g ** 2)",
         "dag = dc * i * (1 - np.tanh(g) ** 2)", "tanh' of g once too often",
-        "at the tanh the derivative of tanh is taken to be tanh'(y), of the result instead of the value before it",
+        "at g the derivative of tanh is taken to be tanh'(y), of the result instead of the value before it",
     ),
     (
         "peep", "dc = dh * o * (1 - np.tanh(c) ** 2) + dc_next",
@@ -459,7 +459,7 @@ MISTAKES = [
     (
         "peep", "dW += np.outer(da, z)",
         "dW += np.outer(da, np.concatenate([PX[t], h]))", "dW with this step's h",
-        "what W receives from W @ … uses the concat with h of the step after in the place of h",
+        "what W receives from W @ z uses z with h of the step after in the place of h",
     ),
     (
         "gru", "dr = dan * hn",
@@ -534,57 +534,57 @@ MISTAKES = [
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
         "de = dw * w * (1 - w)", "softmax' is only the diagonal",
-        "what … @ va receives from the softmax is y * (g - g * y) instead of y * (g - sum(g * y))",
+        "what e receives from w is y * (g - g * y) instead of y * (g - sum(g * y))",
     ),
     (
         "att", "denc += w[:, :, None] * dctx[:, None, :]",
         "pass", "encoder states get nothing through the context",
-        "what the stack receives from the mul is missing",
+        "what enc receives from … ⊙ enc is missing",
     ),
     (
         "att", "denc += dk @ Ua.T",
         "pass", "encoder states get nothing through the scores",
-        "what the stack receives from … @ Ua is missing",
+        "what enc receives from enc @ Ua is missing",
     ),
     (
         "att", "denc += dk @ Ua.T",
         "denc = dk @ Ua.T", "denc overwritten",
-        "Of all that the stack receives, only what arrives last is left: it was overwritten",
+        "Of all that enc receives, only what arrives last is left: it was overwritten",
     ),
     (
         "att", "* va * (1 - k ** 2)",
         "* va", "tanh' of the energies forgotten",
-        "at the tanh the derivative of tanh is taken to be 1: it is forgotten",
+        "at the tanh in e the derivative of tanh is taken to be 1: it is forgotten",
     ),
     (
         "att", "ds_next = ds + dq @ Wa.T",
         "ds_next = ds", "the query gets nothing",
-        "what h receives from h @ Wa of the next step is missing",
+        "what s receives from s @ Wa of the next step is missing",
     ),
     (
         "att", "dq = dk.sum(1)",
         "dq = dk.mean(1)", "mean over the source for a sum",
-        "what h @ Wa receives from the reshape is divided by 4, the number of time steps",
+        "what s @ Wa receives from the reshape is divided by 4, the number of time steps or the size of a dimension",
     ),
     (
         "att", "dh = dh + denc[:, t]",
         "dh = denc[:, t]", "encoder carry dropped",
-        "is missing: only that from the stack is left",
+        "is missing: only that from enc is left",
     ),
     (
         "att", "dh = ds_next",
         "dh = np.zeros((2, 3))", "the decoder's start is not connected to the encoder",
-        "what h receives from h @ Wa of the next step and the concat of the next step",
+        "what h receives from h @ Wa of the next step and the concat in out of the next step",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
         "de = dw - (w * dw).sum(1, keepdims=True)", "w forgotten before the bracket",
-        "what … @ va receives from the softmax is g - sum(g * y) instead of y * (g - sum(g * y))",
+        "what e receives from w is g - sum(g * y) instead of",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
         "de = w * (dw - dw.sum(1, keepdims=True))", "w forgotten in the sum",
-        "what … @ va receives from the softmax is y * (g - sum(g)) instead of y * (g - sum(g * y))",
+        "what e receives from w is y * (g - sum(g)) instead of",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
@@ -594,57 +594,57 @@ MISTAKES = [
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
         "de = 0 * dw", "the weights held constant",
-        "what … @ va receives from the softmax is missing",
+        "what e receives from w is missing",
     ),
     (
         "att", "dctx = dsc[:, 3:] + da @ Wh.T",
         "dctx = dsc[:, 3:]", "ctx gets nothing from the next s",
-        "what the sum receives from … @ Wh is missing",
+        "what ctx receives from ctx @ Wh is missing",
     ),
     (
         "att", "d[\"Wh\"] += ctx.T @ da",
         "pass", "Wh's second use forgotten",
-        "what Wh receives from … @ Wh is missing",
+        "what Wh receives from ctx @ Wh is missing",
     ),
     (
         "att", "dh = dh + denc[:, t]",
         "dh = dh + denc[:, t] if t < 3 else dh", "the last encoder state gets nothing from attention",
-        "what h receives from the stack is missing",
+        "what h receives from enc is missing",
     ),
     (
         "ln", "da = dxh / s + ds2 * 2 * (a - mu) / 4 + dmu / 4",
         "da = dxh / s", "mean and variance held constant",
-        "what (x @ Wx) + (h @ Wh) receives from the sum and … − (… / 4) is missing: only that from … − (… / 4",
+        "what a receives from the sum in mu and a − mu is missing: only that from a − mu is left",
     ),
     (
         "ln", "+ ds2 * 2 * (a - mu) / 4",
         "", "variance held constant",
-        "what (x @ Wx) + (h @ Wh) receives from … − (… / 4) is missing",
+        "what a receives from a − mu is missing",
     ),
     (
         "ln", "+ dmu / 4",
         "", "mean held constant",
-        "what (x @ Wx) + (h @ Wh) receives from the sum is missing",
+        "what a receives from the sum in mu is missing",
     ),
     (
         "ln", "+ dmu / 4",
         "+ dmu", "1/n of the mean forgotten",
-        "what (x @ Wx) + (h @ Wh) receives from the sum comes from the gradient of … / 4",
+        "what a receives from the sum in mu comes from the gradient of mu",
     ),
     (
         "ln", "ds2 * 2 * (a - mu) / 4",
         "ds2 * 2 * (a - mu) / 3", "n - 1 for n",
-        "what (x @ Wx) + (h @ Wh) receives from … − (… / 4) is multiplied by 4/3: divided by 3 instead of 4",
+        "what a receives from a − mu is multiplied by 4/3: divided by 3 instead of 4",
     ),
     (
         "ln", "-0.5 / s ** 3",
         "-0.5 / s", "power of s wrong",
-        "what the sum receives from … / 4 is multiplied with (… / 4) + 1e-05",
+        "what the sum in var receives from var is multiplied with var + 1e-05",
     ),
     (
         "ln", "dxh = dy * p[\"g\"]",
         "dxh = dy", "gain forgotten",
-        "",
+        "what a receives from the div, by all ways, lacks the factor g",
     ),
     (
         "ln", "d[\"g\"] += (dy * xh).sum(0)",
@@ -654,17 +654,17 @@ MISTAKES = [
     (
         "ln", "ds2 * 2 * (a - mu) / 4",
         "ds2 * (a - mu) / 4", "the 2 of the square forgotten",
-        "what (x @ Wx) + (h @ Wh) receives from … − (… / 4) is halved",
+        "what a receives from a − mu is halved",
     ),
     (
         "ln", "d[\"g\"] += (dy * xh).sum(0)",
         "d[\"g\"] += (dh * xh).sum(0)", "tanh' forgotten in dg only",
-        "in what g receives from g ⊙ (… − (… / 4)) the derivative at h is forgotten",
+        "in what g receives from g ⊙ (a − mu) the derivative at h is forgotten",
     ),
     (
         "ln", "dz = (sigmoid(z) - LY) / 3",
         "dz = (sigmoid(z) - LY) * sigmoid(z) * (1 - sigmoid(z)) / 3", "sigma' once too many in the loss",
-        "what the sum receives of the loss is multiplied with σ'(the sum): the sigmoid's derivative is in it ",
+        "what z receives of the loss is multiplied with σ'(z): the sigmoid's derivative is in it already",
     ),
     (
         "ln", "dz = (sigmoid(z) - LY) / 3",
@@ -674,7 +674,7 @@ MISTAKES = [
     (
         "ln", "dmu = -dxh.sum(1, keepdims=True) / s",
         "dmu = dxh.sum(1, keepdims=True) / s", "sign of dmu",
-        "what (x @ Wx) + (h @ Wh) receives from the sum is of the wrong sign",
+        "what a receives from the sum in mu is of the wrong sign",
     ),
     (
         "ln", "dxh.sum(1, keepdims=True) / s",
@@ -684,7 +684,7 @@ MISTAKES = [
     (
         "ln", "dmu / 4",
         "dmu / 3", "divided by the batch instead of the width",
-        "what (x @ Wx) + (h @ Wh) receives from the sum is multiplied by 4/3: divided by 3 instead of 4",
+        "what a receives from the sum in mu is multiplied by 4/3: divided by 3 instead of 4",
     ),
     (
         "two", "dout = dx",
@@ -754,12 +754,12 @@ MISTAKES = [
     (
         "emb", "np.add.at(d[\"E\"], ids[:, t], dn @ p[\"Wx\"].T)",
         "d[\"E\"][ids[:, t]] += dn @ p[\"Wx\"].T", "repeats of one step count once",
-        "what E receives from the getitem counts a row that is looked up twice only once in each step of axis 1",
+        "what E receives from e counts a row that is looked up twice only once in each step of axis 1",
     ),
     (
         "emb", "np.add.at(d[\"E\"], ids[:, t], dn @ p[\"Wx\"].T)",
         "d[\"E\"][ids[:, t]] = dn @ p[\"Wx\"].T", "rows overwritten",
-        "what E receives from the getitem is overwritten by the first row looked up along axis 1",
+        "what E receives from e is overwritten by the first row looked up along axis 1",
     ),
     (
         "emb", "return d",
@@ -769,32 +769,32 @@ MISTAKES = [
     (
         "emb", "/ lens[:, None]\n    dh",
         "/ T\n    dh", "divided by T, not by the lengths",
-        "what h receives from h / … is divided by 4, not by the leaf of shape (3, 1)",
+        "what total receives from mean is divided by 4, not by the leaf of shape (3, 1)",
     ),
     (
         "emb", "dh = dh + m * dmean",
         "dh = dh + dmean", "mask forgotten in the mean",
-        "what h receives from x ⊙ h lacks the factor x",
+        "what h receives from m ⊙ h lacks the factor m",
     ),
     (
         "emb", "dh = dn @ p[\"Wh\"].T + (1 - m) * dh",
         "dh = dn @ p[\"Wh\"].T + dh", "1 - m forgotten",
-        "what h receives from (1 − x) ⊙ h of the next step lacks the factor 1 − x",
+        "what h receives from (1 − m) ⊙ h of the next step lacks the factor 1 − m",
     ),
     (
         "emb", "dz = (sigmoid(z) - lab) / N",
         "dz = (sigmoid(z) - lab) / (sigmoid(z) * (1 - sigmoid(z))) / N", "dL/dp taken for dL/dz",
-        "what ((h / …) @ v) + c receives of the loss is divided by σ'(((h / …) @ v) + c): the sigmoid's deriv",
+        "what z receives of the loss is divided by σ'(z): the sigmoid's derivative is missing",
     ),
     (
         "emb", "dz = (sigmoid(z) - lab) / N",
         "dz = (sigmoid(z) - lab)", "1/N forgotten",
-        "what ((h / …) @ v) + c receives from the softplus is multiplied by 3, the size of the batch",
+        "what z receives from the softplus is multiplied by 3, the size of the batch",
     ),
     (
         "emb", "dz = (sigmoid(z) - lab) / N",
         "dz = (sigmoid(z) - lab) / T", "1/T for 1/N",
-        "what ((h / …) @ v) + c receives from the softplus is multiplied by 3/4: divided by 4 instead of 3",
+        "what z receives from the softplus is multiplied by 3/4: divided by 4 instead of 3",
     ),
     (
         "emb", "d[\"Wh\"] += h_prev.T @ dn",
@@ -804,6 +804,6 @@ MISTAKES = [
     (
         "emb", "d[\"c\"] = dz.sum()",
         "d[\"c\"] = dz.mean()", "bias averaged",
-        "what c receives from ((h / …) @ v) + c is divided by 3, the size of the batch",
+        "what c receives from z is divided by 3, the size of the batch",
     ),
 ]

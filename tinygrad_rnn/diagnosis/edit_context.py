@@ -39,7 +39,6 @@ class Scene:
         sizes = {n for shape in shapes for n in shape} - {0, 1}
         computed = [n for n in self.record.nodes if n.op is not None and n.op.kind != "movement"]  # no transposed W
         leading = {n.shape[0] for n in computed if len(n.shape) == 2} - {0, 1}
-        factors = {0.5: "halved", 2.0: "counted twice", -1.0: "of the wrong sign"}
         named = dict[int, list[str]]()  # of one number, all that it may be: time first
         for number, words in (
             (self.steps, "number of time steps"), *((n, "size of the batch") for n in sorted(leading)),
@@ -47,6 +46,8 @@ class Scene:
             *((n, "size of a dimension") for n in sorted(sizes - leading)),
         ):  # fmt: skip
             named.setdefault(number, []).append(f"the {words}")
+        both = f" (2 is {' or '.join(named.pop(2))})" if 2 in named else ""
+        factors = {0.5: f"halved{both}", 2.0: f"counted twice{both}", -1.0: "of the wrong sign"}
         for number, names in named.items():
             factors.setdefault(float(number), f"multiplied by {number}, {' or '.join(names)}")
             factors.setdefault(1 / number, f"divided by {number}, {' or '.join(names)}")
@@ -156,8 +157,8 @@ class Scene:
         if len(set(line)) < 2:
             return {}
         first, last = line[0], line[-1]
-        number, at = self.place[line[0]] if line[0] in self.place else self.place.get(line[1], (-1, 0))
-        at = at if line[0] in self.place else at - 1  # what stands in for a state before the first step
+        number, at = self.place.get(line[1], (-1, 0))
+        at -= 1  # of what stands in for a state before the first step, perhaps another loop's last one, −1
         if number >= 0:
             state = [n.index for n in self.all_families[number]]
             # carried: after the last use there is one more

@@ -125,7 +125,7 @@ class Times:
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        return np.asarray(record.pull(node, slot, g) * record.values[self.value] ** self.power)
+        return np.asarray(record.raw(node, slot, g) * record.values[self.value] ** self.power)
 
 
 def row(which: int) -> Rule:
@@ -166,6 +166,14 @@ def always(sent: Array) -> Rule:
 def unmasked(record: Record, node: Node, slot: int, g: Array) -> Array:
     """All to the first choice."""
     return g if slot == 1 else 0 * g
+
+
+def looks_up(node: Node) -> bool:
+    """Whether it takes rows by their numbers, instead of cutting."""
+    if node.op is None or node.op.name != "getitem":
+        return node.op is not None and node.op.name == "take"
+    index = node.attrs["index"]
+    return any(isinstance(x, (np.ndarray, list)) for x in (index if isinstance(index, tuple) else (index,)))
 
 
 def rows_of(record: Record, node: Node) -> Array:

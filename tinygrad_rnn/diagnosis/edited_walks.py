@@ -33,6 +33,7 @@ from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended
 from .repeated_operations import with_all_rows, with_ends
+from .variables import variables, with_variables
 
 Use = tuple[int, int]  #: a node, and which operand of it
 Rule = Callable[["Record", Node, int, Array], Array]  #: what an edited use sends, from its node's gradient
@@ -116,7 +117,9 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        self.graph = mended(with_ends(timed(with_all_rows(doubled(Graph(loss))))))
+        graph = with_all_rows(doubled(Graph(loss)))
+        graph = with_variables(timed(graph), graph, variables(loss))
+        self.graph = mended(with_ends(graph))
         self.nodes = self.graph.nodes
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
@@ -162,6 +165,10 @@ class Record:
         assert node.op is not None
         y = values.get(node.index, self.values[node.index])
         return np.asarray(pulled(node.op, slot, g, self.live.get(node.index), y, operands, node.attrs))
+
+    def ruled(self, rule: Rule, node: Node, slot: int, g: Array) -> Array:
+        """What a use sends by another rule, in the target's shape."""
+        return np.asarray(fitted(np.asarray(rule(self, node, slot, g)), self.target(node, slot)))
 
     def target(self, node: Node, slot: int) -> Any:
         """The value of an operand."""
@@ -370,7 +377,7 @@ class Record:
                 gradient = np.asarray(whole if part.instead else gradient + part.sign * whole)
             extra = whole if part.passed else 0.0
         if rule is not None:
-            return np.asarray(rule(self, node, slot, gradient)) + extra
+            return self.ruled(rule, node, slot, gradient) + extra
         if part is not None or any(
             index == node.index or (index, node.index) in self._operands for index in edit.values
         ):

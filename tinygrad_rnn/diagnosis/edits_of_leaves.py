@@ -8,9 +8,11 @@ from itertools import permutations
 import numpy as np
 
 from ..graph import Node
+from ..tensors import Array
+from . import edited_rules
 from .edit_context import Scene
 from .edited_rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf, without_row
-from .edited_walks import Edit, scaled
+from .edited_walks import Edit, Rewrite, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
@@ -60,6 +62,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
                 )
         yield from _overwritten(scene, leaf)
         yield from _silent_rows(scene, leaf)
+        yield from _rows_overwritten(scene, leaf)
     for node in scene.record.nodes:  # what is made once and read at every step, as an encoder's states
         if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
             yield from _overwritten(scene, node)
@@ -92,6 +95,12 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
         source = scene.named(scene.all_families[number][0])
         yield Edit(f"Of all that {name} receives, only that from {source} is left: it was overwritten.", lost, cost=1.2)
         lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] == number}
+    steps = {use: scene.record.nodes[use[0]].scope.step for use in uses}
+    timed = sorted({step for step in steps.values() if step is not None})
+    for which, words in ((0, "first"), (-1, "last")) if len(timed) > 1 else ():
+        lost = {use: scaled(0.0) for use in uses if steps[use] != timed[which]}
+        text = f"Of all that {name} receives, only what the {words} step sends is left: it was overwritten."
+        yield Edit(text, lost, cost=1.15)
     for which, words in ((0, "what arrives last"), (-1, "what arrives first")):
         keep = sorted(uses)[which]
         lost = {use: scaled(0.0) for use in uses if use != keep}
@@ -106,6 +115,27 @@ def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
         text = f"Row {row} of the gradient of {scene.leaf_name(leaf)} is 0, as a padding's is."
         if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):
             yield Edit(text, leaves={leaf.index: without_row(leaf.index, int(row))}, cost=1.1)
+
+
+def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
+    """Of a table that every step looks rows up in, a row has only what was written into it last."""
+    record = scene.record
+    found = [record.nodes[user] for user, _ in record.users[leaf.index] if user in record.truth.gradients]
+    if len(found) < 2 or any(not edited_rules.looks_up(n) for n in found):
+        return
+    whole = {i: np.zeros(leaf.shape) for i in (0, 1)}
+    for node in sorted(found, key=lambda n: -n.index):  # as the way back comes to them
+        rows, g = edited_rules.rows_of(record, node), record.truth.gradients[node.index]
+        whole[0][rows] = g
+        whole[1][rows] = 0.0
+        np.add.at(whole[1], rows, g)
+    for which, words in ((0, "what was written there last"), (1, "what the earliest step that looks it up sends")):
+        text = f"A row of {scene.leaf_name(leaf)} that is looked up again has only {words}: it was overwritten."
+        yield Edit(text, leaves={leaf.index: _constant(whole[which])}, cost=1.15)
+
+
+def _constant(value: Array) -> Rewrite:
+    return lambda whole: value
 
 
 def _is_shared(scene: Scene, leaf: Node) -> bool:

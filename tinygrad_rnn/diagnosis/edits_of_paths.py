@@ -17,7 +17,7 @@ from .edit_context import Family, Scene
 from .edited_walks import Edit, Part, Rule, Use, scaled
 
 #: operations in a row that are taken for one: of each element by itself, or along an axis
-LONGEST, ALONG = 4, 8
+LONGEST, ALONG = 4, 10
 Way = tuple[Use, ...]  #: uses from a value to one it is made of
 
 
@@ -50,7 +50,7 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
     into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(family[-1])}, by all ways,"
     for words, edit, cost in (
         ("that gradient as it is: the derivative is forgotten", forgotten, 1.2),
-        ("the derivative alone: the gradient is not in it", alone, 1.3),
+        ("the derivative alone: the gradient is not in it", alone, 1.35),
     ):
         if edit is not None:
             yield replace(edit, words=f"{into} is {words}.", cost=cost)

@@ -21,6 +21,7 @@ def of_states(scene: Scene) -> Iterator[Edit]:
     yield from _truncated(scene)
     yield from _final(scene)
     yield from _left_over(scene)
+    yield from _before_the_first(scene)
     yield from _saved_values(scene)
     yield from _gates(scene)
     yield from _forward_order(scene)
@@ -69,9 +70,10 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
 def _final(scene: Scene) -> Iterator[Edit]:
     """What the last of several states receive, which are used for more than their step: the loop starts with zeros."""
     for layer in _layers(scene):
-        uses = [use for family in layer for use in _at_the_end(scene, family)]
-        cut: dict[Use, Rule] = {use: scaled(0.0) for use in uses if use in scene.record.truth.contributions}
-        if len(layer) > 1 and len(cut) > 1:
+        sent = scene.record.truth.contributions
+        ends = [[use for use in _at_the_end(scene, family) if use in sent] for family in layer]
+        if len(layer) > 1 and all(ends):
+            cut: dict[Use, Rule] = {use: scaled(0.0) for uses in ends for use in uses}
             words = f"what the last values of {_names(scene, layer)} receive from outside of the steps is missing"
             yield Edit(f"Once, {words}.", cut, cost=1.05)
 
@@ -104,6 +106,26 @@ def _left_over(scene: Scene) -> Iterator[Edit]:
         after = f"At every step, {name} receives the gradient of {name} of the step after"
         yield Edit(f"{after} as it is: the carry is not renewed.", rules, parts=instead, cost=1.15)
         yield Edit(f"{after} besides what that step sends: the carry is added to, not renewed.", parts=added, cost=1.15)
+
+
+def _before_the_first(scene: Scene) -> Iterator[Edit]:
+    """What a state starts from receives the carries of every step, or what the first state receives."""
+    record, sent = scene.record, scene.record.truth.contributions
+    for family in scene.states:
+        first, *later = scene.chain(family)
+        carried = [use for t, uses in scene.carries(family).items() if t for use in uses if use in sent]
+        if first == family[0].index or first not in record.truth.gradients or not carried:
+            continue
+        start, name = scene.named(record.nodes[first]), scene.named(family[-1])
+        whole = [record.truth.gradients[index] for index in later if index in record.truth.gradients]
+        right = sum(sent[use] for uses in [scene.carries(family).get(0, [])] for use in uses if use in sent)
+        for words, more in (
+            (f"what {name} receives of the next step, added up over all steps", sum(sent[use] for use in carried)),
+            (f"the gradients of {name}, added up over all steps", sum(whole) - right),
+            (f"the gradients of {name}, added up over all steps, and its own", sum(whole)),
+            (f"the gradient of the first {name}, instead of what that hands on", whole[0] - right),
+        ):
+            yield Edit(f"{start} receives {words}.", seeds={first: np.asarray(more)}, cost=1.2)
 
 
 def _saved_values(scene: Scene) -> Iterator[Edit]:
@@ -264,6 +286,12 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
             if len(uses) < 2:
                 continue
             source, name = scene.named(scene.all_families[number][-1]), scene.named(family[-1])
+            if len({use[0] for use in uses.values()}) == 1:  # what is put together of all steps is one operation
+                for when, at, price in times(last + 1, windows=True):
+                    lost = {uses[t]: scaled(0.0) for t in at if t in uses}
+                    if len(lost) < len(uses):
+                        text = f"{when}, what {name} receives from {source}"
+                        yield Edit(f"{text} is missing.", lost, cost=price, scaling=text)
             for words, moved in (
                 ("one step late", {t: t + 1 for t in uses}),
                 ("one step early", {t: t - 1 for t in uses}),

@@ -69,7 +69,7 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             yield from scene.at_times(family, slot, text, lambda _, r=which: row(r))
     if blocks_transposed(np.zeros(target)) is not None:
         yield from scene.at_times(family, slot, f"{subject} is transposed", lambda _: edited_rules.transposed)
-    if node.op.name == "take" or (node.op.name == "getitem" and _by_numbers(node.attrs["index"])):
+    if edited_rules.looks_up(node):
         text = f"{subject} counts a row that is looked up twice only once"
         yield from scene.at_times(family, slot, text, lambda _: edited_rules.once_a_row, single=False)
         for axis in range(np.ndim(edited_rules.rows_of(record, node)) if len(family) == 1 else 0):
@@ -123,7 +123,19 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit]:
     """A number in the place of lengths, say."""
     record, divisor = scene.record, family[0].operands[1]
-    if not isinstance(divisor, Ref) or record.nodes[divisor.index].requires_grad:
+    if not isinstance(divisor, Ref):
+        return
+    changes: dict[str, Callable[[Array], Array]] = {
+        "not divided by": np.ones_like,
+        "multiplied with, not divided by,": np.reciprocal,
+        "divided twice by": np.square,
+    }
+    for words, change in changes.items():
+        yield from scene.at_times(
+            family, 0, f"{subject} is {words} {scene.name_of(family[-1], 1)}",
+            lambda n, c=change: Valued({n.operands[1].index: c(record.target(n, 1))}),
+        )  # fmt: skip
+    if record.nodes[divisor.index].requires_grad:
         return
     lengths = record.values[divisor.index]
     for number in sorted(
@@ -239,6 +251,8 @@ def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iter
     if node.op.name != "concat":
         return
     axis, target = node.attrs["axis"], np.shape(record.target(node, slot))
+    if slot:
+        yield from _parts_exchanged(scene, family, slot)
     size, whole = target[axis], node.shape[axis]
     sizes = [np.shape(record.target(node, k))[axis] for k in range(len(node.operands))]
     own = sum(sizes[:slot])
@@ -248,6 +262,20 @@ def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iter
             yield from scene.at_times(
                 family, slot, text, lambda _, s=start, a=axis, n=size: edited_rules.cut(s, n, a), single=False
             )
+
+
+def _parts_exchanged(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
+    """Two of the values that were put together receive each other's part."""
+    for other in range(slot):
+        uses: dict[Use, Rule] = {}
+        for node in family:
+            if np.shape(scene.record.target(node, other)) == np.shape(scene.record.target(node, slot)):
+                uses |= {(node.index, slot): edited_rules.AsIf(node, other)}
+                uses |= {(node.index, other): edited_rules.AsIf(node, slot)}
+        if uses and uses.keys() <= scene.record.truth.contributions.keys():
+            names = scene.name_of(family[-1], other), scene.name_of(family[-1], slot)
+            text = f"At every step, {names[0]} and {names[1]} receive each other's part of {scene.named(family[-1])}."
+            yield Edit(text, uses, cost=1.1)
 
 
 def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) -> dict[int, Use]:
@@ -295,11 +323,6 @@ def _instead(given: Array) -> Rule:
     return lambda record, node, slot, g: record.pull(node, slot, given)
 
 
-def _by_numbers(index: object) -> bool:
-    """Whether an index looks rows up, instead of cutting."""
-    return any(isinstance(x, (np.ndarray, list)) for x in (index if isinstance(index, tuple) else (index,)))
-
-
 def _cross_entropy() -> dict[str, Rule]:
     """What is sent to the scores instead of g (p − 1 at the target)."""
 
@@ -320,6 +343,12 @@ def _cross_entropy() -> dict[str, Rule]:
         "is only −1 at the target, the probabilities are missing": times(lambda r, n: -chosen(r, n)),
         "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
         "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
+        "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": (
+            lambda r, n, s, g: np.asarray(g)[..., None] * probabilities(r, n) - chosen(r, n)
+        ),
+        "is the probabilities, minus the gradient at the target: only one of the two is scaled": (
+            lambda r, n, s, g: probabilities(r, n) - np.asarray(g)[..., None] * chosen(r, n)
+        ),
         "is the scores minus the target: they were not made probabilities": times(
             lambda r, n: r.target(n, 0) - chosen(r, n)
         ),

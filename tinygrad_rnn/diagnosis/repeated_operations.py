@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Graph, Node, Ref
+from ..primitives import broadcast_to
 
 
 def families(graph: Graph) -> list[list[Node]]:
@@ -66,10 +67,10 @@ def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node])
 
 
 def with_all_rows(graph: Graph) -> Graph:
-    """``graph``, with as many rows of a constant first state as the batch has, where one stood for all of them."""
-    nodes = list(graph.nodes)
+    """``graph``, with as many rows of a first state as the batch has, where one stood for all of them."""
+    nodes, repeated = list(graph.nodes), list[int]()
     for leaf in graph.nodes:
-        if leaf.op is not None or leaf.requires_grad or len(leaf.shape) != 2 or leaf.shape[0] != 1:
+        if leaf.op is not None or len(leaf.shape) != 2 or leaf.shape[0] != 1:
             continue
         wide = {leaf.index}
         pending, rows = [leaf.index], set[int]()
@@ -83,11 +84,32 @@ def with_all_rows(graph: Graph) -> Graph:
                     rows.add(user.shape[0] if user.op.elementwise and len(user.shape) == 2 else 0)
         count = rows.pop() if len(rows) == 1 else 0
         if count > 1 and all(n.sources[:1] == (leaf.index,) for n in map(nodes.__getitem__, wide - {leaf.index})):
-            for index in wide:
+            repeated += [leaf.index] if leaf.requires_grad else []
+            for index in wide - set(repeated):
                 whole = (count, *nodes[index].shape[1:])
                 value = np.broadcast_to(np.asarray(nodes[index].value), whole).copy()
                 nodes[index] = replace(nodes[index], shape=whole, value=value)
-    return Graph.of(nodes, graph.outputs)
+    for index in reversed(repeated):  # a learned one is repeated by an operation, as NumPy's repeat does
+        nodes = _with_repeated(nodes, index, next(nodes[k].shape[0] for k in graph.consumers[index]))
+    shift = len(nodes) - len(graph)
+    return Graph.of(nodes, [index + shift for index in graph.outputs])
+
+
+def _with_repeated(nodes: Sequence[Node], at: int, count: int) -> list[Node]:
+    """``nodes``, all that read the leaf ``at`` reading so many rows of it."""
+
+    def moved(x: Any) -> Any:
+        return Ref(x.index + (x.index >= at)) if isinstance(x, Ref) else x
+
+    leaf = nodes[at]
+    shape = count, *leaf.shape[1:]
+    rows = replace(
+        leaf, index=at + 1, op=broadcast_to, operands=(Ref(at),), attrs={"shape": shape}, shape=shape, serial=-2 - at,
+        value=np.broadcast_to(np.asarray(leaf.value), shape), name=None,
+        role=leaf.role or (leaf.name and f"repeated {leaf.name}"),
+    )  # fmt: skip
+    after = [replace(n, index=n.index + 1, operands=tuple(map(moved, n.operands))) for n in nodes[at + 1 :]]
+    return [*nodes[: at + 1], rows, *after]
 
 
 def _line(node: Node) -> tuple[Any, ...]:

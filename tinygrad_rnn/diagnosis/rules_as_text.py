@@ -47,8 +47,12 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
         if isinstance(node.op, ast.Sub):
             yield ast.UnaryOp(ast.USub(), node.right)
             yield ast.BinOp(node.left, ast.Add(), node.right)
+            if isinstance(node.left, ast.BinOp):
+                yield node.left.left  # both terms are missing
         else:
             yield node.right
+        if isinstance(node.op, ast.Div):
+            yield ast.BinOp(node, ast.Div(), node.right)
     if isinstance(node, ast.Call):
         yield node.args[0]
         other = {"sum": "mean", "mean": "sum"}.get(ast.unparse(node.func))

@@ -152,7 +152,8 @@ class Search:
             only = edit.only
             if only is not None:
                 node, truth = record.nodes[only[0]], record.truth
-                change = edit.uses[only](record, node, only[1], truth.gradients[only[0]]) - truth.contributions[only]
+                sent = record.ruled(edit.uses[only], node, only[1], truth.gradients[only[0]])
+                change = sent - truth.contributions[only]
                 target = node.operands[only[1]]
                 yield Tried(edit, np.ravel(change) @ self.tangents[target.index])  # type: ignore[union-attr]
             elif edit.sent or edit.leaves:

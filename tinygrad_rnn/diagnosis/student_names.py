@@ -45,6 +45,11 @@ class Names:
             source = self.record.nodes[node.operands[0].index]
             if source.op is None and (source.role or source.name):
                 return f"{self.leaf(source)}_t"
+        if node.op.name == "getitem" and isinstance(node.operands[0], Ref):
+            source = self.record.nodes[node.operands[0].index]
+            inside = next((r for user, _ in self.record.users[node.index] if (r := self.record.nodes[user].role)), None)
+            if source.op is not None and source.role and inside:
+                return f"the part of {source.role} in {inside}"
         if node.op.name == "permute" and len(self.operand(node, 0)) < LONGEST:
             return f"{bracketed(self.operand(node, 0))}ᵀ"
         if node.op.infix in INFIX and len(node.operands) == 2:

@@ -1,0 +1,127 @@
+"""Kinds of mistakes in what a whole network is put together of: first states, tables, a memory, a norm, the loss."""
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+T, N, H = 3, 2, 3
+WORDS = np.array([[0, 0], [1, 2], [0, 1]])  # by step; one comes twice in a step, two come again
+LENGTHS, TARGETS = np.array([[3.0], [2.0]]), [1, 0]
+
+
+def parameters():
+    rng = np.random.default_rng(6)
+    shapes = {"E": (3, H), "U": (H, H), "h0": (1, H), "Q": (H, H), "V": (2 * H, 2), "c": (2,)}
+    return {name: rng.normal(0, 0.8, shape) for name, shape in shapes.items()}
+
+
+def network():
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in parameters().items()}
+    h, states, lengths = p["h0"], [], tg.tensor(LENGTHS)
+    for t in tg.steps(T):
+        h = tg.tanh(p["E"][WORDS[t]] + h @ p["U"])
+        states.append(h)
+    memory = tg.stack(states)
+    s, pooled = h, 0.0
+    for _ in range(2):
+        weights = tg.softmax((memory * (s @ p["Q"])).sum(2), 0)
+        s = tg.tanh((weights.unsqueeze(2) * memory).sum(0) + s)
+        pooled = pooled + s
+    mean = pooled / lengths
+    both = tg.cat([mean, h], 1)
+    return tg.nn.functional.cross_entropy(both @ p["V"] + p["c"], TARGETS)
+
+
+def softmax(a, axis):
+    e = np.exp(a - a.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def by_hand(mistake=""):
+    p = parameters()
+    hs = [np.repeat(p["h0"], N, 0)]
+    for t in range(T):
+        hs.append(np.tanh(p["E"][WORDS[t]] + hs[-1] @ p["U"]))
+    memory = np.stack(hs[1:])
+    ss, weights = [hs[-1]], []
+    for _ in range(2):
+        weights.append(softmax((memory * (ss[-1] @ p["Q"])).sum(2), 0))
+        ss.append(np.tanh((weights[-1][:, :, None] * memory).sum(0) + ss[-1]))
+    both = np.concatenate([(ss[1] + ss[2]) / LENGTHS, hs[-1]], 1)
+    d = softmax(both @ p["V"] + p["c"], 1)
+    d /= N if mistake == "scaled before the target" else 1
+    d[range(N), TARGETS] -= 1
+    d /= 1 if mistake == "scaled before the target" else N
+    g = {name: np.zeros_like(value) for name, value in p.items()}
+    g["V"], g["c"] = both.T @ d, d.sum(0)
+    dboth = d @ p["V"].T
+    dmean, dlast = (dboth[:, H:], dboth[:, :H]) if mistake == "halves exchanged" else (dboth[:, :H], dboth[:, H:])
+    dpooled = dmean if mistake == "not divided" else dmean / LENGTHS
+    dmemory, ds = np.zeros_like(memory), 0.0
+    for k in reversed(range(2)):
+        da = (ds + dpooled) * (1 - ss[k + 1] ** 2)
+        dw = (memory * da).sum(2)
+        de = weights[k] * (dw - (weights[k] * dw).sum(0))
+        dq = (de[:, :, None] * memory).sum(0)
+        g["Q"] += ss[k + 1 if mistake == "the new s" else k].T @ dq
+        share = weights[k][:, :, None] * da + de[:, :, None] * (ss[k] @ p["Q"])
+        dmemory = share if mistake == "memory overwritten" else dmemory + share
+        ds = da + dq @ p["Q"].T
+    dh, every = dlast + ds, []
+    for t in reversed(range(T)):
+        dh = dh + (0 if mistake == "memory of the last only" and t < T - 1 else dmemory[t])
+        da = dh * (1 - hs[t + 1] ** 2)
+        g["U"] += hs[t + 1 if mistake == "the new h" else t].T @ da
+        if mistake == "rows overwritten":
+            g["E"][WORDS[t]] = da
+        else:
+            np.add.at(g["E"], WORDS[t], da)
+        dh = da @ p["U"].T
+        every.append(dh)
+    dh0 = sum(every) if mistake == "every step's h0" else dh
+    g["h0"] = dh0.mean(0, keepdims=True) if mistake == "h0 averaged" else dh0.sum(0, keepdims=True)
+    return g
+
+
+@pytest.mark.parametrize(
+    "mistake, says",
+    {
+        "scaled before the target": "probabilities times the gradient, minus 1 at the target",
+        "halves exchanged": "mean and h receive each other's part of both",
+        "not divided": "what pooled receives from mean is not divided by lengths",
+        "the new s": "what Q receives from s @ Q uses s of the step after",
+        "memory overwritten": "Of all that memory receives, only what the first step sends is left",
+        "memory of the last only": "At every step but the last, what h receives from memory is missing",
+        "the new h": "what U receives from h @ U uses h of the step after",
+        "rows overwritten": "A row of E that is looked up again has only what was written there last",
+        "every step's h0": "h0 receives what h receives of the next step, added up over all steps",
+        "h0 averaged": "what h0 receives from repeated h0 is halved (2 is the size of the batch)",
+    }.items(),
+)
+def test_a_mistake_is_named_by_the_programs_own_variables(mistake, says):
+    found = tg.diagnose(network(), by_hand(mistake), max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)
+
+
+def test_the_right_way_back_is_right():
+    assert tg.diagnose(network(), by_hand()).correct
+
+
+@pytest.mark.parametrize(
+    "formula, says",
+    {
+        "g / s": "what a receives from y, by all ways, is g / s instead of (g - mean(g) - y * mean(g * y)) / s",
+        "(g - g.mean(1, keepdims=True) - y * (g * y).mean(1, keepdims=True)) / s**2": "mean(g * y)) / s / s instead of",
+    }.items(),
+)
+def test_a_norms_formula_is_written_without_two_terms_or_divided_twice(formula, says):
+    rng = np.random.default_rng(7)
+    x, u, w = rng.normal(size=(2, 4)), rng.normal(size=(2, 4)), tg.tensor(np.eye(4), requires_grad=True, name="w")
+    a = tg.tensor(x) @ w
+    centred = a - a.mean(1, keepdims=True)
+    std = (centred**2).mean(1, keepdims=True).sqrt()
+    y = centred / std
+    names = {"g": u, "y": y.numpy(), "s": std.numpy()}
+    found = tg.diagnose((y * u).sum(), {"w": x.T @ eval(formula, names)}, max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)

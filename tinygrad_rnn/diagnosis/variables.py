@@ -1,0 +1,78 @@
+"""What the user's program calls its values: the variable that an operation's result is assigned to."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from types import CodeType
+from typing import Any
+
+from ..graph import Graph
+from ..tensors import Tensor
+
+#: instructions that give a value a name; of those that do more, the name comes first
+STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
+
+
+def variables(loss: Tensor) -> dict[int, str]:
+    """By serial number of the tensors that a loss is made of: the variable that each was put into at once.
+
+    It is read off the program's own instructions: what follows the call, or the operator, that made the tensor.
+    """
+    found, codes = dict[int, str](), dict[int, dict[int, str]]()
+    pending, seen = [loss], {loss.serial}
+    while pending:
+        x = pending.pop()
+        place: Any = x._made_at
+        if place is not None and isinstance(place[0], CodeType):
+            code, instruction = place
+            if id(code) not in codes:
+                codes[id(code)] = _stored(code)
+            if instruction in codes[id(code)]:
+                found[x.serial] = codes[id(code)][instruction]
+        for y in x.operands:
+            if isinstance(y, Tensor) and y.serial not in seen:
+                seen.add(y.serial)
+                pending.append(y)
+    return found
+
+
+def _stored(code: CodeType) -> dict[int, str]:
+    """By instruction: the variable that the next one puts its result into."""
+    lines = list(dis.get_instructions(code))
+    names: dict[int, str] = {}
+    for one, after in pairwise(lines):
+        if after.opname.startswith(STORES):
+            name = after.argval if isinstance(after.argval, str) else after.argval[0]
+            names |= dict.fromkeys(range(one.offset, after.offset), name)  # with what a call keeps behind itself
+    return names
+
+
+def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph:
+    """``graph``, whose values have the roles, and whose leaves the names, of their variables.
+
+    What the program itself ``said`` stays. Of several values that a step puts into one variable, the last is meant.
+    What a step reads of a leaf is called after that leaf.
+    """
+    last: dict[Any, int] = {}
+    for node in graph.nodes:
+        if (name := names.get(node.serial)) is not None:
+            last[name, node.op is None, node.scope.step, node.scope.path] = node.index
+    nodes = list(graph.nodes)
+    for (name, leaf, *_), index in last.items():
+        node = nodes[index]
+        if leaf:
+            nodes[index] = replace(node, name=node.name or name)
+        elif not said.nodes[index].role:
+            nodes[index] = replace(node, role=name)
+    for node, before in zip(graph.nodes, said.nodes, strict=True):
+        if node.op is None or node.role != "x" or before.role or nodes[node.index].role != "x":
+            continue
+        source = nodes[node.sources[0]] if node.sources else node
+        if node.op.name == "getitem" and source.op is None and source.name:
+            nodes[node.index] = replace(node, role=f"{source.name}_t")
+        elif node.op.elementwise:  # such as 1 - m: what it is made of says more
+            nodes[node.index] = replace(node, role=None)
+    return Graph.of(nodes, graph.outputs)
