@@ -279,6 +279,32 @@ def test_clipping_what_is_not_finite():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("gradients", "norm_type", "norm", "after"),
+    [
+        ([[0.0, 0.0]], 2.0, 0.0, [[0.0, 0.0]]),
+        ([[5e-324]], 2.0, 5e-324, [[5e-324]]),
+        ([[3e-200, 4e-200]], 2.0, 5e-200, [[3e-200, 4e-200]]),
+        ([[1.0, 2.0], [math.inf]], 2.0, math.inf, [[0.0, 0.0], [math.nan]]),
+        ([[3.0, 4.0], [0.0], [8.0]], 0.0, 2.0, [[1.5, 2.0], [0.0], [4.0]]),
+    ],
+)
+def test_clipping_by_norm_at_its_ends(compiled, gradients, norm_type, norm, after):
+    ps = parameters(*gradients)
+
+    def clipped(gradients):
+        for p, g in zip(ps, gradients, strict=True):
+            p.grad = g
+        return utils.clip_grad_norm_(ps, 1.0, norm_type), [p.grad for p in ps]
+
+    given = [tg.tensor(g, dtype=np.float64) for g in gradients]
+    found, left = (tg.compile(clipped) if compiled else clipped)(given)
+    assert found.item() == pytest.approx(norm, rel=1e-14, abs=0)
+    for g, expected in zip(left, after, strict=True):
+        np.testing.assert_allclose(g.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
 @pytest.mark.parametrize("sizes", [(5.0, 1.0, 0.2), (0.2, 5.0, 1.0), (1.0, 0.2, 5.0)])
 def test_clipping_by_any_norm(compiled, norm_type, sizes):

@@ -250,7 +250,8 @@ def _shifted_logarithm(row, e):
     for j in range(row.size):
         e[j] = zero if row[j] == shift else fast_exp(row[j] - shift)
     rest = _count(row, shift) - one + _total(e)
-    return shift, row.dtype.type(math.log(one + rest) if rest > one else math.log1p(rest))  # log takes less time
+    # log takes less time than log1p; NumPy's give -inf for 0, where Python's would raise if nothing is compiled
+    return shift, row.dtype.type(np.log(one + rest) if rest > one else np.log1p(rest))
 
 
 @kernel

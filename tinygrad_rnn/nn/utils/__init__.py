@@ -38,7 +38,8 @@ def clip_grad_norm_(
     Keeps the direction (Pascanu, Mikolov and Bengio 2013). Returns the norm before clipping.
     ``error_if_nonfinite`` makes an infinite or nan norm an error that names the parameter, before anything is changed.
 
-    ``parameters``: one tensor or several; ``norm_type``: a number, or infinity for the largest element. Raises
+    ``parameters``: one tensor or several; ``norm_type``: a number, or infinity for the largest element, or 0 for how
+    many of the gradients have an element that is not 0: the norm of their norms, as PyTorch's. Raises
     `ArgumentError` for a negative ``max_norm`` or another ``norm_type``.
 
     >>> import tinygrad_rnn as tg
@@ -64,7 +65,7 @@ def clip_grad_norm_(
         _refuse_nonfinite([p._described() for p, _ in pairs], *largest)
     unit = float(np.max(largest))  # the squares of what is divided by it neither overflow nor vanish
     unit = unit if 0 < unit < math.inf and norm_type != 0 else 1.0  # so many elements are not 0, whatever their unit
-    with np.errstate(over="ignore", divide="ignore"):  # an infinite norm is an answer, too
+    with np.errstate(all="ignore"):  # an infinite norm is an answer, too
         total = float(np.linalg.norm([np.linalg.norm((g / unit).ravel(), norm_type) for g in arrays], norm_type))
         factor = _factor(max_norm, total, unit, max(unit, 1.0))
         if not factor >= 1:  # also when nan
@@ -117,10 +118,12 @@ def _clip_traced(
         if error_if_nonfinite:
             names = [p._described() for p, _ in pairs]
             tracer.confirm(partial(_refuse_nonfinite, names), largest)
-        unit = P.where(unit > 0, P.where(unit < math.inf, unit, 1.0), 1.0) if norm_type else P.where(unit > 0, 1.0, 1.0)
+        unit = P.where(unit > 0, P.where(unit < math.inf, unit, 1.0), 1.0) if norm_type else 1.0
         scaled = [g / unit for _, g in pairs]
         if norm_type == math.inf:
             total = reduce(P.maximum, [n / unit for n in largest])
+        elif norm_type == 0:
+            total = reduce(P.add, [P.cast(n != 0, dtype=n.dtype) for n in largest])
         elif norm_type == 2:
             total = reduce(P.add, [(g * g).sum() for g in scaled]).sqrt()
         else:
