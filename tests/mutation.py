@@ -1,7 +1,7 @@
 """The tests, tested: change one token of the engine at a time and see whether a test notices.
 
     pip install -e '.[test,mutation]'
-    python tests/mutation.py                    # everything, about an hour on two cores
+    python tests/mutation.py                    # everything: hours; a mutant takes its target's tests once
     python tests/mutation.py optim --tests tests/test_optim.py
     python tests/mutation.py tracing --sample 20 --seed 3      # some of each file's, drawn with a seed
 

@@ -1,4 +1,4 @@
-"""Who may know whom: read off the import statements themselves, those inside functions included.
+"""Which module may import which: read from the import statements themselves, those inside functions included.
 
 What is imported for types only (under TYPE_CHECKING) runs nothing and is left out.
 """
@@ -13,20 +13,20 @@ import pytest
 
 HERE = Path(__file__).parents[1]
 
-#: The house, bottom up: a module imports from its own layer and from those below. The longest name that fits counts.
+#: The layers, lowest first: a module imports from its own and from those before it. The longest name that fits counts.
 LAYERS = {
-    "the ground": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
+    "basics": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
     "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
     "operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors functional",
     "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
-    "judges": "check diagnosis",
+    "checks": "check diagnosis",
     "applications": "character_model synthetic_tasks sequence_patterns interchange",
     "the name tg": "tinygrad_rnn",
-    "what flows": "bptt",
-    "what tests others": "testing",
+    "recorded walks": "bptt",
+    "test tools": "testing",
     "pictures": "viz",
     "commands": "cli __main__",
 }
@@ -135,7 +135,7 @@ def test_an_exception_is_needed():
     assert all(b in whole[a] for a, b in EXCEPTIONS)
 
 
-#: Rooms that know privates of another, and why: whose files begin so -> whose files begin so.
+#: Which folders use private names of another, and why: whose files begin so -> whose files begin so.
 KNOWN = {
     ("compiler/instructions/", "kernels.py"): "instructions are kernels that run on rows",
     ("interchange/export/", "nn/"): "an exporter writes a layer's own loop in place of its steps; users see neither",
@@ -193,7 +193,7 @@ def _is_known(file: str, other: str, known: tuple[str, str]) -> bool:
     return all(name.removeprefix("tinygrad_rnn/").startswith(start) for name, start in zip((file, other), known))
 
 
-def test_privates_stay_in_their_room():
+def test_private_names_stay_in_their_folder():
     found = privates(HERE)
     by_use = collections.defaultdict(set)  # a name that several files define is known if one of these may be
     for file, other, name in found:
