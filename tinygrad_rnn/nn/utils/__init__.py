@@ -114,7 +114,7 @@ def _clip_traced(
     """`clip_grad_norm_` written in primitives, for a function being compiled."""
     with no_grad():
         largest = [abs(g).max() if g.numel() else g.sum() for _, g in pairs]
-        unit = reduce(P.maximum, largest)
+        unit: Any = reduce(P.maximum, largest)
         if error_if_nonfinite:
             names = [p._described() for p, _ in pairs]
             tracer.confirm(partial(_refuse_nonfinite, names), largest)
