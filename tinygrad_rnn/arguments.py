@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
@@ -20,6 +20,15 @@ Result = TypeVar("Result")
 Class = TypeVar("Class")
 
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
+
+def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int) -> list[str]:
+    """What a function calls the arguments at these positions after the first ``bound``; "" for one of ``*args``."""
+    parameters = [
+        p for p in signature(function).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    names = [p.name for p in parameters[bound:]]
+    return [names[k] if k < len(names) else "" for k in positions]
 
 
 def answerable(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:

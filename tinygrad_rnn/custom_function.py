@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import flag
+from .arguments import flag, names_at
 from .errors import DTypeError, GraphError, ShapeError
 from .functional import concat
 from .primitives.record import Unlisted, size_of
@@ -150,7 +150,8 @@ class Function:
         tensors = tuple(args[i] for i in slots)
         if current.tracer is None:
             again, opened = partial(_again, cls, args, slots), partial(_opened, cls, args, slots)
-            made = _recorded(cls, whole._array, again, backward, tensors, opened)
+            names = partial(names_at, cls.forward, slots, int(cls.setup_context is None))
+            made = _recorded(cls, whole._array, again, backward, tensors, opened, names)
         else:
             # what goes to another engine takes the backward pass along whole
             made = getattr(current.tracer, "ruled", _traced)(cls, whole, backward, tensors)
@@ -313,6 +314,7 @@ def _recorded(
     backward: _Backward,
     tensors: tuple[Tensor, ...],
     opened: Callable[..., Tensor],
+    names: Callable[[], list[str]],
 ) -> Tensor:
     """One node that has the value already."""
     shape = value.shape
@@ -327,7 +329,7 @@ def _recorded(
     if any(np.may_share_memory(value, x._array) for x in tensors):
         value = value.copy()
     primitive.forward = lambda *_arrays: value
-    primitive.opened = opened
+    primitive.opened, primitive.arguments = opened, names
     made = tensors[0]._record(primitive, tensors, {}) if tensors else from_array(value)
     primitive.forward = primitive.reference
     return made

@@ -65,12 +65,14 @@ def _inside(graph: Graph) -> str | None:
 
 def _leaves(graph: Graph, node: Node) -> tuple[list[Tensor], list[Array]]:
     leaves, operands = [], []
+    told = getattr(node.op, "arguments", None)
+    names = told() if told is not None else []
     for k, x in enumerate(node.operands):
         source = graph.nodes[x.index] if isinstance(x, Ref) else None
         value = np.asarray(x if source is None else source.value)
         leaf = from_array(np.array(value))
         leaf.requires_grad = source is not None and source.requires_grad
-        leaf.name = f"argument {k + 1}"
+        leaf.name = names[k] if names and names[k] else f"argument {k + 1}"
         leaves.append(leaf)
         operands.append(value)
     return leaves, operands

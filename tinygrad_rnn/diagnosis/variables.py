@@ -65,7 +65,9 @@ def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph
         node = nodes[index]
         if leaf:
             nodes[index] = replace(node, name=node.name or name)
-        elif not said.nodes[index].role:
+        elif not said.nodes[index].role and not any(
+            nodes[i].role == name and node.scope.step in (None, nodes[i].scope.step) for i in node.sources
+        ):  # else the variable has two values, of which the first keeps the name
             nodes[index] = replace(node, role=name)
     for node, before in zip(graph.nodes, said.nodes, strict=True):
         if node.op is None or node.role != "x" or before.role or nodes[node.index].role != "x":

@@ -249,6 +249,8 @@ class Unlisted(Primitive):
 
     #: of one with a backward pass of its own: its forward pass, recorded operation by operation
     opened: Callable[..., Any] | None = None
+    #: of such a one: gives what its forward pass calls its operands, "" where it says nothing
+    arguments: Callable[[], list[str]] | None = None
     #: of one that stands for many operations: ``written_out(build, node, operands, known)`` enters them into a
     #: `GraphBuilder` and gives the last; ``known`` is what other nodes of the same graph left there
     written_out: Callable[..., Any] | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...arguments import names_at
 from ...reverse_walk import grad
 from ...tensors import Array, Tensor, serials
 from ..foreign_derivative import foreign, results_of
@@ -121,13 +123,14 @@ def _primitive(
 
     def opened(*tensors: Tensor) -> Any:
         def inside(*xs: torch.Tensor) -> Any:
-            of_its_own = cls.setup_context is not torch.autograd.Function.setup_context
             return joined(cls.forward(*([] if of_its_own else [_Silent()]), *filled(xs), **kwargs))
 
         return imported(inside, tuple(fresh([x.numpy() for x in tensors])))(*tensors)
 
+    of_its_own = cls.setup_context is not torch.autograd.Function.setup_context
     primitive = foreign(cls.__name__, forward, pullback, shapes)
     primitive.opened = opened
+    primitive.arguments = partial(names_at, cls.forward, slots, int(not of_its_own))
     return primitive
 
 
