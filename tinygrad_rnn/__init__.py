@@ -191,7 +191,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _viz() -> Any:
-    """Who draws: imported when the first picture is wanted."""
+    """The package that draws, imported when the first picture is wanted."""
     return import_module("tinygrad_rnn.viz")
 
 

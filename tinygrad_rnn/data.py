@@ -84,11 +84,8 @@ class DataLoader:
     ) -> None:  # fmt: skip
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise DTypeError(f"DataLoader: a dataset has a length and items, which {type(dataset).__name__} has not")
-        self.batch_size, self.shuffle, self.drop_last = (
-            integer(batch_size, "DataLoader: batch_size"),
-            shuffle,
-            drop_last,
-        )
+        self.batch_size = integer(batch_size, "DataLoader: batch_size")
+        self.shuffle, self.drop_last = shuffle, drop_last
         if self.batch_size < 1:
             raise ArgumentError(f"DataLoader: batch_size is 1 or more, not {batch_size}")
         if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last or sampler is not None):

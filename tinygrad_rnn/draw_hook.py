@@ -1,4 +1,7 @@
-"""Who draws: the engine makes no pictures and imports nothing that does, but asks here for who was named to it."""
+"""The way from the engine to the package that draws, which the engine does not import.
+
+`tinygrad_rnn` registers a function that imports `viz` (`draw_with`); who wants a picture calls `drawing`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _found: Callable[[], Any] | None = None
 
 
 def draw_with(find: Callable[[], Any]) -> None:
-    """``find()`` gives who draws; it is called when a picture is wanted."""
+    """Register ``find``, which returns the package that draws; it is called when a picture is wanted."""
     global _found
     _found = find
 

@@ -223,11 +223,8 @@ def arange(
         raise ArgumentError("arange: up to what? give an end, as in tg.arange(5)")
     first, last = (0, start) if end is None else (start or 0, end)
     values = np.arange(first, last, step)
-    return Tensor(
-        values,
-        asked_dtype("arange", (), dtype, device) or (np.int64 if values.dtype.kind in "iu" else get_default_dtype()),
-        requires_grad,
-    )
+    default = np.int64 if values.dtype.kind in "iu" else None
+    return _new("arange", values, dtype, device, requires_grad, default)
 
 
 @answerable
@@ -241,7 +238,7 @@ def linspace(
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     values = np.linspace(start, end, integer(steps, "linspace: steps"))
-    return Tensor(values, asked_dtype("linspace", (), dtype, device) or get_default_dtype(), requires_grad)
+    return _new("linspace", values, dtype, device, requires_grad)
 
 
 @answerable
@@ -254,13 +251,9 @@ def full(
     >>> tg.full((2, 2), 7.0).tolist()
     [[7.0, 7.0], [7.0, 7.0]]
     """
-    sizes = _shape(tuple(size) if isinstance(size, Sequence) else (size,))
-    values = np.full(sizes, fill_value)
-    return Tensor(
-        values,
-        asked_dtype("full", (), dtype, device) or (values.dtype if values.dtype.kind in "iub" else get_default_dtype()),
-        requires_grad,
-    )
+    values = np.full(_shape(tuple(size) if isinstance(size, Sequence) else (size,)), fill_value)
+    default = values.dtype if values.dtype.kind in "iub" else None
+    return _new("full", values, dtype, device, requires_grad, default)
 
 
 @answerable
@@ -272,7 +265,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     rows, columns = _shape((n, n if m is None else m))
-    return Tensor(np.eye(rows, columns), asked_dtype("eye", (), dtype, device) or get_default_dtype(), requires_grad)
+    return _new("eye", np.eye(rows, columns), dtype, device, requires_grad)
 
 
 @naming_keyword
@@ -308,7 +301,7 @@ def full_like(
     [0.5, 0.5, 0.5]
     """
     x = as_tensor(x)
-    return Tensor(np.full(x.shape, fill_value), asked_dtype("full_like", (), dtype, device) or x.dtype, requires_grad)
+    return _new("full_like", np.full(x.shape, fill_value), dtype, device, requires_grad, x.dtype)
 
 
 @answerable
@@ -319,9 +312,7 @@ def zeros(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     >>> tg.zeros(2, 3, dtype=tg.float64).dtype, tg.zeros((2, 3)).shape
     (dtype('float64'), (2, 3))
     """
-    return Tensor(
-        np.zeros(_shape(shape)), asked_dtype("zeros", (), dtype, device) or get_default_dtype(), requires_grad
-    )
+    return _new("zeros", np.zeros(_shape(shape)), dtype, device, requires_grad)
 
 
 @answerable
@@ -332,7 +323,7 @@ def ones(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
     >>> tg.ones(2, requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    return Tensor(np.ones(_shape(shape)), asked_dtype("ones", (), dtype, device) or get_default_dtype(), requires_grad)
+    return _new("ones", np.ones(_shape(shape)), dtype, device, requires_grad)
 
 
 def from_numpy(array: Any) -> Tensor:
@@ -398,9 +389,7 @@ def rand(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool =
     >>> x.shape, bool(0 <= x.amin() and x.amax() < 1)
     ((2, 3), True)
     """
-    return Tensor(
-        generator().random(_shape(shape)), asked_dtype("rand", (), dtype, device) or get_default_dtype(), requires_grad
-    )
+    return _new("rand", generator().random(_shape(shape)), dtype, device, requires_grad)
 
 
 @answerable
@@ -413,11 +402,7 @@ def randn(*shape: int | tuple[int, ...], dtype: Any = None, requires_grad: bool 
     >>> tg.randn(2, 3, dtype=tg.float64).dtype
     dtype('float64')
     """
-    return Tensor(
-        generator().normal(size=_shape(shape)),
-        asked_dtype("randn", (), dtype, device) or get_default_dtype(),
-        requires_grad,
-    )
+    return _new("randn", generator().normal(size=_shape(shape)), dtype, device, requires_grad)
 
 
 @naming_keyword
@@ -460,7 +445,7 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, 
     if first >= end:
         raise ArgumentError(f"randint: there are no integers from {first} up to but without {end}")
     drawn = generator().integers(first, end, _shape((size,)))
-    return Tensor(drawn, asked_dtype("randint", (), dtype, device) or np.int64)
+    return _new("randint", drawn, dtype, device, default=np.int64)
 
 
 @answerable
@@ -472,7 +457,7 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Tensor:
     [0, 1, 2, 3]
     """
     drawn = generator().permutation(integer(n, "randperm: n"))
-    return Tensor(drawn, asked_dtype("randperm", (), dtype, device) or np.int64)
+    return _new("randperm", drawn, dtype, device, default=np.int64)
 
 
 @answerable
@@ -501,6 +486,14 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
         )
     drawn = [generator().choice(len(row), count, replacement, row / row.sum()) for row in rows]
     return Tensor(np.array(drawn, np.int64).reshape((*weights.shape[:-1], count)))
+
+
+def _new(name: str, values: Any, dtype: Any, device: Any, requires_grad: bool = False, default: Any = None) -> Tensor:
+    """A leaf of the ``dtype`` that function ``name`` was asked for, else of ``default`` (None: the default dtype)."""
+    wanted = asked_dtype(name, (), dtype, device)
+    if wanted is None:
+        wanted = get_default_dtype() if default is None else default
+    return Tensor(values, wanted, requires_grad)
 
 
 def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from .operation_errors import explained, short
 from .primitives import TABLE
 from .primitives.missing_primitives import Absent, is_built_in
 from .primitives.record import Primitive
+from .recorded_value import made_from
 from .source_line import Foreign, source_lines
 from .tensors import Array, Literal, Tensor
 from .thread_state import NOWHERE, Scope
@@ -133,7 +134,7 @@ class Graph:
     def __init__(self, *outputs: Tensor) -> None:
         if not outputs or not all(isinstance(x, Tensor) for x in outputs):
             raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
-        tensors = _reachable(outputs)
+        tensors = made_from(outputs, _operands)
         build = GraphBuilder[Node]()
         for x, site in zip(tensors, source_lines(x._made_at for x in tensors), strict=True):
             # a leaf may be written in place later; what an operation made never is
@@ -516,21 +517,13 @@ class GraphBuilder(Generic[N]):
         return graph.with_values(graph.values())
 
 
-def _reachable(outputs: Sequence[Tensor]) -> list[Tensor]:
-    found = {x.serial: x for x in outputs}
-    pending = list(found.values())
-    while pending:
-        node = pending.pop()
-        if node._freed:
-            raise GraphError(
-                f"the graph of {node._described()} (made at {node.site}) was walked backward, and freed when another "
-                "was; look at it before that, or call backward(retain_graph=True)"
-            )
-        for x in node.operands:
-            if isinstance(x, Tensor) and x.serial not in found:
-                found[x.serial] = x
-                pending.append(x)
-    return [found[serial] for serial in sorted(found)]
+def _operands(x: Tensor) -> tuple[Tensor | Literal, ...]:
+    if x._freed:
+        raise GraphError(
+            f"the graph of {x._described()} (made at {x.site}) was walked backward, and freed when another "
+            "was; look at it before that, or call backward(retain_graph=True)"
+        )
+    return x.operands
 
 
 def _fed(leaf: Node, value: Any, reference: bool) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -38,7 +38,7 @@ class Recorded:
     _grad: Tensor | Waiting | None = None  #: users see it through ``grad``
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
     _retains_grad: bool = False  #: its gradient is kept although an operation made it
-    _starts: bool = False  #: a gradient was asked of it that its operands have no part in
+    _starts: bool = False  #: `requires_grad_` was called: gradients end here although an operation made it
     _spent: bool = False  #: walked backward, and not again
     _freed: bool = False  #: its operands are forgotten: another graph was walked since
 
@@ -68,3 +68,15 @@ class Recorded:
 def is_tensor(x: Any) -> TypeGuard[Tensor]:
     """What files below `Tensor` ask of a value that may be an array or a number."""
     return isinstance(x, Recorded)
+
+
+def made_from(ends: Iterable[Any], operands_of: Callable[[Any], Iterable[Any]]) -> list[Any]:
+    """The tensors ``ends`` and all that ``operands_of`` leads to from them, in the order in which they were made."""
+    found = {x.serial: x for x in ends}
+    pending = list(found.values())
+    while pending:
+        for x in operands_of(pending.pop()):
+            if is_tensor(x) and x.serial not in found:
+                found[x.serial] = x
+                pending.append(x)
+    return [found[serial] for serial in sorted(found)]

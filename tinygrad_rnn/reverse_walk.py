@@ -77,9 +77,8 @@ class BackwardStep:
     node: Tensor
     gradient: Any  #: an array, or a tensor when the walk is recorded
     sent: list[tuple[int, Tensor, Any]] = field(repr=False)  #: slot, target, value (None: it went into a buffer)
-    live: Any = field(
-        default=None, repr=False
-    )  #: a mask of what counts of the gradient, see `dead_positions`; None: all
+    #: a mask of what counts of the gradient, see `dead_positions`; None: all
+    live: Any = field(default=None, repr=False)
     replaced: bool = False  #: a hook put it in the place of what arrived
 
     @property

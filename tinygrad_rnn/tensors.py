@@ -103,7 +103,7 @@ _UNMADE: Any = _Unmade()
 
 
 class Turns:
-    """Whose turn it is to use the memory of a compiled function's programs."""
+    """A lock, shared by a compiled function and gradients that wait in its memory: one thread at a time uses that."""
 
     __slots__ = ("lock",)
 

@@ -50,7 +50,7 @@ class Recorder(Protocol):
         """A stand-in with the shape and dtype of ``array``."""
 
     def effects(self) -> tuple[int, ...]:
-        """How much it was told beside operations."""
+        """The sizes of all that is recorded besides operations: equal answers mean that nothing came in between."""
 
     def is_constant(self, x: Any) -> bool:
         """Whether its value was made by the function itself, and is the same in every call."""

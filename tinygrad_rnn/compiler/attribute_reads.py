@@ -1,7 +1,7 @@
-"""Attributes: told of every one that is read from objects of users' classes, while a function is traced.
+"""Reports every attribute that is read from objects of users' classes while a function is traced.
 
-A read is seen where it happens, by a ``__getattribute__`` that the class is given for that long. So it does not matter
-how the code came to the object: by another name, out of a list, from a call, with ``getattr``.
+For that long the class has a ``__getattribute__`` that reports the read and then does what it did before. So it does
+not matter how the code came to the object: by another name, out of a list, from a call, with ``getattr``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def told_to(listener: Callable[[Any, str], None]) -> Iterator[None]:
                 _modules.clear()
 
 
-class _Heard(ModuleType):
+class _ReportingModule(ModuleType):
     """A module that reports what is read from it."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -73,7 +73,7 @@ def _tell(holder: Any, name: str) -> None:
     me = threading.get_ident()
     listener = _told.get(me)
     if listener is not None:
-        _told[me] = _deaf
+        _told[me] = _ignore_reads
         try:
             listener(holder, name)
         finally:
@@ -81,15 +81,15 @@ def _tell(holder: Any, name: str) -> None:
 
 
 def hear(module: ModuleType) -> None:
-    """Have a module report what is read."""
+    """Let a module report what is read from it."""
     with _lock:
         if type(module) is ModuleType and threading.get_ident() in _told:
             _modules.append(module)
-            module.__class__ = _Heard
+            module.__class__ = _ReportingModule
 
 
 def listen(value: Any, depth: int = 4) -> None:
-    """Have the class of ``value``, and of what it contains, report what is read; of modules each by itself."""
+    """Let the class of ``value``, and of what it contains, report what is read from its objects; or a user's module."""
     kind = type(value)
     if kind is ModuleType:
         if is_users_module(value):
@@ -116,10 +116,7 @@ def is_users(kind: type) -> bool:
     if not kind.__flags__ & 1 << 9 or kind.__flags__ & 1 << 8:  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
         return False
     module = sys.modules.get(kind.__module__)
-    if module is None or kind.__module__ in (
-        "__main__",
-        "types",
-    ):  # of text that was run, a notebook, or made by a call
+    if module is None or kind.__module__ in ("__main__", "types"):  # of text that was run, or made by a call
         return True
     file = getattr(module, "__file__", None)
     return file is not None and not is_ours(file) and not installed(file)
@@ -149,5 +146,5 @@ def _report(kind: type) -> None:
         type.__setattr__(kind, "__getattribute__", look)
 
 
-def _deaf(_holder: Any, _name: str) -> None:
-    """While a read is looked into, others are not the function's."""
+def _ignore_reads(_holder: Any, _name: str) -> None:
+    """Takes the listener's place while it looks into a read: what it reads itself is not the function's."""

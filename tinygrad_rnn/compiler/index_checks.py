@@ -13,7 +13,7 @@ from ..graph import Graph, Node
 
 
 class Ignored(Exception):
-    """A target is one to ignore, though the program was recorded as if none were; see `Tracer.ignores`."""
+    """A target is one to ignore, but the program was recorded without them; see `unforeseen`, `Tracer.ignores`."""
 
 
 def limit(graph: Graph, node: Node) -> int | None:
@@ -49,5 +49,8 @@ def check(graph: Graph, node: Node, operands: Sequence[Any], ignoring: bool) -> 
 
 
 def unforeseen(node: Node) -> bool:
-    """Whether a target to ignore is none of the classes: without one in sight a program is recorded as if none came."""
+    """Whether it is a cross-entropy whose ignored target is negative, so no class.
+
+    It is recorded without a look for ignored targets, and recorded anew when the first one comes (`Ignored`).
+    """
     return node.op is P.cross_entropy and int(node.attrs["ignore_index"]) < 0

@@ -1,13 +1,13 @@
-"""Outside state: what a function being compiled finds in Python outside its arguments, and whether that has changed.
+"""What a function being compiled finds in Python outside its arguments, and whether that has changed since.
 
 While it is traced, every call of a function that is not a library's is looked at: which globals and names of enclosing
-functions its bytecode reads. Attributes are seen when they are read, whatever the way to the object (`attributes`);
-those of modules and libraries' objects are found in the bytecode, and classes are watched with all that they have.
-Each is remembered as (dict, name); a program is used again only while every one still holds the very same object, and
-what can change among them (`watched`) the same contents.
+functions its bytecode reads. Attributes are seen when they are read, however the code came to the object
+(`attribute_reads`); those of modules and of libraries' objects are found in the bytecode, and classes are watched with
+all that they have. Each is remembered as (dict, name). A program is used again only while every one still holds the
+very same object, and containers among these the same elements.
 
-What the function writes there itself it would not write in a replay. So a snapshot is taken of everything that outlives
-the call when it is come across, before it can be written, and compared when the recording has ended (`effects`).
+What the function writes there it would not write when replayed. So before it can be written, a snapshot is taken of
+everything that outlives the call (`snapshots`), and compared when the recording has ended (`side_effects`).
 """
 
 from __future__ import annotations

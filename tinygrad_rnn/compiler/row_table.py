@@ -26,17 +26,15 @@ class RowTable:
     real: np.dtype[Any]  #: the program's one float type
     pool_buffer: int  #: the buffer of ``pool``
     scratch_bytes: dict[int, int]  #: buffer -> size; two of them, since the second lane has its own
-    pool: bytearray = field(
-        default_factory=bytearray
-    )  #: constants: tiles of a literal, sizes for BLAS, plans of copies
+    #: constants: tiles of a literal, sizes for BLAS, plans of copies
+    pool: bytearray = field(default_factory=bytearray)
     rows: list[list[int]] = field(default_factory=list)
     patches: list[tuple[int, int, int, int]] = field(default_factory=list)  #: row, column, buffer, offset
     uses: dict[int, list[int]] = field(default_factory=dict)  #: buffer -> first and last row that touches it
     host: dict[int, Node] = field(default_factory=dict)  #: row -> node that Python computes
     checks: dict[int, Node] = field(default_factory=dict)  #: row -> node whose indices are checked
-    kept: dict[int, View] = field(
-        default_factory=dict
-    )  #: returned node -> a copy of it, where a new value takes its place
+    #: returned node -> a copy of it, where a new value takes its place
+    kept: dict[int, View] = field(default_factory=dict)
     flops: dict[int, int] = field(default_factory=dict)  #: row -> floating-point operations
     moved: dict[int, int] = field(default_factory=dict)  #: row -> bytes read and written
     nodes: dict[int, Node] = field(default_factory=dict)  #: row -> a node it computes

@@ -21,13 +21,14 @@ from .snapshots import FILES, Snapshot
 
 #: where the standard library seeds a generator; without a seed the operating system gives one
 _SEEDING = random.Random.seed.__code__
-#: modules whose functions answer otherwise from call to call: what asking them is, and those that do not
+#: what is reported of a call whose answer may differ from one call to the next, and what to do instead
 _CLOCK = "a clock is read", "read it outside, and pass the time in as a tensor"
 _FILE = "a file is opened", "open it outside, and pass what it holds"
 _READ = "a file is read", "read it outside, and pass what it holds"
 _PRINTED = "a line is printed", "return what it shows, and print it outside"
 _LOGGED = "a line is logged", "return what it shows, and log it outside"
 _SYSTEM = "the operating system is asked", "ask it outside, and pass the answer in"
+#: functions of the modules in `_ASKED` whose answer does not differ
 _SAME_ANSWER = frozenset(("sleep", "mktime", "strptime", "tzset", "fspath", "cpu_count", "uname", "strerror"))
 _ASKED = {
     "time": _CLOCK,
@@ -40,7 +41,7 @@ LOGGING = frozenset(
     function.__code__
     for function in (logging.Logger.isEnabledFor, logging.Logger.getEffectiveLevel, logging.Logger.handle)
 )
-#: libraries that ask for who calls them; what others ask, such as a logger's time, is their own business
+#: libraries that ask on behalf of their caller; what others ask for themselves, such as a logger's time, is allowed
 _ASKERS = frozenset(
     ("pathlib", "numpy", "io", "os", "posixpath", "ntpath", "genericpath", "glob", "shutil", "tempfile", "subprocess",
      "socket", "platform", "getpass", "fileinput", "timeit", "email", "datetime", "codecs")

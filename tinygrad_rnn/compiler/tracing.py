@@ -28,6 +28,7 @@ from ..errors import DTypeError, GraphError, OutOfRangeError, ShapeError
 from ..operation_errors import explained
 from ..primitives.missing_primitives import is_built_in
 from ..primitives.record import Primitive
+from ..recorded_value import made_from
 from ..recurrence.loop import Unrolled
 from ..recurrence.loop_finder import LoopFinder
 from ..reverse_walk import nodes_between
@@ -49,16 +50,12 @@ def _blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 def leads_to(output: Tensor, serial: int) -> bool:
     """Whether a gradient would flow from ``output`` to the tensor of this serial."""
-    pending, seen = [output], {output.serial}
-    while pending:
-        node = pending.pop()
-        if node.serial == serial:
-            return True
-        for x in () if node._starts else node.operands:
-            if not isinstance(x, (float, int)) and x.requires_grad and x.serial >= serial and x.serial not in seen:
-                seen.add(x.serial)
-                pending.append(x)
-    return False
+
+    def behind(node: Tensor) -> list[Any]:
+        reached = () if node._starts else node.operands
+        return [x for x in reached if isinstance(x, Tensor) and x.requires_grad and x.serial >= serial]
+
+    return any(x.serial == serial for x in made_from([output], behind))
 
 
 class Traced(Tensor):
@@ -125,7 +122,10 @@ class _Graded:
 
 
 class Met(BaseException):
-    """A tensor that was passed as an argument is used from outside as well: it is no stand-in then."""
+    """Raised where a tensor that is an argument is also used from outside the function.
+
+    Tracing starts again, and then takes the tensor itself, not a stand-in.
+    """
 
     def __init__(self, serial: int) -> None:
         self.serial = serial
@@ -188,9 +188,8 @@ class Tracer:
     def __init__(self, met: Iterable[int] = ()) -> None:
         self.look: Any = None  #: Python's profiler while it looks into what the function calls, see `Surroundings`
         self.started = next(serials)
-        self.rolls: int | None = (
-            None  #: of how many steps a recurrence is recorded as a loop; None: every one is unrolled
-        )
+        #: a recurrence of this many steps or more is recorded as a loop; None: every one is unrolled
+        self.rolls: int | None = None
         self.loops: LoopFinder | None = None  #: finds those that are written out; None: they stay so
         self.inner: set[int] = set()  #: leaves of a loop's body, which mean nothing outside it
         self.met = frozenset(met)  #: serials of arguments that are also used from outside
@@ -612,7 +611,7 @@ class Tracer:
         self._confirmations.append((check, list(tensors)))
 
     def effects(self) -> tuple[int, ...]:
-        """How much it was told beside operations."""
+        """The sizes of all that is recorded besides operations: equal answers mean that nothing came in between."""
         held: tuple[Any, ...] = (
             self.arguments, self.cells, self.live, self.assigned, self.entries, self.schedules, self._confirmations,
             self._slots, self._graded, self.contexts,
@@ -661,17 +660,11 @@ class Tracer:
         outputs = list(outputs)
         kept, waiting = self._kept(outputs)
         outputs = [*outputs, *(x for _, looked_at in self._confirmations for x in looked_at)]
-        found = {x.serial: x for x in itertools.chain(outputs, self.assigned.values())}
-        pending = list(found.values())
-        while pending:
-            x = pending.pop()
-            for y in x.operands if isinstance(x, Traced) else ():
-                if isinstance(y, Tensor) and y.serial not in found:
-                    found[y.serial] = y
-                    pending.append(y)
-        if not self.inner.isdisjoint(found):
+        ends = (*outputs, *self.assigned.values())
+        found = made_from(ends, lambda x: x.operands if isinstance(x, Traced) else ())
+        if not self.inner.isdisjoint(x.serial for x in found):
             raise Unrolled
-        for x in found.values():
+        for x in found:
             if not isinstance(x, Traced) and x.serial < self.started and x.serial not in self.cells:
                 self.meet(x)
                 self.cells[x.serial] = _cell(x)
@@ -684,11 +677,9 @@ class Tracer:
             if graded.asked and not isinstance(graded.tensor, Traced):
                 there = "is" if graded.before is None else "is not"
                 self.conditions.add(f"{{}}._grad {there} None", graded.tensor)
-        order = sorted(found)
-        sites = source_lines((found[serial]._made_at for serial in order), of_libraries=True)
         build = PlanBuilder()
-        for serial, site in zip(order, sites, strict=True):
-            self._enter(build, found[serial], site)
+        for x, site in zip(found, source_lines((x._made_at for x in found), of_libraries=True), strict=True):
+            self._enter(build, x, site)
         graph = build.plan([build.position[x.serial] for x in [*outputs, *(self.assigned[s] for s in assigned)]])
         return TracedProgram(
             graph,

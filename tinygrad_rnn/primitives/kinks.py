@@ -35,7 +35,10 @@ def of_power(operands: Sequence[Any], _wobbles: Sequence[Any]) -> Found:
 
 
 def where_equal(operands: Sequence[Any], wobbles: Sequence[Any]) -> Found:
-    """The choice turns over where two operands are equal; that of integers was made where they were."""
+    """A comparison, or the larger of two, changes where the operands are equal.
+
+    Of two integers there is no kink here: it is where they were made from floats (`of_cast`, `of_largest`).
+    """
     a, b = map(np.asarray, operands)
     return (np.abs(a - b), np.add(*wobbles)) if "f" in (a.dtype.kind, b.dtype.kind) else None
 

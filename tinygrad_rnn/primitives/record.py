@@ -245,7 +245,7 @@ class Primitive:
 
 
 class Unlisted(Primitive):
-    """A primitive outside the table: it lives as long as what uses it; of what it made the value is saved."""
+    """A primitive that is not in `TABLE`: nothing finds it by its name, and saved graphs keep the values it made."""
 
     #: of one with a backward pass of its own: its forward pass, recorded operation by operation
     opened: Callable[..., Any] | None = None

@@ -1,4 +1,4 @@
-"""A primitive with other entries: a walk by another rule must leave the engine's own as it is."""
+"""A primitive with some entries changed, such as a wrong rule to test with; the engine's own stays as it is."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def how(op: Any, attrs: dict[str, Any], shape: Shape, operands: Sequence[Any], m
     step = _Step(op, attrs, shape, operands, moving)
     if op.elementwise and op.shape in (broadcast, same_shape) and op.along is None:
         return lambda time, stacked: _each(step, time, stacked)
-    rule = _RULES.get(op)
+    along_axes = op.kind in ("reduction", "axis") and "axis" in attrs and len(operands) == 1
+    rule = _along if along_axes else _RULES.get(op)
     return None if rule is None else rule(step)
 
 
@@ -156,7 +157,6 @@ def _getitem(step: _Step) -> Any:
 
 _RULES: dict[Any, Callable[[_Step], Any]] = {
     P.linear: _product, P.matmul: _product, P.cross_entropy: _cross_entropy, P.one_hot: _of_rows, P.take: _take,
-    P.sum_: _along, P.max_: _along, P.logsumexp: _along, P.softmax: _along, P.log_softmax: _along, P.cumsum: _along,
     P.reshape: _reshape, P.permute: _permute, P.broadcast_to: _broadcast_to, P.concat: _side_by_side,
     P.stack: _side_by_side, P.getitem: _getitem,
 }  # fmt: skip

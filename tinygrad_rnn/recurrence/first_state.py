@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..recorded_value import made_from
 from ..tensors import Tensor
 from .loop import TracedStep
 from .scan import leaves_of, mapped
@@ -90,17 +91,8 @@ def _traced(x: Any) -> bool:
 
 
 def _apart(x: Any, rows: set[int]) -> bool:
-    """Whether nothing of ``rows`` is behind a value."""
-    pending, seen = [x], {x.serial}
-    while pending:
-        y = pending.pop()
-        if y.serial in rows:
-            return False
-        for z in y.operands if _traced(y) else ():
-            if isinstance(z, Tensor) and z.serial not in seen:
-                seen.add(z.serial)
-                pending.append(z)
-    return True
+    """Whether ``x`` is computed from none of the ``rows``."""
+    return rows.isdisjoint(y.serial for y in made_from([x], lambda y: y.operands if _traced(y) else ()))
 
 
 def _equal(a: Any, b: Any) -> bool:

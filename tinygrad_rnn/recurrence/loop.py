@@ -23,6 +23,7 @@ import numpy as np
 from .. import primitives as P
 from ..graph import Graph, GraphBuilder, Node, Ref
 from ..primitives.record import Shape, Unlisted, normalize_axis
+from ..recorded_value import made_from
 from ..reverse_walk import grad
 from ..settings import recording
 from ..source_line import source_lines
@@ -85,7 +86,10 @@ def _reference(*operands: Any, body: Body, node: int, dtype: Any) -> Any:
 
 
 def _counts(live: Any, _any_along: Any, _shape: Shape, *, body: Body, **_attrs: Any) -> None:
-    """All counts where all of the last step does, by way of the states. Else each step is asked for itself."""
+    """What counts of an operand (None: all): all of it where all of the last step's result counts.
+
+    The states lead from there to every step. Otherwise it differs between steps, and the loop is unrolled.
+    """
     if not isinstance(live, np.ndarray) or not live[body.order[-1] if live.shape[0] > 1 else 0].all():
         raise Unrolled
 
@@ -101,7 +105,7 @@ def _pull(slot: int, g: Any, y: Any, *operands: Any, body: Body, node: int, dtyp
 
 
 def _aside(g: Any, _y: Any, loop: Any, *_operands: Any, body: Body, node: int, dtype: Any) -> Any:
-    """Leave the gradient with the loop, which walks back once for all that was asked of it."""
+    """Add the gradient to those that wait at the loop, whose one walk back uses all of them; send it zeros instead."""
     arrived = vars(loop).setdefault("_arrived", {})
     arrived[node] = arrived[node] + g if node in arrived else g
     return vars(loop).setdefault("_nothing", _zeros(loop))
@@ -249,10 +253,9 @@ class TracedStep:
 
 def is_cut_off(x: Any) -> bool:
     """Whether no gradient flows through an operation that has a rule for it: it is detached, or under `no_grad`."""
-    return (
-        x.op is not None and bool(x.op.slots) and x.dtype.kind == "f" and not x.requires_grad
-        and any(isinstance(y, Tensor) and y.requires_grad for k, y in enumerate(x.operands) if k in x.op.slots)
-    )  # fmt: skip
+    if x.op is None or x.requires_grad or x.dtype.kind != "f":
+        return False
+    return any(isinstance(y, Tensor) and y.requires_grad for k, y in enumerate(x.operands) if k in x.op.slots)
 
 
 def _leaf(shape: Shape, dtype: Any, requires_grad: bool, role: str | None = None) -> Any:
@@ -264,16 +267,8 @@ def _leaf(shape: Shape, dtype: Any, requires_grad: bool, role: str | None = None
 
 
 def _between(ends: Sequence[Any], stops: Callable[[Any], bool]) -> list[Any]:
-    """What the ends were made from, in order, back to where it ``stops``, which is included."""
-    found = {x.serial: x for x in ends}
-    pending = list(found.values())
-    while pending:
-        x = pending.pop()
-        for y in () if stops(x) else x.operands:
-            if isinstance(y, Tensor) and y.serial not in found:
-                found[y.serial] = y
-                pending.append(y)
-    return [found[serial] for serial in sorted(found)]
+    """What the ``ends`` were made from, in order, back to where it ``stops``, which is included."""
+    return made_from(ends, lambda x: () if stops(x) else x.operands)
 
 
 class _Hoisted:
@@ -614,7 +609,7 @@ class _Reverse:
 
 
 def _without(g: Any, nothing: Any) -> Any:
-    """A sum without the term that says only that there is one aside."""
+    """``g`` without the term ``nothing``, the zeros that `_aside` sends; None if it is no more than that."""
     if nothing is None or not isinstance(g, Tensor):
         return g
     if g is nothing:

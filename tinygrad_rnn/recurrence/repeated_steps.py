@@ -28,11 +28,8 @@ def symbols(nodes: Sequence[Any], done: set[int]) -> list[int]:
         literals = tuple([None if isinstance(y, Tensor) else type(y) if blank else _key(y) for y in x.operands])
         path, _, part, backward = x.scope
         attrs = _key(x.attrs, x.op is P.getitem) if x.attrs else None
-        array = x._array
-        key = (
-            id(x.op), attrs, array.shape, array.dtype, x.requires_grad, literals, path, part, backward, x._starts,
-        )  # fmt: skip
-        found.append(known.setdefault(key, len(known)))
+        made = id(x.op), attrs, literals, x._array.shape, x._array.dtype, x.requires_grad, x._starts
+        found.append(known.setdefault((made, path, part, backward), len(known)))
     return found
 
 

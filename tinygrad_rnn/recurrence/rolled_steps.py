@@ -59,12 +59,10 @@ class RolledSteps:
         used_after = _used_after(steps)
         for state, place in enumerate(steps.new):
             x, operands = self.step[place], steps.operands[place]
-            if (
-                x.op is P.add and of_state[state] == 1 and not uses[place] and steps.new.count(place) == 1
-                and [kind for kind, _ in operands].count("state") == 1 and x.dtype.kind == "f"
-                and all(isinstance(y, Tensor) and y.shape == x.shape and y.dtype == x.dtype for y in x.operands)
-                and not any(id(y) in used_after for y in steps.each(place)[:-1])
-            ):  # fmt: skip
+            adds = x.op is P.add and x.dtype.kind == "f" and [kind for kind, _ in operands].count("state") == 1
+            alone = of_state[state] == 1 and not uses[place] and steps.new.count(place) == 1
+            alike = all(isinstance(y, Tensor) and y.shape == x.shape and y.dtype == x.dtype for y in x.operands)
+            if adds and alone and alike and not any(id(y) in used_after for y in steps.each(place)[:-1]):
                 found[state] = place
         return found
 
@@ -121,9 +119,8 @@ class RolledSteps:
         before: set[int] = set()
         for place in range(steps.period):
             if place not in inside and place not in self.constant and place not in self.sums.values():
-                kinds = steps.operands[place]
-                if not any(kind == "state" or (kind == "same" and what not in before | self.constant)
-                           for kind, what in kinds):  # fmt: skip
+                known = before | self.constant
+                if all(kind != "state" and (kind != "same" or what in known) for kind, what in steps.operands[place]):
                     before.add(place)
                     self._lift(place)
         self._inner()

@@ -7,6 +7,7 @@ recorded as a loop, see `loop`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -156,20 +157,19 @@ def _masked(old: Any, new: Any, y: Any, going: Tensor | None = None) -> tuple[An
         return new, y
     if old is None:
         old = mapped(lambda _: 0.0, new)
-    known: dict[int, Tensor] = {}  # the same mask for all of one rank: then what counts of them is the same
+    mask = cache(lambda rank: going.reshape((-1, *(1,) * (rank - 1))))  # one for all values of a rank
+    return mapped(lambda a, b: _chosen(mask, a, b, a.role), new, old), mapped(lambda a: _chosen(mask, a, 0.0), y)
 
-    def chosen(value: Any, ended: Any, role: str | None = None) -> Tensor:
-        if not value.ndim:
-            raise ShapeError(
-                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
-            )
-        if value.ndim not in known:
-            known[value.ndim] = going.reshape((-1, *(1,) * (value.ndim - 1)))
-        result = where(known[value.ndim], value, ended)
-        result.role = role
-        return result
 
-    return mapped(lambda a, b: chosen(a, b, a.role), new, old), mapped(lambda a: chosen(a, 0.0), y)
+def _chosen(mask: Callable[[int], Tensor], going: Tensor, ended: Any, role: str | None = None) -> Tensor:
+    """``going`` where ``mask``, which gives booleans (N, 1, ...) of a rank, is True; ``ended`` elsewhere."""
+    if not going.ndim:
+        raise ShapeError(
+            "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
+        )
+    result = where(mask(going.ndim), going, ended)
+    result.role = role
+    return result
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -244,14 +244,8 @@ class Masks:
         return column if isinstance(column, Tensor) else from_array(column)
 
     def where(self, t: int, going: Tensor, ended: Any, role: str | None = None) -> Tensor:
-        """``going`` for the sequences that have not ended, else ``ended``."""
-        if not going.ndim:
-            raise ShapeError(
-                "scan: with lengths, carries and outputs need a first dimension, one row a sequence; f gave a number"
-            )
-        result = where(self.at(t, going.ndim), going, ended)
-        result.role = role
-        return result
+        """``going`` for the sequences that have not ended at step ``t``, else ``ended``."""
+        return _chosen(partial(self.at, t), going, ended, role)
 
 
 def time_first(lengths: Any, batch_first: bool, unbatched: bool = False) -> Any:
