@@ -22,6 +22,19 @@ from .random import generator
 from .settings import get_default_dtype
 from .tensors import Tensor, as_tensor
 
+#: the functions that `tinygrad_rnn` itself has
+__all__ = [
+    "abs", "all", "allclose", "amax", "amin", "any", "arange", "argmax", "argmin", "argsort", "bmm", "broadcast_to",
+    "cat", "ceil", "chunk", "clamp", "clip", "concat", "cos", "cumsum", "dot", "einsum", "empty", "equal", "exp",
+    "expand_dims", "eye", "flatten", "flip", "floor", "from_numpy", "full", "full_like", "gather", "is_tensor",
+    "isfinite", "isnan", "leaky_relu", "linspace", "log", "log_softmax", "logsumexp", "masked_fill", "matmul",
+    "max", "maximum", "mean", "min", "minimum", "mm", "multinomial", "norm", "one_hot", "ones", "ones_like",
+    "outer", "pad", "permute", "prod", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "relu",
+    "remainder", "reshape", "round", "sigmoid", "sin", "softmax", "softplus", "sort", "split", "sqrt", "square",
+    "squeeze", "stack", "std", "sum", "t", "take", "tanh", "topk", "transpose", "tril", "triu", "unbind",
+    "unsqueeze", "var", "where", "zeros", "zeros_like",
+]  # fmt: skip
+
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """``a`` where ``condition`` (booleans) holds, ``b`` elsewhere, all broadcast.
