@@ -139,7 +139,7 @@ def judge(file: Path, tests: list[str], jobs: int, sample: int | None, seed: int
             shutil.copytree(ROOT, free[-1], ignore=ignored)
         start = time.monotonic()
         if noticed(free[0], file, file.read_text(), tests, 600):
-            sys.exit(f"the tests of {file.name} fail without a mutant: {' '.join(tests)}")
+            sys.exit(f"the tests of {file.name} fail, or take 600 s, without a mutant: {' '.join(tests)}")
         seconds = PATIENCE * (time.monotonic() - start)
 
         def run(mutant: tuple[int, str, str, str]) -> bool:

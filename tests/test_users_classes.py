@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -192,3 +194,21 @@ def test_items_of_a_dataset_keep_their_class() -> None:
 def test_a_carry_keeps_its_form(f: Callable[[Any, Any], Any], words: str) -> None:
     with pytest.raises(tg.ShapeError, match=words):
         tg.scan(f, {"h": tg.zeros(1)}, tg.ones(3, 1))
+
+
+def test_a_metaclass_of_ones_own_does_not_stop_the_recording(tmp_path):
+    """While its class was told to report, the class was read, which looked for a lock that was held already."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import tinygrad_rnn as tg\n"
+        "class Meta(type): pass\n"
+        "class Settings(metaclass=Meta): pass\n"
+        "class Part: rate = 2.0\n"
+        "Settings.part = Part()\n"
+        "double = tg.compile(lambda x: x * Settings.part.rate)\n"
+        "print(double(tg.ones(1)).item(), end=' ')\n"
+        "Settings.part.rate = 3.0\n"
+        "print(double(tg.ones(1)).item())\n"
+    )
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "2.0 3.0\n", done.stderr

@@ -164,9 +164,15 @@ class Composed(Operators):
         return other - (other // self) * self
 
     def std(
-        self, axis: Axis = None, *, keepdims: bool = False, correction: int | None = None,
-        unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        axis: Axis = None,
+        *,
+        keepdims: bool = False,
+        correction: int | None = None,
+        unbiased: bool | None = None,
+        dim: Axis = None,
+        keepdim: bool = False,
+    ) -> Tensor:
         """Standard deviation over ``axis``: the square root of `var`, with its ``keepdims``, ``correction``,
         ``unbiased``.
 

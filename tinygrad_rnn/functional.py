@@ -218,9 +218,14 @@ def one_hot(indices: Any, num_classes: int, dtype: Any = None) -> Tensor:
 
 @answerable
 def arange(
-    start: float | None = None, end: float | None = None, step: float = 1, *, dtype: Any = None,
-    requires_grad: bool = False, device: Any = None,
-) -> Tensor:  # fmt: skip
+    start: float | None = None,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Tensor:
     """``start`` (0 if only one number is given), and on in steps of ``step``, up to but without ``end``.
 
     Integers give int64, other numbers the default dtype, unless ``dtype`` says. Raises `ArgumentError` for a step of 0,

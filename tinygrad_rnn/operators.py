@@ -319,9 +319,15 @@ class Operators(Recorded):
         return total / count if count else total * np.nan
 
     def var(
-        self, axis: Axis = None, *, keepdims: bool = False, correction: int | None = None,
-        unbiased: bool | None = None, dim: Axis = None, keepdim: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        axis: Axis = None,
+        *,
+        keepdims: bool = False,
+        correction: int | None = None,
+        unbiased: bool | None = None,
+        dim: Axis = None,
+        keepdim: bool = False,
+    ) -> Tensor:
         """Variance ``sum((x - mean)^2) / (n - correction)`` over ``axis`` (None: all).
 
         ``keepdims`` leaves that at size 1. ``correction`` is 1 unless told, PyTorch's default (NumPy's is 0);

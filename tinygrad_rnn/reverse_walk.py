@@ -32,7 +32,6 @@ from .version_counters import Memory
 if TYPE_CHECKING:
     from .tensors import Tensor
 
-
 #: Operands that are plain numbers; every other operand is a tensor, of which this file knows what `Recorded` says.
 LITERALS = (float, int)
 
@@ -131,9 +130,14 @@ def walk(
 
 
 def _turns(
-    outputs: Sequence[Tensor], gradients: Sequence[Any], inputs: Sequence[Tensor] | None, through: bool,
-    live: Sequence[Any] | None, send: Callable[..., Any] | None, create_graph: bool,
-) -> Iterator[tuple[Tensor, Any, list[tuple[int, Tensor, Any]], Any, bool]]:  # fmt: skip
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Any],
+    inputs: Sequence[Tensor] | None,
+    through: bool,
+    live: Sequence[Any] | None,
+    send: Callable[..., Any] | None,
+    create_graph: bool,
+) -> Iterator[tuple[Tensor, Any, list[tuple[int, Tensor, Any]], Any, bool]]:
     """The fields of a `BackwardStep` for every node."""
     order = nodes_between(outputs, inputs, through)
     wanted = {node.serial for node in order}

@@ -41,9 +41,15 @@ class Layers(nn.Module):
 
 
 def build(
-    pattern: str, cell: str = "rnn", length: int = 4, hidden: int = 3, layers: int = 1, seed: int = 0,
-    *, bidirectional: bool = False,
-) -> Tensor:  # fmt: skip
+    pattern: str,
+    cell: str = "rnn",
+    length: int = 4,
+    hidden: int = 3,
+    layers: int = 1,
+    seed: int = 0,
+    *,
+    bidirectional: bool = False,
+) -> Tensor:
     """The loss of a freshly initialised network of this shape on random data; ready to be drawn.
 
     ``bidirectional`` reads the sequence from both ends; it needs all of it, so the pattern is many-to-many or

@@ -50,8 +50,6 @@ _frame = sys._getframe
 #: how the engine makes tensors, all of whose parts it gives them itself
 _made = object.__new__
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
-
-
 #: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
 REFUSES = -1
 
@@ -217,8 +215,7 @@ class Tensor(_WithIdentity):
         """Compute ``op`` and remember it: the one way a graph grows."""
         now = vars(current)
         if now["tracer"] is not None:
-            traced: Tensor = now["tracer"].record(op, operands, attrs)
-            return traced
+            return now["tracer"].record(op, operands, attrs)
         arrays: list[Any] = []
         needs_grad = False
         for x in operands:
@@ -584,9 +581,13 @@ class Tensor(_WithIdentity):
 
 @naming_keyword
 def tensor(
-    data: Any, *, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None,
+    data: Any,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    requires_grad: bool = False,
+    name: str | None = None,
     device: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """A new leaf tensor with a copy of ``data`` (numbers, nested lists, an array); see `Tensor`.
 
     The ``device`` is the "cpu". Floats take the default dtype unless they come as an array or ``dtype`` says;

@@ -37,9 +37,14 @@ class CharModel(nn.Module):
     """
 
     def __init__(
-        self, characters: int, cell: str = "lstm", hidden: int = 128, layers: int = 1, embedding: int = 32,
+        self,
+        characters: int,
+        cell: str = "lstm",
+        hidden: int = 128,
+        layers: int = 1,
+        embedding: int = 32,
         dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.embed = nn.Embedding(characters, embedding)
         self.rnn = LAYERS[cell](embedding, hidden, num_layers=layers, dropout=dropout)
         self.head = nn.Linear(hidden, characters)

@@ -136,8 +136,9 @@ def _report(kind: type) -> None:
     with _lock:
         if kind in _own or threading.get_ident() not in _told:
             return
-        before: Any = kind.__getattribute__
-        _own[kind] = vars(kind).get("__getattribute__", _MISSING)
+        # a class of a metaclass that reports would report these two reads, with the lock held
+        before: Any = type.__getattribute__(kind, "__getattribute__")
+        _own[kind] = type.__getattribute__(kind, "__dict__").get("__getattribute__", _MISSING)
 
         def look(self: Any, name: str) -> Any:
             _tell(self, name)

@@ -69,9 +69,16 @@ class Draft:
         # what comes of parameters alone is the same in every segment
         lasting = all(isinstance(x, Ref) and self.nodes[x.index].is_parameter for x in operands)
         made = self._build.add(
-            op, operands, attrs, requires_grad=like.requires_grad, scope=like.scope, site=like.site,
-            serial=like.serial, lane=lane, segment=0 if lasting else like.segment,
-        )  # fmt: skip
+            op,
+            operands,
+            attrs,
+            requires_grad=like.requires_grad,
+            scope=like.scope,
+            site=like.site,
+            serial=like.serial,
+            lane=lane,
+            segment=0 if lasting else like.segment,
+        )
         self.order.append(self.order[like.index] if like.index < len(self.order) else made.index)
         return made
 

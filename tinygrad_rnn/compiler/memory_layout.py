@@ -146,9 +146,14 @@ class Storage:
     """The views of all nodes. Buffers are numbered; ``owners`` says which leaf a buffer belongs to, if any."""
 
     def __init__(
-        self, graph: Plan, trace: TracedProgram, kinds: list[str], around: Storage | None = None,
-        given: dict[int, View] | None = None, spare: Collection[int] = (),
-    ) -> None:  # fmt: skip
+        self,
+        graph: Plan,
+        trace: TracedProgram,
+        kinds: list[str],
+        around: Storage | None = None,
+        given: dict[int, View] | None = None,
+        spare: Collection[int] = (),
+    ) -> None:
         self.graph, self.trace, self.kinds = graph, trace, kinds
         self.views: list[View | None] = [None] * len(graph)
         self.sizes: list[int] = [] if around is None else around.sizes  # bytes of each buffer

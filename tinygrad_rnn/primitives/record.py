@@ -282,10 +282,7 @@ def _values_used(rule: Callable[..., Any], variadic: bool) -> tuple[bool, tuple[
         raise ArgumentError(f"a rule takes {wants}, but one takes ({names}) only; name what it does not use _x")
     if operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return not y.name.startswith("_"), None if not operands[0].name.startswith("_") else ()
-    return (
-        not y.name.startswith("_"),
-        tuple(i for i, p in enumerate(operands) if not p.name.startswith("_")),
-    )
+    return not y.name.startswith("_"), tuple(i for i, p in enumerate(operands) if not p.name.startswith("_"))
 
 
 # Shape rules shared by several families ------------------------------------------------------------------

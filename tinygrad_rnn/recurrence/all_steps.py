@@ -95,8 +95,9 @@ def _cross_entropy(step: _Step) -> Any:
         logits, targets = stacked(0), stacked(1)
         made = step.op(
             P.reshape(logits, shape=(size_of(logits.shape[:-1]), logits.shape[-1])),
-            P.reshape(targets, shape=(size_of(targets.shape),)), **step.attrs,
-        )  # fmt: skip
+            P.reshape(targets, shape=(size_of(targets.shape),)),
+            **step.attrs,
+        )
         return P.reshape(made, shape=(time, *step.shape))
 
     return done

@@ -40,9 +40,13 @@ def first_state(f: Callable[[Any, Any], tuple[Any, Any]], xs: Any, zeros: bool =
 
 
 def matched(
-    firsts: Sequence[Any], laters: Sequence[Any], rows: Sequence[Any], again: Sequence[Any], states: Sequence[Any],
+    firsts: Sequence[Any],
+    laters: Sequence[Any],
+    rows: Sequence[Any],
+    again: Sequence[Any],
+    states: Sequence[Any],
     alike: Callable[[Any, Any], bool] = lambda _a, _b: False,
-) -> list[Any] | None:  # fmt: skip
+) -> list[Any] | None:
     """The constants that stand in the first step where ``states`` stand in a later one; None if they differ otherwise.
 
     ``firsts`` and ``laters`` are what the two steps give, ``rows`` and ``again`` their inputs; ``alike`` says which

@@ -113,14 +113,23 @@ def _aside(g: Any, _y: Any, loop: Any, *_operands: Any, body: Body, node: int, d
 
 #: a loop, and the values of one of the body's nodes, stacked over time
 loop = Unlisted(
-    "loop", "↻", _shape, _reference, vjp=_pull,
-    rule=(r"\text{the loop backward}",), along=_counts,
-)  # fmt: skip
+    "loop",
+    "↻",
+    _shape,
+    _reference,
+    vjp=_pull,
+    rule=(r"\text{the loop backward}",),
+    along=_counts,
+)
 #: another node's values of the loop that is operand 0; the other operands are the loop's
 tap = Unlisted(
-    "tap", "↻", lambda _loop, *shapes, **attrs: _shape(*shapes, **attrs),
-    lambda _loop, *operands, **attrs: _reference(*operands, **attrs), vjp=(_aside,), along=_counts,
-)  # fmt: skip
+    "tap",
+    "↻",
+    lambda _loop, *shapes, **attrs: _shape(*shapes, **attrs),
+    lambda _loop, *operands, **attrs: _reference(*operands, **attrs),
+    vjp=(_aside,),
+    along=_counts,
+)
 
 
 def _zeros(like: Any) -> Any:
@@ -187,9 +196,13 @@ def _aside_of(tracer: Recorder) -> Iterator[None]:
 
 
 def roll(
-    step: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]], inputs: Sequence[Any], states: Sequence[Any],
-    reverse: bool = False, strange: bool = False, length: int | None = None,
-) -> tuple[list[Any], list[Any]]:  # fmt: skip
+    step: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]],
+    inputs: Sequence[Any],
+    states: Sequence[Any],
+    reverse: bool = False,
+    strange: bool = False,
+    length: int | None = None,
+) -> tuple[list[Any], list[Any]]:
     """``states, outputs = step(row of each input, states)`` for all rows: the last states, and the outputs stacked.
 
     ``strange``: what ``step`` does is not known to be the same each time, so it is looked at twice. ``length``: of how
@@ -306,9 +319,15 @@ class _Hoisted:
         outer = [x for x in t.order if x.op is not None and x.serial >= t.start and x.serial not in self._varies]
         used = {y.serial for x in self._record_of for y in x.operands if isinstance(y, Tensor)}
         body, constants = body_of(
-            t.start, rows, t.states, [x for x in outer if x.serial in used], new,
-            [x for x in outputs if x is not None], self.length, self.reverse,
-        )  # fmt: skip
+            t.start,
+            rows,
+            t.states,
+            [x for x in outer if x.serial in used],
+            new,
+            [x for x in outputs if x is not None],
+            self.length,
+            self.reverse,
+        )
         position, made = body
         rolled = _Recorded(made, (*stacks, *self.initial, *constants))
         found = []
@@ -401,9 +420,15 @@ class _Hoisted:
 
 
 def body_of(
-    start: int, rows: Sequence[Any], states: Sequence[Any], constants: Sequence[Any], new: Sequence[Any],
-    others: Sequence[Any], length: int, reverse: bool,
-) -> tuple[tuple[dict[int, int], Body], list[Any]]:  # fmt: skip
+    start: int,
+    rows: Sequence[Any],
+    states: Sequence[Any],
+    constants: Sequence[Any],
+    new: Sequence[Any],
+    others: Sequence[Any],
+    length: int,
+    reverse: bool,
+) -> tuple[tuple[dict[int, int], Body], list[Any]]:
     """The graph of ``new`` and ``others`` above the leaves: positions by serial, the body, what stays the same."""
     leaves = {x.serial for x in (*rows, *states, *constants)}
 
@@ -501,9 +526,12 @@ class _Reverse:
             if not ends:
                 return {}, []
             found = grad(
-                [x for x, _ in ends], [made[k] for k in leaves], [g for _, g in ends], create_graph=True,
+                [x for x, _ in ends],
+                [made[k] for k in leaves],
+                [g for _, g in ends],
+                create_graph=True,
                 allow_unused=True,
-            )  # fmt: skip
+            )
             results = dict(zip(leaves, found))
             reached = [
                 k
