@@ -22,6 +22,7 @@ from tinygrad_rnn.character_model.text import Vocabulary, read_text, split, wind
 from tinygrad_rnn.nn import labelled
 
 BATCH, LENGTH, HIDDEN = 32, 50, 128
+READ = 2500  #: characters, on which units are compared with features of the text
 
 
 def fit(model: CharModel, cell: str, text: Any, vocabulary: Vocabulary, steps: int, rng: np.random.Generator) -> Any:
@@ -95,7 +96,7 @@ def unroll(model: CharModel, vocabulary: Vocabulary, text: str, target: str) -> 
 
 
 def main(
-    steps: int = 1200, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
+    steps: int = 800, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
 ) -> Any:
     """Train all three, draw; returns the mean of each one's last losses in bits per character."""
     text = read_text(None)
@@ -111,7 +112,7 @@ def main(
     for temperature in (0.2, 0.5, 1.0, 1.5):
         written = vocabulary.decode(model.sample(vocabulary.encode("The "), 100, temperature, rng))
         console.print(f"temperature {temperature}: {'The ' + written!r}", markup=False, soft_wrap=True)
-    units(model, vocabulary.decode(unseen[:2500]), vocabulary, out)
+    units(model, vocabulary.decode(unseen[:READ]), vocabulary, out)
     draw(unroll(model, vocabulary, "hell", "ello"), out / "char-model.svg", rolled=True, walk=True)
     return {cell: float(loss[-50:].mean()) for cell, loss in losses.items() if len(loss)}
 

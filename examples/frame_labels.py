@@ -74,7 +74,7 @@ def fit(model: Labeller, steps: int, rng: np.random.Generator) -> None:
     train(f"{'with' if model.memory else 'without'} memory", steps, lambda _k: step(*videos(32, rng)))
 
 
-def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0) -> tuple[float, float]:
+def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> tuple[float, float]:
     """Train, draw, and return the shares of right labels in unseen videos, with memory and without."""
     tg.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -24,12 +24,17 @@ LAYERS = (
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """A figure to draw on, written whole when done; its format is the name's ending."""
+def figure(path: Path, width: float, height: float, letters: str = "none") -> Iterator[Any]:
+    """A figure to draw on, written whole when done; its format is the name's ending.
+
+    In an SVG its texts stay texts, to be found and translated; with ``letters="path"`` they are drawn as outlines, for
+    what needs its very typeface.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": path.name, "text.color": INK, "font.size": 9}):
+    settings = {"svg.hashsalt": path.name, "text.color": INK, "font.size": 9, "svg.fonttype": letters}
+    with matplotlib.rc_context(settings):
         drawing = Figure(figsize=(width, height), layout="constrained")
         yield drawing
         data, kind = io.BytesIO(), path.suffix[1:]
@@ -161,7 +166,7 @@ def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]])
     margin, longest = max(len(name) for name, _, _ in lines), max(len(text) for _, text, _ in lines)
     behind = np.zeros((len(lines), longest))
     columns = max(margin + longest + 3, len(title))
-    with figure(path, 0.0836 * columns, 0.21 * len(lines) + 0.4) as drawing:  # how wide a character of 10 points is
+    with figure(path, 0.0836 * columns, 0.21 * len(lines) + 0.4, "path") as drawing:  # 0.0836: a character of 10 points
         drawing.set_layout_engine("none")
         axes = drawing.add_axes((0, 0, 1, 1))
         font = {"fontsize": 10, "family": "DejaVu Sans Mono", "parse_math": False}
@@ -182,7 +187,7 @@ def formulas(path: Path, lines: Sequence[tuple[str, str]]) -> None:
     split = next(n for n in range(len(lines) + 1) if sum(heights[:n]) >= sum(heights) / columns - 1e-9)
     parts = [range(split), range(split, len(lines))][:columns]
     size = max(sum(heights[n] for n in part) for part in parts)
-    with figure(path, 7.5 * columns, size) as drawing:
+    with figure(path, 7.5 * columns, size, "path") as drawing:
         for column, part in enumerate(parts):
             top = size
             for n in part:

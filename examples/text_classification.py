@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,7 @@ def texts(modules: Sequence[str]) -> tuple[Any, Any]:
                 prose.append(text)
                 node.body = node.body[1:] or [ast.Pass()]
         code.append(ast.unparse(tree))  # without comments
-    kept = (
-        " ".join("".join(c for c in " ".join(t) if c in VOCABULARY.characters or c.isspace()).split())
-        for t in (prose, code)
-    )
+    kept = (" ".join(re.sub(r"[^ -~\s]", "", " ".join(t)).split()) for t in (prose, code))
     english, python = (VOCABULARY.encode(text) for text in kept)
     return english, python
 

@@ -86,6 +86,12 @@ def nothing_left_behind() -> Iterator[None]:
     tg.manual_seed(0)
     yield
     after = global_state()
+    tinygrad_rnn.random._generator = generator
+    tg.TABLE.clear()
+    tg.TABLE.update(table)
+    changed = [name for name in before if before[name] != after[name]]
+    if not changed:
+        return
     tg.set_default_dtype(before["the default dtype"])
     current.recording, current.scope = before["gradient recording"], before["the scope"]
     np.seterr(**before["NumPy's error handling"])
@@ -95,12 +101,7 @@ def nothing_left_behind() -> Iterator[None]:
     for name in after["the environment"].keys() - before["the environment"].keys():
         del os.environ[name]
     os.environ.update(before["the environment"])
-    tg.TABLE.clear()
-    tg.TABLE.update(table)
-    tinygrad_rnn.random._generator = generator
-    changed = [name for name in before if before[name] != after[name]]
-    if changed:
-        pytest.fail(f"the test left {' and '.join(changed)} changed")
+    pytest.fail(f"the test left {' and '.join(changed)} changed")
 
 
 @pytest.fixture(autouse=True)

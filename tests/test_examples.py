@@ -134,6 +134,7 @@ def test_characters_are_predicted(
 ) -> None:
     module = example("char_model")
     monkeypatch.setattr(module, "LENGTH", 12)  # compiles faster than 50 steps
+    monkeypatch.setattr(module, "READ", 800)
     losses = module.main(steps=120, out=tmp_path)  # the text is Python's help, of 104 or, from 3.14 on, 140 characters
     assert losses.keys() == {"RNN", "GRU", "LSTM"}
     assert max(losses.values()) < 4.1  # bits; the text's own frequencies of characters give 4.7

@@ -240,10 +240,12 @@ def test_a_table_that_is_none_is_one_line(text, said, tmp_path):
         Translation.read(tmp_path / "x.toml")
 
 
-def test_a_figure_alone(tmp_path):
-    written = figure(tmp_path, "recurrence-op")
-    assert {path.name for path in written} == {f"recurrence-op.{kind}" for kind in ("svg", "png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}
+def test_a_figure_alone(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr("viz.lecture.building.TOPICS", quick)
+    written = figure(tmp_path / "out", "two-forward")
+    assert {path.name for path in written} == {f"two-forward.{kind}" for kind in ("svg", "png", "pdf")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
+    assert all(path.stat().st_size > 100 for path in written)
 
 
 @pytest.mark.parametrize(

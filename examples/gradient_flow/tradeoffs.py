@@ -59,7 +59,7 @@ def ratios(times: list[float]) -> list[float]:
     return [b / a for a, b in pairwise(times)]
 
 
-def main(out: Path = Path("out"), lengths: tuple[int, ...] = LENGTHS, repeats: int = 7) -> dict[str, Any]:
+def main(out: Path = Path("out"), lengths: tuple[int, ...] = LENGTHS, repeats: int = 3) -> dict[str, Any]:
     """Count, measure, draw, and return nodes and seconds by kind and length."""
     found: dict[str, Any] = {}
     for kind in KINDS:
