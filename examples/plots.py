@@ -64,7 +64,7 @@ def score_table(path: Path, title: str, vocabulary: str, text: str, above: str, 
                     label = axes.text(t, y, f"{value:.{digits}f}", ha="center", va="center")
                     label.set(color=TARGET if green else INK, weight="bold" if green else "normal")
                     if not t and level != 1:
-                        axes.text(-0.28, y, vocabulary[i], ha="right", va="center", family="DejaVu Sans Mono")
+                        axes.text(-0.28, y, vocabulary[i], ha="right", va="center")
                 if not t:
                     axes.text(-0.75, middle, name, ha="center", va="center")
                 if level:
@@ -112,7 +112,7 @@ def one_hot_product(path: Path, weight: Any, vocabulary: str, character: str) ->
                     axes.text(x, y, text, ha="center", va="center", weight="bold" if marked else "normal")
             if values is one_hot:
                 for row, letter in enumerate(vocabulary):
-                    axes.text(left + 0.62, (rows - 1) / 2 - row, letter, va="center", family="DejaVu Sans Mono")
+                    axes.text(left + 0.62, (rows - 1) / 2 - row, letter, va="center")
             middle = left + (columns - 1) / 2
             axes.text(middle, rows / 2 + 0.35, name or f"column of ‘{character}’", ha="center", va="center")
             left += columns + 1.4

@@ -46,7 +46,7 @@ def encode(texts: list[str]) -> Any:
     return np.stack([ADDITION.encode(text) for text in texts], axis=1)
 
 
-def main(steps: int = 2000, out: Path = Path("out"), seed: int = 0, digits: int = 2) -> float:
+def main(steps: int = 3000, out: Path = Path("out"), seed: int = 0, digits: int = 2) -> float:
     """Train, draw, and return the share of unseen additions answered right to the last digit."""
     tg.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -82,6 +82,7 @@ def svg_to_pdf(svg: str) -> bytes:
     _register()
     # links and tooltips are nothing to draw, and their targets nothing to load
     plain = re.sub(r"<title>.*?</title>|xlink:title=\"[^\"]*\"", "", _in_our_font(svg), flags=re.DOTALL)
+    plain = plain.replace("font-weight: 700", "font-weight: bold")  # svglib looks typefaces up by weights' names
     drawing: Any = svg2rlg(io.BytesIO(plain.encode()))
     _in_viewers_fonts(drawing)
     pages = io.BytesIO()

@@ -73,6 +73,7 @@ def build(
 
     def make(topic: Topic) -> Result:
         if not topic.program:
+            done(topic)
             return Result("")
         key = _key(topic, labels)
         result = kept.get(topic.program)
