@@ -289,7 +289,7 @@ def test_a_saved_cell_state_that_had_become_the_next_by_a_view():
     wrong["h0"], wrong["c0"] = dh, dc
     found = tg.diagnose(loss, wrong, max_edits=1)
     assert found.found and found.agreement < 1e-14
-    assert any("The saved c, the first of them, has become that of the step after" in e.words for e in found.edits)
+    assert any("The saved c, the first of them (c0), has become that of the step after" in e.words for e in found.edits)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_the_right_way_back_is_right():
     assert tg.diagnose(network(), by_hand()).correct
 
 
+def test_all_that_one_call_makes_is_not_called_as_its_result_is():
+    loss = network()
+    found = tg.diagnose(loss, by_hand("the new h"), max_edits=1)
+    assert "loss" not in str(found)
+
+    def called():
+        total = tg.nn.functional.mse_loss(tg.zeros(2, 2) + w @ w, tg.ones(2, 2))
+        return total
+
+    w = tg.tensor(np.array([[0.3, 0.5], [0.2, 0.9]]), requires_grad=True, name="w")
+    found = tg.diagnose(called(), {"w": np.ones((2, 2))}, max_edits=1)
+    assert "total" not in str(found)
+
+
 @pytest.mark.parametrize(
     "formula, says",
     {

@@ -148,7 +148,9 @@ def _saved_values(scene: Scene) -> Iterator[Edit]:
             yield edit(f"At every step, the saved {name} has become that {words}.", 1.1, moves)
             for move in moves:
                 which = "first" if move[0] == 0 else f"{move[0] + 1}th"
-                yield edit(f"The saved {name}, the {which} of them, has become that {words}.", 1.15, [move])
+                begun = record.nodes[chains[0][0]].name if move[0] == 0 and len(group) == 1 else None
+                which += f" of them ({begun})" if begun else " of them"
+                yield edit(f"The saved {name}, the {which}, has become that {words}.", 1.15, [move])
         for words, source in (("last", length - 1), ("first", 0)):
             text = f"Every saved {name} has become the {words} one: one buffer was used for all steps."
             yield edit(text, 1.1, [(k, source) for k in range(length)])

@@ -22,20 +22,20 @@ def variables(loss: Tensor) -> dict[int, str]:
     It is read off the program's own instructions: what follows the call, or the operator, that made the tensor.
     """
     found, codes = dict[int, str](), dict[int, dict[int, str]]()
-    pending, seen = [loss], {loss.serial}
+    pending, tensors = [loss], {loss.serial: loss}
     while pending:
-        x = pending.pop()
-        place: Any = x._made_at
-        if place is not None and isinstance(place[0], CodeType):
-            code, instruction = place
+        for y in pending.pop().operands:
+            if isinstance(y, Tensor) and y.serial not in tensors:
+                tensors[y.serial] = y
+                pending.append(y)
+    made = [(serial, tensors[serial]._made_at) for serial in sorted(tensors)]
+    for (serial, place), (_, after) in pairwise([*made, (0, None)]):
+        code, instruction = place or (None, 0)
+        if isinstance(code, CodeType) and place != after:  # of all that one call of a library makes, the last
             if id(code) not in codes:
                 codes[id(code)] = _stored(code)
             if instruction in codes[id(code)]:
-                found[x.serial] = codes[id(code)][instruction]
-        for y in x.operands:
-            if isinstance(y, Tensor) and y.serial not in seen:
-                seen.add(y.serial)
-                pending.append(y)
+                found[serial] = codes[id(code)][instruction]
     return found
 
 
