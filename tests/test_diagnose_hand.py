@@ -98,6 +98,7 @@ def test_two_walks_are_shown_where_they_part(tmp_path):
     ]
     assert [side.check(sides.position)[0].passed for side in sides.sessions] == [True, False]
     page = (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert f"the walks part at step {sides.position} of 4: in what y sends to (w ⊙ w)." in page
     assert page.count("<iframe") == 2 and "derivative of tanh" in page
     assert "<h2" not in page  # each half has its title itself
 

@@ -15,7 +15,6 @@ from tinygrad_rnn.graph import Graph, Node, Ref
 from tinygrad_rnn.primitives.variant import variant
 from tinygrad_rnn.tensors import Array
 
-from .node_names import Names
 from .rule_formulas import Written, template
 
 #: what arrives, and the result and the operand in a rule's formula
@@ -37,16 +36,14 @@ def edited_graph(record: Record, edit: Edit) -> Graph:
         read = {node.index, *(x.index for x in node.operands if isinstance(x, Ref))}
         if read & edit.values.keys():
             rules.setdefault(use, Valued(edit.values))
-    names = Names(record.graph)
     changed = {index for index, _ in rules}
     nodes = [
-        replace(node, op=_edited(record, edit, node, rules, names)) if node.index in changed else node
-        for node in record.nodes
+        replace(node, op=_edited(record, edit, node, rules)) if node.index in changed else node for node in record.nodes
     ]
     return Graph.of(nodes, record.graph.outputs)
 
 
-def _edited(record: Record, edit: Edit, node: Node, rules: dict[Use, Rule | None], names: Names) -> Any:
+def _edited(record: Record, edit: Edit, node: Node, rules: dict[Use, Rule | None]) -> Any:
     """The node's operation, by the rules of its uses."""
     op = node.op
     assert op is not None
@@ -59,15 +56,15 @@ def _edited(record: Record, edit: Edit, node: Node, rules: dict[Use, Rule | None
     for slot in range(len(node.operands)):
         formula = template(node, slot)
         if (node.index, slot) in rules and formula:
-            formula = _formula(record, node, slot, rules[node.index, slot], names)
+            formula = _formula(record, node, slot, rules[node.index, slot])
             target = edit.sent.get((node.index, slot))
             if target is not None:
-                formula = template(node, slot).replace(f"⟨{slot}⟩", _literal(names, target), 1)
+                formula = template(node, slot).replace(f"⟨{slot}⟩", _named(target), 1)
         written.append(Written(formula))
     return variant(op, vjp=vjp, accumulate=None, rule=tuple(written))
 
 
-def _formula(record: Record, node: Node, slot: int, rule: Rule | None, names: Names) -> str:
+def _formula(record: Record, node: Node, slot: int, rule: Rule | None) -> str:
     """The rule as LaTeX with places for names; where it is not written in one line, that it is not the true one."""
     left, sign, true = template(node, slot).partition("= ")
     put: str | None = None
@@ -85,39 +82,39 @@ def _formula(record: Record, node: Node, slot: int, rule: Rule | None, names: Na
         put = template(node, rule.slot).partition("= ")[2]
     elif isinstance(rule, Times):
         sign_of = r"\odot" if rule.power > 0 else r"\oslash"
-        put = rf"\left({true}\right) {sign_of} \text{{{_literal(names, rule.value)}}}"
+        put = rf"\left({true}\right) {sign_of} \text{{{_named(rule.value)}}}"
     elif isinstance(rule, Valued):
-        put = _with_values(record, node, true, rule, names)
+        put = _with_values(record, node, true, rule)
     return left.removesuffix(r"\mathrel{+}") + rf"\neq {true}" if put is None else f"{left}{sign}{put}"
 
 
-def _with_values(record: Record, node: Node, true: str, rule: Valued, names: Names) -> str | None:
+def _with_values(record: Record, node: Node, true: str, rule: Valued) -> str | None:
     """The true rule with the names of the values that are used in it; None where one of them has none."""
     places = {f"\\text{{⟨{k}⟩}}": x.index for k, x in enumerate(node.operands) if isinstance(x, Ref)}
     text = true.replace(GRADIENT, "\0")
     for place, index in {**places, RESULT: node.index}.items():
         if index in rule.changed and place in text:
-            name = _recognized(record, index, rule.changed[index], place, names)
+            name = _recognized(record, index, rule.changed[index], place)
             if name is None:
                 return None
             text = text.replace(place, name)
     return text.replace("\0", GRADIENT).replace(r"^\top^\top", "")
 
 
-def _recognized(record: Record, index: int, value: Array, place: str, names: Names) -> str | None:
+def _recognized(record: Record, index: int, value: Array, place: str) -> str | None:
     """What a value is called: a node's, or one made of the value that belongs there."""
     true = record.values[index]
     for number, known in enumerate(record.values[: len(record.nodes)]):
         if number != index and known is value:
-            return rf"\text{{{_literal(names, number)}}}"
+            return rf"\text{{{_named(number)}}}"
     for formula, make in MADE.items():
         if np.array_equal(make(true), value):
             return formula.replace("{}", place)
     alike = (n for n, v in enumerate(record.values[: len(record.nodes)]) if n != index and np.array_equal(v, value))
     found = next(alike, None)
-    return None if found is None else rf"\text{{{_literal(names, found)}}}"
+    return None if found is None else rf"\text{{{_named(found)}}}"
 
 
-def _literal(names: Names, index: int) -> str:
-    """A node's name, to stand in a formula as it is."""
-    return names.shown[index].translate({ord(sign): None for sign in " {}\\"})
+def _named(index: int) -> str:
+    """A place for a node's name, see `rule_formulas`."""
+    return f"⟨#{index}⟩"

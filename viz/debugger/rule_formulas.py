@@ -2,7 +2,7 @@ r"""A primitive's rule with the network's names in it: ``∂L/∂a_3 = ∂L/∂f
 
 A primitive's record writes its rule with letters of its own, ``\bar x = \bar y \odot y \odot (1 - y)``. Those letters
 mean other things in a network, so each is replaced: an operand's by a place for its name, ``⟨0⟩``, the result's by
-``⟨y⟩``, and a bar by the derivative of the loss.
+``⟨y⟩``, another node's by ``⟨#12⟩``, and a bar by the derivative of the loss.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PARTS = re.compile(
     r"\\bar\s*(?P<bar>[A-Za-z])(?P<own>_i)?|(?P<kept>\\(?:text|operatorname|mathrel|mathbf)\s*\{?[^{}\s]*\}?|\\[a-zA-Z]+)"
     r"|(?<![A-Za-z])(?P<letter>[A-Za-z])(?P<mine>_i)?(?![A-Za-z])"
 )
-_PLACE = re.compile(r"⟨(\w+)⟩")
+_PLACE = re.compile(r"⟨(#?\w+)⟩")
 _EULER = "e"
 
 
@@ -78,7 +78,7 @@ def _part(part: object) -> str:
 
 def latex(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
     """The rule for an operand as LaTeX; ``name`` says what a node is called."""
-    return re.sub(r"\\text\{⟨(\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), template(node, slot))
+    return re.sub(r"\\text\{⟨(#?\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), template(node, slot))
 
 
 def _latex(name: str) -> str:
@@ -92,12 +92,14 @@ def text(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
     """The rule for an operand as plain text."""
     linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{([^{}]+)\}\}", r"∂L/∂\1", template(node, slot))
     linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
-    plain = style.unicode_formula(re.sub(r"\\text\{(⟨\w+⟩)\}", r"\1", linear))
+    plain = style.unicode_formula(re.sub(r"\\text\{(⟨#?\w+⟩)\}", r"\1", linear))
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)
 
 
 def _named(node: tg.Node, place: str, name: Callable[[int], str]) -> str:
     if place == "y":
         return name(node.index)
+    if place.startswith("#"):
+        return name(int(place[1:]))
     operand = node.operands[int(place)]
     return name(operand.index) if isinstance(operand, tg.Ref) else f"{operand}"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.bptt.recording import Trace
-from tinygrad_rnn.bptt.walk import Walk
+from tinygrad_rnn.bptt.walk import Sent, Walk
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from .edited_graph import edited_graph
+from .node_names import Names
 from .session import Session
 from .web import page
 
@@ -31,6 +32,19 @@ class SideBySide:
             session = Session(Trace(graph, seed, walk.steps))
             session.goto(self.position)
             self.sessions.append(session)
+        self.term = f"In the equations, with steps counted from 1: {edit.term}." if edit.term else ""
+        self.where = self._where(record, walks)
+
+    def _where(self, record: Record, walks: list[Walk]) -> str:
+        """At which step they part, and what there is sent otherwise."""
+        true, edited = (walk.steps[self.position - 1] for walk in walks)
+        shown = Names(record.graph).shown
+        text = f"Below, the walks part at step {self.position} of {len(walks[0].steps)}"
+        theirs = {sent.slot: sent for sent in edited.contributions}
+        other = [sent for sent in true.contributions if sent.slot not in theirs or not _alike(sent, theirs[sent.slot])]
+        if true.node != edited.node or not np.array_equal(true.gradient, edited.gradient) or not other:
+            return f"{text}."
+        return f"{text}: in what {shown[true.node]} sends to {' and to '.join(shown[sent.target] for sent in other)}."
 
     def html(self, path: PathLike | None = None) -> str:
         """Both as one page, written to ``path`` if given; each half is a debugger of its own."""
@@ -41,11 +55,12 @@ class SideBySide:
             f'srcdoc="{escape(page.html(session, title))}"></iframe></section>'
             for title, session in zip(("as it should be", "with the mistake"), self.sessions, strict=True)
         )
+        said = f"{escape(self.words)} {escape(self.term)}<br><small>{escape(self.where)}</small>"
         text = (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Two walks</title><style>'
             "body{margin:0;font:15px system-ui,sans-serif}p{margin:.6em 1em}main{display:flex}"
-            "section{flex:1;min-width:0}iframe{width:100%;height:91vh;border:0}"
-            f"</style></head><body><p>{escape(self.words)}</p><main>{halves}</main></body></html>"
+            "section{flex:1;min-width:0}iframe{width:100%;height:calc(100vh - 4.6em);border:0}"
+            f"</style></head><body><p>{said}</p><main>{halves}</main></body></html>"
         )
         if path is not None:
             write_atomically(path, text.encode())
@@ -66,7 +81,10 @@ def _parting(true: Walk, edited: Walk) -> int:
             return k
         theirs = {sent.slot: sent for sent in other.contributions}
         for sent in one.contributions:
-            same = theirs.get(sent.slot)
-            if same is None or same.target != sent.target or not np.array_equal(same.value, sent.value):
+            if sent.slot not in theirs or not _alike(sent, theirs[sent.slot]):
                 return k
     return len(true.steps)
+
+
+def _alike(one: Sent, other: Sent) -> bool:
+    return one.target == other.target and np.array_equal(one.value, other.value)

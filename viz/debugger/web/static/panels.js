@@ -159,10 +159,11 @@ function typeset(text) { // "f_3" as f with a 3 below it, "(f_4 ⊙ c_3)" piece 
 function formulaOf(node, sent) { // a rule with the network's names at the places for them
   const formula = document.querySelectorAll("template")[sent.formula].content.firstElementChild.cloneNode(true);
   for (const place of formula.querySelectorAll("mtext")) {
-    const found = /^⟨(\w+)⟩$/.exec(place.textContent);
+    const found = /^⟨(#?)(\w+)⟩$/.exec(place.textContent);
     if (!found) continue;
-    const slot = Number(found[1]);
-    const x = found[1] === "y" ? node.index : slot === sent.slot ? sent.target : node.operands[slot];
+    const slot = Number(found[2]);
+    const operand = found[2] === "y" ? node.index : slot === sent.slot ? sent.target : node.operands[slot];
+    const x = found[1] ? slot : operand; // "#12": node 12
     place.replaceWith(typeof x === "number" ? typeset(nodes[x].name) : math("mn", String(x)));
   }
   return formula;
