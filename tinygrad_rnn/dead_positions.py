@@ -130,7 +130,8 @@ def replaced(live: Mask, gradient: Any) -> Mask | None:
 
 def _merged_reads(reads: list[Read], shape: Shape, dtype: np.dtype[Any]) -> list[Mask]:
     """Parts of a tensor of which the same counts."""
-    covered, rest = np.zeros(shape, bool), []
+    covered: Any = np.zeros(shape, bool)
+    rest: list[Mask] = []
     live, lifted = reads[0].live, None
     for read in reads:
         if live is None or (lifted := read.lifted(shape)) is not None:
@@ -140,7 +141,9 @@ def _merged_reads(reads: list[Read], shape: Shape, dtype: np.dtype[Any]) -> list
             rest.append(not_equal(getitem.pull(0, ones, None, [np.empty(shape, bool)], {"index": read.index}), 0))
     if len(rest) == len(reads):
         return rest
-    return [covered if live is None else lifted if covered.all() else _both(covered, lifted, dtype), *rest]
+    if live is not None:
+        covered = lifted if covered.all() else _both(covered, lifted, dtype)
+    return [covered, *rest]
 
 
 def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Any, attrs: Any) -> Mask | None:

@@ -90,8 +90,9 @@ class Node:
         return f"{short(self.label)} {self.shape}"
 
 
-#: what a node has besides its position, operation, operands and attributes
-_FIELDS = "shape", "dtype", "value", "requires_grad", "scope", "name", "role", "site", "serial", "starts"
+#: what a node has under the names that it has in a tensor, and what else there is besides its operation
+_OF_TENSORS = ("shape", "dtype", "requires_grad", "scope", "name", "role", "serial")
+_FIELDS = (*_OF_TENSORS, "value", "site", "starts")
 
 
 @naming_keywords("Graph")
@@ -492,11 +493,9 @@ class GraphBuilder(Generic[N]):
         given = () if leaf else x.operands
         operands = tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in given])
         self.position[x.serial] = len(self.nodes)
-        return self.enter(
-            None if leaf else x.op, operands, x.attrs, shape=x.shape, dtype=x.dtype, value=value,
-            requires_grad=x.requires_grad, scope=x.scope, name=x.name, role=x.role, site=site, serial=x.serial,
-            starts=x._starts,
-        )  # fmt: skip
+        fields = {name: getattr(x, name) for name in _OF_TENSORS}
+        op = None if leaf else x.op
+        return self.enter(op, operands, x.attrs, value=value, site=site, starts=x._starts, **fields)
 
     def again(self, node: Node, operands: tuple[Ref | Literal, ...], **other: Any) -> Ref:
         """The node with these operands; ``other`` fields replace its own."""

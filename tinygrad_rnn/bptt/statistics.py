@@ -73,7 +73,7 @@ def ratio(after: float, before: float) -> float | None:
 def plain(value: Any) -> Any:
     """A number JSON can hold; nan and infinities become the words."""
     if isinstance(value, float) and not np.isfinite(value):
-        return "nan" if value != value else "inf" if value > 0 else "-inf"
+        return str(float(value))
     return value
 
 

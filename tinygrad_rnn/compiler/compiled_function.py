@@ -69,7 +69,7 @@ class _Compiled:
     template: Any  #: the result with its tensors taken out
     written: list[Tensor]  #: the tensors that a call assigns to
     cleared: list[Tensor]  #: the tensors whose ``.grad`` a call forgets
-    kept: list[tuple[Any, int | None]]  #: what becomes of every other ``.grad``, as in the trace
+    kept: list[tuple[Any, int | None]]  #: what becomes of every other ``.grad``, as in `TracedProgram`
     waiting: list[tuple[Tensor, int, Waiting]]  #: those whose ``.grad`` is one of the results, when it is asked for
     holds: Callable[[], bool]  #: whether the conditions it was recorded under are still true
     met: list[tuple[int, int]]  #: (position, serial) of arguments that the function also uses from outside
@@ -294,14 +294,23 @@ class CompiledFunction:
                     f"function needs {program.arena_bytes}; shorten the sequence, or allow that much"
                 )
         written = [x for serial in trace.assignments if (x := trace.cells[serial].tensor) is not None]
-        met = _met(given, trace.outside)
-        holds, seconds = trace.conditions.compiled(), time.perf_counter() - began
-        waiting = [(tensor, position, Waiting(self._turns)) for tensor, position in trace.waiting]
         return _Compiled(
-            trace, graph, program, applied, template, written, *_parted(trace.kept), waiting, holds, met, seconds, [],
-            same_arguments(given) if trace.asks_arguments else None,
-            bool(trace.live) and not trace.ignoring and any(map(unforeseen, graph.nodes)),
-        )  # fmt: skip
+            trace,
+            graph,
+            program,
+            applied,
+            template,
+            written=written,
+            cleared=[x for x, position in trace.kept if position is None and isinstance(x, Tensor)],
+            kept=[(x, position) for x, position in trace.kept if position is not None or not isinstance(x, Tensor)],
+            waiting=[(tensor, position, Waiting(self._turns)) for tensor, position in trace.waiting],
+            holds=trace.conditions.compiled(),
+            met=_met(given, trace.outside),
+            asked=same_arguments(given) if trace.asks_arguments else None,
+            may_draw_again=bool(trace.live) and not trace.ignoring and any(map(unforeseen, graph.nodes)),
+            seconds=time.perf_counter() - began,
+            undone=[],
+        )
 
     def _trace(self, args: Any, kwargs: Any, rolls: int | None = None) -> tuple[TracedProgram, Any]:
         return self._recordings(args, kwargs, rolls)[0][-1]
@@ -535,12 +544,6 @@ def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> An
 
         return ReferenceProgram(graph, trace, room)
     return Program(graph, trace, code, offsets, room)
-
-
-def _parted(kept: list[tuple[Any, int | None]]) -> tuple[list[Any], list[tuple[Any, int | None]]]:
-    """The tensors from outside whose gradient is forgotten, and all else."""
-    cleared = [target for target, position in kept if position is None and type(target) is not int]
-    return cleared, [(target, position) for target, position in kept if position is not None or type(target) is int]
 
 
 def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:

@@ -14,12 +14,12 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Node, Ref
-from ..primitives.record import size_of
+from ..primitives.record import normalize_axis, size_of
 from ..recurrence.loop import loop, tap
 from .elementwise_regions import Region
 from .index_checks import limit, unforeseen
 from .memory_layout import JOINS, VIEWS, View, plain, row_major
-from .opcodes import elementwise, regret, whole
+from .opcodes import elementwise, warn_without_kernel, whole
 from .plan import Plan
 from .row_table import RowTable
 from .tracing import TracedProgram
@@ -86,9 +86,7 @@ def _has_row_instruction(node: Node, sources: Sequence[Node], real: np.dtype[Any
 
 
 def _axes(node: Node, x: Node) -> list[int]:
-    axis = node.attrs["axis"]
-    chosen = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return sorted(a % len(x.shape) for a in chosen) if x.shape else []
+    return list(normalize_axis(node.attrs["axis"], len(x.shape)))
 
 
 def _is_last(node: Node, x: Node) -> bool:
@@ -194,7 +192,7 @@ class Lowering:
             for index in node.sources:
                 self.table.touch(self.layout.view(index).buffer, len(self.table.rows))
             self.table.host[self.table.row("host", node=node)] = node
-            regret(node)
+            warn_without_kernel(node)
 
     def emit_loop(self, node: Node) -> None:
         """The rows of a loop; see `loop_lowering`."""

@@ -51,7 +51,7 @@ WIDTH = 14
 #: opcodes made by `kernel`: the function of numbers, of how many, and whether it answers true or false
 KERNELS: dict[str, tuple[Callable[..., Any], int, bool]] = {}
 _opcode_of: WeakKeyDictionary[Primitive, str] = WeakKeyDictionary()
-_regretted: WeakSet[Primitive] = WeakSet()
+_warned: WeakSet[Primitive] = WeakSet()
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
@@ -107,12 +107,12 @@ def whole(op: Primitive) -> bool:
     return op.name in OWN and op.name in _WHOLE
 
 
-def regret(node: Node) -> None:
+def warn_without_kernel(node: Node) -> None:
     """Warn, once, that a primitive somebody defined is computed through Python, a call for every use."""
     op = node.op
-    if op is None or not op.elementwise or op.name in OWN or op in _opcode_of or op in _regretted:
+    if op is None or not op.elementwise or op.name in OWN or op in _opcode_of or op in _warned:
         return
-    _regretted.add(op)
+    _warned.add(op)
     warnings.warn(
         f"{op.name} (at {node.site}) has no kernel: compiled programs compute it through Python, a call for every use; "
         "write one with @tinygrad_rnn.compiler.kernel",

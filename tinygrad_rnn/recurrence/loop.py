@@ -385,7 +385,8 @@ class _Hoisted:
             ):
                 v, w, *bias = a.operands
                 both = bias[0] + product.operands[2] if bias else product.operands[2]
-                row = self._row_of(self._rows_times(self._lift(v), P.linear, (w, both), {}), a)
+                stacked = how(P.linear, {}, a.shape, (v, w, both), [True, False, False])
+                row = self._row_of(stacked(self.length, lambda _slot: self._lift(v)), a)  # noqa: B023  called at once
                 inside = P.linear(self._in(product.operands[0]), product.operands[1])
                 self._record_of.append(inside)
                 return row, inside
@@ -412,11 +413,6 @@ class _Hoisted:
             return None
         done = how(x.op, x.attrs, x.shape, x.operands, moving)
         return None if done is None else done(self.length, operands.__getitem__)
-
-    def _rows_times(self, stack: Any, op: Any, others: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
-        time, n, width = stack.shape
-        made = op(P.reshape(stack, shape=(time * n, width)), *others, **attrs)
-        return P.reshape(made, shape=(time, n, made.shape[-1]))
 
 
 def body_of(
@@ -649,7 +645,7 @@ def _without(g: Any, nothing: Any) -> Any:
         parts = [_without(y, nothing) for y in g.operands]
         if parts[0] is not g.operands[0] or parts[1] is not g.operands[1]:
             left = [y for y in parts if y is not None]
-            return left[0] + left[1] if len(left) == 2 else left[0] if left else None
+            return sum(left[1:], left[0]) if left else None
     return g
 
 

@@ -238,7 +238,9 @@ class RolledSteps:
 
     def _row_key(self, place: int, slot: int) -> Any:
         kind, what = self.steps.operands[place][slot]
-        return (kind, id(what[0])) if kind == "row" else (kind, id(what)) if kind == "numbers" else (kind, what)
+        if kind == "row":
+            return kind, id(what[0])
+        return kind, id(what) if kind == "numbers" else what
 
 
 def _used_after(steps: Steps) -> set[int]:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import llvmlite.binding
 
-#: on one thread each: a small product loses more to a second than it gains; large steps cut the batch in two, a thread
-#: for each half
+#: BLAS's products of two matrices, and of a matrix and a vector, in single and in double precision
 FUNCTIONS = ("sgemm", "dgemm", "sgemv", "dgemv")
 
 
