@@ -13,7 +13,7 @@ function show(step) {
   at = step < 0 ? -1 : Math.min(step, steps.length - 1);
   document.body.classList.toggle("slides", at >= 0);
   if (at < 0) {
-    document.querySelectorAll(".told").forEach((told) => { told.style.fontSize = ""; });
+    document.querySelectorAll(".told, .formula").forEach((told) => { told.style.fontSize = ""; });
     if (before >= 0) {
       history.replaceState(null, "", `#${steps[before][0].id}`);
       steps[before][0].scrollIntoView();
@@ -36,10 +36,14 @@ function show(step) {
 }
 
 function fit(told) { // all that is said has to be seen: a screen cannot be scrolled by an audience
-  const wide = (formula) => formula.scrollWidth > formula.clientWidth + 1;
+  const formulas = [...told.querySelectorAll(".formula")];
   for (let size = 100; size >= 40; size -= 4) {
-    told.style.fontSize = size + "%";
-    if (told.scrollHeight <= told.clientHeight + 1 && told.scrollWidth <= told.clientWidth + 1 && ![...told.querySelectorAll(".formula")].some(wide)) return;
+    told.style.fontSize = `${size}%`;
+    formulas.forEach((formula) => { formula.style.fontSize = ""; });
+    const part = Math.min(1, ...formulas.map((formula) => formula.clientWidth / formula.scrollWidth)); // of the widest there is room for
+    if (part < 1) formulas.forEach((formula) => { formula.style.fontSize = `${Math.max(0.75, 1.1 * part - 0.03)}em`; }); // not all the text smaller
+    const wide = formulas.some((formula) => formula.scrollWidth > formula.clientWidth + 1);
+    if (!wide && told.scrollHeight <= told.clientHeight + 1 && told.scrollWidth <= told.clientWidth + 1) return;
   }
 }
 

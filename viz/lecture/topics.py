@@ -318,7 +318,7 @@ TOPICS = (
         {
             "clipping": "Ten runs with each threshold θ and without, and what clipping does to a direction.",
         },
-        formulas=(r"g \leftarrow \theta \frac{g}{\lVert g \rVert} \quad \text{if } \lVert g \rVert > \theta",),
+        formulas=(r"g \leftarrow \theta \frac{g}{\lVert g \rVert} \quad \text{if} \; \lVert g \rVert > \theta",),
         walk="bptt.html#k=36",
     ),
     Topic(
