@@ -349,9 +349,31 @@ def test_clipping_nothing():
             function(parameters([1.0]), -1.0)
 
 
-def test_clipping_by_value():
-    ps = parameters([3.0, -3.0, 0.5], 7.0)
-    utils.clip_grad_value_(ps, 1.0)
-    assert [p.grad.tolist() for p in ps] == [[1.0, -1.0, 0.5], 1.0]
-    utils.clip_grad_value_(ps, 0.0)
-    assert [p.grad.tolist() for p in ps] == [[0.0, 0.0, 0.0], 0.0]
+@pytest.mark.parametrize("compiled", [False, True])
+def test_clipping_by_value(compiled):
+    for limit, expected in ((1.0, [[1.0, -1.0, 0.5], 1.0]), (0.0, [[0.0, 0.0, 0.0], 0.0])):
+        ps = parameters([3.0, -3.0, 0.5], 7.0)
+
+        def clipped(ps=ps, limit=limit):
+            utils.clip_grad_value_(ps, limit)
+
+        (tg.compile(clipped) if compiled else clipped)()
+        assert [p.grad.tolist() for p in ps] == expected
+
+
+def test_clipping_takes_tensors_once():
+    ps = parameters([3.0], [4.0])
+    ps[1].grad = ps[1].grad.float()
+    every = iter(ps)
+    norm = utils.clip_grad_norm_(every, 10.0)
+    assert norm.item() == 5.0 and norm.dtype == np.float64
+    with pytest.raises(tg.GraphError, match="perhaps used up"):
+        utils.clip_grad_norm_(every, 10.0)
+    assert utils.clip_grad_norm_([], 10.0).item() == 0.0
+    for given, said in (
+        (tg.nn.Linear(1, 1), r"not Linear; pass model.parameters\(\)"),
+        (3.0, "not float; pass a list of tensors"),
+        ([*ps, 1.0, "x"], "not float; pass model"),
+    ):
+        with pytest.raises(tg.DTypeError, match=said):
+            utils.clip_grad_norm_(given, 1.0)
