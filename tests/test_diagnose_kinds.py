@@ -110,6 +110,27 @@ def test_the_right_way_back_is_right():
     assert tg.diagnose(network(), by_hand()).correct
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3)])
+def test_a_first_state_without_rows_is_one_of_the_states(shape):
+    rng = np.random.default_rng(8)
+    x, w = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 3))
+    leaves = {"U": w, "h0": rng.normal(size=shape), "b": rng.normal(size=3)}
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in leaves.items()}
+    h, hs = p["h0"], [np.zeros((2, 3)) + leaves["h0"]]
+    for t in tg.steps(3):
+        h = tg.tanh(tg.tensor(x[t]) + h @ p["U"] + p["b"])
+        hs.append(h.numpy())
+    dh, g = 2 * hs[-1], {name: np.zeros_like(value) for name, value in leaves.items()}
+    for t in reversed(range(3)):
+        da = dh * (1 - hs[t + 1] ** 2)
+        g["U"] += hs[t + 1].T @ da  # hs[t] belongs
+        g["b"] += da.sum(0)
+        dh = da @ w.T
+    g["h0"] = dh.sum(0).reshape(shape)
+    found = tg.diagnose((h * h).sum(), g, max_edits=1)
+    assert "At every step, what U receives from h @ U uses h of the step after." in [e.words for e in found.edits]
+
+
 def test_all_that_one_call_makes_is_not_called_as_its_result_is():
     total = loss_of(own_problem("residual", "normal"))
     named = [node for node in Record(total).nodes if node.role == "total"]

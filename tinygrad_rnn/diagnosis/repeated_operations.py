@@ -70,23 +70,28 @@ def with_all_rows(graph: Graph) -> Graph:
     """``graph``, with as many rows of a first state as the batch has, where one stood for all of them."""
     nodes, repeated = list(graph.nodes), list[int]()
     for leaf in graph.nodes:
-        if leaf.op is not None or len(leaf.shape) != 2 or leaf.shape[0] != 1:
+        if leaf.op is not None or len(leaf.shape) not in (1, 2) or leaf.shape[:-1] not in ((), (1,)):
             continue
         wide = {leaf.index}
         pending, rows = [leaf.index], set[int]()
         while pending:
-            for user in (nodes[k] for k in graph.consumers[pending.pop()]):
+            row = pending.pop()
+            for user in (nodes[k] for k in graph.consumers[row]):
                 assert user.op is not None
-                if user.op.kind == "contraction" and user.shape[:1] == (1,) and len(user.shape) == 2:
+                if (
+                    user.op.kind == "contraction"
+                    and user.operands[0] == Ref(row)
+                    and user.shape[:-1] == leaf.shape[:-1]
+                ):
                     wide.add(user.index)
                     pending.append(user.index)
                 else:
                     rows.add(user.shape[0] if user.op.elementwise and len(user.shape) == 2 else 0)
-        count = rows.pop() if len(rows) == 1 else 0
+        count = rows.pop() if len(rows) == 1 and (len(leaf.shape) == 2 or len(wide) > 1) else 0  # else a bias
         if count > 1 and all(n.sources[:1] == (leaf.index,) for n in map(nodes.__getitem__, wide - {leaf.index})):
             repeated += [leaf.index] if leaf.requires_grad else []
             for index in wide - set(repeated):
-                whole = (count, *nodes[index].shape[1:])
+                whole = (count, nodes[index].shape[-1])
                 value = np.broadcast_to(np.asarray(nodes[index].value), whole).copy()
                 nodes[index] = replace(nodes[index], shape=whole, value=value)
     for index in reversed(repeated):  # a learned one is repeated by an operation, as NumPy's repeat does
@@ -102,7 +107,7 @@ def _with_repeated(nodes: Sequence[Node], at: int, count: int) -> list[Node]:
         return Ref(x.index + (x.index >= at)) if isinstance(x, Ref) else x
 
     leaf = nodes[at]
-    shape = count, *leaf.shape[1:]
+    shape = count, leaf.shape[-1]
     rows = replace(
         leaf, index=at + 1, op=broadcast_to, operands=(Ref(at),), attrs={"shape": shape}, shape=shape, serial=-2 - at,
         value=np.broadcast_to(np.asarray(leaf.value), shape), name=None,
