@@ -110,6 +110,45 @@ def test_the_right_way_back_is_right():
     assert tg.diagnose(network(), by_hand()).correct
 
 
+def both_ways(mistake):
+    rng = np.random.default_rng(9)
+    x, keep = rng.normal(size=(4, 2, 3)), rng.integers(0, 2, size=(2, 6)) * 2.0
+    leaves = {"U": rng.normal(size=(3, 3)), "R": rng.normal(size=(3, 3)), "A": rng.normal(size=(6, 1))}
+    p = {name: tg.tensor(value, requires_grad=True, name=name) for name, value in leaves.items()}
+    h = k = tg.zeros(2, 3, dtype=tg.float64)
+    hs, ks = [h.numpy()], [k.numpy()]
+    for t in tg.steps(4):
+        h = tg.tanh(tg.tensor(x[t]) + h @ p["U"])
+        hs.append(h.numpy())
+    for t in tg.steps(4):
+        k = tg.tanh(tg.tensor(x[3 - t]) + k @ p["R"])
+        ks.append(k.numpy())
+    both = tg.cat([h, k], 1)
+    out = both * tg.tensor(keep)
+    loss = (out @ p["A"]).sum()
+    g = {name: np.zeros_like(value) for name, value in leaves.items()}
+    g["A"] = (both if mistake == "A" else out).numpy().sum(0)[:, None]
+    dout = keep * leaves["A"].T
+    for name, dh, mine in (("U", dout[:, :3], hs), ("R", dout[:, 3:], ks)):
+        for t in reversed(range(4)):
+            da = dh * (1 - mine[t + 1] ** 2)
+            g[name] += (hs[3 - t] if name == mistake == "R" else mine[t]).T @ da
+            dh = da @ leaves[name].T
+    return loss, g
+
+
+@pytest.mark.parametrize(
+    "mistake, says",
+    [
+        ("A", "what A receives from out @ A uses both where out belongs"),
+        ("R", "what R receives from k @ R uses h of the step before, counted from the other end where k belongs"),
+    ],
+)
+def test_values_of_no_loop_and_of_a_loop_in_the_other_direction_are_taken_for_others(mistake, says):
+    found = tg.diagnose(*both_ways(mistake), max_edits=1)
+    assert any(says in edit.words for edit in found.edits), str(found)
+
+
 @pytest.mark.parametrize("shape", [(3,), (1, 3)])
 def test_a_first_state_without_rows_is_one_of_the_states(shape):
     rng = np.random.default_rng(8)

@@ -168,6 +168,7 @@ class Scene:
             elif at == 0:
                 first = self.initial.get(number, self._beside(line[0], -1))
         found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
+        found["counted from the other end"] = line[::-1]
         return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
 
     def _kept(self, index: int, what: int | str, made: Callable[[], Array]) -> int:

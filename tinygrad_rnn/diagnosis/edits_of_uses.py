@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ast import Expression
+from ast import Expression, parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, count, permutations
@@ -86,6 +86,12 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     for words, tree in rules_as_text.changed(formula) if formula else ():
         text = f"{subject} is {words} instead of {formula}"
         yield from scene.at_times(family, slot, text, lambda n, f=tree: _written(record, n, f), single=False)
+    for axis in range(len(node.shape)) if formula else ():
+        if axis != node.attrs["axis"] % len(node.shape):
+            text, tree = f"{subject} sums over axis {axis}", parse(str(formula), mode="eval")
+            yield from scene.at_times(
+                family, slot, text, lambda n, a=axis, f=tree: _written(record, n, f, a), single=False
+            )
     if node.op.infix in ("*", "@", "/"):
         other = 1 - slot
         if isinstance(node.operands[other], Ref) and np.shape(record.target(node, other)) == target:
@@ -147,9 +153,9 @@ def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit
         )
 
 
-def _written(record: Record, node: Node, formula: Expression) -> Rule:
+def _written(record: Record, node: Node, formula: Expression, axis: int | None = None) -> Rule:
     names = {"y": record.values[node.index], "x": record.target(node, 0)}
-    return rules_as_text.written(formula, names, node.attrs["axis"])
+    return rules_as_text.written(formula, names, node.attrs["axis"] if axis is None else axis)
 
 
 def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -399,6 +405,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                 (f"lacks the factor {name}", lambda v: np.ones_like(v)),
                 (f"has the factor 1 − {bracketed(name)} instead of it", lambda v: 1 - v),
                 (f"has the factor {name} twice", lambda v: v * v),
+                (f"has the mean of {name} instead of it", lambda v: np.full_like(v, v.mean())),
             ):
                 yield from scene.at_times(
                     family,
@@ -496,12 +503,18 @@ def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]
         if not known or not places:
             continue
         indices = [rival[place].index for place in places]
-        if indices[:-1] != line[1:]:  # that is the step after, which has been tried
-            found[_apart(scene, found, rival)] = indices
+        other_loop = rival[-1].index < family[0].index or rival[0].index > family[-1].index
+        if len(line) == 1 or indices[:-1] != line[1:]:  # that is the step after, which has been tried
+            name = _apart(scene, found, rival)
+            found[name] = indices
+            if len(indices) > 1 and other_loop:
+                found[f"{name} counted from the other end"] = indices[::-1]  # a loop's in the other direction
         chain = scene.chain(rival)
         before = [chain[place + len(chain) - len(rival) - 1] for place in places if place or len(chain) > len(rival)]
         if len(before) == len(line) and before != line and record.nodes[before[0]].shape == shape:
             found.setdefault(f"{scene.named(rival[0])} of the step before", before)
+            if other_loop:
+                found[f"{scene.named(rival[0])} of the step before, counted from the other end"] = before[::-1]
     if record.nodes[line[-1]].op is None and len(set(line)) == 1:
         for leaf in record.graph.parameters:
             if leaf.shape == shape and leaf.index != line[0]:

@@ -58,6 +58,8 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
         other = {"sum": "mean", "mean": "sum"}.get(ast.unparse(node.func))
         if other is not None:
             yield ast.Call(ast.Name(other, ast.Load()), node.args, [])
+            if isinstance(node.args[0], ast.BinOp):
+                yield ast.Call(ast.Name(other, ast.Load()), [node.args[0].left], [])
 
 
 class _Put(ast.NodeTransformer):
