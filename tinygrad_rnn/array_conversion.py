@@ -1,4 +1,4 @@
-"""What becomes a tensor: numbers, lists and arrays from outside as an array, and the dtypes and devices asked for."""
+"""Numbers, lists and arrays from outside as the array of a tensor, and the dtype and device that a call asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `Tensor.max` and `Tensor.min` along one dimension give: PyTorch's pair, and for one version what stood for it.
+"""The pair ``(values, indices)`` that `Tensor.max` and `Tensor.min` return along one dimension, as PyTorch's do.
 
 Until version 0.1 ``x.max(1)`` gave the values alone. Where a pair is used as if it still did, it stands for its values
 and warns; from version 0.3 on it is a plain pair. What cannot be told apart has the new meaning at once, as in PyTorch:

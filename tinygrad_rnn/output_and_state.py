@@ -1,4 +1,4 @@
-"""The pairs that recurrent layers and cells return, which say so where one is taken for a tensor."""
+"""The tuples that recurrent layers and cells return; used as a tensor, they raise an error that says how to unpack."""
 
 from __future__ import annotations
 

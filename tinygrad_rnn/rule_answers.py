@@ -1,4 +1,4 @@
-"""What a rule answers, made a gradient of its operand's shape and dtype, or what is wrong with it."""
+"""The result of a derivative's rule, brought to its operand's shape and dtype, or a message that says what is wrong."""
 
 from __future__ import annotations
 

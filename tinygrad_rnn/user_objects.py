@@ -1,4 +1,4 @@
-"""Users' classes: what an object of one is, asked of its type, and containers of one with other parts.
+"""Objects of users' classes: what they are, without running their code; their containers, rebuilt with other parts.
 
 `isinstance` asks an object that is of another class for its ``__class__``. What looks attributes up in a way of its own
 (``def __getattribute__(self, name): return table[name]``) may answer that with an error.

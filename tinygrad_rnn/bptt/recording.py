@@ -1,4 +1,4 @@
-"""Trace: one reverse walk, written down.
+"""Trace: a record of one reverse walk, which the debugger steps through.
 
 A trace is pure data: the graph as it was, and an event for every node the walk visited, holding the gradient that
 had arrived and what it sent on. Nothing is ever run again to look at an earlier moment: stepping back is an index.

@@ -99,7 +99,10 @@ Programs = OrderedDict[Any, list[_Compiled]]
 
 
 class _Kept:
-    """The programs for one object, such as the instance a method is called on: kept by the object, they die with it."""
+    """The programs for one object, such as the instance a method is called on.
+
+    It is an entry of the object's ``__dict__``, so that the programs are freed with the object.
+    """
 
     def __init__(self, owner: Any = None) -> None:
         self._owner = None if owner is None else weakref.ref(owner)
@@ -261,7 +264,10 @@ class CompiledFunction:
         return now
 
     def _compile(self, given: list[Any], args: Any, kwargs: Any) -> tuple[_Compiled, _Compiled]:
-        """What this call runs, and what later ones do; it is the same unless this one finds something out."""
+        """What this call runs, and what later calls run.
+
+        They differ where a first call leaves something behind that later ones use, such as a mask that is made once.
+        """
         began = time.perf_counter()
         written: list[Snapshot] = []
         try:
@@ -318,9 +324,9 @@ class CompiledFunction:
     def _recordings(
         self, args: Any, kwargs: Any, rolls: int | None = None
     ) -> tuple[list[tuple[TracedProgram, Any]], list[Snapshot]]:
-        """What the function does, and if it finds something out that it remembers, what it does from then on.
+        """The recordings of the function, and snapshots of what it wrote outside itself, as that was before.
 
-        Also what it wrote to remember it, as that was before.
+        There is one recording, or two where the first run wrote something that changes what later runs do.
         """
         met: set[int] = set()
         recorded: list[tuple[TracedProgram, Any]] = []
@@ -597,7 +603,7 @@ def _flatten(value: Any, given: list[Tensor | Array], key: list[Any], objects: l
 
 
 def _is_itself(value: Any) -> bool:
-    """Whether an object equals nothing but itself, and can keep programs."""
+    """Whether an object equals only itself (no ``__eq__`` of its own) and has a ``__dict__`` to keep programs."""
     equals: Any = type(value).__hash__
     return equals is object.__hash__ and entries_of(value) is not None
 

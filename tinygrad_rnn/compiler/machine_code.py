@@ -1,11 +1,11 @@
 # mypy: disable-error-code="no-untyped-call"
-"""Instructions as machine code: made by LLVM of what is shipped, and kept on disk.
+"""Machine code of the instructions: LLVM makes it from the LLVM assembly that is shipped, and it is kept on disk.
 
-Instructions are written in Python; Numba finds out the types and says them in LLVM's language, which takes it ten times
-as long as LLVM takes to make machine code of that. What Numba says is no machine's yet, so it is made once, by
-``python -m tinygrad_rnn.compiler.instructions.shipping``, and lies beside the sources it was made of. Who starts a
-program for the first time waits for LLVM alone, and Numba need not even be imported. Where the sources have changed, or
-LLVM makes nothing of it, Numba compiles them on the spot (`instructions.by_numba`): the same, later.
+Instructions are written in Python. Numba infers their types and translates them to LLVM's assembly, which takes ten
+times as long as LLVM then needs for machine code. That assembly is for no special processor, so it is made once, by
+``python -m tinygrad_rnn.compiler.instructions.shipping``, and lies beside the sources in ``shipped.zip``: a first start
+waits for LLVM alone, and Numba need not be imported. Where the sources have changed since, or this LLVM cannot read it,
+Numba compiles the instruction when it is needed (`instructions.by_numba`).
 
 Machine code is kept where Numba keeps its own: ``NUMBA_CACHE_DIR``, else beside the sources, else, where that cannot be
 written, the user's cache folder. A file says of which sources, for which processor and by which LLVM it was made, bears
@@ -36,7 +36,7 @@ from ..primitives.linalg import PIECE
 
 _HERE = Path(__file__).parent
 SHIPPED = _HERE / "instructions" / "shipped.zip"
-#: what can be read, in 64 bits: LLVMs that know the words; one that does not may end the process
+#: versions of llvmlite that can read what is shipped, on 64 bits; another LLVM may end the process over it
 _OLDEST, _NEWEST = (0, 45), (0, 50)
 #: functions of the C library that instructions call, also in LLVM's words for them; one that is missing would end the
 #: process

@@ -1,7 +1,7 @@
 """Snapshots: the contents of the things in Python that can change, to see whether they did, and to put them back.
 
-A recording is looked at from both sides with it. What a function writes outside itself while it is recorded, it would
-not write again when replayed; what others write there later makes the recording stale.
+They serve two ends. What a function writes outside itself while it is recorded, it would not write again when replayed,
+so that is refused; and what is written there later, by others, makes the recording out of date.
 """
 
 from __future__ import annotations

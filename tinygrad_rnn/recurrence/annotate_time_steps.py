@@ -1,6 +1,6 @@
-"""What was found to repeat, written into a graph as if its program had said it: time steps, scopes, states and inputs.
+"""Writes the time steps, scopes, states and inputs that were found in a graph into its nodes.
 
-What draws, prints or explains a graph reads scopes and roles only; this gives them to a program that named nothing.
+Pictures, equations and the debugger read scopes and roles only; so they show these for programs that named nothing.
 """
 
 from __future__ import annotations

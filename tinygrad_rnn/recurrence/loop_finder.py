@@ -34,7 +34,7 @@ _LEAST_BATCH = 8
 
 
 class LoopFinder:
-    """What was found while one function was recorded, and what was recorded but not looked at yet."""
+    """Finds loops in what one function records: results go into ``recorded``, and `roll` makes loops of them."""
 
     def __init__(self, threads_share: bool) -> None:
         self.recorded: list[Any] = []  #: results, in order, since the last search
@@ -72,7 +72,7 @@ class LoopFinder:
             raise Unrolled
 
     def _may(self, steps: Steps, written: set[int], rewritten: set[int]) -> bool:
-        """Whether a step does the same once more, and is long enough."""
+        """Whether there are enough steps, and nothing that they read from outside was written since."""
         shared = self._shared if any(_batch(x) >= _LEAST_BATCH for x in steps.initial) else 1
         if steps.count < shortest(1) * shared:
             return False
@@ -111,5 +111,5 @@ class LoopFinder:
 
 
 def _batch(x: Any) -> int:
-    """Of how many sequences a state may be."""
+    """How many sequences a state may be of: its elements, divided by its largest dimension."""
     return size_of(x.shape) // max(x.shape, default=1) if all(x.shape) else 0

@@ -34,7 +34,7 @@ def symbols(nodes: Sequence[Any], done: set[int]) -> list[int]:
 
 
 def _key(value: Any, blank: bool = False) -> Any:
-    """What is equal for settings that are; of what is not known, only for one and the same. ``blank``: integers."""
+    """A key that equal settings share; other objects equal only themselves. ``blank``: all integers are equal."""
     kind = type(value)
     if kind is int:
         return int if blank else (int, value)
@@ -60,7 +60,7 @@ class Operand(NamedTuple):
 
 
 class Steps:
-    """Repetitions that were compared: what each of its operations is of."""
+    """A stretch of ``nodes`` that repeats ``count`` times; ``operands`` says where those of a step come from."""
 
     def __init__(self, nodes: Sequence[Any], start: int, period: int, count: int) -> None:
         self.nodes, self.start, self.period, self.count = nodes, start, period, count
