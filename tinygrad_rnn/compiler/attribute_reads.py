@@ -110,6 +110,21 @@ def listen(value: Any, depth: int = 4) -> None:
             listen(item, depth - 1)
 
 
+#: modules of libraries, by name: there are thousands, and each call that is recorded would ask them all again
+_libraries: dict[str, ModuleType] = {}
+
+
+def listen_to_modules() -> None:
+    """Let all of the user's modules report what is read from them."""
+    for name, module in list(sys.modules.items()):
+        if _libraries.get(name) is module:
+            continue
+        if type(module) is ModuleType and not is_users_module(module):
+            _libraries[name] = module
+        else:
+            listen(module)
+
+
 @lru_cache(1024)
 def is_users(kind: type) -> bool:
     """Whether the class is written by the user: of no library, and not built in."""

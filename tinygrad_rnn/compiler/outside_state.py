@@ -47,7 +47,7 @@ from ..nn.module import Module, watch_attributes
 from ..source_line import Site, in_library, is_library, is_ours
 from ..tensors import Tensor
 from ..user_objects import entries_of, is_of
-from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, told_to
+from .attribute_reads import hear, is_plain, is_users, is_users_module, listen, listen_to_modules, told_to
 from .guards import Guards
 from .side_effects import LOGGING, level, refuse_date, refuse_entropy, refuse_iterator, refuse_log, refuse_world
 from .snapshots import (
@@ -231,8 +231,7 @@ class Surroundings:
 
         self.look = look if outer is None else None
         with told_to(self.read):
-            for module in list(sys.modules.values()):
-                listen(module)
+            listen_to_modules()
             sys.setprofile(look)
             try:
                 yield
