@@ -149,6 +149,14 @@ def test_values_of_no_loop_and_of_a_loop_in_the_other_direction_are_taken_for_ot
     assert any(says in edit.words for edit in found.edits), str(found)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_wrong_rule_that_divides_by_nothing_warns_of_nothing():
+    w = tg.tensor([[0.5, 900.0, -0.3]], requires_grad=True, name="w")
+    y = tg.relu(w * w - 2.0)
+    found = tg.diagnose(y.amax(1).sum() + y.sigmoid().sum(), {"w": np.ones((1, 3))}, max_edits=1)
+    assert not found.found
+
+
 @pytest.mark.parametrize("shape", [(3,), (1, 3)])
 def test_a_first_state_without_rows_is_one_of_the_states(shape):
     rng = np.random.default_rng(8)
