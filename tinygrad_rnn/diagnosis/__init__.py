@@ -71,9 +71,7 @@ def diagnose(
     found: list[Tried] = []
     pairs = ""
     if not all(search.right({}).values()):
-        with np.errstate(
-            over="ignore", divide="ignore", invalid="ignore"
-        ):  # of wrong rules
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of wrong rules
             found = search.singles()
         pairs = "; pairs were not tried (max_edits=1)"
         if not found and not few and max_edits == 2:
