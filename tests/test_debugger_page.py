@@ -48,6 +48,7 @@ READ = """(p) => {
     ledger: [...document.querySelectorAll("#ledger tbody tr")].map((row) => ["norm", "share", "running"].map((key) => data(row.querySelector(`[data-${key}]`), key))),
     gains: [...document.querySelectorAll("#gains tbody tr")].map((row) => [...row.cells].map((cell) => cell.firstElementChild?.dataset.x ?? cell.textContent)),
     boxes: pictures[detail].boxes.map((box) => [box.nodes, box.users, box.shown]),
+    lit: pictures.map((_, i) => { setDetail(i); return document.querySelectorAll(".picture:not([hidden]) .b.current").length; }),
   };
 }"""  # noqa: E501
 
@@ -99,6 +100,7 @@ def test_the_numbers_on_the_page_are_the_engines(show, name):
             assert str(part or "") in shown["here"]
         assert f"{'forward' if p < 0 else 'step' if p else 'the loss'}" in shown["position"]
         exactly(shown["value"], session.value(where.node, p))
+        assert all(shown["lit"]), "a step at which nothing in the picture is highlighted"
         if (incoming := measures["incoming"]) is not None:
             assert shown["incoming"] == pytest.approx(incoming.norm, rel=1e-12)
             counted = {key: getattr(incoming, key) for key in ("negative", "zero", "positive", "infinite", "nan")}

@@ -14,6 +14,8 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.sequence_patterns import build
+from viz.debugger.web.graph_picture import seen_through
+from viz.graph.detail_levels import collapse
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples" / "gallery"))
 from networks import NETWORKS
@@ -42,6 +44,16 @@ def test_steps_that_differ_are_laid_over_one_another(name, lengths):
     found = find(tg.Graph(loss(name)))
     assert [len(r.rows[0].nodes) for r in found] == lengths
     assert all(row.op != "cross_entropy" for r in found for row in r.rows)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_debugger_has_a_box_to_point_at_for_every_node(name):
+    """Also for what a picture sees through; the page highlights that box when a step comes to the node."""
+    graph = tg.Graph(loss(name)) if name != "two-losses" else tg.Graph(*loss(name))
+    for detail in ("cell", "gate"):
+        level = collapse(graph, detail)
+        told = [n for box, seen in zip(level.boxes, seen_through(level), strict=True) for n in (*box.members, *seen)]
+        assert set(told) == set(range(len(graph)))
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])

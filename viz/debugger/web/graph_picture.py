@@ -42,7 +42,8 @@ class GraphPicture:
 
     detail: str
     svg: str
-    boxes: list[tuple[int, list[int], list[int]]]  #: (the node whose number it shows, its members, a weight's users)
+    #: (the node whose number it shows, its members, a weight's users, and what is not drawn but seen through it)
+    boxes: list[tuple[int, list[int], list[int], list[int]]]
     edges: list[list[tuple[int, int]]]  #: (from, to) of every edge of the graph a line stands for
 
 
@@ -69,11 +70,31 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
     for line in level.edges:
         if level.boxes[line.source].kind == "parameter":
             users[line.source].update(user for _, user, _ in line.uses)
-    boxes = [(level.boxes[i].main, level.boxes[i].members, sorted(users[i])) for i in layout.rects]
+    seen = seen_through(level)
+    boxes = [(level.boxes[i].main, level.boxes[i].members, sorted(users[i]), seen[i]) for i in layout.rects]
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {pen.width:.0f} {pen.height:.0f}">{"".join(body)}</svg>'
     )
     return GraphPicture(detail, svg, boxes, [[use[:2] for use in level.edges[line.edge].uses] for line in layout.lines])
+
+
+def seen_through(level: Level) -> list[list[int]]:
+    """Per box the nodes that have none and are told at it, so that a walk that comes to one can point somewhere.
+
+    What carries a value on is told where that comes from, what gathers many where they are read.
+    """
+    nodes, boxed = level.graph.nodes, {member for box in level.boxes for member in box.members}
+    at = {member: i for i, box in enumerate(level.boxes) for member in box.members if box.kind != "parameter"}
+    for node in nodes:
+        sources = [at[source] for source in node.sources if source in at]
+        gathers = node.op is not None and node.op.kind == "movement" and len(set(sources)) > 1
+        if node.index not in boxed and sources and not gathers:
+            at[node.index] = sources[-1]
+    for node in reversed(nodes):
+        users = [at[user] for user in level.graph.consumers[node.index] if user in at]
+        if node.index not in boxed | at.keys() and users:
+            at[node.index] = users[0]
+    return [[n for n, own in at.items() if own == i and n not in boxed] for i in range(len(level.boxes))]
 
 
 def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:

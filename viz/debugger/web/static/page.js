@@ -16,9 +16,9 @@ const pictures = D.pictures.map((picture) => {
   const drawing = root.firstElementChild;
   const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
   const elements = drawing.querySelectorAll(".b"), lines = drawing.querySelectorAll(".e");
-  const boxes = picture.boxes.map(([main, members, users], i) => {
+  const boxes = picture.boxes.map(([main, members, users, seen], i) => {
     const own = nodes[main].op ? members.filter((node) => nodes[node].op) : members; // not the weights it uses
-    const box = { main, nodes: own, users, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
+    const box = { main, nodes: own, users, seen, element: elements[i], number: elements[i].querySelector(".n"), shown: "", text: "" };
     box.element.addEventListener("click", () => clicked(box));
     return box;
   });
@@ -34,6 +34,7 @@ function clicked(box) {
 }
 
 function boxStatus(box) {
+  if (box.seen.includes(nodeAt(position))) return "current"; // it only carries what this box holds
   if (box.users.length) { // a copy of a weight: what its time step contributes
     if (position < 0) return "computed";
     const sending = box.users.filter((user) => turn.has(user));
@@ -92,7 +93,7 @@ function showPicture() {
     if (targets.has(from)) { line.classList.add("lit"); picture.lit.push(line); }
   }
   for (const box of picture.boxes) { // what this step adds to
-    if (position <= 0 || box.shown === "current" || !box.nodes.some((node) => targets.has(node))) continue;
+    if (position <= 0 || box.shown === "current" || ![...box.nodes, ...box.seen].some((node) => targets.has(node))) continue;
     if (box.users.length && !box.users.includes(nodeAt(position))) continue;
     box.element.classList.add("receives");
     picture.lit.push(box.element);
