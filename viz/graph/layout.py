@@ -9,6 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.tensors import Array
 
 from . import layout_by_dot, time_step_tile
 from .connections import Wiring, curve
@@ -64,15 +65,21 @@ def compose(
 
 def _captions_below(layout: Layout) -> None:
     """Make the steps' frames, in which captions stand at the bottom, reach below lines that would run through those."""
-    points = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))])
-    for _, frame in layout.frames:
-        x, y = points.T
-        if ((abs(x - frame.x) < CAPTION[0]) & (abs(y - frame.bottom) < CAPTION[1])).any():
-            break
-    else:
+    x, y = _points(layout)
+    rims = [frame.bottom for _, frame in layout.frames]
+    low = (y > min(rims, default=0) - CAPTION[1]) & (y < max(rims, default=0) + CAPTION[1])
+    if not any(
+        ((abs(x[low] - r.x) < CAPTION[0]) & (abs(y[low] - r.bottom) < CAPTION[1])).any() for _, r in layout.frames
+    ):
         return
-    deeper = max(frame.bottom for _, frame in layout.frames) - points[:, 1].min() + 2 * CAPTION[1]
+    deeper = max(rims) - y.min() + 2 * CAPTION[1]
     layout.frames = [(c, Rect(r.x, r.y - deeper / 2, r.w, r.h + deeper)) for c, r in layout.frames]
+
+
+def _points(layout: Layout) -> tuple[Array, Array]:
+    """Where lines run: x and y of points along all of them."""
+    x, y = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))]).T
+    return x, y
 
 
 def _tiled(
@@ -98,7 +105,7 @@ def _tiled(
 
 def _words_beside_lines(layout: Layout, low: float, high: float) -> None:
     """Move what is written where steps are left out, as little as possible, to where no line runs through it."""
-    x, y = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))]).T
+    x, y = _points(layout) if layout.gaps else (np.zeros(0), np.zeros(0))
     for n, (gap, r) in enumerate(layout.gaps):
         heights = y[abs(x - r.x) < r.w / 2]
         for k in range(int((high - low) / 4)):
