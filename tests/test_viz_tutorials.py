@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -60,6 +61,41 @@ def test_what_a_decoder_does_before_its_first_step_belongs_to_that_step():
         "cell": 3,
         "state": 3,
     }
+
+
+class Writer(tg.nn.Module):
+    """Reads a sequence, then goes on with what it has put out."""
+
+    def __init__(self):
+        self.reader, self.writer = tg.nn.GRU(2, 2), tg.nn.GRU(2, 2)
+
+    def forward(self, x):
+        return written(self.reader, self.writer, x)
+
+
+def written(reader, writer, x):
+    """What it is done with, whoever has the layers."""
+    _, h = reader(x)
+    out, total = x[:1], 0.0
+    for _ in range(3):
+        out, h = writer(out, h)
+        total = total + out.square().sum()
+    return total
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_passes_and_parameters_bear_the_programs_names_or_the_fields(attributes):
+    """Two layers outside of any module have no name, but one begins where the other ends; losses are of their steps."""
+    x = tg.ones(3, 1, 2)
+    loss = Writer()(x) if attributes else written(tg.nn.GRU(2, 2), tg.nn.GRU(2, 2), x)
+    dot = viz.render(loss, detail="gate").dot
+    names = ("reader", "writer") if attributes else ("encoder", "decoder")
+    for name in names:
+        assert all(f'label="{name}  t = {t}"' in dot for t in range(1, 4))
+        assert f"{name}.weight_hh_l0" in dot
+    assert not re.search(r'label="?(l\d|cell)', dot)
+    assert "h₂ = (1−z)⊙n + z⊙h" in dot and "h₂ = +" not in dot
+    assert kinds(dot)["loss t3"] == 1 and faults(dot) == []
 
 
 @pytest.mark.parametrize("said", [True, False])

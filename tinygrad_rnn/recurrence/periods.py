@@ -244,7 +244,7 @@ class _Text:
             for k in range(begins, begins + period):
                 later = 0 if k >= start + period else period  # in the first step a state may still be a leaf
                 for source in self.graph.nodes[self.places[k + later]].sources:
-                    place = position.get(source, -1)
+                    place = position.get(self._unstacked(source), -1)
                     if start <= place < begins + later:
                         crossing.add(place - later)
             # a first step that lacks something is not parted into two
@@ -252,6 +252,11 @@ class _Text:
             return len(crossing), steps, -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
+
+    def _unstacked(self, i: int) -> int:
+        """What a stack of one is: a layer that is called with one step puts its state out twice, as output and h_n."""
+        node = self.graph.nodes[i]
+        return node.sources[0] if node.op is not None and node.op.name == "stack" and len(node.sources) == 1 else i
 
 
 class _Stretch(NamedTuple):

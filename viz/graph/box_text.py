@@ -22,6 +22,8 @@ _SUM, _PRODUCT, _CALL, _WHOLE = range(4)
 #: Names longer than this are shortened in a label; the tooltip has more of them.
 NAME_LIMIT = 24
 TOOLTIP_NAME_LIMIT = 400
+#: What a layer calls its own layers, from 0.
+LAYER = re.compile(r"l\d+")
 
 
 class Labels:
@@ -38,6 +40,9 @@ class Labels:
         self.position = {id(box): i for i, box in enumerate(level.boxes)}
         self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
         self.letters = vocabulary.weights(self.graph)
+        #: what a node reads by its operand, through what only carries it
+        self.read = {(user, slot): source for e in level.edges for source, user, slot in e.uses}
+        self.passes = self._passes()
         self.parameters = self._parameter_names()
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
@@ -122,9 +127,37 @@ class Labels:
         node = self.graph.nodes[box.main]
         return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
 
+    def _passes(self) -> dict[int, str]:
+        """What the passes over a sequence are called, where there are several: as the program has them, else as one does.
+
+        A pass that begins with a state of another is a decoder.
+        """
+        level, boxes = self.level, self.level.boxes
+        said: dict[int, list[tuple[str, ...]]] = {column.segment: [] for column in level.columns}
+        for box in boxes:
+            if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
+                said[box.column.segment] += [level.said[i] for i in box.members if self.graph.nodes[i].op is not None]
+        if len(said) < 2:
+            return {}
+        paths = [common(own) for _, own in sorted(said.items())]
+        shared = len(common(paths))
+        own = [path[shared] if len(path) > shared else "" for path in paths]
+        handed = any(
+            a.column and a.column.segment < b.column.segment if b.column else b.before and a.column
+            for a, b in ((boxes[e.source], boxes[e.target]) for e in level.edges if e.kind in ("h", "c"))
+        )
+        field = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
+        names = [f"layer {int(name[1:]) + 1}" if LAYER.fullmatch(name) else name for name in own]
+        named = [name for name in names if name]
+        names = names if len(set(named)) == len(named) else [""] * len(own)
+        return {s: style.shown(name or usual, 16) for s, name, usual in zip(sorted(said), names, field, strict=True)}
+
     def _parameter_names(self) -> dict[int, str]:
         """By parameter its name, with as much of its place before it as tells it from all others."""
         level, own = self.level, dict[int, list[str]]()
+        column_of = {
+            i: box.column for box in level.boxes if box.column and box.kind != "parameter" for i in box.members
+        }
         for node in self.graph.nodes:
             if node.is_parameter:
                 name = style.shown(node.name, NAME_LIMIT) if node.name else vocabulary.weight(self.graph, node)
@@ -132,10 +165,13 @@ class Labels:
                 said = common([level.said[i] for i in users]) if level.said else ()
                 place = common([self.graph.nodes[i].scope.path for i in users])
                 wider = place if said in (place[: len(said)], place[len(place) - len(said) :]) else (*place, *said)
-                places = [(), said[-1:], said, place[-1:], wider]
+                bare = tuple(part for part in said if not LAYER.fullmatch(part))
+                steps = {column.segment for i in users if (column := column_of.get(i))}
+                passing = (self.passes[steps.pop()],) if len(steps) == 1 and self.passes else ()
+                places = [(), bare[-1:], bare, said, passing, place[-1:], wider]
                 own[node.index] = [".".join((*map(style.visible, path), name)) for path in places]
         found: dict[int, str] = {}
-        for length in range(5):
+        for length in range(7):
             often = Counter(names[length] for names in own.values())
             found |= {i: names[length] for i, names in own.items() if i not in found and often[names[length]] == 1}
         number, together = 0, set[str]()
@@ -259,7 +295,7 @@ class Labels:
         if self._is_masked(node):
             chosen = node.sources[1]
             own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
-            return f"{own or self._operand(node.operands[1], depth)[0] or 'value'}, masked"
+            return f"{own or self._operand(node, 1, depth)[0] or 'value'}, masked"
         return self._written(node, depth)[0] or _symbol(node)
 
     def _is_masked(self, node: Node) -> bool:
@@ -268,11 +304,12 @@ class Labels:
             return False
         return self.graph.nodes[node.operands[0].index].op is None
 
-    def _operand(self, operand: object, depth: int) -> tuple[str, int]:
+    def _operand(self, user: Node, slot: int, depth: int) -> tuple[str, int]:
         """What an operand is called, or how it is made, and how tightly that holds together."""
+        operand = user.operands[slot]
         if not isinstance(operand, Ref):
-            return style.number(float(operand)), _WHOLE  # type: ignore[arg-type]
-        node = self.graph.nodes[operand.index]
+            return style.number(float(operand)), _WHOLE
+        node = self.graph.nodes[self.read.get((user.index, slot), operand.index)]
         if node.role:
             return self.sign(node), _WHOLE
         return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
@@ -280,7 +317,7 @@ class Labels:
     def _written(self, node: Node, depth: int) -> tuple[str, int]:
         """A formula with all the parentheses it needs, empty where something has no letter."""
         assert node.op is not None
-        parts = [self._operand(x, depth) for x in node.operands]
+        parts = [self._operand(node, slot, depth) for slot in range(len(node.operands))]
         if not all(text for text, _ in parts):
             return "", _WHOLE
         if node.op.infix in _INFIX and len(parts) == 2:

@@ -31,7 +31,7 @@ def dot_source(
     for i in layout.rects:
         members[level.boxes[i].column].append(i)
     for column, frame in followed(layout.frames, "drawing steps", len(layout.frames)):
-        drawing.step(column, frame, members.pop(column, []), _caption(level, column, captions))
+        drawing.step(column, frame, members.pop(column, []), _caption(labels, column, captions))
     for boxes in members.values():
         for i in boxes:
             drawing.box(drawing.root, i)
@@ -46,7 +46,7 @@ def dot_source(
         for line in rolled.layout.lines:
             folded.line(drawing.root, line)
         for segment, rect in rolled.feet.items():
-            folded.foot(drawing.root, segment, rect, _pass_name(level, segment).strip())
+            folded.foot(drawing.root, segment, rect, labels.passes.get(segment, ""))
         folded.arrow(drawing.root, rolled.arrow)
     return str(drawing.root.source)
 
@@ -174,25 +174,13 @@ class _Drawing:
         )  # fmt: skip
 
 
-def _caption(level: Level, column: Column, captions: Captions) -> str:
-    base = f"{_pass_name(level, column.segment)}t = {column.step + 1}"
+def _caption(labels: Labels, column: Column, captions: Captions) -> str:
+    base = "  ".join(filter(None, [labels.passes.get(column.segment), f"t = {column.step + 1}"]))
     if isinstance(captions, Mapping):
         known = captions.get(column.step)
     else:
         known = captions[column.step] if captions is not None and column.step < len(captions) else None
     return base if known is None else f"{base}   {style.shown(str(known), 40)}"
-
-
-def _pass_name(level: Level, segment: int) -> str:
-    """What a pass over a sequence is called, where there are several: "encoder"."""
-    paths: dict[int, tuple[str, ...]] = {}
-    for box in level.boxes:
-        if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
-            paths.setdefault(box.column.segment, box.key[1])
-    if len({column.segment for column in level.columns}) < 2:
-        return ""
-    own = paths.get(segment, ())[len(common(list(paths.values()))) :]
-    return f"{style.shown(own[0], 16)}  " if own else ""
 
 
 def _identity(ident: str, kind: str, tooltip: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ class Buses:
                 at = r.x - 0.3 * r.w if self.boxes[i].kind == "parameter" else r.x
                 begin, corner = (rect.x - side * rect.w / 2, y), (at, y)
                 points = [begin, corner, (at, r.bottom)]
-                if self._between(r, corner):
+                if self._between(r, corner) or r.bottom < y:
                     points = self._around(Port(*begin, -side, 0), Port(r.x + side * r.w / 2, r.y, -side, 0))
                 self.layout.lines.append(Line(n, spline(points), i, e.target))
         self._chain([i for i in self.places.sources if i not in self.rects], before=True)
