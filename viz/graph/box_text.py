@@ -128,7 +128,7 @@ class Labels:
         return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
 
     def _passes(self) -> dict[int, str]:
-        """What the passes over a sequence are called, where there are several: as the program has them, else as one does.
+        """What the passes over a sequence are called, where there are several: by the program, else as everybody does.
 
         A pass that begins with a state of another is a decoder.
         """
@@ -147,7 +147,8 @@ class Labels:
             for a, b in ((boxes[e.source], boxes[e.target]) for e in level.edges if e.kind in ("h", "c"))
         )
         field = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
-        names = [f"layer {int(name[1:]) + 1}" if LAYER.fullmatch(name) else name for name in own]
+        layers = all(map(LAYER.fullmatch, own))
+        names = [f"layer {int(n[1:]) + 1}" if layers else "" if LAYER.fullmatch(n) else n for n in own]
         named = [name for name in names if name]
         names = names if len(set(named)) == len(named) else [""] * len(own)
         return {s: style.shown(name or usual, 16) for s, name, usual in zip(sorted(said), names, field, strict=True)}

@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_rnn.progress import followed
 
 from .. import style
-from .box_text import Labels, common
+from .box_text import Labels
 from .detail_levels import Level
 from .line_routing import Rect
 from .placement import Gap, Layout, Line
