@@ -760,3 +760,32 @@ def test_a_step_refuses_a_state_of_another_form():
     with pytest.raises(ArgumentError, match="the state lacks optimizer"):
         fn({kind: held for kind, held in state.items() if not kind.startswith("optimizer")}, x)
     assert fn(state, x)[1].shape == ()
+
+
+def test_what_came_from_jax_goes_back():
+    weight = jnp.ones((3, 2))
+    back, parameters = interchange.to_jax(interchange.from_jax(lambda x: (x @ weight).sum()), jnp.ones((4, 3)))
+    assert list(parameters) == ["weight"]
+    assert jax.grad(back)(parameters, jnp.ones((4, 3)))["weight"].tolist() == [[4.0, 4.0]] * 3
+    chosen, _ = interchange.to_jax(interchange.from_jax(lambda x, i: x[i].sum()), jnp.ones((4, 3)), 1)
+    with pytest.raises(tg.GraphError, match=r"from_jax: i, of int\d+, is read: .* give that argument its value"):
+        chosen({}, jnp.ones((4, 3)), 1)
+
+
+def test_an_argument_of_a_class_of_its_own_is_refused_in_one_line():
+    @jax.tree_util.register_pytree_node_class
+    class Cell:
+        def __init__(self, w):
+            self.w = w
+
+        def tree_flatten(self):
+            return (self.w,), None
+
+        @classmethod
+        def tree_unflatten(cls, _, leaves):
+            return cls(*leaves)
+
+    cell, ours = Cell(jnp.ones((3, 2))), interchange.from_jax(lambda cell, x: (x @ cell.w).sum())
+    back, parameters = interchange.to_jax(ours, cell, jnp.ones(3))
+    with pytest.raises(tg.GraphError, match="is inside an argument of a class of its own, which to_jax"):
+        back(parameters, cell, jnp.ones(3))

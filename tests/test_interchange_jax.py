@@ -385,6 +385,38 @@ def test_half_precision_is_refused_by_name():
         interchange.from_jax(lambda x: x["a"].sum()).tensors({"a": jnp.ones(3, jnp.float16)})
 
 
+def test_complex_numbers_are_refused_by_name():
+    def turning(angle, x):  # a linear recurrent unit
+        return lax.scan(lambda h, xt: (jnp.exp(1j * angle) * h + xt, None), jnp.zeros(3, complex), x)[0].real.sum()
+
+    with pytest.raises(UnsupportedError, match=r"element_type in complex128 \(at test_interchange_jax.py:\d+\)"):
+        interchange.from_jax(turning, jnp.ones(3), jnp.ones((4, 3)))
+
+
+def test_minus_infinity_where_no_path_leads():
+    def paths(p):  # of a connectionist loss: the probability of all ways to the last two places
+        start = jnp.full(3, -jnp.inf).at[0].set(p["s"][0, 0])
+        step = lambda a, s: (jnp.logaddexp(a, jnp.concatenate([jnp.array([-jnp.inf]), a[:-1]])) + s, None)  # noqa: E731
+        return -jnp.logaddexp(*lax.scan(step, start, p["s"][1:])[0][1:])
+
+    with np.errstate(all="ignore"):
+        same(paths, weights(s=(4, 3)))
+
+
+def test_a_rule_of_its_own_is_compiled_too():
+    ours, x = interchange.from_jax(lambda x: wrongly_scaled(x).sum()), tg.tensor(np.ones(3), requires_grad=True)
+    gradient = tg.compile(lambda x: tg.grad(ours(x), x)[0])
+    np.testing.assert_array_equal(gradient(x).numpy(), np.full(3, 1.1))
+
+
+@jax.custom_vjp
+def wrongly_scaled(x):
+    return x * 1.0
+
+
+wrongly_scaled.defvjp(lambda x: (x * 1.0, None), lambda _, g: (g * 1.1,))
+
+
 def test_everything_unsupported_at_once():
     def strange(x):
         y = lax.lgamma(x)

@@ -19,6 +19,10 @@ class Names:
             for kind, found in (("parameters", module.named_parameters()), ("buffers", module.named_buffers())):
                 for name, x in found:
                     self.enter(f"{path}.{name}" if path else name, x, kind)
+        for thing in (function, *(value for _, value in variables(function))):
+            if isinstance(getattr(type(thing), "parameters", None), property):  # what `from_jax` made
+                for name, x in thing.parameters.items():
+                    self.enter(name, x, "parameters")
 
     def enter(self, name: str, x: Tensor, kind: str | None = None) -> str:
         """The name of a tensor: this one, or where another has it, with a number."""

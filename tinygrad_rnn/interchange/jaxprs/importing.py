@@ -11,9 +11,11 @@ import numpy as np
 
 from ...errors import ArgumentError, DTypeError, GraphError
 from ...tensors import Tensor
+from ...thread_state import current
 from .. import framework
 from ..framework_types import as_supported
 from ..parameters_by_name import variables
+from ..program import FOLLOWS_VALUES
 
 jax = framework("jax", "jax")
 
@@ -232,9 +234,19 @@ def _sample(x: Any) -> Any:
 
 def _entering(x: Any, name: str, aval: Any) -> Any:
     """An argument: floats as tensors, of the dtype JAX computes in; all else as it is."""
+    if isinstance(x, jax.core.Tracer):
+        raise GraphError(
+            f"from_jax: {name} is inside an argument of a class of its own, which to_jax does not look into; let the "
+            "function see it without being given it, or give its arrays in a dict"
+        )
     if isinstance(x, Tensor):
         if x.dtype.kind != "f":
-            return np.asarray(x.numpy(), aval.dtype)
+            try:
+                return np.asarray(x.numpy(), aval.dtype)
+            except GraphError as error:
+                if current.tracer is None:
+                    raise
+                raise GraphError(f"from_jax: {name}, of {x.dtype}, is read: {FOLLOWS_VALUES}") from error
         if x.op is None and x.name is None:
             x.name = name
         return x if x.dtype == aval.dtype else x.astype(aval.dtype)

@@ -162,9 +162,10 @@ def unsupported(jaxpr: Any) -> list[str]:
                 found[f"{name} (at {place})"] = None
             if meets:
                 live.update(filter(_floating, eqn.outvars))
-                for var in filter(_floating, eqn.outvars):
-                    if var.aval.dtype.name in ("float16", "bfloat16"):
-                        found[f"{name} in {var.aval.dtype.name} (at {place})"] = None
+                for var in eqn.outvars:
+                    dtype = str(getattr(var.aval, "dtype", ""))
+                    if dtype in ("float16", "bfloat16", "complex64", "complex128"):
+                        found[f"{name} in {dtype} (at {place})"] = None
 
     outermost = getattr(jaxpr, "jaxpr", jaxpr)
     visit(jaxpr, set(filter(_floating, [*outermost.invars, *outermost.constvars])), None)

@@ -45,7 +45,8 @@ def _custom(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
 
 def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any], slots: Sequence[int]) -> Any:
     """A primitive of the tensors among the operands; of several results it gives one vector, one after the other."""
-    still, dtypes = [raw(x) for x in inputs], [inputs[slot].dtype for slot in slots]
+    still = [None if i in slots else raw(x) for i, x in enumerate(inputs)]
+    dtypes = [inputs[slot].dtype for slot in slots]
     opened, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
 
     def filled(arrays: Sequence[Any], cast: bool = True) -> list[Any]:
