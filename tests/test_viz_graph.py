@@ -644,8 +644,10 @@ def test_labels_of_two_layers_that_nobody_named():
     below, above = tg.nn.GRU(3, 3), tg.nn.GRU(3, 3)
     out = above(below(tg.randn(2, 1, 3))[0])[0]
     dot = viz.render((out * out).sum(), detail="op").dot
-    assert {f"{name}  t = {t}" for name in ("cell1", "cell2") for t in (1, 2)} <= set(re.findall('label="(.*?)"', dot))
-    assert {"cell1.weight_ih_l0", "cell2.bias_hh_l0"} <= set(re.findall(r"label=\"?([\w.]+)", dot))
+    assert {f"{name}  t = {t}" for name in ("pass 1", "pass 2") for t in (1, 2)} <= set(
+        re.findall('label="(.*?)"', dot)
+    )
+    assert {"pass 1.weight_ih_l0", "pass 2.bias_hh_l0"} <= set(re.findall(r"label=\"?([\w. ]+)", dot))
 
 
 def test_a_zero_state_that_two_cells_begin_with_has_both_names():
