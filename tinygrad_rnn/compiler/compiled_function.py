@@ -30,8 +30,9 @@ from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
 from ..thread_state import current
 from ..user_objects import entries_of, is_of, of_parts
 from ..version_counters import Memory
+from .bytecode import refuse_assignments
 from .index_checks import Ignored, unforeseen
-from .outside_state import Surroundings, refuse_assignments
+from .outside_state import Surroundings
 from .plan import Plan
 from .returned_values import Returned, rebuilt
 from .side_effects import refuse_random, refuse_writes
