@@ -16,7 +16,8 @@ HERE = Path(__file__).parents[1]
 #: The layers, lowest first: a module imports from its own and from those before it. The longest name that fits counts.
 LAYERS = {
     "basics": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
-    "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms",
+    "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms "
+    "element_places",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
     "operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors functional",

@@ -145,7 +145,7 @@ def test_debug_of_an_onnx_model(tmp_path):
     assert code == 0 and "model.onnx:1" in page.read_text()
     for extra, said in (
         (["--output", "size"], "no output 'size' that gradients flow back from; it has y, z"),
-        (["--inputs", script], "is no .npz"),
+        (["--inputs", script], "cannot be read as .npz"),
         (["--loss", f"{script}:nothing"], "defines no function 'nothing'"),
     ):
         code, output = run("debug", file, *extra, "-c", "quit")

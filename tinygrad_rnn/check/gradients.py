@@ -12,6 +12,7 @@ import numpy as np
 from ..arguments import answerable
 from ..bptt.walk import Walk, walked
 from ..draw_hook import drawing
+from ..element_places import first_place, subscript
 from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
@@ -265,10 +266,9 @@ class _Check:
         bad = [node for node in self.graph.nodes if not np.isfinite(values[node.index]).all()]
         made = [node for node in bad if all(np.isfinite(values[source]).all() for source in node.sources)]
         node = next((node for node in made if node.op), bad[0])
-        at = tuple(map(int, np.argwhere(~np.isfinite(values[node.index]))[0]))
-        place = f"[{', '.join(map(str, at))}]" if at else ""
-        name = node.op.name if node.op else f"the leaf {self._name(node)}"
-        return f"the function gives {wrong[0][0]:g}; first {values[node.index][at]:g} is {name}{place} (at {node.site})"
+        at = first_place(~np.isfinite(values[node.index]))
+        name = (node.op.name if node.op else f"the leaf {self._name(node)}") + subscript(at)
+        return f"the function gives {wrong[0][0]:g}; first {values[node.index][at]:g} is {name} (at {node.site})"
 
     def _some(self, steps: list[Any]) -> list[Any]:
         if len(steps) <= self.max_steps:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..element_places import subscript
 from ..graph import Graph, Node, Ref
 from ..primitives.kinks import where_equal
 from ..tensors import Array
@@ -22,9 +23,9 @@ class Kink:
 
     def __str__(self) -> str:
         assert self.node.op is not None
-        where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         step = "" if self.node.scope.step is None else f", time step {self.node.scope.step + 1}"
-        return f"{self.node.op.name}{where} (at {self.node.site}{step}) is {self.margin:.1e} from its other branch"
+        name = f"{self.node.op.name}{subscript(self.index)}"
+        return f"{name} (at {self.node.site}{step}) is {self.margin:.1e} from its other branch"
 
 
 def find_kinks(

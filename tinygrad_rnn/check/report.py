@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..element_places import subscript
 from ..errors import TinygradError
 from ..norms import norm
 from ..operation_errors import short
@@ -81,7 +82,6 @@ class Comparison:
         if not self.got.size:
             return f"{self.quantity} of {short(self.name)}{when}: it has no elements"
         at = self.index
-        place = f"[{', '.join(map(str, at))}]" if at else ""
         along = "slope along random direction " if self.projected else ""
         size = norm(finite(self.expected))
         relative = f"{self.error / size:.1e} of its size" if size else "where exactly 0 is expected"
@@ -89,7 +89,7 @@ class Comparison:
             f" and {ROUNDING_MARGIN * self.noise / self.lift:.0e} for rounding" if self.error > self.rtol * size else ""
         )
         return (
-            f"{self.quantity} of {short(self.name)}{when}: {along}{place} got {self.got[at] / self.lift:.12g}, "
+            f"{self.quantity} of {short(self.name)}{when}: {along}{subscript(at)} got {self.got[at] / self.lift:.12g}, "
             f"expected {self.expected[at] / self.lift:.12g}; the error is {relative}, allowed {self.rtol:g}{above}"
             + (f" (made at {self.site})" if self.site else "")
         )

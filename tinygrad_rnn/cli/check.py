@@ -9,18 +9,17 @@ from ..graph import Graph
 from ..tensors import Tensor
 from .cost_warning import announce, operations, patience
 from .frameworks import ours, save_smallest_of
+from .options import anyway, number
 from .progress_bar import followed_loops
 from .user_scripts import script_function
 
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--order", default=1, show_default=True, type=click.IntRange(1, 2), help="2: second derivatives too.")
+@number("--order", "2: second derivatives too.", 1, 2)
 @click.option("--planted", is_flag=True, help="Judge the checkers: who finds which planted bug.")
-@click.option(
-    "--seeds", default=100, show_default=True, type=click.IntRange(0, 10_000), help="To look for false alarms."
-)
-@click.option("--anyway", is_flag=True, help="Check also what will take many minutes.")
+@number("--seeds", "To look for false alarms.", 100, 10_000, least=0)
+@anyway("Check also")
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 def check(target: str | None, order: int, planted: bool, seeds: int, anyway: bool, markdown: bool) -> None:
     """Prove every gradient of a loss, time step by time step.

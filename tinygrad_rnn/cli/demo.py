@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from ..errors import TinygradError
+from .options import PATH, number, output
 from .progress_bar import progress_bar
 
 
 @click.command()
-@click.option("-o", "--output", default="out", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and samples.")
+@output("Folder.", "out", PATH)
+@number("--seed", "Of weights and samples.", 0, least=0)
 def demo(output: Path, seed: int) -> None:
     """Train the lecture's "hello" model and draw it three times.
 

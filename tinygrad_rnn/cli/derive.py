@@ -9,8 +9,8 @@ import click
 
 from .cost_warning import announce, operations
 from .frameworks import from_script
+from .options import RandomNetwork, anyway, network_options, output
 from .progress_bar import followed_loops
-from .render_and_debug import network, network_options
 
 
 @click.command()
@@ -18,14 +18,17 @@ from .render_and_debug import network, network_options
 @click.option("--wrt", multiple=True, metavar="NAME", help="Only the gradient of this leaf; may be repeated.")
 @click.option("--every-step", is_flag=True, help="Write out what repeats from step to step.")
 @click.option("--closed-form", is_flag=True, help="Add the recurrence solved: a sum of products of Jacobians.")
-@click.option("--anyway", is_flag=True, help="Derive also what will take many minutes.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write a file: .txt, .tex or .html."
-)
+@anyway("Derive also")
+@output("Write a file: .txt, .tex or .html.")
 def derive(
-    target: str | None, cell: str, pattern: str, steps: int, hidden: int, layers: int, wrt: tuple[str, ...],
-    every_step: bool, closed_form: bool, anyway: bool, output: Path | None,
-) -> None:  # fmt: skip
+    target: str | None,
+    network: RandomNetwork,
+    wrt: tuple[str, ...],
+    every_step: bool,
+    closed_form: bool,
+    anyway: bool,
+    output: Path | None,
+) -> None:
     """Print the equations of a network and of its gradients.
 
     They are read off the graph, and so are those of a graph of your own: TARGET is script.py:function, which returns a
@@ -46,7 +49,7 @@ def derive(
         loss = from_script(target)
         announce(operations(loss), ["derived"], cure, anyway)
     else:
-        loss = network(pattern, cell, steps, hidden, layers, ["recorded", "derived"], cure, anyway)
+        loss = network.loss(["derived"], cure, anyway)
     with followed_loops():
         derivation = viz.derive(loss, list(wrt) or None)
     if closed_form:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import zipfile
+from pathlib import Path
 
 import click
-import numpy as np
 
-from ..errors import DataError, GraphError
+from ..errors import GraphError
 from .frameworks import from_script
+from .options import FILE, arrays_in, number
 from .progress_bar import progress_bar
 
 
 @click.command()
 @click.argument("target")
-@click.argument("gradients", type=click.Path(exists=True, dir_okay=False))
-@click.option("--max-edits", default=2, show_default=True, type=click.IntRange(1, 2), help="2: pairs of mistakes too.")
-def diagnose(target: str, gradients: str, max_edits: int) -> None:
+@click.argument("gradients", type=FILE)
+@number("--max-edits", "2: pairs of mistakes too.", 2, 2)
+def diagnose(target: str, gradients: Path, max_edits: int) -> None:
     """Name the mistake that makes exactly these wrong gradients.
 
     TARGET is script.py:function, a function that returns the loss; GRADIENTS an .npz file with one array a leaf, under
@@ -32,11 +32,7 @@ def diagnose(target: str, gradients: str, max_edits: int) -> None:
     from ..diagnosis import diagnose as search
     from ..tensors import Tensor
 
-    try:
-        with np.load(gradients, allow_pickle=False) as file:
-            given = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-        raise DataError(f"{gradients} is not an .npz file of arrays of numbers") from None
+    given = arrays_in(gradients)
     loss = from_script(target)
     if not isinstance(loss, Tensor):
         raise GraphError(f"{target} returns {type(loss).__name__}, not a tensor; return the loss")

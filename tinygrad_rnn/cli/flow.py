@@ -10,38 +10,21 @@ import click
 from ..character_model.model import CELLS
 from ..sequence_patterns import PATTERNS, build
 from .frameworks import from_script
+from .options import number, one_of, output
 
 
 @click.command()
 @click.argument("target", required=False)
-@click.option(
-    "--cell",
-    "cells",
-    multiple=True,
-    type=click.Choice(list(CELLS)),
-    help="Kind of cell; may be repeated. [default: all]",
-)
-@click.option(
-    "--pattern", default="many-to-one", show_default=True, type=click.Choice(PATTERNS[1:]), help="Inputs to outputs."
-)
-@click.option("--steps", default=30, show_default=True, type=click.IntRange(2, 1000), help="Time steps.")
-@click.option("--hidden", default=16, show_default=True, type=click.IntRange(1, 128), help="Hidden size.")
-@click.option("--layers", default=1, show_default=True, type=click.IntRange(1, 8), help="Cells on each other.")
-@click.option(
-    "--panel", "panels", multiple=True, help="norms, jacobians, products, reach or transfer; may be repeated."
-)
-@click.option(
-    "-o",
-    "--output",
-    default="out/flow.svg",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File; .svg .png .pdf for the figure, .csv .json for the numbers.",
-)
+@click.option("--cell", "cells", multiple=True, type=click.Choice(list(CELLS)), help="May be repeated.  [default: all]")
+@one_of("--pattern", PATTERNS[1:], "Inputs to outputs.", "many-to-one")
+@number("--steps", "Time steps.", 30, 1000, least=2)
+@number("--hidden", "Hidden size.", 16, 128)
+@number("--layers", "Cells on each other.", 1, 8)
+@click.option("--panel", "panels", multiple=True, help="norms, jacobians, products, reach, transfer; may be repeated.")
+@output("File; .svg .png .pdf for the figure, .csv .json for the numbers.", "out/flow.svg")
 def flow(
-    target: str | None, cells: tuple[str, ...], pattern: str, steps: int, hidden: int, layers: int,
-    panels: tuple[str, ...], output: Path,
-) -> None:  # fmt: skip
+    target: str | None, cells: tuple[str, ...], panels: tuple[str, ...], output: Path, steps: int, **sizes: Any
+) -> None:
     """Plot how the gradient of a loss flows back through time.
 
     Norms of the gradient at every state, singular values of the recurrent Jacobians, their product against its bound,
@@ -62,6 +45,6 @@ def flow(
         path = Path(target)
         what = path if path.is_file() and path.suffix != ".py" else from_script(target)
     else:
-        what = {cell.upper(): build(pattern, cell, steps, hidden, layers) for cell in cells or CELLS}
+        what = {cell.upper(): build(cell=cell, length=steps, **sizes) for cell in cells or CELLS}
     viz.flow(what, output, panels=panels or None)
     click.echo(f"wrote {output}")

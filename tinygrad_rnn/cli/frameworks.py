@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..tensors import Tensor
+from ..tensors import Array, Tensor
 from .cost_warning import patience
+from .options import arrays_in
 from .user_scripts import script_function
 
 #: what a size becomes that the file leaves free
@@ -61,7 +61,7 @@ def save_smallest_of(function: Callable[..., Any], target: str) -> str:
     return save_smallest(program, path, (Path(script).resolve(), name))
 
 
-def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) -> Tensor:
+def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str | None) -> Tensor:
     """A loss of an ONNX model: of one of its outputs, for the arrays of a .npz or for generated ones."""
     import warnings
 
@@ -87,7 +87,7 @@ def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) ->
             click.echo(f"note: the loss is of the output {output!r}; --output chooses: {', '.join(floats)}", err=True)
     if output not in floats:
         raise DataError(f"{file} has no output {output!r} that gradients flow back from; it has {', '.join(floats)}")
-    if loss == "sum":
+    if loss in (None, "sum"):
         return made[output].sum()
     with script_function(loss) as function:
         result = function(made[output])
@@ -96,19 +96,15 @@ def onnx_loss(file: Path, inputs: Path | None, output: str | None, loss: str) ->
     return result
 
 
-def _read(file: Path, names: list[str]) -> list[np.ndarray[Any, Any]]:
-    try:
-        with np.load(file, allow_pickle=False) as found:
-            arrays: Mapping[str, Any] = {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is no .npz of arrays: {' '.join(str(error).split())[:120]}") from None
+def _read(file: Path, names: list[str]) -> list[Array]:
+    arrays = arrays_in(file)
     missing = [name for name in names if name not in arrays]
     if missing:
         raise DataError(f"{file} has no {', '.join(missing)}; it needs an array for each of {', '.join(names)}")
     return [arrays[name] for name in names]
 
 
-def _generated(inputs: Any) -> list[np.ndarray[Any, Any]]:
+def _generated(inputs: Any) -> list[Array]:
     """Normal random numbers, ones where integers are wanted; said so."""
     rng = np.random.default_rng(0)
     arrays = []

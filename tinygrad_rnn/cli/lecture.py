@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
+from .options import PATH, output
 from .progress_bar import progress_bar
 
 
 @click.command()
-@click.option("-o", "--output", default="out", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@output("Folder.", "out", PATH)
 @click.option("--only", multiple=True, metavar="NAME", help="This topic or figure only; may be repeated.")
-@click.option("--labels", type=click.Path(path_type=Path), help="TOML file of translations; see below.")
+@click.option("--labels", type=PATH, help="TOML file of translations; see below.")
 def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     """Build the lecture: every topic with its pictures, its numbers and the program that made them.
 

@@ -15,6 +15,7 @@ import click
 from ..character_model.training import Settings, Trainer
 from ..errors import DataError, TinygradError
 from .errors_and_interrupts import noted_interrupt
+from .options import FILE, PATH, number, one_of, output
 from .progress_bar import progress_bar
 
 
@@ -31,33 +32,32 @@ def setting_options(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=PATH)
 @setting_options
-@click.option("--steps", default=500, show_default=True, type=click.IntRange(1, 10**8), help="Steps in all.")
-@click.option("--checkpoint-every", default=100, show_default=True, type=click.IntRange(1), help="Steps between saves.")
-@click.option(
-    "-o",
-    "--output",
-    default="out/model.ckpt",
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The checkpoint.",
-)
+@number("--steps", "Steps in all.", 500, 10**8)
+@number("--checkpoint-every", "Steps between saves.", 100)
+@output("The checkpoint.", "out/model.ckpt")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint, bit for bit as if never interrupted.")
 @click.option("--overwrite", is_flag=True, help="Start anew although the checkpoint exists.")
 @click.option("--eager", is_flag=True, help="Do not compile the training step.")
-@click.option(
-    "--engine", type=click.Choice(["ours", "jax"]), default="ours", show_default=True, help="Who computes the steps."
-)
+@one_of("--engine", ("ours", "jax"), "Who computes the steps.", "ours")
 @click.option("--devices", type=click.IntRange(1), help="With --engine jax: devices to divide the batch among.")
-@click.option(
-    "--log", type=click.Path(path_type=Path, dir_okay=False), help="A CSV file with a row for each step, in nats."
-)
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="The curve, as .svg, .png or .pdf.")
+@click.option("--log", type=FILE, help="A CSV file with a row for each step, in nats.")
+@click.option("--plot", type=FILE, help="The curve, as .svg, .png or .pdf.")
 def train(
-    file: Path | None, steps: int, checkpoint_every: int, output: Path, resume: bool, overwrite: bool, eager: bool,
-    engine: str, devices: int | None, log: Path | None, plot: Path | None, **given: Any,
-) -> None:  # fmt: skip
+    file: Path | None,
+    steps: int,
+    checkpoint_every: int,
+    output: Path,
+    resume: bool,
+    overwrite: bool,
+    eager: bool,
+    engine: str,
+    devices: int | None,
+    log: Path | None,
+    plot: Path | None,
+    **given: Any,
+) -> None:
     """Train a character model on a text.
 
     FILE is any UTF-8 text; without one it is real English that every Python ships, its own help topics. At every
@@ -173,10 +173,10 @@ def _trainer(
 
 
 @click.command()
-@click.argument("file", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.argument("file", metavar="CHECKPOINT", type=PATH)
 @click.option("--prompt", default="", help="Text to go on from; by default one random character.")
 @click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="0 takes the likeliest.")
-@click.option("--length", default=400, show_default=True, type=click.IntRange(1, 10**7), help="Characters to write.")
+@number("--length", "Characters to write.", 400, 10**7)
 @click.option("--seed", default=None, type=click.IntRange(0), help="For the same sample again.")
 @click.option("--eager", is_flag=True, help="Do not compile the model, however long the text.")
 def sample(file: Path, prompt: str, temperature: float, length: int, seed: int | None, eager: bool) -> None:

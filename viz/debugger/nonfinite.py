@@ -8,6 +8,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.recording import Array
+from tinygrad_rnn.element_places import first_place, subscript
 
 from .. import style
 from .session_data import Origin
@@ -32,14 +33,14 @@ def find(session: Inspection) -> Origin | None:
         what = f"in the walk back {name}" + (f" = {made}" if name != made else "")
         if not _finite(step.gradient):
             how = f"replaced by a {step.replaced}" if step.replaced else "what the walk was started with"
-            at = _place(step.gradient)
-            text = f"{what} has the gradient {style.number(float(step.gradient[at]))}{_index(at)}, {how}"
+            at = first_place(~np.isfinite(step.gradient))
+            text = f"{what} has the gradient {style.number(float(step.gradient[at]))}{subscript(at)}, {how}"
             return Origin(k, step.node, session.shown(step.node), "backward", text)
         for index, sent in enumerate(step.contributions):
             value = trace.contribution(k, index)
             if not _finite(value):
-                at = _place(value)
-                to = f"{session.shown(sent.target)}{_index(at)}"
+                at = first_place(~np.isfinite(value))
+                to = f"{session.shown(sent.target)}{subscript(at)}"
                 text = f"{what} received a finite gradient and sent {style.number(float(value[at]))} to {to}"
                 text = "; ".join([text, *_ranges(session, graph.nodes[step.node])])
                 return Origin(k, step.node, session.shown(step.node), "backward", text)
@@ -75,18 +76,18 @@ def _has_nan(array: Array | None) -> bool:
 
 def _forward(session: Inspection, node: tg.Node) -> Origin:
     assert node.value is not None
-    at = _place(node.value)
+    at = first_place(~np.isfinite(node.value))
     name, value = session.shown(node.index), style.number(float(node.value[at]))
     if node.op is None:
         users = (p for p in range(session.first, 0) if node.index in session.graph.nodes[session.node_at(p)].sources)
-        text = f"{name} is {session.expression(node.index)} and came in with {name}{_index(at)} = {value}"
+        text = f"{name} is {session.expression(node.index)} and came in with {name}{subscript(at)} = {value}"
         return Origin(next(users, 0), node.index, name, "forward", text)
     if _has_nan(node.value):
-        at = tuple(int(i) for i in np.argwhere(np.isnan(node.value))[0])
+        at = first_place(np.isnan(node.value))
         value = "nan"
     fine = all(_finite(session.graph.nodes[i].value) for i in node.sources)
     what = f"all operands of {session.expression(node.index)} are finite" if fine else "no operand is nan"
-    text = f"{name}{_index(at)} = {value}, and {what}"
+    text = f"{name}{subscript(at)} = {value}, and {what}"
     position = session.first + session.forward.index(node.index)
     return Origin(position, node.index, name, "forward", "; ".join([text, *_ranges(session, node)]))
 
@@ -105,12 +106,3 @@ def _ranges(session: Inspection, node: tg.Node) -> list[str]:
 
 def _finite(array: Array | None) -> bool:
     return array is None or array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
-def _place(array: Array) -> tuple[int, ...]:
-    """Where the first element that is not finite is."""
-    return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-
-
-def _index(at: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, at))}]" if at else ""

@@ -39,19 +39,23 @@ class Told:
     options: Mapping[str, Any]
 
 
-def read_file(path: PathLike) -> tuple[dict[str, Any], list[Told]]:
-    """The arrays of a file by name, and what it says about them. Raises `DataError`, in one line."""
+def read_file(path: PathLike, kind: str | None = None) -> tuple[dict[str, Any], list[Told]]:
+    """The arrays of a file by name, and what it says about them. Raises `DataError`, in one line.
+
+    ``kind``: the ending to read it by, if it is not its own.
+    """
     file = as_path(path)
     if not file.is_file():
-        raise DataError(f"there is no weight file {file}")
-    reader = _reader(file)
+        raise DataError(f"there is no file {file}")
+    kind = kind or file.suffix
+    reader = _reader(file, kind)
     try:
         read = reader(file)
         return read if isinstance(read, tuple) else (read, [])
     except TinygradError:
         raise
     except Exception as error:  # whatever a hostile file makes a library trip over
-        raise DataError(f"{file} cannot be read: {type(error).__name__} {short(str(error), 120)}") from None
+        raise DataError(f"{file} cannot be read as {kind}: {type(error).__name__} {short(str(error), 120)}") from None
 
 
 def write_file(path: PathLike, arrays: Mapping[str, Array]) -> None:
@@ -82,7 +86,7 @@ def _safetensors() -> Any:
     return safetensors.numpy
 
 
-def _reader(file: Path) -> Callable[[Path], Any]:
+def _reader(file: Path, kind: str) -> Callable[[Path], Any]:
     readers = {
         ".safetensors": lambda f: _safetensors().load(f.read_bytes()),
         ".npz": _npz,
@@ -92,9 +96,9 @@ def _reader(file: Path) -> Callable[[Path], Any]:
         ".keras": _keras,
         ".onnx": _onnx,
     }
-    if file.suffix not in readers:
+    if kind not in readers:
         raise DataError(f"{file} is no weight file that is read here; those are {', '.join(readers)}")
-    return readers[file.suffix]
+    return readers[kind]
 
 
 def _npz(file: Path) -> dict[str, Any]:
