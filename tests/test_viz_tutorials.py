@@ -196,3 +196,116 @@ def test_no_line_runs_through_the_number_of_steps_left_out():
     dot = is_in_order((ends[0] - ends[1]).square().sum())
     of_weights = [points for tail, _, points in lines(dot) if tail.startswith("w")]
     assert of_weights and all(np.ptp(points[:-9, 1]) < 40 for points in of_weights)
+
+
+def test_a_loop_whose_scores_are_made_beside_the_state_begins_with_its_first_state():
+    """A name classifier: scores and state are made of the same; the last step makes scores only."""
+    i2h, i2o = tg.nn.Linear(5, 2), tg.nn.Linear(5, 4)
+    x, h = tg.one_hot([0, 2, 1], 3), tg.zeros(1, 2)
+    for t in range(3):
+        combined = tg.concat([x[t : t + 1], h], 1)
+        h, scores = i2h(combined), i2o(combined)
+    loss = -scores.log_softmax(1)[0, 1]
+    (loop,) = find(tg.Graph(loss))
+    assert (loop.length, [row.op for row in loop.states]) == (3, ["linear"])
+    dot = is_in_order(loss)
+    drawn = kinds(dot)
+    assert [drawn[f"cell t{t}"] for t in (1, 2, 3)] == [1, 1, 1]
+    assert [drawn[f"state t{t}"] for t in (1, 2, 3)] == [1, 1, 0]
+    assert "h₀ = 0" in dot and "h₃ " not in dot and drawn["logits t3"] == 1
+
+
+def test_a_memory_that_the_last_step_leaves_alone_in_a_plain_loop():
+    """A stack that a network pushes to and pops from: of the last step only the state and the scores are there."""
+    w, u, act, put, read, out = (
+        tg.randn(*shape).requires_grad_() for shape in ((3, 2), (2, 2), (2, 2), (2, 1), (1, 2), (2, 3))
+    )
+    x, h, stack, loss = tg.one_hot([0, 1, 2, 0], 3), tg.zeros(1, 2), tg.zeros(3, 1), 0.0
+    for t in range(4):
+        h = (x[t : t + 1] @ w + h @ u + stack[:1] @ read).sigmoid()
+        push, pop = (h @ act).softmax(1).split(1, 1)
+        top = push * (h @ put).sigmoid() + pop * stack[1:2]
+        stack = tg.concat([top, push * stack[:-1] + pop * tg.concat([stack[2:], tg.zeros(1, 1)])])
+        loss = loss + F.cross_entropy(h @ out, [t % 3])
+    (loop,) = find(tg.Graph(loss))
+    assert (loop.length, [row.op for row in loop.states], len(loop.inputs)) == (4, ["concat", "sigmoid"], 2)
+    drawn = kinds(is_in_order(loss))
+    for kind in ("x", "logits", "loss"):
+        assert [drawn[f"{kind} t{t}"] for t in (1, 2, 3, 4)] == [1, 1, 1, 1], kind
+
+
+def test_a_filter_whose_last_update_nobody_asks_for_has_all_its_steps():
+    """A Kalman filter: a mean and a covariance; the last step's products with one weight side by side are no loop."""
+    a, c, q, r = (
+        tg.tensor(v, requires_grad=True) for v in ([[1.0, 0.1], [0.0, 1.0]], [[1.0, 0.0]], np.eye(2), [[0.5]])
+    )
+    z, mean, cov, loss = tg.randn(4, 1, 1), tg.zeros(2, 1), tg.tensor(np.eye(2)), 0.0
+    for t in range(4):
+        mean, cov = a @ mean, a @ cov @ a.T + q
+        error, spread = z[t] - c @ mean, c @ cov @ c.T + r
+        gain = cov @ c.T / spread
+        mean, cov = mean + gain @ error, cov - gain @ c @ cov
+        loss = loss + (error * error / spread + spread.log()).sum()
+    assert [(loop.length, len(loop.states)) for loop in find(tg.Graph(loss))] == [(4, 1), (4, 1)]
+    drawn = kinds(is_in_order(loss))
+    assert {t: (drawn[f"x t{t}"], drawn[f"cell t{t}"], drawn[f"loss t{t}"]) for t in (1, 2, 3, 4)} == (
+        dict.fromkeys((1, 2, 3, 4), (1, 2, 1))
+    )
+
+
+@pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_layer_that_reads_a_sequence_piece_by_piece_is_one_recurrence(layer, layers):
+    net, head, x, state, loss = layer(2, 2, num_layers=layers), tg.nn.Linear(2, 3), tg.randn(6, 1, 2), None, 0.0
+    for k in range(3):
+        out, state = net(x[2 * k : 2 * k + 2], state)
+        loss = loss + F.cross_entropy(head(out[:, 0]), [0, 1])
+    assert [loop.length for loop in find(tg.Graph(loss))] == [6] * layers
+    dot = is_in_order(loss)
+    assert [kinds(dot)[f"cell t{t}"] for t in range(1, 7)] == [layers] * 6
+    assert "pass" not in dot and "coder" not in dot
+
+
+def test_pieces_that_begin_anew_or_are_read_backwards_are_several_passes():
+    net, both = tg.nn.RNN(2, 2), tg.nn.RNN(2, 2, bidirectional=True)
+    x = tg.ones(2, 1, 2)
+    assert [loop.length for loop in find(tg.Graph(net(x)[1] + net(2 * x)[1]))] == [2, 2]
+    assert max(loop.length for loop in find(tg.Graph(both(x, both(x)[1])[0]))) == 2
+
+
+@pytest.mark.parametrize("join", [tg.concat, tg.stack])
+def test_scores_that_are_joined_over_time_are_each_steps_scores(join):
+    cell, w, b = tg.nn.RNNCell(2, 2), tg.randn(2, 3).requires_grad_(), tg.zeros(3).requires_grad_()
+    x, h, scores = tg.randn(3, 1, 2), tg.zeros(1, 2), []
+    for t in range(3):
+        h = cell(x[t], h)
+        scores.append(h @ w + b)
+    loss = F.cross_entropy(join(scores).reshape(3, 3), [0, 1, 2])
+    for detail in ("cell", "gate"):
+        dot = viz.render(loss, detail=detail).dot
+        assert kinds(dot)["logits t1"] == 1 and all(f"y{digit}" in dot for digit in "₁₂₃"), detail
+        assert not re.search(r'label="?(concat|stack|\+)', dot)
+
+
+@pytest.mark.parametrize(
+    "how", [lambda y: y.softmax(-1).log(), lambda y: y.log_softmax(-1), lambda y: (y.exp() / y.exp().sum()).log()]
+)
+def test_what_probabilities_are_made_of_at_the_end_are_scores_and_attention_is_not(how):
+    w, u, v = (tg.ones(2, 2).requires_grad_() for _ in range(3))
+    x, h, loss = tg.ones(3, 1, 2), tg.zeros(1, 2), 0.0
+    for t in range(3):
+        h = tg.tanh(x[t] @ w + h @ u)
+        loss = loss - how(h @ v)[0, 0]
+    assert [kinds(viz.render(loss).dot)[f"logits t{t}"] for t in (1, 2, 3)] == [1, 1, 1]
+    h = tg.zeros(1, 2)
+    for t in range(3):
+        h = tg.tanh((h @ v).softmax(-1) * x[t] @ w + h @ u)
+    assert not any(kind.startswith("logits") for kind in kinds(viz.render(h.sum()).dot))
+
+
+def test_a_state_that_a_layer_puts_out_directly_has_a_cell_with_weights():
+    w, h, x = tg.nn.Linear(4, 2), tg.zeros(1, 2), tg.ones(3, 1, 2)
+    for t in range(3):
+        h = w(tg.concat([x[t], h], 1))
+    dot = is_in_order(h.sum())
+    assert dot.count('tooltip="f_W\\n') == 3

@@ -26,6 +26,7 @@ def timed(graph: Graph) -> Graph:
     one step of a cell makes of one another and calls its state, only the last is it.
     """
     folding = Folding(graph)
+    graph = folding.graph
     nodes = _Naming(folding).nodes if folding.circles else graph.nodes
     inner = _inner_states(nodes)
     if not (folding.circles or inner):

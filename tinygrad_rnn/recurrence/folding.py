@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..graph import Graph, Node
 from .circles import circles_of
+from .continued_calls import continued
 from .periods import loop_turns
 from .twins import aligned
 
@@ -27,11 +28,13 @@ class Folding:
     """``place`` and ``time`` say by node which operation of a step it is (None: of none), and of which step."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        given, self.graph = graph, continued(graph)
+        graph = self.graph
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)
         one_by_one = _called_one_by_one(graph)
-        self._find_periods(one_by_one)
+        if graph is given:  # a loop over the pieces of a sequence counts pieces, not steps
+            self._find_periods(one_by_one)
         self._believe_scopes({i for i in one_by_one if self.place[i] is not None})
         self.depends = self._on_parameters()
         self.edges = self._folded_edges()

@@ -48,16 +48,20 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
         return found
     text, floor = _Text(graph, operations), 0
     runs = [run for run in text.runs() if text.shares_leaves(*run) or text.reads_on(*run)]
+    loops = [start for start, _, period in runs if text.carries(start, period)]
     for number, (start, end, period) in enumerate(runs):
+        if start < floor:
+            continue
         places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
-        first = text.first_step(start, end, period, min(places.values()))
-        ceiling = runs[number + 1][0] if number + 1 < len(runs) else len(operations)
+        # calls side by side, of one weight, may be a part of the last step
+        ceiling = next((after for after in loops if after >= end), len(operations))
+        first = text.first_step(start, end, period, min(places.values()), ceiling)
         more = text.last_step(first, end, period, ceiling)
         for k, place in (places | more).items():
             time, position = divmod(place - first, period)
             if 0 <= time < (end - first) // period + bool(more):
                 found[operations[k]] = Turn(number, position, time)
-        floor = end
+        floor = max(end, *(k + 1 for k in more)) if more else end
     return found
 
 
@@ -77,6 +81,7 @@ class _Text:
 
     def __init__(self, graph: Graph, places: Sequence[int]) -> None:
         self.graph, self.places = graph, places
+        self.position = {node: k for k, node in enumerate(places)}
         words: dict[Hashable, int] = {}
         self.word, self.nameless = (np.empty(len(places), np.int64) for _ in range(2))
         self.leaf = np.full((len(places), SLOTS), _ABSENT, np.int64)
@@ -99,20 +104,26 @@ class _Text:
 
     def reads_on(self, start: int, end: int, period: int) -> bool:
         """Whether the steps, of whatever weights, read on in what was computed before, and one is made of another."""
-        position = {node: k for k, node in enumerate(self.places)}
         nodes = [self.graph.nodes[place] for place in self.places[start : min(end, start + 2 * period)]]
-        sources = [node.sources for node in nodes]
-        if not any(
-            a == b and position.get(a, -1) < start and repr(one.attrs) != repr(next_.attrs)  # at another position of it
-            for one, next_ in zip(nodes, nodes[period:])
-            for a, b in zip(one.sources, next_.sources)
-        ):
-            return False
+        return (
+            self.carries(start, period)
+            and any(
+                a == b
+                and self.position.get(a, -1) < start
+                and repr(one.attrs) != repr(next_.attrs)  # at another position of it
+                for one, next_ in zip(nodes, nodes[period:])
+                for a, b in zip(one.sources, next_.sources)
+            )
+        )
+
+    def carries(self, start: int, period: int) -> bool:
+        """Whether an operation of the second step of a periodic stretch is made of what it made in the first."""
+        sources = [self.graph.nodes[place].sources for place in self.places[start : start + 2 * period]]
         for k in range(start, start + period):
             found, pending = set[int](), [k + period]
             while pending:
                 at = pending.pop()
-                before = (position.get(source, -1) for source in sources[at - start])
+                before = (self.position.get(source, -1) for source in sources[at - start])
                 more = {place for place in before if k <= place < at} - found
                 if k in more:
                     return True
@@ -140,7 +151,7 @@ class _Text:
         """What stands behind the whole steps of a periodic stretch, not from ``ceiling`` on, and is one more step.
 
         It lacks what would lead to the next: that is in no result. By position, where it would stand; empty
-        if it is no such step, which reads a state, shares a weight with the others, and is half of a step at least.
+        if it is no such step, which reads a state, and shares a weight with the others or reads on in the data.
         """
         begin = end - (end - first) % period
         found = {k: k for k in range(begin, end)}
@@ -152,21 +163,27 @@ class _Text:
                 break
             found[k] = place
             place += 1
-        learned = any(self._shares_weight(place - period, k) for k, place in found.items())
-        return found if learned and 2 * len(found) >= period and self._reads_state(found, begin, period) else {}
+        goes_on = any(
+            self._shares_weight(place - period, k) or self._reads_on(place - period, k) for k, place in found.items()
+        )
+        return found if goes_on and self._reads_state(found, begin, period) else {}
 
     def _shares_weight(self, one: int, other: int) -> bool:
         shared = (self.leaf[one] == self.leaf[other]) & (self.leaf[one] >= 0)
         return bool((shared & ~self.data[self.leaf[one]]).any())
 
+    def _reads_on(self, one: int, other: int) -> bool:
+        """Whether two operations read the same, in different places of it."""
+        a, b = (self.graph.nodes[self.places[k]] for k in (one, other))
+        return a.sources == b.sources and repr(a.attrs) != repr(b.attrs)
+
     def _reads_state(self, step: Mapping[int, int], begin: int, period: int) -> bool:
         """Whether operations of a step read what the step before has made, as those of that step did."""
-        position = {node: k for k, node in enumerate(self.places)}
         for k, place in step.items():
             mine, its = (self.graph.nodes[self.places[n]].sources for n in (k, place - period))
             for a, b in zip(mine, its):
-                source = position.get(a, -1)
-                if begin - period <= source < begin and position.get(b, -1) == source - period:
+                source = self.position.get(a, -1)
+                if begin - period <= source < begin and self.position.get(b, -1) == source - period:
                     return True
         return False
 
@@ -222,10 +239,11 @@ class _Text:
             start = end
         return result
 
-    def first_step(self, start: int, end: int, period: int, begin: int) -> int:
+    def first_step(self, start: int, end: int, period: int, begin: int, ceiling: int) -> int:
         """Where in a periodic stretch its first step begins: where the fewest values cross from step to step.
 
         ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
+        Where as few cross at the very beginning, and what is left at the end is a last step, it begins there.
         """
         spare = (end - begin) % period
         if not spare and begin == start:
@@ -233,7 +251,11 @@ class _Text:
         shorter = range(max(start, begin) - period + 1, begin)
         possible = [*shorter, *range(begin, start + spare + 1 if begin == start else begin + 1)]
         middle = start + ((end - start) // period - 1) * period // 2 // period * period
-        position = {place: k for k, place in enumerate(self.places)}
+        # what is computed from a first state that is a tensor is in the graph: such a first step lacks nothing
+        given = (self.leaf[start : start + period] >= 0) & (
+            self.leaf[start + period : start + 2 * period] == _OPERATION
+        )
+        whole = start if begin == start and given.any() and self.last_step(start, end, period, ceiling) else None
 
         def key(first: int) -> tuple[int, ...]:
             # a step in the middle that lies in the stretch as a whole
@@ -244,12 +266,12 @@ class _Text:
             for k in range(begins, begins + period):
                 later = 0 if k >= start + period else period  # in the first step a state may still be a leaf
                 for source in self.graph.nodes[self.places[k + later]].sources:
-                    place = position.get(self._unstacked(source), -1)
+                    place = self.position.get(self._unstacked(source), -1)
                     if start <= place < begins + later:
                         crossing.add(place - later)
             # a first step that lacks something is not parted into two
             steps = 0 if begin == start else -((first - end) // period)
-            return len(crossing), steps, -((end - first) // period), abs(first - begin)
+            return len(crossing), steps, first != whole, -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
 

@@ -461,7 +461,8 @@ def _symbol(node: Node) -> str:
         return f"{given[0]}^{given[1]}" if node.op.name == "pow" else f" {node.op.symbol} ".join(given)
     axis = node.attrs.get("axis")
     usual = {"stack": 0}.get(node.op.name, node.op.usual.get("axis"))
-    if axis is None or axis == usual or (axis == -1 and len(node.shape) < 2):
+    same = isinstance(axis, int) and isinstance(usual, int) and (axis - usual) % max(len(node.shape), 1) == 0
+    if axis is None or same or (axis == -1 and len(node.shape) < 2):
         return node.op.symbol
     shown = style.elided(re.sub("[() ]|,$", "", str(axis).replace("-", "−").replace(", ", ",")), 10)
     return f"{node.op.symbol}, axis {shown.strip(',')}"

@@ -320,7 +320,8 @@ class _Collapsing:
         if self.kinds[owner] == "loss":
             same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
             same_call &= not any(self.graph.nodes[source].is_parameter for source in node.sources)
-            return node.index in self.after_loss or (same_call and node.op is not None)
+            joins = _carries(node) and all(self.roles[source] == "logits" for _, source in self.feeds[node.index])
+            return node.index in self.after_loss or (same_call and node.op is not None) or joins
         return self.detail == "cell" and self.columns_exist
 
     def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
@@ -467,16 +468,18 @@ class _Collapsing:
                 for slot, source in self.feeds[node.index]:
                     origin = self.graph.nodes[source]
                     owner = self.owners[source]
+                    end = index[target]
                     if owner is None and origin.is_parameter:
-                        if self.detail == "cell" and self.recurrent and boxes[index[target]].kind != "cell":
-                            boxes[index[target]].members.append(source)
+                        end = self._own_cell(end, boxes, index)
+                        if self.detail == "cell" and self.recurrent and boxes[end].kind != "cell":
+                            boxes[end].members.append(source)
                             continue
-                        start = self._alias(origin, index[target], boxes, aliases)
+                        start = self._alias(origin, end, boxes, aliases)
                     elif owner is None or owner == target:
                         continue
                     else:
                         start = index[owner]
-                    end = self._entered(start, index[target], boxes, index)
+                    end = self._entered(start, end, boxes, index)
                     ends: Hashable = (start, end, slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
@@ -491,10 +494,13 @@ class _Collapsing:
 
     def _entered(self, start: int, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
         """Where an edge ends: a state kept because a sequence has ended, and the mask that tells, go into the cell."""
+        of_step = boxes[start].kind == "state" and boxes[start].column == boxes[end].column
+        return end if boxes[start].kind == "cell" or of_step else self._own_cell(end, boxes, index)
+
+    def _own_cell(self, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
+        """The box of the cell that puts a state out, whose box is ``end``; else ``end``."""
         box = boxes[end]
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
-            return end
-        if boxes[start].kind == "cell" or (boxes[start].kind == "state" and boxes[start].column == box.column):
             return end
         for stage in range(self.stages[box.members[0]], 0, -1):
             if (own := index.get((("cell", box.key[2], stage), box.column))) is not None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.primitives import concat, stack
 from tinygrad_rnn.recurrence.twins import aligned
 
 Key = tuple[Any, ...]
@@ -132,17 +133,18 @@ def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
 
 
 def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
-    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, the
-    numbers that an output adds up over time are losses, data made within a time step and multiplied by a matrix is that
-    step's input."""
+    """Each node's role. What nobody labelled is told by its use: a cross-entropy is a loss and judges the logits, of
+    which else a softmax is taken at the end, the numbers that an output adds up over time are losses, data made within
+    a time step and multiplied by a matrix is that step's input."""
     result = [node.role or "" for node in graph.nodes]
     has_loss, has_logits = "loss" in result, "logits" in result
     users = consumers(feeds)
     for node in graph.nodes:
         if node.op is not None and node.op.name == "cross_entropy" and not node.scope.backward:
             scores = graph.nodes[feeds[node.index][0][1]]
-            if not has_logits and not scores.role and scores.op is not None:
-                result[scores.index] = "logits"
+            for each in _parted_in_time(graph, feeds, scores) or [scores]:
+                if not has_logits and not each.role and each.op is not None:
+                    result[each.index] = "logits"
             if has_loss:
                 continue
             last = node
@@ -154,6 +156,10 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
                     break
                 last = after
             result[last.index] = "loss"
+    for node in graph.nodes if "logits" not in result else ():
+        scores = graph.nodes[source] if (source := _normalized(graph, node)) is not None else node
+        if scores is not node and not scores.role and scores.op is not None and _only_judged(graph, node):
+            result[scores.index] = "logits"
     if "loss" not in result:
         for term in _summed_over_time(graph):
             result[term] = "loss"
@@ -164,6 +170,40 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
             if given and any(op is not None and op.name in ("matmul", "linear") for op in fed):
                 result[node.index] = "x"
     return result
+
+
+def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], node: Node) -> list[Node]:
+    """What was put side by side in a node, or in what it only carries, if that was made in different time steps."""
+    while node.op is not None and node.op.kind == "movement" and len(feeds[node.index]) == 1:
+        node = graph.nodes[feeds[node.index][0][1]]
+    parts = [graph.nodes[i] for _, i in feeds[node.index]] if node.op in (concat, stack) else []
+    steps = {part.scope.step for part in parts}
+    return parts if len(steps) > 1 and None not in steps else []
+
+
+def _normalized(graph: Graph, node: Node) -> int | None:
+    """What a softmax is taken of, also one that is written as exp(y) / exp(y).sum()."""
+    if node.op is None or node.scope.backward:
+        return None
+    if node.op.name in ("softmax", "log_softmax"):
+        return node.sources[0]
+    made = [graph.nodes[i] for i in node.sources] if node.op.name == "div" else []
+    while len(made) == 2 and made[1].op is not None and made[1].op.kind in ("reduction", "movement"):
+        made[1] = graph.nodes[made[1].sources[0]]
+    exponents = {n.sources[0] for n in made if n.op is not None and n.op.name == "exp"}
+    return exponents.pop() if len(made) == 2 and len(exponents) == 1 and made[0].op is made[1].op else None
+
+
+def _only_judged(graph: Graph, node: Node) -> bool:
+    """Whether no state and no layer reads what was made of a node: probabilities, not attention."""
+    found, pending = {node.index}, [node.index]
+    while pending:
+        for user in (graph.nodes[i] for i in graph.consumers[pending.pop()] if i not in found):
+            if user.role in STATES or (user.op is not None and user.op.kind == "contraction"):
+                return False
+            found.add(user.index)
+            pending.append(user.index)
+    return True
 
 
 def _summed_over_time(graph: Graph) -> list[int]:
