@@ -96,7 +96,7 @@ def unroll(model: CharModel, vocabulary: Vocabulary, text: str, target: str) -> 
 
 
 def main(
-    steps: int = 800, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
+    steps: int = 500, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
 ) -> Any:
     """Train all three, draw; returns the mean of each one's last losses in bits per character."""
     text = read_text(None)

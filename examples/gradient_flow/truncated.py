@@ -44,16 +44,28 @@ NETWORKS: dict[str, Any] = {
 }
 
 
-def gradient(layer: tg.nn.Module, window: int, seed: int) -> Any:
-    """Of all weights, for a loss at every step, cut every ``window`` steps."""
-    rng = np.random.default_rng(seed)
-    x, target = rng.normal(size=(STEPS, 1, INPUTS)) * 0.3, rng.normal(size=(STEPS, 1, HIDDEN))
+def states(layer: tg.nn.Module, x: Any) -> list[Any]:
+    """What the layer carries into every step, an array (1, T, HIDDEN) each: h, and of an LSTM also c."""
+    state: Any = layer(x[:1])[1]
+    carried = [[np.zeros((1, HIDDEN))] for _ in (state if isinstance(state, tuple) else (state,))]
+    for t in range(STEPS - 1):
+        _, state = layer(x[t : t + 1], state if t else None)
+        for steps, value in zip(carried, state if isinstance(state, tuple) else (state,)):
+            steps.append(value.numpy()[0])
+    return [np.stack(steps, axis=1) for steps in carried]
+
+
+def gradient(layer: tg.nn.Module, window: int, x: Any, target: Any, carried: list[Any]) -> Any:
+    """Of all weights, for a loss at every step, cut every ``window`` steps.
+
+    As each window begins with the state that the sequence has come to, and hands no gradient on, none need wait for
+    another: they are the sequences of one batch.
+    """
+    x, target = (a.reshape(-1, window, a.shape[-1]).swapaxes(0, 1) for a in (x, target))
+    starts = tuple(tg.tensor(steps[:, ::window]) for steps in carried)
     layer.zero_grad()
-    state: Any = None
-    for start in range(0, STEPS, window):
-        output, state = layer(x[start : start + window], state)
-        ((output - target[start : start + window]) ** 2).sum().backward()
-        state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
+    output, _ = layer(x, starts if len(starts) > 1 else starts[0])
+    ((output - target) ** 2).sum().backward()
     return np.concatenate([p.grad.numpy().ravel() for p in layer.parameters()])
 
 
@@ -61,9 +73,11 @@ def biases(make: Any, windows: tuple[int, ...] = WINDOWS, seeds: int = SEEDS) ->
     """||truncated - whole|| / ||whole||, for every window; the mean over seeds."""
     found = []
     for seed in range(seeds):
-        layer = make(seed)
-        whole = gradient(layer, STEPS, seed)
-        cut = [gradient(layer, window, seed) for window in windows]
+        layer, rng = make(seed), np.random.default_rng(seed)
+        x, target = rng.normal(size=(STEPS, 1, INPUTS)) * 0.3, rng.normal(size=(STEPS, 1, HIDDEN))
+        with tg.no_grad():
+            carried = states(layer, x)
+        whole, *cut = (gradient(layer, window, x, target, carried) for window in (STEPS, *windows))
         found.append([float(np.linalg.norm(g - whole) / np.linalg.norm(whole)) for g in cut])
     return np.mean(found, 0).tolist()
 
