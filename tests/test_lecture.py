@@ -206,7 +206,7 @@ def test_the_command(tmp_path, monkeypatch):
 
 def test_another_language(page, tmp_path, monkeypatch):
     for name in ("svg_to_png", "svg_to_pdf"):  # which the first page has made of the same figures
-        monkeypatch.setattr(f"viz.lecture.building.{name}", lambda svg: b"")
+        monkeypatch.setattr(f"viz.lecture.building.{name}", lambda svg, *zoom: b"")
     table = tmp_path / "de.toml"
     table.write_text(
         '"Backpropagation through time" = "Rückwärts <durch> die Zeit"\n"|∂|: norm of ∂L/∂(this value)" = "Länge"\n'

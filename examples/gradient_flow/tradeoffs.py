@@ -16,7 +16,7 @@ from lab import BOUND, LINES, command, panels, table
 
 import tinygrad_rnn as tg
 
-LENGTHS = (25, 50, 100, 200, 400, 800)
+LENGTHS = (25, 50, 100, 200, 400)
 INPUTS, HIDDEN = 8, 32
 KINDS = ("RNN", "GRU", "LSTM")
 

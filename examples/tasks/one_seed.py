@@ -1,4 +1,4 @@
-"""All experiments in little, a few networks from one seed: half a minute, not ten.
+"""All experiments in little, a few networks from one seed: a quarter of a minute, not ten.
 
 What a single seed shows is an example, not a result; `run.py` measures all of them and writes docs/results.md.
 """
@@ -23,15 +23,15 @@ from tinygrad_rnn.errors import TinygradError
 from tinygrad_rnn.files import write_atomically
 
 
-def shorter(task: Task, steps: int) -> Task:
-    """The same task with less time to learn it: enough to see who does."""
-    return replace(task, plans={name: replace(plan, steps=steps) for name, plan in task.plans.items()})
+def shorter(task: Task, steps: int, hidden: int = 64) -> Task:
+    """The same task with less time to learn it, or fewer units: enough to see who does."""
+    return replace(task, hidden=hidden, plans={name: replace(plan, steps=steps) for name, plan in task.plans.items()})
 
 
 CONTRASTS = (
-    (adding.TASK, ("GRU", "LSTM, forget bias 1", "tanh", "IRNN")),
-    (shorter(copy_memory.TASK, 1500), ("GRU", "tanh")),
-    (shorter(temporal_order.TASK, 1000), ("LSTM, forget bias 1", "LSTM, forget bias 0")),
+    (shorter(adding.TASK, 1200, hidden=32), ("GRU", "LSTM, forget bias 1", "tanh", "IRNN")),
+    (shorter(copy_memory.TASK, 1000), ("GRU", "tanh")),
+    (shorter(temporal_order.TASK, 800), ("LSTM, forget bias 1", "LSTM, forget bias 0")),
     (replace(min_char_rnn.TASK, plans={"tanh": Plan("min-char", min_char_rnn.READING)}), ("tanh",)),
 )
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -25,6 +25,7 @@ from tinygrad_rnn.files import write_atomically
 from tinygrad_rnn.optional_packages import needed
 
 from ..graph.png_pdf import svg_to_pdf, svg_to_png
+from .programs import Runner
 from .topics import TOPICS, Topic
 from .translation import Translation
 
@@ -34,8 +35,8 @@ EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") 
 PIXELS = 4 / 3  #: a point of a figure's own size in a browser
 SMALLEST = 0.55  #: of that size, so that its text can be read; a narrower window scrolls it sideways
 _SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(\{[^{}]{1,9}\}|[a-z]{1,2}\b|T\b|[0-9]\b)")  #: W_hh, h_{t-1}
+SCREEN = 2560  #: pixels across a PNG, if that is not less than its own size or more than twice as many
 COLUMN = 860  #: pixels of the text's width; a wider figure takes the whole window
-SECONDS = 600  #: a program may take so long
 
 
 @dataclass
@@ -68,7 +69,7 @@ def build(
     labels = labels or Translation({})
     folder = Path(out)
     kept, writing = _kept(folder), Lock()
-    running: set[subprocess.Popen[str]] = set()
+    idle: SimpleQueue[Runner] = SimpleQueue()
     _keep(folder, kept)
 
     def make(topic: Topic) -> Result:
@@ -78,7 +79,11 @@ def build(
         key = _key(topic, labels)
         result = kept.get(topic.program)
         if result is None or result.key != key or not all((folder / f).is_file() for f in result.files):
-            result = _run(topic, key, folder, running, labels)
+            runner = idle.get()
+            try:
+                result = _run(topic, key, folder, runner, labels)
+            finally:
+                idle.put(runner)
             if not result.problem:
                 with writing:  # at once: an interruption loses only what was being made
                     kept[topic.program] = result
@@ -86,14 +91,16 @@ def build(
         done(topic)
         return result
 
-    with ThreadPoolExecutor(2) as pool:
+    with closing(Runner()) as one, closing(Runner()) as other, ThreadPoolExecutor(2) as pool:
+        idle.put(one)
+        idle.put(other)
         try:
             # from the end, where the long ones are: started last, one of them would run alone
             results = list(pool.map(make, reversed(topics)))[::-1]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in tuple(running):  # a program that ends early would leave a worse result, not none
-                process.terminate()
+            one.stop()
+            other.stop()
             raise
     write_atomically(folder / "index.html", _page(topics, results, folder, labels).encode())
     return [f"{topic.title}: {result.problem}" for topic, result in zip(topics, results) if result.problem]
@@ -105,8 +112,8 @@ def figure(out: str | Path, name: str, labels: Translation | None = None) -> lis
     Raises `DataError` if its program fails or the folder cannot be written.
     """
     topic = next(topic for topic in TOPICS if name in topic.captions)
-    with tempfile.TemporaryDirectory() as temporary:
-        result = _run(topic, "", Path(temporary), set(), labels or Translation({}), only=name)
+    with tempfile.TemporaryDirectory() as temporary, closing(Runner()) as runner:
+        result = _run(topic, "", Path(temporary), runner, labels or Translation({}), only=name)
         if result.problem:
             raise DataError(f"{name}: {result.problem}")
         written = [Path(out) / Path(file).name for file in result.files]
@@ -152,9 +159,7 @@ def _key(topic: Topic, labels: Translation) -> str:
     return digest.hexdigest()
 
 
-def _run(
-    topic: Topic, key: str, folder: Path, running: set[subprocess.Popen[str]], labels: Translation, only: str = ""
-) -> Result:
+def _run(topic: Topic, key: str, folder: Path, runner: Runner, labels: Translation, only: str = "") -> Result:
     """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote.
 
     ``only``: nothing but the figure of that name.
@@ -164,27 +169,10 @@ def _run(
         return Result(key, problem=f"its program {program} is missing; install the package again")
     if re.search(r"^from (sklearn|digits)\b", program.read_text("utf-8"), re.M) and find_spec("sklearn") is None:
         return Result(key, problem="needs scikit-learn, which has the digits: pip install 'tinygrad_rnn[lecture]'")
-    settings = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    packages = os.pathsep.join([str(Path(tg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, str(program), "--out", "out"]
-        environment = {**os.environ, **settings, "PYTHONPATH": packages}
-        process = subprocess.Popen(
-            command, cwd=temporary, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, encoding="utf-8", start_new_session=True,
-        )  # fmt: skip
-        running.add(process)
-        try:
-            printed, complaint = process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return Result(key, problem=f"took longer than {SECONDS} s")
-        finally:
-            running.discard(process)
-        if process.returncode:
-            reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
-            return Result(key, problem=f"its program failed: {reason[:300]}")
+        printed, problem = runner.run(program, Path(temporary))
+        if problem:
+            return Result(key, problem=problem)
         written = sorted((Path(temporary) / "out").glob("*"), key=lambda path: path.stat().st_mtime_ns)
         if only:
             written = [path for path in written if path.name == f"{only}.svg"]
@@ -208,7 +196,8 @@ def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[s
         svg = labels.drawn(path.read_text("utf-8"))
         about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
         svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
-        for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg)), (".pdf", svg_to_pdf(svg))):
+        zoom = min(2.0, max(1.0, SCREEN / max(1, _size(svg)[0])))
+        for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg, zoom)), (".pdf", svg_to_pdf(svg))):
             made[f"figures/{path.stem}{suffix}"] = data
     for name, data in made.items():
         write_atomically(folder / name, data)
@@ -225,10 +214,9 @@ def _lowered(found: re.Match[str]) -> str:
     return f"<sub>{found[1].strip('{}')}</sub>"
 
 
-def _size(figure: Path) -> tuple[int, int]:
-    """Pixels of an SVG file: a browser that knows them keeps the place free, and a link to a topic leads there."""
-    start = figure.read_text("utf-8")[:2000]
-    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"', start)
+def _size(svg: str) -> tuple[int, int]:
+    """Pixels of a figure: a browser that knows them keeps the place free, and a link to a topic leads there."""
+    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"', svg[:2000])
     return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
 
 
@@ -262,7 +250,11 @@ def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labe
                 "formulas": [Markup(mathml(formula)) for formula in topic.formulas],
                 "code": Markup(highlight(code, PythonLexer(), formatter)),
                 "figures": [
-                    (name, topic.captions.get(Path(name).stem, ""), *_size(folder / "figures" / name))
+                    (
+                        name,
+                        topic.captions.get(Path(name).stem, ""),
+                        *_size((folder / "figures" / name).read_text("utf-8")),
+                    )
                     for name in sorted(result.figures, key=_place(topic))
                 ],
                 "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",

@@ -1,0 +1,99 @@
+"""Runs programs one after the other in forks of one process that has imported what they share."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Timer
+
+import tinygrad_rnn as tg
+
+SECONDS = 600  #: a program may take so long
+_SHARED = (
+    "tinygrad_rnn.viz.debugger.web.page",
+    "tinygrad_rnn.compiler.program",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "rich.progress",
+    "rich.table",
+)
+
+
+class Runner:
+    """A process that runs programs when told to. It starts with the first; where nothing forks, with each."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, program: Path, folder: Path) -> tuple[str, str]:
+        """Run a program in a folder, where it draws into ``out``: what it prints, and if it failed, why."""
+        process = self._process = self._process or _started()
+        assert process.stdin is not None and process.stdout is not None
+        limit = Timer(SECONDS, self.stop)
+        limit.start()
+        print(json.dumps([str(program), str(folder)]), file=process.stdin, flush=True)
+        answer = process.stdout.readline()
+        late = not limit.is_alive()
+        limit.cancel()
+        if not answer:  # it has ended
+            self.close()
+        printed, complaint = (_text(folder / name) for name in ("printed", "complaint"))
+        if late:
+            return printed, f"took longer than {SECONDS} s"
+        if int(answer or process.wait()):
+            reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
+            return printed, f"its program failed: {reason[:300]}"
+        return printed, ""
+
+    def stop(self) -> None:
+        """End it, and the program that it runs."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
+
+    def close(self) -> None:
+        """Let it end: there is nothing more to run."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.communicate()
+
+
+def _started() -> subprocess.Popen[str]:
+    packages = [str(Path(tg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    told = {"COLUMNS": "92", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+        env={**os.environ, **told, "PYTHONPATH": os.pathsep.join(filter(None, packages))},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+        start_new_session=True,  # Ctrl-C reaches only who waits: a program that ends early would leave a worse result
+    )  # fmt: skip
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def serve() -> None:
+    """The other process: run the program of each line that comes in, and say with which status it ended."""
+    for module in _SHARED:
+        with suppress(ImportError):
+            import_module(module)
+    for line in sys.stdin:
+        program, folder = json.loads(line)
+        child = os.fork() if hasattr(os, "fork") else 0
+        if not child:
+            os.chdir(folder)
+            for stream, name in enumerate((os.devnull, "printed", "complaint")):
+                os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), stream)
+            sys.argv = [program, "--out", "out"]
+            sys.path.insert(0, str(Path(program).parent))
+            runpy.run_path(program, run_name="__main__")
+            return
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
