@@ -21,13 +21,13 @@ from tinygrad_rnn.character_model.model import CharModel
 from tinygrad_rnn.character_model.text import Vocabulary, read_text, split, windows
 from tinygrad_rnn.nn import labelled
 
-BATCH, LENGTH, HIDDEN = 32, 50, 128
+BATCH, LENGTH, HIDDEN = 32, 50, 96
 READ = 2500  #: characters, on which units are compared with features of the text
 
 
 def fit(model: CharModel, cell: str, text: Any, vocabulary: Vocabulary, steps: int, rng: np.random.Generator) -> Any:
     """Train, with a sample after 1%, 10% and all of the steps; the loss of each in bits per character."""
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.003)
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.01)
     pairs, zeros = windows(text, BATCH, LENGTH), tg.zeros(1, BATCH, HIDDEN)
     state: Any = None
 
@@ -96,7 +96,7 @@ def unroll(model: CharModel, vocabulary: Vocabulary, text: str, target: str) -> 
 
 
 def main(
-    steps: int = 500, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
+    steps: int = 400, out: Path = Path("out"), seed: int = 0, cells: Sequence[str] = ("rnn", "gru", "lstm")
 ) -> Any:
     """Train all three, draw; returns the mean of each one's last losses in bits per character."""
     text = read_text(None)

@@ -19,10 +19,12 @@ from common import command, console, draw, train
 from plots import coloured_text
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import viz
 from tinygrad_rnn.character_model.text import Vocabulary
 from tinygrad_rnn.nn import labelled
 
 CLASSES, LENGTH = ("English", "Python"), 40
+WALKED = 12  #: characters that the debugger's page walks back over: each more is a screen more of the same
 SEEN = ("argparse", "calendar", "difflib", "logging", "pathlib", "shutil", "smtplib", "subprocess", "tarfile")
 UNSEEN = ("heapq", "inspect", "mailbox", "statistics", "textwrap", "threading", "zipfile")
 VOCABULARY = Vocabulary("".join(map(chr, range(32, 127))))
@@ -89,9 +91,13 @@ def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> float:
     lines = [(CLASSES[y[n]], VOCABULARY.decode(x[:, n]), 2 * beliefs[:, n] - 1) for n in range(8)]
     title = "after each character: orange English, blue Python"
     coloured_text(out / "text-classification-beliefs.svg", title, lines)
-    loss = tg.nn.functional.cross_entropy(model(x[:, :1]), y[:1])
+    whole, begun = (
+        labelled(tg.nn.functional.cross_entropy(model(x[:length, :1]), y[:1]), "loss") for length in (LENGTH, WALKED)
+    )
     title = f"{VOCABULARY.decode(x[:, 0])!r}: {CLASSES[y[0]]}"
-    draw(labelled(loss, "loss"), out / "text-classification.svg", rolled=True, title=title, walk=True)
+    draw(whole, out / "text-classification.svg", rolled=True, title=title)
+    title = f"{VOCABULARY.decode(x[:WALKED, 0])!r}: {CLASSES[y[0]]}"
+    viz.debug(begun).html(out / "text-classification.html", title=title)
     return accuracy
 
 

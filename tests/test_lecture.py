@@ -151,6 +151,16 @@ def test_a_program_that_fails_is_one_line(tmp_path, monkeypatch):
     assert "<b>no" not in html and "<i>Broken" not in html and "&lt;b&gt;no" in html
 
 
+def test_a_program_that_takes_too_long_is_ended(tmp_path, monkeypatch):
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)")
+    (tmp_path / "next.py").write_text("print('done')")
+    monkeypatch.setattr("viz.lecture.building.EXAMPLES", tmp_path)
+    monkeypatch.setattr("viz.lecture.programs.SECONDS", 3)  # the first of them imports
+    topics = [Topic("part", name, f"{name}.py", ("text",)) for name in ("next", "next", "slow", "slow")]
+    assert build(tmp_path / "out", topics) == ["slow: took longer than 3 s"] * 2
+    assert '<pre class="printed">done</pre>' in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_only_what_reads_images_of_digits_needs_their_package(tmp_path, monkeypatch):
     examples = tmp_path / "examples"
     examples.mkdir()

@@ -44,17 +44,20 @@ def gru(update: float, *, weights: float = 1.0) -> tg.nn.GRUCell:
     return made
 
 
-def run(made: tg.nn.LSTMCell | tg.nn.GRUCell, steps: int, seed: int = 0) -> list[tg.Tensor]:
+def run(
+    made: tg.nn.LSTMCell | tg.nn.GRUCell, steps: int, seed: int = 0, *, compiled: bool = False
+) -> list[tg.Tensor]:
     """The states c_0 ... c_T of an LSTM, or h_0 ... h_T of a GRU, on random inputs."""
     rng = np.random.default_rng(seed)
+    step = tg.compile(made) if compiled else made
     h = tg.zeros(1, HIDDEN, dtype=np.float64)
     states = [tg.tensor(rng.normal(size=(1, HIDDEN)), requires_grad=True)]
     for _ in tg.steps(steps):
         x = rng.normal(size=(1, INPUTS))
         if isinstance(made, tg.nn.GRUCell):
-            states.append(made(x, states[-1]))
+            states.append(step(x, states[-1]))
         else:
-            h, c = made(x, (h, states[-1]))
+            h, c = step(x, (h, states[-1]))
             states.append(c)
     return states
 
@@ -68,7 +71,7 @@ def still(kind: str) -> tg.nn.LSTMCell | tg.nn.GRUCell:
 def keeps(kind: str = "LSTM", steps: int = 10_000) -> bool:
     """Whether its state is, after so many steps of random input, what it was, bit for bit."""
     with tg.no_grad():
-        states = run(still(kind), steps)
+        states = run(still(kind), steps, compiled=True)
     return states[-1].numpy().tobytes() == states[0].numpy().tobytes()
 
 

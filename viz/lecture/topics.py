@@ -133,7 +133,7 @@ TOPICS = (
             "text-classification-beliefs": "Pieces of text, and behind each character the belief so far.",
             "text-classification": "Forty characters are forty steps; those in the middle are left out.",
         },
-        walk="text-classification.html#k=748",
+        walk="text-classification.html#k=198",
     ),
     Topic(
         EXAMPLES_OF_SHAPES,
