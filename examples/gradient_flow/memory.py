@@ -44,9 +44,7 @@ def gru(update: float, *, weights: float = 1.0) -> tg.nn.GRUCell:
     return made
 
 
-def run(
-    made: tg.nn.LSTMCell | tg.nn.GRUCell, steps: int, seed: int = 0, *, compiled: bool = False
-) -> list[tg.Tensor]:
+def run(made: tg.nn.LSTMCell | tg.nn.GRUCell, steps: int, seed: int = 0, *, compiled: bool = False) -> list[tg.Tensor]:
     """The states c_0 ... c_T of an LSTM, or h_0 ... h_T of a GRU, on random inputs."""
     rng = np.random.default_rng(seed)
     step = tg.compile(made) if compiled else made
