@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.recurrence.repeats import find
+from viz import style
+from viz.graph.box_text import Labels
+from viz.graph.detail_levels import collapse
+from viz.graph.placement import Places
 
 
 def kinds(dot):
@@ -309,3 +314,85 @@ def test_a_state_that_a_layer_puts_out_directly_has_a_cell_with_weights():
         h = w(tg.concat([x[t], h], 1))
     dot = is_in_order(h.sum())
     assert dot.count('tooltip="f_W\\n') == 3
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+def test_a_window_of_one_input_is_called_by_what_it_reads(detail):
+    """A convolution of one's own: x₁ and x₂ at the first step, x₂ and x₃ at the second."""
+    now, before, u = (tg.randn(2, 2).requires_grad_() for _ in range(3))
+    x, other, h, both = tg.randn(4, 1, 2), tg.randn(4, 1, 2), tg.zeros(1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        h = tg.tanh(x[t + 1] @ now + x[t] @ before + h @ u)
+        both = tg.tanh(x[t] @ now + other[t] @ before + both @ u)
+    assert Counter(re.findall(r"x[₁₂₃₄]", viz.render(h.sum(), detail=detail).dot))["x₄"] == 2  # label and tooltip
+    assert "x⁽¹⁾₁" in viz.render(both.sum(), detail=detail).dot
+
+
+def test_weights_without_a_name_are_numbered_alike_in_pictures_equations_and_the_debugger():
+    one, two, u = (tg.randn(2, 2).requires_grad_() for _ in range(3))
+    x, z, h = tg.randn(3, 1, 2), tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in range(3):
+        h = tg.tanh(x[t] @ one + z[t] @ two + h @ u)
+    loss = h.sum()
+    dot, equations = viz.render(loss, detail="gate").dot, str(viz.derive(loss))
+    for name in ("W_xh1", "W_xh2", "W_hh"):
+        assert f"label={name} " in dot and f"dL/d{name} " in equations and name in viz.debug(loss).names.shown
+    assert "layer" not in dot
+
+
+def test_a_decoder_that_attends_to_its_own_past_is_a_recurrence():
+    """What it reads grows from step to step."""
+    encoder, decoder, x, y, h = (
+        tg.nn.GRUCell(2, 2),
+        tg.nn.GRUCell(4, 2),
+        tg.randn(3, 1, 2),
+        tg.randn(3, 1, 2),
+        tg.zeros(1, 2),
+    )
+    memory, loss = [], 0.0
+    for t in range(3):
+        h = encoder(x[t], h)
+        memory.append(h)
+    for t in range(3):
+        past = tg.concat(memory)
+        h = decoder(tg.concat([y[t], (h @ past.T).softmax(1) @ past], 1), h)
+        memory.append(h)
+        loss = loss + h.square().sum()
+    assert [(loop.length, len(loop.weights)) for loop in find(tg.Graph(loss))] == [(3, 4), (3, 4)]
+    drawn = kinds(is_in_order(loss))
+    assert [drawn[f"loss t{t}"] for t in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_bar_over_two_passes_has_one_height():
+    """In tiles that dot laid out by themselves it stood at two, and through what one of them has there."""
+    encoder, decoder, x, y, h = (
+        tg.nn.GRUCell(2, 2),
+        tg.nn.RNNCell(2, 2),
+        tg.ones(3, 1, 2),
+        tg.ones(4, 1, 2),
+        tg.zeros(1, 2),
+    )
+    states = []
+    for t in tg.steps(3):
+        h = encoder(x[t], h)
+        states.append(h)
+    for t in tg.steps(4):
+        if t == 2:
+            y = y * tg.stack(states).sum(0)
+        h = decoder(y[t], h)
+        states.append(h)
+    graph = tg.Graph(h.sum())
+    outside = [
+        replace(n, scope=n.scope._replace(step=None)) if n.op and n.op.name in ("stack", "sum") else n
+        for n in graph.nodes
+    ]
+    level = collapse(tg.Graph.of(outside, graph.outputs), "op")
+    labels = Labels(level)
+    places = Places(level, [style.box_size(box.kind, labels.lines(box), "op") for box in level.boxes], max_steps=6)
+    places.place()
+    heights = [{t.boxes[level.boxes[i].key].y for t in places.tiles.values()} for i in places.bars]
+    assert len(heights) == 2 and all(len(own) == 1 for own in heights)
+    rects = places.layout.rects
+    for i in places.bars:
+        for j in rects.keys() - {i}:
+            assert abs(rects[i].x - rects[j].x) > (rects[i].w + rects[j].w) / 2 or abs(rects[i].y - rects[j].y) > 20

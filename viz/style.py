@@ -141,11 +141,6 @@ def number(value: float) -> str:
     return re.sub(r"e([+-])0*(\d+)", r"e\1\2", text).replace("e+", "e").replace("-", "−")
 
 
-def percent(part: float) -> str:
-    """A part of a whole; parts that point the other way are negative."""
-    return f"{100 * part:.0f}%".replace("-0%", "0%").replace("-", "−")
-
-
 def share(part: float) -> str:
     """What a time step adds to a shared weight's gradient as a part of the whole; all of them add up to 100%.
 

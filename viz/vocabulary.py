@@ -50,7 +50,8 @@ def nameless_states(graph: tg.Graph) -> dict[int, str]:
 def weights(graph: tg.Graph) -> dict[int, str]:
     """By parameter what a lecture calls it: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
 
-    Only where the letter is one parameter's alone; of several layers' the parameters' own names tell more.
+    Only where the letter is one parameter's alone; of several layers' the parameters' own names tell more. Those that
+    have no name are numbered as they were made: W1, W2.
 
     >>> cell = tg.nn.LSTMCell(2, 3)
     >>> h, c = cell(tg.nn.labelled(tg.ones(1, 2), "x"))
@@ -64,7 +65,12 @@ def weights(graph: tg.Graph) -> dict[int, str]:
             if found.get(bias) == "b" and "_" in found.get(matrix, ""):
                 found[bias] = found[matrix].replace("W", "b", 1)
     often = Counter(found.values())
-    return {index: name for index, name in found.items() if often[name] == 1 and "_" in name}
+    nameless = sorted((n for n in map(graph.nodes.__getitem__, found) if not n.name), key=lambda n: n.serial)
+    numbers = {
+        n.index: sum(found[m.index] == found[n.index] for m in nameless[: k + 1]) for k, n in enumerate(nameless)
+    }
+    told = {i: name + str(numbers.get(i, "")) * (often[name] > 1) for i, name in found.items()}
+    return {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name)}
 
 
 def weight(graph: tg.Graph, node: tg.Node) -> str:

@@ -90,10 +90,12 @@ class _Text:
             node = graph.nodes[place]
             assert node.op is not None
             attrs = tuple((key, _shape_of_index(value)) for key, value in sorted(node.attrs.items()))
-            key = (node.op.name, attrs, len(node.operands), node.scope.path)
+            # what is collected grows from step to step
+            collects = len(node.operands) > 2 and node.op.kind == "movement"
+            key = (node.op.name, attrs, collects or len(node.operands), node.scope.path)
             self.word[k] = words.setdefault((*key, node.role), len(words))
             self.nameless[k] = words.setdefault((*key, None), len(words))
-            for slot, x in enumerate(node.operands[:SLOTS]):
+            for slot, x in enumerate(node.operands[:SLOTS] if not collects else ()):
                 is_leaf = isinstance(x, Ref) and graph.nodes[x.index].op is None
                 self.leaf[k, slot] = x.index if is_leaf and isinstance(x, Ref) else _OPERATION
 

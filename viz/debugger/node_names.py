@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self, graph: tg.Graph) -> None:
         self.graph = graph
-        self._states = vocabulary.nameless_states(graph)
+        self._states, self._weights = vocabulary.nameless_states(graph), vocabulary.weights(graph)
         levels = [_levels(node, self._path(node), self._short(node, index)) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
@@ -53,7 +53,7 @@ class Names:
 
     def _short(self, node: tg.Node, index: int) -> str:
         if node.is_parameter and not node.name and not node.role:
-            return vocabulary.weight(self.graph, node)
+            return self._weights[index]
         if index in self._states and (node.op is None or node.scope.step is not None):
             return f"{self._states[index]}_{0 if node.op is None else (node.scope.step or 0) + 1}"
         return _short(node, index == self.graph.outputs[0])

@@ -45,6 +45,7 @@ class Labels:
         self.passes = self._passes()
         self.parameters = self._parameter_names()
         self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
+        self.elements = self._elements_of_one_input() if self.several_inputs else {}
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
         self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
         self.box_of = {i: box for box in level.boxes if box.kind == "state" for i in box.members}
@@ -123,6 +124,21 @@ class Labels:
         signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
         return [f"{sign}{self._layer_of(later, box)}{when}" for sign in (signs if len(signs) > 1 else [own])]
 
+    def _elements_of_one_input(self) -> dict[int, int]:
+        """By an input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
+        found: dict[int, int] = {}
+        data, window = set[int](), dict[Column | None, set[int]]()
+        for box in self.level.boxes:
+            if box.key[0] == "x":
+                node = self.graph.nodes[box.main]
+                index = node.attrs["index"][0] if node.op is not None and node.op.name == "getitem" else None
+                if type(index) is not int or index < 0:
+                    return {}
+                data.add(node.sources[0])
+                window.setdefault(box.column, set()).add(index)
+                found[box.main] = index
+        return found if len(data) == 1 and all(len(own) > 1 for own in window.values()) else {}
+
     def _is_nameless_loss(self, box: Box) -> bool:
         node = self.graph.nodes[box.main]
         return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
@@ -161,7 +177,7 @@ class Labels:
         }
         for node in self.graph.nodes:
             if node.is_parameter:
-                name = style.shown(node.name, NAME_LIMIT) if node.name else vocabulary.weight(self.graph, node)
+                name = style.shown(node.name, NAME_LIMIT) if node.name else self.letters[node.index]
                 users = self.graph.consumers[node.index]
                 said = common([level.said[i] for i in users]) if level.said else ()
                 place = common([self.graph.nodes[i].scope.path for i in users])
@@ -207,7 +223,10 @@ class Labels:
         if self.sign(node) and box.kind != "input":
             # After the loops a program says no steps any more, yet what it makes of every step belongs to that step.
             timed = node.scope.step is not None or box.kind == "x" or self.columns_of[box.key] > 1
-            what = f"{self.sign(node)}{self._layer_of(node, box)}{self._time(box.column) if timed else ''}"
+            layer, time = self._layer_of(node, box), self._time(box.column) if timed else ""
+            if node.index in self.elements:
+                layer, time = "", style.subscript(self.elements[node.index] + 1)
+            what = f"{self.sign(node)}{layer}{time}"
             if name:
                 return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
             how = self._how(node, box)
@@ -401,8 +420,8 @@ class Labels:
             if key in self.gradients.sizes:
                 part = self.gradients.parts.get(key)
                 alone = box.column is None or part is None
-                percent = "" if alone else f" ({style.percent(part)})"  # type: ignore[arg-type]
-                found[parameter] = f"{style.number(self.gradients.sizes[key])}{percent}"
+                own = "" if alone else f" ({style.share(part)})"  # type: ignore[arg-type]
+                found[parameter] = f"{style.number(self.gradients.sizes[key])}{own}"
         return found
 
     def legend(self, written: Sequence[str]) -> str:

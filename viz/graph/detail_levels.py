@@ -87,7 +87,8 @@ class _Collapsing:
             if state is not None and state not in self.stands_for[source]:
                 self.stands_for[source].append(state)
         self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
-        segments = C.segments(graph, self.feeds, standing_in, self.recurrent, names)
+        through = C.operands(graph, see_through=True)[0]  # a state may be handed to the next pass in a stack
+        segments = C.segments(graph, through, C.initial_states(graph, through, names), self.recurrent, names)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
             for node, s in zip(graph.nodes, segments, strict=True)

@@ -6,6 +6,7 @@ what gathers values of all steps and hands them out again is a bar across them.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,6 +221,7 @@ class Places:
             own.update({self.boxes[i].key: (30.0, 22.0) for i in self.bars if self.boxes[i].key in bars})
             self.tiles[segment] = T.by_dot(own, wires[segment], bars, self._carried(segment), **self.engine)  # type: ignore[arg-type]
         self._align()
+        self._level_bars()
 
     def _carried(self, segment: int) -> list[tuple[Key, Key]]:
         """The kinds of edges that lead from one step of a pass to another."""
@@ -319,10 +321,19 @@ class Places:
         }
         highest = max(heights.values(), default=0.0)
         for s, tile in self.tiles.items():
-            dy = highest - heights[s] if heights[s] else 0.0
-            tile.boxes = {k: r.moved(0, dy) for k, r in tile.boxes.items()}
-            tile.curves = {w: [(x, y + dy) for x, y in c] for w, c in tile.curves.items()}
-            tile.tips = {w: (x, y + dy) for w, (x, y) in tile.tips.items()}
+            tile.lift(-math.inf, highest - heights[s] if heights[s] else 0.0)
+
+    def _level_bars(self) -> None:
+        """Put a bar that several passes share at one height: lift it, and all that stands above it."""
+        bars = {
+            key: [t for t in self.tiles.values() if key in t.boxes] for key in (self.boxes[i].key for i in self.bars)
+        }
+        for key, tiles in sorted(
+            bars.items(), key=lambda item: min((t.boxes[item[0]].y for t in item[1]), default=0.0)
+        ):
+            highest = max((t.boxes[key].y for t in tiles), default=0.0)
+            for tile in tiles:
+                tile.lift(tile.boxes[key].bottom, highest - tile.boxes[key].y)
 
     def _place_columns(self) -> None:
         """Give every shown step its place along time, and its boxes theirs."""

@@ -41,6 +41,12 @@ class Tile:
         """Extent upwards."""
         return max((r.top for r in self.boxes.values()), default=0.0)
 
+    def lift(self, bottom: float, by: float) -> None:
+        """Move up what stands above ``bottom``."""
+        self.boxes = {key: r.moved(0, by) if r.bottom >= bottom else r for key, r in self.boxes.items()}
+        self.curves = {w: [(x, y + by * (y >= bottom)) for x, y in c] for w, c in self.curves.items()}
+        self.tips = {w: (x, y + by * (y >= bottom)) for w, (x, y) in self.tips.items()}
+
 
 def grid(sizes: Mapping[Key, Size], places: Mapping[Key, tuple[int, int]]) -> Tile:
     """Boxes at (row, column) places, rows counted from below."""
