@@ -19,6 +19,12 @@ ROOT = Path(__file__).parent.parent
 # one for all workers, `tinygrad_rnn.kernel_cache` bears several processes
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a worker has one core, and matrices here are small
+# most of the time of a test with JAX is XLA's compiling; what it compiles runs once
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 # what a shell starts in the background (`pytest &`) ignores Ctrl-C, and so would every process that a test starts
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -59,7 +65,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests, and all that was imported, stay: to look through them for garbage often takes long."""
+    """Thousands of tests, and all that was imported, stay: they are not looked through for garbage any more."""
+    gc.freeze()
     gc.set_threshold(20_000, 50, 20)
     gc.enable()
 

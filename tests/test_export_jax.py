@@ -24,25 +24,16 @@ from tinygrad_rnn.primitives import TABLE  # noqa: E402
 from tinygrad_rnn.testing.sample_operands import RECIPES, Source  # noqa: E402
 
 F = tg.nn.functional
-#: most of a test's time is XLA's compiling
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
 SEEDS = range(12) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else range(1)
 
 
 @pytest.fixture(autouse=True)
 def double_precision():
-    """Every test in 64 bits unless it says otherwise; and what is compiled without QUICK, soon as well."""
-    names = "jax_enable_x64", "jax_disable_most_optimizations"
-    before = [jax.config.read(name) for name in names]
-    for name in names:
-        jax.config.update(name, True)
+    """Every test in 64 bits unless it says otherwise."""
+    before = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", True)
     yield
-    for name, value in zip(names, before, strict=True):
-        jax.config.update(name, value)
+    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture
@@ -74,7 +65,7 @@ def assert_agrees(ours, fn, parameters, *call, by_name=None, tolerance=1e-12):
         made = fn.jitted(p, *call)
         return sum((x * x).sum() for x in jax.tree_util.tree_leaves(made)), made
 
-    (_, made), found = jax.jit(jax.value_and_grad(total, has_aux=True), compiler_options=QUICK)(parameters)
+    (_, made), found = jax.jit(jax.value_and_grad(total, has_aux=True))(parameters)
     assert_same(made, ours, tolerance)
     for p in by_name.values():
         p.grad = None
@@ -123,7 +114,6 @@ def test_every_primitive_has_a_rule_with_our_value_and_our_gradient():
         expected.append((y, [ours[i].grad for i in moving]))
     together = jax.jit(
         lambda given: [program(*floats) for program, floats in zip(programs, given, strict=True)],
-        compiler_options=QUICK,
     )
     for (name, _, case), (value, gradients), (y, ours) in zip(cases, together(given), expected, strict=True):
         told = f"{name}: {case}"
@@ -364,7 +354,7 @@ def test_whole_steps_train_as_ours_and_their_states_go_both_ways():
     states = {name: state for name, (_, state) in exported.items()}
     batch = made["SGD"][0][2]
 
-    compiled = {name: jax.jit(fn.jitted, compiler_options=QUICK) for name, (fn, _) in exported.items()}
+    compiled = {name: jax.jit(fn.jitted) for name, (fn, _) in exported.items()}
 
     def all_of_them(states):
         return {name: run(states[name], *batch) for name, run in compiled.items()}
@@ -528,7 +518,7 @@ def test_a_function_takes_its_authors_backward_pass_along(rng):
 def test_dropout_draws_from_the_key_in_the_state():
     step, _, batch = training("Adam", dropout=0.5)
     fn, state = interchange.to_jax(step, *batch)
-    run = jax.jit(fn.jitted, compiler_options=QUICK)
+    run = jax.jit(fn.jitted)
     after, loss = run(state, *batch)
     assert float(run(state, *batch)[1]) == float(loss)  # the same key, the same mask
     assert float(run({**state, "key": after["key"]}, *batch)[1]) != float(loss)
@@ -565,7 +555,7 @@ def test_variational_dropout_is_one_mask_for_all_steps_of_a_sequence(given):
 
     x = np.ones((2, 4, 16, 8))
     fn, state = interchange.to_jax(step, x)
-    run = jax.jit(fn.jitted, compiler_options=QUICK)
+    run = jax.jit(fn.jitted)
     state, ys = run(state, x)
     assert not np.array_equal(ys, run(state, x)[1])
     forth, back = np.split(np.asarray(ys), 2, axis=-1)
@@ -588,7 +578,7 @@ def test_variational_dropout_is_one_mask_for_all_steps_of_a_sequence(given):
 
 def on_devices(devices, *processes):
     """The script beside this file in a process of its own, which has so many devices."""
-    flags = f"--xla_force_host_platform_device_count={devices} " + " ".join(f"--{k}={int(v)}" for k, v in QUICK.items())
+    flags = f"--xla_force_host_platform_device_count={devices} {os.environ['XLA_FLAGS']}"
     root = Path(__file__).parent.parent
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
     total = devices * (int(processes[2]) if processes else 1)
@@ -640,8 +630,9 @@ def test_a_process_that_is_killed_leaves_a_checkpoint_that_either_engine_goes_on
     command = [sys.executable, "-u", "-m", "tinygrad_rnn", "train", str(file), "-o", str(kept), "--engine", "jax"]
     command += ["--devices", "2", "--checkpoint-every", "1", "--steps", "1000000"]
     command += [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    with subprocess.Popen(command, env={**os.environ, **flags}, stdout=subprocess.PIPE, text=True) as process:
+    flags = f"--xla_force_host_platform_device_count=2 {os.environ['XLA_FLAGS']}"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert any(line.startswith("step 3:") for line in process.stdout)
         process.kill()  # somewhere in a later step, or in a save
     ours, there = (checkpoint.resume(kept, TEXT) for _ in range(2))

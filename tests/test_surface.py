@@ -41,6 +41,14 @@ def test_no_public_name_is_two_things(package):
             assert inspect.ismodule(getattr(package, each.name)), each.name
 
 
+def test_an_import_puts_no_module_in_a_functions_place():
+    for name in ("tensor", "grad", "walk", "save"):
+        function = getattr(tg, name)
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(f"tinygrad_rnn.{name}")
+        assert getattr(tg, name) is function and inspect.isfunction(function), name
+
+
 def test_a_module_that_moved_is_found_under_its_former_name_and_says_where_it_is():
     with pytest.warns(DeprecationWarning, match=r"tinygrad_rnn\.text is now tinygrad_rnn\.character_model\.text"):
         former = importlib.import_module("tinygrad_rnn.text")
