@@ -18,15 +18,22 @@ for dtype in sys.argv[1:]:
     x = tg.tensor(np.zeros(4096, dtype))
     print((x.sigmoid() * 4.0).numpy().max())
 """
+#: between reading an index and writing it another process has time to write it, too
+SLOWLY = """
+import time
+from numba.core.caching import IndexDataCacheFile
+read = IndexDataCacheFile._load_index
+IndexDataCacheFile._load_index = lambda self: (read(self), time.sleep(0.2))[0]
+"""
 
 
-def start(cache: Path | None, *dtypes: str, root: Path = ROOT, **more: str) -> subprocess.Popen[str]:
+def start(cache: Path | None, *dtypes: str, root: Path = ROOT, code: str = CODE, **more: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(root), **more}
     for name in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT"):  # this file is about compiled kernels, however it is run
         environment.pop(name, None)
     if cache is not None:
         environment["NUMBA_CACHE_DIR"] = str(cache)
-    command = [sys.executable, "-W", "error", "-c", CODE, *(dtypes or ["float32"])]
+    command = [sys.executable, "-W", "error", "-c", code, *(dtypes or ["float32"])]
     return subprocess.Popen(
         command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -46,7 +53,7 @@ def files(folder: Path) -> list[Path]:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two processes at once compile the same kernels for different float types into the same folder."""
     folder = tmp_path_factory.mktemp("kernels")
-    started = [start(folder, dtype) for dtype in ("float32", "float64")]
+    started = [start(folder, dtype, code=SLOWLY + CODE) for dtype in ("float32", "float64")]
     assert [answer(process) for process in started] == [[2.0]] * 2
     return folder
 

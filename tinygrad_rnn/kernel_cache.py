@@ -11,7 +11,8 @@ where that cannot be written, the user's cache folder.
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ def _sources() -> tuple[Any, ...]:
 SOURCES = _sources()
 
 
+@contextmanager
+def _alone(index: str) -> Iterator[None]:
+    """One process at a time, where the system has such locks: of two that add to an index at once one is lost."""
+    with open(f"{index}.lock", "w") as lock:
+        with suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class _Files(IndexDataCacheFile):
     def load(self, key: Any) -> Any:
         try:
@@ -37,14 +49,12 @@ class _Files(IndexDataCacheFile):
         return found[1] if found is not None and found[0] == repr(key) else None
 
     def save(self, key: Any, data: Any) -> None:
-        try:
+        with suppress(OSError), _alone(self._index_path):  # a full disk costs the next process the time to compile
             try:
                 self._load_index()
             except Exception:
                 self.flush()
             super().save(key, (repr(key), data))
-        except OSError:
-            pass  # a full disk costs the next process the time to compile, no more
 
     def _load_data(self, name: str) -> Any:
         raw = Path(self._data_path(name)).read_bytes()
