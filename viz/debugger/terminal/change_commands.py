@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,31 +76,22 @@ class Acting(Overview):
         if words and re.search(r"\.(svg|png|pdf)$", words[-1]):
             from ..figure import plot
 
-            plot(self.session, self.node(words[0]) if len(words) > 1 else None, words[-1])
-            self.screen.say(f"  wrote {style.visible(words[-1])}")
-            return
-        self.onecmd(f"contrib {argument}" if argument else "norms")
+            node = self.node(words[0]) if len(words) > 1 else None
+            self._write(lambda file: plot(self.session, node, file), words[-1], "plot norms.svg")
+        else:
+            self.onecmd(f"contrib {argument}" if argument else "norms")
 
     def do_html(self, argument: str) -> None:
         """html FILE: write everything as one page for a browser, which opens at this step and needs no network."""
-        if not argument:
-            raise tg.GraphError("html wants a file to write, such as html walk.html")
-        page.write(self.session, argument)
-        self.screen.say(f"  wrote {style.visible(argument)}")
+        self._write(lambda file: page.write(self.session, file), argument, "html walk.html")
 
     def do_dot(self, argument: str) -> None:
         """dot FILE: draw the graph, every operation, into FILE (.svg, .png, .pdf, .dot or .json by its ending)."""
-        if not argument:
-            raise tg.GraphError("dot wants a file to write, such as dot graph.svg")
-        render(self.session.graph, argument, detail="op")
-        self.screen.say(f"  wrote {style.visible(argument)}")
+        self._write(lambda file: render(self.session.graph, file, detail="op"), argument, "dot graph.svg")
 
     def do_save(self, argument: str) -> None:
         """save FILE: write this walk, to be looked at again with load, or given as a target."""
-        if not argument:
-            raise tg.GraphError("save wants a file to write, such as save walk.trace")
-        self.session.trace.save(argument)
-        self.screen.say(f"  wrote {style.visible(argument)}")
+        self._write(self.session.trace.save, argument, "save walk.trace")
 
     def do_load(self, argument: str) -> None:
         """load FILE: look at a walk that save wrote, instead of this one."""
@@ -107,6 +99,12 @@ class Acting(Overview):
             raise tg.GraphError("load wants a file that save wrote")
         self.open(Inspection(Trace.load(argument)))
         self.show()
+
+    def _write(self, write: Callable[[str], object], file: str, example: str) -> None:
+        if not file:
+            raise tg.GraphError(f"{example.split()[0]} wants a file to write, such as {example}")
+        write(file)
+        self.screen.say(f"  wrote {style.visible(file)}")
 
 
 def _literal(text: str) -> Any:

@@ -150,14 +150,16 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         return False
 
     def _carry_out(self, name: str, argument: str, line: str) -> bool:
-        word = ALIASES.get(name, name)
-        action = getattr(self, f"do_{word}", None) if word else None
-        if action is None:
-            typed = style.shown(line.strip().split()[0], 40)
-            near = difflib.get_close_matches(typed, _commands(), 2, 0.6)
+        return bool(self._action(name, line.strip().split()[0])(argument))
+
+    def _action(self, name: str, typed: str) -> Callable[[str], bool | None]:
+        """The command of this name or alias; an error says what else may have been meant by what was typed."""
+        found: Callable[[str], bool | None] | None = getattr(self, f"do_{ALIASES.get(name, name)}", None)
+        if found is None:
+            near = difflib.get_close_matches(typed[:40], _commands(), 2)
             hint = f"did you mean {' or '.join(near)}?" if near else "help lists the commands"
-            raise tg.GraphError(f"there is no command {typed}; {hint}")
-        return bool(action(argument))
+            raise tg.GraphError(f"there is no command {style.shown(typed, 40)}; {hint}")
+        return found
 
     def emptyline(self) -> bool:
         """Repeat the last command."""
@@ -172,14 +174,10 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
     def do_help(self, argument: str) -> None:
         """help [COMMAND]: the list of commands, or how to use one."""
         if argument:
-            word = ALIASES.get(argument, argument)
-            action = getattr(self, f"do_{word}", None)
-            if action is None:
-                near = difflib.get_close_matches(argument[:40], _commands(), 2, 0.4)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
-                raise tg.GraphError(f"there is no command {style.shown(argument, 40)}{hint}")
-            for number, text in enumerate((action.__doc__ or "").strip().split("\n")):
+            described = self._action(argument, argument).__doc__ or ""
+            for number, text in enumerate(described.strip().split("\n")):
                 self.screen.say((text.strip() if number == 0 else "    " + text.strip(), "bold" if number == 0 else ""))
+            word = ALIASES.get(argument, argument)
             short = [alias for alias, name in ALIASES.items() if name == word and alias not in ("EOF", "?")]
             if short:
                 self.screen.say(("    short: " + ", ".join(short), "dim"))
