@@ -396,3 +396,18 @@ def test_a_bar_over_two_passes_has_one_height():
     for i in places.bars:
         for j in rects.keys() - {i}:
             assert abs(rects[i].x - rects[j].x) > (rects[i].w + rects[j].w) / 2 or abs(rects[i].y - rects[j].y) > 20
+
+
+def test_states_and_inputs_have_one_name_at_gate_and_op_level():
+    """A memory beside the state is h′, not a second h₀; of two inputs of a step neither is x₁; a state is not x."""
+    w, u, put = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 2)
+    x, z, h, memory, loss = tg.randn(3, 1, 2), tg.randn(3, 1, 2), tg.zeros(1, 2), tg.zeros(1, 2), 0.0
+    for t in range(3):
+        h = tg.tanh(w(x[t]) + u(h) + z[t] * memory)
+        memory = memory + put(h)
+        loss = loss + h.square().sum()
+    for detail in ("gate", "op"):
+        dot = viz.render(loss, detail=detail).dot
+        for name in ("h₀ = 0", "h′₀ = 0", "h₁ = tanh", "h′₁ = +", "x⁽¹⁾₁", "x⁽²⁾₁", "W·x + b", "W·h + b"):
+            assert f'label="{name}' in dot, (detail, name)
+        assert "h₁ = +" not in dot.replace("h′₁ = +", "")

@@ -44,15 +44,16 @@ class Labels:
         self.read = {(user, slot): source for e in level.edges for source, user, slot in e.uses}
         self.passes = self._passes()
         self.parameters = self._parameter_names()
-        self.several_inputs = any(box.key[0] == "x" and box.key[1] for box in level.boxes)
-        self.elements = self._elements_of_one_input() if self.several_inputs else {}
+        self.inputs = self._numbered_inputs()
+        self.elements = self._elements_of_one_input() if self.inputs else {}
         self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
         self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
         self.box_of = {i: box for box in level.boxes if box.kind == "state" for i in box.members}
         self.states: dict[tuple[str, ...], list[Key]] = {}  #: by cell its states that are no c, in order
-        for box in level.boxes:
-            if box.key[0] == "state" and box.key[1] != "c":
-                known = self.states.setdefault(box.key[2], [])
+        for box in self.box_of.values():
+            node = self.graph.nodes[box.main]
+            if not box.before and node.role != "c":
+                known = self.states.setdefault(node.scope.path, [])
                 if box.key not in known:
                     known.append(box.key)
         self.same_weights = self._same_weights()
@@ -98,8 +99,8 @@ class Labels:
         return "h" + "′" * (of_cell.index(box.key) if box is not None and box.key in of_cell else 0)
 
     def _layer_of(self, node: Node, box: Box) -> str:
-        if box.key[0] == "x" and self.several_inputs:
-            return f"⁽{style.superscript(box.key[1] + 1)}⁾"
+        if box.main in self.inputs:
+            return f"⁽{style.superscript(self.inputs[box.main] + 1)}⁾"
         path = node.scope.path
         if box.before and path not in self.level.recurrent:
             reader = self.readers.get(self.position[id(box)])
@@ -124,12 +125,22 @@ class Labels:
         signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
         return [f"{sign}{self._layer_of(later, box)}{when}" for sign in (signs if len(signs) > 1 else [own])]
 
+    def _numbered_inputs(self) -> dict[int, int]:
+        """By node which of its step's inputs it is, from 0, if any step has several."""
+        order: Counter[Column | None] = Counter()
+        found: dict[int, int] = {}
+        for box in self.level.boxes:
+            if box.kind == "x":
+                found[box.main] = order[box.column]
+                order[box.column] += 1
+        return found if any(found.values()) else {}
+
     def _elements_of_one_input(self) -> dict[int, int]:
         """By an input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
         found: dict[int, int] = {}
         data, window = set[int](), dict[Column | None, set[int]]()
         for box in self.level.boxes:
-            if box.key[0] == "x":
+            if box.kind == "x":
                 node = self.graph.nodes[box.main]
                 index = node.attrs["index"][0] if node.op is not None and node.op.name == "getitem" else None
                 if type(index) is not int or index < 0:
@@ -246,7 +257,7 @@ class Labels:
             how = self._how(node, box)
             layer = self.layers.get(node.scope.path, "")
             return f"{self._state_sign(node)}{layer}{self._time(box.column)}{f' = {how}' if how else ''}"
-        how = self._how(node, box) or _symbol(node)
+        how = self._how(node, box) or self._made(node)
         return f"{self.total} = {how}" if box.kind == "loss" else how
 
     def _leaf_title(self, node: Node, box: Box) -> str:
@@ -297,11 +308,11 @@ class Labels:
         if node.op is None or self.level.detail == "cell":
             return ""
         if box.kind in ("logits", "loss", "x"):
-            return "" if self.level.detail == "gate" else _symbol(node)
+            return "" if self.level.detail == "gate" else self._made(node)
         if self.level.detail == "op":
-            return _symbol(node)
+            return self._made(node)
         text = self._formula(node, 2 if box.kind == "state" else 1, box)
-        return text if len(text.removesuffix(", masked")) <= 20 else _symbol(node)
+        return text if len(text.removesuffix(", masked")) <= 20 else self._made(node)
 
     def _formula(self, node: Node, depth: int, box: Box) -> str:
         assert node.op is not None
@@ -316,7 +327,16 @@ class Labels:
             chosen = node.sources[1]
             own = self._formula(self.graph.nodes[chosen], depth, box) if chosen in box.members else ""
             return f"{own or self._operand(node, 1, depth)[0] or 'value'}, masked"
-        return self._written(node, depth)[0] or _symbol(node)
+        return self._written(node, depth)[0] or self._made(node)
+
+    def _made(self, node: Node) -> str:
+        """The operation that made a node; a layer's with the letter of what it reads."""
+        assert node.op is not None
+        return (
+            _symbol(node).replace("x", self._operand(node, 0, 0)[0] or "(·)")
+            if node.op.name == "linear"
+            else _symbol(node)
+        )
 
     def _is_masked(self, node: Node) -> bool:
         """Whether it is what a sequence of another length puts out, or keeps: a choice by a mask that was given."""

@@ -202,7 +202,7 @@ class _Collapsing:
         role = self.roles[node.index]
         if node.scope.backward:
             return "gradient"
-        if role in C.STATES:
+        if role in C.STATES or self._is_unnamed_state(node.index):
             return "state"
         if role in ("x", "logits", "loss"):
             return role
@@ -373,7 +373,9 @@ class _Collapsing:
         return {i: said for (said, _), own in members.items() if found[said] == {True} for i in own}
 
     def _is_unnamed_state(self, index: int) -> bool:
-        return not self.graph.nodes[index].role and self.names[index] in self.states
+        node = self.graph.nodes[index]
+        of_cell = node.scope.path in self.recurrent and index not in self.after_loss
+        return of_cell and not self.roles[index] and self.names[index] in self.states
 
     def _stages(self) -> list[int]:
         """By node how many states of its own cell and time step it is made of: a box reads no results of its own."""
