@@ -84,13 +84,13 @@ def weights_figure(path: Path, question: str, answer: str, weights: Any) -> None
         axes.set(xlabel="read", ylabel="written")
 
 
-def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0, digits: int = 2) -> float:
+def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0, digits: int = 2) -> float:
     """Train, draw what it looks at, and return the share of unseen additions answered right to the last digit."""
     tg.manual_seed(seed)
     rng = np.random.default_rng(seed)
     unseen = dict(addition(digits, 100**digits // 20, rng))  # one in twenty, never trained on
     model = Translator()
-    optimizer = tg.optim.Adam(model.parameters(), lr=0.01)
+    optimizer = tg.optim.Adam(model.parameters(), lr=0.005)
     schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
 
     @tg.compile

@@ -33,7 +33,7 @@ _HERE = Path(__file__).parent
 #: in an installed package the programs are beside this file, in a checkout they are at its top
 EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
 PIXELS = 4 / 3  #: a point of a figure's own size in a browser
-SMALLEST = 0.55  #: of that size, so that its text can be read; a narrower window scrolls it sideways
+SMALLEST = 0.5  #: of that size, so that its text can be read; a narrower window scrolls it sideways
 _SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(\{[^{}]{1,9}\}|[a-z]{1,2}\b|T\b|[0-9]\b)")  #: W_hh, h_{t-1}
 SCREEN = 2560  #: pixels across a PNG, if that is not less than its own size or more than twice as many
 COLUMN = 860  #: pixels of the text's width; a wider figure takes the whole window

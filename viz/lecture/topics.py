@@ -174,9 +174,9 @@ TOPICS = (
             "score, in bold below. The softmax makes probabilities of the scores; the loss of a step is the negative "
             "logarithm of the target's. Then the network writes: it draws a character by these probabilities and "
             "reads it as its next input.",
-            "A character goes in as a one-hot vector, and a matrix times a one-hot vector is one of its columns. An "
-            "embedding layer takes that column directly: same values, same gradients, without the multiplications by "
-            "zero.",
+            "A character goes in as a one-hot vector, and a matrix times a one-hot vector is one of its columns. So "
+            "there is often an embedding layer between the input and the hidden layer, which takes that column "
+            "directly: same values, same gradients, without the multiplications by zero.",
         ),
         {
             "hello-before": "Before training the scores have nothing to do with the targets.",
@@ -285,8 +285,8 @@ TOPICS = (
             "factors: the slope of tanh, which is below 1 everywhere but at 0, and W. The usual rule of thumb looks "
             "at ‖W‖, the largest singular value of W: below 1 vanishing, above 1 exploding. The first half is a "
             "theorem, whatever the states are. The second is not: above 1 is necessary for exploding, and no more.",
-            "What decides then? Of a linear network the spectral radius, in the end: its Jacobians are all W, and a W "
-            "that is not normal can let the gradient grow at first and vanish later. With tanh no number of W alone "
+            "What decides then? In a linear network it is the spectral radius, in the long run: all its Jacobians are "
+            "W, and a W that is not normal can let the gradient grow at first and vanish later. With tanh no number of W alone "
             "decides, for the Jacobians differ from step to step and the slopes are part of them. The W below on the "
             "left has spectral radius 0, and yet, while its second unit is saturated and its first is not, the "
             "product of thirty Jacobians has a norm of more than 10⁹.",
@@ -298,6 +298,7 @@ TOPICS = (
         },
         formulas=(
             r"\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - h_t^2) W_{hh}",
+            r"\frac{\partial L}{\partial W} = \sum_T \frac{\partial L_T}{\partial W}, \quad "
             r"\frac{\partial L_T}{\partial W} = \sum_t \frac{\partial L_T}{\partial h_T} "
             r"\frac{\partial h_T}{\partial h_t} \frac{\partial h_t}{\partial W_t}",
             r"\frac{\partial h_T}{\partial h_t} = \frac{\partial h_T}{\partial h_{T-1}} "
@@ -313,7 +314,7 @@ TOPICS = (
         (
             "When gradients explode, one step can undo all training. Clipping the norm makes the step shorter and "
             "keeps its direction; clipping each value does not keep it. Neither helps a gradient that has vanished: "
-            "for that the architecture is changed, which the topics after the next are about.",
+            "for that the architecture is changed, and gets gates.",
         ),
         {
             "clipping": "Ten runs with each threshold θ and without, and what clipping does to a direction.",
@@ -390,8 +391,8 @@ TOPICS = (
             "With f = 1 and i = 0 a cell keeps its content bit for bit for as long as one likes. A gate is rarely at "
             "1: with the bias b it is about σ(b), and after T steps σ(b) to the power T is left. So an LSTM makes it "
             "easier to keep information and gradients over many steps than it is for an RNN, which has to learn a "
-            "whole matrix W_hh that does. It does not guarantee it, and here is one that lets it vanish. A GRU does "
-            "all of it with z.",
+            "whole matrix W_hh that does. It does not guarantee it, and here is one that lets it vanish. The same "
+            "is true of a GRU and its z.",
         ),
         {
             "memory": "How much of a gradient is left so many steps back, for four biases of the gate.",
