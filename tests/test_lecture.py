@@ -240,6 +240,16 @@ def test_a_longer_label_is_set_smaller():
     assert drawn == '<text font-size="6.00">der Verlust</text><text style="font: 12px x">T1</text>'
 
 
+def test_one_line_of_the_table_is_for_all_numbers_and_parts():
+    words = Translation({"norm clipped at #": "Norm bis #", "encoder": "Kodierer", "t = 3": "Schritt drei"})
+    assert (
+        words.label("norm clipped at 0.1") == "Norm bis 0.1" and words.label("norm clipped at 1e−4") == "Norm bis 1e−4"
+    )
+    assert words.label("encoder  t = 3,  encoder") == "Kodierer  Schritt drei,  Kodierer"
+    assert words.label("W_xh weight_ih  ∂ 0.02 (10%)") == "W_xh weight_ih  ∂ 0.02 (10%)" and not words.missing
+    assert words.label("3 of 10 seeds") == "3 of 10 seeds" and list(words.missing) == ["# of # seeds"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("a = [", "is not TOML"), ("[a]\nb = 1", "'a' is not a text"), (None, "cannot read")]
 )

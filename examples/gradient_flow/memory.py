@@ -128,7 +128,7 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
             first.plot(lags, constant[b], label=f"b = {b:g}: σ = {sigmoid(b):.3f}, {constant[b][-1]:.0e} left", **look)
             second.plot(lags, fresh[b], label=f"forget bias {b:g}", **look)
             third.plot(lags, mixed[b], label=f"bias of z {b:g}", **look)
-        first.set(title="constant gate: $σ(b)^T$, exactly", ylabel="gradient of c, relative")
+        first.set(title="constant gate: σ(b) to the power T, exactly", ylabel="gradient of c, relative")
         second.set(title="fresh LSTMs on random input", ylabel="gradient of c, relative")
         third.set(title="fresh GRUs on random input", ylabel="gradient of h, relative")
         for axes in (first, second, third):

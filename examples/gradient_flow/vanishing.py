@@ -125,11 +125,11 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     with panels(out / "vanishing.svg", 2, 3) as (first, second, third, fourth, fifth, sixth):
         for (s, lengths), look in zip(scaled.items(), LINES):
             first.plot(lags, lengths / lengths[0], label=f"s = {s}", **look)
-        first.set(yscale="log", title="linear, W = s · orthogonal:\n$s^k$ exactly", xlabel="steps back k")
+        first.set(yscale="log", title="linear, W = s · orthogonal:\nsᵏ exactly", xlabel="steps back k")
         second.plot(lags, grown, label=r"$\|(W^T)^k g\|$", **LINES[0])
         worst = [np.linalg.norm(np.linalg.matrix_power(w, int(k)), 2) for k in lags]
-        second.plot(lags, worst, label=r"worst case $\|W^k\|$", color=LINES[1]["color"], linewidth=5, alpha=0.4)
-        second.plot(lags, 2.3**lags, label=r"bound $\|W\|^k$", **BOUND)
+        second.plot(lags, worst, label="worst case ‖Wᵏ‖", color=LINES[1]["color"], linewidth=5, alpha=0.4)
+        second.plot(lags, 2.3**lags, label="bound ‖W‖ᵏ", **BOUND)
         second.plot(lags, 0.9**lags, label=r"$\rho(W)^k$", **{**BOUND, "linestyle": ":"})
         second.set(yscale="log", ylim=(1e-3, 1e3), xlabel="steps back k")
         second.set_title("linear, ‖W‖ = 2.3, ρ = 0.9, not normal:\ngrows first, then vanishes")
@@ -153,9 +153,7 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         assert not any(powers[1:])
         fifth.plot(lags[1:31], products, label=r"tanh, second unit saturated", **LINES[3])
         fifth.plot(lags[1:2], powers[:1], label="linear: 4 at k = 1, exactly 0 from k = 2 on", **LINES[0])
-        fifth.set(
-            yscale="log", xlabel="steps back k", ylabel=r"largest singular value of $\partial h_T/\partial h_{T-k}$"
-        )
+        fifth.set(yscale="log", xlabel="steps back k", ylabel=r"$\|\partial h_T/\partial h_{T-k}\|$")
         fifth.set_title("W = 2 [[1, −1], [1, −1]], ρ = 0:\nwith tanh ρ decides nothing")
         grid = np.linspace(-3, 3, 200)
         sixth.plot(grid, np.tanh(grid), label="tanh a", color=LINES[0]["color"])

@@ -22,8 +22,9 @@ def lecture(output: Path, only: tuple[str, ...], labels: Path | None) -> None:
     as slides. What has not changed since the last time is not made again. The name of a topic, such as hello, makes
     the page of it; the name of a figure, such as lstm-gates, makes three files of that figure alone.
 
-    --labels puts page and figures into another language. Its lines read "English" = "translation"; a table to start
-    from, with every text that is not translated yet, is written to labels.toml in the folder.
+    --labels puts page and figures into another language. Its lines read "English" = "translation"; in texts of figures
+    # stands for any number. A table to start from, with every text that is not translated yet, is written to
+    labels.toml in the folder.
 
     \b
     Examples:

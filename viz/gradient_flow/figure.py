@@ -95,7 +95,7 @@ def _jacobians(line: Any, layers: Sequence[Layer]) -> None:
             axes.plot(times, values[:, 1:], color="#8c8c8c", linewidth=0.6)
             axes.plot(times, values[:, 0], color=COLOURS[k % 6], linewidth=2, label="largest")
         if layer.bounds:
-            bound = r"$\|W\|\cdot$ largest slope"
+            bound = "‖W‖ · largest slope"
             axes.plot(*_xy(layer.bounds), "--", color=style.INK, linewidth=1, label=bound)
             axes.legend(frameon=False, fontsize=8, loc="lower left")
     _logarithmic(line, "singular values\n" + r"of $\partial s_t/\partial s_{t-1}$")

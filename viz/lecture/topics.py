@@ -286,10 +286,10 @@ TOPICS = (
             "at ‖W‖, the largest singular value of W: below 1 vanishing, above 1 exploding. The first half is a "
             "theorem, whatever the states are. The second is not: above 1 is necessary for exploding, and no more.",
             "What decides then? In a linear network it is the spectral radius, in the long run: all its Jacobians are "
-            "W, and a W that is not normal can let the gradient grow at first and vanish later. With tanh no number of W alone "
-            "decides, for the Jacobians differ from step to step and the slopes are part of them. The W below on the "
-            "left has spectral radius 0, and yet, while its second unit is saturated and its first is not, the "
-            "product of thirty Jacobians has a norm of more than 10⁹.",
+            "W, and a W that is not normal can let the gradient grow at first and vanish later. With tanh no number "
+            "of W alone decides, for the Jacobians differ from step to step and the slopes are part of them. The W "
+            "below on the left has spectral radius 0, and yet, while its second unit is saturated and its first is "
+            "not, the product of thirty Jacobians has a norm of more than 10⁹.",
         ),
         {
             "vanishing": "Above: two kinds of W, and what their powers do. Middle: what decides in a linear network, "
