@@ -74,13 +74,12 @@ def units(model: CharModel, text: str, vocabulary: Vocabulary, out: Path) -> Non
     for name, feature in features.items():
         fits = np.corrcoef(values.T, feature)[-1, :-1]
         best = int(np.argmax(np.abs(fits)))
-        fit, at = f"{fits[best]:.2f}".replace("-", "−"), 0
-        title = f"unit {best} (orange −1, blue 1): its correlation with {name} is {fit}"
-        shown = []
+        console.print(f"unit {best} follows {name}: their correlation is {fits[best]:.2f}")
+        shown, at = [], 0
         for line in lines[:30]:
             shown.append(("", line, values[at : at + len(line), best]))
             at += len(line)
-        coloured_text(out / f"char-model-{name}.svg", title, shown[-20:])
+        coloured_text(out / f"char-model-{name}.svg", shown[-20:])
 
 
 def unroll(model: CharModel, vocabulary: Vocabulary, text: str, target: str) -> tg.Tensor:

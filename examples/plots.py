@@ -158,15 +158,15 @@ def film(path: Path, frames: Any, guesses: Sequence[str], truth: Sequence[str]) 
             axes.set_xlabel(label if t else "–", fontsize=14, color=TARGET if right or not t else "#b00020")
 
 
-def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]]) -> None:
+def coloured_text(path: Path, lines: Sequence[tuple[str, str, Any]]) -> None:
     """Lines (name, text, a number for each character); behind a character its number: -1 orange, 0 white, 1 blue."""
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = LinearSegmentedColormap.from_list("", ["#e69f00", "#ffffff", "#56b4e9"])
     margin, longest = max(len(name) for name, _, _ in lines), max(len(text) for _, text, _ in lines)
     behind = np.zeros((len(lines), longest))
-    columns = max(margin + longest + 3, len(title))
-    with figure(path, 0.0836 * columns, 0.21 * len(lines) + 0.4, "path") as drawing:  # 0.0836: a character of 10 points
+    columns = margin + longest + 3
+    with figure(path, 0.0836 * columns, 0.21 * len(lines), "path") as drawing:  # 0.0836: a character of 10 points
         drawing.set_layout_engine("none")
         axes = drawing.add_axes((0, 0, 1, 1))
         font = {"fontsize": 10, "family": "DejaVu Sans Mono", "parse_math": False}
@@ -175,8 +175,7 @@ def coloured_text(path: Path, title: str, lines: Sequence[tuple[str, str, Any]])
             line = f"{name:<{margin}} {text}".replace("\n", "↵").replace(" ", "\xa0")
             axes.text(-margin - 1, row, line, va="center_baseline", **font)
         axes.imshow(behind, cmap=colours, vmin=-1, vmax=1, aspect="auto", extent=(0, longest, len(lines) - 0.5, -0.5))
-        axes.text(-margin - 1, -1.2, title, va="center")
-        axes.set(xlim=(-margin - 2, columns - margin - 2), ylim=(len(lines) - 0.4, -1.9))
+        axes.set(xlim=(-margin - 2, columns - margin - 2), ylim=(len(lines) - 0.5, -0.5))
         axes.axis("off")
 
 

@@ -89,8 +89,7 @@ def main(steps: int = 1000, out: Path = Path("out"), seed: int = 0) -> float:
         beliefs = model.head(states).softmax(-1).numpy()[:, :, 1]
     console.print(f"tells English from Python in {accuracy:.1%} of 1000 pieces of modules it has never seen")
     lines = [(CLASSES[y[n]], VOCABULARY.decode(x[:, n]), 2 * beliefs[:, n] - 1) for n in range(8)]
-    title = "after each character: orange English, blue Python"
-    coloured_text(out / "text-classification-beliefs.svg", title, lines)
+    coloured_text(out / "text-classification-beliefs.svg", lines)
     whole, begun = (
         labelled(tg.nn.functional.cross_entropy(model(x[:length, :1]), y[:1]), "loss") for length in (LENGTH, WALKED)
     )

@@ -130,7 +130,8 @@ TOPICS = (
             "the evidence, and single characters swing it.",
         ),
         {
-            "text-classification-beliefs": "Pieces of text, and behind each character the belief so far.",
+            "text-classification-beliefs": "Pieces of text, and behind each character the belief so far: orange for "
+            "English, blue for Python.",
             "text-classification": "Forty characters are forty steps; those in the middle are left out.",
         },
         walk="text-classification.html#k=198",
@@ -204,8 +205,8 @@ TOPICS = (
         ),
         {
             "char-model-loss": "How well the next character is predicted, while three networks learn.",
-            "char-model-line-length": "A unit that follows how long the line is already.",
-            "char-model-quotes": "A unit that follows quotation marks.",
+            "char-model-line-length": "A unit that follows how long the line is already: orange is −1, blue 1.",
+            "char-model-quotes": "A unit that follows quotation marks: orange is −1, blue 1.",
             "char-model": "The LSTM, unrolled over four characters.",
         },
         walk="char-model.html#k=29",
