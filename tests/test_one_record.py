@@ -184,6 +184,7 @@ EXCEPTIONS = {
     "tinygrad_rnn/functional.py": "the public functions",
     "tinygrad_rnn/compiler/machine_code.py": "functions of the C library, some of which have the same names",
     "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
+    "tinygrad_rnn/compiler/instructions/elementwise.py": "the same registry: what an instruction computes",
     "tinygrad_rnn/diagnosis/student_names.py": "how a student writes down an operand",
     "tinygrad_rnn/diagnosis/rules_as_text.py": "rules as a student writes them, whose text is changed word by word",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",

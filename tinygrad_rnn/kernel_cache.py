@@ -75,6 +75,9 @@ class KernelCache(FunctionCache):
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, SOURCES)
 
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return signature, codegen.magic_tuple()  # not its code, nor what it encloses: `SOURCES` stands for both
+
 
 def cached(compiled: Any, function: Any) -> Any:
     """Let what Numba makes of ``function`` be kept on disk, if there is any place for it."""
