@@ -1,4 +1,4 @@
-"""Run the programs, keep what has not changed, write the page."""
+"""Run the programs, keep what has not changed, have the page written."""
 
 from __future__ import annotations
 
@@ -7,51 +7,30 @@ import json
 import re
 import sys
 import tempfile
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically
-from tinygrad_rnn.optional_packages import needed
 
 from ..graph.png_pdf import svg_to_pdf, svg_to_png
-from .programs import Runner
+from .page import page, size
+from .programs import Result, Runner
 from .topics import TOPICS, Topic
 from .translation import Translation
 
 _HERE = Path(__file__).parent
 #: in an installed package the programs are beside this file, in a checkout they are at its top
 EXAMPLES = next((p for p in (_HERE / "examples", _HERE.parents[1] / "examples") if p.is_dir()), _HERE / "examples")
-PIXELS = 4 / 3  #: a point of a figure's own size in a browser
-SMALLEST = 0.5  #: of that size, so that its text can be read; a narrower window scrolls it sideways
-_SUBSCRIPT = re.compile(r"(?<=[A-Za-z])_(\{[^{}]{1,9}\}|[a-z]{1,2}\b|T\b|[0-9]\b)")  #: W_hh, h_{t-1}
 SCREEN = 2560  #: pixels across a PNG, if that is not less than its own size or more than twice as many
-COLUMN = 860  #: pixels of the text's width; a wider figure takes the whole window
-
-
-@dataclass
-class Result:
-    """What a topic's program left behind."""
-
-    key: str  #: of everything it depends on: the same key, the same result
-    printed: str = ""
-    files: tuple[str, ...] = ()  #: what was made, as paths in the folder, in the order it was written
-    problem: str = ""  #: why there is nothing
-
-    @property
-    def figures(self) -> list[str]:
-        """The names of the SVG files."""
-        return [Path(file).name for file in self.files if file.endswith(".svg")]
 
 
 def build(
@@ -102,7 +81,8 @@ def build(
             one.stop()
             other.stop()
             raise
-    write_atomically(folder / "index.html", _page(topics, results, folder, labels).encode())
+    made = [(topic, EXAMPLES / topic.program, result) for topic, result in zip(topics, results)]
+    write_atomically(folder / "index.html", page(made, folder, labels).encode())
     return [f"{topic.title}: {result.problem}" for topic, result in zip(topics, results) if result.problem]
 
 
@@ -196,7 +176,7 @@ def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[s
         svg = labels.drawn(path.read_text("utf-8"))
         about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
         svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
-        zoom = min(2.0, max(1.0, SCREEN / max(1, _size(svg)[0])))
+        zoom = min(2.0, max(1.0, SCREEN / max(1, size(svg)[0])))
         for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg, zoom)), (".pdf", svg_to_pdf(svg))):
             made[f"figures/{path.stem}{suffix}"] = data
     for name, data in made.items():
@@ -208,61 +188,3 @@ def _told(printed: str) -> str:
     """What a program printed, without progress bars and the names of the files it wrote."""
     lines = [line.rstrip() for line in printed.splitlines()]
     return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))
-
-
-def _lowered(found: re.Match[str]) -> str:
-    return f"<sub>{found[1].strip('{}')}</sub>"
-
-
-def _size(svg: str) -> tuple[int, int]:
-    """Pixels of a figure: a browser that knows them keeps the place free, and a link to a topic leads there."""
-    found = re.search(r'<svg[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"', svg[:2000])
-    return (round(float(found[1]) * PIXELS), round(float(found[2]) * PIXELS)) if found else (0, 0)
-
-
-def _place(topic: Topic) -> Callable[[str], int]:
-    """Where a figure stands in its topic: in the order of the captions, whichever was written first."""
-    order = {name: place for place, name in enumerate(topic.captions)}
-    return lambda figure: order.get(Path(figure).stem, len(order))
-
-
-def _page(topics: Sequence[Topic], results: Sequence[Result], folder: Path, labels: Translation) -> str:
-    with needed("the lecture's page", "lecture"):
-        from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
-        from pygments import highlight
-        from pygments.formatters import HtmlFormatter
-        from pygments.lexers import PythonLexer
-
-    from ..mathml import mathml
-
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["subscripts"] = lambda text: Markup(_SUBSCRIPT.sub(_lowered, str(escape(text))))
-    formatter = HtmlFormatter(nowrap=True)
-    sections: list[dict[str, Any]] = []
-    for topic, result in zip(topics, results):
-        program = EXAMPLES / topic.program
-        code = program.read_text("utf-8") if program.is_file() else ""
-        sections.append(
-            {
-                "topic": topic,
-                "result": result,
-                "formulas": [Markup(mathml(formula)) for formula in topic.formulas],
-                "code": Markup(highlight(code, PythonLexer(), formatter)),
-                "figures": [
-                    (
-                        name,
-                        topic.captions.get(Path(name).stem, ""),
-                        *_size((folder / "figures" / name).read_text("utf-8")),
-                    )
-                    for name in sorted(result.figures, key=_place(topic))
-                ],
-                "walk": topic.walk if (folder / "debugger" / topic.walk.partition("#")[0]).is_file() else "",
-            }
-        )
-    colours = {name: Markup(HtmlFormatter(style=name).get_style_defs(".code")) for name in ("default", "github-dark")}
-    script = (_HERE / "slides.js").read_text("utf-8")
-    return environment.get_template("page.html").render(
-        sections=sections, colours=colours, version=tg.__version__, smallest=SMALLEST, say=labels, column=COLUMN,
-        script=Markup(script), script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )  # fmt: skip

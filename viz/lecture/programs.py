@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Timer
@@ -24,6 +25,16 @@ _SHARED = (
     "rich.progress",
     "rich.table",
 )
+
+
+@dataclass
+class Result:
+    """What a topic's program left behind."""
+
+    key: str  #: of everything it depends on: the same key, the same result
+    printed: str = ""
+    files: tuple[str, ...] = ()  #: what was made, as paths in the folder, in the order it was written
+    problem: str = ""  #: why there is nothing
 
 
 class Runner:

@@ -529,7 +529,7 @@ TOPICS = (
             "the gradient a step, whatever their kind. What has a diagonal near 1, nothing but a small step to add, or "
             "a normalization keeps it.",
             "The table shows that this is not all. The antisymmetric cell keeps its gradient and does not learn to add "
-            "in so short a time; the GRU loses it at first, and does. One seed and a short budget rank nobody.",
+            "in so short a time; the GRU loses it at first, and does. Three seeds and a short budget rank nobody.",
         ),
         {
             "cells-flow": "The gradient at each state, before training: each cell in its panel, the others in grey.",
