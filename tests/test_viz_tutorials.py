@@ -411,3 +411,34 @@ def test_states_and_inputs_have_one_name_at_gate_and_op_level():
         for name in ("h₀ = 0", "h′₀ = 0", "h₁ = tanh", "h′₁ = +", "x⁽¹⁾₁", "x⁽²⁾₁", "W·x + b", "W·h + b"):
             assert f'label="{name}' in dot, (detail, name)
         assert "h₁ = +" not in dot.replace("h′₁ = +", "")
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_the_debugger_counts_on_where_a_layer_is_called_again(pieces):
+    """As the picture beside it does: piece by piece, and with one step at a time."""
+    layer, x, state, loss = tg.nn.LSTM(2, 2), tg.randn(4, 1, 2), None, 0.0
+    for k in range(0, 4, pieces):
+        out, state = layer(x[k : k + pieces], state)
+        loss = loss + out.square().sum()
+    session = viz.debug(loss)
+    assert {"h_1", "h_4", "a_i4", "f_4"} <= set(session.names.shown)
+    assert max(node.scope.step or 0 for node in session.graph.nodes) == 3
+
+
+def test_the_debugger_writes_a_transpose_as_one():
+    w, u, x = tg.randn(2, 2).requires_grad_(), tg.randn(2, 2).requires_grad_(), tg.randn(1, 2)
+    shown = viz.debug((x @ w.T @ u.T).sum()).names.shown
+    assert any(name.count("ᵀ") == 2 for name in shown) and not any("permute" in name for name in shown)
+
+
+@pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM])
+def test_a_layer_called_step_by_step_has_each_loss_at_its_step(layer):
+    """Not at the next one: the first step lacks what hands a state on, the last one what would."""
+    net, x, state, loss = layer(2, 2), tg.randn(4, 1, 2), None, 0.0
+    for t in range(4):
+        out, state = net(x[t : t + 1], state)
+        loss = loss + out.square().sum()
+    drawn = kinds(is_in_order(loss))
+    assert {t: (drawn[f"x t{t}"], drawn[f"cell t{t}"], drawn[f"loss t{t}"]) for t in (1, 2, 3, 4)} == (
+        dict.fromkeys((1, 2, 3, 4), (1, 1, 1))
+    )

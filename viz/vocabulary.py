@@ -8,7 +8,7 @@ whole gradient that it makes up, so that all shares add up to 1.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.recurrence.repeats import find
@@ -40,11 +40,25 @@ def nameless_states(graph: tg.Graph) -> dict[int, str]:
         rows = {k: [n for n in loop.rows[k].nodes if n is not None] for k in dict.fromkeys(k for k, _ in loop.carried)}
         for (k, _), initial in zip(loop.carried, loop.initial, strict=True):
             rows[k] += [n for n in initial if graph.nodes[n].op is None and n not in loop.weights]
-        said = [{graph.nodes[n].role or graph.nodes[n].name for n in row} for row in rows.values()]
+        said = [{(node := carried(graph.nodes, n)).role or node.name for n in row} for row in rows.values()]
         nameless = [row for row, names in zip(rows.values(), said) if names == {None}]
         for k, row in enumerate(nameless, start=any("h" in names for names in said)):
             found |= dict.fromkeys(row, "h" + "′" * k)
     return found
+
+
+def carried(nodes: Sequence[tg.Node], n: int) -> tg.Node:
+    """What a node without a role only carries: a layer's last state is in its output and in its h_n, too.
+
+    >>> h = tg.nn.labelled(tg.ones(1, 2) + 0, "h")
+    >>> graph = tg.Graph(tg.stack([h]))
+    >>> carried(graph.nodes, graph.outputs[0]).role
+    'h'
+    """
+    node = nodes[n]
+    while not node.role and node.op is not None and node.op.kind == "movement" and len(node.sources) == 1:
+        node = nodes[node.sources[0]]
+    return node
 
 
 def weights(graph: tg.Graph) -> dict[int, str]:

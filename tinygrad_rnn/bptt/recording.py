@@ -12,7 +12,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -249,7 +249,8 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
 def _with_time(graph: tg.Graph) -> tg.Graph:
     """``graph`` with its states and time steps: as the program named them, or else as they are found in the graph.
 
-    Cells that the program called alike, two of a top level's, are told apart as they are found.
+    Cells that the program called alike, two of a top level's, are told apart as they are found; a layer that is called
+    several times for one sequence goes on counting.
     """
     found = timed(graph).nodes
     places: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
@@ -257,7 +258,9 @@ def _with_time(graph: tg.Graph) -> tg.Graph:
         if told.role in ("h", "c") and told.scope.step is not None:
             places[told.scope.path].add(seen.scope.path)
     nodes = [
-        told if len(places.get(told.scope.path, ())) == 1 else seen
+        replace(told, role=told.role if seen.role else None, scope=told.scope._replace(step=seen.scope.step))
+        if len(places.get(told.scope.path, ())) == 1
+        else seen
         for told, seen in zip(graph.nodes, found, strict=True)
     ]
     return tg.Graph.of(nodes, graph.outputs)

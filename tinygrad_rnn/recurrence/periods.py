@@ -136,9 +136,9 @@ class _Text:
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
         """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:
         the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
-        empty if it is no such step, which shares a weight with the others.
+        empty if it is no such step, which shares a weight with the others or reads on in the data.
         """
-        found, place, learned = dict[int, int](), start, False
+        found, place, goes_on = dict[int, int](), start, False
         for k in range(start - 1, floor - 1, -1):
             place -= 1
             while place >= start - period and not self._alike(k, place + period):
@@ -146,8 +146,8 @@ class _Text:
             if place < start - period:
                 break
             found[k] = place
-            learned |= self._shares_weight(place + period, k)
-        return found if learned else {}
+            goes_on |= self._goes_on(k, place + period)
+        return found if goes_on else {}
 
     def last_step(self, first: int, end: int, period: int, ceiling: int) -> dict[int, int]:
         """What stands behind the whole steps of a periodic stretch, not from ``ceiling`` on, and is one more step.
@@ -165,19 +165,15 @@ class _Text:
                 break
             found[k] = place
             place += 1
-        goes_on = any(
-            self._shares_weight(place - period, k) or self._reads_on(place - period, k) for k, place in found.items()
-        )
+        goes_on = any(self._goes_on(place - period, k) for k, place in found.items())
         return found if goes_on and self._reads_state(found, begin, period) else {}
 
-    def _shares_weight(self, one: int, other: int) -> bool:
+    def _goes_on(self, one: int, other: int) -> bool:
+        """Whether two operations share a weight, or read the same in different places of it."""
         shared = (self.leaf[one] == self.leaf[other]) & (self.leaf[one] >= 0)
-        return bool((shared & ~self.data[self.leaf[one]]).any())
-
-    def _reads_on(self, one: int, other: int) -> bool:
-        """Whether two operations read the same, in different places of it."""
         a, b = (self.graph.nodes[self.places[k]] for k in (one, other))
-        return a.sources == b.sources and repr(a.attrs) != repr(b.attrs)
+        reads_on = a.sources == b.sources and repr(a.attrs) != repr(b.attrs)
+        return reads_on or bool((shared & ~self.data[self.leaf[one]]).any())
 
     def _reads_state(self, step: Mapping[int, int], begin: int, period: int) -> bool:
         """Whether operations of a step read what the step before has made, as those of that step did."""
@@ -257,7 +253,7 @@ class _Text:
         given = (self.leaf[start : start + period] >= 0) & (
             self.leaf[start + period : start + 2 * period] == _OPERATION
         )
-        whole = start if begin == start and given.any() and self.last_step(start, end, period, ceiling) else None
+        whole = begin if given.any() and self.last_step(begin, end, period, ceiling) else None
 
         def key(first: int) -> tuple[int, ...]:
             # a step in the middle that lies in the stretch as a whole

@@ -1,11 +1,13 @@
 """What people are shown for a node: the lecture's letter, its own name, or how it is made of what has names.
 
 ``h_3``, ``y_3`` and ``L_3`` for states, scores and losses, ``W_hh`` for a recurrent matrix, ``a_f3`` for what goes
-into the gate f_3, ``a_3`` for what goes into all of them, and ``(f_3 ⊙ c_2)`` or ``tanh(c_3)`` for what has no name.
+into the gate f_3, ``a_3`` for what goes into all of them, and ``(f_3 ⊙ c_2)``, ``(W_hhᵀ)`` or ``tanh(c_3)`` for what
+has no name.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -70,11 +72,17 @@ class Spoken:
             return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
         return ""
 
+    def _operand(self, index: int) -> str:
+        """What is written for an operand: of a state that is only handed on, the state."""
+        state = vocabulary.carried(self.graph.nodes, index)
+        whole = state.role in ("h", "c") and math.prod(state.shape) == math.prod(self.graph.nodes[index].shape)
+        return self.found[state.index if whole else index]
+
     def composed(self, node: Node) -> str:
         """How it is made, "" if that takes too long to say."""
         op, index = node.op, node.index
         assert op is not None
-        parts = [self.found[x.index] if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]]
+        parts = [self._operand(x.index) if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]]
         text = ""
         if op.infix == "+" and len(parts) == 2:
             self.sums.add(index)
@@ -88,6 +96,9 @@ class Spoken:
         elif op.name == "matmul":
             self.products.add(index)
             text = f"({parts[0]} {parts[1]})"
+        elif op.name == "permute" and node.attrs["axes"] == (1, 0):
+            self.products.add(index)
+            text = f"({parts[0]}ᵀ)"
         elif op.kind != "movement" and 0 < len(parts) < 3:
             text = f"{op.name}({self._bare(node.operands[0], parts[0])})"
         if len(text) > (LIMIT if index in self.sums | self.products else FUNCTION_LIMIT):
