@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Files: a text is read, and anything written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def as_path(path: PathLike) -> Path:
     except TypeError:
         kind = type(path).__name__
     raise ArgumentError(f"the path of a file is a text or a pathlib.Path, not {kind}")
+
+
+def read_text(path: PathLike) -> str:
+    """The text in a file; a `DataError` if it cannot be read, or is none."""
+    try:
+        return as_path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read {path}, it is not text: {error}") from None
 
 
 def write_atomically(path: PathLike, data: bytes, lasting: bool = True) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .arguments import answerable, naming_keywords
 from .errors import DataError, DTypeError, GraphError, ShapeError
-from .files import PathLike, as_path, write_atomically
+from .files import PathLike, read_text, write_atomically
 from .graph_file import bounded, decoded, encoded, operation_of, scope_of, value_of
 from .operation_errors import explained, short
 from .primitives import TABLE
@@ -418,13 +418,7 @@ class Graph:
     @classmethod
     def load(cls, path: PathLike) -> Graph:
         """Read the file ``path`` that `save` wrote; a `DataError` if it cannot be read, or is no graph."""
-        try:
-            text = as_path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"cannot read {path}: {error}") from None
-        return cls.from_json(text)
+        return cls.from_json(read_text(path))
 
 
 N = TypeVar("N", bound=Node)

@@ -25,6 +25,7 @@ from .errors import ArgumentError, DTypeError, GraphError, MutationError, ShapeE
 from .primitives import Primitive
 from .recorded_value import is_tensor
 from .rule_answers import fitted, no_gradient
+from .scopes import placed
 from .settings import recording
 from .thread_state import current
 from .version_counters import Memory
@@ -347,10 +348,8 @@ def _own(values: Sequence[Any], recorded: bool, leaf: Callable[[Any], Tensor]) -
     held: set[int] = set()
     for value in values:
         if value.op is None or value.op.view or value.serial in held:
-            outer, current.scope = current.scope, value.scope._replace(backward=True)
-            with recording(True):
+            with placed(value.scope._replace(backward=True)), recording(True):
                 value = value.clone()
-            current.scope = outer
         held.add(value.serial)
         result.append(value)
     return result

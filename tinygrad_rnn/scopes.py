@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .arguments import answerable
 from .errors import ArgumentError, DTypeError
@@ -52,6 +53,16 @@ class scope:
 
     def __exit__(self, *_exception: object) -> None:
         current.scope = self.outer
+
+
+@contextmanager
+def placed(place: Scope) -> Iterator[None]:
+    """What is made meanwhile belongs to ``place``, whatever the scope is."""
+    outer, current.scope = current.scope, place
+    try:
+        yield
+    finally:
+        current.scope = outer
 
 
 def layer_step(t: int, length: int) -> scope:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import tinygrad_rnn as tg
 
 from ..collector import collector_paused
-from ..files import PathLike, as_path, write_atomically
+from ..files import PathLike, read_text, write_atomically
 from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import nodes_between, seeded
 from . import saving
@@ -189,13 +189,7 @@ class Trace(Walk):
     @classmethod
     def load(cls, path: PathLike) -> Trace:
         """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
-        try:
-            text = as_path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise tg.DataError(f"cannot read {path}: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise tg.DataError(f"{path} is not a saved trace: it is not text") from None
-        return cls.from_json(text, str(path))
+        return cls.from_json(read_text(path), str(path))
 
     @classmethod
     def _of(cls, stored: saving.Stored) -> Trace:

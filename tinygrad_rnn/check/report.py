@@ -158,12 +158,8 @@ class Report:
             f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of {len(names)} tensors{over}, "
             f"by {self.method}"
         ]
-        if self.unsteady:
-            lines.append(f"  not deterministic: {self.unsteady}")
-        if self.severed:
-            lines.append(f"  cut off: {self.severed}")
-        if self.broken:
-            lines.append(f"  no gradient: {self.broken}")
+        causes = {"not deterministic": self.unsteady, "cut off": self.severed, "no gradient": self.broken}
+        lines += [f"  {cause}: {said}" for cause, said in causes.items() if said]
         if self.infinite:
             lines.append(f"  not a number here: {self.infinite}; move the point, or check the other outputs alone")
         elif self.open:

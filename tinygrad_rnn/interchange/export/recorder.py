@@ -24,6 +24,7 @@ from ...primitives.record import Primitive, Unlisted
 from ...recurrence.first_state import matched
 from ...recurrence.scan import mapped
 from ...reverse_walk import nodes_between
+from ...scopes import placed
 from ...source_line import source_lines, user_site
 from ...tensors import Array, Tensor
 from ...thread_state import current
@@ -332,12 +333,9 @@ class ExportTracer(Tracer):
         wanted = [
             x for x in order if (x.op is None or x._starts or x._retains_grad if asked is None else x.serial in asked)
         ]
-        outer, current.scope = current.scope, current.scope._replace(backward=True)
-        try:
+        with placed(current.scope._replace(backward=True)):
             whole = self.node(gradient, [*outputs, *seeds, *wanted], {"values": len(outputs)})
             return list(zip(wanted, self.parts(whole, [(x.shape, x.dtype) for x in wanted])))
-        finally:
-            current.scope = outer
 
 
 def _leaves(tree: Any) -> list[Any]:

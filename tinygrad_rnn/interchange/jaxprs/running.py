@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError, UnsupportedError
-from ...scopes import scope
+from ...scopes import placed, scope
 from ...source_line import Foreign
 from ...tensors import Tensor, as_tensor, serials
 from ...thread_state import current
@@ -103,11 +103,8 @@ class Run:
             yield
             return
         outer = current.scope
-        current.scope = outer._replace(path=(*outer.path, *names), step=outer.step if step is None else step)
-        try:
+        with placed(outer._replace(path=(*outer.path, *names), step=outer.step if step is None else step)):
             yield
-        finally:
-            current.scope = outer
 
     def round(self, step: int) -> scope:
         """A time step, unless a loop around this one counts them already."""

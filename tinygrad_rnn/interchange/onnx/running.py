@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError
-from ...scopes import scope
+from ...scopes import placed, scope
 from ...source_line import Foreign, installed
 from ...tensors import Tensor, serials
 from ...thread_state import current
@@ -162,12 +162,8 @@ class Node:
     @contextmanager
     def scope(self) -> Iterator[None]:
         """The scope this node's cells are drawn in: its own name."""
-        outer = current.scope
-        current.scope = outer._replace(path=(*outer.path, *self.path))
-        try:
+        with placed(current.scope._replace(path=(*current.scope.path, *self.path))):
             yield
-        finally:
-            current.scope = outer
 
     def dtype(self, code: int) -> np.dtype[Any]:
         """A dtype of ours for one of ONNX's; half precision is float32."""

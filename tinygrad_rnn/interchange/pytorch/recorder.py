@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from ...errors import UnsupportedError
 from ...nn.module import Parameter
+from ...scopes import placed
 from ...source_line import Site
 from ...tensors import Tensor, serials
 from ...thread_state import current
@@ -174,11 +175,8 @@ class CallRecorder:
     @contextmanager
     def _outside(self) -> Iterator[None]:
         """Leaves belong to no time step; `Modules.label_steps` may find one for them."""
-        before, current.scope = current.scope, current.scope._replace(step=None, part=None)
-        try:
+        with placed(current.scope._replace(step=None, part=None)):
             yield
-        finally:
-            current.scope = before
 
     def is_live(self, t: Any) -> bool:
         """Whether a tensor of PyTorch's has a mirror, or must have one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,11 @@ def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -
         raise GraphError("to_onnx: the function writes tensors (an optimizer's step, a buffer); a file only computes")
     writer = Writer(names, trace, shared)
     results: dict[str, int] = {}
-    _result_names("output", template, results)
+    for name, found in _parts("output", template):
+        if isinstance(found, Output):
+            results[name] = found.position
+        elif found is not None:
+            raise ArgumentError(f"to_onnx: the function returns {type(found).__name__}; a file returns tensors")
     if not results:
         raise ArgumentError("to_onnx: the function returns no tensor; a file returns at least one")
     title = getattr(function, "__name__", type(function).__name__)
@@ -115,10 +119,8 @@ def _model(function: Callable[..., Any], given: tuple[Any, ...], shared: bool) -
 
 def _called(function: Callable[..., Any], given: tuple[Any, ...]) -> list[tuple[str, Tensor]]:
     """The tensors among the arguments, by the names they have in the file."""
-    found: list[tuple[str, Tensor]] = []
-    for name, value in zip(_parameter_names(function, len(given)), given):
-        _named(name, value, found)
-    return found
+    named = (_parts(name, value) for name, value in zip(_parameter_names(function, len(given)), given))
+    return [(name, x) for parts in named for name, x in parts if isinstance(x, Tensor)]
 
 
 def _sizes(called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str]]) -> dict[str, int]:
@@ -177,28 +179,15 @@ def _parameter_names(function: Any, count: int) -> list[str]:
     return [found[i] if i < len(found) else f"input_{i}" for i in range(count)]
 
 
-def _named(name: str, value: Any, found: list[tuple[str, Tensor]]) -> None:
-    if isinstance(value, Tensor):
-        found.append((name, value))
-    elif isinstance(value, (tuple, list)):
-        for k, each in enumerate(value):
-            _named(f"{name}.{k}", each, found)
-    elif isinstance(value, dict):
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What is no list, tuple or dict in nested ones, with its place: ``output.0.state``."""
+    if isinstance(value, (tuple, list)) and not isinstance(value, Output):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
         for key, each in value.items():
-            _named(f"{name}.{key}", each, found)
-
-
-def _result_names(name: str, template: Any, found: dict[str, int]) -> None:
-    if isinstance(template, Output):
-        found[name] = template.position
-    elif isinstance(template, (tuple, list)):
-        for k, each in enumerate(template):
-            _result_names(f"{name}.{k}", each, found)
-    elif isinstance(template, dict):
-        for key, each in template.items():
-            _result_names(f"{name}.{key}", each, found)
-    elif template is not None:
-        raise ArgumentError(f"to_onnx: the function returns {type(template).__name__}; a file returns tensors")
+            yield from _parts(f"{name}.{key}", each)
+    else:
+        yield name, value
 
 
 class Writer:
