@@ -122,7 +122,7 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
     }
     table(["measured", ""], ((name, value) for name, value in found.items() if isinstance(value, float)))
     lags = np.arange(STEPS + 1)
-    with panels(out / "vanishing.svg", 2, 3) as (first, second, third, fourth, fifth, sixth):
+    with panels(out / "vanishing.svg", 3, 2) as (first, second, third, fourth, fifth, sixth):
         for (s, lengths), look in zip(scaled.items(), LINES):
             first.plot(lags, lengths / lengths[0], label=f"s = {s}", **look)
         first.set(yscale="log", title="linear, W = s · orthogonal:\nsᵏ exactly", xlabel="steps back k")
@@ -152,7 +152,9 @@ def main(out: Path = Path("out")) -> dict[str, Any]:
         powers = [np.linalg.norm(np.linalg.matrix_power(nilpotent(), int(k)), 2) for k in lags[1:31]]
         assert not any(powers[1:])
         fifth.plot(lags[1:31], products, label=r"tanh, second unit saturated", **LINES[3])
-        fifth.plot(lags[1:2], powers[:1], label="linear: 4 at k = 1, exactly 0 from k = 2 on", **LINES[0])
+        fifth.plot(
+            lags[1:2], powers[:1], label="linear: 4 at k = 1, exactly 0 from k = 2 on", **{**LINES[0], "markevery": 1}
+        )
         fifth.set(yscale="log", xlabel="steps back k", ylabel=r"$\|\partial h_T/\partial h_{T-k}\|$")
         fifth.set_title("W = 2 [[1, −1], [1, −1]], ρ = 0:\nwith tanh ρ decides nothing")
         grid = np.linspace(-3, 3, 200)

@@ -289,13 +289,12 @@ TOPICS = (
             "What decides then? In a linear network it is the spectral radius, in the long run: all its Jacobians are "
             "W, and a W that is not normal can let the gradient grow at first and vanish later. With tanh no number "
             "of W alone decides, for the Jacobians differ from step to step and the slopes are part of them. The W "
-            "below on the left has spectral radius 0, and yet, while its second unit is saturated and its first is "
+            "below in the middle has spectral radius 0, and yet, while its second unit is saturated and its first is "
             "not, the product of thirty Jacobians has a norm of more than 10⁹.",
         ),
         {
-            "vanishing": "Above: two kinds of W, and what their powers do. Middle: what decides in a linear network, "
-            "and what tanh takes away. Below: a network with tanh whose W has spectral radius 0, and tanh with its "
-            "slope.",
+            "vanishing": "Above: two kinds of W and what their powers do, and what decides in a linear network. "
+            "Below: what tanh takes away, a network with tanh whose W has spectral radius 0, and tanh with its slope.",
         },
         formulas=(
             r"\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - h_t^2) W_{hh}",
