@@ -7,22 +7,10 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.check import tolerance
-from tinygrad_rnn.check.tolerances import COMPLEX_STEP
+from tinygrad_rnn.testing.oracles import complex_step
 
+__all__ = ["RTOL", "close", "complex_step", "curvature", "judge"]
 RTOL = tolerance("complex-step", np.float64).rtol
-
-
-def complex_step(function: Callable[..., Any], arrays: Sequence[np.ndarray], upstream: Any = 1.0) -> list[np.ndarray]:
-    """Gradients of ``sum(upstream * function(*arrays))`` with respect to each array."""
-    gradients = []
-    for k, x in enumerate(arrays):
-        slope = np.zeros(x.shape)
-        for at in np.ndindex(x.shape):
-            moved = [y.astype(complex) for y in arrays]
-            moved[k][at] += 1j * COMPLEX_STEP
-            slope[at] = np.sum(upstream * np.imag(function(*moved))) / COMPLEX_STEP
-        gradients.append(slope)
-    return gradients
 
 
 def curvature(
