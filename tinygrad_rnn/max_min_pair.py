@@ -59,9 +59,11 @@ def _of_values(name: str) -> Callable[..., Any]:
     return method
 
 
-for _sign in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "and", "or", "xor"):
-    for _name in (f"__{_sign}__", f"__r{_sign}__"):
-        setattr(Extreme, _name, _of_values(_name))
-for _name in ("neg", "abs", "invert", "gt", "ge", "lt", "le", "eq", "ne", "float", "int", "bool", "array"):
-    setattr(Extreme, f"__{_name}__", _of_values(f"__{_name}__"))
+_ARITHMETIC = ("__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__pow__", "__matmul__")
+_BITWISE = ("__and__", "__or__", "__xor__")
+_TURNED = [f"__r{name[2:]}" for name in (*_ARITHMETIC, *_BITWISE)]
+_COMPARED = ("__gt__", "__ge__", "__lt__", "__le__", "__eq__", "__ne__")
+_OF_ONE = ("__neg__", "__abs__", "__invert__", "__float__", "__int__", "__bool__", "__array__")
+for _name in (*_ARITHMETIC, *_BITWISE, *_TURNED, *_COMPARED, *_OF_ONE):
+    setattr(Extreme, _name, _of_values(_name))
 Extreme.__array_ufunc__ = None  # type: ignore[attr-defined]  # NumPy leaves arithmetic with arrays to the pair

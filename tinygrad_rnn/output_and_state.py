@@ -59,10 +59,10 @@ def _no_number(self: Returned) -> NoReturn:
 
 for _name in ("__float__", "__int__"):
     setattr(Returned, _name, _no_number)
-for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
-    setattr(Returned, f"__{_name}__", _refused(_sign))
-for _name, _sign in {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "pow": "**", "matmul": "@"}.items():
-    setattr(Returned, f"__{_name}__", _refused(_sign))
-    setattr(Returned, f"__r{_name}__", _refused(_sign))
-setattr(Returned, "__neg__", _refused("-"))  # noqa: B010
+for _name, _sign in {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=", "__neg__": "-"}.items():
+    setattr(Returned, _name, _refused(_sign))
+_TWO = {"__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__pow__": "**", "__matmul__": "@"}
+for _name, _sign in _TWO.items():
+    setattr(Returned, _name, _refused(_sign))
+    setattr(Returned, f"__r{_name[2:]}", _refused(_sign))
 Returned.__array_ufunc__ = None  # type: ignore[attr-defined]  # NumPy leaves arithmetic with arrays to the pair
