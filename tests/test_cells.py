@@ -77,10 +77,14 @@ def test_a_cell_compiles_to_what_it_is(load: Any) -> None:
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-14)
 
 
-def test_the_figure_holds_every_cell(load: Any, tmp_path: Path) -> None:
-    found = load("run").flow(tmp_path / "flow.svg", length=5)
+def test_the_figure_holds_every_cell_and_shows_what_the_lecture_says(load: Any, tmp_path: Path) -> None:
+    found = load("run").flow(tmp_path / "flow.svg")
     assert [layer.network for layer in found.layers] == list(KINDS)
     assert (tmp_path / "flow.svg").is_file()
+    kept = {layer.network: (layer.norms["h"][1] / layer.norms["h"][30]) ** (1 / 29) for layer in found.layers}
+    little = ("diagonal", "IndRNN"), ("antisymmetric", "layer-norm LSTM")
+    assert all(1 / 2 < kept[kind] < 2 / 3 for kind in KINDS if kind not in little[0] + little[1])
+    assert all(0.8 < kept[kind] < 0.9 for kind in little[0]) and all(0.98 < kept[kind] < 1.01 for kind in little[1])
 
 
 def test_attention_weights_add_up_and_are_drawn(load: Any, tmp_path: Path) -> None:

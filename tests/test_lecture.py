@@ -161,6 +161,15 @@ def test_a_program_that_takes_too_long_is_ended(tmp_path, monkeypatch):
     assert '<pre class="printed">done</pre>' in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_where_nothing_forks_a_process_runs_one_program(tmp_path):
+    (tmp_path / "one.py").write_text("import sys\nprint(sys.argv[1:], __name__)\nsys.exit(3)")
+    code = "import os\nfrom viz.lecture.programs import serve\ndel os.fork\nserve()"
+    asked = json.dumps([str(tmp_path / "one.py"), str(tmp_path)]) + "\n"
+    done = subprocess.run([sys.executable, "-c", code], input=2 * asked, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert (tmp_path / "printed").read_text() == "['--out', 'out'] __main__\n"
+
+
 def test_only_what_reads_images_of_digits_needs_their_package(tmp_path, monkeypatch):
     examples = tmp_path / "examples"
     examples.mkdir()

@@ -98,7 +98,8 @@ def serve() -> None:
             import_module(module)
     for line in sys.stdin:
         program, folder = json.loads(line)
-        child = os.fork() if hasattr(os, "fork") else 0
+        # on macOS the system's linear algebra, once it has been used, does not survive a fork
+        child = os.fork() if hasattr(os, "fork") and sys.platform != "darwin" else 0
         if not child:
             os.chdir(folder)
             for stream, name in enumerate((os.devnull, "printed", "complaint")):
