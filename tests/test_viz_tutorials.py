@@ -442,3 +442,15 @@ def test_a_layer_called_step_by_step_has_each_loss_at_its_step(layer):
     assert {t: (drawn[f"x t{t}"], drawn[f"cell t{t}"], drawn[f"loss t{t}"]) for t in (1, 2, 3, 4)} == (
         dict.fromkeys((1, 2, 3, 4), (1, 1, 1))
     )
+
+
+@pytest.mark.parametrize(
+    "between", [lambda h: h.tanh(), lambda h: F.dropout(h, 0.5), lambda h: h.transpose(0, 1).relu().transpose(0, 1)]
+)
+def test_a_function_between_two_layers_reads_no_other_step(between):
+    """Then the layers stand one above the other, as they do without it; what mixes steps parts them."""
+    below, above, x = tg.nn.GRU(2, 2), tg.nn.GRU(2, 2), tg.ones(3, 1, 2)
+    dot = is_in_order(above(between(below(x)[0]))[0].square().sum())
+    assert [kinds(dot)[f"cell t{t}"] for t in (1, 2, 3)] == [2, 2, 2] and "coder" not in dot and "pass" not in dot
+    mixed = viz.render(above(below(x)[0].softmax(0))[0].square().sum()).dot
+    assert "pass 2  t = 1" in mixed or "decoder  t = 1" in mixed

@@ -103,11 +103,11 @@ def _element_read(graph: Graph, node: Node) -> tuple[int | None, bool]:
         return None, False
     index = node.attrs["index"]
     known = list(itertools.takewhile(lambda part: isinstance(part, (int, slice)), index))
-    read = ((axis, _element(graph, source.index, axis, part)) for axis, part in enumerate(known) if type(part) is int)
-    axis, element = next(((axis, found) for axis, found in read if found is not None), (0, None))
+    read = ((axis, *_element(graph, source.index, axis, part)) for axis, part in enumerate(known) if type(part) is int)
+    axis, element, as_it_is = next((found for found in read if found[1] is not None), (0, None, True))
     others = [(n, part) for n, part in enumerate(index) if n != axis]
     # besides the time only whole axes, and the one sequence of a batch
-    is_all = all(
+    is_all = as_it_is and all(
         part is Ellipsis
         or (isinstance(part, slice) and part == slice(None))
         or (n < len(known) and isinstance(part, int) and source.shape[n] == 1)
@@ -116,20 +116,33 @@ def _element_read(graph: Graph, node: Node) -> tuple[int | None, bool]:
     return element, is_all
 
 
-def _element(graph: Graph, index: int, axis: int, position: int) -> int | None:
-    """The node that was stacked at ``position`` along ``axis`` of node ``index``."""
-    node = graph.nodes[index]
+def _is_mask(graph: Graph, index: int, user: Node) -> bool:
+    """Whether a node is numbers for one product or choice alone, as dropout has them."""
+    node, op = graph.nodes[index], user.op
+    alone = node.op is None and not node.requires_grad and len(graph.consumers[index]) == 1
+    return alone and op is not None and op.name in ("mul", "where")
+
+
+def _element(graph: Graph, index: int, axis: int, position: int) -> tuple[int | None, bool]:
+    """The node that was stacked at ``position`` along ``axis`` of node ``index``, and whether it is there as it was.
+
+    Dropout, or a function of each element, makes another value of it, but reads no other time step.
+    """
+    node, as_it_is = graph.nodes[index], True
     position %= node.shape[axis] or 1
     while node.op is not None and node.sources:
         source = graph.nodes[node.sources[0]]
         if node.op.name == "stack":
-            return node.sources[position] if node.attrs["axis"] % len(node.shape) == axis else None
-        if node.op.name == "permute":
+            return (node.sources[position] if node.attrs["axis"] % len(node.shape) == axis else None), as_it_is
+        made = [graph.nodes[i] for i in node.sources if not _is_mask(graph, i, node)]
+        if node.op.elementwise and len(made) == 1 and made[0].shape == node.shape:
+            source, as_it_is = made[0], False
+        elif node.op.name == "permute":
             axis = node.attrs["axes"][axis] % len(source.shape)
         elif not (node.op.name == "reshape" and axis == 0 and source.shape and source.shape[0] == node.shape[0]):
-            return None
+            return None, as_it_is
         node = source
-    return None
+    return None, as_it_is
 
 
 def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]:
