@@ -346,7 +346,7 @@ TOPICS = (
             "o, as PyTorch's do, and every gate has a bias.)",
             "The GRU (Cho and others 2014) does with one state: z mixes the old and the new, r decides how much of "
             "the old is looked at.",
-            "The thick lines are the carried states. Every box bears its value and its gradient.",
+            "The thick lines are the carried states. Every box bears the norms of its value and its gradient.",
         ),
         {
             "lstm-gates": "Two steps of the LSTM: two states are carried, c in orange and h in blue.",
