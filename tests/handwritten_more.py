@@ -404,32 +404,32 @@ MISTAKES = [
     (
         "peep", "dao * c])",
         "dao * c_prev])", "po used c before",
-        "what p_t receives from p_t ⊙ c uses c of the step before",
+        "what p[6:9] receives from p[6:9] ⊙ c uses c of the step before",
     ),
     (
         "peep", "dc_next = dc * f + dai * pp[:3] + daf * pp[3:6]",
         "dc_next = dc * f", "peepholes of i and f forgotten in the carry",
-        "what c receives from p_t ⊙ c and p_t ⊙ c is missing",
+        "what c receives from p[:3] ⊙ c and p[3:6] ⊙ c is missing",
     ),
     (
         "peep", "dc += dao * pp[6:]",
         "pass", "peephole of o forgotten",
-        "what c receives from p_t ⊙ c is missing",
+        "what c receives from p[6:9] ⊙ c is missing",
     ),
     (
         "peep", "dc += dao * pp[6:]",
         "dc += dao * pp[6:] * o * (1 - o)", "sigma' twice for the o peephole",
-        "what c receives from p_t ⊙ c is multiplied with the derivative at o",
+        "what c receives from p[6:9] ⊙ c is multiplied with the derivative at o",
     ),
     (
         "peep", "dc += dao * pp[6:]",
         "dc += dh * np.tanh(c) * pp[6:]", "sigma' forgotten in the o peephole only",
-        "in what c receives from p_t ⊙ c the derivative at o is forgotten",
+        "in what c receives from p[6:9] ⊙ c the derivative at o is forgotten",
     ),
     (
         "peep", "dai * pp[:3] + daf * pp[3:6]",
         "dai * pp[3:6] + daf * pp[:3]", "pi and pf exchanged",
-        "c receives from p_t ⊙ c and p_t ⊙ c with each other's factor",
+        "c receives from p[:3] ⊙ c and p[3:6] ⊙ c with each other's factor",
     ),
     (
         "peep", "(W.T @ da)[2:]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import permutations
@@ -12,9 +13,12 @@ from ..graph import Node, Ref
 from ..tensors import Array
 from .edited_walks import Edit, Record, Rule, Use, scaled
 from .repeated_operations import families, times
+from .stand_ins import StandIns
 from .student_names import Names
 
 Family = list[Node]
+#: a number at the end of a name, which tells layers apart
+NUMBER = re.compile(r"(?<=[^\W\d])\d+|(?<= of call )\d+")
 
 
 class Scene:
@@ -30,7 +34,43 @@ class Scene:
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         timed = [{n.scope.step for n in f} - {None} for f in self.families]
         self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
-        self._beyond: dict[tuple[int, int | str], int] = {}
+        self.stand_ins = StandIns(self)
+
+    @cached_property
+    def calls(self) -> dict[int, tuple[int, Family]]:
+        """By family that a function makes which is called again, as for another layer: which call, and the first's."""
+        twins: dict[object, list[Family]] = {}
+        for family in self.all_families:
+            node = family[0]
+            place, parts = self.record.made_at[node.index], (n.scope.step for n in family)
+            if place is not None and node.op is not None:
+                twins.setdefault((place, node.op.name, len(node.shape), *parts), []).append(family)
+        return {
+            self.place[f[0].index][0]: (call, group[0])
+            for group in twins.values() if len(group) > 1 and None not in {n.scope.step for n in group[0]}
+            for call, f in enumerate(group, 1)
+        }  # fmt: skip
+
+    def of_the_first_call(self, edit: Edit) -> str:
+        """An edit's words, with the names that the values have where the function it is in is called first."""
+        places = [*edit.uses, *edit.parts]
+        mine = self.calls.get(self.place.get(places[0][0] if places else -1, (-1, 0))[0], (0, None))[0]
+        pattern, named = self._in_calls
+
+        def first(found: re.Match[str]) -> str:
+            name, call = named[found[0]]
+            return name if call == mine else f"{name} of another call"
+
+        return NUMBER.sub("", pattern.sub(first, edit.words) if named else edit.words)
+
+    @cached_property
+    def _in_calls(self) -> tuple[re.Pattern[str], dict[str, tuple[str, int]]]:
+        named = {
+            self.named(self.all_families[number][-1]): (self.named(first[-1]), call)
+            for number, (call, first) in self.calls.items()
+        }
+        pattern = "|".join(map(re.escape, sorted(named, key=len, reverse=True)))
+        return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), named
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -152,54 +192,9 @@ class Scene:
         operand = after[0].operands[use[1]] if after else None
         return not after or (isinstance(operand, Ref) and operand.index == state)
 
-    def shifted(self, line: list[int]) -> dict[str, list[int]]:
-        """A line of values, moved by one step in time: what the mistake is called, and the values."""
-        if len(set(line)) < 2:
-            return {}
-        first, last = line[0], line[-1]
-        number, at = self.place.get(line[1], (-1, 0))
-        at -= 1  # of what stands in for a state before the first step, perhaps another loop's last one, −1
-        if number >= 0:
-            state = [n.index for n in self.all_families[number]]
-            # carried: after the last use there is one more
-            last = state[at + len(line)] if at + len(line) < len(state) else self._beside(last, 1)
-            if at > 0:
-                first = state[at - 1]
-            elif at == 0:
-                first = self.initial.get(number, self._beside(line[0], -1))
-        found = {"of the step before, of the last at the first (index −1)": [last if at <= 0 else line[-1], *line[:-1]]}
-        found["counted from the other end"] = line[::-1]
-        return found | {"of the step after": [*line[1:], last], "of the step before": [first, *line[:-1]]}
-
-    def _kept(self, index: int, what: int | str, made: Callable[[], Array]) -> int:
-        """Where the values hold an array made of a node's, which is made when it is first asked for."""
-        if (index, what) not in self._beyond:
-            self._beyond[index, what] = len(self.record.values)
-            self.record.values.append(made())
-        return self._beyond[index, what]
-
-    def slope(self, node: Node) -> int:
-        """Where the values hold the derivative of a nonlinearity."""
-        return self._kept(node.index, "slope", lambda: self.record.pull(node, 0, np.ones(node.shape)))
-
-    def logistic_slope(self, index: int) -> int:
-        """Where the values hold the sigmoid's derivative at a value."""
-        return self._kept(index, "logistic", lambda: 1 / (2 + np.exp(x := self.record.values[index]) + np.exp(-x)))
-
-    def _beside(self, index: int, by: int) -> int:
-        """Where the values hold what a function of a state would be of the state one step on, or before the first."""
-        node, record = self.record.nodes[index], self.record
-        operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
-        if (index, by) in self._beyond or not isinstance(operand, Ref) or node.op is None:
-            return self._beyond.get((index, by), index)
-        for number in self.initial:
-            chain = self.chain(self.all_families[number])
-            at = chain.index(operand.index) + by if operand.index in chain else -1
-            if 0 <= at < len(chain):
-                made = np.asarray(node.op.forward(record.values[chain[at]], **node.attrs))
-                self._kept(index, by, lambda made=made: np.broadcast_to(made, node.shape))  # type: ignore[misc]
-                break
-        return self._beyond.get((index, by), index)
+    def slope(self, node: Node) -> Array:
+        """The derivative of a nonlinearity."""
+        return self.record.pull(node, 0, np.ones(node.shape))
 
     # Edits at sets of steps --------------------------------------------------------------------------------
 
@@ -243,7 +238,10 @@ class Scene:
 
     def named(self, node: Node) -> str:
         """A value in words."""
-        return self.names.of(node)
+        name, number = self.names.of(node), self.place.get(node.index, (-1, 0))[0]
+        call, first = self.calls.get(number, (0, None))
+        same = call > 1 and first is not None and self.names.of(first[-1]) == name
+        return f"{name} of call {call}" if same else name
 
     def apart(self, one: Family, two: Family) -> tuple[str, str]:
         """Two values in words, with their layers where these tell them apart."""

@@ -9,9 +9,16 @@ import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
-from .edited_walks import Record, Rewrite, Rule
+from .edited_walks import ByElement, Record, Rewrite, Rule
 
 Slope = Callable[[Array, Array], Array]  #: of a result and the value before it
+Late = Array | Callable[[], Array]  #: a value, perhaps made only when it is needed
+
+
+def made(value: Late) -> Array:
+    """The value itself."""
+    return value() if callable(value) else value
+
 
 #: derivatives that are taken for that of a nonlinearity
 SLOPES: dict[str, Slope] = {
@@ -20,6 +27,7 @@ SLOPES: dict[str, Slope] = {
     "1: it is forgotten": lambda y, x: np.ones_like(y),
     "1 − y": lambda y, x: 1 - y,
     "1 + y²": lambda y, x: 1 + y * y,
+    "1 − 2y": lambda y, x: 1 - 2 * y,
     "y(1 + y)": lambda y, x: y * (1 + y),
     "(1 − y)²": lambda y, x: (1 - y) ** 2,
     "y": lambda y, x: y,
@@ -51,6 +59,7 @@ SLOPES_AS_LATEX = {
     "1: it is forgotten": "1",
     "1 − y": "(1 - y)",
     "1 + y²": "(1 + y^2)",
+    "1 − 2y": "(1 - 2 y)",
     "y(1 + y)": r"y \odot (1 + y)",
     "(1 − y)²": "(1 - y)^2",
     "y": "y",
@@ -69,32 +78,66 @@ SLOPES_AS_LATEX = {
 
 
 @dataclass(frozen=True, eq=False)
-class Valued:
+class Valued(ByElement):
     """The true rule with other saved values, by node."""
 
-    changed: Mapping[int, Array]
+    changed: Mapping[int, Late]
+
+    def now(self) -> dict[int, Array]:
+        """The values."""
+        return {index: made(value) for index, value in self.changed.items()}
+
+    def factor(self, record: Record, node: Node, slot: int) -> Array:
+        """What the gradient is multiplied by, where the operation is of each element by itself."""
+        return record.raw(node, slot, np.ones(node.shape), self.now())
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        return record.pull(node, slot, g, self.changed)
+        return record.pull(node, slot, g, self.now())
 
 
 @dataclass(frozen=True)
-class Sloped:
+class Sloped(ByElement):
     """Another derivative of a nonlinearity, one of `SLOPES`; ``alone`` without the gradient that arrives."""
 
     slope: str
     alone: bool = False
 
+    def factor(self, record: Record, node: Node, slot: int) -> Array:
+        """The derivative."""
+        return SLOPES[self.slope](record.values[node.index], record.target(node, slot))
+
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        slope = SLOPES[self.slope](record.values[node.index], record.target(node, slot))
+        slope = self.factor(record, node, slot)
         return np.asarray(np.broadcast_to(slope, g.shape) if self.alone else g * slope)
 
 
-def one_replaced(product: Slope, value: Array) -> Rule:
+@dataclass(frozen=True, eq=False)
+class OneReplaced(ByElement):
     """The derivative with another value in one of the two places where the result stands."""
-    return lambda record, node, slot, g: np.asarray(g * product(record.values[node.index], value))
+
+    product: Slope
+    value: Late
+
+    def factor(self, record: Record, node: Node, slot: int) -> Array:
+        """The derivative."""
+        return self.product(record.values[node.index], made(self.value))
+
+
+@dataclass(frozen=True, eq=False)
+class Times(ByElement):
+    """The true rule, times another value."""
+
+    value: Late
+
+    def factor(self, record: Record, node: Node, slot: int) -> Array:
+        """What the gradient is multiplied by, where the operation is of each element by itself."""
+        return record.slope(node, slot) * made(self.value)
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return np.asarray(record.raw(node, slot, g) * made(self.value))
 
 
 def true_slope(record: Record, node: Node) -> str | None:
@@ -116,16 +159,9 @@ class AsIf:
         return record.pull(self.other, self.slot, g)
 
 
-@dataclass(frozen=True)
-class Times:
-    """The true rule, times another value or divided by it."""
-
-    value: int
-    power: int
-
-    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
-        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
-        return np.asarray(record.raw(node, slot, g) * record.values[self.value] ** self.power)
+def logistic_slope(x: Array) -> Array:
+    """The sigmoid's derivative at a value."""
+    return np.asarray(1 / (2 + np.exp(x) + np.exp(-x)))
 
 
 def row(which: int) -> Rule:
@@ -139,6 +175,11 @@ def row(which: int) -> Rule:
         return np.asarray(raw[keep])
 
     return rule
+
+
+def one_number(record: Record, node: Node, slot: int, g: Array) -> Array:
+    """The sum of all elements, in the place of each."""
+    return np.full(np.shape(record.target(node, slot)), record.raw(node, slot, g).sum())
 
 
 def transposed(record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -230,6 +271,11 @@ def blocks_transposed(w: Array) -> Array | None:
         return None
     axis = 0 if w.shape[0] >= w.shape[1] else 1
     return np.concatenate([b.T for b in np.split(w, max(w.shape) // min(w.shape), axis)], axis)
+
+
+def clipped_to(limit: float) -> Rule:
+    """The true contribution, every element held between ± a limit."""
+    return lambda record, node, slot, g: np.clip(record.pull(node, slot, g), -limit, limit)
 
 
 # Leaves, as they are written down ----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import walk
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
-from .local_derivatives import Pulls, mended
+from .local_derivatives import Pulls, mended, unbroadcast
 from .repeated_operations import with_all_rows, with_ends
 from .variables import variables, with_variables
 
@@ -54,6 +54,18 @@ class Scaled:
 def scaled(factor: float) -> Rule:
     """`Scaled`."""
     return Scaled(factor)
+
+
+class ByElement:
+    """A rule that multiplies the gradient, where the operation is of each element by itself."""
+
+    def factor(self, record: Record, node: Node, slot: int) -> Array:
+        """What the gradient is multiplied by."""
+        raise NotImplementedError
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution that this rule sends to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return np.asarray(g * self.factor(record, node, slot))
 
 
 @dataclass(frozen=True)
@@ -118,9 +130,13 @@ class Record:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
         graph = with_all_rows(doubled(Graph(loss)))
-        graph = with_variables(timed(graph), graph, variables(loss))
+        names, places = variables(loss)
+        graph = with_variables(timed(graph), graph, names)
         self.graph = mended(with_ends(graph))
         self.nodes = self.graph.nodes
+        self.made_at: list[Any] = [
+            places.get(node.serial) for node in self.nodes
+        ]  #: by which instruction of the program
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
         for source, target, slot in self.graph.edges:
@@ -169,6 +185,10 @@ class Record:
     def ruled(self, rule: Rule, node: Node, slot: int, g: Array) -> Array:
         """What a use sends by another rule, in the target's shape."""
         return np.asarray(fitted(np.asarray(rule(self, node, slot, g)), self.target(node, slot)))
+
+    def slope(self, node: Node, slot: int) -> Array:
+        """The derivative of an operation of each element by itself."""
+        return self.pulled.slope(node, slot)
 
     def target(self, node: Node, slot: int) -> Any:
         """The value of an operand."""
@@ -261,6 +281,9 @@ class Record:
         count, truth, moved = len(edits), self.truth, Moved()
         special: dict[Use, list[int]] = defaultdict(list)  #: by use: the edits that it is edited by
         scales: dict[Use, dict[int, float]] = defaultdict(dict)  #: those that only multiply
+        factors: dict[Use, dict[int, ByElement]] = defaultdict(
+            dict
+        )  #: those that multiply the gradient, element by element
         wanted: set[Use] = set()
         starts: dict[int, Array] = {}
         elsewhere: dict[Use, int | None] = {}
@@ -271,6 +294,8 @@ class Record:
                 rule = edit.uses.get(use)
                 if isinstance(rule, Scaled) and use not in edit.parts:
                     scales[use][k] = rule.factor
+                elif self._by_element(use, rule) and not edit.parts and not edit.values:
+                    factors[use][k] = rule  # type: ignore[assignment]
                 else:
                     special[use].append(k)
             wanted |= {way[0] for part in edit.parts.values() for way in part.of}
@@ -283,7 +308,8 @@ class Record:
             elsewhere |= edit.sent
         blank = {
             index: np.broadcast_to(0.0, (count, *self.nodes[index].shape))
-            for index in {index for index, _ in (*special, *scales, *elsewhere)} & set(truth.gradients) - set(starts)
+            for index in {index for index, _ in (*special, *scales, *factors, *elsewhere)}
+            & set(truth.gradients) - set(starts)
         }
         tensors = self._joined(elsewhere) if elsewhere else self._as_they_are
         if tensors is None:
@@ -305,18 +331,24 @@ class Record:
                 value = self._edited(edits[k], node, slot, gradient, kept, k)
                 if value is not None:
                     others[k] = value - sent
+            if use in factors:
+                rows = list(factors[use])
+                made = (rule.factor(self, node, slot) for rule in factors[use].values())
+                values = np.array([np.broadcast_to(v, node.shape) for v in made])
+                gradients = true_gradient[None] if here is None else true_gradient + here[rows]
+                others |= dict(zip(rows, unbroadcast(gradients * values, sent.shape) - sent, strict=True))
             multiplied = list(scales.get(use, ()))
-            factors = np.array(list(scales.get(use, {}).values()))
+            numbers = np.array(list(scales.get(use, {}).values()))
             if here is None and not others and not multiplied and not added:
                 return None
             if functionals is not None and use in functionals:
                 assert result is not None
                 more = np.zeros(result.shape) if here is None else here.reshape(count, -1) @ functionals[use]
-                for k, value in others.items():
-                    more[k] = self.sketched(self.target_of(use), value)
+                if others:
+                    more[list(others)] = self._sketched_all(self.target_of(use), list(others.values()))
                 if multiplied:
                     whole = self.sketched(self.target_of(use), sent)
-                    more[multiplied] = np.outer(factors - 1, whole) + factors[:, None] * more[multiplied]
+                    more[multiplied] = np.outer(numbers - 1, whole) + numbers[:, None] * more[multiplied]
                 np.add(result, more, out=result)
                 return None
             change = np.zeros((count, *sent.shape)) if here is None else self.pulled.many(node, slot, here)
@@ -325,7 +357,7 @@ class Record:
             if others:
                 change[list(others)] = list(others.values())
             if multiplied:
-                change[multiplied] = factors.reshape(-1, *[1] * sent.ndim) * (sent + change[multiplied]) - sent
+                change[multiplied] = numbers.reshape(-1, *[1] * sent.ndim) * (sent + change[multiplied]) - sent
             if use in wanted:
                 kept[use] = change
             if added:
@@ -338,6 +370,10 @@ class Record:
         for step in walk([tensors[index] for index in begin], list(begin.values()), send=send):
             moved.nodes[position[step.node.serial]] = step.gradient
         return moved, sorted(tensors, key=lambda index: -tensors[index].serial)
+
+    def _by_element(self, use: Use, rule: Rule | None) -> bool:
+        op = self.nodes[use[0]].op
+        return isinstance(rule, ByElement) and op is not None and op.elementwise
 
     def target_of(self, use: Use) -> int:
         """The node that is this operand."""
@@ -400,8 +436,11 @@ class Record:
 
     def sketched(self, leaf: int, value: Array) -> Array:
         """A change of a leaf's gradient, in a few numbers."""
+        return self._sketched_all(leaf, [value])[0]
+
+    def _sketched_all(self, leaf: int, values: Sequence[Array]) -> Array:
         direction = self.directions.get(leaf)
-        return np.zeros(1) if direction is None else np.asarray(np.ravel(value) @ direction)
+        return np.zeros((len(values), 1)) if direction is None else np.reshape(values, (len(values), -1)) @ direction
 
     def functionals(self, tangents: Sequence[Array]) -> dict[Use, Array]:
         """What `sketches` wants: by use of a leaf, what each element of the node's gradient adds to the sketch."""

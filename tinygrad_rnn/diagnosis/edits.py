@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from .edit_context import Scene
 from .edited_walks import Edit
 from .edits_of_leaves import of_leaves
+from .edits_of_loops import of_loops
 from .edits_of_paths import of_paths
 from .edits_of_states import of_states
 from .edits_of_uses import of_uses
+from .edits_of_values import of_values
 
 
 def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
-    yield from of_leaves(scene)
-    yield from of_uses(scene)
-    yield from of_paths(scene)
-    yield from of_states(scene)
+    alike: dict[str, list[Edit]] = defaultdict(list)
+    for kind in (of_leaves, of_uses, of_values, of_loops, of_paths, of_states):
+        for edit in kind(scene):
+            yield edit
+            if edit.cost < 1.6:
+                alike[scene.of_the_first_call(edit)].append(edit)
+    for edits in alike.values():
+        if 1 < len(edits) <= MOST_ALIKE:
+            yield from _in_all_alike(edits)
+
+
+#: said with the same words of more places than this, an edit is not made at all of them
+MOST_ALIKE = 6
+
+
+def _in_all_alike(edits: list[Edit]) -> Iterator[Edit]:
+    """The same mistake in every layer, as in a function that is called for each."""
+    together: Edit | None = edits[0]
+    for edit in edits[1:]:
+        together = together and together.together(edit)
+    if together is not None:
+        together.words = f"In every layer alike: {edits[0].words[:1].lower()}{edits[0].words[1:]}"
+        if edits[0].scaling is not None:
+            together.scaling = f"In every layer alike: {edits[0].scaling[:1].lower()}{edits[0].scaling[1:]}"
+        together.cost = max(edit.cost for edit in edits) + 0.05
+        yield together

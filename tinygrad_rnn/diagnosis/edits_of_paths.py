@@ -103,7 +103,7 @@ def _recognized(scene: Scene, node: Node, ways: list[Way]) -> Iterator[tuple[str
             (k, j)
             for k, way in enumerate(ways)
             for j, (index, _) in enumerate(way)
-            if scene.record.nodes[index].shape and np.size(scene.record.values[index]) * size == np.prod(node.shape)
+            if np.size(scene.record.values[index]) * size == np.prod(node.shape)
         ]
         for formula, divisor in product(rules_as_text.TOGETHER, small):
             rule = rules_as_text.written(parse(formula, mode="eval"), _values(scene, node, ways, divisor), axis)

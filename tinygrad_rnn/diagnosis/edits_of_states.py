@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene, is_nonlinear
-from .edited_rules import AsIf, Valued, passed_on
+from .edited_rules import AsIf, Valued, clipped_to, passed_on
 from .edited_walks import Edit, Part, Rule, Use, scaled
 from .repeated_operations import times
 
@@ -28,6 +28,9 @@ def of_states(scene: Scene) -> Iterator[Edit]:
     yield from _not_zeroed(scene)
     yield from _at_other_steps(scene)
     yield from _also_to_another(scene)
+    yield from _arrives_elsewhere(scene)
+    yield from _carry_of_another(scene)
+    yield from _clipped_carries(scene)
     yield from _not_reset(scene)
 
 
@@ -311,22 +314,89 @@ def _also_to_another(scene: Scene) -> Iterator[Edit]:
     """A state is also given what another one receives from outside of its recurrence."""
     record = scene.record
     for one in scene.states:
-        carried = {use for uses in scene.carries(one).values() for use in uses}
-        outside = [
-            [record.truth.contributions[use] for use in record.users[n.index]
-             if use not in carried and use in record.truth.contributions]
-            for n in one
-        ]  # fmt: skip
+        outside = [[record.truth.contributions[use] for use in uses] for uses in _outside(scene, one)]
         for two in scene.states:
             if two is one or len(two) != len(one) or two[0].shape != one[0].shape or not any(outside):
                 continue
-            seeds = {n.index: np.asarray(sum(parts)) for n, parts in zip(two, outside, strict=True) if parts}
-            if all(index in record.truth.gradients for index in seeds):
+            for order, how in ((outside, ""), (outside[::-1], ", counted from the other end")):
+                seeds = {n.index: np.asarray(sum(parts)) for n, parts in zip(two, order, strict=True) if parts}
+                if any(index not in record.truth.gradients for index in seeds):
+                    continue
                 names = scene.apart(two, one)
-                yield Edit(
-                    f"{names[0]} also receives what {names[1]} receives from outside of its recurrence.", seeds=seeds,
-                    cost=1.2,
-                )  # fmt: skip
+                words = f"what {names[1]} receives from outside of its recurrence{how}"
+                yield Edit(f"{names[0]} also receives {words}.", seeds=seeds, cost=1.2)
+                mine = _outside(scene, two)
+                lost: dict[Use, Rule] = {use: scaled(0.0) for uses in mine for use in uses}
+                yield Edit(f"{names[0]} receives {words}, instead of its own.", lost, seeds=seeds, cost=1.2)
+
+
+def _outside(scene: Scene, family: Family) -> list[list[Use]]:
+    """What uses of a state, step by step, are none of its next step."""
+    carried = {use for uses in scene.carries(family).values() for use in uses}
+    sent = scene.record.truth.contributions
+    return [[use for use in scene.record.users[n.index] if use not in carried and use in sent] for n in family]
+
+
+def _carry_of_another(scene: Scene) -> Iterator[Edit]:
+    """A state is handed the carry of another one, as of another layer, in the place of its own."""
+    sent = scene.record.truth.contributions
+    carried = {
+        k: {t: [use for use in uses if use in sent] for t, uses in scene.carries(family).items() if t}
+        for k, family in enumerate(scene.states)
+    }
+    for (one, mine), (two, theirs) in permutations(carried.items(), 2):
+        parts = {
+            uses[0]: Part(tuple((use,) for use in theirs[t]), sign=0.0, passed=True)
+            for t, uses in mine.items()
+            if uses and theirs.get(t)
+        }
+        if parts and scene.states[one][0].shape == scene.states[two][0].shape:
+            lost: dict[Use, Rule] = {use: scaled(0.0) for uses in mine.values() for use in uses}
+            names = scene.apart(scene.states[one], scene.states[two])
+            text = f"At every step, {names[0]} receives what {names[1]} should of the step after, not its own."
+            yield Edit(text, lost, parts=parts, cost=1.2)
+
+
+def _clipped_carries(scene: Scene) -> Iterator[Edit]:
+    """What is carried back is held between two round numbers."""
+    sent = scene.record.truth.contributions
+    for family in scene.states:
+        uses = [[use for use in uses if use in sent] for uses in scene.carries(family).values()]
+        if not all(len(each) == 1 for each in uses):
+            continue
+        sizes = np.abs([sent[use] for (use,) in uses[1:]])
+        for limit in (digit * 10.0**k for k in range(-4, 3) for digit in (1, 2, 5)):
+            if sizes.size and sizes.min() < limit < 2 * sizes.max():
+                rule = clipped_to(limit)
+                text = f"At every step, what {scene.named(family[-1])} receives from the step after it is clipped to"
+                yield Edit(f"{text} ±{limit:g}.", {use: rule for (use,) in uses}, cost=1.3)
+
+
+def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
+    """What the first or last state of a loop receives from outside of it arrives at other steps."""
+    record = scene.record
+    for family in scene.states:
+        chain, name, outside = scene.chain(family), scene.named(family[-1]), _outside(scene, family)
+        before = len(chain) - len(family)
+        for t in (0, len(family) - 1):
+            groups: dict[int | None, list[Use]] = {None: outside[t]}
+            for use in outside[t]:
+                groups.setdefault(scene.place[use[0]][0], []).append(use)
+            for number, uses in groups.items() if outside[t] else ():
+                whole = np.asarray(sum(record.truth.contributions[use] for use in uses))
+                lost: dict[Use, Rule] = {use: scaled(0.0) for use in uses}
+                source = "outside of its loop" if number is None else scene.named(scene.all_families[number][-1])
+                which = f"What {name} of step {t + 1} receives from {source}"
+                others = {
+                    index: whole for index in chain
+                    if index in record.truth.gradients and index != family[t].index
+                    and record.nodes[index].shape == whole.shape
+                }  # fmt: skip
+                yield Edit(f"{which} arrives at every step.", seeds=others, cost=1.2)
+                for index in others:
+                    at = chain.index(index) - before
+                    text = f"step {at + 1}" if at >= 0 else "what it starts from"
+                    yield Edit(f"{which} arrives at {text} instead.", lost, seeds={index: whole}, cost=1.2)
 
 
 def _not_reset(scene: Scene) -> Iterator[Edit]:

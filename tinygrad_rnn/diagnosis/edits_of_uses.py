@@ -5,7 +5,7 @@ from __future__ import annotations
 from ast import Expression, parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations, count, permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -14,15 +14,13 @@ from ..tensors import Array
 from . import edited_rules, rules_as_text
 from .edit_context import Family, Scene, is_nonlinear
 from .edited_rules import (
-    PRODUCTS,
     SLOPES,
     Sloped,
     Times,
     Valued,
     blocks_transposed,
-    one_replaced,
+    logistic_slope,
     row,
-    true_slope,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 from .student_names import bracketed
@@ -67,6 +65,8 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
         for words, which in (("the first row instead of the sum", 0), ("the last row instead of the sum", -1)):
             text = f"{subject} is not un-broadcast: {words} over the batch"
             yield from scene.at_times(family, slot, text, lambda _, r=which: row(r))
+        text = f"{subject} is summed over all axes, to one number for all elements"
+        yield from scene.at_times(family, slot, text, lambda _: edited_rules.one_number, single=False, cost=0.1)
     if blocks_transposed(np.zeros(target)) is not None:
         yield from scene.at_times(family, slot, f"{subject} is transposed", lambda _: edited_rules.transposed)
     if edited_rules.looks_up(node):
@@ -117,7 +117,6 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if node.op.name == "mul" or is_nonlinear(node):
         text = f"{subject} is the factor alone: the gradient that arrives is not in it"
         yield from scene.at_times(family, slot, text, lambda _: _alone, single=False, cost=0.3)
-    yield from _other_factors(scene, family, slot, subject)
     if not leaf:
         yield from _other_slopes(scene, family, slot, subject)
     yield from _passed_by(scene, family, slot, subject, leaf)
@@ -162,21 +161,6 @@ def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
     return record.pull(node, slot, np.ones(g.shape))
 
 
-def _other_factors(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """A factor too many, or one forgotten in a formula in which much had cancelled: another value of the same step."""
-    line = scene.line(family, slot)
-    if line is None or not np.shape(scene.record.target(family[0], slot)):
-        return
-    for name, values in rivals(scene, line, family).items():
-        found = dict(zip((n.index for n in family), values, strict=True))
-        for words, power in (("multiplied with", 1), ("divided by", -1)):
-            if power > 0 or all(np.all(scene.record.values[index]) for index in values):
-                yield from scene.at_times(
-                    family, slot, f"{subject} is {words} {name}", lambda n, f=found, p=power: Times(f[n.index], p),
-                    single=False, cost=0.35,
-                )  # fmt: skip
-
-
 def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
     """The derivative of a nonlinearity of the same step too many, or passed by."""
     for gate in scene.gates:
@@ -185,10 +169,8 @@ def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iter
             continue
         slopes = [scene.slope(gate[k]) for k in places]
         for words, power in (("multiplied with", 1), ("divided by", -1)):
-            if power > 0 or all(np.all(scene.record.values[index]) for index in slopes):
-                uses: dict[Use, Rule] = {
-                    (n.index, slot): Times(index, power) for n, index in zip(family, slopes, strict=True)
-                }
+            if power > 0 or all(map(np.all, slopes)):
+                uses: dict[Use, Rule] = {(n.index, slot): Times(v**power) for n, v in zip(family, slopes, strict=True)}
                 name = scene.named(gate[-1])
                 yield Edit(f"At every step, {subject} is {words} the derivative at {name}.", uses, cost=1.35)
 
@@ -374,7 +356,7 @@ def _logistic(scene: Scene) -> Iterator[Edit]:
             continue
         for words, power in (("multiplied with", 1), ("divided by", -1)):
             uses: dict[Use, Rule] = {
-                use: Times(scene.logistic_slope(n.index), power)
+                use: Times(logistic_slope(record.values[n.index]) ** power)
                 for n in family for use in record.users[n.index] if use in record.truth.contributions
             }  # fmt: skip
             name = scene.named(family[-1])
@@ -413,122 +395,6 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
                     f"{subject} {words}",
                     lambda n, o=other, c=change: Valued({n.operands[o].index: c(record.target(n, o))}),
                 )
-        yield from _neighbours(scene, family, slot, other, subject)
-        yield from _remade(scene, family, slot, other, subject)
-
-
-def _neighbours(scene: Scene, family: Family, slot: int, other: int, subject: str) -> Iterator[Edit]:
-    """The value used is that of the step before or after, or of another thing of the same step."""
-    line = scene.line(family, other)
-    if line is None:
-        return
-    record, node, name = scene.record, family[0], scene.name_of(family[-1], other)
-
-    def taken(moves: dict[int, int]) -> Callable[[Node], Rule]:
-        return lambda n: Valued({n.operands[other].index: record.values[moves[n.index]]})  # type: ignore[union-attr]
-
-    def again(moves: dict[int, int]) -> Callable[[Node], Rule]:
-        def rule(n: Node) -> Rule:
-            operands = [record.target(n, k) for k in range(len(n.operands))]
-            operands[other] = value = record.values[moves[n.index]]
-            assert n.op is not None
-            made = np.asarray(n.op.forward(*operands, **n.attrs))
-            return Valued({n.operands[other].index: value, n.index: made})  # type: ignore[union-attr]
-
-        return rule
-
-    def moved(values: list[int]) -> dict[int, int]:
-        return dict(zip((n.index for n in family), values, strict=True))
-
-    for words, shifted in scene.shifted(line).items():
-        yield from scene.at_times(family, slot, f"{subject} uses {name} {words}", taken(moved(shifted)))
-        if node.op is not None and node.op.values_needed(slot)[0]:
-            text = f"{subject} uses {name} {words}, and the result made of it"
-            yield from scene.at_times(family, slot, text, again(moved(shifted)), single=False)
-    for words, values in rivals(scene, line, family).items():
-        text = f"{subject} uses {words} where {name} belongs"
-        yield from scene.at_times(family, slot, text, taken(moved(values)), single=False, cost=0.2)
-
-
-def _remade(scene: Scene, family: Family, slot: int, other: int, subject: str) -> Iterator[Edit]:
-    """The value used was computed again, with another value in one place of its formula, or + for −."""
-    record = scene.record
-    line = scene.line(family, other)
-    made = [record.nodes[index] for index in line or []]
-    if not made or any(n.op is None or n.shape != made[0].shape for n in made):
-        return
-    if made[0].op is None or not (made[0].op.infix in ("+", "-", "*") or made[0].op.name == "concat"):
-        return
-    name, count = scene.name_of(family[-1], other), len(made[0].operands)
-    operands = {n.index: [record.target(m, k) for k in range(count)] for n, m in zip(family, made, strict=True)}
-
-    def again(changed: Mapping[int, Array]) -> Callable[[Node], Rule]:
-        return lambda n: Valued({n.operands[other].index: changed[n.index]})  # type: ignore[union-attr]
-
-    if made[0].op.infix == "-":
-        added = {i: np.asarray(a + b) for i, (a, b) in operands.items()}
-        yield from scene.at_times(
-            family, slot, f"{subject} has + for − in {name}", again(added), single=False, cost=0.2
-        )
-    for place in range(count):
-        inner = scene.line(made, place)
-        if inner is None or (made[0].op.infix and np.shape(record.values[inner[0]]) != made[0].shape):
-            continue
-        mine = scene.name_of(made[-1], place)
-        moved = {f"{mine} {words}": values for words, values in scene.shifted(inner).items()}
-        for words, values in (moved | rivals(scene, inner, made)).items():
-            changed = {}
-            for n, m, value in zip(family, made, values, strict=True):
-                both = list(operands[n.index])
-                both[place] = record.values[value]
-                assert m.op is not None
-                changed[n.index] = np.asarray(m.op.forward(*both, **m.attrs))
-            text = f"{subject} uses {name} with {words} in the place of {mine}"
-            yield from scene.at_times(family, slot, text, again(changed), single=False, cost=0.3)
-
-
-def rivals(scene: Scene, line: list[int], family: Family) -> dict[str, list[int]]:
-    """Other values of the same shape in the same steps: with a name, or next to these in the graph."""
-    record, shape = scene.record, scene.record.nodes[line[0]].shape
-    found: dict[str, list[int]] = {}
-    near: set[int] = set()
-    for index in (line[-1], family[-1].index):
-        near |= {user for user, _ in record.users[index]}
-        near |= {x.index for x in record.nodes[index].operands if isinstance(x, Ref)}
-    for rival in scene.all_families:
-        if rival[0].shape != shape or rival[0].dtype.kind != "f" or rival[0].index in line:
-            continue
-        known = rival[0].role or is_nonlinear(rival[0]) or rival[-1].index in near
-        places = list(range(len(rival))) if len(rival) == len(line) else scene.beside(rival, family)
-        if not known or not places:
-            continue
-        indices = [rival[place].index for place in places]
-        other_loop = rival[-1].index < family[0].index or rival[0].index > family[-1].index
-        if len(line) == 1 or indices[:-1] != line[1:]:  # that is the step after, which has been tried
-            name = _apart(scene, found, rival)
-            found[name] = indices
-            if len(indices) > 1 and other_loop:
-                found[f"{name} counted from the other end"] = indices[::-1]  # a loop's in the other direction
-        chain = scene.chain(rival)
-        before = [chain[place + len(chain) - len(rival) - 1] for place in places if place or len(chain) > len(rival)]
-        if len(before) == len(line) and before != line and record.nodes[before[0]].shape == shape:
-            found.setdefault(f"{scene.named(rival[0])} of the step before", before)
-            if other_loop:
-                found[f"{scene.named(rival[0])} of the step before, counted from the other end"] = before[::-1]
-    if record.nodes[line[-1]].op is None and len(set(line)) == 1:
-        for leaf in record.graph.parameters:
-            if leaf.shape == shape and leaf.index != line[0]:
-                found.setdefault(scene.leaf_name(leaf), [leaf.index] * len(line))
-    return found
-
-
-def _apart(scene: Scene, known: Mapping[str, object], family: Family) -> str:
-    """A name that no other value has, by the line it is made at, or a number."""
-    name, site = scene.named(family[0]), family[0].site
-    if name in known and site:
-        name = f"{name} (made at {site})"
-    numbered = (f"{name}, number {k}" for k in count(2))
-    return name if name not in known else next(each for each in numbered if each not in known)
 
 
 def _nonlinearities(scene: Scene) -> Iterator[Edit]:
@@ -551,9 +417,6 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
                 uses: dict[Use, Rule] = {(n.index, 0): Sloped(words) for f in group for n in f}
                 yield Edit(f"Everywhere, {text}.", uses, cost=0.9)
         for family in group:
-            line = [n.index for n in family]
-            others = {f"{scene.named(family[0])} {words}": values for words, values in scene.shifted(line).items()}
-            others |= rivals(scene, line, family)
             for words in SLOPES:
                 text = (
                     f"at {scene.named(family[0])} the derivative of {name} is {words} alone: the gradient is not in it"
@@ -561,22 +424,6 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
                 yield from scene.at_times(
                     family, 0, text, lambda _, s=words: Sloped(s, alone=True), single=False, cost=0.4
                 )
-            products = PRODUCTS.get(true_slope(record, family[0]) or "", [])
-            for words, values in others.items():
-                move = dict(zip(line, values, strict=True))
-                for product in products:
-                    text = (
-                        f"at {scene.named(family[0])} one of the two factors of the derivative of {name} uses {words}"
-                    )
-                    yield from scene.at_times(
-                        family, 0, text, lambda n, m=move, p=product: one_replaced(p, record.values[m[n.index]]),
-                        single=False, cost=0.25,
-                    )  # fmt: skip
-                text = f"at {scene.named(family[0])} the derivative of {name} uses {words}"
-                yield from scene.at_times(
-                    family, 0, text, lambda n, m=move: Valued({n.index: record.values[m[n.index]]}), single=False,
-                    cost=0.1,
-                )  # fmt: skip
 
 
 OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y")

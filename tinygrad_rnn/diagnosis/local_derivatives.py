@@ -35,20 +35,21 @@ class Pulls:
         self.slopes: dict[tuple[int, int], Array] = {}
         self.matrices: dict[tuple[int, int], Array] = {}
 
+    def slope(self, node: Node, slot: int) -> Array:
+        """The derivative of an operation of each element by itself."""
+        use = node.index, slot
+        if use not in self.slopes:
+            raw = self.record.raw(node, slot, np.ones(node.shape))
+            self.slopes[use] = np.broadcast_to(raw, node.shape)
+        return self.slopes[use]
+
     def many(self, node: Node, slot: int, gradients: Array) -> Array:
         """What the use sends of every gradient along the first axis."""
         record, use = self.record, (node.index, slot)
         assert node.op is not None
         target, count = np.shape(record.target(node, slot)), len(gradients)
         if node.op.elementwise:
-            if use not in self.slopes:
-                ones = np.ones(node.shape)
-                self.slopes[use] = np.broadcast_to(record.raw(node, slot, ones), node.shape)
-            sent = gradients * self.slopes[use]
-            extra = len(node.shape) - len(target)
-            axes = tuple(range(1, 1 + extra))
-            axes += tuple(1 + extra + i for i, n in enumerate(target) if n == 1 and node.shape[extra + i] != 1)
-            return np.asarray(sent.sum(axes).reshape(count, *target) if axes else sent)
+            return unbroadcast(gradients * self.slope(node, slot), target)
         if node.op.name == "linear" and slot == 0:
             return np.asarray(gradients @ record.target(node, 1)).reshape(count, *target)
         size = int(np.prod(node.shape))
@@ -72,6 +73,14 @@ class Pulls:
             return moved
         units = np.eye(int(np.prod(node.shape))).reshape(-1, *node.shape)
         return np.array([np.vdot(self.record.pull(node, slot, unit), direction) for unit in units]).reshape(node.shape)
+
+
+def unbroadcast(sent: Array, target: tuple[int, ...]) -> Array:
+    """What is sent, along a first axis, summed over the repetitions that broadcasting made of an operand."""
+    extra = sent.ndim - 1 - len(target)
+    axes = tuple(range(1, 1 + extra))
+    axes += tuple(1 + extra + i for i, n in enumerate(target) if n == 1 and sent.shape[1 + extra + i] != 1)
+    return np.asarray(sent.sum(axes).reshape(len(sent), *target) if axes else sent)
 
 
 def _stepped(op: Primitive, slot: int, direction: Array, operands: Sequence[Any], attrs: Any) -> Array | None:

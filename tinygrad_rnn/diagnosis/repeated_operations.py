@@ -126,9 +126,9 @@ def _place(node: Node) -> tuple[Any, ...]:
 
 
 def _weight(graph: Graph, x: Any, uses: Mapping[int, Sequence[int | None]]) -> Any:
-    """What does not change from step to step: numbers, and leaves of several steps; a state's beginning is of one."""
+    """What does not change from step to step: leaves of several steps; a state's beginning is of one."""
     if not isinstance(x, Ref):
-        return x
+        return type(x)
     node, steps = graph.nodes[x.index], uses[x.index]
     several = len(set(steps)) > 1 or (len(steps) > 1 and steps[0] is None)
     return x.index if node.op is None and node.requires_grad and several and not node.role else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..graph import Node, Ref
 from .edited_walks import Edit, Record, Use
@@ -13,6 +14,25 @@ INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
 LONGEST = 22
 #: a gradient of more terms than this is a sum over steps
 TERMS = 4
+
+
+def _moves_on(record: Record, node: Node) -> bool:
+    """Whether a leaf is cut at this place of it only in this step, as a sequence is."""
+    index, (source,) = node.attrs.get("index"), node.sources[:1]
+    others = (record.nodes[user] for user, _ in record.users[source] if user != node.index)
+    return node.op is None or node.op.name != "getitem" or not any(
+        n.op is node.op and n.site == node.site and repr(n.attrs.get("index")) == repr(index) for n in others
+    )  # fmt: skip
+
+
+def _cut(node: Node) -> str:
+    """An index as a program writes it."""
+
+    def text(k: Any) -> str:
+        return f"{k.start or ''}:{'' if k.stop is None else k.stop}" if isinstance(k, slice) else str(k)
+
+    index = node.attrs["index"]
+    return f"[{', '.join(map(text, index if isinstance(index, tuple) else (index,)))}]"
 
 
 def bracketed(name: str) -> str:
@@ -44,7 +64,7 @@ class Names:
         if node.op.name in ("getitem", "take") and isinstance(node.operands[0], Ref) and node.scope.step is not None:
             source = self.record.nodes[node.operands[0].index]
             if source.op is None and (source.role or source.name):
-                return f"{self.leaf(source)}_t"
+                return f"{self.leaf(source)}_t" if _moves_on(self.record, node) else f"{self.leaf(source)}{_cut(node)}"
         if node.op.name == "getitem" and isinstance(node.operands[0], Ref):
             source = self.record.nodes[node.operands[0].index]
             inside = next((r for user, _ in self.record.users[node.index] if (r := self.record.nodes[user].role)), None)

@@ -16,11 +16,12 @@ from ..tensors import Tensor
 STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 
 
-def variables(loss: Tensor) -> dict[int, str]:
-    """By serial number of the tensors that a loss is made of: the variable that each was put into at once.
+def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
+    """By serial number of the tensors of a loss: the variable that each was put into at once, and where it was made.
 
     It is read off the program's own instructions: what follows the call, or the operator, that made the tensor.
     """
+    places = dict[int, Any]()
     found, codes = dict[int, str](), dict[int, dict[int, str]]()
     pending, tensors = [loss], {loss.serial: loss}
     while pending:
@@ -32,11 +33,12 @@ def variables(loss: Tensor) -> dict[int, str]:
     for (serial, place), (_, after) in pairwise([*made, (0, None)]):
         code, instruction = place or (None, 0)
         if isinstance(code, CodeType) and place != after:  # of all that one call of a library makes, the last
+            places[serial] = place
             if id(code) not in codes:
                 codes[id(code)] = _stored(code)
             if instruction in codes[id(code)]:
                 found[serial] = codes[id(code)][instruction]
-    return found
+    return found, places
 
 
 def _stored(code: CodeType) -> dict[int, str]:
@@ -56,12 +58,15 @@ def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph
     What the program itself ``said`` stays. Of several values that a step puts into one variable, the last is meant.
     What a step reads of a leaf is called after that leaf.
     """
-    last: dict[Any, int] = {}
+    last: dict[Any, list[int]] = {}
     for node in graph.nodes:
         if (name := names.get(node.serial)) is not None:
-            last[name, node.op is None, node.scope.step, node.scope.path] = node.index
+            key = name, node.op is None, node.scope.step, node.scope.path
+            before = graph.nodes[last[key][-1]] if key in last else node
+            again = (node.op, node.site) == (before.op, before.site)  # of an inner loop, or of a function called again
+            last[key] = [*last.get(key, []), node.index] if again else [node.index]
     nodes = list(graph.nodes)
-    for (name, leaf, *_), index in last.items():
+    for (name, leaf, *_), index in ((key, index) for key, indices in last.items() for index in indices):
         node = nodes[index]
         if leaf:
             nodes[index] = replace(node, name=node.name or name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn.diagnosis.edited_rules import SLOPES_AS_LATEX, AsIf, Sloped, Times, Valued, transposed
+from tinygrad_rnn.diagnosis.edited_rules import SLOPES_AS_LATEX, AsIf, Sloped, Times, Valued, made, transposed
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record, Rule, Scaled, Use
 from tinygrad_rnn.graph import Graph, Node, Ref
 from tinygrad_rnn.primitives.variant import variant
@@ -81,20 +81,20 @@ def _formula(record: Record, node: Node, slot: int, rule: Rule | None) -> str:
     elif isinstance(rule, AsIf) and rule.other is node:
         put = template(node, rule.slot).partition("= ")[2]
     elif isinstance(rule, Times):
-        sign_of = r"\odot" if rule.power > 0 else r"\oslash"
-        put = rf"\left({true}\right) {sign_of} \text{{{_named(rule.value)}}}"
+        by = _recognized(record, -1, made(rule.value), "")
+        put = None if by is None else rf"\left({true}\right) \odot {by}"
     elif isinstance(rule, Valued):
-        put = _with_values(record, node, true, rule)
+        put = _with_values(record, node, true, rule.now())
     return left.removesuffix(r"\mathrel{+}") + rf"\neq {true}" if put is None else f"{left}{sign}{put}"
 
 
-def _with_values(record: Record, node: Node, true: str, rule: Valued) -> str | None:
+def _with_values(record: Record, node: Node, true: str, changed: Mapping[int, Array]) -> str | None:
     """The true rule with the names of the values that are used in it; None where one of them has none."""
     places = {f"\\text{{⟨{k}⟩}}": x.index for k, x in enumerate(node.operands) if isinstance(x, Ref)}
     text = true.replace(GRADIENT, "\0")
     for place, index in {**places, RESULT: node.index}.items():
-        if index in rule.changed and place in text:
-            name = _recognized(record, index, rule.changed[index], place)
+        if index in changed and place in text:
+            name = _recognized(record, index, changed[index], place)
             if name is None:
                 return None
             text = text.replace(place, name)
@@ -103,12 +103,11 @@ def _with_values(record: Record, node: Node, true: str, rule: Valued) -> str | N
 
 def _recognized(record: Record, index: int, value: Array, place: str) -> str | None:
     """What a value is called: a node's, or one made of the value that belongs there."""
-    true = record.values[index]
     for number, known in enumerate(record.values[: len(record.nodes)]):
         if number != index and known is value:
             return rf"\text{{{_named(number)}}}"
-    for formula, make in MADE.items():
-        if np.array_equal(make(true), value):
+    for formula, make in MADE.items() if index >= 0 else ():
+        if np.array_equal(make(record.values[index]), value):
             return formula.replace("{}", place)
     alike = (n for n, v in enumerate(record.values[: len(record.nodes)]) if n != index and np.array_equal(v, value))
     found = next(alike, None)

@@ -1,0 +1,176 @@
+"""Edits of the loop over time: steps that it leaves out, sums that it begins anew, values that a step before left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edit_context import Scene, is_nonlinear
+from .edited_rules import passed_on
+from .edited_walks import Edit, Part, Record, Rule, Use, scaled
+from .repeated_operations import times
+
+#: of more rows than this, not each is tried
+ROWS = 64
+
+
+def of_loops(scene: Scene) -> Iterator[Edit]:
+    """Of whole steps, of all weights together, and of steps that one operation has all at once."""
+    for loop in _loops(scene):
+        yield from _skipped(scene, loop)
+        yield from _every_weight(scene, loop)
+    yield from _at_once(scene)
+
+
+Loop = dict[int, list[Node]]  #: by step
+
+
+def _loops(scene: Scene) -> list[Loop]:
+    """The nodes of each loop: those of several steps, computed step by step."""
+    spans = sorted(
+        (f[0].index, f[-1].index) for f in scene.all_families if len(f) > 1 and None not in {n.scope.step for n in f}
+    )
+    ranges: list[tuple[int, int]] = []
+    for first, last in spans:
+        if ranges and first < ranges[-1][1]:
+            ranges[-1] = ranges[-1][0], max(last, ranges[-1][1])
+        else:
+            ranges.append((first, last))
+    loops = []
+    for first, last in ranges:
+        loop: Loop = defaultdict(list)
+        for node in scene.record.nodes:
+            if node.op is not None and node.scope.step is not None and first <= node.index <= last:
+                loop[node.scope.step].append(node)
+        loops.append(dict(sorted(loop.items(), key=lambda each: each[1][0].index)))
+    return [loop for loop in loops if len(loop) > 1]
+
+
+def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
+    """The first or the last step is not walked: nothing leaves it, or what was carried to it goes on as it is."""
+    record, steps = scene.record, list(loop)
+    ends = [(at, words, {n.index for n in loop[at]}) for at, words in ((steps[0], "first"), (steps[-1], "last"))]
+    ends += [(at, words, _of_the_states(scene, whole)) for at, words, whole in ends]
+    for at, words, inside in ends:
+        cut: dict[Use, Rule] = {
+            (index, slot): scaled(0.0)
+            for index, slot in record.truth.contributions
+            if index in inside and (target := record.nodes[record.target_of((index, slot))]).index not in inside
+            and (target.op is None or target.shape)
+        }  # fmt: skip
+        text = f"The {words} step is left out, as by a loop over one step too few: nothing leaves it"
+        yield Edit(f"{text}.", cut, cost=1.05)
+        rows = {
+            use: _without([steps.index(at)], axis)
+            for use, axis, count in _with_rows(scene) if count == len(steps)
+        }  # fmt: skip
+        if rows:
+            yield Edit(f"{text}, nor is its part of what is made of all steps at once.", cut | rows, cost=1.1)
+        passed: dict[Use, Rule] = {}
+        parts: dict[Use, Part] = {}
+        for family in scene.states:
+            chain = scene.chain(family)
+            for t, uses in scene.carries(family).items():
+                users = scene.carries(family).get(t + 1) or record.users[chain[t + 1]]
+                arriving = tuple((use,) for use in users if use in record.truth.contributions and use[0] not in inside)
+                if chain[t + 1] in inside and arriving and uses[0] in cut:
+                    passed[uses[0]], parts[uses[0]] = passed_on, Part(arriving, instead=True)
+        if parts:
+            yield Edit(
+                f"{text}, and what was carried to it is handed on as it is.", cut | passed, parts=parts, cost=1.1
+            )
+
+
+def _of_the_states(scene: Scene, step: set[int]) -> set[int]:
+    """Of a step's nodes those that its states are made of: what else it has may be walked all at once."""
+    pending = [n.index for family in scene.states for n in family if n.index in step]
+    found = set(pending)
+    while pending:
+        new = {k for k in scene.record.nodes[pending.pop()].sources if k in step} - found
+        found |= new
+        pending += new
+    return found
+
+
+def _every_weight(scene: Scene, loop: Loop) -> Iterator[Edit]:
+    """What all weights, or those of one gate, receive at some steps is missing: left out, or begun anew each time."""
+    sent: dict[int, list[Use]] = defaultdict(list)
+    for nodes in loop.values():
+        for node in nodes:
+            for slot, x in enumerate(node.operands):
+                weight = isinstance(x, Ref) and scene.record.nodes[x.index].op is None
+                if weight and (node.index, slot) in scene.record.truth.contributions and not node.op.chooses:  # type: ignore[union-attr]
+                    sent[x.index].append((node.index, slot))  # type: ignore[union-attr]
+    step = {node.index: k for k, nodes in enumerate(loop.values()) for node in nodes}
+    for words, uses in _groups(scene, {leaf: uses for leaf, uses in sent.items() if len(uses) > 1}).items():
+        for when, at, price in times(len(loop), windows=True):
+            lost = {use: scaled(0.0) for use in uses if step[use[0]] in at}
+            text = f"{when}, what {words} receives"
+            yield Edit(f"{text} is missing.", lost, cost=price + 0.1, scaling=text)
+
+
+def _groups(scene: Scene, sent: Mapping[int, Sequence[Use]]) -> dict[str, list[Use]]:
+    """Several weights that one line of a program may stand for, and what they receive."""
+    record, found = scene.record, dict[str, set[int]]()
+    found["every weight"] = set(sent)
+    found["every matrix"] = {leaf for leaf in sent if len(record.nodes[leaf].shape) > 1}
+    found["every bias"] = {leaf for leaf in sent if len(record.nodes[leaf].shape) == 1}
+    cells: dict[str, set[int]] = defaultdict(set)
+    for gate in scene.gates:
+        pending, reached = list(gate[-1].sources), set[int]()
+        while pending:
+            node = record.nodes[pending.pop()]
+            reached |= {node.index} & sent.keys()
+            pending += node.sources if node.op is not None and node.scope.step == gate[-1].scope.step and not (
+                is_nonlinear(node)
+            ) else ()  # fmt: skip
+        names = [scene.leaf_name(record.nodes[leaf]) for leaf in sorted(reached)]
+        found[f"each of {', '.join(names)}"] = reached
+        for cell in (".".join(gate[-1].scope.path), ""):
+            cells[f"every weight of {cell or 'the recurrence'}"] |= reached
+    found |= cells
+    known: list[set[int]] = []
+    groups: dict[str, list[Use]] = {}
+    for words, leaves in found.items():
+        if len(leaves) > 1 and leaves not in known:
+            known.append(leaves)
+            groups[words] = [use for leaf in leaves for use in sent[leaf]]
+    return groups
+
+
+def _with_rows(scene: Scene) -> Iterator[tuple[Use, int, int]]:
+    """What weights receive of one operation that has all steps, or rows: the use, along which axis, how many."""
+    for family in scene.families:
+        node = family[0]
+        if len(family) > 1 or node.op is None or not (node.op.kind == "contraction" or node.op.elementwise):
+            continue
+        for slot in scene.slots(family):
+            leaf = scene.record.nodes[scene.record.target_of((node.index, slot))]
+            for axis, count in enumerate(node.shape[:-1] or node.shape):
+                if leaf.op is None and leaf.shape != node.shape and 1 < count <= ROWS:
+                    yield (node.index, slot), axis, count
+
+
+def _at_once(scene: Scene) -> Iterator[Edit]:
+    """Where one operation has all steps, or rows, what a loop over them would leave out or overwrite."""
+    for use, axis, count in _with_rows(scene):
+        kind = "step" if count == scene.steps else f"row along axis {axis}" if axis else "row"
+        subject = scene.subject([scene.record.nodes[use[0]]], use[1])
+        for when, at, price in times(count, windows=True):
+            text = f"{when.replace('step', kind)}, {subject} is missing."
+            yield Edit(text, {use: _without(at, axis)}, cost=price + 0.02)
+
+
+def _without(at: Sequence[int], axis: int) -> Rule:
+    """The true rule, of a gradient that is 0 in some rows."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        kept = np.array(g)
+        kept[(slice(None),) * axis + (list(at),)] = 0.0
+        return record.pull(node, slot, kept)
+
+    return rule

@@ -1,0 +1,252 @@
+"""Every value of the program that may be taken for another one: of the same shape, of any step, layer or loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edited_rules import Late, looks_up, rows_of
+
+if TYPE_CHECKING:
+    from .edit_context import Scene
+
+#: a value at these steps from where another belongs: words, by how many steps, what is beyond the ends, cost
+MOVES = [
+    ("", 0, "end", 0.0),
+    (" of the step before", -1, "end", 0.05),
+    (" of the step after", 1, "end", 0.05),
+    (" of the step before, of the last at the first (index −1)", -1, "wrap", 0.1),
+    (" of the step after, of the first at the last", 1, "wrap", 0.15),
+    (" of the step before, 0 at the first", -1, "zero", 0.12),
+    (" of the step after, 0 at the last", 1, "zero", 0.12),
+    (" of two steps before", -2, "end", 0.2),
+    (" of two steps after", 2, "end", 0.2),
+    (" of two steps after, 0 at the last", 2, "zero", 0.22),
+    (" of two steps before, of the last at the first (index −1)", -2, "wrap", 0.2),
+]
+
+
+Variant = tuple[str, Sequence[Late], float]  #: words, values, cost
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One value, at every step at which there is one."""
+
+    name: str
+    values: list[Array]  #: what stands for it before its first step comes first, if there is that
+    before: int  #: 1 where that is so
+    steps: tuple[int | None, ...]
+    family: int | None = None  #: which of the families it is, if it is one
+
+    def moved(self, places: Sequence[int], by: int, beyond: str) -> list[Array]:
+        """The values so many steps from some places; beyond the ends the nearest, the other end's, or 0."""
+        found, n = [], len(self.steps)
+        for place in places:
+            at = place + by
+            if 0 <= at < n:
+                found.append(self.values[self.before + at])
+            elif at < 0 and self.before and beyond == "end":
+                found.append(self.values[0])
+            elif beyond == "zero":
+                found.append(np.zeros_like(self.values[-1]))
+            else:
+                found.append(self.values[self.before + (at % n if beyond == "wrap" else min(max(at, 0), n - 1))])
+        return found
+
+    def variants(
+        self, places: Sequence[int], near: bool, other_loop: bool = False
+    ) -> Iterator[tuple[str, list[Array], float]]:
+        """What may stand at these places; ``near``: of two steps away, too; ``other_loop``: perhaps one that turns."""
+        n = len(self.steps)
+        if n == 1:
+            yield self.name, self.moved(places, 0, "end"), 0.0
+            return
+        for words, by, beyond, cost in MOVES if near else MOVES[:3]:
+            yield self.name + words, self.moved(places, by, beyond), cost
+        ends = [(" of the last step", n - 1), (" of the first step", 0), (" of the last step but one", n - 2)]
+        for words, which in ends if near else ends[:1]:
+            yield self.name + words, self.moved([which] * len(places), 0, "end"), 0.1
+        if self.before and near:
+            yield f"{self.name} before its first step", [self.values[0]] * len(places), 0.2
+        turned = [n - 1 - place for place in places]
+        for words, by, beyond, cost in MOVES[:3] if len(places) > 1 and (near or other_loop) else ():
+            yield (
+                f"{self.name}{words}{',' if words else ''} counted from the other end",
+                self.moved(turned, by, beyond),
+                0.1 + cost,
+            )
+
+
+class StandIns:
+    """What may stand in the place of what, in one scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.record = scene, scene.record
+        self._variants: dict[Any, list[tuple[str, list[Array], float]]] = {}
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """All values: computed ones, constants of each step, leaves, what a product is before its bias."""
+        scene, values, found = self.scene, self.record.values, list[Series]()
+        leaves: dict[tuple[int, ...], str] = {}
+        for k, family in enumerate(scene.all_families):
+            chain = scene.chain(family)
+            before, steps = len(chain) - len(family), tuple(n.scope.step for n in family)
+            made = [np.asarray(values[index]) for index in chain]
+            name = scene.named(family[0])
+            if not before and (first := self._of_the_first(family)) is not None:
+                made, before = [first, *made], 1
+            found.append(Series(name, made, before, steps, k))
+            if family[0].op is not None and family[0].op.name == "linear" and len(family[0].operands) == 3:
+                bare = [v - self.record.target(n, 2) for v, n in zip(made[before:], family, strict=True)]
+                found.append(Series(f"{name} before its bias", bare, 0, steps))
+            for slot, operand in enumerate(family[0].operands):
+                line = scene.line(family, slot) if isinstance(operand, Ref) else None
+                nodes = [self.record.nodes[index] for index in line or []]
+                if nodes and all(n.op is None for n in nodes) and len(set(line or [])) == len(family):
+                    assert line is not None
+                    if tuple(line) not in leaves:
+                        leaves[tuple(line)] = name = scene.name_of(family[-1], slot)
+                        found.append(Series(name, [np.asarray(values[i]) for i in line], 0, steps))
+        return found + [
+            Series(scene.leaf_name(leaf), [np.asarray(values[leaf.index])], 0, (None,))
+            for leaf in self.record.graph.parameters
+            if (leaf.index,) not in leaves
+        ]
+
+    def _of_the_first(self, family: list[Node]) -> Array | None:
+        """What a function of a state is of that which stands for it before the first step."""
+        node, scene = family[0], self.scene
+        operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
+        number, at = scene.place.get(operand.index, (-1, 1)) if isinstance(operand, Ref) else (-1, 1)
+        if at or number not in scene.initial or node.op is None:
+            return None
+        made = node.op.forward(self.record.values[scene.initial[number]], **node.attrs)
+        return np.asarray(np.broadcast_to(made, node.shape))
+
+    @cached_property
+    def _by_shape(self) -> dict[tuple[Any, ...], list[Series]]:
+        """With names that no other series of the same shape has."""
+        found: dict[tuple[Any, ...], list[Series]] = {}
+        for series in self.series:
+            if series.values[-1].dtype.kind == "f":
+                shaped = found.setdefault(series.values[-1].shape, [])
+                known = {other.name for other in shaped}
+                numbered = (f"{series.name}, number {k}" for k in count(2))
+                name = series.name if series.name not in known else next(n for n in numbered if n not in known)
+                shaped.append(Series(name, series.values, series.before, series.steps, series.family))
+        return found
+
+    def places(self, series: Series, nodes: Sequence[Node]) -> list[int] | None:
+        """Which of a series' values belong to the steps of these nodes."""
+        at = {step: k for k, step in enumerate(series.steps) if step is not None}
+        found = [at.get(-1 if node.scope.step is None else node.scope.step) for node in nodes]
+        if None not in found:
+            return found  # type: ignore[return-value]
+        if len(series.steps) == 1:
+            return [0] * len(nodes)
+        if len(nodes) == 1:
+            return [len(series.steps) - 1]
+        if len(series.steps) == len(nodes):
+            return list(range(len(nodes)))
+        return None
+
+    def of(self, line: Sequence[int], nodes: Sequence[Node]) -> list[tuple[str, list[Array], float]]:
+        """All that may have been taken for these values in the rules of these nodes: words, the values, cost."""
+        key = tuple(line), tuple(n.index for n in nodes)
+        if key not in self._variants:
+            self._variants[key] = list(self._of(line, nodes))
+        return self._variants[key]
+
+    def _of(self, line: Sequence[int], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array], float]]:
+        values = [np.asarray(self.record.values[index]) for index in line]
+        shape, number, seen = values[-1].shape, self.scene.place.get(line[-1], (-1, 0))[0], {tuple(map(id, values))}
+        if len({v.shape for v in values}) > 1:
+            return
+        first = self.scene.initial.get(number)
+        same = [(number, -1) if index == first else self.scene.place.get(index, (number, -1)) for index in line]
+        for series in self._by_shape.get(shape, ()):
+            own = series.family == number and number >= 0 and all(k == number for k, _ in same)
+            if len(line) > 1 and series.family is None and all(v is w for v, w in zip(values, series.values)):
+                own, same = len(series.values) == len(line), [(number, k) for k in range(len(line))]  # constants
+            other_loop = not own and len(series.steps) > 1 and series.steps != tuple(n.scope.step for n in nodes)
+            ways = [([at for _, at in same], 0.0)] if own else []
+            if not own or len(set(line)) < len(line):
+                ways.append((self.places(series, nodes) or [], 0.2 + 0.05 * other_loop))
+            for places, more in ways:
+                near = own or series.family in self.scene.initial
+                for words, found, cost in series.variants(places, near, other_loop) if places else ():
+                    if (key := tuple(map(id, found))) not in seen:
+                        seen.add(key)
+                        yield words, found, cost + more
+        yield from self._along_an_axis(values, seen, nodes)
+
+    def _along_an_axis(
+        self, values: list[Array], seen: set[Any], nodes: Sequence[Node]
+    ) -> Iterator[tuple[str, list[Array], float]]:
+        """In the place of what holds all steps at once: itself, moved, or what another value is at all steps."""
+        if len(values) > 1:
+            return
+        (value,) = values
+        for axis in range(min(value.ndim, 2)):
+            n = value.shape[axis]
+            whole = Series(f"itself along axis {axis}", [np.take(value, k, axis) for k in range(n)], 0, tuple(range(n)))
+            if n > 1:
+                for words, found, cost in whole.variants(range(n), near=True):
+                    yield words, [np.stack(found, axis)], cost
+            rows = value.shape[:axis] + value.shape[axis + 1 :]
+            for series in self._by_shape.get(rows, ()) if n > 1 else ():
+                if len(series.steps) == n:
+                    for words, found, cost in series.variants(range(n), bool(series.before)):
+                        yield f"{words} at all steps", [np.stack(found, axis)], cost + 0.2
+        for series in self.series:
+            each, n = series.values[-1], len(series.steps)
+            fits = n > 1 and each.ndim > 0 and (n * each.shape[0], *each.shape[1:]) == value.shape
+            for words, found, cost in series.variants(range(n), bool(series.before)) if fits else ():
+                yield f"{words} at all steps", [np.concatenate(found)], cost + 0.2
+
+
+def integers(scene: Scene) -> Iterator[Series]:
+    """Numbers of rows or classes, by step: looked up, targets, and those that ones among zeros stand for."""
+    record = scene.record
+    for family in scene.all_families:
+        steps = tuple(n.scope.step for n in family)
+        if looks_up(family[0]):
+            yield Series(f"the numbers in {scene.named(family[0])}", [rows_of(record, n) for n in family], 0, steps)
+        elif (numbers := [index_of(n) for n in family]) and None not in numbers and len(set(numbers)) > 1:
+            yield Series(f"the number in {scene.named(family[0])}", [np.array([k]) for k in numbers], 0, steps)
+        for slot, operand in enumerate(family[0].operands):
+            line = scene.line(family, slot) if isinstance(operand, Ref) else None
+            if line is None or any(record.nodes[index].requires_grad for index in line):
+                continue
+            arrays, name = [np.asarray(record.values[index]) for index in line], scene.name_of(family[-1], slot)
+            if all(a.dtype.kind in "iu" and a.ndim for a in arrays):
+                yield Series(f"the numbers of {name}", arrays, 0, steps)
+                for n in {len(a) for a in arrays if len(arrays) == 1 and len(a) > 1}:
+                    yield Series(f"the numbers of {name}", [arrays[0][k : k + 1] for k in range(n)], 0, tuple(range(n)))
+            for axis in range(arrays[0].ndim):
+                if all(one_hot(a, axis) for a in arrays):
+                    yield Series(f"the ones in {name}", [a.argmax(axis).ravel() for a in arrays], 0, steps)
+
+
+def index_of(node: Node) -> int | None:
+    """The one number by which a node takes an element, or a row, out of another."""
+    index = node.attrs.get("index") if node.op is not None and node.op.name == "getitem" else None
+    numbers = index if isinstance(index, tuple) else (index,)
+    return int(numbers[0]) if numbers and isinstance(numbers[0], (int, np.integer)) else None
+
+
+def one_hot(value: Array, axis: int) -> bool:
+    """Whether it has one 1 along an axis, and else zeros."""
+    return bool(
+        value.dtype.kind == "f" and value.shape[axis] > 1 and np.all((value == 0) | (value == 1))
+        and np.all(value.sum(axis) == 1)
+    )  # fmt: skip
