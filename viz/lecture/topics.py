@@ -486,7 +486,7 @@ TOPICS = (
             r"c_t = f_t \odot c_{t-1} + i_t \odot z_t, \quad n_t = f_t \odot n_{t-1} + i_t \quad \text{sLSTM}",
             r"h_t = o_t \odot c_t \oslash n_t \quad \text{sLSTM}",
         ),
-        walk="cell-slstm.html#k=12",
+        walk="cell-slstm.html#k=14",
     ),
     Topic(
         BEYOND,
@@ -516,7 +516,7 @@ TOPICS = (
             r"h_t = \operatorname{relu}(W x_t + u \odot h_{t-1} + b) \quad \text{IndRNN}",
             r"h_t = h_{t-1} + \epsilon \tanh((W - W^\top - \gamma I) h_{t-1} + V x_t + b) \quad \text{antisymmetric}",
         ),
-        walk="cell-mingru.html#k=12",
+        walk="cell-mingru.html#k=7",
     ),
     Topic(
         BEYOND,
@@ -534,7 +534,7 @@ TOPICS = (
         {
             "cells-flow": "The gradient at each state, before training: each cell in its panel, the others in grey.",
         },
-        walk="cell-mingru.html#k=12",
+        walk="cell-mingru.html#k=7",
     ),
     Topic(
         BEYOND,
@@ -556,7 +556,7 @@ TOPICS = (
             r"e_{tj} = v^\top \tanh(W s_{t-1} + U h_j)",
             r"\alpha_t = \operatorname{softmax}(e_t), \quad k_t = \sum_j \alpha_{tj} h_j",
         ),
-        walk="attention.html#k=20",
+        walk="attention.html#k=31",
     ),
     Topic(
         LITERATURE,
