@@ -1,11 +1,14 @@
 """What every test shares: Hypothesis profiles, one kernel cache, and the watch over global state."""
 
 import gc
+import importlib
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 gc.disable()  # until everything is imported and collected
 
@@ -131,6 +134,18 @@ def warm_kernels() -> None:
                 case = RECIPES[primitive.name](Source(seed, sizes=[2]))
                 operands = (x.astype(dtype) if np.asarray(x).dtype.kind == "f" else x for x in case.operands)
                 primitive.compiled(*operands, **case.attrs)
+
+
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Imports a program as its own folder, ``EXPERIMENTS`` of the test's module, has it; forgets it afterwards."""
+    folder = request.module.EXPERIMENTS
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
 
 
 @pytest.fixture

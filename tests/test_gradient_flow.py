@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,6 @@ import pytest
 import tinygrad_rnn as tg
 
 EXPERIMENTS = Path(__file__).parent.parent / "examples" / "gradient_flow"
-
-
-@pytest.fixture
-def experiment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Imports an experiment as its own folder would have it, and forgets it afterwards."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(EXPERIMENTS)):
-            del sys.modules[name]
 
 
 # Vanishing and exploding -------------------------------------------------------------------------------------

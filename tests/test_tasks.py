@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +103,6 @@ def test_tasks_draw_from_the_package_generator() -> None:
 def test_sizes_that_make_no_sense(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(tg.DataError, match=re.escape(message)):
         call()
-
-
-@pytest.fixture
-def experiment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Imports a file of the experiments as their own directory would have it, and forgets it afterwards."""
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(EXPERIMENTS)):
-            del sys.modules[name]
 
 
 def test_networks_start_as_their_papers_say(experiment: Callable[[str], Any]) -> None:
