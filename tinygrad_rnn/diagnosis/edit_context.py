@@ -253,7 +253,8 @@ class Scene:
 
     def name_of(self, node: Node, slot: int) -> str:
         """An operand in words."""
-        return self.names.operand(node, slot)
+        operand = node.operands[slot]
+        return self.named(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
 
     def slots(self, family: Family) -> dict[int, Family]:
         """The operands that receive something, and when: a first state may be a constant."""
