@@ -66,6 +66,7 @@ def written_out(line):
 
     def at(text, t):
         text = re.sub(r"_t\b", f"_{t}", text)
+        text = re.sub(r"(?<=[\[:])t(?=[\]:])", str(t), text)  # an index: x[t], x[t-1:t]
         return re.sub(r"_?\(?\bt([+-]\d+)\)?", lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
 
     text = line.text
@@ -89,7 +90,7 @@ def assert_true(derivation, tolerance=1e-10):
     for text in [*texts, *repeated]:
         left, right = text.split(" = ", 1)
         expected = np.asarray(values[left.removeprefix("dL/")])
-        got = np.broadcast_to(evaluated(right, values), expected.shape)
+        got = 1.0 * np.broadcast_to(evaluated(right, values), expected.shape)  # a condition is 0 or 1
         size = max(1.0, float(np.abs(expected).max(initial=0)))
         assert np.abs(got - expected).max(initial=0) <= tolerance * size, text
     assert sorted(t.split(" = ")[0] for t in texts) == sorted(t.split(" = ")[0] for t in repeated)
@@ -605,3 +606,54 @@ def test_a_sum_of_equal_terms_is_a_product(double):
     derivation = viz.derive((w + w + w).sum() + w.sum())
     assert_true(derivation)
     assert [line.text for line in derivation.lines] == ["L = (3 * w).sum() + w.sum()", "dL/dL = 1", "dL/dw = 4"]
+
+
+def test_a_recurrence_with_gates_made_for_all_steps_at_once_has_no_scatter(double):
+    """minGRU: what a step sends to its row of z is put together before it is put there."""
+    gate, new, head = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 3)
+    x, h, loss = tg.randn(4, 1, 2), tg.zeros(1, 2), 0.0
+    z, n = gate(x).sigmoid(), new(x)
+    for t in range(4):
+        h = (1 - z[t]) * h + z[t] * n[t]
+        loss = loss + tg.nn.functional.cross_entropy(head(h), [t % 3])
+    found = viz.derive(loss)
+    assert_true(found)
+    text = str(found)
+    assert "scatter" not in text
+    assert "stack(dh_t * linear_b[t-1] - dh_t * h_(t-1) for t=1..4)" in text
+
+
+@pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU])
+def test_a_layer_that_reads_piece_by_piece_has_its_recurrence_once(layer, double):
+    net, head, x, state, loss = layer(2, 2), tg.nn.Linear(2, 3), tg.randn(6, 1, 2), None, 0.0
+    for k in range(2):
+        out, state = net(x[3 * k : 3 * k + 3], state)
+        loss = loss + tg.nn.functional.cross_entropy(head(out[:, 0]), [0, 1, 2])
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = found.recurrence
+    assert "scatter" not in str(found)
+    assert [line.steps for line in lines if line.left.stem == "h" and not line.left.gradient] == [(1, 6)]
+    assert len([line for line in lines if line.left.stem == "h" and line.left.gradient]) == 4  # both ends of two pieces
+
+
+@pytest.mark.parametrize("every_step", [True, False])
+def test_likelihoods_by_hand_are_written_once(every_step, double):
+    """A loss made of log probabilities: targets are of their steps, numbers are numbers, rows count on."""
+    i2h, i2o = tg.nn.Linear(5, 2), tg.nn.Linear(5, 3)
+    x, h, loss = tg.one_hot([0, 2, 1], 3), tg.zeros(1, 2), 0.0
+    for t in range(3):
+        both = tg.concat([x[t : t + 1], h], 1)
+        h = i2h(both)
+        if every_step or t == 2:
+            loss = loss + tg.nn.functional.nll_loss(i2o(both).log_softmax(1), tg.tensor([t]))
+    found = viz.derive(loss / 3)
+    assert_true(found)
+    text = str(found)
+    assert "x_t = one_hot(given, 3)[t-1:t] " in text or "x_t = one_hot(given_b, 3)[t-1:t] " in text
+    assert "broadcast" not in text and "scatter" not in text and "reshape" not in text
+    if every_step:
+        assert (
+            "dL/dL_t = 1 / 3 " in text
+            and "dL/dlog_softmax_t = where(greater_t, -1 / 3 / (given_t != -100).sum(), 0)" in text
+        )

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn.primitives.record import normalize_axis
 
 
@@ -69,10 +71,26 @@ def ascending(x: Expression) -> Expression:
 def plus(terms: Sequence[Expression], shape: tuple[int, ...]) -> Expression:
     """Their sum; pieces of one array, each put in its place, are that array."""
     flat = [u for t in terms for u in (t.args if isinstance(t, Apply) and t.op == "+" else (t,)) if u != 0]
-    flat = _collected(flat, shape)
+    flat = _collected(_put_together(flat), shape)
     if len(flat) < 2:
         return flat[0] if flat else 0.0
     return _pieces(flat) or Apply("+", tuple(flat), {}, shape)
+
+
+def _put_together(terms: Sequence[Expression]) -> list[Expression]:
+    """What is put in one place of zeros several times is put there as a sum."""
+    found: dict[str | int, list[Expression]] = {}
+    for k, term in enumerate(terms):
+        placed = isinstance(term, Apply) and term.op == "scatter"
+        found.setdefault(repr(term.attrs["index"]) if isinstance(term, Apply) and placed else k, []).append(term)
+    return [_sum_in_place(own) if len(own) > 1 else own[0] for own in found.values()]
+
+
+def _sum_in_place(terms: Sequence[Expression]) -> Expression:
+    placed = [term for term in terms if isinstance(term, Apply)]
+    first = placed[0]
+    shape = np.broadcast_to(0, first.shape)[first.attrs["index"]].shape
+    return Apply("scatter", (plus([term.args[0] for term in placed], shape),), first.attrs, first.shape)
 
 
 def _collected(terms: Sequence[Expression], shape: tuple[int, ...]) -> list[Expression]:
@@ -172,6 +190,8 @@ def picked(x: Expression, index: tuple[Any, ...], attrs: dict[str, Any], shape: 
             filled = x.attrs["index"]
             if len(filled) == 1 and isinstance(filled[0], int):
                 return x.args[0] if filled[0] % size == place else 0.0
+            if len(filled) == 2 and filled[0] == slice(None) and x.shape[1] == 1 and isinstance(filled[1], int):
+                return Apply("getitem", x.args, {**attrs, "index": (slice(place, place + 1),)}, shape)
     return Apply("getitem", (x,), attrs, shape)
 
 

@@ -79,15 +79,18 @@ class Text:
 
     def write_gathered(self, x: Apply) -> Written | None:
         """A sum over time, if there is one."""
-        runs = repeats(x, lambda step: type(self)(step, counted=self.counted))
-        if all(steps is None for _, steps in runs) or (x.op != "+" and len(runs) > 1):
+        for counted in (self.counted, True):  # indices as they are, else counting on with the step
+            runs = repeats(x, lambda step, counted=counted: type(self)(step, counted=counted))  # type: ignore[misc]
+            if any(steps is not None for _, steps in runs) and (x.op == "+" or len(runs) == 1):
+                break
+        else:
             return None
         written = []
         for term, steps in runs:
             if steps is None:
                 written.append(self.inside(term, PRODUCT))
             else:
-                written.append(type(self)(steps[0], counted=self.counted).repeated(term, *steps, x.op))
+                written.append(type(self)(steps[0], counted=counted).repeated(term, *steps, x.op))
         return self.plus.join(written), SUM if len(written) > 1 else self.repeated_holds
 
     # What text and LaTeX write differently -----------------------------------------------------------------
@@ -159,10 +162,13 @@ class Text:
 
     def index(self, index: Sequence[Any]) -> str:
         """What stands between the brackets."""
-        return ", ".join(self._index_part(part) for part in index) or "()"
+        return ", ".join(self._index_part(part, first=not n) for n, part in enumerate(index)) or "()"
 
-    def _index_part(self, part: Any) -> str:
+    def _index_part(self, part: Any, *, first: bool) -> str:
         if isinstance(part, slice):
+            row = first and type(part.start) is type(part.stop) is int and part.stop - part.start == 1
+            if row and self.counted and self.base is not None:  # the sequence's row of one step, x[t : t + 1]
+                return f"{_relative(part.start - self.base)}:{_relative(part.stop - self.base)}"
             return style.slice_text(part)
         if isinstance(part, int) and self.counted and self.base is not None:
             return _relative(part - self.base)

@@ -71,9 +71,10 @@ class Reader:
         """
         self._cut_once(set())
         again = {(symbol.stem, symbol.gradient) for symbol in self.symbols.values() if symbol.step is not None}
-        self.symbols.clear()
-        self.shapes.clear()
+        for known in (self.symbols, self.shapes, self.read):
+            known.clear()
         self._cut_once(again)
+        self.read.clear()
 
     def _cut_once(self, also: set[tuple[str, bool]]) -> None:
         needed, pending = set[int](), [self.output, *self.gradients.values()]
@@ -94,7 +95,10 @@ class Reader:
             stem, step = self.names.get(index if value is None else value, ("", None))
             elsewhere = step is not None and (stem, value is not None) in also
             long = elsewhere or sizes[index] > (REPEATED if uses[index] > 1 else LONGEST)
-            if value is not None and value != self.output and (self.is_named(value) or long):
+            # of several losses, 1 / 3: each step's is a line, and none is called as another's
+            several = sum(map(self.is_named, self.aliases.get(index, ()))) > 1
+            same = several and e.is_number(self._made(index))
+            if value is not None and value != self.output and (self.is_named(value) or long) and not same:
                 self.symbols[index] = self.symbol(value, gradient=True)
             elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
                 self.symbols[index] = self.symbol(index)
@@ -199,6 +203,8 @@ class Reader:
         if name == "linear":
             weight = e.turned(args[1], (1, 0), shapes[1][::-1])
             return e.plus([e.product(args[0], weight, shape), *args[2:]], shape)
+        if name == "where" and shapes[0] == shape:
+            args = [args[0], *map(self._scalar, args[1:])]
         if name == "where" and (always := self._always(node)) is not None:
             chosen = 1 if always else 2
             if shapes[chosen] == shape or e.is_number(args[chosen]):
@@ -238,6 +244,8 @@ class Reader:
         inner = x
         while isinstance(inner, Apply) and inner.op in ("reshape", "broadcast_to"):
             inner = inner.args[0]
+        if isinstance(inner, Apply) and inner.op == "neg" and (of := self._scalar(inner.args[0])) is not inner.args[0]:
+            inner = e.negative(of, ())
         return inner if self._shape(inner) == () else x
 
     def _shape(self, x: Expression) -> tuple[int, ...]:

@@ -38,20 +38,21 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
 def _judged(graph: tg.Graph) -> tg.Graph:
     """``graph`` with names for what a textbook names.
 
-    Scores and losses of a time step are called so, and each step's target is in that step. A first state belongs to the
-    cell that begins with it. What a layer reads and another has put out is called as that one calls it.
+    Scores and losses of a time step are called so, and whole numbers that one step reads, a target, are in that step.
+    A first state belongs to the cell that begins with it. What a layer reads, or goes on from, and has been put out
+    before is called as it was there.
     """
     nodes = list(graph.nodes)
     handed_on = operands(graph, see_through=True)[1]
     for node, role in zip(graph.nodes, roles(graph, operands(graph, see_through=False)[0]), strict=True):
         if role in ("logits", "loss") and node.scope.step is not None and not node.scope.backward:
             nodes[node.index] = replace(node, role=role)
-        elif role == "x" and node.op is not None and node.index in handed_on:
+        elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)
-        if node.op is not None and node.op.name == "cross_entropy" and node.scope.step is not None:
-            target = nodes[node.sources[-1]]
-            if target.op is None and target.scope.step is None and graph.consumers[target.index] == (node.index,):
-                nodes[target.index] = replace(target, scope=target.scope._replace(step=node.scope.step))
+        readers = {graph.nodes[i].scope.step for i in graph.consumers[node.index]}
+        given = node.op is None and not (node.role or node.requires_grad) and node.dtype.kind in "iu"
+        if given and node.scope.step is None and len(readers) == 1:
+            nodes[node.index] = replace(node, scope=node.scope._replace(step=readers.pop()))
     cells: dict[int, set[tuple[str, ...]]] = defaultdict(set)
     for loop in find(graph):
         for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
