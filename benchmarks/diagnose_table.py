@@ -4,7 +4,8 @@
 
 Every wrong gradient comes from a backward pass written by hand in NumPy, which shares no code with the search.
 ``planted``: the planted bugs, RNN, LSTM, GRU, pooling and both ways. ``own``: those that fit, in three cells of no
-library. ``hand``: students' mistakes (tests/handwritten.py). ``held-out``: changes of the text of two backward passes
+library. ``hand``: students' mistakes (tests/handwritten.py). ``written``: those of each file tests/handwritten_*.py.
+``held-out``: changes of the text of two backward passes
 that the search was not written with (benchmarks/diagnose_held_out.py), ``--some`` of each, drawn with a fixed seed;
 ``pairs``: two such changes. ``rounded``: planted bugs, printed with 8 digits. ``single``: planted bugs whose forward
 and backward pass are in single precision, as far as they change more than 2e-5. ``right``: right gradients, in full,
@@ -17,6 +18,7 @@ very same numbers is named first; in the last three kinds the two are not told a
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import sys
 import time
@@ -34,7 +36,8 @@ from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem, ow
 from tinygrad_rnn.testing.planted_bugs.own_cells import OWN, OwnBptt
 from tinygrad_rnn.testing.planted_bugs.score_table import LAST_BITS
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+sys.path.insert(0, str(TESTS))
 KINDS = ("rnn", "lstm", "gru", "both", "pool")
 Arrays = dict[str, Any]
 Case = tuple[str, str, tg.Tensor, Arrays]  #: row, what was wrong, the loss, the gradients
@@ -120,6 +123,12 @@ def hand() -> Iterator[Case]:
         yield mistake.style, mistake.meaning, handwritten.loss_of(mistake.style), mistake.gradients()
 
 
+def written(module: Any) -> Iterator[Case]:
+    """The mistakes of one of the other files of passes written by hand."""
+    for style, old, new, meaning, _ in module.MISTAKES:
+        yield style, meaning, module.loss_of(style), module.gradients(style, old, new)
+
+
 def changed(some: int, pairs: bool, seed: int, networks: list[str]) -> Iterator[Case]:
     """Of the held-out networks."""
     for name in networks:
@@ -138,8 +147,10 @@ def printed(gradients: Arrays, digits: int = 8) -> Arrays:
     return {k: np.vectorize(lambda v: float(f"{v:.{digits}g}"))(np.asarray(g)) for k, g in gradients.items()}
 
 
-def judge(title: str, cases: Iterator[Case], max_edits: int, digits: int | None = None) -> None:
-    """Diagnose each, and print the table."""
+def judge(
+    title: str, cases: Iterator[Case], max_edits: int, digits: int | None = None, words: dict[Any, str] | None = None
+) -> None:
+    """Diagnose each, and print the table; ``words``: what one of the sentences has to say, by row and mistake."""
     rows: dict[str, Counter[str]] = {}
     missed: list[str] = []
     start = time.process_time()
@@ -150,6 +161,8 @@ def judge(title: str, cases: Iterator[Case], max_edits: int, digits: int | None 
         verdict = "not found"
         if found.found:
             verdict = "found" if says is None or re.search(says, found.edits[0].words) else "as an equal one"
+            if words is not None and not any(words[row, name] in edit.words for edit in found.edits):
+                verdict = "as an equal one"
         elif found.correct:
             verdict = "called right"
         count[verdict] += 1
@@ -200,7 +213,7 @@ def right_gradients(regimes: list[str], seeds: int, dtype: Any, title: str) -> N
 
 def main() -> None:
     """Print the tables that are asked for."""
-    parts = ["planted", "own", "hand", "held-out", "pairs", "rounded", "single", "right", "right-single"]
+    parts = ["planted", "own", "hand", "written", "held-out", "pairs", "rounded", "single", "right", "right-single"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=parts)
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
@@ -215,6 +228,10 @@ def main() -> None:
         judge("Planted bugs in own cells", own(asked.regimes), 1)
     if "hand" in asked.parts:
         judge("Written by hand, as students do", hand(), 1)
+    for file in sorted(TESTS.glob("handwritten_*.py")) if "written" in asked.parts else ():
+        module = importlib.import_module(file.stem)
+        words = {(style, meaning): says for style, _, _, meaning, says in module.MISTAKES}
+        judge(f"Written by hand, {file.name}", written(module), 1, words=words)
     if "held-out" in asked.parts:
         judge("Held out: one change", changed(asked.some, False, asked.seed, asked.networks), 1)
     if "pairs" in asked.parts:

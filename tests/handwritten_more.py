@@ -589,7 +589,7 @@ MISTAKES = [
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",
         "de = w * (dw - (w * dw).sum(0, keepdims=True))", "the sum over the batch",
-        "",
+        "what e receives from w sums over axis 0",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",

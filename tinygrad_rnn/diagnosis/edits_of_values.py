@@ -245,7 +245,7 @@ def _of_stale_values(scene: Scene) -> Iterator[Edit]:
                     if which != words and cost <= 0.1 and where == "of its own step":
                         for group in {".".join(nodes[-1].scope.path), ""}:
                             together[which, group].append((name, rules))
-                    if len({scene.place[node][0] for node, _ in places}) > 1:
+                    if len({(scene.place[node][0], slot) for node, slot in places}) > 1:
                         text = f"At every step, every rule {where} that needs {name} {words}."
                         yield Edit(text, rules, cost=1.1 + cost)
     for (which, _), found in together.items():
