@@ -621,6 +621,7 @@ def test_a_recurrence_with_gates_made_for_all_steps_at_once_has_no_scatter(doubl
     text = str(found)
     assert "scatter" not in text
     assert "stack(dh_t * linear_b[t-1] - dh_t * h_(t-1) for t=1..4)" in text
+    assert all("^{(h)}" not in line.latex for line in found.recurrence)  # a row of z is no part of a gate
 
 
 @pytest.mark.parametrize("layer", [tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU])

@@ -231,7 +231,7 @@ class Reader:
                 return ""
             (node,) = uses
             if node.role:
-                return node.role if len(node.role) == 1 else ""
+                return node.role if len(node.role) == 1 and node.role not in "hcx" else ""
 
     def _whole(self, x: Expression, shape: tuple[int, ...]) -> Expression:
         """A formula with the shape of the value it is for, where one that broadcasts to it will not do."""
