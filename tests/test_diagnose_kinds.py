@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.diagnosis.edit_context import Scene
 from tinygrad_rnn.diagnosis.edited_walks import Record
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
@@ -201,3 +202,10 @@ def test_a_norms_formula_is_written_without_two_terms_or_divided_twice(formula, 
     names = {"g": u, "y": y.numpy(), "s": std.numpy()}
     found = tg.diagnose((y * u).sum(), {"w": x.T @ eval(formula, names)}, max_edits=1)
     assert any(says in edit.words for edit in found.edits), str(found)
+
+
+def test_a_state_without_a_name_is_called_after_what_it_begins_with():
+    problem = own_problem("coupled", "normal")
+    record = Record(loss_of(problem))
+    scene = Scene(record, {}, nearly=False)
+    assert [scene.named(family[0]) for family in scene.states] == ["h", "c"]

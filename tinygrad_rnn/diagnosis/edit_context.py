@@ -35,6 +35,10 @@ class Scene:
         timed = [{n.scope.step for n in f} - {None} for f in self.families]
         self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
         self.stand_ins = StandIns(self)
+        for number, first in self.initial.items():
+            name = record.nodes[first].name or ""
+            if record.nodes[first].op is None and len(name) > 1 and name.endswith("0"):
+                self.names.states |= {n.index: name[:-1].rstrip("_") for n in self.all_families[number]}
 
     @cached_property
     def calls(self) -> dict[int, tuple[int, Family]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,8 @@ class StandIns:
             own = series.family == number and number >= 0 and all(k == number for k, _ in same)
             if len(line) > 1 and series.family is None and all(v is w for v, w in zip(values, series.values)):
                 own, same = len(series.values) == len(line), [(number, k) for k in range(len(line))]  # constants
+            if own and number >= 0:
+                series = replace(series, name=self.scene.named(self.scene.all_families[number][0]))
             other_loop = not own and len(series.steps) > 1 and series.steps != tuple(n.scope.step for n in nodes)
             ways = [([at for _, at in same], 0.0)] if own else []
             if not own or len(set(line)) < len(line):

@@ -45,6 +45,7 @@ class Names:
 
     def __init__(self, record: Record) -> None:
         self.record = record
+        self.states: dict[int, str] = {}  #: states that the program gives no name: c where it begins with c0
 
     def leaf(self, leaf: Node) -> str:
         """What the user calls it."""
@@ -59,8 +60,8 @@ class Names:
         """A value: its role, else a short expression, else its operation."""
         if node.op is None:
             return self.leaf(node)
-        if node.role:
-            return node.role
+        if node.role or node.index in self.states:
+            return node.role or self.states[node.index]
         if node.op.name in ("getitem", "take") and isinstance(node.operands[0], Ref) and node.scope.step is not None:
             source = self.record.nodes[node.operands[0].index]
             if source.op is None and (source.role or source.name):
