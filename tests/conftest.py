@@ -14,8 +14,9 @@ gc.disable()  # until everything is imported and collected
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis.database import DirectoryBasedExampleDatabase  # noqa: E402
+from hypothesis.strategies import none  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,6 +70,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish() -> None:
     """Thousands of tests, and all that was imported, stay: they are not looked through for garbage any more."""
+    given(none())(
+        lambda _: None
+    )()  # the first run of a Hypothesis of 2024 asks the collector who holds its random numbers
     gc.freeze()
     gc.set_threshold(20_000, 50, 20)
     gc.enable()

@@ -209,3 +209,29 @@ def test_a_state_without_a_name_is_called_after_what_it_begins_with():
     record = Record(loss_of(problem))
     scene = Scene(record, {}, nearly=False)
     assert [scene.named(family[0]) for family in scene.states] == ["h", "c"]
+
+
+@pytest.mark.parametrize("wrong", ["inputs", "next"])
+def test_targets_taken_by_two_arrays_of_numbers_can_be_other_targets(wrong):
+    """``logp[np.arange(n), target]``: of the two arrays in the index the last has the classes."""
+    rng = np.random.default_rng(8)
+    x, h0 = rng.integers(0, 6, (3, 5)), np.zeros((3, 4))
+    table, whh, why = (rng.normal(size=s) for s in ((6, 4), (4, 4), (4, 6)))
+    E, W, V = (tg.tensor(v, requires_grad=True, name=n) for v, n in ((table, "E"), (whh, "W"), (why, "V")))
+    h, loss, hs = tg.tensor(h0), 0.0, [h0]
+    for t in range(4):
+        h = tg.tanh(E[x[:, t]] + h @ W)
+        loss = loss - tg.log_softmax(h @ V, 1)[np.arange(3), x[:, t + 1]].sum()
+        hs.append(h.numpy())
+    d, carry = {"E": np.zeros((6, 4)), "W": np.zeros((4, 4)), "V": np.zeros((4, 6))}, h0
+    for t in range(4)[::-1]:
+        dy = np.exp(hs[t + 1] @ why)
+        dy /= dy.sum(1, keepdims=True)
+        dy[np.arange(3), x[:, t] if wrong == "inputs" else x[:, min(t + 2, 4)]] -= 1
+        da = (dy @ why.T + carry) * (1 - hs[t + 1] ** 2)
+        d["V"] += hs[t + 1].T @ dy
+        d["W"] += hs[t].T @ da
+        np.add.at(d["E"], x[:, t], da)
+        carry = da @ whh.T
+    found = tg.diagnose(loss, d, max_edits=1)
+    assert found.found and "where the right ones belong" in found.edits[0].words, str(found)

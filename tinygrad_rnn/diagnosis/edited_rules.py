@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -213,20 +214,31 @@ def looks_up(node: Node) -> bool:
     """Whether it takes rows by their numbers, instead of cutting."""
     if node.op is None or node.op.name != "getitem":
         return node.op is not None and node.op.name == "take"
-    index = node.attrs["index"]
-    return any(isinstance(x, (np.ndarray, list)) for x in (index if isinstance(index, tuple) else (index,)))
+    return bool(arrays_in(node))
+
+
+def arrays_in(node: Node) -> list[int]:
+    """The places of an index at which arrays of numbers stand: two in ``logp[np.arange(n), target]``."""
+    index = node.attrs.get("index")
+    parts = index if isinstance(index, tuple) else (index,)
+    return [k for k, x in enumerate(parts) if isinstance(x, (np.ndarray, list))]
 
 
 def rows_of(record: Record, node: Node) -> Array:
-    """Which rows were looked up."""
-    at = record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
-    return np.asarray(at[0] if isinstance(at, tuple) and len(at) == 1 else at)
+    """Which rows were looked up; of several arrays in one index, the last, which chooses within the rows."""
+    at = selected(record, node)
+    return np.asarray(at[arrays_in(node)[-1]] if isinstance(at, tuple) else at)
+
+
+def selected(record: Record, node: Node) -> Any:
+    """The index by which NumPy takes what the node takes."""
+    return record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
 
 
 def once_a_row(record: Record, node: Node, slot: int, g: Array) -> Array:
     """Rows that are looked up twice receive only the last one's gradient."""
     result = np.zeros(np.shape(record.target(node, slot)))
-    result[record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]] = g
+    result[selected(record, node)] = g
     return result
 
 

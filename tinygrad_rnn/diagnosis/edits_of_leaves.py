@@ -125,7 +125,7 @@ def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
         return
     whole = {i: np.zeros(leaf.shape) for i in (0, 1)}
     for node in sorted(found, key=lambda n: -n.index):  # as the way back comes to them
-        rows, g = edited_rules.rows_of(record, node), record.truth.gradients[node.index]
+        rows, g = edited_rules.selected(record, node), record.truth.gradients[node.index]
         whole[0][rows] = g
         whole[1][rows] = 0.0
         np.add.at(whole[1], rows, g)

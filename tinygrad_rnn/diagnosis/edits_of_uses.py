@@ -72,7 +72,8 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if edited_rules.looks_up(node):
         text = f"{subject} counts a row that is looked up twice only once"
         yield from scene.at_times(family, slot, text, lambda _: edited_rules.once_a_row, single=False)
-        for axis in range(np.ndim(edited_rules.rows_of(record, node)) if len(family) == 1 else 0):
+        rows = np.ndim(edited_rules.rows_of(record, node)) if len(edited_rules.arrays_in(node)) < 2 else 0
+        for axis in range(rows if len(family) == 1 else 0):
             for words, along in edited_rules.LOOKED_UP.items():
                 yield from scene.at_times(family, slot, f"{subject} {words} {axis}", lambda _, r=along, a=axis: r(a))
     if node.op.name == "max":
