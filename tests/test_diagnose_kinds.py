@@ -6,6 +6,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.diagnosis.edit_context import Scene
 from tinygrad_rnn.diagnosis.edited_walks import Record
+from tinygrad_rnn.diagnosis.variables import variables
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
 T, N, H = 3, 2, 3
@@ -235,3 +236,20 @@ def test_targets_taken_by_two_arrays_of_numbers_can_be_other_targets(wrong):
         carry = da @ whh.T
     found = tg.diagnose(loss, d, max_edits=1)
     assert found.found and "where the right ones belong" in found.edits[0].words, str(found)
+
+
+def gates_of_one_line(a, b, c, d):
+    i, f = tg.sigmoid(a), tg.tanh(tg.sigmoid(b))
+    z, r, n = tg.sigmoid(i * c), tg.sigmoid(f), tg.tanh(d + 1)
+    p, q, u, w = z.exp(), r.exp(), n.exp(), i.cos()
+    return p * q + u * w
+
+
+def test_values_of_one_line_are_called_by_their_variables():
+    loss = gates_of_one_line(*(tg.tensor([x], requires_grad=True) for x in (0.1, 0.2, 0.3, 0.4))).sum()
+    found, _ = variables(loss)
+    told = [(found.get(node.serial), node.op.name) for node in tg.Graph(loss).nodes if node.op is not None]
+    assert [pair for pair in told if pair[0] not in (None, "loss")] == [
+        ("i", "sigmoid"), ("f", "tanh"), ("z", "sigmoid"), ("r", "sigmoid"), ("n", "tanh"),
+        ("p", "exp"), ("q", "exp"), ("u", "exp"), ("w", "cos"),
+    ]  # fmt: skip

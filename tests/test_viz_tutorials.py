@@ -203,12 +203,17 @@ def test_no_line_runs_through_the_number_of_steps_left_out():
     assert of_weights and all(np.ptp(points[:-9, 1]) < 40 for points in of_weights)
 
 
-def test_a_loop_whose_scores_are_made_beside_the_state_begins_with_its_first_state():
-    """A name classifier: scores and state are made of the same; the last step makes scores only."""
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_loop_whose_scores_are_made_beside_the_state_begins_with_its_first_state(cut):
+    """A name classifier: scores and state are made of the same; the last step makes scores only.
+
+    Its letters are cut from one sequence, or each is a tensor of its own.
+    """
     i2h, i2o = tg.nn.Linear(5, 2), tg.nn.Linear(5, 4)
     x, h = tg.one_hot([0, 2, 1], 3), tg.zeros(1, 2)
     for t in range(3):
-        combined = tg.concat([x[t : t + 1], h], 1)
+        letter = x[t : t + 1]
+        combined = tg.concat([letter if cut else tg.tensor(letter.numpy()), h], 1)
         h, scores = i2h(combined), i2o(combined)
     loss = -scores.log_softmax(1)[0, 1]
     (loop,) = find(tg.Graph(loss))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dis
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from types import CodeType
 from typing import Any
 
@@ -42,14 +42,39 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
 
 
 def _stored(code: CodeType) -> dict[int, str]:
-    """By instruction: the variable that the next one puts its result into."""
+    """By instruction: the variable that its result is put into, also one of several (``i, f = g(a), g(b)``)."""
     lines = list(dis.get_instructions(code))
     names: dict[int, str] = {}
-    for one, after in pairwise(lines):
-        if after.opname.startswith(STORES):
-            name = after.argval if isinstance(after.argval, str) else after.argval[0]
-            names |= dict.fromkeys(range(one.offset, after.offset), name)  # with what a call keeps behind itself
+    for first, (before, line) in enumerate(pairwise(lines), 1):
+        if before.opname.startswith(STORES) or not line.opname.startswith(STORES):
+            continue
+        stores = list[str]()  # the first takes what lies on top
+        for store in takewhile(lambda x: x.opname.startswith(STORES), lines[first:]):
+            both = (store.argval,) if isinstance(store.argval, str) else store.argval
+            stores += both if store.opname.count("STORE") == 2 else both[:1]
+        end = first
+        while lines[end - 1].opname == "SWAP" and (depth := int(lines[end - 1].arg or 0)) <= len(stores):
+            stores[0], stores[depth - 1] = stores[depth - 1], stores[0]
+            end -= 1
+        if before.opname == "UNPACK_SEQUENCE" and lines[end - 2].opname == "BUILD_TUPLE":  # of four and more
+            stores[: before.arg] = stores[: before.arg][::-1]
+            end -= 2
+        for name, at in zip(stores, _makers(lines, end), strict=False):
+            names |= dict.fromkeys(range(lines[at].offset, lines[at + 1].offset), name)  # with what a call keeps behind
     return names
+
+
+def _makers(lines: list[dis.Instruction], end: int) -> Iterator[int]:
+    """The instructions that made what lies on the stack before instruction ``end``, the topmost first."""
+    yield end - 1
+    found, depth = 1, 0
+    for at in range(end - 1, 0, -1):
+        if lines[at].opcode in dis.hasjrel or lines[at].opcode in dis.hasjabs:
+            return  # two ways lead here
+        depth += dis.stack_effect(lines[at].opcode, lines[at].arg, jump=False)
+        if depth == found:
+            yield at - 1
+            found += 1
 
 
 def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph:

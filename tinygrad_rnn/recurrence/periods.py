@@ -153,7 +153,7 @@ class _Text:
         """What stands behind the whole steps of a periodic stretch, not from ``ceiling`` on, and is one more step.
 
         It lacks what would lead to the next: that is in no result. By position, where it would stand; empty
-        if it is no such step, which reads a state, and shares a weight with the others or reads on in the data.
+        if it is no such step, which reads a state, and shares a weight, or reads on in the data, or other data.
         """
         begin = end - (end - first) % period
         found = {k: k for k in range(begin, end)}
@@ -165,7 +165,10 @@ class _Text:
                 break
             found[k] = place
             place += 1
-        goes_on = any(self._goes_on(place - period, k) for k, place in found.items())
+        goes_on = any(
+            self._goes_on(place - period, k) or self._read_inputs_of_their_own(place - period, k)
+            for k, place in found.items()
+        )
         return found if goes_on and self._reads_state(found, begin, period) else {}
 
     def _goes_on(self, one: int, other: int) -> bool:
@@ -174,6 +177,11 @@ class _Text:
         a, b = (self.graph.nodes[self.places[k]] for k in (one, other))
         reads_on = a.sources == b.sources and repr(a.attrs) != repr(b.attrs)
         return reads_on or bool((shared & ~self.data[self.leaf[one]]).any())
+
+    def _read_inputs_of_their_own(self, one: int, other: int) -> bool:
+        """Whether two operations read data that are no parameters, each other data."""
+        a, b = self.leaf[one], self.leaf[other]
+        return bool(((a != b) & (a >= 0) & (b >= 0) & self.data[a] & self.data[b]).any())
 
     def _reads_state(self, step: Mapping[int, int], begin: int, period: int) -> bool:
         """Whether operations of a step read what the step before has made, as those of that step did."""

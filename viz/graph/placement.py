@@ -349,8 +349,9 @@ class Places:
         kinds = ("parameter", "share")
         shared = [self.sizes[i][0] for i in [*self.sources, *self.sinks] if self.boxes[i].kind in kinds]
         for slot in self.slots:
-            if segment is not None and slot.segment != segment and shared:
-                at += max(60.0, *shared)
+            if segment is not None and slot.segment != segment:
+                own = [self.sizes[i][0] + 28 for i, first in self._first_fed().items() if first == slot.segment]
+                at += max([60.0, *shared] if shared else own, default=0.0)
             if segment is not None and slot.segment != segment:
                 at += self._width_of_initial(segment, max) + self._width_of_initial(slot.segment, min)
                 at += sum(self.sizes[i][0] + 26 for i, s in self.between.items() if s == slot.segment)
@@ -376,6 +377,15 @@ class Places:
             if column in self.x:
                 place = self.tiles[column.segment].boxes[key].moved(self.x[column])
                 self.layout.rects[i] = Rect(place.x, place.y, place.w, place.h)
+
+    def _first_fed(self) -> dict[int, int]:
+        """The first pass that each source feeds."""
+        first: dict[int, int] = {}
+        for e in self.edges:
+            column = self.boxes[e.target].column
+            if e.source in self.sources and column is not None:
+                first[e.source] = min(first.get(e.source, column.segment), column.segment)
+        return first
 
     def _width_of_initial(self, segment: int, end: Callable[[Iterable[Column]], Column]) -> float:
         """Room for the initial states at the first (or last) step of a pass."""
