@@ -261,7 +261,7 @@ MISUSE = {
     "check integers": (lambda: tg.check_gradients(lambda x: x.sum(), [1]), tg.GraphError, "inputs that are floats"),
     "node": (lambda: tg.viz.debug((t(2) * 2).sum()).value(77), tg.ArgumentError, "numbered from 0 to 2; 77 is none"),
     "clip": (lambda: tg.viz.debug((t(2) * 2).sum()).clip("a"), tg.ArgumentError, "the threshold is a number"),
-    "debug": (lambda: tg.viz.debug(3), tg.GraphError, "a walk back starts at the loss, a tensor, not int"),
+    "debug": (lambda: tg.viz.debug(3), tg.ArgumentError, "a walk back starts at the loss, a tensor, not int"),
 }  # fmt: skip
 
 

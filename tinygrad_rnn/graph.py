@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from .arguments import answerable, naming_keywords
-from .errors import DataError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, read_text, write_atomically
 from .graph_file import bounded, decoded, encoded, operation_of, scope_of, value_of
 from .operation_errors import explained, short
@@ -97,7 +97,7 @@ _FIELDS = (*_OF_TENSORS, "value", "site", "starts")
 
 @naming_keywords("Graph")
 class Graph:
-    """Everything ``outputs`` were computed from.
+    """Everything ``outputs``, tensors, were computed from (else an `ArgumentError`).
 
     ``outputs`` are tensors; without any, a `GraphError`.
 
@@ -134,7 +134,7 @@ class Graph:
 
     def __init__(self, *outputs: Tensor) -> None:
         if not outputs or not all(isinstance(x, Tensor) for x in outputs):
-            raise GraphError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
+            raise ArgumentError("Graph(...) wants the tensor (or tensors) whose computation it is to hold")
         tensors = made_from(outputs, _operands)
         build = GraphBuilder[Node]()
         for x, site in zip(tensors, source_lines(x._made_at for x in tensors), strict=True):
@@ -463,7 +463,7 @@ class GraphBuilder(Generic[N]):
         """
         if isinstance(op, str):
             if op not in TABLE:
-                raise GraphError(f"no operation is named {short(op)!r}; tg.TABLE has them")
+                raise ArgumentError(f"no operation is named {short(op)!r}; tg.TABLE has them")
             op = TABLE[op]
         attrs = {} if attrs is None else attrs
         try:

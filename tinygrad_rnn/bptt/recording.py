@@ -210,9 +210,9 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     refused with what it would cost, unless ``anyway``.
     """
     if not isinstance(loss, tg.Tensor):
-        raise tg.GraphError(f"a walk back starts at the loss, a tensor, not {type(loss).__name__}")
+        raise tg.ArgumentError(f"a walk back starts at the loss, a tensor, not {type(loss).__name__}")
     if every < 1:
-        raise tg.GraphError(f"every= is how many time steps to take one of, from 1 up, not {every}")
+        raise tg.ArgumentError(f"every= is how many time steps to take one of, from 1 up, not {every}")
     seed = seeded(loss, gradient, False)
     order = nodes_between([loss])
     for tensor in order:

@@ -4,7 +4,7 @@ All comparisons are normwise, one tensor and one time step at a time. Two gradie
 
     ‖got − expected‖ ≤ rtol ‖expected‖ + ROUNDING_MARGIN · noise
 
-where ``noise`` is what rounding does to this very computation in its precision, measured (`noise.noise`), not
+where ``noise`` is what rounding does to this very computation in its precision, measured (`rounding_noise.noise`), not
 guessed. It is far below ``rtol`` unless the gradient is a small difference of large numbers.
 """
 

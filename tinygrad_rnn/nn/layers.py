@@ -175,7 +175,7 @@ class Identity(Module):
 
 
 class Softmax(Module):
-    """`Tensor.softmax` along ``dim`` (None: the last).
+    """`Tensor.softmax` along ``dim``, or ``axis`` (None: the last).
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Softmax(dim=1)([[0.0, 0.0]]).tolist()
@@ -183,8 +183,8 @@ class Softmax(Module):
     """
 
     @answerable
-    def __init__(self, dim: int | None = None) -> None:
-        self.dim = dim
+    def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
+        self.dim = axis if dim is None else dim
 
     def forward(self, x: Any) -> Tensor:
         """Values of the input's shape that add up to 1 along ``dim``."""
@@ -196,7 +196,7 @@ class Softmax(Module):
 
 
 class LogSoftmax(Softmax):
-    """`Tensor.log_softmax` along ``dim`` (None: the last).
+    """`Tensor.log_softmax` along ``dim``, or ``axis`` (None: the last).
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.LogSoftmax(dim=0)([0.0, 1000.0]).tolist()
@@ -204,8 +204,8 @@ class LogSoftmax(Softmax):
     """
 
     @answerable
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__(dim)
+    def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
+        super().__init__(dim, axis=axis)
 
     def forward(self, x: Any) -> Tensor:
         """Of the input's shape, logarithms of what adds up to 1."""
