@@ -91,8 +91,7 @@ class _Mending:
 
     def _may_move(self, k: int) -> bool:
         line = self.layout.lines[k]
-        joined = line.source in self.layout.rects and line.target in self.layout.rects
-        return joined and line.source != line.target and k not in self.stuck
+        return line.source != line.target and k not in self.stuck
 
     def _look_for_boxes(self, k: int) -> None:
         """Whether a line runs through a box that is not its end."""
@@ -138,27 +137,40 @@ class _Mending:
         return self.ways[a].beside(self.ways[b]) * STEP > TOGETHER
 
     def draw_anew(self, k: int) -> None:
-        """A way around all boxes, beside all other lines, from any side to any side."""
+        """A way around all boxes, beside all other lines, from any side to any side; at steps left out, where it is."""
         line = self.layout.lines[k]
-        assert line.source is not None and line.target is not None
-        a, b = self.layout.rects[line.source], self.layout.rects[line.target]
+        starts, ends = self._starts(k), self._ends(k)
         others = [self.ways[n] for n in range(len(self.ways)) if n != k and self._apart(n, k)]
         taken = [stretch for way in others for stretch in way.pieces]
         boxes = [*self.layout.rects.values(), *(rect for _, rect in self.layout.gaps)]
         tips = [tip for way in others for tip in way.points[[0, -1]]]
-        points = around(_free(leaving(a), tips), _free(entering(b), tips), boxes, taken, shared=APART)
+        points = around(_free(starts, tips), _free(ends, tips), boxes, taken, shared=APART)
         if is_askew(points):  # the free places at the boxes are walled in
-            points = around(leaving(a), entering(b), boxes, taken, shared=APART)
+            points = around(starts, ends, boxes, taken, shared=APART)
         if is_askew(points):
             self.stuck.add(k)
             return
-        self.layout.lines[k] = replace(line, pos=spline(points))
+        self.layout.lines[k] = replace(line, pos=spline(points, arrow=ARROW if line.arrow else 0))
         self.ways[k] = way = Way.along(self.layout.lines[k].pos)
         self._look_for_boxes(k)
         self.together = {pair for pair in self.together if k not in pair}
         for n, other in enumerate(self.ways):
             if n != k and way.meets(other) and self._apart(n, k) and self._shared(k, n):
                 self.together.add((min(n, k), max(n, k)))
+
+    def _starts(self, k: int) -> list[Port]:
+        line = self.layout.lines[k]
+        if line.source is not None:
+            return leaving(self.layout.rects[line.source])
+        x, y = self.ways[k].points[0]
+        return [Port(x, y, 1 if x < self.ways[k].points[-1][0] else -1, 0)]
+
+    def _ends(self, k: int) -> list[Port]:
+        line = self.layout.lines[k]
+        if line.target is not None:
+            return entering(self.layout.rects[line.target])
+        x, y = self.ways[k].points[-1]
+        return [Port(x, y, 1 if x > self.ways[k].points[0][0] else -1, 0)]
 
 
 def _ends(line: Line) -> tuple[object, object]:
