@@ -9,6 +9,7 @@ from tinygrad_rnn.diagnosis.edited_walks import Record
 from tinygrad_rnn.diagnosis.variables import variables
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
+F = tg.nn.functional
 T, N, H = 3, 2, 3
 WORDS = np.array([[0, 0], [1, 2], [0, 1]])  # by step; one comes twice in a step, two come again
 LENGTHS, TARGETS = np.array([[3.0], [2.0]]), [1, 0]
@@ -253,3 +254,38 @@ def test_values_of_one_line_are_called_by_their_variables():
         ("i", "sigmoid"), ("f", "tanh"), ("z", "sigmoid"), ("r", "sigmoid"), ("n", "tanh"),
         ("p", "exp"), ("q", "exp"), ("u", "exp"), ("w", "cos"),
     ]  # fmt: skip
+
+
+def _masked(w):
+    return w[w > 1].square().sum()
+
+
+def _gained(w):
+    y = tg.tensor([[1.0, 2.0, 4.0], [3.0, -1.0, 0.5]], dtype=tg.float64).exp()
+    return (y / (y * y).mean(-1, keepdim=True).sqrt() * w).square().sum()
+
+
+def _gathered(w):
+    return -(w * tg.ones(2, 1)).log_softmax(1).gather(1, tg.tensor([[2], [0]])).mean()
+
+
+@pytest.mark.parametrize("of", [_masked, _gained, _gathered])
+def test_masks_gains_and_gathered_elements_are_searched(of):
+    w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True, name="w", dtype=tg.float64)
+    (g,) = tg.grad(of(w), [w])
+    assert tg.diagnose(of(w), {"w": g}).correct
+    found = tg.diagnose(of(w), {"w": 2 * g.numpy()}, max_edits=1)
+    assert any("counted twice" in edit.words for edit in found.edits)
+
+
+def test_nothing_is_right_where_the_true_gradient_is_zero_up_to_rounding_or_infinite():
+    b = tg.tensor([0.5], requires_grad=True, name="b", dtype=tg.float64)
+    loss = F.cross_entropy(tg.tensor([[0.1, 0.2, 0.3]], dtype=tg.float64) + b, [1])
+    wrong = tg.diagnose(loss, {"b": [0.7123456789012345]}, max_edits=1)
+    assert not wrong.correct and not wrong.found
+    assert tg.diagnose(loss, {"b": tg.grad(loss, [b], retain_graph=True)[0]}).correct
+    x = tg.tensor([0.0, 4.0], requires_grad=True, name="x", dtype=tg.float64)
+    with np.errstate(divide="ignore", invalid="ignore"), pytest.raises(tg.ArgumentError, match=r"of x is inf at \[0\]"):
+        tg.diagnose(x.sqrt().sum(), {"x": [1.0, 0.25]})
+    with pytest.raises(tg.ArgumentError, match="the loss is a tensor, not float"):
+        tg.diagnose(1.0, {"x": 1.0})

@@ -54,6 +54,8 @@ def diagnose(
         raise ArgumentError(f"diagnose: max_edits is 1 or 2, not {max_edits!r}")
     if not isinstance(gradients, Mapping) or not gradients:
         raise ArgumentError("diagnose: gradients map leaves, or their names, to arrays; at least one is needed")
+    if not isinstance(loss, Tensor):
+        raise ArgumentError(f"diagnose: the loss is a tensor, not {type(loss).__name__}")
     record = Record(loss)
     keys = {_leaf(record, key): key for key in gradients}
     if len(keys) < len(gradients):
@@ -101,7 +103,14 @@ def _leaf(record: Record, key: Any) -> int:
 
 
 def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:
+    if hasattr(value, "detach"):  # also of another framework
+        value = value.detach()
     array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+    if wrong := np.argwhere(~np.isfinite(true := record.gradient(leaf))).tolist():
+        raise ArgumentError(
+            f"diagnose: the true gradient of {key!s:.40} is {true[tuple(wrong[0])]} at {wrong[0]}, and nothing can be "
+            "compared with it: leave that leaf out, or look where it begins (the debugger's origin)"
+        )
     shape = record.nodes[leaf].shape
     if array.dtype.kind not in "fiu":
         raise DTypeError(

@@ -218,10 +218,10 @@ def looks_up(node: Node) -> bool:
 
 
 def arrays_in(node: Node) -> list[int]:
-    """The places of an index at which arrays of numbers stand: two in ``logp[np.arange(n), target]``."""
+    """The places of an index at which arrays of numbers stand, no masks: two in ``logp[np.arange(n), target]``."""
     index = node.attrs.get("index")
     parts = index if isinstance(index, tuple) else (index,)
-    return [k for k, x in enumerate(parts) if isinstance(x, (np.ndarray, list))]
+    return [k for k, x in enumerate(parts) if isinstance(x, (np.ndarray, list)) and np.asarray(x).dtype != bool]
 
 
 def rows_of(record: Record, node: Node) -> Array:

@@ -330,7 +330,7 @@ class Record:
                 gradient = true_gradient if here is None else true_gradient + here[k]
                 value = self._edited(edits[k], node, slot, gradient, kept, k)
                 if value is not None:
-                    others[k] = value - sent
+                    others[k] = fitted(np.asarray(value), sent) - sent
             if use in factors:
                 rows = list(factors[use])
                 made = (rule.factor(self, node, slot) for rule in factors[use].values())

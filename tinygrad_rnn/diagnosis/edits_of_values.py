@@ -59,7 +59,7 @@ def _instead_of(scene: Scene, family: Family, slot: int, other: int | None) -> I
     """Another value where an operand's, or the result's (None), belongs; or that one made with another one in it."""
     record, op = scene.record, family[0].op
     line = [n.index for n in family] if other is None else scene.line(family, other)
-    if line is None or op is None:
+    if line is None or op is None or record.values[line[-1]].dtype.kind != "f":  # numbers of rows: see below
         return
     subject, name = scene.subject(family, slot), scene.named(record.nodes[line[-1]])
     if is_nonlinear(family[0]):

@@ -18,6 +18,8 @@ from .edits import candidates
 from .precision import FEWEST_DIGITS, at_least, precisions
 
 Progress = Callable[[int, int], None]
+#: how far an edit may be off, of the given gradient, however it explodes
+FAR = 1e-4
 #: a sketch is at most so many numbers: one a leaf, or one a gate's block of it; of more leaves, those with the largest
 #: gradients are sketched one by one
 SKETCHED = 24
@@ -55,21 +57,25 @@ class Search:
     def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
         self.record, self.given, self.progress = record, given, progress
         self.precisions = precisions(given)
-        self.limits = self._limits()
+        self.limits, self.limits_of_edits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
 
-    def _limits(self) -> dict[int, float]:
-        """By leaf, how far what is right may be off."""
-        limits = {}
+    def _limits(self) -> tuple[dict[int, float], dict[int, float]]:
+        """By leaf, how far the right gradient may be off, and that of an edit."""
+        limits, of_edits = {}, {}
         for leaf, given in self.given.items():
             precision, scale = self.precisions[leaf], self.record.scale(leaf) + norm(given)
             dtype = np.float32 if precision.single else np.float64
+            noise = self.record.noise(leaf, dtype)
+            limits[leaf] = precision.allowed(noise, scale)
             larger = max(1.0, norm(given) / (norm(self.record.gradient(leaf)) or np.inf))  # what explodes, rounds so
-            limits[leaf] = precision.allowed(larger * self.record.noise(leaf, dtype), scale)
-        return limits
+            # beside a true gradient that is 0 up to rounding, that would be anything
+            enlarged = min(precision.allowed(larger * noise, scale), FAR * norm(given))
+            of_edits[leaf] = max(limits[leaf], enlarged)
+        return limits, of_edits
 
     def few_digits(self, wrong: Sequence[int]) -> str:
         """With how many digits the wrong leaves are given, where that is too few to tell what made them; else ""."""
@@ -79,12 +85,14 @@ class Search:
     def as_round_numbers(self) -> None:
         """From now on few digits are not rounded numbers but round ones."""
         self.precisions = {leaf: at_least(self.given[leaf], p) for leaf, p in self.precisions.items()}
-        self.limits = self._limits()
+        self.limits, self.limits_of_edits = self._limits()
 
     def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
         """By leaf, whether an edit of these differences gives what was given."""
         return {
-            leaf: norm(wanted - differences.get(leaf, 0.0)) <= self.limits[leaf] for leaf, wanted in self.wanted.items()
+            leaf: norm(wanted - differences.get(leaf, 0.0))
+            <= (self.limits_of_edits if leaf in differences else self.limits)[leaf]
+            for leaf, wanted in self.wanted.items()
         }
 
     def agreement(self, differences: Mapping[int, Array]) -> float:
@@ -124,7 +132,7 @@ class Search:
         for leaf, direction in directions.items():
             size = record.scale(leaf) + norm(self.wanted[leaf])
             self.slack += np.linalg.norm(direction, axis=0) * (
-                self.limits[leaf] + (SLACK / 100 if self.scene.nearly else SLACK) * size
+                self.limits_of_edits[leaf] + (SLACK / 100 if self.scene.nearly else SLACK) * size
             )
         shaped = {leaf: self.given[leaf].shape for leaf in directions}
         moved = [
@@ -237,7 +245,7 @@ class Search:
                 return [Tried(edit, self.sketched(walked), walked)]
             for leaf, wanted in self.wanted.items():
                 cancelled = CANCELLED * (self.record.scale(leaf) + norm(wanted))
-                if norm(wanted - walked.get(leaf, 0.0)) > self.limits[leaf] + cancelled:
+                if norm(wanted - walked.get(leaf, 0.0)) > self.limits_of_edits[leaf] + cancelled:
                     return []
         return []
 
@@ -269,8 +277,8 @@ class Search:
             )
             walked = self.record.differences(base)
             rest = {leaf: w - (0.0 if factor == 1.0 else walked.get(leaf, 0.0)) for leaf, w in self.wanted.items()}
-            floor = max(self.limits.values()) * 1e-9 or 1.0  # a leaf whose gradient is 0 has no room at all
-            weight = {leaf: 1 / max(self.limits[leaf], floor) ** 2 for leaf in self.wanted}
+            floor = max(self.limits_of_edits.values()) * 1e-9 or 1.0  # a leaf whose gradient is 0 has no room at all
+            weight = {leaf: 1 / max(self.limits_of_edits[leaf], floor) ** 2 for leaf in self.wanted}
             above = sum(weight[i] * float(np.vdot(d, rest[i])) for i, d in walked.items() if i in rest)
             below = sum(weight[i] * float(np.vdot(d, d)) for i, d in walked.items() if i in rest)
             if not below or not np.isfinite(above / below):
