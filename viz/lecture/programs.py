@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
 import tinygrad_rnn as tg
 
@@ -47,16 +47,16 @@ class Runner:
         """Run a program in a folder, where it draws into ``out``: what it prints, and if it failed, why."""
         process = self._process = self._process or _started()
         assert process.stdin is not None and process.stdout is not None
-        limit = Timer(SECONDS, self.stop)
+        late = Event()
+        limit = Timer(SECONDS, lambda: (late.set(), self.stop()))  # in this order: the answer ends when it is stopped
         limit.start()
         print(json.dumps([str(program), str(folder)]), file=process.stdin, flush=True)
         answer = process.stdout.readline()
-        late = not limit.is_alive()
         limit.cancel()
         if not answer:  # it has ended
             self.close()
         printed, complaint = (_text(folder / name) for name in ("printed", "complaint"))
-        if late:
+        if late.is_set():
             return printed, f"took longer than {SECONDS} s"
         if int(answer or process.wait()):
             reason = (complaint.strip() or printed.strip() or "it gave no reason").splitlines()[-1]
