@@ -48,7 +48,12 @@ class Runner:
         process = self._process = self._process or _started()
         assert process.stdin is not None and process.stdout is not None
         late = Event()
-        limit = Timer(SECONDS, lambda: (late.set(), self.stop()))  # in this order: the answer ends when it is stopped
+
+        def end() -> None:
+            late.set()  # first: with the process the answer ends
+            self.stop()
+
+        limit = Timer(SECONDS, end)
         limit.start()
         print(json.dumps([str(program), str(folder)]), file=process.stdin, flush=True)
         answer = process.stdout.readline()
