@@ -224,10 +224,15 @@ def arrays_in(node: Node) -> list[int]:
     return [k for k, x in enumerate(parts) if isinstance(x, (np.ndarray, list)) and np.asarray(x).dtype != bool]
 
 
+def axis_of_rows(node: Node) -> int:
+    """The axis along which an index counts rows: that of its last array, else the first."""
+    return max(arrays_in(node), default=0)
+
+
 def rows_of(record: Record, node: Node) -> Array:
     """Which rows were looked up; of several arrays in one index, the last, which chooses within the rows."""
     at = selected(record, node)
-    return np.asarray(at[arrays_in(node)[-1]] if isinstance(at, tuple) else at)
+    return np.asarray(at[axis_of_rows(node)] if isinstance(at, tuple) else at)
 
 
 def selected(record: Record, node: Node) -> Any:

@@ -19,7 +19,7 @@ from .edited_rules import (
     OneReplaced,
     Times,
     Valued,
-    arrays_in,
+    axis_of_rows,
     blocks_transposed,
     looks_up,
     made,
@@ -343,7 +343,7 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
     if node.op.name == "cross_entropy":
         mine, size = np.shape(record.target(node, 1)), record.target(node, 0).shape[-1]
     elif looks_up(node) or (number is not None and len({index_of(n) for n in family}) > 1):
-        axis = arrays_in(node)[-1] if arrays_in(node) else 0
+        axis = axis_of_rows(node)
         mine = np.shape(rows_of(record, node)) if number is None else (1,)
         size = np.shape(record.target(node, 0))[axis]
     else:
@@ -397,7 +397,7 @@ def _with_numbers(
         else:
             index = node.attrs["index"]
             put = whole if index_of(node) is None else int(whole.item())
-            axis = arrays_in(node)[-1] if arrays_in(node) else 0
+            axis = axis_of_rows(node)
             new = (*index[:axis], put, *index[axis + 1 :]) if isinstance(index, tuple) else put
             rules[node.index] = AsIf(replace(node, attrs={**node.attrs, "index": new}), 0)
     text = f"{subject} uses {words} where the right ones belong"
