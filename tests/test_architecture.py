@@ -35,6 +35,13 @@ LAYERS = {
 EXCEPTIONS = {
     ("tinygrad_rnn", "viz"): "tg names who draws to the engine, and imports them when a picture is wanted",
 }
+#: Functions that import by a name that may be computed.
+IMPORTERS = ("import_module", "__import__")
+#: What imports by a computed name, which `imports` cannot read, and why.
+COMPUTED = {
+    "tinygrad_rnn.module_aliases": "finds modules by their former names and by the short name viz",
+    "tinygrad_rnn.optional_packages": "imports packages of others",
+}
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -68,9 +75,16 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             wanted = [x if (x := _lies(f"{base}.{a.name}")) in known else base for a in node.names]
-        elif isinstance(node, ast.Call) and called(node.func) == "import_module":
+        elif isinstance(node, ast.Call) and called(node.func) in IMPORTERS:
             wanted = [x.value for x in node.args if isinstance(x, ast.Constant)]
         yield from (x for x in map(_lies, wanted) if x in known and x != name)
+
+
+def computes_a_name(path: Path) -> bool:
+    """Whether a file imports by anything but a whole name that is written there."""
+    calls = [x for x in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(x, ast.Call)]
+    given = [x.args[0] if x.args else x for x in calls if called(x.func) in IMPORTERS]
+    return any(not isinstance(x, ast.Constant) or str(x.value).startswith(".") for x in given)
 
 
 def _lies(name: str) -> str:
@@ -118,6 +132,16 @@ def graph() -> dict[str, set[str]]:
 
 def test_no_module_knows_itself_by_way_of_others(graph):
     assert not circles(graph)
+
+
+def test_what_is_imported_is_written_there():
+    assert sorted(name for name, path in modules(HERE).items() if computes_a_name(path)) == sorted(COMPUTED)
+
+
+@pytest.mark.parametrize("how", ["import_module(f'.{x}', y)", "importlib.import_module(name=x)", "__import__(x)"])
+def test_a_computed_name_is_found(tmp_path, how):
+    (tmp_path / "a.py").write_text(how)
+    assert computes_a_name(tmp_path / "a.py")
 
 
 def test_nothing_imports_upward(graph):

@@ -79,13 +79,15 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """`check_gradients`, `viz` and `interchange` are imported when first asked for: training does without them."""
-    if name in ("viz", "interchange"):
-        return import_module(f"tinygrad_rnn.{name}")
-    if name != "check_gradients":
-        raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
-    from .check import check_gradients
+    if name == "viz":
+        return import_module("tinygrad_rnn.viz")
+    if name == "interchange":
+        return import_module("tinygrad_rnn.interchange")
+    if name == "check_gradients":
+        from .check import check_gradients
 
-    return check_gradients
+        return check_gradients
+    raise AttributeError(f"module 'tinygrad_rnn' has no attribute {name!r}")
 
 
 def _viz() -> Any:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
-from .errors import MissingPackageError
+from .errors import DataError, MissingPackageError
 
 #: the packages that are this project itself: what fails to import one of them is a mistake in it
 _OURS = ("tinygrad_rnn", "viz")
@@ -33,6 +35,19 @@ def needed(what: str, extra: str) -> Iterator[None]:
         name = error.name.partition(".")[0]
         raise MissingPackageError(
             f"{what} needs {name}, which is not installed; pip install 'tinygrad_rnn[{extra}]'", name=name
+        ) from None
+
+
+def framework(name: str, extra: str) -> Any:
+    """The module of another framework; `DataError` says how to get it where it cannot be imported.
+
+    ``extra``, the one of this package that brings it, is also what its programs are called.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise DataError(
+            f"{extra} programs need {name}, which cannot be imported ({error}); pip install 'tinygrad_rnn[{extra}]'"
         ) from None
 
 

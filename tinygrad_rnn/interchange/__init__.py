@@ -5,7 +5,6 @@ Nothing here imports another framework before it is asked to.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,15 +17,6 @@ if TYPE_CHECKING:
     from .pytorch import from_torch
     from .weights import DIALECTS, Dialect, load_weights, save_weights
 
-#: public name -> the file of this package that has it
-_WHERE = {
-    "DIALECTS": "weights", "Dialect": "weights", "ForeignWarning": "program", "Imported": "program",
-    "JaxFunction": "jaxprs", "OnnxModel": "onnx", "Spread": "export.xla", "from_jax": "jaxprs", "from_onnx": "onnx",
-    "from_torch": "pytorch", "jax_rule": "export.xla", "load_weights": "weights", "onnx_rule": "export.onnx_file",
-    "save_weights": "weights", "to_jax": "export.xla", "to_onnx": "export.onnx_file",
-    "to_torch_state_dict": "export.state_dict",
-}  # fmt: skip
-
 __all__ = [
     "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "Spread", "from_jax", "from_onnx",
     "from_torch", "jax_rule", "load_weights", "onnx_rule", "save_weights", "to_jax", "to_onnx", "to_torch_state_dict",
@@ -35,22 +25,27 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Each name is imported when first asked for."""
-    if name not in _WHERE:
+    file: Any
+    if name in ("DIALECTS", "Dialect", "load_weights", "save_weights"):
+        from . import weights as file
+    elif name in ("ForeignWarning", "Imported"):
+        from . import program as file
+    elif name == "from_torch":
+        from . import pytorch as file
+    elif name in ("JaxFunction", "from_jax"):
+        from . import jaxprs as file
+    elif name in ("OnnxModel", "from_onnx"):
+        from . import onnx as file
+    elif name in ("Spread", "jax_rule", "to_jax"):
+        from .export import xla as file
+    elif name in ("onnx_rule", "to_onnx"):
+        from .export import onnx_file as file
+    elif name == "to_torch_state_dict":
+        from .export import state_dict as file
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    return getattr(file, name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_WHERE)
-
-
-def framework(name: str, extra: str) -> Any:
-    """The module of another framework, or one line that says how to get it."""
-    from ..errors import DataError
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise DataError(
-            f"{extra} programs need {name}, which cannot be imported ({error}); pip install 'tinygrad_rnn[{extra}]'"
-        ) from None
+    return __all__

@@ -10,21 +10,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from threading import Event, Timer
 
 import tinygrad_rnn as tg
 
 SECONDS = 600  #: a program may take so long
-_SHARED = (
-    "tinygrad_rnn.viz.debugger.web.page",
-    "tinygrad_rnn.compiler.program",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_svg",
-    "rich.progress",
-    "rich.table",
-)
 
 
 @dataclass
@@ -98,9 +89,14 @@ def _text(path: Path) -> str:
 
 def serve() -> None:
     """The other process: run the program of each line that comes in, and say with which status it ended."""
-    for module in _SHARED:
-        with suppress(ImportError):
-            import_module(module)
+    with suppress(ImportError):  # what many of them use, so that each fork has it already
+        import matplotlib.backends.backend_svg  # noqa: F401
+        import rich.progress
+        import rich.table  # noqa: F401
+
+        import tinygrad_rnn.compiler.program  # noqa: F401
+
+        from ..debugger.web import page  # noqa: F401
     for line in sys.stdin:
         program, folder = json.loads(line)
         # on macOS the system's linear algebra, once it has been used, does not survive a fork

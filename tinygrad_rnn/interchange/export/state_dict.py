@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import DTypeError
 from ...nn.module import Module
 from ...nn.recurrent import GRU, LSTM, RNN
-from .. import framework
+from ...optional_packages import framework
 from ..weights import save_weights
 
 

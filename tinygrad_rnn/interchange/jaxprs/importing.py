@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, DTypeError, GraphError
+from ...optional_packages import framework
 from ...tensors import Tensor
 from ...thread_state import current
-from .. import framework
 from ..framework_types import as_supported
 from ..parameters_by_name import variables
 from ..program import FOLLOWS_VALUES

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .. import framework
+from ...optional_packages import framework
 from ..framework_types import as_supported
 
 onnx = framework("onnx", "onnx")

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError, GraphError, TinygradError
+from ...optional_packages import framework
 from ...scopes import placed, scope
 from ...source_line import Foreign, installed
 from ...tensors import Tensor, serials
 from ...thread_state import current
-from .. import framework
 from ..framework_types import as_supported
 from ..program import FOLLOWS_VALUES, place_at
 from .constant_folding import Constant, aside

@@ -15,8 +15,8 @@ from ...arguments import naming_keyword
 from ...errors import DTypeError, GraphError
 from ...graph import Ref
 from ...nn.module import Parameter
+from ...optional_packages import framework
 from ...tensors import Tensor
-from .. import framework
 from ..nested_results import leaves, mapped
 from ..parameters_by_name import variables
 from ..program import Imported, ImportedProgram

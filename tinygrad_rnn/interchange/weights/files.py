@@ -21,9 +21,8 @@ import numpy as np
 from ...errors import ArgumentError, DataError, TinygradError
 from ...files import PathLike, as_path, write_atomically
 from ...operation_errors import short
-from ...optional_packages import needed
+from ...optional_packages import framework, needed
 from ...tensors import Array
-from .. import framework
 
 #: bytes of an array that a compressed file may hold for each of its own
 RATIO = 1100

@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import ArgumentError
 from ...files import write_atomically
 from ...functional import zeros
+from ...optional_packages import framework
 from ...tensors import Array
-from .. import framework
 from .dialect import Dialect
 
 #: the version of the format that is written

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ....errors import ArgumentError, UnsupportedError
+from ....optional_packages import framework
 from ....tensors import Array
-from ... import framework
 
 onnx = framework("onnx", "onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper

@@ -15,10 +15,10 @@ from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
 from ....graph import Graph, Node, Ref
 from ....nn.module import Module
+from ....optional_packages import framework
 from ....primitives.record import Primitive
 from ....recurrence.scan import mapped
 from ....tensors import Tensor, as_tensor, from_array
-from ... import framework
 from ..names import Names
 from ..recorder import Body, cut, drawn, gradient, loop, own, part
 from ..registry import COMPARISONS, TOGETHER, family, no_rule, unknown_leaf

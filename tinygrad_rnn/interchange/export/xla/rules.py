@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ....optional_packages import framework
 from ....primitives.record import Primitive, normalize_axis
-from ... import framework
 from ..registry import family, registering
 
 jax = framework("jax", "jax")
