@@ -293,7 +293,7 @@ def test_the_highway_is_seen_through_packed_states():
 def test_parameters_of_one_name_are_told_apart_by_where_they_are_used():
     names = viz.debug(NETWORKS["translated"]()).names
     assert names.find("encoder.l0.weight_hh_l0") != names.find("decoder.l0.weight_hh_l0")
-    with pytest.raises(tg.GraphError, match="2 nodes are called weight_hh_l0"):
+    with pytest.raises(tg.ArgumentError, match="2 nodes are called weight_hh_l0"):
         names.find("weight_hh_l0")
 
 
@@ -509,7 +509,7 @@ def test_names_can_be_written_in_several_ways():
     ],
 )  # fmt: skip
 def test_unknown_names_suggest_near_ones(text, said):
-    with pytest.raises(tg.GraphError, match=re.escape(said)) as error:
+    with pytest.raises(tg.ArgumentError, match=re.escape(said)) as error:
         viz.debug(spelling()).names.find(text)
     assert "\n" not in str(error.value) and "\x1b" not in str(error.value) and len(str(error.value)) < 400
 

@@ -59,14 +59,15 @@ class Condition:
     def __init__(self, text: str) -> None:
         self.text = text.strip()
         if len(self.text) > LENGTH_LIMIT:
-            raise tg.GraphError(f"a condition has at most {LENGTH_LIMIT} characters")
+            raise tg.ArgumentError(f"a condition has at most {LENGTH_LIMIT} characters")
         try:
             self._tree = ast.parse(self.text, mode="eval").body
             _check(self._tree)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            plain = "it is not an expression such as norm > 1 and t == 3"
-            why = error if isinstance(error, tg.TinygradError) else plain
-            raise tg.GraphError(f"cannot use the condition: {why}") from None
+        except tg.ArgumentError:
+            raise
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            why = "it is not an expression such as norm > 1 and t == 3"
+            raise tg.ArgumentError(f"cannot use the condition: {why}") from None
 
     def holds(self, session: Inspection, position: int) -> bool:
         """Whether it is true there; a comparison with something that is not there (t outside time) is false."""
@@ -128,7 +129,7 @@ def _check(tree: ast.AST) -> str:
         if tree.id not in NAMES:
             near = difflib.get_close_matches(tree.id[:40], NAMES, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"it may speak of {', '.join(NAMES)}"
-            raise tg.GraphError(f"{tree.id[:40]} is not known; {hint}")
+            raise tg.ArgumentError(f"{tree.id[:40]} is not known; {hint}")
         return "text" if tree.id in TEXTS else "number"
     if isinstance(tree, ast.Constant) and isinstance(tree.value, (int, float, str)):
         return "text" if isinstance(tree.value, str) else "number"
@@ -137,24 +138,24 @@ def _check(tree: ast.AST) -> str:
             _check(child)
     elif isinstance(tree, ast.UnaryOp) and isinstance(tree.op, (ast.Not, ast.USub)):
         if _check(tree.operand) == "text" and isinstance(tree.op, ast.USub):
-            raise tg.GraphError(f"{_said(tree)}: a text has no negative")
+            raise tg.ArgumentError(f"{_said(tree)}: a text has no negative")
     elif isinstance(tree, ast.BinOp) and type(tree.op) in _OPERATORS:
         if "text" in (_check(tree.left), _check(tree.right)):
-            raise tg.GraphError(f"{_said(tree)}: one calculates with numbers, not with texts")
+            raise tg.ArgumentError(f"{_said(tree)}: one calculates with numbers, not with texts")
         fixed = not any(isinstance(part, ast.Name) for part in ast.walk(tree.right))
         if isinstance(tree.op, ast.Div) and fixed and not _value(tree.right, {}):
-            raise tg.GraphError(f"{_said(tree)}: nothing can be divided by 0")
+            raise tg.ArgumentError(f"{_said(tree)}: nothing can be divided by 0")
     elif isinstance(tree, ast.Compare) and all(type(op) in _OPERATORS for op in tree.ops):
         sides = [tree.left, *tree.comparators]
         kinds = [_check(side) for side in sides]
         for op, left, right, before, after in zip(tree.ops, kinds, kinds[1:], sides, sides[1:]):
             if left != right:
                 said = f"{_said(before)} is a {left} and {_said(after)} a {right}"
-                raise tg.GraphError(f"{said}: they cannot be compared, so it would never be true")
+                raise tg.ArgumentError(f"{said}: they cannot be compared, so it would never be true")
             if isinstance(op, (ast.In, ast.NotIn)) and right != "text":
-                raise tg.GraphError(f"{_said(after)} is a number: nothing is in it")
+                raise tg.ArgumentError(f"{_said(after)} is a number: nothing is in it")
     else:
-        raise tg.GraphError("only names, numbers, strings, comparisons, and, or, not, in, + - * / are understood")
+        raise tg.ArgumentError("only names, numbers, strings, comparisons, and, or, not, in, + - * / are understood")
     return "number"
 
 

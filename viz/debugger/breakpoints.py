@@ -66,7 +66,7 @@ def parse(session: Inspection, text: str) -> tuple[str, Test, Condition | None]:
     if not what:
         if condition is None:
             kinds = "a node, op NAME, t 3, nan, inf, nonfinite, norm > 1, if CONDITION"
-            raise tg.GraphError(f"it wants a place: {kinds}")
+            raise tg.ArgumentError(f"it wants a place: {kinds}")
         return f"if {condition.text}", lambda s, p: _says(condition, s, p), None
     if what in ("nan", "inf", "nonfinite"):
         return what, lambda s, p: _not_finite(s, p, what), condition
@@ -77,7 +77,7 @@ def parse(session: Inspection, text: str) -> tuple[str, Test, Condition | None]:
     if match := re.fullmatch(r"t\s*[= ]=?\s*(\d{1,9})", what):
         time = int(match[1]) - 1
         if time not in session.graph.steps:
-            raise tg.GraphError(f"there is no time step {match[1]}; {_times(session)}")
+            raise tg.ArgumentError(f"there is no time step {match[1]}; {_times(session)}")
         return f"t={time + 1}", lambda s, p: _enters(s, p, time), condition
     if match := re.fullmatch(r"op[\s:=]+(\w+)", what):
         return f"op {match[1]}", _operation(session, match[1]), condition
@@ -114,7 +114,7 @@ def _operation(session: Inspection, name: str) -> Test:
         known = "is not used in this graph" if name in TABLE else "is no operation"
         near = difflib.get_close_matches(name[:40], used, 2, 0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"it uses {', '.join(sorted(used)[:12])}"
-        raise tg.GraphError(f"{name[:40]} {known}; {hint}")
+        raise tg.ArgumentError(f"{name[:40]} {known}; {hint}")
 
     def test(s: Inspection, position: int) -> str | None:
         op = s.graph.nodes[s.node_at(position)].op
@@ -151,7 +151,7 @@ def _number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise tg.GraphError(f"{text[:40]} is not a number a norm can be compared with")
+        raise tg.ArgumentError(f"{text[:40]} is not a number a norm can be compared with")
     return value
 
 

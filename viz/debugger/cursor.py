@@ -34,7 +34,7 @@ class Cursor:
     def use(self, trace: Trace) -> None:
         """Look at another walk over the same graph; the position stays."""
         if trace.graph is not self.recorded.graph:
-            raise tg.GraphError("that trace is of another graph; start a new session on it")
+            raise tg.ArgumentError("that trace is of another graph; start a new session on it")
         self.trace = trace
 
     @property
@@ -82,7 +82,7 @@ class Cursor:
         """The node whose turn it is."""
         p = self.position if position is None else position
         if not self.first <= p <= self.last:
-            raise tg.GraphError(f"positions go from {self.first} to {self.last}, and {p} is not among them")
+            raise tg.ArgumentError(f"positions go from {self.first} to {self.last}, and {p} is not among them")
         return self.trace.output if p == 0 else self.trace.steps[p - 1].node if p > 0 else self.forward[p - self.first]
 
     def turn_of(self, node: int) -> int:
@@ -92,7 +92,7 @@ class Cursor:
             return turn
         if self.graph.nodes[node].op is not None:
             return self.first + self.forward.index(node)
-        raise tg.GraphError(f"{self.names.shown[node]} is a constant: neither pass stops at it")
+        raise tg.ArgumentError(f"{self.names.shown[node]} is a constant: neither pass stops at it")
 
     def other_time(self, direction: int) -> int | None:
         """The next position in ``direction`` at another time step (1: onward through the passes, -1: back)."""

@@ -76,7 +76,7 @@ class Names:
         if re.fullmatch(r"#\d{1,12}", text):
             if int(text[1:]) < len(self.graph):
                 return int(text[1:])
-            raise tg.GraphError(f"there is no node {text}; they go from #0 to #{len(self.graph) - 1}")
+            raise tg.ArgumentError(f"there is no node {text}; they go from #0 to #{len(self.graph) - 1}")
         found = self._aliases.get(text) or self._aliases.get(_spelled(text)) or []
         if len(found) == 1:
             return found[0]
@@ -84,10 +84,10 @@ class Names:
         if found:
             some = ", ".join(f"{self.names[i]} (#{i})" for i in found[:5])
             more = ", …" if len(found) > 5 else ""
-            raise tg.GraphError(f"{len(found)} nodes are called {shown}: {some}{more}; say which")
+            raise tg.ArgumentError(f"{len(found)} nodes are called {shown}: {some}{more}; say which")
         near = difflib.get_close_matches(text[:NAME_LIMIT], list(self._aliases), 3, 0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "list shows what there is, #12 is node 12"
-        raise tg.GraphError(f"no node is called {shown}; {hint}")
+        raise tg.ArgumentError(f"no node is called {shown}; {hint}")
 
     def starting(self, text: str) -> list[str]:
         """Names that begin so, for completion."""

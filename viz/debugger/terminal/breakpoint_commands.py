@@ -57,7 +57,7 @@ class Stopping(Bench):
         """ignore NUMBER COUNT: pass it COUNT times before stopping."""
         stop, rest = self._stop(argument)
         if not re.fullmatch(r"\d{1,9}", rest):
-            raise tg.GraphError("ignore wants a breakpoint's number and how often to pass it: ignore 1 3")
+            raise tg.ArgumentError("ignore wants a breakpoint's number and how often to pass it: ignore 1 3")
         stop.ignore = int(rest)
         self.screen.say(f"  breakpoint {stop}")
 
@@ -89,5 +89,5 @@ class Stopping(Bench):
         number, _, rest = argument.partition(" ")
         if not re.fullmatch(r"\d{1,9}", number) or int(number) not in self.stops:
             known = ", ".join(map(str, self.stops)) or "there are none; break sets one"
-            raise tg.GraphError(f"which breakpoint? {number[:20]!r} is not one of: {known}")
+            raise tg.ArgumentError(f"which breakpoint? {number[:20]!r} is not one of: {known}")
         return self.stops[int(number)], rest.strip()

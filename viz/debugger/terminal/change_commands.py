@@ -35,7 +35,7 @@ class Acting(Overview):
             return
         asked = re.fullmatch(r"grad\s+(\S.*?)\s+(\[.*|\S+)", argument, re.DOTALL)
         if asked is None:
-            raise tg.GraphError("set grad NODE VALUE, such as set grad c_2 0, or set reset")
+            raise tg.ArgumentError("set grad NODE VALUE, such as set grad c_2 0, or set reset")
         node, before = session.names.find(asked[1]), session.trace
         session.what_if(node, _literal(asked[2]))
         shown = style.shown(asked[2], 60)
@@ -62,7 +62,7 @@ class Acting(Overview):
             limit = math.nan
         found = self.session.clip(limit) if limit == limit else None
         if found is None:
-            raise tg.GraphError(f"clip wants the largest norm to allow, such as clip 1.0, not {argument[:40]!r}")
+            raise tg.ArgumentError(f"clip wants the largest norm to allow, such as clip 1.0, not {argument[:40]!r}")
         verdict = f"scaled by {style.number(found.scale)}" if not found.scale >= 1 else "left as they are"
         lengths = f"norm of all together {style.number(found.norm)}, threshold {style.number(limit)}"
         self.screen.say(f"  {lengths}: ", (verdict, "bold"))
@@ -96,13 +96,13 @@ class Acting(Overview):
     def do_load(self, argument: str) -> None:
         """load FILE: look at a walk that save wrote, instead of this one."""
         if not argument:
-            raise tg.GraphError("load wants a file that save wrote")
+            raise tg.ArgumentError("load wants a file that save wrote")
         self.open(Inspection(Trace.load(argument)))
         self.show()
 
     def _write(self, write: Callable[[str], object], file: str, example: str) -> None:
         if not file:
-            raise tg.GraphError(f"{example.split()[0]} wants a file to write, such as {example}")
+            raise tg.ArgumentError(f"{example.split()[0]} wants a file to write, such as {example}")
         write(file)
         self.screen.say(f"  wrote {style.visible(file)}")
 
@@ -116,5 +116,5 @@ def _literal(text: str) -> Any:
     try:
         value = np.asarray(ast.literal_eval(text[:100_000]), np.float64)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise tg.GraphError(f"{style.shown(text, 40)} is not a number or a list of numbers") from None
+        raise tg.ArgumentError(f"{style.shown(text, 40)} is not a number or a list of numbers") from None
     return value

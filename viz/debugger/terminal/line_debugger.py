@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.errors import MissingPackageError
+from tinygrad_rnn.errors import CallError, MissingPackageError
 
 from ... import style
 from ..inspection import Inspection
@@ -143,6 +143,8 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
                 return bool(self.emptyline())
             self.lastcmd = line
             return self._carry_out(name or "", (argument or "").strip(), line)
+        except CallError as error:  # the line that a call stands in tells nothing here: a command was typed
+            self.screen.error(error.detail)
         except tg.TinygradError as error:
             self.screen.error(str(error))
         except KeyboardInterrupt:
@@ -158,7 +160,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         if found is None:
             near = difflib.get_close_matches(typed[:40], _commands(), 2)
             hint = f"did you mean {' or '.join(near)}?" if near else "help lists the commands"
-            raise tg.GraphError(f"there is no command {style.shown(typed, 40)}; {hint}")
+            raise tg.ArgumentError(f"there is no command {style.shown(typed, 40)}; {hint}")
         return found
 
     def emptyline(self) -> bool:

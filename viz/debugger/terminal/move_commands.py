@@ -100,18 +100,18 @@ class Moving(Bench):
         """goto PLACE: go to a step of the walk back (goto 17), of the forward pass (goto -3), the turn of a node
         (goto c_2, goto #12), or a time step (goto t 3)."""
         if not argument:
-            raise tg.GraphError("goto wants a place: a step such as 17, a node such as c_2, or t 3")
+            raise tg.ArgumentError("goto wants a place: a step such as 17, a node such as c_2, or t 3")
         if re.fullmatch(r"[-−+]?\d{1,9}", argument):
             position = int(argument.replace("−", "-"))
             if not self.session.first <= position <= self.session.last:
                 ends = f"{self.session.first} to {self.session.last}"
-                raise tg.GraphError(f"steps go from {ends}, and {position} does not exist")
+                raise tg.ArgumentError(f"steps go from {ends}, and {position} does not exist")
             self.session.goto(position)
         elif re.fullmatch(r"t\s*[= ]\s*\d{1,9}", argument):
             _, test, _ = breakpoints.parse(self.session, argument)
             place = next((p for p in range(1, self.session.last + 1) if test(self.session, p)), None)
             if place is None:
-                raise tg.GraphError(f"the walk back does not come through {argument}")
+                raise tg.ArgumentError(f"the walk back does not come through {argument}")
             self.session.goto(place)
         else:
             self.session.goto(self.session.turn_of(self.session.names.find(argument)))
@@ -136,7 +136,7 @@ class Moving(Bench):
         if not argument:
             return 1
         if not re.fullmatch(r"\d{1,9}", argument) or int(argument) < 1:
-            raise tg.GraphError(f"how many? {argument[:40]!r} is not a number from 1 up")
+            raise tg.ArgumentError(f"how many? {argument[:40]!r} is not a number from 1 up")
         return min(int(argument), self.session.last - self.session.first + 1)
 
 

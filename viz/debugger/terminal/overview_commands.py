@@ -102,7 +102,7 @@ class Overview(Bench):
         if not argument:
             return self.session.layer()
         if argument not in known:
-            raise tg.GraphError(f"no layer is called {argument[:40]!r}; there are: {', '.join(known) or 'none'}")
+            raise tg.ArgumentError(f"no layer is called {argument[:40]!r}; there are: {', '.join(known) or 'none'}")
         return known[argument]
 
     def do_split(self, argument: str) -> None:
@@ -110,7 +110,7 @@ class Overview(Bench):
         GRU: z ⊙ ∂L/∂h), through the gates of the next step, through h (LSTM's c), from its own output (h)."""
         node = self.node(argument)
         if self.session.graph.nodes[node].role not in carried_state.STATES:
-            raise tg.GraphError(f"{self.session.shown(node)} is not a carried state; name one, such as split c_2")
+            raise tg.ArgumentError(f"{self.session.shown(node)} is not a carried state; name one, such as split c_2")
         found = self.session.split(node)
         whole = self.session.gradient(node)
         arrived, expected = self.session.arrived(node)

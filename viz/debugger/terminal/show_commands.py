@@ -39,7 +39,7 @@ class Looking(Overview):
         """list [POSITION]: the steps around the cursor, or around a position."""
         session = self.session
         if argument and not re.fullmatch(r"[-−]?\d{1,9}", argument):
-            raise tg.GraphError(f"list wants a step's number, such as list 20, not {argument[:40]!r}")
+            raise tg.ArgumentError(f"list wants a step's number, such as list 20, not {argument[:40]!r}")
         middle = int(argument.replace("−", "-")) if argument else session.position
         start = max(min(middle - WINDOW // 2, session.last - WINDOW + 1), session.first)
         rows: list[tuple[str, ...]] = []
@@ -67,10 +67,10 @@ class Looking(Overview):
         if not found:
             raise tg.GraphError(nothing)
         if argument and not re.fullmatch(r"\d{1,9}", argument):
-            raise tg.GraphError(f"which? {argument[:40]!r} is not a number")
+            raise tg.ArgumentError(f"which? {argument[:40]!r} is not a number")
         number = int(argument or 1)
         if not 1 <= number <= len(found):
-            raise tg.GraphError(f"there are {len(found)}: {', '.join(self.session.shown(i) for i in found[:8])}")
+            raise tg.ArgumentError(f"there are {len(found)}: {', '.join(self.session.shown(i) for i in found[:8])}")
         self.selected = found[number - 1]
         others = [f"{i}: {self.session.shown(node)}" for i, node in enumerate(found, 1) if i != number]
         self.do_print("")
@@ -186,7 +186,7 @@ class Looking(Overview):
         """path [NODE]: the strongest way from the loss to a node, with what it loses and gains on the way."""
         node = self.node(argument)
         if node == self.session.trace.output:
-            raise tg.GraphError("that is where the walk starts; name a node further down: path h_1")
+            raise tg.ArgumentError("that is where the walk starts; name a node further down: path h_1")
         hops = self.session.path(node)
         rows = []
         for hop, bar in zip(hops, bars([hop.norm for hop in hops], self.screen.bar)):
@@ -237,7 +237,7 @@ class Looking(Overview):
         path = self.session.trace.files.get(name, Path(name).name)
         lines = linecache.getlines(path)
         if not lines:
-            raise tg.GraphError(f"{style.visible(node.site or '')}: that file is not here to show")
+            raise tg.DataError(f"{style.visible(node.site or '')}: that file is not here to show")
         number = int(line)
         for i in range(max(number - WINDOW // 2, 1), min(number + WINDOW // 2, len(lines)) + 1):
             text = f"{'→' if i == number else ' '} {i:4}  {style.visible(lines[i - 1].rstrip())}"
@@ -254,7 +254,9 @@ class Looking(Overview):
         if line == f"print {argument}":
             self.session.names.find(argument)
         elif word in ("origin", "display", "undisplay", "up", "down", "where"):
-            raise tg.GraphError(f"{word} moves or shows the whole moment; display takes one such as norms or grad h_1")
+            raise tg.ArgumentError(
+                f"{word} moves or shows the whole moment; display takes one such as norms or grad h_1"
+            )
         self.displays.append(line)
         self.onecmd(line)
 
@@ -265,7 +267,7 @@ class Looking(Overview):
         elif argument.isdecimal() and 1 <= int(argument[:9]) <= len(self.displays):
             del self.displays[int(argument) - 1]
         else:
-            raise tg.GraphError(f"which? displays are numbered from 1 to {len(self.displays)}")
+            raise tg.ArgumentError(f"which? displays are numbered from 1 to {len(self.displays)}")
 
 
 def _picked(array: Array | None, index: str) -> Array | None:
