@@ -149,6 +149,15 @@ def test_nothing_imports_upward(graph):
     assert not upward
 
 
+def test_a_session_depends_on_none_of_its_views(graph):
+    reached, pending = set(), ["viz.debugger.session"]
+    while pending:
+        if (name := pending.pop()) not in reached:
+            reached.add(name)
+            pending.extend(graph[name])
+    assert not [x for x in reached if x.startswith(("viz.debugger.web", "viz.debugger.terminal", "viz.debugger.views"))]
+
+
 def test_every_module_has_a_layer():
     named = {part.split(".")[0] for names in LAYERS.values() for part in names.split()}
     there = {name.split(".")[1] for name in modules(HERE) if name.startswith("tinygrad_rnn.")} | {"tinygrad_rnn", "viz"}

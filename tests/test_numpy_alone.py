@@ -52,3 +52,23 @@ except ImportError as error:
     print(error)
 """)
     assert done.returncode == 0 and "safetensors" in done.stdout, done.stderr
+
+
+def test_a_session_needs_numpy_only_and_its_views_say_what_they_need(tmp_path):
+    done = alone(f"""
+w = tg.tensor([1.0], requires_grad=True, name="w")
+loss = (w * w).sum()
+session = tg.viz.debug(loss)
+print(session)
+for view in (session.terminal, lambda: session.html({str(tmp_path / "page.html")!r}), lambda: tg.viz.render(loss).svg):
+    try:
+        view()
+    except ImportError as error:
+        print(error)
+""")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0].startswith("Session at 0")
+    assert said[1] == "the line debugger needs rich, which is not installed; pip install tinygrad_rnn"
+    assert said[2] == said[3]  # the page begins with a picture
+    assert said[3] == "a picture needs graphviz, which is not installed; pip install tinygrad_rnn"

@@ -1,4 +1,4 @@
-"""Packages that not everybody needs: each belongs to an extra of this one, and who lacks it is told which.
+"""Packages that not everybody has: each belongs to an extra of this one, or to all of it, and the error says which.
 
 The engine itself needs NumPy only; the command and its pictures also what ``dependencies`` of pyproject.toml names.
 """
@@ -19,8 +19,10 @@ _OURS = ("tinygrad_rnn", "viz")
 
 
 @contextmanager
-def needed(what: str, extra: str) -> Iterator[None]:
+def needed(what: str, extra: str = "") -> Iterator[None]:
     """Around an import: if its package is not there, `MissingPackageError` says what needs it and how to get it.
+
+    Without an ``extra`` it is one that this project requires, which a checkout may lack.
 
     >>> with needed("a picture as PDF", "pdf"):
     ...     import a_package_nobody_has
@@ -33,8 +35,9 @@ def needed(what: str, extra: str) -> Iterator[None]:
         if error.name is None or error.name.partition(".")[0] in _OURS:
             raise
         name = error.name.partition(".")[0]
+        brought = f"'tinygrad_rnn[{extra}]'" if extra else "tinygrad_rnn"
         raise MissingPackageError(
-            f"{what} needs {name}, which is not installed; pip install 'tinygrad_rnn[{extra}]'", name=name
+            f"{what} needs {name}, which is not installed; pip install {brought}", name=name
         ) from None
 
 

@@ -10,7 +10,10 @@ from tinygrad_rnn.arguments import answerable
 from tinygrad_rnn.bptt.recording import Trace, record
 from tinygrad_rnn.files import PathLike
 
+from . import views
 from .session import Session
+
+Session.views = views
 
 
 @answerable

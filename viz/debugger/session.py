@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from tinygrad_rnn.arguments import answerable, naming_keywords
 from tinygrad_rnn.files import PathLike
 
 from .inspection import Inspection
 from .step_sentences import what_if
-from .terminal import line_debugger
-from .web import page
+
+
+class Views(Protocol):
+    """What a session is shown by."""
+
+    def html(self, session: Inspection, path: PathLike | None, title: str | None) -> str: ...
+    def mimebundle(self, session: Inspection) -> dict[str, str]: ...
+    def terminal(self, session: Inspection, commands: Iterable[str]) -> None: ...
 
 
 @naming_keywords("Session", answerable)
 class Session(Inspection):
     """Looks at a `Trace` from a movable position, and shows what it sees."""
+
+    views: Views  #: given by the package, so that a session depends on none of them
 
     def save(self, path: PathLike) -> Session:
         """Save the walk that is shown, which `viz.debug` and `Trace.load` read, and return the session."""
@@ -30,14 +38,14 @@ class Session(Inspection):
         by time step, and the page says so. Raises `DataError` if the file cannot be written or is not named .html,
         `RenderError` if there is no Graphviz to lay the graph out.
         """
-        return page.Page(page.html(self, title)) if path is None else page.write(self, path, title)
+        return self.views.html(self, path, title)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_options: Any) -> dict[str, str]:
-        return page.mimebundle(self)
+        return self.views.mimebundle(self)
 
     def terminal(self, commands: Iterable[str] = ()) -> None:
         """Start the line debugger here: carry out ``commands``, then what is typed, until ``quit``."""
-        line_debugger.run(self, commands)
+        self.views.terminal(self, commands)
 
     def __repr__(self) -> str:
         said = f"{what_if(self)} {self.sentence()}".lstrip()

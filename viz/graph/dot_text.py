@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinygrad_rnn.optional_packages import needed
 from tinygrad_rnn.progress import followed
 
 from .. import style
@@ -68,7 +69,8 @@ class _Drawing:
     def __init__(
         self, level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels, *, prefix: str = ""
     ) -> None:
-        import graphviz  # importing viz should not cost loading the Graphviz bindings
+        with needed("a picture"):
+            import graphviz  # importing viz should not cost loading the Graphviz bindings
 
         self.level, self.layout, self.lines, self.labels, self.prefix = level, layout, lines, labels, prefix
         self.plain = graphviz.nohtml  # user text is no HTML, whatever it begins and ends with

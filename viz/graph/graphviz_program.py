@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tinygrad_rnn.errors import TinygradError
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.optional_packages import needed
 
 #: Environment variable that names the ``dot`` to use.
 SETTING = "TINYGRAD_RNN_DOT"
@@ -76,7 +77,8 @@ def run(
 
     Raises `RenderError` if there is no renderer, if it fails, or if it takes longer than ``timeout`` seconds.
     """
-    from graphviz.backend import dot_command  # importing viz should not cost loading the Graphviz bindings
+    with needed("a picture"):
+        from graphviz.backend import dot_command  # importing viz should not cost loading the Graphviz bindings
 
     binary = find_dot(dot)
     limit = TIMEOUT if timeout is None else timeout

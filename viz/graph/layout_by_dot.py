@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.optional_packages import needed
 
 from . import graphviz_program as engine
 from .detail_levels import Level
@@ -43,7 +44,8 @@ class _Ranking:
 
     def source(self) -> str:
         """The DOT text to lay out."""
-        import graphviz
+        with needed("a picture"):
+            import graphviz
 
         graph = graphviz.Digraph(
             graph_attr={"rankdir": "LR", "nodesep": "0.25", "ranksep": "0.55", "remincross": "true", "newrank": "true"},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.optional_packages import needed
 
 from . import graphviz_program
 from .line_routing import Rect
@@ -83,7 +84,8 @@ def by_dot(
     edges into the next step: where they come in goes to the left. The wires ``against`` the direction of the layout
     stand as boxes do for the opposite ones.
     """
-    import graphviz
+    with needed("a picture"):
+        import graphviz
 
     names = {key: f"b{i}" for i, key in enumerate(sizes)}
     gap = "0.3" if rankdir == "BT" else "0.5"
