@@ -362,3 +362,55 @@ def test_numbers_that_are_none_are_an_error(value):
     w.name = "w"
     with pytest.raises(tg.ArgumentError, match=r"given for w has (nan|inf) at \[1\]"):
         tg.diagnose((w * w).sum(), {"w": np.array([0.6, value])}, max_edits=1)
+
+
+def test_a_leaf_written_since_the_loss_was_computed_is_refused_as_by_grad():
+    w = tg.tensor([0.5, -0.3], requires_grad=True, name="w", dtype=tg.float64)
+    loss = (w * w).tanh().sum()
+    loss.backward(retain_graph=True)
+    tg.optim.SGD([w], lr=0.1).step()
+    with pytest.raises(tg.MutationError):
+        tg.grad(loss, [w], retain_graph=True)
+    with pytest.raises(tg.MutationError, match=r"used w \(2,\) as it was before it was written in place at"):
+        tg.diagnose(loss, {"w": w.grad})
+
+
+def test_two_edits_are_not_guessed_from_one_number():
+    w = tg.tensor(0.7, requires_grad=True, name="w", dtype=tg.float64)
+    found = tg.diagnose((w * w).tanh().sigmoid(), {"w": 0.123456789})
+    assert not found.found and "two of them were not tried: only one number is wrong" in str(found)
+    p = tg.tensor([0.7, 0.7, 0.7], requires_grad=True, name="p", dtype=tg.float64)  # thrice the same
+    found = tg.diagnose((p * p).tanh().sigmoid().sum(), {"p": np.full(3, 0.123456789)})
+    assert not found.found and "only one number is wrong" in str(found)
+
+
+@pytest.mark.parametrize("edits", [True, 1.0, 3, "2"])
+def test_max_edits_is_one_or_two(edits):
+    w = tg.tensor([0.7], requires_grad=True, name="w")
+    with pytest.raises(tg.ArgumentError, match="max_edits is 1 or 2"):
+        tg.diagnose((w * w).sum(), {"w": [1.0]}, max_edits=edits)
+
+
+def test_keys_that_are_no_leaves_of_the_loss_are_refused_in_its_own_words():
+    w, v = (tg.tensor([0.7, 0.2], requires_grad=True, name=name) for name in "wv")
+    y = w * w
+    with pytest.raises(tg.ArgumentError, match=r"v \(2,\) is not in this loss"):
+        tg.diagnose(y.sum(), {v: np.ones(2)})
+    with pytest.raises(tg.ArgumentError, match=r"is computed by mul; give gradients of leaves"):
+        tg.diagnose(y.sum(), {y: np.ones(2)})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e160, 1e300])
+def test_gradients_at_the_ends_of_the_range_warn_of_nothing(size):
+    w = tg.tensor([0.7, 0.2, -0.4], requires_grad=True, name="w", dtype=tg.float64)
+    loss = ((w * w).tanh() * size).sum()
+    assert not tg.diagnose(loss, {"w": size * np.array([0.123456789, 1.1, 2.345678912])}, max_edits=1).found
+    assert tg.diagnose(loss, {"w": tg.grad(loss, [w], retain_graph=True)[0]}).correct
+
+
+def test_no_time_steps_are_said_of_a_graph_without_a_loop():
+    a, b = (tg.tensor([0.7, 0.2, -0.4], requires_grad=True, name=name) for name in ("w1", "w2"))
+    loss = a.tanh().sum() + b.sigmoid().sum()
+    found = tg.diagnose(loss, {"w1": np.zeros(3), "w2": np.zeros(3)}, max_edits=1)
+    assert found.found and not any("layer" in e.words or "step" in e.words for e in found.edits), str(found)

@@ -125,6 +125,23 @@ def test_the_half_with_the_mistake_writes_the_wrong_rule(meaning, wrong):
     assert wrong in [rule.formula for k in (0, 1) for rule in sides.sessions[1].rules(sides.position + k)]
 
 
+def test_a_gradient_written_down_wrongly_is_another_in_the_half_with_the_mistake():
+    rng = np.random.default_rng(0)
+    u, w = (tg.tensor(rng.normal(size=(3, 3)), requires_grad=True, name=name) for name in "UW")
+    h = tg.zeros(1, 3, dtype=tg.float64)
+    for x in rng.normal(size=(4, 1, 3)):
+        h = tg.tanh(x @ w + h @ u)
+    loss = (h * h).sum()
+    du, dw = (g.numpy() for g in tg.grad(loss, [u, w], retain_graph=True))
+    found = tg.diagnose(loss, {"U": du.T, "W": dw}, max_edits=1)
+    sides = found.show()
+    true, edited = (side.trace.steps[sides.position - 1] for side in sides.sessions)
+    assert found.edits[0].words == "The gradient of U is transposed."
+    assert true.node == edited.node and sides.sessions[0].graph.nodes[true.node].name == "U"
+    np.testing.assert_allclose(edited.gradient, true.gradient.T)
+    assert sides.where.endswith("in what is written down for W_hh (U). There, U is W_hh.")
+
+
 def test_nothing_found_cannot_be_shown_and_is_placed():
     loss = loss_of("columns")
     wrong = right("columns")

@@ -11,6 +11,7 @@ import numpy as np
 from ..arguments import answerable
 from ..draw_hook import drawing
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..graph import Node
 from ..tensors import Array, Tensor
 from .report import Diagnosis
 
@@ -37,8 +38,8 @@ def diagnose(
     and no single one explains the numbers, with two. What is reported was walked, and gave all the given numbers.
     ``progress(done, total)`` is called now and then, once more from 0 where pairs are begun.
 
-    Raises `ArgumentError` for leaves that are not in the loss and for numbers that are not finite, `ShapeError` for
-    arrays of another shape.
+    Raises `ArgumentError` for keys that are no leaves of the loss and for numbers that are not finite, `ShapeError` for
+    arrays of another shape, `MutationError` if a leaf was written in place since the loss was computed.
 
     >>> import numpy as np, tinygrad_rnn as tg
     >>> w = tg.tensor([[0.5, -0.3]], requires_grad=True, name="w", dtype=tg.float64)
@@ -47,15 +48,22 @@ def diagnose(
     >>> tg.diagnose(loss, {"w": forgot}).found
     True
     """
-    from .edited_walks import Record
-    from .search import Search  # only now: training does without it
-
-    if max_edits not in (1, 2):
+    if isinstance(max_edits, bool) or not isinstance(max_edits, (int, np.integer)) or max_edits not in (1, 2):
         raise ArgumentError(f"diagnose: max_edits is 1 or 2, not {max_edits!r}")
     if not isinstance(gradients, Mapping) or not gradients:
         raise ArgumentError("diagnose: gradients map leaves, or their names, to arrays; at least one is needed")
     if not isinstance(loss, Tensor):
         raise ArgumentError(f"diagnose: the loss is a tensor, not {type(loss).__name__}")
+    with np.errstate(all="ignore"):  # gradients at the ends of the range, and what wrong rules divide by
+        return _diagnosed(loss, gradients, max_edits, progress)
+
+
+def _diagnosed(
+    loss: Tensor, gradients: Mapping[Any, Any], max_edits: int, progress: Callable[[int, int], None] | None
+) -> Diagnosis:
+    from .edited_walks import Record
+    from .search import Search  # only now: training does without it
+
     record = Record(loss)
     keys = {_leaf(record, key): key for key in gradients}
     if len(keys) < len(gradients):
@@ -73,10 +81,11 @@ def diagnose(
     found: list[Tried] = []
     pairs = ""
     if not all(search.right({}).values()):
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # of wrong rules
-            found = search.singles()
+        found = search.singles()
         pairs = "; pairs were not tried (max_edits=1)"
-        if not found and not few and max_edits == 2:
+        if not found and not few and max_edits == 2 and (little := search.too_little_for_pairs()):
+            pairs = f"; two of them were not tried: {little}"
+        elif not found and not few and max_edits == 2:
             found = search.pairs()
             pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
         found = search.ranked(found)
@@ -96,10 +105,22 @@ def diagnose(
 def _leaf(record: Record, key: Any) -> int:
     if not isinstance(key, (str, Tensor)):
         raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
-    node = record.graph._leaf(key)
-    if not node.requires_grad:
-        raise ArgumentError(f"diagnose: {node.label} does not require a gradient in this loss; leave it out")
-    return node.index
+    if isinstance(key, str):
+        return _differentiable(record.graph.find(key)).index
+    node = next((n for n in record.nodes if n.serial == key.serial), None)
+    if node is None:
+        raise ArgumentError(f"diagnose: {key._described()} is not in this loss; leave it out, or give its own loss")
+    if node.op is not None:
+        raise ArgumentError(
+            f"diagnose: {key._described()} is computed by {node.op.name}; give gradients of leaves (parameters, inputs)"
+        )
+    return _differentiable(node).index
+
+
+def _differentiable(leaf: Node) -> Node:
+    if not leaf.requires_grad:
+        raise ArgumentError(f"diagnose: {leaf.label} does not require a gradient in this loss; leave it out")
+    return leaf
 
 
 def _array(record: Record, leaf: int, key: Any, value: Any) -> Array:

@@ -34,6 +34,7 @@ class Scene:
         self.place = {n.index: (k, t) for k, f in enumerate(self.all_families) for t, n in enumerate(f)}
         timed = [{n.scope.step for n in f} - {None} for f in self.families]
         self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
+        self.loops = any(n.scope.step for n in record.nodes)  #: whether anything is done at several steps
         self.stand_ins = StandIns(self)
         for number, first in self.initial.items():
             name = record.nodes[first].name or ""
@@ -85,8 +86,9 @@ class Scene:
         leading = {n.shape[0] for n in computed if len(n.shape) == 2} - {0, 1}
         named = dict[int, list[str]]()  # of one number, all that it may be: time first
         for number, words in (
-            (self.steps, "number of time steps"), *((n, "size of the batch") for n in sorted(leading)),
-            *((n * self.steps, "number of time steps times a size") for n in sorted(sizes)),
+            *([(self.steps, "number of time steps")] if self.loops else []),
+            *((n, "size of the batch") for n in sorted(leading)),
+            *((n * self.steps, "number of time steps times a size") for n in sorted(sizes) if self.loops),
             *((n, "size of a dimension") for n in sorted(sizes - leading)),
         ):  # fmt: skip
             named.setdefault(number, []).append(f"the {words}")

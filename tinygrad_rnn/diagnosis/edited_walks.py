@@ -32,6 +32,7 @@ from ..reverse_walk import walk
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended, unbroadcast
+from .recorded import refuse_written
 from .repeated_operations import with_all_rows, with_ends
 from .variables import variables, with_variables
 
@@ -129,6 +130,7 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
+        refuse_written(loss)
         graph = with_all_rows(doubled(Graph(loss)))
         names, places = variables(loss)
         graph = with_variables(timed(graph), graph, names)
@@ -258,6 +260,10 @@ class Record:
                     sent.append(Sent(slot, operand.index, true))
             gradient = self.gradient(index) + (moved.nodes[index][0] if index in moved.nodes else 0.0)
             found.append(WalkStep(index, gradient, tuple(sent)))
+        rewritten = self.differences(edit) if edit.leaves else {}
+        for k, step in enumerate(found):
+            if step.node in edit.leaves:
+                found[k] = step._replace(gradient=self.gradient(step.node) + rewritten[step.node], replaced="what-if")
         return Walk(self.graph, found)
 
     def sketches(self, edits: Sequence[Edit], functionals: Mapping[Use, Array], rows: int) -> Array:

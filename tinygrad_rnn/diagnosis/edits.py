@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -14,32 +15,37 @@ from .edits_of_states import of_states
 from .edits_of_uses import of_uses
 from .edits_of_values import of_values
 
+STEP = re.compile(r"\bstep(s?)\b")
+
 
 def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
     alike: dict[str, list[Edit]] = defaultdict(list)
     for kind in (of_leaves, of_uses, of_values, of_loops, of_paths, of_states):
         for edit in kind(scene):
+            if not scene.loops:  # the same line several times is no time step
+                edit.words = STEP.sub(r"place\1", edit.words)
+                edit.scaling = edit.scaling and STEP.sub(r"place\1", edit.scaling)
             yield edit
             if edit.cost < 1.6:
                 alike[scene.of_the_first_call(edit)].append(edit)
     for edits in alike.values():
         if 1 < len(edits) <= MOST_ALIKE:
-            yield from _in_all_alike(edits)
+            yield from _in_all_alike(edits, "In every layer alike" if scene.loops else "At every such place")
 
 
 #: said with the same words of more places than this, an edit is not made at all of them
 MOST_ALIKE = 6
 
 
-def _in_all_alike(edits: list[Edit]) -> Iterator[Edit]:
+def _in_all_alike(edits: list[Edit], where: str) -> Iterator[Edit]:
     """The same mistake in every layer, as in a function that is called for each."""
     together: Edit | None = edits[0]
     for edit in edits[1:]:
         together = together and together.together(edit)
     if together is not None:
-        together.words = f"In every layer alike: {edits[0].words[:1].lower()}{edits[0].words[1:]}"
+        together.words = f"{where}: {edits[0].words[:1].lower()}{edits[0].words[1:]}"
         if edits[0].scaling is not None:
-            together.scaling = f"In every layer alike: {edits[0].scaling[:1].lower()}{edits[0].scaling[1:]}"
+            together.scaling = f"{where}: {edits[0].scaling[:1].lower()}{edits[0].scaling[1:]}"
         together.cost = max(edit.cost for edit in edits) + 0.05
         yield together

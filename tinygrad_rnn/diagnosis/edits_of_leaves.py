@@ -68,8 +68,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
             yield from _overwritten(scene, node)
     yield from _stacked(scene)
     limit = max((float(np.max(np.abs(g), initial=0.0)) for g in scene.given.values()), default=0.0)
-    reached = sum(int(np.sum(np.abs(g) == limit)) for g in scene.given.values())
-    if reached > 1:
+    if _is_a_limit(limit, list(scene.given.values())):
         yield Edit(
             f"Every gradient is clipped to ±{limit:g}.",
             leaves={leaf.index: clipped(leaf.index, limit) for leaf in leaves},
@@ -78,9 +77,16 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
     for leaf in leaves:
         given = scene.given.get(leaf.index)
         most = 0.0 if given is None else float(np.max(np.abs(given), initial=0.0))
-        if given is not None and int(np.sum(np.abs(given) == most)) > 1 and most:
+        if given is not None and _is_a_limit(most, [given]):
             words = f"The gradient of {scene.leaf_name(leaf)} is clipped to ±{most:g}."
             yield Edit(words, leaves={leaf.index: clipped(leaf.index, most)}, cost=1.3)
+
+
+def _is_a_limit(most: float, given: list[Array]) -> bool:
+    """Whether several of these numbers are as large as this, and smaller ones, or its few digits, say that it is one."""
+    reached = sum(int(np.sum(np.abs(g) == most)) for g in given)
+    below = any(np.any((g != 0) & (np.abs(g) < most)) for g in given)
+    return most > 0 and reached > 1 and (below or most == float(f"{most:.2g}"))
 
 
 def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:

@@ -23,6 +23,8 @@ ENTRIES = 2**18
 MOVED = 2048
 #: far below rounding, so that its square vanishes
 TINY = 1e-100
+#: times `TINY` nothing is left of a derivative of this size
+UNSEEN = 1e-200
 #: a derivative of this size is none: it was taken at a pole
 POLE = 1e40
 
@@ -136,7 +138,7 @@ def _untrue(node: Node, slot: int, operands: list[Any]) -> bool:
     except (TypeError, ValueError, AttributeError):
         return True
     size = norm(gradient) * norm(moved)
-    return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size
+    return not abs(claimed - float(np.vdot(gradient, moved))) <= 1e-9 * size + UNSEEN
 
 
 def _summed(sent: Array, shape: tuple[int, ...]) -> Array:

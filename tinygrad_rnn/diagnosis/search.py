@@ -217,6 +217,14 @@ class Search:
             f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.named(node)}{site}."
         )
 
+    def too_little_for_pairs(self) -> str:
+        """Why two edits could give the wrong numbers by chance, if there are too few different ones; else ""."""
+        off = [np.abs(w).ravel() / norm(w) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf]]
+        different = np.unique(np.round(np.concatenate(off), 9)) if off else np.zeros(0)
+        count = int(np.sum(different > 0))
+        told = "only one number is wrong" if count == 1 else f"only {count} different numbers are wrong"
+        return f"{told}, and two edits could give so few by chance; give more" if count < FEWEST else ""
+
     # One edit --------------------------------------------------------------------------------------------
 
     def singles(self) -> list[Tried]:
@@ -278,9 +286,9 @@ class Search:
             walked = self.record.differences(base)
             rest = {leaf: w - (0.0 if factor == 1.0 else walked.get(leaf, 0.0)) for leaf, w in self.wanted.items()}
             floor = max(self.limits_of_edits.values()) * 1e-9 or 1.0  # a leaf whose gradient is 0 has no room at all
-            weight = {leaf: 1 / max(self.limits_of_edits[leaf], floor) ** 2 for leaf in self.wanted}
-            above = sum(weight[i] * float(np.vdot(d, rest[i])) for i, d in walked.items() if i in rest)
-            below = sum(weight[i] * float(np.vdot(d, d)) for i, d in walked.items() if i in rest)
+            unit = {leaf: max(self.limits_of_edits[leaf], floor) for leaf in self.wanted}
+            above = sum(float(np.vdot(d / unit[i], rest[i] / unit[i])) for i, d in walked.items() if i in rest)
+            below = sum(float(np.vdot(d / unit[i], d / unit[i])) for i, d in walked.items() if i in rest)
             if not below or not np.isfinite(above / below):
                 return []
             factor += step * above / below

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..graph import Graph
 from ..tensors import Tensor
+from .recorded import recorded
 
 #: instructions that give a value a name; of those that do more, the name comes first
 STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
@@ -23,12 +24,7 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
     """
     places = dict[int, Any]()
     found, codes = dict[int, str](), dict[int, dict[int, str]]()
-    pending, tensors = [loss], {loss.serial: loss}
-    while pending:
-        for y in pending.pop().operands:
-            if isinstance(y, Tensor) and y.serial not in tensors:
-                tensors[y.serial] = y
-                pending.append(y)
+    tensors = recorded(loss)
     made = [(serial, tensors[serial]._made_at) for serial in sorted(tensors)]
     for (serial, place), (_, after) in pairwise([*made, (0, None)]):
         code, instruction = place or (None, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -33,18 +34,31 @@ class SideBySide:
             session.goto(self.position)
             self.sessions.append(session)
         self.term = f"In the equations, with steps counted from 1: {edit.term}." if edit.term else ""
-        self.where = self._where(record, walks)
+        self.where = self._where(record, walks) + self._also_called(record)
 
     def _where(self, record: Record, walks: list[Walk]) -> str:
         """At which step they part, and what there is sent otherwise."""
         true, edited = (walk.steps[self.position - 1] for walk in walks)
-        shown = Names(record.graph).shown
+        names = Names(record.graph)
+        shown = [names.both(index) for index in range(len(record.nodes))]  # as said above, and as in the debuggers
         text = f"Below, the walks part at step {self.position} of {len(walks[0].steps)}"
+        if true.node == edited.node and record.nodes[true.node].op is None:
+            return f"{text}: in what is written down for {shown[true.node]}."
         theirs = {sent.slot: sent for sent in edited.contributions}
         other = [sent for sent in true.contributions if sent.slot not in theirs or not _alike(sent, theirs[sent.slot])]
         if true.node != edited.node or not np.array_equal(true.gradient, edited.gradient) or not other:
             return f"{text}."
         return f"{text}: in what {shown[true.node]} sends to {' and to '.join(shown[sent.target] for sent in other)}."
+
+    def _also_called(self, record: Record) -> str:
+        """What the debuggers call the leaves that are said above by the program's names."""
+        shown = Names(record.graph).shown
+        others = [
+            f"{leaf.name} is {shown[leaf.index]}"
+            for leaf in record.graph.parameters
+            if leaf.name and leaf.name != shown[leaf.index] and re.search(rf"\b{re.escape(leaf.name)}\b", self.words)
+        ]
+        return f" There, {' and '.join(others)}." if others else ""
 
     def html(self, path: PathLike | None = None) -> str:
         """Both as one page, written to ``path`` if given; each half is a debugger of its own."""

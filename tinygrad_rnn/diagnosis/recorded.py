@@ -1,0 +1,33 @@
+"""The tensors that a loss was computed from, and whether they still are what they were."""
+
+from __future__ import annotations
+
+from ..errors import MutationError
+from ..tensors import Tensor
+
+
+def recorded(loss: Tensor) -> dict[int, Tensor]:
+    """All of them, by serial number."""
+    pending, found = [loss], {loss.serial: loss}
+    while pending:
+        for x in pending.pop().operands:
+            if isinstance(x, Tensor) and x.serial not in found:
+                found[x.serial] = x
+                pending.append(x)
+    return found
+
+
+def refuse_written(loss: Tensor) -> None:
+    """Raise `MutationError` if one was written in place, as by an optimizer's step, after it was used.
+
+    The forward pass is repeated from the leaves, so all of them have to be as they were, also those that no derivative
+    needs.
+    """
+    for node in recorded(loss).values():
+        for x in node.operands:
+            if isinstance(x, Tensor) and x._memory is not None and x._memory.written > node.serial:
+                assert node.op is not None
+                raise MutationError(
+                    f"{node.op.name} (at {node.site}) used {x._described()} as it was before it was written in place "
+                    f"at {x._memory.site}; diagnose before that, or compute the loss again"
+                )
