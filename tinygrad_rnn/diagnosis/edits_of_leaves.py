@@ -83,7 +83,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
 
 
 def _is_a_limit(most: float, given: list[Array]) -> bool:
-    """Whether several of these numbers are as large as this, and smaller ones, or its few digits, say that it is one."""
+    """Whether several of these numbers are as large as this; smaller ones, or its few digits, have to show it, too."""
     reached = sum(int(np.sum(np.abs(g) == most)) for g in given)
     below = any(np.any((g != 0) & (np.abs(g) < most)) for g in given)
     return most > 0 and reached > 1 and (below or most == float(f"{most:.2g}"))

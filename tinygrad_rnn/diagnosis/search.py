@@ -217,11 +217,14 @@ class Search:
             f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.named(node)}{site}."
         )
 
+    def different_numbers(self) -> int:
+        """How many different numbers say what is wrong."""
+        off = [np.abs(w).ravel() / norm(w) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf]]
+        return int(np.sum(np.unique(np.round(np.concatenate(off), 9)) > 0)) if off else 0
+
     def too_little_for_pairs(self) -> str:
         """Why two edits could give the wrong numbers by chance, if there are too few different ones; else ""."""
-        off = [np.abs(w).ravel() / norm(w) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf]]
-        different = np.unique(np.round(np.concatenate(off), 9)) if off else np.zeros(0)
-        count = int(np.sum(different > 0))
+        count = self.different_numbers()
         told = "only one number is wrong" if count == 1 else f"only {count} different numbers are wrong"
         return f"{told}, and two edits could give so few by chance; give more" if count < FEWEST else ""
 
@@ -232,7 +235,7 @@ class Search:
         self.prepare()
         found: list[Tried] = []
         multiples: list[tuple[float, Tried]] = []
-        many = sum(int(np.sum(w != 0)) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf])
+        trust = self.different_numbers() >= FEWEST
         for tried in self.look(list(candidates(self.scene))):
             if not np.all(np.isfinite(tried.sketch)) or not np.any(tried.sketch):
                 continue  # it changes nothing that was given
@@ -242,7 +245,7 @@ class Search:
             elif tried.edit.scaling is not None and (off := self.off_a_multiple(tried)) <= 1:
                 multiples.append((off, tried))
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
-            found += self.measured(tried, trust=many >= FEWEST)
+            found += self.measured(tried, trust)
         return found
 
     def verified(self, edit: Edit) -> list[Tried]:
