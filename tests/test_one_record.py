@@ -160,6 +160,38 @@ def test_it_is_stepped_through_and_spoken_of(given):
     assert sum("by the slope of swish (here" in each for each in said) == 3
 
 
+OWN_GATES = {
+    "tanh": tg.Primitive("own_tanh", "tanh", same_shape, np.tanh, vjp=(lambda g, y, _x: g * (1 - y * y),)),
+    "sigmoid": tg.Primitive(
+        "own_sigmoid", "σ", same_shape, tg.TABLE["sigmoid"].reference, vjp=(lambda g, y, _x: g * (y * (1 - y)),)
+    ),
+}
+for _op in OWN_GATES.values():
+    del tg.TABLE[_op.name]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_nonlinearities_saturate_bound_and_name_their_inputs_by_their_record(gated):
+    found = []
+    for ops in (tg.TABLE, OWN_GATES):
+        weight = tg.tensor(np.eye(3) * 1.5, requires_grad=True)
+        h = tg.tensor([[2.0, -0.3, 0.1]])
+        for _ in tg.steps(3):
+            a = tg.nn.functional.linear(h, weight)
+            if gated:
+                a = a + tg.nn.labelled(ops["sigmoid"](h @ weight), "f")
+            h = tg.nn.labelled(ops["tanh"](a), "h")
+        session = viz.debug(h.sum())
+        names = [session.shown(node.index) for node in session.graph.nodes]
+        flat = [session.measures(p)["saturated"] for p in range(session.last + 1)]
+        found.append((names, flat, session.gains()))
+    assert found[0] == found[1]
+    names, flat, gains = found[0]
+    assert ("a_f2" in names) == gated and any(flat)
+    # of a cell with a gate that reads the state too, the weight and the slope are no bound
+    assert all(gain.bound is None if gated else gain.sigma <= gain.bound for gain in gains)
+
+
 def test_it_is_derived(given):
     equations = viz.derive(loss(*given), "W")
     assert "own_swish(" in str(equations)

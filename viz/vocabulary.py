@@ -93,7 +93,7 @@ def weight(graph: tg.Graph, node: tg.Node) -> str:
         return "b"
     others = set[str | None]()
     for use in (graph.nodes[i] for i in graph.consumers[node.index]):
-        if use.op is not None and not use.scope.backward and use.op.name in ("matmul", "linear"):
+        if use.op is not None and not use.scope.backward and use.op.is_product:
             others |= {_role(graph, graph.nodes[i]) for i in use.sources[:2] if i != node.index}
     role = others.pop() if len(others) == 1 else None
     return f"W_{role}{'h' if _reaches_state(graph, node.index) else 'y'}" if role in ("x", "h") else "W"

@@ -208,15 +208,19 @@ def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
     """``sigma_max(W) * max slope`` of a cell that is one nonlinearity of ``W h`` plus what does not depend on h."""
     nodes = trace.graph.nodes
     h = nodes[after.nodes.get("h", max(after.nodes.values()))]
-    if h.op is None or h.op.name not in ("tanh", "relu") or "h" not in before.nodes or h.value is None:
+    if h.op is None or not h.op.elementwise or len(h.sources) != 1 or "h" not in before.nodes:
         return None
     a = nodes[h.sources[0]]
     terms = [nodes[s] for s in a.sources] if a.op is not None and a.op.name == "add" else [a]
-    mine = [x for x in terms if x.op is not None and x.op.name == "linear" and x.sources[0] == before.nodes["h"]]
-    if len(mine) != 1:
+    depending = {before.nodes["h"]}
+    for node in nodes[before.nodes["h"] + 1 : a.index + 1]:
+        if not depending.isdisjoint(node.sources):
+            depending.add(node.index)
+    mine = [x for x in terms if x.index in depending]
+    if len(mine) != 1 or mine[0].op is None or not mine[0].op.is_product or mine[0].sources[0] != before.nodes["h"]:
         return None
     weight = nodes[mine[0].sources[1]].value
-    slope = 1 - h.value.astype(np.float64) ** 2 if h.op.name == "tanh" else (h.value > 0).astype(np.float64)
+    slope = np.abs(local_rule.diagonal(trace, h, 0).astype(np.float64))
     return None if weight is None else _sigma(weight[None].astype(np.float64)) * float(slope.max(initial=0.0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tinygrad_rnn as tg
 
 from ..dead_positions import pulled
 from ..graph import Ref
+from ..primitives import Primitive
 from ..primitives.missing_primitives import Absent
 from ..rule_answers import fitted
 from .recording import Array, Trace
@@ -20,6 +22,10 @@ from .recording import Array, Trace
 JACOBIAN_LIMIT = 65_536
 #: The check nudges at most this many elements of an operand.
 CHECK_LIMIT = 400
+#: Saturated is where a nonlinearity's slope is less than this part of the steepest that it has anywhere.
+SATURATED = 0.2
+#: Where nonlinearities are tried for their slopes: densely around 0, and once far away on either side.
+TRIED = np.concatenate([[-1e3], np.linspace(-10, 10, 2001), [1e3]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,29 @@ def diagonal(trace: Trace, node: tg.Node, slot: int) -> Array:
     with np.errstate(all="ignore"):
         pulled = node.op.pull(slot, ones, node.value, trace.operands(node.index), node.attrs)
     return np.broadcast_to(np.asarray(pulled), node.shape)
+
+
+def saturated(trace: Trace, node: tg.Node) -> float | None:
+    """How much of a nonlinearity lets little gradient through, from 0 to 1; None of what `flattens` nowhere."""
+    if not flattens(node) or node.op is None or not math.prod(node.shape):
+        return None
+    return float(np.mean(np.abs(diagonal(trace, node, 0)) < SATURATED * (_steepest(node.op) or 0.0)))
+
+
+def flattens(node: tg.Node) -> bool:
+    """Whether it is a nonlinearity that flattens out far from 0 on a side or both, as tanh, sigmoid and relu do."""
+    return node.op is not None and not node.attrs and _steepest(node.op) is not None
+
+
+@cache
+def _steepest(op: Primitive) -> float | None:
+    """The steepest slope of a nonlinearity that flattens out; None of all others."""
+    if not op.elementwise or not isinstance(op.vjp, tuple) or len(op.vjp) != 1 or op.vjp[0] is None:
+        return None
+    with np.errstate(all="ignore"):
+        slope = np.abs(op.pull(0, np.ones_like(TRIED), np.asarray(op.reference(TRIED)), [TRIED], {}))
+    largest = float(slope.max())
+    return largest if np.isfinite(largest) and min(slope[0], slope[-1]) < 1e-3 * largest else None
 
 
 def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:

@@ -1,4 +1,4 @@
-"""Numbers about one array: its length, its signs, what is not a number, and how much of it is saturated."""
+"""Numbers about one array: its length, its signs, and what is not a number."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from typing import Any
 
 import numpy as np
 
-import tinygrad_rnn as tg
-
 from ..norms import norm
 from .recording import Array
-
-#: A sigmoid outside [LOW, 1 - LOW], a tanh beyond ±(1 - LOW) passes on less than a fifth of the most it could.
-LOW = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +42,6 @@ def measure(array: Array) -> Measure:
         ends = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
         negative, positive = int((array < 0).sum()), int((array > 0).sum())
         return Measure(array.size, norm(array), *ends, negative, int((array == 0).sum()), positive, infinite, nan)
-
-
-def saturated(node: tg.Node) -> float | None:
-    """How much of a sigmoid, tanh or relu lets (almost) no gradient through, from 0 to 1; None of others."""
-    if node.op is None or node.value is None or not node.value.size:
-        return None
-    y = node.value
-    if node.op.name == "sigmoid":
-        flat = (y < LOW) | (y > 1 - LOW)
-    elif node.op.name == "tanh":
-        flat = np.abs(y) > 1 - LOW
-    elif node.op.name == "relu":
-        flat = y <= 0
-    else:
-        return None
-    return float(np.mean(flat))
 
 
 def ratio(after: float, before: float) -> float | None:

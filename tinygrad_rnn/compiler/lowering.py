@@ -19,7 +19,7 @@ from ..recurrence.loop import loop, tap
 from .elementwise_regions import Region
 from .index_checks import limit, unforeseen
 from .memory_layout import JOINS, VIEWS, View, plain, row_major
-from .opcodes import elementwise, warn_without_kernel, whole
+from .opcodes import PRODUCTS, elementwise, warn_without_kernel, whole
 from .plan import Plan
 from .row_table import RowTable
 from .tracing import TracedProgram
@@ -59,9 +59,9 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
             return "region"
         integers = all(d == np.int64 for d in dtypes) and name in _INTEGER_COMPARISONS
         return "region" if integers and not any(isinstance(x, float | bool) for x in node.operands) else "host"
-    if name in ("linear", "matmul") and all(d == real for d in dtypes):
+    if node.op in PRODUCTS and all(d == real for d in dtypes):
         a, b = (n.shape for n in sources[:2])
-        return "product" if len(b) <= 2 and len(a) <= (9 if name == "linear" else 2) else "host"
+        return "product" if len(b) <= 2 and len(a) <= (9 if node.op is P.linear else 2) else "host"
     if whole(node.op) and _has_row_instruction(node, sources, real):
         return "row"
     return "host"

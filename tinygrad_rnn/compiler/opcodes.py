@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from .. import primitives as P
 from ..errors import ArgumentError
 from ..graph import Node
 from ..primitives.record import OWN, Primitive
@@ -29,6 +30,8 @@ _WHOLE = (
     "gemm", "copy1", "copy2", "copy4", "copy8", "sum", "max", "softmax", "log_softmax", "logsumexp",
     "cross_entropy", "take", "scatter_rows", "one_hot", "argmax", "check",
 )  # fmt: skip
+#: primitives that gemm computes
+PRODUCTS = (P.linear, P.matmul)
 #: what the interpreter itself does: the instructions of a region, tile by tile; hand a row to Python; the instructions
 #: of a loop, whose addresses move on after every round
 REGION, HOST, LOOP = "region", "host", "loop"

@@ -171,6 +171,11 @@ class Primitive:
         """Whether its results are true or false."""
         return self.dtype is dtypes.boolean
 
+    @property
+    def is_product(self) -> bool:
+        """Whether operand 0 is multiplied by the matrix that is operand 1."""
+        return self.kind == "contraction" and isinstance(self.vjp, tuple)
+
     def of(self, operand: str) -> str:
         """How pictures write it with its operand; "" for an operation of several, or one that needs more said."""
         alone = self.shape is same_shape or (isinstance(self.vjp, tuple) and len(self.vjp) == 1)

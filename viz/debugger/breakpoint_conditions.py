@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.statistics import measure, ratio, saturated
+from tinygrad_rnn.bptt.local_rule import saturated
+from tinygrad_rnn.bptt.statistics import measure, ratio
 
 from .. import style
 from .inspection import Inspection
@@ -34,7 +35,7 @@ NAMES = {
     "inf": "how many are infinite",
     "zero": "how many are 0",
     "size": "how many elements there are",
-    "saturated": "part of the elements of a sigmoid, tanh or relu that is saturated, else 0",
+    "saturated": "part of the elements of a nonlinearity (tanh, sigmoid, relu, ...) that is saturated, else 0",
     "uses": "how many contributions arrived",
     "op": "operation, such as 'tanh'; 'leaf'",
     "role": "'h', 'c', 'f', ... or ''",
@@ -99,7 +100,7 @@ class _Facts(Mapping[str, Any]):
         if name == "uses":
             return self.session.arrived(self.node.index, self.position)[0]
         if name == "saturated":
-            return saturated(self.node) or 0.0
+            return saturated(self.session.trace, self.node) or 0.0
         gradient = self.session.gradient(self.node.index, self.position) if self.position >= 0 else self.node.value
         found = measure(np.asarray(gradient))
         if name == "ratio":

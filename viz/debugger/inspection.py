@@ -16,7 +16,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable, naming_keywords, number
 from tinygrad_rnn.bptt import carried_state, ledger, local_rule
 from tinygrad_rnn.bptt.recording import Array, Trace
-from tinygrad_rnn.bptt.statistics import measure, ratio, saturated
+from tinygrad_rnn.bptt.statistics import measure, ratio
 
 from .. import style
 from . import nonfinite, rule_formulas, session_data, step_sentences
@@ -122,7 +122,7 @@ class Inspection(Cursor):
             "incoming": before,
             "outgoing": after,
             "ratios": [ratio(m.norm, before.norm) if before else None for m in after],
-            "saturated": saturated(node),
+            "saturated": local_rule.saturated(self.trace, node),
         }
 
     # 5. The shared-weight ledger -------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Inspection(Cursor):
     def _saturation(self) -> dict[tuple[carried_state.Path, int], dict[str, float]]:
         found: dict[tuple[carried_state.Path, int], dict[str, float]] = {}
         for node in self.graph.nodes:
-            flat = saturated(node) if node.role and node.scope.step is not None else None
+            flat = local_rule.saturated(self.trace, node) if node.role and node.scope.step is not None else None
             if flat is not None and node.role and node.scope.step is not None:
                 found.setdefault((node.scope.path, node.scope.step), {})[node.role] = flat
         return found

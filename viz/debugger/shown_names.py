@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.local_rule import flattens
 from tinygrad_rnn.graph import Node, Ref
 
 from .. import style, vocabulary
@@ -63,7 +64,7 @@ class Spoken:
 
     def _gate_input(self, node: Node, name: str) -> str:
         uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
-        gates = [use for use in uses if use.op is not None and use.op.name in ("tanh", "sigmoid") and use.role]
+        gates = [use for use in uses if use.op is not None and use.role and flattens(use)]
         if len(uses) == 1 and gates and re.fullmatch(r"(.*\.)?\w_\d+", self.names[gates[0].index]):
             path, _, gate = self.names[gates[0].index].rpartition(".")
             return f"{path}{'.' if path else ''}a_{gate.replace('_', '')}"

@@ -180,7 +180,7 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
         for node in graph.nodes:
             fed = [graph.nodes[user].op for user in users[node.index]]
             given = node.op is None and not node.requires_grad and node.scope.step is not None and not node.role
-            if given and any(op is not None and op.name in ("matmul", "linear") for op in fed):
+            if given and any(op is not None and op.is_product for op in fed):
                 result[node.index] = "x"
     return result
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import primitives as P
 from ..graph_rewriting import Draft
+from ..opcodes import PRODUCTS
 from ..plan import Plan, Planned
 from ..slices import in_order, over_time, rows_of
 
@@ -32,7 +33,7 @@ def _next_group(graph: Plan, done: set[Any]) -> list[list[Planned]] | None:
     """The members of one group not looked at before, as sets of independent products."""
     groups: dict[Any, list[Planned]] = {}
     for node in graph.nodes:
-        if node.op in (P.linear, P.matmul) and len(node.sources) == len(node.operands):
+        if node.op in PRODUCTS and len(node.sources) == len(node.operands):
             x, *others = (graph.nodes[i] for i in node.sources)
             if len(x.shape) == len(others[0].shape) == 2:
                 groups.setdefault((node.op.name, *node.sources[1:]), []).append(node)

@@ -18,6 +18,7 @@ from ... import primitives as P
 from ...graph import Ref
 from ...primitives.record import normalize_axis
 from ..graph_rewriting import Draft
+from ..opcodes import PRODUCTS
 from ..plan import Plan, Planned
 from ..slices import spans
 
@@ -65,7 +66,7 @@ def split_batch(graph: Plan) -> Plan:
 
 
 def _cost(graph: Plan, node: Planned) -> float:
-    if node.op not in (P.linear, P.matmul):
+    if node.op not in PRODUCTS:
         return 0.0
     return 2.0 * math.prod(node.shape) * graph.nodes[node.sources[0]].shape[-1]
 

@@ -26,7 +26,7 @@ def family(names: str) -> frozenset[Primitive]:
 
 #: operands that NumPy brings to one dtype before it computes; of the comparisons, only for the comparing
 TOGETHER = family("add sub mul div floor_divide pow maximum minimum matmul linear einsum concat stack")
-COMPARISONS = family("greater greater_equal less less_equal equal not_equal")
+COMPARISONS = frozenset(op for op in TABLE.values() if op.is_boolean)
 
 
 def no_rule(op: Primitive, site: str | None, format: str) -> UnsupportedError:

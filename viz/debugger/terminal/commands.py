@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from tinygrad_rnn.bptt.carried_state import STATES
-from tinygrad_rnn.bptt.local_rule import Rule
-from tinygrad_rnn.bptt.statistics import measure, saturated
+from tinygrad_rnn.bptt.local_rule import Rule, saturated
+from tinygrad_rnn.bptt.statistics import measure
 
 from ... import style
 from .. import breakpoints
@@ -79,7 +79,7 @@ class Bench:
         flows, rules = session.flows(), session.rules()
         gradient = session.trace.steps[session.position - 1].gradient
         incoming = measure(gradient)
-        flat = saturated(session.graph.nodes[session.node_at()])
+        flat = saturated(session.trace, session.graph.nodes[session.node_at()])
         note = f", saturated {percent(flat)}" if flat else ""
         label = "upstream" if flows else "gradient"
         text = f"{brief(gradient)}   norm {style.number(incoming.norm)}; {signs(incoming)}{note}"

@@ -10,8 +10,9 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import local_rule
+from tinygrad_rnn.bptt.local_rule import saturated
 from tinygrad_rnn.bptt.recording import Array
-from tinygrad_rnn.bptt.statistics import measure, saturated
+from tinygrad_rnn.bptt.statistics import measure
 
 from ... import style
 from .. import rule_formulas
@@ -99,7 +100,7 @@ class Looking(Overview):
         kind = "operation" if node.op else "parameter" if node.requires_grad else "constant"
         place = ".".join((*node.scope.path, *filter(None, [node.scope.part])))
         users = [names[i] for i in dict.fromkeys(self.session.graph.consumers[node.index])]
-        flat = saturated(node)
+        flat = saturated(self.session.trace, node)
         lines = {
             "what": f"{kind} #{node.index}" + (f": {self.session.expression(node.index)}" if node.op else ""),
             "shape": f"{'×'.join(map(str, node.shape)) or 'scalar'} {node.dtype}",

@@ -19,7 +19,7 @@ import numpy as np
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
-from tinygrad_rnn.bptt.statistics import measure, plain, saturated
+from tinygrad_rnn.bptt.statistics import measure, plain
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives.missing_primitives import Absent
 
@@ -115,7 +115,7 @@ def _space(shape: tuple[int, ...], side: int, itemsize: int) -> int:
 def _work(graph: tg.Graph, index: int) -> int:
     """About how many multiplications it takes to compute a node."""
     node = graph.nodes[index]
-    product = node.op is not None and node.op.name in ("linear", "matmul")
+    product = node.op is not None and node.op.is_product
     first = graph.nodes[node.sources[0]].shape if product else ()
     return math.prod(node.shape) * (first[-1] if first else 1)
 
@@ -185,7 +185,7 @@ class _Log:
             operands + (["…"] if len(node.operands) > 6 else []), 0 if node.scope.step is None else node.scope.step + 1,
             names(".".join(node.scope.path)), names(node.scope.part), names(node.role),
             names(self.session.site(node.index)), names(str(node.dtype)), node.shape,
-            self.arrays(node.value) if kept else None, saturated(node), int(node.requires_grad),
+            self.arrays(node.value) if kept else None, local_rule.saturated(self.trace, node), int(node.requires_grad),
         ]  # fmt: skip
 
     def step(self, k: int) -> list[Any]:
@@ -216,7 +216,7 @@ class _Log:
         operands = self.trace.operands(node.index)
         if node.op.elementwise:
             return "diagonal", local_rule.diagonal(self.trace, node, slot)
-        if node.op.name in ("linear", "matmul") and slot < 2 and not rule_formulas.is_edited(node):
+        if node.op.is_product and slot < 2 and not rule_formulas.is_edited(node):
             return "operand", np.asarray(operands[1 - slot])
         entries = int(np.prod(node.shape)) * int(np.size(operands[slot]))
         if entries > self.arrays.side**2 or isinstance(node.op, Absent):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ....optional_packages import framework
 from ....primitives.record import Primitive, normalize_axis
-from ..registry import family, registering
+from ..registry import registering
 
 jax = framework("jax", "jax")
 jnp, lax = jax.numpy, jax.lax
@@ -110,5 +110,3 @@ _RULES: dict[str, Rule] = {
 }  # fmt: skip
 for _name, _rule in _RULES.items():
     jax_rule(_name)(_rule)
-#: products of matrices, whose operands may be had in fewer bits
-PRODUCTS = family("matmul linear einsum")

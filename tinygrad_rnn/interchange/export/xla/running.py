@@ -19,7 +19,7 @@ from ....primitives.record import Primitive
 from ..recorder import Body, Own, cut, drawn, gradient, loop, own, part
 from ..registry import COMPARISONS, TOGETHER, no_rule, unknown_leaf
 from .gate_splits import sliced, split
-from .rules import PRODUCTS, RULES, jax, jnp, lax
+from .rules import RULES, jax, jnp, lax
 
 Values = dict[int, Any]
 
@@ -129,7 +129,7 @@ def _zero(x: Any) -> Any:
 
 def _in_half(op: Primitive, rule: Any, operands: list[Any], node: Node) -> Any:
     """A product of matrices with operands and result in bfloat16; all else, the bias too, as it is."""
-    if op not in PRODUCTS or node.dtype.kind != "f":
+    if op.kind != "contraction" or node.dtype.kind != "f":
         return rule(*operands, **node.attrs)
     matrices, bias = (operands[:2], operands[2:]) if op is P.linear else (operands, [])
     made = rule(*(x.astype(jnp.bfloat16) for x in matrices), **node.attrs).astype(dtype_of(node))
