@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.cli import main
+from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.sequence_patterns import build
 
 
@@ -172,3 +173,65 @@ def test_time_and_states_that_the_program_does_not_name_are_found(rng: np.random
     assert len(norms[0]) == 6 and norms[0] == norms[1]
     (layer,) = viz.flow(loss(False)).layers
     assert list(layer.norms) == ["h"] and len(layer.products) == 5
+
+
+def memory_cell(hidden: str | None, memory: str | None, steps: int = 5) -> tg.Tensor:
+    """An LSTM written out, its two states labelled so; a loss a time step."""
+    rng = np.random.default_rng(5)
+    w, u, v = (tg.tensor(rng.normal(size=size) / 2, requires_grad=True) for size in [(2, 12), (3, 12), (3, 2)])
+    xs, loss = tg.tensor(rng.normal(size=(steps, 1, 2))), tg.tensor(0.0, dtype="float64")
+
+    def said(x: tg.Tensor, label: str | None) -> tg.Tensor:
+        return tg.nn.labelled(x, label) if label else x
+
+    h, c = (said(tg.zeros(1, 3, dtype="float64"), label) for label in (hidden, memory))
+    for t in tg.steps(steps):
+        i, f, o, g = ((xs[t] @ w + h @ u)[:, k : k + 3] for k in range(0, 12, 3))
+        c = said(f.sigmoid() * c + i.sigmoid() * g.tanh(), memory)
+        h = said(o.sigmoid() * c.tanh(), hidden)
+        loss = loss + F.cross_entropy(h @ v, [t % 2])
+    return loss
+
+
+@pytest.mark.parametrize("names", [("h", "m"), ("s", "m"), ("state", "cell"), (None, None)])
+def test_what_is_carried_is_measured_whatever_it_is_called(names: tuple[str | None, str | None]) -> None:
+    told, other = viz.debug(memory_cell("h", "c")), viz.debug(memory_cell(*names))
+    (expected,), (found,) = (viz.flow(session).layers for session in (told, other))
+    called = dict(zip(("h", "c"), names if names[0] else ("h", "c"), strict=True))
+    assert found.norms == {called[role]: series for role, series in expected.norms.items()}
+    for quantity in ("spectra", "bounds", "products", "product_bounds", "transfer"):
+        ours, theirs = getattr(found, quantity), getattr(expected, quantity)
+        assert ours.keys() == theirs.keys() and all(ours[t] == pytest.approx(theirs[t]) for t in ours)
+    assert [*found.reach] == [1, 2, 3, 4, 5] and found.reach == expected.reach
+    for role, name in called.items():
+        one, other_one = (
+            session.split(moments[2].nodes[n], session.last).ways
+            for session, n in ((told, role), (other, name))
+            for moments in session.moments.values()
+        )
+        assert [None if x is None else x.tolist() for x in one.values()] == [
+            None if x is None else x.tolist() for x in other_one.values()
+        ]
+
+
+def test_what_is_called_h_and_not_carried_is_not_measured() -> None:
+    """The output of each step is called h, the state s: gradients flow through s."""
+    w = tg.tensor(np.eye(3) / 2, requires_grad=True)
+    s, loss = tg.zeros(1, 3, dtype="float64"), tg.tensor(0.0, dtype="float64")
+    for _ in tg.steps(4):
+        s = tg.nn.labelled((s @ w + 1).tanh(), "s")
+        loss = loss + tg.nn.labelled(s * 3, "h").square().sum()
+    (layer,) = viz.flow(loss).layers
+    assert list(layer.norms) == ["s"] and len(layer.products) == 3 and sorted(layer.reach) == [1, 2, 3, 4]
+
+
+def test_a_memory_that_decays_is_carried_too() -> None:
+    w = tg.tensor(np.eye(3) / 2, requires_grad=True)
+    h, m = (tg.zeros(1, 3, dtype="float64") for _ in range(2))
+    for _ in tg.steps(4):
+        h = tg.nn.labelled((h @ w + 1).tanh(), "h")
+        m = tg.nn.labelled(0.9 * m + h, "m")
+    (layer,) = viz.flow(m.square().sum()).layers
+    assert list(layer.norms) == ["h", "m"]
+    last, first = layer.norms["m"][4], layer.norms["m"][1]
+    assert first == pytest.approx(0.9**3 * last)

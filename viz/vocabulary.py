@@ -8,10 +8,10 @@ whole gradient that it makes up, so that all shares add up to 1.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.recurrence.repeats import find
+from tinygrad_rnn.bptt.state_rows import state_rows
 
 #: The letters of what has one in the lecture, by role; other roles are letters themselves.
 LETTERS: Mapping[str, str] = {"logits": "y", "loss": "L"}
@@ -27,38 +27,14 @@ def letter(role: str) -> str:
 
 
 def nameless_states(graph: tg.Graph) -> dict[int, str]:
-    """By node what a state is called that has neither a role nor a name: h if its cell has none, else h′, h″.
-
-    >>> w, h, m = tg.ones(2, 2).requires_grad_(), tg.zeros(1, 2), tg.zeros(1, 2)
-    >>> for t in range(3):
-    ...     h, m = tg.tanh(h @ w + m), tg.sigmoid(m @ w + h)
-    >>> sorted(set(nameless_states(tg.Graph((h + m).sum())).values()))
-    ['h', 'h′']
-    """
-    found: dict[int, str] = {}
-    for loop in find(graph):
-        rows = {k: [n for n in loop.rows[k].nodes if n is not None] for k in dict.fromkeys(k for k, _ in loop.carried)}
-        for (k, _), initial in zip(loop.carried, loop.initial, strict=True):
-            rows[k] += [n for n in initial if graph.nodes[n].op is None and n not in loop.weights]
-        said = [{(node := carried(graph.nodes, n)).role or node.name for n in row} for row in rows.values()]
-        nameless = [row for row, names in zip(rows.values(), said) if names == {None}]
-        for k, row in enumerate(nameless, start=any("h" in names for names in said)):
-            found |= dict.fromkeys(row, "h" + "′" * k)
+    """By node what a state is called that has neither a role nor a name: h if its cell has none, else h′, h″."""
+    nodes, found = graph.nodes, dict[int, str]()
+    for row in state_rows(graph):
+        if not row.is_named:
+            unsaid = (n for n in row.initial if nodes[n].op is None and not (nodes[n].role or nodes[n].name))
+            constants = [n for n in unsaid if n not in row.loop.weights]
+            found |= dict.fromkeys([*(n for n in row.nodes if n is not None), *constants], row.name)
     return found
-
-
-def carried(nodes: Sequence[tg.Node], n: int) -> tg.Node:
-    """What a node without a role only carries: a layer's last state is in its output and in its h_n, too.
-
-    >>> h = tg.nn.labelled(tg.ones(1, 2) + 0, "h")
-    >>> graph = tg.Graph(tg.stack([h]))
-    >>> carried(graph.nodes, graph.outputs[0]).role
-    'h'
-    """
-    node = nodes[n]
-    while not node.role and node.op is not None and node.op.kind == "movement" and len(node.sources) == 1:
-        node = nodes[node.sources[0]]
-    return node
 
 
 def weights(graph: tg.Graph) -> dict[int, str]:

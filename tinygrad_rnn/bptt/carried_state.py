@@ -9,7 +9,7 @@ J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
@@ -18,13 +18,15 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from ..graph import Ref
 from . import local_rule
 from .recording import Array, Trace
+from .state_rows import HANDED_ON
+from .step_losses import step_losses
 
 Path = tuple[str, ...]
+#: What the states of a cell are called that is computed only once, so that nothing shows what it carries.
 STATES = ("h", "c")
-#: Operations by which a state is packed up in one step and unpacked in the next.
-HANDED_ON = ("stack", "getitem")
 #: The triangle has at most this many origins; of longer sequences they are taken evenly spread.
 ORIGIN_LIMIT = 64
 
@@ -75,21 +77,46 @@ class Moment:
 
     path: Path
     time: int  #: counted from 0
-    nodes: dict[str, int]  #: {"h": node} or {"h": node, "c": node}
+    nodes: dict[str, int]  #: by name, {"h": node} or {"h": node, "c": node}; see `output`
+
+    @property
+    def output(self) -> str:
+        """The state that maps and bounds are about: h, or what is made last of the others."""
+        return next(iter(self.nodes))
+
+
+#: By carried state its moment.
+States = Mapping[int, Moment]
 
 
 def carried(trace: Trace) -> dict[Path, list[Moment]]:
-    """Per recurrent layer its states, in the order they were computed (a reverse layer's last time step first)."""
+    """Per recurrent layer its states, in the order they were computed (a reverse layer's last time step first).
+
+    A state is what the graph carries from one time step to the next, whatever it is called. Where it carries nothing,
+    as in a network of one step or one that hands on a state's values only, it is what the program calls h or c.
+    """
+    nodes = trace.graph.nodes
     found: dict[Path, dict[int, dict[str, int]]] = {}
-    for node in trace.graph.nodes:
-        step = node.scope.step
+    for row in trace.state_rows:
+        for index in row.nodes:
+            if index is not None and (step := nodes[index].scope.step) is not None:
+                found.setdefault(row.path, {}).setdefault(step, {})[row.name] = index
+    known, first = set(found), {path: min(steps) for path, steps in found.items()}
+    cut = {(path, nodes[leaf].role) for leaf, _, path in _constants(trace, first)}
+    for node in nodes:
+        step, path = node.scope.step, node.scope.path
         computed = node.op is not None and node.op.name not in HANDED_ON and not node.scope.backward
-        if computed and step is not None and node.role in STATES:
-            found.setdefault(node.scope.path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
+        if computed and step is not None and node.role in STATES and (path not in known or (path, node.role) in cut):
+            found.setdefault(path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
     return {
-        path: sorted((Moment(path, step, nodes) for step, nodes in steps.items()), key=lambda m: max(m.nodes.values()))
+        path: sorted((_moment(path, *item) for item in steps.items()), key=lambda m: max(m.nodes.values()))
         for path, steps in found.items()
     }
+
+
+def _moment(path: Path, time: int, nodes: dict[str, int]) -> Moment:
+    order = sorted(nodes, key=lambda name: (name != "h", -nodes[name]))
+    return Moment(path, time, {name: nodes[name] for name in order})
 
 
 # The recurrent Jacobian ----------------------------------------------------------------------------------
@@ -101,7 +128,7 @@ class Gain:
 
     time: int  #: of the later state, from 0
     spectrum: tuple[float, ...]  #: singular values of d s_t / d s_(t-1); s is h, for an LSTM h and c together
-    h: float | None  #: of its block d h_t / d h_(t-1)
+    h: float | None  #: of its block d h_t / d h_(t-1), see `Moment.output`
     bound: float | None  #: for h = tanh or relu(... W h): sigma_max(W) times the largest slope, at least ``sigma``
     product: float | None  #: largest singular value of d s_T / d s_(t-1), the product of all Jacobians from the end
     product_bound: float | None  #: the product of their largest singular values, at least ``product``
@@ -121,8 +148,8 @@ def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     for before, after, block in reversed(list(zip(moments, moments[1:], blocks))):
         spectrum = () if block is None else _spectrum(block)
         h = None
-        if block is not None and "h" in after.nodes:
-            width = _width(trace, after.nodes["h"])
+        if block is not None and after.output in before.nodes:
+            width = _width(trace, after.nodes[after.output])
             h = _sigma(block[:, :width, :width])
         if block is None or (rows and product is None):
             product = None
@@ -168,7 +195,7 @@ def _width(trace: Trace, node: int) -> int:
 
 def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     """The Jacobian of a batch, (batch, state after, state before); samples do not mix, so one unit serves them all."""
-    roles = [role for role in STATES if role in after.nodes and role in before.nodes]
+    roles = [role for role in after.nodes if role in before.nodes]
     nodes = trace.graph.nodes
     shape = nodes[after.nodes[roles[0]]].shape if roles else ()
     if not roles or 0 in shape[-1:] or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
@@ -207,17 +234,18 @@ def _sigma(blocks: Array) -> float:
 def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
     """``sigma_max(W) * max slope`` of a cell that is one nonlinearity of ``W h`` plus what does not depend on h."""
     nodes = trace.graph.nodes
-    h = nodes[after.nodes.get("h", max(after.nodes.values()))]
-    if h.op is None or not h.op.elementwise or len(h.sources) != 1 or "h" not in before.nodes:
+    h, h_before = nodes[after.nodes[after.output]], before.nodes.get(after.output)
+    if h.op is None or not h.op.elementwise or len(h.sources) != 1 or h_before is None or len(after.nodes) > 1:
         return None
-    a = nodes[h.sources[0]]
-    terms = [nodes[s] for s in a.sources] if a.op is not None and a.op.name == "add" else [a]
-    depending = {before.nodes["h"]}
-    for node in nodes[before.nodes["h"] + 1 : a.index + 1]:
-        if not depending.isdisjoint(node.sources):
-            depending.add(node.index)
-    mine = [x for x in terms if x.index in depending]
-    if len(mine) != 1 or mine[0].op is None or not mine[0].op.is_product or mine[0].sources[0] != before.nodes["h"]:
+    terms, pending = list[tg.Node](), [nodes[h.sources[0]]]
+    while pending:
+        a = pending.pop()
+        if a.op is not None and a.op.name == "add":
+            pending += [nodes[s] for s in a.sources]
+        else:
+            terms.append(a)
+    mine = [x for x in terms if _made_of(trace, x.index, h_before)]
+    if len(mine) != 1 or mine[0].op is None or not mine[0].op.is_product or mine[0].sources[0] != h_before:
         return None
     weight = nodes[mine[0].sources[1]].value
     slope = np.abs(local_rule.diagonal(trace, h, 0).astype(np.float64))
@@ -235,52 +263,87 @@ class Split:
     ways: dict[str, Array | None]  #: {way: the sum of what came along it, None if nothing did yet}
 
 
-def split(trace: Trace, node: int, k: int | None = None) -> Split:
-    """What had arrived at state ``node`` after step ``k``, by way.
+def split(trace: Trace, states: States, node: int, k: int | None = None) -> Split:
+    """What had arrived at state ``node`` after step ``k``, by way; ``states``: the moment of every carried state.
 
-    The highway of an LSTM is ``f * dc`` from the next cell state, of a GRU ``z * dh`` from the next state: an
-    elementwise product with that gate. ``through the next step`` is the rest of what came from another time step, by
-    its gates. The remainder came through the step's own h (an LSTM's c) or from its output (h).
+    The highway is the way to the next state on which nothing mixes units or bends: of an LSTM ``f * dc`` from the next
+    cell state, of a GRU ``z * dh`` from the next state. ``through the next step`` is the rest of what came from another
+    time step, by its gates. The remainder came through another state of the step that is made of it (of an LSTM's c
+    through h) or from its output.
     """
-    state = trace.graph.nodes[node]
-    own = "through h" if state.role == "c" else "from its output"
+    moment = states[node]
+    names = {index: name for name, index in moment.nodes.items()}
+    later = [name for index, name in names.items() if index != node and _made_of(trace, index, node)]
+    own = f"through {later[0]}" if later else "from its output"
     ways: dict[str, Array | None] = {"highway": None, "through the next step": None, own: None}
     possible = {own}
     last = len(trace) if k is None else k
-    for step, way, value in _ways(trace, state, node):
+    for step, way, value in _ways(trace, states, node, node):
         way = way or own
         possible.add(way)
         if step <= last:
             ways[way] = total(ways[way], value)
-    if state.role == "c":
+    if names[node] == "c":
         possible.add("highway")  # an LSTM's c has one; if nothing can come along it, that is worth seeing
     return Split(node, {way: part for way, part in ways.items() if way in possible})
 
 
-def _ways(trace: Trace, state: tg.Node, node: int) -> Iterator[tuple[int, str | None, Array]]:
+def _ways(trace: Trace, states: States, state: int, node: int) -> Iterator[tuple[int, str | None, Array]]:
     """(step of arrival, way, value) of what arrives at ``node``, seen through the packing of states."""
     for arrival in trace.arrivals.get(node, ()):
         if arrival.contribution is None:
             continue
         sender = trace.graph.nodes[trace.steps[arrival.step - 1].node]
         if sender.op is not None and sender.op.name in HANDED_ON and sender.scope.step is not None:
-            for _, way, value in _ways(trace, state, sender.index):
+            for _, way, value in _ways(trace, states, state, sender.index):
                 part = trace.pulled(sender.index, arrival.contribution.slot, value)
                 if part.any():
                     yield arrival.step, way, part
         else:
-            yield arrival.step, _way(trace, state, sender), trace.contribution(arrival.step, arrival.slot)
+            way = _way(trace, states, state, Use(sender.index, arrival.contribution.slot))
+            yield arrival.step, way, trace.contribution(arrival.step, arrival.slot)
 
 
-def _way(trace: Trace, state: tg.Node, sender: tg.Node) -> str | None:
+class Use(NamedTuple):
+    """An operand of an operation."""
+
+    user: int
+    slot: int
+
+
+def _way(trace: Trace, states: States, state: int, use: Use) -> str | None:
     """The way a contribution came from another time step; None from its own."""
-    path, time = state.scope.path, state.scope.step
-    if sender.scope.step in (None, time) or sender.scope.path[: len(path)] != path:
+    moment, sender = states[state], trace.graph.nodes[use.user]
+    if sender.scope.step in (None, moment.time) or sender.scope.path[: len(moment.path)] != moment.path:
         return None
-    gates = {trace.graph.nodes[source].role for source in sender.sources}
-    if sender.op is not None and sender.op.name == "mul" and gates & {"f", "z"}:
-        return "highway"
+    name = next(name for name, index in moment.nodes.items() if index == state)
+    pending = [use]
+    while pending:
+        user, slot = pending.pop()
+        node = trace.graph.nodes[user]
+        if node.scope.step != sender.scope.step or node.op is None or not node.op.elementwise:
+            continue
+        of_result, of_operands = node.op.values_needed(slot)
+        if of_result or of_operands is None or slot in of_operands:
+            continue  # it bends: the rule depends on what comes in
+        if user in states and states[user].nodes.get(name) == user:
+            return "highway"
+        uses = (trace.graph.nodes[index] for index in trace.graph.consumers[user])
+        pending += [Use(use.index, k) for use in uses for k, x in enumerate(use.operands) if x == Ref(user)]
     return "through the next step"
+
+
+def _made_of(trace: Trace, later: int, earlier: int) -> bool:
+    """Whether a node is computed from another one of its time step."""
+    nodes, found, pending = trace.graph.nodes, set[int](), [later]
+    while pending:
+        index = pending.pop()
+        if index == earlier:
+            return True
+        if index > earlier and index not in found and nodes[index].scope.step == nodes[later].scope.step:
+            found.add(index)
+            pending += nodes[index].sources
+    return False
 
 
 def cuts(trace: Trace) -> list[tuple[int, int]]:
@@ -289,8 +352,14 @@ def cuts(trace: Trace) -> list[tuple[int, int]]:
     Such a leaf is a carry that was detached, or that somebody forgot to hand on. An initial state that is looked at
     once more at a later step, as in a line of delays, is neither.
     """
-    first: dict[Path, int] = {path: moments[0].time for path, moments in carried(trace).items()}
-    nodes, found = trace.graph.nodes, []
+    first = {path: moments[0].time for path, moments in carried(trace).items()}
+    return [(leaf, user) for leaf, user, _ in _constants(trace, first)]
+
+
+def _constants(trace: Trace, first: Mapping[Path, int]) -> Iterator[tuple[int, int, Path]]:
+    """(constant, its consumer, the consumer's scope) where a state is expected; ``first``: each cell's first step."""
+    stands_in = {index for row in trace.state_rows for index in row.initial}
+    nodes = trace.graph.nodes
 
     def late(user: tg.Node) -> bool:
         start = first.get(user.scope.path)
@@ -303,10 +372,9 @@ def cuts(trace: Trace) -> list[tuple[int, int]]:
                 all(late(nodes[user]) for user in trace.graph.consumers[source])
                 and leaf.op is None
                 and not leaf.requires_grad
-                and leaf.role in STATES
+                and (source in stands_in or leaf.role in STATES)
             ):
-                found.append((source, node.index))
-    return found
+                yield source, node.index, node.scope.path
 
 
 # Loss by origin ------------------------------------------------------------------------------------------
@@ -319,10 +387,12 @@ def origins(trace: Trace) -> dict[int, list[Arrived]]:
     one, past the sum of them. By linearity the gradients of the parts add up to the whole.
     """
     nodes = trace.graph.nodes
+    losses = {node.index for node in nodes if node.role == "loss" and node.scope.step is not None}
+    losses = losses or set(step_losses(trace.graph))
     over_losses: set[int] = set()
     entries: list[int] = []
     for node in nodes:
-        if any(source in over_losses or _is_loss(nodes[source]) for source in node.sources):
+        if any(source in over_losses or source in losses for source in node.sources):
             over_losses.add(node.index)
         elif node.scope.step is not None and node.requires_grad:
             entries.append(node.index)
@@ -332,12 +402,12 @@ def origins(trace: Trace) -> dict[int, list[Arrived]]:
     return parts
 
 
-def _is_loss(node: tg.Node) -> bool:
-    return node.role == "loss" and node.scope.step is not None
+def triangle(trace: Trace, moments: list[Moment], role: str | None = None) -> Iterator[tuple[int, dict[int, Array]]]:
+    """(s, {t: dL_s / d state_t}) for the loss of every time step s: backpropagation through time, taken apart.
 
-
-def triangle(trace: Trace, moments: list[Moment], role: str = "h") -> Iterator[tuple[int, dict[int, Array]]]:
-    """(s, {t: dL_s / d state_t}) for the loss of every time step s: backpropagation through time, taken apart."""
+    ``role`` is the state's name; None: `Moment.output`.
+    """
+    role = role or moments[-1].output
     targets = {moment.nodes[role]: moment.time for moment in moments if role in moment.nodes}
     parts = origins(trace)
     for time in _spread(sorted(parts)):

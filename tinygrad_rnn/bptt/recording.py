@@ -27,6 +27,7 @@ from ..files import PathLike, read_text, write_atomically
 from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import nodes_between, seeded
 from . import saving
+from .state_rows import StateRow, state_rows
 from .walk import Sent, Walk, WalkStep
 from .walk import steps as walk_steps
 
@@ -85,6 +86,11 @@ class Trace(Walk):
     def tensors(self) -> list[tg.Tensor]:
         """The graph's nodes as tensors, for walks between any of them."""
         return self.graph.tensors()
+
+    @cached_property
+    def state_rows(self) -> list[StateRow]:
+        """What the graph carries from one time step to the next."""
+        return state_rows(self.graph)
 
     @cached_property
     def arrivals(self) -> dict[int, tuple[Arrival, ...]]:

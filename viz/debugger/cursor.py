@@ -57,6 +57,11 @@ class Cursor:
         """Per recurrent layer the states it carries."""
         return carried_state.carried(self.recorded)
 
+    @cached_property
+    def states(self) -> dict[int, carried_state.Moment]:
+        """By node that is a carried state, the moment at which it is."""
+        return {node: m for moments in self.moments.values() for m in moments for node in m.nodes.values()}
+
     # Moving ----------------------------------------------------------------------------------------------
 
     @property

@@ -31,7 +31,7 @@ def plot(session: Inspection, node: int | None, path: PathLike) -> None:
 def _norms(session: Inspection, axes: Any) -> None:
     rows = session.state_norms(session.last)
     if not rows:
-        raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
+        raise tg.GraphError("no state here is carried from one time step to the next")
     for layer, role in dict.fromkeys((row.layer, row.role) for row in rows):
         points = [(row.time, row.norm) for row in rows if (row.layer, row.role) == (layer, role) and row.norm]
         label = f"{role} of {style.visible(layer)}" if layer else role

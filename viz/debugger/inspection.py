@@ -143,7 +143,7 @@ class Inspection(Cursor):
     def layer(self, node: int | None = None) -> carried_state.Path:
         """The recurrent layer a node (default: the cursor's) is in, or else the first."""
         if not self.moments:
-            raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
+            raise tg.GraphError("no state here is carried from one time step to the next")
         path = self.graph.nodes[self.node_at() if node is None else node].scope.path
         return max(self.moments, key=lambda p: len(p) if path[: len(p)] == p else -1)
 
@@ -156,9 +156,9 @@ class Inspection(Cursor):
 
     def split(self, node: int, position: int | None = None) -> carried_state.Split:
         """A state's gradient so far by the way it came back: highway, through the cell, from its own time step."""
-        return carried_state.split(self.trace, node, self._backward(position))
+        return carried_state.split(self.trace, self.states, self._there(node), self._backward(position))
 
-    def triangle(self, path: carried_state.Path | None = None, role: str = "h") -> dict[int, dict[int, float]]:
+    def triangle(self, path: carried_state.Path | None = None, role: str | None = None) -> dict[int, dict[int, float]]:
         """{s: {t: ||dL_s / d state_t||}}, both from 1; a pair no gradient connects is missing."""
         moments = self.moments[self.layer() if path is None else path]
         return {
@@ -309,7 +309,7 @@ class Inspection(Cursor):
             "frontier": {**session_data.data(frontier), "done": len(frontier.done)},
             "sentence": self.sentence(p),
         }
-        if self.graph.nodes[node].role in carried_state.STATES and p > 0:
+        if node in self.states and p > 0:
             found["split"] = self.split(node, p)
         shown: dict[str, Any] = session_data.data(found, elements)
         return shown

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.local_rule import flattens
+from tinygrad_rnn.bptt.state_rows import handed_on
 from tinygrad_rnn.graph import Node, Ref
 
 from .. import style, vocabulary
@@ -75,7 +76,7 @@ class Spoken:
 
     def _operand(self, index: int) -> str:
         """What is written for an operand: of a state that is only handed on, the state."""
-        state = vocabulary.carried(self.graph.nodes, index)
+        state = handed_on(self.graph.nodes, index)
         whole = state.role in ("h", "c") and math.prod(state.shape) == math.prod(self.graph.nodes[index].shape)
         return self.found[state.index if whole else index]
 

@@ -15,7 +15,6 @@ from .layer_measures import Layer, Series
 
 #: decades below the largest that are shown of singular values, and of maps
 SPECTRUM, DECADES = 4, 8
-GRADIENT = r"$\|\partial L/\partial h_t\|$"
 
 
 def draw(layers: Sequence[Layer], shown: Sequence[str], title: str | None) -> Any:
@@ -55,6 +54,13 @@ def _text(name: str) -> str:
     return style.shown(name, 60).replace("$", r"\$")
 
 
+def _state(layers: Sequence[Layer]) -> str:
+    """The letter of the state in formulas; h where networks call theirs differently."""
+    names = {layer.state for layer in layers}
+    name = names.pop() if len(names) == 1 else "h"
+    return name if len(name) == 1 else rf"\mathrm{{{name}}}" if name.isalnum() else "h"
+
+
 def _xy(series: Series) -> tuple[list[int], Any]:
     times = sorted(series)
     return times, _drawable([series[t] for t in times])
@@ -69,7 +75,7 @@ def _drawable(values: Any) -> Any:
 def _norms(axes: Any, layers: Sequence[Layer]) -> None:
     for k, layer in enumerate(layers):
         for role, series in layer.norms.items():
-            dashes, marker = ("-", MARKERS[k % 6]) if role == "h" else ("--", "")
+            dashes, marker = ("-", MARKERS[k % 6]) if role == layer.state else ("--", "")
             axes.plot(
                 *_xy(series),
                 dashes,
@@ -77,13 +83,12 @@ def _norms(axes: Any, layers: Sequence[Layer]) -> None:
                 markersize=4,
                 markevery=max(1, len(series) // 10),
                 color=COLOURS[k % 6],
-                label=_text(f"{layer.label}  {role}" if "c" in layer.norms else layer.label),
+                label=_text(f"{layer.label}  {role}" if len(layer.norms) > 1 else layer.label),
             )
-    axes.set(
-        yscale="log", xlabel="time step t", ylabel=GRADIENT, title="gradient of the loss, at the state of each step"
-    )
+    label = rf"$\|\partial L/\partial {_state(layers)}_t\|$"
+    axes.set(yscale="log", xlabel="time step t", ylabel=label, title="gradient of the loss, at the state of each step")
     axes.grid(alpha=0.3)
-    if any(layer.label or "c" in layer.norms for layer in layers):
+    if any(layer.label or len(layer.norms) > 1 for layer in layers):
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
@@ -120,7 +125,7 @@ def _logarithmic(line: Any, label: str) -> None:
 
 
 def _reach(line: Any, layers: Sequence[Layer]) -> None:
-    _maps(line, [layer.reach for layer in layers], r"$\|\partial L_s/\partial h_t\|$", "loss of step s")
+    _maps(line, [layer.reach for layer in layers], rf"$\|\partial L_s/\partial {_state(layers)}_t\|$", "loss of step s")
 
 
 def _transfer(line: Any, layers: Sequence[Layer]) -> None:

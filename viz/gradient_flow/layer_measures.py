@@ -13,13 +13,18 @@ class Layer:
 
     network: str
     name: str
-    norms: dict[str, Series] = field(default_factory=dict)  #: {"h": {t: ||dL/dh_t||}}, of an LSTM also "c"
+    norms: dict[str, Series] = field(default_factory=dict)  #: by state, {"h": {t: ||dL/dh_t||}}, of an LSTM also "c"
     spectra: dict[int, tuple[float, ...]] = field(default_factory=dict)  #: {t: singular values of ds_t/ds_(t-1)}
     bounds: Series = field(default_factory=dict)  #: of tanh and relu cells, {t: sigma_max(W) * largest slope}
     products: Series = field(default_factory=dict)  #: {t: largest singular value of ds_T/ds_t}
     product_bounds: Series = field(default_factory=dict)  #: {t: the product of the largest ones of single steps}
-    reach: dict[int, Series] = field(default_factory=dict)  #: {s: {t: ||dL_s/dh_t||}}
+    reach: dict[int, Series] = field(default_factory=dict)  #: {s: {t: ||dL_s/dh_t||}}, of `state`
     transfer: dict[int, Series] = field(default_factory=dict)  #: {s: {t: largest singular value of ds_s/ds_t}}
+
+    @property
+    def state(self) -> str:
+        """What the state is called that the rest of the network reads: the first of ``norms``."""
+        return next(iter(self.norms), "h")
 
     @property
     def label(self) -> str:

@@ -87,7 +87,7 @@ def _rows(layer: Layer) -> Iterator[tuple[str, int | str, int, float]]:
     yield from (("singular value", rank, t, x) for t, s in layer.spectra.items() for rank, x in enumerate(s, 1))
     for quantity in ("bounds", "products", "product_bounds"):
         yield from ((quantity[:-1].replace("_", " "), "", t, x) for t, x in getattr(layer, quantity).items())
-    for quantity, rows in (("norm of dL_s/dh_t", layer.reach), ("transfer", layer.transfer)):
+    for quantity, rows in ((f"norm of dL_s/d{layer.state}_t", layer.reach), ("transfer", layer.transfer)):
         yield from ((quantity, s, t, x) for s, row in rows.items() for t, x in row.items())
 
 
@@ -114,11 +114,11 @@ def measured(sessions: Mapping[str, Inspection], panels: Sequence[str] | None, t
 
 def _layers(network: str, session: Inspection, panels: Sequence[str]) -> Iterator[Layer]:
     if not session.moments:
-        raise tg.GraphError("flow: no state here is carried from one time step to the next (no role 'h' or 'c')")
+        raise tg.GraphError("flow: no state here is carried from one time step to the next")
     norms = session.state_norms(session.last)
     for path, moments in session.moments.items():
         name = ".".join(path)
-        roles = sorted({row.role for row in norms if row.layer == name}, reverse=True)
+        roles = moments[-1].nodes
         gains = session.gains(path) if {"jacobians", "products"} & set(panels) else []
         yield Layer(
             network,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_rnn.bptt.step_losses import step_losses
 from tinygrad_rnn.graph import Graph, Node, Ref
 from tinygrad_rnn.primitives import concat, stack
 from tinygrad_rnn.recurrence.twins import aligned
@@ -174,7 +175,7 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
         if scores is not node and not scores.role and scores.op is not None and _only_judged(graph, node):
             result[scores.index] = "logits"
     if "loss" not in result:
-        for term in _summed_over_time(graph):
+        for term in step_losses(graph):
             result[term] = "loss"
     if "x" not in result:
         for node in graph.nodes:
@@ -217,19 +218,6 @@ def _only_judged(graph: Graph, node: Node) -> bool:
             found.add(user.index)
             pending.append(user.index)
     return True
-
-
-def _summed_over_time(graph: Graph) -> list[int]:
-    """The numbers that an output of the graph is the sum of, one or more from each of several time steps."""
-    found, pending = list[int](), [i for i in graph.outputs if not graph.nodes[i].shape]
-    while pending:
-        node = graph.nodes[pending.pop()]
-        if node.op is not None and node.op.name == "add" and not node.shape:
-            pending += node.sources
-        elif node.op is not None and not node.role:
-            found.append(node.index)
-    times = {graph.nodes[i].scope.step for i in found}
-    return found if len(times) > 1 and None not in times else []
 
 
 def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:

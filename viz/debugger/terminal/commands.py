@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_rnn.bptt.carried_state import STATES
 from tinygrad_rnn.bptt.local_rule import Rule, saturated
 from tinygrad_rnn.bptt.statistics import measure
 
@@ -92,7 +91,7 @@ class Bench:
     def _ways(self) -> None:
         """Of a carried state's gradient, how much came which way."""
         node = self.session.node_at()
-        if self.session.graph.nodes[node].role in STATES:
+        if node in self.session.states:
             ways = self.session.split(node).ways
             shown = [f"{way} {'nothing' if v is None else style.number(measure(v).norm)}" for way, v in ways.items()]
             self.screen.say(("  came by  ", "dim"), ", ".join(shown))

@@ -42,7 +42,7 @@ class Overview(Bench):
         """norms: the gradient of every carried state along time, and how saturated the gates of each step are."""
         rows = self.session.state_norms()
         if not rows:
-            raise tg.GraphError("no state here is carried from one time step to the next (no role 'h' or 'c')")
+            raise tg.GraphError("no state here is carried from one time step to the next")
         gates = sorted({gate for row in rows for gate in row.saturated})
         lines = [
             (
@@ -83,10 +83,10 @@ class Overview(Bench):
         gains = self.session.gains(path)
         if not gains:
             raise tg.GraphError("there is only one time step, so nothing is carried")
-        joint = "c" in self.session.moments[path][0].nodes
-        header = ["t", "‖∂s_t/∂s_t₋₁‖" if joint else "‖∂h_t/∂h_t₋₁‖"]
+        state, joint = self._state(path), len(self.session.moments[path][0].nodes) > 1
+        header = ["t", "‖∂s_t/∂s_t₋₁‖" if joint else f"‖∂{state}_t/∂{state}_t₋₁‖"]
         bounded = any(gain.bound is not None for gain in gains)
-        header += (["of ∂h/∂h alone"] if joint else []) + (["bound"] if bounded else [])
+        header += ([f"of ∂{state}/∂{state} alone"] if joint else []) + (["bound"] if bounded else [])
         rows = []
         for gain, bar in zip(gains, bars([gain.product for gain in gains], min(self.screen.bar, 16))):
             row = [str(gain.time + 1), _known(gain.sigma)] + ([_known(gain.h)] if joint else [])
@@ -96,6 +96,9 @@ class Overview(Bench):
         layer = style.shown(".".join(path), 60) or "without a name"
         self.screen.say(f"  layer {layer}; below 1 a gradient shrinks for sure, above 1 it may grow")
         self._warn()
+
+    def _state(self, path: carried_state.Path) -> str:
+        return style.shown(self.session.moments[path][-1].output, 20)
 
     def _layer(self, argument: str) -> carried_state.Path:
         known = {".".join(path): path for path in self.session.moments}
@@ -109,7 +112,7 @@ class Overview(Bench):
         """split [NODE]: a state's gradient by the way it came back: on the highway (LSTM: f ⊙ ∂L/∂c of the next step,
         GRU: z ⊙ ∂L/∂h), through the gates of the next step, through h (LSTM's c), from its own output (h)."""
         node = self.node(argument)
-        if self.session.graph.nodes[node].role not in carried_state.STATES:
+        if node not in self.session.states:
             raise tg.ArgumentError(f"{self.session.shown(node)} is not a carried state; name one, such as split c_2")
         found = self.session.split(node)
         whole = self.session.gradient(node)
@@ -134,7 +137,9 @@ class Overview(Bench):
         origins = [s for s in rows if len(rows) <= 24 or s in shown]
         here = self.session.where().time
         table = [[f"L_{s}", *(style.number(rows[s][t]) if t in rows[s] else "·" for t in shown)] for s in origins]
-        self.screen.table(["", *(f"h_{t}" for t in shown)], table, origins.index(here) if here in origins else None)
+        self.screen.table(
+            ["", *(f"{self._state(path)}_{t}" for t in shown)], table, origins.index(here) if here in origins else None
+        )
         if len(shown) < len(times):
             self.screen.say((f"  {len(shown)} of {len(times)} time steps", "dim"))
 

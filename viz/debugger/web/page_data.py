@@ -127,8 +127,11 @@ def _stops(session: Inspection) -> list[int]:
     if len(nodes) <= NODE_LIMIT:
         return list(everything)
     found: list[int] = []
-    for roles in ((*carried_state.STATES, "loss"), ("h",)):
-        found = [p for p in everything if nodes[session.node_at(p)].role in roles] or list(everything)
+    states = set(session.states)
+    losses = {node.index for node in nodes if node.role == "loss"}
+    outputs = {moment.nodes[moment.output] for moment in session.states.values()}
+    for wanted in (states | losses, outputs):
+        found = [p for p in everything if session.node_at(p) in wanted] or list(everything)
         if len(found) <= NODE_LIMIT:
             break
     found = found[:: -(-len(found) // NODE_LIMIT)]
@@ -252,13 +255,12 @@ class _Log:
 
     def is_carried(self, node: int) -> bool:
         """Whether it is a state with a gradient that can be split by ways."""
-        made = self.graph.nodes[node]
-        return made.role in carried_state.STATES and made.op is not None and node in self.trace.turn
+        return node in self.session.states and node in self.trace.turn
 
     def split(self, node: int) -> list[list[Any]]:
         """[step, {way: what had come along it then}] whenever something arrived."""
         steps = dict.fromkeys(event.step for event in self.trace.arrivals[node])
-        ways = [(k, carried_state.split(self.trace, node, k).ways) for k in steps]
+        ways = [(k, carried_state.split(self.trace, self.session.states, node, k).ways) for k in steps]
         return [[k, {way: self.arrays(part) for way, part in found.items()}] for k, found in ways]
 
     def layer(self, path: carried_state.Path) -> dict[str, Any]:
@@ -271,7 +273,8 @@ class _Log:
         drawn = not self.absent() and work * min(len(self.graph.steps), carried_state.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT),
-            "joint": "c" in moments[0].nodes,
+            "joint": len(moments[0].nodes) > 1,
+            "state": moments[-1].output,
             "states": [[row.time, row.role, row.node] for row in rows if row.node in self.shown],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
             "gains": [[g.time + 1, g.sigma, g.h, g.bound, g.product, g.product_bound] for g in session.gains(path)]

@@ -83,14 +83,14 @@ function layerNorms(layer, p) {
     const points = all.filter((s) => s.role === role && s.norm !== null && s.norm > 0 && Number.isFinite(s.norm)).sort((a, b) => a.time - b.time);
     const path = points.map((s, i) => `${i ? "L" : "M"}${x(s.time).toFixed(1)} ${y(s.norm).toFixed(1)}`).join("");
     const dots = points.length > 80 ? [] : points.map((s) => svg("circle", { cx: x(s.time), cy: y(s.norm), r: 3.5, class: turn.get(s.node) <= p ? "known" : "partial", "data-node": s.node, "data-norm": s.norm }, svg("title", {}, `${nodes[s.node].name}: ${number(s.norm)}`)));
-    return svg("g", { class: `line ${role}` }, svg("path", { d: path }), dots);
+    return svg("g", { class: `line ${role === layer.state ? "h" : "c"}` }, svg("path", { d: path }), dots);
   });
   const here = nodes[nodeAt(p)].time;
   const cursor = here && here >= first && here <= last ? svg("line", { class: "cursor", x1: x(here), x2: x(here), y1: 2, y2: height - 14 }) : null;
   const marks = [top, bottom].map((power) => svg("text", { x: 0, y: y(10 ** power) + 3, class: "mark" }, `1e${power}`));
   const ticks = [first, last].map((time) => svg("text", { x: Math.min(x(time), WIDTH - 3.5 * `t=${time}`.length), y: height - 2 }, `t=${time}`));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `gradient norms of layer ${layer.name} along time, logarithmic` }, marks, cursor, lines, ticks);
-  const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(`span.${role}`, {}, `‖∂L/∂${role}‖`)));
+  const legend = h("p.key", {}, [...new Set(all.map((s) => s.role))].map((role) => h(role === layer.state ? "span.h" : "span.c", {}, `‖∂L/∂${role}‖`)));
   return h("div.layer", { "data-layer": layer.name }, D.layers.length > 1 ? h("h3", {}, layer.name) : null, legend, chart, gateRows(layer, here));
 }
 
@@ -125,7 +125,7 @@ function showSplit(p) {
     if (a) bar.firstChild.style.width = `${100 * Math.min(measure(a).norm / largest, 1)}%`;
     return h("div.way", { "data-way": way }, h("span", {}, way), a ? exact(measure(a).norm, "data-norm") : muted("nothing"), bar, a && a.data.length <= 12 ? grid(a, "") : null);
   });
-  fill("split", h("p", {}, "gradient of ", link(node), " by the way it came: ", nodes[node].role === "c" ? "along the cell state (highway, f ⊙ ∂L/∂c of the next step) or through h" : "from the next time step or from its own output"), rows);
+  fill("split", h("p", {}, "gradient of ", link(node), " by the way it came: ", nodes[node].role === "c" ? "along the cell state (highway, f ⊙ ∂L/∂c of the next step) or through h" : "from the next time step or from its own"), rows);
 }
 
 // 8: loss by origin -----------------------------------------------------------------------------------------------
@@ -134,10 +134,10 @@ function showTriangle(p) {
   const here = nodes[nodeAt(p)].time;
   const found = D.layers.map((layer) => {
     if (!layer.triangle) return muted(D.absent || "This walk is too long to be walked once for every time step; a shorter one shows it.");
-    const states = new Map(layer.states.filter(([, role]) => role === "h").map(([time, , node]) => [time, node]));
+    const states = new Map(layer.states.filter(([, role]) => role === layer.state).map(([time, , node]) => [time, node]));
     const origins = thin(Object.keys(layer.triangle).map(Number), here), times = thin([...states.keys()], here);
     const most = Math.max(...Object.values(layer.triangle).flatMap((row) => Object.values(row).map(plain)).filter(Number.isFinite), 1e-300);
-    const head = h("tr", {}, h("th", {}), times.map((t) => h("th", { scope: "col", class: t === here ? "now" : null }, `h${sub(t)}`)));
+    const head = h("tr", {}, h("th", {}), times.map((t) => h("th", { scope: "col", class: t === here ? "now" : null }, `${layer.state}${sub(t)}`)));
     const rows = origins.map((s) => h("tr", {}, h("th", { scope: "row" }, `L${sub(s)}`), times.map((t) => {
       const x = plain(layer.triangle[s][t]);
       const cell = h("td", { "data-s": s, "data-t": t });
@@ -152,7 +152,7 @@ function showTriangle(p) {
     })));
     return h("div.scroll", {}, h("table.heat.triangle", { "aria-label": `how much of each loss reaches each state, layer ${layer.name}` }, h("thead", {}, head), h("tbody", {}, rows)));
   });
-  fill("triangle", found.length ? [h("p", {}, "‖∂L", h("sub", {}, "s"), "/∂h", h("sub", {}, "t"), "‖: how much of the loss of step s reaches the state of step t"), ...found] : muted("No state here is carried."));
+  fill("triangle", found.length ? [h("p", {}, "‖∂L", h("sub", {}, "s"), `/∂${new Set(D.layers.map((l) => l.state)).size > 1 ? "h" : D.layers[0].state}`, h("sub", {}, "t"), "‖: how much of the loss of step s reaches the state of step t"), ...found] : muted("No state here is carried."));
 }
 
 const sub = (n) => String(n).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]);
@@ -171,7 +171,7 @@ function showGains(p) {
     if (!layer.gains) return muted(D.absent || "The states are too wide for their Jacobians to be computed in advance; the terminal's command sv does it.");
     if (!layer.gains.length) return muted("There is only one time step.");
     const bounds = layer.gains.some((row) => row[3] !== null);
-    const head = ["t", layer.joint ? "‖∂sₜ/∂sₜ₋₁‖" : "‖∂hₜ/∂hₜ₋₁‖", layer.joint && "of ∂h/∂h", bounds && "bound", "to the end", "its bound"].filter(Boolean);
+    const head = ["t", layer.joint ? "‖∂sₜ/∂sₜ₋₁‖" : `‖∂${layer.state}ₜ/∂${layer.state}ₜ₋₁‖`, layer.joint && `of ∂${layer.state}/∂${layer.state}`, bounds && "bound", "to the end", "its bound"].filter(Boolean);
     const [low, high] = [Math.max((here || 1) - 8, 0), (here || 1) + 8];
     const shown = layer.gains.filter(([t]) => layer.gains.length <= 16 || (t > low && t < high));
     const rows = shown.map(([t, sigma, alone, bound, product, limit]) => [String(t), orDots(sigma), ...(layer.joint ? [orDots(alone)] : []), ...(bounds ? [orDots(bound)] : []), orDots(product), orDots(limit)]);
