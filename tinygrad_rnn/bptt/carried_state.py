@@ -9,9 +9,10 @@ J. Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -92,8 +93,8 @@ States = Mapping[int, Moment]
 def carried(trace: Trace) -> dict[Path, list[Moment]]:
     """Per recurrent layer its states, in the order they were computed (a reverse layer's last time step first).
 
-    A state is what the graph carries from one time step to the next, whatever it is called. Where it carries nothing,
-    as in a network of one step or one that hands on a state's values only, it is what the program calls h or c.
+    A state is what the graph carries from one time step to the next, whatever it is called. What is not carried on, as
+    in the last step, in a network of one step or where only a state's values are handed on, goes by its name.
     """
     nodes = trace.graph.nodes
     found: dict[Path, dict[int, dict[str, int]]] = {}
@@ -101,13 +102,20 @@ def carried(trace: Trace) -> dict[Path, list[Moment]]:
         for index in row.nodes:
             if index is not None and (step := nodes[index].scope.step) is not None:
                 found.setdefault(row.path, {}).setdefault(step, {})[row.name] = index
-    known, first = set(found), {path: min(steps) for path, steps in found.items()}
-    cut = {(path, nodes[leaf].role) for leaf, _, path in _constants(trace, first)}
+    names = {path: {name for states in steps.values() for name in states} for path, steps in found.items()}
+    first = {path: min(steps, key=lambda step: max(steps[step].values())) for path, steps in found.items()}
+    for leaf, _, path in _constants(trace, first):
+        names[path].add(nodes[leaf].role or "")
+    told: dict[Path, dict[int, dict[str, int]]] = {}
     for node in nodes:
         step, path = node.scope.step, node.scope.path
         computed = node.op is not None and node.op.name not in HANDED_ON and not node.scope.backward
-        if computed and step is not None and node.role in STATES and (path not in known or (path, node.role) in cut):
-            found.setdefault(path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
+        if computed and step is not None and node.role and node.role in names.get(path, STATES):
+            told.setdefault(path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
+    for path, steps in told.items():
+        for step, states in steps.items():
+            moment = found.setdefault(path, {}).setdefault(step, {})
+            moment |= states | moment
     return {
         path: sorted((_moment(path, *item) for item in steps.items()), key=lambda m: max(m.nodes.values()))
         for path, steps in found.items()
@@ -141,7 +149,7 @@ class Gain:
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     """Singular values of a layer's recurrent Jacobians, by time step; of a batch, its largest."""
-    blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
+    blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
     product: Array | None = None
     limit: float | None = 1.0
     rows: list[Gain] = []
@@ -149,8 +157,7 @@ def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
         spectrum = () if block is None else _spectrum(block)
         h = None
         if block is not None and after.output in before.nodes:
-            width = _width(trace, after.nodes[after.output])
-            h = _sigma(block[:, :width, :width])
+            h = _sigma(block[:, _columns(trace, after)[after.output], _columns(trace, before)[after.output]])
         if block is None or (rows and product is None):
             product = None
         else:
@@ -163,7 +170,7 @@ def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
 
 def transfers(trace: Trace, moments: list[Moment]) -> dict[int, dict[int, float]]:
     """{s: {t: largest singular value of d s_s / d s_t}}: how far a nudge to the state of step t can reach."""
-    blocks = [_blocks(trace, before, after) for before, after in pairwise(moments)]
+    blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
     found: dict[int, dict[int, float]] = {}
     for last in _spread(range(len(blocks))):
         row = found.setdefault(moments[last + 1].time, {})
@@ -188,35 +195,35 @@ def _multiplied(product: Array, block: Array) -> Array:
         return product @ block
 
 
-def _width(trace: Trace, node: int) -> int:
-    shape = trace.graph.nodes[node].shape
-    return shape[-1] if shape else 1
+def _columns(trace: Trace, moment: Moment) -> dict[str, slice]:
+    """Where each state's units are in s."""
+    widths = [(trace.graph.nodes[node].shape or (1,))[-1] for node in moment.nodes.values()]
+    ends = list(itertools.accumulate(widths))
+    return {name: slice(end - width, end) for name, end, width in zip(moment.nodes, ends, widths, strict=True)}
 
 
 def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     """The Jacobian of a batch, (batch, state after, state before); samples do not mix, so one unit serves them all."""
-    roles = [role for role in after.nodes if role in before.nodes]
     nodes = trace.graph.nodes
-    shape = nodes[after.nodes[roles[0]]].shape if roles else ()
-    if not roles or 0 in shape[-1:] or any(nodes[m.nodes[r]].shape != shape for m in (before, after) for r in roles):
+    samples = {nodes[node].shape[:-1] for m in (before, after) for node in m.nodes.values()}
+    rows, columns = _columns(trace, after), _columns(trace, before)
+    if len(samples) > 1 or not all(at.stop > at.start for at in (*rows.values(), *columns.values())):
         return None
-    width, batch = (shape[-1] if shape else 1), int(np.prod(shape[:-1]))
-    targets = [before.nodes[role] for role in roles]
-    rows = []
-    for role in roles:
-        node = after.nodes[role]
-        units = np.zeros((width, *shape), nodes[node].dtype)
-        for unit in range(width):
+    batch = math.prod(*samples)
+    found: dict[tuple[str, str], Array] = {}
+    for name, at in rows.items():
+        node = nodes[after.nodes[name]]
+        units = np.zeros((at.stop - at.start, *node.shape), node.dtype)
+        for unit in range(len(units)):
             units[unit, ..., unit] = 1
-        rows.append(pull(trace, [Arrived(node, units)], targets, many=True))
-    if not any(rows):
+        arrived = pull(trace, [Arrived(node.index, units)], list(before.nodes.values()), many=True)
+        found |= {(name, other): arrived[index].gradient for other, index in before.nodes.items() if index in arrived}
+    if not found:
         return None
-    result = np.zeros((batch, width * len(roles), width * len(roles)))
-    for i, found in enumerate(rows):
-        for j, target in enumerate(targets):
-            if target in found:
-                block = found[target].gradient.reshape(width, batch, width).swapaxes(0, 1)
-                result[:, i * width : (i + 1) * width, j * width : (j + 1) * width] = block
+    result = np.zeros((batch, max(at.stop for at in rows.values()), max(at.stop for at in columns.values())))
+    for (name, other), gradient in found.items():
+        width = gradient.shape[-1] if gradient.ndim > 1 else 1
+        result[:, rows[name], columns[other]] = gradient.reshape(len(gradient), batch, width).swapaxes(0, 1)
     return result
 
 

@@ -41,7 +41,7 @@ def _states(graph: Graph, loop: Recurrence) -> Iterator[StateRow]:
     for (k, _), found in zip(loop.carried, loop.initial, strict=True):
         initial.get(loop.rows[k], []).extend(found)
     labels = {row: _label(graph.nodes, row) for row in initial}
-    primes = "′" * ("h" in labels.values())
+    primes = "′" if "h" in labels.values() else ""
     for row, constants in initial.items():
         name = labels[row]
         if name is None:
