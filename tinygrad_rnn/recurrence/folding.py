@@ -11,6 +11,7 @@ from collections.abc import Collection, Hashable, Sequence
 from typing import NamedTuple
 
 from ..graph import Graph, Node
+from .cells import cells_of
 from .circles import circles_of
 from .continued_calls import continued
 from .periods import loop_turns
@@ -39,7 +40,8 @@ class Folding:
         self.depends = self._on_parameters()
         self.edges = self._folded_edges()
         self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
-        self.circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
+        circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
+        self.circles = [cell for circle in circles for cell in self._cells(circle)]
         self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
 
     def _find_periods(self, also: Collection[int]) -> None:
@@ -96,6 +98,28 @@ class Folding:
             return False
         return any(n.shape != () for n in members)
 
+    def _cells(self, circle: set[Place]) -> list[set[Place]]:
+        """The circle, or its cells where it leads through several that feed each other, in the order they begin."""
+        inside = {a: {b: ds for b, ds in self.edges[a].items() if b in circle} for a in circle}
+        states = [a for a, ends in inside.items() if any(d for ds in ends.values() for d in ds)]
+        if len(states) < 2:
+            return [circle]
+        at_once = {a: [b for b, ds in ends.items() if 0 in ds] for a, ends in inside.items()}
+        first = {place: -i for i, place in reversed(list(enumerate(self.place))) if place in circle}
+        cells = cells_of(inside, at_once, states, self._weighted(circle))
+        return sorted(cells, key=lambda cell: -max(first[place] for place in cell))
+
+    def _weighted(self, circle: set[Place]) -> set[Place]:
+        """The operations of a circle that multiply by a matrix from outside it: a learned one, if it has any."""
+        found: dict[bool, set[Place]] = {True: set(), False: set()}
+        for node in self.graph.nodes:
+            place = self.place[node.index]
+            if place in circle and node.op is not None and node.op.kind == "contraction":
+                for s in node.sources:
+                    if self.place[s] not in circle:
+                        found[self.depends[s]].add(place)
+        return found[True] or found[False]
+
     def _discounts(self, node: Node) -> bool:
         """Whether it adds numbers, or scales one by what is not learned: a total in which the past counts less."""
         scales = _scales(node) and sum(self.depends[s] for s in node.sources) < 2
@@ -122,9 +146,10 @@ class Folding:
         """By node the circle it belongs to: it is on it, or in its step feeds nothing else and is no mere input."""
         result: list[int | None] = [self._circle(place) for place in self.place]
         paths = self.paths()
+        made = {place for place, depends in zip(self.place, self.depends, strict=True) if place and depends}
         for node in reversed(self.graph.nodes):
             i, users = node.index, self.graph.consumers[node.index]
-            if result[i] is not None or self.place[i] is None or node.role or not users or not self.depends[i]:
+            if result[i] is not None or self.place[i] not in made or node.role or not users:
                 continue
             if is_looked_up(self.graph.nodes, node):
                 continue

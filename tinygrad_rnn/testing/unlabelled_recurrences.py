@@ -51,6 +51,7 @@ class Loop:
     listed: bool = False  #: the inputs are a list of tensors, else rows of one
     dense: bool = False  #: every cell reads what all below it have put out
     tied: bool = False  #: the head's matrix is the first cell's
+    feedback: str = ""  #: "top down": a cell reads the one above it, of the step before; "mutual": all read all others
 
     def graph(self) -> tuple[Graph, list[Written]]:
         """The graph, and the recurrences in it."""
@@ -58,14 +59,16 @@ class Loop:
 
 
 def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> st.SearchStrategy[Loop]:
-    """Random `Loop`s; ``wider`` ones also with dense connections and tied weights, whose last step may differ."""
+    """Random `Loop`s; ``wider`` ones also with dense connections, whose last step may differ, tied weights and cells
+    that feed each other back."""
     either = st.booleans() if wider else st.just(False)
+    feedback = st.sampled_from(["", "top down", "mutual"]) if wider else st.just("")
     return st.builds(
         Loop,
         st.lists(st.sampled_from(sorted(_CELLS)), min_size=1, max_size=3).map(tuple),
         st.integers(least_steps, most_steps),
         st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
-        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either,
+        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either, feedback,
     )  # fmt: skip
 
 
@@ -125,7 +128,8 @@ class _Writing:
             mix = self.matrix(2 * SIZE, SIZE)
             both = (concat([a, b], 1) @ mix for a, b in zip(forth, turned, strict=True))
             if len(below) > 1:
-                if not loop.dense:  # else what it mixes goes past the cell as well
+                several = loop.feedback == "mutual" and len(below) > 2
+                if not loop.dense and not several:  # else what it mixes goes past the cell as well
                     below[1].written.weights.add(mix.serial)
                 return self.finish((self.step(below[1:], value) for value in both), read)
             return self.finish(both, read)
@@ -133,9 +137,16 @@ class _Writing:
 
     def step(self, cells: list[_Cell], x: Tensor) -> Tensor:
         """One time step of cells on top of each other."""
-        for cell in cells:
-            x = x + cell(x) if self.loop.dense else cell(x)
-        return x
+        before, mutual = [cell.state[0] for cell in cells], self.loop.feedback == "mutual"
+        above, outputs = before[1:] if self.loop.feedback == "top down" else [], list[Tensor]()
+        for k, cell in enumerate(cells):
+            others = before[:k] + before[k + 1 :] if mutual else above[k : k + 1]
+            outputs.append(cell(cell.mixed(x, others)))
+            if not mutual:
+                x = x + outputs[-1] if self.loop.dense else outputs[-1]
+        if not mutual:
+            return x
+        return sum(outputs[1:], x + outputs[0] if self.loop.dense else outputs[0])
 
     def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Graph, list[Written]]:
         """A head, and the end of the books."""
@@ -159,12 +170,22 @@ class _Cell:
     """Weights, a state and a rule."""
 
     def __init__(self, rule: Callable[..., list[Tensor]], matrix: Callable[[], Tensor], written: Written) -> None:
-        self.rule, self.written = rule, written
+        self.rule, self.matrix, self.written = rule, matrix, written
+        self.mixing: list[Tensor] = []
         self.weights = [matrix() for _ in range(_WEIGHTS[rule])]
         self.state = [zeros(1, SIZE) for _ in range(2 if rule is _lstm else 1)]
         written.weights = {w.serial for w in self.weights}
         written.initial = {s.serial for s in self.state}
         self.history: list[list[Tensor]] = []
+
+    def mixed(self, x: Tensor, others: list[Tensor]) -> Tensor:
+        """The input with what other cells feed back."""
+        while len(self.mixing) < len(others):
+            self.mixing.append(self.matrix())
+            self.written.weights.add(self.mixing[-1].serial)
+        for other, weight in zip(others, self.mixing, strict=True):
+            x = x + other @ weight
+        return x
 
     def __call__(self, x: Tensor) -> Tensor:
         self.state = self.rule(x, *self.state, *self.weights)

@@ -115,13 +115,13 @@ class Labels:
         when = style.subscript(self.level.before.get(node.index, 0))
         if node.scope.path in self.level.recurrent and node.op is not None:
             return [f"{own}{self._layer_of(later, box)}{when}"]
+        states = [self.graph.nodes[i] for i in self.level.stands_for.get(node.index, ())]
         readers = (self.level.boxes[e.target] for e in self.level.edges if e.source == self.position[id(box)])
-        paths = {self.graph.nodes[reader.main].scope.path: None for reader in readers}
+        paths = {n.scope.path for n in states or [self.graph.nodes[reader.main] for reader in readers]}
         layers = [self.layers[path] for path in self.level.recurrent if path in paths]
         several = len(layers) > 1 and all(layers)
         if several:
             return [f"{own}{layer}{when}" for layer in layers]
-        states = [self.graph.nodes[i] for i in self.level.stands_for.get(node.index, ())]
         signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
         return [f"{sign}{self._layer_of(later, box)}{when}" for sign in (signs if len(signs) > 1 else [own])]
 

@@ -283,13 +283,16 @@ def initial_states(
             origin = graph.nodes[source]
             if origin.role == "x":
                 continue  # an output fed back comes in where the first input did
-            if origin.op is not None and origin.scope.step is not None and origin.scope.path == node.scope.path:
+            came_from = origin.scope.path if origin.op is not None and origin.scope.step is not None else None
+            if came_from == node.scope.path:
                 continue  # a state carried on
             for neighbour in neighbours[names[node.index]].get(step, ()):
                 carried = dict(feeds[place[names[node.index], neighbour]]).get(slot)
                 if carried is not None and carried != source:
                     state = graph.nodes[carried]
-                    if state.op is not None and state.scope.step == step and state.scope.path == node.scope.path:
+                    path = state.scope.path
+                    fed_back = path != came_from and state.role in STATES  # by another cell
+                    if state.op is not None and state.scope.step == step and (path == node.scope.path or fed_back):
                         found[source, node.index] = carried
             if graph.nodes[source].role in STATES and graph.nodes[source].scope.step is None:
                 found.setdefault((source, node.index))

@@ -1,0 +1,126 @@
+"""Modules that feed each other back are as many cells as there are modules: found, drawn and measured as such."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from geometry import boxes, circular, disorder, faults
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.recurrence.repeats import find
+
+ORDERS = ("from below", "from above", "at once")
+
+
+class Cell(tg.nn.Module):
+    """One state, of an input of any width."""
+
+    def __init__(self, inputs):
+        super().__init__()
+        self.w, self.u = tg.nn.Parameter(tg.randn(inputs, 3)), tg.nn.Parameter(tg.randn(3, 3))
+
+    def forward(self, x, h):
+        return tg.tanh(x @ self.w + h @ self.u)
+
+
+def without_a_class(inputs):
+    w, u = (tg.randn(n, 3).requires_grad_() for n in (inputs, 3))
+    return lambda x, h: tg.tanh(x @ w + h @ u)
+
+
+KINDS = {
+    "module": Cell,
+    "without a class": without_a_class,
+    "gru": lambda inputs: tg.nn.GRUCell(inputs, 3),
+    "lstm": lambda inputs: tg.nn.LSTMCell(inputs, 3),
+}
+
+
+def network(kind, order, *, steps=4, said=False):
+    """The loss of two cells, and of each what it was at every step: one state, or two."""
+    lower, upper = KINDS[kind](6), KINDS[kind](6 if order == "at once" else 3)
+    x, head, loss = tg.randn(steps, 1, 3), tg.randn(3, 3).requires_grad_(), 0.0
+    a, b = ((tg.zeros(1, 3), tg.zeros(1, 3)) if kind == "lstm" else tg.zeros(1, 3) for _ in range(2))
+    h = (lambda state: state[0]) if kind == "lstm" else (lambda state: state)
+    states = [], []
+    for t in tg.steps(steps) if said else range(steps):
+        if order == "from below":
+            a = lower(tg.concat([x[t], h(b)], 1), a)
+            b = upper(h(a), b)
+        elif order == "from above":
+            b = upper(h(a), b)
+            a = lower(tg.concat([x[t], h(b)], 1), a)
+        else:
+            a, b = lower(tg.concat([x[t], h(b)], 1), a), upper(tg.concat([x[t], h(a)], 1), b)
+        for told, state in zip(states, (a, b), strict=True):
+            told.append(state if kind == "lstm" else (state,))
+        loss = loss + tg.nn.functional.cross_entropy((h(a) * h(b)) @ head, [t % 3])
+    return loss, *states
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_that_feed_each_other_are_two(kind, order, said):
+    loss, *states = network(kind, order, said=said)
+    graph = tg.Graph(loss)
+    found = [{tuple(graph.nodes[n].serial for n in row.nodes) for row in loop.states} for loop in find(graph)]
+    written = [{tuple(s.serial for s in row) for row in zip(*each, strict=True)} for each in states]
+    assert found == (written if order != "from above" else written[::-1])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_they_are_drawn_as_two_with_a_first_state_each(kind, order):
+    dot = viz.render(network(kind, order, said=True)[0]).dot
+    kinds = [kind.split()[0] for *_, kind in boxes(dot).values()]
+    assert kinds.count("cell") == 8
+    assert kinds.count("state") == (12 if kind == "lstm" else 10)
+    assert all(dot.count(f'"{name}"') == 1 for name in ("h⁽¹⁾₀ = 0", "h⁽²⁾₀ = 0", "h⁽¹⁾₄", "h⁽²⁾₄"))
+    assert faults(dot) == [] and circular(dot) == set() and disorder(dot) == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_of_each_state_is_measured(kind, order):
+    loss, *states = network(kind, order)
+    gradients = [tg.grad(loss, [state[0] for state in each], retain_graph=True) for each in states]
+    layers = viz.flow(loss, panels=("norms",)).layers
+    for layer, own in zip(layers, gradients if order != "from above" else gradients[::-1], strict=True):
+        assert layer.norms["h"] == pytest.approx({t: np.linalg.norm(g.numpy()) for t, g in enumerate(own, 1)})
+
+
+def pendulum(m, p, k):
+    """The second reads what is new of the first."""
+    p = p + 0.1 * tg.tanh(m @ k)
+    return m - 0.1 * p, p
+
+
+def shared_gate(m, p, k):
+    g = tg.sigmoid(m @ k + p)
+    return g * m + (1 - g) * tg.tanh(p), g * p + (1 - g) * tg.tanh(m)
+
+
+def normalized_lstm(m, p, k):
+    """Three states with loops of their own, of which the fourth, that the gates read, is made."""
+    h, c = m
+    f, i = tg.sigmoid(h @ k), tg.exp(tg.tanh(h @ k))
+    c, p = f * c + i * tg.tanh(h), f * p + i
+    return (c / p, c), p
+
+
+def projected_lstm(m, p, k):
+    f = tg.sigmoid(m @ k)
+    p = f * p + (1 - f) * tg.tanh(m @ k)
+    return tg.tanh(p) @ k, p
+
+
+@pytest.mark.parametrize("step", [pendulum, shared_gate, normalized_lstm, projected_lstm])
+def test_states_of_one_cell_stay_together(step):
+    k, m, p = tg.randn(3, 3).requires_grad_(), tg.ones(1, 3), tg.ones(1, 3)
+    m = (m, tg.ones(1, 3)) if step is normalized_lstm else m
+    for _ in range(4):
+        m, p = step(m, p, k)
+    (loop,) = find(tg.Graph(((m[0] if isinstance(m, tuple) else m) * p).sum()))
+    assert len(loop.states) == (3 if step is normalized_lstm else 2)
