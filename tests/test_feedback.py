@@ -110,13 +110,17 @@ def normalized_lstm(m, p, k):
     return (c / p, c), p
 
 
+def trace(m, p, k):
+    return tg.tanh(m @ k + p), 0.9 * p + m
+
+
 def projected_lstm(m, p, k):
     f = tg.sigmoid(m @ k)
     p = f * p + (1 - f) * tg.tanh(m @ k)
     return tg.tanh(p) @ k, p
 
 
-@pytest.mark.parametrize("step", [pendulum, shared_gate, normalized_lstm, projected_lstm])
+@pytest.mark.parametrize("step", [pendulum, shared_gate, trace, normalized_lstm, projected_lstm])
 def test_states_of_one_cell_stay_together(step):
     k, m, p = tg.randn(3, 3).requires_grad_(), tg.ones(1, 3), tg.ones(1, 3)
     m = (m, tg.ones(1, 3)) if step is normalized_lstm else m

@@ -35,13 +35,22 @@ def cells_of(
     for a, ends in at_once.items():
         for b in ends:
             makers[b].append(a)
+    near = {s: next(_made_of(s, makers, loops, products)) for s in loops}
+    weighted = {s for s, loop in loops.items() if not loop.isdisjoint(products)}
     group = {s: {s} for s in loops}
+
+    def join(a: T, b: T) -> None:
+        joined = group[a] | group[b]
+        group.update(dict.fromkeys(joined, joined))
+
     for a, b in combinations(loops, 2):
-        near = [next(_made_of(s, makers, loops, products)) for s in (a, b)]
-        alone = all(not loops[s].isdisjoint(products) for s in (a, b))
-        if not loops[a].isdisjoint(loops[b]) or (not alone and not near[0].isdisjoint(near[1])):
-            joined = group[a] | group[b]
-            group |= dict.fromkeys(joined, joined)
+        made_alike = not {a, b} <= weighted and not near[a].isdisjoint(near[b])
+        if made_alike or not loops[a].isdisjoint(loops[b]):
+            join(a, b)
+    for s in loops:  # a trace of another state, which nothing is learned for
+        read = [a for a in loops if a != s and not near[s].isdisjoint(circle[a])]
+        if products and near[s].isdisjoint(products) and len({id(group[a]) for a in read}) == 1:
+            join(s, read[0])
     for s in states:
         layers = ([group[a] for a in layer if a in loops] for layer in _made_of(s, makers, loops, products))
         nearest = next(filter(None, layers), []) if s not in loops else []
