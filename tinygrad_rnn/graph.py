@@ -428,7 +428,6 @@ class GraphBuilder(Generic[N]):
     """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
 
     Shapes and dtypes of results are worked out by their operations' rules; nothing is computed before `graph`.
-
     ``nodes`` are there from the start.
 
     >>> import tinygrad_rnn as tg
@@ -438,6 +437,9 @@ class GraphBuilder(Generic[N]):
     >>> graph = build.graph(y)
     >>> graph.nodes[1].value, graph.nodes[1].site
     (array([3., 6.]), 'model.onnx:7')
+    >>> other = tg.GraphBuilder(graph.nodes)
+    >>> other.graph(other.again(graph.nodes[1], (x, x))).nodes[2].value.tolist()
+    [1.0, 4.0]
     """
 
     node: type[Node] = Node  #: what it makes
@@ -448,7 +450,7 @@ class GraphBuilder(Generic[N]):
         self.position: dict[int, int] = {}  #: of the nodes made by `tensor`, by the tensor's creation number
 
     def leaf(self, value: Any, **about: Any) -> Ref:
-        """A leaf that holds ``value``, an array or what makes one; ``about`` it: fields of `Node` by their names."""
+        """A leaf that holds ``value``, an array or numbers, else `DTypeError`; ``about``: see `add`."""
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"a graph's leaf holds numbers or booleans, not {array.dtype}")
@@ -457,9 +459,10 @@ class GraphBuilder(Generic[N]):
     def add(
         self, op: Primitive | str, operands: Sequence[Ref | Literal], attrs: dict[str, Any] | None = None, **about: Any
     ) -> Ref:
-        """The result of ``op``, a primitive or its name, on nodes and numbers; it requires a gradient if they do.
+        """The result of ``op``, a primitive or its name, with its settings ``attrs``, on ``operands``: nodes, numbers.
 
-        ``about`` it: fields of `Node` by their names, such as ``scope``, ``name``, ``role``, ``site``.
+        ``about``: fields of `Node` by their names, such as ``scope``, ``name``, ``role``, ``site``. Raises
+        `ArgumentError` for an unknown name, `GraphError` for an operand that is no node yet.
         """
         if isinstance(op, str):
             if op not in TABLE:
@@ -483,7 +486,7 @@ class GraphBuilder(Generic[N]):
         return self.enter(op, tuple(operands), attrs, shape=shape, dtype=dtype, **about)
 
     def tensor(self, x: Tensor, value: Array | None, site: str | None, *, leaf: bool = False) -> Ref:
-        """What a tensor recorded, its operands' tensors entered before it; as a ``leaf``, without what made it."""
+        """The node of a tensor ``x``, whose operands' are there, with its ``value`` and ``site``; maybe as a ``leaf``."""
         given = () if leaf else x.operands
         operands = tuple([Ref(self.position[y.serial]) if isinstance(y, Tensor) else y for y in given])
         self.position[x.serial] = len(self.nodes)
@@ -492,14 +495,14 @@ class GraphBuilder(Generic[N]):
         return self.enter(op, operands, x.attrs, value=value, site=site, starts=x._starts, **fields)
 
     def again(self, node: Node, operands: tuple[Ref | Literal, ...], **other: Any) -> Ref:
-        """The node with these operands; ``other`` fields replace its own."""
+        """A copy of ``node`` with these ``operands``; ``other`` fields replace its own."""
         fields = {name: getattr(node, name) for name in _FIELDS}
         return self.enter(node.op, operands, node.attrs, **(fields | other))
 
     def enter(
         self, op: Primitive | None, operands: tuple[Ref | Literal, ...], attrs: dict[str, Any], **fields: Any
     ) -> Ref:
-        """A node of which everything is known: all fields of `Node` that have no default, but its position."""
+        """A node of ``op`` on ``operands`` with settings ``attrs`` and all other ``fields`` that have no default."""
         index = len(self.nodes)
         self.nodes.append(cast("N", self.node(index, op, operands, attrs, **fields)))
         return Ref(index)

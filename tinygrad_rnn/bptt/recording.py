@@ -60,7 +60,28 @@ class Cost:
 
 
 class Trace(Walk):
-    """The event log of one backward pass; `record` makes it, `load` reads it."""
+    """The event log of one backward pass; `record` makes it, `load` reads it.
+
+    ``node`` is a node's number in ``graph``, ``k`` a step of the walk back, from 1.
+
+    >>> import numpy as np, tinygrad_rnn as tg
+    >>> from tinygrad_rnn.bptt.recording import Trace, record
+    >>> w = tg.tensor([2.0, 3.0], requires_grad=True, name="w")
+    >>> trace = record((w * w).sum())
+    >>> trace
+    Trace(3 steps back through 3 nodes)
+    >>> [arrival.step for arrival in trace.arrivals[0]], trace.arrived(0, k=1), trace.arrived(0, k=2)
+    ([2, 2], 0, 2)
+    >>> trace.contribution(2, 1).tolist(), trace.summed(0, 1).tolist(), trace.gradient(0).tolist()
+    ([2.0, 3.0], [2.0, 3.0], [4.0, 6.0])
+    >>> step = trace.steps[1]
+    >>> trace.value(step, step.contributions[0]).tolist(), trace.pulled(1, 0, np.ones(2)).tolist()
+    ([2.0, 3.0], [2.0, 3.0])
+    >>> [x.tolist() for x in trace.operands(1)], trace.with_gradient(1, 0.0).gradient(0).tolist()
+    ([[2.0, 3.0], [2.0, 3.0]], [0.0, 0.0])
+    >>> trace.save("walk.trace").output, Trace.load("walk.trace").output, Trace.from_json(trace.to_json()).output
+    (2, 2, 2)
+    """
 
     def __init__(self, graph: tg.Graph, seed: Array, steps: Sequence[WalkStep], every: int = 1) -> None:
         super().__init__(graph, steps)
@@ -104,7 +125,7 @@ class Trace(Walk):
         return {node: tuple(events) for node, events in found.items()}
 
     def summed(self, node: int, count: int) -> Array | None:
-        """The partial sum of the first ``count`` arrivals at ``node``, None of none: what the walk held then."""
+        """The sum of the first ``count`` arrivals at ``node``, as the walk held it then; None before the first."""
         held, total = self._sums.get(node, (0, None))
         if held > count:
             held, total = 0, None
@@ -119,7 +140,7 @@ class Trace(Walk):
         return {}  # the latest partial sum asked for: walking on from it costs one addition
 
     def arrived(self, node: int, k: int) -> int:
-        """How many of ``arrivals[node]`` have come when step ``k`` is over."""
+        """The number of ``arrivals[node]`` that have come when step ``k`` is over."""
         return bisect_right(self.arrivals.get(node, ()), k, key=lambda arrival: arrival.step)
 
     def gradient(self, node: int, k: int | None = None) -> Array | None:
@@ -153,7 +174,8 @@ class Trace(Walk):
         """The walk as it would have gone had the gradient of ``node`` been ``value`` (broadcast to its shape).
 
         Everything before that node's turn stays; the rest is propagated anew. Hooks are not run again: what one of
-        them put in place stays.
+        them put in place stays. Raises `GraphError` for a node without a gradient and for a sampled trace, `ShapeError`
+        for a value that does not broadcast.
         """
         target = self.graph.nodes[node]
         if node not in self.turn:
@@ -179,7 +201,7 @@ class Trace(Walk):
     # Saving ----------------------------------------------------------------------------------------------
 
     def save(self, path: PathLike) -> Trace:
-        """Write the trace as JSON, whole or not at all, and return it."""
+        """Write the trace as JSON into the file ``path``, whole or not at all, and return it."""
         write_atomically(path, self.to_json().encode(errors="backslashreplace"))
         return self
 
@@ -189,12 +211,12 @@ class Trace(Walk):
 
     @classmethod
     def from_json(cls, text: str, source: str = "the text") -> Trace:
-        """The trace `to_json` described; see `load`."""
+        """The trace whose `to_json` gave ``text``; errors call that ``source``. Raises `DataError` if it is damaged."""
         return saving.loads(text, source, cls._of)
 
     @classmethod
     def load(cls, path: PathLike) -> Trace:
-        """Read what `save` wrote; a file that is damaged or something else is a `DataError` that says so."""
+        """Read the file ``path`` that `save` wrote; one that is damaged or something else is a `DataError`."""
         return cls.from_json(read_text(path), str(path))
 
     @classmethod

@@ -80,11 +80,11 @@ class Walk:
         return self.value(step, step.contributions[index])
 
     def value(self, step: WalkStep, sent: Sent) -> Any:
-        """What ``sent``, a contribution of ``step``, adds, in its target's shape."""
+        """The value of ``sent``, a contribution of ``step``, in its target's shape."""
         return self.pulled(step.node, sent.slot, step.gradient) if sent.value is None else sent.value
 
     def pulled(self, node: int, slot: int, gradient: Any) -> Any:
-        """What ``node`` would send to operand ``slot`` of a ``gradient`` all of which counts."""
+        """The contribution of ``node`` to its operand ``slot``, if its own gradient were ``gradient``."""
         made, operands = self.graph.nodes[node], self.operands(node)
         assert made.op is not None
         with np.errstate(all="ignore"):  # looking at a nan must not print a warning

@@ -93,6 +93,24 @@ class Module:
     tensor([6.], op=mul)
     >>> [name for name, _ in model.named_parameters()]
     ['weight']
+
+    A tree of them gives its parts by name, its state, and changes as one:
+
+    >>> tree = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Tanh())
+    >>> tree[1].register_buffer("mean", tg.zeros(3))
+    >>> len(list(tree.modules())), len(list(tree.children())), len(list(tree.parameters())), len(list(tree.buffers()))
+    (3, 2, 2, 1)
+    >>> [name for name, _ in tree.named_modules()], [name for name, _ in tree.named_children()]
+    (['', '0', '1'], ['0', '1'])
+    >>> [name for name, _ in tree.named_buffers()]
+    ['1.mean']
+    >>> tree.load_state_dict(tree.state_dict())
+    IncompatibleKeys(missing_keys=[], unexpected_keys=[])
+    >>> tree.eval().training, tree.train().training, tree.double().state_dict()["0.weight"].dtype
+    (False, True, dtype('float64'))
+    >>> tree.to(tg.float32).float().cpu().requires_grad_(False) is tree
+    True
+    >>> tree.zero_grad()
     """
 
     training: bool = True
@@ -121,7 +139,10 @@ class Module:
         return vars(self)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; subclasses say."""
+        """The result for these arguments: subclasses define it, calling the module calls it.
+
+        Raises `NotImplementedError` if a subclass does not.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -145,11 +166,18 @@ class Module:
         return result
 
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> HookHandle:
-        """Call ``hook(module, args)`` before each ``forward``; what it returns, if anything, are the arguments."""
+        """Call ``hook(module, args)`` before each ``forward``; what it returns, if anything, replaces the arguments.
+
+        >>> import tinygrad_rnn as tg
+        >>> layer = tg.nn.Identity()
+        >>> handle = layer.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
+        >>> layer(tg.ones(2)).tolist()
+        [2.0, 2.0]
+        """
         return self._register((True, hook))
 
     def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> HookHandle:
-        """Call ``hook(module, args, output)`` after each ``forward``; what it returns, if anything, is the output.
+        """Call ``hook(module, args, output)`` after each ``forward``; what it returns, if anything, replaces the output.
 
         >>> import tinygrad_rnn as tg
         >>> layer, seen = tg.nn.Linear(2, 3), []
@@ -179,7 +207,7 @@ class Module:
         return (child for _, child in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, under dotted names."""
+        """This module and all below it, each once, under dotted names that begin with ``prefix``."""
         seen: set[int] = set()
 
         def visit(module: Module, name: str) -> Iterator[tuple[str, Module]]:
@@ -257,7 +285,9 @@ class Module:
         return visit(self, "", ())
 
     def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """All parameters under dotted names: each once, or with a tied weight under all of its names.
+        """All parameters under dotted names.
+
+        A tied weight comes once, or without ``remove_duplicate`` under each of its names.
 
         Warns of modules in a plain list, tuple or dict, whose parameters are not found.
         """
@@ -287,10 +317,17 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """A tensor that belongs to the module and is not trained, such as a running mean: an attribute ``name``.
+        """Add a ``tensor`` that belongs to the module and is not trained, such as a running mean, as attribute ``name``.
 
         It is converted by ``to`` and, if ``persistent``, saved in the ``state_dict``. In ``forward`` write it with
-        ``copy_`` under ``tg.no_grad()``; that works compiled, too.
+        ``copy_`` under ``tg.no_grad()``; that works compiled, too. Raises `ArgumentError` for a name that is taken or
+        none of an attribute, `DTypeError` for a `Parameter`.
+
+        >>> import tinygrad_rnn as tg
+        >>> counting = tg.nn.Identity()
+        >>> counting.register_buffer("calls", tg.zeros(()))
+        >>> list(counting.state_dict())
+        ['calls']
         """
         if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
             raise ArgumentError(f"register_buffer: {name!r} is taken already, or is no name of an attribute")
@@ -328,7 +365,7 @@ class Module:
         return {name: value.detach() for name, value in self._saved()}
 
     def save(self, path: PathLike) -> None:
-        """Write the `state_dict` into a file, whole or not at all; see `tg.save`.
+        """Write the `state_dict` into the file ``path``, whole or not at all; see `tg.save`.
 
         >>> import tinygrad_rnn as tg
         >>> model = tg.nn.Linear(2, 3)
@@ -339,14 +376,21 @@ class Module:
         saving.save(self.state_dict(), path)
 
     def load(self, path: PathLike, strict: bool = True) -> IncompatibleKeys:
-        """`load_state_dict` from a file that `save`, or PyTorch's ``safetensors.torch.save_file``, wrote."""
+        """`load_state_dict`, with its ``strict``, from the file ``path`` that `save`, or safetensors in PyTorch, wrote.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.Linear(2, 3).save("linear.safetensors")
+        >>> tg.nn.Linear(2, 3).load("linear.safetensors").missing_keys
+        []
+        """
         return self.load_state_dict(saving.load(path), strict)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Overwrite parameters and buffers; values may be tensors, arrays or PyTorch tensors.
+        """Overwrite parameters and buffers by those of ``state_dict``: names with tensors, arrays or PyTorch's tensors.
 
         All names and shapes are checked first, so a state that does not fit changes nothing. ``strict=False``
-        ignores missing and unexpected names, and returns them.
+        ignores missing and unexpected names, and returns them. Raises `DataError` for names that do not fit and for
+        what is no tensor, `ShapeError` for another shape.
         """
         if not isinstance(state_dict, Mapping):
             raise DataError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
@@ -391,7 +435,7 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Module:
-        """Training mode: dropout drops. Returns the module."""
+        """Training mode, in which dropout drops; with ``mode=False`` as `eval`. Returns the module."""
         for module in self.modules():
             object.__setattr__(module, "training", mode)
         return self
@@ -418,7 +462,13 @@ class Module:
         return self
 
     def cuda(self, device: Any = None) -> Module:
-        """An `ArgumentError`, whatever the ``device``: parameters are in the memory of the processor."""
+        """An `ArgumentError`, whatever the ``device``: parameters are in the memory of the processor.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.Tanh().cuda()
+        Traceback (most recent call last):
+        tinygrad_rnn...ArgumentError: Module.to: tensors are in the memory of the processor...
+        """
         return self.to(device="cuda")
 
     def double(self) -> Module:
@@ -430,7 +480,12 @@ class Module:
         return self.to(np.float32)
 
     def extra_repr(self) -> str:
-        """The settings shown by ``repr``."""
+        """The settings shown by ``repr``, for subclasses to say.
+
+        >>> import tinygrad_rnn as tg
+        >>> tg.nn.Linear(2, 3).extra_repr()
+        '2, 3, bias=True'
+        """
         return ""
 
     def __repr__(self) -> str:

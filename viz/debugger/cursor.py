@@ -32,7 +32,7 @@ class Cursor:
         self.reason = "the loss is computed; nothing has flown back yet"  #: why the cursor is where it is
 
     def use(self, trace: Trace) -> None:
-        """Look at another walk over the same graph; the position stays."""
+        """Look at another walk ``trace`` over the same graph, else `ArgumentError`; the position stays."""
         if trace.graph is not self.recorded.graph:
             raise tg.ArgumentError("that trace is of another graph; start a new session on it")
         self.trace = trace
@@ -44,7 +44,7 @@ class Cursor:
 
     @cached_property
     def names(self) -> Names:
-        """What its nodes are called."""
+        """The names of its nodes."""
         return Names(self.graph)
 
     @cached_property
@@ -75,7 +75,7 @@ class Cursor:
         return len(self.trace)
 
     def goto(self, position: int, reason: str = "you went there") -> None:
-        """Set the cursor, no further than the ends."""
+        """Set the cursor to ``position``, no further than the ends; ``reason`` says why it is there."""
         self.position = min(max(position, self.first), self.last)
         if position < self.first:
             reason = "this is where the forward pass begins"
@@ -84,14 +84,17 @@ class Cursor:
         self.reason = reason
 
     def node_at(self, position: int | None = None) -> int:
-        """The node whose turn it is."""
+        """The node whose turn it is; `ArgumentError` for a position that does not exist."""
         p = self.position if position is None else position
         if not self.first <= p <= self.last:
             raise tg.ArgumentError(f"positions go from {self.first} to {self.last}, and {p} is not among them")
         return self.trace.output if p == 0 else self.trace.steps[p - 1].node if p > 0 else self.forward[p - self.first]
 
     def turn_of(self, node: int) -> int:
-        """The position at which a node has its turn: in the walk back, or if it has none there, forward."""
+        """The position at which a node has its turn: in the walk back, or if it has none there, forward.
+
+        Raises `ArgumentError` for a constant.
+        """
         turn = self.trace.turn.get(node)
         if turn is not None:
             return turn
@@ -126,11 +129,11 @@ class Cursor:
         return (*place, node.scope.part) if node.scope.part else (*place, node.role or node.index)
 
     def what_if(self, node: int, value: Any) -> None:
-        """Replace a gradient and propagate the rest anew; see `Trace.with_gradient`. `reset` brings the walk back."""
+        """Replace a node's gradient by ``value`` and propagate the rest anew; see `Trace.with_gradient` and `reset`."""
         self.use(self.trace.with_gradient(node, value))
 
     def reset(self) -> None:
-        """Look at the recorded walk again."""
+        """Look at the recorded walk again, whatever `what_if` supposed."""
         self.use(self.recorded)
 
     # 1. Where --------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ class Cursor:
         return self.trace.graph.nodes[node].site
 
     def expression(self, node: int) -> str:
-        """How a node is computed: ``mul(f_3, c_2)``."""
+        """The operation of a node and its operands' names: ``mul(f_3, c_2)``."""
         made = self.graph.nodes[node]
         if made.op is None:
             return "a parameter" if made.requires_grad else "a constant"

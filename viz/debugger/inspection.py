@@ -38,7 +38,7 @@ class Inspection(Cursor):
     """
 
     def use(self, trace: Trace) -> None:
-        """Look at another walk over the same graph; the position stays."""
+        """Look at another walk ``trace`` over the same graph; the position stays."""
         super().use(trace)
         self._ledgers: dict[int, ledger.Ledger] = {}
         self._gains: dict[carried_state.Path, list[carried_state.Gain]] = {}
@@ -59,11 +59,11 @@ class Inspection(Cursor):
         return found
 
     def shown(self, node: int) -> str:
-        """What people read: ``f_3``, or ``(f_4 ⊙ c_3)`` for what has no name."""
+        """The name of a node as people read it: ``f_3``, or ``(f_4 ⊙ c_3)`` for one without a name."""
         return self.names.shown[node]
 
     def flows(self, position: int | None = None) -> list[session_data.Transfer]:
-        """What the step adds to which gradient: before, contribution, after, and how many are still to come."""
+        """The gradients that the step adds to: before, contribution, after, and how many are still to come."""
         p = self._backward(position)
         found = []
         for index, sent in enumerate(self.trace.steps[p - 1].contributions if p else ()):
@@ -94,7 +94,7 @@ class Inspection(Cursor):
         return int(node)
 
     def gradient(self, node: int, position: int | None = None) -> Array | None:
-        """What has arrived at a node by then; None if nothing has, which is not a gradient of 0."""
+        """The gradient of a node as far as it has arrived; None if nothing has, which is not a gradient of 0."""
         return self.trace.gradient(self._there(node), self._backward(position))
 
     def value(self, node: int, position: int | None = None) -> Array | None:
@@ -141,14 +141,20 @@ class Inspection(Cursor):
     # 6. Recurrent Jacobians, 7. ways back, 8. origins ----------------------------------------------------
 
     def layer(self, node: int | None = None) -> carried_state.Path:
-        """The recurrent layer a node (default: the cursor's) is in, or else the first."""
+        """The module path of the recurrent layer a node (default: the cursor's) is in, or else of the first.
+
+        Raises `GraphError` if nothing is carried from one time step to the next.
+        """
         if not self.moments:
             raise tg.GraphError("no state here is carried from one time step to the next")
         path = self.graph.nodes[self.node_at() if node is None else node].scope.path
         return max(self.moments, key=lambda p: len(p) if path[: len(p)] == p else -1)
 
     def gains(self, path: carried_state.Path | None = None) -> list[carried_state.Gain]:
-        """Largest singular values of a layer's recurrent Jacobians and of their product to the end."""
+        """Largest singular values of a layer's recurrent Jacobians and of their product to the end.
+
+        ``path`` is the layer's, as `layer` gives it; the cursor's by default.
+        """
         path = self.layer() if path is None else path
         if path not in self._gains:
             self._gains[path] = carried_state.gains(self.trace, self.moments[path])
@@ -159,7 +165,10 @@ class Inspection(Cursor):
         return carried_state.split(self.trace, self.states, self._there(node), self._backward(position))
 
     def triangle(self, path: carried_state.Path | None = None, role: str | None = None) -> dict[int, dict[int, float]]:
-        """{s: {t: ||dL_s / d state_t||}}, both from 1; a pair no gradient connects is missing."""
+        """{s: {t: ||dL_s / d state_t||}}, both from 1, of the states of a ``role`` in the layer ``path``.
+
+        A pair that no gradient connects is missing.
+        """
         moments = self.moments[self.layer() if path is None else path]
         return {
             origin + 1: {time + 1: measure(gradient).norm for time, gradient in sorted(row.items())}
@@ -167,7 +176,7 @@ class Inspection(Cursor):
         }
 
     def transfers(self, path: carried_state.Path | None = None) -> dict[int, dict[int, float]]:
-        """{s: {t: largest singular value of d s_s / d s_t}}, both from 1: what reaches from state to state."""
+        """{s: {t: largest singular value of d s_s / d s_t}}, both from 1, of the states s of the layer ``path``."""
         found = carried_state.transfers(self.trace, self.moments[self.layer() if path is None else path])
         return {s + 1: {t + 1: sigma for t, sigma in sorted(row.items())} for s, row in found.items()}
 
@@ -207,7 +216,10 @@ class Inspection(Cursor):
     # 9. Clipping, 10. checking ---------------------------------------------------------------------------
 
     def clip(self, max_norm: float) -> session_data.Clipping:
-        """What clipping all parameters' finished gradients to ``max_norm`` together would do; nothing is changed."""
+        """The finished gradients of all parameters as clipping to ``max_norm`` would leave them; nothing is changed.
+
+        Raises `ArgumentError` unless that is a number from 0 up.
+        """
         if not number(max_norm, "clip: the threshold") >= 0:
             raise tg.ArgumentError(f"clip: the threshold is a number from 0 up, not {max_norm}")
         norms = {
@@ -221,7 +233,7 @@ class Inspection(Cursor):
         return session_data.Clipping(total, max_norm, scale, rows)
 
     def check(self, position: int | None = None) -> list[local_rule.Check]:
-        """Compare what the step sent with a numerical derivative of its operation."""
+        """Compare what the step sent with a numerical derivative of its operation; `GraphError` in the forward pass."""
         p = self._backward(position)
         if not p:
             raise tg.GraphError("nothing is sent on here; go to an operation in the walk back")
@@ -230,7 +242,7 @@ class Inspection(Cursor):
     # 11. The frontier, 12. words -------------------------------------------------------------------------
 
     def frontier(self, position: int | None = None) -> session_data.Frontier:
-        """Which nodes are done, which are ready, which wait for consumers that have not contributed yet."""
+        """The nodes that are done, that are ready, and that wait for consumers that have not contributed yet."""
         p = self._backward(position)
         ready, waiting, unreached = [], [], 0
         for step in self.trace.steps[p:]:
@@ -246,13 +258,16 @@ class Inspection(Cursor):
         return session_data.Frontier(done, tuple(ready), tuple(waiting), unreached)
 
     def sentence(self, position: int | None = None) -> str:
-        """What happens here, in plain words."""
+        """One sentence in plain words about the step."""
         return step_sentences.sentence(self, self.position if position is None else position)
 
     # Detective work --------------------------------------------------------------------------------------
 
     def path(self, node: int) -> list[session_data.Hop]:
-        """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most."""
+        """The strongest way from the loss to ``node``: at each node back, the consumer that contributed most.
+
+        Raises `GraphError` if no gradient reaches it.
+        """
         hops: list[session_data.Hop] = []
         here, row = self._there(node), 0
         while here != self.trace.output:
@@ -284,7 +299,7 @@ class Inspection(Cursor):
         return carried_state.cuts(self.trace)
 
     def origin(self) -> session_data.Origin | None:
-        """Where the first number that is not finite came from, None if there is none; see `origin.find`."""
+        """The place that the first number that is not finite came from, None if there is none."""
         return nonfinite.find(self)
 
     # Everything ------------------------------------------------------------------------------------------
