@@ -117,9 +117,8 @@ def test_a_public_name_is_described_with_an_example(name):
     of_the_class = next((kind for kind in HELD if kind.__name__ == name.split(".")[0]), None)  # short ones share one
     shown = examples(words) or examples(own_words(of_the_class))
     assert shown, "no example"
-    assert inspect.isclass(thing) or name in INSIDE or {bare, thing.__name__} & {*re.findall(r"\w+", shown)}, (
-        "of another"
-    )
+    used = {bare, thing.__name__} & {*re.findall(r"\w+", shown)}
+    assert inspect.isclass(thing) or name in INSIDE or used, "of another"
     assert name in GIVEN or not unsaid(thing, words), "arguments that nothing is said about"
     assert all(f"{error}`" in words for error in raised(thing)), f"it does not say that it raises {raised(thing)}"
 

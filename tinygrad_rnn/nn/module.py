@@ -177,7 +177,7 @@ class Module:
         return self._register((True, hook))
 
     def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> HookHandle:
-        """Call ``hook(module, args, output)`` after each ``forward``; what it returns, if anything, replaces the output.
+        """Call ``hook(module, args, output)`` after each ``forward``; a result, if any, replaces the output.
 
         >>> import tinygrad_rnn as tg
         >>> layer, seen = tg.nn.Linear(2, 3), []
@@ -317,7 +317,7 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
-        """Add a ``tensor`` that belongs to the module and is not trained, such as a running mean, as attribute ``name``.
+        """Add a ``tensor`` that belongs to the module and is not trained, a running mean, say, as attribute ``name``.
 
         It is converted by ``to`` and, if ``persistent``, saved in the ``state_dict``. In ``forward`` write it with
         ``copy_`` under ``tg.no_grad()``; that works compiled, too. Raises `ArgumentError` for a name that is taken or

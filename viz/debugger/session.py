@@ -24,8 +24,8 @@ class Views(Protocol):
 class Session(Inspection):
     """Looks at a `Trace` from a movable position, and shows what it sees; `viz.debug` makes it.
 
-    ``position`` is a step of the walk back, counted from 1; 0 is the loss, negative ones are the forward pass, and where
-    none is given it is the cursor's. ``node`` is a node's number in the graph, which ``names.find`` knows by its name.
+    ``position`` is a step of the walk back, counted from 1; 0 is the loss, negative ones are the forward pass, and
+    where none is given it is the cursor's. ``node`` is a node's number in the graph; ``names.find`` knows it by name.
 
     >>> import tinygrad_rnn as tg, viz
     >>> cell, h = tg.nn.RNNCell(2, 3, bias=False), tg.zeros(1, 3)
@@ -45,8 +45,8 @@ class Session(Inspection):
 
     What the step does, and what is there by then:
 
-    >>> [(flow.name, rule.kind, check.passed) for flow, rule, check in zip(session.flows(), session.rules(), session.check())]
-    [('a_h3', 'diagonal', True)]
+    >>> [flow.name for flow in session.flows()], [rule.kind for rule in session.rules()], session.check()[0].passed
+    (['a_h3'], ['diagonal'], True)
     >>> weight, state = session.names.find("W_hh"), session.names.find("h_1")
     >>> session.shown(weight), session.arrived(weight), session.gradient(weight), session.value(state).shape
     ('W_hh', (0, 3), None, (1, 3))
