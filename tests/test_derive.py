@@ -658,3 +658,91 @@ def test_likelihoods_by_hand_are_written_once(every_step, double):
             "dL/dL_t = 1 / 3 " in text
             and "dL/dlog_softmax_t = where(greater_t, -1 / 3 / (given_t != -100).sum(), 0)" in text
         )
+
+
+# What is carried from step to step, whatever it is called -------------------------------------------------------
+
+
+def remembering(kind, labels, said, steps=5):
+    """The loss of a cell with a state, or two, that are labelled so."""
+    rng = np.random.default_rng(1)
+    w, u, v = (tg.tensor(rng.normal(size=s) / 2, requires_grad=True, name=n) for n, s in SIZES[kind].items())
+    called = [(lambda x, label=label: tg.nn.labelled(x, label) if label else x) for label in labels]
+    x, loss = tg.tensor(rng.normal(size=(steps, 1, 2))), 0.0
+    h = m = tg.zeros(1, 3)
+    if kind == "decaying":
+        m = tg.zeros(1, 3)
+    for t in tg.steps(steps) if said else range(steps):
+        if kind == "lstm":
+            a = x[t] @ w + h @ u
+            i, f, o, g = (a[:, k : k + 3] for k in range(0, 12, 3))
+            m = called[1](f.sigmoid() * m + i.sigmoid() * g.tanh())
+            h = read = called[0](o.sigmoid() * m.tanh())
+        elif kind == "decaying":
+            h = called[0]((x[t] @ w + h @ u).tanh())
+            m = read = called[1](0.9 * m + h)
+        else:
+            h = read = called[0]((x[t] @ w + h @ u).tanh())
+        if kind == "distances":
+            loss = loss + tg.nn.functional.mse_loss(read @ v, tg.tensor(rng.normal(size=(1, 2))))
+        else:
+            loss = loss + tg.nn.functional.cross_entropy(read @ v, [t % 2])
+    return loss
+
+
+PLAIN = {"W": (2, 3), "U": (3, 3), "V": (3, 2)}
+SIZES = {"plain": PLAIN, "distances": PLAIN, "decaying": PLAIN, "lstm": {"W": (2, 12), "U": (3, 12), "V": (3, 2)}}
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("labels", [("h", "c"), ("s", "m"), ("state", "memory"), (None, None)])
+@pytest.mark.parametrize("kind", SIZES)
+def test_every_repetition_is_written_once_whatever_is_carried(kind, labels, said, double):
+    derivation = viz.derive(remembering(kind, labels, said))
+    assert_true(derivation)
+    network = [line for line in derivation.recurrence if not line.left.gradient]
+    assert all(line.steps == (1, 5) for line in network if line.left.step is not None), derivation
+    assert len({(line.left.stem, line.left.step is None) for line in network}) == len(network)
+    back = [line for line in derivation.recurrence if line.left.gradient]
+    for stem in {line.left.stem for line in back if line.left.step is not None}:
+        own = [line for line in back if line.left.stem == stem and line.left.step is not None]
+        assert len(own) == 1 or [line.left.step for line in own if line.steps is None] == [5], derivation
+    for line in back:
+        if line.left.stem in "WUV":
+            assert " = sum(" in line.text and line.text.count("for t=1..5)") == 1 and line.text.endswith("5)")
+    text = str(derivation)
+    assert "given_b" not in text and "scatter" not in text
+    for label in labels[: 1 + (kind in ("lstm", "decaying"))]:
+        assert label is None or f"{label}_(t-1)" in text
+
+
+def test_the_score_of_many_to_one_is_y(double):
+    text = str(
+        viz.derive(tg.nn.functional.cross_entropy(tg.nn.Linear(2, 3)(tg.nn.RNN(2, 2)(tg.randn(3, 1, 2))[0][-1]), [1]))
+    )
+    assert "y = h_3 @ W_hy.T + b_hy " in text and "dL/dy = softmax(y) - one_hot(target, 3)" in text
+    assert "linear" not in text
+
+
+def test_gates_are_in_the_order_they_are_taught_in(double):
+    lines = viz.derive(lstm_loss()).recurrence
+    assert [line.left.stem for line in lines if line.left.stem in "ifog" and not line.left.gradient] == list("ifog")
+
+
+def test_multiples_of_the_same_are_added_up(double):
+    w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+    derivation = viz.derive((2 * w + 2 * w - 0.5 * (w - 1) ** 2).sum())
+    assert_true(derivation)
+    assert [line.text for line in derivation.lines] == [
+        "L = (4 * w - 0.5 * (w - 1)**2).sum()",
+        "dL/dL = 1",
+        "dL/dw = 4 - (w - 1)",
+    ]
+
+
+def test_what_a_choice_left_out_is_not_written_as_a_condition(double):
+    w = tg.tensor([[1.0, 2.0]] * 2, requires_grad=True, name="w")
+    a, b = ((tg.ones(1, 2) @ w)[:, k : k + 1] for k in (0, 1))
+    derivation = viz.derive((a * b).sum())
+    assert_true(derivation)
+    assert "where" not in str(derivation)

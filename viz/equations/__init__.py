@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable
-from tinygrad_rnn.bptt.walk import walked
+from tinygrad_rnn.bptt.walk import Walk, walked
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.primitives import reshape
 from tinygrad_rnn.progress import followed
 from tinygrad_rnn.settings import recording
 
+from ..graph.time_step_tile import GATES
 from .documents import Derivation, Equation
 from .expression import Symbol, parts
 from .from_graph import Reader
@@ -60,7 +63,7 @@ def derive(
         tensors = rewritten(graph)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
-        walk = walked(tg.Graph(output), [output], [seed], create_graph=True)
+        walk = _walked(tensors, output, seed)
     whole = tg.Graph(output, *walk.gradients.values())
     position = whole.by_serial()
     original = {position[x.serial]: node for x, node in zip(tensors, graph.nodes) if x.serial in position}
@@ -76,6 +79,25 @@ def derive(
     wanted = [reader.symbol(i, gradient=True) for i in targets]
     found = Derivation(graph, _leading_to(wanted, lines) if asked else lines, reader.values)
     return found if path is None else found.save(path)
+
+
+def _walked(tensors: Sequence[tg.Tensor], output: tg.Tensor, seed: tg.Tensor) -> Walk:
+    """The recorded walk back from ``output``, in which every named value of a time step has a gradient of its own.
+
+    A sum hands its gradient on as it is, so that of m = 0.9 m + h the last h has m's: one tensor with two names, where
+    all the steps before have two tensors.
+    """
+    graph = tg.Graph(output)
+    walk = walked(graph, [output], [seed], create_graph=True)
+    known, seen, handed_on = {x.serial: x for x in tensors}, {seed.serial}, []
+    for index, gradient in walk.gradients.items():
+        node = graph.nodes[index]
+        if node.scope.step is not None and node.role not in (None, "loss") and gradient.serial in seen:
+            handed_on.append(known[node.serial])
+        seen.add(gradient.serial)
+    for x in handed_on:
+        x.register_hook(lambda gradient: reshape(gradient, shape=gradient.shape))
+    return walked(graph, [output], [seed], create_graph=True) if handed_on else walk
 
 
 def _index(x: tg.Tensor | str, graph: tg.Graph) -> int:
@@ -108,7 +130,7 @@ def _lines(reader: Reader, original: dict[int, tg.Node], gradients: dict[int, in
         return Equation(left, right, original[value].index, original[value].site)
 
     made = [i for i in sorted({*reader.forward, reader.output}) if nodes[i].op is not None]
-    lines = [line(reader.symbol(i), reader.definition(i), i) for i in made]
+    lines = _gates_as_taught([line(reader.symbol(i), reader.definition(i), i) for i in made])
     for value, gradient in followed(gradients.items(), "writing equations", len(gradients)):
         left = reader.symbol(value, gradient=True)
         first = reader.symbols.get(gradient)
@@ -117,3 +139,14 @@ def _lines(reader: Reader, original: dict[int, tg.Node], gradients: dict[int, in
         elif reader.is_named(value) or value == reader.output:
             lines.append(line(left, first or reader.definition(gradient), value))
     return lines
+
+
+def _gates_as_taught(lines: list[Equation]) -> list[Equation]:
+    """The lines, gates of one step that are not made of one another in the order of pictures: i f o g."""
+    found: list[Equation] = []
+    for (gate, _), own in groupby(lines, lambda line: (line.left.stem.partition("_")[0] in GATES, line.left.step)):
+        run = list(own)
+        made = {line.left for line in run}
+        apart = gate and not any(symbol in made for line in run for symbol in parts(line.right))
+        found += sorted(run, key=lambda line: GATES[line.left.stem.partition("_")[0]]) if apart else run
+    return found

@@ -7,7 +7,8 @@ all along. No rule changes the value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,17 +96,60 @@ def _sum_in_place(terms: Sequence[Expression]) -> Expression:
 
 def _collected(terms: Sequence[Expression], shape: tuple[int, ...]) -> list[Expression]:
     """``h + h`` is ``2 h``, and numbers are added up."""
-    counts: dict[Expression, int] = {}
+    counts: dict[Hashable, tuple[Expression, list[Expression]]] = {}
     number = 0.0
     for term in terms:
         if isinstance(term, float):
             number += term
         else:
-            counts[term] = counts.get(term, 0) + 1
+            factor, rest = _scaled(term)
+            counts.setdefault(_same(rest), (rest, []))[1].append(factor)
     if len(counts) + (number != 0) == len(terms):
         return list(terms)
-    found = [term if n == 1 else times([float(n), term], shape) for term, n in counts.items()]
+    found = [times([_added(factors), rest], shape) for rest, factors in counts.values()]
     return found + ([number] if number != 0 else [])
+
+
+def _same(x: Expression) -> Hashable:
+    """Equal for formulas that are written alike."""
+    if not isinstance(x, Apply):
+        return x
+    return x.op, x.shape, repr(sorted(x.attrs.items())), *map(_same, x.args)
+
+
+def _scaled(x: Expression) -> tuple[Expression, Expression]:
+    """The number that a formula is a multiple of, and the rest of it."""
+    if isinstance(x, Apply) and x.op == "neg":
+        factor, rest = _scaled(x.args[0])
+        return negative(factor, ()), rest
+    if isinstance(x, Apply) and x.op == "*" and is_number(x.args[0]):
+        rest = x.args[1] if len(x.args) == 2 else Apply("*", x.args[1:], {}, x.shape)
+        return x.args[0], rest
+    return 1.0, x
+
+
+def _added(factors: Sequence[Expression]) -> Expression:
+    """Their sum: a number, or as many times a fraction as it is there."""
+    fractions = [x for x in factors if isinstance(x, Apply)]
+    if not fractions:
+        return float(sum(x for x in factors if isinstance(x, float)))
+    total = sum(map(_value, factors))
+    if total == int(total):
+        return float(total)
+    return times([float(len(factors)), factors[0]], ()) if len(set(map(_same, factors))) == 1 else plus(factors, ())
+
+
+def _value(x: Expression) -> float:
+    """What an arithmetic of numbers comes to."""
+    if not isinstance(x, Apply):
+        assert isinstance(x, float)
+        return x
+    first, *others = map(_value, x.args)
+    if x.op == "neg":
+        return -first
+    if x.op in ("div", "pow"):
+        return first / others[0] if x.op == "div" else float(first ** others[0])
+    return sum(others, first) if x.op == "+" else math.prod(others, start=first)
 
 
 def _pieces(terms: Sequence[Expression]) -> Expression | None:
@@ -118,8 +162,8 @@ def _pieces(terms: Sequence[Expression]) -> Expression | None:
         shape, index = term.shape, term.attrs["index"]
         if len(index) == 1 and isinstance(index[0], int):  # the first axis, one by one
             op, size, start, stop = "stack", shape[0], index[0] % shape[0], index[0] % shape[0] + 1
-        elif len(index) == 2 and index[0] is Ellipsis and isinstance(index[1], slice) and not index[1].step:
-            op, size, (start, stop, _) = "concat", shape[-1], index[1].indices(shape[-1])
+        elif _of_last_axis(index, shape):
+            op, size, (start, stop, _) = "concat", shape[-1], index[-1].indices(shape[-1])
         else:
             return None
         found[start] = stop, term.args[0]
@@ -128,6 +172,15 @@ def _pieces(terms: Sequence[Expression]) -> Expression | None:
         return None
     axis = {"stack": 0, "concat": -1}[op]
     return Apply(op, tuple(found[start][1] for start in sorted(found)), {"axis": axis}, shape)
+
+
+def _of_last_axis(index: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Whether it is a stretch of the last axis and all of the others."""
+    if not isinstance(index[-1], slice) or index[-1].step:
+        return False
+    others = index[:-1]
+    each = all(isinstance(part, slice) and part == slice(None) for part in others)
+    return (len(others) == 1 and others[0] is Ellipsis) or (len(index) == len(shape) > 1 and each)
 
 
 def negative(x: Expression, shape: tuple[int, ...]) -> Expression:

@@ -71,7 +71,9 @@ class Text:
         """``a + b - c``."""
         text = ""
         for term in terms:
-            if isinstance(term, Apply) and term.op == "neg":
+            if text and isinstance(term, float) and term < 0:
+                text += self.minus + self.inside(-term, PRODUCT)
+            elif isinstance(term, Apply) and term.op == "neg":
                 text += (self.minus if text else "-") + self.inside(term.args[0], PRODUCT)
             else:
                 text += (self.plus if text else "") + self.inside(term, PRODUCT)

@@ -203,6 +203,8 @@ class Reader:
         if name == "linear":
             weight = e.turned(args[1], (1, 0), shapes[1][::-1])
             return e.plus([e.product(args[0], weight, shape), *args[2:]], shape)
+        if name == "where" and node.scope.backward and self._is_mask_of_the_walk(node) and shapes[1] == shape:
+            return args[1]
         if name == "where" and shapes[0] == shape:
             args = [args[0], *map(self._scalar, args[1:])]
         if name == "where" and (always := self._always(node)) is not None:
@@ -250,6 +252,12 @@ class Reader:
 
     def _shape(self, x: Expression) -> tuple[int, ...]:
         return shape_of(x, self.shapes)
+
+    def _is_mask_of_the_walk(self, node: tg.Node) -> bool:
+        """Whether it only repeats what a rule says: that nothing arrives at what was left out."""
+        condition, _, otherwise = node.operands
+        made = isinstance(condition, Ref) and self.nodes[condition.index]
+        return bool(made and made.op is None and made.scope.backward and otherwise == 0)
 
     def _always(self, node: tg.Node) -> bool | None:
         """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.state_rows import state_rows
 from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
@@ -19,51 +21,80 @@ from ..graph.time_columns import operands, roles
 def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
     """The nodes of ``graph`` as tensors of a new graph, in its order.
 
-    Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses. A first state
-    that is a constant with one row where the later ones have one for each sequence gets as many rows: then its equation
-    is the others'. Where that would change any other value it stays as it is.
+    Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses, or that its
+    place among the states says. A constant that several states begin with is one for each. A first state that is a
+    constant with one row where the later ones have one for each sequence gets as many rows: then its equation is the
+    others'. Where that would change any other value it stays as it is.
     """
-    known = _judged(timed(graph))
-    tall = _tall_states(graph)
+    known = _parted(_judged(timed(graph)))
+    more = len(known) - len(graph)
+    tall = _tall_states(known)
     if tall:
         try:
             values = known.values(each=lambda node, value: tall.get(node.index, value))
         except GraphError:
-            return known.tensors()
-        if all(_same(node.value, value) for node, value in zip(graph.nodes, values)):
-            return known.with_values(values).tensors()
-    return known.tensors()
+            return known.tensors()[more:]
+        if all(_same(node.value, value) for node, value in zip(known.nodes, values)):
+            return known.with_values(values).tensors()[more:]
+    return known.tensors()[more:]
 
 
 def _judged(graph: tg.Graph) -> tg.Graph:
     """``graph`` with names for what a textbook names.
 
-    Scores and losses of a time step are called so, and whole numbers that one step reads, a target, are in that step.
-    A first state belongs to the cell that begins with it. What a layer reads, or goes on from, and has been put out
-    before is called as it was there.
+    Scores and losses of a time step are called so, also the scores of a network that has them once; what one step alone
+    reads, a target, is in that step. A state is called as it is elsewhere, in the cell that it belongs to. What a layer
+    reads, or goes on from, and has been put out before is called as it was there.
     """
     nodes = list(graph.nodes)
     handed_on = operands(graph, see_through=True)[1]
-    for node, role in zip(graph.nodes, roles(graph, operands(graph, see_through=False)[0]), strict=True):
-        if role in ("logits", "loss") and node.scope.step is not None and not node.scope.backward:
+    told = roles(graph, operands(graph, see_through=False)[0])
+    for node, role in zip(graph.nodes, told, strict=True):
+        of_step = node.scope.step is not None or (role == "logits" and told.count(role) == 1)
+        if role in ("logits", "loss") and of_step and not node.scope.backward:
             nodes[node.index] = replace(node, role=role)
         elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)
         readers = {graph.nodes[i].scope.step for i in graph.consumers[node.index]}
-        given = node.op is None and not (node.role or node.requires_grad) and node.dtype.kind in "iu"
+        given = node.op is None and not (node.role or node.name or node.requires_grad)
         if given and node.scope.step is None and len(readers) == 1:
             nodes[node.index] = replace(node, scope=node.scope._replace(step=readers.pop()))
-    cells: dict[int, set[tuple[str, ...]]] = defaultdict(set)
-    for loop in find(graph):
-        for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
-            state = next(n for n in loop.rows[row].nodes if n is not None)
-            for index in initial:
-                cells[index].add(graph.nodes[state].scope.path)
-    for index, paths in cells.items():
-        node, (path, *others) = nodes[index], paths
-        if node.op is None and node.role and not others and node.scope.path == path[: len(node.scope.path)]:
-            nodes[index] = replace(node, scope=node.scope._replace(path=path))
+    for row in state_rows(graph):
+        for index in (n for n in row.nodes if n is not None):
+            if not (nodes[index].role or nodes[index].name or row.is_named):
+                nodes[index] = replace(nodes[index], role=row.name)
+        for index in row.initial:
+            node = nodes[index]
+            if node.op is None and not node.name and index not in row.loop.weights:
+                scope = node.scope._replace(path=row.path, step=-1)  # before the first
+                nodes[index] = replace(node, role=row.name, scope=scope)
     return graph.of(nodes, graph.outputs)
+
+
+def _parted(graph: tg.Graph) -> tg.Graph:
+    """``graph`` with a constant of its own, put in front, for every further state that begins with the same one."""
+    uses: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)  # (constant, state): (user, operand slot)
+    rows = state_rows(graph)
+    for loop in {row.loop: None for row in rows}:
+        names = {n: row.name for row in rows if row.loop is loop for n in row.nodes if n is not None}
+        for row in loop.rows:
+            first, second = (None if n is None else graph.nodes[n] for n in row.nodes[:2])
+            for slot, (x, later) in enumerate(zip(first.operands, second.operands) if first and second else ()):
+                if isinstance(x, Ref) and isinstance(later, Ref) and later.index in names:
+                    leaf = graph.nodes[x.index]
+                    if leaf.op is None and not (leaf.requires_grad or leaf.name):
+                        uses[x.index, names[later.index]].append((row.nodes[0] or 0, slot))
+    of_state = {leaf: graph.nodes[leaf].role for leaf, _ in uses}
+    more = [(leaf, name) for leaf, name in uses if name != of_state[leaf]]
+    instead = {use: Ref(k) for k, key in enumerate(more) for use in uses[key]}
+    nodes = [replace(graph.nodes[leaf], index=k, role=name) for k, (leaf, name) in enumerate(more)]
+    for node in graph.nodes:
+        moved = [
+            instead.get((node.index, slot), Ref(x.index + len(more))) if isinstance(x, Ref) else x
+            for slot, x in enumerate(node.operands)
+        ]
+        nodes.append(replace(node, index=node.index + len(more), operands=tuple(moved)))
+    return tg.Graph.of(nodes, [output + len(more) for output in graph.outputs])
 
 
 def _tall_states(graph: tg.Graph) -> dict[int, Array]:

@@ -82,12 +82,8 @@ def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | N
         depth = next(n for n in range(len(users[0]), -1, -1) if all(u[:n] == users[0][:n] for u in users))
         return _identifier(node.name), path or (users[0][:depth] if node.op is None else ()), step
     if node.role:
-        initial = node.op is None and node.role in ("h", "c") and step is None
-        return (
-            _identifier(vocabulary.letter(node.role)),
-            path,
-            0 if initial else step,
-        )
+        first = node.op is None and node.role in ("h", "c") and step is None
+        return _identifier(vocabulary.letter(node.role).replace("′", "_prime")), path, 0 if first else step
     if node.op is None:
         aims = (graph.nodes[i] for i in readers)
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
