@@ -210,7 +210,7 @@ def test_a_state_without_a_name_is_called_after_what_it_begins_with():
     problem = own_problem("coupled", "normal")
     record = Record(loss_of(problem))
     scene = Scene(record, {}, nearly=False)
-    assert [scene.named(family[0]) for family in scene.states] == ["h", "c"]
+    assert [scene.called(family[0]) for family in scene.states] == ["h", "c"]
 
 
 @pytest.mark.parametrize("wrong", ["inputs", "next"])

@@ -70,7 +70,7 @@ def _diagnosed(
         raise ArgumentError("diagnose: a leaf is given twice, by name and by tensor; give it once")
     given = {leaf: _array(record, leaf, key, gradients[key]) for leaf, key in keys.items()}
     search = Search(record, given, progress)
-    names = {leaf: search.scene.leaf_name(record.nodes[leaf]) for leaf in keys}
+    names = {leaf: search.scene.called(record.nodes[leaf]) for leaf in keys}
     verdict = search.right({})
     wrong = [leaf for leaf, fine in verdict.items() if not fine]
     right = [names[leaf] for leaf, fine in verdict.items() if fine] + search.right_steps(wrong)

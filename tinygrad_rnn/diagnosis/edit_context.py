@@ -11,12 +11,17 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
+from .alike_cells import Cell, alike_cells, place_of
 from .edited_walks import Edit, Record, Rule, Use, scaled
 from .repeated_operations import families, times
 from .stand_ins import StandIns
-from .student_names import Names
+from .student_names import Names, bracketed
 
 Family = list[Node]
+#: a value in an edit's words, perhaps to stand in brackets
+PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
+#: what tells values apart that are called the same
+APART = re.compile(r", number \d+")
 #: a number at the end of a name, which tells layers apart
 NUMBER = re.compile(r"(?<=[^\W\d])\d+|(?<= of call )\d+")
 
@@ -27,7 +32,7 @@ class Scene:
     def __init__(self, record: Record, given: Mapping[int, Array], nearly: bool) -> None:
         """``nearly``: what was given is so close that only precision, or a tiny factor, can be wrong with it."""
         self.record, self.given, self.nearly = record, given, nearly
-        self.all_families = families(record.graph)
+        self.all_families = families(record.graph, record.made_at)
         walked = ([n for n in f if n.index in record.truth.gradients] for f in self.all_families)
         self.families = [f for f in walked if f]  #: without the nodes, such as first states, that have no gradient
         self.names = Names(record)
@@ -56,26 +61,37 @@ class Scene:
             for call, f in enumerate(group, 1)
         }  # fmt: skip
 
-    def of_the_first_call(self, edit: Edit) -> str:
-        """An edit's words, with the names that the values have where the function it is in is called first."""
-        places = [*edit.uses, *edit.parts]
-        mine = self.calls.get(self.place.get(places[0][0] if places else -1, (-1, 0))[0], (0, None))[0]
-        pattern, named = self._in_calls
-
-        def first(found: re.Match[str]) -> str:
-            name, call = named[found[0]]
-            return name if call == mine else f"{name} of another call"
-
-        return NUMBER.sub("", pattern.sub(first, edit.words) if named else edit.words)
-
     @cached_property
-    def _in_calls(self) -> tuple[re.Pattern[str], dict[str, tuple[str, int]]]:
-        named = {
-            self.named(self.all_families[number][-1]): (self.named(first[-1]), call)
-            for number, (call, first) in self.calls.items()
-        }
-        pattern = "|".join(map(re.escape, sorted(named, key=len, reverse=True)))
-        return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), named
+    def cells(self) -> list[Cell]:
+        """Parts of the network that are made alike."""
+        return alike_cells(self)
+
+    def said(self, words: str) -> str:
+        """Words with the names of the values in them."""
+
+        def name(found: re.Match[str]) -> str:
+            text = self.called(self.record.nodes[int(found[2])])
+            return bracketed(text) if found[1] else text
+
+        return PLACE.sub(name, words)
+
+    def as_in_the_first(self, edit: Edit) -> tuple[str, object]:
+        """What an edit is called where it is made in the first of the cells that are alike; and which cell it is in."""
+        places = [*edit.uses, *edit.parts, *edit.sent]
+        at = [place_of(self, self.record.nodes[i]) for i in ([places[0][0]] if places else [*edit.leaves][:1])]
+        number, mine = next(((k, cell) for k, cell in enumerate(self.cells) if at and at[0] in cell.inside), (-1, None))
+        if mine is None:
+            return NUMBER.sub("", self.said(edit.words)), edit.words
+
+        def place(found: re.Match[str]) -> str:
+            here = place_of(self, self.record.nodes[int(found[2])])
+            first, which = mine.inside.get(here) or mine.around.get(here), "" if here in mine.inside else "outer "
+            if first is None:
+                other = next((c for c in self.cells if c.first == mine.first and here in c.inside), None)
+                first, which = (here, "") if other is None else (other.inside[here], "another's ")
+            return f"⟦{found[1]}{which}{first}⟧"
+
+        return f"{mine.first} {APART.sub('', PLACE.sub(place, edit.words))}", number
 
     @cached_property
     def factors(self) -> dict[float, str]:
@@ -238,11 +254,12 @@ class Scene:
         carried = here is not None and there is not None and here != there and source.op is not None
         return " of the next step" if carried else ""
 
-    def leaf_name(self, leaf: Node) -> str:
-        """What the user calls it."""
-        return self.names.leaf(leaf)
-
     def named(self, node: Node) -> str:
+        """A place in an edit's words, which `said` puts the value's name into."""
+        family = self.all_families[self.place[node.index][0]] if node.index in self.place else [node]
+        return f"⟦{family[-1].index}⟧"
+
+    def called(self, node: Node) -> str:
         """A value in words."""
         name, number = self.names.of(node), self.place.get(node.index, (-1, 0))[0]
         call, first = self.calls.get(number, (0, None))
@@ -253,7 +270,7 @@ class Scene:
         """Two values in words, with their layers where these tell them apart."""
         names = self.named(one[-1]), self.named(two[-1])
         places = ".".join(one[0].scope.path), ".".join(two[0].scope.path)
-        if names[0] != names[1] or places[0] == places[1]:
+        if self.called(one[-1]) != self.called(two[-1]) or places[0] == places[1]:
             return names
         return f"{names[0]} of {places[0] or 'the top level'}", f"{names[1]} of {places[1] or 'the top level'}"
 
@@ -267,6 +284,11 @@ class Scene:
         sent = self.record.truth.contributions
         found = {slot: [n for n in family if (n.index, slot) in sent] for slot in range(len(family[0].operands))}
         return {slot: nodes for slot, nodes in found.items() if nodes}
+
+
+def in_brackets(name: str) -> str:
+    """A name to stand within a formula; of a place, whatever is put there."""
+    return name.replace("⟦", "⟦(") if PLACE.fullmatch(name) else bracketed(name)
 
 
 def is_nonlinear(node: Node) -> bool:

@@ -20,22 +20,30 @@ STEP = re.compile(r"\bstep(s?)\b")
 
 def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
-    alike: dict[str, list[Edit]] = defaultdict(list)
+    alike: dict[str, dict[object, Edit]] = defaultdict(dict)
     for kind in (of_leaves, of_uses, of_values, of_loops, of_paths, of_states):
         for edit in kind(scene):
-            if not scene.loops:  # the same line several times is no time step
-                edit.words = STEP.sub(r"place\1", edit.words)
-                edit.scaling = edit.scaling and STEP.sub(r"place\1", edit.scaling)
-            yield edit
             if edit.cost < 1.6:
-                alike[scene.of_the_first_call(edit)].append(edit)
+                words, cell = scene.as_in_the_first(edit)
+                alike[words].setdefault(cell, edit)
+            yield _said(scene, edit)
     for edits in alike.values():
         if 1 < len(edits) <= MOST_ALIKE:
-            yield from _in_all_alike(edits, "In every layer alike" if scene.loops else "At every such place")
+            yield from _in_all_alike(
+                list(edits.values()), "In every layer alike" if scene.loops else "Everywhere alike"
+            )
 
 
 #: said with the same words of more places than this, an edit is not made at all of them
 MOST_ALIKE = 6
+
+
+def _said(scene: Scene, edit: Edit) -> Edit:
+    """With the names of its values."""
+    edit.words, edit.scaling = scene.said(edit.words), edit.scaling and scene.said(edit.scaling)
+    if not scene.loops:  # the same line several times is no time step
+        edit.words, edit.scaling = STEP.sub(r"place\1", edit.words), edit.scaling and STEP.sub(r"place\1", edit.scaling)
+    return edit
 
 
 def _in_all_alike(edits: list[Edit], where: str) -> Iterator[Edit]:

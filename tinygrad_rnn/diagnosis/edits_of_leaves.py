@@ -34,7 +34,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
             cost=1.0,
         )
     for leaf in leaves:
-        name, i = scene.leaf_name(leaf), leaf.index
+        name, i = scene.named(leaf), leaf.index
         yield Edit(
             f"The gradient of {name} is missing.",
             leaves={i: times_leaf(i, 0.0)},
@@ -48,7 +48,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         for other in leaves:
             if other.index == i or other.shape != leaf.shape:
                 continue
-            j, theirs = other.index, scene.leaf_name(other)
+            j, theirs = other.index, scene.named(other)
             yield Edit(f"{name} was given the gradient of {theirs}.", leaves={i: times_leaf(j, 1.0)}, cost=1.1)
             yield Edit(
                 f"{name} was given its gradient and that of {theirs} in one.", leaves={i: added(i, j)}, cost=1.15
@@ -78,7 +78,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         given = scene.given.get(leaf.index)
         most = 0.0 if given is None else float(np.max(np.abs(given), initial=0.0))
         if given is not None and _is_a_limit(most, [given]):
-            words = f"The gradient of {scene.leaf_name(leaf)} is clipped to ±{most:g}."
+            words = f"The gradient of {scene.named(leaf)} is clipped to ±{most:g}."
             yield Edit(words, leaves={leaf.index: clipped(leaf.index, most)}, cost=1.3)
 
 
@@ -118,7 +118,7 @@ def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
     users = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
     looked_up = len(leaf.shape) == 2 and any(n.op is not None and n.op.name in ("take", "getitem") for n in users)
     for row in np.flatnonzero(np.any(scene.record.gradient(leaf.index) != 0, axis=-1)) if looked_up else ():
-        text = f"Row {row} of the gradient of {scene.leaf_name(leaf)} is 0, as a padding's is."
+        text = f"Row {row} of the gradient of {scene.named(leaf)} is 0, as a padding's is."
         if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):
             yield Edit(text, leaves={leaf.index: without_row(leaf.index, int(row))}, cost=1.1)
 
@@ -136,7 +136,7 @@ def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
         whole[1][rows] = 0.0
         np.add.at(whole[1], rows, g)
     for which, words in ((0, "what was written there last"), (1, "what the earliest step that looks it up sends")):
-        text = f"A row of {scene.leaf_name(leaf)} that is looked up again has only {words}: it was overwritten."
+        text = f"A row of {scene.named(leaf)} that is looked up again has only {words}: it was overwritten."
         yield Edit(text, leaves={leaf.index: _constant(whole[which])}, cost=1.15)
 
 
@@ -163,7 +163,7 @@ def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
         along = "" if axis == 0 else " along its second axis"
         for shift, words in ((None, "in reverse order"), (1, "one step late"), (-1, "one step early")):
             yield Edit(
-                f"The gradient of {scene.leaf_name(leaf)} is written down {words}{along}.",
+                f"The gradient of {scene.named(leaf)} is written down {words}{along}.",
                 leaves={leaf.index: along_time(leaf.index, axis, shift)},
                 cost=1.1 + 0.1 * axis,
             )
@@ -190,5 +190,5 @@ def _stacked(scene: Scene) -> Iterator[Edit]:
             )
             if len(mine) > 1:
                 for i, axis in mine.items():
-                    words = f"The gates' blocks of {scene.leaf_name(scene.record.nodes[i])} are in the order {put}."
+                    words = f"The gates' blocks of {scene.named(scene.record.nodes[i])} are in the order {put}."
                     yield Edit(words, leaves={i: permuted(i, axis, order)}, cost=1.15)

@@ -128,7 +128,7 @@ def _groups(scene: Scene, sent: Mapping[int, Sequence[Use]]) -> dict[str, list[U
             pending += node.sources if node.op is not None and node.scope.step == gate[-1].scope.step and not (
                 is_nonlinear(node)
             ) else ()  # fmt: skip
-        names = [scene.leaf_name(record.nodes[leaf]) for leaf in sorted(reached)]
+        names = [scene.named(record.nodes[leaf]) for leaf in sorted(reached)]
         found[f"each of {', '.join(names)}"] = reached
         for cell in (".".join(gate[-1].scope.path), ""):
             cells[f"every weight of {cell or 'the recurrence'}"] |= reached

@@ -49,7 +49,7 @@ def _where(families: list[Family]) -> str:
 
 
 def _names(scene: Scene, families: list[Family]) -> str:
-    names = list(dict.fromkeys(scene.named(f[0]) for f in families))
+    names = list({scene.called(f[0]): scene.named(f[0]) for f in reversed(families)}.values())[::-1]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

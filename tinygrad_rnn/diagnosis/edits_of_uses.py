@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Node, Ref
 from ..tensors import Array
 from . import edited_rules, rules_as_text
-from .edit_context import Family, Scene, is_nonlinear
+from .edit_context import Family, Scene, in_brackets, is_nonlinear
 from .edited_rules import (
     SLOPES,
     Sloped,
@@ -23,7 +23,6 @@ from .edited_rules import (
     row,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
-from .student_names import bracketed
 
 #: of a value with more uses than this, not every part of what it receives is tried
 MOST_PARTS = 6
@@ -386,7 +385,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         if node.op.name == "mul":
             for words, change in (
                 (f"lacks the factor {name}", lambda v: np.ones_like(v)),
-                (f"has the factor 1 − {bracketed(name)} instead of it", lambda v: 1 - v),
+                (f"has the factor 1 − {in_brackets(name)} instead of it", lambda v: 1 - v),
                 (f"has the factor {name} twice", lambda v: v * v),
                 (f"has the mean of {name} instead of it", lambda v: np.full_like(v, v.mean())),
             ):

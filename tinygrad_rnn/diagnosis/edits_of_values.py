@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from .edit_context import Family, Scene, is_nonlinear
+from .edit_context import Family, Scene, in_brackets, is_nonlinear
 from .edited_rules import (
     PRODUCTS,
     AsIf,
@@ -28,7 +28,6 @@ from .edited_rules import (
 )
 from .edited_walks import Edit, Rule, Use
 from .stand_ins import Series, Variant, index_of, integers, one_hot
-from .student_names import bracketed
 
 #: no likelier than this, a value is not taken for a factor too many, nor for one deep inside of another
 LIKELY = 0.26
@@ -88,7 +87,7 @@ def _instead_of(scene: Scene, family: Family, slot: int, other: int | None) -> I
             )  # fmt: skip
     nodes = [record.nodes[index] for index in line]
     for words, values, cost in _remade(scene, nodes, depth=2) if len(set(line)) == len(line) else ():
-        text = f"{subject} {words.format(bracketed(name))}"
+        text = f"{subject} {words.format(in_brackets(name))}"
         yield from edits(text, 0.15 + cost, values, valued)
 
 
@@ -135,7 +134,7 @@ def _remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant
             _remade(scene, inner, depth - 1) if depth > 1 and len(set(line)) == len(line) else ()
         ):
             if cost <= LIKELY:
-                text = words.format(bracketed(mine))
+                text = words.format(in_brackets(mine))
                 yield f"uses {{}}, which {text}", _made(nodes, place, values, scene), 0.1 + cost
 
 
@@ -151,7 +150,7 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
         changes: list[tuple[str, Callable[[Array], Array]]] = [(f"multiplied with {name}", np.asarray)]
         changes += [(f"divided by {name}", np.reciprocal)] if all(map(np.all, values)) else []
         if all(np.all((v > 0) & (v < 1)) for v in values):
-            changes.append((f"multiplied with 1 − {bracketed(name)}", lambda v: 1 - v))
+            changes.append((f"multiplied with 1 − {in_brackets(name)}", lambda v: 1 - v))
         for words, change in changes:
             rules = {n.index: Times(partial(change, v)) for n, v in zip(family, values, strict=True)}
             yield from scene.at_times(
@@ -202,7 +201,7 @@ def _other_weights(scene: Scene) -> Iterator[Edit]:
             moving = (n for n in users if n.op is not None and n.op.kind in ("movement", "index"))
             parts += [n.index for n in moving if n.sources == (index,) and n.index not in parts]
         others = {
-            scene.leaf_name(o): np.asarray(o.value)
+            scene.named(o): np.asarray(o.value)
             for o in record.graph.parameters
             if o.shape == leaf.shape and o.index != leaf.index
         }
@@ -222,7 +221,7 @@ def _other_weights(scene: Scene) -> Iterator[Edit]:
                 if (user, k) in record.truth.contributions and isinstance(x, Ref) and x.index not in parts
             }  # fmt: skip
             if len({scene.place[user][0] for user, _ in uses}) > 1:
-                text = f"Every rule that needs {scene.leaf_name(leaf)} uses {words}."
+                text = f"Every rule that needs {scene.named(leaf)} uses {words}."
                 yield Edit(text, uses, cost=1.1)
 
 
@@ -237,7 +236,7 @@ def _of_stale_values(scene: Scene) -> Iterator[Edit]:
         own, later = _rules_with(scene, line)
         name = scene.named(nodes[-1])
         variants: list[Variant] = [(f"uses {words}", v, c) for words, v, c in scene.stand_ins.of(line, nodes)]
-        variants += [(text.format(bracketed(name)), v, 0.1 + c) for text, v, c in _remade(scene, nodes, depth=1)]
+        variants += [(text.format(in_brackets(name)), v, 0.1 + c) for text, v, c in _remade(scene, nodes, depth=1)]
         for where, places in (("of its own step", own), ("of the step after", later)):
             for words, values, cost in variants:
                 if places and cost <= LIKELY:

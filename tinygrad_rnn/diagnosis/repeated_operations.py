@@ -13,8 +13,12 @@ from ..graph import Graph, Node, Ref
 from ..primitives import broadcast_to
 
 
-def families(graph: Graph) -> list[list[Node]]:
-    """Nodes in the order they were computed, grouped by place; what happens once is a family of one."""
+def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
+    """Nodes in the order they were computed, grouped by place; what happens once is a family of one.
+
+    ``made_at``: by node the instruction of the program, if it is known: of two states that one line computes, the last
+    step may have only one.
+    """
     uses: dict[int, list[int | None]] = defaultdict(list)
     for source, target, _ in graph.edges:
         uses[source].append(graph.nodes[target].scope.step)
@@ -24,7 +28,7 @@ def families(graph: Graph) -> list[list[Node]]:
         if node.op is None:
             continue
         weights = tuple(_weight(graph, x, uses) for x in node.operands)
-        key: tuple[Any, ...] = (_place(node), weights)
+        key: tuple[Any, ...] = (_place(node), made_at[node.index], weights)
         if node.scope.step is not None:  # several alike in one step are told apart by their order
             at = (key, node.scope.step)
             key = (*key, seen[at])

@@ -189,7 +189,7 @@ class Search:
             steps = self._wrong_steps(leaf)
             if steps is not None and not all(steps):
                 listed = ", ".join(str(t + 1) for t, off in enumerate(steps) if not off)
-                found.append(f"{self.scene.leaf_name(self.record.nodes[leaf])} at steps {listed}")
+                found.append(f"{self.scene.called(self.record.nodes[leaf])} at steps {listed}")
         return found
 
     def _wrong_steps(self, leaf: int) -> list[bool] | None:
@@ -209,12 +209,12 @@ class Search:
         first = next((leaf for leaf in order if leaf in wrong), None)
         if first is None or last[first] < 0:
             return ""
-        before = [self.scene.leaf_name(self.record.nodes[leaf]) for leaf in order[: order.index(first)]]
+        before = [self.scene.called(self.record.nodes[leaf]) for leaf in order[: order.index(first)]]
         still = f"{', '.join(before)} still right; " if before else ""
         node = self.record.nodes[last[first]]
-        name, site = self.scene.leaf_name(self.record.nodes[first]), f" (at {node.site})" if node.site else ""
+        name, site = self.scene.called(self.record.nodes[first]), f" (at {node.site})" if node.site else ""
         return (
-            f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.named(node)}{site}."
+            f"Coming from the loss: {still}the first that is wrong is {name}, used by {self.scene.called(node)}{site}."
         )
 
     def different_numbers(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +116,7 @@ class StandIns:
                         leaves[tuple(line)] = name = scene.name_of(family[-1], slot)
                         found.append(Series(name, [np.asarray(values[i]) for i in line], 0, steps))
         return found + [
-            Series(scene.leaf_name(leaf), [np.asarray(values[leaf.index])], 0, (None,))
+            Series(scene.named(leaf), [np.asarray(values[leaf.index])], 0, (None,))
             for leaf in self.record.graph.parameters
             if (leaf.index,) not in leaves
         ]
@@ -139,9 +138,9 @@ class StandIns:
         for series in self.series:
             if series.values[-1].dtype.kind == "f":
                 shaped = found.setdefault(series.values[-1].shape, [])
-                known = {other.name for other in shaped}
-                numbered = (f"{series.name}, number {k}" for k in count(2))
-                name = series.name if series.name not in known else next(n for n in numbered if n not in known)
+                known = {self.scene.said(other.name) for other in shaped}
+                names = (series.name, *(f"{series.name}, number {k}" for k in range(2, len(shaped) + 2)))
+                name = next(n for n in names if self.scene.said(n) not in known)
                 shaped.append(Series(name, series.values, series.before, series.steps, series.family))
         return found
 

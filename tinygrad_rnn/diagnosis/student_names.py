@@ -46,6 +46,7 @@ class Names:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.states: dict[int, str] = {}  #: states that the program gives no name: c where it begins with c0
+        self._known: dict[int, str] = {}
 
     def leaf(self, leaf: Node) -> str:
         """What the user calls it."""
@@ -58,6 +59,11 @@ class Names:
 
     def of(self, node: Node) -> str:
         """A value: its role, else a short expression, else its operation."""
+        if node.index not in self._known:
+            self._known[node.index] = self._of(node)
+        return self._known[node.index]
+
+    def _of(self, node: Node) -> str:
         if node.op is None:
             return self.leaf(node)
         if node.role or node.index in self.states:
