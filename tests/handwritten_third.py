@@ -650,7 +650,7 @@ MISTAKES = [
     ('gru_free_running', "drh * r + dzr @ U[:, :2*H].T", "drh * r + dz @ U[:, :H].T", "the reset gate's own way to h forgotten",
      "In every layer alike: at every step, what (z ⊙ …) + ((1 − z) ⊙ n) receives from … @ (U1[:, :8]) of the next step leaves out the part that came from the part of a in r: it was computed before that part was added"),
     ('gru_free_running', "(r * h).T @ dn", "h.T @ dn", "candidate's recurrent weights with h, not r * h",
-     ""),
+     "In every layer alike: at every step, what U1[:, 8:] receives from (r ⊙ …) @ (U1[:, 8:]) uses"),
     ('gru_free_running', "np.concatenate([dzr, dn], axis=1).sum(0)", "np.concatenate([dzr, dn], axis=1).mean(0)", "bias: mean for sum over the batch",
      "In every layer alike: the gradient of b1 is halved (2 is the size of the batch)"),
     ('gru_free_running', "2 * (ys[t] - target[t]) / target.size", "2 * (ys[t] - target[t]) / target[t].size", "mean over one step's elements only",

@@ -106,7 +106,7 @@ def _leaf(record: Record, key: Any) -> int:
     if not isinstance(key, (str, Tensor)):
         raise ArgumentError(f"diagnose: gradients are keyed by leaf or name, not {type(key).__name__}")
     if isinstance(key, str):
-        return _differentiable(record.graph.find(key)).index
+        return _differentiable(record, record.graph.find(key)).index
     node = next((n for n in record.nodes if n.serial == key.serial), None)
     if node is None:
         raise ArgumentError(f"diagnose: {key._described()} is not in this loss; leave it out, or give its own loss")
@@ -114,11 +114,11 @@ def _leaf(record: Record, key: Any) -> int:
         raise ArgumentError(
             f"diagnose: {key._described()} is computed by {node.op.name}; give gradients of leaves (parameters, inputs)"
         )
-    return _differentiable(node).index
+    return _differentiable(record, node).index
 
 
-def _differentiable(leaf: Node) -> Node:
-    if not leaf.requires_grad:
+def _differentiable(record: Record, leaf: Node) -> Node:
+    if all(leaf is not known for known in record.leaves):
         raise ArgumentError(f"diagnose: {leaf.label} does not require a gradient in this loss; leave it out")
     return leaf
 

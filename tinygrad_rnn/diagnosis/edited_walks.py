@@ -33,7 +33,7 @@ from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended, unbroadcast
 from .recorded import refuse_written
-from .repeated_operations import with_all_rows, with_ends
+from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
 from .variables import variables, with_variables
 
 Use = tuple[int, int]  #: a node, and which operand of it
@@ -134,8 +134,9 @@ class Record:
         graph = with_all_rows(doubled(Graph(loss)))
         names, places = variables(loss)
         graph = with_variables(timed(graph), graph, names)
-        self.graph = mended(with_ends(graph))
+        self.graph = mended(with_live_beginnings(with_ends(graph), places))
         self.nodes = self.graph.nodes
+        self.leaves = [node for node, before in zip(self.nodes, graph.nodes, strict=True) if before.is_parameter]
         self.made_at: list[Any] = [
             places.get(node.serial) for node in self.nodes
         ]  #: by which instruction of the program
@@ -215,9 +216,9 @@ class Record:
     def differences(self, edit: Edit) -> dict[int, Array]:
         """By leaf, what the edited walk gives more than the true one; leaves that stay right are left out."""
         moved = self._walks([edit])[0].nodes
-        found = {leaf.index: moved[leaf.index][0] for leaf in self.graph.parameters if leaf.index in moved}
+        found = {leaf.index: moved[leaf.index][0] for leaf in self.leaves if leaf.index in moved}
         if edit.leaves:
-            whole = {n.index: self.gradient(n.index) + found.get(n.index, 0.0) for n in self.graph.parameters}
+            whole = {n.index: self.gradient(n.index) + found.get(n.index, 0.0) for n in self.leaves}
             for leaf, rewrite in edit.leaves.items():
                 found[leaf] = np.asarray(rewrite(whole)) - self.gradient(leaf)
         return found
@@ -240,7 +241,7 @@ class Record:
         loss = self.graph.outputs[0]
         seed = np.ones(self.nodes[loss].shape) + edit.seeds.get(loss, 0.0)
         found = nothing.differences(replace(edit, seeds={**edit.seeds, loss: seed}))
-        return {leaf.index: found.get(leaf.index, 0.0) - self.gradient(leaf.index) for leaf in self.graph.parameters}
+        return {leaf.index: found.get(leaf.index, 0.0) - self.gradient(leaf.index) for leaf in self.leaves}
 
     def walked(self, edit: Edit) -> Walk:
         """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands."""
@@ -275,7 +276,7 @@ class Record:
             assert not edit.leaves and not edit.sent
         result = np.zeros((len(edits), rows))
         moved = self._walks(edits, functionals, result)[0].nodes
-        for leaf in self.graph.parameters:
+        for leaf in self.leaves:
             if leaf.index in moved:  # a seed at a leaf
                 result += np.array([self.sketched(leaf.index, row) for row in moved[leaf.index]])
         return result
@@ -451,7 +452,7 @@ class Record:
     def functionals(self, tangents: Sequence[Array]) -> dict[Use, Array]:
         """What `sketches` wants: by use of a leaf, what each element of the node's gradient adds to the sketch."""
         found = {}
-        for leaf in self.graph.parameters:
+        for leaf in self.leaves:
             direction = self.directions.get(leaf.index)
             for use in self.users[leaf.index]:
                 if use not in self.truth.contributions:

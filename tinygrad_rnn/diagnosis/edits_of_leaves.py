@@ -17,7 +17,7 @@ from .edited_walks import Edit, Rewrite, scaled
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
     """Of every leaf, of two, of all."""
-    leaves = scene.record.graph.parameters
+    leaves = scene.record.leaves
     shared = [leaf.index for leaf in leaves if _is_shared(scene, leaf)]
     if len(shared) > 1:
         yield Edit(
@@ -172,7 +172,7 @@ def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
 def _stacked(scene: Scene) -> Iterator[Edit]:
     """Blocks of stacked gates in another order, in one leaf or in all."""
     counts = {}
-    for leaf in scene.record.graph.parameters:
+    for leaf in scene.record.leaves:
         for axis, size in enumerate(leaf.shape[:2]):
             count = scene.pieces.get(size)
             if count and count <= 4:

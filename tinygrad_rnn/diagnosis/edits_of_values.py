@@ -194,7 +194,7 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
 def _other_weights(scene: Scene) -> Iterator[Edit]:
     """In all rules that need a weight, or a part of it, another one of its shape is used, or it is transposed."""
     record = scene.record
-    for leaf in record.graph.parameters:
+    for leaf in record.leaves:
         parts = [leaf.index]
         for index in parts:
             users = (record.nodes[user] for user, _ in record.users[index])
@@ -202,7 +202,7 @@ def _other_weights(scene: Scene) -> Iterator[Edit]:
             parts += [n.index for n in moving if n.sources == (index,) and n.index not in parts]
         others = {
             scene.named(o): np.asarray(o.value)
-            for o in record.graph.parameters
+            for o in record.leaves
             if o.shape == leaf.shape and o.index != leaf.index
         }
         turned = blocks_transposed(np.asarray(record.values[leaf.index]))

@@ -59,6 +59,29 @@ def with_ends(graph: Graph) -> Graph:
     return Graph.of(nodes, graph.outputs)
 
 
+def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
+    """``graph``, first states that are constants having gradients: what the first step hands on may go astray.
+
+    A first state is what the first of several steps reads where the others read a computed value. ``made_at``: by
+    serial number the program's instruction.
+    """
+    read: dict[Any, list[int]] = defaultdict(list)
+    for node in graph.nodes:
+        for slot, x in enumerate(node.operands):
+            if isinstance(x, Ref) and node.serial in made_at:
+                read[made_at[node.serial], node.op and node.op.name, slot].append(x.index)
+    nodes, live = list(graph.nodes), set[int]()
+    for indices in read.values():
+        later = {nodes[i].shape for i in indices if nodes[i].op is not None and nodes[i].requires_grad}
+        first = [nodes[i] for i in indices if nodes[i].op is None and not nodes[i].requires_grad]
+        if later and len({n.index for n in first}) == 1 and first[0].shape in later - {()}:
+            live.add(first[0].index)
+    for node in graph.nodes:
+        if node.index in live or any(nodes[i].requires_grad for i in node.sources):
+            nodes[node.index] = replace(node, requires_grad=True)
+    return Graph.of(nodes, graph.outputs)
+
+
 def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node]) -> bool:
     """Whether what the twin has of its own step, the node has of the step after it."""
     for x, y in zip(node.operands, twin.operands, strict=True):

@@ -117,7 +117,7 @@ class StandIns:
                         found.append(Series(name, [np.asarray(values[i]) for i in line], 0, steps))
         return found + [
             Series(scene.named(leaf), [np.asarray(values[leaf.index])], 0, (None,))
-            for leaf in self.record.graph.parameters
+            for leaf in self.record.leaves
             if (leaf.index,) not in leaves
         ]
 

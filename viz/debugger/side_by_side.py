@@ -55,7 +55,7 @@ class SideBySide:
         shown = Names(record.graph).shown
         others = [
             f"{leaf.name} is {shown[leaf.index]}"
-            for leaf in record.graph.parameters
+            for leaf in record.leaves
             if leaf.name and leaf.name != shown[leaf.index] and re.search(rf"\b{re.escape(leaf.name)}\b", self.words)
         ]
         return f" There, {' and '.join(others)}." if others else ""
