@@ -36,3 +36,17 @@ def entering(table: dict[Key, Function], *keys: Key) -> Callable[[Function], Fun
         return function
 
     return enter
+
+
+def enter_each(decorator: Callable[..., Callable[[Any], Any]], functions: dict[str, Callable[..., Any]]) -> None:
+    """Enter functions by a ``decorator`` such as `entering` makes, each under the names that its key lists.
+
+    >>> from functools import partial
+    >>> from tinygrad_rnn.interchange.tables import enter_each, entering
+    >>> table = {}
+    >>> enter_each(partial(entering, table), {"Neg Negative": lambda x: -x})
+    >>> sorted(table)
+    ['Neg', 'Negative']
+    """
+    for names, function in functions.items():
+        decorator(*names.split())(function)

@@ -22,12 +22,7 @@ class CrossEntropyLoss(Module):
 
     @answerable
     def __init__(
-        self,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        *,
-        weight: Any = None,
-        label_smoothing: float = 0.0,
+        self, ignore_index: int = -100, reduction: str = "mean", *, weight: Any = None, label_smoothing: float = 0.0
     ) -> None:
         self.ignore_index, self.reduction = ignore_index, reduction
         self.weight, self.label_smoothing = weight, label_smoothing

@@ -13,6 +13,7 @@ import numpy as np
 
 from ....graph import Node
 from ....primitives.record import Primitive, normalize_axis
+from ...tables import enter_each
 from ..registry import registering
 
 if TYPE_CHECKING:
@@ -40,51 +41,19 @@ def onnx_rule(primitive: Primitive | str) -> Callable[[Rule], Rule]:
     return registering(RULES, primitive, "onnx_rule")
 
 
-def _plain(name: str, **attributes: Any) -> Rule:
-    return lambda w, _node, *x: w.add(name, *x, **attributes)
+def _plain(name: str) -> Rule:
+    return lambda w, _node, *x: w.add(name, *x)
 
 
-for _ours, _theirs in {
-    "add": "Add",
-    "sub": "Sub",
-    "mul": "Mul",
-    "div": "Div",
-    "neg": "Neg",
-    "exp": "Exp",
-    "log": "Log",
-    "sqrt": "Sqrt",
-    "sin": "Sin",
-    "cos": "Cos",
-    "tanh": "Tanh",
-    "erf": "Erf",
-    "sigmoid": "Sigmoid",
-    "softplus": "Softplus",
-    "relu": "Relu",
-    "abs": "Abs",
-    "sign": "Sign",
-    "pow": "Pow",
-    "maximum": "Max",
-    "minimum": "Min",
-    "greater": "Greater",
-    "greater_equal": "GreaterOrEqual",
-    "less": "Less",
-    "less_equal": "LessOrEqual",
-    "equal": "Equal",
-    "matmul": "MatMul",
-    "where": "Where",
-}.items():
-    onnx_rule(_ours)(_plain(_theirs))
+_ALIKE = "abs add cos div equal erf exp greater less log mul neg pow relu sigmoid sign sin softplus sqrt sub tanh where"
+for _name in _ALIKE.split():
+    onnx_rule(_name)(_plain(_name.capitalize()))
 
 
 @onnx_rule("erfc")
 def _erfc(w: Writer, node: Node, x: str) -> str:
     """ONNX has no such operator; far above 0 its digits are lost in the difference."""
     return w.add("Sub", w.constant(np.ones((), node.dtype)), w.add("Erf", x))
-
-
-@onnx_rule("not_equal")
-def _not_equal(w: Writer, _node: Node, a: str, b: str) -> str:
-    return w.add("Not", w.add("Equal", a, b))
 
 
 @onnx_rule("floor_divide")
@@ -100,31 +69,6 @@ def _floor_divide(w: Writer, node: Node, a: str, b: str) -> str:
     return w.add("Round", w.add("Div", w.add("Sub", a, rest), b))
 
 
-@onnx_rule("cast")
-def _cast(w: Writer, _node: Node, x: str, *, dtype: Any) -> str:
-    return w.cast(x, np.dtype(dtype))
-
-
-@onnx_rule("reshape")
-def _reshape(w: Writer, node: Node, x: str, *, shape: Any) -> str:
-    return w.reshaped(x, node.shape)
-
-
-@onnx_rule("permute")
-def _permute(w: Writer, _node: Node, x: str, *, axes: Any) -> str:
-    return w.add("Transpose", x, perm=[a % len(axes) for a in axes]) if axes else x
-
-
-@onnx_rule("broadcast_to")
-def _broadcast_to(w: Writer, _node: Node, x: str, *, shape: Any) -> str:
-    return w.add("Expand", x, w.integers(shape))
-
-
-@onnx_rule("concat")
-def _concat(w: Writer, node: Node, *x: str, axis: int) -> str:
-    return w.add("Concat", *x, axis=axis % len(node.shape))
-
-
 @onnx_rule("stack")
 def _stack(w: Writer, node: Node, *x: str, axis: int) -> str:
     at = axis % len(node.shape)
@@ -133,16 +77,6 @@ def _stack(w: Writer, node: Node, *x: str, axis: int) -> str:
 
 def _axes(w: Writer, node: Node, axis: Any) -> list[int]:
     return list(normalize_axis(axis, len(w.shape_of(node, 0))))
-
-
-@onnx_rule("sum")
-def _sum(w: Writer, node: Node, x: str, *, axis: Any, keepdims: bool) -> str:
-    return w.reduced("ReduceSum", x, _axes(w, node, axis), keepdims)
-
-
-@onnx_rule("max")
-def _max(w: Writer, node: Node, x: str, *, axis: Any, keepdims: bool) -> str:
-    return w.reduced("ReduceMax", x, _axes(w, node, axis), keepdims)
 
 
 @onnx_rule("logsumexp")
@@ -154,21 +88,6 @@ def _logsumexp(w: Writer, node: Node, x: str, *, axis: Any, keepdims: bool) -> s
     top = w.add("Where", finite, top, w.constant(np.zeros((), node.dtype)))
     total = w.reduced("ReduceSum", w.add("Exp", w.add("Sub", x, top)), axes, True)
     return w.reshaped(w.add("Add", w.add("Log", total), top), node.shape)
-
-
-@onnx_rule("softmax")
-def _softmax(w: Writer, _node: Node, x: str, *, axis: int) -> str:
-    return w.add("Softmax", x, axis=axis)
-
-
-@onnx_rule("log_softmax")
-def _log_softmax(w: Writer, _node: Node, x: str, *, axis: int) -> str:
-    return w.add("LogSoftmax", x, axis=axis)
-
-
-@onnx_rule("cumsum")
-def _cumsum(w: Writer, _node: Node, x: str, *, axis: int) -> str:
-    return w.add("CumSum", x, w.constant(np.array(axis, np.int64)))
 
 
 @onnx_rule("getitem")
@@ -207,11 +126,6 @@ def _scatter(w: Writer, node: Node, g: str, *, index: Any, shape: Any) -> str:
     return w.reshaped(w.add("ScatterElements", zeros, w.constant(positions), flat, axis=0, reduction="add"), shape)
 
 
-@onnx_rule("take")
-def _take(w: Writer, _node: Node, table: str, indices: str) -> str:
-    return w.add("Gather", table, indices, axis=0)
-
-
 @onnx_rule("scatter_rows")
 def _scatter_rows(w: Writer, node: Node, g: str, indices: str, *, rows: int) -> str:
     zeros = w.constant(np.zeros(node.shape, node.dtype))
@@ -224,11 +138,6 @@ def _one_hot(w: Writer, node: Node, indices: str, *, num_classes: int, dtype: An
     kind = w.dtype_of(node, 0)
     column = w.add("Unsqueeze", indices, w.integers([-1]))
     return w.cast(w.add("Equal", column, w.constant(np.arange(num_classes, dtype=kind))), np.dtype(dtype))
-
-
-@onnx_rule("argmax")
-def _argmax(w: Writer, _node: Node, x: str, *, axis: int) -> str:
-    return w.add("ArgMax", x, axis=axis, keepdims=0)
 
 
 @onnx_rule("argsort")
@@ -245,11 +154,6 @@ def _linear(w: Writer, node: Node, x: str, weight: str, bias: str | None = None)
     return w.add("Add", y, bias) if bias else y
 
 
-@onnx_rule("einsum")
-def _einsum(w: Writer, _node: Node, *x: str, subscripts: str) -> str:
-    return w.add("Einsum", *x, equation=subscripts)
-
-
 @onnx_rule("cross_entropy")
 def _cross_entropy(w: Writer, node: Node, logits: str, target: str, *, ignore_index: int) -> str:
     kind = w.dtype_of(node, 1)
@@ -259,3 +163,29 @@ def _cross_entropy(w: Writer, node: Node, logits: str, target: str, *, ignore_in
     scores = w.add("LogSoftmax", logits, axis=-1)
     picked = w.reshaped(w.add("GatherElements", scores, column, axis=-1), node.shape)
     return w.add("Where", keep, w.add("Neg", picked), w.constant(np.zeros((), node.dtype)))
+
+
+enter_each(
+    onnx_rule,
+    {
+        "maximum": _plain("Max"),
+        "minimum": _plain("Min"),
+        "greater_equal": _plain("GreaterOrEqual"),
+        "less_equal": _plain("LessOrEqual"),
+        "matmul": _plain("MatMul"),
+        "not_equal": lambda w, _, a, b: w.add("Not", w.add("Equal", a, b)),
+        "cast": lambda w, _, x, *, dtype: w.cast(x, np.dtype(dtype)),
+        "reshape": lambda w, node, x, *, shape: w.reshaped(x, node.shape),
+        "permute": lambda w, _, x, *, axes: w.add("Transpose", x, perm=[a % len(axes) for a in axes]) if axes else x,
+        "broadcast_to": lambda w, _, x, *, shape: w.add("Expand", x, w.integers(shape)),
+        "concat": lambda w, node, *x, axis: w.add("Concat", *x, axis=axis % len(node.shape)),
+        "sum": lambda w, node, x, *, axis, keepdims: w.reduced("ReduceSum", x, _axes(w, node, axis), keepdims),
+        "max": lambda w, node, x, *, axis, keepdims: w.reduced("ReduceMax", x, _axes(w, node, axis), keepdims),
+        "softmax": lambda w, _, x, *, axis: w.add("Softmax", x, axis=axis),
+        "log_softmax": lambda w, _, x, *, axis: w.add("LogSoftmax", x, axis=axis),
+        "cumsum": lambda w, _, x, *, axis: w.add("CumSum", x, w.constant(np.array(axis, np.int64))),
+        "take": lambda w, _, table, indices: w.add("Gather", table, indices, axis=0),
+        "argmax": lambda w, _, x, *, axis: w.add("ArgMax", x, axis=axis, keepdims=0),
+        "einsum": lambda w, _, *x, subscripts: w.add("Einsum", *x, equation=subscripts),
+    },
+)

@@ -10,6 +10,7 @@ from .... import functional as T
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import padded, set_apart
 from ...convolution import convolved
+from ...tables import enter_each
 from ..conversion import Spread
 from .table import primitive
 
@@ -27,36 +28,6 @@ def _broadcast_in_dim(_eqn: Any, x: Tensor, *_sizes: Any, shape: Any, broadcast_
 def _reshape(eqn: Any, x: Tensor, *_sizes: Any, **_params: Any) -> Tensor:
     shape = tuple(eqn.outvars[0].aval.shape)
     return x if x.shape == shape else x.reshape(shape)
-
-
-@primitive("transpose")
-def _transpose(_eqn: Any, x: Tensor, permutation: Any, **_params: Any) -> Tensor:
-    return x.permute(tuple(permutation))
-
-
-@primitive("concatenate")
-def _concatenate(_eqn: Any, *tensors: Any, dimension: int, **_params: Any) -> Tensor:
-    return T.concat(tensors, dimension)
-
-
-@primitive("stack")
-def _stack(eqn: Any, *tensors: Any, **params: Any) -> Tensor:
-    return T.stack(tensors, params.get("axis", params.get("dimension", 0)))
-
-
-@primitive("unstack")
-def _unstack(eqn: Any, x: Tensor, **params: Any) -> list[Tensor]:
-    return list(x.unbind(params.get("axis", params.get("dimension", 0))))
-
-
-@primitive("split")
-def _split(_eqn: Any, x: Tensor, sizes: Any, axis: int, **_params: Any) -> list[Tensor]:
-    return list(x.split([int(n) for n in sizes], axis))
-
-
-@primitive("rev")
-def _rev(_eqn: Any, x: Tensor, dimensions: Any, **_params: Any) -> Tensor:
-    return x.flip(tuple(dimensions)) if dimensions else x
 
 
 @primitive("slice")
@@ -90,3 +61,16 @@ def _conv(
     groups = max(feature_group_count, batch_group_count)
     made = convolved(_pad(eqn, x, 0.0, wide), weight, window_strides, rhs_dilation, groups)
     return made.permute(tuple(np.argsort(dimension_numbers.out_spec).tolist()))
+
+
+enter_each(
+    primitive,
+    {
+        "transpose": lambda _, x, permutation, **_params: x.permute(tuple(permutation)),
+        "concatenate": lambda _, *tensors, dimension, **_params: T.concat(tensors, dimension),
+        "stack": lambda eqn, *tensors, **params: T.stack(tensors, params.get("axis", params.get("dimension", 0))),
+        "unstack": lambda eqn, x, **params: list(x.unbind(params.get("axis", params.get("dimension", 0)))),
+        "split": lambda _, x, sizes, axis, **_params: list(x.split([int(n) for n in sizes], axis)),
+        "rev": lambda _, x, dimensions, **_params: x.flip(tuple(dimensions)) if dimensions else x,
+    },
+)

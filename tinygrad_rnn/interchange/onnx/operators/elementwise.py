@@ -73,17 +73,11 @@ def _mod(_node: Node, a: Tensor, b: Tensor, fmod: int = 0) -> Tensor:
     return a - b * as_tensor(np.rint(whole).astype(a.dtype))
 
 
-@operator("Cast")
-def _cast(node: Node, x: Tensor, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return _as(x, node.dtype(to))
-
-
-@operator("CastLike")
-def _cast_like(_node: Node, x: Tensor, like: Tensor, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return _as(x, like.dtype)
-
-
-def _as(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+@operator("Cast", "CastLike")
+def _cast(
+    node: Node, x: Tensor, like: Tensor | None = None, to: int = 1, saturate: int = 1, round_mode: str = "up"
+) -> Tensor:
+    dtype = node.dtype(to) if like is None else like.dtype
     if x.dtype == dtype:
         return x
     return as_boolean(x) if dtype.kind == "b" else x.astype(dtype)

@@ -88,40 +88,18 @@ def _conv(
     return made if bias is None else made + bias.reshape((-1, *(1,) * rank))
 
 
-def _losses(scores: Tensor, labels: Tensor, weights: Tensor | None, reduction: str, ignore_index: int | None) -> Tensor:
-    """``-scores`` at the labels, weighted, and reduced; scores are (N, C, ...)."""
-    classes = scores.shape[1]
+@operator("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
+def _loss(
+    node: Node, x: Tensor, labels: Tensor, weights: Any = None, reduction: str = "mean", ignore_index: Any = None
+) -> Any:
+    """The weighted logarithms at the labels, reduced, and of scores all logarithms too; x is (N, C, ...)."""
+    logs = x.log_softmax(1) if node.op == "SoftmaxCrossEntropyLoss" else x
     kept = as_tensor(np.ones(labels.shape, bool)) if ignore_index is None else labels != ignore_index
     at = T.where(kept, labels, 0)
-    if at.numpy().min(initial=0) < 0 or at.numpy().max(initial=0) >= classes:
-        raise DataError(f"a label is none of the {classes} classes")
-    share = T.where(kept, 1.0 if weights is None else T.take(weights, at), 0.0).astype(scores.dtype)
-    losses = -scores.gather(1, at.expand_dims(1)).squeeze(1) * share
-    if reduction == "none":
-        return losses
-    return losses.sum() if reduction == "sum" else losses.sum() / share.sum()
-
-
-@operator("SoftmaxCrossEntropyLoss")
-def _softmax_cross_entropy(
-    _node: Node,
-    scores: Tensor,
-    labels: Tensor,
-    weights: Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-) -> Any:
-    logs = scores.log_softmax(1)
-    return _losses(logs, labels, weights, reduction, ignore_index), logs
-
-
-@operator("NegativeLogLikelihoodLoss")
-def _nll(
-    _node: Node,
-    scores: Tensor,
-    labels: Tensor,
-    weights: Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int | None = None,
-) -> Tensor:
-    return _losses(scores, labels, weights, reduction, ignore_index)
+    if at.numpy().min(initial=0) < 0 or at.numpy().max(initial=0) >= x.shape[1]:
+        raise DataError(f"a label is none of the {x.shape[1]} classes")
+    share = T.where(kept, 1.0 if weights is None else T.take(weights, at), 0.0).astype(x.dtype)
+    loss = -logs.gather(1, at.expand_dims(1)).squeeze(1) * share
+    if reduction != "none":
+        loss = loss.sum() / (1.0 if reduction == "sum" else share.sum())
+    return loss if logs is x else (loss, logs)

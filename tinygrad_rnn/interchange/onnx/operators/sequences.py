@@ -15,7 +15,7 @@ from ....errors import DataError
 from ....tensors import Tensor
 from ...tables import words
 from ..constant_folding import Constant
-from .table import axis_of, integers, operator, static
+from .table import axis_of, integers, operator, simple, static
 
 if TYPE_CHECKING:
     from ..running import Node
@@ -40,25 +40,19 @@ def _position(x: Tensor, count: int) -> int:
     return at % count
 
 
-@operator("SequenceConstruct")
-def _construct(_node: Node, *tensors: Tensor) -> Any:
-    return [tensors]
-
-
-@operator("SequenceEmpty")
-def _empty(_node: Node, dtype: int = 1) -> Any:
-    return [()]
+simple(
+    SequenceConstruct=lambda *tensors: [tensors],
+    SequenceEmpty=lambda dtype=1: [()],
+    SequenceLength=lambda sequence: Constant(np.array(len(_items(sequence)), np.int64)),
+    Optional=lambda x=None, type=None: [x],
+    OptionalHasElement=lambda x=None: Constant(np.array(x is not None)),
+)
 
 
 @operator("SequenceAt")
 def _at(_node: Node, sequence: Any, position: Tensor) -> Any:
     items = _items(sequence)
     return items[_position(position, len(items))]
-
-
-@operator("SequenceLength")
-def _length(_node: Node, sequence: Any) -> Any:
-    return Constant(np.array(len(_items(sequence)), np.int64))
 
 
 @operator("SequenceInsert")
@@ -105,16 +99,6 @@ def _split(_node: Node, x: Tensor, split: Tensor | None = None, axis: int = 0, k
         raise DataError(f"sizes {sizes} do not make up the {size} of axis {axis}")
     ends = np.cumsum([0, *sizes]).tolist()
     return [tuple(x[(*front, slice(a, b))] for a, b in pairwise(ends))]
-
-
-@operator("Optional")
-def _optional(_node: Node, x: Any = None, type: Any = None) -> Any:
-    return [x]
-
-
-@operator("OptionalHasElement")
-def _has(_node: Node, x: Any = None) -> Any:
-    return Constant(np.array(x is not None))
 
 
 @operator("OptionalGetElement")

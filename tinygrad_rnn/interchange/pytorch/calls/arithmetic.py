@@ -14,6 +14,7 @@ from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
 from ...composed_operators import as_boolean, clamped, elu
+from ...tables import enter_each
 from .table import float_like, handles, numpy_dtype, widened
 
 if TYPE_CHECKING:
@@ -81,11 +82,6 @@ def _sub(call: Call, x: Any, y: Any, *, alpha: Any = 1) -> Any:
     return x - _scaled(y, alpha)
 
 
-@handles("rsub")
-def _rsub(call: Call, x: Any, y: Any, *, alpha: Any = 1) -> Any:
-    return _sub(call, y, x, alpha=alpha)
-
-
 @handles("div", "divide", "floor_divide", "floordiv")
 def _div(call: Call, x: Any, y: Any, *, rounding_mode: Any = None) -> Any:
     x, y = widened(call, x, y)
@@ -98,21 +94,6 @@ def _div(call: Call, x: Any, y: Any, *, rounding_mode: Any = None) -> Any:
 def _addmm(_call: Call, bias: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     product = _scaled(x @ y, alpha)
     return product if beta == 0 else _scaled(bias, beta) + product
-
-
-@handles("addcmul")
-def _addcmul(_call: Call, x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
-    return x + _scaled(a * b, value)
-
-
-@handles("addcdiv")
-def _addcdiv(_call: Call, x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
-    return x + _scaled(a / b, value)
-
-
-@handles("lerp")
-def _lerp(_call: Call, x: Any, end: Any, weight: Any) -> Any:
-    return x + weight * (end - x)
 
 
 @handles("einsum")
@@ -168,45 +149,10 @@ for _names, _of_one in _UNARY.items():
     _unary(_of_one, *_names.split())
 
 
-@handles("gelu")
-def _gelu(_call: Call, x: Any, approximate: str = "none") -> Any:
-    return F.gelu(x, approximate)
-
-
-@handles("hardtanh")
-def _hardtanh(_call: Call, x: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    return clamped(x, min_val, max_val)
-
-
-@handles("leaky_relu")
-def _leaky_relu(_call: Call, x: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
-    return x.leaky_relu(negative_slope)
-
-
-@handles("elu")
-def _elu(_call: Call, x: Any, *scales: float, inplace: bool = False, **named: float) -> Any:
-    return elu(x, *scales, **named)
-
-
 @handles("softplus")
 def _softplus(_call: Call, x: Any, beta: float = 1, threshold: float = 20) -> Any:
     soft = x.softplus() if beta == 1 else (x * beta).softplus() / beta
     return P.where(x * beta > threshold, x, soft)
-
-
-@handles("clamp", "clip")
-def _clamp(_call: Call, x: Any, min: Any = None, max: Any = None) -> Any:
-    return x.clip(min, max)
-
-
-@handles("clamp_min")
-def _clamp_min(_call: Call, x: Any, min: Any) -> Any:
-    return x.clip(min, None)
-
-
-@handles("clamp_max")
-def _clamp_max(_call: Call, x: Any, max: Any) -> Any:
-    return x.clip(None, max)
 
 
 def _logical(function: Callable[..., Any], *names: str) -> None:
@@ -222,12 +168,21 @@ _logical(operator.mul, "logical_and", "and", "bitwise_and", "rand")
 _logical(lambda x, y: P.where(x, True, y), "logical_or", "or", "bitwise_or", "ror")
 _logical(P.not_equal, "logical_xor", "xor", "bitwise_xor")
 
-
-@handles("where")
-def _where(call: Call, condition: Any, x: Any, y: Any) -> Any:
-    return T.where(condition, *widened(call, x, y))
-
-
-@handles("masked_fill")
-def _masked_fill(_call: Call, x: Any, mask: Any, value: Any) -> Any:
-    return x.masked_fill(mask, value)
+enter_each(
+    handles,
+    {
+        "rsub": lambda call, x, y, *, alpha=1: _sub(call, y, x, alpha=alpha),
+        "addcmul": lambda _, x, a, b, *, value=1: x + _scaled(a * b, value),
+        "addcdiv": lambda _, x, a, b, *, value=1: x + _scaled(a / b, value),
+        "lerp": lambda _, x, end, weight: x + weight * (end - x),
+        "gelu": lambda _, x, approximate="none": F.gelu(x, approximate),
+        "hardtanh": lambda _, x, min_val=-1.0, max_val=1.0, inplace=False: clamped(x, min_val, max_val),
+        "leaky_relu": lambda _, x, negative_slope=0.01, inplace=False: x.leaky_relu(negative_slope),
+        "elu": lambda _, x, *scales, inplace=False, **named: elu(x, *scales, **named),
+        "clamp clip": lambda _, x, min=None, max=None: x.clip(min, max),
+        "clamp_min": lambda _, x, min: x.clip(min, None),
+        "clamp_max": lambda _, x, max: x.clip(None, max),
+        "where": lambda call, condition, x, y: T.where(condition, *widened(call, x, y)),
+        "masked_fill": lambda _, x, mask, value: x.masked_fill(mask, value),
+    },
+)

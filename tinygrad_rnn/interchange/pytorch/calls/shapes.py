@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import functional as T
 from ...composed_operators import padded, read_through, repeated_each
-from ...tables import words
+from ...tables import enter_each, words
 from ..shared_memory import positions
 from .table import handles, sizes_of, widened
 
@@ -26,16 +26,6 @@ _RESHAPES = words(
 def _reshape(call: Call, x: Any, *_args: Any, **_kwargs: Any) -> Any:
     shape = tuple(call.out.shape)
     return x if x.shape == shape else x.reshape(shape)
-
-
-@handles("permute")
-def _permute(_call: Call, x: Any, *dims: Any, **kwargs: Any) -> Any:
-    return x.permute(sizes_of(dims or (kwargs["dims"],)))
-
-
-@handles("transpose", "swapaxes", "swapdims")
-def _transpose(_call: Call, x: Any, dim0: int, dim1: int) -> Any:
-    return x.transpose(dim0, dim1) if x.ndim else x
 
 
 @handles("movedim", "moveaxis")
@@ -92,21 +82,6 @@ def _cat(call: Call, tensors: Any, dim: int = 0, **kwargs: Any) -> Any:
     return T.concat(widened(call, *kept), kwargs.get("axis", dim))
 
 
-@handles("stack")
-def _stack(call: Call, tensors: Any, dim: int = 0) -> Any:
-    return T.stack(widened(call, *tensors), dim)
-
-
-@handles("hstack")
-def _hstack(call: Call, tensors: Any) -> Any:
-    return T.concat(tensors, 0 if tensors[0].ndim == 1 else 1)
-
-
-@handles("vstack")
-def _vstack(_call: Call, tensors: Any) -> Any:
-    return T.concat([x.expand_dims(0) if x.ndim == 1 else x for x in tensors], 0)
-
-
 @handles("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split", "split_with_sizes")
 def _split(call: Call, x: Any, _size: Any = None, dim: int = 0, **_kwargs: Any) -> Any:
     return list(x.split([int(piece.shape[dim]) for piece in call.out], dim))
@@ -116,11 +91,6 @@ def _split(call: Call, x: Any, _size: Any = None, dim: int = 0, **_kwargs: Any) 
 def _unbind(_call: Call, x: Any, dim: int = 0) -> Any:
     before = (slice(None),) * (dim % x.ndim)
     return [x[(*before, i)] for i in range(x.shape[dim])]
-
-
-@handles("flip")
-def _flip(_call: Call, x: Any, *dims: Any, **kwargs: Any) -> Any:
-    return x.flip(sizes_of(dims or (kwargs["dims"],)))
 
 
 @handles("roll")
@@ -146,3 +116,16 @@ def _triangle(call: Call, x: Any, diagonal: int = 0) -> Any:
 @handles("diagonal")
 def _diagonal(_call: Call, x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return x.reshape(-1)[np.arange(x.numel()).reshape(x.shape).diagonal(offset, dim1, dim2)]
+
+
+enter_each(
+    handles,
+    {
+        "permute": lambda _, x, *dims, **kwargs: x.permute(sizes_of(dims or (kwargs["dims"],))),
+        "transpose swapaxes swapdims": lambda _, x, dim0, dim1: x.transpose(dim0, dim1) if x.ndim else x,
+        "stack": lambda call, tensors, dim=0: T.stack(widened(call, *tensors), dim),
+        "hstack": lambda call, tensors: T.concat(tensors, 0 if tensors[0].ndim == 1 else 1),
+        "vstack": lambda _, tensors: T.concat([x.expand_dims(0) if x.ndim == 1 else x for x in tensors], 0),
+        "flip": lambda _, x, *dims, **kwargs: x.flip(sizes_of(dims or (kwargs["dims"],))),
+    },
+)
