@@ -319,6 +319,14 @@ def by_the_reference(model, feeds):
     return ReferenceEvaluator(model).run(None, feeds)
 
 
+def test_a_loss_of_classes_runs_in_the_reference():
+    """Which takes a negative axis of GatherElements for an error."""
+    scores, target = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), np.array([1, 0, 3])
+    made = interchange.to_onnx(tg.nn.CrossEntropyLoss(), (scores, target))
+    (found,) = by_the_reference(made, dict(zip(["logits", "target"], (scores, target))))
+    np.testing.assert_allclose(found, tg.nn.functional.cross_entropy(scores, target).numpy(), rtol=1e-6)
+
+
 def by_openvino(model, feeds):
     import openvino
 

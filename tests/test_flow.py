@@ -125,6 +125,18 @@ def test_time_steps_are_whole_numbers() -> None:
         assert all(float(x).is_integer() for x in axes.get_xticks())
 
 
+def test_a_recurrence_without_gradients_beside_one_with_them(tmp_path: Path) -> None:
+    """A pointer network masks what it has pointed at: the mask is carried on, too."""
+    cell, x, h = tg.nn.RNNCell(4, 4), tg.randn(3, 1, 4), tg.zeros(1, 4)
+    loss, mask = tg.zeros(1).sum(), tg.zeros(1, 4, dtype=bool)
+    for t in tg.steps(3):
+        h = cell(x[t], h)
+        loss = loss + tg.nn.functional.cross_entropy(h.masked_fill(mask, -1e9), [t])
+        mask = mask | (tg.one_hot([t], 4) > 0)
+    viz.flow(loss, tmp_path / "flow.png")
+    assert (tmp_path / "flow.png").stat().st_size
+
+
 def test_what_cannot_be_measured_says_so(tmp_path: Path) -> None:
     x = tg.tensor([1.0], requires_grad=True)
     with pytest.raises(tg.GraphError, match="no state here is carried"):

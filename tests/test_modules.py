@@ -48,6 +48,34 @@ def test_buffers_are_saved_converted_and_not_trained(tmp_path: Path) -> None:
         model[0].register_buffer("new", nn.Parameter([1.0]))
 
 
+class Positions(nn.Module):
+    """A table of positions, computed, and a mean that forward assigns anew, without `no_grad`, as PyTorch allows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", tg.sin(tg.arange(4).unsqueeze(1) * 0.5))
+        self.register_buffer("mean", tg.zeros(1))
+
+    def forward(self, x: Any) -> tg.Tensor:
+        self.mean = 0.5 * self.mean + x.mean(0)
+        return x + self.table
+
+
+def test_buffers_that_operations_made_are_loaded_and_converted(tmp_path: Path) -> None:
+    model, other = Positions(), Positions()
+    result = model(tg.ones(4, 1))
+    assert model.table.op is None and model.mean.op is not None
+    mean, before = model.mean, tg.Graph(model.mean).evaluate()[0].copy()
+    model.save(tmp_path / "a.safetensors")
+    other(tg.zeros(4, 1))
+    assert other.load(tmp_path / "a.safetensors") == ([], [])
+    assert other.mean.tolist() == [1.0] and other.table.tolist() == model.table.tolist()
+    model.double()
+    assert model.mean.dtype == model.table.dtype == np.float64
+    assert mean.dtype == result.dtype == np.float32  # what was computed before stays as it was
+    assert tg.Graph(mean).evaluate()[0] == before
+
+
 def test_a_buffer_is_written_compiled_as_it_is_eagerly() -> None:
     plain, compiled = Running(), Running()
     step = tg.compile(compiled)

@@ -459,3 +459,25 @@ def test_a_function_between_two_layers_reads_no_other_step(between):
     assert [kinds(dot)[f"cell t{t}"] for t in (1, 2, 3)] == [2, 2, 2] and "coder" not in dot and "pass" not in dot
     mixed = viz.render(above(below(x)[0].softmax(0))[0].square().sum()).dot
     assert "pass 2  t = 1" in mixed or "decoder  t = 1" in mixed
+
+
+@pytest.mark.parametrize("rolled", [False, True])
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+def test_first_states_that_are_computed_one_from_the_other_are_drawn_with_the_way_back(detail, rolled):
+    """As in the decoder of a variational autoencoder, which begins with what is made of its code."""
+    start, cell, x = tg.nn.Linear(2, 3), tg.nn.LSTMCell(2, 3), tg.ones(3, 1, 2)
+    c = start(tg.ones(1, 2))
+    h, loss = c.tanh(), 0.0
+    for t in range(3):
+        h, c = cell(x[t], (h, c))
+        loss = loss + h.square().sum()
+    dot = viz.render(loss, detail=detail, rolled=rolled, backward=not rolled, values=True).dot
+    assert "h₀" in dot and (rolled or "∂L/∂h₁" in dot)
+
+
+def test_a_loss_after_an_update_by_its_own_gradient_is_drawn_with_the_way_back():
+    """As in meta-learning: some values of the first backward pass have no gradient of their own."""
+    w, x = tg.randn(1, 2, requires_grad=True), tg.ones(2, 1)
+    (step,) = tg.grad((w @ x).square().sum(), [w], create_graph=True)
+    dot = viz.render(((w - 0.1 * step) @ x).square().sum(), detail="gate", backward=True, values=True).dot
+    assert "∂L/∂update" in dot

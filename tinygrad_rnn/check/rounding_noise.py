@@ -108,7 +108,8 @@ def _sent_roughly(
     """What a node sends to an operand of its rounded gradient; with one axis more in front, as `walk` wants it."""
     assert node.op is not None
     gradient = rounded(gradients[0], rng)
-    value = pulled(node.op, slot, gradient, live, node.numpy(), operands, node.attrs)
+    with np.errstate(all="ignore"):  # what is rounded so coarsely may overflow: -1e30 is moved by 1e19
+        value = pulled(node.op, slot, gradient, live, node.numpy(), operands, node.attrs)
     return np.asarray(fitted(value, operands[slot]))[None]
 
 

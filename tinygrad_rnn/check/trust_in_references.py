@@ -6,12 +6,12 @@ A complex step proves nothing through a function that treats an imaginary part i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..graph import Ref
+from ..graph import Node, Ref
 from ..progress import followed
 from ..tensors import Array
 from .derivatives import FIVE_POINTS, Forward
@@ -23,6 +23,8 @@ IMAGINARY = 1e-15
 STEPS = (2e-3, 1e-4, 1e-6)
 #: by how much the two slopes may differ, relative to the larger
 APART = 1e-3
+#: a number this large, such as a mask's -1e30, does not change when 1 is added to it
+HUGE = 1e16
 
 
 def untrue(forward: Forward) -> str | None:
@@ -37,31 +39,38 @@ def untrue(forward: Forward) -> str | None:
         if node.op is None or node.index not in moving:
             continue
         operands: list[Any] = [forward.values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-        directions = [
+        directions: list[Array | None] = [
             rng.uniform(-1.0, 1.0, x.shape) * np.where(x == 0, 1.0, np.abs(x))
             if isinstance(o, Ref) and o.index in moving and x.dtype.kind == "f"
             else None
             for o, x in zip(node.operands, operands, strict=True)
         ]
+        short = [d if d is None else d / np.maximum(np.abs(x), 1.0) for x, d in zip(operands, directions, strict=True)]
         lengths = [0.0 if d is None else 3 * STEPS[0] * np.abs(d) for d in directions]
         kink = node.op.kink if all(np.size(x) for x in operands) else None
         edge = kink(operands, lengths, **node.attrs) if kink is not None else None
         if edge is not None and (edge[0] <= edge[1]).any():
             continue
 
-        def at(step: complex) -> Array:
-            moved = [x if d is None else x + step * d for x, d in zip(operands, directions, strict=True)]  # noqa: B023
-            return np.asarray(node.op.reference(*moved, **node.attrs))  # type: ignore[union-attr]  # noqa: B023
-
         with np.errstate(all="ignore"):
-            y = at(0.0)
-            if y.dtype.kind != "f":
-                continue
-            claimed = np.imag(at(1j * IMAGINARY)) / IMAGINARY
-            if any(_alike(claimed, _difference(at, y, step), y, step) for step in STEPS):
-                continue
-        return f"{node.op.name} (at {node.site})"
+            # Rows of -1e9 in a logsumexp are as good as equal, until they move by 1e-6 of themselves.
+            if not any(_agrees(node, operands, way) for way in (directions, short)):
+                return f"{node.op.name} (at {node.site})"
     return None
+
+
+def _agrees(node: Node, operands: Sequence[Any], directions: Sequence[Array | None]) -> bool:
+    """Whether an operation has one slope along ``directions``, or none to be compared."""
+
+    def at(step: complex) -> Array:
+        moved = [x if d is None else x + step * d for x, d in zip(operands, directions, strict=True)]
+        return np.asarray(node.op.reference(*moved, **node.attrs))  # type: ignore[union-attr]
+
+    y = at(0.0)
+    if y.dtype.kind != "f":
+        return True
+    claimed = np.imag(at(1j * IMAGINARY)) / IMAGINARY
+    return any(_alike(claimed, _difference(at, y, step), y, step) for step in STEPS)
 
 
 def _difference(at: Callable[[complex], Array], y: Array, step: float) -> Array:
@@ -72,6 +81,7 @@ def _difference(at: Callable[[complex], Array], y: Array, step: float) -> Array:
 def _alike(claimed: Array, seen: Array, y: Array, step: float) -> bool:
     """Whether two slopes are one, element by element; what is not finite cannot be told."""
     known = np.isfinite(claimed) & np.isfinite(seen) & np.isfinite(y)
-    rounding = 1e-14 * np.max(np.abs(y), initial=0.0, where=known) / step
+    largest = np.max(np.abs(y), initial=0.0, where=known & (np.abs(y) < HUGE))
+    rounding = 1e-14 * np.maximum(np.abs(y), largest) / step
     size = np.max(np.maximum(np.abs(claimed), np.abs(seen)), initial=0.0, where=known)
     return bool((np.abs(claimed - seen) <= APART * size + rounding)[known].all())

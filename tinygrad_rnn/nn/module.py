@@ -333,7 +333,10 @@ class Module:
             raise ArgumentError(f"register_buffer: {name!r} is taken already, or is no name of an attribute")
         if isinstance(tensor, Parameter):
             raise DTypeError(f"register_buffer: {name} is a Parameter; assign it as an attribute, or detach() it")
-        setattr(self, name, None if tensor is None else as_tensor(tensor))
+        value = None if tensor is None else as_tensor(tensor)
+        if value is not None and value.is_leaf:
+            value = _as_leaf(value)
+        setattr(self, name, value)
         self._buffers = (*self._buffers, (name, persistent))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
@@ -348,6 +351,12 @@ class Module:
         """This module's buffers, or those of them that are ``saved`` with its state."""
         own = ((name, getattr(self, name)) for name, persistent in self._buffers if persistent or not saved)
         return ((name, value) for name, value in own if value is not None)
+
+    def _take_buffers_from_graphs(self) -> None:
+        """Make buffers that a forward pass assigned values of their own: the graph that has them stays as it is."""
+        for module in self.modules():
+            for name, value in module._own_buffers(False):
+                setattr(module, name, _as_leaf(value))
 
     # State -----------------------------------------------------------------------------------------------
 
@@ -418,6 +427,8 @@ class Module:
             other = first.setdefault(id(own[name]), name)
             if not np.array_equal(value.numpy(), values[other].numpy(), equal_nan=True):
                 raise DataError(f"state_dict: {other} and {name} are one weight here, but differ; untie them first")
+        self._take_buffers_from_graphs()
+        own = dict(self._saved())
         with no_grad():
             for name, value in values.items():
                 own[name].copy_(value)
@@ -452,6 +463,7 @@ class Module:
         dtype = asked_dtype("Module.to", args, dtype, device)
         if dtype is None:
             return self
+        self._take_buffers_from_graphs()
         for held in (*self.parameters(), *(b for b in self.buffers() if b.dtype.kind == "f")):
             converted = Parameter(held.detach(), dtype)
             held._array, held._memory, held.grad = converted._array, converted._memory, None
@@ -514,6 +526,11 @@ def _held(module: Module, name: str, kind: type[Held], call: str) -> Held:
         return found
     there = ", ".join(key for key, value in vars(module).items() if is_of(value, kind)) or "none"
     raise ArgumentError(f"{call}: {type(module).__name__} has no {kind.__name__} {name!r}; it has {there:.200}")
+
+
+def _as_leaf(buffer: Tensor) -> Tensor:
+    """What can be written in place: a copy of what operations computed."""
+    return buffer if buffer.op is None else Tensor(buffer.numpy().copy(), buffer.dtype, name=buffer.name)
 
 
 def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:

@@ -147,6 +147,8 @@ def _maps(line: Any, maps: Sequence[dict[int, Series]], label: str, ylabel: str)
     top = np.nanmax(cells)
     scale = LogNorm(max(np.nanmin(cells), top * 10.0**-DECADES), top * 1.0001)
     for axes, rows in zip(line, maps):
+        if not any(rows.values()):  # nothing to measure: another path's states lie between, or there are none
+            continue
         origins, last = sorted(rows), max(t for row in rows.values() for t in row)
         table = _drawable([[rows[s].get(t, np.nan) for t in range(1, last + 1)] for s in origins])
         drawn = axes.pcolormesh(np.arange(1, last + 1), origins, table, norm=scale, cmap="cividis", rasterized=True)

@@ -274,7 +274,7 @@ class Labels:
         return "x, all steps" if "x" in {self.level.roles[i] for i in readers} else "input"
 
     def _gradient_title(self, box: Box) -> str:
-        forward = replace(box, key=box.key[1:], kind=self._forward_kind(box))
+        forward = self.of_key[box.key[1:], box.column]
         if box.kind == "backward":
             return self.title(forward).replace("f", "f'", 1)
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
@@ -401,7 +401,9 @@ class Labels:
                 return [*title, self._length(box)]
             shares = self._shares(self.of_key[box.key[1:], box.column])
             return [f"{name}  {shares.get(i, '')}".rstrip() for name, i in zip(title, box.members)]
-        gradient = of[box.main]
+        gradient = of.get(box.main)
+        if gradient is None:  # of several values that are one box only others have a gradient
+            return title
         if self.values and self.level.detail == "cell" and 1 < gradient.size <= 5:
             return [*title, *style.column_of_numbers(gradient.ravel())]
         text = (

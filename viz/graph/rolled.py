@@ -93,7 +93,7 @@ class _Folding:
             if e.source not in place or e.target not in place:
                 continue
             a, b = place[e.source], place[e.target]
-            if self.level.boxes[e.target].before and e.kind != "weight":
+            if self.level.boxes[e.target].before and e.kind != "weight" and a != b:
                 self.starts[a] = b
             columns = self.level.boxes[e.source].column, self.level.boxes[e.target].column
             later = None not in columns and columns[0] != columns[1]
@@ -129,13 +129,13 @@ class _Folding:
                     x = at + width / 2 + PITCH * (k - (len(sizes) - 1) / 2)
                     self.layout.rects[i] = Rect(x, middle, *size)
             at += width + PITCH + PASSES
+        for k, (i, target) in enumerate(self.starts.items()):
+            cell, (width, height) = self.layout.rects[target], self._size(i)
+            self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
         for e in self.edges:
             if e.kind == "weight":
                 cell = self.layout.rects[e.target]
                 self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
-        for k, (i, target) in enumerate(self.starts.items()):
-            cell, (width, height) = self.layout.rects[target], self._size(i)
-            self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
 
     def move(self, right: float, other: Layout | None) -> Rect:
         """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""

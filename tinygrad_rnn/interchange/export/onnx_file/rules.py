@@ -161,7 +161,7 @@ def _cross_entropy(w: Writer, node: Node, logits: str, target: str, *, ignore_in
     chosen = w.add("Where", keep, target, w.constant(np.array(0, kind)))
     column = w.add("Unsqueeze", w.cast(chosen, np.dtype(np.int64)), w.integers([-1]))
     scores = w.add("LogSoftmax", logits, axis=-1)
-    picked = w.reshaped(w.add("GatherElements", scores, column, axis=-1), node.shape)
+    picked = w.reshaped(w.add("GatherElements", scores, column, axis=len(node.shape)), node.shape)
     return w.add("Where", keep, w.add("Neg", picked), w.constant(np.zeros((), node.dtype)))
 
 
