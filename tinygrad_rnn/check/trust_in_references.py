@@ -39,13 +39,13 @@ def untrue(forward: Forward) -> str | None:
         if node.op is None or node.index not in moving:
             continue
         operands: list[Any] = [forward.values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-        directions: list[Array | None] = [
-            rng.uniform(-1.0, 1.0, x.shape) * np.where(x == 0, 1.0, np.abs(x))
-            if isinstance(o, Ref) and o.index in moving and x.dtype.kind == "f"
-            else None
-            for o, x in zip(node.operands, operands, strict=True)
-        ]
-        short = [d if d is None else d / np.maximum(np.abs(x), 1.0) for x, d in zip(operands, directions, strict=True)]
+        directions: list[Array | None] = [None] * len(operands)
+        short = directions.copy()
+        for k, (o, x) in enumerate(zip(node.operands, operands, strict=True)):
+            if isinstance(o, Ref) and o.index in moving and x.dtype.kind == "f":
+                way, size = rng.uniform(-1.0, 1.0, x.shape), np.where(x == 0, 1.0, np.abs(x))
+                # Rows of -1e9 in a logsumexp are as good as equal, until they move by 1e-6 of themselves.
+                directions[k], short[k] = way * size, way * np.minimum(size, 1.0)
         lengths = [0.0 if d is None else 3 * STEPS[0] * np.abs(d) for d in directions]
         kink = node.op.kink if all(np.size(x) for x in operands) else None
         edge = kink(operands, lengths, **node.attrs) if kink is not None else None
@@ -53,7 +53,6 @@ def untrue(forward: Forward) -> str | None:
             continue
 
         with np.errstate(all="ignore"):
-            # Rows of -1e9 in a logsumexp are as good as equal, until they move by 1e-6 of themselves.
             if not any(_agrees(node, operands, way) for way in (directions, short)):
                 return f"{node.op.name} (at {node.site})"
     return None
