@@ -776,3 +776,47 @@ def test_of_one_huge_step_the_boxes_nearest_to_the_result_are_drawn(monkeypatch)
             h = tg.tanh(h * 1.5)
     dot = viz.render(h.sum(), detail="op").dot
     assert "the 60 of 1" in dot and "one of its time steps has 9" in dot
+
+
+def two_states(hidden: str | None, memory: str | None, steps: int = 3) -> tg.Tensor:
+    """A state and a memory that decays, labelled so."""
+    rng = np.random.default_rng(0)
+    w, u, v = (tg.tensor(rng.normal(size=size), requires_grad=True) for size in [(2, 3), (3, 3), (3, 2)])
+    h, m, loss = tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in tg.steps(steps):
+        h = tg.tanh(tg.ones(1, 2) * t @ w + h @ u)
+        h = tg.nn.labelled(h, hidden) if hidden else h
+        m = 0.9 * m + h
+        m = tg.nn.labelled(m, memory) if memory else m
+        loss = loss + tg.nn.functional.cross_entropy(m @ v, [t % 2])
+    return loss
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate", "op"])
+@pytest.mark.parametrize("labels", [("h", "m"), ("s", "m"), ("state", "memory")])
+def test_a_state_has_a_box_whatever_it_is_called(labels, detail):
+    boxes_of = [
+        Counter((box.kind, box.column, box.before) for box in collapse(tg.Graph(two_states(*names)), detail).boxes)
+        for names in (labels, (None, None))
+    ]
+    assert boxes_of[0] == boxes_of[1]
+    dot = viz.render(two_states(*labels), detail=detail).dot
+    for label in labels:
+        assert all(f"{label}{digit}" in dot for digit in "₀₁₂₃")
+    assert "⁽" not in dot and not faults(dot)
+    if detail == "gate" and labels == ("h", "m"):
+        assert dot.count("m₁ = 0.9⊙m + h") == dot.count("m₂ = 0.9⊙m + h") > 0
+
+
+@pytest.mark.parametrize("detail", ["cell", "gate"])
+def test_a_gradient_in_the_loss_is_no_update(detail):
+    w, x, h = tg.tensor(np.eye(2) / 2, requires_grad=True), tg.ones(3, 1, 2, requires_grad=True), tg.zeros(1, 2)
+    for t in tg.steps(3):
+        h = tg.nn.labelled(tg.tanh(tg.nn.labelled(x[t], "x") + h @ w), "h")
+    loss = tg.nn.functional.cross_entropy(h, [1])
+    (g,) = tg.grad(loss, [x], create_graph=True)
+    dot = viz.render(loss + 0.1 * (g * g).sum(), detail=detail, values=True).dot
+    assert "update" not in dot and "cross-entropy" in dot
+    level = collapse(tg.Graph(loss + 0.1 * (g * g).sum()), detail)
+    (output,) = (box for box in level.boxes if level.graph.outputs[0] in box.members)
+    assert output.kind == "loss" and not faults(dot)

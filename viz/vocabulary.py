@@ -15,6 +15,8 @@ from tinygrad_rnn.bptt.state_rows import state_rows
 
 #: The letters of what has one in the lecture, by role; other roles are letters themselves.
 LETTERS: Mapping[str, str] = {"logits": "y", "loss": "L"}
+#: Gates, in the order they are taught in.
+GATES: Mapping[str, int] = {name: rank for rank, name in enumerate("ifogrzn")}
 
 
 def letter(role: str) -> str:

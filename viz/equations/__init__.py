@@ -15,7 +15,7 @@ from tinygrad_rnn.primitives import reshape
 from tinygrad_rnn.progress import followed
 from tinygrad_rnn.settings import recording
 
-from ..graph.time_step_tile import GATES
+from ..vocabulary import GATES
 from .documents import Derivation, Equation
 from .expression import Symbol, parts
 from .from_graph import Reader

@@ -56,7 +56,15 @@ class Labels:
                 if box.key not in known:
                     known.append(box.key)
         self.same_weights = self._same_weights()
-        self.layers = {path: self._layer(path) for path in {n.scope.path for n in self.graph.nodes}}
+        letters: dict[tuple[str, ...], set[str]] = {}
+        for box in self.box_of.values():
+            node = self.graph.nodes[box.main]
+            letters.setdefault(node.scope.path, set()).add(self.sign(node) or self._state_sign(node))
+        own = Counter(letter for path in self.level.recurrent for letter in letters.get(path, ()))
+        self.layers = {
+            path: self._layer(path, any(own[letter] > 1 for letter in letters.get(path, "h")))
+            for path in {n.scope.path for n in self.graph.nodes}
+        }
 
     def _total(self) -> str:
         """What the differentiated output is called."""
@@ -72,7 +80,7 @@ class Labels:
                 own[box.key[2]].update(box.members)
         return {path: next(first for first in own if own[first] == members) for path, members in own.items() if members}
 
-    def _layer(self, path: tuple[str, ...]) -> str:
+    def _layer(self, path: tuple[str, ...], numbered: bool) -> str:
         """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
         if path not in self.level.recurrent:
             return ""
@@ -83,7 +91,8 @@ class Labels:
         base = last.removesuffix("_reverse")
         arrow = "←" if base != last else "→" if f"{last}_reverse" in kin else ""
         # in parentheses, so that it is no power
-        number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if len(forward) > 1 and base in forward else ""
+        several = numbered and len(forward) > 1 and base in forward
+        number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if several else ""
         return f"{number}{arrow}"
 
     def sign(self, node: Node) -> str:
@@ -153,31 +162,45 @@ class Labels:
         node = self.graph.nodes[box.main]
         return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
 
-    def _passes(self) -> dict[int, str]:
-        """What the passes over a sequence are called, where there are several: by the program, else as everybody does.
+    def _is_part_of_the_loss(self, node: Node, box: Box) -> bool:
+        """Whether it is the loss of no time step, nor called so, and the output is another number."""
+        said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key] > 1
+        scalars = [i for i in self.graph.outputs if not self.graph.nodes[i].shape]
+        return not said and bool(scalars) and node.index not in self.graph.outputs
 
-        A pass that begins with a state of another is a decoder.
+    def _passes(self) -> dict[int, str]:
+        """What the passes over a sequence are called, where there are several: as the program calls their modules.
+
+        Layers of one module are numbered. Else two of which one begins with a state of the other are encoder and
+        decoder, and others numbered passes.
         """
         level, boxes = self.level, self.level.boxes
-        said: dict[int, list[tuple[str, ...]]] = {column.segment: [] for column in level.columns}
+        said: dict[int, list[tuple[str, ...]]] = {column.segment: [] for column in sorted(level.columns)}
         for box in boxes:
             if box.column is not None and len(box.key) > 1 and box.key[1] in level.recurrent:
                 said[box.column.segment] += [level.said[i] for i in box.members if self.graph.nodes[i].op is not None]
         if len(said) < 2:
             return {}
-        paths = [common(own) for _, own in sorted(said.items())]
+        paths = list(map(common, said.values()))
         shared = len(common(paths))
         own = [path[shared] if len(path) > shared else "" for path in paths]
-        handed = any(
-            a.column and a.column.segment < b.column.segment if b.column else b.before and a.column
-            for a, b in ((boxes[e.source], boxes[e.target]) for e in level.edges if e.kind in ("h", "c"))
-        )
-        field = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
-        layers = all(map(LAYER.fullmatch, own))
-        names = [f"layer {int(n[1:]) + 1}" if layers else "" if LAYER.fullmatch(n) else n for n in own]
+        if all(map(LAYER.fullmatch, own)):
+            names = [f"layer {int(name[1:]) + 1}" for name in own]
+        else:
+            names = ["" if LAYER.fullmatch(name) else name for name in own]
         named = [name for name in names if name]
-        names = names if len(set(named)) == len(named) else [""] * len(own)
-        return {s: style.shown(name or usual, 16) for s, name, usual in zip(sorted(said), names, field, strict=True)}
+        if len(set(named)) < len(named):  # no name tells two passes apart
+            names = [""] * len(own)
+        handed = any(e.kind in ("h", "c") and self._goes_on(boxes[e.source], boxes[e.target]) for e in level.edges)
+        usual = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
+        return {s: style.shown(name or other, 16) for s, name, other in zip(said, names, usual, strict=True)}
+
+    @staticmethod
+    def _goes_on(source: Box, target: Box) -> bool:
+        """Whether a state is handed from one pass to a later one, or to what stands before it."""
+        if source.column is None:
+            return False
+        return source.column.segment < target.column.segment if target.column is not None else target.before
 
     def _parameter_names(self) -> dict[int, str]:
         """By parameter its name, with as much of its place before it as tells it from all others."""
@@ -230,6 +253,8 @@ class Labels:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
             return f"{' = '.join(self._initial_names(node, box))}{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
+        if box.kind == "loss" and self._is_part_of_the_loss(node, box):
+            return next((op.symbol for m in box.members if (op := self.graph.nodes[m].op)), "L")
         if self.sign(node) and box.kind != "input":
             # After the loops a program says no steps any more, yet what it makes of every step belongs to that step.
             timed = node.scope.step is not None or box.kind == "x" or self.columns_of[box.key] > 1
@@ -349,8 +374,9 @@ class Labels:
         if not isinstance(operand, Ref):
             return style.number(float(operand)), _WHOLE
         node = self.graph.nodes[self.read.get((user.index, slot), operand.index)]
-        if node.role:
-            return self.sign(node), _WHOLE
+        named = node if (state := self.level.initial.get(node.index)) is None else self.graph.nodes[state]
+        if sign := vocabulary.letter(node.role or named.role or ""):
+            return sign, _WHOLE
         return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
 
     def _written(self, node: Node, depth: int) -> tuple[str, int]:
@@ -382,7 +408,8 @@ class Labels:
         node = self.graph.nodes[box.main]
         numbers = []
         if self.values and node.value is not None and box.kind != "cell":
-            if self.level.detail == "cell" and 1 < node.value.size <= 5 and node.dtype.kind == "f":
+            small = 1 < node.value.size <= 5 and node.dtype.kind == "f" and box.kind != "gradient"
+            if self.level.detail == "cell" and small:
                 return [*title, *style.column_of_numbers(node.value.ravel()), *self._gradient_line(box)]
             if node.value.size == 1:
                 numbers.append(style.number(float(node.value.ravel()[0])))

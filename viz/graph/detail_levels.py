@@ -19,6 +19,7 @@ from tinygrad_rnn.primitives import broadcast_to, concat, getitem, stack
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.circles import circles_of
 
+from ..vocabulary import GATES
 from . import time_columns as C
 from .time_columns import Column, Key
 
@@ -76,7 +77,7 @@ class _Collapsing:
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
         self.after_loss = C.after_losses(self.feeds, self.roles)
-        self.update = C.after_gradients(graph, self.feeds)
+        self.update = C.after_gradients(graph, self.feeds) - self._penalties()
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
         backward = {node.index for node in graph.nodes if node.scope.backward}
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
@@ -95,7 +96,7 @@ class _Collapsing:
         ]
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
-        self.states = {self.names[i] for i in range(len(graph)) if not self.roles[i] and self._is_carried(i)}
+        self.states = {self.names[i] for i in range(len(graph)) if self._may_be_state(i) and self._is_carried(i)}
         self.read = self._read_over_time()
         order: Counter[Column | None] = Counter()
         self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
@@ -118,6 +119,16 @@ class _Collapsing:
                     node = self.graph.nodes[node.sources[0]]
                 if node.is_parameter:
                     found.add(node.index)
+        return found
+
+    def _penalties(self) -> set[int]:
+        """What a loss is made of: gradients in it are a penalty, and no update."""
+        pending = [i for i in self.graph.outputs if self.graph.nodes[i].requires_grad and not self.graph.nodes[i].shape]
+        found = set(pending)
+        while pending:
+            sources = {source for _, source in self.feeds[pending.pop()]} - found
+            found |= sources
+            pending += sources
         return found
 
     def _is_total(self, node: Node) -> bool:
@@ -202,11 +213,11 @@ class _Collapsing:
         role = self.roles[node.index]
         if node.scope.backward:
             return "gradient"
-        if role in C.STATES or self._is_unnamed_state(node.index):
+        if role in C.STATES or self._is_other_state(node.index):
             return "state"
         if role in ("x", "logits", "loss"):
             return role
-        if role in ("i", "f", "g", "o", "r", "z", "n"):
+        if role in GATES:
             return "gate"
         if node.index in self.graph.outputs and not node.shape and node.op is not None:
             return "loss"
@@ -234,7 +245,7 @@ class _Collapsing:
             return
         if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
             self._set(node, ("state", node.role, path), "state", column)
-        elif inside and self._is_unnamed_state(i):
+        elif inside and self._is_other_state(i):
             self._set(node, ("state", "h", path, self.names[i]), "state", column)
         elif self.roles[i] == "x":
             self._set(node, ("x", self.inputs[i]), "x", column)
@@ -368,14 +379,18 @@ class _Collapsing:
         for (said, _), own in members.items():
             inside = set(own)
             ends = [i for i in own if any(user not in inside for user in self.users[i]) or i in self.graph.outputs]
-            states = any(self._is_unnamed_state(i) or self._is_carried(i) for i in own)
+            states = any(self._is_other_state(i) or self._is_carried(i) for i in own)
             found[said].add(len(own) > 2 and len(ends) == 1 and not states)
         return {i: said for (said, _), own in members.items() if found[said] == {True} for i in own}
 
-    def _is_unnamed_state(self, index: int) -> bool:
-        node = self.graph.nodes[index]
-        of_cell = node.scope.path in self.recurrent and index not in self.after_loss
-        return of_cell and not self.roles[index] and self.names[index] in self.states
+    def _is_other_state(self, index: int) -> bool:
+        """Whether it is a state that is called neither h nor c."""
+        of_cell = self.graph.nodes[index].scope.path in self.recurrent and index not in self.after_loss
+        return of_cell and self._may_be_state(index) and self.names[index] in self.states
+
+    def _may_be_state(self, index: int) -> bool:
+        """Whether its name says nothing else of it."""
+        return self.roles[index] not in (*C.STATES, "x", "logits", "loss", *GATES)
 
     def _stages(self) -> list[int]:
         """By node how many states of its own cell and time step it is made of: a box reads no results of its own."""
@@ -386,7 +401,7 @@ class _Collapsing:
                 other = self.graph.nodes[source]
                 if other.scope.path == node.scope.path and self.columns[source] == self.columns[node.index]:
                     shown = other.op is not None and (
-                        other.role == "h" or self._is_unnamed_state(source) or self.roles[source] in ("logits", "loss")
+                        other.role == "h" or self._is_other_state(source) or self.roles[source] in ("logits", "loss")
                     )
                     stage = max(stage, found[source] + shown)
             found.append(stage)

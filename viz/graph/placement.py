@@ -218,7 +218,7 @@ class Places:
             return
         for segment, own in sizes.items():
             bars = [self.boxes[i].key for i in self.bars if any(self.boxes[i].key in w[:2] for w in wires[segment])]
-            own.update({self.boxes[i].key: (30.0, 22.0) for i in self.bars if self.boxes[i].key in bars})
+            own.update({self.boxes[i].key: (30.0, self.sizes[i][1]) for i in self.bars if self.boxes[i].key in bars})
             self.tiles[segment] = T.by_dot(own, wires[segment], bars, self._carried(segment), **self.engine)  # type: ignore[arg-type]
         self._align()
         self._level_bars()

@@ -13,6 +13,7 @@ from itertools import pairwise
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.optional_packages import needed
 
+from ..vocabulary import GATES
 from . import graphviz_program
 from .line_routing import Rect
 from .time_columns import Key
@@ -21,7 +22,6 @@ Size = tuple[float, float]
 Wire = tuple[Key, Key, int]  #: from, to, and the how-manyeth between these two
 
 ROW_GAP, COLUMN_GAP, EMPTY_ROW = 46.0, 34.0, 16.0
-GATES = {name: rank for rank, name in enumerate("ifogrzn")}
 
 
 @dataclass(slots=True)
@@ -164,8 +164,8 @@ def _rank_gates(source: object, names: Mapping[Key, str]) -> bool:
     """The gates of an LSTM side by side, in an order that keeps the state's path straight; whether there are any."""
     cells: dict[object, list[tuple[int, str]]] = {}
     for key, name in names.items():
-        gate = key[2] if key[0] == "part" else key[3] if key[0] == "op" else None
-        if gate in GATES:
+        gate = key[2] if key[0] == "part" else key[3] if key[0] == "op" else ""
+        if isinstance(gate, str) and gate in GATES:
             cells.setdefault(key[1], []).append((GATES[gate], name))
     complete = [[name for _, name in sorted(gates)] for gates in cells.values() if len(gates) == 4]
     for ordered in complete:
