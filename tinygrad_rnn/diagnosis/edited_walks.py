@@ -131,8 +131,8 @@ class Record:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
         refuse_written(loss)
-        graph = with_all_rows(doubled(Graph(loss)))
         names, places = variables(loss)
+        graph = with_all_rows(doubled(Graph(loss)), places)
         graph = with_variables(timed(graph), graph, names)
         self.graph = mended(with_live_beginnings(with_ends(graph), places))
         self.nodes = self.graph.nodes

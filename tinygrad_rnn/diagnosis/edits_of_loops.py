@@ -9,8 +9,8 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from .edit_context import Scene, is_nonlinear
-from .edited_rules import passed_on
+from .edit_context import Family, Scene, is_nonlinear
+from .edited_rules import Valued, passed_on
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
 from .repeated_operations import times
 
@@ -23,6 +23,7 @@ def of_loops(scene: Scene) -> Iterator[Edit]:
     for loop in _loops(scene):
         yield from _skipped(scene, loop)
         yield from _every_weight(scene, loop)
+        yield from _saved_by_another_step(scene, loop)
     yield from _at_once(scene)
 
 
@@ -85,15 +86,60 @@ def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
             )
 
 
-def _of_the_states(scene: Scene, step: set[int]) -> set[int]:
+def _of_the_states(scene: Scene, step: set[int], states: Sequence[Family] | None = None) -> set[int]:
     """Of a step's nodes those that its states are made of: what else it has may be walked all at once."""
-    pending = [n.index for family in scene.states for n in family if n.index in step]
+    states = scene.states if states is None else states
+    pending = [n.index for family in states for n in family if n.index in step]
     found = set(pending)
     while pending:
         new = {k for k in scene.record.nodes[pending.pop()].sources if k in step} - found
         found |= new
         pending += new
     return found
+
+
+def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
+    """All that a step saved, in a cache of its own, is that of another step."""
+    record, steps = scene.record, list(loop)
+    whole = {n.index for nodes in loop.values() for n in nodes}
+    cells = {f"of the step of {scene.named(f[-1])}": _of_the_states(scene, whole, [f]) for f in scene.states}
+    last = len(steps) - 1
+    for words, of in (
+        ("the last step", lambda k: last),
+        ("the first step", lambda k: 0),
+        ("the step before", lambda k: max(k - 1, 0)),
+        ("the step before, of the last at the first (index −1)", lambda k: k - 1),
+        ("the step after", lambda k: min(k + 1, last)),
+        ("the step counted from the other end", lambda k: last - k),
+    ):
+        for what, inside in {"of each step": whole, **cells}.items():
+            uses: dict[Use, Rule] = {}
+            for family in scene.families:
+                at = {n.scope.step: n for n in family if n.index in inside}
+                for k, step in enumerate(steps):
+                    node, other = at.get(step), at.get(steps[of(k)])
+                    if node is not None and other is not None and node is not other:
+                        uses |= dict.fromkeys(_reading(record, node), Valued(_as_in(record, node, other)))
+            if len({scene.place[index][0] for index, _ in uses}) > 1:
+                yield Edit(f"Every rule {what} uses what {words} saved.", uses, cost=1.15)
+
+
+def _reading(record: Record, node: Node) -> list[Use]:
+    """The uses of a node whose rules need a value."""
+    assert node.op is not None
+    uses = [
+        (node.index, slot) for slot in range(len(node.operands)) if (node.index, slot) in record.truth.contributions
+    ]
+    return [use for use in uses if node.op.values_needed(use[1]) != (False, ())]
+
+
+def _as_in(record: Record, node: Node, other: Node) -> dict[int, Array]:
+    """What a node reads and makes, as in another one of its family."""
+    changed = {node.index: record.values[other.index]}
+    for x, y in zip(node.operands, other.operands, strict=True):
+        if isinstance(x, Ref) and isinstance(y, Ref) and record.nodes[x.index].shape == record.nodes[y.index].shape:
+            changed[x.index] = record.values[y.index]
+    return changed
 
 
 def _every_weight(scene: Scene, loop: Loop) -> Iterator[Edit]:

@@ -93,22 +93,20 @@ def _at_the_end(scene: Scene, family: Family) -> list[Use]:
 
 
 def _left_over(scene: Scene) -> Iterator[Edit]:
-    """What was carried to a step is carried on as it was: instead of what that step sends, or together with it."""
+    """What was carried to a step is carried on as it was, instead of what that step sends."""
     record, sent = scene.record, scene.record.truth.contributions
     for family in scene.states:
         chain, name = scene.chain(family), scene.named(family[0])
         instead: dict[Use, Part] = {}
-        added: dict[Use, Part] = {}
         rules: dict[Use, Rule] = {}
         for t, uses in scene.carries(family).items():
             arriving = tuple((use,) for use in record.users[chain[t + 1]] if use in sent)
             first, *others = uses
             if arriving and first in sent:
-                instead[first], added[first] = Part(arriving, instead=True), Part(arriving, sign=0.0, passed=True)
+                instead[first] = Part(arriving, instead=True)
                 rules |= dict.fromkeys(others, scaled(0.0)) | {first: passed_on}
-        after = f"At every step, {name} receives the gradient of {name} of the step after"
-        yield Edit(f"{after} as it is: the carry is not renewed.", rules, parts=instead, cost=1.15)
-        yield Edit(f"{after} besides what that step sends: the carry is added to, not renewed.", parts=added, cost=1.15)
+        text = f"At every step, {name} receives the gradient of {name} of the step after as it is"
+        yield Edit(f"{text}: the carry is not renewed.", rules, parts=instead, cost=1.15)
 
 
 def _before_the_first(scene: Scene) -> Iterator[Edit]:
@@ -280,11 +278,12 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
     """What a state receives of its own step, of a layer above or of the loss, arrives at other steps."""
     record = scene.record
     for family in scene.states:
-        carried = {use for uses in scene.carries(family).values() for use in uses}
+        before = scene.chain(family)[0]
+        begins = before if before != family[0].index and before in record.truth.gradients else None
         groups: dict[int, dict[int, Use]] = defaultdict(dict)
         for t, node in enumerate(family):
             for use in record.users[node.index]:
-                if use not in carried and use in record.truth.contributions:
+                if use in record.truth.contributions:
                     groups[scene.place[use[0]][0]][t] = use
         last = len(family) - 1
         for number, uses in groups.items():
@@ -300,12 +299,14 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
             for words, moved in (
                 ("one step late", {t: t + 1 for t in uses}),
                 ("one step early", {t: t - 1 for t in uses}),
+                ("one step early, of the first at what it starts from", {t: t - 1 for t in uses} if begins else {}),
                 ("one step late, the last at the first (np.roll)", {t: (t + 1) % (last + 1) for t in uses}),
                 ("one step early, the first at the last (np.roll)", {t: (t - 1) % (last + 1) for t in uses}),
                 ("in reverse order", {t: last - t for t in uses}),
             ):
                 sent: dict[Use, int | None] = {
-                    uses[t]: family[to].index if 0 <= to <= last else None for t, to in moved.items()
+                    uses[t]: family[to].index if 0 <= to <= last else begins if "starts from" in words else None
+                    for t, to in moved.items()
                 }
                 yield Edit(f"What {name} receives from {source} arrives {words}.", sent=sent, cost=1.2)
 
@@ -393,6 +394,8 @@ def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
                     and record.nodes[index].shape == whole.shape
                 }  # fmt: skip
                 yield Edit(f"{which} arrives at every step.", seeds=others, cost=1.2)
+                twice = {**others, family[t].index: whole}
+                yield Edit(f"{which} arrives at every step, and twice at its own.", seeds=twice, cost=1.2)
                 for index in others:
                     at = chain.index(index) - before
                     text = f"step {at + 1}" if at >= 0 else "what it starts from"

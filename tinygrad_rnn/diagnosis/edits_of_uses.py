@@ -107,6 +107,11 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
                 )
             except (ValueError, TypeError):
                 pass
+            if slot == 1 and node.op.infix == "*" and 0 in scene.slots(family):
+                names = f"{scene.name_of(family[-1], 0)} and {scene.name_of(family[-1], 1)}"
+                both: dict[Use, Rule] = {(n.index, k): edited_rules.AsIf(n, 1 - k) for n in family for k in (0, 1)}
+                text = f"At every step, {names} receive from {scene.named(node)} what the other one should"
+                yield Edit(f"{text}: each is its own factor.", both, cost=1.05)
     if node.op.name == "div" and slot == 1:
         yield from scene.at_times(
             family, slot, f"{subject} is divided once, not by the square",

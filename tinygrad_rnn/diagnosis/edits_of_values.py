@@ -144,7 +144,8 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
     if line is None or not np.shape(scene.record.target(family[0], slot)):
         return
     subject = scene.subject(family, slot)
-    for name, values, cost in scene.stand_ins.of(line, family):
+    shape = np.shape(scene.record.target(family[0], slot))
+    for name, values, cost in [*scene.stand_ins.of(line, family), *scene.stand_ins.smaller(shape, family)]:
         if cost > LIKELY:
             continue
         changes: list[tuple[str, Callable[[Array], Array]]] = [(f"multiplied with {name}", np.asarray)]

@@ -93,8 +93,17 @@ def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node])
     return True
 
 
-def with_all_rows(graph: Graph) -> Graph:
-    """``graph``, with as many rows of a first state as the batch has, where one stood for all of them."""
+def with_all_rows(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
+    """``graph``, with as many rows of a first state as the batch has, where one stood for all of them.
+
+    ``made_at``: by serial number the program's instruction, which tells a first state from a bias.
+    """
+    read: dict[Any, set[int]] = defaultdict(set)
+    for node in graph.nodes:
+        for slot, x in enumerate(node.operands):
+            if isinstance(x, Ref) and node.serial in made_at:
+                read[made_at[node.serial], node.op and node.op.name, slot].add(x.index)
+    first = {index for indices in read.values() if len(indices) > 1 for index in indices}
     nodes, repeated = list(graph.nodes), list[int]()
     for leaf in graph.nodes:
         if leaf.op is not None or len(leaf.shape) not in (1, 2) or leaf.shape[:-1] not in ((), (1,)):
@@ -114,7 +123,8 @@ def with_all_rows(graph: Graph) -> Graph:
                     pending.append(user.index)
                 else:
                     rows.add(user.shape[0] if user.op.elementwise and len(user.shape) == 2 else 0)
-        count = rows.pop() if len(rows) == 1 and (len(leaf.shape) == 2 or len(wide) > 1) else 0  # else a bias
+        begins = len(leaf.shape) == 2 or len(wide) > 1 or leaf.index in first  # else a bias
+        count = rows.pop() if len(rows) == 1 and begins else 0
         if count > 1 and all(n.sources[:1] == (leaf.index,) for n in map(nodes.__getitem__, wide - {leaf.index})):
             repeated += [leaf.index] if leaf.requires_grad else []
             for index in wide - set(repeated):

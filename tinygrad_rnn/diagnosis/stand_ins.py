@@ -29,6 +29,7 @@ MOVES = [
     (" of two steps after", 2, "end", 0.2),
     (" of two steps after, 0 at the last", 2, "zero", 0.22),
     (" of two steps before, of the last at the first (index −1)", -2, "wrap", 0.2),
+    (" of the step before, of the last at the first state (index −1)", -1, "list", 0.12),
 ]
 
 
@@ -46,7 +47,10 @@ class Series:
     family: int | None = None  #: which of the families it is, if it is one
 
     def moved(self, places: Sequence[int], by: int, beyond: str) -> list[Array]:
-        """The values so many steps from some places; beyond the ends the nearest, the other end's, or 0."""
+        """The values so many steps from some places; beyond the ends the nearest, the other end's, or 0.
+
+        The other end of a "list" is that of one in which the first state stands, too.
+        """
         found, n = [], len(self.steps)
         for place in places:
             at = place + by
@@ -56,6 +60,8 @@ class Series:
                 found.append(self.values[0])
             elif beyond == "zero":
                 found.append(np.zeros_like(self.values[-1]))
+            elif beyond == "list":
+                found.append(self.values[(self.before + at) % len(self.values)])
             else:
                 found.append(self.values[self.before + (at % n if beyond == "wrap" else min(max(at, 0), n - 1))])
         return found
@@ -69,6 +75,8 @@ class Series:
             yield self.name, self.moved(places, 0, "end"), 0.0
             return
         for words, by, beyond, cost in MOVES if near else MOVES[:3]:
+            if beyond == "list" and not self.before:
+                continue
             yield self.name + words, self.moved(places, by, beyond), cost
         ends = [(" of the last step", n - 1), (" of the first step", 0), (" of the last step but one", n - 2)]
         for words, which in ends if near else ends[:1]:
@@ -188,7 +196,24 @@ class StandIns:
                     if (key := tuple(map(id, found))) not in seen:
                         seen.add(key)
                         yield words, found, cost + more
+        if 1 < len(set(line)) < len(line):  # a state that not every step moves
+            name = f"{self.scene.named(self.record.nodes[line[-1]])}, as it is read,"
+            read = Series(name, values, 0, tuple(range(len(line))))
+            for words, found, cost in read.variants(range(len(line)), near=True):
+                if (key := tuple(map(id, found))) not in seen:
+                    seen.add(key)
+                    yield words, found, cost
         yield from self._along_an_axis(values, seen, nodes)
+
+    def smaller(self, shape: tuple[int, ...], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array], float]]:
+        """Values of fewer rows that a product with such a shape repeats: a vector, a column of lengths."""
+        for theirs, found in self._by_shape.items():
+            if theirs in (shape, ()) or len(theirs) > len(shape):
+                continue
+            if all(n in (1, m) for n, m in zip(theirs[::-1], shape[::-1], strict=False)):
+                for series in found:
+                    places = self.places(series, nodes)
+                    yield from series.variants(places, near=False) if places else ()
 
     def _along_an_axis(
         self, values: list[Array], seen: set[Any], nodes: Sequence[Node]

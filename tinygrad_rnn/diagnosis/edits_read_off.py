@@ -1,0 +1,180 @@
+"""Edits that are read off a leaf's given gradient: the product of two other variables, of whatever step.
+
+What a leaf receives is not handed on, so all pairs of variables that could stand in its line of the backward pass are
+compared with what was given at once, by products with random vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..norms import norm
+from ..tensors import Array
+from .edit_context import Family, Scene
+from .edited_walks import Edit, Rewrite, Rule, Use
+from .stand_ins import Series
+
+#: relative to the length of what is multiplied: how far such a product may be off; the walk decides
+NEAR = 1e-6
+#: of fewer different numbers nothing is read off
+FEWEST = 3
+#: a gradient that differs by no more, relatively, is right
+RIGHT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """What may stand in a line of the backward pass, at every step."""
+
+    words: str
+    values: Sequence[Array]
+    cost: float
+    gradient: bool = False
+    right: bool = False  #: what belongs there
+
+
+def read_off(scene: Scene) -> Iterator[Edit]:
+    """Of leaves whose given gradient is wrong: other variables in their lines, or another array returned for them."""
+    gradients = list(_gradients(scene))
+    for family in scene.families:
+        for slot, nodes in scene.slots(family).items():
+            yield from _of_a_line(scene, nodes, slot, gradients)
+    yield from _another_array(scene)
+
+
+def _gradients(scene: Scene) -> Iterator[Series]:
+    for family in scene.families:
+        values = [scene.record.gradient(n.index) for n in family]
+        yield Series(f"the gradient of {scene.named(family[-1])}", values, 0, tuple(n.scope.step for n in family))
+
+
+def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series]) -> Iterator[Edit]:
+    record, op = scene.record, family[0].op
+    wanted = _wanted(scene, family, slot)
+    if wanted is None or op is None or len({n.shape for n in family}) > 1:
+        return
+    bias = op.infix == "+" or (op.name == "linear" and slot == 2)
+    other = None if bias else next((k for k in (0, 1) if k != slot), None)
+    if not (bias or op.infix == "*" or op.kind == "contraction") or (
+        other is not None and not scene.line(family, other)
+    ):
+        return
+    arriving = [record.gradient(n.index) for n in family]
+    seconds = list(_variables(scene, family, arriving, gradients))
+    line = scene.line(family, other) if other is not None else None
+    firsts = [Variable("", [np.ones(())] * len(family), 0.0, right=True)]
+    if line is not None:
+        firsts = list(_variables(scene, family, [np.asarray(record.values[i]) for i in line], gradients))
+    for one, two in _products(scene, family, slot, wanted, firsts, seconds):
+        uses: dict[Use, Rule] = {}
+        for n, value, g in zip(family, one.values, two.values, strict=True):
+            operand = n.operands[other] if other is not None else None
+            uses[n.index, slot] = _sent(g, {operand.index: value} if isinstance(operand, Ref) else {})
+        said = [] if one.right else [f"uses {one.words} where {scene.name_of(family[-1], int(other or 0))} belongs"]
+        said += [] if two.right else [f"comes from {'' if two.gradient else 'the value of '}{two.words}"]
+        text = f"At every step, {scene.subject(family, slot)} {' and '.join(said)}."
+        yield Edit(text, uses, cost=1.2 + one.cost + two.cost + 0.1 * (len(said) - 1))
+
+
+def _tells(given: Array) -> bool:
+    """Whether so many numbers are different that not every array that fits is found by chance."""
+    return len(np.unique(np.round(given / (norm(given) or 1.0), 9))) >= FEWEST
+
+
+def _sent(g: Array, changed: dict[int, Array]) -> Rule:
+    return lambda record, node, slot, _: record.pull(node, slot, g, changed)
+
+
+def _wanted(scene: Scene, family: Family, slot: int) -> Array | None:
+    """What this use should have sent to a leaf, or a part of one, in all to give what was given; None where it did."""
+    record, total, off = scene.record, 0.0, None
+    for node in family:
+        target = record.nodes[record.target_of((node.index, slot))]
+        leaf = record.nodes[target.sources[0]] if target.op is not None and len(target.sources) == 1 else target
+        if leaf.index not in scene.given or (target.op is not None and target.op.kind not in ("movement", "index")):
+            return None
+        if target.op is not None and target.op.name not in ("permute", "getitem"):
+            return None
+        change = np.asarray(scene.given[leaf.index], np.float64) - record.gradient(leaf.index)
+        if norm(change) <= RIGHT * norm(record.gradient(leaf.index)) or not _tells(change):
+            return None
+        off = change if target.op is None else np.asarray(target.op.forward(change, **target.attrs))
+        total = total + record.truth.contributions[node.index, slot]
+    return None if off is None else np.asarray(total + off)
+
+
+def _variables(scene: Scene, family: Family, right: Sequence[Array], gradients: list[Series]) -> Iterator[Variable]:
+    """All that has the shape of what belongs there: values and gradients, of this step and of others."""
+    shape, seen = right[0].shape, set[tuple[int, ...]]()
+    yield Variable("", right, 0.0, right=True)
+    for kinds, gradient in ((scene.stand_ins.series, False), (gradients, True)):
+        for series in kinds:
+            places = scene.stand_ins.places(series, family) if series.values[-1].shape == shape else None
+            fits = places is not None and series.values[-1].dtype.kind == "f"
+            for words, values, cost in series.variants(places, near=True) if fits and places is not None else ():
+                key = tuple(map(id, values))
+                if key not in seen and all(v.shape == shape for v in values):
+                    seen.add(key)
+                    yield Variable(words, values, cost, gradient)
+
+
+def _products(
+    scene: Scene, family: Family, slot: int, wanted: Array, firsts: list[Variable], seconds: list[Variable]
+) -> Iterator[tuple[Variable, Variable]]:
+    """Those pairs whose products have the same sum over all steps as what is wanted."""
+    rng, near = np.random.default_rng(0), np.ones((len(firsts), len(seconds)), bool)
+    for _ in range(2):
+        ones, twos, target = _projected(family[0], slot, wanted, rng)
+        first = np.array([np.concatenate([ones(v) for v in f.values]) for f in firsts])
+        second = np.array([np.concatenate([twos(v) for v in s.values]) for s in seconds])
+        if first.shape[1] != second.shape[1]:
+            return
+        length = np.outer(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
+        near &= np.abs(first @ second.T - target) <= NEAR * length
+    for i, j in np.argwhere(near):
+        if not (firsts[i].right and seconds[j].right):
+            yield firsts[i], seconds[j]
+
+
+def _projected(
+    node: Node, slot: int, wanted: Array, rng: np.random.Generator
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array], float]:
+    """How the two factors, and what is wanted, become numbers: sums over rows by their products with random vectors."""
+    op, by = node.op, [rng.standard_normal(n) for n in wanted.shape]
+    assert op is not None
+    if op.kind != "contraction" or (op.name == "linear" and slot == 2):  # of each element by itself
+        weights = rng.standard_normal(wanted.shape)
+        return lambda v: np.ravel(v * np.broadcast_to(weights, node.shape)), np.ravel, float(np.sum(weights * wanted))
+    if wanted.ndim == 1:
+        return lambda v: np.ravel(v @ by[0]), np.ravel, float(by[0] @ wanted)
+    rows, columns = by
+    one, two = (columns, rows) if op.name == "linear" or not slot else (rows, columns)  # the operand's, the result's
+    if slot:
+        return lambda v: np.ravel(v @ one), lambda v: np.ravel(v @ two), float(rows @ wanted @ columns)
+    return lambda v: np.ravel(one @ v), lambda v: np.ravel(two @ v), float(rows @ wanted @ columns)
+
+
+def _another_array(scene: Scene) -> Iterator[Edit]:
+    """A leaf was given the gradient, or the value, of another variable, as the last step that was walked left it."""
+    record = scene.record
+    for leaf in record.leaves:
+        given = scene.given.get(leaf.index)
+        true = record.gradient(leaf.index)
+        if given is None or norm(given - true) <= RIGHT * norm(true) or not _tells(given):
+            continue
+        for node in record.nodes:
+            if node.shape != leaf.shape or node.index == leaf.index or node.dtype.kind != "f":
+                continue
+            at = f" of step {node.scope.step + 1}" if node.scope.step is not None else ""
+            for what, value in (("gradient", record.gradient(node.index)), ("value", record.values[node.index])):
+                if norm(given - value) <= NEAR * norm(given):
+                    text = f"{scene.named(leaf)} was given the {what} of {scene.named(node)}{at}."
+                    yield Edit(text, leaves={leaf.index: _constant(np.asarray(value))}, cost=1.15)
+
+
+def _constant(value: Array) -> Rewrite:
+    return lambda whole: value
