@@ -15,6 +15,7 @@ from .cells import cells_of
 from .circles import circles_of
 from .continued_calls import continued
 from .periods import loop_turns
+from .reading_steps import reading_steps
 from .twins import aligned
 
 
@@ -33,15 +34,20 @@ class Folding:
         graph = self.graph
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)
+        self.depends = self._on_parameters()
         one_by_one = _called_one_by_one(graph)
         if graph is given:  # a loop over the pieces of a sequence counts pieces, not steps
             self._find_periods(one_by_one)
         self._believe_scopes({i for i in one_by_one if self.place[i] is not None})
-        self.depends = self._on_parameters()
+        self.members: dict[Place, list[int]] = defaultdict(list)  #: by operation of a step its nodes
+        for i, place in enumerate(self.place):
+            if place is not None:
+                self.members[place].append(i)
         self.edges = self._folded_edges()
         self.totals: list[list[Node]] = []  #: sums of something over the steps that end in nothing but sums
         circles = [c for c in circles_of(self.edges) if self._is_recurrence(c)]
-        self.circles = [cell for circle in circles for cell in self._cells(circle)]
+        cells = [cell for circle in circles for cell in self._cells(circle)]
+        self.circles = sorted(cells, key=lambda cell: min(self.members[place][0] for place in cell))
         self.circle_of = {place: k for k, circle in enumerate(self.circles) for place in circle}
 
     def _find_periods(self, also: Collection[int]) -> None:
@@ -54,7 +60,8 @@ class Folding:
             for n in self.graph.nodes
             if n.op and (n.scope.step is None or n.index in also) and not learning[n.index]
         ]
-        for i, turn in loop_turns(self.graph, unsaid).items():
+        turns = reading_steps(self.graph, unsaid, self.depends, loop_turns(self.graph, unsaid))
+        for i, turn in turns.items():
             self.place[i], self.time[i] = Place(turn.loop, turn.position), turn.time
 
     def _believe_scopes(self, but: Collection[int]) -> None:
@@ -86,7 +93,7 @@ class Folding:
         """Not a running total: a sum of numbers, or one that is only ever scaled and summed up, like a loss."""
         if not any(d for a in circle for b, ds in self.edges[a].items() if b in circle for d in ds):
             return False
-        members = [n for n in self.graph.nodes if self.place[n.index] in circle]
+        members = [self.graph.nodes[i] for i in sorted(i for place in circle for i in self.members[place])]
         sums = [n for n in members if _adds(n)]
         if len(sums) < len(members):
             if not all(self._discounts(n) for n in members) or not self._only_summed_up(members):
@@ -99,25 +106,24 @@ class Folding:
         return any(n.shape != () for n in members)
 
     def _cells(self, circle: set[Place]) -> list[set[Place]]:
-        """The circle, or its cells where it leads through several that feed each other, in the order they begin."""
-        inside = {a: {b: ds for b, ds in self.edges[a].items() if b in circle} for a in circle}
+        """The circle, or its cells where it leads through several that feed each other."""
+        places = sorted(circle, key=lambda place: self.members[place][0])
+        inside = {a: {b: ds for b, ds in self.edges[a].items() if b in circle} for a in places}
         states = [a for a, ends in inside.items() if any(d for ds in ends.values() for d in ds)]
         if len(states) < 2:
             return [circle]
         at_once = {a: [b for b, ds in ends.items() if 0 in ds] for a, ends in inside.items()}
-        first = {place: -i for i, place in reversed(list(enumerate(self.place))) if place in circle}
-        cells = cells_of(inside, at_once, states, self._weighted(circle))
-        return sorted(cells, key=lambda cell: -max(first[place] for place in cell))
+        return cells_of(inside, at_once, states, self._products(circle))
 
-    def _weighted(self, circle: set[Place]) -> set[Place]:
+    def _products(self, circle: set[Place]) -> set[Place]:
         """The operations of a circle that multiply by a matrix from outside it: a learned one, if it has any."""
         found: dict[bool, set[Place]] = {True: set(), False: set()}
-        for node in self.graph.nodes:
-            place = self.place[node.index]
-            if place in circle and node.op is not None and node.op.kind == "contraction":
-                for s in node.sources:
-                    if self.place[s] not in circle:
-                        found[self.depends[s]].add(place)
+        for place in circle:
+            for node in (self.graph.nodes[i] for i in self.members[place]):
+                if node.op is not None and node.op.kind == "contraction":
+                    for s in node.sources:
+                        if self.place[s] not in circle:
+                            found[self.depends[s]].add(place)
         return found[True] or found[False]
 
     def _discounts(self, node: Node) -> bool:

@@ -1,0 +1,187 @@
+"""Steps that differ from one another, found by what reads the sequence: every element of it is a step.
+
+A module that moves at every other step, attention over a past that grows, one operation more in the middle: such a loop
+is not periodic, or its period is several steps. But one weight reads another element of the input at every step, and
+what is made of one element is made of what was made of the one before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+from ..graph import Graph
+from .periods import Turn
+from .twins import aligned
+
+
+def reading_steps(
+    graph: Graph, operations: Sequence[int], depends: Sequence[bool], turns: Mapping[int, Turn]
+) -> dict[int, Turn]:
+    """``turns``, but for loops in which what reads the sequence does not do so once a step: these are parted anew.
+
+    ``depends`` says by node whether it was computed with a parameter's help.
+    """
+    found, done = dict(turns), set[int]()
+    reading = _Reading(graph, operations)
+    for uses in reading.uses(depends):
+        if done.isdisjoint(uses) and not _once_a_step(uses, turns) and reading.is_chain(uses):
+            times = reading.times(uses)
+            loops = {turns[n].loop for n in times if n in turns}
+            number = 1 + max((turn.loop for turn in found.values()), default=0)
+            rows = aligned(graph, [times.get(n) for n in range(len(graph))])
+            found = {n: turn for n, turn in found.items() if turn.loop not in loops and n not in times}
+            found |= {n: Turn(number, rows[n], time) for n, time in times.items()}
+            done |= times.keys()
+    return found
+
+
+def _once_a_step(uses: Sequence[int], turns: Mapping[int, Turn]) -> bool:
+    """Whether operations are one of a loop, in steps that follow each other."""
+    if any(n not in turns for n in uses):
+        return False
+    return all(b == a._replace(time=a.time + 1) for a, b in pairwise(turns[n] for n in uses))
+
+
+class _Reading:
+    """Which operations read the sequence, and the steps they are in."""
+
+    def __init__(self, graph: Graph, operations: Sequence[int]) -> None:
+        self.graph, self.operations = graph, operations
+
+    @cached_property
+    def words(self) -> list[Hashable]:
+        """By position what an operation does, with which parameters; what grows has other shapes at every step."""
+        return [self._word(n) for n in self.operations]
+
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """By node its position."""
+        return {n: k for k, n in enumerate(self.operations)}
+
+    @cached_property
+    def last_use(self) -> list[int]:
+        """By position that of the last operation that reads it."""
+        at = self.place
+        return [max((at.get(u, -1) for u in self.graph.consumers[n]), default=-1) for n in self.operations]
+
+    def _word(self, n: int) -> Hashable:
+        node = self.graph.nodes[n]
+        weights = tuple((k, s) for k, s in enumerate(node.sources) if self.graph.nodes[s].is_parameter)
+        return node.op.name if node.op else "", node.scope.path, len(node.shape), weights
+
+    def uses(self, depends: Sequence[bool]) -> list[list[int]]:
+        """The uses of each weight with another element of the data each time; of the most elements first."""
+        told: dict[Hashable, list[int]] = defaultdict(list)
+        others: dict[Hashable, int] = {}
+        elements: dict[Hashable, set[Hashable]] = defaultdict(set)
+        nodes = self.graph.nodes
+        moved: dict[int, int] = {}  # by what only carries values, the data in it
+        for n in self.operations:
+            node = nodes[n]
+            read = next((moved.get(s, s) for s in node.sources if s in moved or not depends[s]), None)
+            if node.op is not None and node.op.kind == "movement":
+                if node.op.name == "getitem" and nodes[node.sources[0]].op is None:
+                    moved[n] = n
+                elif read is not None:
+                    moved[n] = read if depends[n] else n
+            elif any(nodes[s].is_parameter for s in node.sources):
+                word = self._word(n)
+                if read is not None:
+                    source = nodes[read]
+                    told[word].append(n)
+                    elements[word].add((source.sources, repr(source.attrs)) if source.attrs else read)
+                else:
+                    others.setdefault(word, n)
+        # a first state, which no operation has made, is read as data is, but before all others
+        found = [
+            uses
+            for word, uses in told.items()
+            if 1 < len(uses) == len(elements[word]) and uses[-1] > others.get(word, -1)
+        ]
+        return sorted(found, key=lambda uses: (-len(uses), uses[0]))
+
+    def is_chain(self, uses: Sequence[int]) -> bool:
+        """Whether something is made of each use and of what is made in the same way of the one before."""
+        return all(self._goes_on(a, b) for a, b in pairwise(uses))
+
+    def _goes_on(self, one: int, other: int) -> bool:
+        pending, seen = [(one, other)], set[tuple[int, int]]()
+        while pending:
+            pair = pending.pop()
+            if pair in seen or len(seen) > 400:
+                continue
+            seen.add(pair)
+            a, b = pair
+            if pair != (one, other) and self._is_made_of(b, a):
+                return True
+            for u in self.graph.consumers[a]:
+                if u in self.place:
+                    pending += [(u, v) for v in self.graph.consumers[b] if u < v and self._word(u) == self._word(v)]
+        return False
+
+    def _is_made_of(self, later: int, earlier: int) -> bool:
+        seen, pending = set[int](), [later]
+        while pending:
+            for s in self.graph.nodes[pending.pop()].sources:
+                if s == earlier:
+                    return True
+                if s > earlier and s not in seen and self.graph.nodes[s].shape:  # a running total is no state
+                    seen.add(s)
+                    pending.append(s)
+        return False
+
+    def times(self, uses: Sequence[int]) -> dict[int, int]:
+        """By node the step it is in: one use each."""
+        begin = self._beginnings([self.place[n] for n in uses])
+        begin.append(self._end(begin))
+        return {self.operations[k]: t for t, (a, b) in enumerate(pairwise(begin)) for k in range(a, b)}
+
+    def _beginnings(self, uses: Sequence[int]) -> list[int]:
+        """Where steps begin, each before its use: the first where the fewest values cross, others with the same words.
+
+        Of what the first step begins with others may have more, such as looks at a past that grows.
+        """
+        crossing = self._crossing()
+        possible, start = Counter(self.words[uses[0] + 1 : uses[1]]), uses[0]
+        while start and possible[self.words[start - 1]]:
+            start -= 1
+            possible[self.words[start]] -= 1
+        begin = [min(range(start, uses[0] + 1), key=lambda k: (crossing[k], -k))]
+        lead = Counter(self.words[begin[0] : uses[0]])
+        for before, use in pairwise(uses):
+            k, left = use, lead.copy()
+            while k > before + 1 and left.total():
+                k -= 1
+                left -= Counter([self.words[k]])
+            start = k
+            while k > before + 1 and self.words[k - 1] in lead:
+                k -= 1
+                start = min(start, k, key=lambda k: (crossing[k], -k))
+            begin.append(start)
+        return begin
+
+    def _crossing(self) -> list[int]:
+        """By position how many values are made before it and used from it on."""
+        change = [0] * (len(self.operations) + 1)
+        for k, last in enumerate(self.last_use):
+            if last > k:
+                change[k + 1] += 1
+                change[last + 1] -= 1
+        return list(accumulate(change))
+
+    def _end(self, begin: Sequence[int]) -> int:
+        """Where the last step ends: it does what an earlier one did, in any order; a number more of what grows."""
+        steps = [Counter(self.words[a:b]) for a, b in pairwise(begin)]
+        most = Counter[Hashable]()
+        for one in steps:
+            most |= one
+        growth = steps[-1] - steps[-2] if len(steps) > 1 else Counter[Hashable]()
+        left = most + Counter({word: count for word, count in growth.items() if most[word] == steps[-1][word]})
+        k = begin[-1]
+        while k < len(self.operations) and left[self.words[k]]:
+            left[self.words[k]] -= 1
+            k += 1
+        return k
