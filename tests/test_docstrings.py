@@ -35,6 +35,9 @@ PLAIN = {
 #: for what makes graphs from graphs or tensors, inside the engine and in importers
 INSIDE = {"GraphBuilder.enter", "GraphBuilder.tensor"}
 
+#: words with which a description would be a question without its mark: "What `save` wrote", "How often it occurs"
+RIDDLES = {"What", "How", "Where", "Who", "Which", "Whose", "When", "Why"}
+
 #: what a user is given and never makes; the text says by whom
 GIVEN = {"interchange.Imported", "interchange.JaxFunction", "interchange.OnnxModel", "viz.Picture"}
 
@@ -119,6 +122,7 @@ def test_a_public_name_is_described_with_an_example(name):
     assert shown, "no example"
     used = {bare, thing.__name__} & {*re.findall(r"\w+", shown)}
     assert inspect.isclass(thing) or name in INSIDE or used, "of another"
+    assert words.split()[0] not in RIDDLES, "it begins as a question; say what the thing is"
     assert name in GIVEN or not unsaid(thing, words), "arguments that nothing is said about"
     assert all(f"{error}`" in words for error in raised(thing)), f"it does not say that it raises {raised(thing)}"
 

@@ -23,7 +23,7 @@ _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
 def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int) -> list[str]:
-    """What a function calls the arguments at these positions after the first ``bound``; "" for one of ``*args``."""
+    """A function's names of the arguments at these positions after the first ``bound``; "" for one of ``*args``."""
     parameters = [
         p for p in signature(function).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
@@ -99,7 +99,7 @@ def not_called_so(error: TypeError, depth: int) -> bool:
 
 
 def refuse_unknown(error: TypeError, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
-    """Where Python refuses a call of ``function`` from here, for a keyword that it does not have, name the nearest."""
+    """Raise a `KeywordError` with the nearest keyword, if ``error`` says that ``function`` has no such keyword."""
     if given and not_called_so(error, 1):
         _refuse_unknown(given, function, name)
 

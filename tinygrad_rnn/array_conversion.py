@@ -50,7 +50,7 @@ class device(str):
 
     @property
     def type(self) -> str:
-        """What kind it is."""
+        """The kind of device: "cpu"."""
         return str(self)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sorted(NamedTuple):
-    """What `sort` and `topk` give, as PyTorch's: the elements, and where they were."""
+    """The result of `sort` and `topk`, as in PyTorch: the elements, and their positions."""
 
     values: Tensor
     indices: Tensor
@@ -415,7 +415,7 @@ class Composed(Operators):
         return P.where(~self._below("triu", record.integer(diagonal, "triu: diagonal") - 1), self, 0)
 
     def _below(self, name: str, diagonal: int) -> Tensor:
-        """Where the last two dimensions are on or below a diagonal."""
+        """A mask of the last two dimensions, true on or below a diagonal."""
         if self.ndim < 2:
             raise ShapeError(f"{name}: a triangle is of two dimensions or more, not of shape {self.shape}")
         rows, columns = self.shape[-2:]

@@ -83,7 +83,7 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What `save_for_backward` kept."""
+        """The tensors that `save_for_backward` kept."""
         return tuple(map(self._present, self._saved))
 
 
@@ -168,7 +168,7 @@ def _moving(ctx: Context, outputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _forward(cls: type[Function], ctx: Context, args: Sequence[Any]) -> Any:
-    """What the user's forward returns, in either of PyTorch's two ways to write one."""
+    """The result of the user's forward, in either of PyTorch's two ways to write one."""
     if cls.setup_context is None:
         return cls.forward(ctx, *args)
     result = cls.forward(*args)
@@ -251,7 +251,7 @@ class _Backward:
         return ("result", self.outputs[x.serial]) if x.serial in self.outputs else x
 
     def __call__(self, k: int, g: Any, y: Any, *operands: Any) -> Any:
-        """What the function sends to its ``k``-th tensor."""
+        """The contribution to the ``k``-th tensor of the function."""
         if self.arrived is not g or k not in self.shares:
             self.arrived, self.shares = g, self.shares_of(g, y, operands)
         share = self.shares.pop(k)
@@ -260,7 +260,7 @@ class _Backward:
         return share
 
     def shares_of(self, g: Any, y: Any, operands: Sequence[Any]) -> dict[int, Any]:
-        """What the function sends to each of its tensors that wants a gradient, by position, given ``g``."""
+        """The contributions to all tensors of the function that want a gradient, by position, given ``g``."""
         plain = not isinstance(g, Tensor)
         given = [from_array(x) if isinstance(x, np.ndarray) else x for x in operands]
         results = _parts(from_array(y) if isinstance(y, np.ndarray) else y, self.shapes)
@@ -301,7 +301,7 @@ class _Backward:
         return found
 
     def _given(self, g: Tensor) -> list[Tensor | None]:
-        """What the backward pass is called with: for each result its gradient, and zeros or None if it has none."""
+        """The arguments of the backward pass: for each result its gradient, and zeros or None if it has none."""
         parts = iter(_parts(g, self.shapes))
         empty = (lambda like: from_array(np.zeros(*like))) if self.ctx._materialize else lambda like: None
         return [next(parts) if like is None else empty(like) for like in self.constant]

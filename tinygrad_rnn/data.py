@@ -16,7 +16,7 @@ from .user_objects import entries_of, is_of, of_parts
 
 
 class Dataset:
-    """What a dataset of one's own may be derived from: it has a length, ``__len__``, and items, ``__getitem__``.
+    """A base for datasets of one's own: a subclass has a length, ``__len__``, and items, ``__getitem__``.
 
     `DataLoader` takes anything with these two; the class says what is missing.
 

@@ -1,4 +1,4 @@
-"""What counts: which positions of a gradient lead to the result, and which were left out on the way.
+"""Live and dead positions of a gradient: those that lead to the result, and those left out on the way.
 
 The rule, once, for the eager walk, its recorded and compiled forms, the debugger and saved graphs:
 
@@ -37,7 +37,7 @@ Mask = Any  #: a boolean array or tensor
 def pulled(
     op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Sequence[Any], attrs: dict[str, Any]
 ) -> Any:
-    """What ``op`` sends to operand ``slot`` of a gradient of which ``live`` counts: 0 where it does not count."""
+    """The contribution of ``op`` to operand ``slot``, of a gradient with these ``live`` positions: 0 at dead ones."""
     uses_result, used = op.values_needed(slot)
     if live is None or not (uses_result or used is None or used):
         return op.pull(slot, g, y, operands, attrs)  # a rule that uses no value only moves zeros
@@ -68,7 +68,7 @@ def pulled(
 def sent_on(
     op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Sequence[Any], attrs: dict[str, Any]
 ) -> Any:
-    """What counts of what ``op`` sends to operand ``slot``: a mask, None for all, or a `Read` to be merged later."""
+    """Live positions of the contribution to operand ``slot``: a mask, None for all, or a `Read` to be merged later."""
     if op is getitem:
         return Read(attrs["index"], live, g)
     below = _below(op, slot, g, live, y, operands, attrs)
@@ -107,7 +107,7 @@ class Read:
 
 
 def merged(items: Sequence[Any], shape: Shape, dtype: np.dtype[Any]) -> Mask | None:
-    """Where branches of a gradient meet, what counts in one of them counts; None if it is known that all of it does."""
+    """The live positions of a sum of contributions: those live in any; None if it is known that all are."""
     if len(items) == 1 and not isinstance(items[0], Read):
         return items[0]
     reads: dict[int, list[Read]] = {}
@@ -124,7 +124,7 @@ def merged(items: Sequence[Any], shape: Shape, dtype: np.dtype[Any]) -> Mask | N
 
 
 def replaced(live: Mask, gradient: Any) -> Mask | None:
-    """What counts of a gradient put in the place of one of which ``live`` counted."""
+    """The live positions of a gradient that replaces one whose live positions were ``live``."""
     return _settled(_either(live, not_equal(gradient, 0), gradient.dtype))
 
 
@@ -147,7 +147,7 @@ def _merged_reads(reads: list[Read], shape: Shape, dtype: np.dtype[Any]) -> list
 
 
 def _below(op: Primitive, slot: int, g: Any, live: Mask | None, y: Any, operands: Any, attrs: Any) -> Mask | None:
-    """What counts of what a rule answers, before broadcasting is undone."""
+    """The live positions of a rule's answer, before broadcasting is undone."""
     if live is not None and op.along is not None:
         live = op.along(live, partial(_any_along, dtype=g.dtype), operands[0].shape, **attrs)
     if op.keeps is not None:
@@ -234,7 +234,7 @@ def _both(a: Mask, b: Mask, dtype: np.dtype[Any]) -> Mask:
 
 
 def _parts(mask: Mask) -> tuple[Mask, ...]:
-    """What `_both` made it of, if it did."""
+    """The operands of `_both` that it is made of, if it is."""
     if _known(mask) or mask.op is not greater or getattr(mask.operands[0], "op", None) is not where:
         return ()
     first, second, otherwise = mask.operands[0].operands
@@ -262,7 +262,7 @@ def _settled(mask: Mask) -> Mask | None:
 
 
 def _number(x: Any) -> Any:
-    """What is known of it now: in a function being compiled, only its own constants."""
+    """Its value as far as it is known: in a function being compiled only constants are."""
     known = is_tensor(x) and (current.tracer is None or current.tracer.is_constant(x))
     return x._array if known else x
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Drawing(Protocol):
-    """What the engine asks for; `viz` gives it."""
+    """The functions of `viz` that the engine calls."""
 
     def render(self, what: Any, path: Any = None, **options: Any) -> Any:
         """A picture of a loss or a graph, written to ``path``."""

@@ -82,7 +82,7 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What to call it: its name, else its role, else its operation."""
+        """A name for messages: its name, else its role, else its operation."""
         return self.name or self.role or (self.op.symbol if self.op else "constant")
 
     def _described(self) -> str:
@@ -202,7 +202,7 @@ class Graph:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each operation occurs."""
+        """The number of occurrences of each operation."""
         return Counter(node.op.name for node in self.nodes if node.op is not None)
 
     def by_serial(self) -> dict[int, int]:
@@ -523,7 +523,7 @@ def _operands(x: Tensor) -> tuple[Tensor | Literal, ...]:
 
 
 def _fed(leaf: Node, value: Any, reference: bool) -> Array:
-    """What a leaf is to be instead, in its shape and dtype."""
+    """The value fed to a leaf, in its shape and dtype."""
     array = np.asarray(value)
     if array.shape != leaf.shape:
         raise ShapeError(f"{leaf.label} has shape {leaf.shape} in this graph, but was fed {array.shape}")

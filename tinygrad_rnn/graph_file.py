@@ -1,4 +1,4 @@
-"""What a saved graph is written with: attributes and arrays as JSON, and the operations that a file names."""
+"""Parts of a saved graph: attributes and arrays as JSON, and the operations that a file names."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def _sources() -> tuple[Any, ...]:
-    """What kernels are made from, as it is now."""
+    """The present text of the sources that kernels are made from."""
     here = Path(__file__).parent
     files = [Path(__file__), here / "kernels.py", *sorted((here / "compiler").rglob("*.py"))]
     return tuple((f.name, (state := f.stat()).st_size, state.st_mtime_ns) for f in files)

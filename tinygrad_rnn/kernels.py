@@ -233,7 +233,7 @@ def _shifted_exponentials(row, e):
 
 @_kernel("contract", "reassoc")
 def _count(row, value):
-    """How often a value occurs."""
+    """The number of occurrences of a value."""
     count = row.dtype.type(0)
     for j in range(row.size):
         count += row.dtype.type(1) if row[j] == value else row.dtype.type(0)

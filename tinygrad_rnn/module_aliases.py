@@ -39,7 +39,7 @@ class _Alias(MetaPathFinder, Loader):
     """Finds a module under another name: the same one, not a second copy."""
 
     def full_name(self, name: str) -> str | None:
-        """What the module is really called; None if the name is not an alias."""
+        """The module's real name; None if the name is not an alias."""
         raise NotImplementedError
 
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:

@@ -1,4 +1,4 @@
-"""What can be done to a tensor: Python's operators and the methods, each a primitive or a few of them composed.
+"""Python's operators and the methods of tensors, each a primitive or a few of them composed.
 
 Methods take PyTorch's names and argument names; ``axis``/``keepdims`` and ``dim``/``keepdim`` mean the same.
 """

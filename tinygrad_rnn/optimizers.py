@@ -35,7 +35,7 @@ Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 @naming_keywords("Optimizer")
 class Optimizer:
-    """What they share: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
+    """Base of all: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
     is updated.
 
     ``params`` are tensors, or groups: dicts with ``"params"`` and the settings in which they differ from the call's.
@@ -230,7 +230,7 @@ class Optimizer:
             group.update(changed)
 
     def _marks(self) -> dict[str, Any]:
-        """What a saved group says beside the settings: whose it is."""
+        """Marks of a saved group beside its settings, as PyTorch's."""
         return {}
 
     def _settings_of(self, group: Group) -> dict[str, Any]:
@@ -338,7 +338,7 @@ class _Rates:
 
 
 def _settings(optimizer: Optimizer, conditions: Guards) -> None:
-    """What a compiled step takes for granted: everything but the rates and the numbers themselves."""
+    """Conditions of a compiled step: everything but the rates and the numbers themselves is as it was."""
     conditions.add("len({}.param_groups) == {}", optimizer, len(optimizer.param_groups))
     for i, group in enumerate(optimizer.param_groups):
         conditions.add("{}.param_groups[{}] is {}", optimizer, i, group)

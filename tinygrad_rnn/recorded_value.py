@@ -1,4 +1,4 @@
-"""What is recorded of a value: all that the reverse walk, the primitives and the messages know of a `Tensor`."""
+"""The record of a value: all that the reverse walk, the primitives and the messages know of a `Tensor`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Recorded:
         raise NotImplementedError
 
     def _gradient(self) -> Tensor | None:
-        """What ``grad`` answers, without a word of it to whoever records."""
+        """The value of ``grad``, without telling the recorder."""
         raise NotImplementedError
 
     @staticmethod
@@ -66,7 +66,7 @@ class Recorded:
 
 
 def is_tensor(x: Any) -> TypeGuard[Tensor]:
-    """What files below `Tensor` ask of a value that may be an array or a number."""
+    """Whether a value that may be an array or a number is a tensor, for files that `Tensor` is built on."""
     return isinstance(x, Recorded)
 
 

@@ -39,7 +39,7 @@ LITERALS = (float, int)
 
 @dataclass(slots=True)
 class Contribution:
-    """What one use of a tensor adds to its gradient.
+    """The contribution of one use of a tensor to its gradient.
 
     >>> import tinygrad_rnn as tg
     >>> x = tg.tensor([2.0], requires_grad=True)
@@ -83,7 +83,7 @@ class BackwardStep:
 
     @property
     def contributions(self) -> list[Contribution]:
-        """What each use of a tensor by this node adds to that tensor's gradient."""
+        """The contributions of this node's uses of tensors to those tensors' gradients."""
         return [Contribution(slot, target, self.node, self.gradient, value) for slot, target, value in self.sent]
 
 

@@ -20,7 +20,7 @@ def fitted(value: Any, x: Any) -> Any:
 
 
 def no_gradient(op: Primitive, site: Any, slot: int, value: Any, shape: tuple[int, ...]) -> str | None:
-    """What is wrong with ``value``, a rule's answer for an operand of ``shape``, if it is no gradient of it at all."""
+    """The error for ``value``, a rule's answer for an operand of ``shape`` that is no gradient of it at all."""
     where = f"the rule of {op.name} (at {site}) for operand {slot} gives"
     want = f"an array of shape {shape} is wanted, or one that broadcasting made of it"
     if not (is_tensor(value) or isinstance(value, (np.ndarray, np.generic))):

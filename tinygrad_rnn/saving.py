@@ -52,7 +52,7 @@ def save(obj: Any, path: PathLike) -> None:
 
 @naming_keyword
 def load(path: PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
-    """What `save` wrote to ``path``, each tensor a new leaf; or the tensors by name of any other safetensors file.
+    """The values that `save` wrote to ``path``, tensors as new leaves; of another safetensors file its tensors by name.
 
     ``map_location`` is the "cpu", or None. No file is executed, so ``weights_only`` changes nothing.
 
@@ -97,7 +97,7 @@ def load(path: PathLike, map_location: Any = None, *, weights_only: bool = True)
 
 
 def unreadable(error: Exception) -> str:
-    """Why a file cannot be opened as safetensors, in other words than that package's: they are about its header."""
+    """The reason why a file cannot be opened as safetensors, in plainer words than that package's."""
     words = str(error).lower().replace(" ", "")
     if isinstance(error, OSError):
         return short(error.strerror or str(error), 120)

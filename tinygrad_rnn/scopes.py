@@ -1,4 +1,4 @@
-"""Where a node belongs: which layer, which time step, which part of the cell.
+"""Scopes: the layer, the time step and the part of the cell that a node belongs to.
 
 The code that builds a network says where it is; every node made meanwhile carries the answer. Levels of
 detail in a picture, rows of the shared-weight ledger and time batching all read it, and nothing else does
@@ -57,7 +57,7 @@ class scope:
 
 @contextmanager
 def placed(place: Scope) -> Iterator[None]:
-    """What is made meanwhile belongs to ``place``, whatever the scope is."""
+    """A context in which nodes belong to ``place``, whatever the scope is."""
     outer, current.scope = current.scope, place
     try:
         yield

@@ -90,7 +90,7 @@ class recording:
 
 
 class _Awaited:
-    """What a coroutine awaits: a generator."""
+    """An awaitable: a generator that a coroutine waits for."""
 
     def __init__(self, generator: Generator[Any, Any, Any]) -> None:
         self.generator = generator

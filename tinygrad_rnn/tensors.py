@@ -66,7 +66,7 @@ def slots(kind: type) -> dict[str, MemberDescriptorType]:
 
 
 class RemovableHandle(NamedTuple):
-    """What `Tensor.register_hook` returns."""
+    """The handle of a registered hook."""
 
     hooks: dict[int, Callable[[Tensor], Tensor | None]]
     key: int
@@ -136,7 +136,7 @@ class _WithIdentity(PyTorchMethods):
     """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:
-        """What has an identity from the start, and says what is missing if `__init__` is not called."""
+        """A tensor with an identity from the start; without `__init__`, its use is an error that says so."""
         self = _made(cls)
         self._array, self.serial = _UNMADE, next(serials)
         return self
@@ -288,7 +288,7 @@ class Tensor(_WithIdentity):
 
     @property
     def inputs(self) -> tuple[Tensor | Literal, ...]:
-        """What `operands` was called; inputs are what a gradient is asked for, or a graph's leaves without one."""
+        """The former name of `operands`, with a warning."""
         warnings.warn("Tensor.inputs is called Tensor.operands now", DeprecationWarning, stacklevel=2)
         return self.operands
 
@@ -372,14 +372,14 @@ class Tensor(_WithIdentity):
         return f"{short(self.name or self.role or (self.op.name if self.op else 'a tensor'))} {self.shape}"
 
     def _maker(self) -> str:
-        """What made it, for a message."""
+        """Its operation, for a message."""
         return "a compiled function" if self.op is None else self.op.name
 
     # Gradients -------------------------------------------------------------------------------------------
 
     @property
     def grad(self) -> Tensor | None:
-        """What `backward` accumulated here: leaves have one, and those with `retain_grad`."""
+        """The gradient that `backward` accumulated here: leaves have one, and tensors with `retain_grad`."""
         if current.tracer is not None:
             current.tracer.gradient(self, asked=True)
         return self._gradient()
@@ -462,7 +462,7 @@ class Tensor(_WithIdentity):
 
     @property
     def device(self) -> str:
-        """Where the value is: in the memory of the processor, "cpu"."""
+        """The device of the value: the memory of the processor, "cpu"."""
         return "cpu"
 
     # Copying: a serial is an identity, so a copy has its own --------------------------------------------

@@ -1,4 +1,4 @@
-"""What is current in this thread: the scope, whether operations are recorded, and who records them."""
+"""The state of this thread: the scope, whether operations are recorded, and who records them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a buffer that may be written in place was last written.
+"""Version counters: the last write to a buffer that may be written in place.
 
 Recorded values are never written, but leaves are: by an optimizer, by ``copy_``, by ``p.data[...] =``. A write between
 the forward pass and the backward pass would make gradients silently wrong, so every write leaves its creation number

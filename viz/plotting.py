@@ -1,4 +1,4 @@
-"""What every plotted figure here shares: it is the same bytes each time, and needs no display."""
+"""Settings of every plotted figure: it is the same bytes each time, and needs no display."""
 
 from __future__ import annotations
 

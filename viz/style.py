@@ -1,4 +1,4 @@
-"""How things look and what they are called: the one palette, text, numbers, formulas.
+"""The style of everything shown: the one palette, text, numbers, formulas.
 
 Colours are pale tints from the Okabe-Ito set, which stays apart in every kind of colour blindness; none of
 them means anything alone: each kind of box also has its own shape, border or thickness.
@@ -142,7 +142,7 @@ def number(value: float) -> str:
 
 
 def share(part: float) -> str:
-    """What a time step adds to a shared weight's gradient as a part of the whole; all of them add up to 100%.
+    """The contribution of a time step to a shared weight's gradient as a part of the whole; all add up to 100%.
 
     >>> share(-0.4344)
     '−43.4%'

@@ -1,1 +1,1 @@
-"""What flows back through time: a reverse walk recorded, saved, and measured; nothing here draws."""
+"""Backpropagation through time: a reverse walk recorded, saved, and measured; nothing here draws."""

@@ -1,4 +1,4 @@
-"""What backpropagation through time does to the carried state: Jacobians, highways, origins, cuts.
+"""The carried state in backpropagation through time: Jacobians, highways, origins, cuts.
 
 All of it is read off the trace's graph by walks between chosen nodes; the recorded walk is not touched.
 
@@ -132,7 +132,7 @@ def _moment(path: Path, time: int, nodes: dict[str, int]) -> Moment:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """How much one step back in time can stretch a gradient, and how much all of them from the end could."""
+    """The factors by which one step back in time, and all steps from the end, can stretch a gradient at most."""
 
     time: int  #: of the later state, from 0
     spectrum: tuple[float, ...]  #: singular values of d s_t / d s_(t-1); s is h, for an LSTM h and c together

@@ -14,7 +14,7 @@ from .walk import shares
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What one time step adds to a shared weight's gradient; None where that has not arrived yet."""
+    """The contribution of one time step to a shared weight's gradient; None where that has not arrived yet."""
 
     time: int | None  #: from 1; None for uses outside the recurrence
     label: str

@@ -30,7 +30,7 @@ TRIED = np.concatenate([[-1e3], np.linspace(-10, 10, 2001), [1e3]])
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one operand's contribution comes about: ``contribution = upstream · factor``."""
+    """The contribution to one operand, taken apart: ``contribution = upstream · factor``."""
 
     slot: int
     target: int
@@ -69,7 +69,7 @@ def rule(trace: Trace, k: int, index: int) -> Rule:
 
 
 def vjps(node: tg.Tensor, slot: int, gradients: Array, live: Any, operands: list[Any]) -> Array:
-    """What every gradient along the first axis contributes to operand ``slot``, for `tinygrad_rnn.walk`.
+    """The contributions to operand ``slot`` of all gradients along the first axis, for `tinygrad_rnn.walk`.
 
     At one go for what recurrent cells are made of.
     """
@@ -114,7 +114,7 @@ def diagonal(trace: Trace, node: tg.Node, slot: int) -> Array:
 
 
 def saturated(trace: Trace, node: tg.Node) -> float | None:
-    """How much of a nonlinearity lets little gradient through, from 0 to 1; None of what `flattens` nowhere."""
+    """The part of a nonlinearity's elements with a small slope, from 0 to 1; None unless it `flattens`."""
     if not flattens(node) or node.op is None or not math.prod(node.shape):
         return None
     return float(np.mean(np.abs(diagonal(trace, node, 0)) < SATURATED * (_steepest(node.op) or 0.0)))

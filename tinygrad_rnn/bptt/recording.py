@@ -48,7 +48,7 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What recording a walk would take, roughly."""
+    """The rough cost of recording a walk."""
 
     steps: int
     bytes: int
@@ -319,7 +319,7 @@ class _Sampler:
 
 
 def estimate(graph: tg.Graph, left_out: Collection[int] = ()) -> Cost:
-    """What keeping the walk's steps would take: their contributions' memory, and the walk's time."""
+    """The cost of keeping the walk's steps: the memory of their contributions, and the time of the walk."""
     nodes = graph.nodes
     walked = [node for node in nodes if node.requires_grad]
     kept = [node for node in walked if node.scope.step not in left_out]

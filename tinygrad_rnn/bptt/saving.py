@@ -23,7 +23,7 @@ FORMAT = "tinygrad_rnn.trace/1"
 
 
 class Stored(NamedTuple):
-    """What a trace is made of."""
+    """The parts of a trace."""
 
     graph: tg.Graph
     seed: Array
@@ -61,7 +61,7 @@ def dumps(trace: Stored) -> str:
 
 
 def loads(text: str, source: str, made: Callable[[Stored], T]) -> T:
-    """What is ``made`` of the parts that `dumps` described, each checked against the graph."""
+    """The result of ``made`` for the parts that `dumps` wrote, each checked against the graph."""
     try:
         data = json.loads(text)
         if not isinstance(data, dict) or data.get("format") != FORMAT:

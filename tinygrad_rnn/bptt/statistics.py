@@ -13,7 +13,7 @@ from .recording import Array
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What `measure` found."""
+    """The result of `measure`."""
 
     size: int
     norm: float  #: Euclidean length; nan or inf if an element is

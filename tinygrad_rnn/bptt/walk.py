@@ -23,7 +23,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Sent(NamedTuple):
-    """What one use of a node adds to its gradient."""
+    """The contribution of one use of a node to its gradient."""
 
     slot: int  #: which operand of the sending node
     target: int  #: the node that receives it

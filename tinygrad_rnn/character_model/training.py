@@ -45,7 +45,7 @@ def _setting(default: Any, help: str, allowed: tuple[Any, ...]) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What defines a run. A checkpoint holds them, so that resuming needs no options."""
+    """The settings of a run. A checkpoint holds them, so that resuming needs no options."""
 
     cell: str = _setting("lstm", "Kind of recurrent cell.", tuple(LAYERS))
     hidden: int = _setting(128, "Hidden size.", (1, 1_000_000))
@@ -207,7 +207,7 @@ class Trainer:
 
     @property
     def judged_characters(self) -> int:
-        """How many characters one validation predicts."""
+        """The number of characters that one validation predicts."""
         return sum(x.size for x, _ in self._judged())
 
     def validate(self) -> float | None:

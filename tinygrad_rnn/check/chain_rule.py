@@ -72,7 +72,7 @@ class Chain:
         self.gradients[index] = self.gradients[index] + value if index in self.gradients else np.array(value)
 
     def _sent(self, node: Node, source: int, slots: list[int]) -> Array | None:
-        """What the use of an operand, in one slot or several, contributes to its gradient; None if that is too dear."""
+        """The contribution of a node to an operand's gradient, in one slot or several; None if that is too dear."""
         assert node.op is not None
         reference, attrs, g = node.op.reference, node.attrs, self.gradients[node.index]
         operands: list[Any] = [self.forward.values[x.index] if isinstance(x, Ref) else x for x in node.operands]

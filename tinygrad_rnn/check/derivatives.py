@@ -77,7 +77,7 @@ class Forward:
         return values
 
     def uses(self, index: int) -> list[Use]:
-        """Where a value is used, in topological order; last, as slot -1, as an output."""
+        """The uses of a value as (node, slot), in topological order; last, with slot -1, its use as an output."""
         found = [
             (consumer, slot)
             for consumer in dict.fromkeys(self.graph.consumers[index])

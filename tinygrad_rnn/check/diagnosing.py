@@ -40,7 +40,7 @@ def named(outputs: Sequence[Tensor], upstream: Sequence[Array], given: Mapping[T
 
 
 def _inside(graph: Graph) -> str | None:
-    """What is wrong in the backward pass of an operation that is one node here."""
+    """The mistake inside the backward pass of an operation that is one node here, in words."""
     from ..diagnosis import diagnose
 
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Which operation's rule went wrong first: the walk, followed from the outputs until it leaves the truth."""
+"""The operation whose rule went wrong first: the walk, followed from the outputs until it leaves the truth."""
 
 from __future__ import annotations
 

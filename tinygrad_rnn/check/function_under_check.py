@@ -1,4 +1,4 @@
-"""How a function under check is called: its inputs made into leaves, and three times, to see what it hides.
+"""Calling a function under check: its inputs are made leaves, and it is called three times, to find hidden state.
 
 Twice at the same point, to see whether it is one function; once a little aside, to see what follows the inputs there
 although no gradient does.
@@ -56,7 +56,7 @@ def replayed(graph: Graph, feeds: Any) -> list[Tensor]:
 
 
 class Called(NamedTuple):
-    """What a function gave, and what is wrong with it whatever its gradients are."""
+    """The outputs of a function, and problems of it that do not depend on its gradients."""
 
     outputs: list[Tensor]
     names: dict[int, str]  #: of the leaves made from inputs, by serial number

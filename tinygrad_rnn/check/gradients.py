@@ -249,7 +249,7 @@ class _Check:
         return report
 
     def _evaluations(self, leaves: Sequence[Node], states: Sequence[Node]) -> float:
-        """How many operations are evaluated if each comparison computes all that follows: `Chain` must need less."""
+        """The number of operations evaluated if each comparison computes all that follows: `Chain` must need less."""
         uses = [len(self.graph.consumers[leaf.index]) for leaf in leaves]
         sizes = [int(np.prod(node.shape)) for node in (*leaves, *states)]
         each = [size if size <= self.max_elements else PROBES for size in sizes]
@@ -257,7 +257,7 @@ class _Check:
         return 0.5 * len(self.graph) * sum(n * k for n, k in zip(each, often, strict=True)) + 10_000
 
     def _not_finite(self) -> str | None:
-        """Where the function itself stops being a finite number, if its outputs are not."""
+        """A sentence on the first node whose value is not finite, if an output is not."""
         values = self.forward.values
         given = [values[i][g != 0] for i, g in zip(self.graph.outputs, self.upstream, strict=True)]
         wrong = [y[~np.isfinite(y)] for y in given if not np.isfinite(y).all()]

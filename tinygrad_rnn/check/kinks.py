@@ -1,4 +1,4 @@
-"""Where a graph is not differentiable: the choices its primitives make, and how near they are to another choice."""
+"""Points where a graph is not differentiable: the choices its primitives make, and their distance to another choice."""
 
 from __future__ import annotations
 

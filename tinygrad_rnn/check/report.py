@@ -1,4 +1,4 @@
-"""What a gradient check found, for a person to read."""
+"""The result of a gradient check, for a person to read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Comparison:
 
     @property
     def index(self) -> tuple[int, ...]:
-        """Where the two differ most; of no elements, nowhere."""
+        """The index at which the two differ most; () of no elements."""
         error = np.abs(self.difference)
         if not error.size:
             return ()

@@ -26,7 +26,7 @@ SAMPLES = 3
 
 @dataclass
 class Noise:
-    """What rounding can have done to a walk, by position in the graph."""
+    """The rounding errors that a walk may have, by position in the graph."""
 
     gradients: dict[int, Array] = field(default_factory=dict)
     contributions: dict[Use, Array] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Noise:
 
 
 def shared(kept: Walk | Noise, keys: Mapping[Use, Key]) -> dict[Key, Array]:
-    """What the uses (node, operand slot) of each key contribute together."""
+    """The noise of the sum of the contributions of each key's uses (node, operand slot)."""
     return dict(shares(keys, ((use, kept.contributions[use]) for use in keys if use in kept.contributions)))
 
 
@@ -68,7 +68,7 @@ def rounded(x: Array, rng: np.random.Generator, alike: bool = False) -> Array:
 
 
 def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, alike: bool = False) -> Noise:
-    """What rounding to ``dtype`` does to every value, gradient and contribution, by Monte Carlo arithmetic.
+    """The rounding noise of every value, gradient and contribution in ``dtype``, by Monte Carlo arithmetic.
 
     Both passes are repeated with values and gradients rounded at random and much more coarsely; what that changes,
     scaled to the precision of ``dtype``, is the noise (D. S. Parker 1997, UCLA CSD-970002). ``exact`` is the same walk
@@ -105,7 +105,7 @@ def noise(graph: Graph, upstream: Sequence[Array], exact: Walk, dtype: Any, *, a
 def _sent_roughly(
     rng: np.random.Generator, node: Tensor, slot: int, gradients: Array, live: Any, operands: Sequence[Any]
 ) -> Array:
-    """What a node sends to an operand of its rounded gradient; with one axis more in front, as `walk` wants it."""
+    """A node's contribution to an operand, of its rounded gradient; one more axis in front, as `walk` wants it."""
     assert node.op is not None
     gradient = rounded(gradients[0], rng)
     with np.errstate(all="ignore"):  # what is rounded so coarsely may overflow: -1e30 is moved by 1e19

@@ -27,7 +27,7 @@ ROUNDING_MARGIN = 64.0
 
 
 class Tolerance(NamedTuple):
-    """What one method of finding the expected gradient can promise."""
+    """The accuracy of one method of finding the expected gradient."""
 
     rtol: float
     why: str
@@ -55,7 +55,7 @@ def bound(expected: Any, rtol: float, noise: float = 0.0) -> float:
 
 
 def underflow(dtype: Any, size: int) -> float:
-    """What ``size`` elements lose where they, or what they are made of, are too small for ``dtype``."""
+    """The error of ``size`` elements that are, or whose parts are, too small for ``dtype``."""
     return float(np.finfo(dtype).tiny) * float(np.sqrt(size))
 
 

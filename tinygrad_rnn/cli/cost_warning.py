@@ -1,4 +1,4 @@
-"""What a command will cost, said before it is paid: nobody waits in silence, and what makes no sense is not begun."""
+"""The cost of a command, said before it begins; a command that makes no sense is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def patience(what: str) -> Iterator[None]:
 
 
 def operations(outputs: Any) -> int:
-    """How many were recorded; of what is no tensor, 0."""
+    """The number of operations recorded behind a result; 0 of anything but tensors."""
     if isinstance(outputs, Graph):
         return len(outputs)
     tensors = [outputs] if isinstance(outputs, Tensor) else outputs if isinstance(outputs, (list, tuple)) else []
@@ -63,7 +63,7 @@ def operations(outputs: Any) -> int:
 
 
 def foreseen(build: Callable[[int], Tensor], steps: int) -> int:
-    """How many operations ``build(steps)`` will record: as many more for each step as from the third to the fourth."""
+    """The number of operations ``build(steps)`` will record: each step adds as many as the fourth adds to three."""
     if steps <= MANY_STEPS:
         return 0
     three, four = operations(build(3)), operations(build(4))

@@ -1,4 +1,4 @@
-"""How a command ends: a mistake of the user's in one line on standard error and exit code 2, never in a traceback."""
+"""The end of a command: a mistake of the user's is one line on standard error and exit code 2, never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line takes from other frameworks: an ONNX file, and scripts whose losses are PyTorch's or JAX's."""
+"""Input from other frameworks on the command line: an ONNX file, and scripts whose losses are PyTorch's or JAX's."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FREE_SIZE = 3
 
 
 def from_script(target: str) -> Any:
-    """What ``script.py:function`` returns; PyTorch's and JAX's tensors are imported as ours."""
+    """The result of ``script.py:function``; PyTorch's and JAX's tensors are imported as ours."""
     with patience(target), script_function(target) as function:
         return ours(function, function())
 
 
 def ours(function: Callable[[], Any], made: Any) -> Any:
-    """What a script's function returned, as our tensors: imported if it is PyTorch's or JAX's."""
+    """The result of a script's function as our tensors: imported if it is PyTorch's or JAX's."""
     parts = made if isinstance(made, (tuple, list)) else [made]
     frameworks = {type(part).__module__.split(".")[0] for part in parts}
     if "torch" in frameworks:

@@ -27,7 +27,7 @@ Option = Callable[[Any], Any]
 
 
 def output(help: str, default: str | None = None, kind: Any = FILE) -> Option:
-    """Where to write the result."""
+    """The option for the file that the result is written to."""
     return click.option("-o", "--output", default=default, show_default=True, type=kind, help=help)
 
 

@@ -1,4 +1,4 @@
-"""What `train` keeps of a run: a row for each step in a CSV file, and the curve of it."""
+"""The log of `train`: a row for each step in a CSV file, and its curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function's bytecode says, before it runs: the names from outside that it reads, assigns and imports."""
+"""Names from outside that a function reads, assigns and imports, found in its bytecode before it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Read(NamedTuple):
 
 @dataclass
 class Bytecode:
-    """What one code object says."""
+    """The names in one code object."""
 
     reads: dict[Read, None] = field(default_factory=dict)  #: in order; of other local names, what they stand for
     passed_on: set[str] = field(default_factory=set)  #: names read for what they stand for, not for an attribute

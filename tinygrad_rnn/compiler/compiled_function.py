@@ -111,7 +111,7 @@ class _Kept:
 
     @staticmethod
     def by(owner: Any, function: CompiledFunction) -> Programs:
-        """What ``owner`` keeps for ``function``."""
+        """The programs that ``owner`` keeps for ``function``."""
         entries = entries_of(owner)
         assert entries is not None
         kept = entries.get(_KEPT)
@@ -129,7 +129,7 @@ _KEPT = "_compiled_programs"
 
 
 class CompiledFunction:
-    """What `compile` returns: call it as the function it was made from."""
+    """A compiled function, which `compile` returns: call it as the function it was made from."""
 
     recorder: type[Tracer] = Tracer  #: what the function is run under to learn what it computes
     returns_aliases = True  #: whether what is returned as it came is that tensor itself, and no output of the graph
@@ -265,7 +265,7 @@ class CompiledFunction:
         return now
 
     def _compile(self, given: list[Any], args: Any, kwargs: Any) -> tuple[_Compiled, _Compiled]:
-        """What this call runs, and what later calls run.
+        """The program for this call, and the one for later calls.
 
         They differ where a first call leaves something behind that later ones use, such as a mask that is made once.
         """
@@ -416,7 +416,7 @@ class CompiledFunction:
 
     @property
     def _known_as(self) -> str:
-        """What messages call it; a module has no name."""
+        """The name in messages; a module has none of its own."""
         return str(getattr(self, "__qualname__", type(self._fn).__name__))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -471,7 +471,7 @@ class CompiledFunction:
 
 
 def available_threads() -> int:
-    """How many threads a compiled function may use: 2 where there are two processors and no variable says 1."""
+    """The number of threads a compiled function may use: 2 where there are two processors and no variable says 1."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name) == "1":
             return 1
@@ -537,7 +537,7 @@ def compile(fn: Callable[..., Any] | None = None, threads: int | None = None, me
 
 
 def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> Any:
-    """What runs the graph; None if its arena would not fit the budget."""
+    """The program that runs the graph; None if its arena would not fit the budget."""
     with needed("tg.compile", "compile"):
         from .loop_lowering import lower
         from .program import Program, plan
@@ -554,7 +554,7 @@ def _program(graph: Plan, trace: TracedProgram, budget: int | None = None) -> An
 
 
 def _met(given: list[Any], outside: frozenset[int]) -> list[tuple[int, int]]:
-    """Which arguments are tensors that the function also uses from outside."""
+    """The arguments that are tensors which the function also uses from outside: (position, serial)."""
     if outside.isdisjoint([x.serial for x in given if isinstance(x, Tensor)]):
         return []
     return [(i, x.serial) for i, x in enumerate(given) if isinstance(x, Tensor) and x.serial in outside]

@@ -1,4 +1,4 @@
-"""What was found outside a function, each kind with how it is compared before a recording is used again."""
+"""Objects found outside a function, each kind with its comparison before a recording is used again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Things(Generic[Kind]):
 
 
 class Places:
-    """Where names were looked up, as (dict, name): what is found there has to stay the very same object."""
+    """Places where names were looked up, as (dict, name): each has to hold the very same object again."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[int, str], tuple[Mapping[str, Any], str]] = {}
@@ -83,7 +83,7 @@ class Found:
         self.asked: set[str] = set()  #: attributes that were read from what is not known, or from tensors
 
     def add_to(self, conditions: Guards, used: frozenset[int]) -> None:
-        """What must hold for the recording to be used again, which has tensors with the serials ``used``."""
+        """Add the conditions for using the recording again, whose tensors have the serials ``used``."""
         self._add_tensors(conditions, used)
         watched = [names for kind, names in self.attributes_of.items() if kind in self.classes]
         compared = set(map(id, watched))  # with all else that the class has

@@ -50,7 +50,7 @@ class Draft:
         return node.operands
 
     def users(self) -> list[int]:
-        """How often each node is used, as it stands now; being an output counts."""
+        """The number of uses of each node at present; being an output counts."""
         count = [0] * len(self.nodes)
         for index, node in enumerate(self.nodes):
             if index not in self._stands_for:

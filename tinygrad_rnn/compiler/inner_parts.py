@@ -1,4 +1,4 @@
-"""What a thing of Python's own is made of: a bound method of a function and an object, a view of its dict."""
+"""The parts of Python's own objects: of a bound method its function and object, of a view its dict."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def inner_parts(thing: Any) -> Sequence[Any] | None:
 
 
 def content(cell: CellType) -> Any:
-    """What the name of an enclosing function stands for."""
+    """The value of a name of an enclosing function."""
     try:
         return cell.cell_contents
     except ValueError:  # empty

@@ -65,7 +65,7 @@ class _Loop:
         return graph, [*targets, *(self.stacks.after[index] for index in others)]
 
     def _leaves(self, operands: list[View]) -> dict[int, View]:
-        """Where the leaves of the optimized body are."""
+        """The positions of the leaves of the optimized body."""
         body = self.body
         places: dict[int, View] = {}
         spare = set()
@@ -170,7 +170,7 @@ class _Loop:
 
 
 class _Inside(Lowering):
-    """What lowers the body: rows, constants and scratch memory are the same, all else is its own."""
+    """The lowering of a loop's body: rows, constants and scratch memory are those outside, all else is its own."""
 
     def __init__(self, around: Lowering, layout: Storage, loop: _Loop) -> None:
         super().__init__(around.trace, around.table.of_body(layout))

@@ -34,7 +34,7 @@ def float_type(graph: Plan) -> np.dtype[Any]:
 
 
 def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
-    """How a node is computed: leaf, view, join, region (elementwise), product, row (an instruction), or host."""
+    """The way a node is computed: leaf, view, join, region (elementwise), product, row (an instruction), or host."""
     if node.op is None:
         return "leaf"
     if node.op in VIEWS:

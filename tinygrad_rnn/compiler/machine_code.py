@@ -75,7 +75,7 @@ def fits() -> bool:
 
 
 def address(name: str, real: str) -> int | None:
-    """Where the machine code of an instruction is, in this process; None if nothing that fits is shipped."""
+    """The address of an instruction's machine code in this process; None if nothing that fits is shipped."""
     with _turns:
         return _address(symbol_of(name, real)) if fits() else None
 
@@ -95,7 +95,7 @@ def _address(symbol: str) -> int | None:
 
 
 def symbol_of(name: str, real: str) -> str:
-    """What the function of an instruction is called."""
+    """The symbol of an instruction's function."""
     return f"tinygrad_rnn.{name}.{real}".rstrip(".")
 
 
@@ -137,13 +137,13 @@ def _compiled(symbol: str) -> bytes:
 
 @cache
 def _processor() -> str:
-    """What machine code depends on, beside the sources."""
+    """Facts about the processor that machine code depends on, beside the sources."""
     target = _target()
     return " ".join((target.triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()))
 
 
 def _folders() -> Iterator[Path]:
-    """Where machine code may lie, the first that can be written."""
+    """Folders for machine code; the first that can be written is used."""
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen) / "tinygrad_rnn"
     else:

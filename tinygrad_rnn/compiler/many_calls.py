@@ -28,7 +28,7 @@ _UNHEARD = 0.1
 
 
 def for_each(function: CompiledFunction, stacked: tuple[Any, ...]) -> Any:
-    """What `CompiledFunction.for_each` says."""
+    """The implementation of `CompiledFunction.for_each`."""
     stacks = [_array(value, function, i) for i, value in enumerate(stacked)]
     lengths = {len(stack) for stack in stacks}
     if len(lengths) != 1 or 0 in lengths:

@@ -93,7 +93,7 @@ def _bytes(node: Node) -> int:
 
 
 class Stacks:
-    """Where the stacked values of a loop's body are.
+    """The memory of the stacked values of a loop's body.
 
     A state has one row more than there are time steps, for what it is at first: each step reads one row and writes the
     next. So what a state is before each step, and after it, are the same memory, one row apart. A large one that
@@ -130,7 +130,7 @@ class Stacks:
                 self.after[index] = self._stack(layout, nodes[index], time)
 
     def of_state(self, state: int) -> View:
-        """What a state is after each step."""
+        """The stacked values of a state after each step."""
         before = self.after[self.body.inputs + state]
         row = before.strides[0]
         return before._replace(offset=before.offset + (-row if self.body.reverse else row))
@@ -196,7 +196,7 @@ class Storage:
         return len(self.sizes) - 1
 
     def view(self, index: int) -> View:
-        """Where a node's value is."""
+        """The memory of a node's value."""
         found = self.views[index]
         if found is None:
             found = self.views[index] = self._locate(self.graph.nodes[index])

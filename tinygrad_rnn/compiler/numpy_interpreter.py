@@ -29,7 +29,7 @@ class ReferenceProgram:
         return all(cell.fits(cell.get()) for cell in self.trace.cells.values())
 
     def profile(self) -> dict[str, Cost]:
-        """How often each operation occurs; nothing is measured where nothing is compiled."""
+        """The number of occurrences of each operation; nothing is measured where nothing is compiled."""
         return {name: Cost(count) for name, count in self.graph.counts.items()}
 
     def run(self, arguments: list[Array]) -> list[Array]:

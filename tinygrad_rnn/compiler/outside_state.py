@@ -1,4 +1,4 @@
-"""What a function being compiled finds in Python outside its arguments, and whether that has changed since.
+"""Python objects outside its arguments that a function being compiled uses, and whether they have changed since.
 
 While it is traced, every call of a function that is not a library's is looked at: which globals and names of enclosing
 functions its bytecode reads (`bytecode`). Attributes are seen when they are read, however the code came to the object
@@ -292,7 +292,7 @@ class Surroundings:
         return value
 
     def _name_in_library(self, names: dict[str, Any], name: str) -> Any:
-        """What a library holds under a name; only what is a user's there is looked into."""
+        """The value of a name in a library; only a user's object there is looked into."""
         value = self._found.library_names.add(names, name)
         if is_of(value, (FunctionType, MethodType, partial)):
             self._value(value, name)
@@ -396,7 +396,7 @@ class Surroundings:
         return own or self.random_state()[:-1] != before[:-1]
 
     def written(self) -> list[Snapshot]:
-        """What is outside and holds something else than when it was come across."""
+        """Snapshots of the objects outside that hold something else than when they were first used."""
         return [each for each in list(self._snapshots.values()) if each.changed]
 
     def restore(self) -> None:
@@ -405,7 +405,7 @@ class Surroundings:
             each.restore()
 
     def depend_on(self, written: Sequence[Snapshot]) -> None:
-        """What an earlier recording wrote must be as it left it."""
+        """Require that what an earlier recording wrote is as it left it."""
         for each in written:
             for name in each.names():
                 holder = entries_of(each.thing)
@@ -414,7 +414,7 @@ class Surroundings:
                     self._place(holder, name, each.label)
 
     def add_to(self, conditions: Guards, used: frozenset[int]) -> None:
-        """What must hold for the trace to be used again, which has tensors with the serials ``used`` from outside."""
+        """Add the conditions for using the trace again, which has tensors with the serials ``used`` from outside."""
         self._settle()
         self._found.add_to(conditions, used)
 

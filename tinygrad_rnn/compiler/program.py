@@ -276,7 +276,7 @@ class Program:
         return np.ndarray(view.shape, dtype, memory, start + view.offset, view.strides)
 
     def value(self, index: int) -> Array:
-        """What a node's memory holds now."""
+        """The present contents of a node's memory."""
         return self.array(self.layout.view(index), self.graph.nodes[index].dtype)
 
     def _run_host(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""What a compiled function returns: tuples, lists and dicts, taken apart when recorded, put together in each call."""
+"""Results of a compiled function: tuples, lists and dicts, taken apart when recorded, put together in each call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Returned:
         self._found: dict[int, Output] = {}  # by serial: what is returned twice is one tensor
 
     def template(self, result: Any) -> Any:
-        """What `rebuilt` makes a result like this one of."""
+        """The template from which `rebuilt` makes a result like this one."""
         if is_of(result, Tensor):
             if self._aliases and result.serial in self._tracer.arguments:
                 return Argument(self._tracer.arguments[result.serial])

@@ -20,7 +20,7 @@ from .opcodes import NUMBER, WIDTH
 
 @dataclass
 class RowTable:
-    """What lowering gives: everything a `Program` needs."""
+    """The result of lowering: everything a `Program` needs."""
 
     layout: Storage
     real: np.dtype[Any]  #: the program's one float type

@@ -64,7 +64,7 @@ def _random_text(where: str) -> str:
 
 
 def refuse_entropy(frame: FrameType, event: str, argument: Any) -> None:
-    """What the operating system gives is another number in every call."""
+    """Refuse random bytes of the operating system: every call would give others."""
     drawn = argument is os.urandom if event == "c_call" else frame.f_code is _SEEDING and frame.f_locals["a"] is None
     if not drawn:
         return
@@ -92,7 +92,7 @@ def refuse_world(frame: FrameType, called: Any) -> None:
 
 
 def level(logger: logging.Logger) -> tuple[int, int, bool]:
-    """What decides whether a logger writes a line."""
+    """The level that decides whether a logger writes a line."""
     return logger.manager.disable, logger.getEffectiveLevel(), logger.disabled
 
 
@@ -114,7 +114,7 @@ def _of_the_world(asked: tuple[str, str], where: Site) -> GraphError:
 
 
 def _asked(called: Any) -> tuple[str, str] | None:
-    """What calling it asks of the world, and what to do instead."""
+    """The effect of calling it, and what to do instead."""
     of: Any = getattr(called, "__self__", None)
     name: str = called.__name__
     if called is print or (name.startswith("write") and (of is sys.stdout or of is sys.stderr)):
@@ -155,7 +155,7 @@ def refuse_date(frame: FrameType) -> None:
 
 
 def refuse_iterator(code: CodeType | None, value: Any, label: str) -> NoReturn:
-    """What is taken from an iterator in one call is not there in the next; a replay would take nothing."""
+    """Refuse to take from an iterator from outside: a replay would take nothing."""
     name, where = label.partition(" ")[0], user_site()
     for found in () if code is None else dis.get_instructions(code):
         if found.argval == name:

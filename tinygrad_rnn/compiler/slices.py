@@ -13,7 +13,7 @@ from .plan import Planned
 
 
 class Span(NamedTuple):
-    """What an index selects along one axis."""
+    """The elements that an index selects along one axis."""
 
     start: int
     stop: int
@@ -55,7 +55,7 @@ def over_time(like: Planned, nodes: Iterable[Planned]) -> Planned:
 
 
 def in_order(draft: Draft, pieces: Sequence[Any]) -> list[int]:
-    """How to sort pieces so that they are likely to lie one after the other in memory: by position, else by time."""
+    """A key that sorts pieces so that they are likely to be neighbours in memory: by position, else by time."""
 
     def key(i: int) -> tuple[Any, ...]:
         node = draft[pieces[i]]

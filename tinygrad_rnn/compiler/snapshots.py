@@ -36,7 +36,7 @@ GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState
 
 
 class Snapshot:
-    """What a thing holds at a moment, one level deep.
+    """The contents of an object at a moment, one level deep.
 
     >>> from tinygrad_rnn.compiler.snapshots import Snapshot
     >>> losses = [0.5]
@@ -71,7 +71,7 @@ class Snapshot:
         return [k for k in {**before, **now} if k not in now or k not in before or not alike(before[k], now[k])]
 
     def values(self) -> Iterator[Any]:
-        """What it holds now, if it is a container or has attributes."""
+        """The present contents, of a container or of an object with attributes."""
         now = _contents(self.thing)
         if is_of(now, (dict, list, set)):
             yield from now.values() if is_of(now, dict) else now
@@ -114,7 +114,7 @@ def _contents(thing: Any) -> Any:
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """What an object, a class, a module or a function has of its own, in slots too."""
+    """The attributes of an object, a class, a module or a function itself, those in slots too."""
     try:
         found = type.__dict__["__dict__"].__get__(thing) if is_of(thing, type) else entries_of(thing) or {}
     except (AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""What a compiled function does, as a table."""
+"""A table of what a compiled function runs."""
 
 from __future__ import annotations
 

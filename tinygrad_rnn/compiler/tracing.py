@@ -44,7 +44,7 @@ from .tensor_attributes import own
 
 @lru_cache(4096)
 def _blank(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """What has a shape and a dtype, and no memory for its elements; it cannot be written."""
+    """An array that has a shape and a dtype, and no memory for its elements; it cannot be written."""
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
@@ -69,7 +69,7 @@ class Traced(Tensor):
 
     @property
     def name(self) -> str | None:
-        """What graphs and messages call it; to the function's own code, what it is called outside."""
+        """The name in graphs and messages; for the function's own code, the one that it has outside."""
         return self._label if is_ours(sys._getframe(1).f_code.co_filename) else self._given_name
 
     @name.setter
@@ -133,7 +133,7 @@ class Met(BaseException):
 
 @dataclass(eq=False)
 class TracedProgram:
-    """What tracing found out: the graph, where its leaves' values come from, and what becomes of its outputs."""
+    """The result of tracing: the graph, the sources of its leaves' values, and the uses of its outputs."""
 
     graph: Plan
     #: serial of a leaf -> position among the arguments
@@ -249,7 +249,7 @@ class Tracer:
         return result
 
     def given(self, tensor: Tensor, name: str) -> Tensor:
-        """What stands for a tensor that is the next argument: the same for the same one, and itself where it is met."""
+        """The stand-in for the next argument, one for each tensor; the tensor itself where that was used."""
         found = tensor if tensor.serial in self.met else self._given.get(tensor.serial)
         gradient = tensor._gradient() if tensor.requires_grad else None
         counts = 1 + (gradient is not None)  # which is passed, too
@@ -581,7 +581,7 @@ class Tracer:
             )
 
     def _kept(self, outputs: list[Tensor]) -> tuple[list[tuple[Tensor | int, int | None]], list[tuple[Tensor, int]]]:
-        """What becomes of every ``.grad``; those that are kept are appended to the outputs.
+        """The fate of every ``.grad``; those that are kept are appended to the outputs.
 
         That of a tensor which the function itself starts afresh and then updates is seldom looked at afterwards: it
         waits where it is, which saves copying all gradients in every training step.

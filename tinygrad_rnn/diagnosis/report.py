@@ -24,7 +24,7 @@ TOO_FEW = (
 
 @dataclass
 class Diagnosis:
-    """Which mistake makes the given gradients; true if they are right.
+    """The mistake that makes the given gradients, as `diagnose` finds it; true if they are right.
 
     >>> import tinygrad_rnn as tg
     >>> w = tg.tensor([2.0], requires_grad=True, name="w")

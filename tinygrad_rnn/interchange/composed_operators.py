@@ -125,7 +125,7 @@ def put(x: Tensor, index: tuple[Any, ...], value: Tensor) -> Tensor:
 
 
 def read_through(owner: Tensor, where: np.ndarray[Any, Any]) -> Tensor:
-    """What a view shows of its owner."""
+    """The elements of its owner that a view shows."""
     if where.shape == owner.shape and np.array_equal(where.ravel(), np.arange(where.size)):
         return owner
     return owner.reshape(-1)[where]

@@ -1,4 +1,4 @@
-"""What a function sees by name: the parameters and modules of a program that takes none as arguments."""
+"""Parameters and modules that a function uses by name, without taking them as arguments."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class Imported(Module):
 
     @property
     def import_notes(self) -> tuple[str, ...]:
-        """What of the program stays as it was during the import, and what had to be said about it."""
+        """Notes on parts of the program that stay as they were during the import."""
         return self._notes
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

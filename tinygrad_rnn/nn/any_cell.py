@@ -217,7 +217,7 @@ class Recurrent(Module):
     def _step(
         self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
     ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
-        """What the cell does at one step, as `unroll` wants it; ``draw`` makes the mask for all steps."""
+        """One step of the cell as a function, as `unroll` wants it; ``draw`` makes the mask for all steps."""
         mask: list[Tensor] = []
         draw = draw or self._mask
 

@@ -172,7 +172,7 @@ def make_weights(
 
 
 class _Cell(Module):
-    """What the three cells share: sizes, weights, and checking what they are called with."""
+    """Base of the three cells: sizes, weights, and checks of the arguments."""
 
     gates = 1
 

@@ -1,4 +1,4 @@
-"""What layers and losses compute, as functions; the names and arguments are ``torch.nn.functional``'s."""
+"""Functions that layers and losses compute; the names and arguments are ``torch.nn.functional``'s."""
 
 from __future__ import annotations
 

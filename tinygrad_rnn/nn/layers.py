@@ -158,7 +158,7 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """What it is given: takes a layer's place, and any settings. Its ``args`` and ``kwargs`` say nothing.
+    """Returns its argument unchanged: a placeholder for a layer. Any ``args`` and ``kwargs`` are ignored.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Identity()(3)
@@ -373,7 +373,7 @@ class SiLU(Module):
 
 
 class _Norm(Module):
-    """What the two norms share: the shape they normalize, a weight of ones, and where asked for a bias of zeros."""
+    """Base of the two norms: the shape they normalize, a weight of ones, and where asked for a bias of zeros."""
 
     @answerable
     def __init__(

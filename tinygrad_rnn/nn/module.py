@@ -47,14 +47,14 @@ Held = TypeVar("Held", "Module", Parameter)
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `Module.load_state_dict` found: names that the state lacks, and names that the module lacks."""
+    """The result of `Module.load_state_dict`: names that the state lacks, and names that the module lacks."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 class HookHandle(NamedTuple):
-    """What registering a forward hook returns."""
+    """The handle of a registered forward hook."""
 
     module: Module
     hook: tuple[bool, Callable[..., Any]]
@@ -68,7 +68,7 @@ class HookHandle(NamedTuple):
 
 
 def _unchanged(module: Module, conditions: Guards) -> None:
-    """What a compiled function watches: whether a module is in the mode, and the state, it was traced in."""
+    """Conditions of a compiled function: a module is in the mode, and has the attributes, it was traced with."""
     conditions.add("{}.training is {}", module, module.training)
     watch_attributes(module, conditions)
 
@@ -270,7 +270,7 @@ class Module:
         return self
 
     def _named(self, own: Callable[[Module], Iterator[tuple[str, Any]]], once: bool) -> Iterator[tuple[str, Any]]:
-        """What ``own`` gives of this module and all below it, under dotted names, each thing ``once`` or as often."""
+        """``own`` of this module and all below it, under dotted names; each object ``once``, or under all its names."""
         seen: set[int] = set()
 
         def visit(module: Module, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Any]]:
@@ -361,7 +361,7 @@ class Module:
     # State -----------------------------------------------------------------------------------------------
 
     def _saved(self) -> Iterator[tuple[str, Tensor]]:
-        """What makes up the state, under all of its names."""
+        """The tensors of the state, under all of their names."""
         self._notice_hidden()
         return self._named(lambda module: (*_parameters_of(module), *module._own_buffers(True)), False)  # type: ignore[arg-type,return-value]
 
@@ -505,7 +505,7 @@ class Module:
         return self._shown() + (f"  # {count:,} parameters" if count else "")
 
     def _shown(self) -> str:
-        """What `repr` says, without the number of parameters."""
+        """The text of `repr` without the number of parameters."""
         lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
@@ -529,7 +529,7 @@ def _held(module: Module, name: str, kind: type[Held], call: str) -> Held:
 
 
 def _as_leaf(buffer: Tensor) -> Tensor:
-    """What can be written in place: a copy of what operations computed."""
+    """A tensor that can be written in place: a copy, if operations computed it."""
     return buffer if buffer.op is None else Tensor(buffer.numpy().copy(), buffer.dtype, name=buffer.name)
 
 
@@ -557,7 +557,7 @@ def _outside() -> int:
 
 
 def forget_gradient(parameter: Tensor, set_to_none: bool) -> None:
-    """What ``zero_grad`` does to one parameter."""
+    """Carry out ``zero_grad`` for one parameter."""
     parameter.grad = None if set_to_none or parameter.grad is None else zeros_like(parameter)
 
 

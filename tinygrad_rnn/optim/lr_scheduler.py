@@ -80,7 +80,7 @@ class LRScheduler:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands: plain numbers."""
+        """The state of the schedule as plain numbers."""
         return {key: value for key, value in vars(self).items() if isinstance(value, (int, float, str, list))}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -361,7 +361,7 @@ class SequentialLR(LRScheduler):
         active._set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands, and each of its parts, under ``schedulers``."""
+        """The state of the schedule, and of each of its parts, under ``schedulers``."""
         return {**super().state_dict(), "schedulers": [each.state_dict() for each in self._parts]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ class AveragedModel(Module):
         self.register_buffer("n_averaged", 0)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the model with the averages computes."""
+        """The result of the model with the averages."""
         return self.module(*args, **kwargs)
 
     def update_parameters(self, model: Module) -> None:

@@ -1,4 +1,4 @@
-"""Where primitives are not differentiable, and how near their operands are to such a place.
+"""Points where primitives are not differentiable, and the distance of their operands to such a point.
 
 A rule is called with the operands as arrays or Python numbers, with how far rounding may have moved each of them, and
 with the primitive's settings. It answers two arrays in the result's shape, or broadcastable to it: each element's

@@ -1,4 +1,4 @@
-"""What stands for an operation that a file names and this process does not have."""
+"""Placeholders for operations that a file names and this process does not have."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Absent(Unlisted):
 
     @property
     def missing(self) -> str:
-        """What is said where its rule is wanted."""
+        """The error message where its rule is wanted."""
         name = self.name if self.name.isprintable() else ascii(self.name)
         return f"the rule of {name} is not in this process; import the module that defines it"
 
 
 def absent(name: str) -> Absent:
-    """What stands for operation ``name``; whatever asks it for its rule gets a `GraphError` that says where rules are.
+    """A placeholder for operation ``name``; asking it for its rule is a `GraphError` that says where rules are.
 
     >>> from tinygrad_rnn.primitives.missing_primitives import absent
     >>> absent("own_swish").pull(0, 1.0, None, [], {})

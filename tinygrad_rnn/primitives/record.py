@@ -1,4 +1,4 @@
-"""What a primitive is: one record of everything that the other parts of the engine ask of it.
+"""A primitive: one record of everything that the other parts of the engine ask of an operation.
 
 Adding a primitive is writing one such record (and, where NumPy is slow, one kernel). The eager engine runs its
 ``reference`` or ``kernel``, the reverse walk its ``vjp``; the debugger prints its ``rule`` and says its ``sentence``,
@@ -177,7 +177,7 @@ class Primitive:
         return self.kind == "contraction" and isinstance(self.vjp, tuple)
 
     def of(self, operand: str) -> str:
-        """How pictures write it with its operand; "" for an operation of several, or one that needs more said."""
+        """Its text in pictures with its operand; "" for an operation of several, or one that needs more said."""
         alone = self.shape is same_shape or (isinstance(self.vjp, tuple) and len(self.vjp) == 1)
         if not (self.kind == "reduction" or (self.elementwise and alone)):
             return ""
@@ -216,7 +216,7 @@ class Primitive:
         return self._tried[key]
 
     def _try(self, kinds: Sequence[Any], attrs: dict[str, Any]) -> np.dtype[Any]:
-        """What the reference makes of ones; NumPy makes integers of some booleans, and refuses others."""
+        """The dtype that the reference gives for ones; NumPy makes integers of some booleans, and refuses others."""
         promoted = dtypes.promoted(kinds)
         if promoted.kind == "f" and not any(isinstance(x, float) or getattr(x, "kind", "i") == "f" for x in kinds):
             return promoted  # no integer has room for them

@@ -1,4 +1,4 @@
-"""What users import in their own tests.
+"""Tools for users' own tests.
 
 `assert_gradients` judges a program's gradients, whichever framework it is written in; `check_primitive` runs on
 anyone's primitive the laws that the engine's own are held to.

@@ -357,7 +357,7 @@ def judge_rule(name: str, dtype: Any, mode: str, steps: int = 30, seed: int = 0)
 
 
 def bound(name: str, what: str) -> float:
-    """What is promised of ``what``: "value", or "rule"."""
+    """The promised accuracy of ``what``: "value", or "rule"."""
     return BOUNDS.get((name, what), BOUND)
 
 

@@ -108,7 +108,7 @@ class ProgramUnderTest:
         return check_gradients(judged, raise_exception=False, **settings)
 
     def against_the_framework(self, report: Report) -> str | None:
-        """What PyTorch's own gradients say otherwise; None too where it has none, or draws random numbers."""
+        """The difference from PyTorch's own gradients; None also where it has none, or draws random numbers."""
         if self.framework != "torch" or not self.weights or len(self.outputs) != 1 or self.outputs[0].shape != ():
             return None
         import torch

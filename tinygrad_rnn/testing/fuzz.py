@@ -203,7 +203,7 @@ class World:
         return made
 
     def call(self) -> list[Any]:
-        """What it returns and leaves behind: arrays, or None."""
+        """Its results and the gradients it leaves behind: arrays, or None."""
         sys.modules[_SETTINGS.__name__] = _SETTINGS
         returned = self.function(*self.arguments)
         left = [x.grad for x in (*self.arguments, self.holder.weight)]
@@ -258,7 +258,7 @@ class World:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case: ``fault`` says what is wrong, ``refused`` with which words the compiled form declined."""
+    """The result of a case: ``fault`` says what is wrong, ``refused`` is the compiled form's error, if it declined."""
 
     fault: str | None = None
     refused: str | None = None
@@ -333,7 +333,7 @@ def _differs(expected: Sequence[Any], got: Sequence[Any], noisy: Sequence[Sequen
 
 
 def _wrong(a: Array, b: Array, others: Array) -> Array:
-    """Where two results differ by more than rounding can explain."""
+    """A mask of elements where two results differ by more than rounding can explain."""
     if a.dtype.kind != "f":
         return np.asarray((a != b) & (others == a).all(0))
     info = np.finfo(a.dtype)

@@ -109,7 +109,7 @@ class Network:
 
     @property
     def given(self) -> list[str]:
-        """What a layer is called with: "x", "h0" and the LSTM's "c0"."""
+        """The arguments of a layer: "x", "h0" and the LSTM's "c0"."""
         return ["x", *(f"{role}0" for role in self.roles)]
 
     # As plain NumPy --------------------------------------------------------------------------------------

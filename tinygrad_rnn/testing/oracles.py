@@ -78,7 +78,7 @@ def cell(kind: str, x: Array, state: State, weights: Sequence[Array], nudge: Any
 
 @dataclass
 class OracleGradients:
-    """What a backward pass through a `NumpyRecurrence` may be asked for."""
+    """The gradients that a backward pass through a `NumpyRecurrence` may be asked for."""
 
     whole: dict[str, Array] = field(default_factory=dict)  #: "x", "h0", "c0" and the weights
     shares: dict[tuple[str, int], Array] = field(default_factory=dict)  #: of each weight, per time step

@@ -158,7 +158,7 @@ def _normal(rng: np.random.Generator, like: Any) -> Any:
 
 
 def _ruled(primitive: Primitive, case: Case) -> Shape | None:
-    """What the shape rule says; None if it refuses."""
+    """The shape by the shape rule; None if it refuses."""
     try:
         return primitive.shape(*(np.shape(x) for x in case.operands), **case.attrs)
     except (ShapeError, OutOfRangeError):
@@ -174,7 +174,7 @@ def _reference(primitive: Primitive, case: Case, slot: int) -> Callable[[Array],
 
 
 def _computed(primitive: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Array:
-    """What the reference gives; a `TypeError` if it drops an imaginary part, whose slope a rule has to know."""
+    """The reference's result; a `TypeError` if it drops an imaginary part, whose slope a rule has to know."""
     y = np.asarray(primitive.reference(*operands, **attrs))
     if y.dtype.kind == "f" and any(np.iscomplexobj(x) and slot in primitive.slots for slot, x in enumerate(operands)):
         raise TypeError("the reference gives real values of complex ones")

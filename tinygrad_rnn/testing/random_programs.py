@@ -168,7 +168,7 @@ class Writer:
         return Bent(k, drawn)
 
     def program(self) -> RandomProgram:
-        """What was written."""
+        """The program as written."""
         return RandomProgram(tuple(self.leaves), tuple(self.lines))
 
 

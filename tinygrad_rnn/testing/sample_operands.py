@@ -1,4 +1,4 @@
-"""What operands each primitive takes: the one thing about a primitive that its record does not say.
+"""Sample operands of each primitive: the one thing about a primitive that its record does not say.
 
 A recipe is a function from a `Source` of choices to a `Case`. Structure (ranks, sizes, axes, which index) comes from
 `Source.integer`, so that Hypothesis can choose and shrink it; values come from the seeded generator, because values
@@ -41,7 +41,7 @@ Recipe = Callable[["Source"], Case]
 
 
 class Source:
-    """Where a recipe's choices come from.
+    """The source of a recipe's random choices: shapes, sizes and values.
 
     ``integer(low, high)``, both ends included, decides everything structural; by default the generator of ``seed``
     does, which draws the values. ``sizes`` are the lengths a dimension may have.

@@ -35,7 +35,7 @@ class Stop:
     hits: int = 0
 
     def reason(self, session: Inspection, position: int) -> str | None:
-        """Why to stop at ``position``, None if not; counts the hit."""
+        """The reason to stop at ``position``, None if there is none; counts the hit."""
         if not self.enabled:
             return None
         why = self.test(session, position)

@@ -102,7 +102,7 @@ def _with_values(record: Record, node: Node, true: str, changed: Mapping[int, Ar
 
 
 def _recognized(record: Record, index: int, value: Array, place: str) -> str | None:
-    """What a value is called: a node's, or one made of the value that belongs there."""
+    """The name of a value: a node's, or one made of the value that belongs there."""
     for number, known in enumerate(record.values[: len(record.nodes)]):
         if number != index and known is value:
             return rf"\text{{{_named(number)}}}"

@@ -1,4 +1,4 @@
-"""What nodes are called, and finding a node by what a person types.
+"""Names of nodes, and finding a node by what a person types.
 
 A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
 initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
@@ -44,7 +44,7 @@ class Names:
                     self._aliases[name].append(index)
 
     def _path(self, node: tg.Node) -> list[str]:
-        """Where a value belongs: where it was made, a parameter where it is used."""
+        """The module path a value belongs to: where it was made, a parameter where it is used."""
         path: tuple[str, ...] = node.scope.path
         if node.is_parameter and not path:
             users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
@@ -62,11 +62,11 @@ class Names:
         return self.names[index]
 
     def formula(self, index: int) -> str:
-        """How a node is made of what has names, ``(f_3 ⊙ c_2)``, whatever it is called; "" if that takes too long."""
+        """The formula of a node, ``(f_3 ⊙ c_2)``, even if it has a name; "" if that is too long."""
         return self._spoken.composed(self.graph.nodes[index])
 
     def both(self, index: int) -> str:
-        """What people read, and of a parameter its own name too: ``W_hh (weight_hh)``."""
+        """The name as people read it, and of a parameter its own name too: ``W_hh (weight_hh)``."""
         name, shown = self.names[index], self.shown[index]
         return f"{shown} ({name})" if name != shown and self.graph.nodes[index].is_parameter else shown
 

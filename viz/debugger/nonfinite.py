@@ -1,4 +1,4 @@
-"""Where a nan or an infinity came from: the first value or gradient that is not finite although its causes are."""
+"""The origin of a nan or an infinity: the first value or gradient that is not finite although its causes are."""
 
 from __future__ import annotations
 

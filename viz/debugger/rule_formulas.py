@@ -63,7 +63,7 @@ def is_edited(node: tg.Node) -> bool:
 
 
 def _place_of(node: tg.Node, slot: int, letter: str) -> str:
-    """Where in an array: as the index was written, or of what was put together the number of the part."""
+    """A place in an array as text: the index as it was written, or in a concatenation the number of the part."""
     index = node.attrs.get("index")
     if isinstance(index, tuple):
         return rf"\text{{{', '.join(_part(part) for part in index)}}}"

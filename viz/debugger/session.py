@@ -13,7 +13,7 @@ from .step_sentences import what_if
 
 
 class Views(Protocol):
-    """What a session is shown by."""
+    """The functions that show a session."""
 
     def html(self, session: Inspection, path: PathLike | None, title: str | None) -> str: ...
     def mimebundle(self, session: Inspection) -> dict[str, str]: ...

@@ -1,4 +1,4 @@
-"""What a session can show, as plain data: every class here turns into JSON with `data`."""
+"""The contents of a session as plain data: every class here turns into JSON with `data`."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ClipRow:
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """What `nn.utils.clip_grad_norm_` would do to the finished gradients."""
+    """The finished gradients as `nn.utils.clip_grad_norm_` would leave them."""
 
     norm: float
     threshold: float
@@ -119,7 +119,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the first number that is not finite came from."""
+    """The place that the first number that is not finite came from."""
 
     position: int
     node: int

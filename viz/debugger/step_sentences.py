@@ -1,4 +1,4 @@
-"""What happens at a step, in one sentence."""
+"""One sentence about each step."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sentence(session: Inspection, position: int) -> str:
 
 
 def what_if(session: Inspection) -> str:
-    """What the walk that is shown was told to suppose; "" of a walk as it was recorded."""
+    """The supposition under which the shown walk goes; "" of a walk as it was recorded."""
     supposed = []
     for step in session.trace.steps:
         if step.replaced == "what-if":

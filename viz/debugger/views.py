@@ -18,7 +18,7 @@ def html(session: Inspection, path: PathLike | None, title: str | None) -> str:
 
 
 def mimebundle(session: Inspection) -> dict[str, str]:
-    """What a notebook shows."""
+    """The forms in which a notebook shows a session."""
     from .web import page
 
     return page.mimebundle(session)

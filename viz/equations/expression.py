@@ -79,7 +79,7 @@ def plus(terms: Sequence[Expression], shape: tuple[int, ...]) -> Expression:
 
 
 def _put_together(terms: Sequence[Expression]) -> list[Expression]:
-    """What is put in one place of zeros several times is put there as a sum."""
+    """The terms, with those that are scattered to the same index of zeros as one scatter of their sum."""
     found: dict[str | int, list[Expression]] = {}
     for k, term in enumerate(terms):
         placed = isinstance(term, Apply) and term.op == "scatter"

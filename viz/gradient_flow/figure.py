@@ -67,7 +67,7 @@ def _xy(series: Series) -> tuple[list[int], Any]:
 
 
 def _drawable(values: Any) -> Any:
-    """What is 0 or no number has no place on a logarithmic axis."""
+    """Values for a logarithmic axis: nan, which is not drawn, in place of 0, negative and infinite ones."""
     array = np.array(values, float)
     return np.where(np.isfinite(array) & (array > 0), array, np.nan)
 

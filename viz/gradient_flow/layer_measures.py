@@ -1,4 +1,4 @@
-"""What is measured of one recurrent layer."""
+"""The measures of one recurrent layer."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class Layer:
 
     @property
     def label(self) -> str:
-        """What a legend calls it."""
+        """The label in a legend."""
         return " ".join(part for part in (self.network, self.name) if part)

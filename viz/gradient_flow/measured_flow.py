@@ -1,4 +1,4 @@
-"""What a flow holds: numbers along time for every recurrent layer, and how they are written down."""
+"""The data of a flow: numbers along time for every recurrent layer, and their text and file forms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS = ("svg", "png", "pdf", "csv", "json")
 
 @dataclass(frozen=True)
 class Flow:
-    """What `viz.flow` returns: pure data that shows itself in a notebook and saves itself by suffix."""
+    """The result of `viz.flow`: pure data that shows itself in a notebook and saves itself by suffix."""
 
     layers: tuple[Layer, ...]
     panels: tuple[str, ...]
@@ -92,7 +92,7 @@ def _rows(layer: Layer) -> Iterator[tuple[str, int | str, int, float]]:
 
 
 def _words(value: Any) -> Any:
-    """What JSON has no number for becomes a word."""
+    """The data with words for what JSON has no number for."""
     if isinstance(value, dict):
         return {key: _words(item) for key, item in value.items()}
     return [_words(item) for item in value] if isinstance(value, tuple) else plain(value)

@@ -29,7 +29,7 @@ def format_of(path: Path) -> str:
 
 
 class Picture:
-    """What `render` returns.
+    """A drawing, which `render` returns.
 
     In a notebook it shows itself; ``save("name.svg")`` writes svg, png, pdf, dot or json (Graphviz's own JSON, with
     coordinates), by suffix, whole or not at all. ``dot`` is the DOT source, whose coordinates are final: another

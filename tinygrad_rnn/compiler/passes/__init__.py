@@ -1,4 +1,4 @@
-"""What the compiler does to a graph before it lowers it: each pass takes a graph and gives one that computes the same.
+"""The passes over a graph before it is lowered: each takes a graph and gives one that computes the same.
 
 Every pass can be run, counted and drawn alone::
 
@@ -39,7 +39,7 @@ OF_BODIES: tuple[Pass, ...] = (
 
 
 class Applied(NamedTuple):
-    """What a pass did."""
+    """The effect of a pass."""
 
     name: str
     before: int  #: nodes

@@ -43,7 +43,7 @@ def merge_equal(graph: Plan) -> Plan:
 
 
 def fold_constants(graph: Plan) -> Plan:
-    """What depends on constants alone is computed once, here."""
+    """Compute nodes that depend on constants alone, once, here."""
     draft = Draft(graph)
     values: dict[int, Any] = {n.index: n.value for n in graph.nodes if n.op is None and n.value is not None}
     for node in graph.nodes:

@@ -35,7 +35,7 @@ class _Tied(Exception):
 
 
 class Cut(NamedTuple):
-    """How a value is cut in two: ``axis`` has ``outer * batch * inner`` elements, see the module's text."""
+    """A cut of a value in two: ``axis`` has ``outer * batch * inner`` elements, see the module's text."""
 
     axis: int
     outer: int = 1
@@ -43,7 +43,7 @@ class Cut(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How to compute a node in halves: its own cut (None: the halves are added), its operands' (None: whole)."""
+    """A node computed in halves: its own cut (None: the halves are added), its operands' (None: whole)."""
 
     cut: Cut | None
     wanted: list[Cut | None]
@@ -206,7 +206,7 @@ class _Halves:
 
 
 def _plan(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
-    """How to compute a node in halves; None if that takes the whole of its operands."""
+    """The plan for computing a node in halves; None if that takes the whole of its operands."""
     op, attrs, rank = node.op, node.attrs, len(node.shape)
     assert op is not None
     slot, cut = next(iter(cuts.items()))

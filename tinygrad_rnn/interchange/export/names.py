@@ -1,4 +1,4 @@
-"""What the tensors are called that an exported function makes use of, and what its modules are."""
+"""Names of the tensors that an exported function uses, and its modules."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Body:
 
     @property
     def collected(self) -> int:
-        """How many values each step puts out."""
+        """The number of values each step puts out."""
         return len(self.graph.outputs) - len(self.carries)
 
 
@@ -237,7 +237,7 @@ class ExportTracer(Tracer):
         return mapped(named, new), mapped(named, ys)
 
     def _graph(self, own: Sequence[Tensor], results: Sequence[Tensor]) -> tuple[Graph, list[Tensor], list[int]]:
-        """What of ``results`` depends on the stand-ins ``own``, as a graph; the rest is from outside and fixed."""
+        """The graph of ``results`` from the stand-ins ``own``; tensors that depend on none of them are fixed."""
         reached: dict[int, tuple[Tensor, list[Tensor]]] = {}  # by serial: a tensor, and what it was traced from
         pending = list(results)
         while pending:

@@ -1,4 +1,4 @@
-"""What a primitive is in another engine: a registry each, filled by a decorator."""
+"""Primitives in other engines: a registry each, filled by a decorator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMPARISONS = frozenset(op for op in TABLE.values() if op.is_boolean)
 
 
 def no_rule(op: Primitive, site: str | None, format: str) -> UnsupportedError:
-    """What is said of a primitive, used at ``site``, that a ``format`` ("JAX" or "ONNX") does not have."""
+    """The error for a primitive, used at ``site``, that a ``format`` ("JAX" or "ONNX") does not have."""
     name = format.lower()
     if isinstance(op, Unlisted):
         return UnsupportedError(
@@ -43,7 +43,7 @@ def no_rule(op: Primitive, site: str | None, format: str) -> UnsupportedError:
 
 
 def unknown_leaf(label: str, format: str) -> UnsupportedError:
-    """What is said of a value from outside that nothing can be asked for."""
+    """The error for a value from outside that is neither an argument nor a weight."""
     return UnsupportedError(
         f"to_{format.lower()}: {label} is neither an argument nor a weight of the function; pass it as an argument"
     )

@@ -226,7 +226,7 @@ def _spec(x: Any) -> Any:
 
 
 def _sample(x: Any) -> Any:
-    """What JAX traces in its place."""
+    """The sample that JAX traces in its place."""
     if isinstance(x, Tensor):
         return jax.ShapeDtypeStruct(x.shape, _canonical(x))
     return x

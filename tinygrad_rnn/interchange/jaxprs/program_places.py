@@ -1,4 +1,4 @@
-"""Where an equation is in the user's program: source line, scopes, the time step a scope's name counts."""
+"""Places of equations in the user's program: source line, scopes, the time step a scope's name counts."""
 
 from __future__ import annotations
 

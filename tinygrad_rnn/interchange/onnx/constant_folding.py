@@ -1,4 +1,4 @@
-"""What of a model is the same in every call, and computed aside."""
+"""Values of a model that are the same in every call, computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ROUNDS = 100_000
 
 
 class Constant(Tensor):
-    """What depends on neither input nor weight: it has a value also while a function is being compiled."""
+    """A value that depends on neither input nor weight: it is known also while a function is being compiled."""
 
     def _read(self) -> np.ndarray[Any, Any]:
         return self._array

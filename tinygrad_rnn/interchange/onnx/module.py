@@ -68,7 +68,7 @@ class OnnxModel(Module):
 
     @property
     def import_notes(self) -> tuple[str, ...]:
-        """What is not quite as in the file, and why."""
+        """Differences from the file, each with the reason."""
         return tuple(self._model.notes)
 
     def forward(self, *args: Any) -> Any:

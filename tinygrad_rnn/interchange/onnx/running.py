@@ -54,7 +54,7 @@ class Graph:
 
 
 class Model:
-    """What all graphs of a model share."""
+    """The facts that all graphs of a model share."""
 
     def __init__(self, proto: Any, name: str, folder: Path | None) -> None:
         self.name, self.folder = name, folder

@@ -1,4 +1,4 @@
-"""What users write of a way back: ``torch.autograd.Function`` and hooks of tensors, each as its author wrote it."""
+"""Backward passes written by users: ``torch.autograd.Function`` and hooks of tensors, each as its author wrote it."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _finished(recorder: CallRecorder, given: Any, out: Any, tied: Mapping[str, i
 
 
 def _not_compiled() -> AbstractContextManager[Any]:
-    """What `torch.compile` made runs as it was written, where anything can have been made by it."""
+    """A context in which functions of `torch.compile` run as they were written, if that module is loaded."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
@@ -184,7 +184,7 @@ def _parameters(
 
 
 def _argument_names(function: Callable[..., Any], given: Any) -> dict[int, str]:
-    """What the function itself calls its tensors."""
+    """The names that the function's own code gives its tensors."""
     try:
         bound = inspect.signature(getattr(function, "forward", function)).bind(*given[0], **given[1])
     except (TypeError, ValueError):
@@ -198,7 +198,7 @@ def _argument_names(function: Callable[..., Any], given: Any) -> dict[int, str]:
 
 
 def _names(function: Callable[..., Any], roots: Sequence[tuple[str, Any]]) -> dict[int, str]:
-    """What the user calls the tensors that are no parameters."""
+    """The user's names of tensors that are no parameters."""
     names = {id(x): _named(prefix, name) for prefix, root in roots for name, x in root.named_buffers()}
     if not isinstance(function, torch.nn.Module):
         names |= {id(x): name for name, x in variables(function) if isinstance(x, torch.Tensor)}

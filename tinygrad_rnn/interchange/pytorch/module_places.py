@@ -1,4 +1,4 @@
-"""Which module of the user's is running, and which time step that makes it.
+"""The module of the user's that is running, and its time step.
 
 A module that is called once per time step says so by being called more than once. What happens between two such calls
 belongs to the one that follows or the one before: the same source line does so at every step, so its first and last
@@ -61,7 +61,7 @@ class Modules:
             self.stack.pop()
 
     def running(self) -> Running:
-        """What is running now."""
+        """The module that is running now."""
         return tuple((id(module), count) for module, count in self.stack)
 
     @contextmanager

@@ -69,7 +69,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Hook:
-    """What a user does to a gradient, and where it was said."""
+    """A hook that a user put on a gradient, and its line."""
 
     function: Callable[[Any], Any]
     place: tuple[CodeType, int] | None
@@ -93,7 +93,7 @@ class Call:
 
 @dataclass
 class CallRecorder:
-    """What is known while the program runs."""
+    """The state of the recording while the program runs."""
 
     modules: Modules
     parameters: dict[int, tuple[str, Parameter]]  #: by id of PyTorch's tensor
@@ -244,7 +244,7 @@ class CallRecorder:
         return False
 
     def steps_before(self, call: Call, weight: Tensor, states: tuple[Tensor, ...], count: int) -> int:
-        """How many time steps a layer has gone before this call, if the call goes on from where it stopped."""
+        """The number of time steps a layer went before this call, if the call goes on from there."""
         before = self.walked.get(weight.serial, 0) if any(x.serial in self.live for x in states) else 0
         self.walked[weight.serial] = before + count
         return before
@@ -373,7 +373,7 @@ class Mode(TorchFunctionMode):
 
 
 def name_of(func: Any) -> str:
-    """What a call is called, whichever way it was spelt."""
+    """The name of a call, whichever way it was spelt."""
     return str(getattr(func, "__name__", func))
 
 
@@ -402,7 +402,7 @@ def array_of(t: Any) -> np.ndarray[Any, Any]:
 
 
 def version_of(t: Any) -> int:
-    """How often a tensor was written to; PyTorch does not count it of those made under ``inference_mode``."""
+    """The number of writes to a tensor; PyTorch does not count it of those made under ``inference_mode``."""
     return 0 if t.is_inference() else int(t._version)
 
 

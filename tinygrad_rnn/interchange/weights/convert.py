@@ -367,7 +367,7 @@ def _own(layer: RecurrentLayers) -> dict[str, Any]:
 
 
 def _otherwise(told: Told | None, layer: RecurrentLayers) -> str | None:
-    """How the layer differs from what the file says of it."""
+    """Advice where the layer lacks options that the file states; None if it has them all."""
     own = _own(layer)
     differing = {name: value for name, value in (told.options if told else {}).items() if own[name] != value}
     wanted = ", ".join(f"{name}={value!r}" for name, value in differing.items())
@@ -375,7 +375,7 @@ def _otherwise(told: Told | None, layer: RecurrentLayers) -> str | None:
 
 
 def _unlike(dialect: Dialect, layer: RecurrentLayers) -> str | None:
-    """How the layer computes something else than the dialect."""
+    """The difference between the layer's computation and the dialect's, in words; None if there is none."""
     cell = {RNN: "rnn", LSTM: "lstm", GRU: "gru"}[next(k for k in (RNN, LSTM, GRU) if isinstance(layer, k))]
     own = _own(layer)
     wanted = {**_DEFAULTS[cell], **dialect.layer}

@@ -1,4 +1,4 @@
-"""What a record says about a library's recurrent layer: which array holds which weights, in which order and layout.
+"""Records of libraries' recurrent layers: the arrays, the weights in each, their order and layout.
 
 Whatever the library, a layer is made of the same atoms: for each gate a matrix on the input, ``x``, one on the state,
 ``h``, and biases. A record lists the arrays of a library and the atoms in each; reading and writing are the same for
@@ -53,7 +53,7 @@ class Part:
 
     @cached_property
     def atoms(self) -> tuple[Atom, ...]:
-        """What lies along the gate axis, in order."""
+        """The blocks along the gate axis, in order."""
         found: list[Atom] = []
         for token in self.holds.split():
             kind, _, gates = token.partition(":")
@@ -72,7 +72,7 @@ class Part:
         return all(kind in BIASES for kind, _ in self.atoms)
 
     def spans(self, letter: str) -> bool:
-        """Whether it has that axis."""
+        """Whether the array has the axis of this letter: "l" layers, "d" directions, "g" gates, and so on."""
         return any(letter in group for group in self.groups)
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ class Part:
         return ["l", "d", "t", "g", *own]
 
     def read(self, array: Array, sizes: Mapping[str, int]) -> dict[tuple[int, int, Atom], Array]:
-        """Every atom of the array, by layer and direction within it."""
+        """The array taken apart: every atom (a kind of weights and a gate), by layer and direction within the array."""
         found: dict[tuple[int, int, Atom], Array] = {}
         flat, start = np.ascontiguousarray(array).reshape(-1), 0
         for atoms in self._cut():
@@ -111,7 +111,7 @@ class Part:
         return found
 
     def write(self, atoms: Mapping[tuple[int, int, Atom], Array], sizes: Mapping[str, int]) -> Array:
-        """The array that `read` would take apart into these atoms."""
+        """The array made of these atoms, the inverse of `read`."""
         places = np.arange(prod(self.shape(sizes))).reshape(self.shape(sizes))
         result = np.empty(places.size, next(iter(atoms.values())).dtype)
         for key, place in self.read(places, sizes).items():

@@ -31,7 +31,7 @@ LIMIT = 1 << 30
 
 @dataclass(frozen=True)
 class Told:
-    """What a file says about the layer whose arrays' names begin so: its dialect, and the options that ours needs."""
+    """The dialect and options that a file states for the layer whose arrays' names begin with ``start``."""
 
     start: str
     dialect: str
@@ -261,7 +261,7 @@ def _onnx(file: Path) -> tuple[dict[str, Any], list[Told]]:
 
 
 def _node_told(start: str, node: Any) -> Told:
-    """What the attributes of a node ask of our layer."""
+    """The options of our layer that the attributes of a node ask for."""
     from onnx.helper import get_attribute_value
 
     given = {each.name: get_attribute_value(each) for each in node.attribute}

@@ -85,7 +85,7 @@ class Bptt:
         return reversed(range(len(self.problem.x)))
 
     def last(self) -> State:
-        """What arrives at the last states from behind the sequence."""
+        """The gradient that arrives at the last states from behind the sequence."""
         return self.problem.final
 
     def runs(self, t: int) -> Array:
@@ -97,7 +97,7 @@ class Bptt:
         return (carried[0] + self.problem.upstream[t] * self.runs(t), *carried[1:])
 
     def carry(self, t: int, state: State) -> State:
-        """What step ``t`` hands to step ``t - 1``."""
+        """The gradient that step ``t`` hands to step ``t - 1``."""
         return state
 
     def first(self, carried: State) -> State:
@@ -109,12 +109,12 @@ class Bptt:
         return np.asarray(dah @ self.problem.weights[1])
 
     def shares(self, t: int, dax: Array, dah: Array) -> tuple[Array, Array, Array, Array]:
-        """What step ``t`` adds to the gradients of the two weights and two biases."""
+        """The contributions of step ``t`` to the gradients of the two weights and two biases."""
         x, h = self.inputs(t)
         return dax.T @ x, dah.T @ h, self.unbroadcast(dax), self.unbroadcast(dah)
 
     def inputs(self, t: int) -> tuple[Array, Array]:
-        """What the weights were multiplied with."""
+        """The operands that the weights were multiplied with."""
         return self.problem.x[t], self.states[t][0]
 
     def unbroadcast(self, da: Array) -> Array:

@@ -60,5 +60,5 @@ class PoolingBackward:
         return OracleGradients({"weight": (dy * (1 - y * y)).T @ x})
 
     def shared(self, largest: Array) -> Array:
-        """What each of the largest receives."""
+        """The gradient that each of the largest receives."""
         return np.asarray(largest / largest.sum(0))

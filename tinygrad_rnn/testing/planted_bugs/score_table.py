@@ -1,4 +1,4 @@
-"""Which checker finds which bug: the policies of the known checkers, and ours, on every bug in every regime."""
+"""The score of each checker: the policies of the known checkers, and ours, on every bug in every regime."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def ours(problem: Problem) -> Judge:
 
 
 def rounding(problem: Problem, dtype: Any = np.float64, states: list[State] | None = None) -> OracleGradients:
-    """What rounding to ``dtype`` does to the right backward pass: it is repeated with 36 bits, chosen at random.
+    """The rounding error of the right backward pass in ``dtype``: it is repeated with 36 bits, chosen at random.
 
     ``states``: those of the forward pass, if they are known and not rounded anew.
     """
@@ -205,7 +205,7 @@ class Row:
 
 
 def wrong_gradients(problem: Problem, kind: str) -> Iterator[tuple[str, OracleGradients]]:
-    """What every bug makes of a problem's gradients, by the bug's name, if it changes more than their last bits."""
+    """The gradients of a problem under every bug, by the bug's name, if it changes more than their last bits."""
     double, last_bits = problem.astype(np.float64), LAST_BITS[str(problem.upstream.dtype)]
     right = dict(correct(double).items())
 
@@ -239,7 +239,7 @@ def detection_table(
 def false_alarms(
     seeds: Sequence[int], policies: Sequence[str] = tuple(POLICIES), dtype: Any = np.float64
 ) -> dict[str, int]:
-    """How often each policy rejects the right gradients, of fifteen problems a seed."""
+    """The number of times each policy rejects the right gradients, of fifteen problems a seed."""
     counts = dict.fromkeys(policies, 0)
     for seed in followed(seeds, "judging right gradients", len(seeds)):
         for regime in REGIMES:

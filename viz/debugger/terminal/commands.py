@@ -1,4 +1,4 @@
-"""What the commands work with: the session, the screen, the breakpoints, and the display after every move."""
+"""The state the commands work with: the session, the screen, the breakpoints, and the display after every move."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .formatting import Screen, bars, brief, percent, signs
 
 
 class Bench:
-    """What all groups of commands share: the session, the screen, the breakpoints, the node selected."""
+    """The state that all groups of commands share: the session, the screen, the breakpoints, the node selected."""
 
     session: Inspection
     screen: Screen
@@ -41,7 +41,7 @@ class Bench:
     # The display after a move ----------------------------------------------------------------------------
 
     def show(self) -> None:
-        """Where we are and what happens here; then what ``display`` asked for."""
+        """Show the place and the step; then what ``display`` asked for."""
         self.selected = None
         self.place()
         self.screen.say("  ", (self.session.sentence(), "italic"))
@@ -54,7 +54,7 @@ class Bench:
             self.onecmd(line)
 
     def place(self) -> None:
-        """Where the cursor is, why, and the node there."""
+        """Show the cursor's place, the reason for it, and the node there."""
         where = self.session.where()
         step = {"forward": f"forward {where.position - where.first + 1} of {-where.first}", "loss": "the loss"}.get(
             where.phase, f"step {where.position} of {where.last}"

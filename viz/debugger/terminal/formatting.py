@@ -39,7 +39,7 @@ class Screen:
 
     @property
     def bar(self) -> int:
-        """How long bars may be: short on a narrow terminal."""
+        """The longest length of a bar: short on a narrow terminal."""
         return 24 if not self.console.is_terminal or self.console.width >= 100 else 10
 
     def say(self, *parts: Part) -> None:
@@ -47,7 +47,7 @@ class Screen:
         self.console.print(Text.assemble(*parts), soft_wrap=True)
 
     def error(self, message: str) -> None:
-        """What went wrong, on one line."""
+        """Print an error on one line."""
         self.say(("error: ", "bold red"), style.visible(message))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> None:
@@ -131,7 +131,7 @@ def share_bar(share: float | None, width: int = 20) -> str:
 
 
 def signs(found: Measure) -> str:
-    """How many elements are negative, zero, positive, and what is worse; nothing of what there is none of."""
+    """The numbers of negative, zero, positive and not finite elements; those that are 0 are left out."""
     counts = {"−": found.negative, "zero": found.zero, "+": found.positive, "inf": found.infinite, "nan": found.nan}
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 

@@ -111,7 +111,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
             ended = self.onecmd(line)
 
     def greet(self) -> None:
-        """What is being debugged, and where we are."""
+        """Say what is being debugged, and where we are."""
         session = self.session
         trace, graph = session.trace, session.graph
         times = f", {len(graph.steps)} time steps" if graph.steps else ""
@@ -194,7 +194,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
     # Completion ------------------------------------------------------------------------------------------
 
     def completions(self, before: str) -> list[str]:
-        """What may stand for the last word of the line ``before``: a command, or what the command is about."""
+        """Completions of the last word of the line ``before``: commands, or the things that its command is about."""
         line = before.lstrip()
         name, space, _ = line.partition(" ")
         if not space:

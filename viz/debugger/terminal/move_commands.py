@@ -87,7 +87,7 @@ class Moving(Bench):
         self.show()
 
     def _stopping(self, position: int) -> str | None:
-        """Why a breakpoint stops here, None if none does."""
+        """The reason why a breakpoint stops here, None if none does."""
         for stop in list(self.stops.values()):
             why = stop.reason(self.session, position)
             if why is not None:

@@ -9,7 +9,7 @@ from tinygrad_rnn.optional_packages import needed
 
 
 def asker(completions: Callable[[str], list[str]]) -> Callable[[str], str]:
-    """What asks for a line, as ``input`` does: Tab offers what ``completions`` says may stand for the last word.
+    """A function that asks for a line, as ``input`` does; Tab offers the ``completions`` of the last word.
 
     ``completions`` is given the line up to the cursor. The arrow keys bring earlier lines back. Ctrl-C and the input's
     end raise what they do in ``input``. Raises `MissingPackageError` without prompt_toolkit.

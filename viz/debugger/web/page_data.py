@@ -1,4 +1,4 @@
-"""What the page is told: the event log, with every array written once.
+"""The data of the page: the event log, with every array written once.
 
 The page adds contributions up by itself, in the walk's order and in its precision, so its numbers are the engine's.
 Arrays are base64 of their own bytes; of a large one only a corner is sent, with the measures of the whole. A long
@@ -106,7 +106,7 @@ def _side(session: Inspection, stops: Sequence[int]) -> int:
 
 
 def _space(shape: tuple[int, ...], side: int, itemsize: int) -> int:
-    """How many characters an array takes."""
+    """The number of characters that an array takes."""
     size, columns = math.prod(shape), shape[-1] if shape else 1
     kept = min(size // max(columns, 1), side) * min(columns, side) if len(shape) > 1 else min(size, side**2)
     return kept * itemsize * 4 // 3 + (24 if kept == size else 180)
@@ -214,7 +214,7 @@ class _Log:
         return entry
 
     def factor(self, node: tg.Node, slot: int) -> tuple[str, Array | None]:
-        """What the upstream gradient is multiplied with: diagonal, Jacobian, or the other operand of a product."""
+        """The factor of the upstream gradient: diagonal, Jacobian, or the other operand of a product."""
         assert node.op is not None
         operands = self.trace.operands(node.index)
         if node.op.elementwise:
@@ -264,7 +264,7 @@ class _Log:
         return [[k, {way: self.arrays(part) for way, part in found.items()}] for k, found in ways]
 
     def layer(self, path: carried_state.Path) -> dict[str, Any]:
-        """What a recurrent layer carries: its states by time, its Jacobians, its triangle, its gates."""
+        """The data of a recurrent layer: its states by time, its Jacobians, its triangle, its gates."""
         session, moments = self.session, self.session.moments[path]
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
@@ -305,7 +305,7 @@ class _Log:
         return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
 
     def absent(self) -> str:
-        """What is said in the place of what wants a rule that is not in this process; "" if all are."""
+        """The message where a rule is wanted that is not in this process; "" if all are there."""
         found = (node.op.missing for node in self.graph.nodes if isinstance(node.op, Absent))
         return style.shown(next(found, ""), 2 * NAME_LIMIT)
 

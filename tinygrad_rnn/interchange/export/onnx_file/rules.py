@@ -1,4 +1,4 @@
-"""What each primitive is in ONNX: one function each, which adds operators to the graph and names its result.
+"""The primitives in ONNX: one function each, which adds operators to the graph and names its result.
 
 A rule is called with the `Writer`, the node, the names of its operands, all of the dtype the operator wants, and the
 primitive's settings. Runtimes are held to it by the tests: onnxruntime gives the same values.

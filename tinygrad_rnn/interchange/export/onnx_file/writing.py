@@ -180,7 +180,7 @@ def _parameter_names(function: Any, count: int) -> list[str]:
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What is no list, tuple or dict in nested ones, with its place: ``output.0.state``."""
+    """The leaves of nested lists, tuples and dicts, each with its place: ``output.0.state``."""
     if isinstance(value, (tuple, list)) and not isinstance(value, Output):
         value = dict(enumerate(value))
     if isinstance(value, dict):

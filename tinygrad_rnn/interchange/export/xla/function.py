@@ -94,7 +94,7 @@ def _accepted(function: Callable[..., Any], example: Sequence[Any]) -> None:
 
 
 class JaxProgram:
-    """What `to_jax` makes: a function of JAX, and the way between its state and our objects."""
+    """The result of `to_jax`: a function of JAX, and the conversion between its state and our objects."""
 
     def __init__(
         self, function: Callable[..., Any], example: Sequence[Any], half: bool, donate: bool, checked: bool = False
@@ -136,7 +136,7 @@ class JaxProgram:
         return self._recording.record([mapped(_stand_in, x) for x in args])
 
     def _learn(self, trace: TracedProgram) -> None:
-        """What a recording makes use of, beside its arguments."""
+        """Note the weights, buffers and optimizers that a recording uses beside its arguments."""
         for serial, cell in trace.cells.items():
             if cell.tensor is not None and not self._is_fixed(trace, serial, cell.tensor):
                 self._names.enter(cell.tensor.name or "unnamed", cell.tensor)
@@ -268,7 +268,7 @@ class JaxProgram:
     # Running ---------------------------------------------------------------------------------------------
 
     def called(self, state: Any, *args: Any) -> Any:
-        """What is jitted."""
+        """The function that is jitted."""
         if self._writes:
             for kind, held in self._read().items():
                 for name, value in held.items():
@@ -435,7 +435,7 @@ def _left(trace: TracedProgram) -> Iterator[tuple[int, int | None]]:
 
 
 def _kind(k: int) -> str:
-    """Where the state holds the ``k``-th optimizer."""
+    """The key of the ``k``-th optimizer in the state."""
     return "optimizer" if k == 0 else f"optimizer_{k + 1}"
 
 

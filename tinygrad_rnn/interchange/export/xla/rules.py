@@ -1,4 +1,4 @@
-"""What each primitive is in JAX: one function each. JAX differentiates it; the tests compare that with our own rule.
+"""The primitives in JAX: one function each. JAX differentiates it; the tests compare that with our own rule.
 
 A rule is called with arrays of JAX's (and Python numbers where the program has such) and the primitive's settings.
 """

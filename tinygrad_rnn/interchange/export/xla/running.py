@@ -26,7 +26,7 @@ Values = dict[int, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """How a program is computed."""
+    """The settings of a computation."""
 
     half: bool = False  #: whether products of matrices take their operands in bfloat16
     key: Any = None  #: where random numbers come from
@@ -235,6 +235,6 @@ def _divided(body: Body) -> tuple[list[int], list[int], list[int]]:
 
 
 def _between(there: Sequence[int], nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
-    """Which of those ``there`` the nodes, or the outputs, make use of."""
+    """Those of the values ``there`` that the nodes, or the outputs, use."""
     used = {i for node in nodes for i in node.sources} | {*outputs}
     return [i for i in dict.fromkeys(there) if i in used]

@@ -115,7 +115,7 @@ def _floats(var: Any) -> bool:
 
 
 def _labelled(carry: list[Any]) -> None:
-    """What a loop carries along is its state."""
+    """Label the values that a loop carries along as its state."""
     for x in carry:
         if isinstance(x, Tensor) and x.dtype.kind == "f" and x.ndim and x.role is None:
             x.role = "h"

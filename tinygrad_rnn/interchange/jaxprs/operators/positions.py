@@ -79,7 +79,7 @@ def _scatter(eqn: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Ten
 
 
 def _starts(x: Tensor, sizes: Any, starts: Any) -> tuple[slice, ...]:
-    """Where a slice of these sizes begins: moved inside, as JAX does."""
+    """The first positions of a slice of these sizes: moved inside, as JAX does."""
     at = [int(np.asarray(raw(s))) for s in starts]
     at = [min(max(0, s + n if s < 0 else s), n - size) for s, n, size in zip(at, x.shape, sizes)]
     return tuple(slice(s, s + size) for s, size in zip(at, sizes))

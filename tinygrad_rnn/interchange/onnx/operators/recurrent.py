@@ -44,7 +44,7 @@ _ROLES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
 
 
 def _reader(kind: str, w: Tensor, r: Tensor, b: Tensor | None, d: int, rows: int) -> Callable[[], Any]:
-    """What reads one direction's weights: at every step anew, so that each step's share of a gradient is its own."""
+    """A function that reads one direction's weights, anew at every step, so that each step has its own contribution."""
     of_x, of_h = ("ax", "ah") if kind == "GRU" else ("a", "a")
 
     def read() -> Any:

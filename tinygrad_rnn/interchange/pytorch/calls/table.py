@@ -1,4 +1,4 @@
-"""Who mirrors a call, by its name, and what those who do have in common."""
+"""The table of functions that mirror PyTorch's calls, by name, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ handles = partial(entering, TABLE)
 
 
 def find(name: str) -> Callable[..., Any] | None:
-    """Who mirrors a call of this name, if anyone does."""
+    """The function that mirrors a call of this name; None if there is none."""
     plain = name.strip("_") if name.startswith("__") else name
     if name.startswith("__i") and plain[1:] in TABLE and plain not in TABLE:
         plain = plain[1:]
