@@ -5,13 +5,4 @@ from .kinks import Kink
 from .report import Comparison, GradientError, Report
 from .tolerances import TOLERANCES, Tolerance, tolerance
 
-__all__ = [
-    "TOLERANCES",
-    "Comparison",
-    "GradientError",
-    "Kink",
-    "Report",
-    "Tolerance",
-    "check_gradients",
-    "tolerance",
-]
+__all__ = ["TOLERANCES", "Comparison", "GradientError", "Kink", "Report", "Tolerance", "check_gradients", "tolerance"]

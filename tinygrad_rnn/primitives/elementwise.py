@@ -188,9 +188,7 @@ abs_ = Primitive(
     rule=(r"\bar x = \bar y \odot \operatorname{sign} x",),
     exact=True, kink=kinks.at_zero,
 )  # fmt: skip
-sign: Primitive = Primitive(
-    "sign", "sign", same_shape, lambda x: np.sign(x.real), exact=True, kink=kinks.at_zero,
-)  # fmt: skip
+sign: Primitive = Primitive("sign", "sign", same_shape, lambda x: np.sign(x.real), exact=True, kink=kinks.at_zero)
 cast = Primitive(
     "cast", "cast", same_shape,
     # a complex step travels through a change of precision with its imaginary part

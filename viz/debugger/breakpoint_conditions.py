@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class Condition:
             return False
 
 
-class _Facts(Mapping[str, Any]):
+class _Facts:
     """The names' values at a position, computed when asked for."""
 
     def __init__(self, session: Inspection, position: int) -> None:
@@ -107,21 +107,7 @@ class _Facts(Mapping[str, Any]):
             sent = range(len(self.session.trace.steps[self.position - 1].contributions)) if self.position > 0 else ()
             norms = [measure(self.session.trace.contribution(self.position, i)).norm for i in sent]
             return ratio(style.norm(norms), found.norm)
-        return {
-            "norm": found.norm,
-            "min": found.smallest,
-            "max": found.largest,
-            "nan": found.nan,
-            "inf": found.infinite,
-            "zero": found.zero,
-            "size": found.size,
-        }[name]
-
-    def __iter__(self) -> Any:
-        return iter(NAMES)
-
-    def __len__(self) -> int:
-        return len(NAMES)
+        return getattr(found, {"min": "smallest", "max": "largest", "inf": "infinite"}.get(name, name))
 
 
 def _check(tree: ast.AST) -> str:
@@ -164,7 +150,7 @@ def _said(tree: ast.AST) -> str:
     return style.shown(ast.unparse(tree), 40)
 
 
-def _value(tree: ast.AST, facts: Mapping[str, Any]) -> Any:
+def _value(tree: ast.AST, facts: _Facts | dict[str, Any]) -> Any:
     if isinstance(tree, ast.Name):
         return facts[tree.id]
     if isinstance(tree, ast.Constant):

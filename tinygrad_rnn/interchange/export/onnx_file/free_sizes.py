@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -136,10 +138,8 @@ class _Merged:
         terms = fitted(dict(zip(self.corners, values)))
         if terms is None:
             return None
-        foretold = 0
-        for corner, factor in terms.items():
-            foretold += factor * math.prod(n for n, used in zip(self._sizes, corner) if used)
-        return terms if foretold == values[-1] else None
+        products = (factor * math.prod(compress(self._sizes, corner)) for corner, factor in terms.items())
+        return terms if sum(products) == values[-1] else None
 
     def _one(self, name: str) -> Corner:
         return tuple(int(each == name) for each in self.names)
@@ -147,7 +147,7 @@ class _Merged:
     def _text(self, terms: Terms) -> str:
         products = []
         for corner, factor in sorted(terms.items(), reverse=True):
-            factors = [name for name, used in zip(self.names, corner) if used]
+            factors = list(compress(self.names, corner))
             products.append("*".join([*([str(factor)] if factor != 1 or not factors else []), *factors]))
         return " + ".join(products).replace("+ -", "- ")
 
@@ -206,19 +206,13 @@ class _Merged:
     def _number(self, terms: Terms) -> str:
         """One number, as a tensor of one element."""
         parts = [self._product(corner, factor) for corner, factor in terms.items()]
-        total = parts[0] if parts else self._constant(np.array([0], np.int64))
-        for part in parts[1:]:
-            total = self._node("Add", total, part)
-        return total
+        return reduce(partial(self._node, "Add"), parts) if parts else self._constant(np.array([0], np.int64))
 
     def _product(self, corner: Corner, factor: int) -> str:
-        factors = [self._known[self._one(name)] for name, used in zip(self.names, corner) if used]
+        factors = [self._known[self._one(name)] for name in compress(self.names, corner)]
         if factor != 1 or not factors:
             factors.append(self._constant(np.array([factor], np.int64)))
-        total = factors[0]
-        for each in factors[1:]:
-            total = self._node("Mul", total, each)
-        return total
+        return reduce(partial(self._node, "Mul"), factors)
 
     def _constant(self, value: Array) -> str:
         key = value.shape, value.tobytes()
