@@ -185,6 +185,8 @@ BAD = [
     ("break", "no breakpoints"), ("break op sigmiod", "did you mean sigmoid"), ("break op log", "is not used"),
     ("break t 7", "no time step 7"), ("break norm > x", "x is not a number"), ("break norm > 1e999", "not a number"),
     ("break if __import__('os').system('true')", "only names, numbers"), ("break if norn > 1", "did you mean norm"),
+    ("break if role == f", "a text stands in quotes: role == 'f'"),
+    ("break if t > 1 and f in name", "a text stands in quotes: 'f' in name"),
     ("break if 9**9**9", "only names"), ("break if (", "cannot use the condition"), ("break if", "cannot use"),
     ("break h_2 if x.y", "only names"), ("condition 3 norm > 1", "which breakpoint"), ("ignore 1", "which breakpoint"),
     ("delete x", "which breakpoint"), ("until nowhere", "no node is called nowhere"), ("watch nothing", "no node"),

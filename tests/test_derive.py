@@ -656,7 +656,7 @@ def test_likelihoods_by_hand_are_written_once(every_step, double):
     if every_step:
         assert (
             "dL/dL_t = 1 / 3 " in text
-            and "dL/dlog_softmax_t = where(greater_t, -1 / 3 / (given_t != -100).sum(), 0)" in text
+            and "dL/dy_t = (1 / 3 / (given_t != -100).sum()) * (softmax(y_t) - one_hot(given_t, 3))" in text
         )
 
 
@@ -746,3 +746,23 @@ def test_what_a_choice_left_out_is_not_written_as_a_condition(double):
     derivation = viz.derive((a * b).sum())
     assert_true(derivation)
     assert "where" not in str(derivation)
+
+
+@pytest.mark.parametrize("kind", ["nll_loss", "product", "index", "weighted"])
+def test_the_gradient_of_log_softmax_is_written_in_closed_form(kind, double):
+    w = tg.tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True, name="W")
+    log = (tg.ones(2, 3) @ w).log_softmax(1)
+    loss = {
+        "nll_loss": lambda: tg.nn.functional.nll_loss(log, tg.tensor([1, 3])),
+        "product": lambda: -(tg.one_hot([1, 3], 4) * log).sum(),
+        "index": lambda: -log[0, 1],
+        "weighted": lambda: (tg.tensor(np.arange(8.0).reshape(2, 4)) * log).sum(),
+    }[kind]()
+    found = viz.derive(loss)
+    assert_true(found)
+    text = str(found)
+    assert "tanh" not in text and "exp" not in text
+    if kind in ("nll_loss", "product"):
+        assert "softmax(y) - one_hot(" in text and "dL/dlog_softmax" not in text
+    else:
+        assert "- softmax(y) * " in text and ".sum(1, keepdims=True)" in text

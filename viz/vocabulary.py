@@ -50,7 +50,8 @@ def weights(graph: tg.Graph) -> dict[int, str]:
     >>> [name for _, name in sorted(weights(tg.Graph(h)).items())]
     ['W_xh', 'W_hh', 'b_xh', 'b_hh']
     """
-    found = {node.index: weight(graph, node) for node in graph.nodes if node.is_parameter}
+    states = state_letters(graph)
+    found = {node.index: weight(graph, node, states) for node in graph.nodes if node.is_parameter}
     for use in graph.nodes:
         if use.op is not None and use.op.name == "linear" and len(use.sources) == 3:
             _, matrix, bias = use.sources
@@ -65,35 +66,57 @@ def weights(graph: tg.Graph) -> dict[int, str]:
     return {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name)}
 
 
-def weight(graph: tg.Graph, node: tg.Node) -> str:
-    """What a lecture calls a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W."""
+def state_letters(graph: tg.Graph) -> dict[int, str]:
+    """By state the letter in W_xh and W_hh: its own if it is all that its cell carries, else that of h; "" of others."""
+    letters = {node.index: "h" for node in graph.nodes if node.role == "h"}
+    rows = state_rows(graph)
+    alone = Counter(id(row.loop) for row in rows)
+    for row in rows:
+        letter = row.name if len(row.name) == 1 and (row.name == "h" or alone[id(row.loop)] == 1) else ""
+        for n in (*row.nodes, *row.initial):
+            if n is not None:
+                letters.setdefault(n, letter)
+    return letters
+
+
+def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> str:
+    """What a lecture calls a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W.
+
+    ``states``: see `state_letters`.
+    """
     if len(node.shape) < 2:
         return "b"
     others = set[str | None]()
     for use in (graph.nodes[i] for i in graph.consumers[node.index]):
-        if use.op is not None and not use.scope.backward and use.op.is_product:
-            others |= {_role(graph, graph.nodes[i]) for i in use.sources[:2] if i != node.index}
-    role = others.pop() if len(others) == 1 else None
-    return f"W_{role}{'h' if _reaches_state(graph, node.index) else 'y'}" if role in ("x", "h") else "W"
+        if use.op is not None and not use.scope.backward and use.op.name in ("matmul", "linear"):
+            others |= {_letter(graph, i, states) for i in use.sources[:2] if i != node.index}
+    letter, reached = others.pop() if len(others) == 1 else None, _reached_state(graph, node.index, states)
+    return f"W_{letter}{reached}" if letter and reached else "W"
 
 
-def _role(graph: tg.Graph, node: tg.Node) -> str | None:
+def _letter(graph: tg.Graph, index: int, states: Mapping[int, str]) -> str | None:
     """What a matrix is multiplied with: what was only moved there is what it was; data without a label is the input."""
-    while not node.role and node.op is not None and node.op.kind == "movement" and node.sources:
+    node = graph.nodes[index]
+    while node.index not in states and not node.role and _moves(node):
         node = graph.nodes[node.sources[0]]
-    return node.role or (None if node.requires_grad else "x")
+    known = states.get(node.index)
+    return known or ("x" if node.role == "x" or not (node.role or node.requires_grad) else None)
 
 
-def _reaches_state(graph: tg.Graph, index: int) -> bool:
-    """Whether a later state is made from it, or what it is used for next."""
+def _moves(node: tg.Node) -> bool:
+    return node.op is not None and node.op.kind == "movement" and bool(node.sources)
+
+
+def _reached_state(graph: tg.Graph, index: int, states: Mapping[int, str]) -> str:
+    """The letter of the later state that is made from it, or h if what it is used for next is; y of none."""
     uses = [use for use in graph.consumers[index] if not graph.nodes[use].scope.backward]
     found, pending = set[int](), [(use, use) for use in uses]
     while pending:
         start, use = pending.pop()
         if use in found or graph.nodes[use].scope.backward:
             continue
-        if graph.nodes[use].role == "h" or (use != start and use in uses):
-            return True
+        if use in states or (use != start and use in uses):
+            return states.get(use, "h")
         found.add(use)
         pending += [(start, user) for user in graph.consumers[use]]
-    return False
+    return "y"

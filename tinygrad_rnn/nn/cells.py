@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import output_and_state
 from ..arguments import answerable
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..functional import zeros
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
@@ -33,6 +33,8 @@ def labelled(tensor: Tensor, role: str) -> Tensor:
     >>> tg.nn.labelled(tg.zeros(1, 3), "h").role
     'h'
     """
+    if not isinstance(role, str):
+        raise ArgumentError(f'labelled: the role is a text such as "h", not {role!r:.40}')
     tensor.role = role
     return tensor
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,7 @@ def _check(tree: ast.AST) -> str:
             raise tg.ArgumentError(f"{_said(tree)}: nothing can be divided by 0")
     elif isinstance(tree, ast.Compare) and all(type(op) in _OPERATORS for op in tree.ops):
         sides = [tree.left, *tree.comparators]
+        _check_quotes(tree, sides)
         kinds = [_check(side) for side in sides]
         for op, left, right, before, after in zip(tree.ops, kinds, kinds[1:], sides, sides[1:]):
             if left != right:
@@ -144,6 +145,18 @@ def _check(tree: ast.AST) -> str:
     else:
         raise tg.ArgumentError("only names, numbers, strings, comparisons, and, or, not, in, + - * / are understood")
     return "number"
+
+
+def _check_quotes(tree: ast.Compare, sides: Sequence[ast.expr]) -> None:
+    """Say what to write where a text has no quotes: ``role == f``."""
+    names = [side.id for side in sides if isinstance(side, ast.Name)]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown and TEXTS.intersection(names):
+        quoted = [
+            ast.Constant(side.id) if isinstance(side, ast.Name) and side.id in unknown else side for side in sides
+        ]
+        written = _said(ast.Compare(quoted[0], tree.ops, quoted[1:]))
+        raise tg.ArgumentError(f"{unknown[0][:40]} is not known; a text stands in quotes: {written}")
 
 
 def _said(tree: ast.AST) -> str:

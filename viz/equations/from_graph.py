@@ -17,6 +17,7 @@ from tinygrad_rnn.primitives.record import broadcast
 from tinygrad_rnn.progress import followed
 
 from . import expression as e
+from . import log_softmax
 from .expression import Apply, Expression, Symbol
 from .formula_text import Text
 from .jacobians import shape_of
@@ -43,6 +44,8 @@ class Reader:
         self.names = names(graph, output)
         self.read: dict[int, Expression] = {}
         self.targets = [*dict.fromkeys([*named, output])]
+        told = ((node.index, log_softmax.gradient(self.nodes, node)) for node in self.nodes)
+        self.log_softmax = {index: found for index, found in told if found is not None}
         self.symbols: dict[int, Symbol] = {}
         self.shapes: dict[Symbol, tuple[int, ...]] = {}
         self.aliases: dict[int, list[int]] = defaultdict(list)  #: values whose gradient is the same tensor, best first
@@ -77,20 +80,21 @@ class Reader:
         self.read.clear()
 
     def _cut_once(self, also: set[tuple[str, bool]]) -> None:
-        needed, pending = set[int](), [self.output, *self.gradients.values()]
+        wanted = (gradient for value, gradient in self.gradients.items() if self.is_named(value))
+        needed, pending = set[int](), [self.output, *wanted]
         uses: dict[int, int] = defaultdict(int)
         while pending:
             index = pending.pop()
             if index not in needed:
                 needed.add(index)
-                for source in self.nodes[index].sources:
+                for source in self._sources(index):
                     uses[source] += 1
                     pending.append(source)
         sizes: dict[int, int] = {}
         for index in followed(sorted(needed), "looking for names", len(needed)):
             node = self.nodes[index]
             own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
-            sizes[index] = own + sum(sizes[s] for s in node.sources if s not in self.symbols)
+            sizes[index] = own + sum(sizes[s] for s in self._sources(index) if s not in self.symbols)
             value = self.aliases[index][0] if index in self.aliases else None
             stem, step = self.names.get(index if value is None else value, ("", None))
             elsewhere = step is not None and (stem, value is not None) in also
@@ -104,6 +108,15 @@ class Reader:
                 self.symbols[index] = self.symbol(index)
             if index in self.symbols:
                 self.shapes[self.symbols[index]] = node.shape
+
+    def _sources(self, index: int) -> Sequence[int]:
+        """The nodes whose formulas stand in a node's."""
+        found = self.log_softmax.get(index)
+        if found is None:
+            return self.nodes[index].sources
+        if found.right is None or found.factor is None:
+            return found.gradient, found.gradient, found.scores
+        return found.factor, found.right, found.scores
 
     def symbol(self, value: int, *, gradient: bool = False) -> Symbol:
         """A forward value's, or its gradient's, name."""
@@ -141,6 +154,8 @@ class Reader:
         node = self.nodes[index]
         if node.op is None:
             return float(node.value) if node.value is not None and self._is_number(node) else 1.0
+        if index in self.log_softmax:
+            return self._gradient_of_log_softmax(self.log_softmax[index], node.shape)
         if node.op.name == "add":
             terms = self._softmax_minus_one_hot(node) or [self._operand(x) for x in self._terms(index)]
             return e.plus(terms, node.shape)
@@ -158,6 +173,18 @@ class Reader:
         if (others.op, probabilities.op, target.op, hit.op) != (mul, softmax, mul, one_hot):
             return None
         return [self._expression(probabilities.index), e.negative(self._expression(hit.index), node.shape)]
+
+    def _gradient_of_log_softmax(self, found: log_softmax.Found, shape: tuple[int, ...]) -> Expression:
+        settings = {"axis": -1 if found.axis % len(shape) == len(shape) - 1 else found.axis}
+        probabilities = Apply("softmax", (self._expression(found.scores),), settings, shape)
+        if found.right is not None and found.factor is not None:
+            factor = e.negative(self._scalar(self._expression(found.factor)), shape)
+            difference = e.plus([probabilities, e.negative(self._expression(found.right), shape)], shape)
+            return e.times([factor, difference], shape)
+        g = self._whole(self._expression(found.gradient), shape)
+        row = tuple(1 if axis == found.axis % len(shape) else n for axis, n in enumerate(shape))
+        total = e.summed(g, {"axis": found.axis, "keepdims": True}, row)
+        return e.plus([g, e.negative(e.times([probabilities, total], shape), shape)], shape)
 
     def _operand(self, x: object) -> Expression:
         return self._expression(x.index) if isinstance(x, Ref) else float(x)  # type: ignore[arg-type]
@@ -223,7 +250,16 @@ class Reader:
         if node.op.shape is not broadcast or all(map(e.is_number, args)):
             known = zip(args, shapes, node.operands)
             args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
-        return Apply(name, tuple(args), node.attrs, shape)
+        return Apply(name, tuple(args), self._settings(node), shape)
+
+    @staticmethod
+    def _settings(node: tg.Node) -> dict[str, Any]:
+        """The settings, the usual axis by the number that stands for it in any array."""
+        assert node.op is not None
+        axis, usual, rank = node.attrs.get("axis"), node.op.usual.get("axis"), len(node.shape)
+        if isinstance(axis, int) and isinstance(usual, int) and rank and (axis - usual) % rank == 0:
+            return {**node.attrs, "axis": usual}
+        return node.attrs
 
     def _gate(self, node: tg.Node) -> str:
         """The gate that is made of this part of what goes into all of them; "" if it is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import count
 from keyword import iskeyword
 
@@ -30,11 +31,11 @@ def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
         if index not in forward:
             forward.add(index)
             pending += graph.nodes[index].sources
-    letters = vocabulary.weights(graph)
+    letters, states = vocabulary.weights(graph), vocabulary.state_letters(graph)
     for index in sorted(forward):
         node = graph.nodes[index]
         letter = letters.get(index) if LAYERS_NAME.fullmatch(node.name or "weight") else None
-        stems[index] = (letter, (), None) if letter else _stem(graph, node)
+        stems[index] = (letter, (), None) if letter else _stem(graph, node, states)
     stems[output] = "L", (), None
     places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for stem, path, _ in stems.values():
@@ -72,7 +73,7 @@ def _is_nameless(node: tg.Node) -> bool:
     return node.op is not None and not node.role and not node.name and not node.scope.part
 
 
-def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | None]:
+def _stem(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> tuple[str, tuple[str, ...], int | None]:
     """What a value is called, where it belongs, and its time step."""
     step = None if node.scope.step is None else node.scope.step + 1
     path: tuple[str, ...] = node.scope.path
@@ -88,7 +89,7 @@ def _stem(graph: tg.Graph, node: tg.Node) -> tuple[str, tuple[str, ...], int | N
         aims = (graph.nodes[i] for i in readers)
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
         if node.requires_grad:
-            return vocabulary.weight(graph, node), path, step
+            return vocabulary.weight(graph, node, states), path, step
         return "target" if target else "given", path, step
     return _identifier(node.scope.part or node.op.name), path, step
 

@@ -77,7 +77,7 @@ class _Collapsing:
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
         self.after_loss = C.after_losses(self.feeds, self.roles)
-        self.update = C.after_gradients(graph, self.feeds) - self._penalties()
+        self.update = self._updates()
         names = C.keys(graph, [node.scope.step for node in graph.nodes])
         backward = {node.index for node in graph.nodes if node.scope.backward}
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
@@ -121,14 +121,26 @@ class _Collapsing:
                     found.add(node.index)
         return found
 
-    def _penalties(self) -> set[int]:
-        """What a loss is made of: gradients in it are a penalty, and no update."""
-        pending = [i for i in self.graph.outputs if self.graph.nodes[i].requires_grad and not self.graph.nodes[i].shape]
-        found = set(pending)
+    def _updates(self) -> set[int]:
+        """What is made of gradients and no part of the loss, as a penalty on them is; and parameters less a step, from
+        which the loss may be computed again."""
+        made, nodes = C.after_gradients(self.graph, self.feeds), self.graph.nodes
+        losses, pending = set[int](), [i for i in self.graph.outputs if nodes[i].requires_grad and not nodes[i].shape]
         while pending:
-            sources = {source for _, source in self.feeds[pending.pop()]} - found
-            found |= sources
-            pending += sources
+            losses.add(i := pending.pop())
+            pending += {source for _, source in self.feeds[i]} - losses
+        moved = set[int]()
+        for i in sorted(made & losses):
+            sources = [source for _, source in self.feeds[i]]
+            sums = (op := nodes[i].op) is not None and op.infix in ("+", "-")
+            if sums and any(
+                (nodes[s].is_parameter or s in moved) and nodes[s].shape == nodes[i].shape for s in sources
+            ):
+                moved.add(i)
+        found, pending = made - losses, [*moved]
+        while pending:
+            found.add(i := pending.pop())
+            pending += [s for _, s in self.feeds[i] if s in made - found and not nodes[s].scope.backward]
         return found
 
     def _is_total(self, node: Node) -> bool:
