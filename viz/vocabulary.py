@@ -67,7 +67,7 @@ def weights(graph: tg.Graph) -> dict[int, str]:
 
 
 def state_letters(graph: tg.Graph) -> dict[int, str]:
-    """By state the letter in W_xh and W_hh: its own if it is all that its cell carries, else that of h; "" of others."""
+    """By state the letter in W_xh and W_hh: its own if it is all that its cell carries, else h; "" if it has none."""
     letters = {node.index: "h" for node in graph.nodes if node.role == "h"}
     rows = state_rows(graph)
     alone = Counter(id(row.loop) for row in rows)
