@@ -249,7 +249,7 @@ MISUSE = {
     "dropout": (lambda: nn.Dropout("a"), tg.ArgumentError, "Dropout: p is a probability, from 0 to 1, not 'a'"),
     "an initialiser's list": (lambda: nn.init.ones_([1, 2]), tg.DTypeError, "ones_ writes in a tensor, not in a list"),
     "no cell": (lambda: nn.Recurrent(nn.Linear(2, 2))(t(3, 1, 2)), tg.ArgumentError, "called as cell.*Linear.forward"),
-    "label": (lambda: nn.labelled(t(2), 3), tg.ArgumentError, "labelled: the role is a text such as .h., not 3"),
+    "label": (lambda: nn.labelled(t(2), 3), tg.ArgumentError, "labelled: the role is a text, not 3"),
     "seed": (lambda: tg.manual_seed("a"), tg.ArgumentError, "manual_seed: a seed is an integer from 0 up, not 'a'"),
     "stack": (lambda: tg.stack(t(2), t(2)), tg.DTypeError, r"stack takes its tensors in one list: stack\(\[a, b\]\)"),
     "text": (lambda: tg.tensor("abc"), tg.DTypeError, "'abc' .str. is no number"),

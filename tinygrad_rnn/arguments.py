@@ -156,6 +156,13 @@ def number(value: Any, what: str) -> float:
     raise ArgumentError(f"{what} is a number, not {_shown(value)}")
 
 
+def text(value: Any, what: str) -> str:
+    """``value``, if it is a text."""
+    if not isinstance(value, str):
+        raise ArgumentError(f"{what} is a text, not {_shown(value)}")
+    return value
+
+
 def probability(value: Any, what: str) -> float:
     """``value``, if it is a probability."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:

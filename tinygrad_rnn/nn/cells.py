@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import output_and_state
-from ..arguments import answerable
-from ..errors import ArgumentError, ShapeError
+from ..arguments import answerable, text
+from ..errors import ShapeError
 from ..functional import zeros
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
@@ -27,15 +27,13 @@ from .module import Module, Parameter
 def labelled(tensor: Tensor, role: str) -> Tensor:
     """``tensor`` itself, which from here on knows its ``role`` in the network: "x", "h", "c", "y", a gate, "logits".
 
-    Pictures, the debugger and derivations call it so, with its time step.
+    Pictures, the debugger and derivations call it so, with its time step. What is no text is an `ArgumentError`.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.labelled(tg.zeros(1, 3), "h").role
     'h'
     """
-    if not isinstance(role, str):
-        raise ArgumentError(f'labelled: the role is a text such as "h", not {role!r:.40}')
-    tensor.role = role
+    tensor.role = text(role, "labelled: the role")
     return tensor
 
 
