@@ -6,6 +6,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.diagnosis.edit_context import Scene
 from tinygrad_rnn.diagnosis.edited_walks import Record
+from tinygrad_rnn.diagnosis.search import Search
 from tinygrad_rnn.diagnosis.variables import variables
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
@@ -289,3 +290,36 @@ def test_nothing_is_right_where_the_true_gradient_is_zero_up_to_rounding_or_infi
         tg.diagnose(x.sqrt().sum(), {"x": [1.0, 0.25]})
     with pytest.raises(tg.ArgumentError, match="the loss is a tensor, not float"):
         tg.diagnose(1.0, {"x": 1.0})
+
+
+def test_a_loop_over_weights_of_several_shapes_is_searched():
+    rng = np.random.default_rng(3)
+    p = {n: tg.tensor(rng.normal(size=s), requires_grad=True, name=n) for n, s in {"W": (3, 4), "V": (4, 2)}.items()}
+    h = tg.tanh(tg.tensor(rng.normal(size=(5, 3))) @ p["W"]) @ p["V"]
+    loss = h.square().sum()
+    for name in p:
+        loss = loss + 0.1 * (p[name] * p[name]).sum()
+    right = {name: g.numpy() for name, g in zip(p, tg.grad(loss, list(p.values()), retain_graph=True), strict=True)}
+    record = Record(loss)
+    search = Search(record, {leaf.index: right[str(leaf.name)] * 1.5 for leaf in record.leaves}, None)
+    assert search.singles() and not search.unfit
+
+
+def test_a_product_of_two_other_variables_is_read_off():
+    rng = np.random.default_rng(3)
+    x, w, u = rng.normal(size=(4, 2, 3)), rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+    W, U = tg.tensor(w, requires_grad=True, name="W"), tg.tensor(u, requires_grad=True, name="U")
+    h, hs, loss = tg.zeros(2, 3, dtype=tg.float64), [np.zeros((2, 3))], 0.0
+    for t in tg.steps(4):
+        h = tg.tanh(tg.tensor(x[t]) @ W + h @ U)
+        hs.append(h.numpy())
+        loss = loss + h.square().sum()
+    g, dh = {"W": np.zeros((3, 3)), "U": np.zeros((3, 3))}, np.zeros((2, 3))
+    for t in reversed(range(4)):
+        dh = dh + 2 * hs[t + 1]
+        da = dh * (1 - hs[t + 1] ** 2)
+        g["W"] += x[t].T @ da
+        g["U"] += hs[t + 1].T @ dh  # hs[t].T @ da
+        dh = da @ u.T
+    found = tg.diagnose(loss, g, max_edits=1)
+    assert "uses h of the step after where h belongs and comes from the gradient of h." in found.edits[0].words

@@ -144,8 +144,9 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
     if line is None or not np.shape(scene.record.target(family[0], slot)):
         return
     subject = scene.subject(family, slot)
-    shape = np.shape(scene.record.target(family[0], slot))
-    for name, values, cost in [*scene.stand_ins.of(line, family), *scene.stand_ins.smaller(shape, family)]:
+    shapes = {n.shape for n in (*family, *(scene.record.nodes[index] for index in line))}
+    smaller = scene.stand_ins.smaller(family[0].shape, family) if len(shapes) == 1 else ()
+    for name, values, cost in [*scene.stand_ins.of(line, family), *smaller]:
         if cost > LIKELY:
             continue
         changes: list[tuple[str, Callable[[Array], Array]]] = [(f"multiplied with {name}", np.asarray)]

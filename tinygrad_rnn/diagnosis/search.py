@@ -60,6 +60,7 @@ class Search:
         self.limits, self.limits_of_edits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
+        self.unfit: list[str] = []  #: edits with a rule that fits no array of this network
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
 
@@ -174,11 +175,24 @@ class Search:
             if self.progress is not None:
                 self.progress(len(edits) - len(many) + start, len(edits))
             some = many[start : start + TOGETHER]
-            for edit, sketch in zip(some, record.sketches(some, self.functionals, self.rows), strict=True):
-                yield Tried(edit, sketch)
+            yield from self._sketched(some)
             if start == TOGETHER:  # the first ones also pay what all of them share
                 left = len(many) - start - len(some)
                 _foretell(f"{len(edits):,} edits", (time.process_time() - begun) / len(some) * left)
+
+    def _sketched(self, edits: list[Edit]) -> Iterator[Tried]:
+        """Edits walked together; of those with a rule that fits no array here, the others."""
+        try:
+            sketches = self.record.sketches(edits, self.functionals, self.rows)
+        except (ValueError, IndexError) as error:
+            if len(edits) == 1:
+                self.unfit.append(f"{edits[0].words} {error}")
+                return
+            half = len(edits) // 2
+            yield from self._sketched(edits[:half])
+            yield from self._sketched(edits[half:])
+            return
+        yield from map(Tried, edits, sketches)
 
     # Where ---------------------------------------------------------------------------------------------
 
