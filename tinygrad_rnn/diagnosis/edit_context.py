@@ -188,6 +188,10 @@ class Scene:
         """Families that are carried from step to step, losses added up left out."""
         return [f for k, f in enumerate(self.all_families) if k in self.initial and f[0].shape]
 
+    def is_state(self, family: Family) -> bool:
+        """Whether it is carried from step to step."""
+        return self.place[family[0].index][0] in self.initial
+
     def chain(self, family: Family) -> list[int]:
         """A family's nodes, and before them what it starts from."""
         number, _ = self.place[family[0].index]

@@ -32,6 +32,8 @@ SLOPES: dict[str, Slope] = {
     "y(1 + y)": lambda y, x: y * (1 + y),
     "−y²": lambda y, x: -y * y,
     "1 − y³": lambda y, x: 1 - y**3,
+    "2 − y²": lambda y, x: 2 - y * y,
+    "y(2 − y)": lambda y, x: y * (2 - y),
     "(1 − y)²": lambda y, x: (1 - y) ** 2,
     "y": lambda y, x: y,
     "y²": lambda y, x: y * y,
@@ -66,6 +68,8 @@ SLOPES_AS_LATEX = {
     "y(1 + y)": r"y \odot (1 + y)",
     "−y²": "-y^2",
     "1 − y³": "(1 - y^3)",
+    "2 − y²": "(2 - y^2)",
+    "y(2 − y)": r"y \odot (2 - y)",
     "(1 − y)²": "(1 - y)^2",
     "y": "y",
     "y²": "y^2",
@@ -162,6 +166,16 @@ class AsIf:
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
         """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
         return record.pull(self.other, self.slot, g)
+
+
+def of_another_gradient(given: Array) -> Rule:
+    """The true rule, of a gradient that is given."""
+    return lambda record, node, slot, g: record.pull(node, slot, given)
+
+
+def by_itself(index: int) -> Rule:
+    """The true rule, with the gradient that arrives in the place of a value."""
+    return lambda record, node, slot, g: record.pull(node, slot, g, {index: g})
 
 
 def logistic_slope(x: Array) -> Array:

@@ -74,6 +74,9 @@ def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
         if not own or min(own) >= min(after, default=(0, 0)):
             return
         parts[min(own)] = Part(tuple((use,) for use in after), sign=0.0, passed=True)
+    begin = [use for use in scene.carries(family).get(0, []) if use in sent] if scene.is_state(family) else []
+    if begin and min(begin) < min(use for use in arriving[0] if use not in moved):
+        parts[min(begin)] = Part(tuple((use,) for use in arriving[0] if use not in moved), sign=0.0, passed=True)
     text = f"At every step, the gradient of {name} is added to that of the step after"
     yield Edit(f"{text}: it is not begun anew.", parts=parts, sent=moved, cost=1.2)
 

@@ -196,7 +196,7 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
         text = f"At every step, {subject} comes from the gradient {words}."
         if leaf:  # nothing comes back from there
             given = {n.index: record.gradient(found[n.index]) for n in family}
-            uses: dict[Use, Rule] = {(i, slot): _instead(g) for i, g in given.items()}
+            uses: dict[Use, Rule] = {(i, slot): edited_rules.of_another_gradient(g) for i, g in given.items()}
             yield Edit(text, uses, cost=1.25)
         elif twins := _twins(scene, family, slot, found):
             uses = {(here, slot): scaled(0.0) for here in found}
@@ -310,10 +310,6 @@ def _alike(one: Node, two: Node) -> bool:
 def _and_as(other: Node, other_slot: int) -> Rule:
     """What is sent, and what another use would send of the same gradient."""
     return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) + record.pull(other, other_slot, g))
-
-
-def _instead(given: Array) -> Rule:
-    return lambda record, node, slot, g: record.pull(node, slot, given)
 
 
 def _cross_entropy() -> dict[str, Rule]:

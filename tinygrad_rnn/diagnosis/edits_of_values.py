@@ -21,8 +21,10 @@ from .edited_rules import (
     Valued,
     axis_of_rows,
     blocks_transposed,
+    by_itself,
     looks_up,
     made,
+    of_another_gradient,
     rows_of,
     true_slope,
 )
@@ -49,6 +51,7 @@ def of_values(scene: Scene) -> Iterator[Edit]:
             yield from _a_factor_too_many(scene, nodes, slot)
             yield from _other_numbers(scene, nodes, slot, numbers)
             yield from _equal_rows_once(scene, nodes, slot)
+        yield from _instead_of_the_gradient(scene, family)
     yield from _of_stale_values(scene)
     yield from _other_weights(scene)
     yield from _carried_with_a_factor(scene)
@@ -86,9 +89,26 @@ def _instead_of(scene: Scene, family: Family, slot: int, other: int | None) -> I
                 lambda index, v, r=again: Valued({index: v, r[index][0].index: r[index][1]}),  # type: ignore[misc]
             )  # fmt: skip
     nodes = [record.nodes[index] for index in line]
+    if all(n.shape == family[0].shape for n in (*nodes, *family)):
+        rules = {n.index: by_itself(index) for n, index in zip(family, line, strict=True)}
+        text = f"{subject} uses the gradient that arrives where {name} belongs"
+        yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False, cost=0.25)
     for words, values, cost in _remade(scene, nodes, depth=2) if len(set(line)) == len(line) else ():
         text = f"{subject} {words.format(in_brackets(name))}"
         yield from edits(text, 0.15 + cost, values, valued)
+
+
+def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
+    """A value is taken for the gradient that arrives, in all that a node sends or in one use."""
+    slots = scene.slots(family)
+    for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
+        if cost > LIKELY or any(len(nodes) < len(family) for nodes in slots.values()):
+            continue
+        rules = {n.index: of_another_gradient(made(v)) for n, v in zip(family, values, strict=True)}
+        for some in [[*slots], *([slot] for slot in slots if len(slots) > 1)]:
+            uses: dict[Use, Rule] = {(n.index, slot): rules[n.index] for n in family for slot in some}
+            subject = scene.subject(family, some[0]) if len(some) == 1 else f"all that {scene.named(family[-1])} sends"
+            yield Edit(f"At every step, {subject} comes from the value of {words}.", uses, cost=1.3 + cost)
 
 
 def _made(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Scene) -> list[Late]:

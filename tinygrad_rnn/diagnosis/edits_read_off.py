@@ -64,11 +64,11 @@ def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series])
     ):
         return
     arriving = [record.gradient(n.index) for n in family]
-    seconds = list(_variables(scene, family, arriving, gradients))
+    seconds = list(_variables(scene, family, [n.index for n in family], arriving, gradients))
     line = scene.line(family, other) if other is not None else None
     firsts = [Variable("", [np.ones(())] * len(family), 0.0, right=True)]
     if line is not None:
-        firsts = list(_variables(scene, family, [np.asarray(record.values[i]) for i in line], gradients))
+        firsts = list(_variables(scene, family, line, [np.asarray(record.values[i]) for i in line], gradients))
     for one, two in _products(scene, family, slot, wanted, firsts, seconds):
         uses: dict[Use, Rule] = {}
         for n, value, g in zip(family, one.values, two.values, strict=True):
@@ -107,19 +107,18 @@ def _wanted(scene: Scene, family: Family, slot: int) -> Array | None:
     return None if off is None else np.asarray(total + off)
 
 
-def _variables(scene: Scene, family: Family, right: Sequence[Array], gradients: list[Series]) -> Iterator[Variable]:
+def _variables(
+    scene: Scene, family: Family, line: Sequence[int], right: Sequence[Array], gradients: list[Series]
+) -> Iterator[Variable]:
     """All that has the shape of what belongs there: values and gradients, of this step and of others."""
-    shape, seen = right[0].shape, set[tuple[int, ...]]()
     yield Variable("", right, 0.0, right=True)
-    for kinds, gradient in ((scene.stand_ins.series, False), (gradients, True)):
-        for series in kinds:
-            places = scene.stand_ins.places(series, family) if series.values[-1].shape == shape else None
-            fits = places is not None and series.values[-1].dtype.kind == "f"
-            for words, values, cost in series.variants(places, near=True) if fits and places is not None else ():
-                key = tuple(map(id, values))
-                if key not in seen and all(v.shape == shape for v in values):
-                    seen.add(key)
-                    yield Variable(words, values, cost, gradient)
+    for words, values, cost in scene.stand_ins.of(line, family):
+        yield Variable(words, values, cost)
+    for series in gradients:
+        places = scene.stand_ins.places(series, family) if series.values[-1].shape == right[0].shape else None
+        for words, values, cost in series.variants(places, near=True) if places else ():
+            if any(v is not w for v, w in zip(values, right, strict=True)):
+                yield Variable(words, values, cost, gradient=True)
 
 
 def _products(
