@@ -694,7 +694,7 @@ SAYS = {
         "Once, at leak the derivative of sigmoid is taken to be 1: it is forgotten",
         "",
         "At every step, what slow receives from (1 − leak) ⊙ slow of the next step has the factor 1 − (1 − leak) instead of it",
-        "",
+        "At every step, what slow receives from slow @ C of the next step and slow @ V of 2 steps later and (1 − leak) ⊙ slow of 2 steps later and slow @ R of 2 steps later is missing",
         "At every step, what fast receives from fast @ Q is missing",
         "At every step, what Q receives from fast @ Q uses fast of the step before",
         "At every step, at fast the derivative of tanh uses fast of the step before",

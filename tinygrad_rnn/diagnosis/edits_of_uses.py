@@ -51,6 +51,9 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
         for factor, words in scene.factors.items():
             uses: dict[Use, Rule] = {(n.index, slot): scaled(factor) for n in family}
             yield Edit(f"At every step, {subject} is {words}.", uses, cost=1.3)
+        for words, nodes in (("first", family[1:]), ("last", family[:-1])):
+            twice: dict[Use, Rule] = {(n.index, slot): scaled(2.0) for n in nodes}
+            yield Edit(f"At every step but the {words}, {subject} is counted twice.", twice, cost=1.4)
     if scene.nearly:
         yield from scene.at_times(
             family, slot, f"{subject} was computed in float32", lambda _: edited_rules.single, cost=0.5
@@ -330,6 +333,9 @@ def _cross_entropy() -> dict[str, Rule]:
     return {
         "is the probabilities, the target is not subtracted": times(probabilities),
         "is only −1 at the target, the probabilities are missing": times(lambda r, n: -chosen(r, n)),
+        "is the probabilities, and −1 in the place of that at the target": times(
+            lambda r, n: np.where(chosen(r, n) != 0, -1.0, probabilities(r, n))
+        ),
         "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
         "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
         "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": (
@@ -496,29 +502,44 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
     """Several of the parts that a value's gradient is the sum of are lost."""
-    record, parts = scene.record, defaultdict[int, list[Use]](list)
-    uses = [use for node in family for use in record.users[node.index]]
-    if scene.place[family[0].index][0] in scene.initial:
-        uses += scene.carries(family).get(0, [])
-    for use in uses:
+    for parts in _parts(scene, family):
+        subject = f"At every step, what {scene.named(family[0])} receives from"
+        names = {part: f"{scene.named(scene.all_families[part[0]][-1])}{_later(part[1])}" for part in parts}
+        for size in range(2, len(parts)):
+            for lost in combinations(parts, size):
+                every = f"{subject} {' and '.join(names[part] for part in lost)}"
+                gone: dict[Use, Rule] = {use: scaled(0.0) for part in lost for use in parts[part]}
+                kept = [names[part] for part in parts if part not in lost]
+                only = f": only that from {kept[0]} is left" if len(kept) == 1 else ""
+                yield Edit(f"{every} is missing{only}.", gone, cost=1.15, scaling=every)
+
+
+def _parts(scene: Scene, family: Family) -> Iterator[dict[tuple[int, int], list[Use]]]:
+    """Uses of a value by where they are, and how many steps later: not all steps move a state; not too many of them."""
+    record, steps = scene.record, [node.scope.step for node in family]
+    reading = [(step, use) for step, node in zip(steps, family, strict=True) for use in record.users[node.index]]
+    if scene.is_state(family) and steps[0] is not None:
+        first = scene.chain(family)[0]
+        alone = {k for k, index in scene.initial.items() if index == first} == {scene.place[family[0].index][0]}
+        uses = record.users[first] if alone else scene.carries(family).get(0, [])
+        reading += [(-1, use) for use in uses]
+    found = defaultdict[tuple[int, int], list[Use]](list)
+    for step, use in reading:
         if use in record.truth.contributions:
-            parts[scene.place[use[0]][0]].append(use)
-    subject = f"At every step, what {scene.named(family[0])} receives from"
-    names = {number: _source(scene, family, uses) for number, uses in parts.items()}
-    for size in range(2, len(parts) if len(parts) <= MOST_PARTS else 0):
-        for lost in combinations(parts, size):
-            every = f"{subject} {' and '.join(names[number] for number in lost)}"
-            gone: dict[Use, Rule] = {use: scaled(0.0) for number in lost for use in parts[number]}
-            kept = [names[number] for number in parts if number not in lost]
-            words = f"{every} is missing: only that from {kept[0]} is left" if len(kept) == 1 else f"{every} is missing"
-            yield Edit(f"{words}.", gone, cost=1.15, scaling=every)
+            later = record.nodes[use[0]].scope.step
+            found[scene.place[use[0]][0], 0 if step is None or later is None else max(later - step, 0)].append(use)
+    if len(found) > MOST_PARTS:
+        together = defaultdict[tuple[int, int], list[Use]](list)
+        farthest = {number: max(d for n, d in found if n == number) for number, _ in found}
+        for (number, _), uses in found.items():
+            together[number, min(farthest[number], 1)] += uses
+        found = together
+    if len(found) <= MOST_PARTS:
+        yield dict(found)
 
 
-def _source(scene: Scene, family: Family, uses: list[Use]) -> str:
-    """Where a part comes from, and whether from the next step."""
-    user = scene.record.nodes[max(uses)[0]]
-    later = " of the next step" if user.scope.step not in (None, family[-1].scope.step) else ""
-    return f"{scene.named(user)}{later}"
+def _later(steps: int) -> str:
+    return "" if not steps else " of the next step" if steps == 1 else f" of {steps} steps later"
 
 
 def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:

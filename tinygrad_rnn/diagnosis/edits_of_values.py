@@ -29,7 +29,7 @@ from .edited_rules import (
     true_slope,
 )
 from .edited_walks import Edit, Rule, Use
-from .stand_ins import Series, Variant, index_of, integers, one_hot
+from .stand_ins import ITSELF, Series, Variant, index_of, integers, one_hot
 
 #: no likelier than this, a value is not taken for a factor too many, nor for one deep inside of another
 LIKELY = 0.26
@@ -102,7 +102,7 @@ def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
     """A value is taken for the gradient that arrives, in all that a node sends or in one use."""
     slots = scene.slots(family)
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
-        if cost > LIKELY or any(len(nodes) < len(family) for nodes in slots.values()):
+        if cost > LIKELY or words.startswith(ITSELF) or any(len(nodes) < len(family) for nodes in slots.values()):
             continue
         rules = {n.index: of_another_gradient(made(v)) for n, v in zip(family, values, strict=True)}
         for some in [[*slots], *([slot] for slot in slots if len(slots) > 1)]:

@@ -16,10 +16,12 @@ from ..norms import norm
 from ..tensors import Array
 from .edit_context import Family, Scene
 from .edited_walks import Edit, Rewrite, Rule, Use
-from .stand_ins import Series
+from .stand_ins import ITSELF, Series
 
 #: relative to the length of what is multiplied: how far such a product may be off; the walk decides
 NEAR = 1e-6
+#: of several pairs that give the same, so many are named
+MOST = 3
 #: of fewer different numbers nothing is read off
 FEWEST = 3
 #: a gradient that differs by no more, relatively, is right
@@ -69,7 +71,9 @@ def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series])
     firsts = [Variable("", [np.ones(())] * len(family), 0.0, right=True)]
     if line is not None:
         firsts = list(_variables(scene, family, line, [np.asarray(record.values[i]) for i in line], gradients))
-    for one, two in _products(scene, family, slot, wanted, firsts, seconds):
+    found = sorted(_products(family, slot, wanted, firsts, seconds), key=lambda pair: pair[0].cost + pair[1].cost)
+    likely = [pair for pair in found if pair[0].right or pair[1].right] or found
+    for one, two in likely[:MOST]:
         uses: dict[Use, Rule] = {}
         for n, value, g in zip(family, one.values, two.values, strict=True):
             operand = n.operands[other] if other is not None else None
@@ -77,7 +81,7 @@ def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series])
         said = [] if one.right else [f"uses {one.words} where {scene.name_of(family[-1], int(other or 0))} belongs"]
         said += [] if two.right else [f"comes from {'' if two.gradient else 'the value of '}{two.words}"]
         text = f"At every step, {scene.subject(family, slot)} {' and '.join(said)}."
-        yield Edit(text, uses, cost=1.2 + one.cost + two.cost + 0.1 * (len(said) - 1))
+        yield Edit(text, uses, cost=1.2 + one.cost + two.cost + 0.3 * (len(said) - 1))
 
 
 def _tells(given: Array) -> bool:
@@ -113,7 +117,8 @@ def _variables(
     """All that has the shape of what belongs there: values and gradients, of this step and of others."""
     yield Variable("", right, 0.0, right=True)
     for words, values, cost in scene.stand_ins.of(line, family):
-        yield Variable(words, values, cost)
+        if not words.startswith(ITSELF):
+            yield Variable(words, values, cost)
     for series in gradients:
         places = scene.stand_ins.places(series, family) if series.values[-1].shape == right[0].shape else None
         for words, values, cost in series.variants(places, near=True) if places else ():
@@ -122,7 +127,7 @@ def _variables(
 
 
 def _products(
-    scene: Scene, family: Family, slot: int, wanted: Array, firsts: list[Variable], seconds: list[Variable]
+    family: Family, slot: int, wanted: Array, firsts: list[Variable], seconds: list[Variable]
 ) -> Iterator[tuple[Variable, Variable]]:
     """Those pairs whose products have the same sum over all steps as what is wanted."""
     rng, near = np.random.default_rng(0), np.ones((len(firsts), len(seconds)), bool)

@@ -29,9 +29,15 @@ TOGETHER = [
 ]
 
 
+#: what is written besides a small change of the formula: the target is assigned, not subtracted
+INSTEAD = {"g - exp(y) * sum(g)": ["where(g, g, -exp(y) * sum(g))"]}
+
+
 def changed(formula: str) -> Iterator[tuple[str, ast.Expression]]:
-    """It with a factor or a term left out, + for −, or a mean for a sum: as text, and to evaluate."""
+    """It with a factor or a term left out, + for −, a mean or a sum of all for a sum: as text, and to evaluate."""
     seen, tree = {formula}, ast.parse(formula, mode="eval")
+    for text in INSTEAD.get(formula, []):
+        yield text, ast.parse(text, mode="eval")
     for place, node in enumerate(ast.walk(tree)):
         for put in _instead(node):
             new = _Put(place, put).made(tree)
@@ -58,6 +64,7 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
         other = {"sum": "mean", "mean": "sum"}.get(ast.unparse(node.func))
         if other is not None:
             yield ast.Call(ast.Name(other, ast.Load()), node.args, [])
+            yield ast.Call(ast.Name("total", ast.Load()), node.args, [])
             if isinstance(node.args[0], ast.BinOp):
                 yield ast.Call(ast.Name(other, ast.Load()), [node.args[0].left], [])
 
@@ -89,7 +96,8 @@ def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> 
             for name, v in {**values, "g": g}.items()
         }
         names |= {"sum": lambda v: np.sum(v, axis, keepdims=True), "mean": lambda v: np.mean(v, axis, keepdims=True)}
-        sent = eval(code, {"__builtins__": {}}, names | {"exp": np.exp})  # only what `changed` made of our own texts
+        names |= {"total": np.sum, "exp": np.exp, "where": lambda c, a, b: np.where(c != 0, a, b)}
+        sent = eval(code, {"__builtins__": {}}, names)  # only what `changed` made of our own texts
         return np.broadcast_to(sent, shape)
 
     return rule

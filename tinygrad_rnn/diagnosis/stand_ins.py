@@ -15,6 +15,7 @@ from .edited_rules import Late, looks_up, rows_of
 
 if TYPE_CHECKING:
     from .edit_context import Scene
+    from .edited_walks import Record
 
 #: a value at these steps from where another belongs: words, by how many steps, what is beyond the ends, cost
 MOVES = [
@@ -33,6 +34,8 @@ MOVES = [
 ]
 
 
+#: how what holds all steps at once is called in its own place
+ITSELF = "itself"
 Variant = tuple[str, Sequence[Late], float]  #: words, values, cost
 
 
@@ -115,6 +118,8 @@ class StandIns:
             if family[0].op is not None and family[0].op.name == "linear" and len(family[0].operands) == 3:
                 bare = [v - self.record.target(n, 2) for v, n in zip(made[before:], family, strict=True)]
                 found.append(Series(f"{name} before its bias", bare, 0, steps))
+            if (kept := _of_scores(self.record, family)) is not None:
+                found.append(Series(f"{kept[0]} of {scene.name_of(family[-1], 0)}", kept[1], 0, steps))
             for slot, operand in enumerate(family[0].operands):
                 line = scene.line(family, slot) if isinstance(operand, Ref) else None
                 nodes = [self.record.nodes[index] for index in line or []]
@@ -224,7 +229,9 @@ class StandIns:
         (value,) = values
         for axis in range(min(value.ndim, 2)):
             n = value.shape[axis]
-            whole = Series(f"itself along axis {axis}", [np.take(value, k, axis) for k in range(n)], 0, tuple(range(n)))
+            whole = Series(
+                f"{ITSELF} along axis {axis}", [np.take(value, k, axis) for k in range(n)], 0, tuple(range(n))
+            )
             if n > 1:
                 for words, found, cost in whole.variants(range(n), near=True):
                     yield words, [np.stack(found, axis)], cost
@@ -238,6 +245,18 @@ class StandIns:
             fits = n > 1 and each.ndim > 0 and (n * each.shape[0], *each.shape[1:]) == value.shape
             for words, found, cost in series.variants(range(n), bool(series.before)) if fits else ():
                 yield f"{words} at all steps", [np.concatenate(found)], cost + 0.2
+
+
+def _of_scores(record: Record, family: Sequence[Node]) -> tuple[str, list[Array]] | None:
+    """What a loss of scores computes on its way, and a backward pass keeps: the probabilities."""
+    name = family[0].op.name if family[0].op is not None else ""
+    if name == "log_softmax":
+        return "the softmax", [np.exp(record.values[n.index]) for n in family]
+    scores = [record.target(n, 0) for n in family]
+    if name == "cross_entropy":
+        powers = [np.exp(x - x.max(-1, keepdims=True)) for x in scores]
+        return "the softmax", [e / e.sum(-1, keepdims=True) for e in powers]
+    return ("the sigmoid", [1 / (1 + np.exp(-x)) for x in scores]) if name == "softplus" else None
 
 
 def integers(scene: Scene) -> Iterator[Series]:
