@@ -20,7 +20,8 @@ LAYERS = {
     "element_places",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
-    "operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors functional",
+    "indexing_by_tensors operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors "
+    "functional",
     "graphs": "graph graph_file bptt.walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "checks": "check diagnosis",

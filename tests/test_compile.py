@@ -773,6 +773,51 @@ def test_graph_and_explain():
     assert all(kind in text for kind in kinds)
 
 
+#: where tensors stand in an index, and what stands beside them
+INDICES = [
+    lambda i, j: (i,),
+    lambda i, j: (i, j),
+    lambda i, j: (slice(None), i, 1),
+    lambda i, j: (i, slice(1, None), j),
+    lambda i, j: (0, None, i[:1], ...),
+    lambda i, j: (..., [1, 0, 1], j),
+    lambda i, j: (slice(None), i, ..., j),
+    lambda i, j: (i[0],),
+    lambda i, j: (i[0], j[0], 1),
+]
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_integer_tensors_choose_anew_in_every_call(index):
+    """As in ``out[arange(len(lengths)), lengths - 1]``: by NumPy's rules, with gradients."""
+    x = tg.randn(3, 3, 2, dtype=np.float64, requires_grad=True)
+
+    def read(x, i, j):
+        y = x[index(i, j)]
+        return y, tg.grad((y * y).sum(), [x])[0]
+
+    compiled = tg.compile(read)
+    for numbers in ([[0, 2, -1], [1, 0, -2]], [[1, 1, 1], [0, 1, 1]]):
+        i, j = map(np.array, numbers)
+        want, slope = x.numpy()[index(i, j)], np.zeros(x.shape)
+        np.add.at(slope, index(i, j), 2 * want)
+        y, found = compiled(x, tg.tensor(i), tg.tensor(j))
+        assert np.array_equal(y.numpy(), want)
+        np.testing.assert_allclose(found.numpy(), slope, rtol=1e-14)
+
+
+def test_an_integer_tensor_outside_is_refused_in_every_dimension():
+    pair, row, i = tg.compile(lambda x, i, j: x[i, j]), tg.compile(lambda x, i: x[i]), tg.tensor([0, 1])
+    for wrong in ([0, 3], [-4, 0]):
+        with pytest.raises(tg.OutOfRangeError, match="outside"):
+            pair(tg.ones(2, 3), i, tg.tensor(wrong))
+        with pytest.raises(tg.OutOfRangeError, match="outside the 3 rows"):
+            row(tg.ones(3, 3), tg.tensor(wrong))
+    for index, error in (((i, i, i), tg.OutOfRangeError), ((i, [0.5]), tg.DTypeError)):
+        with pytest.raises(error, match="indices"):
+            tg.compile(lambda x, i: x[index])(tg.ones(2, 3), i)  # noqa: B023
+
+
 def test_without_numba_the_answer_is_the_same():
     code = """
 import numpy as np, tinygrad_rnn as tg

@@ -169,6 +169,29 @@ def test_the_numerical_check_notices_a_contribution_that_is_a_little_wrong():
         assert not Session(Trace(trace.graph, trace.seed, wrong)).check(k + 1)[0].passed
 
 
+def test_a_function_that_takes_no_complex_numbers_is_checked_by_differences():
+    class Positive(tg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * (x > 0).to(x.dtype)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * (x > 0).to(x.dtype)
+
+    w = tg.tensor([0.5, -2.0], requires_grad=True)
+    session = viz.debug(Positive.apply(w).square().sum())
+    results = [r for p in range(1, session.last + 1) for r in checked(session, p)]
+    assert {r.method for r in results} == {"complex step", "five-point difference"} and all(r.passed for r in results)
+    assert "five-point difference" in session.html()
+
+
+def checked(session, p):
+    return session.check(p) if session.graph.nodes[session.node_at(p)].op is not None else []
+
+
 def test_the_ledger_has_a_row_a_time_step_and_its_shares_sum_to_one(loss):
     session = viz.debug(loss)
     for node in session.graph.parameters:

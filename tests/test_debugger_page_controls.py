@@ -343,7 +343,7 @@ def test_the_checks_of_wide_layers_are_few_or_left_out(monkeypatch):
         monkeypatch.setattr(page_data, "WORK_LIMIT", limit)
         text = page.html(session)
         checks = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["checks"]
-        return {count for step in checks.values() for _, count, _ in step} if checks else set()
+        return {count for step in checks.values() for _, count, *_ in step} if checks else set()
 
     session = viz.debug(spelling(steps=2, hidden=4))
     most = max(compared(10**9))

@@ -162,6 +162,16 @@ def test_a_layer_is_a_scan_with_the_same_outputs_states_and_gradients(name, rng)
     assert_agrees(ours, fn, parameters, x, None, np.array(lengths), by_name=named)
 
 
+def test_positions_that_an_argument_says_are_followed(rng):
+    x, lengths = rng.normal(size=(2, 5, 3)), np.array([5, 2])
+    last = tg.compile(lambda x, lengths: x[tg.arange(len(x)), lengths - 1].square())
+    fn, parameters = interchange.to_jax(lambda x, lengths: x[tg.arange(len(x)), lengths - 1].square(), x, lengths)
+    for now in (lengths, np.array([1, 4])):
+        found = fn(parameters, x, now)
+        np.testing.assert_allclose(found, x[[0, 1], now - 1] ** 2, rtol=1e-12)
+        np.testing.assert_allclose(last(tg.tensor(x), tg.tensor(now)).numpy(), found, rtol=1e-12)
+
+
 def test_gates_are_split_and_the_way_back_joins_them():
     """Cut out one by one, each gate's gradient would be padded to the size of all, and all of those added up."""
     for model in (

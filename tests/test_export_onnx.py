@@ -319,6 +319,19 @@ def by_the_reference(model, feeds):
     return ReferenceEvaluator(model).run(None, feeds)
 
 
+def test_positions_that_an_argument_says_are_followed():
+    layer = tg.nn.GRU(3, 4, batch_first=True)
+
+    def last(x, lengths):
+        return layer(x)[0][tg.arange(len(x)), lengths - 1]
+
+    x, lengths = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32), np.array([5, 2])
+    made = interchange.to_onnx(last, (x, lengths))
+    for now in (lengths, np.array([1, 4])):
+        want = last(tg.tensor(x), tg.tensor(now)).numpy()
+        np.testing.assert_allclose(run(made, x, now)[0], want, rtol=1e-5, atol=1e-6)
+
+
 def test_a_loss_of_classes_runs_in_the_reference():
     """Which takes a negative axis of GatherElements for an error."""
     scores, target = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), np.array([1, 0, 3])

@@ -481,3 +481,39 @@ def test_a_loss_after_an_update_by_its_own_gradient_is_drawn_with_the_way_back()
     (step,) = tg.grad((w @ x).square().sum(), [w], create_graph=True)
     dot = viz.render(((w - 0.1 * step) @ x).square().sum(), detail="gate", backward=True, values=True).dot
     assert "∂L/∂update" in dot
+
+
+def test_a_tagger_whose_tags_have_scores_of_their_own_is_drawn_with_the_way_back():
+    """The first step's scores have a gradient that no earlier pass hands on."""
+    layer, first, pairs = tg.nn.RNN(2, 3, batch_first=True), tg.randn(3, requires_grad=True), tg.randn(3, 3)
+    scores, mask, tags = layer(tg.ones(2, 3, 2))[0], np.array([[1, 1, 1], [1, 1, 0]], bool), [0, 1]
+    ways, tagged = first + scores[:, 0], first[tags] + scores[[0, 1], 0, tags]
+    for t in (1, 2):
+        new = (ways.unsqueeze(2) + pairs + scores[:, t].unsqueeze(1)).logsumexp(1)
+        ways = tg.where(mask[:, t, None], new, ways)
+    dot = viz.render((ways.logsumexp(1) - tagged).sum(), detail="gate", backward=True).dot
+    assert "∂L/∂" in dot
+
+
+class Memory(tg.nn.Module):
+    """A cell and, beside it, a memory with a place to read at, which no module of their own carries on."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.key, self.gate, self.put = tg.nn.LSTMCell(5, 4), *(tg.nn.Linear(4, n) for n in (3, 1, 3))
+
+    def forward(self, x):
+        memory, place, read, state, loss = tg.ones(2, 5, 3), tg.ones(2, 5) / 5, tg.zeros(2, 3), None, 0.0
+        for t in range(3):
+            h, _ = state = self.cell(tg.cat([x[t], read], 1), state)
+            gate = self.gate(h).sigmoid()
+            place = gate * (memory * self.key(h).unsqueeze(1)).sum(-1).softmax(-1) + (1 - gate) * place
+            at = place.unsqueeze(-1)
+            memory = memory * (1 - at) + at @ self.put(h).unsqueeze(1)
+            read = (place.unsqueeze(1) @ memory).squeeze(1)
+            loss = loss + read.square().sum()
+        return loss
+
+
+def test_recurrences_beside_a_cell_are_folded_with_it():
+    assert "RNN" in viz.render(Memory()(tg.ones(3, 2, 2)), rolled=True).dot

@@ -12,6 +12,7 @@ import numpy as np
 from . import primitives as P
 from .arguments import as_dtype, flag, naming_keywords, number
 from .errors import ArgumentError, DTypeError, ShapeError
+from .indexing_by_tensors import follows_tensors, taken
 from .primitives import record
 from .recorded_value import Recorded
 from .source_line import user_site
@@ -623,6 +624,8 @@ class Operators(Recorded):
     def __getitem__(self, index: Any) -> Tensor:
         """NumPy's indexing: ints, slices, ``None``, ``...``, integer and boolean arrays or tensors."""
         index = index if isinstance(index, tuple) else (index,)
+        if follows_tensors(index):
+            return taken(self, index)
         plain = tuple(_plain_index(part) for part in index)
         return self._record(P.getitem, (self,), {"index": plain})
 

@@ -34,7 +34,7 @@ from ..recurrence.loop_finder import LoopFinder
 from ..reverse_walk import nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
-from ..tensors import Array, Literal, Tensor, Waiting, as_operand, from_array, recast_integers, serials
+from ..tensors import Array, Literal, Tensor, Waiting, as_operand, as_tensor, from_array, recast_integers, serials
 from ..thread_state import current
 from ..version_counters import Memory
 from .guards import Guards
@@ -395,6 +395,8 @@ class Tracer:
 
     def _remembered(self, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Traced:
         operands = tuple([x if type(x) is float else self._operand(x) for x in operands])
+        if not op.elementwise:  # a number stands for an array of no dimensions, such as the gradient of one number
+            operands = tuple([x if isinstance(x, Tensor) else self._operand(as_tensor(x)) for x in operands])
         try:
             shape = op.shape(*[x.shape if isinstance(x, Tensor) else () for x in operands], **attrs)
         except (ShapeError, DTypeError, OutOfRangeError, ValueError, TypeError, IndexError) as error:

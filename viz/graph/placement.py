@@ -159,7 +159,7 @@ class Places:
                 if a in read:
                     read[a] = min(read[a], read.get(b, read[a]) if here is None else here.segment)
         passes = {column.segment for column in self.level.columns}
-        return {i: read[i] for i in both if made[i] < read[i] and read[i] in passes}
+        return {i: read[i] for i in both if 0 <= made[i] < read[i] and read[i] in passes}
 
     def _reached(self, *, forward: bool) -> set[int]:
         """Stepless boxes that boxes in steps lead to (or that lead to such boxes)."""

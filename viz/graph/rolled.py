@@ -239,7 +239,8 @@ class _Folding:
         inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
         name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
         kin = _unique(_layer(other) for other in self.level.recurrent if other and other[:-1] == place[:-1])
-        number = f"⁽{style.superscript(kin.index(_layer(place)) + 1)}⁾" if len(kin) > 1 else ""
+        several = len(kin) > 1 and _layer(place) in kin  # what no module does is no layer of one
+        number = f"⁽{style.superscript(kin.index(_layer(place)) + 1)}⁾" if several else ""
         return f"{name}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
 
 

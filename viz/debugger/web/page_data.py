@@ -290,7 +290,7 @@ class _Log:
         return {"node": node, "total": found.total, "rows": rows}
 
     def checks(self) -> dict[int, list[list[Any]]] | None:
-        """{step: [error, elements compared, passed] for each thing it sent}; None if that is too much to compute."""
+        """{step: [error, elements compared, passed, method] for each thing it sent}; None if that is too much."""
         nodes = self.graph.nodes
         targets = [(step[0], math.prod(nodes[s[1]].shape)) for step in self.steps.values() for s in step[2]]
         for compared in COMPARED:
@@ -302,7 +302,10 @@ class _Log:
             return None
         known = (k for k, step in self.steps.items() if step[2] and not isinstance(nodes[step[0]].op, Absent))
         found = {k: local_rule.check(self.trace, k, compared) for k in known}
-        return {k: [[float(f"{c.error:.2g}"), c.compared, c.passed] for c in checks] for k, checks in found.items()}
+        return {
+            k: [[float(f"{c.error:.2g}"), c.compared, c.passed, c.method] for c in checks]
+            for k, checks in found.items()
+        }
 
     def absent(self) -> str:
         """The message where a rule is wanted that is not in this process; "" if all are there."""

@@ -226,8 +226,8 @@ function showCheck(p) {
   if (!found && steps.get(p)?.sent.length) { fill("check", muted(D.absent)); return; }
   if (!found) { fill("check", muted("Nothing is sent on here; go to an operation in the walk back.")); return; }
   fill("check", steps.get(p).sent.map((sent, i) => {
-    const [error, compared, passed] = found[i];
+    const [error, compared, passed, method] = found[i];
     return h("p", { "data-passed": passed }, "to ", link(sent.target), ": ", h(`b.${passed ? "good" : "alarm"}`, {}, passed ? "agrees" : "DIFFERS"),
-      ` with the complex step, ${compared} elements, largest difference ${number(plain(error))} of the largest element`);
+      ` with the ${method}, ${compared} elements, largest difference ${number(plain(error))} of the largest element`);
   }));
 }
