@@ -516,4 +516,4 @@ class Memory(tg.nn.Module):
 
 
 def test_recurrences_beside_a_cell_are_folded_with_it():
-    assert "RNN" in viz.render(Memory()(tg.ones(3, 2, 2)), rolled=True).dot
+    assert "xₜ" in viz.render(Memory()(tg.ones(3, 2, 2)), rolled=True).dot

@@ -34,8 +34,13 @@ def scanned(
         x, on = row
         new, y = f(carry, x)
         before = carry if carry is not None else mapped(lambda _a: 0.0, new)
-        y = mapped(lambda a: where(_column(on, a.ndim), a, 0.0), y)
-        return mapped(lambda a, b: labelled(where(_column(on, a.ndim), a, b), a.role), new, before), y
+
+        def kept(a: Tensor, b: Any) -> Tensor:
+            state = where(_column(on, a.ndim), a, b)
+            state.role = a.role
+            return state
+
+        return mapped(kept, new, before), mapped(lambda a: where(_column(on, a.ndim), a, 0.0), y)
 
     return recorder.loop(masked, init, (xs, going_on(lengths, time)), time, reverse)
 
