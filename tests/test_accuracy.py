@@ -64,3 +64,11 @@ def test_the_published_table_keeps_its_promises_and_names_every_primitive():
     assert {row[0].split("`")[1] for row in judged if row[0].startswith("`")} == set(tg.TABLE)
     for row in judged:
         assert max(map(float, row[2:6])) <= float(row[-1]), row
+
+
+def test_only_the_tables_of_the_page_are_written_anew(monkeypatch, tmp_path):
+    monkeypatch.setattr(accuracy, "tables", lambda: ("| new |\n", "| rules |\n"))
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n| a |\n| b |\n\n## Rules\n\nText.\n\n| c |\n\nThe end.\n")
+    accuracy.main([str(page)])
+    assert page.read_text() == "# Title\n\n| new |\n\n## Rules\n\nText.\n\n| rules |\n\nThe end.\n"

@@ -9,6 +9,7 @@ Results outside the normal numbers of their dtype are not judged. Needs mpmath: 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -361,21 +362,20 @@ def bound(name: str, what: str) -> float:
     return BOUNDS.get((name, what), BOUND)
 
 
-def table(points: int = 100) -> str:
-    """docs/accuracy.md."""
+def tables(points: int = 100) -> tuple[str, str]:
+    """The tables of docs/accuracy.md: of primitives, and of update rules."""
     columns = [(dtype, mode) for dtype in DTYPES for mode in MODES]
-    lines = [_INTRODUCTION, _header("primitive", columns)]
+    lines, rules = [_header("primitive", columns)], [_header("rule", columns)]
     for name in TABLE:
         found = [judge(name, dtype, mode, points) for dtype, mode in columns]
         for k, of in enumerate(["value", *(f"rule of operand {slot}" for slot in range(len(found[0]) - 1))]):
             cells = [f"{row[k].ulps:.3g}" for row in found]
             lines.append(_row([f"`{name}`, {of}", found[0][k].scale, *cells, f"{bound(name, of.split()[0]):g}"]))
-    lines += ["", _RULES, _header("rule", columns)]
     for name in RULES:
         findings = [judge_rule(name, dtype, mode) for dtype, mode in columns]
         cells = [f"{x.ulps:.3g}" for x in findings]
-        lines.append(_row([name, findings[0].scale, *cells, f"{bound(name, 'rule'):g}"]))
-    return "\n".join([*lines, "", _NOTES])
+        rules.append(_row([name, findings[0].scale, *cells, f"{bound(name, 'rule'):g}"]))
+    return "\n".join([*lines, ""]), "\n".join([*rules, ""])
 
 
 def _header(what: str, columns: list[tuple[Any, str]]) -> str:
@@ -387,59 +387,15 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-_INTRODUCTION = """# How many digits
-
-The worst error found of every primitive and update rule, against 50 digits (mpmath), over the whole range of
-float32 and float64, in units in the last place (ulp). Made by `python -m tinygrad_rnn.testing.accuracy`; a test
-holds each to what is promised in the last column.
-
-*In ulp of* says what the error is compared with: the exact `result`; the sum of the magnitudes of the `terms`,
-as a small sum of large numbers cannot be better; the `upstream` gradient; the largest of the `logits`. Results
-that are not normal numbers (below 1.2e-38 in float32, 2.2e-308 in float64, or infinite) are not judged: some
-kernels give 0 for them.
-"""
-_RULES = """## Update rules
-
-The parameters after 30 steps, gradients from 1e-15 to 1e15 in float32 and from 1e-100 to 1e100 in float64, in
-ulp of the largest value the parameter had on its way.
-"""
-_NOTES = """## What the numbers mean
-
-- `tanh` and `sigmoid` are differentiated from the rounded `y` that the forward pass kept: `1 - y^2` where `y`
-  is near 1 has no digits of its own, and is 0 where `y` is 1. The error is a few ulp of the upstream
-  gradient. `(1 - y)(1 + y)` would not be better: over 6000 inputs in [-9, 9], float32, both err by 4.8 ulp at
-  most and 0.96 on average against the exact slope at the input, because it is the rounding of `y` that counts.
-  Keeping `x` as well would cost a second exponential a gate.
-- **Sums** of n numbers (`sum`, `mean`, norms, the denominators of `softmax` and `logsumexp`, the gradient of a
-  bias) are made of blocks: a few hundred numbers at most in a row, then again in blocks (eager) or with
-  what each addition lost (compiled), so the error does not grow with n.
-  So are `cumsum` (single precision in double), `einsum` and the gradient of an index that repeats, as in an
-  embedding. A product of matrices is BLAS's sum, which may add its products in a row: it is given 2048 at a
-  time, so n products cost at most 2048 + n / 2048 roundings: for a million of float32 less than 1e-5 was seen.
-- `gelu` goes through `erfc`, as 1 + erf is 0 below -5.5 in float32 and -8.3 in float64. Its tail keeps its digits,
-  but for the rounding of x / sqrt(2), multiplied by x^2: 170 ulp at -13 (float32), 1300 at -37 (float64); its slope
-  190 and 1500.
-- `exp` multiplies the rounding of its argument by the argument: so the small shares of `softmax`, of the rule
-  of `logsumexp`, and confident losses (x less the largest logit), the rules of `erf` and `erfc` (x^2), and likewise the
-  rule of `pow`, whose exponent b - 1 is rounded and multiplied by log a.
-- **Norms** in clipping are of numbers divided by the largest, so that squares neither overflow nor vanish.
-- `cross_entropy`, `log_softmax` and `nll_loss` subtract the largest logit before anything is rounded, and keep
-  its 1 out of the sum; the gradient of the target's own logit comes from the loss. So a confident loss of 1e-7
-  has its digits.
-- Optimizers with a running mean of squares need squares: beyond 1e19 in float32 they overflow, below 1e-22 they
-  vanish beside `eps`. Their state is PyTorch's, which keeps the squares. Centred RMSprop keeps the variance by
-  itself, and what the running mean loses: with a gradient that stays at 0.1 the parameter is right to 4e-6 of its
-  way after 6000 steps in float32, where a plain mean stops 50 ulp before 0.1 and leaves it 28 times short.
-"""
-
-
 def main(arguments: list[str]) -> None:
-    """Write the table to the file given, or print it."""
-    text = table()
+    """Write the tables anew in the file given, or print them."""
+    made = tables()
     if arguments:
-        write_atomically(Path(arguments[0]), text.encode())
+        path, rest = Path(arguments[0]), iter(made)
+        text = re.sub(r"(^\|.*\n)+", lambda _: next(rest), path.read_text("utf-8"), flags=re.MULTILINE)
+        write_atomically(path, text.encode())
     else:
-        print(text)
+        print("\n".join(made))
 
 
 if __name__ == "__main__":

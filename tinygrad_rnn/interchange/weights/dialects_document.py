@@ -1,74 +1,24 @@
-"""docs/dialects.md, written from the records: ``python -m tinygrad_rnn.interchange.weights.dialects_document``."""
+"""The tables of docs/dialects.md: ``python -m tinygrad_rnn.interchange.weights.dialects_document`` writes them anew."""
 
 from __future__ import annotations
+
+import re
 
 from .dialect import Dialect, Part
 from .table import DIALECTS
 
-_HEAD = """\
-# Twenty LSTMs
-
-"The LSTM" is twenty functions, and so is the GRU: libraries order the gates in their own ways, store matrices or their
-transposes, keep one bias or two, add 1 to a gate without saying so, reset before the product or after it, and read `z`
-as what is kept or as what is new. Two libraries even store arrays of the same names and shapes that mean other numbers.
-Each row is a record of `tinygrad_rnn.interchange.DIALECTS`, measured by running that library; a test writes this page
-from the records and compares every record with the equations, and with the library itself where that is installed.
-
-```python
-import numpy as np
-import tinygrad_rnn as tg
-from tinygrad_rnn import interchange
-
-layer = tg.nn.GRU(2, 3, **interchange.DIALECTS["haiku.gru"].layer)  # Haiku resets before the product
-theirs = {"w_i": np.ones((2, 9)), "w_h": np.ones((3, 9)), "b": np.zeros(9)}
-interchange.load_weights(layer, theirs, "haiku.gru")
-keras = interchange.save_weights(layer, "keras.gru_before")
-```
-
-`load_weights(layer, source, dialect=None, prefix=None)` takes mappings (nested ones, PyTorch's and Keras' too) and
-files: .safetensors, .npz, .npy, Keras' .h5 and .keras (`pip install 'tinygrad_rnn[keras]'`), .onnx (`[onnx]`). Without
-a `dialect` it is found by names and shapes, if only one fits; if several fit that mean other numbers, it asks. A layer
-that would compute something else is refused with the option that it lacks. `prefix=` chooses among several layers of a
-file. `save_weights(layer, dialect, path)` writes .safetensors, .npz and .h5, and models that run: .onnx in ONNX's
-dialects, .keras in Keras'. Our layers give their states as `(h, c)` whatever the library's order, which the table
-tells.
-
-PyTorch's cells, ours without options: LSTM `c' = f c + i g`, `h' = o tanh(c')`; GRU
-`n = tanh(W x + b + r (U h + b_h))`, `h' = (1 - z) n + z h`.
-"""
-_LENGTHS = """
-## Past the end of a sequence
-
-What is put out there, and the state of a row of length 0, are names: `nn.LSTM(..., past_end="zeros", empty=None)`.
-Instead of lengths a layer takes a mask of booleans, also with holes, as Keras does: of a step that is False the same
-holds, and the state stays as it was.
-
-| `past_end` | outputs past a sequence's end | who does that |
-|---|---|---|
-| `"zeros"` | 0 | PyTorch, ONNX, Paddle, MindSpore, `jax.experimental.rnn`, Keras inside Bidirectional |
-| `"repeat"` | the last output again; 0 before the first step | Keras with a mask |
-| `"live"` | the network reads on into the padding | Flax with `seq_lengths` |
-| `"step"` | one step from the final state, at each place anew | Paddle's `nn.RNN(cell)` |
-
-| `empty` | the final state of a row of length 0 | who does that |
-|---|---|---|
-| `None` | refused | PyTorch |
-| `"initial"` | the initial state | Paddle, MindSpore, Keras |
-| `"zeros"` | zeros, whatever the initial state | onnxruntime, OpenVINO |
-| `"last"` | the state after all padding | Flax |
-"""
 _AXES = {"h": "H", "i": "I", "j": "H", "k": "I+H", "p": "P", "d": "D", "l": "L", "t": "2", "1": "1"}
 
 
-def document() -> str:
-    """The page."""
-    return "\n".join([_HEAD, *(_table(cell) for cell in ("lstm", "gru", "rnn")), *[_LENGTHS.strip(), ""]])
+def updated(document: str) -> str:
+    """The page with the tables of its sections LSTM, GRU and RNN written anew."""
+    return re.sub(
+        r"(^## (LSTM|GRU|RNN)\n\n)(\|.*\n)+", lambda m: m[1] + _table(m[2].lower()), document, flags=re.MULTILINE
+    )
 
 
 def _table(cell: str) -> str:
-    name = cell.upper()
-    lines = [f"## {name}", "", "| dialect | library | arrays | gates | differs | state | past the end |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["| dialect | library | arrays | gates | differs | state | past the end |", "|---|---|---|---|---|---|---|"]
     lines += [_row(each) for each in DIALECTS.values() if each.cell == cell]
     return "\n".join([*lines, ""])
 
@@ -137,4 +87,5 @@ if __name__ == "__main__":
 
     from ...files import write_atomically
 
-    write_atomically(Path(__file__).parents[3] / "docs" / "dialects.md", document().encode())
+    page = Path(__file__).parents[3] / "docs" / "dialects.md"
+    write_atomically(page, updated(page.read_text("utf-8")).encode())
