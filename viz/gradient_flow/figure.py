@@ -103,7 +103,7 @@ def _jacobians(line: Any, layers: Sequence[Layer]) -> None:
             bound = "‖W‖ · largest slope"
             axes.plot(*_xy(layer.bounds), "--", color=style.INK, linewidth=1, label=bound)
             axes.legend(frameon=False, fontsize=8, loc="lower left")
-    _logarithmic(line, "singular values\n" + r"of $\partial s_t/\partial s_{t-1}$")
+    _logarithmic(line, "singular values\n" + r"$\partial s_t/\partial s_{t-1}$")
     low, high = line[0].get_ylim()
     line[0].set_ylim(bottom=max(low, high * 10.0**-SPECTRUM))
 
@@ -113,7 +113,7 @@ def _products(line: Any, layers: Sequence[Layer]) -> None:
         axes.plot(*_xy(layer.product_bounds), "--", color=style.INK, linewidth=1, label="bound: product of the largest")
         axes.plot(*_xy(layer.products), color=COLOURS[k % 6], linewidth=2, label="largest of the product")
         axes.legend(frameon=False, fontsize=8)
-    _logarithmic(line, "singular value\n" + r"of $\partial s_T/\partial s_t$")
+    _logarithmic(line, "singular value\n" + r"$\partial s_T/\partial s_t$")
 
 
 def _logarithmic(line: Any, label: str) -> None:
