@@ -766,3 +766,16 @@ def test_the_gradient_of_log_softmax_is_written_in_closed_form(kind, double):
         assert "softmax(y) - one_hot(" in text and "dL/dlog_softmax" not in text
     else:
         assert "- softmax(y) * " in text and ".sum(1, keepdims=True)" in text
+
+
+def test_an_input_that_is_read_twice_and_the_part_of_a_mean_are_written_plainly(double):
+    w, u, v = (tg.tensor(np.eye(2) / k, requires_grad=True, name=name) for k, name in zip((2, 3, 4), "WUV"))
+    x, s, losses = tg.randn(4, 1, 2), tg.zeros(1, 2), []
+    for t in tg.steps(4):
+        f = (x[t] @ w + s @ u).sigmoid()
+        s = tg.nn.labelled((1 - f) * s + f * (x[t] @ v).tanh(), "s")
+        losses.append(tg.nn.functional.cross_entropy(s, [t % 2]))
+    found = viz.derive(tg.stack(losses).mean())
+    assert_true(found)
+    texts = [line.text for line in found.recurrence]
+    assert "dL/dL_t = 1 / 4" in texts and not any("given[" in text for text in texts[1:])

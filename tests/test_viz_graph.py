@@ -820,3 +820,21 @@ def test_a_gradient_in_the_loss_is_no_update(detail):
     level = collapse(tg.Graph(loss + 0.1 * (g * g).sum()), detail)
     (output,) = (box for box in level.boxes if level.graph.outputs[0] in box.members)
     assert output.kind == "loss" and not faults(dot)
+
+
+def test_an_output_that_is_called_a_state_has_a_box_beside_the_cell():
+    """A simple recurrent unit: what is carried is c; h, which is made of it, only reads."""
+    rng = np.random.default_rng(0)
+    w, v = tg.tensor(rng.normal(size=(2, 9)), requires_grad=True), tg.tensor(rng.normal(size=3), requires_grad=True)
+    u, c, loss = tg.tensor(rng.normal(size=(3, 1, 2))) @ w, tg.zeros(1, 3), 0.0
+    for t in tg.steps(3):
+        f, r = (u[t][:, 3:6] + v * c).sigmoid(), u[t][:, 6:].sigmoid()
+        c = tg.nn.labelled(f * c + (1 - f) * u[t][:, :3], "c")
+        h = tg.nn.labelled(r * c.tanh() + (1 - r) * u[t][:, :3], "h")
+        loss = loss + h.square().sum()
+    dot = viz.render(loss, detail="cell").dot
+    assert not faults(dot) and all(f'label="{name}' in dot for name in ("h₁", "h₃", "c₁", "c₃", "c₀"))
+    level = collapse(tg.Graph(loss), "cell")
+    assert Counter(box.kind for box in level.boxes if box.column)["cell"] == 3
+    (layer,) = viz.flow(loss).layers
+    assert list(layer.norms) == ["c"] and len(layer.products) == 2

@@ -106,11 +106,17 @@ def carried(trace: Trace) -> dict[Path, list[Moment]]:
     first = {path: min(steps, key=lambda step: max(steps[step].values())) for path, steps in found.items()}
     for leaf, _, path in _constants(trace, first):
         names[path].add(nodes[leaf].role or "")
+    around = {path[:length] for path in names for length in range(len(path))}  # what is called h there is made of them
     told: dict[Path, dict[int, dict[str, int]]] = {}
     for node in nodes:
         step, path = node.scope.step, node.scope.path
         computed = node.op is not None and node.op.name not in HANDED_ON and not node.scope.backward
-        if computed and step is not None and node.role and node.role in names.get(path, STATES):
+        if (
+            computed
+            and step is not None
+            and node.role
+            and node.role in names.get(path, () if path in around else STATES)
+        ):
             told.setdefault(path, {}).setdefault(step, {})[node.role] = node.index  # the last of a step
     for path, steps in told.items():
         for step, states in steps.items():

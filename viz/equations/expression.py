@@ -232,6 +232,8 @@ def turned(x: Expression, axes: Sequence[int], shape: tuple[int, ...]) -> Expres
 def picked(x: Expression, index: tuple[Any, ...], attrs: dict[str, Any], shape: tuple[int, ...]) -> Expression:
     """``x[index]``; of a stack at a known place it is what was put there, and of zeros that one place was filled in
     what that is, or zero."""
+    if is_(x, "full"):
+        return x.args[0] if not shape else Apply("full", x.args, {"shape": shape}, shape)  # type: ignore[union-attr]
     if isinstance(x, Apply) and index and isinstance(index[0], int):
         size = x.shape[0] if x.shape else 0
         place = index[0] % size if size else 0

@@ -11,6 +11,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.state_rows import state_rows
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.primitives import getitem
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
@@ -72,7 +73,10 @@ def _judged(graph: tg.Graph) -> tg.Graph:
 
 
 def _parted(graph: tg.Graph) -> tg.Graph:
-    """``graph`` with a constant of its own, put in front, for every further state that begins with the same one."""
+    """``graph`` with a constant of its own, put in front, for every further state that begins with the same one.
+
+    What is read from the same place of what was given several times is read once.
+    """
     uses: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)  # (constant, state): (user, operand slot)
     rows = state_rows(graph)
     for loop in {row.loop: None for row in rows}:
@@ -88,9 +92,15 @@ def _parted(graph: tg.Graph) -> tg.Graph:
     more = [(leaf, name) for leaf, name in uses if name != of_state[leaf]]
     instead = {use: Ref(k) for k, key in enumerate(more) for use in uses[key]}
     nodes = [replace(graph.nodes[leaf], index=k, role=name) for k, (leaf, name) in enumerate(more)]
+    read: dict[str, int] = {}
+    same = {
+        node.index: read.setdefault(f"{node.operands} {node.attrs}", node.index)
+        for node in graph.nodes
+        if node.op is getitem and not node.requires_grad and graph.nodes[node.sources[0]].op is None
+    }
     for node in graph.nodes:
         moved = [
-            instead.get((node.index, slot), Ref(x.index + len(more))) if isinstance(x, Ref) else x
+            instead.get((node.index, slot), Ref(same.get(x.index, x.index) + len(more))) if isinstance(x, Ref) else x
             for slot, x in enumerate(node.operands)
         ]
         nodes.append(replace(node, index=node.index + len(more), operands=tuple(moved)))

@@ -255,7 +255,7 @@ class _Collapsing:
             return
         if not self.users[i] and not (is_output and not self._only_transport(node)):
             return
-        if inside and node.role in C.STATES and (self.detail == "gate" or node.role == "h" or not self._has_h(path)):
+        if self._is_called_state(node, inside):
             self._set(node, ("state", node.role, path), "state", column)
         elif inside and self._is_other_state(i):
             self._set(node, ("state", "h", path, self.names[i]), "state", column)
@@ -399,6 +399,14 @@ class _Collapsing:
         """Whether it is a state that is called neither h nor c."""
         of_cell = self.graph.nodes[index].scope.path in self.recurrent and index not in self.after_loss
         return of_cell and self._may_be_state(index) and self.names[index] in self.states
+
+    def _is_called_state(self, node: Node, inside: bool) -> bool:
+        """Whether it is called a state that has a box: c of a cell only at finer levels, or where there is no h."""
+        if node.role not in C.STATES:
+            return False
+        if inside:
+            return self.detail == "gate" or node.role == "h" or not self._has_h(node.scope.path)
+        return node.op is not None and not _carries(node) and not node.scope.backward and node.scope.step is not None
 
     def _may_be_state(self, index: int) -> bool:
         """Whether its name says nothing else of it."""

@@ -242,13 +242,16 @@ def after_gradients(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) ->
 
 
 def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], unseen: set[int]) -> set[Path]:
-    """Scopes whose values at one time step are computed from their values at another."""
-    found: set[Path] = set()
+    """Scopes whose values at one time step are computed from their values at another, or are called states.
+
+    What is called one around a scope that has states of its own is made of them.
+    """
+    found, called = set[Path](), set[Path]()
     for node in graph.nodes:
         if node.op is None or node.scope.step is None or node.index in unseen:
             continue
         if node.role in STATES:
-            found.add(node.scope.path)
+            called.add(node.scope.path)
         for _, source in feeds[node.index]:
             other = graph.nodes[source]
             if (
@@ -257,7 +260,7 @@ def recurrent_paths(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], un
                 and other.scope.step not in (None, node.scope.step)
             ):
                 found.add(node.scope.path)
-    return found
+    return found | {path for path in called if not any(p != path == p[: len(path)] for p in found)}
 
 
 def initial_states(
