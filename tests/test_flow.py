@@ -247,3 +247,17 @@ def test_a_memory_that_decays_is_carried_too() -> None:
     assert list(layer.norms) == ["h", "m"]
     last, first = layer.norms["m"][4], layer.norms["m"][1]
     assert first == pytest.approx(0.9**3 * last)
+
+
+def test_a_state_of_one_number_has_a_flow_and_a_page(tmp_path):
+    w, u = (tg.tensor(value, requires_grad=True, dtype=tg.float64) for value in (0.5, 0.3))
+    h, states = tg.tensor(0.0, dtype=tg.float64), []
+    for t in tg.steps(4):
+        h = tg.tanh(w * h + u * float(t + 1))
+        states.append(h.item())
+    (layer,) = viz.flow(h).layers
+    slopes = [w.item() * (1 - value**2) for value in states[1:]]
+    session = viz.debug(h)
+    np.testing.assert_allclose([gain.sigma for gain in session.gains()], slopes, rtol=1e-12)
+    np.testing.assert_allclose(layer.products[1], np.prod(slopes), rtol=1e-12)
+    assert session.html(tmp_path / "page.html")

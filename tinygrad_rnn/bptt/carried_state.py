@@ -219,9 +219,9 @@ def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
     found: dict[tuple[str, str], Array] = {}
     for name, at in rows.items():
         node = nodes[after.nodes[name]]
-        units = np.zeros((at.stop - at.start, *node.shape), node.dtype)
-        for unit in range(len(units)):
-            units[unit, ..., unit] = 1
+        width = at.stop - at.start
+        units = np.zeros((width, *node.shape), node.dtype)
+        units.reshape(width, -1, width)[range(width), :, range(width)] = 1
         arrived = pull(trace, [Arrived(node.index, units)], list(before.nodes.values()), many=True)
         found |= {(name, other): arrived[index].gradient for other, index in before.nodes.items() if index in arrived}
     if not found:
