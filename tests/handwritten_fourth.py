@@ -707,7 +707,7 @@ SAYS = {
         "At every step but the last, what c receives from … + c is missing",
     ],
     "decay": [
-        "At the first step only, what new receives from new @ Vhᵀ of the next step is missing",
+        "At one step only (step 3 of 7), what new receives from new @ Vhᵀ of the next step is missing",
         "At every step, what new receives from new @ Vhᵀ of the next step uses Vhᵀ transposed",
         "What new receives from new @ Vhᵀ arrives one step late",
         "At every step, what new receives from new @ Vhᵀ of the next step is missing",

@@ -316,9 +316,27 @@ def clipped_to(limit: float) -> Rule:
 # Leaves, as they are written down ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class TimesLeaf:
+    """A multiple of a leaf's true gradient, or of a block of it along an axis: axis, start, stop."""
+
+    leaf: int
+    factor: float
+    block: tuple[int, int, int] | None = None
+
+    def __call__(self, whole: Mapping[int, Array]) -> Array:
+        """The gradient as it is written down, from those of all leaves."""
+        if self.block is None:
+            return np.asarray(self.factor * whole[self.leaf])
+        axis, start, stop = self.block
+        changed = np.array(whole[self.leaf])
+        changed[(slice(None),) * axis + (slice(start, stop),)] *= self.factor
+        return changed
+
+
 def times_leaf(leaf: int, factor: float) -> Rewrite:
-    """A multiple of a leaf's true gradient."""
-    return lambda whole: np.asarray(factor * whole[leaf])
+    """`TimesLeaf`."""
+    return TimesLeaf(leaf, factor)
 
 
 def added(one: int, two: int) -> Rewrite:

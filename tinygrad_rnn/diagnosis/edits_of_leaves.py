@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 
-from ..graph import Node
+from ..graph import Node, Ref
 from ..tensors import Array
 from . import edited_rules
 from .edit_context import Scene
-from .edited_rules import added, along_time, blocks_transposed, clipped, permuted, times_leaf, turned_leaf, without_row
+from .edited_rules import (
+    TimesLeaf,
+    added,
+    along_time,
+    blocks_transposed,
+    clipped,
+    permuted,
+    times_leaf,
+    turned_leaf,
+    without_row,
+)
 from .edited_walks import Edit, Rewrite, scaled
 
 
@@ -60,6 +70,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
                 yield Edit(
                     f"The gradients of {name} and {theirs} were added up in one buffer.", leaves={i: both, j: both}
                 )
+        yield from _blocks(scene, leaf)
         yield from _overwritten(scene, leaf)
         yield from _silent_rows(scene, leaf)
         yield from _rows_overwritten(scene, leaf)
@@ -80,6 +91,31 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         if given is not None and _is_a_limit(most, [given]):
             words = f"The gradient of {scene.named(leaf)} is clipped to ±{most:g}."
             yield Edit(words, leaves={leaf.index: clipped(leaf.index, most)}, cost=1.3)
+
+
+def _blocks(scene: Scene, leaf: Node) -> Iterator[Edit]:
+    """The rows or columns of one gate, or of one of the values put together that a weight multiplies; the ends."""
+    for axis, size in enumerate(leaf.shape[:2]):
+        cuts = {0, size}
+        count = scene.pieces.get(size, 1)
+        cuts |= set(range(0, size, size // count)) if count > 1 else set()
+        for user, slot in scene.record.users[leaf.index]:
+            node = scene.record.nodes[user]
+            other = node.operands[1 - slot] if node.op is not None and node.op.kind == "contraction" and slot < 2 else 0
+            parts = scene.record.nodes[other.index] if isinstance(other, Ref) else node
+            if parts.op is not None and parts.op.name == "concat":
+                sizes = [
+                    np.shape(scene.record.target(parts, k))[parts.attrs["axis"]] for k in range(len(parts.operands))
+                ]
+                cuts |= set(np.cumsum(sizes).tolist()) if sum(sizes) == size else set()
+        edges = sorted(cuts)
+        blocks = list(pairwise(edges)) if len(edges) > 2 else []
+        blocks += [(0, 1), (size - 1, size)] if size > 2 else []
+        for start, stop in dict.fromkeys(blocks):
+            part = f"{':, ' * axis}{start or ''}:{stop if stop < size else ''}"
+            text = f"The gradient of {scene.named(leaf)}[{part}]"
+            rewrite = TimesLeaf(leaf.index, 0.0, (axis, start, stop))
+            yield Edit(f"{text} is missing.", leaves={leaf.index: rewrite}, cost=1.15, scaling=text)
 
 
 def _is_a_limit(most: float, given: list[Array]) -> bool:

@@ -238,6 +238,11 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
             if user in record.truth.gradients:
                 total = total + record.pull(record.nodes[user], slot, record.truth.gradients[user])
         ends[k] = family, total
+    for family, _ in ends.values():
+        last, text = family[-1].index, f"The gradient that is carried for {scene.named(family[-1])} starts from"
+        if last in record.truth.gradients:
+            yield Edit(f"{text} ones, not from 0.", seeds={last: np.ones(family[-1].shape)}, cost=1.25)
+            yield Edit(f"{text} its last value, not from 0.", seeds={last: record.values[last]}, cost=1.25)
     for one, (family, left) in ends.items():
         for two, (other, _) in ends.items():
             if other[0].shape != family[0].shape or other[-1].index not in record.truth.gradients:

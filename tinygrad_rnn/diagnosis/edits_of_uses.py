@@ -130,6 +130,8 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     yield from _passed_by(scene, family, slot, subject, leaf)
     yield from _other_places(scene, family, slot, subject)
     yield from _other_gradients(scene, family, slot, subject, leaf)
+    if not leaf:  # of leaves that is read off
+        yield from _later_gradients(scene, family, slot, subject)
     yield from _other_operands(scene, family, slot, subject)
 
 
@@ -210,6 +212,25 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
             if all(ways and all(way[0][0] > here for way in ways) for here, ways in arriving.items()):
                 parts = {(here, slot): Part(tuple(ways), instead=True) for here, ways in arriving.items()}
                 yield Edit(text, parts=parts, cost=1.25)
+
+
+def _later_gradients(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
+    """The rule is given a gradient that the step after left: of the same value, of a state or of a gate."""
+    record, shape = scene.record, family[0].shape
+    for rival in [family, *scene.states, *scene.gates] if len(family) > 1 else []:
+        places = scene.beside(rival, family) if rival[0].shape == shape else []
+        uses: dict[Use, Rule] = {}
+        parts: dict[Use, Part] = {}
+        for k, node in zip(places, family, strict=False):
+            after = rival[k + 1].index if k + 1 < len(rival) else None
+            ways = [use for use in record.users[after] if use in record.truth.contributions] if after else []
+            if ways and min(ways)[0] > node.index:
+                parts[node.index, slot] = Part(tuple((use,) for use in ways), instead=True)
+            else:
+                uses[node.index, slot] = scaled(0.0)
+        if len(parts) + 1 == len(family):
+            text = f"At every step, {subject} comes from the gradient of {scene.named(rival[-1])} of the step after"
+            yield Edit(f"{text}, 0 at the last.", uses, parts=parts, cost=1.25 if rival is family else 1.3)
 
 
 def _passed_by(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:

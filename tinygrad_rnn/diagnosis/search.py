@@ -12,8 +12,8 @@ import numpy as np
 from ..norms import norm
 from ..tensors import Array
 from .edit_context import Scene
-from .edited_rules import times_leaf
-from .edited_walks import Edit, Record, Rule, Use, scaled
+from .edited_rules import TimesLeaf
+from .edited_walks import Edit, Record, Rewrite, Rule, Use, scaled
 from .edits import candidates
 from .precision import FEWEST_DIGITS, at_least, precisions
 
@@ -430,7 +430,8 @@ def _foretell(what: str, seconds: float) -> None:
 def rescaled(edit: Edit, factor: float) -> Edit:
     """An edit by which something is missing, with another factor than 0."""
     uses: dict[Use, Rule] = dict.fromkeys(edit.uses, scaled(factor))
-    return replace(edit, uses=uses, leaves={i: times_leaf(i, factor) for i in edit.leaves}, scaling=None)
+    leaves = {i: replace(r, factor=factor) for i, r in edit.leaves.items() if isinstance(r, TimesLeaf)}
+    return replace(edit, uses=uses, leaves=dict[int, Rewrite](leaves), scaling=None)
 
 
 def _number(factor: float) -> str:

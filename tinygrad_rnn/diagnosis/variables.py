@@ -12,6 +12,7 @@ from typing import Any
 from ..graph import Graph
 from ..tensors import Tensor
 from .recorded import recorded
+from .returned_values import returned
 
 #: instructions that give a value a name; of those that do more, the name comes first
 STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
@@ -34,6 +35,8 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
                 codes[id(code)] = _stored(code)
             if instruction in codes[id(code)]:
                 found[serial] = codes[id(code)][instruction]
+    for serial, name in returned(list(places.items())):
+        found.setdefault(serial, name)
     return found, places
 
 
