@@ -234,7 +234,7 @@ def _both(a: Mask, b: Mask, dtype: np.dtype[Any]) -> Mask:
 
 
 def _parts(mask: Mask) -> tuple[Mask, ...]:
-    """The operands of `_both` that it is made of, if it is."""
+    """The two masks that `_both` made this one of; none of a mask that was made otherwise."""
     if _known(mask) or mask.op is not greater or getattr(mask.operands[0], "op", None) is not where:
         return ()
     first, second, otherwise = mask.operands[0].operands

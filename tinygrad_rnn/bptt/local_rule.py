@@ -15,7 +15,7 @@ from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import DIFFERENCE_STEP
 from ..dead_positions import pulled
 from ..graph import Ref
-from ..primitives import Primitive
+from ..primitives import TABLE, Primitive
 from ..primitives.missing_primitives import Absent
 from ..rule_answers import fitted
 from .recording import Array, Trace
@@ -124,7 +124,9 @@ def saturated(trace: Trace, node: tg.Node) -> float | None:
 
 def flattens(node: tg.Node) -> bool:
     """Whether it is a nonlinearity that flattens out far from 0 on a side or both, as tanh, sigmoid and relu do."""
-    return node.op is not None and not node.attrs and _steepest(node.op) is not None
+    own = TABLE.get(node.op.name) if node.op is not None else None  # of one with a wrong rule, the primitive
+    op = own if own is not None and node.op is not None and own.reference is node.op.reference else node.op
+    return op is not None and not node.attrs and _steepest(op) is not None
 
 
 @cache

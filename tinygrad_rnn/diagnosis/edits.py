@@ -11,19 +11,23 @@ from .edited_walks import Edit
 from .edits_of_accumulation import of_accumulation
 from .edits_of_leaves import of_leaves
 from .edits_of_loops import of_loops
+from .edits_of_numbers import of_numbers
 from .edits_of_paths import of_paths
+from .edits_of_stale_values import of_stale_values
 from .edits_of_states import of_states
 from .edits_of_uses import of_uses
 from .edits_of_values import of_values
 from .edits_read_off import read_off
 
+OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths)
+OF_LOOPS = (of_loops, of_states, of_accumulation, read_off)
 STEP = re.compile(r"\bstep(s?)\b")
 
 
 def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
     alike: dict[str, dict[object, Edit]] = defaultdict(dict)
-    for kind in (of_leaves, of_uses, of_values, of_loops, of_paths, of_states, of_accumulation, read_off):
+    for kind in (*OF_RULES, *OF_LOOPS):
         for edit in kind(scene):
             if edit.cost < 1.6:
                 words, cell = scene.as_in_the_first(edit)

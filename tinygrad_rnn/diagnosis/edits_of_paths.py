@@ -117,7 +117,10 @@ def _values(scene: Scene, node: Node, ways: list[Way], divisor: Use) -> dict[str
 
 
 def _sent(scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]) -> Edit | None:
-    """All that the ways send together, by one rule, from what arrives at their beginning; None where nothing does."""
+    """An edit by which all ways together send what one rule makes of the gradient of the family's nodes.
+
+    None where no gradient arrives there.
+    """
     uses: dict[Use, Rule] = {}
     parts: dict[Use, Part] = {}
     for node, ways in zip(family, at, strict=True):

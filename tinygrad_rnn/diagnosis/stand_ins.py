@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from .edited_rules import Late, looks_up, rows_of
+from .edited_rules import Late
 
 if TYPE_CHECKING:
     from .edit_context import Scene
@@ -34,6 +34,8 @@ MOVES = [
 ]
 
 
+#: what is no likelier than this is only tried where it belongs, in one rule: not as a factor too many, or deep inside
+LIKELY = 0.26
 #: how what holds all steps at once is called in its own place
 ITSELF = "itself"
 Variant = tuple[str, Sequence[Late], float]  #: words, values, cost
@@ -135,7 +137,7 @@ class StandIns:
         ]
 
     def _of_the_first(self, family: list[Node]) -> Array | None:
-        """What a function of a state is of that which stands for it before the first step."""
+        """The value before the first step of what is a function of a state: that function of the first state."""
         node, scene = family[0], self.scene
         operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
         number, at = scene.place.get(operand.index, (-1, 1)) if isinstance(operand, Ref) else (-1, 1)
@@ -257,41 +259,3 @@ def _of_scores(record: Record, family: Sequence[Node]) -> tuple[str, list[Array]
         powers = [np.exp(x - x.max(-1, keepdims=True)) for x in scores]
         return "the softmax", [e / e.sum(-1, keepdims=True) for e in powers]
     return ("the sigmoid", [1 / (1 + np.exp(-x)) for x in scores]) if name == "softplus" else None
-
-
-def integers(scene: Scene) -> Iterator[Series]:
-    """Numbers of rows or classes, by step: looked up, targets, and those that ones among zeros stand for."""
-    record = scene.record
-    for family in scene.all_families:
-        steps = tuple(n.scope.step for n in family)
-        if looks_up(family[0]):
-            yield Series(f"the numbers in {scene.named(family[0])}", [rows_of(record, n) for n in family], 0, steps)
-        elif (numbers := [index_of(n) for n in family]) and None not in numbers and len(set(numbers)) > 1:
-            yield Series(f"the number in {scene.named(family[0])}", [np.array([k]) for k in numbers], 0, steps)
-        for slot, operand in enumerate(family[0].operands):
-            line = scene.line(family, slot) if isinstance(operand, Ref) else None
-            if line is None or any(record.nodes[index].requires_grad for index in line):
-                continue
-            arrays, name = [np.asarray(record.values[index]) for index in line], scene.name_of(family[-1], slot)
-            if all(a.dtype.kind in "iu" and a.ndim for a in arrays):
-                yield Series(f"the numbers of {name}", arrays, 0, steps)
-                for n in {len(a) for a in arrays if len(arrays) == 1 and len(a) > 1}:
-                    yield Series(f"the numbers of {name}", [arrays[0][k : k + 1] for k in range(n)], 0, tuple(range(n)))
-            for axis in range(arrays[0].ndim):
-                if all(one_hot(a, axis) for a in arrays):
-                    yield Series(f"the ones in {name}", [a.argmax(axis).ravel() for a in arrays], 0, steps)
-
-
-def index_of(node: Node) -> int | None:
-    """The one number by which a node takes an element, or a row, out of another."""
-    index = node.attrs.get("index") if node.op is not None and node.op.name == "getitem" else None
-    numbers = index if isinstance(index, tuple) else (index,)
-    return int(numbers[0]) if numbers and isinstance(numbers[0], (int, np.integer)) else None
-
-
-def one_hot(value: Array, axis: int) -> bool:
-    """Whether it has one 1 along an axis, and else zeros."""
-    return bool(
-        value.dtype.kind == "f" and value.shape[axis] > 1 and np.all((value == 0) | (value == 1))
-        and np.all(value.sum(axis) == 1)
-    )  # fmt: skip

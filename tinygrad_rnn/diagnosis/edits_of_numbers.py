@@ -1,0 +1,147 @@
+"""Edits by which a rule uses other numbers of rows or classes than it should: another word, another target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Node, Ref
+from ..tensors import Array
+from .edit_context import Family, Scene
+from .edited_rules import AsIf, Valued, axis_of_rows, looks_up, rows_of
+from .edited_walks import Edit, Rule
+from .stand_ins import Series
+
+
+def of_numbers(scene: Scene) -> Iterator[Edit]:
+    """Of every operation that looks rows up, chooses elements, or has classes as its target."""
+    numbers = list(_integers(scene))
+    for family in scene.families:
+        for slot, nodes in scene.slots(family).items():
+            yield from _other_numbers(scene, nodes, slot, numbers)
+            yield from _equal_rows_once(scene, nodes, slot)
+
+
+def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
+    """Another word's row, or another class as the target."""
+    node, record = family[0], scene.record
+    assert node.op is not None
+    number = _index_of(node)
+    if node.op.name == "cross_entropy":
+        mine, size = np.shape(record.target(node, 1)), record.target(node, 0).shape[-1]
+    elif looks_up(node) or (number is not None and len({_index_of(n) for n in family}) > 1):
+        axis = axis_of_rows(node)
+        mine = np.shape(rows_of(record, node)) if number is None else (1,)
+        size = np.shape(record.target(node, 0))[axis]
+    else:
+        return
+    subject, seen = scene.subject(family, slot), set[bytes]()
+    for series in numbers:
+        places = scene.stand_ins.places(series, family)
+        for words, values, cost in series.variants(places, near=True) if places else ():
+            if len(family) == 1 and len(series.steps) > 1 and int(np.prod(mine)) == len(series.steps):
+                continue
+            yield from _with_numbers(scene, family, slot, subject, words, values, mine, size, cost, seen)
+        if len(family) == 1:
+            yield from _all_at_once(scene, family, slot, subject, series, mine, size, seen)
+
+
+def _all_at_once(
+    scene: Scene, family: Family, slot: int, subject: str, series: Series, mine: tuple[int, ...], size: int,
+    seen: set[bytes],
+) -> Iterator[Edit]:  # fmt: skip
+    """The numbers of all steps, where one operation has them all."""
+    count = int(np.prod(mine))
+    if len(series.steps) == 1 and series.values[-1].size == count:
+        flat = series.values[-1].ravel()
+        series = Series(series.name, [flat[k : k + 1] for k in range(count)], 0, tuple(range(count)))
+    if len(series.steps) * series.values[-1].size == count:
+        for words, values, cost in series.variants(range(len(series.steps)), near=True):
+            together = np.concatenate([v.ravel() for v in values])
+            yield from _with_numbers(scene, family, slot, subject, words, [together], mine, size, cost, seen)
+
+
+def _with_numbers(
+    scene: Scene, family: Family, slot: int, subject: str, words: str, values: list[Array], mine: tuple[int, ...],
+    size: int, cost: float, seen: set[bytes],
+) -> Iterator[Edit]:  # fmt: skip
+    if any(v.size != np.prod(mine, dtype=int) or v.min(initial=0) < 0 or v.max(initial=0) >= size for v in values):
+        return
+    key = np.concatenate([v.ravel() for v in values]).astype(int).tobytes()
+    if key in seen:
+        return
+    seen.add(key)
+    rules: dict[int, Rule] = {}
+    for node, value in zip(family, values, strict=True):
+        assert node.op is not None
+        whole = value.reshape(mine).astype(int)
+        if node.op.name == "cross_entropy":
+            operand = node.operands[1]
+            result = np.asarray(node.op.forward(scene.record.target(node, 0), whole, **node.attrs))
+            rules[node.index] = Valued({operand.index: whole, node.index: result})  # type: ignore[union-attr]
+        elif node.op.name == "take":
+            rules[node.index] = Valued({node.operands[1].index: whole})  # type: ignore[union-attr]
+        else:
+            index = node.attrs["index"]
+            put = whole if _index_of(node) is None else int(whole.item())
+            axis = axis_of_rows(node)
+            new = (*index[:axis], put, *index[axis + 1 :]) if isinstance(index, tuple) else put
+            rules[node.index] = AsIf(replace(node, attrs={**node.attrs, "index": new}), 0)
+    text = f"{subject} uses {words} where the right ones belong"
+    yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False, cost=0.2 + cost)
+
+
+def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
+    """A product with rows of one 1 each looks rows up: those that are looked up again are not added."""
+    line = scene.line(family, 1 - slot) if len(family[0].operands) == 2 else None
+    if line is None or family[0].op is None or family[0].op.kind != "contraction":
+        return
+    hot = [np.asarray(scene.record.values[index]) for index in line]
+    if all(v.ndim == 2 and _one_hot(v, 1) for v in hot):
+        again = [np.array([any(row @ later for later in v[k + 1 :]) for k, row in enumerate(v)]) for v in hot]
+        rules = {
+            n.index: Valued({index: np.where(twice[:, None], 0.0, v)})
+            for n, index, v, twice in zip(family, line, hot, again, strict=True)
+        }
+        text = f"{scene.subject(family, slot)} counts a row that is looked up twice only once"
+        yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False)
+
+
+def _integers(scene: Scene) -> Iterator[Series]:
+    """Numbers of rows or classes, by step: looked up, targets, and those that ones among zeros stand for."""
+    record = scene.record
+    for family in scene.all_families:
+        steps = tuple(n.scope.step for n in family)
+        if looks_up(family[0]):
+            yield Series(f"the numbers in {scene.named(family[0])}", [rows_of(record, n) for n in family], 0, steps)
+        elif (numbers := [_index_of(n) for n in family]) and None not in numbers and len(set(numbers)) > 1:
+            yield Series(f"the number in {scene.named(family[0])}", [np.array([k]) for k in numbers], 0, steps)
+        for slot, operand in enumerate(family[0].operands):
+            line = scene.line(family, slot) if isinstance(operand, Ref) else None
+            if line is None or any(record.nodes[index].requires_grad for index in line):
+                continue
+            arrays, name = [np.asarray(record.values[index]) for index in line], scene.name_of(family[-1], slot)
+            if all(a.dtype.kind in "iu" and a.ndim for a in arrays):
+                yield Series(f"the numbers of {name}", arrays, 0, steps)
+                for n in {len(a) for a in arrays if len(arrays) == 1 and len(a) > 1}:
+                    yield Series(f"the numbers of {name}", [arrays[0][k : k + 1] for k in range(n)], 0, tuple(range(n)))
+            for axis in range(arrays[0].ndim):
+                if all(_one_hot(a, axis) for a in arrays):
+                    yield Series(f"the ones in {name}", [a.argmax(axis).ravel() for a in arrays], 0, steps)
+
+
+def _index_of(node: Node) -> int | None:
+    """The one number by which a node takes an element, or a row, out of another."""
+    index = node.attrs.get("index") if node.op is not None and node.op.name == "getitem" else None
+    numbers = index if isinstance(index, tuple) else (index,)
+    return int(numbers[0]) if numbers and isinstance(numbers[0], (int, np.integer)) else None
+
+
+def _one_hot(value: Array, axis: int) -> bool:
+    """Whether it has one 1 along an axis, and else zeros."""
+    return bool(
+        value.dtype.kind == "f" and value.shape[axis] > 1 and np.all((value == 0) | (value == 1))
+        and np.all(value.sum(axis) == 1)
+    )  # fmt: skip

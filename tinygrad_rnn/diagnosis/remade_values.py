@@ -1,0 +1,59 @@
+"""Values as a wrong formula makes them: with another value in one place, without a term, with + for −."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from ..graph import Node
+from ..tensors import Array
+from .edit_context import Scene, in_brackets
+from .edited_rules import Late, made
+from .stand_ins import LIKELY, Variant
+
+
+def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Scene) -> list[Late]:
+    """What these nodes' results are with other values of one operand."""
+
+    def result(node: Node, value: Late) -> Array:
+        operands = [made(value) if k == place else scene.record.target(node, k) for k in range(len(node.operands))]
+        assert node.op is not None
+        return np.asarray(node.op.forward(*operands, **node.attrs))
+
+    return [partial(result, node, value) for node, value in zip(nodes, values, strict=True)]
+
+
+def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]:
+    """These values, made with another value, or none, in one place of their formula; + for −; parts exchanged."""
+    op, record = nodes[0].op, scene.record
+    if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
+        return
+    if not (op.elementwise or op.name == "concat") or not nodes[0].shape:
+        return
+    count = len(nodes[0].operands)
+    operands = [[record.target(n, k) for k in range(count)] for n in nodes]
+    if op.infix == "-":
+        yield "has + for − in {}", [partial(np.add, *both) for both in operands], 0.05
+    for place in (0, 1) if op.infix in ("+", "-") else ():
+        if all(np.shape(both[1 - place]) == nodes[0].shape for both in operands):
+            other = np.negative if op.infix == "-" and place == 0 else np.asarray
+            alone: list[Late] = [partial(other, both[1 - place]) for both in operands]
+            yield f"uses {{}} without {scene.name_of(nodes[-1], place)}", alone, 0.1
+    if op.name == "concat" and count > 1:
+        turned: list[Late] = [partial(np.concatenate, parts[::-1], nodes[0].attrs["axis"]) for parts in operands]
+        yield "uses {} with its parts in the other order", turned, 0.1
+    for place in range(count if count < 4 else 0):
+        line = scene.line(list(nodes), place)
+        if line is None or (op.infix and np.shape(record.values[line[0]]) != nodes[0].shape):
+            continue
+        mine = scene.name_of(nodes[-1], place)
+        values: Sequence[Late]
+        for words, values, cost in scene.stand_ins.of(line, nodes):
+            yield f"uses {{}} with {words} in the place of {mine}", results(nodes, place, values, scene), 0.1 + cost
+        inner = [record.nodes[index] for index in line]
+        for words, values, cost in remade(scene, inner, depth - 1) if depth > 1 and len(set(line)) == len(line) else ():
+            if cost <= LIKELY:
+                text = words.format(in_brackets(mine))
+                yield f"uses {{}}, which {text}", results(nodes, place, values, scene), 0.1 + cost
