@@ -1,8 +1,11 @@
-"""Code says what it means: a choice is written as a choice, not as arithmetic."""
+"""Code says what it means: a choice is written as a choice, not as arithmetic; and all of it is used."""
 
 from __future__ import annotations
 
 import ast
+import collections
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,27 @@ def test_a_trick_is_found(trick):
 @pytest.mark.parametrize("plain", ["'l' if a > b else 'c'", "['x'] * n", "x[a > 0]", "'-' * len(x)", "[a, b][:2]"])
 def test_plain_code_is_none(plain):
     assert not tricks(plain)
+
+
+#: Private methods that a class of another package calls.
+CALLED_FROM_OUTSIDE = {"_save_data", "_index_key"}  # Numba's cache
+#: Decorators that enter what they decorate nowhere.
+PLAIN = {"property", "cached_property", "staticmethod", "classmethod", "cache"}
+
+
+def unused(texts: Iterable[str]) -> list[str]:
+    """Private functions and methods that are named nowhere but where they are defined."""
+    words = collections.Counter(re.findall(r"\w+", "\n".join(texts)))
+    defined = [x for text in texts for x in ast.walk(ast.parse(text)) if isinstance(x, ast.FunctionDef)]
+    entered = {x.name for x in defined for by in x.decorator_list if ast.unparse(by) not in PLAIN}
+    names = {x.name for x in defined if re.fullmatch(r"_[a-z](\w*[^\W_])?", x.name)}
+    return sorted(name for name in names - entered - CALLED_FROM_OUTSIDE if words[name] == 1)
+
+
+def test_every_private_function_is_used():
+    assert unused([p.read_text("utf-8") for part in ("tinygrad_rnn", "viz") for p in (ROOT / part).rglob("*.py")]) == []
+
+
+def test_an_unused_function_is_found():
+    texts = ["def _a(): pass\ndef _b(): _c()\n@enter\ndef _d(): pass\n@property\ndef _e(x): pass", "def _c(): _b()"]
+    assert unused(texts) == ["_a", "_e"]

@@ -304,9 +304,6 @@ class Labels:
         names = [name.split(" = ")[0] for name in self.title(forward).split("\n")]
         return "\n".join(f"∂{self.total}/∂{f'({name})' if re.search('[ ⊙⊘·@]', name) else name}" for name in names)
 
-    def _forward_kind(self, box: Box) -> str:
-        return self.kinds.get(box.key[1:], "op") if box.kind != "backward" else "cell"
-
     def _time(self, column: Column | None) -> str:
         return "" if column is None else style.subscript(column.step + 1)
 
