@@ -170,3 +170,26 @@ def test_states_without_a_role_are_called_what_the_picture_calls_them():
     for state in ("h_0", "h_1", "h_3", "h′_0", "h′_1", "h′_3"):
         assert names.find(state) >= 0
         assert state.translate(str.maketrans("0123", "₀₁₂₃")).replace("_", "") in drawn
+
+
+@pytest.mark.parametrize("label", ["s", "state", "h"])
+def test_a_first_state_is_called_as_the_later_ones(label):
+    """It is 0 of them, whoever labelled it or not; what each step reads is x, whatever else has a label."""
+    w, u = (tg.tensor(np.eye(2) / k, requires_grad=True) for k in (2, 3))
+    x, first = tg.ones(3, 1, 2), tg.zeros(1, 2)
+    for given in (first, nn.labelled(tg.zeros(1, 2), label)):
+        s = given
+        for t in tg.steps(3):
+            s = nn.labelled((x[t] @ w + s @ u).tanh(), label)
+        shown = viz.debug(s.sum()).names.shown
+        assert {f"{label}_{t}" for t in range(4)} | {"x_1", "x_3"} <= set(shown)
+
+
+def test_an_input_that_is_read_twice_in_a_step_is_one_input():
+    w, u = (tg.tensor(np.eye(2) / k, requires_grad=True) for k in (2, 3))
+    x, h = tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in tg.steps(3):
+        h = (x[t] @ w).sigmoid() * h + (x[t] @ u).tanh()
+    for detail in ("gate", "op"):
+        svg = viz.render(h.sum(), detail=detail).svg
+        assert "x₁" in svg and "x⁽" not in svg

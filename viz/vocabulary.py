@@ -28,14 +28,13 @@ def letter(role: str) -> str:
     return LETTERS.get(role, role)
 
 
-def nameless_states(graph: tg.Graph) -> dict[int, str]:
-    """By node what a state is called that has neither a role nor a name: h if its cell has none, else h′, h″."""
+def unsaid_states(graph: tg.Graph) -> dict[int, str]:
+    """By node what a state is called whose name nobody said, h if its cell has none, else h′, h″; and each first state
+    that is a constant without a name."""
     nodes, found = graph.nodes, dict[int, str]()
     for row in state_rows(graph):
-        if not row.is_named:
-            unsaid = (n for n in row.initial if nodes[n].op is None and not (nodes[n].role or nodes[n].name))
-            constants = [n for n in unsaid if n not in row.loop.weights]
-            found |= dict.fromkeys([*(n for n in row.nodes if n is not None), *constants], row.name)
+        first = [n for n in row.initial if nodes[n].op is None and not nodes[n].name and n not in row.loop.weights]
+        found |= dict.fromkeys([*(n for n in row.nodes if n is not None and not row.is_named), *first], row.name)
     return found
 
 

@@ -280,7 +280,7 @@ def _with_time(graph: tg.Graph) -> tg.Graph:
         if told.role in ("h", "c") and told.scope.step is not None:
             places[told.scope.path].add(seen.scope.path)
     nodes = [
-        replace(told, role=told.role if seen.role else None, scope=told.scope._replace(step=seen.scope.step))
+        replace(told, role=seen.role, scope=told.scope._replace(step=seen.scope.step))
         if len(places.get(told.scope.path, ())) == 1
         else seen
         for told, seen in zip(graph.nodes, found, strict=True)

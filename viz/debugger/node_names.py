@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self, graph: tg.Graph) -> None:
         self.graph = graph
-        self._states, self._weights = vocabulary.nameless_states(graph), vocabulary.weights(graph)
+        self._states, self._weights = vocabulary.unsaid_states(graph), vocabulary.weights(graph)
         levels = [_levels(node, self._path(node), self._short(node, index)) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
@@ -44,9 +44,9 @@ class Names:
                     self._aliases[name].append(index)
 
     def _path(self, node: tg.Node) -> list[str]:
-        """The module path a value belongs to: where it was made, a parameter where it is used."""
+        """The module path a value belongs to: where it was made, a parameter or first state where it is used."""
         path: tuple[str, ...] = node.scope.path
-        if node.is_parameter and not path:
+        if (node.is_parameter or (node.op is None and node.index in self._states)) and not path:
             users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
             path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
         return [_clean(part) for part in path]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_rnn.graph import Node, Ref
+from tinygrad_rnn.primitives import getitem
 
 from .. import style, vocabulary
 from .detail_levels import Box, Level
@@ -135,12 +136,13 @@ class Labels:
 
     def _numbered_inputs(self) -> dict[int, int]:
         """By node which of its step's inputs it is, from 0, if any step has several."""
-        order: Counter[Column | None] = Counter()
+        order: dict[Column | None, dict[str, int]] = {}
         found: dict[int, int] = {}
         for box in self.level.boxes:
             if box.kind == "x":
-                found[box.main] = order[box.column]
-                order[box.column] += 1
+                node, own = self.graph.nodes[box.main], order.setdefault(box.column, {})
+                read = f"{node.operands} {node.attrs}" if node.op is getitem else f"{box.main}"  # the same is one input
+                found[box.main] = own.setdefault(read, len(own))
         return found if any(found.values()) else {}
 
     def _elements_of_one_input(self) -> dict[int, int]:
