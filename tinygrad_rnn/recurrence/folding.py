@@ -35,6 +35,9 @@ class Folding:
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)
         self.depends = self._on_parameters()
+        self.learning: list[bool] = []  #: what the gradients were made into is no part of the network
+        for node in graph.nodes:
+            self.learning.append(node.scope.backward or any(self.learning[s] for s in node.sources))
         one_by_one = _called_one_by_one(graph)
         if graph is given:  # a loop over the pieces of a sequence counts pieces, not steps
             self._find_periods(one_by_one)
@@ -52,13 +55,10 @@ class Folding:
 
     def _find_periods(self, also: Collection[int]) -> None:
         """Steps that nobody said, or only the nodes ``also``."""
-        learning: list[bool] = []  # what the gradients were made into is no part of the network
-        for node in self.graph.nodes:
-            learning.append(node.scope.backward or any(learning[s] for s in node.sources))
         unsaid = [
             n.index
             for n in self.graph.nodes
-            if n.op and (n.scope.step is None or n.index in also) and not learning[n.index]
+            if n.op and (n.scope.step is None or n.index in also) and not self.learning[n.index]
         ]
         turns = reading_steps(self.graph, unsaid, self.depends, loop_turns(self.graph, unsaid))
         for i, turn in turns.items():
@@ -154,7 +154,7 @@ class Folding:
         paths = self.paths()
         made = {place for place, depends in zip(self.place, self.depends, strict=True) if place and depends}
         for node in reversed(self.graph.nodes):
-            i, users = node.index, self.graph.consumers[node.index]
+            i, users = node.index, [u for u in self.graph.consumers[node.index] if not self.learning[u]]
             if result[i] is not None or self.place[i] not in made or node.role or not users:
                 continue
             if is_looked_up(self.graph.nodes, node):

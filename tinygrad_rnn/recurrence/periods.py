@@ -205,20 +205,23 @@ class _Text:
         return (named == self.word[other]) & ((a == b) | starts | both_data).all(-1)
 
     def periods(self) -> list[int]:
-        """The distances after which most operations recur, short ones first among equals."""
-        recur: dict[Hashable, list[int]] = defaultdict(list)
+        """The distances after which most operations with weights recur, then most operations; short ones first."""
+        recur: dict[tuple[int, ...], list[int]] = defaultdict(list)
         shared = np.where(self.data[self.leaf], _OPERATION, self.leaf)
         for k, (word, leaves) in enumerate(zip(self.word.tolist(), shared.tolist())):
             recur[word, *leaves].append(k)
-        counts: Counter[int] = Counter()
-        for places in recur.values():
+        counts, weighted = Counter[int](), Counter[int]()
+        for (_, *leaves), places in recur.items():
             at = np.array(places)
+            learned = max(leaves) >= 0
             for count in range(1, 5):
                 if len(at) > count:
                     gaps, often = np.unique(at[count:] - at[:-count], return_counts=True)
                     top = np.argsort(-often)[:8]
-                    counts.update(dict(zip(gaps[top].tolist(), often[top].tolist())))
-        return [p for p, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:PERIODS]]
+                    told = dict(zip(gaps[top].tolist(), often[top].tolist()))
+                    counts.update(told)
+                    weighted.update(told if learned else ())
+        return sorted(counts, key=lambda p: (-weighted[p], -counts[p], p))[:PERIODS]
 
     def runs(self) -> list[tuple[int, int, int]]:
         """(start, end, period) of the periodic stretches, in order; they do not overlap; most matches go first."""
@@ -277,7 +280,9 @@ class _Text:
                         crossing.add(place - later)
             # a first step that lacks something is not parted into two
             steps = 0 if begin == start else -((first - end) // period)
-            return len(crossing), steps, first != whole, -((end - first) // period), abs(first - begin)
+            # nor does one step lack its beginning and another its end where nothing else says so
+            ragged = first < begin == start and (end - first) % period > 0
+            return ragged, len(crossing), steps, first != whole, -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
 

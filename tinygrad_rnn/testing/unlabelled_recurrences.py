@@ -12,6 +12,7 @@ from ..functional import concat, stack, zeros
 from ..graph import Graph
 from ..nn.functional import cross_entropy
 from ..optional_packages import needed
+from ..reverse_walk import grad
 from ..tensors import Tensor, tensor
 
 with needed("drawing with Hypothesis", "test"):
@@ -52,6 +53,7 @@ class Loop:
     dense: bool = False  #: every cell reads what all below it have put out
     tied: bool = False  #: the head's matrix is the first cell's
     feedback: str = ""  #: "top down": a cell reads the one above it, of the step before; "mutual": all read all others
+    judged: str = "scores"  #: by a cross-entropy; or "distance": a mean square; "slope": with a gradient in the loss
 
     def graph(self) -> tuple[Graph, list[Written]]:
         """The graph, and the recurrences in it."""
@@ -59,16 +61,18 @@ class Loop:
 
 
 def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> st.SearchStrategy[Loop]:
-    """Random `Loop`s; ``wider`` ones also with dense connections, whose last step may differ, tied weights and cells
-    that feed each other back."""
+    """Random `Loop`s; ``wider`` ones also with dense connections, whose last step may differ, tied weights, cells
+    with a memory and such as feed each other back, other losses."""
     either = st.booleans() if wider else st.just(False)
     feedback = st.sampled_from(["", "top down", "mutual"]) if wider else st.just("")
+    judged = st.sampled_from(["scores", "scores", "distance", "slope"]) if wider else st.just("scores")
+    cells = sorted(_CELLS.keys() - ({} if wider else {"memory"}))
     return st.builds(
         Loop,
-        st.lists(st.sampled_from(sorted(_CELLS)), min_size=1, max_size=3).map(tuple),
+        st.lists(st.sampled_from(cells), min_size=1, max_size=3).map(tuple),
         st.integers(least_steps, most_steps),
         st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
-        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either, feedback,
+        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either, feedback, judged,
     )  # fmt: skip
 
 
@@ -158,12 +162,26 @@ class _Writing:
             read_out.append(h)
             if self.loop.head:
                 scores = h @ weight + (read(t) if self.loop.skip else 0.0)
-                losses.append(cross_entropy(scores, [t % SIZE]))
+                losses.append(self.loss(scores, t))
                 running = running + losses[-1] if self.loop.summed else running
         if not self.loop.head:  # one number of the last output; read both ways, of all of them
             last = stack(read_out) if self.loop.shape == "both ways" else read_out[-1]
-            return Graph(last.square().sum()), self.found
-        return Graph(running if isinstance(running, Tensor) else sum(losses[1:], losses[0])), self.found
+            return self.graph(last.square().sum())
+        return self.graph(running if isinstance(running, Tensor) else sum(losses[1:], losses[0]))
+
+    def loss(self, scores: Tensor, t: int) -> Tensor:
+        """How far the scores of a step are from what they should be."""
+        if self.loop.judged == "distance":
+            return (scores - tensor(np.eye(SIZE)[None, t % SIZE])).square().mean()
+        return cross_entropy(scores, [t % SIZE])
+
+    def graph(self, loss: Tensor) -> tuple[Graph, list[Written]]:
+        """The loss, and if it is asked for the size of the gradient of the first weight added to it."""
+        if self.loop.judged == "slope":
+            slope = grad(loss, self.first.weights[:1], create_graph=True)[0]
+            assert slope is not None
+            loss = loss + (slope * slope).sum()
+        return Graph(loss), self.found
 
 
 class _Cell:
@@ -173,7 +191,7 @@ class _Cell:
         self.rule, self.matrix, self.written = rule, matrix, written
         self.mixing: list[Tensor] = []
         self.weights = [matrix() for _ in range(_WEIGHTS[rule])]
-        self.state = [zeros(1, SIZE) for _ in range(2 if rule is _lstm else 1)]
+        self.state = [zeros(1, SIZE) for _ in range({_lstm: 2, _memory: 3}.get(rule, 1))]
         written.weights = {w.serial for w in self.weights}
         written.initial = {s.serial for s in self.state}
         self.history: list[list[Tensor]] = []
@@ -225,6 +243,13 @@ def _normed(x: Tensor, h: Tensor, w: Tensor, u: Tensor) -> list[Tensor]:
     return [(a / (a.square().mean(-1, keepdim=True) + 1e-5).sqrt()).tanh()]
 
 
+def _memory(x: Tensor, read: Tensor, memory: Tensor, h: Tensor, *w: Tensor) -> list[Tensor]:
+    h = (x @ w[0] + h @ w[1] + read @ w[2]).tanh()
+    share = (h @ w[3] @ memory.T).softmax(-1)
+    memory = memory * (1 - share.T @ (h @ w[4]).sigmoid()) + share.T @ (h @ w[5]).tanh()
+    return [share @ memory, memory, h]
+
+
 _CELLS: dict[str, Callable[..., list[Tensor]]] = {
     "rnn": _rnn,
     "residual": _residual,
@@ -232,5 +257,8 @@ _CELLS: dict[str, Callable[..., list[Tensor]]] = {
     "gru": _gru,
     "lstm": _lstm,
     "normed": _normed,
+    "memory": _memory,
 }
-_WEIGHTS: dict[Callable[..., list[Tensor]], int] = {_rnn: 2, _residual: 2, _gated: 3, _gru: 6, _lstm: 8, _normed: 2}
+_WEIGHTS: dict[Callable[..., list[Tensor]], int] = {
+    _rnn: 2, _residual: 2, _gated: 3, _gru: 6, _lstm: 8, _normed: 2, _memory: 6,
+}  # fmt: skip

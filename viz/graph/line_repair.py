@@ -22,6 +22,7 @@ TOGETHER = 4.0  #: points that two lines may share, at a crossing of two curves
 CELL = 4.0  #: size of the squares in which lines that lie together are looked for
 BESIDE = 1.2  #: distance of points that lie on one another
 ALONG = 0.17  #: sine of the angle, ten degrees, below which lines run along one another
+CROWD = 40  #: Of more lines in one square those that lead to one box are looked at as one.
 ROUNDS = 5
 LEVEL = 0.3  #: sine of the angle below which a piece of a curve counts as upright or level
 DRIFT = 3.0  #: points that such a piece may lean
@@ -48,6 +49,8 @@ def mended(layout: Layout) -> int:
             break
         for k in wrong:
             mending.draw_anew(k)
+        if mending.crowded:
+            mending.look_at_all()
         if mending.left() < min(left):
             best = list(layout.lines)
         left.append(mending.left())
@@ -67,6 +70,11 @@ class _Mending:
         for k, line in enumerate(layout.lines):
             self.ways.append(Way.along(line.pos))
             self._look_for_boxes(k)
+        self.crowded = False  #: whether somewhere so many lines meet that not all pairs of them are looked at
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Which lines lie together."""
         self.together = {pair for pair in self._near() if self._apart(*pair) and self._shared(*pair)}
 
     def boxes_upon_boxes(self) -> int:
@@ -124,8 +132,11 @@ class _Mending:
             ends = np.flatnonzero(np.diff(squares)) + 1
             starts, stops = np.concatenate([[0], ends]), np.concatenate([ends, [len(own)]])
             for a, b in zip(starts[stops - starts > 1], stops[stops - starts > 1], strict=True):
-                if b - a < 40:
-                    often.update(combinations(own[a:b].tolist(), 2))
+                here = own[a:b].tolist()
+                if b - a >= CROWD:  # of the lines to one box, one
+                    self.crowded = True
+                    here = sorted({_ends(self.layout.lines[k])[1]: k for k in here}.values())
+                often.update(combinations(here[:CROWD], 2))
         return [pair for pair, count in often.items() if count > 1]
 
     def _apart(self, a: int, b: int) -> bool:
@@ -134,7 +145,9 @@ class _Mending:
         return tail != other_tail and head != other_head
 
     def _shared(self, a: int, b: int) -> bool:
-        return self.ways[a].beside(self.ways[b]) * STEP > TOGETHER
+        """Looked at from both: the points of one may just miss the other's."""
+        one, other = self.ways[a], self.ways[b]
+        return max(one.beside(other), other.beside(one)) * STEP > TOGETHER
 
     def draw_anew(self, k: int) -> None:
         """A way around all boxes, beside all other lines, from any side to any side; at steps left out, where it is."""

@@ -350,7 +350,7 @@ class Places:
         shared = [self.sizes[i][0] for i in [*self.sources, *self.sinks] if self.boxes[i].kind in kinds]
         for slot in self.slots:
             if segment is not None and slot.segment != segment:
-                own = [self.sizes[i][0] + 28 for i, first in self._first_fed().items() if first == slot.segment]
+                own = [self.sizes[i][0] + 28 for i, first in self.first_fed.items() if first == slot.segment]
                 at += max([60.0, *shared] if shared else own, default=0.0)
             if segment is not None and slot.segment != segment:
                 at += self._width_of_initial(segment, max) + self._width_of_initial(slot.segment, min)
@@ -378,7 +378,8 @@ class Places:
                 place = self.tiles[column.segment].boxes[key].moved(self.x[column])
                 self.layout.rects[i] = Rect(place.x, place.y, place.w, place.h)
 
-    def _first_fed(self) -> dict[int, int]:
+    @cached_property
+    def first_fed(self) -> dict[int, int]:
         """The first pass that each source feeds."""
         first: dict[int, int] = {}
         for e in self.edges:
