@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from geometry import boxes, circular, disorder, faults
@@ -9,6 +11,7 @@ from geometry import boxes, circular, disorder, faults
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.recurrence.repeats import find
+from tinygrad_rnn.testing.unlabelled_recurrences import Loop
 
 ORDERS = ("from below", "from above", "at once")
 
@@ -128,3 +131,18 @@ def test_states_of_one_cell_stay_together(step):
         m, p = step(m, p, k)
     (loop,) = find(tg.Graph(((m[0] if isinstance(m, tuple) else m) * p).sum()))
     assert len(loop.states) == (3 if step is normalized_lstm else 2)
+
+
+def test_what_a_memory_is_read_for_is_the_only_h_of_its_cell():
+    """Of a controller, a memory and what is read of it, one is what the network reads: the others are h′ and h′′."""
+    loop = Loop(("memory",), 3, judged="distance")
+    for detail in ("cell", "gate"):
+        dot = viz.render(loop.graph()[0], detail=detail).dot
+        names = re.findall(r'label="?(h′*[₀₃])', dot)
+        assert sorted(names) == sorted(("h₀", "h′₀", "h′′₀", "h₃", "h′₃", "h′′₃")), detail
+
+
+def test_lines_that_meet_in_a_crowd_are_measured_too():
+    """A loss with a gradient in it reads every box of every step."""
+    loop = Loop(("gated",), 7, "attention", dense=True, judged="slope")
+    assert faults(viz.render(loop.graph()[0]).dot) == []

@@ -55,7 +55,7 @@ class Labels:
             if not box.before and node.role != "c":
                 known = self.states.setdefault(node.scope.path, [])
                 if box.key not in known:
-                    known.append(box.key)
+                    known.insert(0 if self.sign(node) else len(known), box.key)  # others are called after it
         self.same_weights = self._same_weights()
         letters: dict[tuple[str, ...], set[str]] = {}
         for box in self.box_of.values():
