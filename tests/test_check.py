@@ -55,6 +55,17 @@ def test_second_derivatives_of_a_layer_pass(kind, rng):
     assert sum(c.quantity == "second derivative" for c in report.comparisons) == 5
 
 
+def test_a_loss_whose_leaf_was_written_since_is_refused():
+    """Its values would be computed anew from numbers that its gradients do not know, and a right rule blamed."""
+    w, b = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True)
+    loss = (w + b).tanh().sum()
+    with tg.no_grad():
+        b.mul_(0.1)
+    with pytest.raises(tg.MutationError, match=r"before it was written in place at test_check.py:\d+; check before"):
+        tg.check_gradients(loss)
+    assert tg.check_gradients(lambda: (w + b).tanh().sum())
+
+
 def test_float32_is_judged_in_double_precision_and_as_it_is(rng):
     layer, x = network("lstm", rng, steps=3, dtype=np.float32)
     report = tg.check_gradients(lambda x: layer(x)[0], x)

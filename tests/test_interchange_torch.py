@@ -564,6 +564,30 @@ def test_gradients_taken_inside_a_program():
     same(Fast(), torch.randn(3, 2, 3))
 
 
+@pytest.mark.parametrize("method", [True, False])
+def test_a_penalty_on_the_gradient_of_what_had_none(method):
+    """As a critic of sequences has it: gradients are asked for of a mixture of two inputs."""
+
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.score = nn.GRUCell(3, 4), nn.Linear(4, 1)
+
+        def forward(self, real, made):
+            mixed = 0.3 * real.detach() + 0.7 * made.detach()
+            if method:
+                mixed.requires_grad_()
+            else:
+                mixed.requires_grad = True
+            h = torch.zeros(2, 4)
+            for x in mixed:
+                h = self.cell(x, h)
+            (slope,) = torch.autograd.grad(self.score(h).sum(), mixed, create_graph=True)
+            return ((slope.norm(dim=-1) - 1) ** 2).mean()
+
+    same(Critic(), torch.randn(3, 2, 3), torch.randn(3, 2, 3))
+
+
 def test_rows_of_vmap_are_gone_through_one_by_one():
     class Rows(nn.Module):
         def __init__(self):

@@ -28,6 +28,7 @@ from .function_under_check import Called, called, replayed, tensors_of, upstream
 from .in_double_precision import promoted, single
 from .kinks import downstream, find_kinks
 from .malformed_rules import broken_rule
+from .recorded import refuse_written
 from .report import Comparison, GradientError, Report
 from .rounding_noise import Noise, noise, shared
 from .tolerances import DIFFERENCE_STEP, finite, tolerance, underflow
@@ -92,6 +93,7 @@ def check_gradients(
     if isinstance(function, Tensor) and inputs is not None:
         function = Graph(function)
     if isinstance(function, Tensor):
+        refuse_written(function, "check")
         outputs, names, unsteady, severed = Called([function], {})
     elif isinstance(function, Graph):
         outputs, names, unsteady, severed = Called(replayed(function, inputs), {})

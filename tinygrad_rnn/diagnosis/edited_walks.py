@@ -21,6 +21,7 @@ import numpy as np
 
 from ..bptt.walk import Sent, Walk, WalkStep, steps
 from ..check.kinks import find_kinks
+from ..check.recorded import refuse_written
 from ..check.rounding_noise import Noise, doubled, noise
 from ..dead_positions import pulled
 from ..errors import GraphError
@@ -32,7 +33,6 @@ from ..reverse_walk import walk
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
 from .local_derivatives import Pulls, mended, unbroadcast
-from .recorded import refuse_written
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
 from .variables import variables, with_variables
 
@@ -130,7 +130,7 @@ class Record:
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
-        refuse_written(loss)
+        refuse_written(loss, "diagnose")
         names, places = variables(loss)
         graph = with_all_rows(doubled(Graph(loss)), places)
         graph = with_variables(timed(graph), graph, names)

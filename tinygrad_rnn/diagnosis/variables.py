@@ -9,9 +9,9 @@ from itertools import pairwise, takewhile
 from types import CodeType
 from typing import Any
 
+from ..check.recorded import recorded
 from ..graph import Graph
 from ..tensors import Tensor
-from .recorded import recorded
 from .returned_values import returned
 
 #: instructions that give a value a name; of those that do more, the name comes first

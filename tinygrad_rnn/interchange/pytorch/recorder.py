@@ -301,6 +301,18 @@ class CallRecorder:
             self._mirror(call, mirrored, made, written, func)
         return out
 
+    def ask_for_gradient(self, t: Any) -> None:
+        """Gradients are asked for of what had none: they end at ``t``, as for a penalty on the gradient of an input."""
+        if not self.is_live(t) or not t.requires_grad or self.ours(t).requires_grad:
+            return
+        made = self.ours(t)
+        if any(mirror.ours is made and mirror.theirs is not t for mirror in self.mirrors.values()):
+            made = made.clone()  # of another tensor nothing was asked
+            self.live.add(made.serial)
+            if self.ours(t).serial in self.varying:
+                self.varying.add(made.serial)
+        self.mirrors[id(t)] = Mirror(t, made.requires_grad_(), version_of(t))
+
     def hook(self, t: Any, hook: Callable[[Any], Any]) -> None:
         """``hook`` gets the gradient of ``t``, and may return another, wherever in the program ``t`` is used."""
         if self.is_live(t):
@@ -349,7 +361,11 @@ class Mode(TorchFunctionMode):
         recorder = self.recorder
         name = name_of(func)
         if recorder.resting or name in _QUESTIONS:
-            return func(*args, **kwargs)
+            out = func(*args, **kwargs)
+            asks = name == "requires_grad_" or (name == "__set__" and attribute_of(func) == "requires_grad")
+            if asks and not recorder.resting:
+                recorder.ask_for_gradient(args[0])
+            return out
         recorder.place = user_place()
         if name == "register_hook":
             recorder.hook(*args)

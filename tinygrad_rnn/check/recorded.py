@@ -17,11 +17,11 @@ def recorded(loss: Tensor) -> dict[int, Tensor]:
     return found
 
 
-def refuse_written(loss: Tensor) -> None:
+def refuse_written(loss: Tensor, call: str) -> None:
     """Raise `MutationError` if one was written in place, as by an optimizer's step, after it was used.
 
     The forward pass is repeated from the leaves, so all of them have to be as they were, also those that no derivative
-    needs.
+    needs. ``call`` is what is to be done before that.
     """
     for node in recorded(loss).values():
         for x in node.operands:
@@ -29,5 +29,5 @@ def refuse_written(loss: Tensor) -> None:
                 assert node.op is not None
                 raise MutationError(
                     f"{node.op.name} (at {node.site}) used {x._described()} as it was before it was written in place "
-                    f"at {x._memory.site}; diagnose before that, or compute the loss again"
+                    f"at {x._memory.site}; {call} before that, or compute the loss again"
                 )
