@@ -773,6 +773,29 @@ def test_graph_and_explain():
     assert all(kind in text for kind in kinds)
 
 
+@pytest.mark.parametrize("make", [tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop])
+def test_a_parameter_that_was_frozen_meanwhile_has_its_own_count_of_updates(make):
+    """The corrections of running means go by the updates that a parameter has had, not by those of its neighbour."""
+
+    def trained(compiled):
+        w, v = tg.nn.Parameter([1.0, 2.0]), tg.nn.Parameter([0.5, 0.3])
+        optimizer = make([w, v], lr=0.1)
+
+        def step(x):
+            loss = (w * v * x).square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        step = tg.compile(step) if compiled else step
+        for k in range(6):
+            w.requires_grad_(k not in (1, 2))
+            step(tg.ones(2))
+        return [w.tolist(), v.tolist()]
+
+    np.testing.assert_allclose(trained(True), trained(False), rtol=1e-6)
+
+
 #: where tensors stand in an index, and what stands beside them
 INDICES = [
     lambda i, j: (i,),

@@ -170,7 +170,9 @@ class Optimizer:
             for group, pairs in self._due():
                 for steps in dict.fromkeys(state.get("step", 0) for _, state in pairs):
                     alike = [(p, state) for p, state in pairs if state.get("step", 0) == steps]
-                    rates = tracer.scalars(_Rates(self, group, [state for _, state in alike]), alike[0][0].dtype)
+                    shared = _Rates(self, group, [state for _, state in alike])
+                    tracer.guard(shared, _counted_alike)
+                    rates = tracer.scalars(shared, alike[0][0].dtype)
                     for p, state in alike:
                         names = [key for key in state if key != "step"]
                         for key in names:  # after `Module.double` a plain step makes it float64, too
@@ -335,6 +337,15 @@ class _Rates:
     def count(self, steps: int = 1) -> None:
         for state in self.counted:
             state["step"] += steps
+
+
+def _counted_alike(rates: _Rates, conditions: Guards) -> None:
+    """Condition of a compiled step: parameters that have their rates in common have been updated equally often.
+
+    One of them may have been frozen meanwhile.
+    """
+    if len(rates.counted) > 1:
+        conditions.add("len(set(map({}, {}))) == 1", operator.itemgetter("step"), rates.counted)
 
 
 def _settings(optimizer: Optimizer, conditions: Guards) -> None:

@@ -303,7 +303,9 @@ class CallRecorder:
 
     def ask_for_gradient(self, t: Any) -> None:
         """Gradients are asked for of what had none: they end at ``t``, as for a penalty on the gradient of an input."""
-        if not self.is_live(t) or not t.requires_grad or self.ours(t).requires_grad:
+        if torch._C._functorch.is_functorch_wrapped_tensor(t) or not t.requires_grad or not self.is_live(t):
+            return
+        if self.ours(t).requires_grad:
             return
         made = self.ours(t)
         if any(mirror.ours is made and mirror.theirs is not t for mirror in self.mirrors.values()):
