@@ -243,6 +243,17 @@ def test_another_language(page, tmp_path, monkeypatch):
     assert again["Show as slides"] == "Show as slides" and again["Backpropagation through time"].startswith("Rückwärts")
 
 
+def test_other_words_need_no_program(quick, tmp_path, monkeypatch):
+    """The figures are kept in English, too."""
+    assert build(tmp_path, quick) == []
+    monkeypatch.setattr("viz.lecture.building._run", lambda *_: pytest.fail("a program runs"))
+    labels = Translation({"loss": "Verlust", "One": "Eins"})
+    assert build(tmp_path, quick, labels=labels) == []
+    assert 'aria-label="Eins: ' in next((tmp_path / "figures").glob("one*.svg")).read_text()
+    assert build(tmp_path, quick) == []
+    assert 'aria-label="One: ' in next((tmp_path / "figures").glob("one*.svg")).read_text()
+
+
 def test_a_longer_label_is_set_smaller():
     svg = '<text font-size="10.00">loss</text><text style="font: 12px x">T1</text>'
     drawn = Translation({"loss": "der Verlust"}).drawn(svg)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +41,8 @@ def build(
 ) -> list[str]:
     """Write ``out/index.html`` and the files it shows; returns what went wrong, one line a topic.
 
-    Two programs run at a time. What was made by the same program and the same version of this package is kept.
+    Two programs run at a time. What was made by the same program and the same version of this package is kept, in
+    English too, so that other words need no program to run.
     ``done`` is called after each topic. With ``labels`` page and figures are in another language. Raises `DataError`
     if the folder cannot be written.
     """
@@ -55,18 +56,19 @@ def build(
         if not topic.program:
             done(topic)
             return Result("")
-        key = _key(topic, labels)
+        key, words = _key(topic), _words(topic, labels)
         result = kept.get(topic.program)
-        if result is None or result.key != key or not all((folder / f).is_file() for f in result.files):
+        if result is None or result.key != key or not all((folder / f).is_file() for f in result.english):
             runner = idle.get()
             try:
-                result = _run(topic, key, folder, runner, labels)
+                result = _run(topic, key, folder, runner)
             finally:
                 idle.put(runner)
-            if not result.problem:
-                with writing:  # at once: an interruption loses only what was being made
-                    kept[topic.program] = result
-                    _keep(folder, kept)
+        if not result.problem and (result.words != words or not all((folder / f).is_file() for f in result.files)):
+            result = replace(result, files=_taken(result, folder, topic, labels), words=words)
+            with writing:  # at once: an interruption loses only what was being made
+                kept[topic.program] = result
+                _keep(folder, kept)
         done(topic)
         return result
 
@@ -93,11 +95,12 @@ def figure(out: str | Path, name: str, labels: Translation | None = None) -> lis
     """
     topic = next(topic for topic in TOPICS if name in topic.captions)
     with tempfile.TemporaryDirectory() as temporary, closing(Runner()) as runner:
-        result = _run(topic, "", Path(temporary), runner, labels or Translation({}), only=name)
+        result = _run(topic, "", Path(temporary), runner, only=name)
         if result.problem:
             raise DataError(f"{name}: {result.problem}")
-        written = [Path(out) / Path(file).name for file in result.files]
-        for file, path in zip(result.files, written):
+        files = _taken(result, Path(temporary), topic, labels or Translation({}))
+        written = [Path(out) / Path(file).name for file in files]
+        for file, path in zip(files, written):
             write_atomically(path, (Path(temporary) / file).read_bytes())
     return written
 
@@ -105,10 +108,10 @@ def figure(out: str | Path, name: str, labels: Translation | None = None) -> lis
 def _kept(folder: Path) -> dict[str, Result]:
     try:
         saved = json.loads((folder / "lecture.json").read_text("utf-8"))
-        found = {program: Result(**{**of, "files": tuple(of["files"])}) for program, of in saved.items()}
-        return {
-            p: r for p, r in found.items() if all(re.fullmatch(r"(figures|debugger)/[\w-]+\.\w+", f) for f in r.files)
-        }
+        lists = ("english", "files")
+        found = {p: Result(**{**of, **{name: tuple(of[name]) for name in lists}}) for p, of in saved.items()}
+        safe = re.compile(r"(figures|debugger|english)/[\w-]+\.\w+")
+        return {p: r for p, r in found.items() if all(map(safe.fullmatch, (*r.english, *r.files)))}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}  # nothing there, or nothing to be trusted: make it anew
 
@@ -118,16 +121,15 @@ def _keep(folder: Path, kept: dict[str, Result]) -> None:
     write_atomically(folder / "lecture.json", json.dumps(state, indent=1).encode())
 
 
-def _key(topic: Topic, labels: Translation) -> str:
-    """A digest of the program, of what stands beside it, of this package and of the language."""
-    told = (
-        topic.program,
-        topic.title,
-        sorted(topic.captions.items()),
-        sys.version_info[:2],
-        sorted(labels.table.items()),
-    )
-    digest = hashlib.sha256(repr(told).encode())
+def _words(topic: Topic, labels: Translation) -> str:
+    """A digest of what is said of the figures, and of the language."""
+    told = topic.title, sorted(topic.captions.items()), sorted(labels.table.items())
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def _key(topic: Topic) -> str:
+    """A digest of the program, of what stands beside it and of this package."""
+    digest = hashlib.sha256(repr((topic.program, sys.version_info[:2])).encode())
     program = EXAMPLES / topic.program
     shared = [EXAMPLES / name for name in ("common.py", "plots.py", "digits.py", "gradient_flow/lab.py")]
     shared += sorted(program.parent.glob("*.py")) if program.parent.name in ("tasks", "cells") else []
@@ -139,7 +141,7 @@ def _key(topic: Topic, labels: Translation) -> str:
     return digest.hexdigest()
 
 
-def _run(topic: Topic, key: str, folder: Path, runner: Runner, labels: Translation, only: str = "") -> Result:
+def _run(topic: Topic, key: str, folder: Path, runner: Runner, only: str = "") -> Result:
     """Run a topic's program in a process of its own, in a folder of its own, and take over what it wrote.
 
     ``only``: nothing but the figure of that name.
@@ -158,29 +160,40 @@ def _run(topic: Topic, key: str, folder: Path, runner: Runner, labels: Translati
             written = [path for path in written if path.name == f"{only}.svg"]
             if not written:
                 return Result(key, problem=f"{topic.program} did not draw it")
-        try:
-            files = tuple(file for path in written for file in _take(path, folder, topic, labels))
-        except TinygradError:
-            raise
-        except OSError as error:
-            raise DataError(f"cannot write to {folder}: {error.strerror}") from None
-    return Result(key, _told(printed), files)
+        rooms = {".html": "debugger", ".svg": "english"}
+        kept = {f"{rooms[path.suffix]}/{path.name}": path.read_bytes() for path in written if path.suffix in rooms}
+        _write(folder, kept)
+    return Result(key, _told(printed), tuple(kept))
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    try:
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+    except TinygradError:
+        raise
+    except OSError as error:
+        raise DataError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def _taken(result: Result, folder: Path, topic: Topic, labels: Translation) -> tuple[str, ...]:
+    """The files for the page of what a program wrote."""
+    return tuple(name for file in result.english for name in _take(folder / file, folder, topic, labels))
 
 
 def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[str]:
     """A figure becomes three files, for the page, for slides and for paper; a debugger's page stays what it is."""
     made: dict[str, bytes] = {}
     if path.suffix == ".html":
-        made[f"debugger/{path.name}"] = path.read_bytes()
-    elif path.suffix == ".svg":
+        return [f"debugger/{path.name}"]
+    if path.suffix == ".svg":
         svg = labels.drawn(path.read_text("utf-8"))
         about = escape(f"{labels(topic.title)}: {labels(topic.captions.get(path.stem, path.stem))}", quote=True)
         svg = svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1)  # what a screen reader says of it
         zoom = min(2.0, max(1.0, SCREEN / max(1, size(svg)[0])))
         for suffix, data in ((".svg", svg.encode()), (".png", svg_to_png(svg, zoom)), (".pdf", svg_to_pdf(svg))):
             made[f"figures/{path.stem}{suffix}"] = data
-    for name, data in made.items():
-        write_atomically(folder / name, data)
+    _write(folder, made)
     return list(made)
 
 

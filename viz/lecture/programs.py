@@ -24,7 +24,9 @@ class Result:
 
     key: str  #: of everything it depends on: the same key, the same result
     printed: str = ""
-    files: tuple[str, ...] = ()  #: what was made, as paths in the folder, in the order it was written
+    english: tuple[str, ...] = ()  #: what the program wrote, as paths in the folder, in that order
+    files: tuple[str, ...] = ()  #: what was made of that for the page
+    words: str = ""  #: a digest of the words in them
     problem: str = ""  #: why there is nothing
 
 
