@@ -146,3 +146,8 @@ def test_lines_that_meet_in_a_crowd_are_measured_too():
     """A loss with a gradient in it reads every box of every step."""
     loop = Loop(("gated",), 7, "attention", dense=True, judged="slope")
     assert faults(viz.render(loop.graph()[0]).dot) == []
+
+
+def test_lines_of_a_single_step_are_measured_too():
+    loop = Loop(("gated", "lstm", "lstm"), 1, "one pass", True, True, True, False, True, True, "mutual", "slope")
+    assert faults(viz.render(loop.graph()[0], detail="gate").dot) == []

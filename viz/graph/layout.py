@@ -136,6 +136,8 @@ def _timeless(
     )
     layout = Layout({key[0]: rect for key, rect in laid.boxes.items()})
     layout.lines = [Line(n, curve(laid, wire), wire[0][0], wire[1][0]) for n, wire in zip(drawn, wires, strict=True)]
+    if layout.lines and not back:  # what returns runs beside what it returns along
+        mended(layout)
     if len(shown) < len(level.boxes):
         layout.note = (
             f"the {len(shown)} of {len(level.boxes):,} boxes nearest to the result: {why}, "
