@@ -196,6 +196,18 @@ def row(which: int) -> Rule:
     return rule
 
 
+def of_one_row(which: int) -> Rule:
+    """The true rule, of one row of the gradient."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        kept = np.zeros_like(g)
+        if g.ndim:
+            kept[which] = g[which]
+        return record.pull(node, slot, kept if g.ndim else g)
+
+    return rule
+
+
 def one_number(record: Record, node: Node, slot: int, g: Array) -> Array:
     """The sum of all elements, in the place of each."""
     return np.full(np.shape(record.target(node, slot)), record.raw(node, slot, g).sum())

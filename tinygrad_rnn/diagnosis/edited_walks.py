@@ -340,8 +340,9 @@ class Record:
                     others[k] = fitted(np.asarray(value), sent) - sent
             if use in factors:
                 rows = list(factors[use])
-                made = (rule.factor(self, node, slot) for rule in factors[use].values())
-                values = np.array([np.broadcast_to(v, node.shape) for v in made])
+                values = np.empty((len(rows), *node.shape))
+                for row, rule in enumerate(factors[use].values()):
+                    values[row] = rule.factor(self, node, slot)
                 gradients = true_gradient[None] if here is None else true_gradient + here[rows]
                 others |= dict(zip(rows, unbroadcast(gradients * values, sent.shape) - sent, strict=True))
             multiplied = list(scales.get(use, ()))

@@ -17,12 +17,13 @@ from .edited_rules import (
     along_time,
     blocks_transposed,
     clipped,
+    of_one_row,
     permuted,
     times_leaf,
     turned_leaf,
     without_row,
 )
-from .edited_walks import Edit, Rewrite, scaled
+from .edited_walks import Edit, Rewrite, Rule, Use, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
@@ -129,20 +130,23 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
     """Of all that is added up in a leaf, only what came last, or what one place sent, is left."""
     uses = [use for use in scene.record.users[leaf.index] if use in scene.record.truth.contributions]
     places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
-    if len(places) < 2:
-        return
-    name = scene.named(leaf)
-    for number in places:
-        lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] != number}
-        source = scene.named(scene.all_families[number][0])
-        yield Edit(f"Of all that {name} receives, only that from {source} is left: it was overwritten.", lost, cost=1.2)
-        lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] == number}
+    name, left = scene.named(leaf), "is left: it was overwritten"
     steps = {use: scene.record.nodes[use[0]].scope.step for use in uses}
     timed = sorted({step for step in steps.values() if step is not None})
     for which, words in ((0, "first"), (-1, "last")) if len(timed) > 1 else ():
-        lost = {use: scaled(0.0) for use in uses if steps[use] != timed[which]}
-        text = f"Of all that {name} receives, only what the {words} step sends is left: it was overwritten."
-        yield Edit(text, lost, cost=1.15)
+        lost: dict[Use, Rule] = {use: scaled(0.0) for use in uses if steps[use] != timed[which]}
+        if len(places) > 1:  # else it is one use of which only one step is left
+            yield Edit(f"Of all that {name} receives, only what the {words} step sends {left}.", lost, cost=1.15)
+        kept = [use for use in uses if steps[use] == timed[which]]
+        for row, said in ((-1, "last"), (0, "first")):  # of samples that are walked one after another
+            text = f"Of all that {name} receives, only what the {words} step of the {said} row sends {left}."
+            yield Edit(text, lost | dict.fromkeys(kept, of_one_row(row)), cost=1.2)
+    if len(places) < 2:
+        return
+    for number in places:
+        lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] != number}
+        source = scene.named(scene.all_families[number][0])
+        yield Edit(f"Of all that {name} receives, only that from {source} {left}.", lost, cost=1.2)
     for which, words in ((0, "what arrives last"), (-1, "what arrives first")):
         keep = sorted(uses)[which]
         lost = {use: scaled(0.0) for use in uses if use != keep}

@@ -357,6 +357,9 @@ def _cross_entropy() -> dict[str, Rule]:
         "is the probabilities, and −1 in the place of that at the target": times(
             lambda r, n: np.where(chosen(r, n) != 0, -1.0, probabilities(r, n))
         ),
+        "is the probabilities, and 1 in the place of that at the target": times(
+            lambda r, n: np.where(chosen(r, n) != 0, 1.0, probabilities(r, n))
+        ),
         "is −1/p at the target: softmax' is missing": times(lambda r, n: -chosen(r, n) / probabilities(r, n)),
         "is the probabilities plus 1 at the target, not minus": times(lambda r, n: probabilities(r, n) + chosen(r, n)),
         "is the probabilities times the gradient, minus 1 at the target: only one of the two is scaled": (

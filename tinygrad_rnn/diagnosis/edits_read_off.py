@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -50,8 +51,12 @@ def read_off(scene: Scene) -> Iterator[Edit]:
 
 def _gradients(scene: Scene) -> Iterator[Series]:
     for family in scene.families:
-        values = [scene.record.gradient(n.index) for n in family]
-        yield Series(f"the gradient of {scene.named(family[-1])}", values, 0, tuple(n.scope.step for n in family))
+        values, name = [scene.record.gradient(n.index) for n in family], scene.named(family[-1])
+        steps = tuple(n.scope.step for n in family)
+        yield Series(f"the gradient of {name}", values, 0, steps)
+        if len(family) > 1 and len({v.shape for v in values}) == 1:
+            so_far = list(accumulate(values[::-1]))[::-1]
+            yield Series(f"the sum so far of the gradients of {name}", so_far, 0, steps)
 
 
 def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series]) -> Iterator[Edit]:

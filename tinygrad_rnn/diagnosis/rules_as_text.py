@@ -30,7 +30,7 @@ TOGETHER = [
 
 
 #: what is written besides a small change of the formula: the target is assigned, not subtracted
-INSTEAD = {"g - exp(y) * sum(g)": ["where(g, g, -exp(y) * sum(g))"]}
+INSTEAD = {"g - exp(y) * sum(g)": ["where(g, g, -exp(y) * sum(g))", "where(g, -g, -exp(y) * sum(g))"]}
 
 
 def changed(formula: str) -> Iterator[tuple[str, ast.Expression]]:
