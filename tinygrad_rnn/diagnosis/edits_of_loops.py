@@ -102,7 +102,11 @@ def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
     """All that a step saved, in a cache of its own, is that of another step."""
     record, steps = scene.record, list(loop)
     whole = {n.index for nodes in loop.values() for n in nodes}
-    cells = {f"of the step of {scene.named(f[-1])}": _of_the_states(scene, whole, [f]) for f in scene.states}
+    made_of = {scene.named(f[-1]): (f[-1].index, _of_the_states(scene, whole, [f])) for f in scene.states}
+    cells = dict[str, set[int]]()
+    for name, (state, inside) in made_of.items():  # without what it reads of the layers below
+        below = [other for last, other in made_of.values() if last in inside and state not in other]
+        cells[f"of the step of {name}"] = inside.difference(*below)
     last = len(steps) - 1
     for words, of in (
         ("the last step", lambda k: last),
