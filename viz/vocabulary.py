@@ -1,4 +1,4 @@
-"""What things are called wherever they are shown: the lecture's letters first, the parameters' own names second.
+"""Names wherever things are shown: the lecture's letters first, the parameters' own names second.
 
 The input is x, the states are h and c, the scores are y, the loss is L; matrices are called by what they lead from and
 to, W_xh, W_hh, W_hy; ∂L/∂h is a gradient, and a time step's share of a shared weight's gradient is the part of the
@@ -20,7 +20,7 @@ GATES: Mapping[str, int] = {name: rank for rank, name in enumerate("ifogrzn")}
 
 
 def letter(role: str) -> str:
-    """What the lecture calls values of a role.
+    """The lecture's letter for values of a role.
 
     >>> letter("logits"), letter("h")
     ('y', 'h')
@@ -79,7 +79,7 @@ def state_letters(graph: tg.Graph) -> dict[int, str]:
 
 
 def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> str:
-    """What a lecture calls a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W.
+    """A lecture's name of a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W.
 
     ``states``: see `state_letters`.
     """
@@ -94,7 +94,7 @@ def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> str:
 
 
 def _letter(graph: tg.Graph, index: int, states: Mapping[int, str]) -> str | None:
-    """What a matrix is multiplied with: what was only moved there is what it was; data without a label is the input."""
+    """The role of a matrix's other factor, whatever moved it there; data without a label is the input."""
     node = graph.nodes[index]
     while node.index not in states and not node.role and _moves(node):
         node = graph.nodes[node.sources[0]]

@@ -202,7 +202,7 @@ def _multiplied(product: Array, block: Array) -> Array:
 
 
 def _columns(trace: Trace, moment: Moment) -> dict[str, slice]:
-    """Where each state's units are in s."""
+    """The columns of s that hold each state's units."""
     widths = [(trace.graph.nodes[node].shape or (1,))[-1] for node in moment.nodes.values()]
     ends = list(itertools.accumulate(widths))
     return {name: slice(end - width, end) for name, end, width in zip(moment.nodes, ends, widths, strict=True)}
@@ -277,7 +277,7 @@ class Split:
 
 
 def split(trace: Trace, states: States, node: int, k: int | None = None) -> Split:
-    """What had arrived at state ``node`` after step ``k``, by way; ``states``: the moment of every carried state.
+    """The gradient that had arrived at ``node`` after step ``k``, by way; ``states``: each carried state's moment.
 
     The highway is the way to the next state on which nothing mixes units or bends: of an LSTM ``f * dc`` from the next
     cell state, of a GRU ``z * dh`` from the next state. ``through the next step`` is the rest of what came from another

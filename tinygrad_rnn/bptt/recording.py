@@ -110,7 +110,7 @@ class Trace(Walk):
 
     @cached_property
     def state_rows(self) -> list[StateRow]:
-        """What the graph carries from one time step to the next."""
+        """The values that the graph carries from one time step to the next."""
         return state_rows(self.graph)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a network carries from one time step to the next, and what that is called: found in the graph, not by labels."""
+"""Values that a network carries from one time step to the next, and their names: found without labels."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def _unpacked(graph: Graph, loop: Recurrence) -> list[Row]:
 
 
 def _label(nodes: Sequence[Node], row: Row) -> str | None:
-    """What the program calls a row: of the last step's state, which is handed to no cell that names it, it may not."""
+    """The program's name of a row; of the last step's state, which is handed to no cell that names it, maybe None."""
     said = [(node := handed_on(nodes, n)).role or node.name for n in row.nodes if n is not None]
     return next(filter(None, said), None)
 
 
 def handed_on(nodes: Sequence[Node], n: int) -> Node:
-    """What a node without a role only carries: a layer's last state is in its output and in its h_n, too.
+    """The state that a node without a role only hands on: a layer's last state is in its output and in its h_n, too.
 
     >>> import tinygrad_rnn as tg
     >>> h = tg.nn.labelled(tg.ones(1, 2) + 0, "h")

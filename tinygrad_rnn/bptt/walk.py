@@ -109,7 +109,7 @@ def steps(
 
 
 def shares(keys: Mapping[Use, Key], arriving: Iterable[tuple[Use, Any]]) -> Iterator[tuple[Key, Any]]:
-    """What the uses of one key contribute together: of a weight's uses by time step, each step's share of its gradient.
+    """The sum of the contributions of each key's uses: of a weight's uses by time step, each step's share.
 
     ``keys`` names the uses, ``arriving`` what they contribute, in any order; of other uses, and of uses that contribute
     nothing, nothing is said. A share comes as soon as it is complete: a thousand time steps' shares of a big matrix do

@@ -152,7 +152,7 @@ class Region:
                 self.table.row("store", view, per_tile, address, 0, rows // item, 0, cols)
 
     def _operand(self, index: int) -> tuple[tuple[int, int], int]:
-        """Where a tile of an operand is: in memory if it lies there as a plain run, else loaded into scratch."""
+        """The place of an operand's tile: in memory if it lies there as a plain run, else loaded into scratch."""
         if index in self.where:
             return self.where[index]
         view = self.operands[index]

@@ -294,7 +294,7 @@ class Program:
         check(self.graph, node, [*blanks, self.value(indices.index)], self.trace.ignoring)
 
     def profile(self, repeats: int = 3) -> dict[str, Cost]:
-        """What each kind of instruction costs: its rows are run one by one on the last call's inputs, the fastest of
+        """The cost of each kind of instruction: its rows are run one by one on the last call's inputs, the fastest of
         ``repeats`` counts, and parameters and optimizer state are put back afterwards."""
         kept = [(array, array.copy()) for array in self._bound]
         costs: dict[str, Cost] = {}

@@ -165,7 +165,7 @@ class _Naming:
                         self._write(i, role)
 
     def _handed_on(self, n: int) -> int:
-        """What a node has the value of, if it only carries that: h_n of a layer is a stack of the last h."""
+        """The node whose value a node only hands on: h_n of a layer is a stack of the last h."""
         while (op := self.nodes[n].op) is not None and op.kind == "movement" and len(self.nodes[n].sources) == 1:
             if self.nodes[n].role:
                 break
@@ -188,7 +188,7 @@ class _Naming:
         return sorted(at, key=at.__getitem__) if min(at.values()) in upstream else []
 
     def _name_inputs(self, loop: Recurrence) -> None:
-        """What enters as data at every repetition, and is no mask, is x; so is the row that a token has in a table."""
+        """Call x what enters as data at every repetition and is no mask; so too the row that a token has in a table."""
         if any(n is not None and self.nodes[n].role == "x" for entered in loop.inputs for n in entered):
             return
         entering = {n for entered in loop.inputs for n in entered if n is not None}
@@ -204,7 +204,7 @@ class _Naming:
                     self._write(n, "x", step=step)
 
     def _name_losses(self) -> None:
-        """What a running total adds up is each step's loss, where nothing else says what the loss is."""
+        """Call the terms of a running total the steps' losses, where nothing else says what the loss is."""
         if any(n.role == "loss" or (n.op is not None and n.op.name == "cross_entropy") for n in self.nodes):
             return
         for members in self.folding.totals:

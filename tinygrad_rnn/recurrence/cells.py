@@ -101,13 +101,13 @@ class _Parting(Generic[T]):
         return nearest[0] if len({id(self.group[s]) for s in nearest}) == 1 else None
 
     def _loop(self, state: T, own: Collection[T]) -> set[T]:
-        """What is on a circle with a state, past all states but its ``own``."""
+        """The operations on a circle with a state, past all states but its ``own``."""
         without = {*self.states} - {*own}
         rest = {a: [b for b in ends if b not in without] for a, ends in self.circle.items() if a not in without}
         return next((loop for loop in circles_of(rest) if state in loop), set())
 
     def _made_of(self, state: T) -> Iterator[set[T]]:
-        """What makes a new state in its step, up to other states: without a product, then by way of one, of two ..."""
+        """Operations that make a new state in its step, up to other states: without a product, then by one, two ..."""
         seen, beyond = set[T](), [state]
         while beyond:
             found, pending, beyond = set[T](), beyond, []

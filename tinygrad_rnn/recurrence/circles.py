@@ -32,7 +32,7 @@ def circles_of(edges: Mapping[T, Collection[T]]) -> list[set[T]]:
 
 
 def _reached(root: T, edges: Mapping[T, Collection[T]], seen: set[T]) -> list[T]:
-    """What ``root`` leads to and was not seen yet, itself included: each after all that is reached through it."""
+    """The nodes that ``root`` leads to and were not seen yet, itself included: each after all reached through it."""
     if root in seen:
         return []
     order: list[T] = []

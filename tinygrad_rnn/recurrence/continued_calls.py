@@ -74,8 +74,7 @@ def _goes_on(graph: Graph, earlier: Sequence[Node], call: Sequence[Node]) -> boo
 
 
 def _handed_on(graph: Graph, i: int) -> int:
-    """What a node that belongs to no step has the value of, if it only carries that; all layers' last states are one
-    stack."""
+    """The node whose value a node that belongs to no step only hands on; all layers' last states are one stack."""
     node, layer = graph.nodes[i], 0
     while node.scope.step is None and node.op is not None and node.op.kind == "movement" and node.sources:
         first, *_ = node.attrs.get("index", (layer,))

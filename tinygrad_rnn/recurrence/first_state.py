@@ -1,4 +1,4 @@
-"""What a cell begins with when it is given no state: found by comparing its first step with a later one."""
+"""The first state of a cell that is given none: found by comparing its first step with a later one."""
 
 from __future__ import annotations
 

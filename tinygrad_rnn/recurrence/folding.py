@@ -20,7 +20,7 @@ from .twins import aligned
 
 
 class Place(NamedTuple):
-    """Which operation of a step: the loop that was found (None: the program's own steps), and a number in it."""
+    """An operation of a step: the loop that was found (None: the program's own steps), and a number in it."""
 
     loop: int | None
     number: int
@@ -181,7 +181,7 @@ class Folding:
 
 
 def _called_one_by_one(graph: Graph) -> set[int]:
-    """What layers have said to be their first step, several times one after another: each call was one step long."""
+    """The nodes of layers whose calls all were one step long, so that each said it was the first."""
     calls: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)  # by scope, what says one step without a break
     last: dict[tuple[str, ...], int] = {}
     for node in graph.nodes:

@@ -38,7 +38,7 @@ SHARED = 50
 
 
 class Unrolled(BaseException):
-    """What is being recorded cannot be a loop: trace again, step by step."""
+    """Raised where the recording cannot be a loop: trace again, step by step."""
 
 
 @dataclass(eq=False, frozen=True)
@@ -59,7 +59,7 @@ class Body:
         return range(self.length - 1, -1, -1) if self.reverse else range(self.length)
 
     def state_of(self, index: int) -> int | None:
-        """Which state a node is, as it is before a step; None if it is none."""
+        """The number of the state that a node is before a step; None if it is none."""
         return index - self.inputs if self.inputs <= index < self.inputs + self.states else None
 
 
@@ -86,7 +86,7 @@ def _reference(*operands: Any, body: Body, node: int, dtype: Any) -> Any:
 
 
 def _counts(live: Any, _any_along: Any, _shape: Shape, *, body: Body, **_attrs: Any) -> None:
-    """What counts of an operand (None: all): all of it where all of the last step's result counts.
+    """The live positions of an operand (None: all): all of it where all of the last step's result is live.
 
     The states lead from there to every step. Otherwise it differs between steps, and the loop is unrolled.
     """
@@ -187,7 +187,7 @@ def _tracer() -> Recorder:
 
 @contextmanager
 def _aside_of(tracer: Recorder) -> Iterator[None]:
-    """What is recorded now is one step of a loop."""
+    """A context in which one step of a loop is recorded."""
     outer, tracer.aside = tracer.aside, True
     try:
         yield
@@ -250,7 +250,7 @@ class TracedStep:
             raise Unrolled
 
     def text(self) -> list[Any]:
-        """What was recorded, written down."""
+        """The recorded step as a list that can be compared with another."""
         at = {x.serial: k for k, x in enumerate([*self.rows, *self.states, *self.order])}
         lines: list[Any] = []
         for x in self.order:
@@ -280,7 +280,7 @@ def _leaf(shape: Shape, dtype: Any, requires_grad: bool, role: str | None = None
 
 
 def _between(ends: Sequence[Any], stops: Callable[[Any], bool]) -> list[Any]:
-    """What the ``ends`` were made from, in order, back to where it ``stops``, which is included."""
+    """The tensors the ``ends`` were made from, in order, back to where it ``stops``, which is included."""
     return made_from(ends, lambda x: () if stops(x) else x.operands)
 
 
@@ -505,7 +505,7 @@ class _Reverse:
         self._index = {x.serial: k for k, x in enumerate(self.made)}
 
     def _walk(self) -> tuple[dict[int, Any], list[tuple[int, Any]]]:
-        """What a step sends to each leaf; and (state, stand-in of what arrives at its new value)."""
+        """The contributions of a step to each leaf; and (state, stand-in of what arrives at its new value)."""
         body, made = self.body, self.made
         self._sources: dict[int, Any] = {}  # serial of a stand-in -> what it is a row of
         seeds = []
@@ -577,7 +577,7 @@ class _Reverse:
     # Sums over time: what is linear is done after the sum
 
     def _outer(self, x: Any) -> Any:
-        """What is the same at every step, outside."""
+        """The value outside the loop of what is the same at every step."""
         if not isinstance(x, Tensor):
             return x
         if x.serial in self._constants:

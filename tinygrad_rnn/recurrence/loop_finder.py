@@ -111,5 +111,5 @@ class LoopFinder:
 
 
 def _batch(x: Any) -> int:
-    """How many sequences a state may be of: its elements, divided by its largest dimension."""
+    """The number of sequences that a state may be of: its elements, divided by its largest dimension."""
     return size_of(x.shape) // max(x.shape, default=1) if all(x.shape) else 0

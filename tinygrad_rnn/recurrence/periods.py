@@ -1,4 +1,4 @@
-"""Where operations are periodic: the steps of a loop, found in what it wrote down.
+"""Periodic stretches of operations: the steps of a loop, found in what it wrote down.
 
 A loop writes the same operations down again and again. Written in the order they were computed, operations with their
 weights are a text, a loop is a stretch of it that is periodic, and one period is one time step.
@@ -134,7 +134,7 @@ class _Text:
         return False
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
-        """What stands before a periodic stretch, not before ``floor``, and is one more step of it that lacks something:
+        """The operations before a periodic stretch, from ``floor`` on, that are one more step of it which lacks something:
         the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
         empty if it is no such step, which shares a weight with the others or reads on in the data.
         """
@@ -150,7 +150,7 @@ class _Text:
         return found if goes_on else {}
 
     def last_step(self, first: int, end: int, period: int, ceiling: int) -> dict[int, int]:
-        """What stands behind the whole steps of a periodic stretch, not from ``ceiling`` on, and is one more step.
+        """The operations behind the whole steps of a periodic stretch, before ``ceiling``, that are one more step.
 
         It lacks what would lead to the next: that is in no result. By position, where it would stand; empty
         if it is no such step, which reads a state, and shares a weight, or reads on in the data, or other data.
@@ -249,7 +249,7 @@ class _Text:
         return result
 
     def first_step(self, start: int, end: int, period: int, begin: int, ceiling: int) -> int:
-        """Where in a periodic stretch its first step begins: where the fewest values cross from step to step.
+        """The beginning of the first step in a periodic stretch: where the fewest values cross from step to step.
 
         ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
         Where as few cross at the very beginning, and what is left at the end is a last step, it begins there.
@@ -287,13 +287,13 @@ class _Text:
         return min(possible, key=key)
 
     def _unstacked(self, i: int) -> int:
-        """What a stack of one is: a layer that is called with one step puts its state out twice, as output and h_n."""
+        """The part of a stack of one: a layer called with one step puts its state out twice, as output and h_n."""
         node = self.graph.nodes[i]
         return node.sources[0] if node.op is not None and node.op.name == "stack" and len(node.sources) == 1 else i
 
 
 class _Stretch(NamedTuple):
-    """Where a periodic stretch may lie: at its ends it may reach into the next one by less than a period."""
+    """The bounds of a periodic stretch: at its ends it may reach into the next one by less than a period."""
 
     start: int
     end: int
@@ -306,7 +306,7 @@ class _Stretch(NamedTuple):
 
 
 def _first_end(stretches: Iterable[_Stretch]) -> int:
-    """Where stretches in their order end at the earliest."""
+    """The earliest end of stretches in their order."""
     end = 0
     for each in stretches:
         end = max(end, each.start) + each.whole
@@ -314,7 +314,7 @@ def _first_end(stretches: Iterable[_Stretch]) -> int:
 
 
 def _last_start(stretches: Sequence[_Stretch], end: int) -> int:
-    """Where stretches in their order begin at the latest; ``end`` if there are none."""
+    """The latest beginning of stretches in their order; ``end`` if there are none."""
     start = stretches[-1].end if stretches else end
     for each in reversed(stretches):
         start = min(start, each.end) - each.whole

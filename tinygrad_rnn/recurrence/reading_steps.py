@@ -46,7 +46,7 @@ def _once_a_step(uses: Sequence[int], turns: Mapping[int, Turn]) -> bool:
 
 
 class _Reading:
-    """Which operations read the sequence, and the steps they are in."""
+    """The operations that read the sequence, and the steps they are in."""
 
     def __init__(self, graph: Graph, operations: Sequence[int]) -> None:
         self.graph, self.operations = graph, operations
@@ -140,7 +140,7 @@ class _Reading:
         return {self.operations[k]: t for t, (a, b) in enumerate(pairwise(begin)) for k in range(a, b)}
 
     def _beginnings(self, uses: Sequence[int]) -> list[int]:
-        """Where steps begin, each before its use: the first where the fewest values cross, others with the same words.
+        """Beginnings of steps, each before its use: first where the fewest values cross, others with the same words.
 
         Of what the first step begins with others may have more, such as looks at a past that grows.
         """
@@ -173,7 +173,7 @@ class _Reading:
         return list(accumulate(change))
 
     def _end(self, begin: Sequence[int]) -> int:
-        """Where the last step ends: it does what an earlier one did, in any order; a number more of what grows."""
+        """The end of the last step: it does what an earlier one did, in any order; a number more of what grows."""
         steps = [Counter(self.words[a:b]) for a, b in pairwise(begin)]
         most = Counter[Hashable]()
         for one in steps:

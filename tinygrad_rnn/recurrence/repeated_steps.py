@@ -100,7 +100,7 @@ class Steps:
 
     @staticmethod
     def of(nodes: Sequence[Any], run: Run, times: int) -> Steps | None:
-        """What repeats in a run, as often as it does; None if that is less than so many ``times``."""
+        """The steps that repeat in a run, as often as they do; None if that is less than so many ``times``."""
         at = {id(x): k for k, x in enumerate(nodes[run.start : run.stop], run.start)}
         start = run.start + _boundary(nodes, at, run)
         for first in (start, start + run.period):  # what the first step makes may be there for all that follow
@@ -114,7 +114,7 @@ class Steps:
         return None
 
     def _compare(self, at: dict[int, int]) -> int:
-        """How many steps from the first on are alike; less than two if not even the first two are."""
+        """The number of steps from the first on that are alike; less than two if not even the first two are."""
         states: dict[tuple[int, int], int] = {}
         second = self.start + self.period
         count = self.count
@@ -188,7 +188,7 @@ def _numbers(values: list[Any], x: Any) -> Operand | None:
 
 
 def _boundary(nodes: Sequence[Any], at: dict[int, int], run: Run) -> int:
-    """Where in a run a step had best begin: where the fewest values are carried on, which is where the user's does."""
+    """The best beginning of a step in a run: where the fewest values are carried on, which is where the user's does."""
     start, period = run.start, run.period
     last: dict[int, int] = {}
     for k in range(start + period, min(start + 3 * period, run.stop)):

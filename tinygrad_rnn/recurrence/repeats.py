@@ -1,4 +1,4 @@
-"""What repeats in a graph, and what is carried from one repetition to the next: a fact of the graph, not of labels.
+"""Repetitions in a graph, and the values carried from one to the next: a fact of the graph, not of labels.
 
 Time steps are found where operations recur (`periods`), and laid over one another (`folding`). What then lies on a
 circle through another step is the recurrence, its cell; what crosses from step to step is its state.
@@ -50,7 +50,7 @@ class Recurrence:
 
     @property
     def length(self) -> int:
-        """How many times the loop repeats."""
+        """The number of times the loop repeats."""
         return len(self.rows[0].nodes)
 
     @cached_property

@@ -73,14 +73,14 @@ class RolledSteps:
         ]
 
     def _way(self, place: int) -> Any:
-        """How a place is done for all steps at once; None if it cannot be."""
+        """The way to do a place for all steps at once; None if there is none."""
         if place in self.constant or place in self.steps.rows:
             return None
         x = self.step[place]
         return how(x.op, x.attrs, x.shape, x.operands, self._moving(place))
 
     def _partition(self) -> bool:
-        """What is inside the loop: what a state is made of that depends on one, and what cannot be done otherwise."""
+        """Find what is inside the loop: what a state is made of that depends on one, and what must be there."""
         steps, places = self.steps, range(self.steps.period)
         apart = set(self.sums.values())
         of_state: set[int] = set()
@@ -113,7 +113,7 @@ class RolledSteps:
     # Recording
 
     def recorded(self) -> list[Becomes]:
-        """What the tensors of the steps become."""
+        """The tensors that those of the steps become."""
         steps = self.steps
         inside = set(self.inside)
         before: set[int] = set()

@@ -51,7 +51,7 @@ def slices(rows: list[Any]) -> tuple[tuple[Any, ...], int] | None:
 
 
 def gather(x: Any) -> None:
-    """What puts rows side by side that are all of one stack, one after the other, takes them at once."""
+    """Let an operation that joins consecutive rows of one stack take them at once."""
     if x.op not in (P.stack, P.concat) or len(x.operands) < 4:
         return
     pieces: list[_Rows] = []

@@ -1,4 +1,4 @@
-"""Where a sequence of symbols repeats: runs that are the same again after so many places."""
+"""Repetitions in a sequence of symbols: runs that are the same again after so many places."""
 
 from __future__ import annotations
 

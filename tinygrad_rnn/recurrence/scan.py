@@ -152,7 +152,7 @@ def _roll(f: Any, carry: Any, xs: Any, going: tuple[Tensor, ...], reverse: bool)
 
 
 def _masked(old: Any, new: Any, y: Any, going: Tensor | None = None) -> tuple[Any, Any]:
-    """What a step gives, of sequences that have ended the old state and zeros."""
+    """The results of a step; of sequences that have ended, the old state and zeros."""
     if going is None:
         return new, y
     if old is None:
@@ -182,7 +182,7 @@ def leaves_of(tree: Any) -> list[Any]:
 
 
 class Masks:
-    """Which of N sequences go on at each of ``time`` steps: those that have not ended, or as a mask (T, N) says."""
+    """Masks of the N sequences that go on at each of ``time`` steps: those not ended, or as a mask (T, N) says."""
 
     def __init__(
         self, name: str, lengths: Any, time: int, batch: int | None = None, least: int = 0, cure: str = ""

@@ -1,4 +1,4 @@
-"""Which operations of different time steps are one and the same, when the steps differ in a few of them.
+"""Operations of different time steps that are one and the same, when the steps differ in a few of them.
 
 The first step may lack a state, one step may drop an operand, another may print something. Steps are compared from what
 is certain, the uses of one parameter, outward to its neighbours; what is left goes by its kind and position.
@@ -68,7 +68,7 @@ class _Alignment:
         ]
 
     def _made(self) -> Likeness:
-        """What is made of rows alone."""
+        """The likeness of operations made of rows alone."""
         found: Likeness = {}
         for i in self._open():
             node = self.graph.nodes[i]
@@ -79,7 +79,7 @@ class _Alignment:
         return found
 
     def _used(self) -> Likeness:
-        """What is used in the same place by one row."""
+        """The likeness of values used in the same place by one row."""
         found: Likeness = {}
         for i in self._open():
             uses = [
@@ -93,7 +93,7 @@ class _Alignment:
         return found
 
     def _fed(self) -> Likeness:
-        """What has one row among its operands."""
+        """The likeness of operations that have one row among their operands."""
         found: Likeness = {}
         for i in self._open():
             of = [(slot, self.row[x]) for slot, x in self._own(self.graph.nodes[i]) if self.row[x] >= 0]

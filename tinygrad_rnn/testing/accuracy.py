@@ -1,4 +1,4 @@
-"""How many digits each primitive and update rule keeps, judged with 50: ``python -m tinygrad_rnn.testing.accuracy``.
+"""The digits that each primitive and update rule keeps, judged with 50: ``python -m tinygrad_rnn.testing.accuracy``.
 
 Errors are counted in units in the last place (ulp) of a *scale*: the exact result itself, or, where a small result of
 large numbers cannot be had to its own last place, what it was made from: of a sum or a product of matrices, the sum of

@@ -12,7 +12,7 @@ import tinygrad_rnn as tg
 
 
 class Holder:
-    """What the function finds outside."""
+    """An object that the function finds outside."""
 
     def __init__(self, weight: tg.nn.Parameter) -> None:
         self.weight, self.scale, self.table = weight, 1.0, {"shift": 0.0}

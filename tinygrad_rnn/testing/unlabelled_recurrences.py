@@ -23,7 +23,7 @@ SIZE = 3
 
 @dataclass
 class Written:
-    """What was written, to be found again: tensors by their serial numbers."""
+    """The program that was written, to be found again: tensors by their serial numbers."""
 
     steps: int
     weights: set[int] = field(default_factory=set)
@@ -170,7 +170,7 @@ class _Writing:
         return self.graph(running if isinstance(running, Tensor) else sum(losses[1:], losses[0]))
 
     def loss(self, scores: Tensor, t: int) -> Tensor:
-        """How far the scores of a step are from what they should be."""
+        """The distance of a step's scores from what they should be."""
         if self.loop.judged == "distance":
             return (scores - tensor(np.eye(SIZE)[None, t % SIZE])).square().mean()
         return cross_entropy(scores, [t % SIZE])

@@ -1,4 +1,4 @@
-"""What people are shown for a node: the lecture's letter, its own name, or how it is made of what has names.
+"""Names shown for nodes: the lecture's letter, its own name, or a formula of what has names.
 
 ``h_3``, ``y_3`` and ``L_3`` for states, scores and losses, ``W_hh`` for a recurrent matrix, ``a_f3`` for what goes
 into the gate f_3, ``a_3`` for what goes into all of them, and ``(f_3 ⊙ c_2)``, ``(W_hhᵀ)`` or ``tanh(c_3)`` for what
@@ -24,7 +24,7 @@ _SIGNS = {"*": "⊙", "/": "⊘", "+": "+", "-": "−"}
 
 
 class Spoken:
-    """What each node of ``graph`` is called, in ``found``; ``names`` are what it falls back to."""
+    """The shown name of each node of ``graph``, in ``found``; ``names`` are what it falls back to."""
 
     def __init__(self, graph: tg.Graph, names: Sequence[str]) -> None:
         self.graph, self.names = graph, names
@@ -54,7 +54,7 @@ class Spoken:
         return f"{path}{dot}{letter}{last.removeprefix(node.role or '')}"
 
     def _target(self, node: Node) -> str:
-        """What stands beside scores in a loss."""
+        """The name of a loss's target."""
         uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
         of_loss = uses and all(
             u.op is not None and u.op.name == "cross_entropy" and u.sources[-1] == node.index for u in uses
@@ -75,13 +75,13 @@ class Spoken:
         return ""
 
     def _operand(self, index: int) -> str:
-        """What is written for an operand: of a state that is only handed on, the state."""
+        """The text of an operand: of a state that is only handed on, the state's."""
         state = handed_on(self.graph.nodes, index)
         whole = state.role in ("h", "c") and math.prod(state.shape) == math.prod(self.graph.nodes[index].shape)
         return self.found[state.index if whole else index]
 
     def composed(self, node: Node) -> str:
-        """How it is made, "" if that takes too long to say."""
+        """The formula of a node, "" if that is too long."""
         op, index = node.op, node.index
         assert op is not None
         parts = [self._operand(x.index) if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]]

@@ -51,7 +51,7 @@ class SideBySide:
         return f"{text}: in what {shown[true.node]} sends to {' and to '.join(shown[sent.target] for sent in other)}."
 
     def _also_called(self, record: Record) -> str:
-        """What the debuggers call the leaves that are said above by the program's names."""
+        """The debuggers' names of the leaves that are said above by the program's names."""
         shown = Names(record.graph).shown
         others = [
             f"{leaf.name} is {shown[leaf.index]}"

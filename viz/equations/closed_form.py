@@ -72,7 +72,7 @@ class ClosedForm:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many numbers each part has."""
+        """The number of elements of each part."""
         return {state: self.writing.size(self.shapes[state]) for state in self.states}
 
     def text(self) -> str:
@@ -134,7 +134,7 @@ class ClosedForm:
         return any(self.inside.values())
 
     def _part(self, state: str) -> str:
-        """What a part is called at a step t: ``h_t``, or ``h_(t-1)`` if it is only remembered."""
+        """The name of a part at a step t: ``h_t``, or ``h_(t-1)`` if it is only remembered."""
         stem, remembered = state.rstrip(LATER), state.count(LATER)
         return f"{stem}_{self._beside('t', -remembered) if remembered else 't'}"
 

@@ -52,7 +52,7 @@ class Equation:
 
     @property
     def name(self) -> str:
-        """What its value is called on the right side of other lines."""
+        """The name of its value on the right side of other lines."""
         return Text()(self.left)
 
 
@@ -70,7 +70,7 @@ class Derivation:
 
     @cached_property
     def recurrence(self) -> tuple[Equation, ...]:
-        """What repeats is written for a step t."""
+        """The equations that repeat, written for a step t."""
         left = list(self.lines)
         runs: dict[int, Equation] = {}
         for counted in (False, True):  # indices as they are; then, for what is left, counting on with the step

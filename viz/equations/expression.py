@@ -140,7 +140,7 @@ def _added(factors: Sequence[Expression]) -> Expression:
 
 
 def _value(x: Expression) -> float:
-    """What an arithmetic of numbers comes to."""
+    """The value of an operation on numbers."""
     if not isinstance(x, Apply):
         assert isinstance(x, float)
         return x

@@ -103,7 +103,7 @@ class Text:
         return f"d{x.stem}{step}" if x.gradient else f"{x.stem}{step}"
 
     def left(self, x: Symbol) -> str:
-        """What an equation is about."""
+        """The left side of an equation."""
         return f"dL/{self.symbol(x)}" if x.gradient else self.symbol(x)
 
     def step(self, number: int) -> str:
@@ -163,7 +163,7 @@ class Text:
         return f"{x.op}({', '.join([*map(self, x.args), *told])})", ATOM
 
     def index(self, index: Sequence[Any]) -> str:
-        """What stands between the brackets."""
+        """The text of an index between its brackets."""
         return ", ".join(self._index_part(part, first=not n) for n, part in enumerate(index)) or "()"
 
     def _index_part(self, part: Any, *, first: bool) -> str:

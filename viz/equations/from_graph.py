@@ -138,7 +138,7 @@ class Reader:
         return {Text()(symbol): value for symbol, value in found.items()}
 
     def definition(self, index: int) -> Expression:
-        """What a node was computed from."""
+        """The formula that a node was computed by."""
         node = self.nodes[index]
         made = self._made(index)
         contributions = node.scope.backward and node.op is not None and node.op.name == "add"
@@ -278,7 +278,7 @@ class Reader:
         return x if self._shape(x) == shape else Apply("broadcast_to", (x,), {"shape": shape}, shape)
 
     def _scalar(self, x: Expression) -> Expression:
-        """What was only made an array of one number is that number: it is a factor whatever the shape."""
+        """The number of an array that is made of one number: it is a factor whatever the shape."""
         inner = x
         while isinstance(inner, Apply) and inner.op in ("reshape", "broadcast_to"):
             inner = inner.args[0]
@@ -296,7 +296,7 @@ class Reader:
         return bool(made and made.op is None and made.scope.backward and otherwise == 0)
 
     def _always(self, node: tg.Node) -> bool | None:
-        """What a condition is, if it is the same everywhere and comes from what was given, not from the weights."""
+        """The value of a condition that is the same everywhere and comes from what was given, not from the weights."""
         first = node.operands[0]
         if not isinstance(first, Ref):
             return None

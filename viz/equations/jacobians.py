@@ -109,7 +109,7 @@ class Splitter:
         return found, plus(rest, x.shape)
 
     def _factors(self, x: Apply, k: int, linear: set[int]) -> list[Factor]:
-        """What operand k of a formula goes through to be a part of its value, the other linear ones 0."""
+        """The factors from operand k of a formula to its value, the other linear operands 0."""
         before, after, others = self._shape(x.args[k]), x.shape, [a for n, a in enumerate(x.args) if n != k]
         if x.op in ("+", "*", "neg", "where") or (x.op == "div" and k == 0):
             after = broadcast(before, *map(self._shape, others))
@@ -142,7 +142,7 @@ class Splitter:
         return [Factor("map", Apply(x.op, tuple(args), x.attrs, after), before, after)]
 
     def _copied(self, before: Shape, after: Shape) -> list[Factor]:
-        """What makes an array as large as another by repeating it."""
+        """The factor that makes an array as large as another by repeating it."""
         if prod(before) == prod(after):
             return []
         if before[-1:] == (1,) and before[:-1] == after[:-1]:
@@ -180,7 +180,7 @@ class Writing:
         self.by_row = all(factor.keeps_rows for factor in factors) and len(rows) == 1
 
     def size(self, shape: Shape) -> int:
-        """How long the row of an array is."""
+        """The length of an array's row."""
         return (shape or (1,))[-1] if self.by_row else prod(shape)
 
     def __call__(self, ways: Sequence[Way], writer: Text, size: int, alike: bool) -> str:

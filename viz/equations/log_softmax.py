@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def gradient(nodes: Sequence[Node], node: Node) -> Found | None:
-    """What the recorded rule computes in ``node``, None if it is no log softmax's gradient."""
+    """The parts of a log softmax's gradient, if the recorded rule computes one in ``node``; else None."""
     if node.op is not sub or not node.scope.backward or len(node.sources) != 2:
         return None
     common = nodes[node.sources[1]]

@@ -1,4 +1,4 @@
-"""What values are called in formulas: a stem and a time step, together an identifier in Python like no other."""
+"""Names of values in formulas: a stem and a time step, together an identifier in Python like no other."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _is_nameless(node: tg.Node) -> bool:
 
 
 def _stem(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> tuple[str, tuple[str, ...], int | None]:
-    """What a value is called, where it belongs, and its time step."""
+    """The stem of a value's name, the module path it belongs to, and its time step."""
     step = None if node.scope.step is None else node.scope.step + 1
     path: tuple[str, ...] = node.scope.path
     readers = graph.consumers[node.index]

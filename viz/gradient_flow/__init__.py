@@ -1,4 +1,4 @@
-"""How the gradient of a loss flows back through time, measured and plotted; of several networks, side by side."""
+"""The flow of a loss's gradient back through time, measured and plotted; of several networks, side by side."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Layer:
 
     @property
     def state(self) -> str:
-        """What the state is called that the rest of the network reads: the first of ``norms``."""
+        """The name of the state that the rest of the network reads: the first of ``norms``."""
         return next(iter(self.norms), "h")
 
     @property

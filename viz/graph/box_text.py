@@ -1,4 +1,4 @@
-"""What is written in and behind each box: titles, number lines, tooltips."""
+"""Texts in and behind each box: titles, number lines, tooltips."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Labels:
         }
 
     def _total(self) -> str:
-        """What the differentiated output is called."""
+        """The name of the differentiated output."""
         names = {self.graph.nodes[i].name for i in self.graph.outputs}
         name = names.pop() if len(names) == 1 else None
         return style.shown(name, 8) if name else "L"
@@ -82,7 +82,7 @@ class Labels:
         return {path: next(first for first in own if own[first] == members) for path, members in own.items() if members}
 
     def _layer(self, path: tuple[str, ...], numbered: bool) -> str:
-        """What tells this layer's states from the others': a superscript number, an arrow for the direction."""
+        """The mark that tells this layer's states from others': a superscript number, an arrow for the direction."""
         if path not in self.level.recurrent:
             return ""
         last = path[-1] if path else ""
@@ -117,7 +117,7 @@ class Labels:
         return "" if self.level.roles[node.index] in ("x", "logits", "loss") else self.layers.get(path, "")
 
     def _initial_names(self, node: Node, box: Box) -> list[str]:
-        """What a first state is called: once for each of the cells that begin with it."""
+        """The names of a first state: one for each of the cells that begin with it."""
         state = self.level.initial.get(node.index)
         later = node if state is None else self.graph.nodes[state]
         own = self.sign(node) or self.sign(later) or self._state_sign(later)
@@ -171,7 +171,7 @@ class Labels:
         return not said and bool(scalars) and node.index not in self.graph.outputs
 
     def _passes(self) -> dict[int, str]:
-        """What the passes over a sequence are called, where there are several: as the program calls their modules.
+        """The names of the passes over a sequence, where there are several: as the program calls their modules.
 
         Layers of one module are numbered. Else two of which one begins with a state of the other are encoder and
         decoder, and others numbered passes.
@@ -287,7 +287,7 @@ class Labels:
         return f"{self.total} = {how}" if box.kind == "loss" else how
 
     def _leaf_title(self, node: Node, box: Box) -> str:
-        """What was given without a name."""
+        """The title of a leaf without a name."""
         aims = (self.graph.nodes[i] for i in self.graph.consumers[node.index])
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
         if node.value is not None and node.value.size == 1:
@@ -368,7 +368,7 @@ class Labels:
         return self.graph.nodes[node.operands[0].index].op is None
 
     def _operand(self, user: Node, slot: int, depth: int) -> tuple[str, int]:
-        """What an operand is called, or how it is made, and how tightly that holds together."""
+        """The name or formula of an operand, and how tightly that holds together."""
         operand = user.operands[slot]
         if not isinstance(operand, Ref):
             return style.number(float(operand)), _WHOLE
@@ -472,7 +472,7 @@ class Labels:
         return found
 
     def legend(self, written: Sequence[str]) -> str:
-        """What the numbers mean of the kinds that are ``written`` in the boxes."""
+        """A legend of the kinds of numbers that are ``written`` in the boxes."""
         meanings = {
             "|v| ": "|v|: norm of the value",
             "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
@@ -514,7 +514,7 @@ class Labels:
 
 
 def _symbol(node: Node) -> str:
-    """What an operation is called, with the numbers and the axis that it was given."""
+    """The name of an operation, with the numbers and the axis that it was given."""
     assert node.op is not None
     if node.op.name == "getitem":
         return _index_text(node)

@@ -86,7 +86,7 @@ class Wiring:
         return self.routes[segment, ends]
 
     def _buses(self, segment: int) -> list[Stretch]:
-        """Where the lines of what feeds all steps run: below the row they feed, across the whole step."""
+        """Heights of the lines that feed all steps: below the row they feed, across the whole step."""
         tile = self.places.tiles[segment]
         found = []
         for e in self.edges:
@@ -212,7 +212,7 @@ class Wiring:
         return [*points[:-1], (b.x, b.bottom)] if as_input else points
 
     def _others_lines(self, tile: object, source: Key) -> list[Stretch]:
-        """Where lines from other boxes run: two lines of one box may share their way, others keep apart."""
+        """The ways of lines from other boxes: two lines of one box may share their way, others keep apart."""
         return [stretch for (t, key), known in self.taken.items() if t == tile and key != source for stretch in known]
 
 
@@ -221,7 +221,7 @@ def _moved(points: Sequence[Point], dx: float) -> str:
 
 
 def curve(tile: Tile, wire: Wire, dx: float = 0.0) -> str:
-    """What dot drew, as ``pos``, moved along time."""
+    """The curve that dot drew, as ``pos``, moved along time."""
     tip = tile.tips[wire]
     points = " ".join(f"{x + dx:.2f},{y:.2f}" for x, y in tile.curves[wire])
     return f"e,{tip[0] + dx:.2f},{tip[1]:.2f} {points}"

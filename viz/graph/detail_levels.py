@@ -28,7 +28,7 @@ DETAILS = ("cell", "gate", "op")
 
 @dataclass(slots=True)
 class Box:
-    """What is drawn as one box. Boxes of one ``key`` stand at the same place of every column."""
+    """Nodes that are drawn as one box. Boxes of one ``key`` stand at the same place of every column."""
 
     key: Key
     column: Column | None  #: None: it belongs to no time step
@@ -122,8 +122,8 @@ class _Collapsing:
         return found
 
     def _updates(self) -> set[int]:
-        """What is made of gradients and no part of the loss, as a penalty on them is; and parameters less a step, from
-        which the loss may be computed again."""
+        """The nodes made of gradients that are no part of the loss, as a penalty on them is; and parameters less a step,
+        from which the loss may be computed again."""
         made, nodes = C.after_gradients(self.graph, self.feeds), self.graph.nodes
         losses, pending = set[int](), [i for i in self.graph.outputs if nodes[i].requires_grad and not nodes[i].shape]
         while pending:
@@ -148,7 +148,7 @@ class _Collapsing:
         return node.index in self.after_loss and self.detail != "op"
 
     def _place_stepless(self) -> None:
-        """What has no time step but belongs to one all the same: it is computed from one, or feeds only one."""
+        """Place nodes without a time step that belong to one all the same: computed from one, or feeding only one."""
         for node in self.graph.nodes:
             if node.role == "x" and self.detail != "op":  # a sample fed back belongs to the step that reads it
                 readers = {self.columns[user] for user in self.users[node.index]} - {None}
@@ -531,7 +531,7 @@ class _Collapsing:
         return list(edges.values())
 
     def _entered(self, start: int, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
-        """Where an edge ends: a state kept because a sequence has ended, and the mask that tells, go into the cell."""
+        """The box where an edge ends: a state kept because a sequence has ended, and its mask, go into the cell."""
         of_step = boxes[start].kind == "state" and boxes[start].column == boxes[end].column
         return end if boxes[start].kind == "cell" or of_step else self._own_cell(end, boxes, index)
 

@@ -143,14 +143,14 @@ class _Drawing:
                 self.box(cluster, i)
 
     def gap(self, n: int, gap: Gap, rect: Rect) -> None:
-        """Where steps are left out."""
+        """A mark where steps are left out."""
         identity = _identity(f"gap_{n}", "gap", f"{gap.steps} time steps like these")
         label = f"· · ·\n× {gap.steps} {'step' if gap.steps == 1 else 'steps'}"
         size = f"{self.size + 3:g}"
         self.root.node(f"gap_{n}", self.text(label), **_at(rect), **identity, shape="plaintext", fontsize=size)
 
     def foot(self, into: Any, segment: int, rect: Rect, text: str) -> None:
-        """What a pass over a sequence is called, below it."""
+        """The name of a pass over a sequence, below it."""
         if text:
             ident = f"{self.prefix}pass_{segment}"
             into.node(ident, self.text(text), **_at(rect), **_identity(ident, "caption", text), shape="plaintext")

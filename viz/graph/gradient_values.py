@@ -25,7 +25,7 @@ KEPT = 30_000_000
 
 @dataclass(slots=True)
 class Gradients:
-    """What one reverse walk found; ``.grad`` of the tensors is neither read nor written."""
+    """The gradients of one reverse walk; ``.grad`` of the tensors is neither read nor written."""
 
     of: dict[int, Array] = field(default_factory=dict)  #: by node
     sizes: dict[tuple[int, int], float] = field(default_factory=dict)  #: norm of a share, by (box, parameter)

@@ -77,7 +77,7 @@ def _captions_below(layout: Layout) -> None:
 
 
 def _points(layout: Layout) -> tuple[Array, Array]:
-    """Where lines run: x and y of points along all of them."""
+    """Points along all lines, as x and y."""
     x, y = np.concatenate([sampled(line.pos) for line in layout.lines] or [np.zeros((0, 2))]).T
     return x, y
 

@@ -105,7 +105,7 @@ class _Ranking:
             self.lines.append(line)
 
     def read(self, drawn: dict[str, list[dict[str, str]]]) -> Layout:
-        """What dot has written, as a layout."""
+        """The layout that dot has written."""
         layout = Layout()
         for item in drawn.get("objects", []):
             if "pos" in item and item["name"][0] in "bg":

@@ -74,17 +74,17 @@ class _Mending:
         self.look_at_all()
 
     def look_at_all(self) -> None:
-        """Which lines lie together."""
+        """Find the pairs of lines that lie together."""
         self.together = {pair for pair in self._near() if self._apart(*pair) and self._shared(*pair)}
 
     def boxes_upon_boxes(self) -> int:
-        """How many pairs of boxes overlap."""
+        """The number of pairs of boxes that overlap."""
         left, right, bottom, top = self.rects.T + np.array([[1], [-1], [1], [-1]])
         upon = (left < right[:, None]) & (left[:, None] < right) & (bottom < top[:, None]) & (bottom[:, None] < top)
         return int(upon.sum() - len(upon)) // 2
 
     def left(self) -> int:
-        """How many lines are wrong, whether they can be moved or not."""
+        """The number of wrong lines, whether they can be moved or not."""
         return len(self.through) + len(self.together)
 
     def wrong(self, turn: int = 0) -> list[int]:
@@ -212,7 +212,7 @@ def sampled(pos: str) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a line runs: points `STEP` apart, the direction in each, and the stretches where another should not run."""
+    """The way of a line: points `STEP` apart, the direction in each, and the stretches where another should not run."""
 
     points: Array
     headings: Array
@@ -240,7 +240,7 @@ class Way:
         )
 
     def beside(self, other: Way) -> int:
-        """How many points have one of ``other`` beside them where both run in one direction, or against it.
+        """The number of points that have one of ``other`` beside them, where both run in one direction, or against it.
 
         Found by the squares that the points lie in; where lines cross they come near one another too, but not along.
         """
@@ -260,7 +260,7 @@ class Way:
         return int(found.sum())
 
     def _inside(self, other: Way) -> Array:
-        """Which of the points are no further than `BESIDE` from the rectangle around another line."""
+        """The points that are no further than `BESIDE` from the rectangle around another line."""
         x, y = self.points.T
         across = (x > other.left - BESIDE) & (x < other.right + BESIDE)
         return across & (y > other.bottom - BESIDE) & (y < other.top + BESIDE)

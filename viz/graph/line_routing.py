@@ -63,7 +63,7 @@ class Rect(NamedTuple):
 
 
 class Port(NamedTuple):
-    """Where a line may leave or enter a box, and in which direction it then runs."""
+    """A place where a line may leave or enter a box, and the direction in which it then runs."""
 
     x: float
     y: float
@@ -184,12 +184,12 @@ def _apart(places: Iterable[float]) -> list[float]:
 
 
 def leaving(r: Rect) -> list[Port]:
-    """Where a line may leave a box."""
+    """The ports where a line may leave a box."""
     return _ports(r, r.top, r.right, r.bottom, r.left)
 
 
 def entering(r: Rect) -> list[Port]:
-    """Where a line may come into a box."""
+    """The ports where a line may come into a box."""
     return _ports(r, r.bottom, r.left, r.top, r.right)
 
 
@@ -225,7 +225,7 @@ def _costs(
     dear: Mapping[float, float],
     shared: float,
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """What the stretch from (i, j) to its right, and to its upper neighbour costs; infinite: a box is in the way."""
+    """The costs of the stretch from (i, j) to its right, and to its upper neighbour; infinite: a box is in the way."""
     x, y = np.array(xs), np.array(ys)
     across, up = np.repeat(np.diff(x)[:, None], len(y), 1), np.repeat(np.diff(y)[None], len(x), 0)
     crowded_across, crowded_up = np.zeros(across.shape, bool), np.zeros(up.shape, bool)
@@ -328,5 +328,5 @@ def spread(a: float, b: float) -> list[float]:
 
 
 def beside(boxes: Sequence[Rect]) -> list[float]:
-    """Where an upright line passes a box."""
+    """The place where an upright line passes a box."""
     return [x for r in boxes for x in (r.left - 10, r.right + 10)]

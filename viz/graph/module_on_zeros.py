@@ -14,7 +14,7 @@ STEPS = 3
 
 
 def traced(module: nn.Module) -> list[tg.Tensor]:
-    """What a recurrent layer, a cell or a `Seq2Seq` computes from ``STEPS`` time steps of zeros.
+    """The result of a recurrent layer, a cell or a `Seq2Seq` for ``STEPS`` time steps of zeros.
 
     Raises `GraphError` for modules whose input cannot be guessed.
     """

@@ -1,4 +1,4 @@
-"""Where the boxes stand: one tile, copied along time, and around the tiles what belongs to no time step.
+"""Places of the boxes: one tile, copied along time, and around the tiles what belongs to no time step.
 
 Time runs from left to right. Initial states stand before the first step, where the state of a step before would;
 what gathers values of all steps and hands them out again is a bar across them.

@@ -138,7 +138,7 @@ def _graph(what: Any) -> tuple[tg.Graph, list[tg.Tensor]]:
 
 
 def _flat(what: Any) -> Iterator[Any]:
-    """What a layer returns, ``(output, (h_n, c_n))``, one after the other."""
+    """The tensors in a layer's result, ``(output, (h_n, c_n))``, one after the other."""
     if isinstance(what, (tuple, list)):
         for item in what:
             yield from _flat(item)

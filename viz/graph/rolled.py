@@ -225,7 +225,7 @@ class _Folding:
     # Words -----------------------------------------------------------------------------------------------
 
     def lines(self, i: int) -> list[str]:
-        """What is written in a box: the kind of cell, or the letter of what it stands for at any time."""
+        """The text of a box: the kind of cell, or the letter of what it stands for at any time."""
         box = self.boxes[i]
         if box.kind == "cell":
             return [self._cell(box.key[1])]

@@ -1,4 +1,4 @@
-"""What feeds all steps, and what is fed by all of them: a shared weight, the total loss, and their gradients.
+"""Boxes that feed all steps, or are fed by all of them: a shared weight, the total loss, and their gradients.
 
 Such a box stands beside the steps; a single line runs along them, with a branch for each.
 """
@@ -158,7 +158,7 @@ class Buses:
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def between(self) -> None:
-        """What one pass leaves for a later one: a box between them, filled from above, read from below."""
+        """Place what one pass leaves for a later one: a box between them, filled from above, read from below."""
         places, below = self.places, dict[int, float]()
         for i, segment in sorted(places.between.items()):
             w, h = places.sizes[i]

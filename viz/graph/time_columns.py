@@ -1,4 +1,4 @@
-"""Which column of the picture a node stands in, found from the graph alone.
+"""The column of the picture that each node stands in, found from the graph alone.
 
 A column is one time step of one pass over a sequence. An encoder and a decoder both count their steps from 0;
 they stand one after the other because the decoder starts from a state of the encoder.
@@ -31,7 +31,7 @@ class Column(NamedTuple):
 
 
 def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
-    """What a node is called in every time step: path, part, role, operation, and which of these it is there."""
+    """A key of each node, the same in every time step: path, part, role, operation, and its number among these."""
     numbers: dict[Key, dict[int, int]] = defaultdict(dict)
     result: list[Key] = []
     for node, row in zip(graph.nodes, aligned(graph, places), strict=True):
@@ -187,7 +187,7 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
 
 
 def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], node: Node) -> list[Node]:
-    """What was put side by side in a node, or in what it only carries, if that was made in different time steps."""
+    """The parts joined in a node, or in the one it only hands on, if they were made in different time steps."""
     while node.op is not None and node.op.kind == "movement" and len(feeds[node.index]) == 1:
         node = graph.nodes[feeds[node.index][0][1]]
     parts = [graph.nodes[i] for _, i in feeds[node.index]] if node.op in (concat, stack) else []
@@ -196,7 +196,7 @@ def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], no
 
 
 def _normalized(graph: Graph, node: Node) -> int | None:
-    """What a softmax is taken of, also one that is written as exp(y) / exp(y).sum()."""
+    """The operand of a softmax, also of one that is written as exp(y) / exp(y).sum()."""
     if node.op is None or node.scope.backward:
         return None
     if node.op.name in ("softmax", "log_softmax"):
@@ -383,7 +383,7 @@ def segments(
 def _with_their_twins(
     graph: Graph, found: list[int | None], kin: Mapping[Path, int | None], names: Sequence[Key]
 ) -> None:
-    """What the first step of a pass does outside of its cell is of that pass, as in the later ones.
+    """Count nodes outside of a cell in a pass's first step to that pass, as those of its later steps are.
 
     There it reads a state of that pass, in the first step maybe one that an earlier pass has left.
     """

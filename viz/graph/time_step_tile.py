@@ -1,4 +1,4 @@
-"""Where the boxes of one time step stand: a grid for whole cells, Graphviz's dot for everything finer.
+"""Places of the boxes of one time step: a grid for whole cells, Graphviz's dot for everything finer.
 
 A tile is laid out once for all time steps: it has a place for every kind of box that occurs in any of them.
 """

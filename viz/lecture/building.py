@@ -198,6 +198,6 @@ def _take(path: Path, folder: Path, topic: Topic, labels: Translation) -> list[s
 
 
 def _told(printed: str) -> str:
-    """What a program printed, without progress bars and the names of the files it wrote."""
+    """The text that a program printed, without progress bars and the names of the files it wrote."""
     lines = [line.rstrip() for line in printed.splitlines()]
     return "\n".join(line for line in lines if line and "━" not in line and not re.fullmatch(r"out/\S+", line))

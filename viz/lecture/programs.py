@@ -20,7 +20,7 @@ SECONDS = 600  #: a program may take so long
 
 @dataclass
 class Result:
-    """What a topic's program left behind."""
+    """The files and the output of a topic's program."""
 
     key: str  #: of everything it depends on: the same key, the same result
     printed: str = ""

@@ -25,12 +25,12 @@ class Topic:
 
     @property
     def name(self) -> str:
-        """What the command line and the page's addresses call it."""
+        """Its name on the command line and in the page's addresses."""
         return Path(self.program).stem or re.sub(r"\W+", "_", self.title.lower())
 
 
 def _paragraphs(text: str) -> tuple[str, ...]:
-    """What empty lines part, each on one line."""
+    """The paragraphs of a text, each on one line."""
     return tuple(" ".join(each.split()) for each in text.split("\n\n") if each.strip())
 
 

@@ -92,7 +92,7 @@ def own_problem(kind: str, regime: str, seed: int = 0) -> OwnRecurrence:
 
 
 def own_wrong_gradients(problem: OwnRecurrence) -> Iterator[tuple[str, OracleGradients]]:
-    """What every bug that fits makes of the gradients of one of these cells."""
+    """The gradients of one of these cells under every bug that fits."""
     right = OwnBptt(problem).gradients().whole
     for bug in BUGS:
         fits = bug.kinds == Bptt.kinds or (problem.kind == "coupled" and bug.name in _WITH_C)

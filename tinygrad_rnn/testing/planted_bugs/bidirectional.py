@@ -89,5 +89,5 @@ class BothWaysBackward:
         return dx, dw, du, carried
 
     def buffer(self, left: Array) -> Array:
-        """What the second loop's carry starts from; ``left`` is what the first one ended with."""
+        """The first carry of the second loop; ``left`` is what the first one ended with."""
         return np.zeros_like(left)

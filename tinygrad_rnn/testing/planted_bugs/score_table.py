@@ -225,7 +225,7 @@ def detection_table(
     regimes: Sequence[str] = tuple(REGIMES),
     dtype: Any = np.float64,
 ) -> list[Row]:
-    """Who finds what, of backward passes in ``dtype``; `as_markdown` and `as_text` show it."""
+    """The bugs that each checker finds, of backward passes in ``dtype``; `as_markdown` and `as_text` show it."""
     rows = []
     for regime in followed(regimes, "judging wrong gradients", len(regimes)):
         for kind in KINDS:

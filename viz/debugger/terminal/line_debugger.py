@@ -217,7 +217,7 @@ class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):
         return [name for name in _commands() if name.startswith(text)]
 
     def complete_set(self, text: str, *_ignored: object) -> list[str]:
-        """What can be set, and nodes."""
+        """Words that `set` takes, and nodes."""
         return [word for word in ("grad ", "reset") if word.startswith(text)] + self.session.names.starting(text)
 
     def complete_break(self, text: str, line: str = "", begin: int = 0, _end: int = 0) -> list[str]:

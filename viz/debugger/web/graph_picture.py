@@ -204,7 +204,7 @@ class _Pen:
         return f'<g class="frame">{rect}{caption}</g>'
 
     def gap(self, steps: int, rect: Rect) -> str:
-        """Where steps are left out."""
+        """A mark where steps are left out."""
         x, y = rect.x - self.left, self.top - rect.y
         return f'<g class="gap">{self._text(x, y, f"⋯ × {steps} steps")}</g>'
 
