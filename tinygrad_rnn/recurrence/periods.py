@@ -134,7 +134,7 @@ class _Text:
         return False
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
-        """The operations before a periodic stretch, from ``floor`` on, that are one more step of it which lacks something:
+        """Operations before a periodic stretch, from ``floor`` on, that are one more step of it, lacking something:
         the first, where there is no state yet, or a number. By position, where it would stand if nothing were missing;
         empty if it is no such step, which shares a weight with the others or reads on in the data.
         """

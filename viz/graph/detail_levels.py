@@ -122,7 +122,7 @@ class _Collapsing:
         return found
 
     def _updates(self) -> set[int]:
-        """The nodes made of gradients that are no part of the loss, as a penalty on them is; and parameters less a step,
+        """Nodes made of gradients that are no part of the loss, as a penalty on them is; and parameters less a step,
         from which the loss may be computed again."""
         made, nodes = C.after_gradients(self.graph, self.feeds), self.graph.nodes
         losses, pending = set[int](), [i for i in self.graph.outputs if nodes[i].requires_grad and not nodes[i].shape]

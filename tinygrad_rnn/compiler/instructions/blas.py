@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call"
-"""Where matrix products of compiled programs come from: the first library of `ORDER` that is there.
+"""The library of matrix products for compiled programs: the first of `ORDER` that is there.
 
 `benchmarks/blas.py` compares them, docs/performance.md says what it found. scipy-openblas32 is for testers of NumPy and
 SciPy, by its own words, so it is an extra, between bounds that are tested; SciPy's ``cython_blas`` is what SciPy lets
@@ -33,7 +33,7 @@ def _fast() -> dict[str, int] | None:
 
 
 def _supported() -> dict[str, int] | None:
-    """What SciPy publishes for others to call."""
+    """The functions that SciPy publishes for others to call."""
     try:
         capsules = import_module("scipy.linalg.cython_blas").__pyx_capi__
     except ImportError:

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""What instructions are written in: memory at an address, as arrays."""
+"""Memory at an address, as arrays: instructions are written in these."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _to_floats: Any = intrinsic(_pointer)
 
 
 def pointer_to(element: Any) -> Any:
-    """What makes an address a pointer to such elements."""
+    """An intrinsic that makes an address a pointer to such elements."""
     target = types.CPointer(element)
 
     @intrinsic

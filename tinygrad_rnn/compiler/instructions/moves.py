@@ -74,7 +74,7 @@ def store_bool(r, tile, n, like):
 
 @inner
 def _offsets(plan, row, rank, first, size):
-    """Where a row of a strided copy begins, in bytes from the start; strides are at ``plan[first]``."""
+    """The beginning of a row of a strided copy, in bytes from the start; strides are at ``plan[first]``."""
     offset = 0
     for axis in range(rank - 2, -1, -1):
         offset += row % plan[1 + axis] * plan[first + axis] * size

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call"
-"""What is shipped of the instructions: ``python -m tinygrad_rnn.compiler.instructions.shipping`` makes it anew.
+"""The instructions as they are shipped: ``python -m tinygrad_rnn.compiler.instructions.shipping`` makes them anew.
 
 Numba says each instruction in LLVM's language, for no processor in particular. Here its functions are put into one,
 which neither counts references nor can raise, and all that is of a newer LLVM or of this machine is taken out of the
