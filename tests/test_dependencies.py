@@ -25,6 +25,7 @@ ROOMS = {
     "tinygrad_rnn/compiler/machine_code.py": "compile",
     "tinygrad_rnn/interchange/pytorch/": "torch", "tinygrad_rnn/interchange/jaxprs/": "jax",
     "tinygrad_rnn/interchange/weights/files.py": "onnx", "tinygrad_rnn/interchange/onnx/": "onnx",
+    "viz/lecture/programs.py": "lecture",
 }  # fmt: skip
 #: these look at programs of a framework that is there already, or it would have no program
 PRESENT = {
@@ -57,7 +58,7 @@ def imports(tree: ast.AST, guard: str | None = None) -> Iterator[tuple[str, str 
         if isinstance(node, ast.With):
             call = node.items[0].context_expr
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "needed":
-                inside = call.args[1].value
+                inside = call.args[1].value if len(call.args) > 1 else ""  # of what this project requires
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "framework" and len(node.args) == 2:
             yield node.args[0].value.partition(".")[0], node.args[1].value, node.lineno
         if isinstance(node, ast.Import):
