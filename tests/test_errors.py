@@ -20,6 +20,13 @@ def t(*shape, name=None, dtype=np.float32):
     return tg.tensor(np.zeros(shape), dtype=dtype, requires_grad=np.dtype(dtype).kind == "f", name=name)
 
 
+class Refusing:
+    """As a tensor of PyTorch's that requires a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("first detach()")
+
+
 #: what is done, the error's class, and words its line must have
 OPERATIONS = {
     "add": (
@@ -102,6 +109,12 @@ OPERATIONS = {
     "huge integer": (lambda: t(2) * 10**400, tg.DTypeError, ["mul", "too large", "10000"]),
     "integer matmul scalar": (lambda: tg.tensor([1, 2]) @ 3, tg.ShapeError, ["matmul", "0-dimensional"]),
     "ragged tensors": (lambda: tg.tensor([t(2), t(3)]), tg.ShapeError, ["ragged"]),
+    "masked array": (
+        lambda: tg.tensor(np.ma.array([1.0, 2.0], mask=[False, True])),
+        tg.DTypeError,
+        ["masked array", "filled"],
+    ),
+    "array that refuses": (lambda: tg.tensor(Refusing()), tg.DTypeError, ["Refusing", "no number", "first detach()"]),
     "axis text": (lambda: t(2, 3).sum("x"), tg.DTypeError, ["an axis must be an integer", "'x'"]),
     "axis float": (lambda: t(2, 3).softmax(1.0), tg.DTypeError, ["an axis must be an integer", "1.0"]),
     "concat axis": (lambda: tg.concat([t(2), t(2)], None), tg.DTypeError, ["an axis", "None"]),

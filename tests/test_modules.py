@@ -9,6 +9,9 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import nn
 
+ENDLESS: dict[str, Any] = {}
+ENDLESS["inside"] = [ENDLESS]
+
 
 class Running(nn.Module):
     """A running mean of what comes in, beside a weight."""
@@ -253,6 +256,7 @@ def test_no_flipped_bit_of_saved_values_is_believed(tmp_path: Path) -> None:
         ({"a": {"b": object()}}, "a.b is object"),
         ({(1, 2): 3}, "keys are texts or integers"),
         (np.array([1j]), "an array of complex128"),
+        (ENDLESS, "contains itself"),
     ],
 )
 def test_what_would_take_a_pickle_is_refused(value: Any, message: str, tmp_path: Path) -> None:

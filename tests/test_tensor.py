@@ -41,6 +41,11 @@ def test_the_default_dtype_is_for_python_floats():
         tg.set_default_dtype(np.float16)
 
 
+def test_a_tensor_is_not_none():
+    """As in programs that ask ``if hidden == None``."""
+    assert (tg.ones(2) == None) is False and (tg.ones(2) != None) is True  # noqa: E711
+
+
 def test_the_data_is_copied():
     data = np.zeros(3)
     x = tg.tensor(data)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import as_dtype
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError, ShapeError, TinygradError
 from .max_min_pair import Extreme, meant
 from .operation_errors import short
 from .output_and_state import Returned
@@ -76,11 +76,15 @@ def as_array(data: Any, dtype: npt.DTypeLike | None) -> Array:
                 array = np.stack([np.asarray(x) for x in data])
             else:
                 array = np.asarray(data)
+        except TinygradError:
+            raise
         except ValueError:
             raise ShapeError("the nested lists are ragged: every row must have the same length; pad them") from None
-        except LookupError as error:  # its own answer to NumPy, which asks what it is
+        except (LookupError, RuntimeError, TypeError) as error:  # its own answer to NumPy, which asks what it is
             kind = type(data).__name__
             raise DTypeError(f"{kind} is no number and no array of numbers: it raises {error!r}") from None
+    if np.ma.is_masked(data):
+        raise DTypeError("a masked array has places without a number; say what stands there: x.filled(0.0)")
     if array.dtype.kind in "OSU":
         raise DTypeError(f"{short(repr(data), 40)} ({type(data).__name__}) is no number and no array of numbers")
     if dtype is not None:

@@ -127,10 +127,10 @@ class Operators(Recorded):
         return self._record(P.less_equal, (self, other), {})
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return self._record(P.equal, (self, other), {})
+        return NotImplemented if other is None else self._record(P.equal, (self, other), {})
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return self._record(P.not_equal, (self, other), {})
+        return NotImplemented if other is None else self._record(P.not_equal, (self, other), {})
 
     __hash__ = object.__hash__
 

@@ -44,7 +44,10 @@ def save(obj: Any, path: PathLike) -> None:
 
     as_path(path)  # before any work is done
     arrays: dict[str, Array] = {}
-    outline = json.dumps(_outline(obj, "", arrays))
+    try:
+        outline = json.dumps(_outline(obj, "", arrays))
+    except RecursionError:
+        raise DTypeError("save: a dict or list contains itself, or lies deeper than Python can follow") from None
     facts = {"format": FORMAT, "outline": outline}
     facts["sha256"] = checksum(facts, arrays)
     write_atomically(path, serialized(arrays, {"tinygrad_rnn": json.dumps(facts)}))
