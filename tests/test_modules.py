@@ -51,6 +51,18 @@ def test_buffers_are_saved_converted_and_not_trained(tmp_path: Path) -> None:
         model[0].register_buffer("new", nn.Parameter([1.0]))
 
 
+def test_parameters_and_modules_are_registered_by_name() -> None:
+    """As layers do that may have no bias, and stacks whose layers are counted."""
+    model = nn.Identity()
+    model.register_parameter("weight", nn.Parameter([2.0]))
+    model.register_parameter("bias", None)
+    model.add_module("layer1", nn.Linear(1, 1))
+    assert list(model.state_dict()) == ["weight", "layer1.weight", "layer1.bias"] and vars(model)["bias"] is None
+    for wrong in (lambda: model.register_parameter("w", tg.ones(1)), lambda: model.add_module("f", print)):
+        with pytest.raises(tg.DTypeError, match="and not None"):
+            wrong()
+
+
 class Positions(nn.Module):
     """A table of positions, computed, and a mean that forward assigns anew, without `no_grad`, as PyTorch allows."""
 

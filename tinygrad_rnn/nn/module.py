@@ -339,6 +339,32 @@ class Module:
         setattr(self, name, value)
         self._buffers = (*self._buffers, (name, persistent))
 
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign ``param``, a `Parameter` or None, to the attribute ``name``; `DTypeError` for anything else.
+
+        >>> import tinygrad_rnn as tg
+        >>> scale = tg.nn.Identity()
+        >>> scale.register_parameter("weight", tg.nn.Parameter([1.0]))
+        >>> list(scale.state_dict())
+        ['weight']
+        """
+        if param is not None and not isinstance(param, Parameter):
+            raise DTypeError(f"register_parameter: {name} is a {type(param).__name__}, no Parameter and not None")
+        setattr(self, name, param)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Assign ``module``, or None, to the attribute ``name``; `DTypeError` for anything else.
+
+        >>> import tinygrad_rnn as tg
+        >>> stack = tg.nn.Identity()
+        >>> stack.add_module("layer0", tg.nn.Linear(1, 1))
+        >>> list(stack.state_dict())
+        ['layer0.weight', 'layer0.bias']
+        """
+        if module is not None and not isinstance(module, Module):
+            raise DTypeError(f"add_module: {name} is a {type(module).__name__}, no Module and not None")
+        setattr(self, name, module)
+
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """All buffers under dotted names, each once."""
         return self._named(lambda module: module._own_buffers(False), True)
