@@ -514,6 +514,7 @@ def assert_solved(closed, values):
         ):
             for k in of if (line := told.get(name.format("t"))) else ():
                 printed = re.sub(r"_t\b", f"_{k}", re.sub(r"_\(t([+-]1)\)", lambda m, k=k: f"_{k + int(m[1])}", line))
+                printed = re.sub(r"(?<=[\[:])t([+-]\d+)?(?=[\]:])", lambda m, k=k: str(k + int(m[1] or 0)), printed)
                 assert told.get(name.format(k), printed) == write(k)
     for line in closed.latex().split(r" \\[4pt]")[-1:]:
         assert MathTextParser("path").parse(f"${line.split('&=')[-1].split(chr(10))[0]}$")
@@ -779,3 +780,25 @@ def test_an_input_that_is_read_twice_and_the_part_of_a_mean_are_written_plainly(
     assert_true(found)
     texts = [line.text for line in found.recurrence]
     assert "dL/dL_t = 1 / 4" in texts and not any("given[" in text for text in texts[1:])
+
+
+@pytest.mark.parametrize("labels", [("s", "q"), ("s", "m"), (None, None)])
+def test_the_closed_form_of_states_called_as_it_calls_them_together(labels, double):
+    found = viz.derive(remembering("lstm", labels, True))
+    closed = found.closed_form()
+    assert_solved(closed, found.values)
+    assert closed.text().split(" = ")[0] == {"q": "state_t", "m": "q_t", None: "s_t"}[labels[1]]
+
+
+def test_a_closed_form_counts_on_in_what_was_made_for_all_steps_at_once(double):
+    w, v = tg.tensor(tg.randn(2, 6).numpy(), requires_grad=True), tg.tensor(tg.randn(3).numpy(), requires_grad=True)
+    u, c, loss = tg.randn(4, 1, 2) @ w, tg.zeros(1, 3), 0.0
+    for t in range(4):
+        f = (u[t][:, 3:] + v * c).sigmoid()
+        c = 0.1 * f * c * 0.1 + (1 - f) * u[t][:, :3]
+        loss = loss + c.square().sum()
+    found = viz.derive(loss)
+    assert_true(found)
+    closed = found.closed_form()
+    assert_solved(closed, found.values)
+    assert len(closed.text().splitlines()) == 3 and "[t-1]" in closed.text() and "00000" not in closed.text()

@@ -148,11 +148,12 @@ class ClosedForm:
 
     def _told(self, write: Write, steps: Mapping[int, object], kind: type[Text]) -> list[tuple[str, str]]:
         """Steps that read otherwise than most, by their numbers; then what most are, written for a step t."""
-        alike = {t: write(kind(t), t) for t in steps}
-        ((usual, often),) = Counter(reversed(alike.values())).most_common(1)
-        if often == 1 < len(alike):  # each is like no other
-            return [(str(t), write(kind(), t)) for t in steps]
-        return [*((str(t), write(kind(), t)) for t in steps if alike[t] != usual), ("t", usual)]
+        for counted in (False, True):  # indices as they are, else counting on with the step
+            alike = {t: write(kind(t, counted=counted), t) for t in steps}
+            ((usual, often),) = Counter(reversed(alike.values())).most_common(1)
+            if often > 1 or len(alike) == 1:
+                return [*((str(t), write(kind(), t)) for t in steps if alike[t] != usual), ("t", usual)]
+        return [(str(t), write(kind(), t)) for t in steps]  # each is like no other
 
     def _jacobian(self, writer: Text, t: int) -> str:
         if len(self.states) == 1:
@@ -205,8 +206,8 @@ def closed_form(lines: Lines, shapes: Mapping[Symbol, Shape]) -> ClosedForm:
             forms.append(_solved({state: carried.pop(state) for state in states}, toward, lines, shapes))
     if not forms:
         raise GraphError("a closed form is written where a state is carried from step to step; here none is")
-    joint = [form for form in forms if form.name == "s"]
-    forms = [replace(f, name=f"s{joint.index(f) + 1}") if len(joint) > 1 and f in joint else f for f in forms]
+    joint = [form for form in forms if len(form.states) > 1]
+    forms = [replace(f, name=f"{f.name}{joint.index(f) + 1}") if len(joint) > 1 and f in joint else f for f in forms]
     return replace(forms[0], also=tuple(forms[1:]))
 
 
@@ -281,7 +282,8 @@ def _solved(
     }
     inside = {t: _chained(ways) for t, ways in once.items()}
     every = [way for blocks in (*back.values(), *inside.values()) for ways in blocks.values() for way in ways]
-    name = states[0] if len(states) == 1 else "s"
+    called = {symbol.stem for symbol in shapes}
+    name = states[0] if len(states) == 1 else next(letter for letter in ("s", "q", "state") if letter not in called)
     return ClosedForm(
         name, tuple(states), (first, last), toward, known, back, inside, direct,
         Writing(shapes, every, list(known.values())),

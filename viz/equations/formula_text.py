@@ -65,7 +65,8 @@ class Text:
     def number(self, x: float) -> Written:
         """``2``, ``0.5``, ``inf``."""
         whole = abs(x) < 1e15 and x == int(x)
-        return str(int(x)) if whole else repr(float(x)), ATOM if x >= 0 else NEGATIVE
+        shown = str(int(x)) if whole else repr(float(f"{x:.15g}"))  # 0.1 * 0.1 is 0.01
+        return shown, ATOM if x >= 0 else NEGATIVE
 
     def join_sum(self, terms: Sequence[Expression]) -> str:
         """``a + b - c``."""
