@@ -25,7 +25,8 @@ from tinygrad_rnn.synthetic_tasks import adding, temporal_order
 
 HERE = Path(__file__).parent
 __all__ = ["HERE", "MARK", "flow", "picture", "table_of", "walk"]  #: for the programs of single topics
-STATE_COLOURS = {"h": "#0072b2", "c": "#d55e00"}
+#: n is what an sLSTM divides by; its m only keeps the exponents small, so that its gradient is 0 up to rounding
+STATE_COLOURS = {"h": "#0072b2", "c": "#d55e00", "n": "#009e73"}
 MARK = "<!-- measured -->\n"
 HIDDEN, LENGTH, BATCH, LR, SEEDS = 32, 20, 32, 5e-3, 3
 
@@ -44,9 +45,10 @@ def flow(path: Path, length: int = 30) -> Any:
         for axes, kind in zip(every, CELLS):
             for layer in sorted(found.layers, key=lambda layer: layer.network == kind):
                 own = layer.network == kind
-                for role, norms in layer.norms.items():
-                    look = {"color": STATE_COLOURS[role], "label": role} if own else {"color": "#c8c8c8", "lw": 0.8}
-                    if own or role == "h":
+                for role, colour in STATE_COLOURS.items():
+                    norms = layer.norms.get(role, {})
+                    look = {"color": colour, "label": role} if own else {"color": "#c8c8c8", "lw": 0.8}
+                    if norms and (own or role == "h"):
                         axes.semilogy(list(norms), list(norms.values()), **look)
             axes.minorticks_off()  # the grid has a line for each power of ten
             axes.set_title(kind, fontsize=10)
