@@ -156,6 +156,30 @@ def two_streams() -> tg.Tensor:
     return loss
 
 
+def top_down() -> tg.Tensor:
+    """The lower cell reads what the upper one was a step before, and a plain loop says nothing."""
+    lower, upper, head = Own(6), Own(), tg.nn.Linear(3, 3)
+    x, h1, h2, loss = tg.randn(STEPS, 1, 3), tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in range(STEPS):
+        h1 = lower(tg.concat([x[t], h2], 1), h1)
+        h2 = upper(h1, h2)
+        loss = loss + F.cross_entropy(head(h2), [t % 3])
+    return loss
+
+
+def clockwork() -> tg.Tensor:
+    """Three modules of which each moves half as often as the one before, in a plain loop (Koutník et al. 2014)."""
+    w, u = ([weight(3, 3, f"{letter}{k}") for k in range(3)] for letter in "WU")
+    x, h, loss, head = tg.randn(5, 1, 3), [tg.zeros(1, 3) for _ in range(3)], 0.0, tg.nn.Linear(3, 3)
+    for t in range(5):
+        before = list(h)
+        for k in range(3):
+            if t % 2**k == 0:
+                h[k] = tg.tanh(x[t] @ w[k] + sum(before[k + 1 :], before[k]) @ u[k])
+        loss = loss + F.cross_entropy(head(sum(h[1:], h[0])), [t % 3])
+    return loss
+
+
 def two_losses() -> tuple[tg.Tensor, tg.Tensor]:
     """A generator writes a sequence, a discriminator judges it: two losses of one graph."""
     generator, judge, verdict = Own(3, 3), Own(3, 3), tg.nn.Linear(3, 1)
@@ -246,6 +270,6 @@ NETWORKS = {
     f.__name__.replace("_", "-"): f
     for f in (
         no_class, own_cell, light_gru, attention, layer_norm_lstm, skip_rnn, skip_connections, tied_weights,
-        two_streams, two_losses, nested, bidirectional, hierarchical, memory, scheduled_sampling,
+        two_streams, top_down, clockwork, two_losses, nested, bidirectional, hierarchical, memory, scheduled_sampling,
     )
 }  # fmt: skip
