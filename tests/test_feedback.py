@@ -94,6 +94,28 @@ def test_the_gradient_of_each_state_is_measured(kind, order):
         assert layer.norms["h"] == pytest.approx({t: np.linalg.norm(g.numpy()) for t, g in enumerate(own, 1)})
 
 
+def test_the_states_of_both_together_make_the_next():
+    """Their Jacobian is one matrix; its products are the derivatives of the last states."""
+    lower, upper, x, h = Cell(6), Cell(3), tg.randn(4, 1, 3), [tg.zeros(1, 3), tg.zeros(1, 3)]
+    jacobians = []
+    for t in range(4):
+        h[0] = lower(tg.concat([x[t], h[1]], 1), h[0])
+        h[1] = upper(h[0], h[1])
+        slopes = [1 - state.numpy()[0, :, None] ** 2 for state in h]
+        below = slopes[0] * np.hstack([lower.u.numpy().T, lower.w.numpy()[3:].T])
+        above = slopes[1] * (upper.w.numpy().T @ below + np.hstack([np.zeros((3, 3)), upper.u.numpy().T]))
+        jacobians.append(np.vstack([below, above]))
+    product, expected = np.eye(6), {}
+    for t in (3, 2, 1):
+        product = product @ jacobians[t]
+        expected[t] = np.linalg.norm(product, 2)
+    for layer in viz.flow((h[0] * h[1]).sum(), panels=("jacobians", "products", "transfer")).layers:
+        assert layer.products == pytest.approx(expected, rel=1e-4)
+        assert layer.transfer[4] == pytest.approx(expected, rel=1e-4)
+        assert layer.spectra[3] == pytest.approx(np.linalg.svd(jacobians[2], compute_uv=False), rel=1e-4)
+        assert all(layer.products[t] <= bound * (1 + 1e-6) for t, bound in layer.product_bounds.items())
+
+
 def pendulum(m, p, k):
     """The second reads what is new of the first."""
     p = p + 0.1 * tg.tanh(m @ k)

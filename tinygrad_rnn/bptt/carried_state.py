@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from ..graph import Ref
+from ..recurrence.circles import circles_of
 from . import local_rule
 from .recording import Array, Trace
 from .state_rows import HANDED_ON
@@ -155,6 +156,7 @@ class Gain:
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     """Singular values of a layer's recurrent Jacobians, by time step; of a batch, its largest."""
+    moments = _with_feedback(trace, moments)
     blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
     product: Array | None = None
     limit: float | None = 1.0
@@ -176,6 +178,7 @@ def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
 
 def transfers(trace: Trace, moments: list[Moment]) -> dict[int, dict[int, float]]:
     """{s: {t: largest singular value of d s_s / d s_t}}: how far a nudge to the state of step t can reach."""
+    moments = _with_feedback(trace, moments)
     blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
     found: dict[int, dict[int, float]] = {}
     for last in _spread(range(len(blocks))):
@@ -187,6 +190,30 @@ def transfers(trace: Trace, moments: list[Moment]) -> dict[int, dict[int, float]
             product = block if product is None else _multiplied(product, block)
             row[before.time] = _sigma(product)
     return found
+
+
+def _with_feedback(trace: Trace, moments: list[Moment]) -> list[Moment]:
+    """``moments`` with the states of all layers that this one feeds and is fed by: only together do they make the next.
+
+    Told in the middle of the sequence, of layers with the same time steps.
+    """
+    times = [moment.time for moment in moments]
+    layers = {path: own for path, own in carried(trace).items() if [moment.time for moment in own] == times}
+    if len(layers) < 2 or len(times) < 2:
+        return moments
+    k = len(times) // 2
+    before = {node: path for path, own in layers.items() for node in own[k - 1].nodes.values()}
+    reads: dict[Path, set[Path]] = {}
+    for path, own in layers.items():
+        after = [trace.graph.nodes[node] for node in own[k].nodes.values()]
+        arrived = pull(trace, [Arrived(node.index, np.ones(node.shape, node.dtype)) for node in after], list(before))
+        reads[path] = {before[node] for node in arrived}
+    circle = next((own for own in circles_of(reads) if moments[0].path in own), {moments[0].path})
+    others = [own for path, own in layers.items() if path in circle and path != moments[0].path]
+    return [
+        replace(moment, nodes=moment.nodes | {f"{m.path} {name}": n for m in at for name, n in m.nodes.items()})
+        for moment, *at in zip(moments, *others, strict=True)
+    ]
 
 
 def _spread(items: Sequence[int]) -> list[int]:

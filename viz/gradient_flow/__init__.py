@@ -34,7 +34,8 @@ def flow(
     touched. ``panels`` says what is measured and drawn, by default the first three and one of the maps:
 
     - ``"norms"``: ``||dL/dh_t||``, and ``||dL/dc_t||`` of an LSTM, at every time step t;
-    - ``"jacobians"``: the singular values of ``ds_t/ds_(t-1)`` (s is h, of an LSTM h and c together);
+    - ``"jacobians"``: the singular values of ``ds_t/ds_(t-1)`` (s is h, of an LSTM h and c together, and
+      of layers that feed each other back the states of all);
     - ``"products"``: the largest singular value of ``ds_T/ds_t``, and its bound, the product of single steps' largest
       (R. Pascanu, T. Mikolov, Y. Bengio 2013, ICML);
     - ``"reach"``: a map over (s, t) of ``||dL_s/dh_t||``, how much of the loss of step s reaches the state of step t;
