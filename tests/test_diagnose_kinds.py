@@ -323,3 +323,26 @@ def test_a_product_of_two_other_variables_is_read_off():
         dh = da @ u.T
     found = tg.diagnose(loss, g, max_edits=1)
     assert "uses h of the step after where h belongs and comes from the gradient of h." in found.edits[0].words
+
+
+@pytest.mark.parametrize("first", ["uses h of the step after", "uses U transposed"])
+def test_of_two_mistakes_one_may_be_any_factor(first):
+    """Where their effects add up, and where one changes what the other does."""
+    rng, carried = np.random.default_rng(1), first == "uses U transposed"
+    values = {name: rng.normal(size=(3, 3)) for name in "UWV"}
+    xs, p = rng.normal(size=(5, 2, 3)), {n: tg.tensor(v, requires_grad=True, name=n) for n, v in values.items()}
+    h, loss, hs = tg.zeros(2, 3, dtype=tg.float64), 0.0, [np.zeros((2, 3))]
+    for t in tg.steps(5):
+        h = tg.tanh(tg.tensor(xs[t]) @ p["W"] + h @ p["U"])
+        hs.append(h.numpy())
+        loss = loss + (h @ p["V"]).square().sum()
+    g, dh = {name: np.zeros((3, 3)) for name in "UWV"}, np.zeros((2, 3))
+    for t in reversed(range(5)):
+        dy = 2 * hs[t + 1] @ values["V"]
+        g["V"] += hs[t + 1].T @ dy
+        da = (dh + dy @ values["V"].T) * (1 - hs[t + 1] ** 2)
+        g["W"] += 1.7 * xs[t].T @ da
+        g["U"] += hs[t if carried else t + 1].T @ da
+        dh = da @ (values["U"] if carried else values["U"].T)
+    words = tg.diagnose(loss, g).edits[0].words
+    assert first in words and "And: At every step, what W receives from x @ W is multiplied by 1.7." in words

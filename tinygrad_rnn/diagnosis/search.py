@@ -34,6 +34,8 @@ TOGETHER = 256
 MULTIPLES = 100
 #: pairs that are walked to the end, at most
 PAIRS = 400
+#: relative, squared: how far what one edit leaves may be from a multiple of another, for both to be looked at
+ALIKE = 1e-10
 #: first edits of a pair that explain a part of the numbers, and pairs of likely edits: so many are tried
 PARTLY, LIKELY = 120, 30_000
 #: seconds; what a search that takes longer will cost is said
@@ -61,6 +63,7 @@ class Search:
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
         self.unfit: list[str] = []  #: edits with a rule that fits no array of this network
+        self.scaled_pairs = 0  #: pairs of which one was given another factor
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
 
@@ -311,17 +314,10 @@ class Search:
             factor += step * above / below
             if abs(step * above / below) < 1e-15:
                 break
-        known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
-        for value, words, price in (
-            (known, self.scene.factors.get(known or 0.0, ""), 0.3),
-            (factor, f"multiplied by {_number(factor)}", 0.6),
-        ):
-            if value is not None and (trust or value == known):
-                edit = rescaled(tried.edit, value)
-                edit.words, edit.cost = f"{tried.edit.scaling} is {words}.", min(tried.edit.cost, 1.4) + price
-                found = self.verified(edit)
-                if found:
-                    return found
+        for edit in self._with_factors(tried, factor):
+            known = not edit.words.endswith(f"multiplied by {_number(factor)}.")
+            if (trust or known) and (found := self.verified(edit)):
+                return found
         return []
 
     # Two edits -------------------------------------------------------------------------------------------
@@ -329,8 +325,9 @@ class Search:
     def pairs(self) -> list[Tried]:
         """Two edits that together give the numbers, verified by one walk with both."""
         self.tried = self._distinct()
-        self.pairs_tried = "those whose effects add up, those of which one explains a leaf or a gate's block"
-        found = self._adding_up()
+        self.pairs_tried = "those whose effects add up, also where one has another factor, those of which one explains "
+        self.pairs_tried += "a leaf or a gate's block"
+        found = self._adding_up() or self._with_a_factor()
         if found:
             return found
         pairs = self._one_explains_a_part() + self._likely()
@@ -379,6 +376,35 @@ class Search:
                     found += self.verified(both)
         return found
 
+    def _with_a_factor(self) -> list[Tried]:
+        """Those of which one leaves a multiple of what the other changes: its factor is read off what is left."""
+        scaling = [t for t in self.tried if t.edit.scaling is not None]
+        if not scaling or self.different_numbers() <= FEWEST:
+            return []
+        unit = np.where(self.slack > 0, self.slack, 1.0)
+        left = (self.target - np.array([t.sketch for t in self.tried])) / unit
+        others = np.array([t.sketch for t in scaling]) / unit
+        size, length = np.sum(left**2, 1), np.sum(others**2, 1)
+        along = left @ others.T
+        near = size[:, None] - along**2 / length <= (ALIKE * size)[:, None]
+        found: list[Tried] = []
+        for a, b in np.argwhere(near)[:PAIRS]:
+            if scaling[b] is not self.tried[a]:
+                found += self._scaled_beside(self.tried[a], scaling[b], self.tried[a].sketch + scaling[b].sketch)
+        return found
+
+    def _with_factors(self, tried: Tried, factor: float) -> Iterator[Edit]:
+        """An edit by which something is missing, with a factor instead: one that has a name, or the number itself."""
+        known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
+        for value, words, price in (
+            (known, self.scene.factors.get(known or 0.0, ""), 0.3),
+            (factor, f"multiplied by {_number(factor)}", 0.6),
+        ):
+            if value is not None:
+                edit = rescaled(tried.edit, value)
+                edit.words, edit.cost = f"{tried.edit.scaling} is {words}.", min(tried.edit.cost, 1.4) + price
+                yield edit
+
     def _one_explains_a_part(self) -> list[tuple[int, int]]:
         """One that gives some of the wrong leaves, or gates' blocks of them, and one that changes only the others."""
         sketches = np.array([t.sketch for t in self.tried]).reshape(len(self.tried), self.rows)
@@ -403,20 +429,41 @@ class Search:
         return [(often[a], often[b]) for a, b in both[:LIKELY]]
 
     def _together(self, pairs: Sequence[tuple[int, int]]) -> list[Tried]:
-        """Those of the pairs whose walk with both gives the numbers."""
-        joined = [self.tried[a].edit.together(self.tried[b].edit) for a, b in pairs]
-        edits = [edit for edit in joined if edit is not None]
+        """Those of the pairs whose walk with both gives the numbers, one of them perhaps with another factor."""
         found: list[Tried] = []
-        plain = [edit for edit in edits if not edit.leaves and not edit.sent]
+        plain: list[tuple[Edit, int, int]] = []
+        for a, b in pairs:
+            edit = self.tried[a].edit.together(self.tried[b].edit)
+            if edit is not None and (edit.leaves or edit.sent):
+                found += self.verified(edit)
+            elif edit is not None:
+                plain.append((edit, a, b))
+        may_scale = self.different_numbers() > FEWEST
         for start in range(0, len(plain), TOGETHER):
             some = plain[start : start + TOGETHER]
-            for edit, sketch in zip(some, self.record.sketches(some, self.functionals, self.rows), strict=True):
+            sketches = self.record.sketches([edit for edit, _, _ in some], self.functionals, self.rows)
+            for (edit, a, b), sketch in zip(some, sketches, strict=True):
                 if np.all(np.abs(sketch - self.target) <= self.slack):
                     found += self.verified(edit)
-        for edit in edits:
-            if edit.leaves or edit.sent:
-                found += self.verified(edit)
+                for one, other in ((a, b), (b, a)) if may_scale else ():
+                    if self.tried[other].edit.scaling is not None:
+                        found += self._scaled_beside(self.tried[one], self.tried[other], sketch)
         return found
+
+    def _scaled_beside(self, one: Tried, other: Tried, both: Array) -> list[Tried]:
+        """An edit, and another with the factor that what is left says; ``both``: where the other is missing."""
+        change, left = both - one.sketch, self.target - one.sketch
+        unit = np.where(self.slack > 0, self.slack, 1.0)
+        length = float(np.sum((change / unit) ** 2))
+        share = float(np.sum(change / unit * left / unit)) / length if length else 0.0
+        if not share or np.any(np.abs(left - share * change) > 4 * (1 + abs(share)) * self.slack):
+            return []
+        self.scaled_pairs += 1
+        for edit in self._with_factors(other, 1 - share) if self.scaled_pairs <= PAIRS else ():
+            joined = one.edit.together(edit)
+            if joined is not None and (found := self.verified(joined)):
+                return found
+        return []
 
 
 def _foretell(what: str, seconds: float) -> None:
