@@ -8,6 +8,7 @@ from tinygrad_rnn.diagnosis.edit_context import Scene
 from tinygrad_rnn.diagnosis.edited_walks import Record
 from tinygrad_rnn.diagnosis.search import Search
 from tinygrad_rnn.diagnosis.variables import variables
+from tinygrad_rnn.testing.planted_bugs import make_problem
 from tinygrad_rnn.testing.planted_bugs.as_losses import loss_of, own_problem
 
 F = tg.nn.functional
@@ -302,7 +303,7 @@ def test_a_loop_over_weights_of_several_shapes_is_searched():
     right = {name: g.numpy() for name, g in zip(p, tg.grad(loss, list(p.values()), retain_graph=True), strict=True)}
     record = Record(loss)
     search = Search(record, {leaf.index: right[str(leaf.name)] * 1.5 for leaf in record.leaves}, None)
-    assert search.singles() and not search.unfit
+    assert search.singles() and not search.scene.unfit
 
 
 def test_a_product_of_two_other_variables_is_read_off():
@@ -346,3 +347,23 @@ def test_of_two_mistakes_one_may_be_any_factor(first):
         dh = da @ (values["U"] if carried else values["U"].T)
     words = tg.diagnose(loss, g).edits[0].words
     assert first in words and "And: At every step, what W receives from x @ W is multiplied by 1.7." in words
+
+
+def attending():
+    """A batch of products, and inputs whose gradient is given: in what they receive nothing is a weight's product."""
+    rng = np.random.default_rng(5)
+    x, w, q = (rng.normal(size=s) for s in ((2, 4, 3), (3, 3), (2, 1, 3)))
+    leaves = {n: tg.tensor(v, requires_grad=True, name=n) for n, v in {"x": x, "w": w, "q": q}.items()}
+    keys = leaves["x"] @ leaves["w"]
+    return ((leaves["q"] @ keys.transpose(1, 2)).softmax(2) @ keys).square().sum()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [attending, lambda: loss_of(make_problem("rnn", "normal")), lambda: loss_of(own_problem("coupled", "normal"))],
+)
+def test_every_kind_fits_every_network(made):
+    record, rng = Record(made()), np.random.default_rng(0)
+    given = {leaf.index: record.gradient(leaf.index) + rng.normal(size=leaf.shape) for leaf in record.leaves}
+    search = Search(record, given, None)
+    assert not search.singles() and search.tried and not search.scene.unfit

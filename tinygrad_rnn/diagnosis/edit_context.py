@@ -41,6 +41,7 @@ class Scene:
         self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
         self.loops = any(n.scope.step for n in record.nodes)  #: whether anything is done at several steps
         self.stand_ins = StandIns(self)
+        self.unfit: list[str] = []  #: kinds and edits that do not fit an operation of this network
         for number, first in self.initial.items():
             name = record.nodes[first].name or ""
             if record.nodes[first].op is None and len(name) > 1 and name.endswith("0"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .edit_context import Scene
 from .edited_walks import Edit
@@ -28,20 +28,27 @@ def candidates(scene: Scene) -> Iterator[Edit]:
     """All of them, in an order that does not matter."""
     alike: dict[str, dict[object, Edit]] = defaultdict(dict)
     for kind in (*OF_RULES, *OF_LOOPS):
-        for edit in kind(scene):
+        for edit in _of_a_kind(scene, kind):
             if edit.cost < 1.6:
                 words, cell = scene.as_in_the_first(edit)
                 alike[words].setdefault(cell, edit)
             yield _said(scene, edit)
+    where = "In every layer alike" if scene.loops else "Everywhere alike"
     for edits in alike.values():
         if 1 < len(edits) <= MOST_ALIKE:
-            yield from _in_all_alike(
-                list(edits.values()), "In every layer alike" if scene.loops else "Everywhere alike"
-            )
+            yield from _in_all_alike(list(edits.values()), where)
 
 
 #: said with the same words of more places than this, an edit is not made at all of them
 MOST_ALIKE = 6
+
+
+def _of_a_kind(scene: Scene, kind: Callable[[Scene], Iterator[Edit]]) -> Iterator[Edit]:
+    """All of one kind; one that an operation of this network does not fit ends itself, not the whole search."""
+    try:
+        yield from kind(scene)
+    except (ValueError, IndexError) as error:
+        scene.unfit.append(f"{kind.__name__}: {error}")
 
 
 def _said(scene: Scene, edit: Edit) -> Edit:

@@ -98,22 +98,30 @@ def _sent(g: Array, changed: dict[int, Array]) -> Rule:
     return lambda record, node, slot, _: record.pull(node, slot, g, changed)
 
 
+def _part(target: Node) -> tuple[object, ...]:
+    """Which leaf, or which part of which one, however often it is taken."""
+    return (target.index,) if target.op is None else (target.op.name, target.sources, repr(target.attrs))
+
+
 def _wanted(scene: Scene, family: Family, slot: int) -> Array | None:
-    """What this use should have sent to a leaf, or a part of one, in all to give what was given; None where it did."""
-    record, total, off = scene.record, 0.0, None
-    for node in family:
-        target = record.nodes[record.target_of((node.index, slot))]
-        leaf = record.nodes[target.sources[0]] if target.op is not None and len(target.sources) == 1 else target
-        if leaf.index not in scene.given or (target.op is not None and target.op.kind not in ("movement", "index")):
+    """What this use should have sent to a leaf, or a part of one, in all to give what was given; None where it did.
+
+    None, too, where the steps send it to different parts, as to a sequence: those are no sums.
+    """
+    record = scene.record
+    targets = [record.nodes[record.target_of((node.index, slot))] for node in family]
+    target = leaf = targets[-1]
+    if target.op is not None:
+        if target.op.name not in ("permute", "getitem") or len(target.sources) != 1:
             return None
-        if target.op is not None and target.op.name not in ("permute", "getitem"):
-            return None
-        change = np.asarray(scene.given[leaf.index], np.float64) - record.gradient(leaf.index)
-        if norm(change) <= RIGHT * norm(record.gradient(leaf.index)) or not _tells(change):
-            return None
-        off = change if target.op is None else np.asarray(target.op.forward(change, **target.attrs))
-        total = total + record.truth.contributions[node.index, slot]
-    return None if off is None else np.asarray(total + off)
+        leaf = record.nodes[target.sources[0]]
+    if leaf.index not in scene.given or len({_part(t) for t in targets}) > 1:
+        return None
+    change = np.asarray(scene.given[leaf.index], np.float64) - record.gradient(leaf.index)
+    if norm(change) <= RIGHT * norm(record.gradient(leaf.index)) or not _tells(change):
+        return None
+    off = change if target.op is None else np.asarray(target.op.forward(change, **target.attrs))
+    return np.asarray(sum(record.truth.contributions[node.index, slot] for node in family) + off)
 
 
 def _variables(
@@ -137,7 +145,10 @@ def _products(
     """Those pairs whose products have the same sum over all steps as what is wanted."""
     rng, near = np.random.default_rng(0), np.ones((len(firsts), len(seconds)), bool)
     for _ in range(2):
-        ones, twos, target = _projected(family[0], slot, wanted, rng)
+        projected = _projected(family[0], slot, wanted, rng)
+        if projected is None:
+            return
+        ones, twos, target = projected
         first = np.array([np.concatenate([ones(v) for v in f.values]) for f in firsts])
         second = np.array([np.concatenate([twos(v) for v in s.values]) for s in seconds])
         if first.shape[1] != second.shape[1]:
@@ -151,20 +162,30 @@ def _products(
 
 def _projected(
     node: Node, slot: int, wanted: Array, rng: np.random.Generator
-) -> tuple[Callable[[Array], Array], Callable[[Array], Array], float]:
-    """How the two factors, and what is wanted, become numbers: sums over rows by their products with random vectors."""
-    op, by = node.op, [rng.standard_normal(n) for n in wanted.shape]
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array], float] | None:
+    """How the two factors, and what is wanted, become numbers: sums over rows by their products with random vectors.
+
+    None of an operation that is no product of rows.
+    """
+    op = node.op
     assert op is not None
     if op.kind != "contraction" or (op.name == "linear" and slot == 2):  # of each element by itself
         weights = rng.standard_normal(wanted.shape)
         return lambda v: np.ravel(v * np.broadcast_to(weights, node.shape)), np.ravel, float(np.sum(weights * wanted))
+    if op.name not in ("matmul", "linear") or wanted.ndim not in (1, 2) or (slot == 0 and wanted.ndim == 1):
+        return None
     if wanted.ndim == 1:
-        return lambda v: np.ravel(v @ by[0]), np.ravel, float(by[0] @ wanted)
-    rows, columns = by
-    one, two = (columns, rows) if op.name == "linear" or not slot else (rows, columns)  # the operand's, the result's
-    if slot:
-        return lambda v: np.ravel(v @ one), lambda v: np.ravel(v @ two), float(rows @ wanted @ columns)
-    return lambda v: np.ravel(one @ v), lambda v: np.ravel(two @ v), float(rows @ wanted @ columns)
+        by = rng.standard_normal(wanted.shape)
+        return lambda v: np.ravel(v @ by), np.ravel, float(by @ wanted)
+    rows, columns = (rng.standard_normal(n) for n in wanted.shape)
+    total = float(rows @ wanted @ columns)
+    if op.name == "linear" and slot == 0:  # what is sent is g W
+        return lambda w: np.ravel(w @ columns), lambda g: np.ravel(rows @ g), total
+    if op.name == "linear":  # gᵀ x
+        return lambda x: np.ravel(x @ columns), lambda g: np.ravel(g @ rows), total
+    if slot:  # xᵀ g
+        return lambda x: np.ravel(x @ rows), lambda g: np.ravel(g @ columns), total
+    return lambda x: np.ravel(columns @ x), lambda g: np.ravel(rows @ g), total  # g xᵀ
 
 
 def _another_array(scene: Scene) -> Iterator[Edit]:

@@ -62,7 +62,6 @@ class Search:
         self.limits, self.limits_of_edits = self._limits()
         self.wanted = {leaf: np.asarray(g, np.float64) - record.gradient(leaf) for leaf, g in given.items()}
         self.tried: list[Tried] = []
-        self.unfit: list[str] = []  #: edits with a rule that fits no array of this network
         self.scaled_pairs = 0  #: pairs of which one was given another factor
         self.pairs_tried = ""  #: which pairs were tried, in words
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
@@ -189,7 +188,7 @@ class Search:
             sketches = self.record.sketches(edits, self.functionals, self.rows)
         except (ValueError, IndexError) as error:
             if len(edits) == 1:
-                self.unfit.append(f"{edits[0].words} {error}")
+                self.scene.unfit.append(f"{edits[0].words} {error}")
                 return
             half = len(edits) // 2
             yield from self._sketched(edits[:half])
