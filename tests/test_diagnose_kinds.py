@@ -366,4 +366,6 @@ def test_every_kind_fits_every_network(made):
     record, rng = Record(made()), np.random.default_rng(0)
     given = {leaf.index: record.gradient(leaf.index) + rng.normal(size=leaf.shape) for leaf in record.leaves}
     search = Search(record, given, None)
-    assert not search.singles() and search.tried and not search.scene.unfit
+    with np.errstate(all="ignore"):  # of wrong rules, as `diagnose` has it
+        assert not search.singles()
+    assert search.tried and not search.scene.unfit
