@@ -77,13 +77,8 @@ def main(steps: int = 1500, out: Path = Path("out"), seed: int = 0, digits: int 
     console.print(*(f"{q} = {a.strip()}" for q, a in zip(questions[:5], texts)), sep="   ")
     console.print(f"answers {accuracy:.1%} of {len(unseen)} additions it has never seen")
     x, y = encode(questions[:1]), encode(answers[:1])
-    draw(model.loss(x, y), out / "seq2seq.svg", title=f"{questions[0]} → {answers[0]}", rolled=True, walk=True)
-    draw(
-        model.answer(x, length=digits + 1),
-        out / "seq2seq-writing.svg",
-        title=f"{questions[0]} → {texts[0]}",
-        rolled=True,
-    )
+    draw(model.loss(x, y), out / "seq2seq.svg", title=f"{questions[0]} → {answers[0]}", walk=True)
+    draw(model.answer(x, length=digits + 1), out / "seq2seq-writing.svg", title=f"{questions[0]} → {texts[0]}")
     return accuracy
 
 

@@ -346,3 +346,28 @@ def test_in_a_browser(page):
             "() => Math.abs(document.getElementById('bptt').getBoundingClientRect().top) < 20", timeout=9000
         )
         browser.close()
+
+
+def test_no_formula_on_a_slide_has_a_scrollbar(page):
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[browser]')")
+    if chromium.PATH is None:
+        pytest.skip(chromium.ABSENT)
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.PATH, args=chromium.ARGUMENTS, ignore_default_args=["--hide-scrollbars"]
+        )
+        for width, height in ((1280, 720), (1920, 1080)):
+            tab = browser.new_page(viewport={"width": width, "height": height})
+            tab.goto((page / "index.html").as_uri())
+            tab.keyboard.press("s")
+            for formula in (formula for topic in TOPICS for formula in topic.formulas):
+                is_cut = tab.evaluate(
+                    """made => {
+                        const shown = document.querySelector(".now .formula");
+                        shown.innerHTML = made;
+                        return shown.offsetWidth > shown.clientWidth || shown.scrollHeight > shown.clientHeight;
+                    }""",
+                    mathml(formula),
+                )
+                assert not is_cut, formula
+        browser.close()
