@@ -634,7 +634,7 @@ MISTAKES = [
     ('lstm_rows', "dh = (1 - m) * dh + dxh[:, D:]\n        dc = (1 - m) * dc", "dh = (1 - m) * dh + dxh[:, D:]\n        dc = (1 - m) * dc_new", "the new cell gradient in place of the carried one",
      "At every step, what (1 − m) ⊙ c receives from c is missing"),
     ('lstm_rows', "c_new, tanh_c, m = cache[t]", "c_new, tanh_c, _ = cache[t]", "stale variable: the last forward step's mask",
-     "At every step, every rule of its own step that needs m uses m of the last step"),
+     "At every step, every rule of its own step that needs m uses m, number 2 of the last step"),
     ('lstm_rows', "dh_new * o * (1 - tanh_c ** 2)", "dh_new * (1 - tanh_c ** 2)", "output gate forgotten on the way to c",
      "At every step, what the tanh in h_new receives from h_new lacks the factor the sigmoid in h_new"),
     ('gru_free_running', "dout * (h - n) * z * (1 - z)", "dout * (n - h) * z * (1 - z)", "sign: the other form of the GRU",
