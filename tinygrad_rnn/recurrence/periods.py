@@ -118,19 +118,26 @@ class _Text:
             )
         )
 
-    def carries(self, start: int, period: int) -> bool:
-        """Whether an operation of the second step of a periodic stretch is made of what it made in the first."""
-        sources = [self.graph.nodes[place].sources for place in self.places[start : start + 2 * period]]
-        for k in range(start, start + period):
-            found, pending = set[int](), [k + period]
-            while pending:
-                at = pending.pop()
-                before = (self.position.get(source, -1) for source in sources[at - start])
-                more = {place for place in before if k <= place < at} - found
-                if k in more:
-                    return True
-                found |= more
-                pending += more
+    def _recurs(self, start: int, end: int, period: int) -> bool:
+        """Whether a periodic stretch is a loop of weights, or over data, in which more than a total is carried."""
+        return self.carries(start, period, total=False) and (
+            self.shares_leaves(start, end, period) or self.reads_on(start, end, period)
+        )
+
+    def carries(self, start: int, period: int, total: bool = True) -> bool:
+        """Whether an operation of the second step of a periodic stretch is made of what it made in the first.
+
+        ``total``: also if all that it made is a number.
+        """
+        made_of: list[int] = []  # by operation, as bits, itself and those that it is made of
+        for k, place in enumerate(self.places[start : start + 2 * period]):
+            sources = (self.position.get(source, -1) - start for source in self.graph.nodes[place].sources)
+            bits = 0
+            for source in sources:
+                bits |= made_of[source] if source >= 0 else 0
+            if k >= period and bits >> (k - period) & 1:
+                return True
+            made_of.append(bits | 1 << k if total or self.graph.nodes[place].shape else 0)
         return False
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:
@@ -224,13 +231,17 @@ class _Text:
         return sorted(counts, key=lambda p: (-weighted[p], -counts[p], p))[:PERIODS]
 
     def runs(self) -> list[tuple[int, int, int]]:
-        """(start, end, period) of the periodic stretches, in order; they do not overlap; most matches go first."""
+        """(start, end, period) of the periodic stretches, in order; they do not overlap.
+
+        What recurs goes first, as a sequence does before all samples and before a cell's calls side by side; of such
+        most matches.
+        """
         found = []
         for period in self.periods():
             same = np.concatenate([[False], self._alike(slice(-period), slice(period, None)), [False]])
             edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
             found += [(int(a), int(b) + period, period) for a, b in edges if b - a >= period]
-        found.sort(key=lambda run: (run[0] - run[1] + run[2], run[0]))
+        found.sort(key=lambda run: (not self._recurs(*run), run[0] - run[1] + run[2], run[2], run[0]))
         chosen: list[_Stretch] = []
         for start, end, period in found:
             if any(start <= other.start and other.end <= end for other in chosen):

@@ -75,7 +75,7 @@ class _Reading:
     def uses(self, depends: Sequence[bool]) -> list[list[int]]:
         """The uses of each weight with another element of the data each time; of the most elements first."""
         told: dict[Hashable, list[int]] = defaultdict(list)
-        others: dict[Hashable, int] = {}
+        others: set[Hashable] = set()
         elements: dict[Hashable, set[Hashable]] = defaultdict(set)
         nodes = self.graph.nodes
         moved: dict[int, int] = {}  # by what only carries values, the data in it
@@ -94,13 +94,9 @@ class _Reading:
                     told[word].append(n)
                     elements[word].add((source.sources, repr(source.attrs)) if source.attrs else read)
                 else:
-                    others.setdefault(word, n)
-        # a first state, which no operation has made, is read as data is, but before all others
-        found = [
-            uses
-            for word, uses in told.items()
-            if 1 < len(uses) == len(elements[word]) and uses[-1] > others.get(word, -1)
-        ]
+                    others.add(word)
+        # first states, which no operation has made, are read as data is, but in later steps states are read so
+        found = [uses for word, uses in told.items() if 1 < len(uses) == len(elements[word]) and word not in others]
         return sorted(found, key=lambda uses: (-len(uses), uses[0]))
 
     def is_chain(self, uses: Sequence[int]) -> bool:
