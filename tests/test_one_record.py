@@ -14,7 +14,7 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.compiler import kernel
 from tinygrad_rnn.primitives import broadcast, same_shape
-from tinygrad_rnn.testing import check_primitive, elementwise
+from tinygrad_rnn.testing import PrimitiveError, check_primitive, elementwise
 
 ROOT = Path(__file__).parent.parent
 
@@ -141,6 +141,96 @@ def test_without_a_kernel_compiling_says_so_once():
     ):
         assert tg.compile(lambda x: slow(x) + 1)(tg.tensor([3.0])).tolist() == [10.0]
     assert tg.compile(lambda x: slow(x) + 2)(tg.tensor([3.0])).tolist() == [11.0]
+
+
+def own(name: str, shape=same_shape, reference=lambda a: 2 * a, **record) -> tg.Primitive:
+    return tg.Primitive(f"own_{name}", name, shape, reference, **record)
+
+
+def difference(name: str) -> tg.Primitive:
+    return own(name, broadcast, lambda a, b: a - 2 * b)
+
+
+def kernel_that_varies(a, *, by=1.0):
+    return by * a
+
+
+@pytest.mark.parametrize(
+    ("enter", "words"),
+    [
+        (lambda: kernel("cube"), "for a Primitive, not for 'cube'"),
+        (lambda: kernel(None), "for a Primitive, not for None"),
+        (lambda: kernel(own("a"), operands="x"), r"own_a takes 1 operand\(s\); .* not operands='x'"),
+        (lambda: kernel(own("b"), operands=2), r"own_b takes 1 operand\(s\); .* not operands=2"),
+        (lambda: kernel(difference("c"), operands=1), r"own_c takes 2 operand\(s\)"),
+        (lambda: kernel(own("d", broadcast, lambda *all_of_them: sum(all_of_them))), "any number of operand"),
+        (lambda: kernel(own("e", reference=np.tanh), operands=2), r"own_e takes 1 operand\(s\)"),
+        (lambda: kernel(own("f", reference=lambda a, *, by=1.0: by * a)), "own_f has a setting, by"),
+        (lambda: kernel(own("g"))(3), "own_g must be a function written in Python.* not 3"),
+        (lambda: kernel(own("h"))(math.exp), "own_h must be a function written in Python"),
+        (lambda: kernel(difference("i"))(lambda a: a), r"own_i is called with 2 number\(s\).* takes \(a\)"),
+        (lambda: kernel(own("j"))(lambda a, b: a - b), r"own_j is called with 1 number\(s\).* takes \(a, b\)"),
+        (lambda: kernel(own("k"))(kernel_that_varies), r"kernel_that_varies takes \(a, \*, by=1.0\)"),
+    ],
+)
+def test_a_kernel_that_does_not_fit_its_primitive_is_refused_in_one_line(enter, words):
+    with pytest.raises(tg.ArgumentError, match=words) as refused:
+        enter()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_kernel_has_as_many_operands_as_its_primitive():
+    minus = difference("minus")
+    kernel(minus)(lambda a, b: a - 2 * b)
+    x = tg.tensor([3.0, -2.0])
+    step = tg.compile(lambda x: minus(x, x * x) + 0)
+    assert step(x).tolist() == minus(x, x * x).tolist()
+    assert "computed by NumPy" not in step.explain()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x * undefined_name, "'undefined_name' is not defined"),  # noqa: F821
+        (lambda x: np.linalg.nothing(x), "no attribute 'nothing'"),
+        (lambda x: (x, x), "no real number"),
+    ],
+)
+def test_what_numba_cannot_compile_is_one_line(function, words):
+    bad = own("bad")
+    kernel(bad)(function)
+    with pytest.raises(tg.ArgumentError, match=rf"kernel of own_bad.*test_one_record.py:\d+.*{words}") as refused:
+        tg.compile(lambda x: bad(x) + 0)(tg.tensor([1.0]))
+    assert "\n" not in str(refused.value)
+
+
+def test_settings_and_other_operands_than_the_kernels_are_computed_by_the_reference():
+    scaled = own("scaled", reference=lambda a, **settings: settings.get("by", 2.0) * a)
+    total = own("total", broadcast, lambda *all_of_them: sum(all_of_them))
+    kernel(scaled)(lambda a: 2 * a)
+    kernel(total, operands=2)(lambda a, b: a + b)
+    x = tg.tensor([3.0, -2.0])
+    step = tg.compile(lambda x: total(scaled(x), x))
+    assert step(x).tolist() == [9.0, -6.0]
+    assert "computed by NumPy" not in step.explain()
+    with pytest.warns(RuntimeWarning, match="own_scaled .* has settings here, or another number of operands"):
+        assert tg.compile(lambda x: scaled(x, by=3.0) + 0)(x).tolist() == [9.0, -6.0]
+    with pytest.warns(RuntimeWarning, match="own_total .* has settings here, or another number of operands"):
+        assert tg.compile(lambda x: total(x, x, x) + 0)(x).tolist() == [9.0, -6.0]
+
+
+def test_a_primitive_that_no_kernel_can_be_for_says_so_once():
+    last = own("last", lambda x: x[:-1], lambda x: x[..., -1], kind="reduction")
+    with pytest.warns(RuntimeWarning, match="own_last .* is of kind 'reduction'.* through Python, a call for every"):
+        assert tg.compile(lambda x: last(x) + 1)(tg.ones(2, 3)).tolist() == [2.0, 2.0]
+    assert tg.compile(lambda x: last(x) + 2)(tg.ones(2, 3)).tolist() == [3.0, 3.0]
+
+
+def test_a_kernel_that_computes_something_else_breaks_a_law():
+    twice = own("twice", vjp=(lambda g, _y, _a: 2 * g,))
+    kernel(twice)(lambda a: 3 * a)
+    with pytest.raises(PrimitiveError, match="own_twice: the value in a compiled program is"):
+        check_primitive(twice, elementwise("anywhere"))
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64])

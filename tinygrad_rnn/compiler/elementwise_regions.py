@@ -117,7 +117,7 @@ class Region:
     def _emit_node(self, node: Node) -> None:
         assert node.op is not None
         integers = any(self.graph.nodes[x.index].dtype == np.int64 for x in node.operands if isinstance(x, Ref))
-        found, operands = elementwise(node.op), node.operands
+        found, operands = elementwise(node), node.operands
         assert found is not None
         name, positions = found
         if positions is not None:

@@ -49,7 +49,7 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
     if node.op in (loop, tap):
         return node.op.name
     name, dtypes = node.op.name, [n.dtype for n in sources]
-    if elementwise(node.op) is not None and node.dtype.kind in "fb":
+    if elementwise(node) is not None and node.dtype.kind in "fb":
         if name == "cast":
             return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
         if name == "where":

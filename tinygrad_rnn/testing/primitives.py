@@ -17,8 +17,11 @@ import numpy as np
 from ..arguments import naming_keyword
 from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
+from ..compiler import compile
+from ..compiler.opcodes import has_kernel
 from ..errors import OutOfRangeError, ShapeError, TinygradError
 from ..norms import norm
+from ..optional_packages import can_compile
 from ..primitives.record import KERNEL_MIN_SIZE, Primitive, Shape
 from ..reverse_walk import grad
 from ..tensors import Tensor, from_array, tensor
@@ -69,6 +72,9 @@ def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed:
         cases = [recipe(Source(seed + k)) for k in range(rounds)]
         for case in [*cases, large, *map(_extreme, [*cases, large])]:
             _kernel(primitive, case)
+    if has_kernel(primitive) and can_compile():
+        for case in [*(recipe(source) for source in sources), *([] if large is None else [large])]:
+            _compiled(primitive, case)
 
 
 def check_case(primitive: Primitive, case: Case, seed: int = 0) -> None:
@@ -556,3 +562,13 @@ def _kernel(primitive: Primitive, case: Case) -> None:
             at = tuple(int(i) for i in np.argwhere(~same)[0])
             sentence = f"the kernel gives {got[at]!s} where the reference gives {expected[at]!s} at {at}"
             _require(False, primitive, typed, sentence)
+
+
+def _compiled(primitive: Primitive, case: Case) -> None:
+    """What `compiler.kernel` entered for it computes what the reference does, in both precisions."""
+    for dtype, rtol in ((np.float64, RTOL_VALUE), (np.float32, RTOL_SINGLE)):
+        typed = _as_dtype(case, dtype)
+        with np.errstate(all="ignore"):
+            expected = np.asarray(primitive.reference(*typed.operands, **typed.attrs))
+            got = compile(lambda *given: primitive(*given, **case.attrs))(*_leaves(primitive, typed)).numpy()
+        _require_close(got, expected, _norm(typed), rtol, primitive, typed, "the value in a compiled program")

@@ -9,6 +9,7 @@ from typing import Any
 from numba.core import types
 from numba.core.ccallback import CFunc
 
+from ...errors import ArgumentError
 from ...kernel_cache import cached
 from ..opcodes import HOST, KERNELS, LOOP, NAMES, REGION, REPEAT, RUN
 from . import elementwise, loop, moves, products, reductions_and_softmax
@@ -44,6 +45,26 @@ def prepared(name: str, real: str) -> tuple[Any, Any]:
 @cache
 def compiled(name: str, real: str) -> Any:
     """An instruction, compiled or from the disk; its address holds as long as it is there."""
+    if name in KERNELS:
+        return _of_user(name, real)
     made, function = prepared(name, real)
-    (made if name in KERNELS else cached(made, function)).compile()  # a user's is not kept: it may have changed
+    cached(made, function).compile()
+    return made
+
+
+def _of_user(name: str, real: str) -> Any:
+    """A user's kernel, which is not kept: it may have changed. What Numba says of it is made one line."""
+    try:
+        made, _ = prepared(name, real)
+        made.compile()
+    except Exception as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip() and "nopython" not in line]
+        reason = said[0] if said else type(error).__name__
+        if "function setitem" in reason:
+            reason = "what it gives is no real number"
+        code = KERNELS[name][0].__code__
+        raise ArgumentError(
+            f"Numba cannot compile the kernel of {name} for {real} ({code.co_filename}:{code.co_firstlineno}): "
+            f"{reason:.200}; write it with arithmetic, math and NumPy's functions of numbers"
+        ) from None
     return made
