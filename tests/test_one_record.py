@@ -233,6 +233,17 @@ def test_a_kernel_that_computes_something_else_breaks_a_law():
         check_primitive(twice, elementwise("anywhere"))
 
 
+def test_a_rule_that_chooses_keeps_all_digits():
+    leaky = own(
+        "leaky",
+        reference=lambda x: np.where(x.real > 0, x, 0.1 * x),
+        vjp=(lambda g, _y, x: np.where(x > 0, g, 0.1 * g),),
+    )
+    check_primitive(leaky, elementwise("nonzero"))
+    x = tg.tensor([3.0, -2.0], dtype=np.float64, requires_grad=True)
+    assert tg.check_gradients(leaky(x).sum(), order=2)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64])
 def test_a_compiled_program_knows_its_dtype(kind):
     x = tg.tensor(np.arange(3).astype(kind))
