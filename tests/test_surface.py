@@ -87,6 +87,28 @@ def test_both_words_mean_the_same():
         x.expand_dims()
 
 
+@pytest.mark.parametrize("one, other", [("axis", "dim"), ("keepdims", "keepdim")])
+def test_both_words_at_once_are_refused_everywhere(one, other):
+    """Whichever of the two was not looked at was lost without a word."""
+    seen = 0
+    for name, thing in surface.public():
+        function = thing.__init__ if name in ("tg.nn.Softmax", "tg.nn.LogSoftmax") else thing
+        there = inspect.signature(function).parameters if inspect.isfunction(function) else {}
+        if one in there and other in there:
+            args = [2 for p in there.values() if p.default is p.empty and thing is function]
+            for values in ((0, 1), (1, 0), (True, False), (False, True), (0, 0)):
+                with pytest.raises(tg.ArgumentError, match="in two words"):
+                    thing(*args, **{one: values[0], other: values[1]})
+            seen += 1
+    assert seen > 10
+    x = tg.ones(2, 3)
+    for call in (lambda: x.sum(0, dim=1), lambda: tg.stack([x], 0, dim=1), lambda: x.max(1, axis=0)):
+        with pytest.raises(tg.ArgumentError, match="in two words"):
+            call()
+    assert tg.max(x, axis=1, keepdims=True).shape == tg.max(x, 1, True).values.shape == (2, 1)
+    assert x.sum(axis=None, dim=1).shape == (2,)
+
+
 def test_operands_are_called_operands():
     x = tg.tensor([1.0])
     y = x * 2.0

@@ -39,9 +39,12 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
     name = name or function.__qualname__.removesuffix(".__init__")
+    synonyms = _synonyms(function)
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if kwargs and synonyms:
+            _refuse_both(args, kwargs, synonyms, name)
         try:
             return function(*args, **kwargs)
         except TinygradError:
@@ -77,10 +80,13 @@ def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable
 
 
 def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
-    """``function``, for which a keyword that it does not have is a `KeywordError`."""
+    """``function``, for which a keyword that it does not have is a `KeywordError`, as is one thing under two names."""
+    synonyms = _synonyms(function)
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if kwargs and synonyms:
+            _refuse_both(args, kwargs, synonyms, name or function.__qualname__)
         try:
             return function(*args, **kwargs)
         except TypeError as error:
@@ -88,6 +94,23 @@ def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Cal
             raise
 
     return call
+
+
+def _synonyms(function: Callable[..., Any]) -> list[tuple[str, str, int]]:
+    """Of NumPy's and PyTorch's words that a function has both: that given by name only, the other, its position."""
+    names = list(signature(function).parameters)
+    both = [pair for pair in (("axis", "dim"), ("keepdims", "keepdim")) if {*pair} <= {*names}]
+    return [(b, a, names.index(a)) for a, b in (sorted(pair, key=names.index) for pair in both)]
+
+
+def _refuse_both(
+    given: Sequence[Any], kwargs: Mapping[str, Any], synonyms: list[tuple[str, str, int]], name: str
+) -> None:
+    """One thing said in both words is an error, also where they agree; None says nothing."""
+    for word, other, position in synonyms:
+        first = given[position] if position < len(given) else kwargs.get(other)
+        if first is not None and kwargs.get(word) is not None:
+            raise ArgumentError(f"{name}: {other} and {word} are one argument in two words; give one of them")
 
 
 def not_called_so(error: TypeError, depth: int) -> bool:

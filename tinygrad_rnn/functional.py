@@ -157,6 +157,7 @@ def _explicit_subscripts(subscripts: str, tensors: list[Tensor]) -> tuple[list[s
     return full, output, dots
 
 
+@naming_keyword
 def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """``tensors`` one after the other along an existing ``axis``; their other sizes are equal, else `ShapeError`.
 
@@ -171,6 +172,7 @@ def concat(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> 
 cat = concat
 
 
+@naming_keyword
 def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """``tensors`` of one shape, else `ShapeError`, side by side along a new ``axis``.
 
@@ -182,6 +184,7 @@ def stack(tensors: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> T
     return operands[0]._record(P.stack, operands, {"axis": integer(axis if dim is None else dim, "an axis")})
 
 
+@naming_keyword
 def take(table: Any, indices: Any, axis: int = 0, *, dim: int | None = None) -> Tensor:
     """Rows of ``table`` (n, ...) at integer ``indices`` (any shape): (*indices, ...); repeats add up in the gradient.
 
@@ -643,7 +646,7 @@ def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     """
     if isinstance(dim, Tensor):
         return maximum(x, dim)
-    return as_tensor(x).max(dim, keepdim, axis=axis, keepdims=keepdims)
+    return as_tensor(x).max(dim, keepdim or None, axis=axis, keepdims=keepdims)
 
 
 @naming_keyword
@@ -658,7 +661,7 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     """
     if isinstance(dim, Tensor):
         return minimum(x, dim)
-    return as_tensor(x).min(dim, keepdim, axis=axis, keepdims=keepdims)
+    return as_tensor(x).min(dim, keepdim or None, axis=axis, keepdims=keepdims)
 
 
 numpy_protocol.enter(globals())
