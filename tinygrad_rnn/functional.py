@@ -646,7 +646,8 @@ def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     """
     if isinstance(dim, Tensor):
         return maximum(x, dim)
-    return as_tensor(x).max(dim, keepdim or None, axis=axis, keepdims=keepdims)
+    kept: dict[str, Any] = {"keepdim": keepdim} if keepdims is None else {"keepdims": keepdims}
+    return as_tensor(x).max(dim, axis=axis, **kept)
 
 
 @naming_keyword
@@ -661,7 +662,8 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     """
     if isinstance(dim, Tensor):
         return minimum(x, dim)
-    return as_tensor(x).min(dim, keepdim or None, axis=axis, keepdims=keepdims)
+    kept: dict[str, Any] = {"keepdim": keepdim} if keepdims is None else {"keepdims": keepdims}
+    return as_tensor(x).min(dim, axis=axis, **kept)
 
 
 numpy_protocol.enter(globals())
