@@ -193,3 +193,76 @@ def test_an_input_that_is_read_twice_in_a_step_is_one_input():
     for detail in ("gate", "op"):
         svg = viz.render(h.sum(), detail=detail).svg
         assert "x₁" in svg and "x⁽" not in svg
+
+
+def stack_without_labels(is_fed_back: bool, batch: int = 1) -> tg.Tensor:
+    """The loss of one plain cell, or of two of which the lower reads the upper one of the step before."""
+    tg.manual_seed(0)
+    size = 6 if is_fed_back else 3
+    lower, upper, head = nn.RNNCell(size, 3), nn.Linear(6, 3), nn.Linear(3, 3)
+    w, u = lower.weight_ih, lower.weight_hh
+    x, h, top, loss = tg.randn(4, batch, 3), tg.zeros(batch, 3), tg.zeros(batch, 3), 0.0
+    for t in range(4):
+        read = tg.concat([x[t], top], 1) if is_fed_back else x[t]
+        h = tg.tanh(read @ w.T + h @ u.T)
+        top = tg.tanh(upper(tg.concat([h, top], 1))) if is_fed_back else h
+        loss = loss + nn.functional.cross_entropy(head(top), [t % 3] * batch)
+    return loss
+
+
+@pytest.mark.parametrize("is_fed_back", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_scores_and_losses_that_nobody_labelled_have_their_letters(is_fed_back, batch):
+    session = viz.debug(stack_without_labels(is_fed_back, batch))
+    for t in (1, 2, 3, 4):
+        scores, loss = session.names.find(f"y_{t}"), session.names.find(f"L_{t}")
+        assert session.shown(scores) == f"y_{t}" and session.shown(loss) == f"L_{t}"
+        assert session.graph.nodes[scores].shape == (batch, 3) and session.graph.nodes[loss].shape == ()
+        assert f"the score vector y_{t} " in session.sentence(session.turn_of(scores))
+        assert f" L_{t} " in session.sentence(session.turn_of(loss))
+    assert "y_4" in session.sentence(session.turn_of(session.names.find("cross_entropy_4")))
+    texts = re.findall("<text[^>]*>([^<]*)<", draw(session.graph, "gate").svg)
+    assert {"y₁", "y₄", "L₁", "L₄"} <= set(texts)
+
+
+def test_the_page_calls_the_states_and_weights_of_two_cells_as_its_sentences_do():
+    session = viz.debug(stack_without_labels(is_fed_back=True))
+    shown = {session.shown(i) for i in range(len(session.graph))}
+    assert {f"cell{k}.h_{t}" for k in (1, 2) for t in range(5)} <= shown
+    for detail in ("gate", "op"):
+        texts = re.findall("<text[^>]*>([^<]*)<", draw(session.graph, detail).svg)
+        assert not any("h⁽" in text or "layer" in text for text in texts)
+        assert {"cell1.h₀ = 0", "cell2.h₀ = 0"} & set(texts)
+        weights = {session.shown(n.index) for n in session.graph.nodes if n.is_parameter}
+        assert weights <= {part for text in texts for part in text.split()}
+
+
+def test_a_state_that_one_cell_alone_has_in_a_step_is_called_as_in_the_others():
+    tg.manual_seed(0)
+    slow, fast, head = nn.RNNCell(3, 3), nn.RNNCell(6, 3), nn.Linear(6, 3)
+    x, h, g, loss = tg.randn(6, 1, 3), tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in tg.steps(6):
+        if t % 2 == 0:
+            h = tg.tanh(x[t] @ slow.weight_ih.T + h @ slow.weight_hh.T)
+        g = tg.tanh(tg.concat([x[t], h], 1) @ fast.weight_ih.T + g @ fast.weight_hh.T)
+        loss = loss + nn.functional.cross_entropy(head(tg.concat([h, g], 1)), [t % 3])
+    shown = viz.debug(loss).names.shown
+    assert {f"cell2.h_{t}" for t in range(1, 7)} | {"cell1.h_1", "cell1.h_3", "cell1.h_5"} <= set(shown)
+
+
+def test_a_cell_whose_matrices_have_no_letter_has_no_letter_for_its_bias():
+    session = viz.debug(two_layers())
+    biases = {session.shown(n.index) for n in session.graph.nodes if n.is_parameter and len(n.shape) == 1}
+    assert biases == {"b_xh", "cell2.bias", "b_hy"}
+
+
+def two_layers() -> tg.Tensor:
+    """The loss of two cells of two matrices and one bias each, of which the lower reads the upper one, too."""
+    tg.manual_seed(0)
+    lower, upper = (nn.Linear(6, 3), nn.Linear(3, 3, bias=False)), (nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
+    head, x, h, top, loss = nn.Linear(3, 3), tg.randn(3, 1, 3), tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in range(3):
+        h = tg.tanh(lower[0](tg.concat([x[t], top], 1)) + lower[1](h))
+        top = tg.tanh(upper[0](h) + upper[1](top))
+        loss = loss + nn.functional.cross_entropy(head(top), [t])
+    return loss

@@ -51,10 +51,11 @@ def weights(graph: tg.Graph) -> dict[int, str]:
     """
     states = state_letters(graph)
     found = {node.index: weight(graph, node, states) for node in graph.nodes if node.is_parameter}
+    once = {name for name, count in Counter(found.values()).items() if count == 1}
     for use in graph.nodes:
         if use.op is not None and use.op.name == "linear" and len(use.sources) == 3:
             _, matrix, bias = use.sources
-            if found.get(bias) == "b" and "_" in found.get(matrix, ""):
+            if found.get(bias) == "b" and found.get(matrix) in once - {"W"}:
                 found[bias] = found[matrix].replace("W", "b", 1)
     often = Counter(found.values())
     nameless = sorted((n for n in map(graph.nodes.__getitem__, found) if not n.name), key=lambda n: n.serial)

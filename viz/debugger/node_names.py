@@ -11,10 +11,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
+from dataclasses import replace
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.bptt.state_rows import state_rows
 
 from .. import style, vocabulary
+from ..graph.time_columns import scores_and_losses
 from .shown_names import Spoken
 
 NAME_LIMIT = 40
@@ -24,8 +27,15 @@ class Names:
     """The names of a graph's nodes."""
 
     def __init__(self, graph: tg.Graph) -> None:
-        self.graph = graph
+        told = scores_and_losses(graph) if graph.steps else {}
+        nodes = [replace(node, role=told.get(node.index, node.role)) for node in graph.nodes]
+        self.graph = graph = graph.of(nodes, graph.outputs)  #: with the roles of scores and losses that nobody labelled
         self._states, self._weights = vocabulary.unsaid_states(graph), vocabulary.weights(graph)
+        self._cells = defaultdict[int, list[tuple[str, ...]]](list)  #: of a first state, those that begin with it
+        rows = state_rows(graph)
+        for row in rows:
+            for index in row.initial:
+                self._cells[index].append(row.path)
         levels = [_levels(node, self._path(node), self._short(node, index)) for index, node in enumerate(graph.nodes)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
@@ -36,6 +46,12 @@ class Names:
             twins = self._aliases[names[-1]]
             name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
             self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
+        for row in rows:  # a step in which one cell alone has a state names it as all others do
+            own = [n for n in row.nodes if n is not None]
+            places = max(self.names[n].count(".") for n in own)
+            for n in own:
+                longer = [name for name in levels[n] if name.count(".") == places and self._aliases[name] == [n]]
+                self.names[n] = longer[0] if longer else self.names[n]
         self._spoken = Spoken(graph, self.names)
         self.shown = self._spoken.found  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
         for index, pair in enumerate(zip(self.names, self.shown)):
@@ -47,7 +63,8 @@ class Names:
         """The module path a value belongs to: where it was made, a parameter or first state where it is used."""
         path: tuple[str, ...] = node.scope.path
         if (node.is_parameter or (node.op is None and node.index in self._states)) and not path:
-            users = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]] or [()]
+            users = self._cells[node.index] or [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]]
+            users = users or [()]
             path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
         return [_clean(part) for part in path]
 

@@ -103,6 +103,9 @@ class Spoken:
             text = f"({parts[0]}ᵀ)"
         elif op.kind != "movement" and 0 < len(parts) < 3:
             text = f"{op.name}({self._bare(node.operands[0], parts[0])})"
+            x = node.operands[0]
+            if len(text) > FUNCTION_LIMIT and isinstance(x, Ref) and re.match(r"\w+\(", parts[0]):
+                text = f"{op.name}({self.names[x.index]})"
         if len(text) > (LIMIT if index in self.sums | self.products else FUNCTION_LIMIT):
             self.sums.discard(index)
             self.products.discard(index)

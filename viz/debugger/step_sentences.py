@@ -24,8 +24,7 @@ ROLES = {
 
 def called(session: Inspection, index: int) -> str:
     """A node with what it is: ``the forget gate f_3``."""
-    node = session.graph.nodes[index]
-    role = ROLES.get(node.role or "")
+    role = ROLES.get(session.names.graph.nodes[index].role or "")
     if index == session.trace.output:
         return f"the loss {session.shown(index)}"
     return f"{role} {session.shown(index)}" if role else session.shown(index)

@@ -16,7 +16,7 @@ from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
 
-from ..graph.time_columns import operands, roles
+from ..graph.time_columns import operands, roles, scores_and_losses
 
 
 def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
@@ -49,10 +49,9 @@ def _judged(graph: tg.Graph) -> tg.Graph:
     """
     nodes = list(graph.nodes)
     handed_on = operands(graph, see_through=True)[1]
-    told = roles(graph, operands(graph, see_through=False)[0])
+    told, judged = roles(graph, operands(graph, see_through=False)[0]), scores_and_losses(graph)
     for node, role in zip(graph.nodes, told, strict=True):
-        of_step = node.scope.step is not None or (role == "logits" and told.count(role) == 1)
-        if role in ("logits", "loss") and of_step and not node.scope.backward:
+        if node.index in judged:
             nodes[node.index] = replace(node, role=role)
         elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)

@@ -51,8 +51,9 @@ def draw(graph: tg.Graph, detail: str, max_steps: int | None = None) -> GraphPic
     """``graph`` at level ``detail``; of a longer sequence than ``max_steps`` the middle is left out."""
     level = collapse(graph, detail)
     labels = Labels(level)
-    labels.parameters |= dict.fromkeys(labels.letters, "")  # the letter is enough: panels have both
     names = Names(graph)
+    # what the sentences call it; of the lecture's the letter is enough, panels have both
+    labels.parameters = {i: "" if i in labels.letters else names.shown[i] for i in labels.parameters}
     titles = [_as_spoken(box, names, labels.lines(box)) for box in level.boxes]
     lines = [[style.shown(x, LABEL_LIMIT) for x in title] for title in titles]
     numbered = [len(box.members) == 1 or box.kind not in ("parameter", "cell") for box in level.boxes]
@@ -102,8 +103,10 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
     node, said = names.graph.nodes[box.main], names.shown[box.main]
     left, equals, how = title[0].rpartition(" = ")
     if node.op is None:
-        return title
-    if node.role and equals and "." in said:  # of one of several cells: the sentences say of which
+        of_one = box.kind == "state" and "." in said and title[0].count(" = ") < 2
+        return [f"{_small(said)}{equals}{how if equals else ''}", *title[1:]] if of_one else title
+    is_of_a_cell = box.kind == "state" or node.role not in (None, "x")
+    if is_of_a_cell and equals and ("." in said or "⁽" in left):  # of one of several: the sentences say of which
         left, title = _small(said), [f"{_small(said)} = {how}", *title[1:]]
     if box.kind == "state" and equals and "⊙" in how[1:]:
         formula = _written(names.formula(box.main))
