@@ -63,8 +63,8 @@ class Names:
         """The module path a value belongs to: where it was made, a parameter or first state where it is used."""
         path: tuple[str, ...] = node.scope.path
         if (node.is_parameter or (node.op is None and node.index in self._states)) and not path:
-            users = self._cells[node.index] or [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]]
-            users = users or [()]
+            readers = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]]
+            users = self._cells[node.index] or readers or [()]
             path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
         return [_clean(part) for part in path]
 
