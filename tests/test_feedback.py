@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.testing.unlabelled_recurrences import Loop
+from viz.debugger.terminal.line_debugger import run
 
 ORDERS = ("from below", "from above", "at once")
 
@@ -114,6 +116,71 @@ def test_the_states_of_both_together_make_the_next():
         assert layer.transfer[4] == pytest.approx(expected, rel=1e-4)
         assert layer.spectra[3] == pytest.approx(np.linalg.svd(jacobians[2], compute_uv=False), rel=1e-4)
         assert all(layer.products[t] <= bound * (1 + 1e-6) for t, bound in layer.product_bounds.items())
+
+
+def two_cells(kind, steps=5):
+    """The states of two cells at all steps, where each is made anew; ``kind`` says how they read each other."""
+    lower, upper, x = Cell(6), Cell(6 if kind == "at once" else 3), tg.randn(steps, 1, 3)
+    below, above = [tg.zeros(1, 3)], [tg.zeros(1, 3)]
+    for t in range(steps):
+        read = {"stacked": x[t], "all before": sum(below, x[t])}.get(kind, above[-1])
+        if kind == "at once":
+            read_above = tg.concat([x[t], below[-1]], 1)
+        elif kind == "last from above":
+            above.append(upper(below[-1], above[-1]))
+            read = above[-1]
+        below.append(lower(tg.concat([x[t], read], 1), below[-1]))
+        if kind == "at once":
+            above.append(upper(read_above, above[-1]))
+        elif kind != "last from above" and (kind != "seldom" or t % 2 == 0):
+            above.append(upper(below[-1], above[-1]))
+    return below[1:], above[1:]
+
+
+def derivative(later, earlier):
+    """d later / d earlier, of states taken together; those of one step vary each on its own."""
+
+    def total(outputs):
+        rows = [tg.grad(y[0, i], earlier, retain_graph=True, allow_unused=True) for y in outputs for i in range(3)]
+        return np.block([[np.zeros((1, 3)) if g is None else g.numpy() for g in row] for row in rows])
+
+    return total(later) @ np.linalg.inv(total(earlier))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["stacked", "at once", "from below", "last from above", "seldom", "all before"])
+def test_what_is_measured_is_the_derivative_and_no_bound_is_below_it(kind, seed, float64):
+    tg.manual_seed(seed)
+    states = two_cells(kind)
+    together = kind in ("at once", "from below")
+    groups = [list(zip(*states, strict=True))] * 2 if together else [[(h,) for h in own] for own in states]
+    of = {last.serial: group for own, group in zip(states, groups, strict=True) for last in own}
+    known = {
+        id(group): [[np.linalg.norm(derivative(s, t), 2) for t in group[:k]] for k, s in enumerate(group)]
+        for group in groups
+    }
+    loss = (states[1][-1] ** 2).sum()
+    session = viz.debug(loss if kind == "last from above" else loss + (states[0][-1] * 2.0).sum())
+    assert len(session.moments) == 2
+    for path, moments in session.moments.items():
+        group = of[session.graph.nodes[moments[0].nodes["h"]].serial]
+        expected, gains, transfers = known[id(group)], session.gains(path), session.transfers(path)
+        assert len(gains) == len(moments) - 1 >= 2
+        for k, (gain, row) in enumerate(zip(gains, transfers.values(), strict=True)):
+            assert gain.sigma == pytest.approx(expected[k + 1][k])
+            assert gain.product == pytest.approx(expected[len(gains)][k])
+            assert list(row.values()) == pytest.approx(expected[k + 1])
+            assert gain.bound is None or gain.bound >= gain.sigma * (1 - 1e-9)
+            assert gain.product_bound is None or gain.product_bound >= gain.product * (1 - 1e-9)
+        if kind == "stacked":
+            assert all(gain.bound and gain.product_bound for gain in gains)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("at once", "s = [h, h of cell2]"), ("seldom", "other ways, too")])
+def test_the_debugger_says_of_what_it_tells_the_stretch(kind, said):
+    states, out = two_cells(kind), io.StringIO()
+    run(viz.debug((states[0][-1] + states[1][-1]).sum()), stdin=io.StringIO("sv cell1\nquit\n"), stdout=out)
+    assert said in out.getvalue()
 
 
 def pendulum(m, p, k):

@@ -145,8 +145,8 @@ class Gain:
     spectrum: tuple[float, ...]  #: singular values of d s_t / d s_(t-1); s is h, for an LSTM h and c together
     h: float | None  #: of its block d h_t / d h_(t-1), see `Moment.output`
     bound: float | None  #: for h = tanh or relu(... W h): sigma_max(W) times the largest slope, at least ``sigma``
-    product: float | None  #: largest singular value of d s_T / d s_(t-1), the product of all Jacobians from the end
-    product_bound: float | None  #: the product of their largest singular values, at least ``product``
+    product: float | None  #: largest singular value of d s_T / d s_(t-1), see `_derivatives`
+    product_bound: float | None  #: the product of the steps' largest; None where a step reads more than the one before
 
     @property
     def sigma(self) -> float | None:
@@ -156,43 +156,51 @@ class Gain:
 
 def gains(trace: Trace, moments: list[Moment]) -> list[Gain]:
     """Singular values of a layer's recurrent Jacobians, by time step; of a batch, its largest."""
-    moments = _with_feedback(trace, moments)
-    blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
-    product: Array | None = None
+    moments = together(trace, moments)
+    blocks = [_blocks(trace, moments[:k], after) for k, after in enumerate(moments)]
+    whole = dict(_derivatives(blocks, len(moments) - 1))
     limit: float | None = 1.0
     rows: list[Gain] = []
-    for before, after, block in reversed(list(zip(moments, moments[1:], blocks))):
+    for k in range(len(moments) - 1, 0, -1):
+        before, after, block = moments[k - 1], moments[k], blocks[k].get(k - 1)
         spectrum = () if block is None else _spectrum(block)
         h = None
         if block is not None and after.output in before.nodes:
             h = _sigma(block[:, _columns(trace, after)[after.output], _columns(trace, before)[after.output]])
-        if block is None or (rows and product is None):
-            product = None
-        else:
-            product = block if product is None else _multiplied(product, block)
-        limit = limit * spectrum[0] if spectrum and limit is not None else None
-        bound = _bound(trace, before, after)
-        rows.append(Gain(after.time, spectrum, h, bound, None if product is None else _sigma(product), limit))
+        product = _sigma(whole[k - 1]) if k - 1 in whole else None
+        limit = limit * spectrum[0] if limit is not None and spectrum and len(blocks[k]) == 1 else None
+        rows.append(Gain(after.time, spectrum, h, _bound(trace, before, after), product, limit))
     return rows[::-1]
 
 
 def transfers(trace: Trace, moments: list[Moment]) -> dict[int, dict[int, float]]:
     """{s: {t: largest singular value of d s_s / d s_t}}: how far a nudge to the state of step t can reach."""
-    moments = _with_feedback(trace, moments)
-    blocks = [_blocks(trace, before, after) for before, after in itertools.pairwise(moments)]
-    found: dict[int, dict[int, float]] = {}
-    for last in _spread(range(len(blocks))):
-        row = found.setdefault(moments[last + 1].time, {})
-        product: Array | None = None
-        for before, block in zip(moments[last::-1], blocks[last::-1]):
-            if block is None:
-                break
-            product = block if product is None else _multiplied(product, block)
-            row[before.time] = _sigma(product)
-    return found
+    moments = together(trace, moments)
+    blocks = [_blocks(trace, moments[:k], after) for k, after in enumerate(moments)]
+    return {
+        moments[last].time: {moments[k].time: _sigma(whole) for k, whole in _derivatives(blocks, last)}
+        for last in _spread(range(1, len(moments)))
+    }
 
 
-def _with_feedback(trace: Trace, moments: list[Moment]) -> list[Moment]:
+def _derivatives(blocks: Sequence[Mapping[int, Array]], last: int) -> Iterator[tuple[int, Array]]:
+    """(k, d s_last / d s_k), from the end; ``blocks``: by step, by the earlier step that it reads, the Jacobian.
+
+    It is the product of the Jacobians between, if every step reads just the one before; else a sum of such products.
+    """
+    found: dict[int, Array] = {}
+    for j in range(last, -1, -1):
+        whole = found.pop(j, None)
+        if whole is not None:
+            yield j, whole
+        elif j < last:
+            continue
+        for k, block in blocks[j].items():
+            with np.errstate(all="ignore"):
+                found[k] = total(found.get(k), block if whole is None else whole @ block)
+
+
+def together(trace: Trace, moments: list[Moment]) -> list[Moment]:
     """``moments`` with the states of all layers that this one feeds and is fed by: only together do they make the next.
 
     Told in the middle of the sequence, of layers with the same time steps.
@@ -211,8 +219,8 @@ def _with_feedback(trace: Trace, moments: list[Moment]) -> list[Moment]:
     circle = next((own for own in circles_of(reads) if moments[0].path in own), {moments[0].path})
     others = [own for path, own in layers.items() if path in circle and path != moments[0].path]
     return [
-        replace(moment, nodes=moment.nodes | {f"{m.path} {name}": n for m in at for name, n in m.nodes.items()})
-        for moment, *at in zip(moments, *others, strict=True)
+        replace(own, nodes=own.nodes | {f"{name} of {'.'.join(m.path)}": n for m in at for name, n in m.nodes.items()})
+        for own, *at in zip(moments, *others, strict=True)
     ]
 
 
@@ -223,11 +231,6 @@ def _spread(items: Sequence[int]) -> list[int]:
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, ORIGIN_LIMIT)]
 
 
-def _multiplied(product: Array, block: Array) -> Array:
-    with np.errstate(all="ignore"):
-        return product @ block
-
-
 def _columns(trace: Trace, moment: Moment) -> dict[str, slice]:
     """The columns of s that hold each state's units."""
     widths = [(trace.graph.nodes[node].shape or (1,))[-1] for node in moment.nodes.values()]
@@ -235,29 +238,46 @@ def _columns(trace: Trace, moment: Moment) -> dict[str, slice]:
     return {name: slice(end - width, end) for name, end, width in zip(moment.nodes, ends, widths, strict=True)}
 
 
-def _blocks(trace: Trace, before: Moment, after: Moment) -> Array | None:
-    """The Jacobian of a batch, (batch, state after, state before); samples do not mix, so one unit serves them all."""
+def _blocks(trace: Trace, earlier: Sequence[Moment], after: Moment) -> dict[int, Array]:
+    """By place in ``earlier``, what ``after`` reads of it: its Jacobian, (batch, state after, state before).
+
+    Samples do not mix, so one unit serves them all.
+    """
     nodes = trace.graph.nodes
-    samples = {nodes[node].shape[:-1] for m in (before, after) for node in m.nodes.values()}
-    rows, columns = _columns(trace, after), _columns(trace, before)
-    if len(samples) > 1 or not all(at.stop > at.start for at in (*rows.values(), *columns.values())):
-        return None
-    batch = math.prod(*samples)
-    found: dict[tuple[str, str], Array] = {}
+    places = {node: k for k, moment in enumerate(earlier) for node in moment.nodes.values()}
+    targets = _read(trace, places, after.nodes.values())
+    shapes = [nodes[node].shape for node in (*targets, *after.nodes.values())]
+    if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1:] == (0,) for shape in shapes):
+        return {}
+    batch = math.prod(shapes[0][:-1])
+    rows = _columns(trace, after)
+    columns = {k: _columns(trace, earlier[k]) for k in {places[node] for node in targets}}
+    found: dict[int, Array] = {}
     for name, at in rows.items():
         node = nodes[after.nodes[name]]
         width = at.stop - at.start
         units = np.zeros((width, *node.shape), node.dtype)
         units.reshape(width, -1, width)[range(width), :, range(width)] = 1
-        arrived = pull(trace, [Arrived(node.index, units)], list(before.nodes.values()), many=True)
-        found |= {(name, other): arrived[index].gradient for other, index in before.nodes.items() if index in arrived}
-    if not found:
-        return None
-    result = np.zeros((batch, max(at.stop for at in rows.values()), max(at.stop for at in columns.values())))
-    for (name, other), gradient in found.items():
-        width = gradient.shape[-1] if gradient.ndim > 1 else 1
-        result[:, rows[name], columns[other]] = gradient.reshape(len(gradient), batch, width).swapaxes(0, 1)
-    return result
+        for index, gradient, _ in pull(trace, [Arrived(node.index, units)], targets, many=True).values():
+            k = places[index]
+            if k not in found:
+                found[k] = np.zeros((batch, *(max(at.stop for at in ends.values()) for ends in (rows, columns[k]))))
+            other = next(other for other, state in earlier[k].nodes.items() if state == index)
+            width = gradient.shape[-1] if gradient.ndim > 1 else 1
+            found[k][:, at, columns[k][other]] = gradient.reshape(len(gradient), batch, width).swapaxes(0, 1)
+    return found
+
+
+def _read(trace: Trace, earlier: Collection[int], after: Iterable[int]) -> list[int]:
+    """Those of ``earlier`` that ``after`` are, or are computed from otherwise than by way of another of them."""
+    first, pending = min(earlier, default=0), list(after)
+    seen = set(pending)
+    while pending:
+        index = pending.pop()
+        more = () if index in earlier else {s for s in trace.graph.nodes[index].sources if s >= first} - seen
+        seen.update(more)
+        pending += more
+    return [index for index in earlier if index in seen]
 
 
 def _spectrum(blocks: Array) -> tuple[float, ...]:
@@ -284,8 +304,10 @@ def _bound(trace: Trace, before: Moment, after: Moment) -> float | None:
             pending += [nodes[s] for s in a.sources]
         else:
             terms.append(a)
-    mine = [x for x in terms if _made_of(trace, x.index, h_before)]
+    mine = [x for x in terms if _read(trace, [h_before], [x.index])]
     if len(mine) != 1 or mine[0].op is None or not mine[0].op.is_product or mine[0].sources[0] != h_before:
+        return None
+    if _read(trace, [h_before], [mine[0].sources[1]]):
         return None
     weight = nodes[mine[0].sources[1]].value
     slope = np.abs(local_rule.diagonal(trace, h, 0).astype(np.float64))

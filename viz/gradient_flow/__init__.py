@@ -37,7 +37,7 @@ def flow(
     - ``"jacobians"``: the singular values of ``ds_t/ds_(t-1)`` (s is h, of an LSTM h and c together, and
       of layers that feed each other back the states of all);
     - ``"products"``: the largest singular value of ``ds_T/ds_t``, and its bound, the product of single steps' largest
-      (R. Pascanu, T. Mikolov, Y. Bengio 2013, ICML);
+      (R. Pascanu, T. Mikolov, Y. Bengio 2013, ICML), where each step reads just the one before;
     - ``"reach"``: a map over (s, t) of ``||dL_s/dh_t||``, how much of the loss of step s reaches the state of step t;
     - ``"transfer"``: a map over (s, t) of the largest singular value of ``ds_s/ds_t``, for a loss at one step only.
 

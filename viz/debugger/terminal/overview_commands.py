@@ -78,12 +78,13 @@ class Overview(Bench):
 
     def do_sv(self, argument: str) -> None:
         """sv [LAYER]: how far one step back in time can stretch a gradient: largest singular values of the recurrent
-        Jacobians ∂s_t/∂s_(t-1) (s is h, of an LSTM h and c together), of their product from the end, and bounds."""
+        Jacobians ∂s_t/∂s_(t-1) (s is h, or all states together that make the next), of ∂s_T/∂s_(t-1), and bounds."""
         path = self._layer(argument)
         gains = self.session.gains(path)
         if not gains:
             raise tg.GraphError("there is only one time step, so nothing is carried")
-        state, joint = self._state(path), len(self.session.moments[path][0].nodes) > 1
+        state, states = self._state(path), self.session.joined(path)
+        joint = len(states) > 1
         header = ["t", "‖∂s_t/∂s_t₋₁‖" if joint else f"‖∂{state}_t/∂{state}_t₋₁‖"]
         bounded = any(gain.bound is not None for gain in gains)
         header += ([f"of ∂{state}/∂{state} alone"] if joint else []) + (["bound"] if bounded else [])
@@ -92,9 +93,14 @@ class Overview(Bench):
             row = [str(gain.time + 1), _known(gain.sigma)] + ([_known(gain.h)] if joint else [])
             row += [_known(gain.bound)] if bounded else []
             rows.append([*row, _known(gain.product), _known(gain.product_bound), bar])
-        self.screen.table([*header, "product from the end", "its bound", ""], rows)
+        self.screen.table([*header, "to the end", "its bound", ""], rows)
         layer = style.shown(".".join(path), 60) or "without a name"
-        self.screen.say(f"  layer {layer}; below 1 a gradient shrinks for sure, above 1 it may grow")
+        layer, s = (f"{layer}, s = [{style.shown(', '.join(states), 60)}]", "s") if joint else (layer, state)
+        self.screen.say(
+            f"  layer {layer}; from {s}_t to {s}_t₋₁ a gradient shrinks for sure below 1, above it may grow"
+        )
+        if any(gain.product is not None and gain.product_bound is None for gain in gains):
+            self.screen.say("  steps read more than the one before, so that a gradient comes back by other ways, too")
         self._warn()
 
     def _state(self, path: carried_state.Path) -> str:

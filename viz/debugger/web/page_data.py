@@ -265,15 +265,15 @@ class _Log:
 
     def layer(self, path: carried_state.Path) -> dict[str, Any]:
         """The data of a recurrent layer: its states by time, its Jacobians, its triangle, its gates."""
-        session, moments = self.session, self.session.moments[path]
+        session, moments, states = self.session, self.session.moments[path], len(self.session.joined(path))
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
-        small = not self.absent() and (width * len(moments[0].nodes)) ** 3 * len(moments) <= GAIN_LIMIT
+        small = not self.absent() and (width * states) ** 3 * len(moments) <= GAIN_LIMIT
         work = sum(NODE_WORK + _work(self.graph, step.node) for step in self.trace.steps)
         drawn = not self.absent() and work * min(len(self.graph.steps), carried_state.ORIGIN_LIMIT) <= TRIANGLE_LIMIT
         return {
             "name": style.shown(".".join(path), NAME_LIMIT),
-            "joint": len(moments[0].nodes) > 1,
+            "joint": states > 1,
             "state": moments[-1].output,
             "states": [[row.time, row.role, row.node] for row in rows if row.node in self.shown],
             "gates": sorted({row.time: row.saturated for row in rows}.items()),
