@@ -160,10 +160,6 @@ class Inspection(Cursor):
             self._gains[path] = carried_state.gains(self.trace, self.moments[path])
         return self._gains[path]
 
-    def joined(self, path: carried_state.Path) -> list[str]:
-        """The states that s is made of in `gains` and `transfers`: the layer's, and what it feeds and is fed by."""
-        return list(carried_state.together(self.trace, self.moments[path])[0].nodes)
-
     def split(self, node: int, position: int | None = None) -> carried_state.Split:
         """A state's gradient so far by the way it came back: highway, through the cell, from its own time step."""
         return carried_state.split(self.trace, self.states, self._there(node), self._backward(position))

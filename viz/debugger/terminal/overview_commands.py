@@ -83,7 +83,10 @@ class Overview(Bench):
         gains = self.session.gains(path)
         if not gains:
             raise tg.GraphError("there is only one time step, so nothing is carried")
-        state, states = self._state(path), self.session.joined(path)
+        state, states = (
+            self._state(path),
+            carried_state.together(self.session.trace, self.session.moments[path])[0].nodes,
+        )
         joint = len(states) > 1
         header = ["t", "‖∂s_t/∂s_t₋₁‖" if joint else f"‖∂{state}_t/∂{state}_t₋₁‖"]
         bounded = any(gain.bound is not None for gain in gains)

@@ -265,7 +265,8 @@ class _Log:
 
     def layer(self, path: carried_state.Path) -> dict[str, Any]:
         """The data of a recurrent layer: its states by time, its Jacobians, its triangle, its gates."""
-        session, moments, states = self.session, self.session.moments[path], len(self.session.joined(path))
+        session, moments = self.session, self.session.moments[path]
+        states = len(carried_state.together(session.trace, moments)[0].nodes)
         rows = [row for row in session.state_norms(0) if row.layer == ".".join(path)]
         width = max(self.graph.nodes[node].shape[-1:] or (1,) for m in moments for node in m.nodes.values())[0]
         small = not self.absent() and (width * states) ** 3 * len(moments) <= GAIN_LIMIT
