@@ -155,6 +155,11 @@ def kernel_that_varies(a, *, by=1.0):
     return by * a
 
 
+def kernel_that_asserts(a):
+    assert a > 0
+    return 2 * a
+
+
 @pytest.mark.parametrize(
     ("enter", "words"),
     [
@@ -170,6 +175,7 @@ def kernel_that_varies(a, *, by=1.0):
         (lambda: kernel(own("h"))(math.exp), "own_h must be a function written in Python"),
         (lambda: kernel(difference("i"))(lambda a: a), r"own_i is called with 2 number\(s\).* takes \(a\)"),
         (lambda: kernel(own("j"))(lambda a, b: a - b), r"own_j is called with 1 number\(s\).* takes \(a, b\)"),
+        (lambda: kernel(own("l"))(kernel_that_asserts), "own_l raises, or asserts"),
         (lambda: kernel(own("k"))(kernel_that_varies), r"kernel_that_varies takes \(a, \*, by=1.0\)"),
     ],
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dis import get_instructions
 from inspect import Parameter, signature
 from types import FunctionType
 from typing import Any, TypeVar
@@ -145,6 +146,10 @@ def _refuse_other_arguments(op: Primitive, operands: int, function: Any) -> None
         raise ArgumentError(
             f"the kernel of {op.name} is called with {operands} number(s), one of each operand, but "
             f"{function.__name__} takes {taken}; let it take {operands}"
+        )
+    if any(instruction.opname == "RAISE_VARARGS" for instruction in get_instructions(function)):
+        raise ArgumentError(
+            f"the kernel of {op.name} raises, or asserts, which machine code without Python cannot; let it give nan"
         )
 
 
