@@ -838,3 +838,61 @@ def test_an_output_that_is_called_a_state_has_a_box_beside_the_cell():
     assert Counter(box.kind for box in level.boxes if box.column)["cell"] == 3
     (layer,) = viz.flow(loss).layers
     assert list(layer.norms) == ["c"] and len(layer.products) == 2
+
+
+# Folded --------------------------------------------------------------------------------------------------
+
+
+def shared_start(layers, steps=3):
+    """Cells above each other, all begun with the same zeros."""
+    cells, x, zeros = [tg.nn.RNNCell(3, 3) for _ in range(layers)], tg.ones(steps, 1, 3), tg.zeros(1, 3)
+    states = [zeros] * layers
+    for t in range(steps):
+        value = x[t]
+        for k, cell in enumerate(cells):
+            value = states[k] = cell(value, states[k])
+    return tg.Graph(value.square().sum())
+
+
+def folded_edges(graph):
+    """The edges of the unrolled picture between what folds to different boxes, and those of the rolled one."""
+    level = collapse(graph, "cell")
+    cells = {box.key[1] for box in level.boxes if box.kind == "cell"}
+
+    def home(box):
+        return ("cell", box.key[2]) if box.key[0] == "state" and box.key[2] in cells else box.key
+
+    ends = [(level.boxes[e.source], level.boxes[e.target]) for e in level.edges if e.kind != "weight"]
+    expected = {(home(a), home(b), a.column != b.column) for a, b in ends if not a.before and not b.before}
+    expected = {(a, b) for a, b, later in expected if a != b or later}
+    begun = {(id(a), home(b)) for a, b in ends if a.before}  # what computes a first state feeds the cell
+    expected |= {(home(a), cell) for a, b in ends if b.before for box, cell in begun if box == id(b) != id(a)}
+    dot = viz.render(graph, rolled=True).dot
+    box_of = {node: box for box in level.boxes for node in box.members}
+    drawn = {
+        (home(box_of[node_index(tail[7:])]), home(box_of[node_index(head[7:])]))
+        for tail, head, _ in lines(dot)
+        if tail.startswith("rolled_n")
+    }
+    return expected, drawn, dot
+
+
+@settings(max_examples=500 if NIGHTLY else 25)
+@given(loops(least_steps=2, most_steps=4, wider=True))
+@example(Loop(("rnn", "rnn"), 3, feedback="mutual"))
+@example(Loop(("rnn", "gru", "rnn"), 3, feedback="mutual", dense=True, skip=True))
+@example(Loop(("memory", "lstm"), 3))
+@example(Loop(("memory",), 4, "decoder", head=False, listed=True, dense=True, judged="slope"))
+@example(Loop(("lstm", "rnn"), 3, "attention", skip=True))
+def test_rolled_pictures_of_random_networks_keep_what_unrolled_ones_promise(loop):
+    """And say the same: an edge wherever the steps' edges, laid over each other, have one."""
+    expected, drawn, dot = folded_edges(loop.graph()[0])
+    assert [fault for fault in faults(dot) if "rolled_" in fault] == []  # of the steps beside it there is a test above
+    assert drawn == expected
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_cells_begun_with_the_same_zeros_do_not_feed_each_other_back(layers):
+    expected, drawn, dot = folded_edges(shared_start(layers))
+    assert faults(dot) == []
+    assert drawn == expected

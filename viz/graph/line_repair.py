@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_rnn.tensors import Array
 
-from .line_routing import ARROW, LANE, Point, Port, Stretch, around, entering, is_askew, leaving, spline
+from .line_routing import ARROW, LANE, Point, Port, Rect, Stretch, around, entering, is_askew, leaving, spline
 from .placement import Layout, Line
 
 STEP = 2.0  #: points between the samples of a line
@@ -35,13 +35,13 @@ LARGEST = 1500
 MEASURED = 3000
 
 
-def mended(layout: Layout) -> int:
+def mended(layout: Layout, loops: Sequence[Rect] = ()) -> int:
     """Draw the lines anew that run through boxes or upon other lines; how many faults are left all the same.
 
     Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew. What is drawn anew may come to lie upon
-    others: the round that left the fewest faults is kept.
+    others: the round that left the fewest faults is kept. ``loops`` are where lines run from a box back to itself.
     """
-    mending = _Mending(layout)
+    mending = _Mending(layout, loops)
     left, best = [mending.left()], list(layout.lines)
     for turn in range(ROUNDS if len(layout.rects) <= LARGEST else 0):
         wrong = mending.wrong(turn)
@@ -59,10 +59,10 @@ def mended(layout: Layout) -> int:
 
 
 class _Mending:
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, loops: Sequence[Rect]) -> None:
         self.layout = layout
         self.names = list(layout.rects)
-        rects = [layout.rects[i] for i in self.names] + [rect for _, rect in layout.gaps]
+        rects = self.obstacles = [*layout.rects.values(), *(rect for _, rect in layout.gaps), *loops]
         self.rects = np.array([(r.left, r.right, r.bottom, r.top) for r in rects])
         self.ways: list[Way] = []
         self.through: set[int] = set()
@@ -79,7 +79,7 @@ class _Mending:
 
     def boxes_upon_boxes(self) -> int:
         """The number of pairs of boxes that overlap."""
-        left, right, bottom, top = self.rects.T + np.array([[1], [-1], [1], [-1]])
+        left, right, bottom, top = self.rects.T + np.array([[0.5], [-0.5], [0.5], [-0.5]])
         upon = (left < right[:, None]) & (left[:, None] < right) & (bottom < top[:, None]) & (bottom[:, None] < top)
         return int(upon.sum() - len(upon)) // 2
 
@@ -104,6 +104,9 @@ class _Mending:
     def _look_for_boxes(self, k: int) -> None:
         """Whether a line runs through a box that is not its end."""
         way, line = self.ways[k], self.layout.lines[k]
+        if line.source == line.target:
+            self.through.discard(k)
+            return
         inner = self.rects + np.array([1, -1, 1, -1])
         points = way.points[np.argsort(way.points[:, 0], kind="stable")]
         across = (inner[:, 0] < way.right) & (inner[:, 1] > way.left)
@@ -155,11 +158,10 @@ class _Mending:
         starts, ends = self._starts(k), self._ends(k)
         others = [self.ways[n] for n in range(len(self.ways)) if n != k and self._apart(n, k)]
         taken = [stretch for way in others for stretch in way.pieces]
-        boxes = [*self.layout.rects.values(), *(rect for _, rect in self.layout.gaps)]
         tips = [tip for way in others for tip in way.points[[0, -1]]]
-        points = around(_free(starts, tips), _free(ends, tips), boxes, taken, shared=APART)
+        points = around(_free(starts, tips), _free(ends, tips), self.obstacles, taken, shared=APART)
         if is_askew(points):  # the free places at the boxes are walled in
-            points = around(starts, ends, boxes, taken, shared=APART)
+            points = around(starts, ends, self.obstacles, taken, shared=APART)
         if is_askew(points):
             self.stuck.add(k)
             return

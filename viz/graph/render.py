@@ -96,7 +96,8 @@ def render(
         cells = level if detail == "cell" else collapse(forward, "cell")
         if not any(box.kind == "cell" for box in cells.boxes):
             raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
-        fold = folded(cells, layout if cells is level else laid_out(cells, Labels(cells))[0], layout)
+        rows = layout if cells is level else laid_out(cells, Labels(cells))[0]
+        fold = folded(cells, rows, layout, dot=dot, timeout=timeout)
     source = dot_source(level, layout, lines, labels, captions=captions, title=title, rolled=fold)
     picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
     if path is not None:

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from tinygrad_rnn.files import PathLike
 
 from .. import style
 from .box_text import Labels
 from .detail_levels import Box, Edge, Level
+from .graphviz_program import RenderError
+from .layout import HASTE
+from .layout_by_dot import MOST
+from .line_repair import mended
 from .line_routing import Point, Port, Rect, beside, lanes, path, spline
 from .placement import HIGHWAY, Layout, Line
 from .time_columns import Column, Key
+from .time_step_tile import by_dot
 
 CELL, SMALL, WEIGHT = (76.0, 54.0), (48.0, 28.0), (34.0, 26.0)
 PITCH = 180.0  #: between boxes beside each other
@@ -23,6 +31,7 @@ ROW_GAP = 34.0
 CELL_GAP = 42.0  #: below a cell, where its weights stand
 LOOP = 26.0  #: how far the arrow back to itself swings out
 Home = tuple[Key, int | None]
+_T = TypeVar("_T")
 
 
 class Folded(NamedTuple):
@@ -35,13 +44,26 @@ class Folded(NamedTuple):
     feet: dict[int, Rect]  #: below each pass over a sequence
 
 
-def folded(level: Level, rows: Layout, unrolled: Layout) -> Folded:
-    """A cell-level ``level``, laid out as ``rows``, with all time steps laid over each other, left of ``unrolled``."""
+def folded(
+    level: Level, rows: Layout, unrolled: Layout, *, dot: PathLike | None = None, timeout: float | None = None
+) -> Folded:
+    """A cell-level ``level``, laid out as ``rows``, with all time steps laid over each other, left of ``unrolled``.
+
+    Where rows beside ``rows`` leave a line no way of its own, dot ranks the boxes.
+    """
     folding = _Folding(level, rows)
-    folding.place()
     right = min(r.left for r in unrolled.rects.values()) - 26
+    folding.place()
     arrow = folding.move(right, None if rows is unrolled else unrolled)
-    folding.route()
+    faults = folding.route()
+    if faults and len(folding.boxes) <= MOST:
+        first = folding.layout
+        with suppress(RenderError):  # dot takes too long: the rows are what there is
+            folding.rank(dot, min(timeout or HASTE, HASTE))
+            place = folding.move(right, unrolled)
+            if folding.route() < faults:
+                first, arrow = folding.layout, place
+        folding.layout = first
     cells = Level(level.graph, "cell", folding.boxes, folding.edges, [], level.recurrent, level.roles)
     return Folded(cells, folding.layout, [folding.lines(i) for i in range(len(folding.boxes))], arrow, folding.feet())
 
@@ -82,25 +104,32 @@ class _Folding:
             place[i] = homes[home]
             if box.column is not None:
                 self.steps[homes[home]].add(box.column)
-        for e in self.level.edges:  # an initial state is its cell's; what computes it feeds the cell
-            if self.level.boxes[e.source].before and e.target in place:
-                place[e.source] = place[e.target]
         return place
+
+    def _cells_begun(self, place: dict[int, int]) -> dict[int, list[int]]:
+        """By initial state the cells that begin with it: several may begin with one."""
+        box_of = {node: i for i, box in enumerate(self.level.boxes) for node in box.members}
+        found: dict[int, list[int]] = {}
+        for i, box in enumerate(self.level.boxes):
+            if box.before:
+                states = [state for node in box.members for state in self.level.stands_for.get(node, ())]
+                found[i] = _unique(place[box_of[state]] for state in states if box_of.get(state) in place)
+        return found
 
     def _fold_edges(self, place: dict[int, int]) -> None:
         found: dict[tuple[int, int, bool, str], Edge] = {}
+        begun = self._cells_begun(place)
         for e in self.level.edges:
-            if e.source not in place or e.target not in place:
+            if e.source not in place:  # what reads an initial state reads its cell's states later on
                 continue
-            a, b = place[e.source], place[e.target]
-            if self.level.boxes[e.target].before and e.kind != "weight" and a != b:
-                self.starts[a] = b
             columns = self.level.boxes[e.source].column, self.level.boxes[e.target].column
             later = None not in columns and columns[0] != columns[1]
-            if a == b and not later:
-                continue
-            known = found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind))
-            known.uses += e.uses
+            a = place[e.source]
+            for b in begun[e.target] if e.target in begun else [place[e.target]] if e.target in place else []:
+                if e.target in begun and e.kind != "weight" and a != b:
+                    self.starts.setdefault(a, b)
+                if a != b or later:
+                    found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind)).uses += e.uses
         self.edges = list(found.values())
         for _ in self.boxes:  # what has no step stands with what it feeds or is fed by
             for e in self.edges:
@@ -132,10 +161,28 @@ class _Folding:
         for k, (i, target) in enumerate(self.starts.items()):
             cell, (width, height) = self.layout.rects[target], self._size(i)
             self.layout.rects[i] = Rect(cell.left - 60 - width / 2, cell.y + k * (height + 8), width, height)
+        self._place_weights()
+
+    def _place_weights(self) -> None:
         for e in self.edges:
             if e.kind == "weight":
                 cell = self.layout.rects[e.target]
                 self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
+
+    def rank(self, dot: PathLike | None, timeout: float) -> None:
+        """Where dot has the boxes, each above those that feed it in its time step."""
+        room = [self._size(i) for i in range(len(self.boxes))]
+        for i, (width, height) in enumerate(room):
+            if self.boxes[i].kind == "cell":  # its weights and the arrow back to itself stand beside it
+                room[i] = width + 2 * (LOOP + 24), height + 2 * WEIGHT[1]
+        drawn = [e for e in self.edges if e.kind != "weight" and e.source != e.target]
+        wires = [((e.source,), (e.target,), n) for n, e in enumerate(drawn)]
+        same = [self.segment.get(e.source) == self.segment.get(e.target) for e in drawn]  # not a state handed on
+        back = [wire for wire, e, here in zip(wires, drawn, same) if here and e.kind in ("h", "c", "feedback")]
+        sizes = {(i,): size for i, size in enumerate(room) if self.boxes[i].kind != "parameter"}
+        tile = by_dot(sizes, wires, [], [], against=back, dot=dot, timeout=timeout)
+        self.layout = Layout({i: Rect(r.x, r.y, *self._size(i)) for (i, *_), r in tile.boxes.items()})
+        self._place_weights()
 
     def move(self, right: float, other: Layout | None) -> Rect:
         """Shift all boxes left of ``right``, and to the middle of ``other``'s height; return the arrow's place."""
@@ -175,8 +222,11 @@ class _Folding:
 
     # Lines -----------------------------------------------------------------------------------------------
 
-    def route(self) -> None:
-        """All edges: arrows back to itself at the right of a cell, the others around what stands in their way."""
+    def route(self) -> int:
+        """All edges: arrows back to itself at the right of a cell, the others around what stands in their way.
+
+        How many faults are left.
+        """
         rects = self.layout.rects
         swings = [
             Rect(rects[e.source].right + LOOP / 2 + 8, rects[e.source].y, LOOP + 16, rects[e.source].h - 8)
@@ -186,25 +236,25 @@ class _Folding:
         for n, e in enumerate(self.edges):
             a, b = rects[e.source], rects[e.target]
             if e.source == e.target:
-                points = self._loop(e, a)
-                label_at = points[1][0] + 9, (points[1][1] + points[2][1]) / 2
-                self.layout.lines.append(Line(n, spline(points), e.source, e.target, label=e.kind, label_at=label_at))
+                self.layout.lines.append(self._back_to_itself(n, e, a))
                 continue
             if e.kind == "weight":
                 at = b.left + 0.2 * b.w
                 points = [(a.right, a.y), (at, a.y), (at, b.bottom)]
-            elif e.source in self.starts:
+            elif e.source in self.starts and a.right < b.left and b.bottom < a.y < b.top:
                 points = [(a.right, a.y), (b.left, a.y)]
             else:
                 points = self._around(e, a, b, [*rects.values(), *swings])
             self.layout.lines.append(Line(n, spline(points), e.source, e.target))
+        return mended(self.layout, swings)
 
-    def _loop(self, e: Edge, cell: Rect) -> list[Point]:
+    def _back_to_itself(self, n: int, e: Edge, cell: Rect) -> Line:
         kinds = [o.kind for o in self.edges if o.source == o.target == e.source]
         # below the middle, for what an encoder hands on leaves at the top
         middle = cell.y + cell.h * (0.0 if len(kinds) == 1 else 0.15 if e.kind == "c" else -0.27)
         high, low, x = middle + 11, middle - 11, cell.right + LOOP
-        return [(cell.right, high), (x, high), (x, low), (cell.right, low)]
+        points = [(cell.right, high), (x, high), (x, low), (cell.right, low)]
+        return Line(n, spline(points), e.source, e.target, label=e.kind, label_at=(x + 9, middle))
 
     def _around(self, e: Edge, a: Rect, b: Rect, boxes: list[Rect]) -> list[Point]:
         obstacles = [r for r in boxes if r not in (a, b)]
@@ -228,20 +278,20 @@ class _Folding:
         """The text of a box: the kind of cell, or the letter of what it stands for at any time."""
         box = self.boxes[i]
         if box.kind == "cell":
-            return [self._cell(box.key[1])]
+            return [self._cell(box.key[1], "'" * sum(box.key[2:]))]
         title = self.labels.title(self.first[i]).split(" = ")[0]
         if box.kind == "parameter":
             return title.split("\n")
         every = len(self.steps[i]) > 1
         return [title.rstrip("₀₁₂₃₄₅₆₇₈₉") + "ₜ" if every and title[-1] in "₀₁₂₃₄₅₆₇₈₉" else title]
 
-    def _cell(self, place: tuple[str, ...]) -> str:
+    def _cell(self, place: tuple[str, ...], mark: str) -> str:
         inside = {self.level.roles[n.index] for n in self.level.graph.nodes if n.scope.path == place}
         name = "LSTM" if "c" in inside else "GRU" if {"r", "z"} <= inside else "RNN"
         kin = _unique(_layer(other) for other in self.level.recurrent if other and other[:-1] == place[:-1])
         several = len(kin) > 1 and _layer(place) in kin  # what no module does is no layer of one
         number = f"⁽{style.superscript(kin.index(_layer(place)) + 1)}⁾" if several else ""
-        return f"{name}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
+        return f"{name}{mark}{number}{' ←' if place and place[-1].endswith('_reverse') else ''}"
 
 
 def _layer(place: tuple[str, ...]) -> str:
@@ -254,5 +304,5 @@ def _middle(rects: Iterable[Rect]) -> float:
     return (min(r.bottom for r in rects) + max(r.top for r in rects)) / 2
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def _unique(items: Iterable[_T]) -> list[_T]:
+    return list(dict.fromkeys(items))
