@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -122,6 +123,7 @@ WANTS = {
     "tg.viz.debug(loss()).html('x.html')": "html",
     "tg.viz.derive(loss()).save('x.html')": "html",
     "from tinygrad_rnn.viz.lecture import build; build('x', [])": "lecture",
+    "from tinygrad_rnn.viz.lecture import TOPICS, build; build('x', TOPICS[:1], print)": "lecture",  # before it runs
     "tg.interchange.from_torch(None)": "torch",
     "tg.interchange.from_onnx('x.onnx')": "onnx",
     "tg.interchange.from_jax(None)": "jax",
@@ -165,6 +167,17 @@ def test_without_a_package_one_line_names_its_extra():
         (program, line) for (program, name), line in zip(WANTS.items(), said) if f"tinygrad_rnn[{name}]" not in line
     ]
     assert not wrong
+
+
+def test_the_command_without_its_packages_says_so_in_one_line(tmp_path):
+    """Of the base install's packages a checkout may have NumPy only."""
+    for package in ("click", "rich"):
+        (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name={package!r})")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "tinygrad_rnn", "demo"]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=60, env=environment)
+    said = "Error: the command tinygrad-rnn needs click, which is not installed; pip install tinygrad_rnn\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
 BASE_ONLY = f"""

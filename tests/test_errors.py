@@ -166,7 +166,7 @@ LAYERS = {
     "dropout": (lambda: nn.Dropout(1.5), tg.ArgumentError, ["probability", "1.5"]),
     "learning rate": (lambda: tg.optim.Adam([t(2)], lr=-1), tg.ArgumentError, ["Adam", "lr", "-1"]),
     "ignore_index": (lambda: F.cross_entropy(t(2), 1, None), tg.DTypeError, ["ignore_index", "None"]),
-    "load_state_dict": (lambda: nn.Linear(3, 2).load_state_dict(None), tg.DataError, ["mapping", "NoneType"]),
+    "load_state_dict": (lambda: nn.Linear(3, 2).load_state_dict(None), tg.ArgumentError, ["mapping", "NoneType"]),
     "sizes": (lambda: nn.LSTM(3, 0), tg.ShapeError, ["LSTM", "hidden_size", "0"]),
     "sizes float": (lambda: nn.Linear(2.5, 1), tg.ShapeError, ["Linear", "in_features", "2.5"]),
     "layers": (lambda: nn.GRU(3, 2, num_layers=0), tg.ShapeError, ["GRU", "num_layers"]),

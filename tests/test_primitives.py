@@ -210,7 +210,7 @@ def test_a_rule_may_take_its_operands_together() -> None:
 
 @pytest.mark.usefixtures("_forget_square")
 def test_a_primitive_without_a_recipe_says_what_to_add() -> None:
-    with pytest.raises(LookupError, match="test_square has no recipe: say which operands it takes"):
+    with pytest.raises(tg.ArgumentError, match="test_square has no recipe: say which operands it takes"):
         check_primitive(square())
 
 

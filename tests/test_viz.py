@@ -92,9 +92,9 @@ def test_pdf_needs_no_graphviz_that_writes_it(tmp_path):
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
-    with pytest.raises(viz.RenderError, match=r"'\.bmp'.*\.svg, \.png, \.pdf, \.dot, \.json"):
+    with pytest.raises(tg.ArgumentError, match=r"'\.bmp'.*\.svg, \.png, \.pdf, \.dot, \.json"):
         viz.render(unrolled(steps=2), tmp_path / "picture.bmp")
-    with pytest.raises(viz.RenderError, match="has no suffix"):
+    with pytest.raises(tg.ArgumentError, match="has no suffix"):
         viz.render(unrolled(steps=2), tmp_path)
     assert os.listdir(tmp_path) == []
 

@@ -1,6 +1,16 @@
 """``python -m tinygrad_rnn`` is the command ``tinygrad-rnn``."""
 
-from .cli import main
+import sys
+
+from .errors import MissingPackageError
+from .optional_packages import needed
+
+try:
+    with needed("the command tinygrad-rnn"):
+        from .cli import main
+except MissingPackageError as error:
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 try:
     main(prog_name="tinygrad-rnn")

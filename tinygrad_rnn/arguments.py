@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from inspect import signature
+from inspect import CO_VARARGS, signature
 from types import FrameType, FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,7 +38,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
     the signature stays, and so does what the user's own functions raise.
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
-    name = name or function.__qualname__.removesuffix(".__init__")
+    name = name or function.__qualname__.removesuffix(".__init__").removesuffix(".__post_init__")
     synonyms = _synonyms(function)
 
     @wraps(function)
@@ -70,10 +70,14 @@ def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable
     def named(kind: type[Class]) -> type[Class]:
         done: dict[Any, Any] = {}  # a method under two names stays one
         for key, method in list(vars(kind).items()):
-            code = getattr(method, "__code__", None) if isinstance(method, FunctionType) else None
-            if key.startswith("_") or code is None or code.co_argcount + code.co_kwonlyargcount < 2:
+            plain = method.__func__ if by and isinstance(method, classmethod) else method
+            code = plain.__code__ if isinstance(plain, FunctionType) else None
+            if code is None or (key.startswith("_") and not (by and key == "__init__")):
                 continue
-            setattr(kind, key, done.setdefault(method, (by or naming_keyword)(method, f"{name}.{key}")))
+            if code.co_argcount + code.co_kwonlyargcount < 2 and not (by and code.co_flags & CO_VARARGS):
+                continue
+            made = done.setdefault(plain, (by or naming_keyword)(plain, f"{name}.{key}".removesuffix(".__init__")))
+            setattr(kind, key, made if plain is method else classmethod(made))
         return kind
 
     return named
@@ -184,6 +188,15 @@ def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ArgumentError(f"{what} is a text, not {_shown(value)}")
     return value
+
+
+def texts_and_functions(of: Any, texts: str, needed: str, optional: str) -> None:
+    """Refuse an attribute, of these names, that is no text, or no function; ``optional`` functions may be None."""
+    for name in texts.split():
+        text(getattr(of, name), f"{type(of).__name__}: {name}")
+    for name in (*needed.split(), *(name for name in optional.split() if getattr(of, name) is not None)):
+        if not callable(value := getattr(of, name)):
+            raise ArgumentError(f"{of.name}: {name} is a function, not {_shown(value)}")
 
 
 def probability(value: Any, what: str) -> float:

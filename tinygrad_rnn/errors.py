@@ -38,16 +38,6 @@ class ShapeError(CallError, ValueError):
     """
 
 
-class DTypeError(CallError, TypeError):
-    """A dtype an operation cannot work with, such as an integer tensor that should require a gradient.
-
-    >>> import tinygrad_rnn as tg
-    >>> tg.tensor([1, 2], requires_grad=True)
-    Traceback (most recent call last):
-    tinygrad_rnn...DTypeError: ...int64...
-    """
-
-
 class ArgumentError(CallError, ValueError):
     """A setting that means nothing: a negative learning rate, a probability above 1.
 
@@ -55,6 +45,16 @@ class ArgumentError(CallError, ValueError):
     >>> tg.nn.Dropout(1.5)
     Traceback (most recent call last):
     tinygrad_rnn...ArgumentError: Dropout: p is a probability, from 0 to 1, not 1.5...
+    """
+
+
+class DTypeError(ArgumentError, TypeError):
+    """A dtype or a type a call cannot work with: an integer tensor that should require a gradient, a text for a number.
+
+    >>> import tinygrad_rnn as tg
+    >>> tg.tensor([1, 2], requires_grad=True)
+    Traceback (most recent call last):
+    tinygrad_rnn...DTypeError: ...int64...
     """
 
 

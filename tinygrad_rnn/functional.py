@@ -14,7 +14,7 @@ import numpy as np
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, as_dtype, naming_keyword
+from .arguments import answerable, as_dtype, naming_keyword, refuse_unknown
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
@@ -557,7 +557,11 @@ def _function(
 ) -> Callable[Concatenate[Any, Arguments], Result]:
     @wraps(method)
     def function(x: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return method(as_tensor(x), *args, **kwargs)
+        try:
+            return method(as_tensor(x), *args, **kwargs)
+        except TypeError as error:
+            refuse_unknown(error, kwargs, method, method.__name__)
+            raise
 
     return function
 

@@ -19,7 +19,7 @@ import numpy as np
 from .arguments import answerable, naming_keywords
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, read_text, write_atomically
-from .graph_file import bounded, decoded, encoded, operation_of, scope_of, value_of
+from .graph_file import bounded, decoded, document, encoded, operation_of, scope_of, value_of
 from .operation_errors import explained, short
 from .primitives import TABLE
 from .primitives.missing_primitives import Absent, is_built_in
@@ -95,7 +95,7 @@ _OF_TENSORS = ("shape", "dtype", "requires_grad", "scope", "name", "role", "seri
 _FIELDS = (*_OF_TENSORS, "value", "site", "starts")
 
 
-@naming_keywords("Graph")
+@naming_keywords("Graph", answerable)
 class Graph:
     """Everything ``outputs``, tensors, were computed from (else an `ArgumentError`).
 
@@ -210,13 +210,13 @@ class Graph:
         return {node.serial: node.index for node in self.nodes}
 
     def find(self, name: str) -> Node:
-        """The one leaf called ``name``; a `GraphError` if there is none, or several."""
+        """The one leaf called ``name``; an `ArgumentError` if there is none, or several."""
         found = [node for node in self.nodes if node.op is None and node.name == name]
         if len(found) == 1:
             return found[0]
         names = sorted({node.name for node in self.nodes if node.op is None and node.name})
         known = short(", ".join(names), 200) or "none"
-        raise GraphError(f"{len(found) or 'no'} leaves are named {short(name)!r}; named leaves are: {known}")
+        raise ArgumentError(f"{len(found) or 'no'} leaves are named {short(name)!r}; named leaves are: {known}")
 
     def __repr__(self) -> str:
         steps = f", {len(self.steps)} time steps" if self.steps else ""
@@ -304,7 +304,7 @@ class Graph:
             key = found[0]
         index = key.index if isinstance(key, Node) else key
         if not isinstance(index, int) or not 0 <= index < len(self.nodes):
-            raise GraphError(f"leaves are fed by name, node or tensor; {key!r:.40} is none of this graph's")
+            raise ArgumentError(f"leaves are fed by name, node or tensor; {key!r:.40} is none of this graph's")
         node = self.nodes[index]
         if node.op is not None:
             raise GraphError(f"node #{node.index} is computed by {node.op.name}; only leaves can be fed")
@@ -390,12 +390,8 @@ class Graph:
         Results of an operation that is not defined here have the values they were saved with, and what asks for its
         rule raises a `GraphError`.
         """
+        data = document(text, FORMAT)
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict) or "format" not in data:
-                raise DataError(f"not a saved graph: it does not say that it is {FORMAT}")
-            if data["format"] != FORMAT:
-                raise DataError(f"graph format {short(str(data['format']))!r} is not {FORMAT!r}, which is read here")
             build = GraphBuilder[Node]()
             for item in data["nodes"]:
                 _decoded_node(build, item)
@@ -424,6 +420,7 @@ class Graph:
 N = TypeVar("N", bound=Node)
 
 
+@naming_keywords("GraphBuilder", answerable)
 class GraphBuilder(Generic[N]):
     """A graph node by node, each after its operands: for what reads another format, and for what rewrites graphs.
 
@@ -444,7 +441,6 @@ class GraphBuilder(Generic[N]):
 
     node: type[Node] = Node  #: what it makes
 
-    @answerable
     def __init__(self, nodes: Iterable[N] = ()) -> None:
         self.nodes: list[N] = list(nodes)
         self.position: dict[int, int] = {}  #: of the nodes made by `tensor`, by the tensor's creation number

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .errors import DataError, ShapeError
+from .errors import ArgumentError, DataError, ShapeError
 from .operation_errors import short
 from .primitives import TABLE
 from .primitives.missing_primitives import Absent, absent
@@ -21,6 +22,21 @@ NAME_LIMIT = 200
 LOAD_LIMIT = 1 << 30
 #: time steps of a loaded graph are not numbered beyond this
 LAST_STEP = 1_000_000
+
+
+def document(text: str, format: str) -> dict[str, Any]:
+    """What a saved graph's ``text`` holds; a `DataError` if that is no such graph, or one of another ``format``."""
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise ArgumentError(f"a saved graph is a text, not {type(text).__name__}")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not a saved graph: {short(str(error), 200)}") from None
+    if not isinstance(data, dict) or "format" not in data:
+        raise DataError(f"not a saved graph: it does not say that it is {format}")
+    if data["format"] != format:
+        raise DataError(f"graph format {short(str(data['format']))!r} is not {format!r}, which is read here")
+    return data
 
 
 def encoded(value: Any) -> Any:

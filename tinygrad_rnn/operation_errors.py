@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import DTypeError, OutOfRangeError, ShapeError, TinygradError
+import numpy as np
+
+from .errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, TinygradError
 from .primitives.record import Primitive
 from .source_line import user_site
 
@@ -13,6 +15,13 @@ def short(text: str, limit: int = 60) -> str:
     """One printable line of at most ``limit`` characters."""
     line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def result_of(op: Primitive, value: Any) -> Any:
+    """What an operation's reference computed, as an array; `ArgumentError` if it is neither array nor number."""
+    if isinstance(value, (np.ndarray, np.generic, int, float, complex)):
+        return np.asarray(value)
+    raise ArgumentError(f"{op.name}: its reference computes an array, but gave {short(repr(value))}")
 
 
 def explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Exception:

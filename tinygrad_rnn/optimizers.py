@@ -33,7 +33,7 @@ Rates = tuple[Value, ...]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
-@naming_keywords("Optimizer")
+@naming_keywords("Optimizer", answerable)
 class Optimizer:
     """Base of all: the parameters in groups, the settings of each, a state per parameter; a subclass says how one
     is updated.
@@ -50,7 +50,6 @@ class Optimizer:
     (True, 0.5)
     """
 
-    @answerable
     def __init__(self, params: Params, **defaults: Any) -> None:
         name = type(self).__name__
         if not isinstance(params, Iterable):

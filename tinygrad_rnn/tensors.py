@@ -26,7 +26,7 @@ from .arguments import flag, naming_keyword, naming_keywords
 from .array_conversion import as_array, asked_dtype
 from .errors import DTypeError, GraphError, ShapeError
 from .max_min_pair import Extreme, meant
-from .operation_errors import explained, short
+from .operation_errors import explained, result_of, short
 from .primitives.record import Primitive
 from .pytorch_methods import PyTorchMethods
 from .reverse_walk import backward
@@ -237,7 +237,7 @@ class Tensor(_WithIdentity):
                 return self._record(op, tuple(floats.get(i, x) for i, x in enumerate(operands)), attrs)
             raise explained(error, op, operands, attrs) from None
         if type(value) is not _ndarray:
-            value = np.asarray(value)
+            value = result_of(op, value)
         dtype = value.dtype
         if dtype is not _FLOAT32 and (type(arrays[0]) is not _ndarray or arrays[0].dtype is not _FLOAT64):
             recast = recast_integers(op, operands, value)

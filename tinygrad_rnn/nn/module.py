@@ -78,7 +78,7 @@ def watch_attributes(module: Module, conditions: Guards) -> None:
     conditions.add("{}._changes == {}", module, module._changes)
 
 
-@naming_keywords("Module")
+@naming_keywords("Module", answerable)
 class Module:
     """Base of all layers: assign `Parameter` and `Module` attributes, define ``forward``, call the module.
 
@@ -428,7 +428,7 @@ class Module:
         what is no tensor, `ShapeError` for another shape.
         """
         if not isinstance(state_dict, Mapping):
-            raise DataError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
+            raise ArgumentError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")
         own = dict(self._saved())
         given_for = {id(own[name]) for name in own.keys() & state_dict.keys()}  # of a tied weight one name will do
         missing = sorted(name for name, parameter in own.items() if id(parameter) not in given_for)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable
+from ..arguments import answerable, texts_and_functions
 from ..errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from ..optional_packages import can_compile
 from ..recorded_value import Recorded, is_tensor
@@ -128,11 +128,13 @@ class Primitive:
 
     @answerable
     def __post_init__(self) -> None:
-        rules = enumerate(self.vjp) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
-        self.uses = {slot: _values_used(rule, slot < 0) for slot, rule in rules if rule is not None}
+        texts_and_functions(self, "name symbol", "shape reference", "check accumulate along subscripts dtype kink")
+        rules = list(enumerate(self.vjp)) if isinstance(self.vjp, tuple) else [(-1, self.vjp)]
+        self.uses = {k: _values_used(rule, None if k < 0 else len(rules)) for k, rule in rules if rule is not None}
         self.slots = range(sys.maxsize) if -1 in self.uses else tuple(self.uses)
         self.chooses = self.keeps is not None or self.leaves_out
-        self.kind = self.kind or ("elementwise" if self.shape in (broadcast, same_shape) else "other")
+        if self.kind == "":
+            self.kind = "elementwise" if self.shape in (broadcast, same_shape) else "other"
         if self.kind not in KINDS:
             raise ArgumentError(f"{self.name} is of kind {self.kind!r}; choose one of {', '.join(KINDS)}")
         self.elementwise = self.kind == "elementwise"
@@ -277,14 +279,18 @@ def load_kernel(name: str) -> Callable[..., Any]:
     return kernel
 
 
-def _values_used(rule: Callable[..., Any], variadic: bool) -> tuple[bool, tuple[int, ...] | None]:
-    """Read from a rule's signature whether it uses the value of the result, and of which operands."""
+def _values_used(rule: Callable[..., Any], count: int | None) -> tuple[bool, tuple[int, ...] | None]:
+    """Read from the signature of one of ``count`` rules (None: of all) whether it uses the result, which operands."""
     parameters = [p for p in inspect.signature(rule).parameters.values() if p.kind != p.KEYWORD_ONLY]
-    y, *operands = parameters[2:] if variadic else parameters[1:]
+    y, *operands = parameters[2:] if count is None else parameters[1:]
     if not operands:
-        wants = "slot, g, y, *operands" if variadic else "g, y, and each operand"
+        wants = "slot, g, y, *operands" if count is None else "g, y, and each operand"
         names = ", ".join(p.name for p in parameters)
         raise ArgumentError(f"a rule takes {wants}, but one takes ({names}) only; name what it does not use _x")
+    if count not in (None, len(operands)) and operands[-1].kind != inspect.Parameter.VAR_POSITIONAL:
+        raise ArgumentError(
+            f"a rule takes {len(operands)} operands: give as many rules, not {count}; None for no gradient"
+        )
     if operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return not y.name.startswith("_"), None if not operands[0].name.startswith("_") else ()
     return not y.name.startswith("_"), tuple(i for i, p in enumerate(operands) if not p.name.startswith("_"))

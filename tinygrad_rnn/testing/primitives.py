@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import naming_keyword
+from ..arguments import answerable
 from ..check.derivatives import FIVE_POINTS
 from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
 from ..compiler import compile
@@ -41,7 +41,7 @@ class PrimitiveError(AssertionError):
     """
 
 
-@naming_keyword
+@answerable
 def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed: int = 0, rounds: int = 12) -> None:
     """Hold ``primitive`` to every law, on ``rounds`` random cases and on sizes 0, 1 and large.
 
@@ -77,6 +77,7 @@ def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed:
             _compiled(primitive, case)
 
 
+@answerable
 def check_case(primitive: Primitive, case: Case, seed: int = 0) -> None:
     """Hold ``primitive`` to the laws on one call, ``case``.
 

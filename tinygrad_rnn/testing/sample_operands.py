@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import answerable
+from ..errors import ArgumentError
 from ..primitives.record import Primitive, Shape
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -111,12 +113,13 @@ class Source:
         return np.asarray(self.rng.integers(0, bound, shape))
 
 
+@answerable
 def elementwise(*domains: str) -> Recipe:
     """A recipe for a primitive that broadcasts: ``domains``, one an operand.
 
     ``"anywhere"``, ``"nonzero"``, ``"positive"``: the methods of `Source` that draw values.
 
-    Raises `ValueError` for a domain that `Source` does not have.
+    Raises `ArgumentError` for a domain that `Source` does not have.
 
     >>> from tinygrad_rnn.testing import Source, elementwise
     >>> str(elementwise("positive")(Source(sizes=[2])))
@@ -125,7 +128,7 @@ def elementwise(*domains: str) -> Recipe:
 
     unknown = [domain for domain in domains if domain.startswith("_") or not hasattr(Source, domain)]
     if unknown or not domains:
-        raise ValueError(
+        raise ArgumentError(
             f"elementwise: no domain is called {unknown[0] if unknown else ''!r}; see the methods of Source"
         )
 
@@ -318,8 +321,9 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+@answerable
 def recipe_for(primitive: Primitive) -> Recipe:
-    """The recipe of ``primitive``, one of the engine's own; `LookupError` for another.
+    """The recipe of ``primitive``, one of the engine's own; `ArgumentError` for another.
 
     >>> import tinygrad_rnn as tg
     >>> from tinygrad_rnn.testing import Source, recipe_for
@@ -327,7 +331,7 @@ def recipe_for(primitive: Primitive) -> Recipe:
     'float64[2, 2, 2]'
     """
     if primitive.name not in RECIPES:
-        raise LookupError(
+        raise ArgumentError(
             f"{primitive.name} has no recipe: say which operands it takes, check_primitive({primitive.name}, "
             f'elementwise("anywhere")) or a function from a Source to a Case; one of the engine\'s own belongs in '
             "testing/sample_operands.py, RECIPES"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import answerable
 from ..files import write_atomically
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Arrays = Mapping[str, Any]
 MOST_TRIES = 80
 
 
+@answerable
 def smallest(arrays: Arrays, wrong: Callable[[Arrays], bool], tries: int = MOST_TRIES) -> dict[str, Any]:
     """``arrays`` cut along dimensions as long as ``wrong`` says so of them; what raises an error is not.
 

@@ -13,10 +13,10 @@ from typing import Any
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.carried_state import origins
 from tinygrad_rnn.bptt.statistics import plain
+from tinygrad_rnn.errors import ArgumentError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from ..debugger.inspection import Inspection
-from ..graph.graphviz_program import RenderError
 from .layer_measures import Layer, Series
 
 PANELS = ("norms", "jacobians", "products", "reach", "transfer")
@@ -41,7 +41,7 @@ class Flow:
     def to(self, format: str) -> bytes:
         """The figure as svg, png or pdf; the numbers as csv (one a line) or json."""
         if format not in FORMATS:
-            raise RenderError(f"no format of a flow is called {format[:40]!r}; use one of {', '.join(FORMATS)}")
+            raise ArgumentError(f"no format of a flow is called {format!r:.40}; use one of {', '.join(FORMATS)}")
         if format == "csv":
             return self._csv().encode()
         if format == "json":
@@ -59,7 +59,7 @@ class Flow:
         """Write to ``path`` in the format its suffix names (svg, png, pdf, csv, json), and return the flow."""
         suffix = as_path(path).suffix[1:].lower()
         if not suffix:
-            raise RenderError(
+            raise ArgumentError(
                 f"the file name {str(path)[-60:]!r} has no suffix; end it in one of .{', .'.join(FORMATS)}"
             )
         write_atomically(path, self.to(suffix))

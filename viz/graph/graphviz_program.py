@@ -32,9 +32,9 @@ class RenderError(TinygradError, RuntimeError):
     """The picture could not be drawn: no renderer, one that failed, or one that did not finish in time.
 
     >>> import tinygrad_rnn as tg
-    >>> tg.viz.render(tg.ones(2) * 2.0, "product.gif")
+    >>> tg.viz.render(tg.ones(2) * 2.0, dot="nowhere/dot").svg
     Traceback (most recent call last):
-    tinygrad_rnn.viz...RenderError: the file name 'product.gif' ends in '.gif', which is no format of ...
+    tinygrad_rnn.viz...RenderError: the renderer 'nowhere/dot' is not an executable file; correct ...
     """
 
 

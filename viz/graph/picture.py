@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinygrad_rnn.errors import ArgumentError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
 
 from . import graphviz_program
@@ -19,12 +20,12 @@ _PLAINER = str.maketrans("⊙⊘", "×÷")
 
 
 def format_of(path: Path) -> str:
-    """The format a file's suffix names. Raises `RenderError` if it names none."""
+    """The format a file's suffix names. Raises `ArgumentError` if it names none."""
     format = path.suffix[1:].lower()
     if format not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS)
         what = f"ends in {path.suffix[:40]!r}, which is no format of pictures" if format else "has no suffix"
-        raise graphviz_program.RenderError(f"the file name {str(path)[-60:]!r} {what}; end it in one of {known}")
+        raise ArgumentError(f"the file name {str(path)[-60:]!r} {what}; end it in one of {known}")
     return format
 
 
@@ -52,9 +53,7 @@ class Picture:
     def to(self, format: str) -> bytes:
         """The picture's bytes in ``format``, one of svg, png, pdf, dot, json."""
         if format not in FORMATS:
-            raise graphviz_program.RenderError(
-                f"no picture format is called {format[:40]!r}; use one of {', '.join(FORMATS)}"
-            )
+            raise ArgumentError(f"no picture format is called {format!r:.40}; use one of {', '.join(FORMATS)}")
         if format == "dot":
             return self.dot.encode()
         if format == "pdf":  # which graphviz-pure does not write

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, replace
 from html import escape
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,6 +21,7 @@ from threading import Lock
 import tinygrad_rnn as tg
 from tinygrad_rnn.errors import DataError, TinygradError
 from tinygrad_rnn.files import write_atomically
+from tinygrad_rnn.optional_packages import needed
 
 from ..graph.png_pdf import svg_to_pdf, svg_to_png
 from .page import page, size
@@ -46,6 +48,9 @@ def build(
     ``done`` is called after each topic. With ``labels`` page and figures are in another language. Raises `DataError`
     if the folder cannot be written.
     """
+    with needed("the lecture's page", "lecture"):  # said before all programs have run, not after
+        for package in ("jinja2", "markupsafe", "pygments"):
+            import_module(package)
     labels = labels or Translation({})
     folder = Path(out)
     kept, writing = _kept(folder), Lock()

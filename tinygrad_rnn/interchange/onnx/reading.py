@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import ArgumentError, DataError
 from ...optional_packages import framework
 from ..framework_types import as_supported
 
@@ -36,7 +36,7 @@ def read(source: Any) -> tuple[Any, str, Path | None]:
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(source, (bytes, bytearray, memoryview)):
-        raise DataError(f"from_onnx takes a path, bytes or a ModelProto, not {type(source).__name__}")
+        raise ArgumentError(f"from_onnx takes a path, bytes or a ModelProto, not {type(source).__name__}")
     from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
