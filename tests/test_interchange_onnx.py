@@ -653,11 +653,13 @@ def test_no_size_that_is_not_there(tmp_path):
         imported(endless)(x)
 
 
-@pytest.mark.parametrize("source", [b"", b"\xff" * 40, b"no model at all", 7, "nowhere/model.onnx", "a\0b"])
+@pytest.mark.parametrize("source", [b"", b"\xff" * 40, b"no model at all", "nowhere/model.onnx", "a\0b"])
 def test_what_is_no_model(source, tmp_path):
     with pytest.raises(DataError) as error:
         interchange.from_onnx(source)
     assert "\n" not in str(error.value)
+    with pytest.raises(tg.ArgumentError, match="from_onnx takes a path, bytes or a ModelProto, not int"):
+        interchange.from_onnx(7)
     data = reader().SerializeToString()
     for end in range(20, len(data) - 1, 217):  # a file that ends early
         with pytest.raises(DataError):
