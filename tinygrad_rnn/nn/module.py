@@ -425,7 +425,7 @@ class Module:
 
         All names and shapes are checked first, so a state that does not fit changes nothing. ``strict=False``
         ignores missing and unexpected names, and returns them. Raises `DataError` for names that do not fit and for
-        what is no tensor, `ShapeError` for another shape.
+        what is no tensor, `ShapeError` for another shape, `ArgumentError` for what is no mapping.
         """
         if not isinstance(state_dict, Mapping):
             raise ArgumentError(f"load_state_dict takes a mapping of names to values, not {type(state_dict).__name__}")

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, replace
 from html import escape
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -49,8 +48,8 @@ def build(
     if the folder cannot be written.
     """
     with needed("the lecture's page", "lecture"):  # said before all programs have run, not after
-        for package in ("jinja2", "markupsafe", "pygments"):
-            import_module(package)
+        import jinja2  # noqa: F401
+        import pygments  # noqa: F401
     labels = labels or Translation({})
     folder = Path(out)
     kept, writing = _kept(folder), Lock()
