@@ -464,6 +464,11 @@ def test_a_report_at_a_prompt_is_a_line():
     assert re.fullmatch(r"<gradient check passed: \d+ comparisons of .*>", repr(report))
 
 
+def test_tensors_without_a_name_are_counted_one_by_one():
+    weights = [tg.randn(2).requires_grad_() for _ in range(3)]
+    assert " of 3 tensors" in str(tg.check_gradients((weights[0] * weights[1] * weights[2]).sum()))
+
+
 def test_judging_changes_no_rule(with_rule, rng):
     """What was found wrong is found wrong again, and the derivative it was compared with is nowhere."""
     wrong = (lambda g, y, _x: g * (1 - y),)

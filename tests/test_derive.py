@@ -506,16 +506,24 @@ def assert_solved(closed, values):
                     expected = values[f"d{state}_{t}"]
                     scale = max(1.0, float(np.abs(expected).max()))
                     np.testing.assert_allclose(one, np.ravel(expected), rtol=1e-9, atol=1e-11 * scale)
-        told = dict(line.split(" = ", 1) for line in form.text().splitlines())
+        told: dict[str, list[tuple[str, set[int]]]] = {}
+        for line in form.text().splitlines():
+            (name, right), steps = line.split("  # t = ")[0].split(" = ", 1), line.partition("  # t = ")[2]
+            runs = [[int(t) for t in run.split("..")] for run in steps.split(", ") if run]
+            told.setdefault(name, []).append((right, {t for run in runs for t in range(run[0], run[-1] + 1)}))
         for name, write, of in (
             ("R_{0}", form.jacobian, form.back),
             ("S_{0}", form.within, form.inside),
             (f"dL_{{0}}/d{form.name}_{{0}}", form.sent, form.direct),
         ):
-            for k in of if (line := told.get(name.format("t"))) else ():
+            for k in of if name.format("t") in told else ():
+                if own := told.get(name.format(k)):
+                    assert [right for right, _ in own] == [write(k)]
+                    continue
+                (line,) = (right for right, steps in told[name.format("t")] if not steps or k in steps)
                 printed = re.sub(r"_t\b", f"_{k}", re.sub(r"_\(t([+-]1)\)", lambda m, k=k: f"_{k + int(m[1])}", line))
                 printed = re.sub(r"(?<=[\[:])t([+-]\d+)?(?=[\]:])", lambda m, k=k: str(k + int(m[1] or 0)), printed)
-                assert told.get(name.format(k), printed) == write(k)
+                assert printed == write(k)
     for line in closed.latex().split(r" \\[4pt]")[-1:]:
         assert MathTextParser("path").parse(f"${line.split('&=')[-1].split(chr(10))[0]}$")
 
@@ -577,6 +585,26 @@ def test_the_closed_form_of_a_batch_holds_for_each_of_its_rows(normed, double):
     for n in range(7):
         row = {k: v[n : n + 1] if v.ndim == 2 and v.shape[0] == 7 else v for k, v in derivation.values.items()}
         assert_solved(closed, row)
+
+
+def test_a_closed_form_says_of_which_steps_a_line_is(double):
+    closed = viz.derive(build("many-to-one", "rnn")).closed_form()
+    assert closed.text().splitlines()[1:3] == ["dL_4/dh_4 = dy_4 @ W_hy", "dL_t/dh_t = 0  # t = 1..3"]
+    assert r"&= 0 \quad t = 1, \ldots, 3 \\" in closed.latex()
+
+
+def test_a_closed_form_counts_on_though_other_steps_read_alike(double):
+    cell, x, aims = tg.nn.RNNCell(2, 2), tg.randn(6, 1, 2), tg.randn(6, 1, 2)
+    h, loss = tg.zeros(1, 2), 0.0
+    for t in tg.steps(6):
+        h = cell(x[t], h)
+        loss = loss + ((h - aims[t]) ** 2).sum() if t < 3 else loss
+    closed = viz.derive(loss + h.sum()).closed_form()
+    assert [line for line in closed.text().splitlines() if line.startswith("dL_")] == [
+        "dL_6/dh_6 = 1",
+        "dL_t/dh_t = 0  # t = 4..5",
+        "dL_t/dh_t = 2 * (h_t - given[t-1])  # t = 1..3",
+    ]
 
 
 def test_where_there_is_no_closed_form_it_says_why(double):

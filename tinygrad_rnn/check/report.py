@@ -151,11 +151,11 @@ class Report:
         return f"<{str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
-        names = dict.fromkeys(c.name for c in self.comparisons)
+        tensors = {c.node for c in self.comparisons}
         steps = {c.step for c in self.comparisons if c.step is not None}
         over = f" over {len(steps)} time steps" if steps else ""
         lines = [
-            f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of {len(names)} tensors{over}, "
+            f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of {len(tensors)} tensors{over}, "
             f"by {self.method}"
         ]
         causes = {"not deterministic": self.unsteady, "cut off": self.severed, "no gradient": self.broken}

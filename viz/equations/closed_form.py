@@ -11,7 +11,6 @@ looked at again two steps later is a part of the step between as well: s_t = [h_
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
@@ -79,13 +78,13 @@ class ClosedForm:
         """The Jacobian, what each loss sends directly, and the sum of products, a line each."""
         s, joint = self.name, len(self.states) > 1
         told = [f"{s}_t = [{', '.join(self._part(state) for state in self.states)}]"] if joint else []
-        for t, x in self._told(self._jacobian, self.back, Text):
-            told.append(f"R_{t} = {x}" if joint else f"d{s}_{t}/d{s}_{self._beside(t, -1)} = {x}")
+        for t, x, of in self._told(self._jacobian, self.back, Text):
+            told.append(f"R_{t} = {x}{_for(of)}" if joint else f"d{s}_{t}/d{s}_{self._beside(t, -1)} = {x}{_for(of)}")
         if self._mixed:
-            told += [f"S_{t} = {x}" for t, x in self._told(self._within, self.inside, Text)]
+            told += [f"S_{t} = {x}{_for(of)}" for t, x, of in self._told(self._within, self.inside, Text)]
         if joint:
             told.append(f"d{s}_t/d{s}_{self._beside('t', -1)} = {'S_t @ R_t' if self._mixed else 'R_t'}")
-        told += [f"dL_{t}/d{s}_{t} = {x}" for t, x in self._told(self._sent, self.direct, Text)]
+        told += [f"dL_{t}/d{s}_{t} = {x}{_for(of)}" for t, x, of in self._told(self._sent, self.direct, Text)]
         product = f"d{s}_k/d{s}_{self._beside('k', -1)} @ ... @ d{s}_{self._beside('t', 1)}/d{s}_t"
         steps = f"k=t..{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}..t"
         told.append(f"dL/d{s}_t = sum(dL_k/d{s}_k @ {product} for {steps}){' @ S_t' if self._mixed else ''}")
@@ -106,15 +105,15 @@ class ClosedForm:
         named = ", ".join(_latex_part(state, self.toward) for state in self.states)
         told = [rf"{s('t')} &= \left[ {named} \right]"] if joint else []
         sign, other = ("-", "+") if self.toward > 0 else ("+", "-")
-        for t, x in self._told(self._jacobian, self.back, Latex):
+        for t, x, of in self._told(self._jacobian, self.back, Latex):
             before = f"t{sign}1" if t == "t" else str(int(t) - self.toward)
-            told.append(rf"R_{{{t}}} &= {x}" if joint else rf"{_over(s(t), s(before))} &= {x}")
+            told.append((rf"R_{{{t}}} &= {x}" if joint else rf"{_over(s(t), s(before))} &= {x}") + _quad(of))
         if self._mixed:
-            told += [rf"S_{{{t}}} &= {x}" for t, x in self._told(self._within, self.inside, Latex)]
+            told += [rf"S_{{{t}}} &= {x}" + _quad(of) for t, x, of in self._told(self._within, self.inside, Latex)]
         if joint:
             told.append(rf"{_over(s('t'), s(f't{sign}1'))} &= {'S_t ' if self._mixed else ''}R_t")
-        for t, x in self._told(self._sent, self.direct, Latex):
-            told.append(rf"{_over(f'L_{{{t}}}', s(t))} &= {x}")
+        for t, x, of in self._told(self._sent, self.direct, Latex):
+            told.append(rf"{_over(f'L_{{{t}}}', s(t))} &= {x}" + _quad(of))
         ends = (f"k=t}}^{{{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}}}^{{t", f"j=k}}^{{t{other}1")
         told.append(
             rf"{_over('L', s('t'))} &= \sum_{{{ends[0]}}} {_over('L_k', s('k'))} "
@@ -146,14 +145,25 @@ class ClosedForm:
     def _asked(self, write: Write, steps: Mapping[int, object], step: int | None) -> str:
         return self._told(write, steps, Text)[-1][1] if step is None else write(Text(), step)
 
-    def _told(self, write: Write, steps: Mapping[int, object], kind: type[Text]) -> list[tuple[str, str]]:
-        """Steps that read otherwise than most, by their numbers; then what most are, written for a step t."""
+    def _told(self, write: Write, steps: Mapping[int, object], kind: type[Text]) -> list[tuple[str, str, str]]:
+        """(t, formula, steps) of those that read alike, written for a step t; what most are is the last.
+
+        One like no other has its own number; ``steps`` says of which the formula is, where it is not of all.
+        """
+        ways = []
         for counted in (False, True):  # indices as they are, else counting on with the step
-            alike = {t: write(kind(t, counted=counted), t) for t in steps}
-            ((usual, often),) = Counter(reversed(alike.values())).most_common(1)
-            if often > 1 or len(alike) == 1:
-                return [*((str(t), write(kind(), t)) for t in steps if alike[t] != usual), ("t", usual)]
-        return [(str(t), write(kind(), t)) for t in steps]  # each is like no other
+            alike: dict[str, list[int]] = {}
+            for t in steps:
+                alike.setdefault(write(kind(t, counted=counted), t), []).append(t)
+            ways.append(alike)
+        alike = min(ways, key=len)
+        if len(alike) == 1:
+            return [("t", next(iter(alike)), "")]
+        groups = sorted(alike.items(), key=lambda item: (len(item[1]), item[1]))
+        return [
+            ("t", formula, _runs(of)) if len(of) > 1 else (str(of[0]), write(kind(), of[0]), "")
+            for formula, of in groups
+        ]
 
     def _jacobian(self, writer: Text, t: int) -> str:
         if len(self.states) == 1:
@@ -177,6 +187,21 @@ class ClosedForm:
         if isinstance(writer, Latex):
             return r"\begin{pmatrix} " + r" \\ ".join(" & ".join(row) for row in rows) + r" \end{pmatrix}"
         return _listed([_listed(row, writer) for row in rows], writer)
+
+
+def _runs(steps: Sequence[int]) -> str:
+    """``t = 1..3, 5``."""
+    ends = [t for t in steps if t + 1 not in steps]
+    starts = [t for t in steps if t - 1 not in steps]
+    return "t = " + ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _for(steps: str) -> str:
+    return f"  # {steps}" if steps else ""
+
+
+def _quad(steps: str) -> str:
+    return r" \quad " + steps.replace("..", r", \ldots, ") if steps else ""
 
 
 def _latex_part(state: str, toward: int) -> str:
