@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
         return found
     text, floor = _Text(graph, operations), 0
     runs = [run for run in text.runs() if text.shares_leaves(*run) or text.reads_on(*run)]
-    loops = [start for start, _, period in runs if text.carries(start, period)]
+    loops = [start for start, _, period in runs if text.carries(operations[start : start + 2 * period], period)]
     for number, (start, end, period) in enumerate(runs):
         if start < floor:
             continue
@@ -108,7 +109,7 @@ class _Text:
         """Whether the steps, of whatever weights, read on in what was computed before, and one is made of another."""
         nodes = [self.graph.nodes[place] for place in self.places[start : min(end, start + 2 * period)]]
         return (
-            self.carries(start, period)
+            self.carries(self.places[start : start + 2 * period], period)
             and any(
                 a == b
                 and self.position.get(a, -1) < start
@@ -119,25 +120,43 @@ class _Text:
         )
 
     def _recurs(self, start: int, end: int, period: int) -> bool:
-        """Whether a periodic stretch is a loop of weights, or over data, in which more than a total is carried."""
-        return self.carries(start, period, total=False) and (
-            self.shares_leaves(start, end, period) or self.reads_on(start, end, period)
-        )
+        """Whether a periodic stretch is a loop of weights, or over data, in which more than a total is carried.
 
-    def carries(self, start: int, period: int, total: bool = True) -> bool:
-        """Whether an operation of the second step of a periodic stretch is made of what it made in the first.
-
-        ``total``: also if all that it made is a number.
+        It may be carried over several steps, but then they read one sequence; else they are several cells' steps.
         """
+        steps = self.places[start : min(end, start + 5 * period)]
+        carries = self.carries(steps[: 2 * period], period, total=False) or (
+            self._reads_evenly(steps, period) and self.carries(steps, period, total=False)
+        )
+        return carries and (self.shares_leaves(start, end, period) or self.reads_on(start, end, period))
+
+    def _reads_evenly(self, steps: Sequence[int], period: int) -> bool:
+        """Whether a position in whole steps reads elements of one tensor that are equally far apart."""
+        for first in range(period):
+            nodes = [self.graph.nodes[place] for place in steps[first::period]]
+            at = [node.attrs["index"][0] for node in nodes if node.op is not None and node.op.name == "getitem"]
+            if len({node.sources for node in nodes}) == 1 and at and all(type(k) is int for k in at):
+                apart = {b - a for a, b in pairwise(at)}
+                if len(apart) == 1 and 0 not in apart:
+                    return True
+        return False
+
+    def carries(self, steps: Sequence[int], period: int, *, total: bool = True) -> bool:
+        """Whether an operation in whole steps is made of what it made before.
+
+        ``total``: also if that is a number, or only added up.
+        """
+        nodes = [self.graph.nodes[place] for place in steps]
+        at = {node.index: k for k, node in enumerate(nodes)}
         made_of: list[int] = []  # by operation, as bits, itself and those that it is made of
-        for k, place in enumerate(self.places[start : start + 2 * period]):
-            sources = (self.position.get(source, -1) - start for source in self.graph.nodes[place].sources)
+        for k, node in enumerate(nodes):
             bits = 0
-            for source in sources:
-                bits |= made_of[source] if source >= 0 else 0
-            if k >= period and bits >> (k - period) & 1:
+            for source in node.sources:
+                bits |= made_of[at[source]] if source in at else 0
+            if any(bits >> before & 1 for before in range(k % period, k, period)):
                 return True
-            made_of.append(bits | 1 << k if total or self.graph.nodes[place].shape else 0)
+            adds = node.op is not None and node.op.infix == "+"
+            made_of.append(bits | 1 << k if total or (node.shape and not adds) else bits)
         return False
 
     def shorter_step(self, start: int, period: int, floor: int) -> dict[int, int]:

@@ -111,7 +111,7 @@ class _Reading:
                 continue
             seen.add(pair)
             a, b = pair
-            if pair != (one, other) and self._is_made_of(b, a):
+            if pair != (one, other) and self.graph.nodes[a].shape and self._is_made_of(b, a):
                 return True
             for u in self.graph.consumers[a]:
                 if u in self.place:

@@ -158,7 +158,9 @@ class Labels:
                 data.add(node.sources[0])
                 window.setdefault(box.column, set()).add(index)
                 found[box.main] = index
-        return found if len(data) == 1 and all(len(own) > 1 for own in window.values()) else {}
+        several = len(data) == 1 and all(len(own) > 1 for own in window.values())
+        in_time = len(window) == 1 or len(set(map(frozenset, window.values()))) > 1  # else they are the samples
+        return found if several and in_time else {}
 
     def _is_nameless_loss(self, box: Box) -> bool:
         node = self.graph.nodes[box.main]
