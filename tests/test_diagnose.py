@@ -414,3 +414,28 @@ def test_no_time_steps_are_said_of_a_graph_without_a_loop():
     loss = a.tanh().sum() + b.sigmoid().sum()
     found = tg.diagnose(loss, {"w1": np.zeros(3), "w2": np.zeros(3)}, max_edits=1)
     assert found.found and not any("layer" in e.words or "step" in e.words for e in found.edits), str(found)
+
+
+def test_layers_in_a_loop_may_have_a_first_row_a_gain_and_a_bias_each():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(3, 2, 4))
+    shapes = {"W": (4, 4), "U": (4, 4), "gain": (4,), "bias": (4,), "leak": (4,), "start": (4,)}
+    p = {
+        name + layer: tg.tensor(rng.normal(size=shape), requires_grad=True, name=name + layer)
+        for layer in "12"
+        for name, shape in shapes.items()
+    }
+    h = [np.zeros((2, 4)) + p["start" + layer] for layer in "12"]
+    loss = 0.0
+    for t in tg.steps(3):
+        out = tg.tensor(x[t])
+        for k, layer in enumerate("12"):
+            a = out @ p["W" + layer] + h[k] @ p["U" + layer]
+            rate = tg.sigmoid(p["leak" + layer])
+            h[k] = (1 - rate) * h[k] + rate * tg.tanh(a * p["gain" + layer] + p["bias" + layer])
+            out = out + h[k]
+        loss = loss + out.square().sum()
+    gradients = dict(zip(p, (g.numpy() for g in tg.grad(loss, list(p.values()))), strict=True))
+    assert tg.diagnose(loss, gradients).correct
+    doubled = tg.diagnose(loss, gradients | {"gain2": 2 * gradients["gain2"]}, max_edits=1)
+    assert doubled.found and "gain2" in doubled.edits[0].words, str(doubled)

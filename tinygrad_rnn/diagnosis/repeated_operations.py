@@ -103,8 +103,9 @@ def with_all_rows(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
         for slot, x in enumerate(node.operands):
             if isinstance(x, Ref) and node.serial in made_at:
                 read[made_at[node.serial], node.op and node.op.name, slot].add(x.index)
-    first = {index for indices in read.values() if len(indices) > 1 for index in indices}
-    nodes, repeated = list(graph.nodes), list[int]()
+    carried = [indices for indices in read.values() if any(graph.nodes[index].op is not None for index in indices)]
+    first = {index for indices in carried for index in indices}  # layers in a loop read a bias each, and nothing else
+    nodes, repeated = list(graph.nodes), dict[int, int]()
     for leaf in graph.nodes:
         if leaf.op is not None or len(leaf.shape) not in (1, 2) or leaf.shape[:-1] not in ((), (1,)):
             continue
@@ -126,13 +127,14 @@ def with_all_rows(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
         begins = len(leaf.shape) == 2 or len(wide) > 1 or leaf.index in first  # else a bias
         count = rows.pop() if len(rows) == 1 and begins else 0
         if count > 1 and all(n.sources[:1] == (leaf.index,) for n in map(nodes.__getitem__, wide - {leaf.index})):
-            repeated += [leaf.index] if leaf.requires_grad else []
+            if leaf.requires_grad:
+                repeated[leaf.index] = count
             for index in wide - set(repeated):
                 whole = (count, nodes[index].shape[-1])
                 value = np.broadcast_to(np.asarray(nodes[index].value), whole).copy()
                 nodes[index] = replace(nodes[index], shape=whole, value=value)
     for index in reversed(repeated):  # a learned one is repeated by an operation, as NumPy's repeat does
-        nodes = _with_repeated(nodes, index, next(nodes[k].shape[0] for k in graph.consumers[index]))
+        nodes = _with_repeated(nodes, index, repeated[index])
     shift = len(nodes) - len(graph)
     return Graph.of(nodes, [index + shift for index in graph.outputs])
 
