@@ -287,10 +287,10 @@ def _values_used(rule: Callable[..., Any], count: int | None) -> tuple[bool, tup
         wants = "slot, g, y, *operands" if count is None else "g, y, and each operand"
         names = ", ".join(p.name for p in parameters)
         raise ArgumentError(f"a rule takes {wants}, but one takes ({names}) only; name what it does not use _x")
-    if count not in (None, len(operands)) and operands[-1].kind != inspect.Parameter.VAR_POSITIONAL:
-        raise ArgumentError(
-            f"a rule takes {len(operands)} operands: give as many rules, not {count}; None for no gradient"
-        )
+    always = sum(p.default is p.empty for p in operands)  # the others may be missing
+    variadic = operands[-1].kind == inspect.Parameter.VAR_POSITIONAL
+    if not (count is None or variadic or always <= count <= len(operands)):
+        raise ArgumentError(f"a rule takes {always} operands: give as many rules, not {count}; None for no gradient")
     if operands[0].kind == inspect.Parameter.VAR_POSITIONAL:
         return not y.name.startswith("_"), None if not operands[0].name.startswith("_") else ()
     return not y.name.startswith("_"), tuple(i for i, p in enumerate(operands) if not p.name.startswith("_"))
