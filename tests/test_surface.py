@@ -82,6 +82,8 @@ def test_both_words_mean_the_same():
     assert x.gather(1, at).tolist() == x.gather(dim=1, index=at).tolist() == x.gather(axis=1, index=at).tolist()
     assert tg.take(x, at, axis=1).tolist() == tg.take(x, at, dim=1).tolist() == [[[2.0]]]
     assert x.size(dim=1) == x.size(axis=1) == 3
+    for pieces in (tg.split(x, 2, 1), tg.split(x, 2, axis=1), tg.split(x, 2, dim=1), x.split(2, dim=1)):
+        assert [piece.tolist() for piece in pieces] == [[[1.0, 3.0]], [[2.0]]]
     assert x.argmax(1, True).shape == x.argmax(dim=1, keepdim=True).shape == (1, 1)
     assert x.argmax(keepdim=True).shape == (1, 1)
     with pytest.raises(tg.ArgumentError, match="expand_dims: which dimension"):

@@ -635,7 +635,7 @@ def split(
     >>> [piece.tolist() for piece in tg.split([1, 2, 3], 2)]
     [[1, 2], [3]]
     """
-    return as_tensor(x).split(split_size, axis, dim=dim)
+    return as_tensor(x).split(split_size, axis if dim is None else dim)
 
 
 @naming_keyword
