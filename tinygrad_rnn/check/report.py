@@ -151,12 +151,13 @@ class Report:
         return f"<{str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
-        tensors = {c.node for c in self.comparisons}
+        leaves = {c.node for c in self.comparisons if c.step is None}
+        states = {c.name for c in self.comparisons if c.node not in leaves}  # the same in every time step
         steps = {c.step for c in self.comparisons if c.step is not None}
         over = f" over {len(steps)} time steps" if steps else ""
         lines = [
-            f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of {len(tensors)} tensors{over}, "
-            f"by {self.method}"
+            f"gradient check {self.verdict}: {len(self.comparisons)} comparisons of "
+            f"{len(leaves) + len(states)} tensors{over}, by {self.method}"
         ]
         causes = {"not deterministic": self.unsteady, "cut off": self.severed, "no gradient": self.broken}
         lines += [f"  {cause}: {said}" for cause, said in causes.items() if said]
