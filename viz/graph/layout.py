@@ -53,13 +53,15 @@ def compose(
                 level, sizes, max_steps=max_steps, dot=dot, timeout=min(timeout or HASTE, HASTE)
             )
             if (fewer := mended(other)) < faults:
+                other.note = f"the steps are not drawn alike: {faults} lines would run along others or through a box"
                 layout, faults = other, fewer
     _captions_below(layout)
     if faults:
-        layout.note = (
+        told = (
             f"{faults} of {len(layout.lines):,} lines run along others or through a box; "
             "draw fewer steps (max_steps=) or less detail to part them"
         )
+        layout.note = "\n".join(filter(None, [layout.note, told]))
     return layout
 
 

@@ -99,6 +99,7 @@ class _Ranking:
                 leaves = a in shown
                 line = Line(n, "", e.source if leaves else None, None if leaves else e.target, gap=k, arrow=not leaves)
                 back = a > b
+            back |= self.level.boxes[e.source].key[0] == "∂"  # a gradient stands beside what it is of
             ends, turned = (names[::-1], {"dir": "back"}) if back else (names, {})
             head = {} if line.arrow else {"arrowhead": "none", "arrowtail": "none"}
             graph.edge(*ends, id=str(len(self.lines)), **turned, **head)  # type: ignore[attr-defined]

@@ -150,7 +150,11 @@ class Places:
         """Of what one pass leaves and only later passes read, such as a memory, the first pass that reads it."""
         made = dict.fromkeys(both, -1)
         read = dict.fromkeys(both, len(self.level.columns))
-        ends = [(e.source, e.target) for e in self.edges if e.source in made or e.target in made]
+        ends = [
+            (e.target, e.source) if self.boxes[e.source].key[0] == "∂" else (e.source, e.target)  # as what it is of
+            for e in self.edges
+            if e.source in made or e.target in made
+        ]
         for _ in both:
             for a, b in ends:
                 there, here = self.boxes[a].column, self.boxes[b].column
@@ -354,7 +358,10 @@ class Places:
                 at += max([60.0, *shared] if shared else own, default=0.0)
             if segment is not None and slot.segment != segment:
                 at += self._width_of_initial(segment, max) + self._width_of_initial(slot.segment, min)
-                at += sum(self.sizes[i][0] + 26 for i, s in self.between.items() if s == slot.segment)
+                widths = {False: 0.0, True: 0.0}  # gradients stand above what they are of
+                for i in (i for i, first in self.between.items() if first == slot.segment):
+                    widths[self.boxes[i].key[0] == "∂"] += self.sizes[i][0] + 26
+                at += max(widths.values())
             segment = slot.segment
             if isinstance(slot, Gap):
                 middle = (self.bottom + self.top) / 2

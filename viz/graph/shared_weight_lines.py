@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
+from .detail_levels import Edge
 from .line_routing import LANE, Point, Port, Rect, around, entering, leaving, spline
 from .placement import BUS, Line, Places
 from .time_step_tile import ROW_GAP
@@ -158,35 +159,50 @@ class Buses:
                 self.layout.lines.append(Line(n, spline(points), e.source, e.target))
 
     def between(self) -> None:
-        """Place what one pass leaves for a later one: a box between them, filled from above, read from below."""
-        places, below = self.places, dict[int, float]()
+        """Place what one pass leaves for a later one: a box between them, filled from above, read from below.
+
+        Its gradient stands where it does, upside down, and its lines run the other way round.
+        """
+        places, rim = self.places, dict[tuple[int, bool], float]()
         for i, segment in sorted(places.between.items()):
             w, h = places.sizes[i]
-            start = min(x for column, x in places.x.items() if column.segment == segment)
+            back = self.boxes[i].key[0] == "∂"
+            up = 1 if back else -1
             earlier = [x for x in places.x if x.segment < segment]
             end = max(places.x[c] + places.tiles[c.segment].width for c in earlier) + places.pad
-            done = [r for j, r in self.rects.items() if places.between.get(j) == segment]
-            floor = min(r.bottom for k, r in places.tiles[segment].boxes.items() if k[0] != "x")
+            done = [
+                r
+                for j, r in self.rects.items()
+                if places.between.get(j) == segment and (self.boxes[j].key[0] == "∂") == back
+            ]
+            cells = [r for k, r in places.tiles[segment].boxes.items() if (k[0] == "∂") == back and k[back] != "x"]
+            edge = max(r.top for r in cells) if back else min(r.bottom for r in cells)
             # its line passes between the note of the weights and the inputs
-            y = below[segment] - h / 2 - 3 if segment in below else floor - ROW_GAP + 6.5
-            below[segment] = y - h / 2 - 3
+            y = rim.get((segment, back), edge + up * (ROW_GAP - 6.5 - h / 2 - 3)) + up * (h / 2 + 3)
+            rim[segment, back] = y + up * (h / 2 + 3)
             x = max([end, *(r.right for r in done)]) + 26 + w / 2
-            assert x < start
             self.rects[i] = Rect(x, y, w, h)
             self._stand(self.rects[i])
         for n, e in enumerate(self.edges):
-            if e.source not in self.rects or e.target not in self.rects:
-                continue
-            a, b = self.rects[e.source], self.rects[e.target]
-            if e.source in places.between and e.target in places.between:
-                self._draw(n, [(a.x, a.bottom), (a.x, b.y), (b.left, b.y)])
-            elif e.target in places.between:
-                y = places.row(a)[1] + 18
-                self.above[places.row(a)[1], self._segments([e.source])] = 1
-                self._draw(n, [(a.x, a.top), (a.x, y), (b.x, y), (b.x, b.top)])
-            elif e.source in places.between:
-                at = b.x + 0.3 * b.w
-                self._draw(n, [(a.right, a.y), (at, a.y), (at, b.bottom)])
+            if e.source in self.rects and e.target in self.rects and {e.source, e.target} & places.between.keys():
+                self._draw(n, self._handing_over(e))
+
+    def _handing_over(self, e: Edge) -> list[Point]:
+        """The way of a line into, out of, or from one to another of the boxes between two passes."""
+        back = self.boxes[e.source].key[0] == "∂"
+        made, read = (e.target, e.source) if back else (e.source, e.target)
+        a, b = self.rects[made], self.rects[read]
+        if made in self.places.between and read in self.places.between:
+            points = [(a.x, a.top if back else a.bottom), (a.x, b.y), (b.left, b.y)]
+        elif read in self.places.between:
+            rim = self.places.row(a)[0 if back else 1]
+            y = rim - 18 if back else rim + 18
+            self.above[rim, self._segments([made])] = 1
+            points = [(a.x, a.bottom if back else a.top), (a.x, y), (b.x, y), (b.x, b.bottom if back else b.top)]
+        else:
+            at = b.x + 0.3 * b.w
+            points = [(a.right, a.y), (at, a.y), (at, b.top if back else b.bottom)]
+        return points[::-1] if back else points
 
     def _draw(self, edge: int, points: list[Point]) -> None:
         """A line as it usually runs, or around what stands in its way."""

@@ -1,0 +1,77 @@
+"""Pictures with the backward pass in them: gradients stand where what they are of does, and run the other way."""
+
+from __future__ import annotations
+
+import pytest
+from geometry import boxes, faults, lines
+
+import tinygrad_rnn as tg
+import viz
+from tinygrad_rnn.nn import functional as F
+from viz.graph import layout as whole
+
+
+def attention(decoder, head, score):
+    """Encoder, decoder, and a memory of all of the encoder's states between them."""
+    encoder, x, s, states, loss = tg.nn.GRUCell(2, 2), tg.randn(3, 1, 2), tg.zeros(1, 2), [], 0.0
+    for t in range(3):
+        s = encoder(x[t], s)
+        states.append(s)
+    memory, y = tg.stack(states), tg.randn(3, 1, 2)
+    for t in range(3):
+        context = (score(memory, s).softmax(0) * memory).sum(0)
+        s = decoder(tg.concat([y[t], context], 1), s)
+        loss = loss + F.cross_entropy(head(s, context), [t % 2])
+    return loss
+
+
+def general():
+    """Scores of the products of states, and an output of the state alone."""
+    key, out = tg.nn.Linear(2, 2, bias=False), tg.nn.Linear(2, 2)
+    return attention(tg.nn.GRUCell(4, 2), lambda s, _: out(s), lambda m, s: (key(m) * s).sum(-1, keepdims=True))
+
+
+def additive():
+    """Scores of a layer of their own, and an output of what was read, too."""
+    key, query, energy, out = tg.nn.Linear(2, 2), tg.nn.Linear(2, 2), tg.nn.Linear(2, 1), tg.nn.Linear(4, 2)
+    cell = tg.nn.GRUCell(4, 2)
+    return attention(cell, lambda s, c: out(tg.concat([s, c], 1)), lambda m, s: energy(tg.tanh(key(m) + query(s))))
+
+
+@pytest.mark.parametrize("network", [general, additive])
+def test_attention_is_tiled_with_its_gradients(network):
+    """The gradient of the memory stands between the passes too, above it, as the memory does below."""
+    tg.manual_seed(0)
+    picture = viz.render(network(), backward=True)
+    assert faults(picture.dot) == [] and "alike" not in picture.dot
+    placed = boxes(picture.dot)
+    for kind in ("cell", "backward"):
+        assert len({y for _, y, *_, own in placed.values() if own.split()[0] == kind}) == 1, kind
+    passes = [[x for name, (x, *_) in placed.items() if f"_s{k}_" in name] for k in (0, 1)]
+    (memory,) = [name for name, (*_, own) in placed.items() if own.split()[0] == "op"]
+    gradient = next(name for name in placed if name.startswith(memory.replace("n", "g", 1) + "_"))
+    for name in (memory, gradient):
+        assert max(passes[0]) < placed[name][0] < min(passes[1])
+    ends = {(tail, head) for tail, head, _ in lines(picture.dot)}
+    assert len({head for tail, head in ends if tail == gradient}) == 3
+    assert len({tail for tail, head in ends if head == gradient}) == 3
+
+
+def test_what_dot_has_placed_says_so_and_keeps_gradients_beside_what_they_are_of(monkeypatch):
+    """Time goes from left to right, and a gradient is in the strip of its time step, no farther to the right."""
+    tiled = whole.mended
+    calls = []
+    monkeypatch.setattr(whole, "mended", lambda layout: calls.append(0) or (99 if len(calls) == 1 else tiled(layout)))
+    tg.manual_seed(0)
+    dot = viz.render(general(), backward=True).dot
+    assert "the steps are not drawn alike: 99 lines would run" in dot
+    placed = boxes(dot)
+    for kind in ("cell", "backward"):
+        xs = [(name[name.index("_s") :], x) for name, (x, *_, own) in placed.items() if own.split()[0] == kind]
+        assert [x for _, x in sorted(xs)] == sorted(x for _, x in xs), kind
+    width = max(x for x, *_ in placed.values()) - min(x for x, *_ in placed.values())
+    backward, forward = (
+        {n[n.index("_s") :]: x for n, (x, *_, own) in placed.items() if own.split()[0] == kind}
+        for kind in ("backward", "cell")
+    )
+    assert all(abs(backward[step] - forward[step]) < width / 8 for step in forward)
