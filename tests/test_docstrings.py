@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,8 @@ INSIDE = {"GraphBuilder.enter", "GraphBuilder.tensor"}
 
 #: words with which a description would be a question without its mark: "What `save` wrote", "How often it occurs"
 RIDDLES = {"What", "How", "Where", "Who", "Which", "Whose", "When", "Why"}
+
+ROOT = Path(__file__).parent.parent
 
 #: what a user is given and never makes; the text says by whom
 GIVEN = {"interchange.Imported", "interchange.JaxFunction", "interchange.OnnxModel", "viz.Picture"}
@@ -136,3 +140,31 @@ def test_a_missing_word_is_noticed():
 
     assert unsaid(scaled, own_words(scaled)) == ["factor"]
     assert raised(scaled) == {"ArgumentError"} and not examples(own_words(scaled))
+
+
+def openings(text: str) -> Iterator[tuple[str, str]]:
+    """Every module, class and function of a file that has a docstring, private ones too, and its first line."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (words := ast.get_docstring(node)):
+            yield getattr(node, "name", "the module"), words.splitlines()[0]
+
+
+def riddles(text: str) -> list[str]:
+    return [f"{name}: {line}" for name, line in openings(text) if re.split(r"\W", line)[0] in RIDDLES]
+
+
+@pytest.mark.parametrize("package", ["tinygrad_rnn", "viz"])
+def test_no_docstring_begins_as_a_question(package):
+    found = {str(p.relative_to(ROOT)): riddles(p.read_text("utf-8")) for p in (ROOT / package).rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_a_question_is_found():
+    text = '''"""The rules."""
+class _A:
+    """Words."""
+    def b(self):
+        """What's sent back."""
+        def c():
+            """How it moves."""'''
+    assert [line.split(":")[0] for line in riddles(text)] == ["b", "c"]

@@ -25,7 +25,7 @@ LAST_STEP = 1_000_000
 
 
 def document(text: str, format: str) -> dict[str, Any]:
-    """What a saved graph's ``text`` holds; a `DataError` if that is no such graph, or one of another ``format``."""
+    """The JSON object in a saved graph's ``text``; a `DataError` if it is none, or of another ``format``."""
     if not isinstance(text, (str, bytes, bytearray)):
         raise ArgumentError(f"a saved graph is a text, not {type(text).__name__}")
     try:

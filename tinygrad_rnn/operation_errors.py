@@ -18,7 +18,7 @@ def short(text: str, limit: int = 60) -> str:
 
 
 def result_of(op: Primitive, value: Any) -> Any:
-    """What an operation's reference computed, as an array; `ArgumentError` if it is neither array nor number."""
+    """The result of an operation's reference as an array; `ArgumentError` if it is neither array nor number."""
     if isinstance(value, (np.ndarray, np.generic, int, float, complex)):
         return np.asarray(value)
     raise ArgumentError(f"{op.name}: its reference computes an array, but gave {short(repr(value))}")

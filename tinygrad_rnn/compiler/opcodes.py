@@ -117,7 +117,7 @@ def kernel(op: Primitive, operands: int | None = None) -> Callable[[Made], Made]
 
 
 def _takes(op: Primitive) -> tuple[int | None, list[str]]:
-    """How many operands a primitive has (None: not known, or any number), and the names of its settings."""
+    """The number of a primitive's operands (None: unknown, or any number), and the names of its settings."""
     if isinstance(op.reference, np.ufunc):
         return op.reference.nin, []
     if not isinstance(op.reference, FunctionType):

@@ -1,4 +1,4 @@
-"""Which mistake makes exactly these wrong gradients: edits of the true backward pass are searched for it."""
+"""`diagnose`: search for the edits of the true backward pass that give exactly the wrong gradients somebody has."""
 
 from __future__ import annotations
 

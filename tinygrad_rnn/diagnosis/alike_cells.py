@@ -1,6 +1,7 @@
-"""Cells of a network that are made alike, such as two layers, or encoder and decoder: which value of one is which.
+"""Cells of a network that have the same structure, such as two layers, or encoder and decoder.
 
-A function for the backward pass is written once and called for each of them, so one mistake in it is made in all.
+A backward pass calls one function for each of them, so a mistake in that function is made in all of them. For each
+cell it is found which value corresponds to which value of the first one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Place = tuple[str, int]  #: a family by its number, or a leaf by its index
 
 @dataclass
 class Cell:
-    """One of several that are made alike."""
+    """One of several cells with the same structure."""
 
     first: int  #: by the number of a state, or call: which of them the values are called after
     inside: dict[Place, Place]  #: what it consists of, and what that is in the first one
@@ -29,7 +30,7 @@ class Cell:
 
 
 def alike_cells(scene: Scene) -> list[Cell]:
-    """Those of recurrent states, the larger ones first; then what functions make that are called again."""
+    """All cells that share their structure with another: recurrent states, the largest first, then `_calls`."""
     pairs = []
     for i, one in enumerate(scene.states):
         for two in scene.states[i + 1 :]:
@@ -52,12 +53,16 @@ def alike_cells(scene: Scene) -> list[Cell]:
 
 
 def place_of(scene: Scene, node: Node) -> Place:
-    """Where a value belongs."""
+    """The family that a computed value belongs to, or the leaf that it is."""
     return ("leaf", node.index) if node.op is None else ("family", scene.place[node.index][0])
 
 
 def _compared(scene: Scene, one: Node, two: Node) -> tuple[dict[Place, Place], dict[Place, Place]]:
-    """What two values are made of, as far as they are made alike: inside, and from where they differ on."""
+    """Follow the operands of two values side by side, as long as operation, rank and constants are the same.
+
+    Returns two maps from places of the first to places of the second: those that correspond, and those at which the
+    comparison ended.
+    """
     ends, pending = (place_of(scene, one), place_of(scene, two)), [(one, two)]
     inside, around = dict[Place, Place](), dict[Place, Place]()
     while pending:
@@ -78,12 +83,12 @@ def _compared(scene: Scene, one: Node, two: Node) -> tuple[dict[Place, Place], d
 
 
 def _made(node: Node) -> tuple[object, ...]:
-    """By what operation, of how many values and of which numbers."""
+    """The name of the node's operation and its constant operands: what two nodes have to share to be alike."""
     return (node.op and node.op.name, *("value" if isinstance(x, Ref) else x for x in node.operands))
 
 
 def _calls(scene: Scene) -> Iterator[Cell]:
-    """Families that a function makes which is called again; their weights are those at the same place of it."""
+    """One cell per call of a function that the program calls several times, with the weights that each call reads."""
     made: dict[int, dict[Place, Place]] = {}
     for number, (call, first) in scene.calls.items():
         inside = made.setdefault(call, {})

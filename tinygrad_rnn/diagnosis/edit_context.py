@@ -1,4 +1,4 @@
-"""What the generators of edits share: places, chains of states, names, and the numbers a mistake may be off by."""
+"""`Scene`: what the generators of edits share: places, chains of states, names, and likely wrong factors."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NUMBER = re.compile(r"(?<=[^\W\d])\d+|(?<= of call )\d+")
 
 
 class Scene:
-    """One record, looked at as a recurrent network."""
+    """The recorded computation as a recurrent network: its families, states, gates, and their names."""
 
     def __init__(self, record: Record, given: Mapping[int, Array], nearly: bool) -> None:
-        """``nearly``: what was given is so close that only precision, or a tiny factor, can be wrong with it."""
+        """``nearly``: the given gradients are so close that only precision, or a tiny factor, can be wrong."""
         self.record, self.given, self.nearly = record, given, nearly
         self.all_families = families(record.graph, record.made_at)
         walked = ([n for n in f if n.index in record.truth.gradients] for f in self.all_families)
@@ -49,7 +49,10 @@ class Scene:
 
     @cached_property
     def calls(self) -> dict[int, tuple[int, Family]]:
-        """By family that a function makes which is called again, as for another layer: which call, and the first's."""
+        """Families made by functions that are called several times: the call's number, and the first call's family.
+
+        Keyed by the family's number; the calls count from 1.
+        """
         twins: dict[object, list[Family]] = {}
         for family in self.all_families:
             node = family[0]
@@ -64,11 +67,11 @@ class Scene:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Parts of the network that are made alike."""
+        """Parts of the network with the same structure, see `alike_cells`."""
         return alike_cells(self)
 
     def said(self, words: str) -> str:
-        """Words with the names of the values in them."""
+        """``words`` with every placeholder replaced by the name of its value."""
 
         def name(found: re.Match[str]) -> str:
             text = self.called(self.record.nodes[int(found[2])])
@@ -77,7 +80,10 @@ class Scene:
         return PLACE.sub(name, words)
 
     def as_in_the_first(self, edit: Edit) -> tuple[str, object]:
-        """What an edit is called where it is made in the first of the cells that are alike; and which cell it is in."""
+        """A key that is equal for the same mistake in cells of the same structure, and the cell that ``edit`` is in.
+
+        The key is the edit's words with each value replaced by the corresponding one of the first cell.
+        """
         places = [*edit.uses, *edit.parts, *edit.sent]
         at = [place_of(self, self.record.nodes[i]) for i in ([places[0][0]] if places else [*edit.leaves][:1])]
         number, mine = next(((k, cell) for k, cell in enumerate(self.cells) if at and at[0] in cell.inside), (-1, None))
@@ -96,7 +102,7 @@ class Scene:
 
     @cached_property
     def factors(self) -> dict[float, str]:
-        """Numbers a gradient may be off by, and what they are."""
+        """Factors that a gradient is often wrong by, such as the number of time steps, each with its description."""
         shapes = [n.shape for n in self.record.nodes if len(n.shape) >= 2]
         sizes = {n for shape in shapes for n in shape} - {0, 1}
         computed = [n for n in self.record.nodes if n.op is not None and n.op.kind != "movement"]  # no transposed W
@@ -128,7 +134,7 @@ class Scene:
 
     @cached_property
     def pieces(self) -> dict[int, int]:
-        """By size of what is cut into gates: into how many."""
+        """For each size that is cut into equal parts, as stacked gates are: the number of parts."""
         found: dict[int, int] = {}
         for family in self.families:
             node = family[0]
@@ -142,17 +148,17 @@ class Scene:
 
     @cached_property
     def gates(self) -> list[Family]:
-        """Nonlinearities that are computed at every step."""
+        """Families of nonlinearities that are computed at every step."""
         return [f for f in self.families if len(f) > 1 and is_nonlinear(f[0])]
 
     def beside(self, rival: Family, family: Family) -> list[int]:
-        """Which of a rival's nodes is in each step of a family; empty unless there is one for each."""
+        """The position in ``rival`` of the node at each step of ``family``; empty if a step has none."""
         at = {n.scope.step: k for k, n in enumerate(rival)}
         found = [at[n.scope.step] for n in family if n.scope.step in at]
         return found if len(found) == len(family) else []
 
     def gradients(self, shape: tuple[int, ...]) -> list[tuple[str, Family]]:
-        """The values of a shape whose gradients may be taken for another's, each content once; gates' inputs first."""
+        """Families of this shape whose gradients may be used by mistake, with their names; gates' inputs come first."""
         before = []
         for gate in self.gates:
             line = self.line(gate, 0)
@@ -164,13 +170,13 @@ class Scene:
     # Chains ----------------------------------------------------------------------------------------------
 
     def line(self, family: Family, slot: int) -> list[int] | None:
-        """The operand at every step; None if it is not always a value."""
+        """The node that is operand ``slot`` at each step of ``family``; None if it is a constant at one of them."""
         found = [n.operands[slot] for n in family]
         return [x.index for x in found] if all(isinstance(x, Ref) for x in found) else None  # type: ignore[union-attr]
 
     @cached_property
     def initial(self) -> dict[int, int]:
-        """By family that is carried: the node that stands in for it before the first step."""
+        """For each family that is carried from step to step: the node read in its place at the first step."""
         found: dict[int, int] = {}
         for family in self.all_families:
             for slot in range(len(family[0].operands)) if len(family) > 1 else ():
@@ -186,21 +192,21 @@ class Scene:
 
     @cached_property
     def states(self) -> list[Family]:
-        """Families that are carried from step to step, losses added up left out."""
+        """Families that are carried from step to step, without sums of losses."""
         return [f for k, f in enumerate(self.all_families) if k in self.initial and f[0].shape]
 
     def is_state(self, family: Family) -> bool:
-        """Whether it is carried from step to step."""
+        """Whether ``family`` is carried from step to step."""
         return self.place[family[0].index][0] in self.initial
 
     def chain(self, family: Family) -> list[int]:
-        """A family's nodes, and before them what it starts from."""
+        """The indices of a family's nodes, preceded by that of its initial state if it has one."""
         number, _ = self.place[family[0].index]
         first = [self.initial[number]] if number in self.initial else []
         return [*first, *(n.index for n in family)]
 
     def carries(self, family: Family) -> dict[int, list[Use]]:
-        """By position in the chain: the uses of that value in the step after it."""
+        """For each position in the `chain`: the uses of that value by the following step."""
         chain = self.chain(family)
         found: dict[int, list[Use]] = {}
         for t, index in enumerate(chain[:-1]):
@@ -213,14 +219,14 @@ class Scene:
         return found
 
     def _continued(self, use: Use, state: int) -> bool:
-        """Whether the same use of the next step is of this state."""
+        """Whether the same use, one step later, reads the node ``state``."""
         number, at = self.place[use[0]]
         after = self.all_families[number][at + 1 : at + 2]
         operand = after[0].operands[use[1]] if after else None
         return not after or (isinstance(operand, Ref) and operand.index == state)
 
     def slope(self, node: Node) -> Array:
-        """The derivative of a nonlinearity."""
+        """The derivative of a nonlinearity, by element."""
         return self.record.pull(node, 0, np.ones(node.shape))
 
     # Edits at sets of steps --------------------------------------------------------------------------------
@@ -229,7 +235,7 @@ class Scene:
         self, family: Family, slot: int, words: str, rule: Callable[..., Rule], *, windows: bool = False,
         single: bool = True, cost: float = 0.0,
     ) -> Iterator[Edit]:  # fmt: skip
-        """One mistake, at every set of time steps."""
+        """The same mistake made at each likely set of time steps: at every one, at a single one, up to one."""
         for when, at, price in times(len(family), windows=windows):
             if single or len(at) > 1 or len(family) == 1:
                 yield Edit(
@@ -237,7 +243,7 @@ class Scene:
                 )
 
     def missing(self, family: Family, slot: int) -> Iterator[Edit]:
-        """What a use sends is missing; any other factor can be read off the effect of that."""
+        """Edits that drop what a use sends; `Search.measured` tries other factors than 0 from these."""
         subject = self.subject(family, slot)
         for when, at, price in times(len(family), windows=True):
             uses = {(family[t].index, slot): scaled(0.0) for t in at}
@@ -246,11 +252,11 @@ class Scene:
     # Names -----------------------------------------------------------------------------------------------
 
     def subject(self, family: Family, slot: int) -> str:
-        """What one operand receives from an operation."""
+        """A phrase for what one operand receives from an operation."""
         return f"what {self.name_of(family[-1], slot)} receives from {self.named(family[-1])}{self.later(family, slot)}"
 
     def later(self, family: Family, slot: int) -> str:
-        """ " of the next step", where an operand is carried."""
+        """The words ``of the next step`` if the operand is carried over from the step before, else nothing."""
         operand = family[-1].operands[slot]
         if not isinstance(operand, Ref):
             return ""
@@ -260,19 +266,19 @@ class Scene:
         return " of the next step" if carried else ""
 
     def named(self, node: Node) -> str:
-        """A place in an edit's words, which `said` puts the value's name into."""
+        """A placeholder for the name of a value in an edit's words; `said` replaces it."""
         family = self.all_families[self.place[node.index][0]] if node.index in self.place else [node]
         return f"⟦{family[-1].index}⟧"
 
     def called(self, node: Node) -> str:
-        """A value in words."""
+        """The name of a value, with the number of the call if a function called several times made it."""
         name, number = self.names.of(node), self.place.get(node.index, (-1, 0))[0]
         call, first = self.calls.get(number, (0, None))
         same = call > 1 and first is not None and self.names.of(first[-1]) == name
         return f"{name} of call {call}" if same else name
 
     def apart(self, one: Family, two: Family) -> tuple[str, str]:
-        """Two values in words, with their layers where these tell them apart."""
+        """The names of two values, with their module paths if the names alone are equal."""
         names = self.named(one[-1]), self.named(two[-1])
         places = ".".join(one[0].scope.path), ".".join(two[0].scope.path)
         if self.called(one[-1]) != self.called(two[-1]) or places[0] == places[1]:
@@ -280,23 +286,23 @@ class Scene:
         return f"{names[0]} of {places[0] or 'the top level'}", f"{names[1]} of {places[1] or 'the top level'}"
 
     def name_of(self, node: Node, slot: int) -> str:
-        """An operand in words."""
+        """The name of an operand, or the number that it is."""
         operand = node.operands[slot]
         return self.named(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
 
     def slots(self, family: Family) -> dict[int, Family]:
-        """The operands that receive something, and when: a first state may be a constant."""
+        """For each operand that receives a gradient: the nodes at which it does. An initial state may be a constant."""
         sent = self.record.truth.contributions
         found = {slot: [n for n in family if (n.index, slot) in sent] for slot in range(len(family[0].operands))}
         return {slot: nodes for slot, nodes in found.items() if nodes}
 
 
 def in_brackets(name: str) -> str:
-    """A name to stand within a formula; of a place, whatever is put there."""
+    """``name`` in brackets if it needs them in a formula; a placeholder is marked, and bracketed by `Scene.said`."""
     return name.replace("⟦", "⟦(") if PLACE.fullmatch(name) else bracketed(name)
 
 
 def is_nonlinear(node: Node) -> bool:
-    """Whether it is a function of one operand whose derivative depends on a value."""
+    """Whether the node's operation has one differentiable operand, and a derivative that depends on a value."""
     op = node.op
     return op is not None and op.kind in ("elementwise", "axis") and tuple(op.slots) == (0,) and not op.moves(0)

@@ -1,4 +1,4 @@
-"""What an edited use sends instead of what it should."""
+"""Wrong rules: functions that return the contribution of a use, or the gradient of a leaf, with one mistake in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Late = Array | Callable[[], Array]  #: a value, perhaps made only when it is nee
 
 
 def made(value: Late) -> Array:
-    """The value itself."""
+    """The array that ``value`` is, or that it computes when called."""
     return value() if callable(value) else value
 
 
@@ -88,16 +88,16 @@ SLOPES_AS_LATEX = {
 
 @dataclass(frozen=True, eq=False)
 class Valued(ByElement):
-    """The true rule with other saved values, by node."""
+    """The true rule, with some saved values replaced by others."""
 
     changed: Mapping[int, Late]
 
     def now(self) -> dict[int, Array]:
-        """The values."""
+        """The replaced values as arrays, by node."""
         return {index: made(value) for index, value in self.changed.items()}
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
-        """What the gradient is multiplied by, where the operation is of each element by itself."""
+        """The number by which each element of the gradient is multiplied, for elementwise operations."""
         return record.raw(node, slot, np.ones(node.shape), self.now())
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -107,13 +107,13 @@ class Valued(ByElement):
 
 @dataclass(frozen=True)
 class Sloped(ByElement):
-    """Another derivative of a nonlinearity, one of `SLOPES`; ``alone`` without the gradient that arrives."""
+    """The derivative of a nonlinearity replaced by one of `SLOPES`; with ``alone``, not multiplied by the gradient."""
 
     slope: str
     alone: bool = False
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
-        """The derivative."""
+        """The wrong derivative."""
         return SLOPES[self.slope](record.values[node.index], record.target(node, slot))
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -124,24 +124,24 @@ class Sloped(ByElement):
 
 @dataclass(frozen=True, eq=False)
 class OneReplaced(ByElement):
-    """The derivative with another value in one of the two places where the result stands."""
+    """A derivative such as y(1 − y), with another value in one of the two places of y."""
 
     product: Slope
     value: Late
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
-        """The derivative."""
+        """The wrong derivative."""
         return self.product(record.values[node.index], made(self.value))
 
 
 @dataclass(frozen=True, eq=False)
 class Times(ByElement):
-    """The true rule, times another value."""
+    """The true contribution, multiplied by another value."""
 
     value: Late
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
-        """What the gradient is multiplied by, where the operation is of each element by itself."""
+        """The number by which each element of the gradient is multiplied, for elementwise operations."""
         return record.slope(node, slot) * made(self.value)
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -150,7 +150,7 @@ class Times(ByElement):
 
 
 def true_slope(record: Record, node: Node) -> str | None:
-    """Which of the known derivatives is the right one here."""
+    """The name, in `SLOPES`, of the derivative that this nonlinearity really has; None if it is not among them."""
     y, x = record.values[node.index], record.target(node, 0)
     right = record.pull(node, 0, np.ones(node.shape))
     return next((words for words, slope in SLOPES.items() if np.allclose(slope(y, x), right, rtol=1e-12)), None)
@@ -158,7 +158,7 @@ def true_slope(record: Record, node: Node) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class AsIf:
-    """What another use would send of this gradient."""
+    """The contribution that another use would send for the same gradient."""
 
     other: Node
     slot: int
@@ -169,22 +169,22 @@ class AsIf:
 
 
 def of_another_gradient(given: Array) -> Rule:
-    """The true rule, of a gradient that is given."""
+    """The true rule, applied to ``given`` instead of the node's gradient."""
     return lambda record, node, slot, g: record.pull(node, slot, given)
 
 
 def by_itself(index: int) -> Rule:
-    """The true rule, with the gradient that arrives in the place of a value."""
+    """The true rule, with the node's gradient in the place of the saved value ``index``."""
     return lambda record, node, slot, g: record.pull(node, slot, g, {index: g})
 
 
 def logistic_slope(x: Array) -> Array:
-    """The sigmoid's derivative at a value."""
+    """The derivative of the sigmoid at ``x``."""
     return np.asarray(1 / (2 + np.exp(x) + np.exp(-x)))
 
 
 def row(which: int) -> Rule:
-    """Not un-broadcast: one of the repetitions instead of their sum."""
+    """One row of the contribution, where the sum over all broadcast rows is right."""
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
         raw, target = record.raw(node, slot, g), np.shape(record.target(node, slot))
@@ -197,7 +197,7 @@ def row(which: int) -> Rule:
 
 
 def of_one_row(which: int) -> Rule:
-    """The true rule, of one row of the gradient."""
+    """The true rule, applied to the gradient with all rows but one set to 0."""
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
         kept = np.zeros_like(g)
@@ -209,7 +209,7 @@ def of_one_row(which: int) -> Rule:
 
 
 def one_number(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """The sum of all elements, in the place of each."""
+    """The sum over all elements, given to every element."""
     return np.full(np.shape(record.target(node, slot)), record.raw(node, slot, g).sum())
 
 
@@ -221,64 +221,64 @@ def transposed(record: Record, node: Node, slot: int, g: Array) -> Array:
 
 
 def single(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """Computed in float32."""
+    """The true contribution of the gradient rounded to float32."""
     return record.pull(node, slot, g.astype(np.float32).astype(np.float64))
 
 
 def passed_on(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """The gradient as it is."""
+    """The node's gradient, unchanged."""
     return g
 
 
 def always(sent: Array) -> Rule:
-    """The same, whatever gradient arrives."""
+    """The array ``sent``, whatever the node's gradient is."""
     return lambda record, node, slot, g: sent
 
 
 def unmasked(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """All to the first choice."""
+    """The whole gradient to the first choice of a `where`, and 0 to the second."""
     return g if slot == 1 else 0 * g
 
 
 def looks_up(node: Node) -> bool:
-    """Whether it takes rows by their numbers, instead of cutting."""
+    """Whether the node takes rows by an array of their numbers, not by slices."""
     if node.op is None or node.op.name != "getitem":
         return node.op is not None and node.op.name == "take"
     return bool(arrays_in(node))
 
 
 def arrays_in(node: Node) -> list[int]:
-    """The places of an index at which arrays of numbers stand, no masks: two in ``logp[np.arange(n), target]``."""
+    """The positions of integer arrays in an index: both in ``logp[np.arange(n), target]``; masks do not count."""
     index = node.attrs.get("index")
     parts = index if isinstance(index, tuple) else (index,)
     return [k for k, x in enumerate(parts) if isinstance(x, (np.ndarray, list)) and np.asarray(x).dtype != bool]
 
 
 def axis_of_rows(node: Node) -> int:
-    """The axis along which an index counts rows: that of its last array, else the first."""
+    """The axis that the row numbers of an index refer to: that of its last array, else the first axis."""
     return max(arrays_in(node), default=0)
 
 
 def rows_of(record: Record, node: Node) -> Array:
-    """Which rows were looked up; of several arrays in one index, the last, which chooses within the rows."""
+    """The row numbers that were looked up; of an index with several arrays, those of the last."""
     at = selected(record, node)
     return np.asarray(at[axis_of_rows(node)] if isinstance(at, tuple) else at)
 
 
 def selected(record: Record, node: Node) -> Any:
-    """The index by which NumPy takes what the node takes."""
+    """The index, as NumPy takes it, of the elements that the node takes."""
     return record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
 
 
 def once_a_row(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """Rows that are looked up twice receive only the last one's gradient."""
+    """The gradient of a look-up assigned, not added, to its rows: a row that occurs twice keeps the last."""
     result = np.zeros(np.shape(record.target(node, slot)))
     result[selected(record, node)] = g
     return result
 
 
 def _looked_up(axis: int, add: bool, back: bool) -> Rule:
-    """Slice by slice along an axis of what was looked up."""
+    """A look-up's gradient added, or assigned, to the rows by a loop along ``axis`` of the row numbers."""
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
         result, rows = np.zeros(np.shape(record.target(node, slot))), rows_of(record, node)
@@ -299,12 +299,12 @@ LOOKED_UP: dict[str, Callable[[int], Rule]] = {
 
 
 def cut(start: int, size: int, axis: int) -> Rule:
-    """As many rows or columns of the gradient, from a place on."""
+    """``size`` rows or columns of the gradient, from ``start`` on."""
     return lambda record, node, slot, g: np.take(g, range(start, start + size), axis)
 
 
 def every_tie(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """Of equal largest elements each receives the whole gradient."""
+    """The gradient of a maximum, given in full to each of several equal largest elements."""
     x, axis = record.target(node, slot), node.attrs["axis"]
     axes = axis if isinstance(axis, tuple) or axis is None else (axis,)
     keep = node.attrs.get("keepdims", False)
@@ -313,7 +313,7 @@ def every_tie(record: Record, node: Node, slot: int, g: Array) -> Array:
 
 
 def blocks_transposed(w: Array) -> Array | None:
-    """A square matrix, or every square block of stacked gates, transposed."""
+    """A square matrix transposed, or each square block of stacked gates; None if ``w`` is neither."""
     if w.ndim != 2 or min(w.shape) < 2 or max(w.shape) % min(w.shape):
         return None
     axis = 0 if w.shape[0] >= w.shape[1] else 1
@@ -321,7 +321,7 @@ def blocks_transposed(w: Array) -> Array | None:
 
 
 def clipped_to(limit: float) -> Rule:
-    """The true contribution, every element held between ± a limit."""
+    """The true contribution, clipped to ± ``limit``."""
     return lambda record, node, slot, g: np.clip(record.pull(node, slot, g), -limit, limit)
 
 
@@ -330,14 +330,14 @@ def clipped_to(limit: float) -> Rule:
 
 @dataclass(frozen=True)
 class TimesLeaf:
-    """A multiple of a leaf's true gradient, or of a block of it along an axis: axis, start, stop."""
+    """A leaf's true gradient times a factor, or only a block of it: (axis, start, stop)."""
 
     leaf: int
     factor: float
     block: tuple[int, int, int] | None = None
 
     def __call__(self, whole: Mapping[int, Array]) -> Array:
-        """The gradient as it is written down, from those of all leaves."""
+        """The gradient written down for the leaf, given the true ones of all leaves."""
         if self.block is None:
             return np.asarray(self.factor * whole[self.leaf])
         axis, start, stop = self.block
@@ -347,17 +347,17 @@ class TimesLeaf:
 
 
 def times_leaf(leaf: int, factor: float) -> Rewrite:
-    """`TimesLeaf`."""
+    """A `TimesLeaf` of the whole leaf."""
     return TimesLeaf(leaf, factor)
 
 
 def added(one: int, two: int) -> Rewrite:
-    """The sum of two leaves' gradients."""
+    """The sum of the gradients of two leaves."""
     return lambda whole: np.asarray(whole[one] + whole[two])
 
 
 def turned_leaf(leaf: int) -> Rewrite:
-    """Transposed, block by block."""
+    """The leaf's gradient with `blocks_transposed`."""
 
     def rewrite(whole: Mapping[int, Array]) -> Array:
         turned = blocks_transposed(whole[leaf])
@@ -367,7 +367,7 @@ def turned_leaf(leaf: int) -> Rewrite:
 
 
 def permuted(leaf: int, axis: int, order: Sequence[int]) -> Rewrite:
-    """Blocks along an axis in another order."""
+    """The leaf's gradient, with its blocks along an axis in another order."""
 
     def rewrite(whole: Mapping[int, Array]) -> Array:
         blocks = np.split(whole[leaf], len(order), axis)
@@ -377,12 +377,12 @@ def permuted(leaf: int, axis: int, order: Sequence[int]) -> Rewrite:
 
 
 def without_row(leaf: int, row: int) -> Rewrite:
-    """A row of 0."""
+    """The leaf's gradient, with one row set to 0."""
     return lambda whole: np.where((np.arange(len(whole[leaf])) == row)[:, None], 0.0, whole[leaf])
 
 
 def along_time(leaf: int, axis: int, shift: int | None) -> Rewrite:
-    """Time steps in reverse order, or each at the place of another, the end left 0."""
+    """The leaf's gradient with time reversed (``shift`` None), or moved by ``shift`` steps and filled with 0."""
 
     def rewrite(whole: Mapping[int, Array]) -> Array:
         if shift is None:
@@ -397,5 +397,5 @@ def along_time(leaf: int, axis: int, shift: int | None) -> Rewrite:
 
 
 def clipped(leaf: int, limit: float) -> Rewrite:
-    """Every element held between ± a limit."""
+    """The leaf's gradient, clipped to ± ``limit``."""
     return lambda whole: np.clip(whole[leaf], -limit, limit)

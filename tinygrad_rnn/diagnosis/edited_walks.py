@@ -53,15 +53,15 @@ class Scaled:
 
 
 def scaled(factor: float) -> Rule:
-    """`Scaled`."""
+    """A `Scaled` rule."""
     return Scaled(factor)
 
 
 class ByElement:
-    """A rule that multiplies the gradient, where the operation is of each element by itself."""
+    """A rule that only multiplies the gradient by a factor, where the operation is elementwise."""
 
     def factor(self, record: Record, node: Node, slot: int) -> Array:
-        """What the gradient is multiplied by."""
+        """The factor, an array of the node's shape."""
         raise NotImplementedError
 
     def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
@@ -71,7 +71,7 @@ class ByElement:
 
 @dataclass(frozen=True)
 class Part:
-    """A use that sees another gradient than its node's: without, or with, what some uses sent."""
+    """Another gradient for a use than its node's: without the contributions of some uses, or with them twice."""
 
     of: tuple[tuple[Use, ...], ...]  #: what is left out, or added: a use, and those its share then passes, down to here
     sign: float = -1.0  #: 1: added; 0: neither
@@ -81,7 +81,7 @@ class Part:
 
 @dataclass(eq=False)
 class Edit:
-    """One mistake: uses that follow another rule, saved values that are others, leaves written down wrongly."""
+    """One mistake: uses with another rule, saved values replaced by others, leaves written down wrongly."""
 
     words: str  #: what a student reads
     uses: dict[Use, Rule] = field(default_factory=dict, repr=False)
@@ -95,7 +95,7 @@ class Edit:
     scaling: str | None = None  #: what is missing; another factor than 0 can be read off the given numbers
 
     def together(self, other: Edit) -> Edit | None:
-        """Both mistakes; None where they are at one place."""
+        """An edit with both mistakes; None if both change the same place."""
         mine, theirs = self._places(), other._places()
         if any(set(a) & set(b) for a, b in zip(mine, theirs, strict=True)) or set(self.uses) & set(other.parts):
             return None
@@ -110,7 +110,7 @@ class Edit:
 
     @property
     def only(self) -> Use | None:
-        """The one use it is made at, if it is that simple."""
+        """The use that this edit changes, if one changed rule is all of it, else None."""
         if len(self.uses) != 1 or self.values or self.leaves or self.parts or self.seeds or self.sent:
             return None
         return next(iter(self.uses))
@@ -118,14 +118,14 @@ class Edit:
 
 @dataclass
 class Moved:
-    """What an edited walk has more than the true one, an axis of edits in front."""
+    """Differences between edited walks and the true one: arrays with an axis of edits in front."""
 
     nodes: dict[int, Array] = field(default_factory=dict)
     uses: dict[Use, tuple[int, Array]] = field(default_factory=dict)  #: which node receives it, and how much more
 
 
 class Record:
-    """The computation in double precision, its values, and its true walk."""
+    """The computation in double precision: its graph, its values, and its true walk."""
 
     def __init__(self, loss: Tensor) -> None:
         if loss.numel() != 1 or not loss.requires_grad:
@@ -153,9 +153,9 @@ class Record:
 
     @cached_property
     def _noise(self) -> Noise:
-        """What rounding to double precision does to the true walk; nothing is known where it turns a choice over.
+        """An estimate of the rounding error of the true walk, empty if rounding may move a choice across its kink.
 
-        What is equal to another within one value, or 0, stays so: such a choice holds.
+        Values that are equal because they are one and the same value, or 0, stay equal: such a choice is not moved.
         """
         upstream = [np.ones(self.nodes[self.graph.outputs[0]].shape)]
         found = noise(self.graph, upstream, self.truth, np.float64, alike=True)
@@ -164,21 +164,21 @@ class Record:
         return Noise() if any(kink.margin or len(kink.node.operands) > 1 for kink in kinks) else found
 
     def noise(self, leaf: int, dtype: Any) -> Array:
-        """What rounding to ``dtype`` does to a leaf's gradient, by element."""
+        """The estimated error of a leaf's gradient, by element, if it is computed in ``dtype``."""
         found = self._noise.gradients.get(leaf, np.zeros(self.nodes[leaf].shape))
         return found * (np.finfo(dtype).eps / np.finfo(np.float64).eps)
 
     def scale(self, leaf: int) -> float:
-        """The norm of all that was added up to a leaf's gradient, cancellation undone."""
+        """The norm of the summed absolute contributions to a leaf: how large its gradient is without cancellation."""
         parts = [np.abs(self.truth.contributions[use]) for use in self.users[leaf] if use in self.truth.contributions]
         return norm(sum(parts)) if parts else 0.0
 
     def pull(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
-        """What a use sends by the true rule, perhaps with other saved values; in the target's shape."""
+        """The true contribution of a use for the gradient ``g``, in the operand's shape; ``changed``: other values."""
         return np.asarray(fitted(np.asarray(self.raw(node, slot, g, changed)), self.target(node, slot)))
 
     def raw(self, node: Node, slot: int, g: Array, changed: Mapping[int, Array] | None = None) -> Array:
-        """Like `pull`, before un-broadcasting."""
+        """As `pull`, but not yet summed to the operand's shape where it was broadcast."""
         values = changed or {}
         operands = [values.get(x.index, self.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
         assert node.op is not None
@@ -186,11 +186,11 @@ class Record:
         return np.asarray(pulled(node.op, slot, g, self.live.get(node.index), y, operands, node.attrs))
 
     def ruled(self, rule: Rule, node: Node, slot: int, g: Array) -> Array:
-        """What a use sends by another rule, in the target's shape."""
+        """The contribution of a use by another rule, in the operand's shape."""
         return np.asarray(fitted(np.asarray(rule(self, node, slot, g)), self.target(node, slot)))
 
     def slope(self, node: Node, slot: int) -> Array:
-        """The derivative of an operation of each element by itself."""
+        """The derivative of an elementwise operation, by element."""
         return self.pulled.slope(node, slot)
 
     def target(self, node: Node, slot: int) -> Any:
@@ -199,7 +199,7 @@ class Record:
         return self.values[operand.index] if isinstance(operand, Ref) else operand
 
     def recomputed(self, feeds: Mapping[int, Array]) -> dict[int, Array]:
-        """The values that change when some nodes are given others, those included."""
+        """``feeds``, values by node, and every value that changes in the forward pass if those are given."""
         found = dict(feeds)
         for node in self.nodes:
             if node.op is None or node.index in found:
@@ -214,7 +214,7 @@ class Record:
     # Walks with edits ------------------------------------------------------------------------------------
 
     def differences(self, edit: Edit) -> dict[int, Array]:
-        """By leaf, what the edited walk gives more than the true one; leaves that stay right are left out."""
+        """For each leaf that is changed: the edited walk's gradient minus the true one."""
         moved = self._walks([edit])[0].nodes
         found = {leaf.index: moved[leaf.index][0] for leaf in self.leaves if leaf.index in moved}
         if edit.leaves:
@@ -224,7 +224,7 @@ class Record:
         return found
 
     def exact(self, edit: Edit) -> dict[int, Array]:
-        """`differences`, to the last digits also where what is walked is far smaller than in the true walk."""
+        """As `differences`, without the cancellation where the edited gradient is far smaller than the true one."""
         nothing = copy(self)
         blank = [
             WalkStep(
@@ -244,7 +244,7 @@ class Record:
         return {leaf.index: found.get(leaf.index, 0.0) - self.gradient(leaf.index) for leaf in self.leaves}
 
     def walked(self, edit: Edit) -> Walk:
-        """The whole edited walk, in its order: last made first, or as what is sent elsewhere demands."""
+        """The whole edited walk: the nodes last made first, unless an edit that sends elsewhere needs another order."""
         moved, order = self._walks([edit])
         found = []
         for index in order:
@@ -268,7 +268,7 @@ class Record:
         return Walk(self.graph, found)
 
     def sketches(self, edits: Sequence[Edit], functionals: Mapping[Use, Array], rows: int) -> Array:
-        """Of each edit ``rows`` numbers: the products of what it changes with fixed directions.
+        """For each edit ``rows`` numbers: the products of what it changes with fixed directions; shape (edits, rows).
 
         ``functionals``: for each use of a leaf (elements of the node, rows), the direction moved on to that node.
         """
@@ -284,7 +284,10 @@ class Record:
     def _walks(
         self, edits: Sequence[Edit], functionals: Mapping[Use, Array] | None = None, result: Array | None = None
     ) -> tuple[Moved, list[int]]:
-        """What the edits change, each its row, and the order of the walk; the sketch is added to ``result``."""
+        """Walk the differences of all edits at once: what each changes, by node and use, and the order of the walk.
+
+        With ``functionals``, the products of what arrives at leaves are added to ``result``, (edits, rows).
+        """
         count, truth, moved = len(edits), self.truth, Moved()
         special: dict[Use, list[int]] = defaultdict(list)  #: by use: the edits that it is edited by
         scales: dict[Use, dict[int, float]] = defaultdict(dict)  #: those that only multiply
@@ -384,13 +387,13 @@ class Record:
         return isinstance(rule, ByElement) and op is not None and op.elementwise
 
     def target_of(self, use: Use) -> int:
-        """The node that is this operand."""
+        """The index of the node that a use reads."""
         operand = self.nodes[use[0]].operands[use[1]]
         assert isinstance(operand, Ref)
         return operand.index
 
     def _joined(self, elsewhere: Mapping[Use, int | None]) -> dict[int, Tensor] | None:
-        """The nodes as tensors for a walk, joined by what they send each other; None if none of them could be first."""
+        """The nodes as tensors whose operands are the targets of what they send; None if these form a circle."""
         arriving: list[dict[int, int]] = [{} for _ in self.nodes]  # by sender: slot, target
         for use in {**self.truth.contributions, **elsewhere}:
             target = elsewhere.get(use, self.target_of(use))
@@ -405,7 +408,7 @@ class Record:
     def _edited(
         self, edit: Edit, node: Node, slot: int, gradient: Array, kept: Mapping[Use, Array], k: int
     ) -> Array | None:
-        """What an edited use sends; None where this use follows the true rule."""
+        """The contribution of a use in the ``k``-th edit, given its node's gradient; None if the true rule holds."""
         use = node.index, slot
         part, rule = edit.parts.get(use), edit.uses.get(use)
         extra: Any = 0.0
@@ -443,7 +446,7 @@ class Record:
     directions: Mapping[int, Array]
 
     def sketched(self, leaf: int, value: Array) -> Array:
-        """A change of a leaf's gradient, in a few numbers."""
+        """The products of a change of a leaf's gradient with the directions, shape (rows,)."""
         return self._sketched_all(leaf, [value])[0]
 
     def _sketched_all(self, leaf: int, values: Sequence[Array]) -> Array:
@@ -451,7 +454,7 @@ class Record:
         return np.zeros((len(values), 1)) if direction is None else np.reshape(values, (len(values), -1)) @ direction
 
     def functionals(self, tangents: Sequence[Array]) -> dict[Use, Array]:
-        """What `sketches` wants: by use of a leaf, what each element of the node's gradient adds to the sketch."""
+        """For each use of a leaf: the products of its node's unit gradients with the directions, (elements, rows)."""
         found = {}
         for leaf in self.leaves:
             direction = self.directions.get(leaf.index)
@@ -466,7 +469,7 @@ class Record:
         return found
 
     def tangents(self, directions: Mapping[int, Array]) -> list[Array]:
-        """How every node moves when leaves move along ``directions``: by the true derivatives, forwards."""
+        """The derivative of every node along ``directions`` of the leaves, computed forwards by the true rules."""
         moved: dict[int, Array] = {}
         for node in self.nodes:
             if node.op is None:
@@ -486,7 +489,10 @@ class Record:
 
 
 def _tensors(nodes: Sequence[Node], arriving: Sequence[Mapping[int, int]]) -> dict[int, Tensor] | None:
-    """By node a tensor that sends to those of its ``arriving`` (slot, node), made after these; None of a circle."""
+    """One tensor per node, whose operands are the nodes in ``arriving`` (operand position to node); None for a circle.
+
+    A tensor is made after those that it sends to, so that a walk visits senders first.
+    """
     senders: dict[int, set[int]] = {index: set() for index in range(len(nodes))}
     for index, slots in enumerate(arriving):
         for target in slots.values():

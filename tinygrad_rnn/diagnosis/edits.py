@@ -1,4 +1,4 @@
-"""The edits of a walk, made from the graph and the primitives' rules: nothing here knows a network by name."""
+"""All candidate edits of a walk, made from the graph and the primitives' rules; no network is known by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEP = re.compile(r"\bstep(s?)\b")
 
 
 def candidates(scene: Scene) -> Iterator[Edit]:
-    """All of them, in an order that does not matter."""
+    """Every candidate edit, with names in its words, and those made in all cells of the same structure."""
     alike: dict[str, dict[object, Edit]] = defaultdict(dict)
     for kind in (*OF_RULES, *OF_LOOPS):
         for edit in _of_a_kind(scene, kind):
@@ -44,7 +44,7 @@ MOST_ALIKE = 6
 
 
 def _of_a_kind(scene: Scene, kind: Callable[[Scene], Iterator[Edit]]) -> Iterator[Edit]:
-    """All of one kind; one that an operation of this network does not fit ends itself, not the whole search."""
+    """The edits of one generator; an operation that it does not fit ends this generator, and is noted in ``unfit``."""
     try:
         yield from kind(scene)
     except (ValueError, IndexError) as error:
@@ -52,7 +52,7 @@ def _of_a_kind(scene: Scene, kind: Callable[[Scene], Iterator[Edit]]) -> Iterato
 
 
 def _said(scene: Scene, edit: Edit) -> Edit:
-    """With the names of its values."""
+    """``edit`` with the names of the values in its words; "place" instead of "step" if the network has no loop."""
     edit.words, edit.scaling = scene.said(edit.words), edit.scaling and scene.said(edit.scaling)
     if not scene.loops:  # the same line several times is no time step
         edit.words, edit.scaling = STEP.sub(r"place\1", edit.words), edit.scaling and STEP.sub(r"place\1", edit.scaling)
@@ -60,7 +60,7 @@ def _said(scene: Scene, edit: Edit) -> Edit:
 
 
 def _in_all_alike(edits: list[Edit], where: str) -> Iterator[Edit]:
-    """The same mistake in every layer, as in a function that is called for each."""
+    """One edit that makes the same mistake in every cell, as in a function that is called for each."""
     together: Edit | None = edits[0]
     for edit in edits[1:]:
         together = together and together.together(edit)

@@ -11,7 +11,7 @@ from .edited_walks import Edit, Part, Rule, Use, scaled
 
 
 def of_accumulation(scene: Scene) -> Iterator[Edit]:
-    """Of the gradient of every value, of what every use sends, and of all that a state is handed."""
+    """Edits that accumulate the gradient of a value, the contribution of a use, or all that a state receives."""
     for family in scene.families:
         if len(family) > 1:
             yield from _gradient_added_up(scene, family)
@@ -23,7 +23,7 @@ def of_accumulation(scene: Scene) -> Iterator[Edit]:
 
 
 def _share_added_up(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """What one use sends has that of the steps after it in it."""
+    """Edits in which the contribution of one use also contains those of all later steps."""
     record, text = scene.record, f"At every step, {scene.subject(family, slot)} is added to that of the step after"
     targets = {record.target_of((node.index, slot)) for node in family}
     if len(targets) == 1:  # of a weight: nothing is handed on, what step t sends counts t times
@@ -40,7 +40,7 @@ def _share_added_up(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 
 
 def _carry_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
-    """All that a state receives of the next step, in one variable."""
+    """Edits in which all that a state receives from the next step also contains that of all later steps."""
     sent = scene.record.truth.contributions
     carries = [[use for use in uses if use in sent] for _, uses in sorted(scene.carries(family).items())]
     carries = [uses for uses in carries if uses]
@@ -53,7 +53,7 @@ def _carry_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
-    """The gradient of a value has that of the steps after it in it, as in one array for all of them."""
+    """Edits in which the gradient of a value also contains those of all later steps, as with one array for all."""
     record, name = scene.record, scene.named(family[-1])
     sent, position = record.truth.contributions, {node.scope.step: k for k, node in enumerate(family)}
     arriving = [[use for use in record.users[node.index] if use in sent] for node in family]
@@ -82,6 +82,6 @@ def _gradient_added_up(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _after(family: list[Node], k: int, arriving: list[list[Use]], moved: dict[Use, int | None]) -> list[Use]:
-    """All that arrives at the next one, also what is moved there."""
+    """The uses whose contributions arrive at the next node of the family, those moved there included."""
     there = family[k + 1].index
     return [use for use in arriving[k + 1] if use not in moved] + [use for use, to in moved.items() if to == there]

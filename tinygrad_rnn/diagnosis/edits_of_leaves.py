@@ -1,4 +1,4 @@
-"""Edits of how a leaf's gradient was written down, the walk being right."""
+"""Edits of how a leaf's gradient was written down at the end of a right walk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .edited_walks import Edit, Rewrite, Rule, Use, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
-    """Of every leaf, of two, of all."""
+    """Edits of each leaf, of two leaves, and of all leaves."""
     leaves = scene.record.leaves
     shared = [leaf.index for leaf in leaves if _is_shared(scene, leaf)]
     if len(shared) > 1:
@@ -95,7 +95,7 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
 
 
 def _blocks(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """The rows or columns of one gate, or of one of the values put together that a weight multiplies; the ends."""
+    """Edits that drop the part of one gate, or of one operand of a concatenation, or the first or last row."""
     for axis, size in enumerate(leaf.shape[:2]):
         cuts = {0, size}
         count = scene.pieces.get(size, 1)
@@ -120,14 +120,17 @@ def _blocks(scene: Scene, leaf: Node) -> Iterator[Edit]:
 
 
 def _is_a_limit(most: float, given: list[Array]) -> bool:
-    """Whether several of these numbers are as large as this; smaller ones, or its few digits, have to show it, too."""
+    """Whether ``most``, the largest size in ``given``, looks like a clipping limit.
+
+    It occurs more than once, and there are smaller numbers too, or it has at most two digits.
+    """
     reached = sum(int(np.sum(np.abs(g) == most)) for g in given)
     below = any(np.any((g != 0) & (np.abs(g) < most)) for g in given)
     return most > 0 and reached > 1 and (below or most == float(f"{most:.2g}"))
 
 
 def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """Of all that is added up in a leaf, only what came last, or what one place sent, is left."""
+    """Edits in which of all contributions to a leaf only those of one step, or of one place, are left."""
     uses = [use for use in scene.record.users[leaf.index] if use in scene.record.truth.contributions]
     places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
     name, left = scene.named(leaf), "is left: it was overwritten"
@@ -154,7 +157,7 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
 
 
 def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """A row of a table receives nothing, as that of a padding's number does."""
+    """Edits that set one row of an embedding table to 0, as for a padding index."""
     users = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
     looked_up = len(leaf.shape) == 2 and any(n.op is not None and n.op.name in ("take", "getitem") for n in users)
     for row in np.flatnonzero(np.any(scene.record.gradient(leaf.index) != 0, axis=-1)) if looked_up else ():
@@ -164,7 +167,7 @@ def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
 
 
 def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """Of a table that every step looks rows up in, a row has only what was written into it last."""
+    """Edits in which a row of a table that several steps look up has only the gradient that was written last."""
     record = scene.record
     found = [record.nodes[user] for user, _ in record.users[leaf.index] if user in record.truth.gradients]
     if len(found) < 2 or any(not edited_rules.looks_up(n) for n in found):
@@ -185,13 +188,13 @@ def _constant(value: Array) -> Rewrite:
 
 
 def _is_shared(scene: Scene, leaf: Node) -> bool:
-    """A weight of all time steps; not a sequence that is cut into steps."""
+    """Whether a leaf is a weight of several uses, not a sequence that is cut into steps."""
     users = [scene.record.nodes[user].op for user, _ in scene.record.users[leaf.index]]
     return len(users) > 1 and all(op is not None and not op.chooses for op in users)
 
 
 def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """A sequence whose gradient was written down in another order."""
+    """Edits that write the gradient of a sequence in another order of time."""
     if scene.steps < 2 or len(leaf.shape) < 2:
         return
     cut = [scene.record.nodes[user] for user, _ in scene.record.users[leaf.index]]
@@ -210,7 +213,7 @@ def _sequence(scene: Scene, leaf: Node) -> Iterator[Edit]:
 
 
 def _stacked(scene: Scene) -> Iterator[Edit]:
-    """Blocks of stacked gates in another order, in one leaf or in all."""
+    """Edits that permute the blocks of stacked gates, in one leaf or in all."""
     counts = {}
     for leaf in scene.record.leaves:
         for axis, size in enumerate(leaf.shape[:2]):

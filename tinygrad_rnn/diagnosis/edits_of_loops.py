@@ -1,4 +1,4 @@
-"""Edits of the loop over time: steps that it leaves out, sums that it begins anew, values that a step before left."""
+"""Edits of the loop over time: steps left out, sums begun anew, values that another step saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 64
 
 
 def of_loops(scene: Scene) -> Iterator[Edit]:
-    """Of whole steps, of all weights together, and of steps that one operation has all at once."""
+    """Edits of whole steps, of all weights together, and of operations that hold all steps at once."""
     for loop in _loops(scene):
         yield from _skipped(scene, loop)
         yield from _every_weight(scene, loop)
@@ -31,7 +31,7 @@ Loop = dict[int, list[Node]]  #: by step
 
 
 def _loops(scene: Scene) -> list[Loop]:
-    """The nodes of each loop: those of several steps, computed step by step."""
+    """For each loop of the program: its nodes by time step, in the order of computation."""
     spans = sorted(
         (f[0].index, f[-1].index) for f in scene.all_families if len(f) > 1 and None not in {n.scope.step for n in f}
     )
@@ -52,7 +52,7 @@ def _loops(scene: Scene) -> list[Loop]:
 
 
 def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
-    """The first or the last step is not walked: nothing leaves it, or what was carried to it goes on as it is."""
+    """Edits that leave out the first or last step: it sends nothing, or hands on unchanged what was carried to it."""
     record, steps = scene.record, list(loop)
     ends = [(at, words, {n.index for n in loop[at]}) for at, words in ((steps[0], "first"), (steps[-1], "last"))]
     ends += [(at, words, _of_the_states(scene, whole)) for at, words, whole in ends]
@@ -87,7 +87,7 @@ def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
 
 
 def _of_the_states(scene: Scene, step: set[int], states: Sequence[Family] | None = None) -> set[int]:
-    """Of a step's nodes those that its states are made of: what else it has may be walked all at once."""
+    """The nodes in ``step`` that the states of this step depend on; the others may be walked for all steps at once."""
     states = scene.states if states is None else states
     pending = [n.index for family in states for n in family if n.index in step]
     found = set(pending)
@@ -99,7 +99,7 @@ def _of_the_states(scene: Scene, step: set[int], states: Sequence[Family] | None
 
 
 def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
-    """All that a step saved, in a cache of its own, is that of another step."""
+    """Edits in which every rule of a step, or of one layer's step, uses all values that another step saved."""
     record, steps = scene.record, list(loop)
     whole = {n.index for nodes in loop.values() for n in nodes}
     made_of = {scene.named(f[-1]): (f[-1].index, _of_the_states(scene, whole, [f])) for f in scene.states}
@@ -129,7 +129,7 @@ def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
 
 
 def _reading(record: Record, node: Node) -> list[Use]:
-    """The uses of a node whose rules need a value."""
+    """The uses of ``node`` whose rules need a saved value."""
     assert node.op is not None
     uses = [
         (node.index, slot) for slot in range(len(node.operands)) if (node.index, slot) in record.truth.contributions
@@ -138,7 +138,7 @@ def _reading(record: Record, node: Node) -> list[Use]:
 
 
 def _as_in(record: Record, node: Node, other: Node) -> dict[int, Array]:
-    """What a node reads and makes, as in another one of its family."""
+    """The saved values of ``node`` and its operands replaced by those of ``other``, by node."""
     changed = {node.index: record.values[other.index]}
     for x, y in zip(node.operands, other.operands, strict=True):
         if isinstance(x, Ref) and isinstance(y, Ref) and record.nodes[x.index].shape == record.nodes[y.index].shape:
@@ -147,7 +147,7 @@ def _as_in(record: Record, node: Node, other: Node) -> dict[int, Array]:
 
 
 def _every_weight(scene: Scene, loop: Loop) -> Iterator[Edit]:
-    """What all weights, or those of one gate, receive at some steps is missing: left out, or begun anew each time."""
+    """Edits that drop, at some steps, all contributions to every weight, or to the weights of one gate."""
     sent: dict[int, list[Use]] = defaultdict(list)
     for nodes in loop.values():
         for node in nodes:
@@ -164,7 +164,10 @@ def _every_weight(scene: Scene, loop: Loop) -> Iterator[Edit]:
 
 
 def _groups(scene: Scene, sent: Mapping[int, Sequence[Use]]) -> dict[str, list[Use]]:
-    """Several weights that one line of a program may stand for, and what they receive."""
+    """Groups of weights that one mistake may concern, by description: all, the matrices, those of a gate, of a layer.
+
+    The values are all contributions to the weights of the group.
+    """
     record, found = scene.record, dict[str, set[int]]()
     found["every weight"] = set(sent)
     found["every matrix"] = {leaf for leaf in sent if len(record.nodes[leaf].shape) > 1}
@@ -193,7 +196,7 @@ def _groups(scene: Scene, sent: Mapping[int, Sequence[Use]]) -> dict[str, list[U
 
 
 def _with_rows(scene: Scene) -> Iterator[tuple[Use, int, int]]:
-    """What weights receive of one operation that has all steps, or rows: the use, along which axis, how many."""
+    """Uses of weights by one operation for all steps, or rows: the use, the axis of the steps, and their number."""
     for family in scene.families:
         node = family[0]
         if len(family) > 1 or node.op is None or not (node.op.kind == "contraction" or node.op.elementwise):
@@ -206,7 +209,7 @@ def _with_rows(scene: Scene) -> Iterator[tuple[Use, int, int]]:
 
 
 def _at_once(scene: Scene) -> Iterator[Edit]:
-    """Where one operation has all steps, or rows, what a loop over them would leave out or overwrite."""
+    """Edits that drop the contributions of some steps, or rows, of one operation that holds all of them."""
     for use, axis, count in _with_rows(scene):
         kind = "step" if count == scene.steps else f"row along axis {axis}" if axis else "row"
         subject = scene.subject([scene.record.nodes[use[0]]], use[1])
@@ -216,7 +219,7 @@ def _at_once(scene: Scene) -> Iterator[Edit]:
 
 
 def _without(at: Sequence[int], axis: int) -> Rule:
-    """The true rule, of a gradient that is 0 in some rows."""
+    """The true rule, applied to the gradient with the rows ``at`` set to 0."""
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
         kept = np.array(g)

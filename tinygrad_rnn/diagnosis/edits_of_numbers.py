@@ -1,4 +1,4 @@
-"""Edits by which a rule uses other numbers of rows or classes than it should: another word, another target."""
+"""Edits by which a rule uses wrong row numbers or classes: those of another word, another target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .stand_ins import Series
 
 
 def of_numbers(scene: Scene) -> Iterator[Edit]:
-    """Of every operation that looks rows up, chooses elements, or has classes as its target."""
+    """Edits of operations that look rows up, choose elements, or have classes as targets."""
     numbers = list(_integers(scene))
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
@@ -25,7 +25,7 @@ def of_numbers(scene: Scene) -> Iterator[Edit]:
 
 
 def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
-    """Another word's row, or another class as the target."""
+    """Edits in which the numbers of another step or value are used, for a look-up or as targets."""
     node, record = family[0], scene.record
     assert node.op is not None
     number = _index_of(node)
@@ -52,7 +52,7 @@ def _all_at_once(
     scene: Scene, family: Family, slot: int, subject: str, series: Series, mine: tuple[int, ...], size: int,
     seen: set[bytes],
 ) -> Iterator[Edit]:  # fmt: skip
-    """The numbers of all steps, where one operation has them all."""
+    """The same for one operation that has the numbers of all steps."""
     count = int(np.prod(mine))
     if len(series.steps) == 1 and series.values[-1].size == count:
         flat = series.values[-1].ravel()
@@ -94,7 +94,7 @@ def _with_numbers(
 
 
 def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """A product with rows of one 1 each looks rows up: those that are looked up again are not added."""
+    """Edits of products with one-hot rows: of equal rows only the last is counted."""
     line = scene.line(family, 1 - slot) if len(family[0].operands) == 2 else None
     if line is None or family[0].op is None or family[0].op.kind != "contraction":
         return
@@ -110,7 +110,7 @@ def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 
 
 def _integers(scene: Scene) -> Iterator[Series]:
-    """Numbers of rows or classes, by step: looked up, targets, and those that ones among zeros stand for."""
+    """Every series of row numbers or classes in the program: look-ups, targets, and the positions in one-hot values."""
     record = scene.record
     for family in scene.all_families:
         steps = tuple(n.scope.step for n in family)
@@ -133,14 +133,14 @@ def _integers(scene: Scene) -> Iterator[Series]:
 
 
 def _index_of(node: Node) -> int | None:
-    """The one number by which a node takes an element, or a row, out of another."""
+    """The integer that the node's index begins with, or None."""
     index = node.attrs.get("index") if node.op is not None and node.op.name == "getitem" else None
     numbers = index if isinstance(index, tuple) else (index,)
     return int(numbers[0]) if numbers and isinstance(numbers[0], (int, np.integer)) else None
 
 
 def _one_hot(value: Array, axis: int) -> bool:
-    """Whether it has one 1 along an axis, and else zeros."""
+    """Whether ``value`` is one-hot along ``axis``."""
     return bool(
         value.dtype.kind == "f" and value.shape[axis] > 1 and np.all((value == 0) | (value == 1))
         and np.all(value.sum(axis) == 1)

@@ -1,4 +1,4 @@
-"""Edits of several operations in a row: a student's formula for them is one product, their derivative one factor."""
+"""Edits of several operations in a row that a student may differentiate by one formula, such as a softmax."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Way = tuple[Use, ...]  #: uses from a value to one it is made of
 
 
 def of_paths(scene: Scene) -> Iterator[Edit]:
-    """What a value receives of another of the same step, by all ways between them."""
+    """Edits of all that a value receives from another value of the same step, along all paths between the two."""
     for family in scene.families:
         for target, at in _pairs(scene, family, LONGEST, along=False):
             yield from _as_one(scene, family, target, at)
@@ -32,7 +32,7 @@ def of_paths(scene: Scene) -> Iterator[Edit]:
 
 
 def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[tuple[Family, list[list[Way]]]]:
-    """By family that this one is made of: the ways, at every step."""
+    """The families that ``family`` is computed from within a step, each with the paths to it at every step."""
     found: dict[int, list[list[Way]]] = defaultdict(list)
     for node in family:
         for target, ways in _ways(scene, node, longest, along).items():
@@ -44,7 +44,7 @@ def _pairs(scene: Scene, family: Family, longest: int, along: bool) -> Iterator[
 
 
 def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
-    """The derivative is forgotten, or sent without the gradient that arrives."""
+    """Edits that replace the derivative along all paths by 1, or send it without the gradient."""
     forgotten = _sent(scene, family, at, lambda node, ways: edited_rules.passed_on)
     alone = _sent(scene, family, at, lambda node, ways: edited_rules.always(_pulled(scene, ways, np.ones(node.shape))))
     into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(family[-1])}, by all ways,"
@@ -57,7 +57,7 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
 
 
 def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
-    """A softmax or a norm made of several operations, whose formula is written down wrongly."""
+    """Edits of a softmax or a norm made of several operations: small changes of the formula for its gradient."""
     found = next(_recognized(scene, family[-1], at[-1]), None)
     if found is None:
         return
@@ -74,7 +74,7 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
 
 
 def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
-    """A leaf that multiplies what goes along all paths to the target, such as a norm's gain, is left out."""
+    """Edits that leave out a leaf which multiplies along the paths, such as a norm's gain."""
     record, (node, ways) = scene.record, (family[-1], at[-1])
     factors = {
         x.index
@@ -95,7 +95,7 @@ def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[lis
 
 
 def _recognized(scene: Scene, node: Node, ways: list[Way]) -> Iterator[tuple[str, int, Use]]:
-    """The formula that gives what the ways send, its axis, and where on the ways its divisor is."""
+    """Known formulas that give what the paths send: the formula, its axis, and the divisor's position on the paths."""
     g = np.random.default_rng(0).standard_normal(node.shape)
     right, (last, slot) = _pulled(scene, ways, g), ways[0][-1]
     for axis, size in enumerate(node.shape if max(map(len, ways)) > 2 else ()):
@@ -117,9 +117,9 @@ def _values(scene: Scene, node: Node, ways: list[Way], divisor: Use) -> dict[str
 
 
 def _sent(scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Node, list[Way]], Rule]) -> Edit | None:
-    """An edit by which all ways together send what one rule makes of the gradient of the family's nodes.
+    """An edit by which all paths together send what ``rule`` gives for the gradient of each of the family's nodes.
 
-    None where no gradient arrives there.
+    None if a node receives no gradient.
     """
     uses: dict[Use, Rule] = {}
     parts: dict[Use, Part] = {}
@@ -134,7 +134,7 @@ def _sent(scene: Scene, family: Family, at: list[list[Way]], rule: Callable[[Nod
 
 
 def _pulled(scene: Scene, ways: list[Way], gradient: Array) -> Array:
-    """What the ways send of a gradient."""
+    """The sum of what the paths send for ``gradient``."""
     total = np.zeros(gradient.shape)
     for way in ways:
         g = gradient
@@ -145,9 +145,9 @@ def _pulled(scene: Scene, ways: list[Way], gradient: Array) -> Array:
 
 
 def _ways(scene: Scene, node: Node, longest: int, along: bool) -> dict[int, list[Way]]:
-    """By value of the same step and shape: the ways to it, where what is between is used for nothing else.
+    """The paths from ``node`` to values of the same step and shape, by value; what is between has no other use.
 
-    Through operations of each element by itself; with ``along``, only where one of them is along an axis.
+    They lead through elementwise operations; with ``along``, also through reductions, at least one of them.
     """
     record, sent, found = scene.record, scene.record.truth.contributions, dict[int, list[Way]]()
     open_ways: list[tuple[Node, Way]] = [(node, ())]

@@ -17,7 +17,7 @@ from .stand_ins import LIKELY, Variant
 
 
 def of_stale_values(scene: Scene) -> Iterator[Edit]:
-    """A variable that held another value while a step was walked back: in all of the step's rules that use it."""
+    """Edits in which a variable holds another value while a step is walked back: all rules that use it use that one."""
     together: dict[tuple[str, str], list[tuple[str, dict[Use, Rule]]]] = defaultdict(list)
     for line in _lines(scene):
         nodes = [scene.record.nodes[index] for index in line]
@@ -52,7 +52,7 @@ def of_stale_values(scene: Scene) -> Iterator[Edit]:
 
 
 def _lines(scene: Scene) -> Iterator[list[int]]:
-    """Values that every step has: computed ones, and constants."""
+    """For each value that every step has, computed or constant: its nodes, step by step."""
     seen = set[tuple[int, ...]]()
     for family in scene.all_families:
         if len(family) > 1:
@@ -66,7 +66,7 @@ def _lines(scene: Scene) -> Iterator[list[int]]:
 
 
 def _rules_with(scene: Scene, line: list[int]) -> tuple[dict[Use, int], dict[Use, int]]:
-    """The uses whose rules need these values, and which of them: in the same step, and in the next one."""
+    """The uses whose rules need a value of ``line``, with its position there: in the same step, and in later ones."""
     record, own, later = scene.record, dict[Use, int](), dict[Use, int]()
     for t, index in enumerate(line):
         mine = record.nodes[index]
@@ -84,7 +84,7 @@ def _rules_with(scene: Scene, line: list[int]) -> tuple[dict[Use, int], dict[Use
 
 
 def _made_of(scene: Scene, index: int) -> list[int]:
-    """What a line of a program makes of a value and of numbers, such as 1 - z."""
+    """Nodes computed from ``index`` and constants alone, such as 1 - z: a program recomputes them with it."""
     record, found = scene.record, [index]
     for made_of in found:
         for user, _ in record.users[made_of]:
@@ -102,7 +102,7 @@ def _all_with(scene: Scene, places: dict[Use, int], line: list[int], values: Seq
 
 
 def _changed(scene: Scene, index: int, value: Late) -> dict[int, Late]:
-    """A value, and what is made of it and of numbers."""
+    """The new value of ``index``, and of everything that `_made_of` finds, by node."""
     changed: dict[int, Late] = {index: value}
     for user in _made_of(scene, index):
         node = scene.record.nodes[user]

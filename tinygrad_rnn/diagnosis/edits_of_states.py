@@ -1,4 +1,4 @@
-"""Edits of what is carried through time, and of what the forward pass saved."""
+"""Edits of what is carried through time, and of the values that the forward pass saved."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .repeated_operations import times
 
 
 def of_states(scene: Scene) -> Iterator[Edit]:
-    """Of carries, saved values, gates, and the order of the steps."""
+    """Edits of carries, saved values, gates, and the order of the steps."""
     yield from _truncated(scene)
     yield from _final(scene)
     yield from _left_over(scene)
@@ -35,7 +35,7 @@ def of_states(scene: Scene) -> Iterator[Edit]:
 
 
 def _layers(scene: Scene) -> list[list[Family]]:
-    """States that are carried together, a layer and direction at a time; and all of them."""
+    """The states of each layer and direction together; with several of them, last all states."""
     groups: dict[object, list[Family]] = defaultdict(list)
     for family in scene.states:
         first = family[0].scope.step, family[-1].scope.step, family[0].scope.path
@@ -54,7 +54,7 @@ def _names(scene: Scene, families: list[Family]) -> str:
 
 
 def _truncated(scene: Scene) -> Iterator[Edit]:
-    """All that a state, or all states together, receive from the next step."""
+    """Edits that drop, at some steps, all that one state or a layer's states receive from the next step."""
     for layer in [*([f] for f in scene.states), *(g for g in _layers(scene) if len(g) > 1)]:
         follows: dict[int, list[Use]] = defaultdict(list)
         for family in layer:
@@ -71,7 +71,7 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
 
 
 def _final(scene: Scene) -> Iterator[Edit]:
-    """What the last of several states receive, which are used for more than their step: the loop starts with zeros."""
+    """Edits that drop what the last states of a layer receive from outside of the loop: it starts with zeros."""
     for layer in _layers(scene):
         sent = scene.record.truth.contributions
         ends = [[use for use in _at_the_end(scene, family) if use in sent] for family in layer]
@@ -82,7 +82,7 @@ def _final(scene: Scene) -> Iterator[Edit]:
 
 
 def _at_the_end(scene: Scene, family: Family) -> list[Use]:
-    """What only the last state is used for."""
+    """The uses of the last state that no earlier state has, and that do not occur once per step."""
     *before, last = scene.chain(family)
     users = {user for index in before for user, _ in scene.record.users[index]}
     return [
@@ -93,7 +93,7 @@ def _at_the_end(scene: Scene, family: Family) -> list[Use]:
 
 
 def _left_over(scene: Scene) -> Iterator[Edit]:
-    """What was carried to a step is carried on as it was, instead of what that step sends."""
+    """Edits in which a state receives the next state's gradient unchanged, instead of what that step sends."""
     record, sent = scene.record, scene.record.truth.contributions
     for family in scene.states:
         chain, name = scene.chain(family), scene.named(family[0])
@@ -110,7 +110,7 @@ def _left_over(scene: Scene) -> Iterator[Edit]:
 
 
 def _before_the_first(scene: Scene) -> Iterator[Edit]:
-    """What a state starts from receives the carries of every step, or what the first state receives."""
+    """Edits in which an initial state receives the sum over all steps, or all that the first state receives."""
     record, sent = scene.record, scene.record.truth.contributions
     for family in scene.states:
         first, *later = scene.chain(family)
@@ -130,7 +130,7 @@ def _before_the_first(scene: Scene) -> Iterator[Edit]:
 
 
 def _saved_values(scene: Scene) -> Iterator[Edit]:
-    """Values kept for the backward pass were overwritten by those of a neighbour in time, for all who use them."""
+    """Edits in which values saved for the backward pass are replaced, for all rules, by those of other steps."""
     record = scene.record
     together = [layer for layer in _layers(scene) if len(layer) > 1]
     for group in [*([f] for f in scene.families), *together]:
@@ -162,7 +162,7 @@ def _saved_values(scene: Scene) -> Iterator[Edit]:
 
 
 def _gates(scene: Scene) -> Iterator[Edit]:
-    """Gates stacked in one value, in another order; or two gates of their own, exchanged."""
+    """Edits that permute gates stacked in one value, or exchange the gradients of two separate gates."""
     cuts: dict[object, list[Family]] = defaultdict(list)
     for family in scene.families:
         if family[0].op is not None and family[0].op.name == "getitem":
@@ -202,13 +202,13 @@ def _gates(scene: Scene) -> Iterator[Edit]:
 
 
 def _gate(scene: Scene, cut: Node) -> str:
-    """What a slice of the stacked gates is for."""
+    """The name of the value computed from this slice of the stacked gates."""
     users = scene.record.users[cut.index]
     return scene.named(scene.record.nodes[users[0][0]]) if users else scene.named(cut)
 
 
 def _forward_order(scene: Scene) -> Iterator[Edit]:
-    """The loop over time runs forwards: a step's carry arrives at the state after it, the last one's at the first."""
+    """Edits in which the backward loop runs forwards: the carry of a step arrives at the state after it."""
     for layer in _layers(scene):
         sent: dict[Use, int | None] = {}
         at_the_end: dict[Use, int | None] = {}
@@ -229,7 +229,7 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
 
 
 def _not_zeroed(scene: Scene) -> Iterator[Edit]:
-    """What is carried does not start from zero but from what another loop, or an earlier call, left there."""
+    """Edits in which a carried gradient starts from what another loop, or an earlier call, left, not from 0."""
     record = scene.record
     ends: dict[int, tuple[Family, Array]] = {}
     for k, family in enumerate(scene.states):
@@ -280,7 +280,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
 
 
 def _at_other_steps(scene: Scene) -> Iterator[Edit]:
-    """What a state receives of its own step, of a layer above or of the loss, arrives at other steps."""
+    """Edits in which what a state receives within its step, from the loss or a layer above, arrives at another step."""
     record = scene.record
     for family in scene.states:
         before = scene.chain(family)[0]
@@ -317,7 +317,7 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
 
 
 def _also_to_another(scene: Scene) -> Iterator[Edit]:
-    """A state is also given what another one receives from outside of its recurrence."""
+    """Edits in which a state also receives what another state receives from outside of its recurrence."""
     record = scene.record
     for one in scene.states:
         outside = [[record.truth.contributions[use] for use in uses] for uses in _outside(scene, one)]
@@ -337,14 +337,14 @@ def _also_to_another(scene: Scene) -> Iterator[Edit]:
 
 
 def _outside(scene: Scene, family: Family) -> list[list[Use]]:
-    """What uses of a state, step by step, are none of its next step."""
+    """For each step: the uses of the state that are not carries to its next step."""
     carried = {use for uses in scene.carries(family).values() for use in uses}
     sent = scene.record.truth.contributions
     return [[use for use in scene.record.users[n.index] if use not in carried and use in sent] for n in family]
 
 
 def _carry_of_another(scene: Scene) -> Iterator[Edit]:
-    """A state is handed the carry of another one, as of another layer, in the place of its own."""
+    """Edits in which a state receives the carry of another state, as of another layer, instead of its own."""
     sent = scene.record.truth.contributions
     carried = {
         k: {t: [use for use in uses if use in sent] for t, uses in scene.carries(family).items() if t}
@@ -364,7 +364,7 @@ def _carry_of_another(scene: Scene) -> Iterator[Edit]:
 
 
 def _clipped_carries(scene: Scene) -> Iterator[Edit]:
-    """What is carried back is held between two round numbers."""
+    """Edits that clip what is carried back to a round number."""
     sent = scene.record.truth.contributions
     for family in scene.states:
         uses = [[use for use in uses if use in sent] for uses in scene.carries(family).values()]
@@ -379,7 +379,7 @@ def _clipped_carries(scene: Scene) -> Iterator[Edit]:
 
 
 def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
-    """What the first or last state of a loop receives from outside of it arrives at other steps."""
+    """Edits in which what the first or last state receives from outside of its loop arrives at other steps."""
     record = scene.record
     for family in scene.states:
         chain, name, outside = scene.chain(family), scene.named(family[-1]), _outside(scene, family)
@@ -408,7 +408,7 @@ def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
 
 
 def _not_reset(scene: Scene) -> Iterator[Edit]:
-    """A sequence starts from the state in which another one ended."""
+    """Edits in which a sequence starts from the final state of another one."""
     record = scene.record
     for layer in _layers(scene):
         chains = [scene.chain(f) for f in layer]

@@ -29,7 +29,7 @@ MOST_PARTS = 6
 
 
 def of_uses(scene: Scene) -> Iterator[Edit]:
-    """Mistakes in what one use of a value sends back: its rule, its operands, the gradient it was given."""
+    """Edits of single uses (a wrong rule, operand or gradient), then of groups of uses."""
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             yield from _of_a_use(scene, nodes, slot)
@@ -40,7 +40,7 @@ def of_uses(scene: Scene) -> Iterator[Edit]:
 
 
 def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """Every other thing that one operand of an operation could be sent."""
+    """All edits of what an operation sends to its operand ``slot``."""
     record, node = scene.record, family[0]
     assert node.op is not None
     subject = scene.subject(family, slot)
@@ -136,7 +136,7 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 
 
 def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit]:
-    """A number in the place of lengths, say."""
+    """Edits of a quotient: not divided, multiplied, or divided by another number, such as a length."""
     record, divisor = scene.record, family[0].operands[1]
     if not isinstance(divisor, Ref):
         return
@@ -172,7 +172,7 @@ def _alone(record: Record, node: Node, slot: int, g: Array) -> Array:
 
 
 def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """The derivative of a nonlinearity of the same step too many, or passed by."""
+    """Edits that multiply with, or divide by, the derivative of a nonlinearity of the same step."""
     for gate in scene.gates:
         places = scene.beside(gate, family) if gate[0].shape == family[0].shape else []
         if not places or np.shape(scene.record.target(family[0], slot)) != gate[0].shape:
@@ -186,7 +186,7 @@ def _other_slopes(scene: Scene, family: Family, slot: int, subject: str) -> Iter
 
 
 def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
-    """The rule is given the gradient of another value of the same step: before its nonlinearity, or after."""
+    """Edits that give the rule the gradient of another value of the same step, as before or after a nonlinearity."""
     record, shape = scene.record, family[0].shape
     known = {record.gradient(family[-1].index).tobytes()}
     for words, rival in scene.gradients(shape):
@@ -215,7 +215,7 @@ def _other_gradients(scene: Scene, family: Family, slot: int, subject: str, leaf
 
 
 def _later_gradients(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """The rule is given a gradient that the step after left: of the same value, of a state or of a gate."""
+    """Edits that give the rule a gradient of the step after: of the same value, of a state, or of a gate."""
     record, shape = scene.record, family[0].shape
     for rival in [family, *scene.states, *scene.gates] if len(family) > 1 else []:
         places = scene.beside(rival, family) if rival[0].shape == shape else []
@@ -234,7 +234,7 @@ def _later_gradients(scene: Scene, family: Family, slot: int, subject: str) -> I
 
 
 def _passed_by(scene: Scene, family: Family, slot: int, subject: str, leaf: bool) -> Iterator[Edit]:
-    """On the way to this use alone a derivative, or a factor, is forgotten."""
+    """Edits that forget a derivative, or a factor, on the path to this use alone."""
     record = scene.record
     if not leaf and len(scene.slots(family)) < 2:
         return  # that is the derivative forgotten for all
@@ -262,7 +262,7 @@ def _passed_by(scene: Scene, family: Family, slot: int, subject: str, leaf: bool
 
 
 def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """Of what was put together, or cut, another part: as many rows or columns, from another place on."""
+    """Edits that give an operand of a concatenation a part of the gradient from another position."""
     node, record = family[0], scene.record
     assert node.op is not None
     if node.op.name != "concat":
@@ -282,7 +282,7 @@ def _other_places(scene: Scene, family: Family, slot: int, subject: str) -> Iter
 
 
 def _parts_exchanged(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """Two of the values that were put together receive each other's part."""
+    """Edits that exchange the parts of two operands of a concatenation."""
     for other in range(slot):
         uses: dict[Use, Rule] = {}
         for node in family:
@@ -296,7 +296,11 @@ def _parts_exchanged(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
 
 
 def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) -> dict[int, Use]:
-    """Where the rival's gradient comes by on its way to the same operand: it may not be known yet where it is used."""
+    """For each node: the one use through which the gradient of ``found[node]`` reaches an equal operand, or nothing.
+
+    The edited gradient can be sent from there at a moment of the walk at which it is known; where the node itself has
+    its turn, it may not be known yet.
+    """
     record, twins = scene.record, dict[int, Use]()
     for node in family:
         there, operand = found[node.index], node.operands[slot]
@@ -326,18 +330,18 @@ def _twins(scene: Scene, family: Family, slot: int, found: Mapping[int, int]) ->
 
 
 def _alike(one: Node, two: Node) -> bool:
-    """The same value, perhaps computed twice, so that what either receives arrives at the same leaves."""
+    """Whether both are one value, perhaps computed twice, so that both hand on to the same leaves."""
     same = one.op is not None and one.op is two.op and one.operands == two.operands
     return one.index == two.index or (same and repr(one.attrs) == repr(two.attrs))
 
 
 def _and_as(other: Node, other_slot: int) -> Rule:
-    """What is sent, and what another use would send of the same gradient."""
+    """The true contribution plus the one that another use would send for the same gradient."""
     return lambda record, node, slot, g: np.asarray(record.pull(node, slot, g) + record.pull(other, other_slot, g))
 
 
 def _cross_entropy() -> dict[str, Rule]:
-    """What is sent to the scores instead of g (p − 1 at the target)."""
+    """Wrong rules for the scores of a cross-entropy, by description; the right one is g (p − 1 at the target)."""
 
     def probabilities(record: Record, node: Node) -> Array:
         scores = record.target(node, 0)
@@ -378,7 +382,7 @@ def _cross_entropy() -> dict[str, Rule]:
 
 
 def _logistic(scene: Scene) -> Iterator[Edit]:
-    """Of a loss of scores, dL/dp was taken for dL/dz, or the sigmoid's derivative is in it once too often."""
+    """Edits of a loss of scores that take dL/dp for dL/dz, or multiply by the sigmoid's derivative twice."""
     record = scene.record
     for family in scene.families:
         made = [record.nodes[user] for user, _ in record.users[family[-1].index]]
@@ -396,7 +400,7 @@ def _logistic(scene: Scene) -> Iterator[Edit]:
 
 
 def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> Iterator[Edit]:
-    """The rule uses another operand's value: transposed, of a neighbour in time, of another gate, none."""
+    """Edits that use an operand's value transposed, squared, averaged, as 1 − value, or not at all."""
     record, node = scene.record, family[0]
     assert node.op is not None
     _, needed = node.op.values_needed(slot)
@@ -429,7 +433,7 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
 
 
 def _nonlinearities(scene: Scene) -> Iterator[Edit]:
-    """Another derivative of a nonlinearity: at one place of the step, or wherever it is used."""
+    """Edits that replace the derivative of a nonlinearity, at one place of the step or wherever it is used."""
     record = scene.record
     by_op: dict[str, list[Family]] = defaultdict(list)
     for family in scene.families:
@@ -461,7 +465,7 @@ OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y
 
 
 def _summands(scene: Scene) -> Iterator[Edit]:
-    """A rule that saw only a part of the gradient, or sent a part on as it was, or more than was meant for it."""
+    """Edits in which a use misses a part of its node's gradient, or passes a part on unchanged."""
     for family in scene.families:
         groups: dict[tuple[int, int], dict[int, list[tuple[Use, ...]]]] = defaultdict(lambda: defaultdict(list))
         far = False
@@ -500,7 +504,7 @@ def _summands(scene: Scene) -> Iterator[Edit]:
 
 
 def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
-    """Two products with the same value send it each other's factor."""
+    """Edits in which two products with the same value send it each other's factor."""
     record = scene.record
     products: dict[int, dict[int, Use]] = defaultdict(dict)  #: by place, by step of the value
     for t, node in enumerate(family):
@@ -525,7 +529,7 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
-    """Several of the parts that a value's gradient is the sum of are lost."""
+    """Edits that drop several of the parts that a value's gradient is the sum of."""
     for parts in _parts(scene, family):
         subject = f"At every step, what {scene.named(family[0])} receives from"
         names = {part: f"{scene.named(scene.all_families[part[0]][-1])}{_later(part[1])}" for part in parts}
@@ -539,7 +543,7 @@ def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _parts(scene: Scene, family: Family) -> Iterator[dict[tuple[int, int], list[Use]]]:
-    """Uses of a value by where they are, and how many steps later: not all steps move a state; not too many of them."""
+    """The uses of a value, grouped by place and by how many steps later they are; nothing for too many groups."""
     record, steps = scene.record, [node.scope.step for node in family]
     reading = [(step, use) for step, node in zip(steps, family, strict=True) for use in record.users[node.index]]
     if scene.is_state(family) and steps[0] is not None:
@@ -567,7 +571,7 @@ def _later(steps: int) -> str:
 
 
 def _in_place(scene: Scene, family: Family) -> Iterator[Edit]:
-    """The gradient of a sum was edited in place for one summand, so the other received it too."""
+    """Edits in which the gradient of a sum was changed in place for one operand, so that the other receives it too."""
     record = scene.record
     for slot in (0, 1):
         for factor in (0, 1):
@@ -617,7 +621,10 @@ def _multiplied(value: Array) -> Rule:
 
 
 def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
-    """What a node's gradient is the sum of; through operations that only pass it on, or multiply it."""
+    """Paths along which a node's gradient arrives, and whether they are longer than one use.
+
+    A single use that passes the gradient on, or multiplies it, is followed to the uses of its result.
+    """
     record, way = scene.record, list[Use]()
     for _ in range(6):
         uses = [use for use in record.users[node.index] if use in record.truth.contributions]
@@ -633,7 +640,7 @@ def _arriving(scene: Scene, node: Node) -> tuple[list[tuple[Use, ...]], bool]:
 
 
 def _everywhere(scene: Scene) -> Iterator[Edit]:
-    """The same mistake at every place of its kind: all biases, all masks."""
+    """Edits made at every place of a kind: all masks, all biases."""
     record = scene.record
     summed: list[Use] = []
     masks: dict[Use, Rule] = {}
@@ -660,7 +667,7 @@ def _everywhere(scene: Scene) -> Iterator[Edit]:
 
 
 def _is_mask(scene: Scene, operand: object) -> bool:
-    """A constant of zeros and ones, or of zeros and one number."""
+    """Whether an operand is a constant of zeros and one other number."""
     if not isinstance(operand, Ref) or scene.record.nodes[operand.index].requires_grad:
         return False
     value = np.asarray(scene.record.values[operand.index])

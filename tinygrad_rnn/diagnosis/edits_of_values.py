@@ -1,4 +1,4 @@
-"""Edits by which a rule uses another value of the program than the one that belongs there."""
+"""Edits by which a rule uses another value of the program than the right one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .stand_ins import ITSELF, LIKELY
 
 
 def of_values(scene: Scene) -> Iterator[Edit]:
-    """At every place of every rule where a value enters: each other value that fits."""
+    """Edits that replace, in one rule, one saved value by another value of the program."""
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             for place in _places(scene, nodes, slot):
@@ -47,7 +47,7 @@ def of_values(scene: Scene) -> Iterator[Edit]:
 
 @dataclass(frozen=True)
 class _Place:
-    """A value that one use's rule needs, at every step."""
+    """A saved value that the rule of one use needs, at every step."""
 
     scene: Scene
     family: Family
@@ -57,12 +57,12 @@ class _Place:
 
     @property
     def name(self) -> str:
-        """What is right there."""
+        """The name of the right value."""
         return self.scene.named(self.scene.record.nodes[self.line[-1]])
 
     @property
     def rule(self) -> str:
-        """What uses it."""
+        """A phrase for the rule that uses it."""
         node = self.family[0]
         assert node.op is not None
         if is_nonlinear(node):
@@ -72,7 +72,7 @@ class _Place:
     def edits(
         self, words: str, values: Sequence[Late], cost: float, rule: Callable[[Node, int, Late], Rule] | None = None
     ) -> Iterator[Edit]:
-        """With these values at every step, or, of likely ones, at single steps; by another rule than `Valued`."""
+        """Edits that put ``values`` there at every step and, if likely, at single ones; ``rule``: not `Valued`."""
         rules: dict[int, Rule] = {}
         for node, index, value in zip(self.family, self.line, values, strict=True):
             rules[node.index] = Valued({index: value}) if rule is None else rule(node, index, value)
@@ -96,14 +96,14 @@ def _places(scene: Scene, family: Family, slot: int) -> Iterator[_Place]:
 
 
 def _another(place: _Place) -> Iterator[Edit]:
-    """Another value of the program."""
+    """Edits that use another value of the program."""
     for words, values, cost in place.scene.stand_ins.of(place.line, place.family):
         where = "" if is_nonlinear(place.family[0]) or cost < 0.2 else f" where {place.name} belongs"
         yield from place.edits(f"{place.rule} uses {words}{where}", values, cost)
 
 
 def _in_one_factor(place: _Place) -> Iterator[Edit]:
-    """Another value, in one of the two factors of a nonlinearity's derivative."""
+    """Edits that use another value in one of the two factors of a nonlinearity's derivative."""
     scene, node = place.scene, place.family[0]
     products = PRODUCTS.get(true_slope(scene.record, node) or "", []) if place.operand is None else []
     for product in products:
@@ -117,7 +117,7 @@ def _in_one_factor(place: _Place) -> Iterator[Edit]:
 
 
 def _with_its_result(place: _Place) -> Iterator[Edit]:
-    """Another operand, and the result made of it, where the rule needs both."""
+    """Edits that use another operand together with the result computed from it."""
     op = place.family[0].op
     if place.operand is None or op is None or not op.values_needed(place.slot)[0]:
         return
@@ -132,7 +132,7 @@ def _with_its_result(place: _Place) -> Iterator[Edit]:
 
 
 def _the_gradient_itself(place: _Place) -> Iterator[Edit]:
-    """The gradient that arrives, in the place of a value."""
+    """Edits that use the node's gradient in the place of a value."""
     nodes = [place.scene.record.nodes[index] for index in place.line]
     if all(n.shape == place.family[0].shape for n in (*nodes, *place.family)):
         rules = {n.index: by_itself(index) for n, index in zip(place.family, place.line, strict=True)}
@@ -143,14 +143,14 @@ def _the_gradient_itself(place: _Place) -> Iterator[Edit]:
 
 
 def _made_otherwise(place: _Place) -> Iterator[Edit]:
-    """The right value, made by a wrong formula."""
+    """Edits that use the value as a wrong formula computes it."""
     nodes = [place.scene.record.nodes[index] for index in place.line]
     for words, values, cost in remade(place.scene, nodes, depth=2) if len(set(place.line)) == len(nodes) else ():
         yield from place.edits(f"{place.rule} {words.format(in_brackets(place.name))}", values, 0.15 + cost)
 
 
 def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
-    """A value is taken for the gradient that arrives, in all that a node sends or in one use."""
+    """Edits that use a value where the node's gradient belongs, in all its contributions or in one."""
     slots = scene.slots(family)
     for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
         if cost > LIKELY or words.startswith(ITSELF) or any(len(nodes) < len(family) for nodes in slots.values()):
@@ -163,7 +163,10 @@ def _instead_of_the_gradient(scene: Scene, family: Family) -> Iterator[Edit]:
 
 
 def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """A factor too many, or one forgotten in a formula in which much had cancelled: another value of the same step."""
+    """Edits that multiply or divide a contribution by another value of the same step.
+
+    The same edit finds a factor that is missing from a formula in which others had cancelled.
+    """
     line = scene.line(family, slot)
     if line is None or not np.shape(scene.record.target(family[0], slot)):
         return
@@ -185,7 +188,7 @@ def _a_factor_too_many(scene: Scene, family: Family, slot: int) -> Iterator[Edit
 
 
 def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
-    """All that a state receives from the next step has a factor too many."""
+    """Edits that multiply all that a state receives from the next step by another value."""
     record = scene.record
     for family in scene.states:
         chain, carries, name = scene.chain(family), scene.carries(family), scene.named(family[-1])
@@ -202,7 +205,7 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
 
 
 def _other_weights(scene: Scene) -> Iterator[Edit]:
-    """In all rules that need a weight, or a part of it, another one of its shape is used, or it is transposed."""
+    """Edits in which all rules that need a weight use another of the same shape, or its transpose."""
     record = scene.record
     for leaf in record.leaves:
         parts = [leaf.index]

@@ -1,7 +1,7 @@
-"""Edits that are read off a leaf's given gradient: the product of two other variables, of whatever step.
+"""Edits found from a leaf's given gradient: a sum over time of products of two other variables.
 
-What a leaf receives is not handed on, so all pairs of variables that could stand in its line of the backward pass are
-compared with what was given at once, by products with random vectors.
+What a leaf receives is handed on to nothing. So all pairs of variables that could stand in its line of the backward
+pass are compared with the given gradient at once, by products with random vectors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RIGHT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """What may stand in a line of the backward pass, at every step."""
+    """A candidate for one factor in a line of the backward pass, with its value at every step."""
 
     words: str
     values: Sequence[Array]
@@ -41,7 +41,7 @@ class Variable:
 
 
 def read_off(scene: Scene) -> Iterator[Edit]:
-    """Of leaves whose given gradient is wrong: other variables in their lines, or another array returned for them."""
+    """Edits of leaves whose given gradient is wrong: other variables in their lines, or another array returned."""
     gradients = list(_gradients(scene))
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
@@ -90,7 +90,7 @@ def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series])
 
 
 def _tells(given: Array) -> bool:
-    """Whether so many numbers are different that not every array that fits is found by chance."""
+    """Whether ``given`` has enough different numbers that an array which fits does not fit by chance."""
     return len(np.unique(np.round(given / (norm(given) or 1.0), 9))) >= FEWEST
 
 
@@ -99,14 +99,14 @@ def _sent(g: Array, changed: dict[int, Array]) -> Rule:
 
 
 def _part(target: Node) -> tuple[object, ...]:
-    """Which leaf, or which part of which one, however often it is taken."""
+    """A key that is equal for uses of the same leaf, or of the same part of one, also if it is taken several times."""
     return (target.index,) if target.op is None else (target.op.name, target.sources, repr(target.attrs))
 
 
 def _wanted(scene: Scene, family: Family, slot: int) -> Array | None:
-    """What this use should have sent to a leaf, or a part of one, in all to give what was given; None where it did.
+    """The sum over time that this use should send to its leaf for the given gradient to come out; None if it is right.
 
-    None, too, where the steps send it to different parts, as to a sequence: those are no sums.
+    None too if the leaf is not given, or if the steps send to different parts of it, as to a sequence.
     """
     record = scene.record
     targets = [record.nodes[record.target_of((node.index, slot))] for node in family]
@@ -127,7 +127,7 @@ def _wanted(scene: Scene, family: Family, slot: int) -> Array | None:
 def _variables(
     scene: Scene, family: Family, line: Sequence[int], right: Sequence[Array], gradients: list[Series]
 ) -> Iterator[Variable]:
-    """All that has the shape of what belongs there: values and gradients, of this step and of others."""
+    """Candidates for one factor: values and gradients of the right shape, of this step and of others."""
     yield Variable("", right, 0.0, right=True)
     for words, values, cost in scene.stand_ins.of(line, family):
         if not words.startswith(ITSELF):
@@ -142,7 +142,7 @@ def _variables(
 def _products(
     family: Family, slot: int, wanted: Array, firsts: list[Variable], seconds: list[Variable]
 ) -> Iterator[tuple[Variable, Variable]]:
-    """Those pairs whose products have the same sum over all steps as what is wanted."""
+    """The pairs whose products, summed over all steps, are equal to ``wanted`` in two random projections."""
     rng, near = np.random.default_rng(0), np.ones((len(firsts), len(seconds)), bool)
     for _ in range(2):
         projected = _projected(family[0], slot, wanted, rng)
@@ -163,9 +163,10 @@ def _products(
 def _projected(
     node: Node, slot: int, wanted: Array, rng: np.random.Generator
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array], float] | None:
-    """How the two factors, and what is wanted, become numbers: sums over rows by their products with random vectors.
+    """Two functions that project the factors, and the projection of ``wanted``, such that products become dot products.
 
-    None of an operation that is no product of rows.
+    For the right factors a and b, first(a) · second(b), summed over the steps, is that number. None if the operation is
+    not a product of rows.
     """
     op = node.op
     assert op is not None
@@ -189,7 +190,7 @@ def _projected(
 
 
 def _another_array(scene: Scene) -> Iterator[Edit]:
-    """A leaf was given the gradient, or the value, of another variable, as the last step that was walked left it."""
+    """Edits in which a leaf was given the gradient, or the value, of another variable of one step."""
     record = scene.record
     for leaf in record.leaves:
         given = scene.given.get(leaf.index)

@@ -1,4 +1,4 @@
-"""The derivative of one use, applied to many gradients at once, forwards, or by moving values."""
+"""The derivative of one use: applied to many gradients at once, forwards, or by moving operands."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POLE = 1e40
 
 
 class Pulls:
-    """The uses of one record."""
+    """Derivatives of the uses of one record, kept once they are computed."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -38,7 +38,7 @@ class Pulls:
         self.matrices: dict[tuple[int, int], Array] = {}
 
     def slope(self, node: Node, slot: int) -> Array:
-        """The derivative of an operation of each element by itself."""
+        """The derivative of an elementwise operation, by element."""
         use = node.index, slot
         if use not in self.slopes:
             raw = self.record.raw(node, slot, np.ones(node.shape))
@@ -46,7 +46,7 @@ class Pulls:
         return self.slopes[use]
 
     def many(self, node: Node, slot: int, gradients: Array) -> Array:
-        """What the use sends of every gradient along the first axis."""
+        """The contributions of one use for many gradients, (count, *node) to (count, *operand)."""
         record, use = self.record, (node.index, slot)
         assert node.op is not None
         target, count = np.shape(record.target(node, slot)), len(gradients)
@@ -67,7 +67,7 @@ class Pulls:
         return result
 
     def tangent(self, node: Node, slot: int, direction: Array) -> Array:
-        """How the node moves when its operand moves along ``direction``."""
+        """The derivative of the node along ``direction`` of one operand, of the node's shape."""
         assert node.op is not None
         operands = [self.record.target(node, k) for k in range(len(node.operands))]
         moved = _stepped(node.op, slot, direction, operands, node.attrs)
@@ -78,7 +78,7 @@ class Pulls:
 
 
 def unbroadcast(sent: Array, target: tuple[int, ...]) -> Array:
-    """What is sent, along a first axis, summed over the repetitions that broadcasting made of an operand."""
+    """Contributions along a first axis, summed to the operand's shape ``target`` where it was broadcast."""
     extra = sent.ndim - 1 - len(target)
     axes = tuple(range(1, 1 + extra))
     axes += tuple(1 + extra + i for i, n in enumerate(target) if n == 1 and sent.shape[1 + extra + i] != 1)
@@ -86,7 +86,10 @@ def unbroadcast(sent: Array, target: tuple[int, ...]) -> Array:
 
 
 def _stepped(op: Primitive, slot: int, direction: Array, operands: Sequence[Any], attrs: Any) -> Array | None:
-    """How the result moves, by a complex step; None where the reference takes none, or chooses between equals."""
+    """The derivative of the reference along ``direction`` of one operand, by a complex step.
+
+    None if the reference does not take complex numbers, or chooses between values.
+    """
     if op.keeps is not None and op.name not in ("relu", "where"):
         return None
     values = list(operands)
@@ -101,7 +104,7 @@ def _stepped(op: Primitive, slot: int, direction: Array, operands: Sequence[Any]
 
 
 def mended(graph: Graph) -> Graph:
-    """The graph with the derivative of the reference wherever an operation's rule is another one."""
+    """``graph`` with the derivative of the reference wherever an operation's own rule is not that."""
 
     def true(node: Node) -> Node:
         operands = [graph.nodes[x.index].value if isinstance(x, Ref) else x for x in node.operands]
@@ -142,14 +145,14 @@ def _untrue(node: Node, slot: int, operands: list[Any]) -> bool:
 
 
 def _summed(sent: Array, shape: tuple[int, ...]) -> Array:
-    """Over the repetitions that broadcasting made of an operand of this shape."""
+    """``sent`` summed to ``shape``, that of an operand which was broadcast."""
     extra = sent.ndim - len(shape)
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1))
     return np.asarray(sent.sum(axes).reshape(shape))
 
 
 def _with_the_derivative(op: Primitive, slots: set[int]) -> Primitive:
-    """The operation, but what it sends to some operands is the derivative, one of their elements moved at a time."""
+    """``op`` with the derivative of its reference for the operands ``slots``, computed one element at a time."""
 
     def rule(slot: int, g: Array, y: Array, *operands: Any, **attrs: Any) -> Array:
         if slot not in slots:

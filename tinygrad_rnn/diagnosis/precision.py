@@ -1,4 +1,4 @@
-"""How precisely somebody's gradients are given, and what counts as the same numbers."""
+"""The precision of given gradients, and the difference from them that is allowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOISE_MARGIN = 8.0
 
 @dataclass(frozen=True)
 class Precision:
-    """Of one leaf's gradient: half a unit of the last digit, by element, and how many digits the largest one has."""
+    """The precision of a leaf's given gradient: half a unit of the last digit, by element, and the number of digits."""
 
     half: Array
     digits: float = np.inf
@@ -33,16 +33,15 @@ class Precision:
     single: bool = False  #: in float32, or printed or copied from it
 
     def allowed(self, noise: Array | float, scale: float) -> float:
-        """The norm of a difference that means nothing.
+        """The largest norm of a difference that counts as equal.
 
-        ``noise``: what rounding in this precision does to the true walk, measured; ``scale``: the norm of everything
-        that was added up.
+        ``noise``: the rounding error of the true walk in this precision; ``scale``: the norm of all that was added up.
         """
         return norm(self.half) * 1.01 + NOISE_MARGIN * norm(noise) + ROUNDING[self.single] * scale
 
 
 def precisions(given: Mapping[int, Array]) -> dict[int, Precision]:
-    """By leaf, as all are given: a gradient of few digits beside others' many is a round number, or all 0."""
+    """The precision of every given gradient. One with few digits beside others with many is round, or all 0."""
     found = {leaf: _of(g) for leaf, g in given.items()}
     printed = [p for leaf, p in found.items() if np.any(given[leaf])]
     finest = max((p.decimals for p in printed), default=np.inf)
@@ -56,14 +55,14 @@ def precisions(given: Mapping[int, Array]) -> dict[int, Precision]:
 
 
 def at_least(given: Array, precision: Precision) -> Precision:
-    """As if a gradient that may happen to be round were given with `FEWEST_DIGITS`."""
+    """``precision``, with at least `FEWEST_DIGITS` digits: for numbers that happen to be round."""
     if precision.digits >= FEWEST_DIGITS:
         return precision
     return replace(precision, half=_half(np.abs(np.asarray(given, np.float64)), FEWEST_DIGITS), digits=FEWEST_DIGITS)
 
 
 def _of(given: Array) -> Precision:
-    """By the digits that all of the numbers have at most: significant ones, or decimals, whichever is coarser."""
+    """The precision that an array of numbers shows: significant digits or decimals, whichever is coarser."""
     values, stored = np.abs(np.asarray(given, np.float64)), given.dtype == np.float32
     if not np.any(values):
         return Precision(np.zeros(values.shape), single=stored)
@@ -84,7 +83,7 @@ def _of(given: Array) -> Precision:
 
 
 def _half(values: Array, digits: int) -> Array:
-    """Half a unit of the last of so many significant digits; 0 has none."""
+    """Half a unit of the last of ``digits`` significant digits, by element; 0 for 0."""
     unit = 10.0 ** (np.floor(np.log10(np.where(values == 0, 1.0, values))) - digits + 1)
     return np.asarray(np.where(values == 0, 0.0, unit / 2))
 
@@ -95,6 +94,6 @@ def _multiples(values: Array, unit: Array | float, blur: float) -> bool:
 
 
 def _printed_from_single(values: Array, digits: int) -> bool:
-    """Whether all are what NumPy prints of float32: the shortest that tells the number, 8 decimals, or these digits."""
+    """Whether all numbers are printed float32: the shortest that tells them apart, 8 decimals, or ``digits`` digits."""
     nearest = [(v, np.float32(v)) for v in values.ravel().tolist()]
     return all(v in (float(str(f)), float(f"{f:.8f}"), float(f"{f:.{digits - 1}e}")) for v, f in nearest)

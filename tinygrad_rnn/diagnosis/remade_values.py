@@ -1,4 +1,4 @@
-"""Values as a wrong formula makes them: with another value in one place, without a term, with + for −."""
+"""Values as a wrong formula computes them: with another operand, without a term, with + for −."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .stand_ins import LIKELY, Variant
 
 
 def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Scene) -> list[Late]:
-    """What these nodes' results are with other values of one operand."""
+    """The results of ``nodes`` if operand ``place`` has the given values; computed when they are needed."""
 
     def result(node: Node, value: Late) -> Array:
         operands = [made(value) if k == place else scene.record.target(node, k) for k in range(len(node.operands))]
@@ -26,7 +26,7 @@ def results(nodes: Sequence[Node], place: int, values: Sequence[Late], scene: Sc
 
 
 def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]:
-    """These values, made with another value, or none, in one place of their formula; + for −; parts exchanged."""
+    """Wrong values for ``nodes``: another operand in their formula, a term left out, + for −, parts exchanged."""
     op, record = nodes[0].op, scene.record
     if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
         return

@@ -1,4 +1,4 @@
-"""The same operation at the same place of the repeated step, over all time steps."""
+"""Families: the same operation at the same place of the repeated step, over all time steps."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..primitives import broadcast_to
 
 
 def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
-    """Nodes in the order they were computed, grouped by place; what happens once is a family of one.
+    """All computed nodes, grouped by their place in the step; a node that occurs once is a family of one.
 
-    ``made_at``: by node the instruction of the program, if it is known: of two states that one line computes, the last
-    step may have only one.
+    ``made_at``: by node the instruction of the program, if it is known. It tells apart two states that one line
+    computes, of which the last step may have only one.
     """
     uses: dict[int, list[int | None]] = defaultdict(list)
     for source, target, _ in graph.edges:
@@ -38,10 +38,10 @@ def families(graph: Graph, made_at: Sequence[Any]) -> list[list[Node]]:
 
 
 def with_ends(graph: Graph) -> Graph:
-    """``graph``, a last step that lacks something counted as one: a decoder's, whose new state nobody reads.
+    """``graph``, with an incomplete last step counted as a step, such as a decoder's last one without a new state.
 
-    Its operations stand on the lines of the steps before it, after them, and are made of one another as theirs are: a
-    loss of the last state, by the function that gives each step's loss, is none.
+    Its operations stand on the lines of the steps before, after them, and are computed from one another as theirs are.
+    So a loss of the last state, computed by the function that gives each step's loss, does not become a step.
     """
     known: dict[Any, list[Node]] = defaultdict(list)
     for node in graph.nodes:
@@ -60,10 +60,10 @@ def with_ends(graph: Graph) -> Graph:
 
 
 def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
-    """``graph``, first states that are constants having gradients: what the first step hands on may go astray.
+    """``graph``, with gradients for initial states that are constants, so that a mistake can send to them.
 
-    A first state is what the first of several steps reads where the others read a computed value. ``made_at``: by
-    serial number the program's instruction.
+    An initial state is what the first step reads where the other steps read a computed value. ``made_at``: by serial
+    number the program's instruction.
     """
     read: dict[Any, list[int]] = defaultdict(list)
     for node in graph.nodes:
@@ -83,7 +83,7 @@ def with_live_beginnings(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
 
 
 def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node]) -> bool:
-    """Whether what the twin has of its own step, the node has of the step after it."""
+    """Whether ``node`` is computed from the twins of the values that ``twin`` reads of its own step."""
     for x, y in zip(node.operands, twin.operands, strict=True):
         theirs = graph.nodes[y.index] if isinstance(y, Ref) else None
         if theirs is not None and theirs.op is not None and theirs.scope.step == twin.scope.step:
@@ -94,9 +94,9 @@ def _made_alike(graph: Graph, node: Node, twin: Node, twins: Mapping[int, Node])
 
 
 def with_all_rows(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
-    """``graph``, with as many rows of a first state as the batch has, where one stood for all of them.
+    """``graph``, with initial states of one row that are broadcast over a batch repeated to as many rows.
 
-    ``made_at``: by serial number the program's instruction, which tells a first state from a bias.
+    ``made_at``: by serial number the program's instruction, which tells an initial state from a bias.
     """
     read: dict[Any, set[int]] = defaultdict(set)
     for node in graph.nodes:
@@ -140,7 +140,7 @@ def with_all_rows(graph: Graph, made_at: Mapping[int, Any]) -> Graph:
 
 
 def _with_repeated(nodes: Sequence[Node], at: int, count: int) -> list[Node]:
-    """``nodes``, all that read the leaf ``at`` reading so many rows of it."""
+    """``nodes``, with the leaf at ``at`` repeated to ``count`` rows for everything that reads it."""
 
     def moved(x: Any) -> Any:
         return Ref(x.index + (x.index >= at)) if isinstance(x, Ref) else x
@@ -165,7 +165,7 @@ def _place(node: Node) -> tuple[Any, ...]:
 
 
 def _weight(graph: Graph, x: Any, uses: Mapping[int, Sequence[int | None]]) -> Any:
-    """What does not change from step to step: leaves of several steps; a state's beginning is of one."""
+    """The index of an operand that is a weight of several steps; None for other nodes, the type of a constant."""
     if not isinstance(x, Ref):
         return type(x)
     node, steps = graph.nodes[x.index], uses[x.index]
@@ -174,7 +174,7 @@ def _weight(graph: Graph, x: Any, uses: Mapping[int, Sequence[int | None]]) -> A
 
 
 def times(count: int, *, windows: bool = False) -> Iterator[tuple[str, list[int], float]]:
-    """Sets of occurrences a mistake can be made at: words, positions, cost."""
+    """Sets of steps a mistake may be made at, of ``count``: words, positions, cost."""
     every = list(range(count))
     if count == 1:
         yield "Once", every, 1.0

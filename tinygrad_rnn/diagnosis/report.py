@@ -1,4 +1,4 @@
-"""What was found, and how it is said."""
+"""`Diagnosis`: what was found, and its text."""
 
 from __future__ import annotations
 

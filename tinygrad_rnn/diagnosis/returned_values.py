@@ -1,4 +1,4 @@
-"""What the calling program calls a value that a function returns without giving it a name."""
+"""Names of values that a function returns without a name: those of the variables that the caller puts them into."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def returned(made: Sequence[tuple[int, Any]]) -> Iterator[tuple[int, str]]:
-    """Serial numbers of returned values, and the variables that they are put into.
+    """Pairs of the serial number of a returned value and the variable that it is put into.
 
-    ``made``: in the order they were made, serial numbers and places, each a code object and an instruction of it. What
-    was called before an instruction of the program are the last calls of these functions that stand before it.
+    ``made``: in the order of computation, serial numbers and places, each a code object and an instruction of it. Calls
+    that were made before an instruction are matched with the last calls of these functions that stand before it.
     """
     pending = list[tuple[int, CodeType, tuple[int, int]]]()  #: value, function, and which of how many it returns
     for serial, place in made:
@@ -36,7 +36,7 @@ def returned(made: Sequence[tuple[int, Any]]) -> Iterator[tuple[int, str]]:
 
 @lru_cache(maxsize=256)
 def _returns(code: CodeType) -> dict[int, tuple[int, int]]:
-    """By instruction whose result is returned at once: as which of how many values."""
+    """For each instruction whose result is returned at once: its position among the returned values, their count."""
     lines, found = list(dis.get_instructions(code)), dict[int, tuple[int, int]]()
     for at, line in enumerate(lines[:-1]):
         loads = list(takewhile(lambda x: x.opname.startswith("LOAD_FAST"), lines[at + 1 :]))
@@ -53,7 +53,7 @@ def _returns(code: CodeType) -> dict[int, tuple[int, int]]:
 
 @lru_cache(maxsize=256)
 def _stores(code: CodeType) -> list[tuple[int, str, tuple[str, ...]]]:
-    """The calls whose results are put into variables: where, the function's name, the variables."""
+    """The calls whose results are put into variables: the instruction, the function's name, the variables."""
     lines, found, start = list(dis.get_instructions(code)), list[tuple[int, str, tuple[str, ...]]](), 0
     for at, line in enumerate(lines[:-1]):
         several = line.opname.startswith("CALL") and lines[at + 1].opname == "UNPACK_SEQUENCE"

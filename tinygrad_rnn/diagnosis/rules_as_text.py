@@ -1,4 +1,4 @@
-"""Rules of operations along an axis, as a student writes them down, and every small change of that text."""
+"""Rules of operations along an axis as text, as students write them, and every small change of that text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INSTEAD = {"g - exp(y) * sum(g)": ["where(g, g, -exp(y) * sum(g))", "where(g, -g
 
 
 def changed(formula: str) -> Iterator[tuple[str, ast.Expression]]:
-    """It with a factor or a term left out, + for −, a mean or a sum of all for a sum: as text, and to evaluate."""
+    """Small changes of ``formula``, each as text and as a tree: a factor or term left out, + for −, mean for sum."""
     seen, tree = {formula}, ast.parse(formula, mode="eval")
     for text in INSTEAD.get(formula, []):
         yield text, ast.parse(text, mode="eval")
@@ -70,7 +70,7 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
 
 
 class _Put(ast.NodeTransformer):
-    """Another node at one place of the tree, counted as `ast.walk` counts."""
+    """Replaces the node at one position of a tree, counted as `ast.walk` counts."""
 
     def __init__(self, place: int, put: ast.expr) -> None:
         self.place, self.put = place, put
@@ -85,7 +85,10 @@ class _Put(ast.NodeTransformer):
 
 
 def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> Rule:
-    """What a formula gives of the gradient that arrives and of these values, all but g and y of the operand's shape."""
+    """The rule that ``formula`` says, evaluated on the gradient g and on ``values``; sums and means along ``axis``.
+
+    Values but g and y that have one number per slice are reshaped to stand beside them.
+    """
     code = compile(formula, "rule", "eval")
 
     def rule(record: Record, node: Node, slot: int, g: Array) -> Array:

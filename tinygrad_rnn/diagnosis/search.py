@@ -1,4 +1,4 @@
-"""From given gradients to the edits that give them: sketches first, walks for what passes, pairs by what is left."""
+"""The search for edits that give the given gradients: sketches of all, walks of those that pass, then pairs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FEWEST = 3
 
 @dataclass(eq=False)
 class Tried:
-    """A candidate, and what it changes: by leaf, or in sketch only."""
+    """A candidate edit and its effect: the sketch, and the differences by leaf if it was walked."""
 
     edit: Edit
     sketch: Array
@@ -54,7 +54,7 @@ class Tried:
 
 
 class Search:
-    """One record, and the gradients somebody gave (by leaf, in double precision)."""
+    """The search in one record for edits that explain the given gradients, by leaf, in double precision."""
 
     def __init__(self, record: Record, given: Mapping[int, Array], progress: Progress | None) -> None:
         self.record, self.given, self.progress = record, given, progress
@@ -67,7 +67,7 @@ class Search:
         self.scene = Scene(record, given, self.agreement({}) < 1e-5)
 
     def _limits(self) -> tuple[dict[int, float], dict[int, float]]:
-        """By leaf, how far the right gradient may be off, and that of an edit."""
+        """For each leaf, the norm of the difference that is allowed to the true gradient, and to that of an edit."""
         limits, of_edits = {}, {}
         for leaf, given in self.given.items():
             precision, scale = self.precisions[leaf], self.record.scale(leaf) + norm(given)
@@ -81,17 +81,17 @@ class Search:
         return limits, of_edits
 
     def few_digits(self, wrong: Sequence[int]) -> str:
-        """With how many digits the wrong leaves are given, where that is too few to tell what made them; else ""."""
+        """The number of digits of the ``wrong`` leaves, in words, if too few to tell mistakes apart, else ""."""
         digits = max((self.precisions[leaf].digits for leaf in wrong), default=np.inf)
         return f"{digits:.0f} digit{'s' if digits > 1 else ''}" if digits < FEWEST_DIGITS else ""
 
     def as_round_numbers(self) -> None:
-        """From now on few digits are not rounded numbers but round ones."""
+        """Take numbers with few digits as round numbers from now on, not as rounded ones."""
         self.precisions = {leaf: at_least(self.given[leaf], p) for leaf, p in self.precisions.items()}
         self.limits, self.limits_of_edits = self._limits()
 
     def right(self, differences: Mapping[int, Array]) -> dict[int, bool]:
-        """By leaf, whether an edit of these differences gives what was given."""
+        """For each leaf: whether an edit with these differences gives the given gradient."""
         return {
             leaf: norm(wanted - differences.get(leaf, 0.0))
             <= (self.limits_of_edits if leaf in differences else self.limits)[leaf]
@@ -99,7 +99,7 @@ class Search:
         }
 
     def agreement(self, differences: Mapping[int, Array]) -> float:
-        """The largest difference that is left, relative to the leaf's gradient, normwise."""
+        """The largest remaining difference over the leaves, relative to the norm of the given gradient."""
         worst = 0.0
         for leaf, wanted in self.wanted.items():
             rest = norm(wanted - differences.get(leaf, 0.0))
@@ -109,7 +109,7 @@ class Search:
     # Sketches --------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Directions for the sketches, and how every node moves along them."""
+        """Choose the directions of the sketches, and compute the derivative of every node along them."""
         record, rng = self.record, np.random.default_rng(0)
         ranked = sorted(self.given, key=lambda leaf: -norm(record.gradient(leaf)))
         spare = SKETCHED - len(ranked)
@@ -146,7 +146,7 @@ class Search:
         self.functionals = record.functionals(self.tangents)
 
     def sketched(self, differences: Mapping[int, Array]) -> Array:
-        """Leaves' differences as a few numbers."""
+        """The sketch of differences by leaf, shape (rows,)."""
         result = np.zeros(self.rows)
         for leaf, change in differences.items():
             if leaf in self.given:
@@ -154,7 +154,7 @@ class Search:
         return result
 
     def look(self, edits: Sequence[Edit]) -> Iterator[Tried]:
-        """What each edit changes: by products with the tangents where it is made at one use, else by a walk."""
+        """Each edit with its sketch: by products with the tangents if it changes one use, else by a walk."""
         record = self.record
         many: list[Edit] = []
         for k, edit in enumerate(edits):
@@ -183,7 +183,7 @@ class Search:
                 _foretell(f"{len(edits):,} edits", (time.process_time() - begun) / len(some) * left)
 
     def _sketched(self, edits: list[Edit]) -> Iterator[Tried]:
-        """Edits walked together; of those with a rule that fits no array here, the others."""
+        """Walk edits together; if a rule fits no array, halve them until the one at fault is left out."""
         try:
             sketches = self.record.sketches(edits, self.functionals, self.rows)
         except (ValueError, IndexError) as error:
@@ -199,7 +199,7 @@ class Search:
     # Where ---------------------------------------------------------------------------------------------
 
     def right_steps(self, wrong: Sequence[int]) -> list[str]:
-        """Of wrong sequences, the time steps that are right."""
+        """For sequences with a wrong gradient: a phrase with the time steps that are right."""
         found = []
         for leaf in wrong:
             steps = self._wrong_steps(leaf)
@@ -209,7 +209,7 @@ class Search:
         return found
 
     def _wrong_steps(self, leaf: int) -> list[bool] | None:
-        """Of a sequence cut into time steps along its first axis, which are wrong; None of other leaves."""
+        """For each time step of a sequence cut along its first axis, whether it is wrong; None for other leaves."""
         users = [self.record.nodes[user] for user, _ in self.record.users[leaf]]
         shape = self.record.nodes[leaf].shape
         if len(users) < 2 or not shape or shape[0] != len(users):
@@ -219,7 +219,7 @@ class Search:
         return [bool(norm(row) > self.limits[leaf]) for row in self.wanted[leaf]]
 
     def place(self, wrong: Sequence[int]) -> str:
-        """Where along the walk the first wrong leaf is used."""
+        """A sentence that says where along the walk the first wrong leaf is used."""
         last = {leaf: max((user for user, _ in self.record.users[leaf]), default=-1) for leaf in self.given}
         order = sorted(self.given, key=lambda leaf: -last[leaf])
         first = next((leaf for leaf in order if leaf in wrong), None)
@@ -234,12 +234,12 @@ class Search:
         )
 
     def different_numbers(self) -> int:
-        """How many different numbers say what is wrong."""
+        """The count of different numbers in the differences between given and true gradients."""
         off = [np.abs(w).ravel() / norm(w) for leaf, w in self.wanted.items() if norm(w) > self.limits[leaf]]
         return int(np.sum(np.unique(np.round(np.concatenate(off), 9)) > 0)) if off else 0
 
     def too_little_for_pairs(self) -> str:
-        """Why two edits could give the wrong numbers by chance, if there are too few different ones; else ""."""
+        """The reason why two edits could fit by chance, if too few different numbers are wrong, else ""."""
         count = self.different_numbers()
         told = "only one number is wrong" if count == 1 else f"only {count} different numbers are wrong"
         return f"{told}, and two edits could give so few by chance; give more" if count < FEWEST else ""
@@ -265,7 +265,7 @@ class Search:
         return found
 
     def verified(self, edit: Edit) -> list[Tried]:
-        """The edit, if its walk gives all that was given."""
+        """``[edit]`` with its differences if its walk gives all that was given, else nothing."""
         for walk in (self.record.differences, self.record.exact):
             walked = walk(edit)
             if all(self.right(walked).values()):
@@ -277,25 +277,25 @@ class Search:
         return []
 
     def ranked(self, found: Sequence[Tried]) -> list[Tried]:
-        """Most likely first; of those that are said with the same words one."""
+        """``found`` without repeated words, most likely first."""
         best: dict[str, Tried] = {}
         for tried in sorted(found, key=lambda tried: tried.edit.cost):
             best.setdefault(tried.edit.words, tried)
         return list(best.values())
 
     def explained(self, tried: Tried) -> Edit:
-        """The edit, with where in the equations it is."""
+        """The edit, with its place in the equations."""
         return replace(tried.edit, term=self.scene.names.term(tried.edit))
 
     def off_a_multiple(self, tried: Tried) -> float:
-        """How far the numbers are from the nearest multiple of what an edit changes, as a share of what is allowed."""
+        """The distance of the numbers from the nearest multiple of the edit's effect, relative to what is allowed."""
         s = tried.sketch
         share = float(np.vdot(s / self.slack**2, self.target) / np.vdot(s / self.slack, s / self.slack))
         room = 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)
         return float(np.max(np.abs(share * s - self.target) / room)) if share else np.inf
 
     def measured(self, tried: Tried, trust: bool) -> list[Tried]:
-        """The edit with another factor, if there is one that gives the numbers."""
+        """The edit with the factor that gives the numbers, if there is one."""
         factor = 1.0
         for _ in range(4):  # exact at once, unless what is sent comes back to where it was sent from
             base = tried.edit if factor == 1.0 else rescaled(tried.edit, factor)
@@ -343,7 +343,7 @@ class Search:
         return []
 
     def _distinct(self) -> list[Tried]:
-        """Of edits with the same effect the cheapest, cheapest first."""
+        """The cheapest of all tried edits with the same effect, cheapest first."""
         seen: dict[bytes, Tried] = {}
         for tried in sorted(self.tried, key=lambda t: t.edit.cost):
             with np.errstate(divide="ignore"):
@@ -352,7 +352,7 @@ class Search:
         return list(seen.values())
 
     def _adding_up(self) -> list[Tried]:
-        """Those whose sketches add up to what is wrong."""
+        """Verified pairs whose sketches add up to what is wrong."""
         if not self.tried:
             return []
         sketches = np.array([t.sketch for t in self.tried])
@@ -376,7 +376,7 @@ class Search:
         return found
 
     def _with_a_factor(self) -> list[Tried]:
-        """Those of which one leaves a multiple of what the other changes: its factor is read off what is left."""
+        """Verified pairs of which one leaves a multiple of the other's effect, which gets that factor."""
         scaling = [t for t in self.tried if t.edit.scaling is not None]
         if not scaling or self.different_numbers() <= FEWEST:
             return []
@@ -393,7 +393,7 @@ class Search:
         return found
 
     def _with_factors(self, tried: Tried, factor: float) -> Iterator[Edit]:
-        """An edit by which something is missing, with a factor instead: one that has a name, or the number itself."""
+        """An edit by which something is missing with ``factor`` instead: as one with a name, and as the number."""
         known = next((k for k in self.scene.factors if abs(factor - k) <= 1e-6 * abs(k)), None)
         for value, words, price in (
             (known, self.scene.factors.get(known or 0.0, ""), 0.3),
@@ -405,7 +405,7 @@ class Search:
                 yield edit
 
     def _one_explains_a_part(self) -> list[tuple[int, int]]:
-        """One that gives some of the wrong leaves, or gates' blocks of them, and one that changes only the others."""
+        """Pairs of positions: an edit that gives some of the wrong leaves, or blocks, and one that changes others."""
         sketches = np.array([t.sketch for t in self.tried]).reshape(len(self.tried), self.rows)
         wrong = np.abs(self.target) > self.slack
         off = np.abs(sketches - self.target) > self.slack
@@ -416,7 +416,7 @@ class Search:
         return [(a, int(b)) for a in first for b in np.flatnonzero(np.all(still[:, ~off[a]], axis=1)) if b != a]
 
     def _likely(self) -> list[tuple[int, int]]:
-        """Every two of those that are made at every step."""
+        """All pairs, by position, of edits that are made at every step."""
         always = ("At every", "Every", "Once")
         often = [
             k for k, tried in enumerate(self.tried) if tried.edit.cost <= 1.1 and tried.edit.words.startswith(always)
@@ -428,7 +428,7 @@ class Search:
         return [(often[a], often[b]) for a, b in both[:LIKELY]]
 
     def _together(self, pairs: Sequence[tuple[int, int]]) -> list[Tried]:
-        """Those of the pairs whose walk with both gives the numbers, one of them perhaps with another factor."""
+        """Verified pairs, one of the two perhaps with another factor."""
         found: list[Tried] = []
         plain: list[tuple[Edit, int, int]] = []
         for a, b in pairs:
@@ -450,7 +450,7 @@ class Search:
         return found
 
     def _scaled_beside(self, one: Tried, other: Tried, both: Array) -> list[Tried]:
-        """An edit, and another with the factor that what is left says; ``both``: where the other is missing."""
+        """Two edits, the second with the factor found from what the first leaves; ``both``: their sketch, factor 0."""
         change, left = both - one.sketch, self.target - one.sketch
         unit = np.where(self.slack > 0, self.slack, 1.0)
         length = float(np.sum((change / unit) ** 2))
@@ -466,7 +466,7 @@ class Search:
 
 
 def _foretell(what: str, seconds: float) -> None:
-    """Say what a long search will still cost, by the first edits that were walked at once."""
+    """Warn that a long search will take so many seconds."""
     if seconds > LONG:
         length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
         words = f"diagnose: {what}; this will take about {length} of a processor"

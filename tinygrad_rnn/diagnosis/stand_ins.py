@@ -1,4 +1,4 @@
-"""Every value of the program that may be taken for another one: of the same shape, of any step, layer or loop."""
+"""Values of the program that may be mistaken for another: of the same shape, of any step, layer or loop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Variant = tuple[str, Sequence[Late], float]  #: words, values, cost
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One value, at every step at which there is one."""
+    """One value at every step that has it."""
 
     name: str
     values: list[Array]  #: what stands for it before its first step comes first, if there is that
@@ -52,9 +52,9 @@ class Series:
     family: int | None = None  #: which of the families it is, if it is one
 
     def moved(self, places: Sequence[int], by: int, beyond: str) -> list[Array]:
-        """The values so many steps from some places; beyond the ends the nearest, the other end's, or 0.
+        """The values ``by`` steps from ``places``; beyond the ends the nearest ("end"), the other end's, or 0.
 
-        The other end of a "list" is that of one in which the first state stands, too.
+        With "wrap" the other end is that of the steps; with "list" the initial state is in the list, too.
         """
         found, n = [], len(self.steps)
         for place in places:
@@ -74,7 +74,10 @@ class Series:
     def variants(
         self, places: Sequence[int], near: bool, other_loop: bool = False
     ) -> Iterator[tuple[str, list[Array], float]]:
-        """What may stand at these places; ``near``: of two steps away, too; ``other_loop``: perhaps one that turns."""
+        """Values that may stand at ``places``: words, values, cost.
+
+        ``near``: also those two steps away; ``other_loop``: also in reverse order, for a loop that may run backwards.
+        """
         n = len(self.steps)
         if n == 1:
             yield self.name, self.moved(places, 0, "end"), 0.0
@@ -98,7 +101,7 @@ class Series:
 
 
 class StandIns:
-    """What may stand in the place of what, in one scene."""
+    """Finds, for the values of a scene, the other values that may be used in their place."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.record = scene, scene.record
@@ -106,7 +109,7 @@ class StandIns:
 
     @cached_property
     def series(self) -> list[Series]:
-        """All values: computed ones, constants of each step, leaves, what a product is before its bias."""
+        """All values: computed ones, constants of each step, leaves, and products before their bias is added."""
         scene, values, found = self.scene, self.record.values, list[Series]()
         leaves: dict[tuple[int, ...], str] = {}
         for k, family in enumerate(scene.all_families):
@@ -137,7 +140,7 @@ class StandIns:
         ]
 
     def _of_the_first(self, family: list[Node]) -> Array | None:
-        """The value before the first step of what is a function of a state: that function of the first state."""
+        """The function of a state that ``family`` is, applied to the initial state; None if it is no such function."""
         node, scene = family[0], self.scene
         operand = node.operands[0] if node.op is not None and len(node.operands) == 1 else None
         number, at = scene.place.get(operand.index, (-1, 1)) if isinstance(operand, Ref) else (-1, 1)
@@ -148,7 +151,7 @@ class StandIns:
 
     @cached_property
     def _by_shape(self) -> dict[tuple[Any, ...], list[Series]]:
-        """With names that no other series of the same shape has."""
+        """All series of real numbers by shape, with names that are distinct within one shape."""
         found: dict[tuple[Any, ...], list[Series]] = {}
         for series in self.series:
             if series.values[-1].dtype.kind == "f":
@@ -160,7 +163,7 @@ class StandIns:
         return found
 
     def places(self, series: Series, nodes: Sequence[Node]) -> list[int] | None:
-        """Which of a series' values belong to the steps of these nodes."""
+        """The positions in ``series`` that belong to the steps of ``nodes``; None if there are none."""
         at = {step: k for k, step in enumerate(series.steps) if step is not None}
         found = [at.get(-1 if node.scope.step is None else node.scope.step) for node in nodes]
         if None not in found:
@@ -174,7 +177,7 @@ class StandIns:
         return None
 
     def of(self, line: Sequence[int], nodes: Sequence[Node]) -> list[tuple[str, list[Array], float]]:
-        """All that may have been taken for these values in the rules of these nodes: words, the values, cost."""
+        """Values that may be used in the place of ``line`` in the rules of ``nodes``: words, values, cost."""
         key = tuple(line), tuple(n.index for n in nodes)
         if key not in self._variants:
             self._variants[key] = list(self._of(line, nodes))
@@ -213,7 +216,7 @@ class StandIns:
         yield from self._along_an_axis(values, seen, nodes)
 
     def smaller(self, shape: tuple[int, ...], nodes: Sequence[Node]) -> Iterator[tuple[str, list[Array], float]]:
-        """Values of fewer rows that a product with such a shape repeats: a vector, a column of lengths."""
+        """Values with fewer axes or sizes that broadcast to ``shape``, such as a vector or a column of lengths."""
         for theirs, found in self._by_shape.items():
             if theirs in (shape, ()) or len(theirs) > len(shape):
                 continue
@@ -225,7 +228,7 @@ class StandIns:
     def _along_an_axis(
         self, values: list[Array], seen: set[Any], nodes: Sequence[Node]
     ) -> Iterator[tuple[str, list[Array], float]]:
-        """In the place of what holds all steps at once: itself, moved, or what another value is at all steps."""
+        """For a value that holds all steps: itself moved along an axis, or another value of all steps put together."""
         if len(values) > 1:
             return
         (value,) = values
@@ -250,7 +253,7 @@ class StandIns:
 
 
 def _of_scores(record: Record, family: Sequence[Node]) -> tuple[str, list[Array]] | None:
-    """What a loss of scores computes on its way, and a backward pass keeps: the probabilities."""
+    """The probabilities that a loss of scores computes on its way, with their name; None for other operations."""
     name = family[0].op.name if family[0].op is not None else ""
     if name == "log_softmax":
         return "the softmax", [np.exp(record.values[n.index]) for n in family]

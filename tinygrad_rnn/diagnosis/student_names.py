@@ -1,4 +1,4 @@
-"""Values, and the terms of their gradients, as a student writes them."""
+"""Names of values, and terms of gradients, as a student writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TERMS = 4
 
 
 def _moves_on(record: Record, node: Node) -> bool:
-    """Whether a leaf is cut at this place of it only in this step, as a sequence is."""
+    """Whether a leaf is cut at this index only in this step, as a sequence is."""
     index, (source,) = node.attrs.get("index"), node.sources[:1]
     others = (record.nodes[user] for user, _ in record.users[source] if user != node.index)
     return node.op is None or node.op.name != "getitem" or not any(
@@ -36,12 +36,12 @@ def _cut(node: Node) -> str:
 
 
 def bracketed(name: str) -> str:
-    """A name to stand within a formula."""
+    """``name`` in brackets if it needs them within a formula."""
     return f"({name})" if " " in name else name
 
 
 class Names:
-    """The names in one record."""
+    """The names of all values in one record."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -49,16 +49,16 @@ class Names:
         self._known: dict[int, str] = {}
 
     def leaf(self, leaf: Node) -> str:
-        """What the user calls it."""
+        """The name that the user gave it."""
         return leaf.name or leaf.role or f"the leaf of shape {leaf.shape}"
 
     def operand(self, node: Node, slot: int) -> str:
-        """An operand in words."""
+        """The name of an operand, or the number that it is."""
         operand = node.operands[slot]
         return self.of(self.record.nodes[operand.index]) if isinstance(operand, Ref) else f"{operand:g}"
 
     def of(self, node: Node) -> str:
-        """A value: its role, else a short expression, else its operation."""
+        """The name of a value: its role, else a short expression, else its operation."""
         if node.index not in self._known:
             self._known[node.index] = self._of(node)
         return self._known[node.index]
@@ -97,7 +97,7 @@ class Names:
     # Equations -------------------------------------------------------------------------------------------
 
     def term(self, edit: Edit) -> str:
-        """Where in the equations an edit is: which term of whose gradient; "" if it is at no use."""
+        """The place of an edit in the equations: a term of a gradient; "" if it changes no use."""
         found = sorted({*edit.uses, *edit.parts, *edit.sent} & set(self.record.truth.contributions))
         if not found:
             return ""
@@ -115,7 +115,7 @@ class Names:
         return " + ".join(self._sent(use) for use in uses)
 
     def _at(self, node: Node) -> str:
-        """A value with its time step, from 1."""
+        """The name of a value with its time step, counted from 1."""
         name, step = self.of(node), node.scope.step
         name = bracketed(name)
         if step is None or node.op is None:
@@ -123,7 +123,7 @@ class Names:
         return f"{name[:-1]}{step + 1}" if name.endswith("_t") else f"{name}_{step + 1}"
 
     def _sent(self, use: Use) -> str:
-        """What a use sends, as a formula."""
+        """The contribution of a use as a formula."""
         node, slot = self.record.nodes[use[0]], use[1]
         assert node.op is not None
         g = "1" if node.index == self.record.graph.outputs[0] else f"dL/d{self._at(node)}"

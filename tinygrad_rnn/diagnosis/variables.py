@@ -1,4 +1,4 @@
-"""What the user's program calls its values: the variable that an operation's result is assigned to."""
+"""Names of values in the user's program: the variables that results of operations are assigned to."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 
 
 def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
-    """By serial number of the tensors of a loss: the variable that each was put into at once, and where it was made.
+    """Two maps by serial number of the loss's tensors: the variable that each is assigned to, and where it was made.
 
-    It is read off the program's own instructions: what follows the call, or the operator, that made the tensor.
+    They are read from the program's instructions: the one after the call, or operator, that made the tensor.
     """
     places = dict[int, Any]()
     found, codes = dict[int, str](), dict[int, dict[int, str]]()
@@ -41,7 +41,7 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
 
 
 def _stored(code: CodeType) -> dict[int, str]:
-    """By instruction: the variable that its result is put into, also one of several (``i, f = g(a), g(b)``)."""
+    """For each instruction: the variable its result is assigned to, also one of several (``i, f = g(a), g(b)``)."""
     lines = list(dis.get_instructions(code))
     names: dict[int, str] = {}
     for first, (before, line) in enumerate(pairwise(lines), 1):
@@ -64,7 +64,7 @@ def _stored(code: CodeType) -> dict[int, str]:
 
 
 def _makers(lines: list[dis.Instruction], end: int) -> Iterator[int]:
-    """The instructions that made what lies on the stack before instruction ``end``, the topmost first."""
+    """The instructions that made the values on the stack before instruction ``end``, the topmost first."""
     yield end - 1
     found, depth = 1, 0
     for at in range(end - 1, 0, -1):
@@ -77,10 +77,10 @@ def _makers(lines: list[dis.Instruction], end: int) -> Iterator[int]:
 
 
 def with_variables(graph: Graph, said: Graph, names: Mapping[int, str]) -> Graph:
-    """``graph``, whose values have the roles, and whose leaves the names, of their variables.
+    """``graph`` with roles of values, and names of leaves, taken from ``names``, the variables.
 
-    What the program itself ``said`` stays. Of several values that a step puts into one variable, the last is meant.
-    What a step reads of a leaf is called after that leaf.
+    What the program itself ``said`` stays. Of several values that a step assigns to one variable, the last one gets the
+    name. What a step reads from a leaf is called after that leaf.
     """
     last: dict[Any, list[int]] = {}
     for node in graph.nodes:

@@ -566,7 +566,7 @@ def _kernel(primitive: Primitive, case: Case) -> None:
 
 
 def _compiled(primitive: Primitive, case: Case) -> None:
-    """What `compiler.kernel` entered for it computes what the reference does, in both precisions."""
+    """Check that the function entered by `compiler.kernel` computes what the reference does, in both precisions."""
     for dtype, rtol in ((np.float64, RTOL_VALUE), (np.float32, RTOL_SINGLE)):
         typed = _as_dtype(case, dtype)
         with np.errstate(all="ignore"):

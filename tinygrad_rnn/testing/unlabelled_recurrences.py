@@ -153,7 +153,7 @@ class _Writing:
         return sum(outputs[1:], x + outputs[0] if self.loop.dense else outputs[0])
 
     def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Graph, list[Written]]:
-        """A head, and the end of the books."""
+        """Append a head and the losses; returns the graph, and what is known of every cell in it."""
         weight, losses, read_out = self.matrix(), list[Tensor](), list[Tensor]()
         if self.loop.tied:
             weight = self.first.weights[0]

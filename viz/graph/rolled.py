@@ -170,7 +170,7 @@ class _Folding:
                 self.layout.rects[e.source] = Rect(cell.left - 30, cell.bottom - 14, *WEIGHT)
 
     def rank(self, dot: PathLike | None, timeout: float) -> None:
-        """Where dot has the boxes, each above those that feed it in its time step."""
+        """Place the boxes in the rows that dot gives them: each above those that feed it in its time step."""
         room = [self._size(i) for i in range(len(self.boxes))]
         for i, (width, height) in enumerate(room):
             if self.boxes[i].kind == "cell":  # its weights and the arrow back to itself stand beside it
