@@ -1,9 +1,10 @@
 """The lecture's character model, exactly: vocabulary h, e, l, o, one training sequence, "hello".
 
 Each character goes in as a one-hot vector, the hidden layer has three units, every step scores all four characters,
-and the score of the character that really follows (its target) should be the largest. Afterwards the model spells:
-what it draws from its own scores is its next input. Last, the embedding layer: a matrix times a one-hot vector *is* a
-column of that matrix, so looking the column up gives the same network, gradients included.
+and the score of the character that really follows (its target) should be the largest. The model also writes: what it
+draws by its own probabilities is its next input. That is shown after ten steps of training, when these are far from 0
+and 1. Last, the embedding layer: a matrix times a one-hot vector *is* a column of that matrix, so looking the column up
+gives the same network, gradients included.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tinygrad_rnn.character_model.model import LectureModel
 from tinygrad_rnn.nn import labelled
 
 TEXT, TARGET = "hell", "ello"
+EARLY = 10  #: steps of training before it first writes
 
 
 def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
@@ -38,17 +40,16 @@ def main(steps: int = 150, out: Path = Path("out"), seed: int = 0) -> str:
         return loss
 
     score_table(out / "hello-before.svg", "before training", "helo", TEXT, TARGET, [c[:3] for c in columns(model)])
-    train("hello", steps, lambda _k: step())
+    rng = np.random.default_rng(seed)
+    train("hello", min(EARLY, steps), lambda _k: step())
+    write(model, rng, out)
+    train("hello", steps - min(EARLY, steps), lambda _k: step())
     score_table(out / "hello-after.svg", "after training", "helo", TEXT, TARGET, [c[:3] for c in columns(model)])
-    spelt, rng = model.spell("h", 4), np.random.default_rng(seed)
+    spelt = model.spell("h", 4)
     console.print(f"its best guess after “h”, fed back: [bold]{spelt}[/bold]")
     console.print("drawn by its probabilities, fed back:", *(model.spell("h", 4, rng) for _ in range(5)))
     captions = [f"‘{a}’ → ‘{b}’" for a, b in zip(TEXT, TARGET)]
     draw(model.unroll(TEXT, TARGET), out / "hello.svg", values=True, captions=captions, rolled=True, walk=True)
-    scores, drawn = sampling(model, rng)
-    captions = [f"reads ‘{a}’, draws ‘{b}’" for a, b in pairwise(drawn)]
-    draw(scores, out / "hello-sampling.svg", values=True, captions=captions, rolled=True)
-    score_table(out / "hello-softmax.svg", "sampling", "helo", drawn[:-1], drawn[1:], columns(model, drawn[:-1]))
     if a_column_is_a_product(out):
         console.print("W times a one-hot vector is a column of W: equal values, equal gradients, to the last bit")
     return spelt
@@ -63,6 +64,18 @@ def columns(model: LectureModel, text: str = TEXT) -> list[tuple[Any, ...]]:
             one_hot = [float(character == c) for c in "helo"]
             found.append((one_hot, state.numpy()[0], scores.numpy()[0], scores.softmax(-1).numpy()[0]))
     return found
+
+
+def write(model: LectureModel, rng: np.random.Generator, out: Path) -> None:
+    """Draw until "hello" has been written, a hundred times at most, and show how: in a table, and in the graph."""
+    written: list[str] = []
+    while "hello" not in written and len(written) < 100:
+        scores, text = sampling(model, rng)
+        written.append(text)
+    console.print(f"after {EARLY} steps, drawn by its probabilities, fed back:", *written)
+    score_table(out / "hello-softmax.svg", "sampling", "helo", text[:-1], text[1:], columns(model, text[:-1]))
+    captions = [f"reads ‘{a}’, draws ‘{b}’" for a, b in pairwise(text)]
+    draw(scores, out / "hello-sampling.svg", values=True, captions=captions, rolled=True)
 
 
 def sampling(model: LectureModel, rng: np.random.Generator) -> tuple[list[tg.Tensor], str]:
@@ -86,7 +99,7 @@ def a_column_is_a_product(out: Path) -> bool:
     embedding = tg.nn.Embedding(4, 3)
     indices = tg.tensor([0, 1, 2, 2], name="h e l l")
     looked_up, product = embedding(indices), (embedding.weight.T @ tg.one_hot(indices, 4).T).T
-    draw([looked_up, product], out / "hello-embedding.svg", detail="op")
+    draw([labelled(looked_up, "looked up"), labelled(product, "product")], out / "hello-embedding.svg", detail="op")
     one_hot_product(out / "hello-column.svg", embedding.weight.T.numpy(), "helo", "e")
     upstream = tg.tensor(np.random.default_rng(0).normal(size=(4, 3)), dtype=np.float32)
     (of_looked_up,) = tg.grad((looked_up * upstream).sum(), [embedding.weight])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 import runpy
 import sys
 import xml.etree.ElementTree as ET
@@ -75,9 +76,14 @@ def test_arguments_that_make_no_sense(
     assert capsys.readouterr().err.strip().endswith(message)
 
 
-def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path) -> None:
+def test_hello_is_spelt(example: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert example("hello").main(steps=60, out=tmp_path) == "hello"
     assert drawn(tmp_path) >= {"hello", "hello-before", "hello-after", "hello-sampling", "hello-softmax"}
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"after 10 steps, drawn by its probabilities, fed back:( \w{5})+ hello", said)
+    table = (tmp_path / "hello-softmax.svg").read_text()
+    chosen = [float(p) for p in re.findall(r"<text[^>]*font-weight: 700[^>]*>(\d\.\d+)<", table)]
+    assert len(chosen) == 4 and max(chosen) < 0.9 and min(chosen) < 0.5  # drawn: one of them is not the likeliest
 
 
 def test_a_row_of_the_embedding_is_a_product(example: Callable[[str], Any], tmp_path: Path) -> None:

@@ -296,6 +296,11 @@ def test_no_formula_is_markup(formula):
     assert made.startswith("<math>") and made.endswith("</math>") and "<img" not in made and "href=" not in made
 
 
+def test_bars_of_a_norm_are_as_high_as_what_is_between_them():
+    formula = mathml(r"\left\lVert \frac{a}{b} \right\rVert \le \lVert W \rVert")
+    assert formula.count('<mo stretchy="true"') == formula.count('<mo stretchy="false">‖') == 2
+
+
 def test_in_a_browser(page):
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[browser]')")
     if chromium.PATH is None:

@@ -59,5 +59,7 @@ def mathml(latex: str) -> str:
             kind, element.text = words[place]
             element.tag = _TAGS[kind]
             element.attrib.clear()
+        if element.tag == "mo" and element.text == "‖":  # a browser stretches it to its row if nothing is said
+            element.attrib.setdefault("stretchy", "false")
     root.attrib = {}
     return ElementTree.tostring(root, encoding="unicode")

@@ -80,7 +80,7 @@ def weights_figure(path: Path, question: str, answer: str, weights: Any) -> None
         axes = drawing.subplots()
         axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(question)), list(question))
-        axes.set_yticks(range(len(answer)), ["␣" if c == " " else c for c in answer])
+        axes.set_yticks(range(len(answer)), ["end" if c == " " else c for c in answer])
         axes.set(xlabel="read", ylabel="written")
 
 

@@ -143,7 +143,7 @@ class SLSTM(Cell):
 
     def forward(self, x: tg.Tensor, state: State = None) -> State:
         """``h' = o c' / n'``: the cell over what the gates let in altogether."""
-        h, c, n, m = state or (self.zeros(x),) * 4
+        h, c, n, m = state or tuple(self.zeros(x) for _ in range(4))
         i, f, z, o = (self.ih(x) + self.hh(h)).chunk(4, 1)
         kept = m - (-f).softplus()  # in logarithms: of the sigmoid, plus what was before
         m = labelled(tg.maximum(kept, i), "m")

@@ -56,7 +56,7 @@ def flow(path: Path, length: int = 30) -> Any:
         for axes in every[-4:]:
             axes.set_xlabel("time step t")
         for axes in every[::4]:
-            axes.set_ylabel("‖∂L/∂h_t‖, ‖∂L/∂c_t‖")
+            axes.set_ylabel(r"$\|\partial L/\partial h_t\|,\ \|\partial L/\partial c_t\|$")
     return found
 
 

@@ -155,7 +155,7 @@ def curves(task: Task, results: Results) -> bytes:
                 x = WINDOW * np.arange(1, len(run.losses) + 1)
                 axes.plot(x, run.losses, color=colour, ls=dash, lw=1.2, label=None if i else name)
         axes.axhline(task.baseline, color="#1a1a1a", ls=":", lw=1)
-        axes.annotate("baseline", (1, task.baseline), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        axes.annotate("baseline ", (1, task.baseline), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         axes.set(title=task.title, xlabel="step", ylabel=task.unit)
         axes.set_yscale("log" if task.threshold < task.baseline / 5 else "linear")
         axes.set_ylim(top=1.4 * task.baseline)  # some start far above
