@@ -92,6 +92,15 @@ def test_two_layers_keep_the_names_that_tell_them_apart():
     assert len({session.shown(i) for i, node in enumerate(session.graph.nodes) if node.is_parameter}) == 8
 
 
+def test_what_one_of_several_uses_sends_is_added(hello):
+    for at in range(1, hello.last + 1):
+        for rule, flow in zip(hello.rules(at), hello.flows(at)):
+            assert (" += " in rule.formula) == (r"\mathrel{+}=" in rule.latex)
+            assert (" += " in rule.formula) == (flow.expected > 1) or hello.where(at).op == "getitem"
+    rules = hello.rules(hello.turn_of(hello.names.find("y_2")))
+    assert rules[1].formula.startswith("∂L/∂W_hy += ∂L/∂y_2ᵀ ")
+
+
 def test_boxes_bear_the_formulas_names(hello):
     svg = draw(hello.graph, "gate").svg
     assert ">W_hh<" in svg and ">W_xh<" in svg and "weight_hh" not in svg

@@ -53,8 +53,9 @@ class Inspection(Cursor):
         step = self.trace.steps[p - 1]
         node, found = self.graph.nodes[step.node], []
         for index, sent in enumerate(step.contributions):
-            formula = rule_formulas.text(node, sent.slot, self.shown)
-            latex = rule_formulas.latex(node, sent.slot, self.shown)
+            several = len(self.trace.arrivals[sent.target]) > 1
+            formula = rule_formulas.text(node, sent.slot, self.shown, several)
+            latex = rule_formulas.latex(node, sent.slot, self.shown, several)
             found.append(replace(local_rule.rule(self.trace, p, index), formula=formula, latex=latex))
         return found
 

@@ -28,11 +28,17 @@ class Written(str):
     """A rule that has places for names already."""
 
 
-def template(node: tg.Node, slot: int) -> str:
-    """The rule for an operand as LaTeX, with places for names; "" if the primitive has none."""
+def template(node: tg.Node, slot: int, is_one_of_several: bool = False) -> str:
+    """The rule for an operand as LaTeX, with places for names; "" if the primitive has none.
+
+    An operand that is used in several places has the sum of what comes back from them: ``+=`` says that this is one.
+    """
     assert node.op is not None
     rules = node.op.rule
     rule = rules[slot if slot < len(rules) else -1] if rules else ""
+    if is_one_of_several and r"\mathrel{+}=" not in rule:
+        changed = rule.replace(" = ", r" \mathrel{+}= ", 1)
+        rule = Written(changed) if isinstance(rule, Written) else changed
     if not rule or isinstance(rule, Written):
         return rule
     letters = {"y": "y"}
@@ -76,9 +82,10 @@ def _part(part: object) -> str:
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
 
 
-def latex(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
+def latex(node: tg.Node, slot: int, name: Callable[[int], str], is_one_of_several: bool = False) -> str:
     """The rule for an operand as LaTeX; ``name`` says what a node is called."""
-    return re.sub(r"\\text\{⟨(#?\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), template(node, slot))
+    rule = template(node, slot, is_one_of_several)
+    return re.sub(r"\\text\{⟨(#?\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), rule)
 
 
 def _latex(name: str) -> str:
@@ -88,9 +95,10 @@ def _latex(name: str) -> str:
     return " ".join(signs.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
 
 
-def text(node: tg.Node, slot: int, name: Callable[[int], str]) -> str:
+def text(node: tg.Node, slot: int, name: Callable[[int], str], is_one_of_several: bool = False) -> str:
     """The rule for an operand as plain text."""
-    linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{([^{}]+)\}\}", r"∂L/∂\1", template(node, slot))
+    rule = template(node, slot, is_one_of_several)
+    linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{([^{}]+)\}\}", r"∂L/∂\1", rule)
     linear = re.sub(r"_\{\[\\text\{([^⟨⟩{}]*)\}\]\}", r"[\1]", linear)
     plain = style.unicode_formula(re.sub(r"\\text\{(⟨#?\w+⟩)\}", r"\1", linear))
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)

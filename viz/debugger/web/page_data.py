@@ -20,6 +20,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain
+from tinygrad_rnn.bptt.walk import Sent
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives.missing_primitives import Absent
 
@@ -205,7 +206,7 @@ class _Log:
         kind, factor = self.factor(node, sent.slot)
         number = self.arrays(self.trace.contribution(k, index))
         assert number is not None
-        entry = [sent.slot, sent.target, number, self.formula(node, sent.slot), kind, self.arrays(factor)]
+        entry = [sent.slot, sent.target, number, self.formula(node, sent), kind, self.arrays(factor)]
         is_corner = len(self.arrays.entries[number]) > 3
         if is_corner or sent.value is None:
             after = self.session.flows(k)[index].after
@@ -226,9 +227,9 @@ class _Log:
             return "none", None
         return "jacobian", local_rule.jacobian(self.trace, node.index, slot)
 
-    def formula(self, node: tg.Node, slot: int) -> int:
+    def formula(self, node: tg.Node, sent: Sent) -> int:
         """The number of a rule's formula, which has places for names."""
-        template = rule_formulas.template(node, slot)
+        template = rule_formulas.template(node, sent.slot, len(self.trace.arrivals[sent.target]) > 1)
         if template not in self.rules:
             self.rules[template] = len(self.formulas)  # the page puts the names in
             self.formulas.append(mathml(template))
