@@ -17,7 +17,7 @@ HERE = Path(__file__).parents[1]
 LAYERS = {
     "basics": "errors arguments collector files source_line output_and_state thread_state kernel_cache kernels "
     "draw_hook version_counters recorded_value user_objects optional_packages module_aliases progress norms "
-    "element_places",
+    "element_places unmade_value waiting_gradients tensor_copies",
     "operations": "primitives",
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
     "indexing_by_tensors operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors "

@@ -57,6 +57,16 @@ def test_plain_code_is_none(plain):
     assert not tricks(plain)
 
 
+#: Files that the formatter leaves some lines of as they are: what is read as a table, row by row.
+TABLES = {"tinygrad_rnn/compiler/opcodes.py": 3, "tinygrad_rnn/interchange/weights/table.py": 1}
+
+
+def test_only_tables_are_kept_from_the_formatter():
+    there = [p for part in ("tinygrad_rnn", "viz") for p in (ROOT / part).rglob("*.py")]
+    found = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8").count("# fmt: ") for p in there}
+    assert {name: count for name, count in found.items() if count} == TABLES
+
+
 #: Private methods that a class of another package calls.
 CALLED_FROM_OUTSIDE = {"_save_data", "_index_key"}  # Numba's cache
 #: Decorators that enter what they decorate nowhere.

@@ -19,10 +19,10 @@ import numpy as np
 from .arguments import answerable, naming_keywords
 from .errors import ArgumentError, DataError, DTypeError, GraphError, ShapeError
 from .files import PathLike, read_text, write_atomically
-from .graph_file import bounded, decoded, document, encoded, operation_of, scope_of, value_of
+from .graph_file import bounded, document, node_as_data, node_from_data
 from .operation_errors import explained, short
 from .primitives import TABLE
-from .primitives.missing_primitives import Absent, is_built_in
+from .primitives.missing_primitives import Absent
 from .primitives.record import Primitive
 from .recorded_value import made_from
 from .source_line import Foreign, source_lines
@@ -359,23 +359,7 @@ class Graph:
 
     def to_json(self) -> str:
         """The graph as JSON text, with the values of the leaves and of what operations of one's own made."""
-        nodes = [
-            {
-                "op": node.op.name if node.op else None,
-                "operands": [{"node": x.index} if isinstance(x, Ref) else x for x in node.operands],
-                "attrs": {key: encoded(value) for key, value in node.attrs.items()},
-                "shape": node.shape,
-                "dtype": node.dtype.str,
-                "requires_grad": node.requires_grad,
-                "scope": node.scope,
-                "name": node.name,
-                "role": node.role,
-                "site": node.site,
-                **({"value": encoded(node.value)} if _kept(node) else {}),
-                **({"starts": True} if node.starts else {}),
-            }
-            for node in self.nodes
-        ]
+        nodes = [node_as_data(node) for node in self.nodes]
         return json.dumps({"format": FORMAT, "outputs": self.outputs, "nodes": nodes}, ensure_ascii=False)
 
     def save(self, path: PathLike) -> Graph:
@@ -394,7 +378,8 @@ class Graph:
         try:
             build = GraphBuilder[Node]()
             for item in data["nodes"]:
-                _decoded_node(build, item)
+                op, operands, attrs, fields = node_from_data(len(build.nodes), item, Ref)
+                build.enter(op, operands, attrs, **fields)
             nodes = build.nodes
             graph = cls.of(nodes, [int(i) for i in data["outputs"]])
             bounded(nodes)
@@ -528,24 +513,3 @@ def _fed(leaf: Node, value: Any, reference: bool) -> Array:
     if not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
         raise DTypeError(f"{leaf.label} is {leaf.dtype} in this graph, but was fed {array.dtype}")
     return array.astype(leaf.dtype)
-
-
-def _kept(node: Node) -> bool:
-    """Whether a node's value is written: that of a leaf, and of what another process may not be able to compute."""
-    return node.op is None or (node.value is not None and not is_built_in(node.op))
-
-
-def _decoded_node(build: GraphBuilder[Node], item: dict[str, Any]) -> None:
-    index = len(build.nodes)
-    op = operation_of(index, item)
-    operands = tuple(Ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
-    if not all(isinstance(x, (Ref, int, float)) for x in operands):
-        raise DataError(f"not a saved graph: an operand of node {index} is of the wrong kind")
-    build.enter(
-        op, operands,
-        {key: decoded(value) for key, value in item["attrs"].items()},
-        shape=tuple(item["shape"]), dtype=np.dtype(item["dtype"]),
-        value=value_of(index, item, op),
-        requires_grad=bool(item["requires_grad"]), scope=scope_of(index, item),
-        name=item["name"], role=item["role"], site=item["site"], serial=-1 - index, starts=item.get("starts") is True,
-    )  # fmt: skip

@@ -1,10 +1,10 @@
-"""Parts of a saved graph: attributes and arrays as JSON, and the operations that a file names."""
+"""A graph as JSON: its nodes, their attributes and arrays, and the checks of what a file says."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from .errors import ArgumentError, DataError, ShapeError
 from .operation_errors import short
 from .primitives import TABLE
-from .primitives.missing_primitives import Absent, absent
+from .primitives.missing_primitives import Absent, absent, is_built_in
 from .primitives.record import OWN, Primitive
 from .thread_state import Scope
 
@@ -37,6 +37,48 @@ def document(text: str, format: str) -> dict[str, Any]:
     if data["format"] != format:
         raise DataError(f"graph format {short(str(data['format']))!r} is not {format!r}, which is read here")
     return data
+
+
+def node_as_data(node: Any) -> dict[str, Any]:
+    """A `Node` for JSON, with its value if it is a leaf or if another process may not be able to compute it."""
+    kept = node.op is None or (node.value is not None and not is_built_in(node.op))
+    return {
+        "op": node.op.name if node.op else None,
+        "operands": [x if isinstance(x, (int, float)) else {"node": x.index} for x in node.operands],
+        "attrs": {key: encoded(value) for key, value in node.attrs.items()},
+        "shape": node.shape,
+        "dtype": node.dtype.str,
+        "requires_grad": node.requires_grad,
+        "scope": node.scope,
+        "name": node.name,
+        "role": node.role,
+        "site": node.site,
+        **({"value": encoded(node.value)} if kept else {}),
+        **({"starts": True} if node.starts else {}),
+    }
+
+
+def node_from_data(
+    index: int, item: dict[str, Any], ref: Callable[[int], Any]
+) -> tuple[Primitive | None, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    """Operation, operands, attributes and other fields of the `Node` number ``index``; ``ref`` makes its `Ref`s."""
+    op = operation_of(index, item)
+    if not all(isinstance(x, (dict, int, float)) for x in item["operands"]):
+        raise DataError(f"not a saved graph: an operand of node {index} is of the wrong kind")
+    operands = tuple(ref(int(x["node"])) if isinstance(x, dict) else x for x in item["operands"])
+    fields = {
+        "shape": tuple(item["shape"]),
+        "dtype": np.dtype(item["dtype"]),
+        "value": value_of(index, item, op),
+        "requires_grad": bool(item["requires_grad"]),
+        "scope": scope_of(index, item),
+        "name": item["name"],
+        "role": item["role"],
+        "site": item["site"],
+        "serial": -1 - index,
+        "starts": item.get("starts") is True,
+    }
+    return op, operands, {key: decoded(value) for key, value in item["attrs"].items()}, fields
 
 
 def encoded(value: Any) -> Any:

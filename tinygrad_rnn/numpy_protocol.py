@@ -20,25 +20,73 @@ from .thread_state import current
 
 #: ufuncs and the primitives that compute the same
 _UFUNCS = {
-    "add": P.add, "subtract": P.sub, "multiply": P.mul, "divide": P.div, "power": P.power, "matmul": P.matmul,
-    "floor_divide": P.floor_divide, "negative": P.neg, "absolute": P.abs_, "maximum": P.maximum, "minimum": P.minimum,
-    "greater": P.greater, "greater_equal": P.greater_equal, "less": P.less, "less_equal": P.less_equal,
-    "equal": P.equal, "not_equal": P.not_equal, "exp": P.exp, "log": P.log, "sqrt": P.sqrt, "sin": P.sin, "cos": P.cos,
+    "add": P.add,
+    "subtract": P.sub,
+    "multiply": P.mul,
+    "divide": P.div,
+    "power": P.power,
+    "matmul": P.matmul,
+    "floor_divide": P.floor_divide,
+    "negative": P.neg,
+    "absolute": P.abs_,
+    "maximum": P.maximum,
+    "minimum": P.minimum,
+    "greater": P.greater,
+    "greater_equal": P.greater_equal,
+    "less": P.less,
+    "less_equal": P.less_equal,
+    "equal": P.equal,
+    "not_equal": P.not_equal,
+    "exp": P.exp,
+    "log": P.log,
+    "sqrt": P.sqrt,
+    "sin": P.sin,
+    "cos": P.cos,
     "tanh": P.tanh,
-}  # fmt: skip
+}
 #: ufuncs that are methods of tensors
 _METHODS = {
-    "square": "square", "isnan": "isnan", "isfinite": "isfinite", "logical_and": "__and__", "logical_or": "__or__",
+    "square": "square",
+    "isnan": "isnan",
+    "isfinite": "isfinite",
+    "logical_and": "__and__",
+    "logical_or": "__or__",
     "logical_not": "__invert__",
-}  # fmt: skip
+}
 #: functions of arrays that are functions here, with the same arguments
 _FUNCTIONS = {
-    "concatenate": "concat", "amax": "amax", "amin": "amin", "max": "amax", "min": "amin",
-    **{name: name for name in (
-        "sum", "mean", "var", "std", "prod", "argmax", "argsort", "cumsum", "where", "stack", "einsum",
-        "reshape", "squeeze", "expand_dims", "broadcast_to", "clip", "outer", "flip", "take", "tril", "triu",
-    )},
-}  # fmt: skip
+    "concatenate": "concat",
+    "amax": "amax",
+    "amin": "amin",
+    "max": "amax",
+    "min": "amin",
+    **{
+        name: name
+        for name in (
+            "sum",
+            "mean",
+            "var",
+            "std",
+            "prod",
+            "argmax",
+            "argsort",
+            "cumsum",
+            "where",
+            "stack",
+            "einsum",
+            "reshape",
+            "squeeze",
+            "expand_dims",
+            "broadcast_to",
+            "clip",
+            "outer",
+            "flip",
+            "take",
+            "tril",
+            "triu",
+        )
+    },
+}
 
 #: how many arguments mean the same by position, where it is not two
 _ALIKE = {"where": 3, "clip": 3, "take": 3}

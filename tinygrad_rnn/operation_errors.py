@@ -39,8 +39,13 @@ def explained(error: Exception, op: Primitive, operands: tuple[Any, ...], attrs:
         for i, x in enumerate(operands[:4])
     ) + (f", ... ({len(operands)} in all)" if len(operands) > 4 else "")
     kinds: dict[type[Exception], type[Exception]] = {
-        TinygradError: type(detail), ValueError: ShapeError, TypeError: DTypeError, IndexError: OutOfRangeError,
-        AttributeError: DTypeError, OverflowError: DTypeError, MemoryError: MemoryError,
-    }  # fmt: skip
+        TinygradError: type(detail),
+        ValueError: ShapeError,
+        TypeError: DTypeError,
+        IndexError: OutOfRangeError,
+        AttributeError: DTypeError,
+        OverflowError: DTypeError,
+        MemoryError: MemoryError,
+    }
     kind = next(kind for base, kind in kinds.items() if isinstance(detail, base))  # NumPy raises subclasses
     return kind(f"{op.name}: {short(getattr(detail, 'detail', str(detail)), 400)} [{shown}; at {user_site()}]")

@@ -12,8 +12,9 @@ from .thread_state import NOWHERE, Scope
 if TYPE_CHECKING:
     from .primitives.record import Primitive
     from .source_line import Place
-    from .tensors import Tensor, Waiting
+    from .tensors import Tensor
     from .version_counters import Memory
+    from .waiting_gradients import Waiting
 
 _NO_ATTRS: dict[str, Any] = {}
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 import copy
 import itertools
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,19 +29,17 @@ from .pytorch_methods import PyTorchMethods
 from .reverse_walk import backward
 from .settings import get_default_dtype
 from .source_line import OURS, Foreign, Site, user_code
+from .tensor_copies import copied, copy_attributes
 from .thread_state import current
+from .unmade_value import UNMADE
 from .version_counters import Memory
+from .waiting_gradients import Waiting
 
 Array = npt.NDArray[Any]
 Literal = float | int | bool
 
 #: Creation numbers. A tensor is made after its operands, so ascending order is a topological order.
 serials = itertools.count()
-#: what belongs to one tensor, and to no copy of it: its memory, its identity, its place in a graph, its hooks
-_OF_ONE_TENSOR = {"_array", "_memory", "serial", "op", "operands", "attrs"}
-_OF_ONE_TENSOR |= {"_hooks", "_retains_grad", "_spent", "_freed", "_starts"}
-#: what never changes and need not be copied; code objects cannot be
-_SHARED_BY_COPIES = {"_made_at", "scope", "name", "role", "requires_grad"}
 _ndarray = np.ndarray
 _frame = sys._getframe
 #: how the engine makes tensors, all of whose parts it gives them itself
@@ -52,17 +47,6 @@ _made = object.__new__
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # NumPy keeps one object for each
 #: the key of the hook that results of compiled functions have: one for all, so that it tells no programs apart
 REFUSES = -1
-
-
-def slots(kind: type) -> dict[str, MemberDescriptorType]:
-    """The slots of classes that Python code wrote, under their names."""
-    return {
-        name: slot
-        for owner in kind.__mro__
-        if "__slots__" in vars(owner)
-        for name, slot in vars(owner).items()
-        if type(slot) is MemberDescriptorType
-    }
 
 
 class RemovableHandle(NamedTuple):
@@ -78,67 +62,13 @@ class RemovableHandle(NamedTuple):
         self.hooks.pop(self.key, None)
 
 
-class UnmadeError(GraphError, AttributeError):
-    """A tensor that has no value is asked for it."""
-
-
-class _Unmade:
-    """Stands where the value of a tensor would be that was made without `Tensor.__init__`."""
-
-    def __getattribute__(self, name: str) -> Any:
-        raise UnmadeError(
-            "this tensor was made without Tensor.__init__ and has no value; "
-            "a subclass with an __init__ of its own calls super().__init__(data)"
-        )
-
-    def _refuse(self, *_args: Any, **_settings: Any) -> Any:
-        return self.shape
-
-    __array__ = __array_ufunc__ = __array_function__ = __len__ = __getitem__ = __setitem__ = __repr__ = _refuse
-
-
-_UNMADE: Any = _Unmade()
-
-
-class Turns:
-    """A lock, shared by a compiled function and gradients that wait in its memory: one thread at a time uses that."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()  # who traces under it may ask for a gradient
-
-
-class Waiting:
-    """A gradient that is still where a compiled function computed it; only who asks for it pays for a copy.
-
-    The next call of that program computes the next gradient there, and is what gives the tensor its next one.
-    """
-
-    __slots__ = ("_turns", "array")
-
-    def __init__(self, turns: Turns) -> None:
-        self.array: Array | None = None  #: None: lost, for a call that began to compute the next one has failed
-        self._turns = turns
-
-    def taken(self, of: Tensor) -> Tensor:
-        """The gradient as a tensor of its own."""
-        with self._turns.lock:
-            if self.array is None:
-                raise GraphError(
-                    f"the gradient of {of._described()} is gone: the compiled function that left it was called again "
-                    "and raised an error; call zero_grad(), or set .grad"
-                )
-            return from_array(self.array.copy())
-
-
 class _WithIdentity(PyTorchMethods):
     """Beside `Tensor`, whose arguments are those of `Tensor.__init__`."""
 
     def __new__(cls, *_args: Any, **_settings: Any) -> Any:
         """A tensor with an identity from the start; without `__init__`, its use is an error that says so."""
         self = _made(cls)
-        self._array, self.serial = _UNMADE, next(serials)
+        self._array, self.serial = UNMADE, next(serials)
         return self
 
 
@@ -394,7 +324,7 @@ class Tensor(_WithIdentity):
         """``.grad``, without telling who records."""
         found = self._grad
         if type(found) is Waiting:
-            found = self._grad = found.taken(self)
+            found = self._grad = from_array(found.taken(self._described()))
         return found  # type: ignore[return-value]
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
@@ -481,20 +411,11 @@ class Tensor(_WithIdentity):
             )
         value = self._read().copy()
         self._gradient()  # one that waits belongs to this tensor
-        result = type(self).__new__(type(self))
-        mine = {key: value for key, value in vars(self).items() if key not in _OF_ONE_TENSOR}
-        vars(result).update(mine, _array=value, _memory=Memory(), serial=next(serials))
-        for key, slot in slots(type(self)).items():
-            with suppress(AttributeError):  # an empty one
-                setattr(result, key, slot.__get__(self))
-        return result
+        return copied(self, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        result = copy.copy(self)
-        memo[id(self)] = result
-        for key in (vars(self).keys() | slots(type(self))) - _OF_ONE_TENSOR - _SHARED_BY_COPIES:
-            with suppress(AttributeError):
-                setattr(result, key, copy.deepcopy(getattr(self, key), memo))
+        result = memo[id(self)] = copy.copy(self)
+        copy_attributes(self, result, memo)
         return result
 
     def __reduce_ex__(self, protocol: Any) -> Any:

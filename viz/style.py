@@ -113,10 +113,15 @@ def escape_tooltip(text: str) -> str:
 # Advance widths in thousandths of the font size, of Helvetica or of DejaVu Sans, whichever is wider: where a reader's
 # machine has no Helvetica, text must still be inside its box. Boxes are sized before anything is drawn.
 _WIDTHS = {
-    **dict.fromkeys("ijlI'|.,:;/\\ ·", 340), **dict.fromkeys("tfJ!₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 420),
-    **dict.fromkeys('r()[]-`"', 460), **dict.fromkeys("BEPSVXYZTFLK", 720), **dict.fromkeys("wCDHNRUAOQG&", 820),
-    **dict.fromkeys("+=<>×−⊙⊘", 840), **dict.fromkeys("mM", 980), **dict.fromkeys("W@%…", 1000),
-}  # fmt: skip
+    **dict.fromkeys("ijlI'|.,:;/\\ ·", 340),
+    **dict.fromkeys("tfJ!₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 420),
+    **dict.fromkeys('r()[]-`"', 460),
+    **dict.fromkeys("BEPSVXYZTFLK", 720),
+    **dict.fromkeys("wCDHNRUAOQG&", 820),
+    **dict.fromkeys("+=<>×−⊙⊘", 840),
+    **dict.fromkeys("mM", 980),
+    **dict.fromkeys("W@%…", 1000),
+}
 
 
 def text_width(text: str, size: float) -> float:
@@ -186,10 +191,26 @@ def _nested(array: Any, large: bool) -> str:
 # Formulas ------------------------------------------------------------------------------------------------
 
 _COMMANDS = {
-    "odot": "⊙", "oslash": "⊘", "sum": "Σ", "top": "ᵀ", "sigma": "σ", "cos": "cos", "sin": "sin", "log": "log",
-    "lnot": "¬", "ge": "≥", "le": "≤", "textstyle": "", "mathbf": "",
-    "partial": "∂", "neq": "≠", "times": "×", "cdot": "·", "sqrt": "√", "pi": "π",
-}  # fmt: skip
+    "odot": "⊙",
+    "oslash": "⊘",
+    "sum": "Σ",
+    "top": "ᵀ",
+    "sigma": "σ",
+    "cos": "cos",
+    "sin": "sin",
+    "log": "log",
+    "lnot": "¬",
+    "ge": "≥",
+    "le": "≤",
+    "textstyle": "",
+    "mathbf": "",
+    "partial": "∂",
+    "neq": "≠",
+    "times": "×",
+    "cdot": "·",
+    "sqrt": "√",
+    "pi": "π",
+}
 
 
 @cache

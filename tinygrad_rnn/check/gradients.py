@@ -138,9 +138,17 @@ class _Check:
     """One function at one point: what the engine says, and what moving values says."""
 
     def __init__(
-        self, graph: Graph, outputs: Sequence[Tensor], upstream: list[Array], method: str, names: Mapping[int, str],
-        max_elements: int, max_steps: int, seed: int, lift: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        graph: Graph,
+        outputs: Sequence[Tensor],
+        upstream: list[Array],
+        method: str,
+        names: Mapping[int, str],
+        max_elements: int,
+        max_steps: int,
+        seed: int,
+        lift: float = 1.0,
+    ) -> None:
         """``lift``: how much larger ``upstream`` is than what was asked for; double precision alone has room for it."""
         self.lift = lift
         self.max_elements, self.max_steps, self.seed = max_elements, max_steps, seed
@@ -307,9 +315,15 @@ class _Check:
         return ".".join((*node.scope.path, name)) if node.op is not None else name
 
     def _compared(
-        self, node: Node, quantity: str, step: int | None, found: Sequence[Array | None],
-        floors: Sequence[Array | None], uses: list[Use] | None, path: tuple[str, ...] = (),
-    ) -> list[Comparison]:  # fmt: skip
+        self,
+        node: Node,
+        quantity: str,
+        step: int | None,
+        found: Sequence[Array | None],
+        floors: Sequence[Array | None],
+        uses: list[Use] | None,
+        path: tuple[str, ...] = (),
+    ) -> list[Comparison]:
         """One comparison a precision; what is expected is computed once, in double."""
         name = self._name(node)
         if uses is not None and path and not node.op:

@@ -16,9 +16,15 @@ from ..tensors import Tensor
 
 #: seconds an operation of a network of a few units, measured on a core of a laptop: linear in their number
 SECONDS = {
-    "recorded": 5e-5, "walked": 1e-4, "drawn": 2e-4, "drawn with gradients": 4e-4, "drawn with all steps": 1e-3,
-    "drawn with the backward graph": 1.5e-3, "derived": 5e-4, "checked": 1e-3,
-}  # fmt: skip
+    "recorded": 5e-5,
+    "walked": 1e-4,
+    "drawn": 2e-4,
+    "drawn with gradients": 4e-4,
+    "drawn with all steps": 1e-3,
+    "drawn with the backward graph": 1.5e-3,
+    "derived": 5e-4,
+    "checked": 1e-3,
+}
 #: what takes longer is announced, and what takes this much longer is refused unless asked for
 WORTH_SAYING = 5.0
 MOST = 100.0

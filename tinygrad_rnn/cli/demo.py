@@ -70,9 +70,14 @@ def demo(output: Path, seed: int) -> None:
         values=True,
     )
     picture(
-        "hello-lstm.svg", "lstm", "the same network as an LSTM at gate level: the value and gradient norm of every "
-        "node, and what each step adds to dL/dW", detail="gate", values=True, grads=True,
-    )  # fmt: skip
+        "hello-lstm.svg",
+        "lstm",
+        "the same network as an LSTM at gate level: the value and gradient norm of every "
+        "node, and what each step adds to dL/dW",
+        detail="gate",
+        values=True,
+        grads=True,
+    )
     picture(
         "hello-backward.svg",
         "rnn",

@@ -26,10 +26,11 @@ from ..random import random_state, set_random_state
 from ..recurrence.loop import Unrolled, shortest
 from ..recurrence.loop_finder import LoopFinder
 from ..source_line import user_code
-from ..tensors import Array, Tensor, Turns, Waiting, from_array, serials
+from ..tensors import Array, Tensor, from_array, serials
 from ..thread_state import current
 from ..user_objects import entries_of, is_of, of_parts
 from ..version_counters import Memory
+from ..waiting_gradients import Turns, Waiting
 from .bytecode import refuse_assignments
 from .index_checks import Ignored, unforeseen
 from .outside_state import Surroundings

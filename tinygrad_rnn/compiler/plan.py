@@ -20,10 +20,23 @@ class Planned(Node):
     def moved(self, index: int, operands: tuple[Ref | Literal, ...]) -> Planned:
         """The node elsewhere: `dataclasses.replace`, which is slow."""
         return Planned(
-            index, self.op, operands, self.attrs, shape=self.shape, dtype=self.dtype, value=self.value,
-            requires_grad=self.requires_grad, scope=self.scope, name=self.name, role=self.role, site=self.site,
-            serial=self.serial, starts=self.starts, lane=self.lane, segment=self.segment,
-        )  # fmt: skip
+            index,
+            self.op,
+            operands,
+            self.attrs,
+            shape=self.shape,
+            dtype=self.dtype,
+            value=self.value,
+            requires_grad=self.requires_grad,
+            scope=self.scope,
+            name=self.name,
+            role=self.role,
+            site=self.site,
+            serial=self.serial,
+            starts=self.starts,
+            lane=self.lane,
+            segment=self.segment,
+        )
 
 
 class Plan(Graph):

@@ -43,9 +43,28 @@ LOGGING = frozenset(
 )
 #: libraries that ask on behalf of their caller; what others ask for themselves, such as a logger's time, is allowed
 _ASKERS = frozenset(
-    ("pathlib", "numpy", "io", "os", "posixpath", "ntpath", "genericpath", "glob", "shutil", "tempfile", "subprocess",
-     "socket", "platform", "getpass", "fileinput", "timeit", "email", "datetime", "codecs")
-)  # fmt: skip
+    (
+        "pathlib",
+        "numpy",
+        "io",
+        "os",
+        "posixpath",
+        "ntpath",
+        "genericpath",
+        "glob",
+        "shutil",
+        "tempfile",
+        "subprocess",
+        "socket",
+        "platform",
+        "getpass",
+        "fileinput",
+        "timeit",
+        "email",
+        "datetime",
+        "codecs",
+    )
+)
 
 
 def refuse_random(run: Callable[[], Any], state: Callable[[], Any], fallback: CodeType | None) -> None:

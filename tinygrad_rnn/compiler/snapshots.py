@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensors import slots
+from ..tensor_copies import slots
 from ..user_objects import entries_of, is_of
 
 _MISSING = object()

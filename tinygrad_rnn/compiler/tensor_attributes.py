@@ -10,9 +10,29 @@ from .snapshots import alike
 
 #: what is followed otherwise: a tensor's value, its gradient, its place in a graph and where it was made
 FOLLOWED = frozenset(
-    ("_array", "_memory", "serial", "scope", "_made_at", "op", "operands", "attrs", "_grad", "_retains_grad", "_spent",
-     "_freed", "_starts", "_hooks", "requires_grad", "_tracer", "_stand_in", "_root", "_label", "_given_name")
-)  # fmt: skip
+    (
+        "_array",
+        "_memory",
+        "serial",
+        "scope",
+        "_made_at",
+        "op",
+        "operands",
+        "attrs",
+        "_grad",
+        "_retains_grad",
+        "_spent",
+        "_freed",
+        "_starts",
+        "_hooks",
+        "requires_grad",
+        "_tracer",
+        "_stand_in",
+        "_root",
+        "_label",
+        "_given_name",
+    )
+)
 
 
 def own(tensor: Tensor) -> dict[str, Any]:

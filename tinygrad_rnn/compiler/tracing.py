@@ -34,9 +34,10 @@ from ..recurrence.loop_finder import LoopFinder
 from ..reverse_walk import nodes_between
 from ..settings import get_default_dtype, no_grad
 from ..source_line import is_ours, source_lines, user_code, user_site
-from ..tensors import Array, Literal, Tensor, Waiting, as_operand, as_tensor, from_array, recast_integers, serials
+from ..tensors import Array, Literal, Tensor, as_operand, as_tensor, from_array, recast_integers, serials
 from ..thread_state import current
 from ..version_counters import Memory
+from ..waiting_gradients import Waiting
 from .guards import Guards
 from .plan import Plan, PlanBuilder
 from .tensor_attributes import own
@@ -615,9 +616,17 @@ class Tracer:
     def effects(self) -> tuple[int, ...]:
         """The sizes of all that is recorded besides operations: equal answers mean that nothing came in between."""
         held: tuple[Any, ...] = (
-            self.arguments, self.cells, self.live, self.assigned, self.entries, self.schedules, self._confirmations,
-            self._slots, self._graded, self.contexts,
-        )  # fmt: skip
+            self.arguments,
+            self.cells,
+            self.live,
+            self.assigned,
+            self.entries,
+            self.schedules,
+            self._confirmations,
+            self._slots,
+            self._graded,
+            self.contexts,
+        )
         return tuple(map(len, held))
 
     def guard(self, thing: Any, condition: Callable[[Any, Guards], None]) -> None:

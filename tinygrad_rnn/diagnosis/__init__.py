@@ -96,10 +96,18 @@ def _diagnosed(
     result = {key: record.gradient(leaf) + differences.get(leaf, 0.0) for leaf, key in keys.items()}
     edits = [search.explained(tried) for tried in found]
     return Diagnosis(
-        not wrong and not found, edits, result, search.agreement(differences),
-        right, [names[leaf] for leaf in wrong], len(search.tried), few, pairs, search.place(wrong),
+        not wrong and not found,
+        edits,
+        result,
+        search.agreement(differences),
+        right,
+        [names[leaf] for leaf in wrong],
+        len(search.tried),
+        few,
+        pairs,
+        search.place(wrong),
         partial(drawing().side_by_side, record, edits[0]) if edits else None,
-    )  # fmt: skip
+    )
 
 
 def _leaf(record: Record, key: Any) -> int:

@@ -61,9 +61,10 @@ class Scene:
                 twins.setdefault((place, node.op.name, len(node.shape), *parts), []).append(family)
         return {
             self.place[f[0].index][0]: (call, group[0])
-            for group in twins.values() if len(group) > 1 and None not in {n.scope.step for n in group[0]}
+            for group in twins.values()
+            if len(group) > 1 and None not in {n.scope.step for n in group[0]}
             for call, f in enumerate(group, 1)
-        }  # fmt: skip
+        }
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -113,7 +114,7 @@ class Scene:
             *((n, "size of the batch") for n in sorted(leading)),
             *((n * self.steps, "number of time steps times a size") for n in sorted(sizes) if self.loops),
             *((n, "size of a dimension") for n in sorted(sizes - leading)),
-        ):  # fmt: skip
+        ):
             named.setdefault(number, []).append(f"the {words}")
         both = f" (2 is {' or '.join(named.pop(2))})" if 2 in named else ""
         factors = {0.5: f"halved{both}", 2.0: f"counted twice{both}", -1.0: "of the wrong sign"}
@@ -232,9 +233,16 @@ class Scene:
     # Edits at sets of steps --------------------------------------------------------------------------------
 
     def at_times(
-        self, family: Family, slot: int, words: str, rule: Callable[..., Rule], *, windows: bool = False,
-        single: bool = True, cost: float = 0.0,
-    ) -> Iterator[Edit]:  # fmt: skip
+        self,
+        family: Family,
+        slot: int,
+        words: str,
+        rule: Callable[..., Rule],
+        *,
+        windows: bool = False,
+        single: bool = True,
+        cost: float = 0.0,
+    ) -> Iterator[Edit]:
         """The same mistake made at each likely set of time steps: at every one, at a single one, up to one."""
         for when, at, price in times(len(family), windows=windows):
             if single or len(at) > 1 or len(family) == 1:

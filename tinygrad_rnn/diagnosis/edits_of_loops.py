@@ -60,15 +60,13 @@ def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
         cut: dict[Use, Rule] = {
             (index, slot): scaled(0.0)
             for index, slot in record.truth.contributions
-            if index in inside and (target := record.nodes[record.target_of((index, slot))]).index not in inside
+            if index in inside
+            and (target := record.nodes[record.target_of((index, slot))]).index not in inside
             and (target.op is None or target.shape)
-        }  # fmt: skip
+        }
         text = f"The {words} step is left out, as by a loop over one step too few: nothing leaves it"
         yield Edit(f"{text}.", cut, cost=1.05)
-        rows = {
-            use: _without([steps.index(at)], axis)
-            for use, axis, count in _with_rows(scene) if count == len(steps)
-        }  # fmt: skip
+        rows = {use: _without([steps.index(at)], axis) for use, axis, count in _with_rows(scene) if count == len(steps)}
         if rows:
             yield Edit(f"{text}, nor is its part of what is made of all steps at once.", cut | rows, cost=1.1)
         passed: dict[Use, Rule] = {}
@@ -178,9 +176,8 @@ def _groups(scene: Scene, sent: Mapping[int, Sequence[Use]]) -> dict[str, list[U
         while pending:
             node = record.nodes[pending.pop()]
             reached |= {node.index} & sent.keys()
-            pending += node.sources if node.op is not None and node.scope.step == gate[-1].scope.step and not (
-                is_nonlinear(node)
-            ) else ()  # fmt: skip
+            if node.op is not None and node.scope.step == gate[-1].scope.step and not is_nonlinear(node):
+                pending += node.sources
         names = [scene.named(record.nodes[leaf]) for leaf in sorted(reached)]
         found[f"each of {', '.join(names)}"] = reached
         for cell in (".".join(gate[-1].scope.path), ""):

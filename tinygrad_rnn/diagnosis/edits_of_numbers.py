@@ -49,9 +49,15 @@ def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series
 
 
 def _all_at_once(
-    scene: Scene, family: Family, slot: int, subject: str, series: Series, mine: tuple[int, ...], size: int,
+    scene: Scene,
+    family: Family,
+    slot: int,
+    subject: str,
+    series: Series,
+    mine: tuple[int, ...],
+    size: int,
     seen: set[bytes],
-) -> Iterator[Edit]:  # fmt: skip
+) -> Iterator[Edit]:
     """The same for one operation that has the numbers of all steps."""
     count = int(np.prod(mine))
     if len(series.steps) == 1 and series.values[-1].size == count:
@@ -64,9 +70,17 @@ def _all_at_once(
 
 
 def _with_numbers(
-    scene: Scene, family: Family, slot: int, subject: str, words: str, values: list[Array], mine: tuple[int, ...],
-    size: int, cost: float, seen: set[bytes],
-) -> Iterator[Edit]:  # fmt: skip
+    scene: Scene,
+    family: Family,
+    slot: int,
+    subject: str,
+    words: str,
+    values: list[Array],
+    mine: tuple[int, ...],
+    size: int,
+    cost: float,
+    seen: set[bytes],
+) -> Iterator[Edit]:
     if any(v.size != np.prod(mine, dtype=int) or v.min(initial=0) < 0 or v.max(initial=0) >= size for v in values):
         return
     key = np.concatenate([v.ravel() for v in values]).astype(int).tobytes()
@@ -142,6 +156,8 @@ def _index_of(node: Node) -> int | None:
 def _one_hot(value: Array, axis: int) -> bool:
     """Whether ``value`` is one-hot along ``axis``."""
     return bool(
-        value.dtype.kind == "f" and value.shape[axis] > 1 and np.all((value == 0) | (value == 1))
+        value.dtype.kind == "f"
+        and value.shape[axis] > 1
+        and np.all((value == 0) | (value == 1))
         and np.all(value.sum(axis) == 1)
-    )  # fmt: skip
+    )

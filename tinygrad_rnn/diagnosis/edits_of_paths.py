@@ -78,18 +78,22 @@ def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[lis
     record, (node, ways) = scene.record, (family[-1], at[-1])
     factors = {
         x.index
-        for way in ways for i, slot in way if (op := record.nodes[i].op) is not None and op.infix == "*"
+        for way in ways
+        for i, slot in way
+        if (op := record.nodes[i].op) is not None and op.infix == "*"
         for k, x in enumerate(record.nodes[i].operands)
         if k != slot and isinstance(x, Ref) and record.nodes[x.index].op is None
-    }  # fmt: skip
+    }
     into = f"At every step, what {scene.named(target[-1])} receives from {scene.named(node)}, by all ways,"
     for index in factors:
         value = record.values[index]
         if np.all(value):
             edit = _sent(
-                scene, family, at,
+                scene,
+                family,
+                at,
                 lambda n, w, v=value: lambda _record, _node, _slot, g: _pulled(scene, w, g / v),  # type: ignore[misc]
-            )  # fmt: skip
+            )
             if edit is not None:
                 yield replace(edit, words=f"{into} lacks the factor {scene.named(record.nodes[index])}.", cost=1.2)
 

@@ -394,10 +394,12 @@ def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
                 source = "outside of its loop" if number is None else scene.named(scene.all_families[number][-1])
                 which = f"What {name} of step {t + 1} receives from {source}"
                 others = {
-                    index: whole for index in chain
-                    if index in record.truth.gradients and index != family[t].index
+                    index: whole
+                    for index in chain
+                    if index in record.truth.gradients
+                    and index != family[t].index
                     and record.nodes[index].shape == whole.shape
-                }  # fmt: skip
+                }
                 yield Edit(f"{which} arrives at every step.", seeds=others, cost=1.2)
                 twice = {**others, family[t].index: whole}
                 yield Edit(f"{which} arrives at every step, and twice at its own.", seeds=twice, cost=1.2)

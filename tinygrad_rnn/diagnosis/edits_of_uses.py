@@ -117,9 +117,12 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
                 yield Edit(f"{text}: each is its own factor.", both, cost=1.05)
     if node.op.name == "div" and slot == 1:
         yield from scene.at_times(
-            family, slot, f"{subject} is divided once, not by the square",
-            lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)), single=False,
-        )  # fmt: skip
+            family,
+            slot,
+            f"{subject} is divided once, not by the square",
+            lambda _: lambda r, n, s, g: r.pull(n, s, g * r.target(n, 1)),
+            single=False,
+        )
     if node.op.name == "div" and slot == 0:
         yield from _other_divisors(scene, family, subject)
     if node.op.name == "mul" or is_nonlinear(node):
@@ -147,9 +150,11 @@ def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit
     }
     for words, change in changes.items():
         yield from scene.at_times(
-            family, 0, f"{subject} is {words} {scene.name_of(family[-1], 1)}",
+            family,
+            0,
+            f"{subject} is {words} {scene.name_of(family[-1], 1)}",
             lambda n, c=change: Valued({n.operands[1].index: c(record.target(n, 1))}),
-        )  # fmt: skip
+        )
     if record.nodes[divisor.index].requires_grad:
         return
     lengths = record.values[divisor.index]
@@ -392,8 +397,10 @@ def _logistic(scene: Scene) -> Iterator[Edit]:
         for words, power in (("multiplied with", 1), ("divided by", -1)):
             uses: dict[Use, Rule] = {
                 use: Times(logistic_slope(record.values[n.index]) ** power)
-                for n in family for use in record.users[n.index] if use in record.truth.contributions
-            }  # fmt: skip
+                for n in family
+                for use in record.users[n.index]
+                if use in record.truth.contributions
+            }
             name = scene.named(family[-1])
             text = f"what {name} receives of the loss is {words} σ'({name}): the sigmoid's derivative is"
             yield Edit(f"At every step, {text} {'in it already' if power > 0 else 'missing'}.", uses, cost=1.2)
@@ -523,9 +530,10 @@ def _exchanged(scene: Scene, family: Family) -> Iterator[Edit]:
         if uses:
             names = " and ".join(scene.named(scene.all_families[k][-1]) for k in (one, two))
             yield Edit(
-                f"At every step, {scene.named(family[-1])} receives from {names} with each other's factor.", uses,
+                f"At every step, {scene.named(family[-1])} receives from {names} with each other's factor.",
+                uses,
                 cost=1.2,
-            )  # fmt: skip
+            )
 
 
 def _some_left(scene: Scene, family: Family) -> Iterator[Edit]:

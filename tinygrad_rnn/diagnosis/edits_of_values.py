@@ -197,9 +197,11 @@ def _carried_with_a_factor(scene: Scene) -> Iterator[Edit]:
         for words, values, cost in scene.stand_ins.of([chain[t] for t in at], nodes) if at else ():
             if cost <= LIKELY:
                 uses: dict[Use, Rule] = {
-                    use: Times(v) for t, v in zip(at, values, strict=True)
-                    for use in carries[t] if use in record.truth.contributions
-                }  # fmt: skip
+                    use: Times(v)
+                    for t, v in zip(at, values, strict=True)
+                    for use in carries[t]
+                    if use in record.truth.contributions
+                }
                 text = f"At every step, all that {name} receives from the step after it is multiplied with {words}"
                 yield Edit(f"{text}, of that step.", uses, cost=1.25 + cost)
 
@@ -229,10 +231,11 @@ def _other_weights(scene: Scene) -> Iterator[Edit]:
                 changed[index] = np.asarray(node.op.forward(*operands, **node.attrs))  # type: ignore[union-attr]
             uses: dict[Use, Rule] = {
                 (user, k): Valued(changed)
-                for index in parts for user, _ in record.users[index]
+                for index in parts
+                for user, _ in record.users[index]
                 for k, x in enumerate(record.nodes[user].operands)
                 if (user, k) in record.truth.contributions and isinstance(x, Ref) and x.index not in parts
-            }  # fmt: skip
+            }
             if len({scene.place[user][0] for user, _ in uses}) > 1:
                 text = f"Every rule that needs {scene.named(leaf)} uses {words}."
                 yield Edit(text, uses, cost=1.1)

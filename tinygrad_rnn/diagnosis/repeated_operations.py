@@ -148,10 +148,17 @@ def _with_repeated(nodes: Sequence[Node], at: int, count: int) -> list[Node]:
     leaf = nodes[at]
     shape = count, leaf.shape[-1]
     rows = replace(
-        leaf, index=at + 1, op=broadcast_to, operands=(Ref(at),), attrs={"shape": shape}, shape=shape, serial=-2 - at,
-        value=np.broadcast_to(np.asarray(leaf.value), shape), name=None,
+        leaf,
+        index=at + 1,
+        op=broadcast_to,
+        operands=(Ref(at),),
+        attrs={"shape": shape},
+        shape=shape,
+        serial=-2 - at,
+        value=np.broadcast_to(np.asarray(leaf.value), shape),
+        name=None,
         role=leaf.role or (leaf.name and f"repeated {leaf.name}"),
-    )  # fmt: skip
+    )
     after = [replace(n, index=n.index + 1, operands=tuple(map(moved, n.operands))) for n in nodes[at + 1 :]]
     return [*nodes[: at + 1], rows, *after]
 

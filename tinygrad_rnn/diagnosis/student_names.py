@@ -20,9 +20,13 @@ def _moves_on(record: Record, node: Node) -> bool:
     """Whether a leaf is cut at this index only in this step, as a sequence is."""
     index, (source,) = node.attrs.get("index"), node.sources[:1]
     others = (record.nodes[user] for user, _ in record.users[source] if user != node.index)
-    return node.op is None or node.op.name != "getitem" or not any(
-        n.op is node.op and n.site == node.site and repr(n.attrs.get("index")) == repr(index) for n in others
-    )  # fmt: skip
+    return (
+        node.op is None
+        or node.op.name != "getitem"
+        or not any(
+            n.op is node.op and n.site == node.site and repr(n.attrs.get("index")) == repr(index) for n in others
+        )
+    )
 
 
 def _cut(node: Node) -> str:
@@ -130,11 +134,16 @@ class Names:
         operands = [self._at(self.record.nodes[x.index]) if isinstance(x, Ref) else f"{x:g}" for x in node.operands]
         y, other = self._at(node), operands[1 - slot] if len(operands) == 2 else ""
         formulas = {
-            "add": g, "sub": g if slot == 0 else f"−{g}", "mul": f"{g} ⊙ {other}", "neg": f"−{g}",
+            "add": g,
+            "sub": g if slot == 0 else f"−{g}",
+            "mul": f"{g} ⊙ {other}",
+            "neg": f"−{g}",
             "div": f"{g} / {other}" if slot == 0 else f"−{g} ⊙ {y} / {operands[slot]}",
             "matmul": f"{g} @ {other}ᵀ" if slot == 0 else f"{other}ᵀ @ {g}",
-            "tanh": f"{g} ⊙ (1 − {y}²)", "sigmoid": f"{g} ⊙ {y} ⊙ (1 − {y})", "relu": f"{g} ⊙ [{operands[0]} > 0]",
-        }  # fmt: skip
+            "tanh": f"{g} ⊙ (1 − {y}²)",
+            "sigmoid": f"{g} ⊙ {y} ⊙ (1 − {y})",
+            "relu": f"{g} ⊙ [{operands[0]} > 0]",
+        }
         if node.op.name == "linear":
             x, weight = operands[:2]
             return {0: f"{g} @ {weight}", 1: f"{g}ᵀ @ {x}", 2: f"Σ rows of {g}"}[slot]

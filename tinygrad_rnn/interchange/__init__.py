@@ -18,9 +18,24 @@ if TYPE_CHECKING:
     from .weights import DIALECTS, Dialect, load_weights, save_weights
 
 __all__ = [
-    "DIALECTS", "Dialect", "ForeignWarning", "Imported", "JaxFunction", "OnnxModel", "Spread", "from_jax", "from_onnx",
-    "from_torch", "jax_rule", "load_weights", "onnx_rule", "save_weights", "to_jax", "to_onnx", "to_torch_state_dict",
-]  # fmt: skip
+    "DIALECTS",
+    "Dialect",
+    "ForeignWarning",
+    "Imported",
+    "JaxFunction",
+    "OnnxModel",
+    "Spread",
+    "from_jax",
+    "from_onnx",
+    "from_torch",
+    "jax_rule",
+    "load_weights",
+    "onnx_rule",
+    "save_weights",
+    "to_jax",
+    "to_onnx",
+    "to_torch_state_dict",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -87,10 +87,15 @@ class Recurrent(Module):
 
     @answerable
     def __init__(
-        self, cell: Module | Callable[[int], Module], num_layers: int = 1, bidirectional: bool = False,
-        dropout: float = 0.0, variational_dropout: float = 0.0, batch_first: bool = False,
+        self,
+        cell: Module | Callable[[int], Module],
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        variational_dropout: float = 0.0,
+        batch_first: bool = False,
         input_size: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         positive("Recurrent", num_layers=num_layers)
         for name, p in (("dropout", dropout), ("variational_dropout", variational_dropout)):
             probability(p, f"Recurrent: {name}")

@@ -1,12 +1,14 @@
-"""The settings of recurrent cells, checked: activations, clip, leak, reset, peepholes, projection."""
+"""The settings of recurrent cells, checked: activations, clip, leak, reset, peepholes, projection; their weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ArgumentError
 from .activations import Activation, activation
+from .layers import new_parameter
 from .module import Parameter
 
 Weights = tuple[Parameter, Parameter, Parameter | None, Parameter | None]
@@ -65,3 +67,28 @@ def lstm_extras(weights: Mapping[str, Any]) -> dict[str, Any]:
 def four(weights: Mapping[str, Any]) -> Weights:
     """The weights that every recurrent cell has."""
     return weights["weight_ih"], weights["weight_hh"], weights["bias_ih"], weights["bias_hh"]
+
+
+def make_weights(
+    input_size: int,
+    hidden_size: int,
+    gates: int,
+    bias: bool,
+    dtype: Any,
+    more: Mapping[str, tuple[int, ...]] | None = None,
+    state_size: int | None = None,
+) -> dict[str, Parameter | None]:
+    """New weights: ``weight_ih`` (gates * H, in), ``weight_hh`` (gates * H, H), two biases (gates * H), and ``more``.
+
+    All are uniform in ``±1/sqrt(H)``. ``state_size``: the columns of ``weight_hh``, where the state is projected.
+    """
+    bound, rows = 1 / math.sqrt(hidden_size), gates * hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, input_size),
+        "weight_hh": (rows, state_size or hidden_size),
+    }
+    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    return {
+        name: new_parameter(shape, bound, dtype) if bias or not name.startswith("bias") else None
+        for name, shape in (*shapes.items(), *(more or {}).items())
+    }

@@ -6,7 +6,6 @@ the debugger know about an LSTM.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,10 +16,10 @@ from ..functional import zeros
 from ..scopes import scope
 from ..tensors import Tensor, as_tensor
 from .activations import Activation, activation
-from .cell_settings import Weights, four, gru_settings, lstm_extras, lstm_more, rnn_settings, settings_of
+from .cell_settings import Weights, four, gru_settings, lstm_extras, lstm_more, make_weights, rnn_settings, settings_of
 from .functional import linear
-from .layers import new_parameter, parameters_dtype, positive
-from .module import Module, Parameter
+from .layers import parameters_dtype, positive
+from .module import Module
 
 
 @answerable
@@ -45,9 +44,14 @@ def zero_state(role: str, *shape: int, dtype: Any) -> Tensor:
 
 
 def rnn_step(
-    x: Tensor, h: Tensor, weights: Weights, nonlinearity: Activation = "tanh", *,
-    clip: float | None = None, leak: float = 1.0,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    h: Tensor,
+    weights: Weights,
+    nonlinearity: Activation = "tanh",
+    *,
+    clip: float | None = None,
+    leak: float = 1.0,
+) -> Tensor:
     """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu (Elman 1990).
 
     ``clip`` bounds the pre-activation. With a ``leak`` below 1, ``h' = (1 - leak) h + leak tanh(...)`` (H. Jaeger et
@@ -61,11 +65,18 @@ def rnn_step(
 
 
 def lstm_step(
-    x: Tensor, h: Tensor, c: Tensor, weights: Weights, *,
-    activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"), clip: float | None = None,
-    coupled: bool = False, peepholes: Sequence[Tensor] | None = None, projection: Tensor | None = None,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weights: Weights,
+    *,
+    activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
+    clip: float | None = None,
+    coupled: bool = False,
+    peepholes: Sequence[Tensor] | None = None,
+    projection: Tensor | None = None,
     order: str = "ifgo",
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """The LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000), gates in PyTorch's ``order``.
 
     ``i, f, o = sigmoid(W x + U h + b)``, ``g = tanh(W x + U h + b)``; ``c' = f c + i g``; ``h' = o tanh(c')``.
@@ -100,10 +111,15 @@ def lstm_step(
 
 
 def gru_step(
-    x: Tensor, h: Tensor, weights: Weights, *,
-    reset: str = "after", activations: Sequence[Activation] = ("sigmoid", "tanh"), clip: float | None = None,
+    x: Tensor,
+    h: Tensor,
+    weights: Weights,
+    *,
+    reset: str = "after",
+    activations: Sequence[Activation] = ("sigmoid", "tanh"),
+    clip: float | None = None,
     order: str = "rzn",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The GRU (Cho et al. 2014) as PyTorch and cuDNN have it, gates in the ``order`` r, z, n; the last is always n.
 
     ``r, z = sigmoid(W x + U h + b)``; ``n = tanh(W x + b_i + r (U h + b_h))``; ``h' = (1 - z) n + z h``.
@@ -151,26 +167,6 @@ def peeped(a: Tensor, weight: Tensor | None, c: Tensor) -> Tensor:
     return a if weight is None else a + (weight * c if weight.ndim == 1 else linear(c, weight))
 
 
-def make_weights(
-    input_size: int, hidden_size: int, gates: int, bias: bool, dtype: Any,
-    more: Mapping[str, tuple[int, ...]] | None = None, state_size: int | None = None,
-) -> dict[str, Parameter | None]:  # fmt: skip
-    """By name ``weight_ih`` (gates * H, in), ``weight_hh`` (gates * H, H), two biases (gates * H), and ``more``.
-
-    All are uniform in ``±1/sqrt(H)``. ``state_size``: the columns of ``weight_hh``, where the state is projected.
-    """
-    bound, rows = 1 / math.sqrt(hidden_size), gates * hidden_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "weight_ih": (rows, input_size),
-        "weight_hh": (rows, state_size or hidden_size),
-    }
-    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-    return {
-        name: new_parameter(shape, bound, dtype) if bias or not name.startswith("bias") else None
-        for name, shape in (*shapes.items(), *(more or {}).items())
-    }
-
-
 class _Cell(Module):
     """Base of the three cells: sizes, weights, and checks of the arguments."""
 
@@ -178,9 +174,15 @@ class _Cell(Module):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None,
-        more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        more: Mapping[str, tuple[int, ...]] | None = None,
+        proj_size: int = 0,
+    ) -> None:
         positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
         dtype = parameters_dtype(type(self).__name__, dtype, device)
@@ -225,9 +227,17 @@ class RNNCell(_Cell):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Activation = "tanh",
-        device: Any = None, dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Activation = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        clip: float | None = None,
+        leak: float = 1.0,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity, self.settings = nonlinearity, rnn_settings("RNNCell", nonlinearity, clip, leak)
 
@@ -255,10 +265,19 @@ class LSTMCell(_Cell):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
-        peepholes: str | None = None, proj_size: int = 0, coupled: bool = False, clip: float | None = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        peepholes: str | None = None,
+        proj_size: int = 0,
+        coupled: bool = False,
+        clip: float | None = None,
         activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
-    ) -> None:  # fmt: skip
+    ) -> None:
         more = lstm_more(hidden_size, peepholes, proj_size)
         super().__init__(input_size, hidden_size, bias, device, dtype, more, proj_size)
         self.settings = settings_of("LSTMCell", activations, clip, 3, coupled=coupled)
@@ -289,9 +308,17 @@ class GRUCell(_Cell):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None, *,
-        reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        reset: str = "after",
+        clip: float | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.settings = gru_settings("GRUCell", activations, clip, reset)
 

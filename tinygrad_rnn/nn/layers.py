@@ -90,9 +90,13 @@ class Embedding(Module):
 
     @answerable
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, device: Any = None,
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        device: Any = None,
         dtype: Any = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         dtype = parameters_dtype("Embedding", dtype, device)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -377,9 +381,14 @@ class _Norm(Module):
 
     @answerable
     def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, device: Any,
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None,
+        affine: bool,
+        bias: bool,
+        device: Any,
         dtype: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         sizes = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
         for size in sizes:
             positive(type(self).__name__, normalized_shape=size)
@@ -406,9 +415,14 @@ class LayerNorm(_Norm):
 
     @answerable
     def __init__(
-        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
-        bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(normalized_shape, eps, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: Any) -> Tensor:

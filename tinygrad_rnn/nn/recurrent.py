@@ -16,8 +16,8 @@ from ..tensors import Tensor, as_tensor
 from ..thread_state import current
 from .activations import Activation
 from .any_cell import Recurrent
-from .cell_settings import four, gru_settings, lstm_extras, lstm_more, one_of, rnn_settings, settings_of
-from .cells import gru_step, labelled, lstm_step, make_weights, rnn_step, zero_state
+from .cell_settings import four, gru_settings, lstm_extras, lstm_more, make_weights, one_of, rnn_settings, settings_of
+from .cells import gru_step, labelled, lstm_step, rnn_step, zero_state
 from .functional import dropout as drop
 from .layers import parameters_dtype, positive
 
@@ -40,11 +40,24 @@ class RecurrentLayers(Recurrent):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
-        settings: dict[str, Any], learned_state: bool, past_end: str, empty: str | None,
-        more: Mapping[str, tuple[int, ...]] | None = None, proj_size: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        settings: dict[str, Any],
+        learned_state: bool,
+        past_end: str,
+        empty: str | None,
+        more: Mapping[str, tuple[int, ...]] | None = None,
+        proj_size: int = 0,
+    ) -> None:
         kind = type(self).__name__
         positive(kind, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         probability(dropout, f"{kind}: dropout")
@@ -285,17 +298,40 @@ class RNN(RecurrentLayers):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: Activation = "tanh",
-        bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        device: Any = None, dtype: Any = None, *, clip: float | None = None, leak: float = 1.0,
-        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Activation = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        clip: float | None = None,
+        leak: float = 1.0,
+        learned_state: bool = False,
+        past_end: str = "zeros",
+        empty: str | None = None,
+    ) -> None:
         self.nonlinearity = nonlinearity
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
             settings=rnn_settings("RNN", nonlinearity, clip, leak),
-            learned_state=learned_state, past_end=past_end, empty=empty,
-        )  # fmt: skip
+            learned_state=learned_state,
+            past_end=past_end,
+            empty=empty,
+        )
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (rnn_step(x, state[0], four(weights), self.nonlinearity, **self.settings),)
@@ -327,19 +363,44 @@ class LSTM(RecurrentLayers):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *, proj_size: int = 0,
-        peepholes: str | None = None, coupled: bool = False, clip: float | None = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        proj_size: int = 0,
+        peepholes: str | None = None,
+        coupled: bool = False,
+        clip: float | None = None,
         activations: Sequence[Activation] = ("sigmoid", "tanh", "tanh"),
-        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
-    ) -> None:  # fmt: skip
+        learned_state: bool = False,
+        past_end: str = "zeros",
+        empty: str | None = None,
+    ) -> None:
         self.peepholes = peepholes
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
             settings=settings_of("LSTM", activations, clip, 3, coupled=coupled),
-            learned_state=learned_state, past_end=past_end, empty=empty,
-            more=lstm_more(hidden_size, peepholes, proj_size), proj_size=proj_size,
-        )  # fmt: skip
+            learned_state=learned_state,
+            past_end=past_end,
+            empty=empty,
+            more=lstm_more(hidden_size, peepholes, proj_size),
+            proj_size=proj_size,
+        )
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         h, c = state
@@ -368,16 +429,39 @@ class GRU(RecurrentLayers):
 
     @answerable
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None, *,
-        reset: str = "after", clip: float | None = None, activations: Sequence[Activation] = ("sigmoid", "tanh"),
-        learned_state: bool = False, past_end: str = "zeros", empty: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        reset: str = "after",
+        clip: float | None = None,
+        activations: Sequence[Activation] = ("sigmoid", "tanh"),
+        learned_state: bool = False,
+        past_end: str = "zeros",
+        empty: str | None = None,
+    ) -> None:
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype,
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
             settings=gru_settings("GRU", activations, clip, reset),
-            learned_state=learned_state, past_end=past_end, empty=empty,
-        )  # fmt: skip
+            learned_state=learned_state,
+            past_end=past_end,
+            empty=empty,
+        )
 
     def _cell(self, x: Tensor, state: State, weights: dict[str, Any]) -> State:
         return (gru_step(x, state[0], four(weights), **self.settings),)

@@ -66,9 +66,15 @@ class Seq2Seq(Module):
         self.decoder = Decoder(vocabulary, decoder)
 
     def forward(
-        self, source: Any, target: Any = None, *, start: int = 0, length: int | None = None,
-        teacher_forcing: float = 1.0, lengths: Any = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        source: Any,
+        target: Any = None,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        teacher_forcing: float = 1.0,
+        lengths: Any = None,
+    ) -> Tensor:
         """Scores (T_out, N, vocabulary) of each output symbol.
 
         ``source`` (T_in, N, input_size), with ``lengths`` if ragged. The decoder's first input is the symbol ``start``;

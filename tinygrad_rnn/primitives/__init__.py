@@ -1,26 +1,18 @@
 """The table of primitives, one record each, grouped by family."""
 
+from .choices import cast, equal, greater, greater_equal, less, less_equal, maximum, minimum, not_equal, where
 from .elementwise import (
     abs_,
     add,
-    cast,
     cos,
     div,
-    equal,
     erf,
     erfc,
     exp,
     floor_divide,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
     log,
-    maximum,
-    minimum,
     mul,
     neg,
-    not_equal,
     power,
     relu,
     sigmoid,
@@ -30,7 +22,6 @@ from .elementwise import (
     sqrt,
     sub,
     tanh,
-    where,
 )
 from .index import argmax, argsort, getitem, one_hot, scatter, scatter_rows, take
 from .linalg import einsum, linear, matmul

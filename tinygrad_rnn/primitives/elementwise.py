@@ -1,7 +1,6 @@
-"""Elementwise primitives: arithmetic, the nonlinearities, comparisons, and the choice between two values.
+"""Elementwise primitives: arithmetic and the nonlinearities.
 
-Ties: where `maximum`, `minimum` meet equal operands, each receives half the gradient (JAX and PyTorch do the
-same); `relu` and `abs` have derivative 0 at 0 (as PyTorch).
+`relu` and `abs` have derivative 0 at 0, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes, kinks
+from .choices import cast, equal, less_equal, where
 from .record import Primitive, broadcast, same_shape
 
 
@@ -33,85 +33,130 @@ def _abs(x: Any) -> Any:
 
 
 add = Primitive(
-    "add", "+", broadcast, operator.add,
+    "add",
+    "+",
+    broadcast,
+    operator.add,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g),
     rule=(r"\bar a = \bar y", r"\bar b = \bar y"),
     infix="+",
     sentence="hands its gradient on, unchanged, to {targets}",
-)  # fmt: skip
+)
 sub = Primitive(
-    "sub", "−", broadcast, operator.sub,
+    "sub",
+    "−",
+    broadcast,
+    operator.sub,
     vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g),
     rule=(r"\bar a = \bar y", r"\bar b = -\bar y"),
     infix="-",
     sentence="hands its gradient on to {targets}, with its sign turned for what is subtracted",
-)  # fmt: skip
+)
 mul = Primitive(
-    "mul", "⊙", broadcast, operator.mul,
+    "mul",
+    "⊙",
+    broadcast,
+    operator.mul,
     vjp=(lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a),
     rule=(r"\bar a = \bar y \odot b", r"\bar b = \bar y \odot a"),
     infix="*",
     sentence="sends to {targets} its gradient times the other factor",
-)  # fmt: skip
+)
 div = Primitive(
-    "div", "⊘", broadcast, operator.truediv,
+    "div",
+    "⊘",
+    broadcast,
+    operator.truediv,
     vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b),
     rule=(r"\bar a = \bar y \oslash b", r"\bar b = -\bar y \odot y \oslash b"),
-    dtype=dtypes.real, infix="/",
+    dtype=dtypes.real,
+    infix="/",
     sentence="sends its gradient on to {targets}, divided by the divisor",
-)  # fmt: skip
+)
 floor_divide = Primitive(
-    "floor_divide", "⌊⊘⌋", broadcast, lambda a, b: np.floor_divide(np.real(a), np.real(b)),
+    "floor_divide",
+    "⌊⊘⌋",
+    broadcast,
+    lambda a, b: np.floor_divide(np.real(a), np.real(b)),
     kink=kinks.at_whole_quotients,
-)  # fmt: skip
+)
 neg = Primitive(
-    "neg", "−", same_shape, operator.neg,
+    "neg",
+    "−",
+    same_shape,
+    operator.neg,
     vjp=(lambda g, _y, _x: -g,),
     rule=(r"\bar x = -\bar y",),
     exact=True,
     sentence="turns the sign of its gradient for {targets}",
-)  # fmt: skip
+)
 exp = Primitive(
-    "exp", "exp", same_shape, np.exp,
+    "exp",
+    "exp",
+    same_shape,
+    np.exp,
     vjp=(lambda g, y, _x: g * y,),
     rule=(r"\bar x = \bar y \odot y",),
-    dtype=dtypes.real, latex=r"\exp",
+    dtype=dtypes.real,
+    latex=r"\exp",
     sentence="multiplies its gradient by its own value, for {targets}",
-)  # fmt: skip
+)
 log = Primitive(
-    "log", "log", same_shape, np.log,
+    "log",
+    "log",
+    same_shape,
+    np.log,
     vjp=(lambda g, _y, x: g / x,),
     rule=(r"\bar x = \bar y \oslash x",),
-    dtype=dtypes.real, kink=kinks.steep_at_zero, latex=r"\log",
+    dtype=dtypes.real,
+    kink=kinks.steep_at_zero,
+    latex=r"\log",
     sentence="divides its gradient by its input, for {targets}",
-)  # fmt: skip
+)
 sqrt = Primitive(
-    "sqrt", "√", same_shape, np.sqrt,
+    "sqrt",
+    "√",
+    same_shape,
+    np.sqrt,
     vjp=(lambda g, y, _x: g * 0.5 / y,),
     rule=(r"\bar x = \bar y \oslash (2 y)",),
-    dtype=dtypes.real, kink=kinks.steep_at_zero,
+    dtype=dtypes.real,
+    kink=kinks.steep_at_zero,
     sentence="divides its gradient by twice its own value, for {targets}",
-)  # fmt: skip
+)
 sin: Primitive = Primitive(
-    "sin", "sin", same_shape, np.sin,
+    "sin",
+    "sin",
+    same_shape,
+    np.sin,
     vjp=(lambda g, _y, x: g * cos(x),),
     rule=(r"\bar x = \bar y \odot \cos x",),
-    dtype=dtypes.real, latex=r"\sin",
-)  # fmt: skip
+    dtype=dtypes.real,
+    latex=r"\sin",
+)
 cos: Primitive = Primitive(
-    "cos", "cos", same_shape, np.cos,
+    "cos",
+    "cos",
+    same_shape,
+    np.cos,
     vjp=(lambda g, _y, x: -g * sin(x),),
     rule=(r"\bar x = -\bar y \odot \sin x",),
-    dtype=dtypes.real, latex=r"\cos",
-)  # fmt: skip
+    dtype=dtypes.real,
+    latex=r"\cos",
+)
 tanh = Primitive(
-    "tanh", "tanh", same_shape, np.tanh,
+    "tanh",
+    "tanh",
+    same_shape,
+    np.tanh,
     vjp=(lambda g, y, _x: g * (1 - y * y),),
     rule=(r"\bar x = \bar y \odot (1 - y^2)",),
-    kernel="tanh", kernel_dtypes="f",
-    dtype=dtypes.real, latex=r"\tanh",
+    kernel="tanh",
+    kernel_dtypes="f",
+    dtype=dtypes.real,
+    latex=r"\tanh",
     sentence="multiplies its gradient by the slope 1 − {y}²{slope}, for {targets}",
-)  # fmt: skip
+)
 
 
 def _erf(x: Any) -> Any:
@@ -132,11 +177,14 @@ def _erf(x: Any) -> Any:
 
 _real_erf = np.frompyfunc(math.erf, 1, 1)
 erf = Primitive(
-    "erf", "erf", same_shape, _erf,
+    "erf",
+    "erf",
+    same_shape,
+    _erf,
     vjp=(lambda g, _y, x: g * (2 / math.sqrt(math.pi) * exp(-x * x)),),
     rule=(r"\bar x = \bar y \odot \tfrac{2}{\sqrt\pi} e^{-x^2}",),
     dtype=dtypes.real,
-)  # fmt: skip
+)
 
 
 def _erfc(x: Any) -> Any:
@@ -156,48 +204,57 @@ def _erfc(x: Any) -> Any:
 
 _real_erfc = np.frompyfunc(math.erfc, 1, 1)
 erfc = Primitive(
-    "erfc", "erfc", same_shape, _erfc,
+    "erfc",
+    "erfc",
+    same_shape,
+    _erfc,
     vjp=(lambda g, _y, x: g * (-2 / math.sqrt(math.pi) * exp(-x * x)),),
     rule=(r"\bar x = -\bar y \odot \tfrac{2}{\sqrt\pi} e^{-x^2}",),
     dtype=dtypes.real,
-)  # fmt: skip
+)
 sigmoid = Primitive(
-    "sigmoid", "σ", same_shape, _sigmoid,
+    "sigmoid",
+    "σ",
+    same_shape,
+    _sigmoid,
     vjp=(lambda g, y, _x: g * (y * (1 - y)),),
     rule=(r"\bar x = \bar y \odot y \odot (1 - y)",),
     kernel="sigmoid",
-    dtype=dtypes.real, latex=r"\sigma",
+    dtype=dtypes.real,
+    latex=r"\sigma",
     sentence="multiplies its gradient by the slope {y} ⊙ (1 − {y}){slope}, for {targets}",
-)  # fmt: skip
+)
 softplus = Primitive(
-    "softplus", "softplus", same_shape, _softplus,
+    "softplus",
+    "softplus",
+    same_shape,
+    _softplus,
     vjp=(lambda g, _y, x: g * sigmoid(x),),
     rule=(r"\bar x = \bar y \odot \sigma(x)",),
     dtype=dtypes.real,
-)  # fmt: skip
+)
 relu = Primitive(
-    "relu", "relu", same_shape, lambda x: np.maximum(x, 0),
+    "relu",
+    "relu",
+    same_shape,
+    lambda x: np.maximum(x, 0),
     vjp=(lambda g, _y, x: where(less_equal(x, 0), 0, g),),
     rule=(r"\bar x = \bar y \odot [x > 0]",),
-    exact=True, kink=kinks.at_zero,
+    exact=True,
+    kink=kinks.at_zero,
     sentence="lets its gradient through to {targets} where the input was positive, and stops it elsewhere",
-)  # fmt: skip
+)
 abs_ = Primitive(
-    "abs", "|·|", same_shape, _abs,
+    "abs",
+    "|·|",
+    same_shape,
+    _abs,
     vjp=(lambda g, _y, x: g * sign(x),),
     rule=(r"\bar x = \bar y \odot \operatorname{sign} x",),
-    exact=True, kink=kinks.at_zero,
-)  # fmt: skip
+    exact=True,
+    kink=kinks.at_zero,
+)
 sign: Primitive = Primitive("sign", "sign", same_shape, lambda x: np.sign(x.real), exact=True, kink=kinks.at_zero)
-cast = Primitive(
-    "cast", "cast", same_shape,
-    # a complex step travels through a change of precision with its imaginary part
-    lambda x, *, dtype: x if np.iscomplexobj(x) else x.astype(dtype),
-    vjp=(lambda g, _y, _x, *, dtype: g,),
-    rule=(r"\bar x = \bar y",),
-    dtype=dtypes.asked, exact=True, kink=kinks.of_cast,
-    sentence="hands its gradient on, unchanged, to {targets}",
-)  # fmt: skip
 
 
 # An exponent of 0 makes the derivative 0 everywhere, also at base 0, where n * 0 ** (n - 1) would be nan;
@@ -215,82 +272,16 @@ def _base(a: Any, y: Any) -> Any:
 
 
 power = Primitive(
-    "pow", "^", broadcast, operator.pow,
+    "pow",
+    "^",
+    broadcast,
+    operator.pow,
     vjp=(
         lambda g, _y, a, b: g * _slope_in_base(a, b),
         lambda g, y, a, _b: g * (y * log(_base(a, y))),
     ),
     rule=(r"\bar a = \bar y \odot b\, a^{b-1}", r"\bar b = \bar y \odot y \odot \log a"),
-    kink=kinks.of_power, infix="**",
+    kink=kinks.of_power,
+    infix="**",
     sentence="multiplies its gradient by the slope of the power, for {targets}",
-)  # fmt: skip
-
-
-def _half_of_ties(g: Any, mine: Any, other: Any, loses: Any) -> Any:
-    """The gradient of an extremum for operand ``mine``: half of ``g`` at ties, 0 where it ``loses``, else all of it.
-
-    A nan is never less or greater than another number, so it is chosen, as NumPy's maximum chooses it.
-    """
-    return where(equal(mine, other), g * 0.5, where(loses(mine, other), 0, g))
-
-
-def _holds(condition: Any) -> Any:
-    condition = condition if hasattr(condition, "dtype") else np.asarray(condition)
-    return condition if condition.dtype.kind == "b" else not_equal(condition, 0)
-
-
-def _not(condition: Any, dtype: Any) -> Any:
-    # as numbers of the result's dtype, which compiled programs compare fastest
-    return equal(cast(_holds(condition), dtype=dtype), 0)
-
-
-maximum = Primitive(
-    "maximum", "max", broadcast, np.maximum,
-    vjp=(
-        lambda g, _y, a, b: _half_of_ties(g, a, b, less),
-        lambda g, _y, a, b: _half_of_ties(g, b, a, less),
-    ),
-    rule=(r"\bar a = \bar y \odot [a > b]", r"\bar b = \bar y \odot [b > a]"),
-    keeps=(lambda y, a, b: _not(less(a, b), y.dtype), lambda y, a, b: _not(less(b, a), y.dtype)),
-    exact=True, kink=kinks.where_equal, latex=r"\max",
-)  # fmt: skip
-minimum = Primitive(
-    "minimum", "min", broadcast, np.minimum,
-    vjp=(
-        lambda g, _y, a, b: _half_of_ties(g, a, b, greater),
-        lambda g, _y, a, b: _half_of_ties(g, b, a, greater),
-    ),
-    rule=(r"\bar a = \bar y \odot [a < b]", r"\bar b = \bar y \odot [b < a]"),
-    keeps=(lambda y, a, b: _not(greater(a, b), y.dtype), lambda y, a, b: _not(greater(b, a), y.dtype)),
-    exact=True, kink=kinks.where_equal, latex=r"\min",
-)  # fmt: skip
-# The untaken branch receives an exact zero, so a nan or inf computed there cannot leak through it.
-where: Primitive = Primitive(
-    "where", "where", broadcast, np.where,
-    vjp=(
-        None,
-        lambda g, _y, condition, _a, _b: where(condition, g, 0),
-        lambda g, _y, condition, _a, _b: where(condition, 0, g),
-    ),
-    rule=("", r"\bar a = \bar y \odot [c]", r"\bar b = \bar y \odot [\lnot c]"),
-    keeps=(None, lambda _y, condition, _a, _b: _holds(condition), lambda y, condition, *_: _not(condition, y.dtype)),
-    dtype=dtypes.of_branches, exact=True,
-    sentence="sends its gradient to whichever branch each element was taken from: {targets}",
-)  # fmt: skip
-
-
-def _compare(name: str, symbol: str, infix: str, latex: str, function: Any) -> Primitive:
-    def reference(a: Any, b: Any) -> Any:
-        return function(getattr(a, "real", a), getattr(b, "real", b))
-
-    return Primitive(
-        name, symbol, broadcast, reference, dtype=dtypes.boolean, kink=kinks.where_equal, infix=infix, latex=latex
-    )
-
-
-greater: Primitive = _compare("greater", ">", ">", ">", operator.gt)
-greater_equal = _compare("greater_equal", "≥", ">=", r"\ge", operator.ge)
-less: Primitive = _compare("less", "<", "<", "<", operator.lt)
-less_equal: Primitive = _compare("less_equal", "≤", "<=", r"\le", operator.le)
-equal: Primitive = _compare("equal", "=", "==", "=", operator.eq)
-not_equal = _compare("not_equal", "≠", "!=", r"\ne", operator.ne)
+)

@@ -77,21 +77,29 @@ def _scatter(g: Any, *, index: Index, shape: Shape) -> Any:
 
 
 getitem: Primitive = Primitive(
-    "getitem", "[ ]", _getitem_shape, lambda x, *, index: x[index],
+    "getitem",
+    "[ ]",
+    _getitem_shape,
+    lambda x, *, index: x[index],
     vjp=(lambda g, _y, _x, *, index: scatter(g, index=index, shape=_x.shape),),
     rule=(r"\bar x_{[k]} \mathrel{+}= \bar y",),
     accumulate=lambda buffer, g, _y, _x, *, index: _add_at(buffer, index, g),
     view=True,
     leaves_out=True,
-    kind="movement", infix="[]",
+    kind="movement",
+    infix="[]",
     sentence="puts its gradient back at the place in {targets} it was read from",
-)  # fmt: skip
+)
 scatter: Primitive = Primitive(
-    "scatter", "[ ] +=", _scatter_shape, _scatter,
+    "scatter",
+    "[ ] +=",
+    _scatter_shape,
+    _scatter,
     vjp=(lambda g, _y, _x, *, index, shape: getitem(g, index=index),),
     rule=(r"\bar x = \bar y_{[k]}",),
-    kind="movement", exact=False,
-)  # fmt: skip
+    kind="movement",
+    exact=False,
+)
 
 
 def _take_shape(table: Shape, indices: Shape) -> Shape:
@@ -132,21 +140,30 @@ def _add_rows(buffer: Any, g: Any, _y: Any, _table: Any, indices: Any) -> None:
 
 
 take = Primitive(
-    "take", "rows", _take_shape, lambda table, indices: table[indices],
+    "take",
+    "rows",
+    _take_shape,
+    lambda table, indices: table[indices],
     vjp=(lambda g, _y, _table, indices: scatter_rows(g, indices, rows=_table.shape[0]), None),
     rule=(r"\bar E_{[i]} \mathrel{+}= \bar y", ""),
     check=_check_indices,
     accumulate=_add_rows,
     leaves_out=True,
-    kind="index", dtype=dtypes.first, exact=True,
+    kind="index",
+    dtype=dtypes.first,
+    exact=True,
     sentence="adds its gradient to the rows of {targets} that were looked up",
-)  # fmt: skip
+)
 scatter_rows: Primitive = Primitive(
-    "scatter_rows", "rows +=", _scatter_rows_shape, _scatter_rows,
+    "scatter_rows",
+    "rows +=",
+    _scatter_rows_shape,
+    _scatter_rows,
     vjp=(lambda g, _y, _x, indices, *, rows: take(g, indices), None),
     rule=(r"\bar x = \bar y_{[i]}", ""),
-    kind="index", dtype=dtypes.first,
-)  # fmt: skip
+    kind="index",
+    dtype=dtypes.first,
+)
 
 
 def check_targets(target: Any, classes: int, ignore_index: int) -> None:
@@ -166,18 +183,33 @@ def _check_classes(indices: Any, *, num_classes: int, dtype: Any, strict: bool) 
 
 #: Unless ``strict``, an index that is no class gives a row of zeros.
 one_hot = Primitive(
-    "one_hot", "one-hot", lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
+    "one_hot",
+    "one-hot",
+    lambda indices, *, num_classes, dtype, strict: (*indices, num_classes),
     lambda indices, *, num_classes, dtype, strict: (indices[..., None] == np.arange(num_classes)).astype(dtype),
     check=_check_classes,
-    kind="index", dtype=dtypes.asked, exact=True,
-)  # fmt: skip
+    kind="index",
+    dtype=dtypes.asked,
+    exact=True,
+)
 argmax = Primitive(
-    "argmax", "argmax", max_shape, lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
-    kind="reduction", dtype=dtypes.position, exact=True, kink=kinks.of_largest,
-)  # fmt: skip
+    "argmax",
+    "argmax",
+    max_shape,
+    lambda x, *, axis: np.argmax(ranked(x, axis).real, axis),
+    kind="reduction",
+    dtype=dtypes.position,
+    exact=True,
+    kink=kinks.of_largest,
+)
 
 
 argsort = Primitive(
-    "argsort", "argsort", along_axis, lambda x, *, axis: np.argsort(ranked(x, axis).real, axis, kind="stable"),
-    kind="axis", dtype=dtypes.position, kink=kinks.where_neighbours_meet,
-)  # fmt: skip
+    "argsort",
+    "argsort",
+    along_axis,
+    lambda x, *, axis: np.argsort(ranked(x, axis).real, axis, kind="stable"),
+    kind="axis",
+    dtype=dtypes.position,
+    kink=kinks.where_neighbours_meet,
+)

@@ -81,13 +81,17 @@ def _matmul_subscripts(a: Shape, b: Shape) -> str:
 
 
 matmul: Primitive = Primitive(
-    "matmul", "@", _matmul_shape, _product,
+    "matmul",
+    "@",
+    _matmul_shape,
+    _product,
     vjp=(_matmul_grad_a, _matmul_grad_b),
     rule=(r"\bar a = \bar y\, b^\top", r"\bar b = a^\top \bar y"),
     subscripts=_matmul_subscripts,
-    kind="contraction", infix="@",
+    kind="contraction",
+    infix="@",
     sentence="multiplies its gradient by the transposed other factor, for {targets}",
-)  # fmt: skip
+)
 
 
 def _linear_shape(x: Shape, weight: Shape, bias: Shape | None = None) -> Shape:
@@ -126,7 +130,10 @@ def _linear_subscripts(x: Shape, weight: Shape, bias: Shape | None = None) -> st
 
 
 linear = Primitive(
-    "linear", "W·x + b", _linear_shape, _linear,
+    "linear",
+    "W·x + b",
+    _linear_shape,
+    _linear,
     vjp=(
         lambda g, _y, _x, weight, _b=None: _like(matmul(_rows(g), weight), _x),
         lambda g, _y, x, _w, _b=None: matmul(_rows(g).T, _rows(x)),
@@ -136,7 +143,7 @@ linear = Primitive(
     subscripts=_linear_subscripts,
     kind="contraction",
     sentence="sends its gradient back through the weights: {targets}",
-)  # fmt: skip
+)
 
 
 def _einsum_shape(*shapes: Shape, subscripts: str) -> Shape:
@@ -219,9 +226,12 @@ def _einsum_grad(slot: int, g: Any, _y: Any, *operands: Any, subscripts: str) ->
 
 #: Subscripts are explicit, and no index repeats within a term; `functional.einsum` brings others to that form.
 einsum = Primitive(
-    "einsum", "einsum", _einsum_shape, _einsum,
+    "einsum",
+    "einsum",
+    _einsum_shape,
+    _einsum,
     vjp=_einsum_grad,
     rule=(r"\bar a = \operatorname{einsum}(\bar y, \text{the others})",),
     subscripts=lambda *_shapes, subscripts: subscripts,
     kind="contraction",
-)  # fmt: skip
+)

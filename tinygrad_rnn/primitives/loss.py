@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import ShapeError
 from . import dtypes
-from .elementwise import not_equal, tanh, where
+from .choices import not_equal, where
+from .elementwise import tanh
 from .index import check_targets, one_hot
 from .record import Primitive, Shape
 from .reduce import shifted_logarithm, softmax
@@ -48,12 +49,17 @@ def _cross_entropy_grad(g: Any, y: Any, logits: Any, target: Any, *, ignore_inde
 
 #: One loss per row of ``logits`` (..., C); rows whose target is ``ignore_index`` give 0.
 cross_entropy = Primitive(
-    "cross_entropy", "cross-entropy", _cross_entropy_shape, _cross_entropy,
+    "cross_entropy",
+    "cross-entropy",
+    _cross_entropy_shape,
+    _cross_entropy,
     vjp=(_cross_entropy_grad, None),
     rule=(r"\bar x = \bar y\,(\operatorname{softmax}(x) - \mathbf 1_{k})", ""),
     check=_check,
     along=lambda live, _any_along, _shape, *, ignore_index: reshape(live, shape=(*live.shape, 1)),
     kernel="cross_entropy",
-    kind="reduction", dtype=dtypes.real_first, usual={"ignore_index": -100},
+    kind="reduction",
+    dtype=dtypes.real_first,
+    usual={"ignore_index": -100},
     sentence="sends to {targets} the probabilities minus 1 at the right class",
-)  # fmt: skip
+)

@@ -37,9 +37,14 @@ def absent(name: str) -> Absent:
         refuse()
 
     op = Absent(
-        name, name, refuse, refuse, vjp=rule, rule=(r"\bar x = \text{by a rule that is not in this process}",),
+        name,
+        name,
+        refuse,
+        refuse,
+        vjp=rule,
+        rule=(r"\bar x = \text{by a rule that is not in this process}",),
         sentence="sends to {targets} what its rule gave when the walk was recorded",
-    )  # fmt: skip
+    )
     return op
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import ShapeError
 from . import dtypes, kinks
-from .elementwise import cast, equal, exp, less, tanh, where
+from .choices import cast, equal, less, where
+from .elementwise import exp, tanh
 from .record import Primitive, Shape, along_axis, normalize_axis, reduced_shape, size_of
 from .shape import broadcast_to, reshape
 
@@ -146,51 +147,79 @@ def _max_grad(g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
 
 
 sum_ = Primitive(
-    "sum", "Σ", reduced_shape, total,
+    "sum",
+    "Σ",
+    reduced_shape,
+    total,
     vjp=(lambda g, _y, _x, *, axis, keepdims: broadcast_to(_kept(g, _x, axis), shape=_x.shape),),
     rule=(r"\bar x_i = \bar y",),
-    kind="reduction", dtype=dtypes.widened,
+    kind="reduction",
+    dtype=dtypes.widened,
     sentence="gives every element of {targets} it summed the same gradient",
-)  # fmt: skip
+)
 max_ = Primitive(
-    "max", "max", max_shape, _max,
+    "max",
+    "max",
+    max_shape,
+    _max,
     vjp=(_max_grad,),
     rule=(r"\bar x_i = \bar y\,[x_i = y] / \#\text{ties}",),
     keeps=(lambda y, x, *, axis, keepdims: equal(cast(less(x, _kept(y, x, axis)), dtype=x.dtype), 0),),
     along=_back_in,
-    kind="reduction", exact=True, kink=kinks.of_largest, latex=r"\max",
-)  # fmt: skip
+    kind="reduction",
+    exact=True,
+    kink=kinks.of_largest,
+    latex=r"\max",
+)
 logsumexp = Primitive(
-    "logsumexp", "log Σ exp", reduced_shape, _logsumexp,
+    "logsumexp",
+    "log Σ exp",
+    reduced_shape,
+    _logsumexp,
     vjp=(lambda g, y, x, *, axis, keepdims: _kept(g, x, axis) * _shares(x, _kept(y, x, axis), axis),),
     rule=(r"\bar x = \bar y \odot e^{x - y}",),
     along=_back_in,
     kernel="logsumexp",
-    kind="reduction", dtype=dtypes.real,
-)  # fmt: skip
+    kind="reduction",
+    dtype=dtypes.real,
+)
 softmax = Primitive(
-    "softmax", "softmax", along_axis, _softmax,
+    "softmax",
+    "softmax",
+    along_axis,
+    _softmax,
     vjp=(lambda g, y, _x, *, axis: y * (g - (g * y).sum(axis=axis, keepdims=True)),),
     rule=(r"\bar x = y \odot (\bar y - \textstyle\sum \bar y \odot y)",),
     along=_all_of,
     kernel="softmax",
-    kind="axis", dtype=dtypes.real, usual={"axis": -1},
+    kind="axis",
+    dtype=dtypes.real,
+    usual={"axis": -1},
     sentence="sends to {targets} its gradient less what all probabilities have in common",
-)  # fmt: skip
+)
 log_softmax = Primitive(
-    "log_softmax", "log softmax", along_axis, _log_softmax,
+    "log_softmax",
+    "log softmax",
+    along_axis,
+    _log_softmax,
     vjp=(_log_softmax_grad,),
     rule=(r"\bar x = \bar y - e^y \odot \textstyle\sum \bar y",),
     along=_all_of,
     kernel="log_softmax",
-    kind="axis", dtype=dtypes.real, usual={"axis": -1},
-)  # fmt: skip
+    kind="axis",
+    dtype=dtypes.real,
+    usual={"axis": -1},
+)
 cumsum: Primitive = Primitive(
-    "cumsum", "running Σ", along_axis, _running,
+    "cumsum",
+    "running Σ",
+    along_axis,
+    _running,
     vjp=(lambda g, _y, _x, *, axis: _reversed(cumsum(_reversed(g, axis), axis=axis), axis),),
     rule=(r"\bar x_i = \textstyle\sum_{j \ge i} \bar y_j",),
-    kind="axis", dtype=dtypes.widened,
-)  # fmt: skip
+    kind="axis",
+    dtype=dtypes.widened,
+)
 
 
 def _shares(x: Any, y: Any, axis: Any) -> Any:

@@ -32,13 +32,16 @@ def _reshape(x: Any, *, shape: Shape) -> Any:
 
 
 reshape: Primitive = Primitive(
-    "reshape", "reshape", _reshape_shape, _reshape,
+    "reshape",
+    "reshape",
+    _reshape_shape,
+    _reshape,
     vjp=(lambda g, _y, _x, *, shape: reshape(g, shape=_x.shape),),
     rule=(r"\bar x = \operatorname{reshape}(\bar y)",),
     view=True,
     kind="movement",
     sentence="hands its gradient on to {targets} in the old shape",
-)  # fmt: skip
+)
 
 
 def _permute_shape(x: Shape, *, axes: tuple[int, ...]) -> Shape:
@@ -48,13 +51,16 @@ def _permute_shape(x: Shape, *, axes: tuple[int, ...]) -> Shape:
 
 
 permute: Primitive = Primitive(
-    "permute", "ᵀ", _permute_shape, lambda x, *, axes: np.transpose(x, axes),
+    "permute",
+    "ᵀ",
+    _permute_shape,
+    lambda x, *, axes: np.transpose(x, axes),
     vjp=(lambda g, _y, _x, *, axes: permute(g, axes=tuple(int(a) for a in np.argsort([a % len(axes) for a in axes]))),),
     rule=(r"\bar x = \bar y^\top",),
     view=True,
     kind="movement",
     sentence="hands its gradient on to {targets} in the old order of dimensions",
-)  # fmt: skip
+)
 
 
 def swap_last(x: Any) -> Any:
@@ -70,13 +76,16 @@ def _broadcast_to_shape(x: Shape, *, shape: Shape) -> Shape:
 
 
 broadcast_to = Primitive(
-    "broadcast_to", "broadcast", _broadcast_to_shape, lambda x, *, shape: np.broadcast_to(x, shape),
+    "broadcast_to",
+    "broadcast",
+    _broadcast_to_shape,
+    lambda x, *, shape: np.broadcast_to(x, shape),
     vjp=(lambda g, _y, _x, *, shape: g,),  # the walk un-broadcasts
     rule=(r"\bar x = \textstyle\sum_{\text{copies}} \bar y",),
     view=True,
     kind="movement",
     sentence="adds up its gradient over the copies it made of {targets}",
-)  # fmt: skip
+)
 
 
 def _concat_shape(*shapes: Shape, axis: int) -> Shape:
@@ -95,12 +104,16 @@ def _concat_grad(slot: int, g: Any, _y: Any, *_operands: Any, axis: int) -> Any:
 
 
 concat = Primitive(
-    "concat", "concat", _concat_shape, lambda *operands, axis: np.concatenate(operands, axis),
+    "concat",
+    "concat",
+    _concat_shape,
+    lambda *operands, axis: np.concatenate(operands, axis),
     vjp=_concat_grad,
     rule=(r"\bar x_i = \bar y_{[i]}",),
-    kind="movement", usual={"axis": -1},
+    kind="movement",
+    usual={"axis": -1},
     sentence="cuts its gradient up again and hands each piece to what it came from: {targets}",
-)  # fmt: skip
+)
 
 
 def _stack_shape(*shapes: Shape, axis: int) -> Shape:
@@ -112,9 +125,12 @@ def _stack_shape(*shapes: Shape, axis: int) -> Shape:
 
 
 stack = Primitive(
-    "stack", "stack", _stack_shape, lambda *operands, axis: np.stack(operands, axis),
+    "stack",
+    "stack",
+    _stack_shape,
+    lambda *operands, axis: np.stack(operands, axis),
     vjp=lambda slot, g, _y, *_operands, axis: g[(slice(None),) * (axis % len(g.shape)) + (slot,)],
     rule=(r"\bar x_i = \bar y_{[i]}",),
     kind="movement",
     sentence="cuts its gradient up again and hands each piece to what it came from: {targets}",
-)  # fmt: skip
+)

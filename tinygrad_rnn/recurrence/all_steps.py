@@ -157,7 +157,15 @@ def _getitem(step: _Step) -> Any:
 
 
 _RULES: dict[Any, Callable[[_Step], Any]] = {
-    P.linear: _product, P.matmul: _product, P.cross_entropy: _cross_entropy, P.one_hot: _of_rows, P.take: _take,
-    P.reshape: _reshape, P.permute: _permute, P.broadcast_to: _broadcast_to, P.concat: _side_by_side,
-    P.stack: _side_by_side, P.getitem: _getitem,
-}  # fmt: skip
+    P.linear: _product,
+    P.matmul: _product,
+    P.cross_entropy: _cross_entropy,
+    P.one_hot: _of_rows,
+    P.take: _take,
+    P.reshape: _reshape,
+    P.permute: _permute,
+    P.broadcast_to: _broadcast_to,
+    P.concat: _side_by_side,
+    P.stack: _side_by_side,
+    P.getitem: _getitem,
+}

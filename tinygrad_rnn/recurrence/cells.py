@@ -48,9 +48,12 @@ class _Parting(Generic[T]):
     """``group`` says by state which states are of its cell; at first each that leads to itself is alone."""
 
     def __init__(
-        self, circle: Mapping[T, Collection[T]], makers: Mapping[T, Sequence[T]], states: Sequence[T],
+        self,
+        circle: Mapping[T, Collection[T]],
+        makers: Mapping[T, Sequence[T]],
+        states: Sequence[T],
         products: Collection[T],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.circle, self.makers, self.states, self.products = circle, makers, states, products
         self.loops = {s: loop for s in states if (loop := self._loop(s, {s}))}
         self.group = {s: {s} for s in self.loops}

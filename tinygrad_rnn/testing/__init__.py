@@ -10,6 +10,14 @@ from .sample_operands import RECIPES, Case, Source, elementwise, recipe_for
 from .shrinking import smallest
 
 __all__ = [
-    "RECIPES", "Case", "PrimitiveError", "Source", "assert_gradients", "check_case", "check_primitive", "elementwise",
-    "recipe_for", "smallest",
-]  # fmt: skip
+    "RECIPES",
+    "Case",
+    "PrimitiveError",
+    "Source",
+    "assert_gradients",
+    "check_case",
+    "check_primitive",
+    "elementwise",
+    "recipe_for",
+    "smallest",
+]

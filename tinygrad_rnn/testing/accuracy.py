@@ -36,17 +36,28 @@ MODES: dict[str, Callable[[Any], Any]] = {"eager": lambda function: function, "c
 BOUND = 4.0
 BOUNDS: dict[tuple[str, str], float] = {
     # an argument's rounding, multiplied by the argument: x^2 up to 708, a row's spread up to 745, log a up to 710
-    ("erf", "rule"): 360.0, ("erfc", "rule"): 360.0, ("pow", "rule"): 360.0,
-    ("softmax", "value"): 380.0, ("logsumexp", "rule"): 380.0, ("cross_entropy", "rule"): 380.0,
+    ("erf", "rule"): 360.0,
+    ("erfc", "rule"): 360.0,
+    ("pow", "rule"): 360.0,
+    ("softmax", "value"): 380.0,
+    ("logsumexp", "rule"): 380.0,
+    ("cross_entropy", "rule"): 380.0,
     ("log_softmax", "value"): 380.0,  # a confident one is a small share
     ("cross_entropy", "value"): 380.0,
     ("tanh", "value"): 7.0,  # float32's rational function: 4e-7
     ("tanh", "rule"): 14.0,  # 2 y times that
-    ("matmul", "value"): 16.0, ("matmul", "rule"): 16.0, ("linear", "value"): 16.0, ("linear", "rule"): 16.0,
-    ("einsum", "value"): 16.0, ("einsum", "rule"): 16.0, ("cumsum", "value"): 16.0, ("cumsum", "rule"): 16.0,
+    ("matmul", "value"): 16.0,
+    ("matmul", "rule"): 16.0,
+    ("linear", "value"): 16.0,
+    ("linear", "rule"): 16.0,
+    ("einsum", "value"): 16.0,
+    ("einsum", "rule"): 16.0,
+    ("cumsum", "value"): 16.0,
+    ("cumsum", "rule"): 16.0,
     **{(name, "rule"): 16.0 for name in ("Adagrad", "RMSprop", "RMSprop, centered", "Adam", "AdamW")},
-    ("SGD, momentum", "rule"): 8.0, ("SGD, nesterov", "rule"): 8.0,
-}  # fmt: skip
+    ("SGD, momentum", "rule"): 8.0,
+    ("SGD, nesterov", "rule"): 8.0,
+}
 
 
 def _mp() -> Any:

@@ -502,9 +502,16 @@ def _agree(primitive: Primitive, case: Case) -> None:
 
 
 _LAWS = (
-    _nothing_is_written, _value, _gradient, _same_tensor_twice, _any_memory_layout, _nothing_is_shared,
-    _linear_in_the_cotangent, _differentiable_again, _bad_shapes,
-)  # fmt: skip
+    _nothing_is_written,
+    _value,
+    _gradient,
+    _same_tensor_twice,
+    _any_memory_layout,
+    _nothing_is_shared,
+    _linear_in_the_cotangent,
+    _differentiable_again,
+    _bad_shapes,
+)
 
 
 # Large operands, and kernels -----------------------------------------------------------------------------

@@ -118,9 +118,14 @@ def programs(draw: Draw, max_lines: int = 6, names: tuple[str, ...] | None = Non
 
 @st.composite
 def networks(
-    draw: Draw, kinds: tuple[str, ...] = ("rnn", "lstm", "gru"), max_layers: int = 3, max_steps: int = 4,
-    ragged: bool = True, bidirectional: bool = True, scales: tuple[float, ...] = (1.0, 0.05, 4.0),
-) -> Network:  # fmt: skip
+    draw: Draw,
+    kinds: tuple[str, ...] = ("rnn", "lstm", "gru"),
+    max_layers: int = 3,
+    max_steps: int = 4,
+    ragged: bool = True,
+    bidirectional: bool = True,
+    scales: tuple[float, ...] = (1.0, 0.05, 4.0),
+) -> Network:
     """A recurrent network of 1 to 3 layers, either way or both, and a (ragged) batch of sequences.
 
     ``scales`` of the weights: of order 1, vanishing gradients, saturated gates.

@@ -72,8 +72,15 @@ def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> 
         st.lists(st.sampled_from(cells), min_size=1, max_size=3).map(tuple),
         st.integers(least_steps, most_steps),
         st.sampled_from(["one pass", "both ways", "decoder", "attention"]),
-        st.booleans(), st.booleans(), st.booleans(), st.booleans(), either, either, feedback, judged,
-    )  # fmt: skip
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        either,
+        either,
+        feedback,
+        judged,
+    )
 
 
 class _Writing:
@@ -260,5 +267,11 @@ _CELLS: dict[str, Callable[..., list[Tensor]]] = {
     "memory": _memory,
 }
 _WEIGHTS: dict[Callable[..., list[Tensor]], int] = {
-    _rnn: 2, _residual: 2, _gated: 3, _gru: 6, _lstm: 8, _normed: 2, _memory: 6,
-}  # fmt: skip
+    _rnn: 2,
+    _residual: 2,
+    _gated: 3,
+    _gru: 6,
+    _lstm: 8,
+    _normed: 2,
+    _memory: 6,
+}

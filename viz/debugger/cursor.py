@@ -144,11 +144,21 @@ class Cursor:
         node = self.graph.nodes[self.node_at(p)]
         step = node.scope.step
         return session_data.Where(
-            p, self.first, self.last, "forward" if p < 0 else "backward" if p else "loss",
-            node.index, self.names.both(node.index), node.op.name if node.op else "leaf", self.expression(node.index),
-            None if step is None else step + 1, len(self.graph.steps),
-            ".".join(node.scope.path), node.scope.part, node.role, self.site(node.index),
-        )  # fmt: skip
+            p,
+            self.first,
+            self.last,
+            "forward" if p < 0 else "backward" if p else "loss",
+            node.index,
+            self.names.both(node.index),
+            node.op.name if node.op else "leaf",
+            self.expression(node.index),
+            None if step is None else step + 1,
+            len(self.graph.steps),
+            ".".join(node.scope.path),
+            node.scope.part,
+            node.role,
+            self.site(node.index),
+        )
 
     def site(self, node: int) -> str | None:
         """The line of the program that made a node, if it is known."""

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from .inspection import Inspection
 
 ROLES = {
-    "x": "the input", "h": "the hidden state", "c": "the cell state", "i": "the input gate", "f": "the forget gate",
-    "g": "the candidate", "o": "the output gate", "r": "the reset gate", "z": "the update gate", "n": "the candidate",
+    "x": "the input",
+    "h": "the hidden state",
+    "c": "the cell state",
+    "i": "the input gate",
+    "f": "the forget gate",
+    "g": "the candidate",
+    "o": "the output gate",
+    "r": "the reset gate",
+    "z": "the update gate",
+    "n": "the candidate",
     "logits": "the score vector",
-}  # fmt: skip
+}
 
 
 def called(session: Inspection, index: int) -> str:

@@ -310,9 +310,16 @@ def _solved(
     called = {symbol.stem for symbol in shapes}
     name = states[0] if len(states) == 1 else next(letter for letter in ("s", "q", "state") if letter not in called)
     return ClosedForm(
-        name, tuple(states), (first, last), toward, known, back, inside, direct,
+        name,
+        tuple(states),
+        (first, last),
+        toward,
+        known,
+        back,
+        inside,
+        direct,
         Writing(shapes, every, list(known.values())),
-    )  # fmt: skip
+    )
 
 
 def _chained(once: Blocks) -> Blocks:

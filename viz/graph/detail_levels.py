@@ -197,9 +197,18 @@ class _Collapsing:
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
         return Level(
-            self.graph, self.detail, boxes, edges, shown, self._ordered_paths(), self.roles, self.said, self.initial,
-            self.stands_for, self.before,
-        )  # fmt: skip
+            self.graph,
+            self.detail,
+            boxes,
+            edges,
+            shown,
+            self._ordered_paths(),
+            self.roles,
+            self.said,
+            self.initial,
+            self.stands_for,
+            self.before,
+        )
 
     def _ordered_paths(self) -> list[C.Path]:
         first: dict[C.Path, int] = {}

@@ -21,9 +21,15 @@ Captions = Mapping[int, str] | Sequence[str] | None
 
 
 def dot_source(
-    level: Level, layout: Layout, lines: Sequence[Sequence[str]], labels: Labels,
-    *, captions: Captions = None, title: str | None = None, rolled: Folded | None = None,
-) -> str:  # fmt: skip
+    level: Level,
+    layout: Layout,
+    lines: Sequence[Sequence[str]],
+    labels: Labels,
+    *,
+    captions: Captions = None,
+    title: str | None = None,
+    rolled: Folded | None = None,
+) -> str:
     """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
     legend = labels.legend([line for i in layout.rects for line in lines[i]])
@@ -76,9 +82,16 @@ class _Drawing:
         self.plain = graphviz.nohtml  # user text is no HTML, whatever it begins and ends with
         self.size = style.FONT_SIZE[level.detail]
         whole = {
-            "splines": "true", "outputorder": "nodesfirst", "bgcolor": "white", "pad": "0.15", "fontname": style.FONT,
-            "fontsize": f"{self.size + 1:g}", "id": "graph", "class": f"detail_{level.detail}", "tooltip": " ",
-        }  # fmt: skip
+            "splines": "true",
+            "outputorder": "nodesfirst",
+            "bgcolor": "white",
+            "pad": "0.15",
+            "fontname": style.FONT,
+            "fontsize": f"{self.size + 1:g}",
+            "id": "graph",
+            "class": f"detail_{level.detail}",
+            "tooltip": " ",
+        }
         node = {"fontname": style.FONT, "fontsize": f"{self.size:g}", "fontcolor": style.INK, "fixedsize": "true"}
         edge = {"fontname": style.FONT, "fontsize": f"{self.size - 1:g}", "arrowsize": "0.7"}
         self.root = graphviz.Digraph("unrolled", graph_attr=whole, node_attr=node, edge_attr=edge)
@@ -113,10 +126,17 @@ class _Drawing:
             self.cell_label(title, size) if size > self.size and "_" in title else self.text("\n".join(self.lines[i]))
         )
         into.node(
-            self.name(i), label, **_at(self.layout.rects[i]),
-            **_identity(self.name(i), kind, self.labels.tooltip(box)), fontsize=f"{size:g}",
-            shape=look.shape, style=look.style, fillcolor=look.fill, color=look.border, penwidth=f"{look.width:g}",
-        )  # fmt: skip
+            self.name(i),
+            label,
+            **_at(self.layout.rects[i]),
+            **_identity(self.name(i), kind, self.labels.tooltip(box)),
+            fontsize=f"{size:g}",
+            shape=look.shape,
+            style=look.style,
+            fillcolor=look.fill,
+            color=look.border,
+            penwidth=f"{look.width:g}",
+        )
 
     def step(self, column: Column, frame: Rect, boxes: Sequence[int], caption: str) -> None:
         """A time step: its boxes, in a frame where they are many, and its caption."""
@@ -171,9 +191,16 @@ class _Drawing:
         if line.label:
             label = {"label": self.text(line.label), "lp": _point(*line.label_at), "fontsize": f"{self.size - 1:g}"}
         into.edge(
-            tail, head, pos=line.pos, **_identity(f"e_{tail}_{head}_{line.edge}", edge.kind, told), **label,
-            color=color, penwidth=f"{width:g}", style=dashes, arrowhead="normal" if line.arrow else "none",
-        )  # fmt: skip
+            tail,
+            head,
+            pos=line.pos,
+            **_identity(f"e_{tail}_{head}_{line.edge}", edge.kind, told),
+            **label,
+            color=color,
+            penwidth=f"{width:g}",
+            style=dashes,
+            arrowhead="normal" if line.arrow else "none",
+        )
 
 
 def _caption(labels: Labels, column: Column, captions: Captions) -> str:

@@ -73,10 +73,16 @@ class Port(NamedTuple):
 
 
 def path(
-    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
-    xs: Iterable[float] = (), ys: Iterable[float] = (), tolls: Mapping[float, float] | None = None, haste: float = 1.0,
+    starts: Sequence[Port],
+    ends: Sequence[Port],
+    boxes: Sequence[Rect],
+    taken: Iterable[Stretch] = (),
+    xs: Iterable[float] = (),
+    ys: Iterable[float] = (),
+    tolls: Mapping[float, float] | None = None,
+    haste: float = 1.0,
     shared: float = SHARED,
-) -> list[Point]:  # fmt: skip
+) -> list[Point]:
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
     ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
@@ -142,9 +148,12 @@ def path(
 
 
 def around(
-    starts: Sequence[Port], ends: Sequence[Port], boxes: Sequence[Rect], taken: Iterable[Stretch] = (),
+    starts: Sequence[Port],
+    ends: Sequence[Port],
+    boxes: Sequence[Rect],
+    taken: Iterable[Stretch] = (),
     shared: float = SHARED,
-) -> list[Point]:  # fmt: skip
+) -> list[Point]:
     """A path past all ``boxes``: in lanes between those near its ends, and above or below them all in between."""
     near = [r for r in boxes if any(abs(r.x - p.x) < r.w / 2 + NEAR for p in (*starts, *ends))]
     low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)

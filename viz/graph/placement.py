@@ -109,9 +109,14 @@ class Places:
     """Puts the boxes of a level where they belong, into ``layout.rects``; one use each."""
 
     def __init__(
-        self, level: Level, sizes: Sequence[T.Size], *, max_steps: int | None,
-        dot: PathLike | None = None, timeout: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        level: Level,
+        sizes: Sequence[T.Size],
+        *,
+        max_steps: int | None,
+        dot: PathLike | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self.level, self.sizes = level, sizes
         self.boxes, self.edges = level.boxes, level.edges
         self.engine = {"dot": dot, "timeout": timeout}

@@ -350,9 +350,12 @@ def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
 
 
 def segments(
-    graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], initial: Collection[tuple[int, int]],
-    recurrent: set[Path], names: Sequence[Key],
-) -> list[int | None]:  # fmt: skip
+    graph: Graph,
+    feeds: Sequence[Sequence[tuple[int, int]]],
+    initial: Collection[tuple[int, int]],
+    recurrent: set[Path],
+    names: Sequence[Key],
+) -> list[int | None]:
     """Per node which pass over a sequence it belongs to (None: it has no time step)."""
     order: dict[Path, int] = dict.fromkeys(recurrent, 0)
     gathered = _gathered(graph, feeds, recurrent)

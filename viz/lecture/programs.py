@@ -80,9 +80,12 @@ def _started() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
         env={**os.environ, **told, "PYTHONPATH": os.pathsep.join(filter(None, packages))},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
         start_new_session=True,  # Ctrl-C reaches only who waits: a program that ends early would leave a worse result
-    )  # fmt: skip
+    )
 
 
 def _text(path: Path) -> str:

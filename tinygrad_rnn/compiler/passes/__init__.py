@@ -26,16 +26,39 @@ Pass = Callable[[Plan], Plan]
 
 #: in the order they run: sums come before batching, which would tie the terms of different sums together
 PASSES: tuple[Pass, ...] = (
-    remove_dead, recompute, fold_constants, simplify, merge_equal, drop_unseen, sum_products, batch_products, simplify,
-    use_tables, simplify, merge_equal, fold_constants, remove_dead, split_batch, delay,
-)  # fmt: skip
+    remove_dead,
+    recompute,
+    fold_constants,
+    simplify,
+    merge_equal,
+    drop_unseen,
+    sum_products,
+    batch_products,
+    simplify,
+    use_tables,
+    simplify,
+    merge_equal,
+    fold_constants,
+    remove_dead,
+    split_batch,
+    delay,
+)
 
 
 #: those that make a loop's body better, which is one step by itself
 OF_BODIES: tuple[Pass, ...] = (
-    remove_dead, fold_constants, simplify, merge_equal, drop_unseen, sum_products, simplify, merge_equal,
-    fold_constants, remove_dead, delay,
-)  # fmt: skip
+    remove_dead,
+    fold_constants,
+    simplify,
+    merge_equal,
+    drop_unseen,
+    sum_products,
+    simplify,
+    merge_equal,
+    fold_constants,
+    remove_dead,
+    delay,
+)
 
 
 class Applied(NamedTuple):
@@ -60,6 +83,18 @@ def optimize(graph: Plan, threads: int = 1, sparing: bool = False) -> tuple[Plan
 
 
 __all__ = [
-    "PASSES", "Applied", "batch_products", "delay", "drop_unseen", "fold_constants", "merge_equal", "optimize",
-    "recompute", "remove_dead", "simplify", "split_batch", "sum_products", "use_tables",
-]  # fmt: skip
+    "PASSES",
+    "Applied",
+    "batch_products",
+    "delay",
+    "drop_unseen",
+    "fold_constants",
+    "merge_equal",
+    "optimize",
+    "recompute",
+    "remove_dead",
+    "simplify",
+    "split_batch",
+    "sum_products",
+    "use_tables",
+]

@@ -115,9 +115,14 @@ class ExportTracer(Tracer):
         self._steps: list[_Step] = []
 
     def node(
-        self, op: Primitive, operands: Sequence[Any], attrs: dict[str, Any], shape: tuple[int, ...] = (),
-        dtype: Any = np.float32, differentiable: bool | None = None,
-    ) -> Traced:  # fmt: skip
+        self,
+        op: Primitive,
+        operands: Sequence[Any],
+        attrs: dict[str, Any],
+        shape: tuple[int, ...] = (),
+        dtype: Any = np.float32,
+        differentiable: bool | None = None,
+    ) -> Traced:
         """A node of the export's own."""
         operands = tuple(self._operand(x) for x in operands)
         made = self._new(shape, np.dtype(dtype))
@@ -268,9 +273,13 @@ class ExportTracer(Tracer):
         _, (_, rows), (new, ys) = self._recorded(f, None, xs, length)
         _, (leaves, again), (newer, later) = self._recorded(f, mapped(lambda x: x, new), xs, length)
         found = matched(
-            [*_leaves(new), *_leaves(ys)], [*_leaves(newer), *_leaves(later)], _leaves(rows), _leaves(again),
-            _leaves(leaves), lambda a, b: a.name == b.name == drawn.name,
-        )  # fmt: skip
+            [*_leaves(new), *_leaves(ys)],
+            [*_leaves(newer), *_leaves(later)],
+            _leaves(rows),
+            _leaves(again),
+            _leaves(leaves),
+            lambda a, b: a.name == b.name == drawn.name,
+        )
         constants = iter(found or ())
         return None if found is None else mapped(lambda _: next(constants), leaves)
 

@@ -136,9 +136,15 @@ def _primitive(
 
 @handles("grad")
 def _grad(
-    _call: Call, outputs: Any, inputs: Any, grad_outputs: Any = None, *_flags: Any, is_grads_batched: bool = False,
-    materialize_grads: bool = False, **_kwargs: Any,
-) -> Any:  # fmt: skip
+    _call: Call,
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    *_flags: Any,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+    **_kwargs: Any,
+) -> Any:
     """A gradient taken inside the program: the same one of ours, which may be differentiated again."""
     if is_grads_batched or materialize_grads:
         return NotImplemented

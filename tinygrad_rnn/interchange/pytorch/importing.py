@@ -72,9 +72,13 @@ def from_torch(function: Callable[..., Any], args: Any = (), kwargs: Mapping[str
         recorder.watched = {id(x) for _, x in variables(function) if isinstance(x, torch.Tensor)}
     _hooks_there(recorder, roots)
     with (
-        torch.enable_grad(), _not_compiled(), modules.watched(), rows_seen(recorder),
-        functions_seen(recorder, from_torch), Mode(recorder),
-    ):  # fmt: skip
+        torch.enable_grad(),
+        _not_compiled(),
+        modules.watched(),
+        rows_seen(recorder),
+        functions_seen(recorder, from_torch),
+        Mode(recorder),
+    ):
         out = function(*given[0], **given[1])
     return _finished(recorder, given, out, tied)
 

@@ -101,9 +101,14 @@ def _initial(call: Call, states: Tensor, index: int, role: str) -> Tensor:
 
 
 def _unroll(
-    kind: str, sequence: Sequence[Tensor], start: State, weights: Sequence[Any], sizes: Sequence[int], backwards: bool,
+    kind: str,
+    sequence: Sequence[Tensor],
+    start: State,
+    weights: Sequence[Any],
+    sizes: Sequence[int],
+    backwards: bool,
     base: int,
-) -> tuple[list[Tensor], State]:  # fmt: skip
+) -> tuple[list[Tensor], State]:
     """One layer in one direction. Step t has the first ``sizes[t]`` rows of the batch, the longest sequences first."""
     outputs: list[Any] = [None] * len(sequence)
     order = list(range(len(sequence)))[:: -1 if backwards else 1]

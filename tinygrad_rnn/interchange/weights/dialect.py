@@ -154,9 +154,14 @@ class Dialect:
     def meaning(self, options: Sequence[str]) -> tuple[Any, ...]:
         """Equal for two dialects whose arrays mean the same for a layer with these options."""
         return (
-            self.parts_for(options), self.directions, self.flat, self.forget_offset, self.flip, self.shared,
+            self.parts_for(options),
+            self.directions,
+            self.flat,
+            self.forget_offset,
+            self.flip,
+            self.shared,
             sorted(self.layer.items()),
-        )  # fmt: skip
+        )
 
     @cached_property
     def gates(self) -> str:

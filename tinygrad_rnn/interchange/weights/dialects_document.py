@@ -26,9 +26,14 @@ def _table(cell: str) -> str:
 def _row(dialect: Dialect) -> str:
     ends = [f"`{value}`" for value in dialect.lengths.values()]
     columns = [
-        f"`{dialect.name}`", dialect.library, _arrays(dialect), "" if dialect.cell == "rnn" else dialect.gates,
-        "; ".join(_differences(dialect)), dialect.state, ", ".join(ends),
-    ]  # fmt: skip
+        f"`{dialect.name}`",
+        dialect.library,
+        _arrays(dialect),
+        "" if dialect.cell == "rnn" else dialect.gates,
+        "; ".join(_differences(dialect)),
+        dialect.state,
+        ", ".join(ends),
+    ]
     return f"| {' | '.join(columns)} |"
 
 

@@ -22,9 +22,15 @@ from .dialect import Dialect
 KERAS = "3.15.1"
 #: our activations in Keras 3, where they are the same function
 _ACTIVATIONS = {
-    "tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "softsign": "softsign", "softplus": "softplus", "elu": "elu",
-    "linear": "linear", "hard_sigmoid_6": "hard_sigmoid",
-}  # fmt: skip
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "relu": "relu",
+    "softsign": "softsign",
+    "softplus": "softplus",
+    "elu": "elu",
+    "linear": "linear",
+    "hard_sigmoid_6": "hard_sigmoid",
+}
 
 
 def write_onnx(file: Path, chosen: Dialect, layer: Any) -> None:

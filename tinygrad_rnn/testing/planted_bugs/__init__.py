@@ -25,6 +25,17 @@ from .score_table import (
 )
 
 __all__ = [
-    "BUGS", "KINDS", "POLICIES", "REGIMES", "Bptt", "Row", "as_markdown", "as_text", "correct", "detection_table",
-    "false_alarms", "make_problem", "wrong_gradients",
-]  # fmt: skip
+    "BUGS",
+    "KINDS",
+    "POLICIES",
+    "REGIMES",
+    "Bptt",
+    "Row",
+    "as_markdown",
+    "as_text",
+    "correct",
+    "detection_table",
+    "false_alarms",
+    "make_problem",
+    "wrong_gradients",
+]

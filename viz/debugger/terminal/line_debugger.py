@@ -39,10 +39,30 @@ GROUPS = {
     "leave": "help quit",
 }
 ALIASES = {
-    "s": "step", "n": "next", "b": "break", "c": "continue", "rc": "rcontinue", "g": "goto", "w": "where", "l": "list",
-    "u": "up", "d": "down", "p": "print", "h": "help", "q": "quit", "exit": "quit", "EOF": "quit", "bt": "path",
-    "ledger": "contrib", "j": "jac", "v": "value", "nt": "nextt", "pt": "prevt", "tb": "tbreak", "?": "help",
-}  # fmt: skip
+    "s": "step",
+    "n": "next",
+    "b": "break",
+    "c": "continue",
+    "rc": "rcontinue",
+    "g": "goto",
+    "w": "where",
+    "l": "list",
+    "u": "up",
+    "d": "down",
+    "p": "print",
+    "h": "help",
+    "q": "quit",
+    "exit": "quit",
+    "EOF": "quit",
+    "bt": "path",
+    "ledger": "contrib",
+    "j": "jac",
+    "v": "value",
+    "nt": "nextt",
+    "pt": "prevt",
+    "tb": "tbreak",
+    "?": "help",
+}
 
 
 class Debugger(Moving, Stopping, Looking, Acting, cmd.Cmd):

@@ -159,20 +159,34 @@ class _Log:
         session = self.session
         origin = session.origin()
         found = {
-            "first": session.first, "last": session.last, "times": len(self.graph.steps), "nodeCount": len(self.graph),
-            "output": self.trace.output, "seed": self.arrays(self.trace.seed), "every": self.trace.every,
+            "first": session.first,
+            "last": session.last,
+            "times": len(self.graph.steps),
+            "nodeCount": len(self.graph),
+            "output": self.trace.output,
+            "seed": self.arrays(self.trace.seed),
+            "every": self.trace.every,
             "order": [step.node for step in self.trace.steps],
-            "stops": [self.stops[0], self.stops[-1]] if self.is_whole else self.stops, "whole": self.is_whole,
-            "nodes": self.nodes, "forward": session.forward, "steps": self.steps, "brought": self.brought,
-            "formulas": self.formulas, "own": self.own(),
+            "stops": [self.stops[0], self.stops[-1]] if self.is_whole else self.stops,
+            "whole": self.is_whole,
+            "nodes": self.nodes,
+            "forward": session.forward,
+            "steps": self.steps,
+            "brought": self.brought,
+            "formulas": self.formulas,
+            "own": self.own(),
             "sentences": [session.sentence(p) for p in self.stops],
-            "splits": self.splits, "layers": [self.layer(path) for path in session.moments],
+            "splits": self.splits,
+            "layers": [self.layer(path) for path in session.moments],
             "ledgers": [self.ledger(node.index) for node in self.graph.parameters if node.index in self.trace.turn],
-            "checks": self.checks(), "cuts": self.cuts(), "absent": self.absent(),
+            "checks": self.checks(),
+            "cuts": self.cuts(),
+            "absent": self.absent(),
             "whatIf": what_if(session),
             "origin": None if origin is None else [origin.position, origin.phase, origin.explanation],
-            "strings": self.strings.entries, "arrays": self.arrays.entries,
-        }  # fmt: skip
+            "strings": self.strings.entries,
+            "arrays": self.arrays.entries,
+        }
         result: dict[str, Any] = data(found)
         return result
 
@@ -185,12 +199,20 @@ class _Log:
         operands = [x.index if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:6]]
         names, kept = self.strings, self.is_whole or node.index in self.shown or node.is_parameter
         return [
-            self.session.shown(node.index), names(node.op.name) if node.op else None,
-            operands + (["…"] if len(node.operands) > 6 else []), 0 if node.scope.step is None else node.scope.step + 1,
-            names(".".join(node.scope.path)), names(node.scope.part), names(node.role),
-            names(self.session.site(node.index)), names(str(node.dtype)), node.shape,
-            self.arrays(node.value) if kept else None, local_rule.saturated(self.trace, node), int(node.requires_grad),
-        ]  # fmt: skip
+            self.session.shown(node.index),
+            names(node.op.name) if node.op else None,
+            operands + (["…"] if len(node.operands) > 6 else []),
+            0 if node.scope.step is None else node.scope.step + 1,
+            names(".".join(node.scope.path)),
+            names(node.scope.part),
+            names(node.role),
+            names(self.session.site(node.index)),
+            names(str(node.dtype)),
+            node.shape,
+            self.arrays(node.value) if kept else None,
+            local_rule.saturated(self.trace, node),
+            int(node.requires_grad),
+        ]
 
     def step(self, k: int) -> list[Any]:
         """[node, gradient, what was sent, what replaced the gradient]"""

@@ -20,11 +20,17 @@ layer = marker("layer", "layer")
 
 #: our activations in ONNX: name, alpha, beta
 _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
-    "tanh": ("Tanh", None, None), "relu": ("Relu", None, None), "sigmoid": ("Sigmoid", None, None),
-    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5), "hard_sigmoid_6": ("HardSigmoid", 1 / 6, 0.5),
-    "softsign": ("Softsign", None, None), "softplus": ("Softplus", None, None), "elu": ("Elu", 1.0, None),
-    "leaky_relu": ("LeakyRelu", 0.01, None), "linear": ("Affine", 1.0, 0.0),
-}  # fmt: skip
+    "tanh": ("Tanh", None, None),
+    "relu": ("Relu", None, None),
+    "sigmoid": ("Sigmoid", None, None),
+    "hard_sigmoid": ("HardSigmoid", 0.2, 0.5),
+    "hard_sigmoid_6": ("HardSigmoid", 1 / 6, 0.5),
+    "softsign": ("Softsign", None, None),
+    "softplus": ("Softplus", None, None),
+    "elu": ("Elu", 1.0, None),
+    "leaky_relu": ("LeakyRelu", 0.01, None),
+    "linear": ("Affine", 1.0, 0.0),
+}
 
 
 class OnnxRecorder(ExportTracer):
@@ -50,10 +56,15 @@ class OnnxRecorder(ExportTracer):
                 ]
                 operands += [stack([s[j].broadcast_to((batch, size)) for s in states]) for j in range(k)]
             settings = {
-                "kind": _kind(module), "lengths": lengths is not None, "states": given, "hidden": size, "at": at,
-                "weight": module._weights(suffixes[0])["weight_ih"], "arrays": arrays(module, suffixes),
+                "kind": _kind(module),
+                "lengths": lengths is not None,
+                "states": given,
+                "hidden": size,
+                "at": at,
+                "weight": module._weights(suffixes[0])["weight_ih"],
+                "arrays": arrays(module, suffixes),
                 **attributes(module),
-            }  # fmt: skip
+            }
             whole = self.node(layer, operands, settings, dtype=x.dtype, differentiable=True)
             shapes = [((time, count, batch, size), x.dtype), *[((count, batch, size), x.dtype)] * k]
             made, *last = self.parts(whole, shapes)

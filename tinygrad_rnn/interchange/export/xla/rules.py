@@ -75,14 +75,38 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 _RULES: dict[str, Rule] = {
-    "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.divide, "floor_divide": jnp.floor_divide,
-    "neg": jnp.negative, "exp": jnp.exp, "log": jnp.log, "sqrt": jnp.sqrt, "sin": jnp.sin, "cos": jnp.cos,
-    "tanh": jnp.tanh, "erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc,
-    "sigmoid": jax.nn.sigmoid, "softplus": jax.nn.softplus,
-    "relu": jax.nn.relu, "abs": jnp.abs, "sign": jnp.sign, "pow": _power, "maximum": jnp.maximum,
-    "minimum": jnp.minimum, "greater": jnp.greater, "greater_equal": jnp.greater_equal, "less": jnp.less,
-    "less_equal": jnp.less_equal, "equal": jnp.equal, "not_equal": jnp.not_equal, "matmul": jnp.matmul,
-    "linear": _linear, "cross_entropy": _cross_entropy, "scatter": _scatter,
+    "add": jnp.add,
+    "sub": jnp.subtract,
+    "mul": jnp.multiply,
+    "div": jnp.divide,
+    "floor_divide": jnp.floor_divide,
+    "neg": jnp.negative,
+    "exp": jnp.exp,
+    "log": jnp.log,
+    "sqrt": jnp.sqrt,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "tanh": jnp.tanh,
+    "erf": jax.scipy.special.erf,
+    "erfc": jax.scipy.special.erfc,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+    "relu": jax.nn.relu,
+    "abs": jnp.abs,
+    "sign": jnp.sign,
+    "pow": _power,
+    "maximum": jnp.maximum,
+    "minimum": jnp.minimum,
+    "greater": jnp.greater,
+    "greater_equal": jnp.greater_equal,
+    "less": jnp.less,
+    "less_equal": jnp.less_equal,
+    "equal": jnp.equal,
+    "not_equal": jnp.not_equal,
+    "matmul": jnp.matmul,
+    "linear": _linear,
+    "cross_entropy": _cross_entropy,
+    "scatter": _scatter,
     "getitem": lambda x, *, index: x[_static(index)],
     "cast": lambda x, *, dtype: x.astype(jax.dtypes.canonicalize_dtype(dtype)),
     "where": lambda condition, a, b: jnp.where(jnp.asarray(condition) != 0, a, b),
@@ -98,15 +122,13 @@ _RULES: dict[str, Rule] = {
     "log_softmax": lambda x, *, axis: jax.nn.log_softmax(x, axis),
     "cumsum": lambda x, *, axis: jnp.cumsum(x, axis),
     "take": lambda table, indices: jnp.take(table, indices, axis=0, mode="fill"),
-    "scatter_rows": lambda g, indices, *, rows: (
-        jnp.zeros((rows, *g.shape[indices.ndim :]), g.dtype).at[indices].add(g)
-    ),
-    "one_hot": lambda indices, *, num_classes, dtype, strict: (
-        (indices[..., None] == np.arange(num_classes)).astype(jax.dtypes.canonicalize_dtype(dtype))
+    "scatter_rows": lambda g, indices, *, rows: jnp.zeros((rows, *g.shape[indices.ndim :]), g.dtype).at[indices].add(g),
+    "one_hot": lambda indices, *, num_classes, dtype, strict: (indices[..., None] == np.arange(num_classes)).astype(
+        jax.dtypes.canonicalize_dtype(dtype)
     ),
     "argmax": lambda x, *, axis: jnp.argmax(x, axis),
     "argsort": lambda x, *, axis: jnp.argsort(x, axis, stable=True),
     "einsum": lambda *operands, subscripts: jnp.einsum(subscripts, *operands),
-}  # fmt: skip
+}
 for _name, _rule in _RULES.items():
     jax_rule(_name)(_rule)

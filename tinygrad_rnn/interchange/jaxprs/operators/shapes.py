@@ -48,9 +48,18 @@ def _pad(_eqn: Any, x: Any, value: Any, padding_config: Any, **_params: Any) -> 
 
 @primitive("conv_general_dilated")
 def _conv(
-    eqn: Any, x: Any, weight: Any, window_strides: Any, padding: Any, lhs_dilation: Any, rhs_dilation: Any,
-    dimension_numbers: Any, feature_group_count: int, batch_group_count: int, **_params: Any,
-) -> Tensor:  # fmt: skip
+    eqn: Any,
+    x: Any,
+    weight: Any,
+    window_strides: Any,
+    padding: Any,
+    lhs_dilation: Any,
+    rhs_dilation: Any,
+    dimension_numbers: Any,
+    feature_group_count: int,
+    batch_group_count: int,
+    **_params: Any,
+) -> Tensor:
     """Batch and channels brought to the front, and back; a dilated input has zeros between its elements."""
     x = as_tensor(x).permute(tuple(dimension_numbers.lhs_spec))
     weight = as_tensor(weight).permute(tuple(dimension_numbers.rhs_spec))

@@ -5,6 +5,15 @@ from .sequences import TAKE_SEQUENCES
 from .table import TABLE, keywords
 
 __all__ = [
-    "TABLE", "TAKE_SEQUENCES", "control", "elementwise", "keywords", "layers", "quantised", "recurrent", "reductions",
-    "sequences", "shapes",
-]  # fmt: skip
+    "TABLE",
+    "TAKE_SEQUENCES",
+    "control",
+    "elementwise",
+    "keywords",
+    "layers",
+    "quantised",
+    "recurrent",
+    "reductions",
+    "sequences",
+    "shapes",
+]

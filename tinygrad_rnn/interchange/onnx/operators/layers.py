@@ -20,9 +20,15 @@ simple(MatMul=T.matmul, Einsum=lambda *tensors, equation: T.einsum(equation, *te
 
 @operator("Gemm")
 def _gemm(
-    _node: Node, a: Tensor, b: Tensor, c: Tensor | None = None, alpha: float = 1.0, beta: float = 1.0, transA: int = 0,
+    _node: Node,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,
     transB: int = 0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     product = (a.T if transA else a) @ (b.T if transB else b)
     product = product if alpha == 1 else product * alpha
     if c is None or not beta:
@@ -32,9 +38,14 @@ def _gemm(
 
 @operator("LayerNormalization")
 def _layer_norm(
-    _node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None, axis: int = -1, epsilon: float = 1e-5,
+    _node: Node,
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor | None = None,
+    axis: int = -1,
+    epsilon: float = 1e-5,
     stash_type: int = 1,
-) -> Any:  # fmt: skip
+) -> Any:
     axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
     mean = x.mean(axes, True)
     centred = x - mean
@@ -53,9 +64,17 @@ def _rms_norm(
 
 @operator("BatchNormalization")
 def _batch_norm(
-    _node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float = 1e-5,
-    momentum: float = 0.9, training_mode: int = 0, spatial: int = 1,
-) -> Tensor:  # fmt: skip
+    _node: Node,
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+    spatial: int = 1,
+) -> Tensor:
     if training_mode:
         raise DataError("it is in training mode; export the model for inference")
     shape = (-1, *(1,) * (x.ndim - 2))
@@ -65,9 +84,17 @@ def _batch_norm(
 
 @operator("Conv")
 def _conv(
-    _node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None, kernel_shape: Any = None, strides: Any = None,
-    dilations: Any = None, pads: Any = None, group: int = 1, auto_pad: str = "NOTSET",
-) -> Tensor:  # fmt: skip
+    _node: Node,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    kernel_shape: Any = None,
+    strides: Any = None,
+    dilations: Any = None,
+    pads: Any = None,
+    group: int = 1,
+    auto_pad: str = "NOTSET",
+) -> Tensor:
     """x (N, C, ...), weight (M, C / group, ...)."""
     rank = x.ndim - 2
     kernel = weight.shape[2:]

@@ -39,9 +39,14 @@ def _real(x: Tensor, zero: Tensor | None, like: Any) -> Tensor:
 
 @operator("DequantizeLinear")
 def _dequantize(
-    node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1, block_size: int = 0,
+    node: Node,
+    x: Tensor,
+    scale: Tensor,
+    zero: Tensor | None = None,
+    axis: int = 1,
+    block_size: int = 0,
     output_dtype: int = 0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     axis = axis_of(axis, x.ndim) if x.ndim > 1 else 0
     scale = _spread(scale, x, axis, block_size)
     return _real(x, None if zero is None else _spread(zero, x, axis, block_size), scale.dtype) * scale
@@ -49,9 +54,16 @@ def _dequantize(
 
 @operator("QuantizeLinear")
 def _quantize(
-    node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1, saturate: int = 1,
-    block_size: int = 0, output_dtype: int = 0, precision: int = 0,
-) -> Tensor:  # fmt: skip
+    node: Node,
+    x: Tensor,
+    scale: Tensor,
+    zero: Tensor | None = None,
+    axis: int = 1,
+    saturate: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+    precision: int = 0,
+) -> Tensor:
     axis = axis_of(axis, x.ndim) if x.ndim > 1 else 0
     limits = np.iinfo(np.uint8 if zero is None else zero.dtype)
     steps = x / _spread(scale, x, axis, block_size)

@@ -193,9 +193,14 @@ def _one_hot(_node: Node, indices: Tensor, depth: Any, values: Tensor, axis: int
 
 @operator("Pad")
 def _pad(
-    _node: Node, x: Tensor, pads: Any, constant_value: Any = None, axes: Any = None, mode: str = "constant",
+    _node: Node,
+    x: Tensor,
+    pads: Any,
+    constant_value: Any = None,
+    axes: Any = None,
+    mode: str = "constant",
     value: float = 0.0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     widths = integers(pads, "pads")
     chosen = range(x.ndim) if axes is None else [axis_of(a, x.ndim) for a in integers(axes, "axes")]
     if len(widths) != 2 * len(chosen):

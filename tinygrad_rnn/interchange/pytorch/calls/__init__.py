@@ -9,6 +9,15 @@ from .layers import dropout_mask
 from .table import FLOATS, find, handles
 
 __all__ = [
-    "FLOATS", "arithmetic", "dropout_mask", "find", "handles", "layers", "losses", "positions",
-    "reductions", "shapes", "types",
-]  # fmt: skip
+    "FLOATS",
+    "arithmetic",
+    "dropout_mask",
+    "find",
+    "handles",
+    "layers",
+    "losses",
+    "positions",
+    "reductions",
+    "shapes",
+    "types",
+]

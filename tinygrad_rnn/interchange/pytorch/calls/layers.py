@@ -87,9 +87,17 @@ def dropout_mask(call: Call, dropped: list[Any], p: float) -> list[Tensor]:
 
 @handles("_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(
-    call: Call, weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False, mode: int = 0,
-    _sparse: bool = False, weights: Any = None, include_last_offset: bool = False, padding_idx: int = -1,
-) -> Any:  # fmt: skip
+    call: Call,
+    weight: Any,
+    indices: Any,
+    offsets: Any,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    _sparse: bool = False,
+    weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> Any:
     """Of each bag the sum (mode 0) or mean (1) of its rows."""
     if mode > 1 or scale_grad_by_freq:
         return NotImplemented
@@ -106,9 +114,17 @@ def _embedding_bag(
 
 @handles("convolution")
 def _convolution(
-    _call: Call, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-    output_padding: Any, groups: int,
-) -> Any:  # fmt: skip
+    _call: Call,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+) -> Any:
     """x (N, C, ...), weight (M, C / groups, ...); transposed: (C, M / groups, ...), and x is set apart instead."""
     if transposed:
         kernels = weight.reshape((groups, weight.shape[0] // groups, *weight.shape[1:])).transpose(1, 2)
@@ -127,9 +143,15 @@ def _convolution(
 
 @handles("avg_pool2d")
 def _avg_pool(
-    _call: Call, x: Any, kernel: Any, stride: Any = (), padding: Any = (0, 0), ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor: Any = None,
-) -> Any:  # fmt: skip
+    _call: Call,
+    x: Any,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: Any = None,
+) -> Any:
     if ceil_mode or x.ndim != 4 or (any(padding) and not count_include_pad):
         return NotImplemented
     channels, size = x.shape[1], divisor or math.prod(kernel)
@@ -152,9 +174,16 @@ def _rms_norm(_call: Call, x: Any, normalized_shape: Any, weight: Any = None, ep
 
 @handles("scaled_dot_product_attention")
 def _attention(
-    call: Call, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: Any = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
+    call: Call,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:
     if enable_gqa or dropout_p:
         return NotImplemented
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

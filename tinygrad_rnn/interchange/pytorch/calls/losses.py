@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 @handles("cross_entropy", "cross_entropy_loss")
 def _cross_entropy(
-    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
+    _call: Call,
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
     if size_average is not None or reduce is not None or not isinstance(reduction, str):
         return NotImplemented
     if target.dtype.kind in "iu":
@@ -57,9 +64,15 @@ def _nll(x: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: s
 
 @handles("nll_loss")
 def _nll_loss(
-    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, ignore_index: int = -100,
-    reduce: Any = None, reduction: str = "mean",
-) -> Any:  # fmt: skip
+    _call: Call,
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     if size_average is not None or reduce is not None or not isinstance(reduction, str):
         return NotImplemented
     return _nll(x, target, weight, ignore_index, reduction)
@@ -88,9 +101,15 @@ def _mse_loss(
 
 @handles("binary_cross_entropy_with_logits")
 def _bce_with_logits(
-    _call: Call, x: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None,
-    reduction: str = "mean", pos_weight: Any = None,
-) -> Any:  # fmt: skip
+    _call: Call,
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Any:
     if size_average is not None or reduce is not None or pos_weight is not None:
         return NotImplemented
     losses = x.softplus() - target * x
