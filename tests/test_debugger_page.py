@@ -39,7 +39,7 @@ READ = """(p) => {
       slot: Number(x.dataset.slot), target: x.querySelector(".name").textContent, formula: x.querySelector("math").textContent,
       norm: data(x.querySelector("[data-norm]"), "norm"), ratio: data(x.querySelector("[data-ratio]"), "ratio"),
       arrived: data(x.querySelector(".pips"), "arrived"), expected: data(x.querySelector(".pips"), "expected"),
-      grids: Object.fromEntries([...x.querySelectorAll(".grid")].map((grid) => [grid.querySelector("figcaption").textContent, numbers(grid.querySelector("table"))])),
+      grids: Object.fromEntries([...x.querySelectorAll(".grid")].map((grid) => [grid.querySelector("figcaption").textContent.split(" (")[0], numbers(grid.querySelector("table"))])),
     })),
     frontier: Object.fromEntries(all("#frontier [data-group]", (x) => [x.dataset.group, Number(x.dataset.count)])),
     norms: all("#norms circle", (x) => [Number(x.dataset.node), Number(x.dataset.norm)]),

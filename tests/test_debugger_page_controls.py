@@ -231,6 +231,29 @@ def test_for_the_last_row_there_are_the_picture_the_sentence_and_the_rule(show, 
     assert not tab.locator("#next").is_visible() and not tab.locator("#panels").is_visible()
 
 
+@pytest.mark.parametrize("cell, gates", [("LSTM", 4), ("GRU", 3)])
+def test_a_long_row_has_a_line_for_each_gate(show, cell, gates):
+    session = viz.debug(spelling(cell, steps=2, hidden=4))
+    tab = show(session)
+    seen = {
+        (len(session.graph.nodes[number].shape), lines, width)
+        for number in range(len(session.graph))
+        for lines, width in tab.evaluate(
+            """(number) => { go(positionOf(number), "a test"); return [...document.querySelectorAll("#here .grid")]
+              .filter((x) => x.textContent.includes("(a row, in"))
+              .map((x) => [x.querySelectorAll("tr").length, x.querySelector("tr").cells.length]); }""",
+            number,
+        )
+    }
+    assert seen == {(1, gates, 4), (2, gates, 4)}  # of biases, and of what a step makes
+
+
+def test_the_name_of_an_operation_keeps_its_underscore(show, hello):
+    tab = show(hello)
+    tab.evaluate(f"go({hello.turn_of(hello.names.find('L_4'))}, 'a test')")
+    assert "cross_entropy" in tab.locator("#rule math").first.text_content()
+
+
 def test_nothing_waits_whose_gradient_is_complete(show, hello):
     tab = show(hello, "#k=2")
     shown = (

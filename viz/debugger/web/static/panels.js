@@ -40,18 +40,18 @@ function rowsOf(a) {
   return rows;
 }
 
-function folded(a, transposed) { // a long vector in several lines: of a cell's four gates, one each
+function folded(a, transposed, parts) { // a long vector in several lines: of a cell's gates, one each
   const rows = rowsOf(a), count = a.data.length;
   if (rows.length === 1 && count > 8 && !a.corner) {
-    const width = count % 4 === 0 && count <= 32 ? count / 4 : 8;
+    const width = parts > 1 && count % parts === 0 && count / parts <= 12 ? count / parts : 8;
     return Array.from({ length: Math.ceil(count / width) }, (_, i) => rows[0].slice(i * width, (i + 1) * width));
   }
   return transposed && rows.length ? rows[0].map((_, j) => rows.map((row) => row[j])) : rows;
 }
 
-function grid(a, label, { transposed = false } = {}) {
+function grid(a, label, { transposed = false, of = null } = {}) {
   if (!a) return h("figure.grid", {}, h("div.nothing", {}, "nothing yet"), h("figcaption", {}, label));
-  const rows = folded(a, transposed);
+  const rows = folded(a, transposed, of === null ? 0 : pieces(of));
   const largest = a.data.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
   const small = rows.length > 12 || (rows[0] || []).length > 8 ? ".small" : rows.length > 4 ? ".dense" : "";
   const table = h(`table.heat${small}`, { "aria-label": `${label}, ${shapeOf(a.shape)}` }, rows.map((row) => h("tr", {}, row.map((x) => {
@@ -59,7 +59,7 @@ function grid(a, label, { transposed = false } = {}) {
     tint(cell, x, largest);
     return cell;
   }))));
-  const part = a.corner ? ` (a corner of ${shapeOf(a.shape)})` : "";
+  const part = a.corner ? ` (a corner of ${shapeOf(a.shape)})` : !transposed && rows.length > rowsOf(a).length ? ` (a row, in ${rows.length} lines)` : "";
   return h("figure.grid", {}, table, label || part ? h("figcaption", {}, `${label}${part}`) : null);
 }
 
@@ -98,7 +98,7 @@ function showHere(p, reason) {
   line("stopped", h("span", { id: "reason" }, reason));
   const upstream = p >= 0 ? gradient(node.index, p) : null;
   const made = value(node.index, p);
-  const grids = [made && grid(made, "value"), p >= 0 && (upstream || turn.has(node.index)) && grid(upstream, "gradient that arrived")];
+  const grids = [made && grid(made, "value", { of: node.index }), p >= 0 && (upstream || turn.has(node.index)) && grid(upstream, "gradient that arrived", { of: node.index })];
   const shown = p >= 0 ? upstream : made;
   const m = shown && measure(shown);
   fill("here", h("dl", {}, lines),
@@ -126,9 +126,9 @@ function showRule(p) {
 }
 
 function computed(node) { // in the forward pass: the operands' values, and the result
-  const operands = node.operands.map((x) => (typeof x === "number" ? h("div.given", {}, link(x), grid(array(nodes[x].value), "")) : h("div.given", {}, x)));
+  const operands = node.operands.map((x) => (typeof x === "number" ? h("div.given", {}, link(x), grid(array(nodes[x].value), "", { of: x })) : h("div.given", {}, x)));
   return h("article.operand", {}, h("h3", {}, h("span", {}, node.name, " = ", expression(node.index))),
-    h("div.equation", {}, operands.flatMap((x, i) => (i ? [h("span.sign", {}, ","), x] : [x])), h("span.sign", {}, "→"), h("div.given", {}, h("b", {}, node.name), grid(array(node.value), ""))));
+    h("div.equation", {}, operands.flatMap((x, i) => (i ? [h("span.sign", {}, ","), x] : [x])), h("span.sign", {}, "→"), h("div.given", {}, h("b", {}, node.name), grid(array(node.value), "", { of: node.index }))));
 }
 
 function otherName(p, sent) { // what a product's gradient is multiplied with
@@ -149,7 +149,7 @@ function typeset(text) { // "f_3" as f with a 3 below it, "(f_4 ⊙ c_3)" piece 
   const letter = (word) => math(/^\d+$/.test(word) ? "mn" : word.length === 1 ? "mi" : "mtext", word);
   return math("mrow", ...parts.map((part) => {
     if (/^[()⊙⊘+−…]$/.test(part)) return math("mo", part);
-    const found = /^(.+?)_(\w+)(ᵀ?)$/.exec(part);
+    const found = /^(.+)_(\d+(?::\d+)?)(ᵀ?)$/.exec(part) || /^(.+?)_(\w+)(ᵀ?)$/.exec(part); // cross_entropy_5, W_hh
     if (!found) return letter(part);
     const [base, below] = [letter(found[1]), letter(found[2])];
     return found[3] ? math("msubsup", base, below, math("mo", "⊤")) : math("msub", base, below);
@@ -179,13 +179,13 @@ function operand(p, index, sent, upstream) {
   const outer = sent.kind === "operand" && sent.slot === 1;
   const alone = sent.factor === null || (sent.kind === "diagonal" && array(sent.factor).data.every((x) => x === 1));
   const factor = alone ? null : grid(array(sent.factor), FACTORS[sent.kind] || otherName(p, sent));
-  const first = grid(upstream, "upstream gradient", { transposed: outer });
-  const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution")];
+  const first = grid(upstream, "upstream gradient", { transposed: outer, of: nodeAt(p) });
+  const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution", { of: sent.target })];
   return h("article.operand", { "data-slot": sent.slot },
     h("h3", {}, "to ", link(sent.target), " ", h("span.formula", {}, formulaOf(nodes[steps.get(p).node], sent)),
       h("span.measures", {}, "norm ", h("b", { title: String(outgoing), "data-norm": outgoing }, number(outgoing)), ratio === null ? null : h("span", { "data-ratio": ratio }, ` (× ${number(ratio)})`), logBar(outgoing), counts(measure(contribution)))),
     h("div.equation", {}, product),
-    h("div.equation.sum", {}, h("span.label", {}, "its gradient"), grid(before, "before"), h("span.sign", {}, "+"), h("span.sign.muted", {}, "contribution"), h("span.sign", {}, "→"), grid(after, "after"), pips(at + 1, list.length)));
+    h("div.equation.sum", {}, h("span.label", {}, "its gradient"), grid(before, "before", { of: sent.target }), h("span.sign", {}, "+"), h("span.sign.muted", {}, "contribution"), h("span.sign", {}, "→"), grid(after, "after", { of: sent.target }), pips(at + 1, list.length)));
 }
 
 // 11: the frontier ------------------------------------------------------------------------------------------

@@ -12,6 +12,19 @@ const nodes = D.nodes.map((row, index) => {
   return node;
 });
 
+const readers = new Map(); // node -> [who reads it, as which operand]
+nodes.forEach((reader) => reader.operands.forEach((x, slot) => {
+  if (typeof x === "number") readers.set(x, [...(readers.get(x) || []), [reader, slot]]);
+}));
+
+function pieces(index, further = 2) { // how many parts a vector is read in: the gates that one product makes, or that something is added to
+  const all = readers.get(index) || [];
+  const read = all.filter(([reader]) => reader.op === "getitem").length;
+  if (read > 1 || !further) return read;
+  const on = all.filter(([reader, slot]) => reader.op === "add" || (reader.op === "linear" && slot === 2));
+  return Math.max(read, ...on.map(([reader]) => pieces(reader.index, further - 1)));
+}
+
 // Positions: step k of the walk back is k, the loss is 0, the forward pass is negative. `stops` are those shown here.
 const stops = D.whole ? Array.from({ length: D.stops[1] - D.stops[0] + 1 }, (_, i) => D.stops[0] + i) : D.stops;
 const placeOf = new Map(stops.map((p, i) => [p, i]));
