@@ -12,7 +12,6 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.testing import Source, recipe_for
-from viz import vocabulary
 from viz.debugger.web.graph_picture import draw
 
 #: What formulas call beside the network's names: e, sums over j, functions.
@@ -86,10 +85,12 @@ def test_parameters_have_the_lectures_letters_and_answer_to_both_names(hello):
 
 def test_two_layers_keep_the_names_that_tell_them_apart():
     output, _ = nn.RNN(2, 2, num_layers=2)(tg.ones(2, 1, 2))
-    graph = tg.Graph(output.sum())
-    assert not any(name == "W_hh" for name in vocabulary.weights(graph).values())
+    assert "W_hh⁽²⁾ weight_hh_l1" in viz.render(output.sum(), detail="op").svg
     session = viz.debug(output.sum())
-    assert len({session.shown(i) for i, node in enumerate(session.graph.nodes) if node.is_parameter}) == 8
+    shown = {session.shown(i) for i, node in enumerate(session.graph.nodes) if node.is_parameter}
+    assert shown == {f"{letter}{layer}_{ends}" for letter in "Wb" for layer in (1, 2) for ends in ("xh", "hh")}
+    assert session.names.find("W2_hh") == session.names.find("weight_hh_l1")
+    assert session.names.find("h2_1") == session.names.find("l1.h_1")
 
 
 def test_what_one_of_several_uses_sends_is_added(hello):
@@ -109,8 +110,8 @@ def test_boxes_bear_the_formulas_names(hello):
 
 @pytest.mark.parametrize("cell, formulas", [
     ("LSTM", ["f₂ ⊙ c₁", "tanh(c₂)", "c₂ = f₂ ⊙ c₁ + i₂ ⊙ g₂", "h₂ = o₂ ⊙ tanh(c₂)"]),
-    ("GRU", ["1 − z₂", "z₂ ⊙ h₁", "h₁ W_hhᵀ + b_hh", "h₂ = (1 − z₂) ⊙ n₂ + z₂ ⊙ h₁"]),
-    ("RNN", ["a_h2 = W_xh x + W_hh h + b", "h₂ = tanh"]),
+    ("GRU", ["1 − z₂", "z₂ ⊙ h₁", "ah₂ = W_hh h + b", "h₂ = (1 − z₂) ⊙ n₂ + z₂ ⊙ h₁"]),
+    ("RNN", ["a₂ = W_xh x + W_hh h + b", "h₂ = tanh"]),
 ])  # fmt: skip
 def test_boxes_are_called_what_sentences_call_them(cell, formulas):
     session = viz.debug(spelling(steps=2, cell=cell))
@@ -153,7 +154,7 @@ def test_two_cells_of_one_place_and_parameters_without_names_are_told_apart():
         h = writer(x, h)
         loss = loss + (h @ w).square().sum()
     names = viz.debug(loss).names
-    assert {"cell1.z_3", "cell2.z_3", "W_hy"} <= set(names.shown)
+    assert {"z1_3", "z2_3", "W_hy"} <= set(names.shown)
     assert not any("constant" in names.shown[node.index] for node in names.graph.parameters)
 
 
@@ -237,12 +238,12 @@ def test_scores_and_losses_that_nobody_labelled_have_their_letters(is_fed_back, 
 def test_the_page_calls_the_states_and_weights_of_two_cells_as_its_sentences_do():
     session = viz.debug(stack_without_labels(is_fed_back=True))
     shown = {session.shown(i) for i in range(len(session.graph))}
-    assert {f"cell{k}.h_{t}" for k in (1, 2) for t in range(5)} <= shown
+    assert {f"h{k}_{t}" for k in (1, 2) for t in range(5)} <= shown
     for detail in ("gate", "op"):
         texts = re.findall("<text[^>]*>([^<]*)<", draw(session.graph, detail).svg)
-        assert not any("h⁽" in text or "layer" in text for text in texts)
-        assert {"cell1.h₀ = 0", "cell2.h₀ = 0"} & set(texts)
-        weights = {session.shown(n.index) for n in session.graph.nodes if n.is_parameter}
+        assert {"h⁽¹⁾₀ = 0", "h⁽²⁾₀ = 0"} & set(texts)
+        names = session.names
+        weights = {names.drawn(names.shown[n.index]) for n in session.graph.nodes if n.is_parameter}
         assert weights <= {part for text in texts for part in text.split()}
 
 
@@ -256,13 +257,13 @@ def test_a_state_that_one_cell_alone_has_in_a_step_is_called_as_in_the_others():
         g = tg.tanh(tg.concat([x[t], h], 1) @ fast.weight_ih.T + g @ fast.weight_hh.T)
         loss = loss + nn.functional.cross_entropy(head(tg.concat([h, g], 1)), [t % 3])
     shown = viz.debug(loss).names.shown
-    assert {f"cell2.h_{t}" for t in range(1, 7)} | {"cell1.h_1", "cell1.h_3", "cell1.h_5"} <= set(shown)
+    assert {f"h2_{t}" for t in range(1, 7)} | {"h1_1", "h1_3", "h1_5"} <= set(shown)
 
 
-def test_a_cell_whose_matrices_have_no_letter_has_no_letter_for_its_bias():
+def test_each_cells_matrices_and_biases_have_its_number():
     session = viz.debug(two_layers())
     biases = {session.shown(n.index) for n in session.graph.nodes if n.is_parameter and len(n.shape) == 1}
-    assert biases == {"b_xh", "cell2.bias", "b_hy"}
+    assert biases == {"b1_xh", "b2_xh", "b_hy"}
 
 
 def two_layers() -> tg.Tensor:

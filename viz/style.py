@@ -70,9 +70,14 @@ def subscript(number: int) -> str:
     return str(number).translate(_SUBSCRIPTS)
 
 
-def superscript(number: int) -> str:
+def superscript(number: int | str) -> str:
     """The number in Unicode superscript digits."""
     return str(number).translate(_SUPERSCRIPTS)
+
+
+def with_small_numbers(name: str) -> str:
+    """``concat_3`` as ``concat₃``."""
+    return re.sub(r"_(\d+)", lambda number: subscript(int(number[1])), name)
 
 
 # Text ----------------------------------------------------------------------------------------------------

@@ -7,16 +7,59 @@ whole gradient that it makes up, so that all shares add up to 1.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.state_rows import state_rows
+
+from . import style
 
 #: The letters of what has one in the lecture, by role; other roles are letters themselves.
 LETTERS: Mapping[str, str] = {"logits": "y", "loss": "L"}
 #: Gates, in the order they are taught in.
 GATES: Mapping[str, int] = {name: rank for rank, name in enumerate("ifogrzn")}
+#: What layers call their parameters; the lecture's letters say it better, but a name that a person gave is kept.
+LAYERS_NAME = re.compile(r"(weight|bias)(_[ih]h)?(_l\d+)?(_reverse)?")
+ANOTHERS = "another cell's state"
+
+
+class Mark(NamedTuple):
+    """Which of several cells, or inputs: none if there is one only."""
+
+    number: int = 0  #: from 1
+    arrow: str = ""  #: ← of a cell that reads backward, → of its twin
+
+    def __str__(self) -> str:
+        """In parentheses, so that it is no power."""
+        return f"{style.superscript(f'({self.number})') if self.number else ''}{self.arrow}"
+
+
+class Name(NamedTuple):
+    """What a value is called wherever it is shown; each place has a way of its own to spell it.
+
+    >>> name = Name("h", Mark(2), 3)
+    >>> print(name, name.text, Name("W_xh", Mark(2)).text, Name("h", Mark(0, "←"), 3).text)
+    h⁽²⁾₃ h2_3 W2_xh h_reverse_3
+    """
+
+    letter: str
+    cell: Mark = Mark()
+    step: int | None = None  #: from 1; what a cell begins with has 0
+
+    def __str__(self) -> str:
+        """As pictures write it."""
+        return f"{self.letter}{self.cell}{'' if self.step is None else style.subscript(self.step)}"
+
+    @property
+    def text(self) -> str:
+        """As it is typed."""
+        head, below, tail = self.letter.partition("_")
+        back = "_reverse" if self.cell.arrow == "←" else ""
+        when = "" if self.step is None else f"{'' if tail else '_'}{self.step}"
+        return f"{head}{self.cell.number or ''}{below}{tail}{back}{when}"
 
 
 def letter(role: str) -> str:
@@ -28,42 +71,50 @@ def letter(role: str) -> str:
     return LETTERS.get(role, role)
 
 
-def unsaid_states(graph: tg.Graph) -> dict[int, str]:
-    """By node what a state is called whose name nobody said, h if its cell has none, else h′, h″; and each first state
-    that is a constant without a name."""
-    nodes, found = graph.nodes, dict[int, str]()
-    for row in state_rows(graph):
-        first = [n for n in row.initial if nodes[n].op is None and not nodes[n].name and n not in row.loop.weights]
-        found |= dict.fromkeys([*(n for n in row.nodes if n is not None and not row.is_named), *first], row.name)
-    return found
-
-
-def weights(graph: tg.Graph) -> dict[int, str]:
+def weights(graph: tg.Graph, cells: Mapping[tuple[str, ...], Mark]) -> dict[int, Name]:
     """By parameter what a lecture calls it: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
 
-    Only where the letter is one parameter's alone; of several layers' the parameters' own names tell more. Those that
-    have no name are numbered as they were made: W1, W2.
+    ``cells``: by the scope of a cell the mark of what belongs to it: its matrices are W_xh⁽²⁾, W_hh⁽²⁾. Only where the
+    letter is one parameter's alone, and the name it has is a layer's, not a person's. Those that have no name are
+    numbered as they were made: W1, W2.
 
     >>> cell = tg.nn.LSTMCell(2, 3)
     >>> h, c = cell(tg.nn.labelled(tg.ones(1, 2), "x"))
-    >>> [name for _, name in sorted(weights(tg.Graph(h)).items())]
+    >>> [str(name) for _, name in sorted(weights(tg.Graph(h), {}).items())]
     ['W_xh', 'W_hh', 'b_xh', 'b_hh']
     """
-    states = state_letters(graph)
-    found = {node.index: weight(graph, node, states) for node in graph.nodes if node.is_parameter}
+    states, nodes = state_letters(graph), graph.nodes
+    own = [node for node in nodes if node.is_parameter and LAYERS_NAME.fullmatch(node.name or "weight")]
+    letters = {node.index: weight(graph, node, states, cells) for node in own}
+    found = {i: Name(said, _mark(graph, i, cells) if "_" in said else Mark()) for i, said in letters.items()}
     once = {name for name, count in Counter(found.values()).items() if count == 1}
-    for use in graph.nodes:
+    for use in nodes:
         if use.op is not None and use.op.name == "linear" and len(use.sources) == 3:
             _, matrix, bias = use.sources
-            if found.get(bias) == "b" and found.get(matrix) in once - {"W"}:
-                found[bias] = found[matrix].replace("W", "b", 1)
+            if (
+                bias in found
+                and found[bias].letter == "b"
+                and found.get(matrix) in once
+                and found[matrix].letter != "W"
+            ):
+                found[bias] = found[matrix]._replace(letter=letters[matrix].replace("W", "b", 1))
     often = Counter(found.values())
-    nameless = sorted((n for n in map(graph.nodes.__getitem__, found) if not n.name), key=lambda n: n.serial)
+    nameless = sorted((n for n in own if not n.name), key=lambda n: n.serial)
     numbers = {
         n.index: sum(found[m.index] == found[n.index] for m in nameless[: k + 1]) for k, n in enumerate(nameless)
     }
-    told = {i: name + str(numbers.get(i, "")) * (often[name] > 1) for i, name in found.items()}
-    return {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name)}
+    told = {
+        i: name._replace(letter=f"{name.letter}{numbers.get(i, '')}") if often[name] > 1 else name
+        for i, name in found.items()
+    }
+    return {i: name for i, name in told.items() if i in numbers or (often[found[i]] == 1 and "_" in name.letter)}
+
+
+def _mark(graph: tg.Graph, index: int, cells: Mapping[tuple[str, ...], Mark]) -> Mark:
+    """The mark of the one cell that uses a parameter."""
+    users = (graph.nodes[i] for i in graph.consumers[index])
+    marks = {cells.get(user.scope.path, Mark()) for user in users if not user.scope.backward}
+    return marks.pop() if len(marks) == 1 else Mark()
 
 
 def state_letters(graph: tg.Graph) -> dict[int, str]:
@@ -79,27 +130,34 @@ def state_letters(graph: tg.Graph) -> dict[int, str]:
     return letters
 
 
-def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> str:
+def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str], cells: Mapping[tuple[str, ...], Mark]) -> str:
     """A lecture's name of a parameter: b, or by what it is multiplied with, W_xh, W_hh or W_hy, else W.
 
-    ``states``: see `state_letters`.
+    To a cell the states of another one are its input. ``states``: see `state_letters`.
     """
     if len(node.shape) < 2:
         return "b"
-    others = set[str | None]()
-    for use in (graph.nodes[i] for i in graph.consumers[node.index]):
-        if use.op is not None and not use.scope.backward and use.op.name in ("matmul", "linear"):
-            others |= {_letter(graph, i, states) for i in use.sources[:2] if i != node.index}
+    uses = [use for i in graph.consumers[node.index] if not (use := graph.nodes[i]).scope.backward]
+    uses = [use for use in uses if use.op is not None and use.op.name in ("matmul", "linear")]
+    others = {
+        _letter(graph, i, use.scope.path, states, cells) for use in uses for i in use.sources[:2] if i != node.index
+    }
+    if ANOTHERS in others:  # what a cell begins with may be another's
+        others = others - {ANOTHERS} or {"x"}
     letter, reached = others.pop() if len(others) == 1 else None, _reached_state(graph, node.index, states)
     return f"W_{letter}{reached}" if letter and reached else "W"
 
 
-def _letter(graph: tg.Graph, index: int, states: Mapping[int, str]) -> str | None:
+def _letter(
+    graph: tg.Graph, index: int, user: tuple[str, ...], states: Mapping[int, str], cells: Collection[tuple[str, ...]]
+) -> str | None:
     """The role of a matrix's other factor, whatever moved it there; data without a label is the input."""
     node = graph.nodes[index]
     while node.index not in states and not node.role and _moves(node):
         node = graph.nodes[node.sources[0]]
     known = states.get(node.index)
+    if known and user in cells and node.op is not None and node.scope.path != user:
+        return ANOTHERS
     return known or ("x" if node.role == "x" or not (node.role or node.requires_grad) else None)
 
 

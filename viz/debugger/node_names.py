@@ -1,9 +1,10 @@
 """Names of nodes, and finding a node by what a person types.
 
-A state or gate is its role and its time step, counted from 1 as on a blackboard: ``h_3``, ``f_2``, ``loss_4``; the
-initial state is ``h_0``. Other values go by their own name or their operation: ``weight_hh_l0``, ``linear_3``. A name
-that several nodes share is preceded by the place, ``l1.h_3``, and if that does not tell them apart followed by a
-number, ``l0.mul_3:2``. ``#12`` is node 12, whatever it is called. What is shown of a node (`Spoken`) is found as well.
+What has a name in pictures has the same here, as it is typed: ``h_3``, ``f2_3``. Other values go by their own name or
+their operation: ``weight_hh_l0``, ``linear_3``. A name that several nodes share is preceded by the place,
+``l1.linear_3``, and if that does not tell them apart followed by a number, ``l0.mul_3:2``. A role in its place,
+``l1.h_3``, is understood where it means one node, and ``#12`` is node 12, whatever it is called. What is shown of a node
+(`Spoken`) is found as well.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections import defaultdict
 from dataclasses import replace
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.state_rows import state_rows
 
-from .. import style, vocabulary
-from ..graph.time_columns import scores_and_losses
+from .. import style
+from ..graph.box_text import common
+from ..graph.detail_levels import collapse
+from ..graph.value_names import ValueNames
+from ..vocabulary import Name
 from .shown_names import Spoken
 
 NAME_LIMIT = 40
@@ -27,16 +30,17 @@ class Names:
     """The names of a graph's nodes."""
 
     def __init__(self, graph: tg.Graph) -> None:
-        told = scores_and_losses(graph) if graph.steps else {}
-        nodes = [replace(node, role=told.get(node.index, node.role)) for node in graph.nodes]
+        level = collapse(graph, "gate")
+        known = ValueNames(level)
+        values, self._weights = known.by_node(), known.weights
+        if not level.columns:  # without time steps a formula tells more than a letter that nobody said
+            values = {i: names for i, names in values.items() if graph.nodes[i].role or names[0].letter == "L"}
+        self._values = values
+        told = zip(graph.nodes, level.roles, strict=True)
+        nodes = [replace(node, role=node.role or role or None) for node, role in told]
         self.graph = graph = graph.of(nodes, graph.outputs)  #: with the roles of scores and losses that nobody labelled
-        self._states, self._weights = vocabulary.unsaid_states(graph), vocabulary.weights(graph)
-        self._cells = defaultdict[int, list[tuple[str, ...]]](list)  #: of a first state, those that begin with it
-        rows = state_rows(graph)
-        for row in rows:
-            for index in row.initial:
-                self._cells[index].append(row.path)
-        levels = [_levels(node, self._path(node), self._short(node, index)) for index, node in enumerate(graph.nodes)]
+        short = [self._short(node) for node in graph.nodes]
+        levels = [_levels(node, self._path(node), own[0]) for node, own in zip(graph.nodes, short, strict=True)]
         self._aliases: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(levels):
             for name in names:
@@ -46,34 +50,41 @@ class Names:
             twins = self._aliases[names[-1]]
             name = next(name for name in names if self._aliases[name] == twins or len(self._aliases[name]) == 1)
             self.names.append(name if len(self._aliases[name]) == 1 else f"{name}:{twins.index(index) + 1}")
-        for row in rows:  # a step in which one cell alone has a state names it as all others do
-            own = [n for n in row.nodes if n is not None]
-            places = max(self.names[n].count(".") for n in own)
-            for n in own:
-                longer = [name for name in levels[n] if name.count(".") == places and self._aliases[name] == [n]]
-                self.names[n] = longer[0] if longer else self.names[n]
-        self._spoken = Spoken(graph, self.names)
+        others = defaultdict[str, list[int]](list)  #: names that nodes answer to where nothing else is called so
+        for node, own in zip(graph.nodes, short, strict=True):
+            path = self._path(node)
+            for name in dict.fromkeys(name for other in own[1:] for name in _levels(node, path, other)):
+                others[name].append(node.index)
+        self._spoken = Spoken(graph, self.names, self._values, self._weights)
+        named = [*(name for names in self._values.values() for name in names), *self._weights.values()]
+        self._drawn = {name.text: str(name) for name in named}
         self.shown = self._spoken.found  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``
         for index, pair in enumerate(zip(self.names, self.shown)):
             for name in pair:
                 if index not in self._aliases[name] and (name == pair[0] or not self._aliases[name]):
                     self._aliases[name].append(index)
+        self._aliases |= {name: found for name, found in others.items() if name not in self._aliases}
 
     def _path(self, node: tg.Node) -> list[str]:
         """The module path a value belongs to: where it was made, a parameter or first state where it is used."""
         path: tuple[str, ...] = node.scope.path
-        if (node.is_parameter or (node.op is None and node.index in self._states)) and not path:
-            readers = [self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]]
-            users = self._cells[node.index] or readers or [()]
-            path = next(p for n in range(len(users[0]), -1, -1) if all(u[:n] == (p := users[0][:n]) for u in users))
+        if node.op is None and not path and (node.is_parameter or node.index in self._values):
+            path = common([self.graph.nodes[i].scope.path for i in self.graph.consumers[node.index]])
         return [_clean(part) for part in path]
 
-    def _short(self, node: tg.Node, index: int) -> str:
-        if node.is_parameter and not node.name and not node.role:
-            return self._weights[index]
-        if index in self._states and (node.op is None or node.scope.step is not None):
-            return f"{self._states[index]}_{0 if node.op is None else (node.scope.step or 0) + 1}"
-        return _short(node, index == self.graph.outputs[0])
+    def _short(self, node: tg.Node) -> list[str]:
+        """The name of a value, and others that it answers to."""
+        names = self._values.get(node.index, ()) if node.op is not None or not node.name else ()
+        if node.is_parameter and not node.name and not names:
+            names = (self._weights[node.index],)
+        alone = [Name(name.letter, step=name.step).text for name in names]  # its cell may be said by the path
+        is_loss = node.index == self.graph.outputs[0] and not node.name
+        texts = [*(name.text for name in names), *alone[:1], *([] if names and not node.role else [_short(node)])]
+        return [_clean(text) for text in [*texts, *["loss"] * is_loss]]
+
+    def drawn(self, said: str) -> str:
+        """A name or a formula as boxes have it, ``h⁽²⁾₃``."""
+        return re.sub(r"[\w′]+", lambda word: self._drawn.get(word[0]) or style.with_small_numbers(word[0]), said)
 
     def __getitem__(self, index: int) -> str:
         return self.names[index]
@@ -118,12 +129,10 @@ def _levels(node: tg.Node, path: list[str], short: str) -> list[str]:
     return list(dict.fromkeys([short, *tails]))
 
 
-def _short(node: tg.Node, is_output: bool) -> str:
+def _short(node: tg.Node) -> str:
     if node.op is None and node.name:
-        return _clean(node.name)
-    if is_output and not node.name and node.role in (None, "loss"):
-        return "loss"
-    what = _clean(node.role or node.name or (node.op.name if node.op else "constant"))
+        return node.name
+    what = node.role or node.name or (node.op.name if node.op else "constant")
     state = node.op is None and node.role in ("h", "c")
     if node.scope.step is None:
         return f"{what}_0" if state else what

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt.local_rule import flattens
 from tinygrad_rnn.bptt.state_rows import handed_on
 from tinygrad_rnn.graph import Node, Ref
 
-from .. import style, vocabulary
+from .. import style
+from ..vocabulary import Name
 
 #: A node that would need more characters goes by its operation; of a function's operand fewer are read easily.
 LIMIT, FUNCTION_LIMIT = 32, 20
@@ -26,9 +27,14 @@ _SIGNS = {"*": "⊙", "/": "⊘", "+": "+", "-": "−"}
 class Spoken:
     """The shown name of each node of ``graph``, in ``found``; ``names`` are what it falls back to."""
 
-    def __init__(self, graph: tg.Graph, names: Sequence[str]) -> None:
-        self.graph, self.names = graph, names
-        self.weights = vocabulary.weights(graph)
+    def __init__(
+        self,
+        graph: tg.Graph,
+        names: Sequence[str],
+        values: Mapping[int, tuple[Name, ...]],
+        weights: Mapping[int, Name],
+    ) -> None:
+        self.graph, self.names, self.values, self.weights = graph, names, values, weights
         self.found: list[str] = []
         self.sums = set[int]()  #: written as a sum in parentheses
         self.products = set[int]()  #: and these as a product
@@ -37,21 +43,11 @@ class Spoken:
 
     def _called(self, node: Node) -> str:
         name = self.names[node.index]
-        if node.index == self.graph.outputs[0] and name == "loss":
-            return vocabulary.letter(name)
         if node.op is None:
-            return self.weights.get(node.index) or self._target(node) or name
-        if node.role or node.name:
-            return self._lettered(node, name)
-        return self._gate_input(node, name) or self.composed(node) or name
-
-    def _lettered(self, node: Node, name: str) -> str:
-        """A name in which the role is the lecture's letter."""
-        letter = vocabulary.letter(node.role or "")
-        if node.name or letter == node.role:
+            return self.weights[node.index].text if node.index in self.weights else self._target(node) or name
+        if node.index in self.values or node.name:
             return name
-        path, dot, last = name.rpartition(".")
-        return f"{path}{dot}{letter}{last.removeprefix(node.role or '')}"
+        return self._gate_input(node) or self.composed(node) or name
 
     def _target(self, node: Node) -> str:
         """The name of a loss's target."""
@@ -63,16 +59,13 @@ class Spoken:
             return ""
         return "target" if node.scope.step is None else f"target_{node.scope.step + 1}"
 
-    def _gate_input(self, node: Node, name: str) -> str:
+    def _gate_input(self, node: Node) -> str:
+        """The name of what goes into one gate, ``a_f3``."""
         uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
-        gates = [use for use in uses if use.op is not None and use.role and flattens(use)]
-        if len(uses) == 1 and gates and re.fullmatch(r"(.*\.)?\w_\d+", self.names[gates[0].index]):
-            path, _, gate = self.names[gates[0].index].rpartition(".")
-            return f"{path}{'.' if path else ''}a_{gate.replace('_', '')}"
-        if node.scope.part == "a" and node.scope.step is not None and all(use.scope.part != "a" for use in uses):
-            path = name.rpartition(".")[0].removesuffix("a").removesuffix(".")
-            return f"{path}{'.' if path else ''}a_{node.scope.step + 1}"
-        return ""
+        gate = uses[0] if len(uses) == 1 else node
+        letter, cell, step = self.values.get(gate.index, [Name("")])[0]
+        lettered = gate.op is not None and len(letter) == 1 and step is not None
+        return Name(f"a_{letter}", cell, step).text if lettered and gate.role and flattens(gate) else ""
 
     def _operand(self, index: int) -> str:
         """The text of an operand: of a state that is only handed on, the state's."""

@@ -16,8 +16,6 @@ from .expression import Symbol
 from .formula_text import Text
 
 NAME_LIMIT = 40  #: characters
-#: What layers call their parameters; the lecture's letters say it better, but a name that a person gave is kept.
-LAYERS_NAME = re.compile(r"(weight|bias)(_[ih]h)?(_l\d+)?(_reverse)?")
 #: What formulas call beside primitives, so that no value can be called so.
 FUNCTIONS = {"at", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
 
@@ -31,11 +29,11 @@ def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
         if index not in forward:
             forward.add(index)
             pending += graph.nodes[index].sources
-    letters, states = vocabulary.weights(graph), vocabulary.state_letters(graph)
+    letters, states = vocabulary.weights(graph, {}), vocabulary.state_letters(graph)
     for index in sorted(forward):
         node = graph.nodes[index]
-        letter = letters.get(index) if LAYERS_NAME.fullmatch(node.name or "weight") else None
-        stems[index] = (letter, (), None) if letter else _stem(graph, node, states)
+        letter = letters.get(index)
+        stems[index] = (letter.text, (), None) if letter else _stem(graph, node, states)
     stems[output] = "L", (), None
     places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for stem, path, _ in stems.values():
@@ -89,7 +87,7 @@ def _stem(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> tuple[st
         aims = (graph.nodes[i] for i in readers)
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
         if node.requires_grad:
-            return vocabulary.weight(graph, node, states), path, step
+            return vocabulary.weight(graph, node, states, {}), path, step
         return "target" if target else "given", path, step
     return _identifier(node.scope.part or node.op.name), path, step
 

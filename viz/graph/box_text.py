@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_rnn.graph import Node, Ref
-from tinygrad_rnn.primitives import getitem
 
 from .. import style, vocabulary
 from .detail_levels import Box, Level
 from .gradient_values import Gradients
-from .time_columns import Column, Key
+from .time_columns import Column
+from .value_names import ValueNames
 
 _INFIX = {"+": " + ", "-": " − ", "*": "⊙", "/": "⊘", "@": "·"}
 #: How tightly a formula holds together.
@@ -37,35 +37,14 @@ class Labels:
         self.of_key = {(box.key, box.column): box for box in level.boxes}
         self.kinds = {box.key: box.kind for box in level.boxes}
         self.total = self._total()
-        self.position = {id(box): i for i, box in enumerate(level.boxes)}
-        self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
-        self.letters = vocabulary.weights(self.graph)
+        self.names = ValueNames(level)
+        self.letters = {i: str(name) for i, name in self.names.weights.items()}
+        self.position = self.names.position
         #: what a node reads by its operand, through what only carries it
         self.read = {(user, slot): source for e in level.edges for source, user, slot in e.uses}
         self.passes = self._passes()
         self.parameters = self._parameter_names()
-        self.inputs = self._numbered_inputs()
-        self.elements = self._elements_of_one_input() if self.inputs else {}
-        self.losses = [i for i, box in enumerate(level.boxes) if box.kind == "loss" and self._is_nameless_loss(box)]
-        self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
-        self.box_of = {i: box for box in level.boxes if box.kind == "state" for i in box.members}
-        self.states: dict[tuple[str, ...], list[Key]] = {}  #: by cell its states that are no c, in order
-        for box in self.box_of.values():
-            node = self.graph.nodes[box.main]
-            if not box.before and node.role != "c":
-                known = self.states.setdefault(node.scope.path, [])
-                if box.key not in known:
-                    known.insert(0 if self.sign(node) else len(known), box.key)  # others are called after it
         self.same_weights = self._same_weights()
-        letters: dict[tuple[str, ...], set[str]] = {}
-        for box in self.box_of.values():
-            node = self.graph.nodes[box.main]
-            letters.setdefault(node.scope.path, set()).add(self.sign(node) or self._state_sign(node))
-        own = Counter(letter for path in self.level.recurrent for letter in letters.get(path, ()))
-        self.layers = {
-            path: self._layer(path, any(own[letter] > 1 for letter in letters.get(path, "h")))
-            for path in {n.scope.path for n in self.graph.nodes}
-        }
 
     def _total(self) -> str:
         """The name of the differentiated output."""
@@ -80,97 +59,6 @@ class Labels:
             if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell" and box.key[2] in own:
                 own[box.key[2]].update(box.members)
         return {path: next(first for first in own if own[first] == members) for path, members in own.items() if members}
-
-    def _layer(self, path: tuple[str, ...], numbered: bool) -> str:
-        """The mark that tells this layer's states from others': a superscript number, an arrow for the direction."""
-        if path not in self.level.recurrent:
-            return ""
-        last = path[-1] if path else ""
-        parents = [tuple(name.removesuffix("_reverse") for name in p[:-1]) for p in (path, *self.level.recurrent)]
-        kin = [p[-1] if p else "" for p, above in zip(self.level.recurrent, parents[1:]) if above == parents[0]]
-        forward = [name for name in kin if not name.endswith("_reverse")]
-        base = last.removesuffix("_reverse")
-        arrow = "←" if base != last else "→" if f"{last}_reverse" in kin else ""
-        # in parentheses, so that it is no power
-        several = numbered and len(forward) > 1 and base in forward
-        number = f"⁽{style.superscript(forward.index(base) + 1)}⁾" if several else ""
-        return f"{number}{arrow}"
-
-    def sign(self, node: Node) -> str:
-        """The letter the lecture uses for a node's role."""
-        role = self.level.roles[node.index]
-        return vocabulary.letter(role)
-
-    def _state_sign(self, node: Node) -> str:
-        """The letter of a state that nobody named: h, and with primes what else its cell carries."""
-        box = self.box_of.get(node.index)
-        of_cell = self.states.get(node.scope.path, []) if box is not None else []
-        return "h" + "′" * (of_cell.index(box.key) if box is not None and box.key in of_cell else 0)
-
-    def _layer_of(self, node: Node, box: Box) -> str:
-        if box.main in self.inputs:
-            return f"⁽{style.superscript(self.inputs[box.main] + 1)}⁾"
-        path = node.scope.path
-        if box.before and path not in self.level.recurrent:
-            reader = self.readers.get(self.position[id(box)])
-            path = self.graph.nodes[reader.main].scope.path if reader is not None else path
-        return "" if self.level.roles[node.index] in ("x", "logits", "loss") else self.layers.get(path, "")
-
-    def _initial_names(self, node: Node, box: Box) -> list[str]:
-        """The names of a first state: one for each of the cells that begin with it."""
-        state = self.level.initial.get(node.index)
-        later = node if state is None else self.graph.nodes[state]
-        own = self.sign(node) or self.sign(later) or self._state_sign(later)
-        when = style.subscript(self.level.before.get(node.index, 0))
-        if node.scope.path in self.level.recurrent and node.op is not None:
-            return [f"{own}{self._layer_of(later, box)}{when}"]
-        states = [self.graph.nodes[i] for i in self.level.stands_for.get(node.index, ())]
-        readers = (self.level.boxes[e.target] for e in self.level.edges if e.source == self.position[id(box)])
-        paths = {n.scope.path for n in states or [self.graph.nodes[reader.main] for reader in readers]}
-        layers = [self.layers[path] for path in self.level.recurrent if path in paths]
-        several = len(layers) > 1 and all(layers)
-        if several:
-            return [f"{own}{layer}{when}" for layer in layers]
-        signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
-        return [f"{sign}{self._layer_of(later, box)}{when}" for sign in (signs if len(signs) > 1 else [own])]
-
-    def _numbered_inputs(self) -> dict[int, int]:
-        """By node which of its step's inputs it is, from 0, if any step has several."""
-        order: dict[Column | None, dict[str, int]] = {}
-        found: dict[int, int] = {}
-        for box in self.level.boxes:
-            if box.kind == "x":
-                node, own = self.graph.nodes[box.main], order.setdefault(box.column, {})
-                read = f"{node.operands} {node.attrs}" if node.op is getitem else f"{box.main}"  # the same is one input
-                found[box.main] = own.setdefault(read, len(own))
-        return found if any(found.values()) else {}
-
-    def _elements_of_one_input(self) -> dict[int, int]:
-        """By an input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
-        found: dict[int, int] = {}
-        data, window = set[int](), dict[Column | None, set[int]]()
-        for box in self.level.boxes:
-            if box.kind == "x":
-                node = self.graph.nodes[box.main]
-                index = node.attrs["index"][0] if node.op is not None and node.op.name == "getitem" else None
-                if type(index) is not int or index < 0:
-                    return {}
-                data.add(node.sources[0])
-                window.setdefault(box.column, set()).add(index)
-                found[box.main] = index
-        several = len(data) == 1 and all(len(own) > 1 for own in window.values())
-        in_time = len(window) == 1 or len(set(map(frozenset, window.values()))) > 1  # else they are the samples
-        return found if several and in_time else {}
-
-    def _is_nameless_loss(self, box: Box) -> bool:
-        node = self.graph.nodes[box.main]
-        return not (node.name or self.sign(node) or node.scope.backward or box.key[0] == "∂")
-
-    def _is_part_of_the_loss(self, node: Node, box: Box) -> bool:
-        """Whether it is the loss of no time step, nor called so, and the output is another number."""
-        said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key] > 1
-        scalars = [i for i in self.graph.outputs if not self.graph.nodes[i].shape]
-        return not said and bool(scalars) and node.index not in self.graph.outputs
 
     def _passes(self) -> dict[int, str]:
         """The names of the passes over a sequence, where there are several: as the program calls their modules.
@@ -255,37 +143,24 @@ class Labels:
             return self._parameter_title(box)
         if box.before:
             zero = not self.values and node.op is None and node.value is not None and not np.any(node.value)
-            return f"{' = '.join(self._initial_names(node, box))}{' = 0' if zero else ''}"
+            return f"{' = '.join(map(str, self.names.of(box)))}{' = 0' if zero else ''}"
         name = style.shown(node.name, NAME_LIMIT) if node.name else ""
-        if box.kind == "loss" and self._is_part_of_the_loss(node, box):
+        if self.names.is_part_of_the_loss(box):
             return next((op.symbol for m in box.members if (op := self.graph.nodes[m].op)), "L")
-        if self.sign(node) and box.kind != "input":
-            # After the loops a program says no steps any more, yet what it makes of every step belongs to that step.
-            timed = node.scope.step is not None or box.kind == "x" or self.columns_of[box.key] > 1
-            layer, time = self._layer_of(node, box), self._time(box.column) if timed else ""
-            if node.index in self.elements:
-                layer, time = "", style.subscript(self.elements[node.index] + 1)
-            what = f"{self.sign(node)}{layer}{time}"
+        called = "".join(map(str, self.names.of(box)[:1]))
+        how = self._how(node, box)
+        if self.names.sign(node) and box.kind != "input":
             if name:
-                return f"{what} = ‘{name}’" if box.kind == "x" else f"{what} {name}"
-            how = self._how(node, box)
-            return f"{what} = {how}" if how else what
-        if name:
-            return name
-        if box.kind == "loss" and self.level.detail != "op":
-            several = len(self.losses) > 1 and self.position.get(id(box)) in self.losses
-            return f"L{style.subscript(self.losses.index(self.position[id(box)]) + 1)}" if several else "L"
-        if box.key[0] == "module":
+                return f"{called} = ‘{name}’" if box.kind == "x" else f"{called} {name}"
+        elif name or (box.kind == "loss" and self.level.detail != "op"):
+            return name or called
+        elif box.key[0] == "module":
             return style.shown(box.key[-1], NAME_LIMIT)
-        if box.key[0] == "part":
-            return f"{box.key[2]}{self.layers.get(box.key[1], '')}{self._time(box.column)} = {self._how(node, box)}"
-        if node.op is None:
+        elif node.op is None:
             return self._leaf_title(node, box)
-        if box.kind == "state":
-            how = self._how(node, box)
-            layer = self.layers.get(node.scope.path, "")
-            return f"{self._state_sign(node)}{layer}{self._time(box.column)}{f' = {how}' if how else ''}"
-        how = self._how(node, box) or self._made(node)
+        if called and (box.kind != "loss" or self.names.sign(node)):
+            return f"{called} = {how}" if how else called
+        how = how or self._made(node)
         return f"{self.total} = {how}" if box.kind == "loss" else how
 
     def _leaf_title(self, node: Node, box: Box) -> str:

@@ -375,7 +375,7 @@ class _Collapsing:
         """Whether another time step of the same scope uses it."""
         here, path = self.columns[index], self.graph.nodes[index].scope.path
         return here is not None and any(
-            self.columns[user] not in (here, None) and self.graph.nodes[user].scope.path == path
+            self.columns[user] not in (here, None) and self.graph.nodes[user].scope[::3] == (path, False)
             for user in self.users[index]
         )
 

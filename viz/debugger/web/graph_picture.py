@@ -6,7 +6,6 @@ light and in dark. Each box keeps a line free in which the page writes the numbe
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,34 +101,24 @@ def _as_spoken(box: Box, names: Names, title: list[str]) -> list[str]:
     """The title of a box in the words of the debugger's sentences, ``f₃ ⊙ c₂`` where a picture writes ``f⊙c``."""
     node, said = names.graph.nodes[box.main], names.shown[box.main]
     left, equals, how = title[0].rpartition(" = ")
-    if node.op is None:
-        of_one = box.kind == "state" and "." in said and title[0].count(" = ") < 2
-        return [f"{_small(said)}{equals}{how if equals else ''}", *title[1:]] if of_one else title
-    is_of_a_cell = box.kind == "state" or node.role not in (None, "x")
-    if is_of_a_cell and equals and ("." in said or "⁽" in left):  # of one of several: the sentences say of which
-        left, title = _small(said), [f"{_small(said)} = {how}", *title[1:]]
     if box.kind == "state" and equals and "⊙" in how[1:]:
-        formula = _written(names.formula(box.main))
+        formula = _written(names, names.formula(box.main))
         return [f"{left} = {formula}"] if formula else title
-    if box.key[0] not in ("op", "part") or node.role or node.name:
+    if box.key[0] not in ("op", "part") or node.op is None or node.role or node.name:
         return title
     if said == names[box.main]:  # no formula: what the sentences call it, and what it does
-        return [f"{_small(said)} = {how}", *title[1:]] if len(said) <= FORMULA_LIMIT else title
+        return [f"{names.drawn(said)} = {how}", *title[1:]] if len(said) <= FORMULA_LIMIT else title
     if said.endswith(")"):
-        formula = _written(said)
+        formula = _written(names, said)
         return [formula] if formula and len(formula) <= FORMULA_LIMIT else title
-    name = _written(said)
+    name = _written(names, said)
     return title if name == how else [f"{name} = {how}"]
 
 
-def _written(said: str) -> str:
-    """A name as boxes write it, with small numbers; "" if something in it has no name of its own but a number."""
+def _written(names: Names, said: str) -> str:
+    """A name as boxes write it; "" if something in it has no name of its own but a number."""
     bare = said[1:-1] if said.startswith("(") else said
-    return "" if ":" in bare else _small(bare)
-
-
-def _small(said: str) -> str:
-    return re.sub(r"_(\d+)", lambda number: style.subscript(int(number[1])), said)
+    return "" if ":" in bare else names.drawn(bare)
 
 
 def _layout(level: Level, sizes: Sequence[tuple[float, float]], max_steps: int | None) -> Layout:

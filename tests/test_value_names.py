@@ -1,0 +1,62 @@
+"""A value has one name: pictures, the debugger and equations only spell it in their own ways."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import nn
+from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
+from viz.debugger.node_names import Names
+from viz.graph.box_text import Labels
+from viz.graph.detail_levels import DETAILS, collapse
+
+
+def in_pictures(graph: tg.Graph, detail: str) -> dict[int, str]:
+    """By node the name that its box begins with, of boxes that have more than an operation in them."""
+    level, found = collapse(graph, detail), dict[int, str]()
+    labels = Labels(level)
+    for box in level.boxes:
+        if box.kind == "parameter":
+            named = [title.split(" ")[0] for title in labels.title(box).split("\n")]  # its own name comes after it
+            found |= dict(zip(box.members, named)) if detail != "cell" else {}
+        elif labels.names.of(box):
+            found[box.main] = labels.title(box).split(" = ")[0]
+    return found
+
+
+def law(graph: tg.Graph) -> None:
+    names = Names(graph)
+    for detail in DETAILS:
+        for index, drawn in in_pictures(graph, detail).items():
+            shown = re.sub(r":\d+$", "", names.shown[index])  # x_1:2, read once more
+            assert names.drawn(shown) == drawn, (detail, index, shown)
+
+
+@given(loops(wider=True))
+@settings(max_examples=20)
+def test_a_picture_of_a_random_network_and_the_debugger_have_one_name_for_a_value(loop):
+    law(loop.graph()[0])
+
+
+@pytest.mark.parametrize("shape", ["decoder", "both ways", "attention"])
+@pytest.mark.parametrize("cells", [("lstm",), ("memory", "rnn")])
+def test_a_picture_of_a_loop_and_the_debugger_have_one_name_for_a_value(shape, cells):
+    law(Loop(cells, shape=shape).graph()[0])
+
+
+def layers(kind: str = "LSTM", **settings) -> tg.Tensor:
+    tg.manual_seed(0)
+    output, _ = getattr(nn, kind)(2, 3, **settings)(tg.randn(3, 1, 2))
+    return nn.functional.cross_entropy(nn.Linear(output.shape[-1], 2)(output[-1]), [1])
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True}]
+)
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_picture_of_layers_and_the_debugger_have_one_name_for_a_value(kind, num_layers, bidirectional):
+    law(tg.Graph(layers(kind, num_layers=num_layers, bidirectional=bidirectional)))

@@ -1,0 +1,209 @@
+"""What each value of a graph is called: a letter, the cell it belongs to, and its time step.
+
+Made here once, for pictures, the debugger and equations; `vocabulary.Name` spells it for each of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from tinygrad_rnn.graph import Graph, Node
+from tinygrad_rnn.primitives import getitem
+
+from .. import vocabulary
+from ..vocabulary import Mark, Name
+from .detail_levels import Box, Level, collapse
+from .time_columns import STATES, Column, Key, Path
+
+#: What is drawn beside the network itself, and has no name of its own.
+_BESIDE = ("∂", "gradient", "update", "W", "module")
+
+
+def value_names(graph: Graph) -> dict[int, tuple[Name, ...]]:
+    """By node its name, if it has one; what several cells begin with has one for each.
+
+    >>> import tinygrad_rnn as tg
+    >>> w, h, g = tg.ones(2, 2).requires_grad_(), tg.zeros(1, 2), tg.zeros(1, 2)
+    >>> for t in range(3):
+    ...     h = tg.tanh(h @ w)
+    ...     g = tg.tanh(g @ w + h)
+    >>> graph = tg.Graph(g)
+    >>> [str(name) for name in value_names(graph)[graph.outputs[0]]]
+    ['h⁽²⁾₃']
+    """
+    level = collapse(graph, "gate")
+    return ValueNames(level).by_node()
+
+
+class ValueNames:
+    """The names at one `Level` of detail."""
+
+    def __init__(self, level: Level) -> None:
+        self.level, self.nodes = level, level.graph.nodes
+        self.position = {id(box): i for i, box in enumerate(level.boxes)}
+        self.columns_of = Counter(box.key for box in level.boxes if box.column is not None)
+        self.inputs = self._numbered_inputs()
+        self.elements = self._elements_of_one_input() if self.inputs else {}
+        self.in_a_row = self._in_a_row()
+        self.readers = {e.source: level.boxes[e.target] for e in reversed(level.edges)}
+        self.box_of = {i: box for box in level.boxes if box.kind == "state" for i in box.members}
+        self.states: dict[Path, list[Key]] = {}  #: by cell its states that are no c, in order
+        for box in self.box_of.values():
+            node = self.nodes[box.main]
+            if not box.before and node.role != "c":
+                known = self.states.setdefault(node.scope.path, [])
+                if box.key not in known:
+                    known.insert(0 if self.sign(node) else len(known), box.key)  # others are called after it
+        self.marks = self._marks()
+        self.weights = vocabulary.weights(level.graph, self.marks)
+
+    def of(self, box: Box) -> tuple[Name, ...]:
+        """The names of what a box shows, if it has any; a first state has one for each cell that begins with it."""
+        node = self.nodes[box.main]
+        if box.key[0] in _BESIDE:
+            return ()
+        if box.before:
+            return self._initial_names(node, box)
+        if self.is_part_of_the_loss(box):
+            return ()
+        step, own = None if box.column is None else box.column.step + 1, self.marks.get(node.scope.path, Mark())
+        if box.main in self.in_a_row:
+            return (Name("L" if box.kind == "loss" else "y", step=self.in_a_row[box.main]),)
+        if (sign := self.sign(node)) and box.kind != "input":
+            if node.index in self.elements:
+                return (Name(sign, step=self.elements[node.index] + 1),)
+            return (Name(sign, self._mark(node, box), step if self._is_timed(box) else None),)
+        if box.kind == "loss":
+            return (Name("L"),)
+        if box.key[0] == "part":
+            return (Name(box.key[2], self.marks.get(box.key[1], Mark()), step),)
+        return (Name(self._state_sign(node), own, step),) if box.kind == "state" and node.op is not None else ()
+
+    def by_node(self) -> dict[int, tuple[Name, ...]]:
+        """The names of all nodes that have one, whether a box shows them or not."""
+        found: dict[int, tuple[Name, ...]] = {}
+        for node in self.nodes:
+            if node.role and not node.scope.backward and not (node.op is None and node.role in STATES):
+                step = None if node.scope.step is None else node.scope.step + 1
+                found[node.index] = (Name(self.sign(node), self.marks.get(node.scope.path, Mark()), step),)
+        for box in self.level.boxes:
+            if not self.nodes[box.main].name and (names := self.of(box)):
+                found[box.main] = names
+        return found
+
+    def sign(self, node: Node) -> str:
+        """The letter the lecture uses for a node's role."""
+        return vocabulary.letter(self.level.roles[node.index])
+
+    def is_part_of_the_loss(self, box: Box) -> bool:
+        """Whether it is the loss of no time step, nor called so, and the output is another number."""
+        return box.main not in self.in_a_row and self._is_part(box)
+
+    def _is_part(self, box: Box) -> bool:
+        node, outputs = self.nodes[box.main], self.level.graph.outputs
+        said = node.role or node.name or node.scope.step is not None or self.columns_of[box.key] > 1
+        apart = box.kind == "loss" and not said and node.index not in outputs
+        return apart and any(not self.nodes[i].shape for i in outputs)
+
+    def _marks(self) -> dict[Path, Mark]:
+        """By cell what tells its states from others': a number, and an arrow for the direction."""
+        recurrent, letters = self.level.recurrent, dict[Path, set[str]]()
+        for box in self.box_of.values():
+            node = self.nodes[box.main]
+            letters.setdefault(node.scope.path, set()).add(self.sign(node) or self._state_sign(node))
+        often = Counter(letter for path in recurrent for letter in letters.get(path, ()))
+        forth = {path: tuple(part.removesuffix("_reverse") for part in path) for path in recurrent}
+        order = list(dict.fromkeys(forth.values()))
+        found = dict[Path, Mark]()
+        for path, both in forth.items():
+            several = len(order) > 1 and any(often[letter] > 1 for letter in letters.get(path, "h"))
+            ways = path != both or any(other != path and forth[other] == path for other in recurrent)
+            found[path] = Mark(
+                order.index(both) + 1 if several else 0, "" if not ways else "→" if path == both else "←"
+            )
+        return found
+
+    def _state_sign(self, node: Node) -> str:
+        """The letter of a state that nobody named: h, and with primes what else its cell carries."""
+        box = self.box_of.get(node.index)
+        of_cell = self.states.get(node.scope.path, []) if box is not None else []
+        return "h" + "′" * (of_cell.index(box.key) if box is not None and box.key in of_cell else 0)
+
+    def _mark(self, node: Node, box: Box) -> Mark:
+        if box.main in self.inputs:
+            return Mark(self.inputs[box.main] + 1)
+        path = node.scope.path
+        if box.before and path not in self.marks:
+            reader = self.readers.get(self.position[id(box)])
+            path = self.nodes[reader.main].scope.path if reader is not None else path
+        return Mark() if self.level.roles[node.index] in ("x", "logits", "loss") else self.marks.get(path, Mark())
+
+    def _initial_names(self, node: Node, box: Box) -> tuple[Name, ...]:
+        """The names of a first state: one for each of the cells that begin with it."""
+        state = self.level.initial.get(node.index)
+        later = node if state is None else self.nodes[state]
+        own = self.sign(node) or self.sign(later) or self._state_sign(later)
+        when = self.level.before.get(node.index, 0)
+        if node.scope.path in self.marks and node.op is not None:
+            return (Name(own, self._mark(later, box), when),)
+        states = [self.nodes[i] for i in self.level.stands_for.get(node.index, ())]
+        readers = (self.level.boxes[e.target] for e in self.level.edges if e.source == self.position[id(box)])
+        paths = {n.scope.path for n in states or [self.nodes[reader.main] for reader in readers]}
+        marks = [mark for path, mark in self.marks.items() if path in paths]
+        if len(marks) > 1 and Mark() not in marks:
+            return tuple(Name(own, mark, when) for mark in marks)
+        signs = dict.fromkeys(sign for n in states if (sign := self.sign(n) or self._state_sign(n)))
+        return tuple(Name(sign, self._mark(later, box), when) for sign in (signs if len(signs) > 1 else [own]))
+
+    def _numbered_inputs(self) -> dict[int, int]:
+        """By node which of its step's inputs it is, from 0, if any step has several."""
+        order: dict[Column | None, dict[str, int]] = {}
+        found: dict[int, int] = {}
+        for box in self.level.boxes:
+            if box.kind == "x":
+                node, own = self.nodes[box.main], order.setdefault(box.column, {})
+                read = f"{node.operands} {node.attrs}" if node.op is getitem else f"{box.main}"  # the same is one input
+                found[box.main] = own.setdefault(read, len(own))
+        return found if any(found.values()) else {}
+
+    def _elements_of_one_input(self) -> dict[int, int]:
+        """By an input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
+        found: dict[int, int] = {}
+        data, window = set[int](), dict[Column | None, set[int]]()
+        for box in self.level.boxes:
+            if box.kind == "x":
+                node = self.nodes[box.main]
+                index = node.attrs["index"][0] if node.op is not None and node.op.name == "getitem" else None
+                if type(index) is not int or index < 0:
+                    return {}
+                data.add(node.sources[0])
+                window.setdefault(box.column, set()).add(index)
+                found[box.main] = index
+        several = len(data) == 1 and all(len(own) > 1 for own in window.values())
+        in_time = len(window) == 1 or len(set(map(frozenset, window.values()))) > 1  # else they are the samples
+        return found if several and in_time else {}
+
+    def _is_timed(self, box: Box) -> bool:
+        """After the loops a program says no steps any more, yet what it makes of every step belongs to that step."""
+        alike = {other.column for other in self.level.boxes if other.kind == box.kind and other.column is not None}
+        several = self.columns_of[box.key] > 1 or (box.kind in ("logits", "loss") and len(alike) > 1)
+        return self.nodes[box.main].scope.step is not None or box.kind == "x" or several
+
+    def _in_a_row(self) -> dict[int, int]:
+        """By node the number, from 1, of a loss that belongs to no time step, where there are several.
+
+        Of scores, and of losses that are a part of the output, only if there are as many as steps.
+        """
+        rows: dict[tuple[str, bool, bool], list[int]] = defaultdict(list)
+        for box in self.level.boxes:
+            node, is_said = self.nodes[box.main], bool(self.sign(self.nodes[box.main]))
+            apart = node.name or node.scope.backward or box.key[0] == "∂" or (is_said and self._is_timed(box))
+            if box.kind in ("loss", "logits") and not apart:
+                rows[box.kind, is_said, self._is_part(box)].append(box.main)
+        lengths = Counter(column.segment for column in self.level.columns).values()
+        kept = [
+            row
+            for (kind, _, is_part), row in rows.items()
+            if len(row) > 1 and ((kind == "loss" and not is_part) or len(row) in lengths)
+        ]
+        return {i: k for row in kept for k, i in enumerate(row, 1)}
