@@ -3,8 +3,8 @@
 What has a name in pictures has the same here, as it is typed: ``h_3``, ``f2_3``. Other values go by their own name or
 their operation: ``weight_hh_l0``, ``linear_3``. A name that several nodes share is preceded by the place,
 ``l1.linear_3``, and if that does not tell them apart followed by a number, ``l0.mul_3:2``. A role in its place,
-``l1.h_3``, is understood where it means one node, and ``#12`` is node 12, whatever it is called. What is shown of a node
-(`Spoken`) is found as well.
+``l1.h_3``, is understood where it means one node, and ``#12`` is node 12, whatever it is called. What is shown of a
+node (`Spoken`) is found as well.
 """
 
 from __future__ import annotations
