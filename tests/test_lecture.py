@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import chromium
@@ -241,6 +242,14 @@ def test_another_language(page, tmp_path, monkeypatch):
     labels.save(tmp_path / "labels.toml")
     again = Translation.read(tmp_path / "labels.toml").table
     assert again["Show as slides"] == "Show as slides" and again["Backpropagation through time"].startswith("Rückwärts")
+
+
+def test_words_in_formulas_and_the_pages_language_are_translated(tmp_path):
+    topic = replace(next(topic for topic in TOPICS if topic.name == "clipping"), program="")
+    labels = Translation({"if": "falls {", "en": "de"})
+    assert build(tmp_path, [topic], labels=labels) == []
+    html = (tmp_path / "index.html").read_text()
+    assert '<html lang="de">' in html and "<mtext>falls {</mtext>" in html and "if" not in labels.missing
 
 
 def test_other_words_need_no_program(quick, tmp_path, monkeypatch):

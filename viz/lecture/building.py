@@ -138,7 +138,8 @@ def _key(topic: Topic) -> str:
     shared = [EXAMPLES / name for name in ("common.py", "plots.py", "digits.py", "gradient_flow/lab.py")]
     shared += sorted(program.parent.glob("*.py")) if program.parent.name in ("tasks", "cells") else []
     package = sorted(Path(tg.__file__).parent.rglob("*.py"))
-    drawing = [p for p in sorted(_HERE.parent.rglob("*.py")) if _HERE not in p.parents]
+    code = (".py", ".js", ".css", ".html")  # the debugger's pages are made of all four
+    drawing = [p for p in sorted(_HERE.parent.rglob("*")) if p.suffix in code and _HERE not in p.parents]
     for path in [program, *shared, *package, *drawing]:
         if path.exists():
             digest.update(path.read_bytes())

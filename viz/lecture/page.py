@@ -47,7 +47,7 @@ def page(made: Iterable[tuple[Topic, Path, Result]], folder: Path, labels: Trans
         {
             "topic": topic,
             "result": result,
-            "formulas": [Markup(mathml(formula)) for formula in topic.formulas],
+            "formulas": [Markup(mathml(_said(formula, labels))) for formula in topic.formulas],
             "code": Markup(highlight(program.read_text("utf-8"), PythonLexer(), formatter))
             if program.is_file()
             else "",
@@ -73,6 +73,11 @@ def page(made: Iterable[tuple[Topic, Path, Result]], folder: Path, labels: Trans
         script=Markup(script),
         script_hash=digest,
     )
+
+
+def _said(formula: str, labels: Translation) -> str:
+    """A formula with its words translated."""
+    return re.sub(r"(?<=\\text\{)[^{}]*", lambda found: re.sub(r"[\\{}]", r"\\\g<0>", labels(found[0])), formula)
 
 
 def _lowered(found: re.Match[str]) -> str:
