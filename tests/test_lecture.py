@@ -340,6 +340,11 @@ def test_in_a_browser(page):
             assert seen == [1, 1, 1, 1] and tab.url.endswith("#slide-4")  # four figures; the last stays
             tab.keyboard.press("ArrowLeft")
             assert tab.locator("#counter").inner_text() == "3 / 4"
+            told, beside = tab.locator("section.now .told"), tab.locator("figure.now img").bounding_box()
+            tab.keyboard.press("f")  # the picture alone, as large as the screen
+            assert not told.is_visible() and tab.locator("figure.now img").bounding_box()["width"] > beside["width"]
+            tab.keyboard.press("f")
+            assert told.is_visible()
             tab.keyboard.press("Escape")
             assert tab.locator("section:visible").count() == 2 and tab.url.endswith("#bptt")
             tab.locator("nav a").first.click()

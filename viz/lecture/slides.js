@@ -60,6 +60,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key === "Escape" || event.key === "s") show(-1);
+  else if (event.key === "f") document.body.classList.toggle("whole"); // the picture alone, for small letters in a large room
   else if (event.key in moves) show(Math.max(0, at + moves[event.key]));
   else if (event.key === "Home") show(0);
   else if (event.key === "End") show(steps.length - 1);
