@@ -156,3 +156,14 @@ def test_masks_of_lengths_are_applied_once_a_step():
     assert fewer.counts["where"] < 0.7 * graph.counts["where"]
     for got, wanted in zip(evaluated(fewer, trace), evaluated(graph, trace), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+def test_halves_are_not_made_of_settings_that_a_primitive_does_not_have(monkeypatch):
+    """Somebody's own reduction need not call its axis ``axis``; it is computed whole."""
+    monkeypatch.setattr(passes.two_threads, "WORTH", 0.0)
+    last = tg.Primitive("own_last_of", "last", lambda x: x[:-1], lambda x: x[..., -1], kind="reduction")
+    del tg.TABLE["own_last_of"]
+    rows = tg.tensor(np.ones((16, 8)))
+    trace = tg.compile(lambda x, w: last(x).sum() + (x @ w).sum()).trace(rows, tg.tensor(np.ones((8, 8))))
+    halves = passes.split_batch(trace.graph)
+    np.testing.assert_allclose(evaluated(halves, trace), evaluated(trace.graph, trace))

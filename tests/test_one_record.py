@@ -318,21 +318,22 @@ def test_defined_again_it_takes_the_place_of_its_former_self(given):
 
 # Nobody else lists primitives --------------------------------------------------------------------------------
 
-#: Files that list primitives, and why.
+#: Files that name several primitives, and why.
 EXCEPTIONS = {
-    "tinygrad_rnn/functional.py": "the public functions",
+    "tinygrad_rnn/bptt/state_rows.py": "by what a program packs a state up in one step, and unpacks it in the next",
     "tinygrad_rnn/compiler/machine_code.py": "functions of the C library, some of which have the same names",
     "tinygrad_rnn/compiler/opcodes.py": "the compiler's registry: its instruction set",
     "tinygrad_rnn/compiler/instructions/elementwise.py": "the same registry: what an instruction computes",
-    "tinygrad_rnn/diagnosis/student_names.py": "how a student writes down an operand",
-    "tinygrad_rnn/diagnosis/rules_as_text.py": "rules as a student writes them, whose text is changed word by word",
+    "tinygrad_rnn/diagnosis": "mistakes that are made in the rules of some operations only, as a student writes them",
     "tinygrad_rnn/interchange": "registries of other formats, whose operators have the same names",
+    "tinygrad_rnn/nn": "names that a user may give for a cell's nonlinearity",
     "tinygrad_rnn/numpy_protocol.py": "NumPy's functions that have a counterpart",
-    "tinygrad_rnn/recurrence/all_steps.py": "a registry: how each is done for all time steps at once",
-    "tinygrad_rnn/nn/activations.py": "names that a user may give for a cell's nonlinearity",
+    "tinygrad_rnn/optim/lr_scheduler.py": "PyTorch's words for two curves",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
-    "viz/equations/expression.py": "the operations of formulas, which are fewer",
-    "viz/equations/formula_text.py": "functions whose power is written before the argument: tanh²(c)",
+    "viz/equations": "the operations of formulas, which are fewer and have registries of their own",
+    "viz/graph/box_text.py": "how a picture of single operations writes some of them",
+    "viz/graph/time_columns.py": "what a program may compute probabilities, masks and means of",
+    "viz/vocabulary.py": "what weights are called is told from products and layers",
     "viz/style.py": "LaTeX's commands, some of which have the same names",
 }
 
@@ -340,12 +341,38 @@ EXCEPTIONS = {
 _QUOTED = re.compile("|".join(rf'"{name}"|P\.{name}' for name in tg.TABLE))
 
 
-def listed(path: Path) -> list[tuple[int, list[str]]]:
-    """Literal collections (or cases) that name three primitives or more: line and names."""
-    found, text = [], path.read_text("utf-8")
-    if len(_QUOTED.findall(text)) < 3:
-        return []
-    for node in ast.walk(ast.parse(text)):
+def primitive(each: ast.AST | None) -> str | None:
+    """The primitive that an expression names: as a text, or as ``P.name``."""
+    if isinstance(each, ast.Constant) and isinstance(each.value, str):
+        name = each.value
+    elif isinstance(each, ast.Attribute) and getattr(each.value, "id", "") == "P":
+        name = "pow" if each.attr == "power" else each.attr.rstrip("_")
+    else:
+        return None
+    return name if name in tg.TABLE else None
+
+
+def registries(tree: ast.Module) -> set[ast.AST]:
+    """What a module may say of primitives one by one: tables of its own whose keys they are; and ``__all__``."""
+    found: set[ast.AST] = set()
+    for line in tree.body:
+        if isinstance(line, ast.Assign | ast.AnnAssign):
+            targets = line.targets if isinstance(line, ast.Assign) else [line.target]
+            keys = line.value.keys if isinstance(line.value, ast.Dict) else []
+            of_primitives = bool(keys) and all(isinstance(key, ast.Attribute) for key in keys)
+            if line.value is not None and (of_primitives or getattr(targets[0], "id", "") == "__all__"):
+                found.add(line.value)
+    return found
+
+
+def listed(text: str) -> list[tuple[int, list[str]]]:
+    """Literal collections (or cases) that name two primitives or more: line and names."""
+    found: list[tuple[int, list[str]]] = []
+    if len(_QUOTED.findall(text)) < 2:
+        return found
+    tree = ast.parse(text)
+    allowed = registries(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
             entries: list[ast.AST | None] = list(node.elts)
         elif isinstance(node, ast.Dict):
@@ -354,18 +381,58 @@ def listed(path: Path) -> list[tuple[int, list[str]]]:
             entries = [part.value for case in node.cases for part in ast.walk(case) if isinstance(part, ast.MatchValue)]
         else:
             continue
-        names = {each.value for each in entries if isinstance(each, ast.Constant) and isinstance(each.value, str)}
-        names |= {
-            each.attr for each in entries if isinstance(each, ast.Attribute) and getattr(each.value, "id", "") == "P"
-        }
-        if len(primitives := sorted(name for name in names if name.rstrip("_") in tg.TABLE or name == "power")) >= 3:
-            found.append((node.lineno, primitives))
+        names = sorted({name for each in entries if (name := primitive(each)) is not None})
+        if len(names) >= 2 and node not in allowed:
+            found.append((node.lineno, names))
+    return found
+
+
+def asked(text: str) -> list[tuple[int, list[str]]]:
+    """Functions that ask in conditions for four primitives or more, one after the other: line and names."""
+    found = []
+    for function in ast.walk(ast.parse(text)):
+        if isinstance(function, ast.FunctionDef):
+            conditions = [node.test for node in ast.walk(function) if isinstance(node, ast.If | ast.IfExp)]
+            compared = [node for test in conditions for node in ast.walk(test) if isinstance(node, ast.Compare)]
+            sides = [side for node in compared for side in (node.left, *node.comparators)]
+            sides += [each for side in sides if isinstance(side, ast.Tuple | ast.List | ast.Set) for each in side.elts]
+            names = sorted({name for side in sides if (name := primitive(side)) is not None})
+            if len(names) >= 4:
+                found.append((function.lineno, names))
     return found
 
 
 def test_no_file_but_the_records_and_registries_lists_primitives():
     files = [p for part in ("tinygrad_rnn", "viz") for p in sorted((ROOT / part).rglob("*.py"))]
-    lists = {p.relative_to(ROOT).as_posix(): listed(p) for p in files}
+    texts = {p.relative_to(ROOT).as_posix(): p.read_text("utf-8") for p in files}
+    lists = {p: listed(text) + asked(text) for p, text in texts.items()}
     lists = {p: found for p, found in lists.items() if found and not p.startswith("tinygrad_rnn/primitives/")}
-    assert [p for p in lists if not any(p.startswith(excepted) for excepted in EXCEPTIONS)] == []
+    assert {p: f for p, f in lists.items() if not any(p.startswith(excepted) for excepted in EXCEPTIONS)} == {}
     assert [e for e in EXCEPTIONS if not any(p.startswith(e) for p in lists)] == [], "an exception without need"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if op.name in ("linear", "matmul"): pass',
+        "JOINS = (P.concat, P.stack)",
+        'names = {"tanh": 1, "sigmoid": 2}',
+        'RULES = {P.tanh: 1, **{"relu": 2, "sigmoid": 3}}',
+        "def f(op):\n    if op is P.add: return 1\n    if op is P.mul: return 2\n    if op.name == 'neg': return 3\n"
+        "    return 4 if op is not P.power else 5",
+    ],
+)
+def test_a_list_of_primitives_is_found(text):
+    assert listed(text) or asked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RULES = {P.tanh: 1, P.sigmoid: 2}",
+        '__all__ = ["tanh", "relu"]',
+        "def f(op):\n    if op is P.add: return 1\n    return 2 if op is P.mul else 3",
+    ],
+)
+def test_a_table_and_a_rule_of_one_primitive_are_none(text):
+    assert not listed(text) and not asked(text)

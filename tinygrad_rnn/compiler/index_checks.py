@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from .. import primitives as P
 from ..errors import DTypeError, OutOfRangeError
 from ..graph import Graph, Node
+from ..primitives import Primitive
 
 
 class Ignored(Exception):
@@ -18,14 +19,16 @@ class Ignored(Exception):
 
 def limit(graph: Graph, node: Node) -> int | None:
     """The first number too large for the node's indices, its last operand; None if any number will do."""
-    if node.op is P.scatter_rows:
-        return int(node.attrs["rows"])
-    if node.op is P.one_hot:
-        return int(node.attrs["num_classes"]) if node.attrs.get("strict") else None
-    if node.op in (P.take, P.cross_entropy):
-        shape = graph.nodes[node.sources[0]].shape
-        return shape[0] if node.op is P.take else shape[-1]
-    return None
+    bound = _LIMITS.get(node.op) if node.op is not None else None
+    return bound(node, graph.nodes[node.sources[0]].shape) if bound is not None else None
+
+
+_LIMITS: dict[Primitive, Callable[[Node, tuple[int, ...]], int | None]] = {
+    P.take: lambda _node, table: table[0],
+    P.scatter_rows: lambda node, _rows: int(node.attrs["rows"]),
+    P.cross_entropy: lambda _node, scores: scores[-1],
+    P.one_hot: lambda node, _indices: int(node.attrs["num_classes"]) if node.attrs.get("strict") else None,
+}
 
 
 def check(graph: Graph, node: Node, operands: Sequence[Any], ignoring: bool) -> None:

@@ -14,17 +14,16 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Node, Ref
-from ..primitives.record import normalize_axis, size_of
+from ..primitives.record import size_of
 from ..recurrence.loop import loop, tap
 from .elementwise_regions import Region
 from .index_checks import limit, unforeseen
 from .memory_layout import JOINS, VIEWS, View, plain, row_major
-from .opcodes import PRODUCTS, elementwise, warn_without_kernel, whole
+from .opcodes import NUMBER, PRODUCTS, elementwise, warn_without_kernel
 from .plan import Plan
+from .row_instructions import columns, has_row
 from .row_table import RowTable
 from .tracing import TracedProgram
-
-_INTEGER_COMPARISONS = ("not_equal", "greater")
 
 
 def float_type(graph: Plan) -> np.dtype[Any]:
@@ -48,49 +47,25 @@ def kind_of(graph: Plan, node: Node, real: np.dtype[Any]) -> str:
         return "join"
     if node.op in (loop, tap):
         return node.op.name
-    name, dtypes = node.op.name, [n.dtype for n in sources]
-    if elementwise(node) is not None and node.dtype.kind in "fb":
-        if name == "cast":
-            return "region" if dtypes == [np.dtype(bool)] and node.dtype == real else "host"
-        if name == "where":
-            fine = dtypes[:1] == [np.dtype(bool)] and isinstance(node.operands[0], Ref)
-            return "region" if fine and all(d == real for d in dtypes[1:]) and node.dtype == real else "host"
+    dtypes = [n.dtype for n in sources]
+    opcode = elementwise(node)
+    if opcode is not None and node.dtype.kind in "fb":
+        if opcode[0] == "where":
+            return "region" if _chooses_by_a_mask(node, dtypes, real) else "host"
         if all(d == real for d in dtypes):
             return "region"
-        integers = all(d == np.int64 for d in dtypes) and name in _INTEGER_COMPARISONS
+        integers = all(d == np.int64 for d in dtypes) and f"{node.op.name}_integers" in NUMBER
         return "region" if integers and not any(isinstance(x, float | bool) for x in node.operands) else "host"
     if node.op in PRODUCTS and all(d == real for d in dtypes):
         a, b = (n.shape for n in sources[:2])
         return "product" if len(b) <= 2 and len(a) <= (9 if node.op is P.linear else 2) else "host"
-    if whole(node.op) and _has_row_instruction(node, sources, real):
-        return "row"
-    return "host"
+    return "row" if has_row(node, sources, real) else "host"
 
 
-def _has_row_instruction(node: Node, sources: Sequence[Node], real: np.dtype[Any]) -> bool:
-    assert node.op is not None
-    name, x = node.op.name, sources[0]
-    if name == "one_hot":
-        return x.dtype == np.int64 and node.dtype == real
-    if name == "argmax":
-        return x.dtype == real and _is_last(node, x)
-    if x.dtype != real:
-        return False
-    if len(sources) > 1:
-        return sources[1].dtype == np.int64
-    if node.op.kind == "axis":
-        return _is_last(node, x)
-    axes = _axes(node, x)
-    adjacent = axes == list(range(axes[0], axes[0] + len(axes))) if axes else False
-    return adjacent and (name != "logsumexp" or axes[-1] == len(x.shape) - 1)
-
-
-def _axes(node: Node, x: Node) -> list[int]:
-    return list(normalize_axis(node.attrs["axis"], len(x.shape)))
-
-
-def _is_last(node: Node, x: Node) -> bool:
-    return bool(x.shape) and node.attrs["axis"] % len(x.shape) == len(x.shape) - 1
+def _chooses_by_a_mask(node: Node, dtypes: Sequence[np.dtype[Any]], real: np.dtype[Any]) -> bool:
+    """Whether a choice, or the cast of a mask to 1 and 0, has a mask and numbers of the program's type."""
+    mask = dtypes[:1] == [np.dtype(bool)] and isinstance(node.operands[0], Ref)
+    return mask and all(d == real for d in (*dtypes[1:], node.dtype))
 
 
 class Lowering:
@@ -200,42 +175,13 @@ class Lowering:
 
     def _emit_row(self, node: Node, out: View) -> None:
         assert node.op is not None
-        name = node.op.name
         if limit(self.graph, node) is not None:
             self._check(node, self.layout.view(node.sources[-1]))
-        first = self.graph.nodes[node.sources[0]]
-        view = self.layout.view(first.index)
-        if name == "take":
-            indices = self._operand(node, 1)
-            width = size_of(first.shape[1:])
-            if len(first.shape) != 2:
-                view = self.table.contiguous(view, first.dtype)
-                steps = (width, 1)
-            else:
-                steps = (view.strides[0] // view.itemsize, view.strides[1] // view.itemsize)
-            count = size_of(self.graph.nodes[node.sources[1]].shape)
-            self.table.row(name, out, view, indices, count, width, *steps, node=node)
-            return
-        x = self.table.contiguous(view, first.dtype)
-        count, last = size_of(first.shape), first.shape[-1] if first.shape else 1
-        if name == "scatter_rows":
-            n = size_of(self.graph.nodes[node.sources[1]].shape)
-            self.table.row(name, out, x, self._operand(node, 1), n, count // n, node.attrs["rows"], node=node)
-        elif name == "one_hot":
-            self.table.row(name, out, 0, x, count, node.attrs["num_classes"], node=node)
-        elif name == "cross_entropy":
-            ignore = node.attrs["ignore_index"]
-            self.table.row(name, out, x, self._operand(node, 1), count // last, last, ignore, node=node)
-        elif node.op.kind == "axis" or name == "argmax":
-            self.table.row(name, out, x, count // last, last, node=node)
-        else:
-            axes = _axes(node, first)
-            outer, inner = size_of(first.shape[: axes[0]]), size_of(first.shape[axes[-1] + 1 :])
-            reduced = count // (outer * inner)
-            if name == "logsumexp":
-                self.table.row(name, out, x, 0, outer, reduced, 0, node=node)
-            else:
-                self.table.row(name, out, x, outer, reduced, inner, node=node)
+        shapes = [self.graph.nodes[i].shape for i in node.sources]
+        views = [self._operand(node, slot) for slot in range(1, len(shapes))]
+        in_place = node.op is P.take and len(shapes[0]) == 2  # rows are read from where they lie
+        first = self.layout.view(node.sources[0]) if in_place else self._operand(node, 0)
+        self.table.row(node.op.name, out, *columns(node, shapes, [first, *views]), node=node)
 
     def _operand(self, node: Node, slot: int) -> View:
         source = self.graph.nodes[node.sources[slot]]

@@ -81,7 +81,7 @@ def as_view(view: View, dtype: np.dtype[Any], op: Any, attrs: dict[str, Any]) ->
 
 
 VIEWS = tuple(op for op in P.TABLE.values() if op.view)
-JOINS = (P.concat, P.stack)
+JOINS = tuple(op for op in P.TABLE.values() if op.joins)
 
 
 #: bytes from which on a stack that nothing reads is not kept: less costs less than copying a row in every step

@@ -170,11 +170,6 @@ def elementwise(node: Node) -> tuple[str, tuple[int | float, ...] | None] | None
     return _IN_OTHER_WORDS.get(op.name) or ((op.name, None) if op.name in _ELEMENTWISE else None)
 
 
-def whole(op: Primitive) -> bool:
-    """Whether there is an instruction that computes a primitive on whole values."""
-    return op.name in OWN and op.name in _WHOLE
-
-
 def warn_without_kernel(node: Node) -> None:
     """Warn, once, that a primitive somebody defined is computed through Python, a call for every use."""
     op = node.op

@@ -413,7 +413,7 @@ class Tracer:
             recast = recast_integers(op, operands, np.empty((), dtype))
             if recast is not None:
                 return self.record(op, recast, attrs)
-        if op is P.concat or op is P.stack:  # what is put side by side is copied as it is, so it is of one dtype
+        if op.joins:  # what is put side by side is copied as it is, so it is of one dtype
             operands = tuple(
                 self.record(P.cast, (x,), {"dtype": dtype}) if isinstance(x, Tensor) and x.dtype != dtype else x
                 for x in operands

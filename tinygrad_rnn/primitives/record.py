@@ -178,6 +178,11 @@ class Primitive:
         """Whether operand 0 is multiplied by the matrix that is operand 1."""
         return self.kind == "contraction" and isinstance(self.vjp, tuple)
 
+    @property
+    def joins(self) -> bool:
+        """Whether it puts its operands, any number of them, side by side."""
+        return self.kind == "movement" and not isinstance(self.vjp, tuple)
+
     def of(self, operand: str) -> str:
         """Its text in pictures with its operand; "" for an operation of several, or one that needs more said."""
         alone = self.shape is same_shape or (isinstance(self.vjp, tuple) and len(self.vjp) == 1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import primitives as P
 from ..graph import Graph, GraphBuilder, Node, Ref
-from ..primitives.record import Shape, Unlisted, normalize_axis
+from ..primitives.record import Primitive, Shape, Unlisted, normalize_axis
 from ..recorded_value import made_from
 from ..reverse_walk import grad
 from ..settings import recording
@@ -599,37 +599,59 @@ class _Reverse:
         return self.backward.stack(self.position[x.serial])
 
     def _summed(self, x: Any) -> Any:
-        time, op = self.body.length, x.op
+        """The sum over all steps of a value of each; as few and as large operations as there is a rule for."""
         if x.serial not in self._varying:
-            return self._outer(x) * float(time)
-        first: Any = x.operands[0] if x.operands else None
-        if op is P.matmul and all(len(y.shape) == 2 for y in x.operands):
-            a, b = x.operands
-            right = self._stack(b)
-            right = P.reshape(right, shape=(time * b.shape[0], b.shape[1]))
-            if a.op is P.permute:
-                left = self._stack(a.operands[0])
-                left = P.permute(P.reshape(left, shape=(time * a.shape[1], a.shape[0])), axes=(1, 0))
-            else:
-                left = P.permute(self._stack(a), axes=(1, 0, 2))
-                left = P.reshape(left, shape=(a.shape[0], time * a.shape[1]))
-            return P.matmul(left, right)
-        if op is P.add and all(isinstance(y, Tensor) and y.shape == x.shape for y in x.operands):
-            return self._summed(x.operands[0]) + self._summed(x.operands[1])
-        if op is P.mul and not isinstance(x.operands[1], Tensor):
-            return self._summed(first) * x.operands[1]
-        if op is P.sum_:
-            axes = normalize_axis(x.attrs["axis"], len(first.shape))
-            stack = self._stack(first)
-            if axes == (0,):
-                rows = P.reshape(stack, shape=(time * first.shape[0], *first.shape[1:]))
-                summed = P.sum_(rows, axis=(0,), keepdims=False)
-            else:
-                summed = P.sum_(stack, axis=(0, *(a + 1 for a in axes)), keepdims=False)
-            return P.reshape(summed, shape=x.shape)
-        if op.kind == "movement" and len(x.operands) == 1:  # the sum of what is moved alike is the sum, moved
-            return op(self._summed(first), **x.attrs)
+            return self._outer(x) * float(self.body.length)
+        rule = _SUMMED.get(x.op)
+        found = rule(self, x) if rule is not None else None
+        if found is not None:
+            return found
+        if x.op.kind == "movement" and len(x.operands) == 1:  # the sum of what is moved alike is the sum, moved
+            return x.op(self._summed(x.operands[0]), **x.attrs)
         return P.sum_(self._stack(x), axis=(0,), keepdims=False)
+
+    def _summed_products(self, x: Any) -> Any:
+        """One product, of the steps' matrices side by side."""
+        time, (a, b) = self.body.length, x.operands
+        if not len(a.shape) == len(b.shape) == 2:
+            return None
+        right = self._stack(b)
+        right = P.reshape(right, shape=(time * b.shape[0], b.shape[1]))
+        if a.op is P.permute:
+            left = self._stack(a.operands[0])
+            left = P.permute(P.reshape(left, shape=(time * a.shape[1], a.shape[0])), axes=(1, 0))
+        else:
+            left = P.permute(self._stack(a), axes=(1, 0, 2))
+            left = P.reshape(left, shape=(a.shape[0], time * a.shape[1]))
+        return P.matmul(left, right)
+
+    def _summed_terms(self, x: Any) -> Any:
+        if not all(isinstance(y, Tensor) and y.shape == x.shape for y in x.operands):
+            return None
+        return self._summed(x.operands[0]) + self._summed(x.operands[1])
+
+    def _summed_multiples(self, x: Any) -> Any:
+        first, factor = x.operands
+        return None if isinstance(factor, Tensor) else self._summed(first) * factor
+
+    def _summed_sums(self, x: Any) -> Any:
+        (first,) = x.operands
+        axes, stack = normalize_axis(x.attrs["axis"], len(first.shape)), self._stack(first)
+        if axes == (0,):
+            rows = P.reshape(stack, shape=(self.body.length * first.shape[0], *first.shape[1:]))
+            summed = P.sum_(rows, axis=(0,), keepdims=False)
+        else:
+            summed = P.sum_(stack, axis=(0, *(a + 1 for a in axes)), keepdims=False)
+        return P.reshape(summed, shape=x.shape)
+
+
+#: The sum over time of an operation's results; None where another rule has to do.
+_SUMMED: dict[Primitive, Callable[[_Reverse, Any], Any]] = {
+    P.matmul: _Reverse._summed_products,
+    P.add: _Reverse._summed_terms,
+    P.mul: _Reverse._summed_multiples,
+    P.sum_: _Reverse._summed_sums,
+}
 
 
 def _without(g: Any, nothing: Any) -> Any:

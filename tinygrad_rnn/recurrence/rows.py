@@ -52,7 +52,7 @@ def slices(rows: list[Any]) -> tuple[tuple[Any, ...], int] | None:
 
 def gather(x: Any) -> None:
     """Let an operation that joins consecutive rows of one stack take them at once."""
-    if x.op not in (P.stack, P.concat) or len(x.operands) < 4:
+    if x.op is None or not x.op.joins or len(x.operands) < 4:
         return
     pieces: list[_Rows] = []
     axis = x.attrs["axis"] % len(x.shape)

@@ -1,4 +1,4 @@
-"""From the recorded graph of a backward pass to formulas between named values.
+"""Formulas between named values, read from the recorded graph of a backward pass.
 
 The engine's rules run on tensors, so the backward pass is itself a graph. That graph is cut at everything that has a
 name, the gradients of named values among them; what is left between two cuts is a formula.
@@ -7,12 +7,13 @@ name, the gradients of named values among them; what is left between two cuts is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import primitives as P
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives import mul, one_hot, softmax
+from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.primitives.record import broadcast
 from tinygrad_rnn.progress import followed
 
@@ -23,6 +24,7 @@ from .formula_text import Text
 from .jacobians import shape_of
 from .naming import names
 
+Shapes = list[tuple[int, ...]]  #: of all operands, () for numbers
 #: A nameless value used in several places gets a name if its formula has more operations than this, else is repeated.
 REPEATED = 3
 WEIGHTED = 4  #: operations a layer counts as
@@ -170,7 +172,7 @@ class Reader:
             probabilities, hit = (self.nodes[y.sources[0]] for y in (others, target))
         except (ValueError, IndexError):
             return None
-        if (others.op, probabilities.op, target.op, hit.op) != (mul, softmax, mul, one_hot):
+        if (others.op, probabilities.op, target.op, hit.op) != (P.mul, P.softmax, P.mul, P.one_hot):
             return None
         return [self._expression(probabilities.index), e.negative(self._expression(hit.index), node.shape)]
 
@@ -201,56 +203,85 @@ class Reader:
                     continue
             yield x
 
-    def _simplified(self, node: tg.Node, args: list[Expression], shapes: list[tuple[int, ...]]) -> Expression:
+    def _simplified(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
         assert node.op is not None
-        name, shape = node.op.name, node.shape
         if not node.op.elementwise:
             args = [x if e.is_number(x) else self._whole(x, was) for x, was in zip(args, shapes)]
-        if name == "sub":
-            return e.plus([args[0], e.negative(args[1], shape)], shape)
-        if name == "mul":
-            factors = zip(args, shapes[::-1])
-            return e.times([self._scalar(x) if other == shape else x for x, other in factors], shape)
-        if name == "neg":
-            return e.negative(args[0], shape)
-        if name == "div":
-            return e.over(args[0], args[1], shape)
-        if name == "cast" or (name == "pow" and args[1] == 1):
-            return args[0]
-        if name == "permute":
-            return e.turned(args[0], node.attrs["axes"], shape)
-        if name == "reshape":
-            return e.reshaped(args[0], shapes[0], shape)
-        if name == "broadcast_to" and e.is_number(args[0]):
-            return args[0]
-        if name in ("matmul", "linear"):
-            args = [self._whole(x, was) for x, was in zip(args, shapes)]
-        if name == "matmul":
-            return e.product(args[0], args[1], shape)
-        if name == "linear":
-            weight = e.turned(args[1], (1, 0), shapes[1][::-1])
-            return e.plus([e.product(args[0], weight, shape), *args[2:]], shape)
-        if name == "where" and node.scope.backward and self._is_mask_of_the_walk(node) and shapes[1] == shape:
-            return args[1]
-        if name == "where" and shapes[0] == shape:
-            args = [args[0], *map(self._scalar, args[1:])]
-        if name == "where" and (always := self._always(node)) is not None:
-            chosen = 1 if always else 2
-            if shapes[chosen] == shape or e.is_number(args[chosen]):
-                return args[chosen]
-        if node.op.homogeneous and all(x == 0 for x in args):
-            return 0.0
-        if name == "getitem":
-            whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
-            return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, shape)
-        if name == "sum" and not e.is_number(args[0]):
-            return e.summed(args[0], node.attrs, shape)
-        # A formula of numbers alone would be a number, without the result's shape; and an operation that does not
-        # broadcast must be given operands of the shapes it had.
+        rule = _FORMULAS.get(TABLE.get(node.op.name, node.op))
+        found = rule(self, node, args, shapes) if rule is not None else None
+        if found is None and node.op.homogeneous and all(x == 0 for x in args):
+            found = 0.0
+        return self._applied(node, args, shapes) if found is None else found
+
+    def _applied(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        """The operation as it is. Not a formula of numbers alone: that would not have the result's shape.
+
+        And an operation that does not broadcast must be given operands of the shapes it had.
+        """
+        assert node.op is not None
         if node.op.shape is not broadcast or all(map(e.is_number, args)):
             known = zip(args, shapes, node.operands)
             args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
-        return Apply(name, tuple(args), self._settings(node), shape)
+        return Apply(node.op.name, tuple(args), self._settings(node), node.shape)
+
+    # Formulas of single operations: None where the operation is written as it is ---------------------------
+
+    def _sub(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
+        return e.plus([args[0], e.negative(args[1], node.shape)], node.shape)
+
+    def _mul(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        factors = zip(args, shapes[::-1])
+        return e.times([self._scalar(x) if other == node.shape else x for x, other in factors], node.shape)
+
+    def _neg(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
+        return e.negative(args[0], node.shape)
+
+    def _div(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
+        return e.over(args[0], args[1], node.shape)
+
+    def _cast(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
+        return args[0]
+
+    def _power(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
+        return args[0] if args[1] == 1 else None
+
+    def _permute(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
+        return e.turned(args[0], node.attrs["axes"], node.shape)
+
+    def _reshape(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        return e.reshaped(args[0], shapes[0], node.shape)
+
+    def _broadcast_to(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
+        return args[0] if e.is_number(args[0]) else None
+
+    def _matmul(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        a, b = (self._whole(x, was) for x, was in zip(args, shapes))
+        return e.product(a, b, node.shape)
+
+    def _linear(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        x, weight, *bias = (self._whole(arg, was) for arg, was in zip(args, shapes))
+        return e.plus([e.product(x, e.turned(weight, (1, 0), shapes[1][::-1]), node.shape), *bias], node.shape)
+
+    def _where(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
+        shape = node.shape
+        if node.scope.backward and self._is_mask_of_the_walk(node) and shapes[1] == shape:
+            return args[1]
+        if shapes[0] == shape:
+            args = [args[0], *map(self._scalar, args[1:])]
+        if (always := self._always(node)) is not None:
+            chosen = 1 if always else 2
+            if shapes[chosen] == shape or e.is_number(args[chosen]):
+                return args[chosen]
+        return self._applied(node, args, shapes)
+
+    def _getitem(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression | None:
+        if args[0] == 0:
+            return None
+        whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
+        return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, node.shape)
+
+    def _sum(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
+        return None if e.is_number(args[0]) else e.summed(args[0], node.attrs, node.shape)
 
     @staticmethod
     def _settings(node: tg.Node) -> dict[str, Any]:
@@ -312,3 +343,21 @@ class Reader:
         if value is None or not value.size or value.min() != value.max():
             return None
         return bool(value.min())
+
+
+_FORMULAS: dict[tg.Primitive, Callable[[Reader, tg.Node, list[Expression], Shapes], Expression | None]] = {
+    P.sub: Reader._sub,
+    P.mul: Reader._mul,
+    P.neg: Reader._neg,
+    P.div: Reader._div,
+    P.cast: Reader._cast,
+    P.power: Reader._power,
+    P.permute: Reader._permute,
+    P.reshape: Reader._reshape,
+    P.broadcast_to: Reader._broadcast_to,
+    P.matmul: Reader._matmul,
+    P.linear: Reader._linear,
+    P.where: Reader._where,
+    P.getitem: Reader._getitem,
+    P.sum_: Reader._sum,
+}

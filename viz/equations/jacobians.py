@@ -110,36 +110,57 @@ class Splitter:
 
     def _factors(self, x: Apply, k: int, linear: set[int]) -> list[Factor]:
         """The factors from operand k of a formula to its value, the other linear operands 0."""
-        before, after, others = self._shape(x.args[k]), x.shape, [a for n, a in enumerate(x.args) if n != k]
-        if x.op in ("+", "*", "neg", "where") or (x.op == "div" and k == 0):
-            after = broadcast(before, *map(self._shape, others))
-            factor: list[Expression] = others if x.op == "*" else [-1.0] if x.op == "neg" else []
-            if x.op == "div":
-                factor = [Apply("div", (1.0, others[0]), {}, self._shape(others[0]))]
-            elif x.op == "where":
-                factor = [Apply("where", (x.args[0], *((1.0, 0.0) if k == 1 else (0.0, 1.0))), {}, x.shape)]
-            return self._copied(before, after) + [Factor("diag", f, after, after) for f in factor]
-        if x.op == "reshape" or (x.op == "permute" and _keeps_order(before, x.attrs["axes"])):
-            return []  # the same numbers one after the other
-        if x.op == "broadcast_to":
-            return self._copied(before, after)
-        if x.op == "sum" and before:
-            axes = range(len(before)) if x.attrs.get("axis") is None else normalize_axis(x.attrs["axis"], len(before))
-            counted = [axis for axis in axes if before[axis] != 1]
-            if not counted:
-                return []
-            if counted == [len(before) - 1]:
-                return [Factor("matrix", _ones(before[-1], 1), before, (*before[:-1], 1))]
-        if x.op == "getitem" and (cut := _last_cut(x.attrs["index"], before)):
-            return [Factor("matrix", _cut(_eye(before[-1]), (before[-1],) * 2, 1, *cut), before, after)]
-        if x.op == "scatter" and (cut := _last_cut(x.attrs["index"], after)):
-            return [Factor("matrix", _cut(_eye(after[-1]), (after[-1],) * 2, 0, *cut), before, after)]
-        if x.op == "concat" and _is_last(x):
-            start = sum(self._shape(a)[-1] for a in x.args[:k])
-            rows = _cut(_eye(after[-1]), (after[-1],) * 2, 0, start, start + before[-1])
-            return [Factor("matrix", rows, before, after)]
+        rule = _FACTORS.get(x.op)
+        found = rule(self, x, k) if rule is not None else None
+        if found is not None:
+            return found
         args = [ROW if n == k else self._zeros(a) if n in linear else a for n, a in enumerate(x.args)]
-        return [Factor("map", Apply(x.op, tuple(args), x.attrs, after), before, after)]
+        return [Factor("map", Apply(x.op, tuple(args), x.attrs, x.shape), self._shape(x.args[k]), x.shape)]
+
+    def _multiplied(self, x: Apply, k: int, *factors: Expression) -> list[Factor]:
+        """Elementwise: operand k is repeated if it is smaller than the result, and multiplied with these."""
+        after = broadcast(*map(self._shape, x.args))
+        return self._copied(self._shape(x.args[k]), after) + [Factor("diag", f, after, after) for f in factors]
+
+    def _of_product(self, x: Apply, k: int) -> list[Factor]:
+        return self._multiplied(x, k, *(a for n, a in enumerate(x.args) if n != k))
+
+    def _of_quotient(self, x: Apply, k: int) -> list[Factor] | None:
+        divisor = x.args[1]
+        return None if k else self._multiplied(x, k, Apply("div", (1.0, divisor), {}, self._shape(divisor)))
+
+    def _of_choice(self, x: Apply, k: int) -> list[Factor]:
+        chosen = (1.0, 0.0) if k == 1 else (0.0, 1.0)
+        return self._multiplied(x, k, Apply("where", (x.args[0], *chosen), {}, x.shape))
+
+    def _of_permute(self, x: Apply, k: int) -> list[Factor] | None:
+        return [] if _keeps_order(self._shape(x.args[k]), x.attrs["axes"]) else None
+
+    def _of_sum(self, x: Apply, k: int) -> list[Factor] | None:
+        before = self._shape(x.args[k])
+        axes = range(len(before)) if x.attrs.get("axis") is None else normalize_axis(x.attrs["axis"], len(before))
+        counted = [axis for axis in axes if before[axis] != 1]
+        if before and not counted:
+            return []
+        along_rows = before and counted == [len(before) - 1]
+        return [Factor("matrix", _ones(before[-1], 1), before, (*before[:-1], 1))] if along_rows else None
+
+    def _of_getitem(self, x: Apply, k: int) -> list[Factor] | None:
+        before = self._shape(x.args[k])
+        cut = _last_cut(x.attrs["index"], before)
+        return cut and [Factor("matrix", _cut(_eye(before[-1]), (before[-1],) * 2, 1, *cut), before, x.shape)]
+
+    def _of_scatter(self, x: Apply, k: int) -> list[Factor] | None:
+        before, size = self._shape(x.args[k]), x.shape[-1]
+        cut = _last_cut(x.attrs["index"], x.shape)
+        return cut and [Factor("matrix", _cut(_eye(size), (size, size), 0, *cut), before, x.shape)]
+
+    def _of_concat(self, x: Apply, k: int) -> list[Factor] | None:
+        if not _is_last(x):
+            return None
+        before, size = self._shape(x.args[k]), x.shape[-1]
+        start = sum(self._shape(a)[-1] for a in x.args[:k])
+        return [Factor("matrix", _cut(_eye(size), (size, size), 0, start, start + before[-1]), before, x.shape)]
 
     def _copied(self, before: Shape, after: Shape) -> list[Factor]:
         """The factor that makes an array as large as another by repeating it."""
@@ -168,6 +189,23 @@ class Splitter:
 
     def _shape(self, x: Expression) -> Shape:
         return shape_of(x, self.shapes)
+
+
+#: The factors of an operation of formulas, from its operand k to its value; None: it is written as a map.
+_FACTORS: dict[str, Callable[[Splitter, Apply, int], list[Factor] | None]] = {
+    "+": Splitter._multiplied,
+    "*": Splitter._of_product,
+    "neg": lambda splitter, x, k: splitter._multiplied(x, k, -1.0),
+    "div": Splitter._of_quotient,
+    "where": Splitter._of_choice,
+    "reshape": lambda _splitter, _x, _k: [],  # the same numbers one after the other
+    "permute": Splitter._of_permute,
+    "broadcast_to": lambda splitter, x, k: splitter._copied(splitter._shape(x.args[k]), x.shape),
+    "sum": Splitter._of_sum,
+    "getitem": Splitter._of_getitem,
+    "scatter": Splitter._of_scatter,
+    "concat": Splitter._of_concat,
+}
 
 
 class Writing:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
-from tinygrad_rnn.primitives import broadcast_to, concat, getitem, stack
+from tinygrad_rnn.primitives import broadcast_to, getitem
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.circles import circles_of
 
@@ -366,7 +366,7 @@ class _Collapsing:
         if not node.shape and node.index not in self.unseen:
             return False
         while _carries(node):
-            if node.op in (concat, stack):
+            if node.op is not None and node.op.joins:
                 return any(self.columns[source] is not None for source in node.sources)
             node = self.graph.nodes[node.sources[0]]
         return False

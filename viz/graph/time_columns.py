@@ -15,7 +15,6 @@ import numpy as np
 
 from tinygrad_rnn.bptt.step_losses import step_losses
 from tinygrad_rnn.graph import Graph, Node, Ref
-from tinygrad_rnn.primitives import concat, stack
 from tinygrad_rnn.recurrence.twins import aligned
 
 Key = tuple[Any, ...]
@@ -201,7 +200,8 @@ def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], no
     """The parts joined in a node, or in the one it only hands on, if they were made in different time steps."""
     while node.op is not None and node.op.kind == "movement" and len(feeds[node.index]) == 1:
         node = graph.nodes[feeds[node.index][0][1]]
-    parts = [graph.nodes[i] for _, i in feeds[node.index]] if node.op in (concat, stack) else []
+    joins = node.op is not None and node.op.joins
+    parts = [graph.nodes[i] for _, i in feeds[node.index]] if joins else []
     steps = {part.scope.step for part in parts}
     return parts if len(steps) > 1 and None not in steps else []
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ... import primitives as P
 from ...graph import Ref
+from ...primitives import Primitive
 from ...primitives.record import size_of
 from ..graph_rewriting import Draft
 from ..index_checks import check, unforeseen
@@ -78,76 +80,120 @@ def simplify(graph: Plan) -> Plan:
 
 
 def _simpler(draft: Draft, node: Planned, users: list[int]) -> Ref | None:
+    """What ``node`` can be replaced by; None if it is as simple as it can be."""
     assert node.op is not None
-    operands = draft.operands(node)
-    first = operands[0]
-    x = draft[first] if isinstance(first, Ref) else None
-    if node.op is P.mul and x is not None and type(operands[1]) is int and operands[1] == 1:
-        return first  # a clone
-    if node.op in (P.reshape, P.broadcast_to) and x is not None and x.shape == node.shape:
-        return first
-    if node.op is P.cast and x is not None and x.dtype == node.dtype:
-        return first
-    if x is None:
-        return None
-    if node.op is P.reshape and x.op is P.reshape:
+    first = draft.operands(node)[0]
+    rules = _SIMPLER.get(node.op, ()) if isinstance(first, Ref) else ()
+    found = (rule(draft, node, draft[first], users) for rule in rules)
+    return next((better for better in found if better is not None), None)
+
+
+def _times_one(draft: Draft, node: Planned, _x: Planned, _users: list[int]) -> Ref | None:
+    first, factor = draft.operands(node)
+    return first if type(factor) is int and factor == 1 else None  # a clone
+
+
+def _same_shape(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    return draft.operands(node)[0] if x.shape == node.shape else None
+
+
+def _same_dtype(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    return draft.operands(node)[0] if x.dtype == node.dtype else None
+
+
+def _of_reshaped(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    """A view of a view; of what was looked up the indices can be reshaped instead."""
+    if x.op is P.reshape:
         return draft.add(P.reshape, (x.operands[0],), {"shape": node.shape}, node)
-    if node.op is P.permute:
-        axes = tuple(a % len(x.shape) for a in node.attrs["axes"])
-        if axes == tuple(range(len(axes))):
-            return first
-        if x.op is P.permute:
-            inner = tuple(a % len(axes) for a in x.attrs["axes"])
-            return draft.add(P.permute, (x.operands[0],), {"axes": tuple(inner[a] for a in axes)}, node)
-    if node.op is P.reshape and x.op is P.take:  # the indices can be reshaped instead
+    if x.op is P.one_hot and x.shape[-1] and node.shape[-1:] == x.shape[-1:]:
+        indices = draft.add(P.reshape, (x.operands[0],), {"shape": node.shape[:-1]}, node)
+        return draft.add(P.one_hot, (indices,), x.attrs, node)
+    if x.op is P.take:
         table, indices = draft.operands(x)
         rows, width = draft[table].shape[0], draft[table].shape[1:]
         if rows and size_of(width) and node.shape[len(node.shape) - len(width) :] == width:
             shape = node.shape[: len(node.shape) - len(width)]
             return draft.add(P.take, (table, draft.add(P.reshape, (indices,), {"shape": shape}, node)), {}, node)
-    if node.op is P.reshape and x.op is P.one_hot and x.shape[-1] and node.shape[-1:] == x.shape[-1:]:
-        indices = draft.add(P.reshape, (x.operands[0],), {"shape": node.shape[:-1]}, node)
-        return draft.add(P.one_hot, (indices,), x.attrs, node)
-    if node.op is P.getitem:
-        return _part_of(draft, node, x)
-    if node.op in (P.stack, P.concat) and node.attrs["axis"] == 0:
-        whole = consecutive(draft, operands)
-        if whole is not None and whole[1:] == (0, draft[whole[0]].shape[0]):
-            return draft.add(P.reshape, whole[:1], {"shape": node.shape}, node)
-    if node.op is P.scatter_rows and len(draft[operands[1]].shape) != 1:
-        count = draft[operands[1]].shape
-        g = draft.add(P.reshape, (first,), {"shape": (size_of(count), *x.shape[len(count) :])}, node)
-        flat = draft.add(P.reshape, operands[1:], {"shape": (size_of(count),)}, node)
-        return draft.add(P.scatter_rows, (g, flat), node.attrs, node)
-    if node.op is P.add and isinstance(operands[1], Ref):
-        y = draft[operands[1]]
-        if x.op is P.linear is y.op and len(x.operands) == len(y.operands) == 3 and x.index != y.index:
-            (a, v, b1), (h, u, b2) = draft.operands(x), draft.operands(y)
-            if max(x.index, y.index) < len(users) and users[x.index] == users[y.index] == 1:
-                bias = draft.add(P.add, (b1, b2), {}, x)
-                return draft.add(
-                    P.add, (draft.add(P.linear, (a, v, bias), {}, x), draft.add(P.linear, (h, u), {}, y)), {}, node
-                )
     return None
 
 
-def _part_of(draft: Draft, node: Planned, x: Planned) -> Ref | None:
-    """Reading a part of what was put together from parts."""
-    found = cut(node, x.shape) if x.op in (P.stack, P.concat) or x.op is P.scatter else None
-    if found is None or x.op is P.concat:
+def _permuted(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    axes = tuple(a % len(x.shape) for a in node.attrs["axes"])
+    if axes == tuple(range(len(axes))):
+        return draft.operands(node)[0]
+    if x.op is not P.permute:
         return None
-    axis, span = found
-    if x.op is P.stack and span.dropped and axis == x.attrs["axis"] % len(x.shape):
-        part = draft.root(x.operands[span.start])
-        return part if isinstance(part, Ref) else None
-    if x.op is P.scatter:
-        other = cut(x, x.shape)
-        if other is not None and other[0] == axis:
-            if other[1] == span:
-                return draft.root(x.operands[0])
-            if other[1].stop <= span.start or span.stop <= other[1].start:
-                return draft.constant(np.broadcast_to(np.zeros((), node.dtype), node.shape), node)
+    inner = tuple(a % len(axes) for a in x.attrs["axes"])
+    return draft.add(P.permute, (x.operands[0],), {"axes": tuple(inner[a] for a in axes)}, node)
+
+
+def _joined_again(draft: Draft, node: Planned, _x: Planned, _users: list[int]) -> Ref | None:
+    """All rows of one value, put together as they were."""
+    whole = consecutive(draft, draft.operands(node)) if node.attrs["axis"] == 0 else None
+    if whole is None or whole[1:] != (0, draft[whole[0]].shape[0]):
+        return None
+    return draft.add(P.reshape, whole[:1], {"shape": node.shape}, node)
+
+
+def _flat_rows(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    g, indices = draft.operands(node)
+    count = draft[indices].shape
+    if len(count) == 1:
+        return None
+    flat = draft.add(P.reshape, (g,), {"shape": (size_of(count), *x.shape[len(count) :])}, node)
+    return draft.add(
+        P.scatter_rows, (flat, draft.add(P.reshape, (indices,), {"shape": (size_of(count),)}, node)), node.attrs, node
+    )
+
+
+def _biases_first(draft: Draft, node: Planned, x: Planned, users: list[int]) -> Ref | None:
+    """Of ``(W x + a) + (U h + b)``, a + b is computed once."""
+    second = draft.operands(node)[1]
+    y = draft[second] if isinstance(second, Ref) else node
+    if not (x.op is P.linear is y.op and len(x.operands) == len(y.operands) == 3 and x.index != y.index):
+        return None
+    if max(x.index, y.index) >= len(users) or not users[x.index] == users[y.index] == 1:
+        return None
+    (a, v, b1), (h, u, b2) = draft.operands(x), draft.operands(y)
+    bias = draft.add(P.add, (b1, b2), {}, x)
+    terms = draft.add(P.linear, (a, v, bias), {}, x), draft.add(P.linear, (h, u), {}, y)
+    return draft.add(P.add, terms, {}, node)
+
+
+def _part_of_stack(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    """One of the values that were stacked, read again."""
+    found = cut(node, x.shape) if x.op is P.stack else None
+    if found is None or not found[1].dropped or found[0] != x.attrs["axis"] % len(x.shape):
+        return None
+    part = draft.root(x.operands[found[1].start])
+    return part if isinstance(part, Ref) else None
+
+
+def _part_of_scatter(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
+    """What was written into zeros, read again; or the zeros beside it."""
+    found, other = (cut(node, x.shape), cut(x, x.shape)) if x.op is P.scatter else (None, None)
+    if found is None or other is None or found[0] != other[0]:
+        return None
+    read, written = found[1], other[1]
+    if written == read:
+        return draft.root(x.operands[0])
+    if written.stop <= read.start or read.stop <= written.start:
+        return draft.constant(np.broadcast_to(np.zeros((), node.dtype), node.shape), node)
     return None
+
+
+_SIMPLER: dict[Primitive, tuple[Callable[[Draft, Planned, Planned, list[int]], Ref | None], ...]] = {
+    P.mul: (_times_one,),
+    P.broadcast_to: (_same_shape,),
+    P.reshape: (_same_shape, _of_reshaped),
+    P.cast: (_same_dtype,),
+    P.permute: (_permuted,),
+    P.getitem: (_part_of_stack, _part_of_scatter),
+    P.stack: (_joined_again,),
+    P.concat: (_joined_again,),
+    P.scatter_rows: (_flat_rows,),
+    P.add: (_biases_first,),
+}
 
 
 def _frozen(value: Any) -> Any:

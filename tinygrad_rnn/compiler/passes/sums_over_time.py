@@ -6,10 +6,12 @@ gradients that each concern one part of a tensor (a time step, a gate) is those 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ... import primitives as P
 from ...graph import Ref
+from ...primitives import Primitive
 from ..graph_rewriting import Draft
 from ..plan import Plan, Planned
 from ..slices import cut, in_order, over_time, rows_of
@@ -69,22 +71,42 @@ def _kind(draft: Draft, root: Planned, term: Any, users: list[int]) -> Any:
     node = draft.nodes[term.index] if isinstance(term, Ref) else None
     if node is None or node.shape != root.shape:
         return None
-    if node.op is P.matmul and users[node.index] == 1 and all(isinstance(x, Ref) for x in node.operands):
-        left, right = (draft[x] for x in node.operands)
-        transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
-        if transposed and len(left.shape) == len(right.shape) == 2:
-            return ("product", right.shape[0], node.segment)
-    if node.op is P.sum_ and users[node.index] == 1 and node.attrs["axis"] in (0, (0,)):
-        rows = draft[node.operands[0]]
-        if len(rows.shape) == 2 and len(node.shape) == 1:
-            return ("column sums", rows.shape[0], node.segment)
-    if node.op is P.scatter:
-        found = cut(node, node.shape)
-        if found is not None:
-            return ("parts", found[0], found[1].dropped)
-    if node.op is P.scatter_rows and users[node.index] == 1 and len(draft[node.operands[1]].shape) == 1:
-        return ("rows", len(node.shape), node.segment)
-    return None
+    rule = _KINDS.get(node.op) if node.op is not None else None
+    once = users[node.index] == 1 or node.op is P.scatter  # joined scatters are not computed again
+    return rule(draft, node) if rule is not None and once else None
+
+
+def _product(draft: Draft, node: Planned) -> Any:
+    if not all(isinstance(x, Ref) for x in node.operands):
+        return None
+    left, right = (draft[x] for x in node.operands)
+    transposed = left.op is P.permute and left.attrs["axes"] in ((1, 0), (-1, -2))
+    return (
+        ("product", right.shape[0], node.segment) if transposed and len(left.shape) == len(right.shape) == 2 else None
+    )
+
+
+def _column_sum(draft: Draft, node: Planned) -> Any:
+    rows = draft[node.operands[0]]
+    fits = node.attrs["axis"] in (0, (0,)) and len(rows.shape) == 2 and len(node.shape) == 1
+    return ("column sums", rows.shape[0], node.segment) if fits else None
+
+
+def _part(_draft: Draft, node: Planned) -> Any:
+    found = cut(node, node.shape)
+    return None if found is None else ("parts", found[0], found[1].dropped)
+
+
+def _rows(draft: Draft, node: Planned) -> Any:
+    return ("rows", len(node.shape), node.segment) if len(draft[node.operands[1]].shape) == 1 else None
+
+
+_KINDS: dict[Primitive, Callable[[Draft, Planned], Any]] = {
+    P.matmul: _product,
+    P.sum_: _column_sum,
+    P.scatter: _part,
+    P.scatter_rows: _rows,
+}
 
 
 def _join_products(draft: Draft, root: Planned, terms: list[Any]) -> Ref:

@@ -12,15 +12,15 @@ times. A `Cut` says so: it is ``outer`` blocks, in each of which the batch comes
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import primitives as P
 from ...graph import Ref
-from ...primitives.record import normalize_axis
 from ..graph_rewriting import Draft
 from ..opcodes import PRODUCTS
 from ..plan import Plan, Planned
 from ..slices import spans
+from .halves_of_operations import Cut, plan_halves
 
 #: floating-point operations in products below which a second thread costs more than it gains
 WORTH = 2e7
@@ -32,21 +32,6 @@ COVERED = 0.9
 
 class _Tied(Exception):
     """Raised where one half would need a result of the other: the graph cannot be cut there."""
-
-
-class Cut(NamedTuple):
-    """A cut of a value in two: ``axis`` has ``outer * batch * inner`` elements, see the module's text."""
-
-    axis: int
-    outer: int = 1
-    inner: int = 1
-
-
-class _Plan(NamedTuple):
-    """A node computed in halves: its own cut (None: the halves are added), its operands' (None: whole)."""
-
-    cut: Cut | None
-    wanted: list[Cut | None]
 
 
 def split_batch(graph: Plan) -> Plan:
@@ -112,7 +97,7 @@ class _Halves:
                 self.late.add(node.index)
             return
         shapes = [self.graph.nodes[x.index].shape if isinstance(x, Ref) else () for x in node.operands]
-        plan = _plan(node, shapes, cuts, self.batch)
+        plan = plan_halves(node, shapes, cuts, self.batch)
         if plan is None:
             for slot in cuts:
                 operand = node.operands[slot]
@@ -191,7 +176,7 @@ class _Halves:
         self, node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], cut: Cut | None, lane: int
     ) -> dict[str, Any]:
         """The settings of a node's half."""
-        if node.op in (P.reshape, P.broadcast_to):
+        if "shape" in node.attrs:
             assert cut is not None
             return {"shape": self._resized(node.shape, cut, lane)}
         if node.op is P.getitem and cuts[0].outer > 1:
@@ -203,87 +188,3 @@ class _Halves:
             index[axis] = slice(found[axis].start // old * unit, found[axis].stop // old * unit)
             return {"index": tuple(index)}
         return node.attrs
-
-
-def _plan(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
-    """The plan for computing a node in halves; None if that takes the whole of its operands."""
-    op, attrs, rank = node.op, node.attrs, len(node.shape)
-    assert op is not None
-    slot, cut = next(iter(cuts.items()))
-    others: list[Cut | None] = [None] * (len(shapes) - 1)
-    if op.elementwise or op is P.broadcast_to:
-        axis = rank - len(shapes[slot]) + cut.axis
-        wanted: list[Cut | None] = []
-        for shape in shapes:
-            mine = axis - rank + len(shape)
-            wanted.append(cut._replace(axis=mine) if mine >= 0 and shape[mine] != 1 else None)
-        return _Plan(cut._replace(axis=axis), wanted)
-    if op is P.reshape:
-        place = _located(node.shape, math.prod(shapes[0][: cut.axis]) * cut.outer, batch)
-        return place and _Plan(place, [cut])
-    if op is P.permute:
-        axes = [a % rank for a in attrs["axes"]]
-        return _Plan(cut._replace(axis=axes.index(cut.axis)), [cut])
-    if op is P.getitem:
-        return _plan_part(node, shapes[0], cut, batch)
-    if op is P.stack:
-        axis = attrs["axis"] % rank
-        return _Plan(cut._replace(axis=cut.axis + (axis <= cut.axis)), [cut] * len(shapes))
-    if op is P.concat:
-        return _plan_concat(node, shapes, cuts, batch)
-    if op is P.linear and slot == 0 and len(cuts) == 1 and cut.axis < len(shapes[0]) - 1:
-        return _Plan(cut, [cut, *others])
-    if op is P.matmul and len(shapes[0]) == len(shapes[1]) == 2:
-        if (0 in cuts and cuts[0].axis == 0) != (1 in cuts and cuts[1].axis == 1):
-            return _Plan(cut, [cut, None] if slot == 0 else [None, cut]) if len(cuts) == 1 else None
-        return _Plan(None, [cut._replace(axis=1), cut._replace(axis=0)])
-    if op is P.take and slot == 1:
-        return _Plan(cut, [None, cut])
-    if op is P.scatter_rows and cut.axis == 0 and len(shapes[1]) == 1:
-        return _Plan(None, [cut, cut])
-    if op is P.cross_entropy and cut.axis < len(shapes[1]):
-        return _Plan(cut, [cut, cut])
-    if op is P.one_hot:
-        return _Plan(cut, [cut])
-    if op.kind == "axis" and attrs["axis"] % rank != cut.axis:
-        return _Plan(cut, [cut])
-    if op.kind == "reduction":
-        reduced = normalize_axis(attrs["axis"], len(shapes[0]))
-        if cut.axis not in reduced:
-            gone = 0 if attrs.get("keepdims") else sum(a < cut.axis for a in reduced)
-            return _Plan(cut._replace(axis=cut.axis - gone), [cut])
-        return _Plan(None, [cut]) if op is P.sum_ else None
-    return None
-
-
-def _located(shape: tuple[int, ...], outer: int, batch: int) -> Cut | None:
-    """The cut of a reshaped value, of which ``outer`` blocks come before the batch."""
-    before = 1
-    for axis, size in enumerate(shape):
-        if outer % before == 0 and size % (outer // before * batch) == 0:
-            return Cut(axis, outer // before, size // (outer // before * batch))
-        before *= size
-    return None
-
-
-def _plan_part(node: Planned, shape: tuple[int, ...], cut: Cut, batch: int) -> _Plan | None:
-    found = spans(node.attrs["index"], shape)
-    if found is None or found[cut.axis].dropped:
-        return None
-    here, unit = found[cut.axis], batch * cut.inner
-    if here.start % unit or here.stop % unit or here.start == here.stop:
-        return None
-    axis = cut.axis - sum(s.dropped for s in found[: cut.axis])
-    return _Plan(Cut(axis, (here.stop - here.start) // unit, cut.inner), [cut])
-
-
-def _plan_concat(node: Planned, shapes: list[tuple[int, ...]], cuts: dict[int, Cut], batch: int) -> _Plan | None:
-    cut = next(iter(cuts.values()))
-    if node.attrs["axis"] % len(node.shape) != cut.axis:
-        return _Plan(cut, [cut] * len(shapes))
-    unit = batch * cut.inner
-    if any(c.inner != cut.inner for c in cuts.values()) or any(shape[cut.axis] % unit for shape in shapes):
-        return None
-    # what is there as a whole, such as an initial state, is cut as the rest is
-    parts = [cuts.get(k, Cut(cut.axis, shape[cut.axis] // unit, cut.inner)) for k, shape in enumerate(shapes)]
-    return _Plan(Cut(cut.axis, sum(c.outer for c in parts), cut.inner), list(parts))
