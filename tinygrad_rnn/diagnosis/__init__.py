@@ -86,7 +86,7 @@ def _diagnosed(
         if not found and not few and max_edits == 2 and (little := search.too_little_for_pairs()):
             pairs = f"; two of them were not tried: {little}"
         elif not found and not few and max_edits == 2:
-            found = search.pairs()
+            found = record.attempts.value("pairs", search.pairs, [])
             pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
         found = search.ranked(found)
         if found and found[0].walked is not None:
@@ -106,6 +106,7 @@ def _diagnosed(
         few,
         pairs,
         search.place(wrong),
+        record.attempts.failed,
         partial(drawing().side_by_side, record, edits[0]) if edits else None,
     )
 

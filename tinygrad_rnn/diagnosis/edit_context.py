@@ -41,7 +41,7 @@ class Scene:
         self.steps = max(map(len, timed), default=0) or max(map(len, self.families), default=1)
         self.loops = any(n.scope.step for n in record.nodes)  #: whether anything is done at several steps
         self.stand_ins = StandIns(self)
-        self.unfit: list[str] = []  #: kinds and edits that do not fit an operation of this network
+        self.attempts = record.attempts
         for number, first in self.initial.items():
             name = record.nodes[first].name or ""
             if record.nodes[first].op is None and len(name) > 1 and name.endswith("0"):
@@ -217,6 +217,14 @@ class Scene:
                 uses = [use for use in uses if self._continued(use, chain[1])]
             if uses and after is not None and (here != after or t == 0):
                 found[t] = uses
+        last, places = self.record.nodes[chain[-1]], {(self.place[i][0], k) for uses in found.values() for i, k in uses}
+        again = [  # by a step after it whose own value nobody reads
+            (user, slot)
+            for user, slot in self.record.users[last.index]
+            if (self.place[user][0], slot) in places and self.record.nodes[user].scope.step != last.scope.step
+        ]
+        if again:
+            found[len(chain) - 1] = again
         return found
 
     def _continued(self, use: Use, state: int) -> bool:

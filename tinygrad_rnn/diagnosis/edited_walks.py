@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -32,6 +32,7 @@ from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import walk
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor
+from .attempts import Attempts
 from .local_derivatives import Pulls, mended, unbroadcast
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
 from .variables import variables, with_variables
@@ -131,15 +132,26 @@ class Record:
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
         refuse_written(loss, "diagnose")
-        names, places = variables(loss)
-        graph = with_all_rows(doubled(Graph(loss)), places)
-        graph = with_variables(timed(graph), graph, names)
-        self.graph = mended(with_live_beginnings(with_ends(graph), places))
-        self.nodes = self.graph.nodes
-        self.leaves = [node for node, before in zip(self.nodes, graph.nodes, strict=True) if before.is_parameter]
-        self.made_at: list[Any] = [
-            places.get(node.serial) for node in self.nodes
-        ]  #: by which instruction of the program
+        self.attempts = Attempts()
+        nothing: tuple[dict[int, str], dict[int, Any]] = {}, {}
+        names, places = self.attempts.value("variables", lambda: variables(loss), nothing)
+        graph = plain = doubled(Graph(loss))
+        own = {node.serial for node in graph.nodes if node.is_parameter}
+        for rewrite in (
+            lambda g: with_all_rows(g, places),
+            lambda g: with_variables(timed(g), g, names),
+            with_ends,
+            lambda g: with_live_beginnings(g, places),
+            mended,
+        ):
+            graph = self.attempts.value("reading the program", partial(rewrite, graph), graph)
+        if not self.attempts.value("reading the program", lambda: self._keep(graph, places), False):
+            self._keep(mended(plain), places)
+        self.leaves = [node for node in self.nodes if node.op is None and node.serial in own]
+
+    def _keep(self, graph: Graph, places: Mapping[int, Any]) -> bool:
+        self.graph, self.nodes = graph, graph.nodes
+        self.made_at: list[Any] = [places.get(node.serial) for node in self.nodes]  #: by which instruction
         self.values: list[Any] = [node.value for node in self.nodes]
         self.users: list[list[Use]] = [[] for _ in self.nodes]
         for source, target, slot in self.graph.edges:
@@ -150,6 +162,7 @@ class Record:
         position = {x.serial: index for index, x in enumerate(tensors)}
         self.truth = Walk(self.graph, steps(position, [loss], [np.ones(loss.shape)]))
         self.live = {step.node: step.live for step in self.truth.steps}
+        return True
 
     @cached_property
     def _noise(self) -> Noise:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from .edit_context import Scene
 from .edited_walks import Edit
@@ -28,7 +28,7 @@ def candidates(scene: Scene) -> Iterator[Edit]:
     """Every candidate edit, with names in its words, and those made in all cells of the same structure."""
     alike: dict[str, dict[object, Edit]] = defaultdict(dict)
     for kind in (*OF_RULES, *OF_LOOPS):
-        for edit in _of_a_kind(scene, kind):
+        for edit in scene.attempts.items(kind(scene)):
             if edit.cost < 1.6:
                 words, cell = scene.as_in_the_first(edit)
                 alike[words].setdefault(cell, edit)
@@ -41,14 +41,6 @@ def candidates(scene: Scene) -> Iterator[Edit]:
 
 #: said with the same words of more places than this, an edit is not made at all of them
 MOST_ALIKE = 6
-
-
-def _of_a_kind(scene: Scene, kind: Callable[[Scene], Iterator[Edit]]) -> Iterator[Edit]:
-    """The edits of one generator; an operation that it does not fit ends this generator, and is noted in ``unfit``."""
-    try:
-        yield from kind(scene)
-    except (ValueError, IndexError) as error:
-        scene.unfit.append(f"{kind.__name__}: {error}")
 
 
 def _said(scene: Scene, edit: Edit) -> Edit:

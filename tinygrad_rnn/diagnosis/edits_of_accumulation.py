@@ -14,10 +14,10 @@ def of_accumulation(scene: Scene) -> Iterator[Edit]:
     """Edits that accumulate the gradient of a value, the contribution of a use, or all that a state receives."""
     for family in scene.families:
         if len(family) > 1:
-            yield from _gradient_added_up(scene, family)
+            yield from scene.attempts.items(_gradient_added_up(scene, family))
             for slot, nodes in scene.slots(family).items():
                 if len(nodes) > 1:
-                    yield from _share_added_up(scene, nodes, slot)
+                    yield from scene.attempts.items(_share_added_up(scene, nodes, slot))
     for family in scene.states:
         yield from _carry_added_up(scene, family)
 

@@ -21,9 +21,8 @@ ROWS = 64
 def of_loops(scene: Scene) -> Iterator[Edit]:
     """Edits of whole steps, of all weights together, and of operations that hold all steps at once."""
     for loop in _loops(scene):
-        yield from _skipped(scene, loop)
-        yield from _every_weight(scene, loop)
-        yield from _saved_by_another_step(scene, loop)
+        for kind in (_skipped, _every_weight, _saved_by_another_step):
+            yield from scene.attempts.items(kind(scene, loop))
     yield from _at_once(scene)
 
 
@@ -74,6 +73,8 @@ def _skipped(scene: Scene, loop: Loop) -> Iterator[Edit]:
         for family in scene.states:
             chain = scene.chain(family)
             for t, uses in scene.carries(family).items():
+                if t + 1 == len(chain):
+                    continue
                 users = scene.carries(family).get(t + 1) or record.users[chain[t + 1]]
                 arriving = tuple((use,) for use in users if use in record.truth.contributions and use[0] not in inside)
                 if chain[t + 1] in inside and arriving and uses[0] in cut:

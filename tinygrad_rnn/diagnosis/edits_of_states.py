@@ -18,20 +18,12 @@ from .repeated_operations import times
 
 def of_states(scene: Scene) -> Iterator[Edit]:
     """Edits of carries, saved values, gates, and the order of the steps."""
-    yield from _truncated(scene)
-    yield from _final(scene)
-    yield from _left_over(scene)
-    yield from _before_the_first(scene)
-    yield from _saved_values(scene)
-    yield from _gates(scene)
-    yield from _forward_order(scene)
-    yield from _not_zeroed(scene)
-    yield from _at_other_steps(scene)
-    yield from _also_to_another(scene)
-    yield from _arrives_elsewhere(scene)
-    yield from _carry_of_another(scene)
-    yield from _clipped_carries(scene)
-    yield from _not_reset(scene)
+    kinds = (
+        _truncated, _final, _left_over, _before_the_first, _saved_values, _gates, _forward_order, _not_zeroed,
+        _at_other_steps, _also_to_another, _arrives_elsewhere, _carry_of_another, _clipped_carries, _not_reset,
+    )  # fmt: skip
+    for kind in kinds:
+        yield from scene.attempts.items(kind(scene))
 
 
 def _layers(scene: Scene) -> list[list[Family]]:
@@ -100,7 +92,7 @@ def _left_over(scene: Scene) -> Iterator[Edit]:
         instead: dict[Use, Part] = {}
         rules: dict[Use, Rule] = {}
         for t, uses in scene.carries(family).items():
-            arriving = tuple((use,) for use in record.users[chain[t + 1]] if use in sent)
+            arriving = tuple((use,) for after in chain[t + 1 : t + 2] for use in record.users[after] if use in sent)
             first, *others = uses
             if arriving and first in sent:
                 instead[first] = Part(arriving, instead=True)

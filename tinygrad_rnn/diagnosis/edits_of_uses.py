@@ -32,11 +32,9 @@ def of_uses(scene: Scene) -> Iterator[Edit]:
     """Edits of single uses (a wrong rule, operand or gradient), then of groups of uses."""
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
-            yield from _of_a_use(scene, nodes, slot)
-    yield from _nonlinearities(scene)
-    yield from _logistic(scene)
-    yield from _summands(scene)
-    yield from _everywhere(scene)
+            yield from scene.attempts.items(_of_a_use(scene, nodes, slot))
+    for kind in (_nonlinearities, _logistic, _summands, _everywhere):
+        yield from scene.attempts.items(kind(scene))
 
 
 def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
@@ -417,7 +415,8 @@ def _other_operands(scene: Scene, family: Family, slot: int, subject: str) -> It
         value = record.values[operand.index]
         name = scene.name_of(family[-1], other)
         turned = blocks_transposed(value)
-        if turned is not None and turned.shape == value.shape and node.op.kind == "contraction":
+        same = turned is not None and all(np.shape(record.target(n, other)) == turned.shape for n in family)
+        if same and node.op.kind == "contraction":
             yield from scene.at_times(
                 family,
                 slot,

@@ -34,15 +34,12 @@ def of_values(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             for place in _places(scene, nodes, slot):
-                yield from _another(place)
-                yield from _in_one_factor(place)
-                yield from _with_its_result(place)
-                yield from _the_gradient_itself(place)
-                yield from _made_otherwise(place)
-            yield from _a_factor_too_many(scene, nodes, slot)
-        yield from _instead_of_the_gradient(scene, family)
-    yield from _other_weights(scene)
-    yield from _carried_with_a_factor(scene)
+                for kind in (_another, _in_one_factor, _with_its_result, _the_gradient_itself, _made_otherwise):
+                    yield from scene.attempts.items(kind(place))
+            yield from scene.attempts.items(_a_factor_too_many(scene, nodes, slot))
+        yield from scene.attempts.items(_instead_of_the_gradient(scene, family))
+    yield from scene.attempts.items(_other_weights(scene))
+    yield from scene.attempts.items(_carried_with_a_factor(scene))
 
 
 @dataclass(frozen=True)

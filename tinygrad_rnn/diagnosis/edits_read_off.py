@@ -45,7 +45,7 @@ def read_off(scene: Scene) -> Iterator[Edit]:
     gradients = list(_gradients(scene))
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
-            yield from _of_a_line(scene, nodes, slot, gradients)
+            yield from scene.attempts.items(_of_a_line(scene, nodes, slot, gradients))
     yield from _another_array(scene)
 
 

@@ -43,6 +43,7 @@ class Diagnosis:
     few_digits: str = ""  #: with how many digits it was given, if these are too few to tell
     pairs: str = ""  #: which pairs of edits were tried
     place: str = ""  #: where along the walk the first wrong leaf is
+    failed: list[str] = field(default_factory=list)  #: what was not tried, as the search itself ended there in an error
     _sides: Callable[[], Any] | None = field(default=None, repr=False)
 
     @property
@@ -95,4 +96,7 @@ class Diagnosis:
             lines[0] = f"Given with {self.few_digits}: {TOO_FEW}."
             return "\n".join(lines)
         lines.append(f"None of {self.tried} single edits of the backward pass gives these numbers{self.pairs}.")
+        if self.failed:
+            some = "; ".join(self.failed[:LISTED]) + ("; and others" if len(self.failed) > LISTED else "")
+            lines.append(f"Not tried, as the search itself failed there (please report it): {some}.")
         return "\n".join(lines)

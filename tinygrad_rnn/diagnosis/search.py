@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -137,6 +138,8 @@ class Search:
             self.slack += np.linalg.norm(direction, axis=0) * (
                 self.limits_of_edits[leaf] + (SLACK / 100 if self.scene.nearly else SLACK) * size
             )
+        # of a leaf whose gradients are all 0, too: what is sent there is compared with the others' room
+        self.unit = np.where(self.slack > 0, self.slack, np.min(self.slack, initial=1.0, where=self.slack > 0))
         shaped = {leaf: self.given[leaf].shape for leaf in directions}
         moved = [
             record.tangents({leaf: d[:, k].reshape(shaped[leaf]) for leaf, d in directions.items() if d[:, k].any()})
@@ -155,23 +158,14 @@ class Search:
 
     def look(self, edits: Sequence[Edit]) -> Iterator[Tried]:
         """Each edit with its sketch: by products with the tangents if it changes one use, else by a walk."""
-        record = self.record
         many: list[Edit] = []
         for k, edit in enumerate(edits):
             if self.progress is not None and k % 64 == 0:
                 self.progress(k, len(edits))
-            only = edit.only
-            if only is not None:
-                node, truth = record.nodes[only[0]], record.truth
-                sent = record.ruled(edit.uses[only], node, only[1], truth.gradients[only[0]])
-                change = sent - truth.contributions[only]
-                target = node.operands[only[1]]
-                yield Tried(edit, np.ravel(change) @ self.tangents[target.index])  # type: ignore[union-attr]
-            elif edit.sent or edit.leaves:
-                walked = record.differences(edit)
-                yield Tried(edit, self.sketched(walked), walked)
-            else:
+            if edit.only is None and not (edit.sent or edit.leaves):
                 many.append(edit)
+            elif (tried := self.scene.attempts.value(edit.words, partial(self._looked_at, edit), None)) is not None:
+                yield tried
         for start in range(0, len(many), TOGETHER):
             begun = time.process_time()
             if self.progress is not None:
@@ -182,13 +176,23 @@ class Search:
                 left = len(many) - start - len(some)
                 _foretell(f"{len(edits):,} edits", (time.process_time() - begun) / len(some) * left)
 
+    def _looked_at(self, edit: Edit) -> Tried:
+        """By itself."""
+        record, only = self.record, edit.only
+        if only is None:
+            walked = record.differences(edit)
+            return Tried(edit, self.sketched(walked), walked)
+        sent = record.ruled(edit.uses[only], record.nodes[only[0]], only[1], record.truth.gradients[only[0]])
+        change = np.ravel(sent - record.truth.contributions[only])
+        return Tried(edit, change @ self.tangents[record.target_of(only)])
+
     def _sketched(self, edits: list[Edit]) -> Iterator[Tried]:
         """Walk edits together; if a rule fits no array, halve them until the one at fault is left out."""
         try:
             sketches = self.record.sketches(edits, self.functionals, self.rows)
-        except (ValueError, IndexError) as error:
+        except Exception as error:
             if len(edits) == 1:
-                self.scene.unfit.append(f"{edits[0].words} {error}")
+                self.scene.attempts.failed.append(f"{edits[0].words} ({type(error).__name__}: {error})")
                 return
             half = len(edits) // 2
             yield from self._sketched(edits[:half])
@@ -261,11 +265,14 @@ class Search:
             elif tried.edit.scaling is not None and (off := self.off_a_multiple(tried)) <= 1:
                 multiples.append((off, tried))
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
-            found += self.measured(tried, trust)
+            found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [])
         return found
 
     def verified(self, edit: Edit) -> list[Tried]:
         """``[edit]`` with its differences if its walk gives all that was given, else nothing."""
+        return self.scene.attempts.value(edit.words, partial(self._verified, edit), [])
+
+    def _verified(self, edit: Edit) -> list[Tried]:
         for walk in (self.record.differences, self.record.exact):
             walked = walk(edit)
             if all(self.right(walked).values()):
@@ -285,13 +292,14 @@ class Search:
 
     def explained(self, tried: Tried) -> Edit:
         """The edit, with its place in the equations."""
-        return replace(tried.edit, term=self.scene.names.term(tried.edit))
+        term = self.scene.attempts.value("the equations", lambda: self.scene.names.term(tried.edit), "")
+        return replace(tried.edit, term=term)
 
     def off_a_multiple(self, tried: Tried) -> float:
-        """The distance of the numbers from the nearest multiple of the edit's effect, relative to what is allowed."""
-        s = tried.sketch
-        share = float(np.vdot(s / self.slack**2, self.target) / np.vdot(s / self.slack, s / self.slack))
-        room = 4 * (1 + abs(share)) * self.slack + 1e-3 * np.abs(self.target)
+        """How far the numbers are from the nearest multiple of what an edit changes, as a share of what is allowed."""
+        s, unit = tried.sketch, self.unit
+        share = float(np.vdot(s / unit, self.target / unit) / np.vdot(s / unit, s / unit))
+        room = 4 * (1 + abs(share)) * unit + 1e-3 * np.abs(self.target)
         return float(np.max(np.abs(share * s - self.target) / room)) if share else np.inf
 
     def measured(self, tried: Tried, trust: bool) -> list[Tried]:
@@ -356,7 +364,7 @@ class Search:
         if not self.tried:
             return []
         sketches = np.array([t.sketch for t in self.tried])
-        scale = np.where(self.slack > 0, self.slack, 1.0)
+        scale = self.unit
         main = int(np.argmax(np.abs(self.target) / scale))
         order = np.argsort(sketches[:, main], kind="stable")
         line = sketches[order, main]
@@ -380,7 +388,7 @@ class Search:
         scaling = [t for t in self.tried if t.edit.scaling is not None]
         if not scaling or self.different_numbers() <= FEWEST:
             return []
-        unit = np.where(self.slack > 0, self.slack, 1.0)
+        unit = self.unit
         left = (self.target - np.array([t.sketch for t in self.tried])) / unit
         others = np.array([t.sketch for t in scaling]) / unit
         size, length = np.sum(left**2, 1), np.sum(others**2, 1)
@@ -452,7 +460,7 @@ class Search:
     def _scaled_beside(self, one: Tried, other: Tried, both: Array) -> list[Tried]:
         """Two edits, the second with the factor found from what the first leaves; ``both``: their sketch, factor 0."""
         change, left = both - one.sketch, self.target - one.sketch
-        unit = np.where(self.slack > 0, self.slack, 1.0)
+        unit = self.unit
         length = float(np.sum((change / unit) ** 2))
         share = float(np.sum(change / unit * left / unit)) / length if length else 0.0
         if not share or np.any(np.abs(left - share * change) > 4 * (1 + abs(share)) * self.slack):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise, takewhile
 from types import CodeType
 from typing import Any
@@ -30,7 +31,7 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
     for (serial, place), (_, after) in pairwise([*made, (0, None)]):
         code, instruction = place or (None, 0)
         if isinstance(code, CodeType) and place != after:  # of all that one call of a library makes, the last
-            places[serial] = place
+            places[serial] = code, _start(code, instruction)
             if id(code) not in codes:
                 codes[id(code)] = _stored(code)
             if instruction in codes[id(code)]:
@@ -38,6 +39,12 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
     for serial, name in returned(list(places.items())):
         found.setdefault(serial, name)
     return found, places
+
+
+@lru_cache(maxsize=4096)
+def _start(code: CodeType, at: int) -> int:
+    """Where the instruction begins: one that was called before may stand behind what the interpreter keeps of it."""
+    return max(line.offset for line in dis.get_instructions(code) if line.offset <= at)
 
 
 def _stored(code: CodeType) -> dict[int, str]:

@@ -57,7 +57,12 @@ class Loop:
 
     def graph(self) -> tuple[Graph, list[Written]]:
         """The graph, and the recurrences in it."""
-        return _Writing(self).run()
+        loss, written = _Writing(self).run()
+        return Graph(loss), written
+
+    def loss(self) -> Tensor:
+        """The loss of a program that was just run."""
+        return _Writing(self).run()[0]
 
 
 def loops(*, most_steps: int = 6, least_steps: int = 2, wider: bool = False) -> st.SearchStrategy[Loop]:
@@ -99,7 +104,7 @@ class _Writing:
         self.found.append(written)
         return _Cell(_CELLS[kind], self.matrix, written)
 
-    def run(self) -> tuple[Graph, list[Written]]:
+    def run(self) -> tuple[Tensor, list[Written]]:
         """Everything, in the order a program does it."""
         loop = self.loop
         if loop.listed:
@@ -159,8 +164,8 @@ class _Writing:
             return x
         return sum(outputs[1:], x + outputs[0] if self.loop.dense else outputs[0])
 
-    def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Graph, list[Written]]:
-        """Append a head and the losses; returns the graph, and what is known of every cell in it."""
+    def finish(self, outputs: Iterator[Tensor], read: Callable[[int], Tensor]) -> tuple[Tensor, list[Written]]:
+        """Append a head and the losses; returns the loss, and what is known of every cell in it."""
         weight, losses, read_out = self.matrix(), list[Tensor](), list[Tensor]()
         if self.loop.tied:
             weight = self.first.weights[0]
@@ -173,8 +178,8 @@ class _Writing:
                 running = running + losses[-1] if self.loop.summed else running
         if not self.loop.head:  # one number of the last output; read both ways, of all of them
             last = stack(read_out) if self.loop.shape == "both ways" else read_out[-1]
-            return self.graph(last.square().sum())
-        return self.graph(running if isinstance(running, Tensor) else sum(losses[1:], losses[0]))
+            return self.whole(last.square().sum())
+        return self.whole(running if isinstance(running, Tensor) else sum(losses[1:], losses[0]))
 
     def loss(self, scores: Tensor, t: int) -> Tensor:
         """The distance of a step's scores from what they should be."""
@@ -182,13 +187,13 @@ class _Writing:
             return (scores - tensor(np.eye(SIZE)[None, t % SIZE])).square().mean()
         return cross_entropy(scores, [t % SIZE])
 
-    def graph(self, loss: Tensor) -> tuple[Graph, list[Written]]:
+    def whole(self, loss: Tensor) -> tuple[Tensor, list[Written]]:
         """The loss, and if it is asked for the size of the gradient of the first weight added to it."""
         if self.loop.judged == "slope":
             slope = grad(loss, self.first.weights[:1], create_graph=True)[0]
             assert slope is not None
             loss = loss + (slope * slope).sum()
-        return Graph(loss), self.found
+        return loss, self.found
 
 
 class _Cell:
