@@ -9,13 +9,13 @@ T = TypeVar("T")
 
 
 class Attempts:
-    """What was attempted in one search, and failed."""
+    """The attempts of one search; those that failed are kept."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []  #: what, and with which error
 
     def value(self, what: str, make: Callable[[], T], otherwise: T) -> T:
-        """What ``make`` gives; ``otherwise`` where it ends in an error."""
+        """The result of ``make``; ``otherwise`` where it ends in an error."""
         try:
             return make()
         except Exception as error:
@@ -23,7 +23,7 @@ class Attempts:
             return otherwise
 
     def items(self, kind: Iterator[T]) -> Iterator[T]:
-        """What a generator yields, as far as it comes."""
+        """The items of a generator, up to the first error."""
         try:
             yield from kind
         except Exception as error:

@@ -296,7 +296,7 @@ class Search:
         return replace(tried.edit, term=term)
 
     def off_a_multiple(self, tried: Tried) -> float:
-        """How far the numbers are from the nearest multiple of what an edit changes, as a share of what is allowed."""
+        """The distance of the numbers from the nearest multiple of the edit's effect, relative to what is allowed."""
         s, unit = tried.sketch, self.unit
         share = float(np.vdot(s / unit, self.target / unit) / np.vdot(s / unit, s / unit))
         room = 4 * (1 + abs(share)) * unit + 1e-3 * np.abs(self.target)

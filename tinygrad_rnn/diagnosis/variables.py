@@ -43,7 +43,7 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
 
 @lru_cache(maxsize=4096)
 def _start(code: CodeType, at: int) -> int:
-    """Where the instruction begins: one that was called before may stand behind what the interpreter keeps of it."""
+    """The offset at which the instruction begins: once it is specialized, ``at`` is behind what is kept with it."""
     return max(line.offset for line in dis.get_instructions(code) if line.offset <= at)
 
 
