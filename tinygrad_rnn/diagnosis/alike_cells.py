@@ -70,6 +70,9 @@ def _compared(scene: Scene, one: Node, two: Node) -> tuple[dict[Place, Place], d
         mine, theirs = place_of(scene, a), place_of(scene, b)
         if mine in inside or mine in around or mine == theirs:
             continue
+        starts = [scene.initial.get(place[1], -1) if place[0] == "family" else -1 for place in (mine, theirs)]
+        if min(starts) >= 0:
+            pending.append((scene.record.nodes[starts[0]], scene.record.nodes[starts[1]]))
         alike = (mine == ends[0]) == (theirs == ends[1]) and mine != ends[1] and theirs != ends[0]
         alike = alike and len(a.shape) == len(b.shape) and a.requires_grad == b.requires_grad
         if not alike or theirs in inside.values() or _made(a) != _made(b) or (a.op is None and not a.requires_grad):

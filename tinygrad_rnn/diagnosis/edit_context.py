@@ -42,6 +42,7 @@ class Scene:
         self.loops = any(n.scope.step for n in record.nodes)  #: whether anything is done at several steps
         self.stand_ins = StandIns(self)
         self.attempts = record.attempts
+        self._ancestors: dict[int, set[int]] = {}
         for number, first in self.initial.items():
             name = record.nodes[first].name or ""
             if record.nodes[first].op is None and len(name) > 1 and name.endswith("0"):
@@ -86,7 +87,8 @@ class Scene:
         The key is the edit's words with each value replaced by the corresponding one of the first cell.
         """
         places = [*edit.uses, *edit.parts, *edit.sent]
-        at = [place_of(self, self.record.nodes[i]) for i in ([places[0][0]] if places else [*edit.leaves][:1])]
+        first = [places[0][0]] if places else [*edit.leaves, *edit.seeds][:1]
+        at = [place_of(self, self.record.nodes[i]) for i in first]
         number, mine = next(((k, cell) for k, cell in enumerate(self.cells) if at and at[0] in cell.inside), (-1, None))
         if mine is None:
             return NUMBER.sub("", self.said(edit.words)), edit.words
@@ -196,6 +198,20 @@ class Scene:
         """Families that are carried from step to step, without sums of losses."""
         return [f for k, f in enumerate(self.all_families) if k in self.initial and f[0].shape]
 
+    @cached_property
+    def layers(self) -> list[list[Family]]:
+        """States that are carried together, one list for each layer and direction; if there are several, also all."""
+        groups: dict[object, list[Family]] = {}
+        for family in self.states:
+            groups.setdefault((family[0].scope.step, family[-1].scope.step, family[0].scope.path), []).append(family)
+        layers = list(groups.values())
+        return layers if len(layers) < 2 else [*layers, self.states]
+
+    def names_of(self, families: list[Family]) -> str:
+        """The names of several values, as in "h and c"; each name once."""
+        names = list({self.called(f[0]): self.named(f[0]) for f in reversed(families)}.values())[::-1]
+        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
     def is_state(self, family: Family) -> bool:
         """Whether ``family`` is carried from step to step."""
         return self.place[family[0].index][0] in self.initial
@@ -233,6 +249,23 @@ class Scene:
         after = self.all_families[number][at + 1 : at + 2]
         operand = after[0].operands[use[1]] if after else None
         return not after or (isinstance(operand, Ref) and operand.index == state)
+
+    def ancestors(self, index: int) -> set[int]:
+        """All that a node is made of, itself left out."""
+        if index not in self._ancestors:
+            found, pending = set[int](), [index]
+            while pending:
+                new = set(self.record.nodes[pending.pop()].sources) - found
+                found |= new
+                pending += new
+            self._ancestors[index] = found
+        return self._ancestors[index]
+
+    def made_of_step(self, family: Family) -> list[Node]:
+        """The nodes that the last of these values is made of in its own step."""
+        last = family[-1]
+        inside = (self.record.nodes[k] for k in self.ancestors(last.index))
+        return [n for n in inside if n.op is not None and n.scope.step == last.scope.step]
 
     def slope(self, node: Node) -> Array:
         """The derivative of a nonlinearity, by element."""

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from .edit_context import Scene
 from .edited_walks import Edit
 from .edits_of_accumulation import of_accumulation
+from .edits_of_gradients import of_gradients
 from .edits_of_leaves import of_leaves
 from .edits_of_loops import of_loops
 from .edits_of_numbers import of_numbers
 from .edits_of_paths import of_paths
+from .edits_of_saved_values import of_saved_values
 from .edits_of_stale_values import of_stale_values
 from .edits_of_states import of_states
 from .edits_of_uses import of_uses
@@ -20,7 +22,7 @@ from .edits_of_values import of_values
 from .edits_read_off import read_off
 
 OF_RULES = (of_leaves, of_uses, of_values, of_stale_values, of_numbers, of_paths)
-OF_LOOPS = (of_loops, of_states, of_accumulation, read_off)
+OF_LOOPS = (of_loops, of_states, of_saved_values, of_gradients, of_accumulation, read_off)
 STEP = re.compile(r"\bstep(s?)\b")
 
 

@@ -24,6 +24,7 @@ from .edited_rules import (
     without_row,
 )
 from .edited_walks import Edit, Rewrite, Rule, Use, scaled
+from .row_numbers import axis_of
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
@@ -170,7 +171,7 @@ def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
     """Edits in which a row of a table that several steps look up has only the gradient that was written last."""
     record = scene.record
     found = [record.nodes[user] for user, _ in record.users[leaf.index] if user in record.truth.gradients]
-    if len(found) < 2 or any(not edited_rules.looks_up(n) for n in found):
+    if len(found) < 2 or any(not edited_rules.looks_up(n) and axis_of(n) < 0 for n in found):
         return
     whole = {i: np.zeros(leaf.shape) for i in (0, 1)}
     for node in sorted(found, key=lambda n: -n.index):  # as the way back comes to them

@@ -101,10 +101,10 @@ def _saved_by_another_step(scene: Scene, loop: Loop) -> Iterator[Edit]:
     """Edits in which every rule of a step, or of one layer's step, uses all values that another step saved."""
     record, steps = scene.record, list(loop)
     whole = {n.index for nodes in loop.values() for n in nodes}
-    made_of = {scene.named(f[-1]): (f[-1].index, _of_the_states(scene, whole, [f])) for f in scene.states}
+    made_of = {scene.named(f[-1]): (f, _of_the_states(scene, whole, [f])) for f in scene.states}
     cells = dict[str, set[int]]()
     for name, (state, inside) in made_of.items():  # without what it reads of the layers below
-        below = [other for last, other in made_of.values() if last in inside and state not in other]
+        below = [other for f, other in made_of.values() if f[-1].index in inside and state[0].index not in other]
         cells[f"of the step of {name}"] = inside.difference(*below)
     last = len(steps) - 1
     for words, of in (

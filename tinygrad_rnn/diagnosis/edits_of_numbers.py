@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
-from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene
 from .edited_rules import AsIf, Valued, axis_of_rows, looks_up, rows_of
 from .edited_walks import Edit, Rule
-from .stand_ins import Series
+from .row_numbers import axis_of, index_of, one_hot, row_numbers
+from .series import Series
 
 
 def of_numbers(scene: Scene) -> Iterator[Edit]:
     """Edits of operations that look rows up, choose elements, or have classes as targets."""
-    numbers = list(_integers(scene))
+    numbers = list(row_numbers(scene))
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             yield from _other_numbers(scene, nodes, slot, numbers)
             yield from _equal_rows_once(scene, nodes, slot)
+            yield from _other_ones(scene, nodes, slot, numbers)
 
 
 def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
     """Edits in which the numbers of another step or value are used, for a look-up or as targets."""
     node, record = family[0], scene.record
     assert node.op is not None
-    number = _index_of(node)
+    number = index_of(node)
     if node.op.name == "cross_entropy":
         mine, size = np.shape(record.target(node, 1)), record.target(node, 0).shape[-1]
-    elif looks_up(node) or (number is not None and len({_index_of(n) for n in family}) > 1):
-        axis = axis_of_rows(node)
+    elif looks_up(node) or (number is not None and len({index_of(n) for n in family}) > 1):
+        axis = axis_of_rows(node) if number is None else axis_of(node)
         mine = np.shape(rows_of(record, node)) if number is None else (1,)
         size = np.shape(record.target(node, 0))[axis]
     else:
@@ -99,8 +101,8 @@ def _with_numbers(
             rules[node.index] = Valued({node.operands[1].index: whole})  # type: ignore[union-attr]
         else:
             index = node.attrs["index"]
-            put = whole if _index_of(node) is None else int(whole.item())
-            axis = axis_of_rows(node)
+            put = whole if index_of(node) is None else int(whole.item())
+            axis = axis_of_rows(node) if index_of(node) is None else axis_of(node)
             new = (*index[:axis], put, *index[axis + 1 :]) if isinstance(index, tuple) else put
             rules[node.index] = AsIf(replace(node, attrs={**node.attrs, "index": new}), 0)
     text = f"{subject} uses {words} where the right ones belong"
@@ -113,7 +115,7 @@ def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if line is None or family[0].op is None or family[0].op.kind != "contraction":
         return
     hot = [np.asarray(scene.record.values[index]) for index in line]
-    if all(v.ndim == 2 and _one_hot(v, 1) for v in hot):
+    if all(v.ndim == 2 and one_hot(v, 1) for v in hot):
         again = [np.array([any(row @ later for later in v[k + 1 :]) for k, row in enumerate(v)]) for v in hot]
         rules = {
             n.index: Valued({index: np.where(twice[:, None], 0.0, v)})
@@ -123,41 +125,29 @@ def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
         yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False)
 
 
-def _integers(scene: Scene) -> Iterator[Series]:
-    """Every series of row numbers or classes in the program: look-ups, targets, and the positions in one-hot values."""
-    record = scene.record
-    for family in scene.all_families:
-        steps = tuple(n.scope.step for n in family)
-        if looks_up(family[0]):
-            yield Series(f"the numbers in {scene.named(family[0])}", [rows_of(record, n) for n in family], 0, steps)
-        elif (numbers := [_index_of(n) for n in family]) and None not in numbers and len(set(numbers)) > 1:
-            yield Series(f"the number in {scene.named(family[0])}", [np.array([k]) for k in numbers], 0, steps)
-        for slot, operand in enumerate(family[0].operands):
-            line = scene.line(family, slot) if isinstance(operand, Ref) else None
-            if line is None or any(record.nodes[index].requires_grad for index in line):
+def _other_ones(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
+    """Edits in which ones among zeros stand for other classes; a row that a mask left 0 stays so."""
+    line = scene.line(family, 1 - slot) if len(family[0].operands) == 2 else None
+    if line is None or any(scene.record.nodes[index].requires_grad for index in line):
+        return
+    hot, seen = [np.asarray(scene.record.values[index]) for index in line], set[bytes]()
+    axes = [k for k in (0, 1) if all(v.ndim == 2 and (one_hot(v, k, ones=False) or not v.any()) for v in hot)]
+    for axis, series in product(axes, numbers):
+        places = scene.stand_ins.places(series, family)
+        for words, values, cost in series.variants(places, near=True) if places else ():
+            size, count = hot[0].shape[axis], hot[0].shape[1 - axis]
+            if any(v.size != count or v.min() < 0 or v.max() >= size for v in values):
                 continue
-            arrays, name = [np.asarray(record.values[index]) for index in line], scene.name_of(family[-1], slot)
-            if all(a.dtype.kind in "iu" and a.ndim for a in arrays):
-                yield Series(f"the numbers of {name}", arrays, 0, steps)
-                for n in {len(a) for a in arrays if len(arrays) == 1 and len(a) > 1}:
-                    yield Series(f"the numbers of {name}", [arrays[0][k : k + 1] for k in range(n)], 0, tuple(range(n)))
-            for axis in range(arrays[0].ndim):
-                if all(_one_hot(a, axis) for a in arrays):
-                    yield Series(f"the ones in {name}", [a.argmax(axis).ravel() for a in arrays], 0, steps)
-
-
-def _index_of(node: Node) -> int | None:
-    """The integer that the node's index begins with, or None."""
-    index = node.attrs.get("index") if node.op is not None and node.op.name == "getitem" else None
-    numbers = index if isinstance(index, tuple) else (index,)
-    return int(numbers[0]) if numbers and isinstance(numbers[0], (int, np.integer)) else None
-
-
-def _one_hot(value: Array, axis: int) -> bool:
-    """Whether ``value`` is one-hot along ``axis``."""
-    return bool(
-        value.dtype.kind == "f"
-        and value.shape[axis] > 1
-        and np.all((value == 0) | (value == 1))
-        and np.all(value.sum(axis) == 1)
-    )
+            classes = np.arange(size).reshape((1, -1) if axis else (-1, 1))
+            ones = [
+                h.sum(axis, keepdims=True) * (classes == np.expand_dims(v.ravel(), axis))
+                for h, v in zip(hot, values, strict=True)
+            ]
+            key = b"".join(v.tobytes() for v in ones)
+            if key not in seen and any(np.any(a != b) for a, b in zip(ones, hot, strict=True)):
+                seen.add(key)
+                rules = {n.index: Valued({i: v}) for n, i, v in zip(family, line, ones, strict=True)}
+                text = f"{scene.subject(family, slot)} uses {words} where the right ones belong"
+                yield from scene.at_times(
+                    family, slot, text, lambda n, r=rules: r[n.index], single=False, cost=0.2 + cost
+                )

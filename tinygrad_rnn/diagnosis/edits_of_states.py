@@ -19,35 +19,31 @@ from .repeated_operations import times
 def of_states(scene: Scene) -> Iterator[Edit]:
     """Edits of carries, saved values, gates, and the order of the steps."""
     kinds = (
-        _truncated, _final, _left_over, _before_the_first, _saved_values, _gates, _forward_order, _not_zeroed,
-        _at_other_steps, _also_to_another, _arrives_elsewhere, _carry_of_another, _clipped_carries, _not_reset,
-    )  # fmt: skip
+        _truncated,
+        _final,
+        _left_over,
+        _before_the_first,
+        _gates,
+        _forward_order,
+        _not_zeroed,
+        _at_other_steps,
+        _also_to_another,
+        _arrives_elsewhere,
+        _carry_of_another,
+        _clipped_carries,
+        _not_reset,
+    )
     for kind in kinds:
         yield from scene.attempts.items(kind(scene))
-
-
-def _layers(scene: Scene) -> list[list[Family]]:
-    """The states of each layer and direction together; with several of them, last all states."""
-    groups: dict[object, list[Family]] = defaultdict(list)
-    for family in scene.states:
-        first = family[0].scope.step, family[-1].scope.step, family[0].scope.path
-        groups[first].append(family)
-    layers = list(groups.values())
-    return layers if len(layers) < 2 else [*layers, scene.states]
 
 
 def _where(families: list[Family]) -> str:
     return ".".join(families[0][0].scope.path) or "another layer"
 
 
-def _names(scene: Scene, families: list[Family]) -> str:
-    names = list({scene.called(f[0]): scene.named(f[0]) for f in reversed(families)}.values())[::-1]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _truncated(scene: Scene) -> Iterator[Edit]:
     """Edits that drop, at some steps, all that one state or a layer's states receive from the next step."""
-    for layer in [*([f] for f in scene.states), *(g for g in _layers(scene) if len(g) > 1)]:
+    for layer in [*([f] for f in scene.states), *(g for g in scene.layers if len(g) > 1)]:
         follows: dict[int, list[Use]] = defaultdict(list)
         for family in layer:
             for t, uses in scene.carries(family).items():
@@ -58,18 +54,18 @@ def _truncated(scene: Scene) -> Iterator[Edit]:
         order = sorted(follows)
         for when, at, price in times(len(order), windows=True):
             cut = {use: scaled(0.0) for t in at for use in follows[order[t]]}
-            receive = f"{_names(scene, layer)} {'receives' if len(layer) == 1 else 'receive'}"
+            receive = f"{scene.names_of(layer)} {'receives' if len(layer) == 1 else 'receive'}"
             yield Edit(f"{when}, all that {receive} from the step after it is missing.", cut, cost=price)
 
 
 def _final(scene: Scene) -> Iterator[Edit]:
     """Edits that drop what the last states of a layer receive from outside of the loop: it starts with zeros."""
-    for layer in _layers(scene):
+    for layer in scene.layers:
         sent = scene.record.truth.contributions
         ends = [[use for use in _at_the_end(scene, family) if use in sent] for family in layer]
         if len(layer) > 1 and all(ends):
             cut: dict[Use, Rule] = {use: scaled(0.0) for uses in ends for use in uses}
-            words = f"what the last values of {_names(scene, layer)} receive from outside of the steps is missing"
+            words = f"what the last values of {scene.names_of(layer)} receive from outside of the steps is missing"
             yield Edit(f"Once, {words}.", cut, cost=1.05)
 
 
@@ -121,38 +117,6 @@ def _before_the_first(scene: Scene) -> Iterator[Edit]:
             yield Edit(f"{start} receives {words}.", seeds={first: np.asarray(more)}, cost=1.2)
 
 
-def _saved_values(scene: Scene) -> Iterator[Edit]:
-    """Edits in which values saved for the backward pass are replaced, for all rules, by those of other steps."""
-    record = scene.record
-    together = [layer for layer in _layers(scene) if len(layer) > 1]
-    for group in [*([f] for f in scene.families), *together]:
-        chains = [scene.chain(family) for family in group]
-        length = min(map(len, chains))
-        if length < 2:
-            continue
-        name = _names(scene, group)
-
-        def edit(words: str, cost: float, moves: list[tuple[int, int]], chains: list[list[int]] = chains) -> Edit:
-            values = {chain[to]: record.values[chain[source]] for chain in chains for to, source in moves}
-            return Edit(words, values=values, cost=cost)
-
-        for words, shift in (("of the step after", 1), ("of the step before", -1)):
-            moves = [(k, k + shift) for k in range(length) if 0 <= k + shift < length]
-            yield edit(f"At every step, the saved {name} has become that {words}.", 1.1, moves)
-            for move in moves:
-                which = "first" if move[0] == 0 else f"{move[0] + 1}th"
-                begun = record.nodes[chains[0][0]].name if move[0] == 0 and len(group) == 1 else None
-                which += f" of them ({begun})" if begun else " of them"
-                yield edit(f"The saved {name}, the {which}, has become that {words}.", 1.15, [move])
-        for words, source in (("last", length - 1), ("first", 0)):
-            text = f"Every saved {name} has become the {words} one: one buffer was used for all steps."
-            yield edit(text, 1.1, [(k, source) for k in range(length)])
-        for k in range(length - 2):
-            which = "first" if k == 0 else f"{k + 1}th"
-            text = f"The saved {name}, the {which} of them, has become the last one."
-            yield edit(text, 1.2, [(k, length - 1)])
-
-
 def _gates(scene: Scene) -> Iterator[Edit]:
     """Edits that permute gates stacked in one value, or exchange the gradients of two separate gates."""
     cuts: dict[object, list[Family]] = defaultdict(list)
@@ -201,7 +165,7 @@ def _gate(scene: Scene, cut: Node) -> str:
 
 def _forward_order(scene: Scene) -> Iterator[Edit]:
     """Edits in which the backward loop runs forwards: the carry of a step arrives at the state after it."""
-    for layer in _layers(scene):
+    for layer in scene.layers:
         sent: dict[Use, int | None] = {}
         at_the_end: dict[Use, int | None] = {}
         for family in layer:
@@ -212,7 +176,7 @@ def _forward_order(scene: Scene) -> Iterator[Edit]:
             at_the_end |= dict.fromkeys(_at_the_end(scene, family), family[0].index)  # where such a loop starts
         if sent and len(layer[0]) > 1:
             words = (
-                f"The time steps are visited in forward order: {_names(scene, layer)} "
+                f"The time steps are visited in forward order: {scene.names_of(layer)} "
                 f"{'receives' if len(layer) == 1 else 'receive'} the carry of the step before instead of the step after"
             )
             yield Edit(f"{words}.", sent=sent, cost=1.0)
@@ -246,7 +210,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
                 seeds={other[-1].index: left},
                 cost=1.2,
             )
-    layers = _layers(scene)
+    layers = scene.layers
     for one_layer, two_layer in permutations(layers[:-1] if len(layers) > 1 else [], 2):
         theirs = [left for f, left in ends.values() if any(f is g for g in one_layer)]
         fits = len(one_layer) == len(two_layer) > 1 and all(
@@ -255,7 +219,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
         )
         if fits:
             yield Edit(
-                f"The gradients carried for {_names(scene, two_layer)} of {_where(two_layer)} were not set to zero "
+                f"The gradients carried for {scene.names_of(two_layer)} of {_where(two_layer)} were not set to zero "
                 f"before the loop: they start from what the loop of {_where(one_layer)} left there.",
                 seeds={g[-1].index: left for g, left in zip(two_layer, theirs, strict=True)},
                 cost=1.2,
@@ -264,7 +228,7 @@ def _not_zeroed(scene: Scene) -> Iterator[Edit]:
         seeds = {f[-1].index: left for f, left in ends.values() if any(f is g for g in layer)}
         if len(layer) > 1 and all(index in record.truth.gradients for index in seeds):
             yield Edit(
-                f"The gradients carried for {_names(scene, layer)} were not set to zero before the loop: they start "
+                f"The gradients carried for {scene.names_of(layer)} were not set to zero before the loop: they start "
                 "from what an earlier call left there.",
                 seeds=seeds,
                 cost=1.25,
@@ -290,9 +254,8 @@ def _at_other_steps(scene: Scene) -> Iterator[Edit]:
             if len({use[0] for use in uses.values()}) == 1:  # what is put together of all steps is one operation
                 for when, at, price in times(last + 1, windows=True):
                     lost = {uses[t]: scaled(0.0) for t in at if t in uses}
-                    if len(lost) < len(uses):
-                        text = f"{when}, what {name} receives from {source}"
-                        yield Edit(f"{text} is missing.", lost, cost=price, scaling=text)
+                    text = f"{when}, what {name} receives from {source}"
+                    yield Edit(f"{text} is missing.", lost, cost=price, scaling=text)
             for words, moved in (
                 ("one step late", {t: t + 1 for t in uses}),
                 ("one step early", {t: t - 1 for t in uses}),
@@ -404,7 +367,7 @@ def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
 def _not_reset(scene: Scene) -> Iterator[Edit]:
     """Edits in which a sequence starts from the final state of another one."""
     record = scene.record
-    for layer in _layers(scene):
+    for layer in scene.layers:
         chains = [scene.chain(f) for f in layer]
         if any(len(record.nodes[c[0]].shape) != 2 for c in chains):
             continue

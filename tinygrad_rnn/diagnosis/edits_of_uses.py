@@ -87,6 +87,19 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     for words, tree in rules_as_text.changed(formula) if formula else ():
         text = f"{subject} is {words} instead of {formula}"
         yield from scene.at_times(family, slot, text, lambda n, f=tree: _written(record, n, f), single=False)
+    if formula == rules_as_text.TEXTS["softmax"]:
+        for text in ("z * (g - sum(g * y))", "y * (g - sum(g * z))"):
+            tree, where = parse(text, mode="eval"), "before the bracket" if text[0] == "z" else "in the sum"
+            for words, values, cost in scene.stand_ins.of([n.index for n in family], family):
+                others = {n.index: value for n, value in zip(family, values, strict=True)}
+                yield from scene.at_times(
+                    family,
+                    slot,
+                    f"{subject}, y * (g - sum(g * y)), has {words} for the y {where}",
+                    lambda n, f=tree, o=others: _written(record, n, f, z=o[n.index]),
+                    single=False,
+                    cost=0.1 + cost,
+                )
     for axis in range(len(node.shape)) if formula else ():
         if axis != node.attrs["axis"] % len(node.shape):
             text, tree = f"{subject} sums over axis {axis}", parse(str(formula), mode="eval")
@@ -165,8 +178,8 @@ def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit
         )
 
 
-def _written(record: Record, node: Node, formula: Expression, axis: int | None = None) -> Rule:
-    names = {"y": record.values[node.index], "x": record.target(node, 0)}
+def _written(record: Record, node: Node, formula: Expression, axis: int | None = None, z: Array | None = None) -> Rule:
+    names = {"y": record.values[node.index], "x": record.target(node, 0)} | ({} if z is None else {"z": z})
     return rules_as_text.written(formula, names, node.attrs["axis"] if axis is None else axis)
 
 
@@ -449,8 +462,11 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
         if op is not None and same and not op.moves(0):
             by_op[op.name].append(family)
     for name, group in by_op.items():
-        for words in SLOPES:
+        for words, slope in SLOPES.items():
             text = f"the derivative of {name} is taken to be {words}"
+            plain = [_plain(record, slope, family) for family in group]
+            if not words.startswith("1:") and all(plain):
+                continue  # 0, or 1, everywhere: that is said otherwise
             for family in group:
                 at = f"at {scene.named(family[0])} {text}"
                 yield from scene.at_times(family, 0, at, lambda _, s=words: Sloped(s), single=words in OFTEN)
@@ -465,6 +481,12 @@ def _nonlinearities(scene: Scene) -> Iterator[Edit]:
                 yield from scene.at_times(
                     family, 0, text, lambda _, s=words: Sloped(s, alone=True), single=False, cost=0.4
                 )
+
+
+def _plain(record: Record, slope: edited_rules.Slope, family: Family) -> bool:
+    """Whether a slope is 0 everywhere, or 1."""
+    found = [np.asarray(slope(record.values[n.index], record.target(n, 0))) for n in family]
+    return any(all(np.all(v == number) for v in found) for number in (0.0, 1.0))
 
 
 OFTEN = ("σ' (y(1 − y))", "tanh' (1 − y²)", "1: it is forgotten", "1 − y")

@@ -17,7 +17,8 @@ from ..norms import norm
 from ..tensors import Array
 from .edit_context import Family, Scene
 from .edited_walks import Edit, Rewrite, Rule, Use
-from .stand_ins import ITSELF, Series
+from .series import Series
+from .stand_ins import ITSELF
 
 #: relative to the length of what is multiplied: how far such a product may be off; the walk decides
 NEAR = 1e-6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
-from .edit_context import Scene, in_brackets
+from .edit_context import PLACE, Scene, in_brackets
 from .edited_rules import Late, made
 from .stand_ins import LIKELY, Variant
 
@@ -30,7 +31,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]
     op, record = nodes[0].op, scene.record
     if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
         return
-    if not (op.elementwise or op.name == "concat") or not nodes[0].shape:
+    if not (op.elementwise or op.name == "concat" or op.kind == "movement") or not nodes[0].shape:
         return
     count = len(nodes[0].operands)
     operands = [[record.target(n, k) for k in range(count)] for n in nodes]
@@ -44,6 +45,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]
     if op.name == "concat" and count > 1:
         turned: list[Late] = [partial(np.concatenate, parts[::-1], nodes[0].attrs["axis"]) for parts in operands]
         yield "uses {} with its parts in the other order", turned, 0.1
+        yield from _all_parts(scene, nodes)
     for place in range(count if count < 4 else 0):
         line = scene.line(list(nodes), place)
         if line is None or (op.infix and np.shape(record.values[line[0]]) != nodes[0].shape):
@@ -57,3 +59,36 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]
             if cost <= LIKELY:
                 text = words.format(in_brackets(mine))
                 yield f"uses {{}}, which {text}", results(nodes, place, values, scene), 0.1 + cost
+
+
+def _all_parts(scene: Scene, nodes: Sequence[Node]) -> Iterator[Variant]:
+    """Values put together of parts that are each replaced in the same way, as by the last step of each direction."""
+    alike: list[dict[str, tuple[str, Sequence[Late]]]] = []
+
+    def first(found: re.Match[str]) -> str:
+        number = scene.place.get(int(found[2]), (-1, 0))[0]
+        _, family = scene.calls.get(number, (1, None))
+        return str(found[2] if family is None else family[-1].index)
+
+    def calls(words: str) -> set[int]:
+        numbers = [scene.place.get(int(index), (-1, 0))[0] for _, index in PLACE.findall(words)]
+        return {scene.calls[number][0] for number in numbers if number in scene.calls}
+
+    for place in range(len(nodes[0].operands)):
+        line = scene.line(list(nodes), place)
+        made_of = [scene.place.get(k, (-1, 0))[0] for index in line or [] for k in (index, *scene.ancestors(index))]
+        call = {scene.calls[k][0] for k in made_of if k in scene.calls}
+        ways = scene.stand_ins.of(line, nodes) if line else []
+        alike.append({PLACE.sub(first, words): (words, values) for words, values, _ in ways if calls(words) <= call})
+    for how in alike[0]:
+        if all(how in ways for ways in alike):
+            parts = [ways[how] for ways in alike]
+            joined: list[Late] = [
+                partial(_joined, node, [values[k] for _, values in parts]) for k, node in enumerate(nodes)
+            ]
+            yield f"uses {' and '.join(words for words, _ in parts)} for the parts of {{}}", joined, 0.15
+
+
+def _joined(node: Node, parts: Sequence[Late]) -> Array:
+    assert node.op is not None
+    return np.asarray(node.op.forward(*map(made, parts), **node.attrs))

@@ -65,6 +65,7 @@ def _instead(node: ast.AST) -> Iterator[ast.expr]:
         if other is not None:
             yield ast.Call(ast.Name(other, ast.Load()), node.args, [])
             yield ast.Call(ast.Name("total", ast.Load()), node.args, [])
+            yield ast.Call(ast.Name(f"{ast.unparse(node.func)}_over_the_batch", ast.Load()), node.args, [])
             if isinstance(node.args[0], ast.BinOp):
                 yield ast.Call(ast.Name(other, ast.Load()), [node.args[0].left], [])
 
@@ -99,6 +100,9 @@ def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> 
             for name, v in {**values, "g": g}.items()
         }
         names |= {"sum": lambda v: np.sum(v, axis, keepdims=True), "mean": lambda v: np.mean(v, axis, keepdims=True)}
+        across = tuple(k for k in range(len(shape)) if k != axis)
+        names["sum_over_the_batch"] = lambda v: np.sum(np.broadcast_to(v, shape), across, keepdims=True)
+        names["mean_over_the_batch"] = lambda v: np.mean(np.broadcast_to(v, shape), across, keepdims=True)
         names |= {"total": np.sum, "exp": np.exp, "where": lambda c, a, b: np.where(c != 0, a, b)}
         sent = eval(code, {"__builtins__": {}}, names)  # only what `changed` made of our own texts
         return np.broadcast_to(sent, shape)

@@ -16,6 +16,7 @@ from .edit_context import Scene
 from .edited_rules import TimesLeaf
 from .edited_walks import Edit, Record, Rewrite, Rule, Use, scaled
 from .edits import candidates
+from .factors_by_step import of_each_step, of_hidden_targets
 from .precision import FEWEST_DIGITS, at_least, precisions
 
 Progress = Callable[[int, int], None]
@@ -164,7 +165,7 @@ class Search:
                 self.progress(k, len(edits))
             if edit.only is None and not (edit.sent or edit.leaves):
                 many.append(edit)
-            elif (tried := self.scene.attempts.value(edit.words, partial(self._looked_at, edit), None)) is not None:
+            elif (tried := self.scene.attempts.value(edit.words, partial(self.look_at, edit), None)) is not None:
                 yield tried
         for start in range(0, len(many), TOGETHER):
             begun = time.process_time()
@@ -176,8 +177,8 @@ class Search:
                 left = len(many) - start - len(some)
                 _foretell(f"{len(edits):,} edits", (time.process_time() - begun) / len(some) * left)
 
-    def _looked_at(self, edit: Edit) -> Tried:
-        """By itself."""
+    def look_at(self, edit: Edit) -> Tried:
+        """One edit with its sketch, walked by itself."""
         record, only = self.record, edit.only
         if only is None:
             walked = record.differences(edit)
@@ -266,6 +267,10 @@ class Search:
                 multiples.append((off, tried))
         for _, tried in sorted(multiples, key=lambda each: each[0])[:MULTIPLES]:
             found += self.scene.attempts.value(tried.edit.words, partial(self.measured, tried, trust), [])
+        if not found and trust:
+            for solved in (of_hidden_targets, of_each_step):
+                for edit in self.scene.attempts.items(solved(self)):
+                    found += self.verified(edit)
         return found
 
     def verified(self, edit: Edit) -> list[Tried]:

@@ -1,0 +1,130 @@
+"""Factors that differ from step to step, and targets that a mask hides: what is unknown is solved for.
+
+Where what a step sends is missing, the given numbers change by so much; they are a sum of such changes, each with its
+own factor, if that is the mistake. The factors are found by least squares on the sketches, and then walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..graph import Ref
+from ..tensors import Array
+from .edited_rules import Valued
+from .edited_walks import Edit, Rule, Use, scaled
+from .row_numbers import one_hot
+
+if TYPE_CHECKING:
+    from .edit_context import Family, Scene
+    from .search import Search, Tried
+
+#: relative to what is wrong: what least squares may leave, for a walk to be tried
+NEAR = 1e-7
+#: choices of all hidden targets together, at most
+MOST_CHOICES = 20_000
+SINGLE = ("At the first step only, ", "At the last step only, ", "At one step only (")
+
+
+def of_each_step(search: Search) -> Iterator[Edit]:
+    """Edits in which what is sent has a factor of its own at every step."""
+    groups: dict[str, list[Tried]] = {}
+    for tried in search.tried:
+        if tried.edit.scaling is not None and tried.edit.scaling.startswith(SINGLE):
+            groups.setdefault(tried.edit.scaling.split(", ", 1)[1].removeprefix("step "), []).append(tried)
+    for subject, some in groups.items():
+        if not 2 <= len(some) <= search.rows - 2 or search.different_numbers() < len(some) + 2:
+            continue
+        changes = np.array([tried.sketch for tried in some]).T / search.unit[:, None]
+        target = search.target / search.unit
+        shares, *_ = np.linalg.lstsq(changes, target, rcond=1e-9)
+        if np.linalg.norm(changes @ shares - target) <= NEAR * np.linalg.norm(target) + 4 * np.sqrt(len(target)):
+            factors = 1 - shares
+            uses: dict[Use, Rule] = {
+                use: scaled(float(f)) for tried, f in zip(some, factors, strict=True) for use in tried.edit.uses
+            }
+            counted = _counts(search.scene, factors)
+            text = ", ".join(f"{f:.4g}" for f in factors)
+            words = f"{subject[:1].upper()}{subject[1:]} has a factor of its own at every step"
+            yield Edit(f"{words}: {text}{counted}.", uses, cost=1.45)
+
+
+def _counts(scene: Scene, factors: Array) -> str:
+    """Words for these factors, if they are known numbers; else ""."""
+    n = len(factors)
+    if np.all((np.abs(factors) < 1e-9) | (np.abs(factors - 1) < 1e-9)):
+        return ", so it is missing at some of them"
+    known: dict[str, Array] = {
+        "the number of the step": np.arange(1.0, n + 1),
+        "the number of steps that are left": np.arange(float(n), 0, -1),
+    }
+    for family in scene.all_families:
+        for slot, x in enumerate(family[0].operands):
+            line = scene.line(family, slot) if isinstance(x, Ref) and len(family) == n else None
+            for index in line or []:
+                value = scene.record.values[index]
+                if np.size(value) < 2 or scene.record.nodes[index].requires_grad:
+                    break
+            else:
+                if line:
+                    counts = np.array([np.count_nonzero(scene.record.values[index]) for index in line], float)
+                    known.setdefault("the number of rows that count at that step", counts)
+    for words, numbers in known.items():
+        for how, values in (("divided by", 1 / np.maximum(numbers, 1e-9)), ("multiplied by", numbers)):
+            ratio = factors / values
+            if np.ptp(numbers) and np.ptp(ratio) <= 1e-6 * np.abs(ratio).max():
+                return f". It is {how} {words}"
+    ratios = factors[1:] / np.where(factors[:-1] == 0, np.nan, factors[:-1])
+    if n > 2 and np.ptp(ratios) <= 1e-6 * np.abs(ratios).max():
+        return f": each {ratios[0]:.4g} times the one before"
+    return ""
+
+
+def of_hidden_targets(search: Search) -> Iterator[Edit]:
+    """Edits in which rows count in the loss that a mask hides: which classes they would have had is found out."""
+    scene = search.scene
+    for family in scene.families:
+        for slot in scene.slots(family):
+            line = scene.line(family, 1 - slot) if len(family[0].operands) == 2 else None
+            if line is None or any(scene.record.nodes[index].requires_grad for index in line):
+                continue
+            hot = [np.asarray(scene.record.values[index]) for index in line]
+            for axis in (0, 1) if all(v.ndim == 2 for v in hot) and any(v.any() for v in hot) else ():
+                known = all(one_hot(v, axis, ones=False) for v in hot if v.any())
+                if known and any(not v.sum(axis).all() for v in hot):
+                    yield from _shown(search, family, slot, line, hot, axis)
+
+
+def _shown(
+    search: Search, family: Family, slot: int, line: Sequence[int], hot: Sequence[Array], axis: int
+) -> Iterator[Edit]:
+    scene, size = search.scene, hot[0].shape[axis]
+    full = float(np.max([v.max() for v in hot]))
+    hidden = [(t, int(row)) for t, v in enumerate(hot) for row in np.flatnonzero(v.sum(axis) == 0)]
+
+    def edit(classes: Mapping[tuple[int, int], int]) -> Edit:
+        values = [np.array(v) for v in hot]
+        for (t, row), k in classes.items():
+            values[t][(row, k) if axis else (k, row)] = full
+        changed = {t for t, _ in classes}
+        uses: dict[Use, Rule] = {(family[t].index, slot): Valued({line[t]: values[t]}) for t in changed}
+        name = scene.said(scene.name_of(family[-1], slot))
+        text = f"At every step, the mask of the loss is forgotten: rows of {name} count that it leaves out"
+        return Edit(f"{text}, with the targets {', '.join(str(k) for k in classes.values())}.", uses, cost=1.2)
+
+    single = {(place, k): search.look_at(edit({place: k})).sketch for place in hidden for k in range(size)}
+    choices = [dict.fromkeys(hidden, k) for k in range(size)]
+    if size ** len(hidden) <= MOST_CHOICES:
+        sums = np.zeros((1, search.rows))
+        for place in hidden:
+            sums = (sums[:, None] + np.array([single[place, k] for k in range(size)])).reshape(-1, search.rows)
+        near = np.flatnonzero(np.all(np.abs(sums - search.target) <= 4 * search.unit, axis=1))
+        every = list(product(range(size), repeat=len(hidden))) if len(near) else []
+        choices = [dict(zip(hidden, every[k], strict=True)) for k in near[:20]]
+    for classes in choices:
+        total = np.sum([single[place, k] for place, k in classes.items()], axis=0)
+        if np.all(np.abs(total - search.target) <= 4 * search.unit):
+            yield edit(classes)
