@@ -303,7 +303,7 @@ def test_a_loop_over_weights_of_several_shapes_is_searched():
     right = {name: g.numpy() for name, g in zip(p, tg.grad(loss, list(p.values()), retain_graph=True), strict=True)}
     record = Record(loss)
     search = Search(record, {leaf.index: right[str(leaf.name)] * 1.5 for leaf in record.leaves}, None)
-    assert search.singles() and not search.scene.unfit
+    assert search.singles() and not search.scene.attempts.failed
 
 
 def test_a_product_of_two_other_variables_is_read_off():
@@ -368,4 +368,4 @@ def test_every_kind_fits_every_network(made):
     search = Search(record, given, None)
     with np.errstate(all="ignore"):  # of wrong rules, as `diagnose` has it
         assert not search.singles()
-    assert search.tried and not search.scene.unfit
+    assert search.tried and not search.scene.attempts.failed

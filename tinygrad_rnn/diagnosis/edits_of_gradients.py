@@ -189,7 +189,7 @@ def _begun_with_another(scene: Scene) -> Iterator[Edit]:
         last, text = family[-1], f"The gradient that is carried for {scene.named(family[-1])} starts from"
         if last.index not in record.truth.gradients:
             continue
-        for node in record.nodes[last.index + 1 :]:
+        for node in (n for n in record.nodes[last.index + 1 :] if n.op is not None):
             g, number = record.truth.gradients.get(node.index), scene.place[node.index][0]
             once = node.scope.step is None or len(scene.all_families[number]) == 1
             if g is not None and node.shape == last.shape and number != scene.place[last.index][0] and once:
