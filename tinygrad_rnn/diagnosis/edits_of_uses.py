@@ -23,6 +23,7 @@ from .edited_rules import (
     row,
 )
 from .edited_walks import Edit, Part, Record, Rule, Use, scaled
+from .repeated_operations import times
 
 #: of a value with more uses than this, not every part of what it receives is tried
 MOST_PARTS = 6
@@ -87,6 +88,14 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     for words, tree in rules_as_text.changed(formula) if formula else ():
         text = f"{subject} is {words} instead of {formula}"
         yield from scene.at_times(family, slot, text, lambda n, f=tree: _written(record, n, f), single=False)
+    for words, tree in rules_as_text.terms(formula) if formula and "-" in formula[2:] else ():
+        text = f"{subject}, {formula}, the term {words}"
+        for when, at, price in times(len(family)):
+            rules: dict[Use, Rule] = {}
+            for n in (family[t] for t in at):
+                saved = {"y": record.values[n.index], "x": record.target(n, 0)}
+                rules[n.index, slot] = rules_as_text.WithFactor(tree, saved, n.attrs["axis"])
+            yield Edit(f"{when}, in {text} is missing.", rules, cost=price + 0.1, scaling=f"{when}, in {text}")
     if formula == rules_as_text.TEXTS["softmax"]:
         for text in ("z * (g - sum(g * y))", "y * (g - sum(g * z))"):
             tree, where = parse(text, mode="eval"), "before the bracket" if text[0] == "z" else "in the sum"

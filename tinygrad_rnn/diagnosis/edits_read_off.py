@@ -48,6 +48,7 @@ def read_off(scene: Scene) -> Iterator[Edit]:
         for slot, nodes in scene.slots(family).items():
             yield from scene.attempts.items(_of_a_line(scene, nodes, slot, gradients))
     yield from _another_array(scene)
+    yield from _its_value_too(scene)
 
 
 def _gradients(scene: Scene) -> Iterator[Series]:
@@ -210,3 +211,26 @@ def _another_array(scene: Scene) -> Iterator[Edit]:
 
 def _constant(value: Array) -> Rewrite:
     return lambda whole: value
+
+
+def _its_value_too(scene: Scene) -> Iterator[Edit]:
+    """Edits in which leaves' gradients have a multiple of the leaf itself in them, as of a penalty."""
+    shares: dict[int, float] = {}
+    for leaf in scene.record.leaves:
+        value, given = np.asarray(scene.record.values[leaf.index]), scene.given.get(leaf.index)
+        if given is None or not value.any():
+            continue
+        change = np.asarray(given, np.float64) - scene.record.gradient(leaf.index)
+        share = float(np.vdot(change, value) / np.vdot(value, value))
+        if _tells(change) and norm(change - share * value) <= NEAR * norm(change):
+            shares[leaf.index] = share
+    for share in shares.values():
+        alike = [index for index, other in shares.items() if abs(other - share) <= NEAR * abs(share)]
+        names = ", ".join(scene.named(scene.record.nodes[index]) for index in alike)
+        rewrites = {index: _with(index, share * np.asarray(scene.record.values[index])) for index in alike}
+        much = f"{share:+.6g} times the value itself"
+        yield Edit(f"The gradient of {names} has {much} in it too, as of a penalty.", leaves=rewrites, cost=1.15)
+
+
+def _with(leaf: int, more: Array) -> Rewrite:
+    return lambda whole: np.asarray(whole[leaf] + more)

@@ -15,8 +15,9 @@ import numpy as np
 from ..graph import Ref
 from ..tensors import Array
 from .edited_rules import Valued
-from .edited_walks import Edit, Rule, Use, scaled
+from .edited_walks import Edit, Rule, Use
 from .row_numbers import one_hot
+from .rules_as_text import with_factor
 
 if TYPE_CHECKING:
     from .edit_context import Family, Scene
@@ -43,9 +44,9 @@ def of_each_step(search: Search) -> Iterator[Edit]:
         shares, *_ = np.linalg.lstsq(changes, target, rcond=1e-9)
         if np.linalg.norm(changes @ shares - target) <= NEAR * np.linalg.norm(target) + 4 * np.sqrt(len(target)):
             factors = 1 - shares
-            uses: dict[Use, Rule] = {
-                use: scaled(float(f)) for tried, f in zip(some, factors, strict=True) for use in tried.edit.uses
-            }
+            uses: dict[Use, Rule] = {}
+            for tried, factor in zip(some, factors, strict=True):
+                uses |= {use: with_factor(rule, float(factor)) for use, rule in tried.edit.uses.items()}
             counted = _counts(search.scene, factors)
             text = ", ".join(f"{f:.4g}" for f in factors)
             words = f"{subject[:1].upper()}{subject[1:]} has a factor of its own at every step"

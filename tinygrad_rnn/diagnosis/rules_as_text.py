@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..graph import Node
 from ..tensors import Array
-from .edited_walks import Record, Rule
+from .edited_walks import Record, Rule, scaled
 
 #: what is sent, by operation: of the gradient g, the result y, the operand x; sum and mean are along the axis
 TEXTS = {
@@ -108,3 +109,32 @@ def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> 
         return np.broadcast_to(sent, shape)
 
     return rule
+
+
+@dataclass(frozen=True, eq=False)
+class WithFactor:
+    """A formula, one of whose two terms is multiplied by the number ``f``."""
+
+    formula: ast.Expression
+    values: Mapping[str, Array]
+    axis: Any
+    factor: float = 0.0
+
+    def __call__(self, record: Record, node: Node, slot: int, g: Array) -> Array:
+        """The contribution to operand ``slot`` of ``node``, given the node's gradient ``g``."""
+        return written(self.formula, {**self.values, "f": np.asarray(self.factor)}, self.axis)(record, node, slot, g)
+
+
+def with_factor(rule: Rule, factor: float) -> Rule:
+    """The true rule times a number, or, if a term of a formula is missing, that term times it."""
+    return replace(rule, factor=factor) if isinstance(rule, WithFactor) else scaled(factor)
+
+
+def terms(formula: str) -> Iterator[tuple[str, ast.Expression]]:
+    """Both terms of the difference in ``formula``, as text, and the formula with that term times ``f``."""
+    tree = ast.parse(formula, mode="eval")
+    for place, node in enumerate(ast.walk(tree)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+            left, right = (ast.BinOp(ast.Name("f", ast.Load()), ast.Mult(), x) for x in (node.left, node.right))
+            yield ast.unparse(node.left), _Put(place, ast.BinOp(left, node.op, node.right)).made(tree)
+            yield ast.unparse(node.right), _Put(place, ast.BinOp(node.left, node.op, right)).made(tree)

@@ -14,10 +14,11 @@ from ..norms import norm
 from ..tensors import Array
 from .edit_context import Scene
 from .edited_rules import TimesLeaf
-from .edited_walks import Edit, Record, Rewrite, Rule, Use, scaled
+from .edited_walks import Edit, Record, Rewrite, Rule, Use
 from .edits import candidates
 from .factors_by_step import of_each_step, of_hidden_targets
 from .precision import FEWEST_DIGITS, at_least, precisions
+from .rules_as_text import with_factor
 
 Progress = Callable[[int, int], None]
 #: how far an edit may be off, of the given gradient, however it explodes
@@ -488,7 +489,7 @@ def _foretell(what: str, seconds: float) -> None:
 
 def rescaled(edit: Edit, factor: float) -> Edit:
     """An edit by which something is missing, with another factor than 0."""
-    uses: dict[Use, Rule] = dict.fromkeys(edit.uses, scaled(factor))
+    uses: dict[Use, Rule] = {use: with_factor(rule, factor) for use, rule in edit.uses.items()}
     leaves = {i: replace(r, factor=factor) for i, r in edit.leaves.items() if isinstance(r, TimesLeaf)}
     return replace(edit, uses=uses, leaves=dict[int, Rewrite](leaves), scaling=None)
 
