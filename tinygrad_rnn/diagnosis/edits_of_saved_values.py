@@ -6,6 +6,7 @@ the wrong order.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
 from itertools import permutations
 
@@ -114,25 +115,34 @@ def reading(
     the like that have no name are not saved but computed again.
     """
     record, known, only = scene.record, dict(changed), only or {}
-    for node in record.nodes:  # such as 1 - z
+
+    def readers(index: int) -> set[int]:
+        return {user for user, _ in record.users[index]} & only.get(index, {user for user, _ in record.users[index]})
+
+    reached = set(known).union(*map(readers, known))
+    pending = sorted(reached)
+    while pending:  # operands come before what is made of them
+        node = record.nodes[heapq.heappop(pending)]
         if node.op is None or node.index in known or node.scope.step is None:
             continue
-        read = [x.index for x in node.operands if isinstance(x, Ref) and node.index in only.get(x.index, (node.index,))]
-        plain = node.op.infix in ("+", "-", "*", "/") and len(read) == 1
+        count = sum(isinstance(x, Ref) for x in node.operands)
+        plain = node.op.infix in ("+", "-", "*", "/") and count == 1  # such as 1 - z
         unnamed = again and not node.role and (node.op.infix in ("+", "-", "*", "/", "@") or node.op.kind == "movement")
-        if (plain or unnamed) and any(index in known for index in read):
+        if plain or unnamed:
             operands = [known.get(x.index, record.values[x.index]) if isinstance(x, Ref) else x for x in node.operands]
             known[node.index] = np.asarray(node.op.forward(*operands, **node.attrs))
+            for user in readers(node.index) - reached:
+                heapq.heappush(pending, user)
+                reached.add(user)
     rule, uses = Valued(known), dict[Use, Rule]()
-    for index, slot in record.truth.contributions:
+    for index in reached:
         node = record.nodes[index]
-        assert node.op is not None
-        result, needed = node.op.values_needed(slot)
-        operands = [
-            k
-            for k, x in enumerate(node.operands)
-            if isinstance(x, Ref) and x.index in known and index in only.get(x.index, (index,))
-        ]
-        if (result and index in known and index not in only) or any(needed is None or k in needed for k in operands):
-            uses[index, slot] = rule
+        values = {k: x.index for k, x in enumerate(node.operands) if isinstance(x, Ref) and x.index in known}
+        read = {k for k, value in values.items() if index in readers(value)}
+        for slot in range(len(node.operands)):
+            if node.op is None or (index, slot) not in record.truth.contributions:
+                continue
+            result, needed = node.op.values_needed(slot)
+            if (result and index in known and index not in only) or (read if needed is None else read & set(needed)):
+                uses[index, slot] = rule
     return uses
