@@ -99,7 +99,7 @@ def test_passes_and_parameters_bear_the_programs_names_or_the_fields(attributes)
         assert all(f'label="{name}  t = {t}"' in dot for t in range(1, 4))
         assert f"{name}.weight_hh_l0" in dot
     assert not re.search(r'label="?(l\d|cell)', dot)
-    assert "h₂ = (1−z)⊙n + z⊙h" in dot and "h₂ = +" not in dot
+    assert all(f"h⁽{k}⁾₂ = (1−z)⊙n + z⊙h" in dot for k in "¹²") and "₂ = +" not in dot
     assert kinds(dot)["loss t3"] == 1 and faults(dot) == []
 
 
@@ -185,7 +185,10 @@ def test_one_tensor_that_two_states_begin_with_has_both_names():
     h = c = tg.zeros(1, 2)
     for t in range(2):
         h, c = cell(x[t], (h, c))
-    assert '"h₀ = c₀ = 0"' in viz.render(h.square().sum()).dot
+    loss = h.square().sum()
+    assert '"h₀ = c₀ = 0"' in viz.render(loss).dot
+    dot = viz.render(loss, detail="gate").dot
+    assert "c₁ = f⊙c + i⊙g" in dot and "f⊙h" not in dot  # and each reader calls it by its own
 
 
 def test_one_number_of_a_state_is_a_result():

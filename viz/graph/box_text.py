@@ -250,8 +250,9 @@ class Labels:
         if not isinstance(operand, Ref):
             return style.number(float(operand)), _WHOLE
         node = self.graph.nodes[self.read.get((user.index, slot), operand.index)]
-        named = node if (state := self.level.initial.get(node.index)) is None else self.graph.nodes[state]
-        if sign := vocabulary.letter(node.role or named.role or ""):
+        told = self.level.initial_of.get((node.index, user.index)), node.index, self.level.initial.get(node.index)
+        roles = (self.graph.nodes[index].role for index in told if index is not None)  # c and h may begin with the same
+        if sign := vocabulary.letter(next(filter(None, roles), "")):
             return sign, _WHOLE
         return self._written(node, depth - 1) if node.op is not None and depth else ("", _WHOLE)
 

@@ -62,6 +62,7 @@ class Level:
     said: list[C.Path] = field(default_factory=list)  #: by node the scope that the program gave it
     initial: Mapping[int, int | None] = field(default_factory=dict)  #: by first state the state that it stands for
     stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of them: c and h may share one
+    initial_of: Mapping[tuple[int, int], int | None] = field(default_factory=dict)  #: the one for a user of it
     before: Mapping[int, int] = field(default_factory=dict)  #: by first state its time, where that is not 0: −1
 
 
@@ -83,6 +84,7 @@ class _Collapsing:
         self.recurrent = C.recurrent_paths(graph, self.feeds, self.unseen | self.after_loss | backward)
         standing_in = C.initial_states(graph, self.feeds, names)
         self.initial = {source: state for (source, _), state in standing_in.items() if self.roles[source] != "x"}
+        self.initial_of = {use: state for use, state in standing_in.items() if use[0] in self.initial}
         self.stands_for: dict[int, list[int]] = defaultdict(list)
         for (source, _), state in standing_in.items():
             if state is not None and state not in self.stands_for[source]:
@@ -207,6 +209,7 @@ class _Collapsing:
             self.said,
             self.initial,
             self.stands_for,
+            self.initial_of,
             self.before,
         )
 
