@@ -191,6 +191,24 @@ def test_one_tensor_that_two_states_begin_with_has_both_names():
     assert "c₁ = f⊙c + i⊙g" in dot and "f⊙h" not in dot  # and each reader calls it by its own
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("detail", ["cell", "gate", "op"])
+def test_zeros_that_a_cell_state_begins_with_lead_into_its_line(detail, shared):
+    gates = tg.nn.Linear(4, 8)
+    h = c = tg.zeros(1, 2)
+    if not shared:
+        c = tg.zeros(1, 2)
+    for _ in range(3):
+        i, f, o, g = gates(tg.concat([tg.ones(1, 2), h], 1)).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    level = collapse(tg.Graph(h.square().sum()), detail)
+    kinds = sorted(edge.kind for edge in level.edges if level.boxes[edge.source].before)
+    assert len(kinds) == 1 if shared and detail == "cell" else kinds == ["c", "h"]
+    drawn = viz.render(h.square().sum(), detail=detail).dot
+    assert faults(drawn) == []
+
+
 def test_one_number_of_a_state_is_a_result():
     """What a unit looks at: its gradient is asked for, not a loss's."""
     out, _ = tg.nn.GRU(2, 2, bidirectional=True)(tg.ones(3, 1, 2))

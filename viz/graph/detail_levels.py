@@ -536,7 +536,7 @@ class _Collapsing:
                         kind = (
                             "weight"
                             if boxes[start].kind == "parameter"
-                            else self._edge_kind(origin, boxes[start], boxes[end])
+                            else self._edge_kind(origin, node, boxes[start], boxes[end])
                         )
                         edges[ends] = Edge(start, end, kind)
                     edges[ends].uses.append((source, node.index, slot))
@@ -557,7 +557,7 @@ class _Collapsing:
                 return own
         return index.get((("cell", box.key[2]), box.column), end)
 
-    def _edge_kind(self, origin: Node, start: Box, end: Box) -> str:
+    def _edge_kind(self, origin: Node, user: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:
             return "gradient"
         apart = None not in (start.column, end.column) and start.column != end.column
@@ -566,7 +566,10 @@ class _Collapsing:
         if start.kind == "cell" and start.column != end.column:
             return "c"
         if (start.before or apart) and start.kind != "loss" and origin.index not in self.after_loss:
-            return "c" if origin.role == "c" else "h"
+            state = self.initial_of.get((origin.index, user.index))
+            is_one = self.detail != "cell" or len(self.stands_for.get(origin.index, ())) == 1  # of a cell both are one
+            carried = origin if state is None or not is_one else self.graph.nodes[state]
+            return "c" if carried.role == "c" else "h"
         return "flow"
 
     def _readers(self, parameter: int, column: Column | None) -> tuple[Key, ...]:

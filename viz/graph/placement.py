@@ -448,7 +448,8 @@ class Places:
         if own_key in tile.boxes:
             return tile.boxes[own_key].y
         keys = {home.key for home in homes}
-        kind = self.boxes[i].key[2] if self.level.detail != "op" else None
+        role = "" if state is None else self.level.graph.nodes[state].role  # zeros have none of their own
+        kind = self.boxes[i].key[2] or role if self.level.detail != "op" else None
         for e in self.edges:
             a, b = self.boxes[e.source], self.boxes[e.target]
             if (
