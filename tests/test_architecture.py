@@ -22,7 +22,7 @@ LAYERS = {
     "tensors": "settings scopes random operation_errors max_min_pair dead_positions rule_answers reverse_walk "
     "indexing_by_tensors operators composed_methods pytorch_methods cuda numpy_protocol array_conversion tensors "
     "functional",
-    "graphs": "graph graph_file bptt.walk forward_mode custom_function",
+    "graphs": "graph graph_file ancestors kept_walk forward_mode custom_function",
     "networks": "nn recurrence data saving optim optimizers compiler",
     "checks": "check diagnosis",
     "applications": "character_model synthetic_tasks sequence_patterns interchange",
@@ -148,6 +148,34 @@ def test_a_computed_name_is_found(tmp_path, how):
 def test_nothing_imports_upward(graph):
     upward = sorted(f"{a} -> {b}" for a, used in graph.items() for b in used if layer(a) < layer(b))
     assert not upward
+
+
+#: Folders beside each other that know each other all the same, and why.
+BOTH_WAYS = {
+    ("tinygrad_rnn/check", "tinygrad_rnn/diagnosis"): "a check that failed has its mistake named, if that is asked for",
+    (
+        "tinygrad_rnn/interchange/export/onnx_file",
+        "tinygrad_rnn/interchange/weights",
+    ): "whole models are both",
+}
+
+
+def folders(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The folders that each folder's modules import from, but for those around it and within it."""
+    places = {name: path.parent.relative_to(HERE) for name, path in modules(HERE).items()}
+    found: dict[str, set[str]] = {}
+    for a, used in graph.items():
+        for b in used:
+            here, there = places[a], places[b]
+            if not (here.is_relative_to(there) or there.is_relative_to(here)):
+                found.setdefault(here.as_posix(), set()).add(there.as_posix())
+    return found
+
+
+def test_of_two_folders_one_knows_the_other(graph):
+    known = folders(graph)
+    both = {(a, b) for a, used in known.items() for b in used if a < b and a in known.get(b, ())}
+    assert both == BOTH_WAYS.keys()
 
 
 def test_a_session_depends_on_none_of_its_views(graph):

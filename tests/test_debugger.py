@@ -15,7 +15,7 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.bptt import carried_state
-from tinygrad_rnn.bptt.walk import Sent, WalkStep
+from tinygrad_rnn.kept_walk import Sent, WalkStep
 from viz.debugger import Session, Trace, record, session_data
 
 

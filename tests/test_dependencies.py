@@ -169,12 +169,21 @@ def test_without_a_package_one_line_names_its_extra():
     assert not wrong
 
 
-def test_the_command_without_its_packages_says_so_in_one_line(tmp_path):
+def script() -> list[str]:
+    """The command as an installed script calls it."""
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["tinygrad-rnn"].split(
+        ":"
+    )
+    return ["-c", f"from {module} import {function}; {function}()"]
+
+
+@pytest.mark.parametrize("way", [["-m", "tinygrad_rnn"], script()], ids=["module", "script"])
+def test_the_command_without_its_packages_says_so_in_one_line(tmp_path, way):
     """Of the base install's packages a checkout may have NumPy only."""
     for package in ("click", "rich"):
         (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no', name={package!r})")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    command = [sys.executable, "-m", "tinygrad_rnn", "demo"]
+    command = [sys.executable, *way, "demo"]
     done = subprocess.run(command, text=True, capture_output=True, timeout=60, env=environment)
     said = "Error: the command tinygrad-rnn needs click, which is not installed; pip install tinygrad_rnn\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)

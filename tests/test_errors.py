@@ -306,9 +306,13 @@ def test_a_choice_between_two_numbers_has_the_default_dtype():
 UNWRAPPED = {"where", "maximum", "minimum", "matmul", "concat", "cat", "stack", "take", "as_tensor", "linear", "walk"}
 
 
+def _parameters(function):
+    return list(inspect.signature(function).parameters.values())
+
+
 def _keywords(function):
     """Those it has; none if it takes any."""
-    found = list(inspect.signature(function).parameters.values())
+    found = _parameters(function)
     if any(p.kind is p.VAR_KEYWORD for p in found):
         return []
     return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
@@ -323,7 +327,8 @@ def test_every_public_call_names_the_nearest_keyword():
         (name, getattr(thing, name))
         for thing in (*objects, tg.viz.debug(loss))
         for name in dir(thing)
-        if not name.startswith("_") and inspect.isfunction(getattr(type(thing), name, None)) and name != "forward"
+        if not name.startswith("_") and inspect.isfunction(getattr(type(thing), name, None))
+        if name not in ("forward", "extra_repr")  # subclasses define them
     ]
     functions = [
         (name, partial(function, w) if "self" in inspect.signature(function).parameters else function)
@@ -332,6 +337,11 @@ def test_every_public_call_names_the_nearest_keyword():
         if inspect.isfunction(function) and name[0] != "_" and name not in UNWRAPPED and len(_keywords(function)) > 1
         if name in tg.__all__ or function.__module__.startswith((home.__name__, "viz."))
     ]
+    anything = {name for name, method in methods if any(p.kind is p.VAR_KEYWORD for p in _parameters(method))}
+    for name, method in methods:
+        if name not in anything:
+            with pytest.raises(tg.KeywordError, match=r"has no argument 'no_such'; .*\[at test_errors"):
+                assert method(no_such=None) is None, name
     for name, call in (*methods, *functions):
         if known := _keywords(call):
             with pytest.raises(tg.KeywordError, match=f"'{known[-1]}z'; did you mean '{known[-1]}'"):

@@ -331,9 +331,7 @@ EXCEPTIONS = {
     "tinygrad_rnn/optim/lr_scheduler.py": "PyTorch's words for two curves",
     "tinygrad_rnn/testing": "the tests' registries: which operands make sense, which exact functions to compare with",
     "viz/equations": "the operations of formulas, which are fewer and have registries of their own",
-    "viz/graph/box_text.py": "how a picture of single operations writes some of them",
     "viz/graph/time_columns.py": "what a program may compute probabilities, masks and means of",
-    "viz/vocabulary.py": "what weights are called is told from products and layers",
     "viz/style.py": "LaTeX's commands, some of which have the same names",
 }
 

@@ -236,7 +236,7 @@ ASKS = {
     "dead_positions.py": "a part of the walk: rules with a branch that was left out",
     "bptt/local_rule.py": "one rule, to be shown",
     "primitives/record.py": "where rules are kept",
-    "bptt/walk.py": "one contribution of a kept walk that went straight into a buffer",
+    "kept_walk.py": "one contribution of a kept walk that went straight into a buffer",
     "check/diagnosing.py": "one rule, by itself",
     "check/malformed_rules.py": "one rule, by itself",
     "diagnosis": "edited rules, handed to the walk",

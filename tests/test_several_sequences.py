@@ -57,7 +57,8 @@ def judged_in_one_loop(cell, steps, loop):
     return told, loss
 
 
-def sample_by_sample(cell, steps, loop):
+def each_sample(cell, steps, loop, judged, whole):
+    """A loop over the samples outside of that over time; ``judged(scores, k)``: the loss of sample k."""
     head, x, loss, told = tg.nn.Linear(3, 2), tg.randn(3, steps, 1, 3), 0.0, []
     for k in range(3):
         h = tg.zeros(1, 3)
@@ -65,20 +66,16 @@ def sample_by_sample(cell, steps, loop):
         for t in loop(steps):
             h = cell(x[k, t], h)
             told[k].append(h)
-        loss = loss + F.cross_entropy(head(h), [k % 2])
-    return told, loss / 3
+        loss = loss + judged(head(h), k)
+    return told, whole(loss)
+
+
+def sample_by_sample(cell, steps, loop):
+    return each_sample(cell, steps, loop, lambda scores, k: F.cross_entropy(scores, [k % 2]), lambda loss: loss / 3)
 
 
 def with_losses_in_a_row(cell, steps, loop):
-    head, x, loss, told = tg.nn.Linear(3, 2), tg.randn(3, steps, 1, 3), 0.0, []
-    for k in range(3):
-        h = tg.zeros(1, 3)
-        told.append([])
-        for t in loop(steps):
-            h = cell(x[k, t], h)
-            told[k].append(h)
-        loss = loss + (head(h) ** 2).sum(1)
-    return told, loss.sum()
+    return each_sample(cell, steps, loop, lambda scores, _k: (scores**2).sum(1), lambda loss: loss.sum())
 
 
 WAYS = (one_after_the_other, in_one_loop, judged_in_one_loop, sample_by_sample)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from inspect import CO_VARARGS, signature
+from inspect import CO_VARARGS, CO_VARKEYWORDS, signature
 from types import FrameType, FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -74,9 +74,9 @@ def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable
             code = plain.__code__ if isinstance(plain, FunctionType) else None
             if code is None or (key.startswith("_") and not (by and key == "__init__")):
                 continue
-            if code.co_argcount + code.co_kwonlyargcount < 2 and not (by and code.co_flags & CO_VARARGS):
-                continue
-            made = done.setdefault(plain, (by or naming_keyword)(plain, f"{name}.{key}".removesuffix(".__init__")))
+            others = code.co_argcount + code.co_kwonlyargcount > 1 or code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
+            wrapper = (by or naming_keyword) if others else _without_arguments
+            made = done.setdefault(plain, wrapper(plain, f"{name}.{key}".removesuffix(".__init__")))
             setattr(kind, key, made if plain is method else classmethod(made))
         return kind
 
@@ -96,6 +96,18 @@ def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Cal
         except TypeError as error:
             refuse_unknown(error, kwargs, function, name or function.__qualname__)
             raise
+
+    return call
+
+
+def _without_arguments(method: Callable[..., Result], name: str) -> Callable[..., Result]:
+    """``method``, which takes nothing; it is called often, so this does as little as it can."""
+
+    @wraps(method)
+    def call(self: Any, *given: Any, **kwargs: Any) -> Result:
+        if kwargs:
+            _refuse_unknown(kwargs, method, name)
+        return method(self, *given)
 
     return call
 

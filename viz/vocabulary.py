@@ -138,7 +138,7 @@ def weight(graph: tg.Graph, node: tg.Node, states: Mapping[int, str], cells: Map
     if len(node.shape) < 2:
         return "b"
     uses = [use for i in graph.consumers[node.index] if not (use := graph.nodes[i]).scope.backward]
-    uses = [use for use in uses if use.op is not None and use.op.name in ("matmul", "linear")]
+    uses = [use for use in uses if use.op is not None and use.op.is_product]
     others = {
         _letter(graph, i, use.scope.path, states, cells) for use in uses for i in use.sources[:2] if i != node.index
     }

@@ -19,6 +19,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from ..ancestors import ancestors
 from ..graph import Ref
 from ..recurrence.circles import circles_of
 from . import local_rule
@@ -269,15 +270,10 @@ def _blocks(trace: Trace, earlier: Sequence[Moment], after: Moment) -> dict[int,
 
 
 def _read(trace: Trace, earlier: Collection[int], after: Iterable[int]) -> list[int]:
-    """Those of ``earlier`` that ``after`` are, or are computed from otherwise than by way of another of them."""
-    first, pending = min(earlier, default=0), list(after)
-    seen = set(pending)
-    while pending:
-        index = pending.pop()
-        more = () if index in earlier else {s for s in trace.graph.nodes[index].sources if s >= first} - seen
-        seen.update(more)
-        pending += more
-    return [index for index in earlier if index in seen]
+    """The nodes in ``earlier`` that ``after`` is computed from without passing another one of them."""
+    least = min(earlier, default=0)
+    reached = {*ancestors(trace.graph.nodes, after, least=least, through=lambda node: node.index not in earlier)}
+    return [index for index in earlier if index in reached]
 
 
 def _spectrum(blocks: Array) -> tuple[float, ...]:
@@ -397,15 +393,9 @@ def _way(trace: Trace, states: States, state: int, use: Use) -> str | None:
 
 def _made_of(trace: Trace, later: int, earlier: int) -> bool:
     """Whether a node is computed from another one of its time step."""
-    nodes, found, pending = trace.graph.nodes, set[int](), [later]
-    while pending:
-        index = pending.pop()
-        if index == earlier:
-            return True
-        if index > earlier and index not in found and nodes[index].scope.step == nodes[later].scope.step:
-            found.add(index)
-            pending += nodes[index].sources
-    return False
+    nodes = trace.graph.nodes
+    step = nodes[later].scope.step
+    return earlier in ancestors(nodes, [later], least=earlier, through=lambda node: node.scope.step == step)
 
 
 def cuts(trace: Trace) -> list[tuple[int, int]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kept_walk import shares
 from ..norms import norm
 from .recording import Array, Arrival, Trace
-from .walk import shares
 
 
 @dataclass(frozen=True, slots=True)

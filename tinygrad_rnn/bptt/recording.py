@@ -24,12 +24,12 @@ import tinygrad_rnn as tg
 
 from ..collector import collector_paused
 from ..files import PathLike, read_text, write_atomically
+from ..kept_walk import Sent, Walk, WalkStep
+from ..kept_walk import steps as walk_steps
 from ..recurrence.annotate_time_steps import timed
 from ..reverse_walk import nodes_between, seeded
 from . import saving
 from .state_rows import StateRow, state_rows
-from .walk import Sent, Walk, WalkStep
-from .walk import steps as walk_steps
 
 Array = npt.NDArray[Any]
 

@@ -14,9 +14,9 @@ import numpy as np
 import tinygrad_rnn as tg
 
 from ..graph import Ref
+from ..kept_walk import Sent, WalkStep
 from ..primitives.missing_primitives import Absent
 from ..tensors import Array
-from .walk import Sent, WalkStep
 
 T = TypeVar("T")
 FORMAT = "tinygrad_rnn.trace/1"

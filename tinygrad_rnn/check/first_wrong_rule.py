@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..bptt.walk import Walk
 from ..graph import Node
+from ..kept_walk import Walk
 from ..norms import norm
 from ..tensors import Array
 from .chain_rule import Chain

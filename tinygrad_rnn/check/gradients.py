@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import answerable
-from ..bptt.walk import Walk, walked
 from ..draw_hook import drawing
 from ..element_places import first_place, subscript
 from ..errors import ArgumentError, DTypeError, GraphError
 from ..files import PathLike
 from ..graph import Graph, Node
+from ..kept_walk import Walk, walked
 from ..norms import norm
 from ..progress import followed
 from ..reverse_walk import grad

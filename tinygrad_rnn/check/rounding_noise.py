@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..bptt.walk import Key, Walk, shares, steps
 from ..dead_positions import pulled
 from ..graph import Graph, Node
+from ..kept_walk import Key, Walk, shares, steps
 from ..progress import followed
 from ..rule_answers import fitted
 from ..tensors import Array, Tensor

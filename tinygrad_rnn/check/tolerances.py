@@ -1,4 +1,4 @@
-"""Every tolerance by which a gradient is judged, in one table; no test has one of its own.
+"""The tolerances by which `check_gradients` and the test tools judge gradients, in one table.
 
 All comparisons are normwise, one tensor and one time step at a time. Two gradients agree if
 

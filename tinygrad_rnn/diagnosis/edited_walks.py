@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from ..bptt.walk import Sent, Walk, WalkStep, steps
 from ..check.kinks import find_kinks
 from ..check.recorded import refuse_written
 from ..check.rounding_noise import Noise, doubled, noise
 from ..dead_positions import pulled
 from ..errors import GraphError
 from ..graph import Graph, Node, Ref
+from ..kept_walk import Sent, Walk, WalkStep, steps
 from ..norms import norm
 from ..primitives.record import Unlisted
 from ..recurrence.annotate_time_steps import timed

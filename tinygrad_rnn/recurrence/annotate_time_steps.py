@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ancestors import ancestors
 from ..graph import Graph, Node
 from .folding import Folding, is_looked_up
 from .repeats import Recurrence, recurrences
@@ -43,28 +44,18 @@ def _inner_states(nodes: Sequence[Node]) -> set[int]:
         if node.role not in ("h", "c") or node.op is None or node.scope.step is None or node.scope.backward:
             continue
         later = last.setdefault(place, node.index)
-        if later != node.index and not _chooses(nodes[later]) and _made_of(nodes, later, node.index):
-            inner.add(node.index)
-        elif later != node.index and _chooses(nodes[later]):
+        if later == node.index:
+            continue
+        if _chooses(nodes[later]):
             last[place] = node.index
+        elif node.index in ancestors(nodes, [later], least=node.index):
+            inner.add(node.index)
     return inner
 
 
 def _chooses(node: Node) -> bool:
     """Whether it is the state that a batch of sequences keeps: a choice between the new and the old one."""
     return node.op is not None and node.op.name == "where"
-
-
-def _made_of(nodes: Sequence[Node], later: int, earlier: int) -> bool:
-    """Whether a node of one step is computed from another of it."""
-    found, pending = set[int](), [later]
-    while pending:
-        i = pending.pop()
-        if i == earlier:
-            return True
-        pending += [s for s in nodes[i].sources if s >= earlier and s not in found]
-        found.update(nodes[i].sources)
-    return False
 
 
 class _Naming:
@@ -179,13 +170,10 @@ class _Naming:
         if t is None:
             return []
         at = {row: n for row in states if (n := loop.rows[row].nodes[t]) is not None}
-        block, upstream, pending = set(loop.blocks()[t]), set[int](), [max(at.values())]
-        while pending:
-            n = pending.pop()
-            if n in block and n not in upstream:
-                upstream.add(n)
-                pending += self.graph.nodes[n].sources
-        return sorted(at, key=at.__getitem__) if min(at.values()) in upstream else []
+        first, second = sorted(at, key=at.__getitem__)
+        block = set(loop.blocks()[t])
+        made_of = ancestors(self.graph.nodes, [at[second]], least=at[first], through=lambda node: node.index in block)
+        return [first, second] if at[first] in block & {*made_of} else []
 
     def _name_inputs(self, loop: Recurrence) -> None:
         """Call x what enters as data at every repetition and is no mask; so too the row that a token has in a table."""

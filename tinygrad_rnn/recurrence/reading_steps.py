@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+from ..ancestors import ancestors
 from ..graph import Graph
 from .periods import Turn
 from .twins import aligned
@@ -119,15 +120,9 @@ class _Reading:
         return False
 
     def _is_made_of(self, later: int, earlier: int) -> bool:
-        seen, pending = set[int](), [later]
-        while pending:
-            for s in self.graph.nodes[pending.pop()].sources:
-                if s == earlier:
-                    return True
-                if s > earlier and s not in seen and self.graph.nodes[s].shape:  # a running total is no state
-                    seen.add(s)
-                    pending.append(s)
-        return False
+        """Whether one node is computed from another, and not by way of a running total, which is no state."""
+        through = ancestors(self.graph.nodes, [later], least=earlier, through=lambda node: bool(node.shape))
+        return earlier in through
 
     def times(self, uses: Sequence[int]) -> dict[int, int]:
         """By node the step it is in: one use each."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn.bptt.recording import Trace
-from tinygrad_rnn.bptt.walk import Sent, Walk
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record
 from tinygrad_rnn.errors import DataError
 from tinygrad_rnn.files import PathLike, as_path, write_atomically
+from tinygrad_rnn.kept_walk import Sent, Walk
 
 from .edited_graph import edited_graph
 from .node_names import Names

@@ -8,9 +8,9 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable
-from tinygrad_rnn.bptt.walk import Walk, walked
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike
+from tinygrad_rnn.kept_walk import Walk, walked
 from tinygrad_rnn.primitives import reshape
 from tinygrad_rnn.progress import followed
 from tinygrad_rnn.settings import recording

@@ -12,6 +12,7 @@ from typing import Any
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import primitives as P
+from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.primitives.record import broadcast
@@ -331,15 +332,9 @@ class Reader:
         first = node.operands[0]
         if not isinstance(first, Ref):
             return None
-        found, value = set[int](), self.nodes[first.index].value
-        pending = [first.index]
-        while pending:
-            index = pending.pop()
-            if self.nodes[index].requires_grad:
-                return None
-            if index not in found:
-                found.add(index)
-                pending += self.nodes[index].sources
+        value = self.nodes[first.index].value
+        if any(self.nodes[index].requires_grad for index in ancestors(self.nodes, [first.index])):
+            return None
         if value is None or not value.size or value.min() != value.max():
             return None
         return bool(value.min())

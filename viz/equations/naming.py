@@ -9,6 +9,7 @@ from itertools import count
 from keyword import iskeyword
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
 from .. import vocabulary
@@ -23,12 +24,7 @@ FUNCTIONS = {"at", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer
 def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
     """A stem and a time step for everything that ``output`` was computed from."""
     stems: dict[int, tuple[str, tuple[str, ...], int | None]] = {}
-    forward, pending = set[int](), [output]
-    while pending:
-        index = pending.pop()
-        if index not in forward:
-            forward.add(index)
-            pending += graph.nodes[index].sources
+    forward = {*ancestors(graph.nodes, [output])}
     letters, states = vocabulary.weights(graph, {}), vocabulary.state_letters(graph)
     for index in sorted(forward):
         node = graph.nodes[index]

@@ -401,8 +401,9 @@ def _symbol(node: Node) -> str:
     if node.op.name == "neg":
         return "−(·)"
     given = ["(·)" if isinstance(x, Ref) else style.number(float(x)) for x in node.operands]
-    if len(given) == 2 and given != ["(·)", "(·)"] and (node.op.infix in _INFIX or node.op.name == "pow"):
-        return f"{given[0]}^{given[1]}" if node.op.name == "pow" else f" {node.op.symbol} ".join(given)
+    power = node.op.infix == "**"
+    if len(given) == 2 and given != ["(·)", "(·)"] and (power or node.op.infix in _INFIX):
+        return f"{given[0]}^{given[1]}" if power else f" {node.op.symbol} ".join(given)
     axis = node.attrs.get("axis")
     usual = {"stack": 0}.get(node.op.name, node.op.usual.get("axis"))
     same = isinstance(axis, int) and isinstance(usual, int) and (axis - usual) % max(len(node.shape), 1) == 0

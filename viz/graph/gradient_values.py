@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.walk import Walk, shares, steps
 from tinygrad_rnn.errors import GraphError
+from tinygrad_rnn.kept_walk import Walk, shares, steps
 from tinygrad_rnn.progress import followed
 from tinygrad_rnn.tensors import Array
 

@@ -20,8 +20,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import carried_state, local_rule
 from tinygrad_rnn.bptt.recording import Array
 from tinygrad_rnn.bptt.statistics import measure, plain
-from tinygrad_rnn.bptt.walk import Sent
 from tinygrad_rnn.graph import Ref
+from tinygrad_rnn.kept_walk import Sent
 from tinygrad_rnn.primitives.missing_primitives import Absent
 
 from ... import style

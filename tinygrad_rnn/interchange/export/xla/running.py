@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .... import primitives as P
+from ....ancestors import ancestors
 from ....errors import UnsupportedError
 from ....graph import Graph, Node, Ref
 from ....primitives.record import Primitive
@@ -222,13 +223,7 @@ def _divided(body: Body) -> tuple[list[int], list[int], list[int]]:
     for node in nodes:
         if node.index not in leaves and any(i in moving for i in node.sources):
             moving.add(node.index)
-    needed: set[int] = set()
-    pending = list(body.graph.outputs[:count])
-    while pending:
-        i = pending.pop()
-        if i not in needed:
-            needed.add(i)
-            pending += nodes[i].sources
+    needed = {*ancestors(nodes, body.graph.outputs[:count])}
     own = [node.index for node in nodes if node.index not in leaves]
     early = [i for i in own if i not in moving]
     return early, [i for i in own if i in moving and i in needed], [i for i in own if i in moving and i not in needed]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..graph import Graph, Ref
-from ..progress import followed
-from ..reverse_walk import walk
-from ..rule_answers import fitted
-from ..tensors import Tensor
+from .graph import Graph, Ref
+from .progress import followed
+from .reverse_walk import walk
+from .rule_answers import fitted
+from .tensors import Tensor
 
 Use = TypeVar("Use", bound=Hashable)
 Key = TypeVar("Key", bound=Hashable)
