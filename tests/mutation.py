@@ -38,10 +38,12 @@ from rich.progress import track  # noqa: E402
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ["test_functional.py", "test_tensor.py", "test_errors.py", "test_primitives.py"]
 KERNELS = ["test_kernels.py", "test_primitives.py::test_obeys_the_laws[take]"]
-LAYERS = ["test_nn.py", "test_errors.py", "test_bptt.py", "test_bptt_laws.py", "test_compile.py::test_layers"]
+LAYERS = ["test_nn.py", "test_nn_variants.py", "test_dialects.py", "test_errors.py", "test_bptt.py", "test_bptt_laws.py",
+          "test_compile.py::test_layers"]  # fmt: skip
 #: of the compiler, what is the same with and without JIT: recording, what it watches and refuses, and the passes
 COMPILER = ["test_compile_effects_outside.py", "test_compile_handles.py", "test_compile_passes.py",
-            "test_compile_is_eager.py", "test_compile_changes.py", "test_compile_watching.py"]  # fmt: skip
+            "test_compile_is_eager.py", "test_compile_changes.py", "test_compile_watching.py", "test_compile_effects.py",
+            "test_compile_reads.py"]  # fmt: skip
 #: what is mutated, and the tests that must notice, quickest first
 TARGETS = {
     "tracing": ("compiler/tracing.py", COMPILER),
@@ -59,7 +61,7 @@ TARGETS = {
     "recurrent": ("nn/recurrent.py", LAYERS),
     "optim": (
         "optimizers.py",
-        ["test_optim.py", "test_optim_formulas.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping",
+        ["test_optim.py", "test_optim_groups.py", "test_optim_formulas.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping",
          "test_compile.py::test_learning_rate_may_change"],
     ),
     "clipping": (
