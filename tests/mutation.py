@@ -38,12 +38,26 @@ from rich.progress import track  # noqa: E402
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ["test_functional.py", "test_tensor.py", "test_errors.py", "test_primitives.py"]
 KERNELS = ["test_kernels.py", "test_primitives.py::test_obeys_the_laws[take]"]
-LAYERS = ["test_nn.py", "test_nn_variants.py", "test_dialects.py", "test_errors.py", "test_bptt.py", "test_bptt_laws.py",
-          "test_compile.py::test_layers"]  # fmt: skip
+LAYERS = [
+    "test_nn.py",
+    "test_nn_variants.py",
+    "test_dialects.py",
+    "test_errors.py",
+    "test_bptt.py",
+    "test_bptt_laws.py",
+    "test_compile.py::test_layers",
+]
 #: of the compiler, what is the same with and without JIT: recording, what it watches and refuses, and the passes
-COMPILER = ["test_compile_effects_outside.py", "test_compile_handles.py", "test_compile_passes.py",
-            "test_compile_is_eager.py", "test_compile_changes.py", "test_compile_watching.py", "test_compile_effects.py",
-            "test_compile_reads.py"]  # fmt: skip
+COMPILER = [
+    "test_compile_effects_outside.py",
+    "test_compile_handles.py",
+    "test_compile_passes.py",
+    "test_compile_is_eager.py",
+    "test_compile_changes.py",
+    "test_compile_watching.py",
+    "test_compile_effects.py",
+    "test_compile_reads.py",
+]
 #: what is mutated, and the tests that must notice, quickest first
 TARGETS = {
     "tracing": ("compiler/tracing.py", COMPILER),
@@ -54,29 +68,51 @@ TARGETS = {
     "kernels": ("kernels.py", KERNELS),
     "backward": (
         "reverse_walk.py",
-        [*OPERATIONS[:3], "test_backward.py", "test_compile.py::test_second_derivatives",
-         "test_compile.py::test_layers"],
+        [
+            *OPERATIONS[:3],
+            "test_backward.py",
+            "test_compile.py::test_second_derivatives",
+            "test_compile.py::test_layers",
+        ],
     ),
     "cells": ("nn/cells.py", LAYERS),
     "recurrent": ("nn/recurrent.py", LAYERS),
     "optim": (
         "optimizers.py",
-        ["test_optim.py", "test_optim_groups.py", "test_optim_formulas.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping",
-         "test_compile.py::test_learning_rate_may_change"],
+        [
+            "test_optim.py",
+            "test_optim_groups.py",
+            "test_optim_formulas.py",
+            "test_errors.py",
+            "test_compile.py::test_optimizers_and_clipping",
+            "test_compile.py::test_learning_rate_may_change",
+        ],
     ),
     "clipping": (
-        "nn/utils/__init__.py", ["test_optim.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping"],
+        "nn/utils/__init__.py",
+        ["test_optim.py", "test_errors.py", "test_compile.py::test_optimizers_and_clipping"],
     ),
-}  # fmt: skip
+}
 CHANGES = [
-    "NumberReplacer", "AddNot", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue",
-    "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop",
+    "NumberReplacer",
+    "AddNot",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue",
+    "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak",
+    "ZeroIterationForLoop",
     *(f"ReplaceUnaryOperator_{name}" for name in ("Delete_USub", "Delete_Not")),
-    *(f"ReplaceBinaryOperator_{name}" for name in
-      ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Pow_Mul", "FloorDiv_Div")),
-    *(f"ReplaceComparisonOperator_{name}" for name in
-      ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Is_IsNot", "IsNot_Is")),
-]  # fmt: skip
+    *(
+        f"ReplaceBinaryOperator_{name}"
+        for name in ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "Pow_Mul", "FloorDiv_Div")
+    ),
+    *(
+        f"ReplaceComparisonOperator_{name}"
+        for name in ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Is_IsNot", "IsNot_Is")
+    ),
+]
 PATIENCE = 10  #: times the tests' own duration
 
 

@@ -27,7 +27,7 @@ ANOTHERS = "another cell's state"
 
 
 class Mark(NamedTuple):
-    """Which of several cells, or inputs: none if there is one only."""
+    """The index of one of several cells, or inputs: none if there is one only."""
 
     number: int = 0  #: from 1
     arrow: str = ""  #: ← of a cell that reads backward, → of its twin
@@ -38,7 +38,7 @@ class Mark(NamedTuple):
 
 
 class Name(NamedTuple):
-    """What a value is called wherever it is shown; each place has a way of its own to spell it.
+    """The name of a value wherever it is shown; each place has a way of its own to spell it.
 
     >>> name = Name("h", Mark(2), 3)
     >>> print(name, name.text, Name("W_xh", Mark(2)).text, Name("h", Mark(0, "←"), 3).text)

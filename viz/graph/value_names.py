@@ -1,4 +1,4 @@
-"""What each value of a graph is called: a letter, the cell it belongs to, and its time step.
+"""The name of each value of a graph: a letter, the cell it belongs to, and its time step.
 
 Made here once, for pictures, the debugger and equations; `vocabulary.Name` spells it for each of them.
 """
@@ -96,7 +96,7 @@ class ValueNames:
         return vocabulary.letter(self.level.roles[node.index])
 
     def is_part_of_the_loss(self, box: Box) -> bool:
-        """Whether it is the loss of no time step, nor called so, and the output is another number."""
+        """True if it is the loss of no time step, nor called so, and the output is another number."""
         return box.main not in self.in_a_row and self._is_part(box)
 
     def _is_part(self, box: Box) -> bool:

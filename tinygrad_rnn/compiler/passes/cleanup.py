@@ -80,7 +80,7 @@ def simplify(graph: Plan) -> Plan:
 
 
 def _simpler(draft: Draft, node: Planned, users: list[int]) -> Ref | None:
-    """What ``node`` can be replaced by; None if it is as simple as it can be."""
+    """The value that ``node`` can be replaced by; None if it is as simple as it can be."""
     assert node.op is not None
     first = draft.operands(node)[0]
     rules = _SIMPLER.get(node.op, ()) if isinstance(first, Ref) else ()
@@ -170,7 +170,7 @@ def _part_of_stack(draft: Draft, node: Planned, x: Planned, _users: list[int]) -
 
 
 def _part_of_scatter(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Ref | None:
-    """What was written into zeros, read again; or the zeros beside it."""
+    """The value that was written into zeros and is read again; or the zeros beside it."""
     found, other = (cut(node, x.shape), cut(x, x.shape)) if x.op is P.scatter else (None, None)
     if found is None or other is None or found[0] != other[0]:
         return None

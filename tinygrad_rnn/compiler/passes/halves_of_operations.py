@@ -1,4 +1,4 @@
-"""Which half of an operation's result needs which halves of its operands: a rule for each primitive, or kind of one."""
+"""The halves of operands that each half of an operation's result needs: a rule for each primitive, or kind of one."""
 
 from __future__ import annotations
 
