@@ -12,6 +12,7 @@ from geometry import boxes, circular, disorder, faults, lines
 
 import tinygrad_rnn as tg
 import viz
+from tinygrad_rnn import nn
 from tinygrad_rnn.nn import functional as F
 from tinygrad_rnn.recurrence.repeats import find
 from viz import style
@@ -207,6 +208,29 @@ def test_zeros_that_a_cell_state_begins_with_lead_into_its_line(detail, shared):
     assert len(kinds) == 1 if shared and detail == "cell" else kinds == ["c", "h"]
     drawn = viz.render(h.square().sum(), detail=detail).dot
     assert faults(drawn) == []
+
+
+def test_scores_are_known_by_a_log_softmax_that_is_written_out():
+    """As JAX has it: the largest subtracted first, from the scores of all steps at once or of the last alone."""
+    cell, head, h, every = tg.nn.RNNCell(2, 3), tg.nn.Linear(3, 4), None, []
+    for _ in tg.steps(3):
+        h = cell(tg.ones(1, 2), h)
+        every.append(head(h))
+    for scores, expected in ((tg.stack(every), {"y₁", "y₂", "y₃"}), (every[-1], {"y₃"})):
+        for shifted in (scores, scores - scores.amax(-1, keepdim=True)):
+            likelihood = shifted - shifted.exp().sum(-1, keepdim=True).log()
+            dot = viz.render((likelihood * tg.ones(4)).mean()).dot
+            assert set(re.findall(r'label="?(y[₁-₉]?)\b', dot)) == expected
+
+
+def test_what_an_importer_calls_h_begins_the_state_that_is_drawn_as_another():
+    h, k = (nn.labelled(tg.zeros(1, 2), "h") for _ in range(2))
+    w = tg.nn.Linear(2, 2)
+    for _ in range(3):
+        k = k * 0.5 + w(h)
+        h = nn.labelled(k.tanh(), "h")
+    dot = viz.render(h.sum() + k.sum(), detail="gate").dot
+    assert '"h₀ = 0"' in dot and "h′₀ = 0" in dot
 
 
 def test_one_number_of_a_state_is_a_result():

@@ -170,9 +170,10 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
                 last = after
             result[last.index] = "loss"
     for node in graph.nodes if "logits" not in result else ():
-        scores = graph.nodes[source] if (source := _normalized(graph, node)) is not None else node
-        if scores is not node and not scores.role and scores.op is not None and _only_judged(graph, node):
-            result[scores.index] = "logits"
+        if (judged := _normalized(graph, node)) is not None and _only_judged(graph, node):
+            for each in _parted_in_time(graph, feeds, judged) or [judged]:
+                if not each.role and each.op is not None:
+                    result[each.index] = "logits"
     if "loss" not in result:
         for term in step_losses(graph):
             result[term] = "loss"
@@ -206,17 +207,38 @@ def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], no
     return parts if len(steps) > 1 and None not in steps else []
 
 
-def _normalized(graph: Graph, node: Node) -> int | None:
-    """The operand of a softmax, also of one that is written as exp(y) / exp(y).sum()."""
+def _normalized(graph: Graph, node: Node) -> Node | None:
+    """The operand of a softmax, also of one that is written as exp(y) / exp(y).sum() or y − log(exp(y).sum()).
+
+    That the largest is subtracted from y before changes nothing, but that the exponentials stay finite.
+    """
     if node.op is None or node.scope.backward:
         return None
     if node.op.name in ("softmax", "log_softmax"):
-        return node.sources[0]
-    made = [graph.nodes[i] for i in node.sources] if node.op.name == "div" else []
-    while len(made) == 2 and made[1].op is not None and made[1].op.kind in ("reduction", "movement"):
-        made[1] = graph.nodes[made[1].sources[0]]
-    exponents = {n.sources[0] for n in made if n.op is not None and n.op.name == "exp"}
-    return exponents.pop() if len(made) == 2 and len(exponents) == 1 and made[0].op is made[1].op else None
+        return graph.nodes[node.sources[0]]
+    if node.op.name not in ("div", "sub") or len(node.sources) != 2:
+        return None
+    first, total = (graph.nodes[i] for i in node.sources)
+    below = _through(graph, total, () if node.op.name == "div" else ("log",))
+    above = first if node.op.name == "div" else below  # of a logarithm y itself stands there
+    if any(n.op is None or n.op.name != "exp" for n in (above, below)) or above.sources[0] != below.sources[0]:
+        return None
+    scores = graph.nodes[below.sources[0]]
+    if node.op.name == "sub" and scores is not first:
+        return None
+    if scores.op is not None and scores.op.name == "sub" and len(scores.sources) == 2:
+        whole, largest = (graph.nodes[i] for i in scores.sources)
+        return whole if _through(graph, largest, ("maximum",)) is whole else scores
+    return scores
+
+
+def _through(graph: Graph, node: Node, names: Collection[str]) -> Node:
+    """What a node is made of alone, by reductions, movements and the operations named."""
+    while node.op is not None and (node.op.kind in ("reduction", "movement") or node.op.name in names):
+        if len(node.sources) != 1:
+            break
+        node = graph.nodes[node.sources[0]]
+    return node
 
 
 def _only_judged(graph: Graph, node: Node) -> bool:

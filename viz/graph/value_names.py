@@ -142,7 +142,9 @@ class ValueNames:
         """The names of a first state: one for each of the cells that begin with it."""
         state = self.level.initial.get(node.index)
         later = node if state is None else self.nodes[state]
-        own = self.sign(node) or self.sign(later) or self._state_sign(later)
+        own = self.sign(node)
+        if own in ("", "h"):  # whatever is carried may be called h from outside, also what is drawn as h′
+            own = self.sign(later) or self._state_sign(later)
         when = self.level.before.get(node.index, 0)
         if node.scope.path in self.marks and node.op is not None:
             return (Name(own, self._mark(later, box), when),)
