@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from geometry import faults
 from nightly import NIGHTLY
 
 import tinygrad_rnn as tg
+import viz
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install '.[torch]')")
 from torch import nn  # noqa: E402
@@ -562,6 +564,25 @@ def test_gradients_taken_inside_a_program():
             return torch.func.functional_call(self.net, moved, (x,))[0].square().mean()
 
     same(Fast(), torch.randn(3, 2, 3))
+
+
+class LastState(nn.Module):
+    def __init__(self, both_ways):
+        super().__init__()
+        self.rnn = nn.LSTM(2, 3, bidirectional=both_ways)
+
+    def forward(self, x, lengths):
+        return self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths))[1][0].square().sum()
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_packed_sequences_are_drawn_as_steps_of_one_cell(both_ways):
+    """What is over is read from the state it ended in, and the zeros of PyTorch's own are the first states."""
+    ours = same(LastState(both_ways), torch.randn(4, 3, 2), torch.tensor([4, 3, 2]))
+    dot = viz.render(ours(tg.ones(4, 3, 2).double(), np.array([4, 3, 2]))).dot
+    arrows = ("→", "←") if both_ways else ("",)
+    assert all(f'"{state}{arrow}₀ = 0"' in dot for state in "hc" for arrow in arrows) and "h′" not in dot
+    assert "not drawn alike" not in dot and faults(dot) == []
 
 
 @pytest.mark.parametrize("method", [True, False])

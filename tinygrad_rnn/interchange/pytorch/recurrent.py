@@ -95,7 +95,8 @@ def _layers(call: Call, x: Any, second: Any, third: Any, *rest: Any) -> Any:
 
 
 def _initial(call: Call, states: Tensor, index: int, role: str) -> Tensor:
-    if states.serial not in call.recorder.live and not states.numpy()[index].any():
+    made_here = states.serial not in call.recorder.live or (states.op is None and not states.name)
+    if made_here and not states.numpy()[index].any():
         return zero_state(role, *states.shape[1:], dtype=states.dtype)
     return labelled(states[index], role)
 
@@ -114,16 +115,17 @@ def _unroll(
     order = list(range(len(sequence)))[:: -1 if backwards else 1]
     ended: list[State] = []  # states of sequences that are over, the last to end first
     state = tuple(_rows(s, 0, sizes[order[0]]) for s in start)
-    for t in order:
+    for t, after in zip(order, [*order[1:], order[-1]]):
         with scope(step=base + t):
             have, want = state[0].shape[0], sizes[t]
             if want < have:
-                ended.insert(0, tuple(_rows(s, want, have) for s in state))
-                state = tuple(_rows(s, 0, want) for s in state)
+                state = tuple(s[:want] for s in state)
             elif want > have:
                 state = tuple(_relabelled(concat([s, s0[have:want]]), s) for s, s0 in zip(state, start))
             state = _step(kind, sequence[t], state, weights)
             outputs[t] = state[0]
+            if sizes[after] < want:
+                ended.insert(0, tuple(s[sizes[after] :] for s in state))
     if ended:
         state = tuple(_relabelled(concat([s, *parts]), s) for s, *parts in zip(state, *ended))
     return outputs, state
