@@ -77,8 +77,8 @@ class Node:
 
     @property
     def is_parameter(self) -> bool:
-        """A leaf that requires a gradient."""
-        return self.op is None and self.requires_grad
+        """A leaf that requires a gradient, and is no input."""
+        return self.op is None and self.requires_grad and self.role != "x"
 
     @property
     def label(self) -> str:
@@ -188,7 +188,7 @@ class Graph:
     @property
     def parameters(self) -> tuple[Node, ...]:
         """Leaves that require a gradient."""
-        return tuple(node for node in self.nodes if node.is_parameter)
+        return tuple(node for node in self.nodes if node.op is None and node.requires_grad)
 
     @property
     def inputs(self) -> tuple[Node, ...]:

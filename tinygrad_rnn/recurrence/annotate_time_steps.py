@@ -177,7 +177,8 @@ class _Naming:
 
     def _name_inputs(self, loop: Recurrence) -> None:
         """Call x what enters as data at every repetition and is no mask; so too the row that a token has in a table."""
-        if any(n is not None and self.nodes[n].role == "x" for entered in loop.inputs for n in entered):
+        called = (self.nodes[n] for entered in loop.inputs for n in entered if n is not None)
+        if any(node.role == "x" and (node.op is not None or not node.requires_grad) for node in called):
             return
         entering = {n for entered in loop.inputs for n in entered if n is not None}
         for entered in loop.inputs:
@@ -203,6 +204,6 @@ class _Naming:
 
     def _is_data(self, n: int) -> bool:
         node = self.nodes[n]
-        if node.role or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
+        if node.role not in (None, "x") or node.dtype.kind != "f" or (node.op is None and not np.any(node.value)):
             return False
         return not self.folding.depends[n] or is_looked_up(self.nodes, node)

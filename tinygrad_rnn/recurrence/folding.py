@@ -14,6 +14,7 @@ from ..graph import Graph, Node
 from .cells import cells_of
 from .circles import circles_of
 from .continued_calls import continued
+from .inputs_with_gradients import with_inputs_named
 from .periods import loop_turns
 from .reading_steps import reading_steps
 from .twins import aligned
@@ -30,7 +31,8 @@ class Folding:
     """``place`` and ``time`` say by node which operation of a step it is (None: of none), and of which step."""
 
     def __init__(self, graph: Graph) -> None:
-        given, self.graph = graph, continued(graph)
+        given = with_inputs_named(graph)
+        self.graph = continued(given)
         graph = self.graph
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)

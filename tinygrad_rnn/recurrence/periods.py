@@ -86,7 +86,7 @@ class _Text:
         words: dict[Hashable, int] = {}
         self.word, self.nameless = (np.empty(len(places), np.int64) for _ in range(2))
         self.leaf = np.full((len(places), SLOTS), _ABSENT, np.int64)
-        self.data = np.array([n.op is None and not n.requires_grad for n in graph.nodes] + [False, False])
+        self.data = np.array([n.op is None and not n.is_parameter for n in graph.nodes] + [False, False])
         for k, place in enumerate(places):
             node = graph.nodes[place]
             assert node.op is not None

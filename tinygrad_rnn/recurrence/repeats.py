@@ -128,7 +128,7 @@ def _recurrence(folding: Folding, cell: dict[Place, list[int]]) -> Recurrence:
                 carried.setdefault(key, {})
                 slots[number[n], slot].add(key)
     weights = {x for x, at in users.items() if nodes[x].op is None and len(at) > 1}
-    learned = {x for x in weights if nodes[x].requires_grad}
+    learned = {x for x in weights if nodes[x].is_parameter}
     weights = learned or {x for x in weights if len(users[x]) == length}
     inputs: dict[tuple[int | None, ...], None] = {}
     for where, entered in entering.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
-from tinygrad_rnn.primitives import broadcast_to, getitem
+from tinygrad_rnn.primitives import broadcast_to
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.circles import circles_of
 
@@ -99,7 +99,6 @@ class _Collapsing:
         self._place_stepless()
         self.names = C.keys(graph, self.columns)
         self.states = {self.names[i] for i in range(len(graph)) if self._may_be_state(i) and self._is_carried(i)}
-        self.read = self._read_over_time()
         order: Counter[Column | None] = Counter()
         self.inputs: dict[int, int] = {}  # which of its step's inputs a node is, whatever made it
         for i, role in enumerate(self.roles):
@@ -111,17 +110,6 @@ class _Collapsing:
         self.heads: dict[Hashable, int] = {}  # the last node of each box
         self.columns_exist = any(column is not None for column in self.columns)
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
-
-    def _read_over_time(self) -> set[int]:
-        """Leaves that require a gradient and are data all the same: each time step reads a part of its own as its x."""
-        found: set[int] = set()
-        for node in self.graph.nodes:
-            if self.roles[node.index] == "x" and node.op is getitem and node.scope.step is not None:
-                while _carries(node) and len(node.sources) == 1:
-                    node = self.graph.nodes[node.sources[0]]
-                if node.is_parameter:
-                    found.add(node.index)
-        return found
 
     def _updates(self) -> set[int]:
         """Nodes made of gradients that are no part of the loss, as a penalty on them is; and parameters less a step,
@@ -246,7 +234,7 @@ class _Collapsing:
         if node.index in self.graph.outputs and not node.shape and node.op is not None:
             return "loss"
         if node.op is None:
-            return "parameter" if node.is_parameter and node.index not in self.read else "input"
+            return "parameter" if node.is_parameter else "input"
         return "op"
 
     def _coarse_box(self, node: Node, after_state: bool) -> None:
@@ -263,7 +251,7 @@ class _Collapsing:
         if i in self.initial and (node.op is None or node.scope.step is None) and not self._is_carried(i):
             self._set(node, ("initial", path, node.role or "", *self.names[i][3:]), "state", None)
             return
-        if node.is_parameter and i not in self.read:
+        if node.is_parameter:
             return
         if not self.users[i] and not (is_output and not self._only_transport(node)):
             return
@@ -328,7 +316,7 @@ class _Collapsing:
             and column is None
             and fed
             and kinds == {"x"}
-            and (self.detail == "cell" or i not in self.read)
+            and (self.detail == "cell" or node.op is not None or not node.requires_grad)
         ):
             self.fed_by_data[i] = list(fed)
             return

@@ -74,7 +74,7 @@ def _read_before(graph: Graph, node: Node, reads: dict[Any, int]) -> int:
     if node.op is None or node.op.name != "getitem" or node.scope.step is None:
         return node.index
     source = graph.nodes[node.sources[0]]
-    if source.op is not None or source.requires_grad:
+    if source.op is not None or source.is_parameter:
         return node.index
     return reads.setdefault((source.index, repr(node.attrs["index"]), node.scope.step), node.index)
 
@@ -152,6 +152,9 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
     result = [node.role or "" for node in graph.nodes]
     has_loss, has_logits = "loss" in result, "logits" in result
     users = consumers(feeds)
+    for node in graph.nodes:  # all steps' inputs together are none of one step
+        if node.role == "x" and node.op is None and any(graph.nodes[user].role == "x" for user in users[node.index]):
+            result[node.index] = ""
     for node in graph.nodes:
         if node.op is not None and node.op.name == "cross_entropy" and not node.scope.backward:
             scores = graph.nodes[feeds[node.index][0][1]]
