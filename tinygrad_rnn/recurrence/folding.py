@@ -14,6 +14,7 @@ from ..graph import Graph, Node
 from .cells import cells_of
 from .circles import circles_of
 from .continued_calls import continued
+from .detached import DETACH, in_the_step_that_reads_it, through
 from .inputs_with_gradients import with_inputs_named
 from .periods import loop_turns
 from .reading_steps import reading_steps
@@ -32,8 +33,8 @@ class Folding:
 
     def __init__(self, graph: Graph) -> None:
         given = with_inputs_named(graph)
-        self.graph = continued(given)
-        graph = self.graph
+        whole = continued(given)
+        graph = self.graph = in_the_step_that_reads_it(whole)
         self.place: list[Place | None] = [None] * len(graph)
         self.time = [0] * len(graph)
         self.depends = self._on_parameters()
@@ -41,7 +42,7 @@ class Folding:
         for node in graph.nodes:
             self.learning.append(node.scope.backward or any(self.learning[s] for s in node.sources))
         one_by_one = _called_one_by_one(graph)
-        if graph is given:  # a loop over the pieces of a sequence counts pieces, not steps
+        if whole is given:  # a loop over the pieces of a sequence counts pieces, not steps
             self._find_periods(one_by_one)
         self._believe_scopes({i for i in one_by_one if self.place[i] is not None})
         self.members: dict[Place, list[int]] = defaultdict(list)  #: by operation of a step its nodes
@@ -62,9 +63,15 @@ class Folding:
             for n in self.graph.nodes
             if n.op and (n.scope.step is None or n.index in also) and not self.learning[n.index]
         ]
-        turns = reading_steps(self.graph, unsaid, self.depends, loop_turns(self.graph, unsaid))
+        graph, unsaid = through(self.graph), [i for i in unsaid if self.graph.nodes[i].op is not DETACH]
+        turns = reading_steps(graph, unsaid, self.depends, loop_turns(graph, unsaid))
         for i, turn in turns.items():
             self.place[i], self.time[i] = Place(turn.loop, turn.position), turn.time
+        for node in self.graph.nodes:  # a state that is cut off belongs to the step that reads it
+            readers = {turns[user] for user in self.graph.consumers[node.index] if user in turns}
+            if node.op is DETACH and readers and (origin := turns.get(node.sources[0])) is not None:
+                first = min(readers, key=lambda turn: turn.time)
+                self.place[node.index], self.time[node.index] = Place(first.loop, -1 - origin.position), first.time
 
     def _believe_scopes(self, but: Collection[int]) -> None:
         steps = [

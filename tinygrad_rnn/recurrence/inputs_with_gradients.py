@@ -29,7 +29,7 @@ def with_inputs_named(graph: Graph) -> Graph:
     ...     h = (x[t : t + 1] @ w + h @ u).tanh()
     >>> graph = with_inputs_named(tg.Graph(h))
     >>> [node.role for node in graph.nodes if node.op is None and node.requires_grad]
-    ['x', None, None]
+    [None, None, 'x']
     """
     asked = {node.index for node in graph.nodes if node.is_parameter and not node.role}
     found = _read_as_inputs(graph, asked) | _multiplied_by_weights(graph, asked)
@@ -65,7 +65,7 @@ def _multiplied_by_weights(graph: Graph, asked: set[int]) -> set[int]:
 
 
 def _weights_places(graph: Graph, node: Node) -> Iterator[tuple[int, bool]]:
-    """Where the weight may stand in a product, and whether its other factor cannot be one: a single sample."""
+    """Places of a weight in a product, and if its other factor cannot be one, as it is a single sample."""
     if node.op is None or not node.op.is_product or node.scope.backward or len(node.sources) < 2:
         return
     left, right = (graph.nodes[i].shape for i in node.sources[:2])
@@ -85,7 +85,7 @@ def _is_input(leaf: int, read: Sequence[tuple[int, str, bool]]) -> bool:
 
 
 def _origins(graph: Graph, index: int) -> Iterator[tuple[tuple[tuple[str, int], ...], int, str]]:
-    """What a value was carried together from: the way, its origin, and which element of that it is."""
+    """The values that one was carried together from: the way, its origin, and which element of that it is."""
     pending: list[tuple[tuple[tuple[str, int], ...], int, str]] = [((), index, "")]
     told = 0
     while pending and (told := told + 1) < MOST:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from tinygrad_rnn.graph import Node, Ref
 
 from .. import style, vocabulary
+from ..vocabulary import Mark, Name
 from .detail_levels import Box, Level
 from .gradient_values import Gradients
 from .time_columns import Column
@@ -124,6 +125,12 @@ class Labels:
             together.add(name)
             found[node.index] = name if node.index in self.letters else f"layer{number}.{name}"
         return found
+
+    def state(self, index: int, column: Column | None) -> str:
+        """The name of a state that has no box, as the cell state has none beside whole cells."""
+        node = self.graph.nodes[index]
+        mark = self.names.marks.get(node.scope.path, Mark())
+        return str(Name(self.names.sign(node), mark, None if column is None else column.step + 1))
 
     # Titles ----------------------------------------------------------------------------------------------
 
@@ -349,14 +356,17 @@ class Labels:
                 found[parameter] = f"{style.number(self.gradients.sizes[key])}{own}"
         return found
 
-    def legend(self, written: Sequence[str]) -> str:
-        """A legend of the kinds of numbers that are ``written`` in the boxes."""
+    def legend(self, written: Sequence[str], kinds: Collection[str]) -> str:
+        """A legend of the kinds of numbers that are ``written`` in the boxes, and of the ``kinds`` of lines."""
         meanings = {
             "|v| ": "|v|: norm of the value",
             "|∂| ": f"|∂|: norm of ∂{self.total}/∂(this value)",
             "%)": "∂ … (%): this time step's share of a shared weight's gradient; all steps' shares add up to 100%",
         }
-        return ",   ".join(meaning for sign, meaning in meanings.items() if any(sign in line for line in written))
+        told = [meaning for sign, meaning in meanings.items() if any(sign in line for line in written)]
+        if "cut" in kinds:
+            told.append("dashed: detached, so that no gradient flows back")
+        return ",   ".join(told)
 
     # Tooltips --------------------------------------------------------------------------------------------
 

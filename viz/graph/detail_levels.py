@@ -18,6 +18,7 @@ from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import broadcast_to
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.circles import circles_of
+from tinygrad_rnn.recurrence.detached import DETACH, joined
 
 from ..vocabulary import GATES
 from . import time_columns as C
@@ -68,7 +69,7 @@ class Level:
 
 def collapse(graph: Graph, detail: str) -> Level:
     """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
-    return _Collapsing(timed(graph), detail, [node.scope.path for node in graph.nodes]).level()
+    return _Collapsing(timed(joined(graph)), detail, [node.scope.path for node in graph.nodes]).level()
 
 
 class _Collapsing:
@@ -215,6 +216,8 @@ class _Collapsing:
 
     def _own_box(self, node: Node, _after: bool) -> None:
         if node.is_parameter and node.index not in self.initial and self.columns_exist:
+            return
+        if not self.users[node.index] and node.index not in self.graph.outputs:  # what a state was cut off as
             return
         if node.index in self.initial and node.op is None:
             self._set(node, ("initial", *self.names[node.index]), "state", None)
@@ -524,6 +527,8 @@ class _Collapsing:
                         kind = (
                             "weight"
                             if boxes[start].kind == "parameter"
+                            else "cut"
+                            if node.op is DETACH
                             else self._edge_kind(origin, node, boxes[start], boxes[end])
                         )
                         edges[ends] = Edge(start, end, kind)

@@ -32,7 +32,8 @@ def dot_source(
 ) -> str:
     """DOT text for ``neato -n2``; ``lines`` are what is written in each box, ``rolled`` is drawn at the left."""
     drawing = _Drawing(level, layout, lines, labels)
-    legend = labels.legend([line for i in layout.rects for line in lines[i]])
+    kinds = {level.edges[line.edge].kind for line in layout.lines}
+    legend = labels.legend([line for i in layout.rects for line in lines[i]], kinds)
     drawing.heading("\n".join(filter(None, [style.visible(title or ""), legend, layout.note])))
     members: dict[Column | None, list[int]] = defaultdict(list)
     for i in layout.rects:
@@ -180,6 +181,18 @@ class _Drawing:
         identity = _identity("unrolled", "unrolled", "the same network, one copy for each time step")
         into.node("unrolled", "unrolled", **_at(rect), **identity, shape="rarrow", **style.FRAME)
 
+    def _name_the_state(self, line: Line, source: int) -> None:
+        """Write the name of a state that a cell hands on above its line, where it begins: the state has no box."""
+        box, rect = self.level.boxes[source], self.layout.rects[source]
+        if box.kind == "cell":
+            line.label = self.labels.state(self.level.edges[line.edge].uses[0][0], box.column)
+            size = self.size - 1
+            start = next(point for point in line.pos.split() if point[0] not in "es")
+            line.label_at = (
+                rect.right + 5 + style.text_width(line.label, size) / 2,
+                float(start.split(",")[1]) + 0.7 * size,
+            )
+
     def line(self, into: Any, line: Line) -> None:
         """One edge, with the graph's own edges it stands for in its tooltip."""
         edge = self.level.edges[line.edge]
@@ -188,6 +201,8 @@ class _Drawing:
         uses = [f"#{a} → #{b}, operand {slot}" for a, b, slot in edge.uses[:6]]
         told = "\n".join(uses or ["values kept for the backward pass"])
         label = {}
+        if not line.label and edge.kind in ("c", "cut") and line.source is not None:
+            self._name_the_state(line, line.source)
         if line.label:
             label = {"label": self.text(line.label), "lp": _point(*line.label_at), "fontsize": f"{self.size - 1:g}"}
         into.edge(

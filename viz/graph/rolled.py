@@ -129,7 +129,8 @@ class _Folding:
                 if e.target in begun and e.kind != "weight" and a != b:
                     self.starts.setdefault(a, b)
                 if a != b or later:
-                    found.setdefault((a, b, later, e.kind), Edge(a, b, e.kind)).uses += e.uses
+                    kind = e.kind if e.kind != "cut" else "c" if self.level.roles[e.uses[0][0]] == "c" else "h"
+                    found.setdefault((a, b, later, kind), Edge(a, b, kind)).uses += e.uses
         self.edges = list(found.values())
         for _ in self.boxes:  # what has no step stands with what it feeds or is fed by
             for e in self.edges:
