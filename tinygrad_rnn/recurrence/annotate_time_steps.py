@@ -6,7 +6,7 @@ Pictures, equations and the debugger read scopes and roles only; so they show th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -180,17 +180,41 @@ class _Naming:
         called = (self.nodes[n] for entered in loop.inputs for n in entered if n is not None)
         if any(node.role == "x" and (node.op is not None or not node.requires_grad) for node in called):
             return
-        entering = {n for entered in loop.inputs for n in entered if n is not None}
-        for entered in loop.inputs:
+        inputs = [factors for entered in loop.inputs for factors in self._factors(entered)]
+        entering = {self._read(n) for entered in inputs for n in entered if n is not None}
+        for entered in inputs:
             told = [n for n in entered if n is not None]
-            if all(self.graph.nodes[n].sources and entering.issuperset(self.graph.nodes[n].sources) for n in told):
+            made = [[self._read(s) for s in self.graph.nodes[n].sources] for n in told]
+            if all(sources and entering.issuperset(sources) for sources in made):
                 continue  # made of what enters as well
-            if len(set(told)) < max(2, len(told)) or not all(self._is_data(n) for n in told):
+            data = [n for n in told if self._is_data(n)]
+            if len(set(told)) < max(2, len(told)) or len(data) < 2 or not all(map(self._may_be_data, told)):
                 continue
             for t, n in enumerate(entered):
                 if n is not None:
                     step = self.nodes[next(m for row in loop.rows if (m := row.nodes[t]) is not None)].scope.step
                     self._write(n, "x", step=step)
+
+    def _factors(self, entered: tuple[int | None, ...]) -> Iterator[tuple[int | None, ...]]:
+        """The row of what enters at every repetition; of products, such as with a mask, a row for each factor."""
+        nodes = [None if n is None else self.graph.nodes[n] for n in entered]
+        products = [n for n in nodes if n is not None]
+        several = all(n.op and n.op.infix == "*" and len(n.sources) == 2 and not n.role for n in products)
+        if not several or not all(self.graph.nodes[s].shape for n in products for s in n.sources):
+            yield entered
+            return
+        for slot in (0, 1):
+            yield from self._factors(tuple([None if n is None else n.sources[slot] for n in nodes]))
+
+    def _read(self, n: int) -> Hashable:
+        """A key of what a node reads: two that read one element of the data are the same input."""
+        node = self.graph.nodes[n]
+        return (node.sources, repr(node.attrs)) if node.op is not None and node.op.name == "getitem" else n
+
+    def _may_be_data(self, n: int) -> bool:
+        """Whether it is data, or zeros in its place, such as what a decoder reads first."""
+        node = self.nodes[n]
+        return self._is_data(n) or (node.op is None and not node.role and not np.any(node.value))
 
     def _name_losses(self) -> None:
         """Call the terms of a running total the steps' losses, where nothing else says what the loss is."""

@@ -86,6 +86,10 @@ class _Text:
         words: dict[Hashable, int] = {}
         self.word, self.nameless = (np.empty(len(places), np.int64) for _ in range(2))
         self.leaf = np.full((len(places), SLOTS), _ABSENT, np.int64)
+        listed = set(places)
+        others = np.cumsum([n.op is not None and n.index not in listed for n in graph.nodes])
+        #: how many operations that are not among them lie between each and the next
+        self.between = np.diff(others[[*places, len(others) - 1]])
         self.data = np.array([n.op is None and not n.is_parameter for n in graph.nodes] + [False, False])
         for k, place in enumerate(places):
             node = graph.nodes[place]
@@ -166,10 +170,12 @@ class _Text:
         """
         found, place, goes_on = dict[int, int](), start, False
         for k in range(start - 1, floor - 1, -1):
+            later = place + period
             place -= 1
             while place >= start - period and not self._alike(k, place + period):
                 place -= 1
-            if place < start - period:
+            # what lies apart from a step, behind what a layer has done meanwhile, is none of its operations
+            if place < start - period or (self.between[k] and not self.between[place + period : later].any()):
                 break
             found[k] = place
             goes_on |= self._goes_on(k, place + period)

@@ -37,7 +37,7 @@ class Session(Inspection):
 
     >>> session.goto(2)
     >>> session.where().name, session.expression(session.node_at())
-    ('h_3', 'tanh(a_h3)')
+    ('h_3', 'tanh(a_3)')
     >>> session.other_time(1), session.next_box(), session.turn_of(session.names.find("h_1"))
     (6, 3, 10)
     >>> session.sentence()
@@ -46,7 +46,7 @@ class Session(Inspection):
     What the step does, and what is there by then:
 
     >>> [flow.name for flow in session.flows()], [rule.kind for rule in session.rules()], session.check()[0].passed
-    (['a_h3'], ['diagonal'], True)
+    (['a_3'], ['diagonal'], True)
     >>> weight, state = session.names.find("W_hh"), session.names.find("h_1")
     >>> session.shown(weight), session.arrived(weight), session.gradient(weight), session.value(state).shape
     ('W_hh', (0, 3), None, (1, 3))
@@ -62,7 +62,7 @@ class Session(Inspection):
     >>> session.layer(), len(session.gains()), sorted(session.triangle()[3]), sorted(session.transfers()[3])
     ((), 2, [1, 2, 3], [1, 2])
     >>> [hop.name for hop in session.path(state)]
-    ['L', 'h_3', 'a_h3', '(h_2 W_hhᵀ)', 'h_2', 'a_h2', '(h_1 W_hhᵀ)']
+    ['L', 'h_3', 'a_3', '(h_2 W_hhᵀ)', 'h_2', 'a_2', '(h_1 W_hhᵀ)']
     >>> sorted(session.split(state, session.last).ways), session.cuts(), session.origin()
     (['from its output', 'through the next step'], [], None)
     >>> session.clip(100.0).scale

@@ -84,16 +84,27 @@ class Labels:
         named = [name for name in names if name]
         if len(set(named)) < len(named):  # no name tells two passes apart
             names = [""] * len(own)
-        handed = any(e.kind in ("h", "c") and self._goes_on(boxes[e.source], boxes[e.target]) for e in level.edges)
+        handed = self._is_a_state_handed_on()
         usual = ["encoder", "decoder"] if handed and len(own) == 2 else [f"pass {k + 1}" for k in range(len(own))]
         return {s: style.shown(name or other, 16) for s, name, other in zip(said, names, usual, strict=True)}
 
-    @staticmethod
-    def _goes_on(source: Box, target: Box) -> bool:
-        """Whether a state is handed from one pass to a later one, or to what stands before it."""
-        if source.column is None:
-            return False
-        return source.column.segment < target.column.segment if target.column is not None else target.before
+    def _is_a_state_handed_on(self) -> bool:
+        """Whether a pass begins with a state of an earlier one, or with what a layer beside the steps makes of it."""
+        boxes, edges = self.level.boxes, self.level.edges
+        made = {i: box.column.segment for i, box in enumerate(boxes) if box.column is not None}
+        for _ in boxes:
+            new = {e.target: made[e.source] for e in edges if e.source in made and e.target not in made}
+            if not new:
+                break
+            made |= new
+        for e in edges:
+            source, target = boxes[e.source], boxes[e.target]
+            if target.before and target.column is None and e.source in made:
+                return True
+            ends = source.column, target.column
+            if e.kind in ("h", "c") and ends[0] and ends[1] and ends[0].segment < ends[1].segment:
+                return True
+        return False
 
     def _parameter_names(self) -> dict[int, str]:
         """By parameter its name, with as much of its place before it as tells it from all others."""
@@ -239,6 +250,10 @@ class Labels:
     def _made(self, node: Node) -> str:
         """The operation that made a node; a layer's with the letter of what it reads."""
         assert node.op is not None
+        weights = [i for i in node.sources if self.graph.nodes[i].is_parameter]
+        if self.level.detail == "cell" and node.op.name == "matmul" and weights:  # a weight's note is of its cell alone
+            factors = [self.parameter_name(i) if i in weights else "" for i in node.sources]
+            return " · ".join(name or self._operand(node, k, 0)[0] or "(·)" for k, name in enumerate(factors))
         return (
             _symbol(node).replace("x", self._operand(node, 0, 0)[0] or "(·)")
             if node.op.name == "linear"

@@ -69,13 +69,17 @@ class Level:
 
 def collapse(graph: Graph, detail: str) -> Level:
     """``graph`` at level ``detail``: "cell", "gate" or "op"; what repeats in it is found by `timed`."""
-    return _Collapsing(timed(joined(graph)), detail, [node.scope.path for node in graph.nodes]).level()
+    known, said = timed(joined(graph)), [node.scope.path for node in graph.nodes]
+    collapsing = _Collapsing(known, detail, said)
+    if read_anew := collapsing.read_in_another_pass():
+        collapsing = _Collapsing(known, detail, said, read_anew)
+    return collapsing.level()
 
 
 class _Collapsing:
-    def __init__(self, graph: Graph, detail: str, said: list[C.Path]) -> None:
+    def __init__(self, graph: Graph, detail: str, said: list[C.Path], read_anew: Collection[int] = frozenset()) -> None:
         self.graph, self.detail, self.said = graph, detail, said
-        self.feeds, self.unseen = C.operands(graph, see_through=detail != "op")
+        self.feeds, self.unseen = C.operands(graph, see_through=detail != "op", read_anew=read_anew)
         self.users = C.consumers(self.feeds)
         self.roles = C.roles(graph, self.feeds)
         self.after_loss = C.after_losses(self.feeds, self.roles)
@@ -91,7 +95,9 @@ class _Collapsing:
             if state is not None and state not in self.stands_for[source]:
                 self.stands_for[source].append(state)
         self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
-        through = C.operands(graph, see_through=True)[0]  # a state may be handed to the next pass in a stack
+        through = C.operands(graph, see_through=True, read_anew=read_anew)[
+            0
+        ]  # a state may be handed to the next pass in a stack
         segments = C.segments(graph, through, C.initial_states(graph, through, names), self.recurrent, names)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
@@ -111,6 +117,19 @@ class _Collapsing:
         self.heads: dict[Hashable, int] = {}  # the last node of each box
         self.columns_exist = any(column is not None for column in self.columns)
         self.fed_by_data: dict[int, list[tuple[Key, Column | None]]] = {}
+
+    def read_in_another_pass(self) -> set[int]:
+        """Nodes that read an element of the data which a step of the same number has read, in another pass."""
+        first: dict[Hashable, set[int]] = {}
+        found = set[int]()
+        for node in self.graph.nodes:
+            if node.op is not None and node.op.name == "getitem" and self.graph.nodes[node.sources[0]].op is None:
+                columns = (self.columns[user] for user in self.graph.consumers[node.index])
+                passes = {column.segment for column in columns if column is not None}
+                known = first.setdefault((node.sources, repr(node.attrs), node.scope.step), passes)
+                if passes and known and not passes & known and node.index in self.unseen:
+                    found.add(node.index)
+        return found
 
     def _updates(self) -> set[int]:
         """Nodes made of gradients that are no part of the loss, as a penalty on them is; and parameters less a step,
@@ -344,12 +363,20 @@ class _Collapsing:
             return True
         if node.op is None and node.dtype.kind != "f":  # a target, an index; but which sequences have ended is told
             return node.dtype.kind != "b" or self.kinds[owner] not in ("state", "cell")
+        if self.kinds[owner] == "op" and self._is_operand(node):
+            return False
         if self.kinds[owner] == "loss":
             same_call = node.site == self.graph.nodes[self.heads[owner]].site and not self.roles[node.index]
             same_call &= not any(self.graph.nodes[source].is_parameter for source in node.sources)
             joins = _carries(node) and all(self.roles[source] == "logits" for _, source in self.feeds[node.index])
             return node.index in self.after_loss or (same_call and node.op is not None) or joins
         return self.detail == "cell" and self.columns_exist
+
+    def _is_operand(self, node: Node) -> bool:
+        """Whether an operation's box is not to be read without it: data, and what a layer of its own puts out."""
+        if node.op is None:
+            return node.value is not None and node.value.size > 1
+        return node.op.is_product and any(self.graph.nodes[source].is_parameter for source in node.sources)
 
     def _owners_of(self, index: int) -> list[tuple[Key, Column | None]]:
         owner = self.owners[index]

@@ -40,12 +40,14 @@ def keys(graph: Graph, places: Sequence[Any]) -> list[Key]:
     return result
 
 
-def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, int]]], set[int]]:
+def operands(
+    graph: Graph, *, see_through: bool, read_anew: Collection[int] = frozenset()
+) -> tuple[list[list[tuple[int, int]]], set[int]]:
     """Per node its (slot, source) pairs, and the nodes that were seen through.
 
     With ``see_through`` an element read back from a `stack` is that element, and what reads a part of one element reads
     nothing else of the stack; a detached copy of a labelled value is that value, and what reads an element of the data
-    once more in a time step is the first that read it.
+    once more in a time step is the first that read it, but for the nodes ``read_anew``.
     """
     stands_for: list[int] = []
     result: list[list[tuple[int, int]]] = []
@@ -60,7 +62,7 @@ def operands(graph: Graph, *, see_through: bool) -> tuple[list[list[tuple[int, i
             through = stands_for[read] if read is not None and is_all else _detached_from(graph, node, labelled)
             if read is not None and not is_all:
                 pairs = [(0, stands_for[read])]
-            if through == node.index:
+            if through == node.index and node.index not in read_anew:
                 through = _read_before(graph, node, reads)
             if node.role and node.op is not None:
                 labelled[node.role, node.scope.step] = node.index
