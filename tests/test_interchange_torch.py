@@ -569,7 +569,7 @@ def test_gradients_taken_inside_a_program():
 class LastState(nn.Module):
     def __init__(self, both_ways):
         super().__init__()
-        self.rnn = nn.LSTM(2, 3, bidirectional=both_ways)
+        self.rnn = nn.LSTM(2, 3, num_layers=2 if both_ways else 1, bidirectional=both_ways)
 
     def forward(self, x, lengths):
         return self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths))[1][0].square().sum()
@@ -581,7 +581,9 @@ def test_packed_sequences_are_drawn_as_steps_of_one_cell(both_ways):
     ours = same(LastState(both_ways), torch.randn(4, 3, 2), torch.tensor([4, 3, 2]))
     dot = viz.render(ours(tg.ones(4, 3, 2).double(), np.array([4, 3, 2]))).dot
     arrows = ("→", "←") if both_ways else ("",)
-    assert all(f'"{state}{arrow}₀ = 0"' in dot for state in "hc" for arrow in arrows) and "h′" not in dot
+    layers = ("⁽¹⁾", "⁽²⁾") if both_ways else ("",)
+    first = {f'"{state}{layer}{arrow}₀ = 0"' for state in "hc" for layer in layers for arrow in arrows}
+    assert all(name in dot for name in first) and "h′" not in dot and "x⁽" not in dot
     assert "not drawn alike" not in dot and faults(dot) == []
 
 

@@ -121,7 +121,8 @@ def _unroll(
             if want < have:
                 state = tuple(s[:want] for s in state)
             elif want > have:
-                state = tuple(_relabelled(concat([s, s0[have:want]]), s) for s, s0 in zip(state, start))
+                begun = [_rows(s, have, want) for s in start]  # states from outside of the steps, as the first are
+                state = tuple(_relabelled(concat([s, s0]), s) for s, s0 in zip(state, begun))
             state = _step(kind, sequence[t], state, weights)
             outputs[t] = state[0]
             if sizes[after] < want:
