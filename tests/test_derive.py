@@ -397,7 +397,7 @@ def test_two_layers_one_after_the_other_are_each_written_once(double):
     found = viz.derive(above(below(tg.randn(4, 1, 2))[0])[0].square().sum())
     assert_true(found)
     network = [line.text.split(" = ")[0] for line in found.recurrence if not line.left.gradient]
-    assert network == ["x_t", "h_cell1_t", "h_cell2_t", "L"]
+    assert network == ["x_t", "h1_t", "h2_t", "L"]
     assert any(r"1 - \tanh^{2} \left( c" in line.latex for line in viz.derive(lstm_loss()).lines)
 
 

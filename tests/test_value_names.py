@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 import tinygrad_rnn as tg
+import viz
 from tinygrad_rnn import nn
 from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.debugger.node_names import Names
+from viz.equations.formula_text import Text
 from viz.graph.box_text import Labels
 from viz.graph.detail_levels import DETAILS, collapse
 
@@ -36,16 +38,32 @@ def law(graph: tg.Graph) -> None:
             assert names.drawn(shown) == drawn, (detail, index, shown)
 
 
+def law_of_equations(graph: tg.Graph) -> None:
+    names, named = Names(graph), in_pictures(graph, "gate")
+    for line in viz.derive(graph.tensors()[graph.outputs[0]]).lines:
+        if line.node in named and not line.left.gradient:
+            shown = re.sub(r":\d+$", "", names.shown[line.node]).replace("′", "_prime")
+            assert Text()(line.left) == shown, (line.node, shown)
+
+
 @given(loops(wider=True))
 @settings(max_examples=20)
 def test_a_picture_of_a_random_network_and_the_debugger_have_one_name_for_a_value(loop):
     law(loop.graph()[0])
 
 
+@given(loops(most_steps=3))
+@settings(max_examples=10)
+def test_a_picture_of_a_random_network_and_its_equations_have_one_name_for_a_value(loop):
+    law_of_equations(loop.graph()[0])
+
+
 @pytest.mark.parametrize("shape", ["decoder", "both ways", "attention"])
 @pytest.mark.parametrize("cells", [("lstm",), ("memory", "rnn")])
-def test_a_picture_of_a_loop_and_the_debugger_have_one_name_for_a_value(shape, cells):
-    law(Loop(cells, shape=shape).graph()[0])
+def test_a_picture_of_a_loop_debugger_and_equations_have_one_name_for_a_value(shape, cells):
+    graph, _ = Loop(cells, steps=2, shape=shape).graph()
+    law(graph)
+    law_of_equations(graph)
 
 
 def layers(kind: str = "LSTM", **settings) -> tg.Tensor:
@@ -57,5 +75,7 @@ def layers(kind: str = "LSTM", **settings) -> tg.Tensor:
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
-def test_a_picture_of_layers_and_the_debugger_have_one_name_for_a_value(kind, num_layers, bidirectional):
-    law(tg.Graph(layers(kind, num_layers=num_layers, bidirectional=bidirectional)))
+def test_a_picture_of_layers_debugger_and_equations_have_one_name_for_a_value(kind, num_layers, bidirectional):
+    graph = tg.Graph(layers(kind, num_layers=num_layers, bidirectional=bidirectional))
+    law(graph)
+    law_of_equations(graph)

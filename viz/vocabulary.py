@@ -56,10 +56,11 @@ class Name(NamedTuple):
     @property
     def text(self) -> str:
         """As it is typed."""
-        head, below, tail = self.letter.partition("_")
+        letter, below, tail = self.letter.partition("_")
+        head = letter.rstrip("′")
         back = "_reverse" if self.cell.arrow == "←" else ""
         when = "" if self.step is None else f"{'' if tail else '_'}{self.step}"
-        return f"{head}{self.cell.number or ''}{below}{tail}{back}{when}"
+        return f"{head}{self.cell.number or ''}{letter[len(head) :]}{below}{tail}{back}{when}"
 
 
 def letter(role: str) -> str:

@@ -20,6 +20,7 @@ from .documents import Derivation, Equation
 from .expression import Symbol, parts
 from .from_graph import Reader
 from .graph_with_time_steps import rewritten
+from .naming import Known
 
 __all__ = ["Derivation", "Equation", "derive"]
 
@@ -60,7 +61,8 @@ def derive(
         raise GraphError(f"derive wants a loss of one element that depends on parameters; this one {what}")
     graph = tg.Graph(loss)
     with recording(True):
-        tensors = rewritten(graph)
+        known = Known(graph)
+        tensors = rewritten(graph, known)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
         walk = _walked(tensors, output, seed)
@@ -74,7 +76,8 @@ def derive(
     for target in targets:
         if target not in gradients:
             raise GraphError(f"{whole.nodes[target].label} requires no gradient, so there are no equations for it")
-    reader = Reader(whole, position[output.serial], gradients, targets)
+    known.moved({node.index: place for place, node in original.items()})
+    reader = Reader(whole, position[output.serial], gradients, targets, known)
     lines = _lines(reader, original, gradients)
     wanted = [reader.symbol(i, gradient=True) for i in targets]
     found = Derivation(graph, _leading_to(wanted, lines) if asked else lines, reader.values)
@@ -144,9 +147,14 @@ def _lines(reader: Reader, original: dict[int, tg.Node], gradients: dict[int, in
 def _gates_as_taught(lines: list[Equation]) -> list[Equation]:
     """The lines, gates of one step that are not made of one another in the order of pictures: i f o g."""
     found: list[Equation] = []
-    for (gate, _), own in groupby(lines, lambda line: (line.left.stem.partition("_")[0] in GATES, line.left.step)):
+    for (is_gate, _), own in groupby(lines, lambda line: (_gate(line) in GATES, line.left.step)):
         run = list(own)
         made = {line.left for line in run}
-        apart = gate and not any(symbol in made for line in run for symbol in parts(line.right))
-        found += sorted(run, key=lambda line: GATES[line.left.stem.partition("_")[0]]) if apart else run
+        apart = is_gate and not any(symbol in made for line in run for symbol in parts(line.right))
+        found += sorted(run, key=lambda line: GATES[_gate(line)]) if apart else run
     return found
+
+
+def _gate(line: Equation) -> str:
+    """The letter of what a line defines, whichever cell it is in."""
+    return line.left.stem.partition("_")[0].rstrip("0123456789")

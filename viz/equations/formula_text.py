@@ -211,10 +211,10 @@ class Latex(Text):
     def symbol(self, x: Symbol) -> str:
         if x == ROW:
             return r"\cdot"
-        letter, below = _letter(x.stem)
+        letter, below, above = _letter(x.stem)
         if x.step is not None:
             below = [*below, _relative(x.step - self.base) if self.base is not None else str(x.step)]
-        name = letter + (f"_{{{', '.join(below)}}}" if below else "")
+        name = letter + (f"_{{{', '.join(below)}}}" if below else "") + (f"^{{{above}}}" if above else "")
         return rf"\frac{{\partial L}}{{\partial {name}}}" if x.gradient else name
 
     def left(self, x: Symbol) -> str:
@@ -232,10 +232,12 @@ class Latex(Text):
         base, power = x.args[0], self(x.args[1])
         if isinstance(base, Apply) and base.op in ("tanh", "sin", "cos"):  # as one writes it: tanh²(c)
             return f"{TABLE[base.op].latex}^{{{power}}} {self.bracket(self(base.args[0]))}", ATOM
-        return f"{self.inside(base, ATOM)}^{{{power}}}", POWER
+        text = self.inside(base, ATOM)
+        return f"{self.bracket(text) if '^' in text and isinstance(base, Symbol) else text}^{{{power}}}", POWER
 
     def write_permute(self, x: Apply) -> Written:
-        return f"{self.inside(x.args[0], ATOM)}^\\top", POWER
+        text = self.inside(x.args[0], ATOM)
+        return f"{_base(text) if isinstance(x.args[0], Symbol) else text}^\\top", POWER
 
     def write_reshape(self, x: Apply) -> Written:
         return self.write(x.args[0])
@@ -245,7 +247,7 @@ class Latex(Text):
 
     def write_getitem(self, x: Apply) -> Written:
         if x.attrs.get("part") and isinstance(x.args[0], Symbol):
-            return rf"{self.symbol(x.args[0])}^{{({x.attrs['part']})}}", ATOM
+            return rf"{_base(self.symbol(x.args[0]))}^{{({x.attrs['part']})}}", ATOM
         return rf"{self.inside(x.args[0], ATOM)}[{self.index(x.attrs['index'])}]", ATOM
 
     def write_take(self, x: Apply) -> Written:
@@ -296,17 +298,28 @@ def repeats(x: Apply, writer: Callable[[int], Text]) -> list[tuple[Expression, t
     return found
 
 
-def _letter(stem: str) -> tuple[str, list[str]]:
-    """A symbol for a name, and what stands below it."""
+def _letter(stem: str) -> tuple[str, list[str], str]:
+    """A symbol for a name, what stands below it, and what above: the number of its cell, so that it is no power."""
     if match := re.fullmatch(r"(?:(.*)_)?(weight|bias)(?:_(ih|hh))?(?:_l(\d+))?(_reverse)?", stem):
         below = [_words(match[1])] if match[1] else []
         below += [match[3]] if match[3] else []
         below += [f"({match[4]})"] if match[4] else []
-        return ("W" if match[2] == "weight" else "b"), below + ([r"\leftarrow"] if match[5] else [])
+        return ("W" if match[2] == "weight" else "b"), below + ([r"\leftarrow"] if match[5] else []), ""
+    if match := re.fullmatch(r"([^\W\d_])(\d*)((?:_prime)*)(?:_(.+?))??(_reverse)?", stem):  # of `vocabulary.Name.text`
+        letter, number, primes, tail, back = match.groups()
+        letter = rf"\overleftarrow{{{letter}}}" if back else letter
+        if match[1] in "Wb" and not tail:  # W1 and W2 have no other name
+            return letter, [number] if number else [], ""
+        ends = match[1] in "Wb" and re.fullmatch(r"[a-z][hy]\d*", tail or "")  # one letter for where from, and where to
+        below = [] if not tail else [tail if ends else _words(tail)]
+        return letter, below, r"\prime" * (len(primes) // 6) + (f"({number})" if number else "")
     head, _, tail = stem.partition("_")
-    if head in ("W", "b") and re.fullmatch("[xh]h|[xh]y", tail):  # one letter each for where from and where to
-        return head, [tail]
-    return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else []
+    return (head if len(head) == 1 else _words(head)), [_words(tail)] if tail else [], ""
+
+
+def _base(text: str) -> str:
+    """What another sign comes above, with its own."""
+    return f"{{{text}}}" if "^" in text else text
 
 
 def latex_name(name: str) -> str:
@@ -323,7 +336,7 @@ def latex_name(name: str) -> str:
     assert found is not None
     if not found[1] or found[3] or re.fullmatch(r"[\d.]+", name):
         return _words(name) if not re.fullmatch(r"-?[\d.]+", name) else name
-    return Latex().symbol(Symbol(found[1], int(found[2]) if found[2] else None))
+    return _base(Latex().symbol(Symbol(found[1], int(found[2]) if found[2] else None)))
 
 
 def _words(text: str) -> str:

@@ -23,7 +23,7 @@ from . import log_softmax
 from .expression import Apply, Expression, Symbol
 from .formula_text import Text
 from .jacobians import shape_of
-from .naming import names
+from .naming import Known, names
 
 Shapes = list[tuple[int, ...]]  #: of all operands, () for numbers
 #: A nameless value used in several places gets a name if its formula has more operations than this, else is repeated.
@@ -37,14 +37,16 @@ class Reader:
     """Reads formulas out of ``graph``, which holds a loss, node ``output``, and the gradients of what it was made from.
 
     ``gradients``: position of the gradient by position of the value; ``named``: values that get a line of their own
-    whatever they are.
+    whatever they are; ``known``: the names that pictures have.
     """
 
-    def __init__(self, graph: tg.Graph, output: int, gradients: Mapping[int, int], named: Sequence[int]) -> None:
+    def __init__(
+        self, graph: tg.Graph, output: int, gradients: Mapping[int, int], named: Sequence[int], known: Known
+    ) -> None:
         self.graph, self.nodes, self.output = graph, graph.nodes, output
         self.gradients = dict(gradients)
         self.seed = gradients[output]
-        self.names = names(graph, output)
+        self.names = names(graph, output, known)
         self.read: dict[int, Expression] = {}
         self.targets = [*dict.fromkeys([*named, output])]
         told = ((node.index, log_softmax.gradient(self.nodes, node)) for node in self.nodes)

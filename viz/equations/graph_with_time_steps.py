@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
 
-from ..graph.time_columns import operands, roles, scores_and_losses
+from ..graph.time_columns import operands, roles
+from .naming import Known
 
 
-def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
+def rewritten(graph: tg.Graph, names: Known) -> list[tg.Tensor]:
     """The nodes of ``graph`` as tensors of a new graph, in its order.
 
     Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses, or that its
@@ -27,7 +29,7 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
     constant with one row where the later ones have one for each sequence gets as many rows: then its equation is the
     others'. Where that would change any other value it stays as it is.
     """
-    known = _parted(_judged(timed(graph)))
+    known = _parted(_judged(timed(graph), names))
     more = len(known) - len(graph)
     tall = _tall_states(known)
     if tall:
@@ -40,7 +42,7 @@ def rewritten(graph: tg.Graph) -> list[tg.Tensor]:
     return known.tensors()[more:]
 
 
-def _judged(graph: tg.Graph) -> tg.Graph:
+def _judged(graph: tg.Graph, names: Known) -> tg.Graph:
     """``graph`` with names for what a textbook names.
 
     Scores and losses of a time step are called so, also the scores of a network that has them once; what one step alone
@@ -49,16 +51,20 @@ def _judged(graph: tg.Graph) -> tg.Graph:
     """
     nodes = list(graph.nodes)
     handed_on = operands(graph, see_through=True)[1]
-    told, judged = roles(graph, operands(graph, see_through=False)[0]), scores_and_losses(graph)
+    told = roles(graph, operands(graph, see_through=False)[0])
     for node, role in zip(graph.nodes, told, strict=True):
-        if node.index in judged:
-            nodes[node.index] = replace(node, role=role)
+        name = names.of.get(node.index)
+        if name is not None and name.letter in ("y", "L") and node.op is not None and not node.name:
+            step = node.scope.step if name.step is None else name.step - 1
+            said = "loss" if name.letter == "L" else "logits"
+            nodes[node.index] = replace(node, role=said, scope=node.scope._replace(step=step))
         elif (role == "x" or node.scope.step is None) and node.op is not None and node.index in handed_on:
             nodes[node.index] = replace(node, role=None)
         readers = {graph.nodes[i].scope.step for i in graph.consumers[node.index]}
         given = node.op is None and not (node.role or node.name or node.requires_grad)
         if given and node.scope.step is None and len(readers) == 1:
             nodes[node.index] = replace(node, scope=node.scope._replace(step=readers.pop()))
+    _place_beside_the_loop(graph, nodes)
     for row in state_rows(graph):
         for index in (n for n in row.nodes if n is not None):
             if not (nodes[index].role or nodes[index].name or row.is_named):
@@ -71,15 +77,26 @@ def _judged(graph: tg.Graph) -> tg.Graph:
     return graph.of(nodes, graph.outputs)
 
 
+def _place_beside_the_loop(graph: tg.Graph, nodes: list[tg.Node]) -> None:
+    """What lies between the scores and the loss of a step, outside of the loop, and is used there alone, is in it."""
+    placed = {n.index for n in nodes if n.scope.step is not None and graph.nodes[n.index].scope.step is None}
+    for node in reversed(nodes):
+        steps = {nodes[i].scope.step if i in placed else None for i in graph.consumers[node.index]}
+        apart = node.scope.step is None and not (node.role or node.name or (node.requires_grad and node.op is None))
+        if apart and len(steps) == 1 and None not in steps:
+            placed.add(node.index)
+            nodes[node.index] = replace(node, scope=node.scope._replace(step=steps.pop()))
+
+
 def _parted(graph: tg.Graph) -> tg.Graph:
     """``graph`` with a constant of its own, put in front, for every further state that begins with the same one.
 
     What is read from the same place of what was given several times is read once.
     """
-    uses: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)  # (constant, state): (user, operand slot)
+    uses: dict[tuple[int, Any], list[tuple[int, int]]] = defaultdict(list)  # (constant, state): (user, operand slot)
     rows = state_rows(graph)
     for loop in {row.loop: None for row in rows}:
-        names = {n: row.name for row in rows if row.loop is loop for n in row.nodes if n is not None}
+        names = {n: (row.name, row.path) for row in rows if row.loop is loop for n in row.nodes if n is not None}
         for row in loop.rows:
             first, second = (None if n is None else graph.nodes[n] for n in row.nodes[:2])
             for slot, (x, later) in enumerate(zip(first.operands, second.operands) if first and second else ()):
@@ -87,10 +104,14 @@ def _parted(graph: tg.Graph) -> tg.Graph:
                     leaf = graph.nodes[x.index]
                     if leaf.op is None and not (leaf.requires_grad or leaf.name):
                         uses[x.index, names[later.index]].append((row.nodes[0] or 0, slot))
-    of_state = {leaf: graph.nodes[leaf].role for leaf, _ in uses}
-    more = [(leaf, name) for leaf, name in uses if name != of_state[leaf]]
+    of_state = {leaf: (graph.nodes[leaf].role, graph.nodes[leaf].scope.path) for leaf, _ in uses}
+    more = [(leaf, state) for leaf, state in uses if state != of_state[leaf]]
     instead = {use: Ref(k) for k, key in enumerate(more) for use in uses[key]}
-    nodes = [replace(graph.nodes[leaf], index=k, role=name) for k, (leaf, name) in enumerate(more)]
+    nodes = [
+        replace(node, index=k, role=name, scope=node.scope._replace(path=path))
+        for k, (leaf, (name, path)) in enumerate(more)
+        for node in [graph.nodes[leaf]]
+    ]
     read: dict[str, int] = {}
     same = {
         node.index: read.setdefault(f"{node.operands} {node.attrs}", node.index)

@@ -7,12 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from itertools import count
 from keyword import iskeyword
+from typing import Self
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
 from .. import vocabulary
+from ..graph.box_text import common
+from ..graph.detail_levels import collapse
+from ..graph.value_names import ValueNames
+from ..vocabulary import Mark, Name
 from .expression import Symbol
 from .formula_text import Text
 
@@ -21,15 +26,14 @@ NAME_LIMIT = 40  #: characters
 FUNCTIONS = {"at", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
 
 
-def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
+def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, int | None]]:
     """A stem and a time step for everything that ``output`` was computed from."""
     stems: dict[int, tuple[str, tuple[str, ...], int | None]] = {}
     forward = {*ancestors(graph.nodes, [output])}
-    letters, states = vocabulary.weights(graph, {}), vocabulary.state_letters(graph)
     for index in sorted(forward):
-        node = graph.nodes[index]
-        letter = letters.get(index)
-        stems[index] = (letter.text, (), None) if letter else _stem(graph, node, states)
+        name = known.name(graph.nodes[index])
+        path = graph.nodes[index].scope.path if name and name.letter == "x" else ()  # of an encoder, of a decoder
+        stems[index] = (_stem_of(name), path, name.step) if name else _other_stem(graph, graph.nodes[index], known)
     stems[output] = "L", (), None
     places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for stem, path, _ in stems.values():
@@ -42,11 +46,36 @@ def names(graph: tg.Graph, output: int) -> dict[int, tuple[str, int | None]]:
     nameless = {i: None for i in sorted(forward) if i != output and _is_nameless(graph.nodes[i])}
     for index in [*(i for i in reversed(stems) if i not in nameless), *nameless]:
         stem, path, step = stems[index]
-        common = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
-        shown = _identifier("_".join(part for part in path if part not in common))
+        shared = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
+        shown = _identifier("_".join(part for part in path if part not in shared))
         both = [shown, stem] if graph.nodes[index].is_parameter else [stem, shown]
         found[index] = _unlike("_".join(filter(None, both)) or "given", step, taken), step
     return found
+
+
+class Known:
+    """The names that pictures and the debugger have for the values of a graph."""
+
+    def __init__(self, graph: tg.Graph) -> None:
+        known = ValueNames(collapse(graph, "gate"))
+        self.marks = known.marks
+        told = {**known.by_node(), **{i: (name,) for i, name in known.weights.items()}}
+        self.of = {i: found[0] for i, found in told.items()}  #: by node of the graph, then of what it was rewritten to
+
+    def moved(self, places: Mapping[int, int]) -> Self:
+        """The same names at other ``places``."""
+        self.of = {place: self.of[i] for i, place in places.items() if i in self.of}
+        return self
+
+    def name(self, node: tg.Node) -> Name | None:
+        """The name of a node; of a first state as its cell says."""
+        if node.role and node.op is None and node.scope.step == -1:
+            return Name(vocabulary.letter(node.role), self.marks.get(node.scope.path, Mark()), 0)
+        return self.of.get(node.index)
+
+
+def _stem_of(name: Name) -> str:
+    return _identifier(name._replace(step=None).text.replace("′", "_prime"))
 
 
 def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
@@ -67,25 +96,22 @@ def _is_nameless(node: tg.Node) -> bool:
     return node.op is not None and not node.role and not node.name and not node.scope.part
 
 
-def _stem(graph: tg.Graph, node: tg.Node, states: Mapping[int, str]) -> tuple[str, tuple[str, ...], int | None]:
-    """The stem of a value's name, the module path it belongs to, and its time step."""
+def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tuple[str, ...], int | None]:
+    """The stem of a name that pictures do not have, the module path it belongs to, and its time step."""
     step = None if node.scope.step is None else node.scope.step + 1
     path: tuple[str, ...] = node.scope.path
     readers = graph.consumers[node.index]
     if node.name and not node.role:
         users = [graph.nodes[i].scope.path for i in readers] or [()]
-        depth = next(n for n in range(len(users[0]), -1, -1) if all(u[:n] == users[0][:n] for u in users))
-        return _identifier(node.name), path or (users[0][:depth] if node.op is None else ()), step
-    if node.role:
-        first = node.op is None and node.role in ("h", "c") and step is None
-        return _identifier(vocabulary.letter(node.role).replace("′", "_prime")), path, 0 if first else step
-    if node.op is None:
+        return _identifier(node.name), path or (common(users) if node.op is None else ()), step
+    if node.op is None and not node.role:
         aims = (graph.nodes[i] for i in readers)
         target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
-        if node.requires_grad:
-            return vocabulary.weight(graph, node, states, {}), path, step
         return "target" if target else "given", path, step
-    return _identifier(node.scope.part or node.op.name), path, step
+    made = node.role or node.scope.part or (node.op.name if node.op else "")
+    if path not in known.marks:
+        return _identifier(made), path, step
+    return _stem_of(Name(made, known.marks[path])), (), step
 
 
 def _identifier(text: str) -> str:

@@ -191,17 +191,6 @@ def roles(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]]) -> list[str]
     return result
 
 
-def scores_and_losses(graph: Graph) -> dict[int, str]:
-    """By node "logits" or "loss", where it is one of a time step, or the scores of a network that has them once."""
-    told = roles(graph, operands(graph, see_through=False)[0])
-    return {
-        node.index: role
-        for node, role in zip(graph.nodes, told, strict=True)
-        if (role in ("logits", "loss") and node.scope.step is not None) or (role == "logits" and told.count(role) == 1)
-        if not node.scope.backward
-    }
-
-
 def _parted_in_time(graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], node: Node) -> list[Node]:
     """The parts joined in a node, or in the one it only hands on, if they were made in different time steps."""
     while node.op is not None and node.op.kind == "movement" and len(feeds[node.index]) == 1:
