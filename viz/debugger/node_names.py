@@ -55,7 +55,7 @@ class Names:
             path = self._path(node)
             for name in dict.fromkeys(name for other in own[1:] for name in _levels(node, path, other)):
                 others[name].append(node.index)
-        self._spoken = Spoken(graph, self.names, self._values, self._weights)
+        self._spoken = Spoken(graph, self.names, self._values, known)
         named = [*(name for names in self._values.values() for name in names), *self._weights.values()]
         self._drawn = {name.text: str(name) for name in named}
         self.shown = self._spoken.found  #: what people read: ``y_3``, ``W_hh``, ``a_f3``, ``(f_3 ⊙ c_2)``

@@ -17,6 +17,7 @@ from tinygrad_rnn.bptt.state_rows import handed_on
 from tinygrad_rnn.graph import Node, Ref
 
 from .. import style
+from ..graph.value_names import ValueNames
 from ..vocabulary import Name
 
 #: A node that would need more characters goes by its operation; of a function's operand fewer are read easily.
@@ -32,9 +33,10 @@ class Spoken:
         graph: tg.Graph,
         names: Sequence[str],
         values: Mapping[int, tuple[Name, ...]],
-        weights: Mapping[int, Name],
+        known: ValueNames,
     ) -> None:
-        self.graph, self.names, self.values, self.weights = graph, names, values, weights
+        self.graph, self.names, self.values = graph, names, values
+        self.weights, self.targets = known.weights, known.targets
         self.found: list[str] = []
         self.sums = set[int]()  #: written as a sum in parentheses
         self.products = set[int]()  #: and these as a product
@@ -51,11 +53,7 @@ class Spoken:
 
     def _target(self, node: Node) -> str:
         """The name of a loss's target."""
-        uses = [self.graph.nodes[i] for i in self.graph.consumers[node.index]]
-        of_loss = uses and all(
-            u.op is not None and u.op.name == "cross_entropy" and u.sources[-1] == node.index for u in uses
-        )
-        if not of_loss or node.name or node.requires_grad:
+        if node.index not in self.targets:
             return ""
         return "target" if node.scope.step is None else f"target_{node.scope.step + 1}"
 

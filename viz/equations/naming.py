@@ -58,13 +58,14 @@ class Known:
 
     def __init__(self, graph: tg.Graph) -> None:
         known = ValueNames(collapse(graph, "gate"))
-        self.marks = known.marks
+        self.marks, self.targets = known.marks, known.targets
         told = {**known.by_node(), **{i: (name,) for i, name in known.weights.items()}}
         self.of = {i: found[0] for i, found in told.items()}  #: by node of the graph, then of what it was rewritten to
 
     def moved(self, places: Mapping[int, int]) -> Self:
         """The same names at other ``places``."""
         self.of = {place: self.of[i] for i, place in places.items() if i in self.of}
+        self.targets = {place for i, place in places.items() if i in self.targets}
         return self
 
     def name(self, node: tg.Node) -> Name | None:
@@ -105,9 +106,7 @@ def _other_stem(graph: tg.Graph, node: tg.Node, known: Known) -> tuple[str, tupl
         users = [graph.nodes[i].scope.path for i in readers] or [()]
         return _identifier(node.name), path or (common(users) if node.op is None else ()), step
     if node.op is None and not node.role:
-        aims = (graph.nodes[i] for i in readers)
-        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
-        return "target" if target else "given", path, step
+        return "target" if node.index in known.targets else "given", path, step
     made = node.role or node.scope.part or (node.op.name if node.op else "")
     if path not in known.marks:
         return _identifier(made), path, step

@@ -183,8 +183,7 @@ class Labels:
 
     def _leaf_title(self, node: Node, box: Box) -> str:
         """The title of a leaf without a name."""
-        aims = (self.graph.nodes[i] for i in self.graph.consumers[node.index])
-        target = any(n.op is not None and n.op.name == "cross_entropy" and n.sources[1] == node.index for n in aims)
+        target = node.index in self.names.targets
         if node.value is not None and node.value.size == 1:
             return "target " * target + style.number(float(node.value.ravel()[0]))
         if target:

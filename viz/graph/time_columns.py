@@ -247,6 +247,33 @@ def _only_judged(graph: Graph, node: Node) -> bool:
     return True
 
 
+def targets(graph: Graph) -> set[int]:
+    """What scores are compared with, by a cross-entropy or by a difference that only a loss reads."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        if node.op is not None or node.requires_grad or node.name or node.role:
+            continue
+        readers, pending = list[bool](), [node.index]
+        while pending:
+            i = pending.pop()
+            for user in (graph.nodes[k] for k in graph.consumers[i] if not graph.nodes[k].scope.backward):
+                if user.op is not None and user.op.kind == "movement":
+                    pending.append(user.index)
+                else:
+                    readers.append(_compares(graph, user, i))
+        if readers and all(readers):
+            found.add(node.index)
+    return found
+
+
+def _compares(graph: Graph, user: Node, target: int) -> bool:
+    if user.op is None or len(user.sources) < 2:
+        return False
+    if user.op.name == "cross_entropy":
+        return user.sources[1] == target
+    return user.op.name == "sub" and user.requires_grad and _only_judged(graph, user)
+
+
 def after_losses(feeds: Sequence[Sequence[tuple[int, int]]], roles: Sequence[str]) -> set[int]:
     """Nodes computed from a loss: the running sum of all steps' losses, which is no recurrence."""
     found: set[int] = set()

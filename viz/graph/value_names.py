@@ -13,7 +13,7 @@ from tinygrad_rnn.primitives import getitem
 from .. import vocabulary
 from ..vocabulary import Mark, Name
 from .detail_levels import Box, Level, collapse
-from .time_columns import STATES, Column, Key, Path
+from .time_columns import STATES, Column, Key, Path, targets
 
 #: What is drawn beside the network itself, and has no name of its own.
 _BESIDE = ("∂", "gradient", "update", "W", "module")
@@ -54,6 +54,7 @@ class ValueNames:
                 known = self.states.setdefault(node.scope.path, [])
                 if box.key not in known:
                     known.insert(0 if self.sign(node) else len(known), box.key)  # others are called after it
+        self.targets = targets(level.graph)
         self.marks = self._marks()
         self.weights = vocabulary.weights(level.graph, self.marks)
 
