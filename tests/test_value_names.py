@@ -79,3 +79,54 @@ def test_a_picture_of_layers_debugger_and_equations_have_one_name_for_a_value(ki
     graph = tg.Graph(layers(kind, num_layers=num_layers, bidirectional=bidirectional))
     law(graph)
     law_of_equations(graph)
+
+
+def plain(step, steps: int = 3) -> tuple[str, ...]:
+    """The network's equations of a plain loop in which ``step`` makes a state, and perhaps a loss."""
+    tg.manual_seed(0)
+    w, u, x, h, total = tg.randn(2, 2), tg.randn(2, 2), tg.randn(steps, 1, 2), tg.zeros(1, 2), 0.0
+    for parameter in (w, u):
+        parameter.requires_grad_()
+    for t in range(steps):
+        h, loss = step(t, x[t], h, w, u)
+        total = total + loss
+    found = viz.derive(total + h.square().sum())
+    return tuple(line.text for line in found.recurrence if not line.left.gradient)
+
+
+def test_a_number_that_counts_with_the_step_is_written_once():
+    lines = plain(lambda t, x, h, w, u: (tg.tanh((x * (t + 2)) @ w + h @ u), 0.0))
+    assert "x_t = (t+1) * given[t-1]" in lines and len(lines) == 3
+
+
+def test_what_a_squared_error_compares_with_is_a_target_everywhere():
+    target = tg.randn(3, 1, 2)
+
+    def step(t, x, h, w, u):
+        h = tg.tanh(x @ w + h @ u)
+        return h, (h @ u - target[t]).square().sum()
+
+    assert "L_t = ((h_t @ W_hh - target[t-1])**2).sum()" in plain(step)
+
+
+def test_losses_and_scores_after_a_loop_have_its_steps():
+    w, u, v = (tg.randn(2, 2).requires_grad_() for _ in range(3))
+    x, h, states = tg.randn(3, 1, 2), tg.zeros(1, 2), list[tg.Tensor]()
+    for t in range(3):
+        h = tg.tanh(x[t] @ w + h @ u)
+        states.append(h)
+    loss = sum(nn.functional.cross_entropy(h @ v, [t % 2]) for t, h in enumerate(states))
+    lines = [line.text for line in viz.derive(loss).recurrence]
+    assert lines[2:5] == ["y_t = h_t @ W_hy", "L_t = cross_entropy(y_t, target_t).sum()", "L = sum(L_t for t=1..3)"]
+    assert {f"{letter}_{t}" for letter in "yL" for t in (1, 2, 3)} <= set(viz.debug(loss).names.names)
+
+
+def test_layers_that_begin_with_one_constant_are_each_written_once():
+    a, b, c, d = (tg.randn(2, 2).requires_grad_() for _ in range(4))
+    x, h = tg.randn(3, 1, 2), tg.zeros(1, 2)
+    g = h
+    for t in range(3):
+        h = tg.tanh(x[t] @ a + h @ b)
+        g = tg.tanh(h @ c + g @ d)
+    lines = [line.text for line in viz.derive(g.sum()).recurrence if not line.left.gradient]
+    assert lines[1:3] == ["h1_t = tanh(x_t @ W1_xh + h1_(t-1) @ W1_hh)", "h2_t = tanh(h1_t @ W2_xh + h2_(t-1) @ W2_hh)"]

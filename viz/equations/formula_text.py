@@ -19,6 +19,10 @@ Written = tuple[str, int]
 ROW = Symbol("row", None)  #: what an operation written as a matrix does something to
 
 
+#: What counts with the time step, of the whole numbers in a formula.
+NOTHING, INDICES, EVERY_NUMBER = range(3)
+
+
 class Text:
     """As Python writes it: ``dh_3 = (dh_4 * (1 - h_4**2)) @ W_hh``."""
 
@@ -26,9 +30,9 @@ class Text:
     scaled = " * "  #: between a number and a matrix
     repeated_holds = ATOM
 
-    def __init__(self, base: int | None = None, *, counted: bool = False, gathered: bool = False) -> None:
+    def __init__(self, base: int | None = None, *, counted: int = NOTHING, gathered: bool = False) -> None:
         self.base = base  #: the step that is written t; None: all are written as numbers
-        self.counted = counted  #: whether whole numbers in indices are steps too
+        self.counted = counted  #: whether whole numbers in indices, or all, are steps too
         self.gathered = gathered  #: whether terms that read alike for successive steps are written once
 
     def __call__(self, x: Expression) -> str:
@@ -63,8 +67,10 @@ class Text:
         return f"({text})"
 
     def number(self, x: float) -> Written:
-        """``2``, ``0.5``, ``inf``."""
+        """``2``, ``0.5``, ``inf``; ``t`` where numbers count with the step."""
         whole = abs(x) < 1e15 and x == int(x)
+        if whole and self.counted == EVERY_NUMBER and self.base is not None:
+            return _relative(int(x) - self.base), ATOM if x == self.base else SUM
         shown = str(int(x)) if whole else repr(float(f"{x:.15g}"))  # 0.1 * 0.1 is 0.01
         return shown, ATOM if x >= 0 else NEGATIVE
 
@@ -82,7 +88,7 @@ class Text:
 
     def write_gathered(self, x: Apply) -> Written | None:
         """A sum over time, if there is one."""
-        for counted in (self.counted, True):  # indices as they are, else counting on with the step
+        for counted in (self.counted, INDICES):  # indices as they are, else counting on with the step
             runs = repeats(x, lambda step, counted=counted: type(self)(step, counted=counted))  # type: ignore[misc]
             if any(steps is not None for _, steps in runs) and (x.op == "+" or len(runs) == 1):
                 break
@@ -188,7 +194,7 @@ class Latex(Text):
     def write(self, x: Expression) -> Written:
         if isinstance(x, Apply) and x.op == "*" and isinstance(x.args[0], float):  # a number before what it multiplies
             rest = x.args[1] if len(x.args) == 2 else Apply("*", x.args[1:], {}, x.shape)
-            return rf"{self.number(x.args[0])[0]} \, {self.inside(rest, PRODUCT)}", PRODUCT
+            return rf"{self.inside(x.args[0], PRODUCT)} \, {self.inside(rest, PRODUCT)}", PRODUCT
         return super().write(x)
 
     def bracket(self, text: str) -> str:
