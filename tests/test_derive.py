@@ -603,7 +603,7 @@ def test_a_closed_form_counts_on_though_other_steps_read_alike(double):
     assert [line for line in closed.text().splitlines() if line.startswith("dL_")] == [
         "dL_6/dh_6 = 1",
         "dL_t/dh_t = 0  # t = 4..5",
-        "dL_t/dh_t = 2 * (h_t - given[t-1])  # t = 1..3",
+        "dL_t/dh_t = 2 * (h_t - target[t-1])  # t = 1..3",
     ]
 
 
