@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.graph import Graph
 
 F = tg.nn.functional
 RNG = np.random.default_rng(0)
@@ -91,6 +92,13 @@ def test_gradients_are_right_and_compiled_alike(name: str) -> None:
 
     for ours, compiled in zip(gradient(), tg.compile(gradient)(), strict=True):
         np.testing.assert_allclose(compiled.numpy(), ours.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_double_precision_has_no_constants_of_single(name: str) -> None:
+    """One would make `check_gradients` judge twice, the second time with the bounds of single precision."""
+    _, y = BOTH[name](F, of_ours)
+    assert not [node for node in Graph(y).nodes if node.dtype == np.float32]
 
 
 def test_a_padding_row_is_read_and_never_learns() -> None:

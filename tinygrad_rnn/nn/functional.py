@@ -266,7 +266,7 @@ def _of_probabilities(logits: Tensor, target: Tensor, reduction: str, weight: An
 
 def _importance(name: str, weight: Any, classes: int, dtype: Any) -> Tensor:
     """The weight of each class (C,), or 1 for all."""
-    importance = as_tensor(1.0 if weight is None else weight).astype(dtype)
+    importance = as_tensor(1.0 if weight is None else weight, dtype)
     if importance.shape not in ((), (classes,)) or (weight is not None and not importance.ndim):
         raise ShapeError(f"{name}: weight has shape {importance.shape}, but there are {classes} classes")
     return importance
