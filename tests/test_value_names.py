@@ -130,3 +130,18 @@ def test_layers_that_begin_with_one_constant_are_each_written_once():
         g = tg.tanh(h @ c + g @ d)
     lines = [line.text for line in viz.derive(g.sum()).recurrence if not line.left.gradient]
     assert lines[1:3] == ["h1_t = tanh(x_t @ W1_xh + h1_(t-1) @ W1_hh)", "h2_t = tanh(h1_t @ W2_xh + h2_(t-1) @ W2_hh)"]
+
+
+def test_inputs_keep_their_numbers_where_one_of_two_sequences_has_ended():
+    w1, u1, w2, u2 = (tg.randn(3, 3, requires_grad=True) for _ in range(4))
+    x, z, h, g = tg.randn(2, 1, 3), tg.randn(4, 1, 3), tg.zeros(1, 3), tg.zeros(1, 3)
+    for t in range(2):
+        h = tg.tanh(x[t] @ w1 + h @ u1)
+    for t in range(4):
+        g = tg.tanh(z[t] @ w2 + g @ u2)
+    loss = (h + g).square().sum()
+    dot = viz.render(loss, rolled=True).dot
+    assert all(f"x⁽²⁾{t}" in dot for t in "₁₂₃₄") and "x⁽¹⁾₂" in dot and "x⁽¹⁾₃" not in dot
+    starts = re.findall(r"(rolled_n\d+) -> rolled_n\d+ \[[^\]]*class=flow", dot)
+    inputs = re.findall(r"(rolled_n\d+) \[[^\]]*label=[^\]]*x⁽", dot)
+    assert len(inputs) == 2 and all(starts.count(each) == 1 for each in inputs)  # each cell reads its own

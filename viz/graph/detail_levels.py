@@ -112,6 +112,7 @@ class _Collapsing:
             if role == "x" and i not in self.unseen:
                 self.inputs[i] = order[self.columns[i]]
                 order[self.columns[i]] += 1
+        self.inputs = C.alike_in_all_steps(graph, self.inputs, {i: self.columns[i] for i in self.inputs})
         self.owners: list[tuple[Key, Column | None] | None] = [None] * len(graph)
         self.kinds: dict[Hashable, str] = {}
         self.heads: dict[Hashable, int] = {}  # the last node of each box

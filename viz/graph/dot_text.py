@@ -144,8 +144,10 @@ class _Drawing:
         ident = f"step_s{column.segment}_t{column.step + 1}"
         identity = _identity(ident, f"step t{column.step + 1}", caption)
         if self.level.detail == "cell":
-            standing = [self.layout.rects[i].x for i in boxes if self.level.boxes[i].kind in ("x", "cell")]
-            place = Rect(standing[0] if standing else frame.x, frame.bottom - 4, frame.w, 18)
+            standing = {
+                kind: self.layout.rects[i].x for i in boxes if (kind := self.level.boxes[i].kind) in ("x", "cell")
+            }
+            place = Rect(standing.get("cell", standing.get("x", frame.x)), frame.bottom - 4, frame.w, 18)
             for i in boxes:
                 self.box(self.root, i)
             identity["class"] = "caption"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_rnn.bptt.step_losses import step_losses
 from tinygrad_rnn.graph import Graph, Node, Ref
+from tinygrad_rnn.primitives import getitem
 from tinygrad_rnn.recurrence.twins import aligned
 
 Key = tuple[Any, ...]
@@ -472,6 +473,26 @@ def _gathered(
         if own:
             found[node.index] = own
     return found
+
+
+def alike_in_all_steps(
+    graph: Graph, numbers: Mapping[int, int], columns: Mapping[int, Column | None]
+) -> dict[int, int]:
+    """``numbers`` (by node which of its step's inputs it is), the same in all steps for what is read from one place.
+
+    That is the same data, or inputs of the same cell: where a step has fewer inputs than others (of two sequences the
+    shorter one is at its end), those it has keep their numbers. A step that reads one place twice changes nothing.
+    """
+    places = dict[int, Hashable]()
+    for i in numbers:
+        node, readers = graph.nodes[i], graph.consumers[i]
+        places[i] = node.sources[:1] if node.op is getitem else graph.nodes[readers[0]].scope.path if readers else ()
+    largest = dict[Hashable, int]()
+    for i, place in places.items():
+        largest[place] = max(numbers[i], largest.get(place, 0))
+    found = {i: largest[places[i]] for i in numbers}
+    apart = len({(columns[i], number) for i, number in numbers.items()})
+    return found if len({(columns[i], number) for i, number in found.items()}) == apart else dict(numbers)
 
 
 def consumers(feeds: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from tinygrad_rnn.primitives import getitem
 from .. import vocabulary
 from ..vocabulary import Mark, Name
 from .detail_levels import Box, Level, collapse
-from .time_columns import STATES, Column, Key, Path, targets
+from .time_columns import STATES, Column, Key, Path, alike_in_all_steps, targets
 
 #: What is drawn beside the network itself, and has no name of its own.
 _BESIDE = ("∂", "gradient", "update", "W", "module")
@@ -162,11 +162,13 @@ class ValueNames:
         """By node which of its step's inputs it is, from 0, if any step has several."""
         order: dict[Column | None, dict[str, int]] = {}
         found: dict[int, int] = {}
+        columns: dict[int, Column | None] = {}
         for box in self.level.boxes:
             if box.kind == "x":
                 node, own = self.nodes[box.main], order.setdefault(box.column, {})
                 read = f"{node.operands} {node.attrs}" if node.op is getitem else f"{box.main}"  # the same is one input
-                found[box.main] = own.setdefault(read, len(own))
+                found[box.main], columns[box.main] = own.setdefault(read, len(own)), box.column
+        found = alike_in_all_steps(self.level.graph, found, columns)
         return found if any(found.values()) else {}
 
     def _elements_of_one_input(self) -> dict[int, int]:
