@@ -266,10 +266,23 @@ def scheduled_sampling() -> tg.Tensor:
     return loss
 
 
+def truncated() -> tg.Tensor:
+    """Truncated backpropagation: every third step begins with a state that no gradient flows back through."""
+    cell, head = tg.nn.LSTMCell(3, 3), tg.nn.Linear(3, 3)
+    x, state, loss = tg.randn(6, 1, 3), (tg.zeros(1, 3), tg.zeros(1, 3)), 0.0
+    for t in range(6):
+        if t and t % 3 == 0:
+            state = tuple(each.detach() for each in state)
+        state = cell(x[t], state)
+        loss = loss + F.cross_entropy(head(state[0]), [t % 3])
+    return loss
+
+
 NETWORKS = {
     f.__name__.replace("_", "-"): f
     for f in (
         no_class, own_cell, light_gru, attention, layer_norm_lstm, skip_rnn, skip_connections, tied_weights,
         two_streams, top_down, clockwork, two_losses, nested, bidirectional, hierarchical, memory, scheduled_sampling,
+        truncated,
     )
 }  # fmt: skip
