@@ -539,7 +539,7 @@ MISTAKES = [
     (
         "att", "denc += w[:, :, None] * dctx[:, None, :]",
         "pass", "encoder states get nothing through the context",
-        "what enc receives from … ⊙ enc is missing",
+        "what enc receives from (w, reshaped) ⊙ enc is missing",
     ),
     (
         "att", "denc += dk @ Ua.T",
@@ -564,7 +564,7 @@ MISTAKES = [
     (
         "att", "dq = dk.sum(1)",
         "dq = dk.mean(1)", "mean over the source for a sum",
-        "what s @ Wa receives from the reshape is divided by 4, the number of time steps or the size of a dimension",
+        "what s @ Wa receives from s @ Wa, reshaped is divided by 4, the number of time steps",
     ),
     (
         "att", "dh = dh + denc[:, t]",
@@ -574,7 +574,7 @@ MISTAKES = [
     (
         "att", "dh = ds_next",
         "dh = np.zeros((2, 3))", "the decoder's start is not connected to the encoder",
-        "what h receives from h @ Wa of the next step and the concat in out of the next step",
+        "what h receives from h @ Wa of the next step and [s, ctx] of the next step",
     ),
     (
         "att", "de = w * (dw - (w * dw).sum(1, keepdims=True))",

@@ -112,12 +112,12 @@ def test_two_walks_are_shown_where_they_part(tmp_path):
 @pytest.mark.parametrize(
     "meaning, wrong",
     [
-        ("Whh multiplied h of the step before", "∂L/∂W_hh = ∂L/∂(W_hh h_5) h_6ᵀ"),
-        ("Whh not transposed", "∂L/∂h_5 = W_hh ∂L/∂(W_hh h_5)"),
+        ("Whh multiplied h of the step before", "∂L/∂Whh += ∂L/∂(Whh h_5) h_6ᵀ"),
+        ("Whh not transposed", "∂L/∂h_5 += Whh ∂L/∂(Whh h_5)"),
         ("o and g exchanged", "∂L/∂a_o6 = ∂L/∂g_6 ⊙ (1 − g_6²)"),
         ("z and 1 - z swapped", "∂L/∂n_5 = ∂L/∂(z_5 ⊙ n_5) ⊙ (1 − z_5)"),
         ("f sees only the carried part of dc", "∂L/∂a_f5 ≠ ∂L/∂f_5 ⊙ f_5 ⊙ (1 − f_5)"),
-        ("h gets nothing from the next step", "∂L/∂h_5 = 0"),
+        ("h gets nothing from the next step", "∂L/∂h_5 += 0"),
     ],
 )
 def test_the_half_with_the_mistake_writes_the_wrong_rule(meaning, wrong):

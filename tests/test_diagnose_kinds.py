@@ -303,7 +303,7 @@ def test_a_loop_over_weights_of_several_shapes_is_searched():
     right = {name: g.numpy() for name, g in zip(p, tg.grad(loss, list(p.values()), retain_graph=True), strict=True)}
     record = Record(loss)
     search = Search(record, {leaf.index: right[str(leaf.name)] * 1.5 for leaf in record.leaves}, None)
-    assert search.singles() and not search.scene.attempts.failed
+    assert search.prepare() and search.singles() and not search.scene.attempts.failed
 
 
 def test_a_product_of_two_other_variables_is_read_off():
@@ -346,7 +346,7 @@ def test_of_two_mistakes_one_may_be_any_factor(first):
         g["U"] += hs[t if carried else t + 1].T @ da
         dh = da @ (values["U"] if carried else values["U"].T)
     words = tg.diagnose(loss, g).edits[0].words
-    assert first in words and "And: At every step, what W receives from x @ W is multiplied by 1.7." in words
+    assert first in words and "And: At every step, what W receives from xs[t] @ W is multiplied by 1.7." in words
 
 
 def attending():
@@ -367,5 +367,5 @@ def test_every_kind_fits_every_network(made):
     given = {leaf.index: record.gradient(leaf.index) + rng.normal(size=leaf.shape) for leaf in record.leaves}
     search = Search(record, given, None)
     with np.errstate(all="ignore"):  # of wrong rules, as `diagnose` has it
-        assert not search.singles()
+        assert search.prepare() and not search.singles()
     assert search.tried and not search.scene.attempts.failed

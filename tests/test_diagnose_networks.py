@@ -88,3 +88,21 @@ def test_what_fails_is_said_and_the_other_kinds_go_on(monkeypatch):
     found = tg.diagnose(loss, {"w": 2 * w.numpy()}, max_edits=1)
     assert "the derivative" in str(found) and found.failed == ["broken (KeyError: 'a network nobody thought of')"]
     assert "failed there" in str(tg.diagnose(loss, {"w": np.pi * w.numpy() ** 5}, max_edits=1))
+
+
+def test_a_program_that_is_read_wrongly_is_searched_without_being_read(monkeypatch):
+    from tinygrad_rnn.diagnosis import search
+
+    class Once(search.Scene):
+        made = 0
+
+        def __init__(self, *arguments):
+            type(self).made += 1
+            if self.made == 1:
+                raise KeyError("a loop nobody thought of")
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(search, "Scene", Once)
+    w = tg.tensor([[0.5, -0.3, 0.2]], requires_grad=True, name="w", dtype=tg.float64)
+    found = tg.diagnose((w * w).tanh().sum(), {"w": 2 * w.numpy()}, max_edits=1)
+    assert "the derivative" in str(found) and len(found.failed) == 1

@@ -64,12 +64,17 @@ def _diagnosed(
     from .edited_walks import Record
     from .search import Search  # only now: training does without it
 
-    record = Record(loss)
-    keys = {_leaf(record, key): key for key in gradients}
-    if len(keys) < len(gradients):
-        raise ArgumentError("diagnose: a leaf is given twice, by name and by tensor; give it once")
-    given = {leaf: _array(record, leaf, key, gradients[key]) for leaf, key in keys.items()}
-    search = Search(record, given, progress)
+    failed: list[str] = []
+    for as_it_is in (False, True):  # where the program was read wrongly, it is searched without being read
+        record = Record(loss, failed, as_it_is)
+        keys = {_leaf(record, key): key for key in gradients}
+        if len(keys) < len(gradients):
+            raise ArgumentError("diagnose: a leaf is given twice, by name and by tensor; give it once")
+        given = {leaf: _array(record, leaf, key, gradients[key]) for leaf, key in keys.items()}
+        search = record.attempts.value("the program's loops", partial(Search, record, given, progress), None)
+        if search is not None:
+            break
+    assert search is not None, failed
     names = {leaf: search.scene.called(record.nodes[leaf]) for leaf in keys}
     verdict = search.right({})
     wrong = [leaf for leaf, fine in verdict.items() if not fine]
@@ -81,12 +86,12 @@ def _diagnosed(
     found: list[Tried] = []
     pairs = ""
     if not all(search.right({}).values()):
-        found = search.singles()
+        found = search.singles() if record.attempts.value("sketches", search.prepare, False) else []
         pairs = "; pairs were not tried (max_edits=1)"
         if not found and not few and max_edits == 2 and (little := search.too_little_for_pairs()):
             pairs = f"; two of them were not tried: {little}"
         elif not found and not few and max_edits == 2:
-            found = record.attempts.value("pairs", search.pairs, [])
+            found = search.pairs()
             pairs = f", nor do two of them as far as they were tried: {search.pairs_tried}"
         found = search.ranked(found)
         if found and found[0].walked is not None:

@@ -11,8 +11,8 @@ T = TypeVar("T")
 class Attempts:
     """The attempts of one search; those that failed are kept."""
 
-    def __init__(self) -> None:
-        self.failed: list[str] = []  #: what, and with which error
+    def __init__(self, failed: list[str]) -> None:
+        self.failed = failed  #: what, and with which error
 
     def value(self, what: str, make: Callable[[], T], otherwise: T) -> T:
         """The result of ``make``; ``otherwise`` where it ends in an error."""

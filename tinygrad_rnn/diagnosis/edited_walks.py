@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..check.kinks import find_kinks
-from ..check.recorded import refuse_written
+from ..check.recorded import recorded, refuse_written
 from ..check.rounding_noise import Noise, doubled, noise
 from ..dead_positions import pulled
 from ..errors import GraphError
@@ -35,6 +35,7 @@ from ..tensors import Array, Tensor
 from .attempts import Attempts
 from .local_derivatives import Pulls, mended, unbroadcast
 from .repeated_operations import with_all_rows, with_ends, with_live_beginnings
+from .source_names import constants
 from .variables import variables, with_variables
 
 Use = tuple[int, int]  #: a node, and which operand of it
@@ -128,13 +129,16 @@ class Moved:
 class Record:
     """The computation in double precision: its graph, its values, and its true walk."""
 
-    def __init__(self, loss: Tensor) -> None:
+    def __init__(self, loss: Tensor, failed: list[str] | None = None, as_it_is: bool = False) -> None:
+        """``failed``: what could not be done is appended; ``as_it_is``: loops and names are not searched for."""
         if loss.numel() != 1 or not loss.requires_grad:
             raise GraphError("diagnose: the loss is one number that depends on a leaf with requires_grad=True")
         refuse_written(loss, "diagnose")
-        self.attempts = Attempts()
+        self.attempts = Attempts([] if failed is None else failed)
         nothing: tuple[dict[int, str], dict[int, Any]] = {}, {}
         names, places = self.attempts.value("variables", lambda: variables(loss), nothing)
+        unwritten: dict[int, str] = {}
+        texts = self.attempts.value("constants", lambda: dict(constants(recorded(loss), places)), unwritten)
         graph = plain = doubled(Graph(loss))
         own = {node.serial for node in graph.nodes if node.is_parameter}
         for rewrite in (
@@ -145,9 +149,11 @@ class Record:
             mended,
         ):
             graph = self.attempts.value("reading the program", partial(rewrite, graph), graph)
-        if not self.attempts.value("reading the program", lambda: self._keep(graph, places), False):
+        if as_it_is or not self.attempts.value("reading the program", lambda: self._keep(graph, places), False):
             self._keep(mended(plain), places)
         self.leaves = [node for node in self.nodes if node.op is None and node.serial in own]
+        #: by node, how the program writes an array that is no tensor
+        self.texts = {node.index: texts[node.serial] for node in self.nodes if node.serial in texts}
 
     def _keep(self, graph: Graph, places: Mapping[int, Any]) -> bool:
         self.graph, self.nodes = graph, graph.nodes

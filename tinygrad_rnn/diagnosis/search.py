@@ -111,7 +111,7 @@ class Search:
 
     # Sketches --------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         """Choose the directions of the sketches, and compute the derivative of every node along them."""
         record, rng = self.record, np.random.default_rng(0)
         ranked = sorted(self.given, key=lambda leaf: -norm(record.gradient(leaf)))
@@ -149,6 +149,7 @@ class Search:
         ]
         self.tangents = [np.stack([np.ravel(m[n.index]) for m in moved], 1) for n in record.nodes]
         self.functionals = record.functionals(self.tangents)
+        return True
 
     def sketched(self, differences: Mapping[int, Array]) -> Array:
         """The sketch of differences by leaf, shape (rows,)."""
@@ -254,7 +255,6 @@ class Search:
 
     def singles(self) -> list[Tried]:
         """Single edits that give all the numbers, each verified by its walk."""
-        self.prepare()
         found: list[Tried] = []
         multiples: list[tuple[float, Tried]] = []
         trust = self.different_numbers() >= FEWEST
@@ -454,7 +454,8 @@ class Search:
         may_scale = self.different_numbers() > FEWEST
         for start in range(0, len(plain), TOGETHER):
             some = plain[start : start + TOGETHER]
-            sketches = self.record.sketches([edit for edit, _, _ in some], self.functionals, self.rows)
+            walk = partial(self.record.sketches, [edit for edit, _, _ in some], self.functionals, self.rows)
+            sketches = self.scene.attempts.value("some pairs", walk, np.full((len(some), self.rows), np.nan))
             for (edit, a, b), sketch in zip(some, sketches, strict=True):
                 if np.all(np.abs(sketch - self.target) <= self.slack):
                     found += self.verified(edit)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..graph import Node, Ref
-from .edited_walks import Edit, Record, Use
+
+if TYPE_CHECKING:
+    from .edited_walks import Edit, Record, Use
 
 #: what a product, sum ... is written with, by the operation's own sign
 INFIX = {"+": "+", "-": "−", "*": "⊙", "/": "/", "@": "@"}
@@ -39,6 +41,11 @@ def _cut(node: Node) -> str:
     return f"[{', '.join(map(text, index if isinstance(index, tuple) else (index,)))}]"
 
 
+def _is_cut(node: Node) -> bool:
+    index = node.attrs.get("index")
+    return all(isinstance(k, (int, slice)) for k in (index if isinstance(index, tuple) else (index,)))
+
+
 def bracketed(name: str) -> str:
     """``name`` in brackets if it needs them within a formula."""
     return f"({name})" if " " in name else name
@@ -54,7 +61,7 @@ class Names:
 
     def leaf(self, leaf: Node) -> str:
         """The name that the user gave it."""
-        return leaf.name or leaf.role or f"the leaf of shape {leaf.shape}"
+        return leaf.name or self.record.texts.get(leaf.index) or leaf.role or f"the leaf of shape {leaf.shape}"
 
     def operand(self, node: Node, slot: int) -> str:
         """The name of an operand, or the number that it is."""
@@ -87,10 +94,27 @@ class Names:
             parts = [self._part(node, slot) for slot in (0, 1)]
             if set(parts) != {"…"} and sum(map(len, parts)) <= LONGEST:
                 return f"{parts[0]} {INFIX[node.op.infix]} {parts[1]}"
+        if (text := self._of_parts(node)) and len(text) <= LONGEST + 6:
+            return text
         users = [self.record.nodes[user] for user, _ in self.record.users[node.index]]
         inside = next((u.role for u in users if u.role), None)
         part = node.scope.part or inside
         return f"the {node.op.name}" + (f" in {part}" if part else "")
+
+    def _of_parts(self, node: Node) -> str:
+        """What moves or joins values, or a power, by the values themselves; "" if these have no short names."""
+        op = node.op
+        assert op is not None
+        names = [self.operand(node, slot) for slot in range(len(node.operands)) if isinstance(node.operands[slot], Ref)]
+        if any(name.startswith("the ") or "…" in name for name in names):
+            return ""
+        if op.name in ("concat", "stack"):
+            return f"all {names[0]}" if len(set(names)) == 1 and len(names) > 2 else f"[{', '.join(names)}]"
+        if op.name == "getitem" and _is_cut(node):
+            return f"{bracketed(names[0])}{_cut(node)}"
+        if op.name == "pow" and len(names) == 1:
+            return f"{bracketed(names[0])}^{self.operand(node, 1)}"
+        return f"{names[0]}, reshaped" if op.name in ("reshape", "broadcast_to") else ""
 
     def _part(self, node: Node, slot: int) -> str:
         name = self.operand(node, slot)

@@ -14,6 +14,7 @@ from ..check.recorded import recorded
 from ..graph import Graph
 from ..tensors import Tensor
 from .returned_values import returned
+from .source_names import of_comprehensions
 
 #: instructions that give a value a name; of those that do more, the name comes first
 STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
@@ -36,7 +37,8 @@ def variables(loss: Tensor) -> tuple[dict[int, str], dict[int, Any]]:
                 codes[id(code)] = _stored(code)
             if instruction in codes[id(code)]:
                 found[serial] = codes[id(code)][instruction]
-    for serial, name in returned(list(places.items())):
+    made_at = list(places.items())
+    for serial, name in (*returned(made_at), *of_comprehensions(made_at)):
         found.setdefault(serial, name)
     return found, places
 
