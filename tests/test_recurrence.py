@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given
 
 import tinygrad_rnn as tg
+import viz
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.scopes import Scope
@@ -150,6 +152,32 @@ def test_a_state_that_begins_as_a_number_is_carried_from_the_first_step_on():
         h = 0.9 * h + x[t] @ w
     (loop,) = find(tg.Graph((h @ v).square().sum()))
     assert loop.length == 4 and [row.op for row in loop.states] == ["add"]
+
+
+@pytest.mark.parametrize("after_an_encoder", [False, True])
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("start", [0.0, tg.tensor(0.0)])
+def test_a_loop_fed_its_own_softmax_begins_with_the_states_that_it_is_given(start, computed, after_an_encoder):
+    """The last step computes no softmax that is read, and fewer values cross elsewhere in a step."""
+    w, u, v, k = (tg.randn(*shape).requires_grad_() for shape in ((4, 3), (3, 3), (3, 4), (2, 3)))
+    x, h, y, loss = tg.randn(3, 1, 2), tg.randn(1, 3), tg.randn(1, 4), start
+    h, y = (0.1 * h, 0.1 * y) if computed else (h, y)
+    if after_an_encoder:
+        for t in range(3):
+            h = tg.tanh(x[t] @ k + h @ k[:1].T @ k[1:])
+    given = h, y
+    for t in range(4):
+        h = tg.tanh(y @ w + h @ u)
+        scores = h @ v
+        y = tg.nn.functional.softmax(scores, -1)
+        loss = loss + tg.nn.functional.cross_entropy(scores, [t])
+    graph = tg.Graph(loss)
+    loop = find(graph)[-1]
+    assert loop.length == 4
+    assert {row.op: row.nodes.count(None) for row in loop.states} == {"tanh": 0, "softmax": 1}
+    assert {graph.nodes[i].serial for initial in loop.initial for i in initial} == {x.serial for x in given}
+    equations = str(viz.derive(loss))
+    assert re.search(r"tanh\(h\w*prime_\(t-1\) @ \w+ \+ h\w*_\(t-1\) @ \w+\)", equations), equations
 
 
 def test_three_thousand_steps_take_a_second_or_two():

@@ -56,7 +56,8 @@ def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
         places = {k: k for k in range(start, end)} | text.shorter_step(start, period, floor)
         # calls side by side, of one weight, may be a part of the last step
         ceiling = next((after for after in loops if after >= end), len(operations))
-        first = text.first_step(start, end, period, min(places.values()), ceiling)
+        begin = min(places.values())
+        first = text.first_step(start, end, period, begin, ceiling, complete=begin in places)
         more = text.last_step(first, end, period, ceiling)
         for k, place in (places | more).items():
             time, position = divmod(place - first, period)
@@ -218,8 +219,7 @@ class _Text:
     def _reads_state(self, step: Mapping[int, int], begin: int, period: int) -> bool:
         """Whether operations of a step read what the step before has made, as those of that step did."""
         for k, place in step.items():
-            mine, its = (self.graph.nodes[self.places[n]].sources for n in (k, place - period))
-            for a, b in zip(mine, its):
+            for a, b in zip(self._sources(k), self._sources(place - period)):
                 source = self.position.get(a, -1)
                 if begin - period <= source < begin and self.position.get(b, -1) == source - period:
                     return True
@@ -284,11 +284,11 @@ class _Text:
             start = end
         return result
 
-    def first_step(self, start: int, end: int, period: int, begin: int, ceiling: int) -> int:
+    def first_step(self, start: int, end: int, period: int, begin: int, ceiling: int, *, complete: bool) -> int:
         """The beginning of the first step in a periodic stretch: where the fewest values cross from step to step.
 
         ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
-        Where as few cross at the very beginning, and what is left at the end is a last step, it begins there.
+        But a step that is ``complete``, lacking no operation, begins there if what is left at the end is a last step.
         """
         spare = (end - begin) % period
         if not spare and begin == start:
@@ -296,11 +296,13 @@ class _Text:
         shorter = range(max(start, begin) - period + 1, begin)
         possible = [*shorter, *range(begin, start + spare + 1 if begin == start else begin + 1)]
         middle = start + ((end - start) // period - 1) * period // 2 // period * period
-        # what is computed from a first state that is a tensor is in the graph: such a first step lacks nothing
-        given = (self.leaf[start : start + period] >= 0) & (
-            self.leaf[start + period : start + 2 * period] == _OPERATION
+        # a first step that lacks no operation and is given a state begins there
+        given = any(
+            self.position.get(a, -1) < begin <= self.position.get(b, -1)
+            for k in range(begin, begin + period)
+            for a, b in zip(self._sources(k), self._sources(k + period))
         )
-        whole = begin if given.any() and self.last_step(begin, end, period, ceiling) else None
+        whole = begin if complete and given and self.last_step(begin, end, period, ceiling) else None
 
         def key(first: int) -> tuple[int, ...]:
             # a step in the middle that lies in the stretch as a whole
@@ -310,7 +312,7 @@ class _Text:
             crossing = set()
             for k in range(begins, begins + period):
                 later = 0 if k >= start + period else period  # in the first step a state may still be a leaf
-                for source in self.graph.nodes[self.places[k + later]].sources:
+                for source in self._sources(k + later):
                     place = self.position.get(self._unstacked(source), -1)
                     if start <= place < begins + later:
                         crossing.add(place - later)
@@ -318,9 +320,13 @@ class _Text:
             steps = 0 if begin == start else -((first - end) // period)
             # nor does one step lack its beginning and another its end where nothing else says so
             ragged = first < begin == start and (end - first) % period > 0
-            return ragged, len(crossing), steps, first != whole, -((end - first) // period), abs(first - begin)
+            return ragged, first != whole, len(crossing), steps, -((end - first) // period), abs(first - begin)
 
         return min(possible, key=key)
+
+    def _sources(self, k: int) -> tuple[int, ...]:
+        """The nodes that the operation at a position reads."""
+        return self.graph.nodes[self.places[k]].sources
 
     def _unstacked(self, i: int) -> int:
         """The part of a stack of one: a layer called with one step puts its state out twice, as output and h_n."""
