@@ -99,6 +99,18 @@ def test_a_number_that_counts_with_the_step_is_written_once():
     assert "x_t = (t+1) * given[t-1]" in lines and len(lines) == 3
 
 
+def test_a_mask_that_compares_with_the_step_is_written_once():
+    """Also where it is true of all sequences in the first steps, and beside numbers that are the same in all steps."""
+    w, u = tg.randn(2, 3).requires_grad_(), tg.randn(3, 3).requires_grad_()
+    x, h, lengths = tg.randn(4, 3, 2), tg.zeros(3, 3), tg.tensor([[4], [2], [3]])
+    for t in range(4):
+        h = tg.where(lengths > t, tg.tanh(x[t] @ w + h @ u), h)
+    lines = {line.text: line.steps for line in viz.derive(h.square().sum()).recurrence}
+    assert lines["h_t = where(given > (t-1), tanh_t, h_(t-1))"] == (1, 4)
+    assert lines["dL/dh_t = dadd_(t+1) @ W_hh.T + where(given > t, 0, dh_(t+1))"] == (1, 3)
+    assert lines["dL/dadd_t = where(given > (t-1), dh_t, 0) * (1 - tanh_t**2)"] == (1, 4)
+
+
 def test_what_a_squared_error_compares_with_is_a_target_everywhere():
     target = tg.randn(3, 1, 2)
 

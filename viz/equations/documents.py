@@ -19,7 +19,7 @@ from tinygrad_rnn.optional_packages import needed
 from .. import style
 from .closed_form import ClosedForm, closed_form
 from .expression import Expression, Symbol, parts
-from .formula_text import EVERY_NUMBER, INDICES, NOTHING, Latex, Text
+from .formula_text import COMPARED, EVERY_NUMBER, INDICES, NOTHING, Latex, Text
 
 _HERE = Path(__file__).parent
 
@@ -33,7 +33,7 @@ class Equation:
     node: int  #: position in `Derivation.graph` of the value, or of the value whose gradient this is
     site: str | None  #: the source line that made it
     steps: tuple[int, int] | None = None  #: the first and last time step it holds for, if it is written for a step t
-    counted: int = NOTHING  #: whether indices, or all numbers, count on from step to step
+    counted: int = NOTHING  #: whether indices, also numbers that are compared, or all, count on from step to step
     gathered: bool = False  #: whether terms that repeat from step to step are written once
 
     @property
@@ -73,7 +73,7 @@ class Derivation:
         """The equations that repeat, written for a step t."""
         left = list(self.lines)
         runs: dict[int, Equation] = {}
-        for counted in (NOTHING, INDICES, EVERY_NUMBER):  # then, for what is left, counting on with the step
+        for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER):  # then, for what is left, counting on with the step
             groups: dict[tuple[Any, ...], list[Equation]] = {}
             for line in left:
                 if line.left.step is not None:

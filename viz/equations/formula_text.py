@@ -20,7 +20,8 @@ ROW = Symbol("row", None)  #: what an operation written as a matrix does somethi
 
 
 #: What counts with the time step, of the whole numbers in a formula.
-NOTHING, INDICES, EVERY_NUMBER = range(3)
+NOTHING, INDICES, COMPARED, EVERY_NUMBER = range(4)
+_COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 
 
 class Text:
@@ -32,7 +33,7 @@ class Text:
 
     def __init__(self, base: int | None = None, *, counted: int = NOTHING, gathered: bool = False) -> None:
         self.base = base  #: the step that is written t; None: all are written as numbers
-        self.counted = counted  #: whether whole numbers in indices, or all, are steps too
+        self.counted = counted  #: whether whole numbers in indices, also compared ones, or all, are steps too
         self.gathered = gathered  #: whether terms that read alike for successive steps are written once
 
     def __call__(self, x: Expression) -> str:
@@ -162,7 +163,10 @@ class Text:
     def write_function(self, x: Apply) -> Written:
         op = TABLE.get(x.op)
         if op is not None and op.infix:
-            return f" {op.infix} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
+            counts = self.counted == COMPARED and op.infix in _COMPARISONS
+            every = type(self)(self.base, counted=EVERY_NUMBER) if counts else self
+            args = [(self if isinstance(a, (Apply, Symbol)) else every).inside(a, PRODUCT) for a in x.args]
+            return f" {op.infix} ".join(args), SUM
         if x.op == "one_hot":
             return f"one_hot({self(x.args[0])}, {x.attrs['num_classes']})", ATOM
         usual = {} if op is None else op.usual

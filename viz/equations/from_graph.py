@@ -334,9 +334,22 @@ class Reader:
         first = node.operands[0]
         if not isinstance(first, Ref):
             return None
-        value = self.nodes[first.index].value
         if any(self.nodes[index].requires_grad for index in ancestors(self.nodes, [first.index])):
             return None
+        found = {self._everywhere(index) for index in self._asked_alike(first.index)}
+        return found.pop() if len(found) == 1 else None
+
+    def _asked_alike(self, condition: int) -> Sequence[int]:
+        """A condition with what other time steps ask of the same values, so that an equation is that of all steps."""
+        node = self.nodes[condition]
+        if node.op is None or node.scope.step is None:
+            return [condition]
+        users = self.graph.consumers[node.sources[0]] if node.sources else ()
+        return [condition, *(i for i in users if (n := self.nodes[i]).op is node.op and n.sources == node.sources)]
+
+    def _everywhere(self, index: int) -> bool | None:
+        """What a condition is at all places; None if it is not the same at all."""
+        value = self.nodes[index].value
         if value is None or not value.size or value.min() != value.max():
             return None
         return bool(value.min())
