@@ -178,3 +178,13 @@ def test_a_decoder_that_begins_with_what_a_layer_makes_of_the_encoders_state_is_
         loss = loss + F.cross_entropy(out(state), [t])
     dot, _ = drawn(loss)
     assert "encoder  t = 3" in dot and "decoder  t = 3" in dot
+
+
+def test_a_comparison_says_what_it_compares_with():
+    w, u = tg.randn(2, 2).requires_grad_(), tg.randn(2, 2).requires_grad_()
+    x, h, lengths = tg.randn(3, 3, 2), tg.zeros(3, 2), tg.tensor([[3], [1], [2]])
+    for t in range(3):
+        h = tg.where(lengths > t, tg.tanh(x[t] @ w + h @ u), h)
+    for detail in ("gate", "op"):
+        dot = viz.render(h.square().sum(), detail=detail).dot
+        assert all(f'label="(·) > {t}"' in dot for t in range(3))

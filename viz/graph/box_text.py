@@ -426,7 +426,7 @@ def _symbol(node: Node) -> str:
         return "−(·)"
     given = ["(·)" if isinstance(x, Ref) else style.number(float(x)) for x in node.operands]
     power = node.op.infix == "**"
-    if len(given) == 2 and given != ["(·)", "(·)"] and (power or node.op.infix in _INFIX):
+    if len(given) == 2 and given != ["(·)", "(·)"] and node.op.infix:
         return f"{given[0]}^{given[1]}" if power else f" {node.op.symbol} ".join(given)
     axis = node.attrs.get("axis")
     usual = {"stack": 0}.get(node.op.name, node.op.usual.get("axis"))
