@@ -143,11 +143,8 @@ class _Drawing:
         """A time step: its boxes, in a frame where they are many, and its caption."""
         ident = f"step_s{column.segment}_t{column.step + 1}"
         identity = _identity(ident, f"step t{column.step + 1}", caption)
+        place = self.layout.caption(self.level, column, frame)
         if self.level.detail == "cell":
-            standing = {
-                kind: self.layout.rects[i].x for i in boxes if (kind := self.level.boxes[i].kind) in ("x", "cell")
-            }
-            place = Rect(standing.get("cell", standing.get("x", frame.x)), frame.bottom - 4, frame.w, 18)
             for i in boxes:
                 self.box(self.root, i)
             identity["class"] = "caption"
@@ -156,7 +153,7 @@ class _Drawing:
         with self.root.subgraph(name=f"cluster_{ident}") as cluster:
             cluster.attr(
                 bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
-                lp=f"{frame.x:.2f},{frame.bottom + 12:.2f}",
+                lp=_point(place.x, place.y),
                 label=self.text(caption),
                 fontsize=f"{self.size + 3:g}",
                 **identity,

@@ -15,8 +15,9 @@ from . import layout_by_dot, time_step_tile
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .graphviz_program import RenderError
-from .line_repair import MEASURED, mended, sampled
+from .line_repair import MEASURED, mended
 from .line_routing import Rect
+from .line_ways import sampled
 from .placement import Layout, Line, Places
 from .shared_weight_lines import Buses
 from .time_columns import Key
@@ -25,8 +26,8 @@ from .time_columns import Key
 MOST = 800
 #: Seconds that dot may take for a picture that could not be tiled without a fault.
 HASTE = 20.0
-#: How far a step's caption reaches to both sides, and up and down from the lower end of its frame.
-CAPTION = (36.0, 16.0)
+#: How far a step's caption reaches to both sides, if it is not as wide as the step.
+CAPTION = 36.0
 
 
 def compose(
@@ -55,7 +56,7 @@ def compose(
             if (fewer := mended(other)) < faults:
                 other.note = f"the steps are not drawn alike: {faults} lines would run along others or through a box"
                 layout, faults = other, fewer
-    _captions_below(layout)
+    _captions_below(layout, level)
     if faults:
         told = (
             f"{faults} of {len(layout.lines):,} lines run along others or through a box; "
@@ -65,17 +66,15 @@ def compose(
     return layout
 
 
-def _captions_below(layout: Layout) -> None:
-    """Make the steps' frames, in which captions stand at the bottom, reach below lines that would run through those."""
+def _captions_below(layout: Layout, level: Level) -> None:
+    """Make the steps' frames, at whose bottom captions stand, reach below lines that would run through those."""
     x, y = _points(layout)
-    rims = [frame.bottom for _, frame in layout.frames]
-    low = (y > min(rims, default=0) - CAPTION[1]) & (y < max(rims, default=0) + CAPTION[1])
-    if not any(
-        ((abs(x[low] - r.x) < CAPTION[0]) & (abs(y[low] - r.bottom) < CAPTION[1])).any() for _, r in layout.frames
-    ):
-        return
-    deeper = max(rims) - y.min() + 2 * CAPTION[1]
-    layout.frames = [(c, Rect(r.x, r.y - deeper / 2, r.w, r.h + deeper)) for c, r in layout.frames]
+    places = [layout.caption(level, column, frame) for column, frame in layout.frames]
+    low = (y > min((r.bottom for r in places), default=0)) & (y < max((r.top for r in places), default=0))
+    x, low = x[low], y[low]
+    if any(((abs(x - r.x) < max(CAPTION, r.w / 2)) & (abs(low - r.y) < r.h / 2)).any() for r in places):
+        deeper = max(r.top for r in places) - y.min() + 4
+        layout.frames = [(c, Rect(r.x, r.y - deeper / 2, r.w, r.h + deeper)) for c, r in layout.frames]
 
 
 def _points(layout: Layout) -> tuple[Array, Array]:

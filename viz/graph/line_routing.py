@@ -7,13 +7,15 @@ into the total loss are routed here, once per kind of edge, and then copied alon
 from __future__ import annotations
 
 import bisect
-import heapq
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from math import inf
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from tinygrad_rnn.tensors import Array
+
+from .cheapest_path import Spot, cheapest
 
 Point = tuple[float, float]
 Stretch = tuple[Point, Point]
@@ -24,7 +26,6 @@ BEND = 14.0  #: what a bend costs, in points of length
 TIGHT = 24.0  #: what a bend right before the arrowhead costs
 SHARED = 3.0  #: how much longer a stretch seems that another line runs along already
 NEAR = 160.0  #: points from its ends where a path may turn between any two boxes
-PATIENCE = 30_000  #: turns a hasty search may take
 RADIUS = 8.0  #: of rounded corners
 ARROW = 7.0  #: length of an arrowhead
 
@@ -80,71 +81,31 @@ def path(
     xs: Iterable[float] = (),
     ys: Iterable[float] = (),
     tolls: Mapping[float, float] | None = None,
-    haste: float = 1.0,
     shared: float = SHARED,
 ) -> list[Point]:
     """The cheapest path from one of ``starts`` to one of ``ends`` that keeps clear of ``boxes``.
 
     ``xs`` and ``ys`` are the lanes it may run in besides those of the ports; ``tolls`` make some of the upright
-    lanes dearer; ``taken`` are the stretches other lines use, dearer by ``shared``. With ``haste`` above 1 a path up to
-    so much dearer will do, and none is looked for long. If there is no path, a straight line.
+    lanes dearer; ``taken`` are the stretches other lines use, dearer by ``shared``. A straight line if there is none.
     """
-    taken = list(taken)
     stub = CLEARANCE + 6
     begin = [(p.x + p.dx * stub, p.y + p.dy * stub) for p in starts]
     finish = [(p.x - p.dx * stub, p.y - p.dy * stub) for p in ends]
-    if _walled_in(begin, boxes) or _walled_in(finish, boxes):
+    turns: list[tuple[int, int]] = []
+    if not _walled_in(begin, boxes) and not _walled_in(finish, boxes):
+        columns, rows = _thinned(xs, [x for x, _ in begin + finish]), _thinned(ys, [y for _, y in begin + finish])
+        column, row = {x: i for i, x in enumerate(columns)}, {y: j for j, y in enumerate(rows)}
+        across, up = _costs(columns, rows, boxes, taken, tolls or {}, shared)
+        spots = [
+            [Spot(column[x], row[y], (p.dx, p.dy), p.cost) for p, (x, y) in zip(ports, places, strict=True)]
+            for ports, places in ((starts, begin), (ends, finish))
+        ]
+        least = min(abs(x - u) + abs(y - v) for x, y in begin for u, v in finish)
+        first, turns, last = cheapest(across, up, *spots, bend=BEND, last=TIGHT, least=least)
+    if not turns:
         return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
-    xs = _thinned(xs, [x for x, _ in begin + finish])
-    ys = _thinned(ys, [y for _, y in begin + finish])
-    column, row = {x: i for i, x in enumerate(xs)}, {y: i for i, y in enumerate(ys)}
-    goals = {(column[x], row[y]): k for k, (x, y) in enumerate(finish)}
-    dear = tolls or {}
-    across, up = _costs(xs, ys, boxes, taken, dear, shared)
-
-    far = [np.abs(np.array(xs) - x)[:, None] + np.abs(np.array(ys) - y) for x, y in finish]
-    least: list[list[float]] = (haste * np.minimum.reduce(far)).tolist()  # what it can still cost from (i, j)
-
-    queue: list[tuple[float, float, int, int, int, int]] = []
-    best: dict[tuple[int, int, int, int], float] = {}
-    came: dict[tuple[int, int, int, int], tuple[int, int, int, int]] = {}
-    roots: dict[tuple[int, int, int, int], Port] = {}
-    for k, (x, y) in enumerate(begin):
-        state = (column[x], row[y], starts[k].dx, starts[k].dy)
-        best[state], roots[state] = starts[k].cost, starts[k]
-        heapq.heappush(queue, (starts[k].cost + least[state[0]][state[1]], starts[k].cost, *state))
-    for _ in range(PATIENCE if haste > 1 else 10**9):
-        if not queue:
-            break
-        _, cost, i, j, di, dj = heapq.heappop(queue)
-        state = (i, j, di, dj)
-        if cost > best[state] + 1e-9:
-            continue
-        if (i, j) in goals and (ends[goals[i, j]].dx, ends[goals[i, j]].dy) == (di, dj):
-            end = ends[goals[i, j]]
-            points = [(end.x, end.y), (xs[i], ys[j])]
-            while state not in roots:
-                state = came[state]
-                points.append((xs[state[0]], ys[state[1]]))
-            points.append((roots[state].x, roots[state].y))
-            return _corners(points[::-1])
-        turned = (ends[goals[i, j]].dx, ends[goals[i, j]].dy) if (i, j) in goals else (di, dj)
-        if turned != (di, dj) and turned != (-di, -dj) and cost + TIGHT < best.get((i, j, *turned), float("inf")):
-            best[i, j, *turned], came[i, j, *turned] = cost + TIGHT, state
-            heapq.heappush(queue, (cost + TIGHT + least[i][j], cost + TIGHT, i, j, *turned))
-        for ni, nj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            if (ni, nj) == (-di, -dj) or not (0 <= i + ni < len(xs) and 0 <= j + nj < len(ys)):
-                continue
-            distance = across[min(i, i + ni)][j] if ni else up[i][min(j, j + nj)]
-            if distance == inf:
-                continue
-            ahead = (i + ni, j + nj, ni, nj)
-            extra = ends[goals[ahead[:2]]].cost if ahead[:2] in goals else 0.0
-            new = cost + distance + (BEND if (ni, nj) != (di, dj) else 0.0) + extra
-            if new < best.get(ahead, float("inf")) - 1e-9 and ahead not in roots:
-                best[ahead], came[ahead] = new, state
-                heapq.heappush(queue, (new + least[ahead[0]][ahead[1]], new, *ahead))
-    return [(starts[0].x, starts[0].y), (ends[0].x, ends[0].y)]
+    between = [(columns[i], rows[j]) for i, j in turns]
+    return _corners([(starts[first].x, starts[first].y), *between, (ends[last].x, ends[last].y)])
 
 
 def around(
@@ -159,13 +120,12 @@ def around(
     low, high = min(r.bottom for r in boxes), max(r.top for r in boxes)
     outside = [y for k in range(1, 6) for y in (low - 4 - LANE * k, high + 4 + LANE * k)]
     between, ports = [*lanes(near), *outside], [p.x for p in (*starts, *ends)]
-    points = path(
-        starts, ends, boxes, taken, _apart([*beside(near), *ports]), _apart(between), haste=2.0, shared=shared
-    )
+    points = path(starts, ends, boxes, taken, _apart([*beside(near), *ports]), _apart(between), shared=shared)
     if not is_askew(points):
         return points
-    closer = [x + side * LANE for x in beside(boxes) for side in (0, -0.5, 0.5, -1, 1)]
-    return path(starts, ends, boxes, taken, [*closer, *ports], [*between, *lanes(boxes)], haste=3.0, shared=shared)
+    closer = [x + side * LANE for x in beside(near) for side in (0, -0.5, 0.5, -1, 1)]
+    farther = _apart(beside(boxes))
+    return path(starts, ends, boxes, taken, [*closer, *ports, *farther], [*between, *lanes(boxes)], shared=shared)
 
 
 def _walled_in(spots: Sequence[Point], boxes: Sequence[Rect]) -> bool:
@@ -233,35 +193,45 @@ def _costs(
     taken: Iterable[Stretch],
     dear: Mapping[float, float],
     shared: float,
-) -> tuple[list[list[float]], list[list[float]]]:
+) -> tuple[Array, Array]:
     """The costs of the stretch from (i, j) to its right, and to its upper neighbour; infinite: a box is in the way."""
     x, y = np.array(xs), np.array(ys)
     across, up = np.repeat(np.diff(x)[:, None], len(y), 1), np.repeat(np.diff(y)[None], len(x), 0)
     crowded_across, crowded_up = np.zeros(across.shape, bool), np.zeros(up.shape, bool)
-    for a, b in taken:
-        if a[1] == b[1]:
-            crowded_across[_between_lanes(xs, a[0], b[0]), _lanes(ys, a[1], a[1], LANE - 1)] = True
-        if a[0] == b[0]:
-            crowded_up[_lanes(xs, a[0], a[0], LANE - 1), _between_lanes(ys, a[1], b[1])] = True
+    ways = np.array([(*a, *b) for a, b in taken]).reshape(-1, 4)
+    level, upright = ways[ways[:, 1] == ways[:, 3]], ways[ways[:, 0] == ways[:, 2]]
+    for stretch, lane in zip(
+        _between_lanes(x, level[:, 0], level[:, 2]), _lanes(y, level[:, 1], level[:, 1], LANE - 1), strict=True
+    ):
+        crowded_across[stretch, lane] = True
+    for lane, stretch in zip(
+        _lanes(x, upright[:, 0], upright[:, 0], LANE - 1), _between_lanes(y, upright[:, 1], upright[:, 3]), strict=True
+    ):
+        crowded_up[lane, stretch] = True
     across *= 1 + shared * crowded_across
     up *= 1 + shared * crowded_up
     up *= np.array([dear.get(lane, 1.0) for lane in xs])[:, None]
-    for r in boxes:
-        left, right, bottom, top = r.left - CLEARANCE, r.right + CLEARANCE, r.bottom - CLEARANCE, r.top + CLEARANCE
-        across[_between_lanes(xs, left, right), _lanes(ys, r.bottom, r.top, CLEARANCE)] = inf
-        up[_lanes(xs, r.left, r.right, CLEARANCE), _between_lanes(ys, bottom, top)] = inf
-    return across.tolist(), up.tolist()
+    left, right, bottom, top = np.array([(r.left, r.right, r.bottom, r.top) for r in boxes]).reshape(-1, 4).T
+    walls = (
+        _between_lanes(x, left - CLEARANCE, right + CLEARANCE), _lanes(y, bottom, top, CLEARANCE),
+        _lanes(x, left, right, CLEARANCE), _between_lanes(y, bottom - CLEARANCE, top + CLEARANCE),
+    )  # fmt: skip
+    for stretch, lane, upright_lane, upright_stretch in zip(*walls, strict=True):
+        across[stretch, lane] = np.inf
+        up[upright_lane, upright_stretch] = np.inf
+    return across, up
 
 
-def _lanes(lanes: Sequence[float], low: float, high: float, room: float) -> slice:
-    """The lanes from ``low`` to ``high``, and those that are nearer to them than ``room``."""
-    return slice(bisect.bisect_right(lanes, low - room), bisect.bisect_left(lanes, high + room))
+def _lanes(lanes: Array, low: Array, high: Array, room: float) -> Iterator[slice]:
+    """Each time the lanes from ``low`` to ``high``, and those that are nearer to them than ``room``."""
+    first, last = np.searchsorted(lanes, low - room, "right"), np.searchsorted(lanes, high + room)
+    return map(slice, first.tolist(), last.tolist())
 
 
-def _between_lanes(lanes: Sequence[float], a: float, b: float) -> slice:
-    """The stretches from one lane to the next that have a part of the way from ``a`` to ``b`` inside."""
-    low, high = min(a, b), max(a, b)
-    return slice(max(bisect.bisect_right(lanes, low) - 1, 0), bisect.bisect_left(lanes, high))
+def _between_lanes(lanes: Array, a: Array, b: Array) -> Iterator[slice]:
+    """Each time the stretches from one lane to the next that have a part of the way from ``a`` to ``b`` inside."""
+    first = np.searchsorted(lanes, np.minimum(a, b), "right") - 1
+    return map(slice, np.maximum(first, 0).tolist(), np.searchsorted(lanes, np.maximum(a, b)).tolist())
 
 
 def stretches(points: Sequence[Point]) -> list[Stretch]:

@@ -59,6 +59,15 @@ class Layout:
     gaps: list[tuple[Gap, Rect]] = field(default_factory=list)
     note: str = ""  #: what was left out, and why
 
+    def caption(self, level: Level, column: Column, frame: Rect) -> Rect:
+        """The place of what is written below a time step, below its cell or its input where no frame is drawn."""
+        if level.detail != "cell":
+            return Rect(frame.x, frame.bottom + 12, frame.w, 18)
+        own = ((level.boxes[i], rect) for i, rect in self.rects.items() if level.boxes[i].column == column)
+        standing = {box.kind: rect.x for box, rect in own}
+        middle = standing.get("cell", standing.get("x", frame.x))
+        return Rect(middle, frame.bottom - 4, frame.w, 18)
+
 
 def shown_columns(columns: Sequence[Column], max_steps: int | None) -> list[Column | Gap]:
     """Of each pass over a sequence at most ``max_steps`` steps, the middle left out."""
