@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.sequence_patterns import build
 from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
+from viz.graph.cheapest_path import Spot, cheapest
 from viz.graph.detail_levels import collapse
 from viz.graph.gradient_values import gradients
-from viz.graph.layout_by_dot import ranked
+from viz.graph.layout_in_lanes import in_lanes
 from viz.graph.line_repair import mended
 from viz.graph.line_routing import Rect, spline
 from viz.graph.placement import Layout, Line
@@ -742,12 +744,12 @@ def test_what_is_handed_over_stands_before_the_pass_that_reads_it_by_way_of_othe
     assert "decoder" in viz.render(h.square().sum(), detail="gate").svg
 
 
-def test_what_cannot_be_tiled_is_laid_out_whole_by_dot_with_time_from_left_to_right():
+def test_what_cannot_be_tiled_is_laid_out_whole_with_time_from_left_to_right():
     graph, _ = Loop(("rnn",), 5, "attention", skip=True).graph()
     level = collapse(graph, "gate")
     sizes = [(60.0, 20.0)] * len(level.boxes)
-    layout = ranked(level, sizes, max_steps=4, dot=None, timeout=None)
-    assert layout.gaps and all(line.pos for line in layout.lines)
+    layout = in_lanes(level, sizes, max_steps=4)
+    assert layout.gaps and all(line.pos for line in layout.lines) and mended(layout) == 0
     frames = [frame for _, frame in layout.frames]
     assert all(a.right < b.left for a, b in pairwise(frames))
     for i, rect in layout.rects.items():
@@ -755,12 +757,71 @@ def test_what_cannot_be_tiled_is_laid_out_whole_by_dot_with_time_from_left_to_ri
         assert all(frame.left < rect.left and rect.right < frame.right for frame in own)
 
 
+@pytest.mark.parametrize(
+    ("detail", "loop"),
+    [
+        ("cell", Loop(("normed",), 2, "attention", tied=True, feedback="mutual", judged="distance")),
+        ("cell", Loop(("rnn", "gated"), 4, head=False, skip=True, listed=True, feedback="mutual", judged="slope")),
+        ("op", Loop(("lstm",), 12, tied=True, feedback="mutual", judged="slope")),
+        ("op", Loop(("memory", "residual"), 5, "both ways", head=False, skip=True, judged="slope")),
+    ],
+)
+def test_pictures_that_had_a_fault(detail, loop):
+    """A line through a caption, an input behind a constant, lines on one another, boxes far from all steps."""
+    dot = viz.render(loop.graph()[0], detail=detail).dot
+    assert faults(dot) == [] and circular(dot) == set() and (detail != "cell" or disorder(dot) == [])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_path_is_as_cheap_as_one_found_crossing_by_crossing(seed):
+    """Against Bellman's equations, solved over and over on a small grid with walls."""
+    rng = np.random.default_rng(seed)
+    across, up = rng.uniform(1, 5, (6, 6)), rng.uniform(1, 5, (7, 5))
+    across[rng.uniform(size=across.shape) < 0.3] = up[rng.uniform(size=up.shape) < 0.3] = np.inf
+    starts = [Spot(0, 1, (1, 0), 2.0), Spot(3, 0, (0, 1), 0.0)]
+    ends = [Spot(6, 4, (1, 0), 1.0), Spot(5, 5, (0, 1), 0.0)]
+    ways = ((1, 0), (-1, 0), (0, 1), (0, -1))
+    cost = dict.fromkeys(product(range(7), range(6), ways), np.inf) | {(s.i, s.j, s.way): s.cost for s in starts}
+
+    def step(i, j, way):
+        return across[min(i, i + way[0]), j] if way[0] else up[i, min(j, j + way[1])]
+
+    for _ in range(100):
+        for (i, j, way), known in cost.items():
+            before = i - way[0], j - way[1]
+            if (*before, way) in cost:
+                ahead = [cost[*before, other] + 14 * (other != way) for other in ways if other != (-way[0], -way[1])]
+                cost[i, j, way] = min(known, min(ahead) + step(*before, way))
+    aside = {way: [other for other in ways if other not in (way, (-way[0], -way[1]))] for way in ways}
+    least = min(
+        min(cost[e.i, e.j, e.way], *(cost[e.i, e.j, other] + 24 for other in aside[e.way])) + e.cost for e in ends
+    )
+    first, turns, last = cheapest(across, up, starts, ends, bend=14, last=24, least=0)
+    if not turns:
+        assert least == np.inf
+        return
+    found, way = starts[first].cost + ends[last].cost, starts[first].way
+    assert turns[0] == (starts[first].i, starts[first].j) and turns[-1] == (ends[last].i, ends[last].j)
+    for (i, j), (u, v) in pairwise(turns):
+        heading = (int(np.sign(u - i)), int(np.sign(v - j)))
+        found += 14 * (heading != way)
+        way = heading
+        while (i, j) != (u, v):
+            found += step(i, j, way)
+            i, j = i + way[0], j + way[1]
+    assert found + 24 * (way != ends[last].way) == pytest.approx(least)
+
+
 def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkeypatch):
     """With nothing mended: a skip connection's lines run along others."""
     graph, _ = Loop(("gru", "rnn"), 3, "attention", skip=True, tied=True).graph()
     assert "lines run along" not in viz.render(graph, detail="gate").dot
     monkeypatch.setattr("viz.graph.line_repair.ROUNDS", 0)
-    monkeypatch.setattr("viz.graph.layout_by_dot.MOST", 0)
+    level = collapse(graph, "gate")
+    sizes = [(60.0, 20.0)] * len(level.boxes)
+    whole = in_lanes(level, sizes, max_steps=None)
+    whole.lines = [replace(line, pos=whole.lines[0].pos) for line in whole.lines]
+    monkeypatch.setattr("viz.graph.layout.in_lanes", lambda *_args, **_options: whole)
     dot = viz.render(graph, detail="gate").dot
     assert len(faults(dot)) and "lines run along others or through a box; draw fewer steps" in dot
     monkeypatch.setattr("viz.graph.layout.MEASURED", 5)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
 from tinygrad_rnn.files import PathLike
 from tinygrad_rnn.tensors import Array
 
-from . import layout_by_dot, time_step_tile
+from . import time_step_tile
 from .connections import Wiring, curve
 from .detail_levels import Level
-from .graphviz_program import RenderError
+from .layout_in_lanes import in_lanes
 from .line_repair import MEASURED, mended
 from .line_routing import Rect
 from .line_ways import sampled
@@ -24,8 +23,6 @@ from .time_columns import Key
 
 #: Boxes of a graph without time steps: dot takes seconds for so many, and ever more time and memory for more.
 MOST = 800
-#: Seconds that dot may take for a picture that could not be tiled without a fault.
-HASTE = 20.0
 #: How far a step's caption reaches to both sides, if it is not as wide as the step.
 CAPTION = 36.0
 
@@ -48,14 +45,11 @@ def compose(
         layout.note = f"of more than {MEASURED:,} boxes: whether lines run along one another was not measured"
         return layout
     faults = mended(layout)
-    if faults and len(layout.rects) <= layout_by_dot.MOST:
-        with suppress(RenderError):  # dot takes too long: the tiles are what there is
-            other = layout_by_dot.ranked(
-                level, sizes, max_steps=max_steps, dot=dot, timeout=min(timeout or HASTE, HASTE)
-            )
-            if (fewer := mended(other)) < faults:
-                other.note = f"the steps are not drawn alike: {faults} lines would run along others or through a box"
-                layout, faults = other, fewer
+    if faults:
+        other = in_lanes(level, sizes, max_steps=max_steps)
+        if (fewer := mended(other)) < faults:
+            other.note = f"the steps are not drawn alike: {faults:,} lines would run along others or through a box"
+            layout, faults = other, fewer
     _captions_below(layout, level)
     if faults:
         told = (

@@ -19,6 +19,7 @@ from .lines_together import together
 from .placement import Layout, Line
 
 ROUNDS = 5
+HOPELESS = 0.5  #: So many faults a line are not mended one by one.
 APART = 20.0  #: how much longer a stretch seems along another line, to a line that is drawn anew
 #: Of more boxes nothing is drawn anew: it would take longer than all the rest.
 LARGEST = 1500
@@ -34,7 +35,8 @@ def mended(layout: Layout, loops: Sequence[Rect] = ()) -> int:
     """
     mending = _Mending(layout, loops)
     left, best = [mending.left()], list(layout.lines)
-    for turn in range(ROUNDS if len(layout.rects) <= LARGEST else 0):
+    hopeless = len(layout.rects) > LARGEST or left[0] > HOPELESS * len(layout.lines)
+    for turn in range(0 if hopeless else ROUNDS):
         wrong = mending.wrong(turn)
         if not wrong or (turn > 2 and min(left[-2:]) >= min(left[:-2])):  # two rounds, one of each kind, in vain
             break

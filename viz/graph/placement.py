@@ -231,7 +231,8 @@ class Places:
             for some in sizes.values():
                 for key, (w, h) in some.items():
                     union[key] = (max(w, union[key][0]), max(h, union[key][1]))
-            shared = T.grid(union, self._grid_places(union, wires))
+            passes = {key: {s for s, own in sizes.items() if key in own} for key in union}
+            shared = T.grid(union, self._grid_places(union, wires, passes))
             self.tiles = {s: T.Tile({k: r for k, r in shared.boxes.items() if k in sizes[s]}) for s in sizes}
             return
         for segment, own in sizes.items():
@@ -286,18 +287,18 @@ class Places:
         return found
 
     def _grid_places(
-        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]], passes: Mapping[Key, set[int]]
     ) -> dict[Key, tuple[int, int]]:
         """Rows as `_forward_places` has them, and above them, upside down, those of the gradients."""
         forward = {key: size for key, size in sizes.items() if key[0] != "∂"}
         ways = {s: [w for w in ws if w[0] in forward and w[1] in forward] for s, ws in wires.items()}
-        places = self._forward_places(forward, ways)
+        places = self._forward_places(forward, ways, passes)
         top = max(row for row, _ in places.values())
         image = {key: places[key[1:]] for key in sizes if key[0] == "∂"}
         return places | {key: (2 * top + 2 - row, column) for key, (row, column) in image.items()}
 
     def _forward_places(
-        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]]
+        self, sizes: Mapping[Key, T.Size], wires: Mapping[int, Sequence[T.Wire]], passes: Mapping[Key, set[int]]
     ) -> dict[Key, tuple[int, int]]:
         """Rows by what feeds what; the cells of one layer in one row, each with its state beside it."""
         rows = dict.fromkeys(sizes, 0)
@@ -317,7 +318,7 @@ class Places:
                     rows[above] = max(rows[above], rows[below] + 1)
         top = max((rows[key] for key in cells), default=0)
         places: dict[Key, tuple[int, int]] = {}
-        taken: set[tuple[int | None, int, int]] = set()
+        taken: set[tuple[int, int, int]] = set()
         for key in sorted(sizes, key=lambda key: (rows[key], key[0] != "x", list(sizes).index(key))):
             row = rows[key]
             column = 0
@@ -325,9 +326,9 @@ class Places:
                 column = -1 if key[2] and key[2][-1].endswith("_reverse") else 1
             elif row > top:
                 column = 0 if backward else 1
-            while (segment_of.get(key), row, column) in taken:
+            while any((s, row, column) in taken for s in passes[key]):
                 column += 1
-            taken.add((segment_of.get(key), row, column))
+            taken |= {(s, row, column) for s in passes[key]}
             places[key] = (row, column)
         return places
 

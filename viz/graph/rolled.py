@@ -16,8 +16,6 @@ from .. import style
 from .box_text import Labels
 from .detail_levels import Box, Edge, Level
 from .graphviz_program import RenderError
-from .layout import HASTE
-from .layout_by_dot import MOST
 from .line_repair import mended
 from .line_routing import Point, Port, Rect, beside, lanes, path, spline
 from .placement import HIGHWAY, Layout, Line
@@ -30,6 +28,8 @@ PASSES = 60.0  #: more between an encoder and a decoder
 ROW_GAP = 34.0
 CELL_GAP = 42.0  #: below a cell, where its weights stand
 LOOP = 26.0  #: how far the arrow back to itself swings out
+MOST = 400  #: Of more boxes dot takes longer than anyone waits.
+HASTE = 20.0  #: seconds that dot may take
 Home = tuple[Key, int | None]
 _T = TypeVar("_T")
 
