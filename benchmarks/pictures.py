@@ -64,7 +64,8 @@ def tiled(network: str, steps: int) -> str:
     seconds = time.process_time() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
     boxes = len(collapse(tg.Graph(loss), "op").boxes)
-    left = "not measured" if "was not measured" in dot else "some lines" if "run along others" in dot else "none"
+    left = "not measured" if "was not measured" in dot else "some lines" if "lines run along others" in dot else "none"
+    left += ", laid out whole" if "not drawn alike" in dot else ""
     return f"| {network}, {steps} steps | {boxes:,} | {seconds:.1f} s | {memory / 1024:.0f} MB | {left} |"
 
 

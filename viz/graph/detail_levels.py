@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 from tinygrad_rnn.graph import Graph, Node
@@ -401,11 +402,10 @@ class _Collapsing:
             for user in self.users[index]
         )
 
-    def _has_h(self, path: C.Path) -> bool:
-        return any(
-            n.role == "h" and n.op is not None and n.scope.path == path and n.scope.step is not None
-            for n in self.graph.nodes
-        )
+    @cached_property
+    def _paths_with_h(self) -> set[C.Path]:
+        nodes = (n for n in self.graph.nodes if n.role == "h" and n.op is not None and n.scope.step is not None)
+        return {n.scope.path for n in nodes}
 
     def _siblings(self, node: Node) -> list[int]:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
@@ -436,7 +436,7 @@ class _Collapsing:
         if node.role not in C.STATES:
             return False
         if inside:
-            return self.detail == "gate" or node.role == "h" or not self._has_h(node.scope.path)
+            return self.detail == "gate" or node.role == "h" or node.scope.path not in self._paths_with_h
         return node.op is not None and not _carries(node) and not node.scope.backward and node.scope.step is not None
 
     def _may_be_state(self, index: int) -> bool:

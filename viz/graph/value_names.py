@@ -6,6 +6,7 @@ Made here once, for pictures, the debugger and equations; `vocabulary.Name` spel
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import cached_property
 
 from tinygrad_rnn.graph import Graph, Node
 from tinygrad_rnn.primitives import getitem
@@ -188,10 +189,18 @@ class ValueNames:
         in_time = len(window) == 1 or len(set(map(frozenset, window.values()))) > 1  # else they are the samples
         return found if several and in_time else {}
 
+    @cached_property
+    def _steps_of(self) -> dict[str, set[Column]]:
+        """By kind of boxes the steps that have one."""
+        found: dict[str, set[Column]] = defaultdict(set)
+        for box in self.level.boxes:
+            if box.column is not None:
+                found[box.kind].add(box.column)
+        return found
+
     def _is_timed(self, box: Box) -> bool:
         """After the loops a program says no steps any more, yet what it makes of every step belongs to that step."""
-        alike = {other.column for other in self.level.boxes if other.kind == box.kind and other.column is not None}
-        several = self.columns_of[box.key] > 1 or (box.kind in ("logits", "loss") and len(alike) > 1)
+        several = self.columns_of[box.key] > 1 or (box.kind in ("logits", "loss") and len(self._steps_of[box.kind]) > 1)
         return self.nodes[box.main].scope.step is not None or box.kind == "x" or several
 
     def _in_a_row(self) -> dict[int, int]:
