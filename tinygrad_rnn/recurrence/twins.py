@@ -70,12 +70,16 @@ class _Alignment:
     def _made(self) -> Likeness:
         """The likeness of operations made of rows alone."""
         found: Likeness = {}
+        common: dict[tuple[int, ...], set[Hashable]] = {}
         for i in self._open():
             node = self.graph.nodes[i]
             own = [(slot, self.row[x]) for slot, x in self._own(node)]
             whole = len(own) == sum(not self.graph.nodes[s].is_parameter for s in node.sources[:SLOTS])
             if own and whole and all(row >= 0 for _, row in own):
-                found[i] = (self.heads[i], tuple(own)), set.intersection(*(self.filled[row] for _, row in own))
+                rows = tuple(row for _, row in own)
+                if rows not in common:
+                    common[rows] = set.intersection(*(self.filled[row] for row in rows))
+                found[i] = (self.heads[i], tuple(own)), common[rows]
         return found
 
     def _used(self) -> Likeness:

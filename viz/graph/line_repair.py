@@ -19,7 +19,7 @@ from .lines_together import together
 from .placement import Layout, Line
 
 ROUNDS = 5
-HOPELESS = 0.5  #: So many faults a line are not mended one by one.
+HOPELESS = 250  #: More faults are not mended one by one.
 APART = 20.0  #: how much longer a stretch seems along another line, to a line that is drawn anew
 #: Of more boxes nothing is drawn anew: it would take longer than all the rest.
 LARGEST = 1500
@@ -35,7 +35,7 @@ def mended(layout: Layout, loops: Sequence[Rect] = ()) -> int:
     """
     mending = _Mending(layout, loops)
     left, best = [mending.left()], list(layout.lines)
-    hopeless = len(layout.rects) > LARGEST or left[0] > HOPELESS * len(layout.lines)
+    hopeless = len(layout.rects) > LARGEST or left[0] > HOPELESS
     for turn in range(0 if hopeless else ROUNDS):
         wrong = mending.wrong(turn)
         if not wrong or (turn > 2 and min(left[-2:]) >= min(left[:-2])):  # two rounds, one of each kind, in vain

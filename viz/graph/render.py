@@ -10,6 +10,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.arguments import answerable
+from tinygrad_rnn.collector import collector_paused
 from tinygrad_rnn.errors import ArgumentError, GraphError
 from tinygrad_rnn.files import PathLike, as_path
 
@@ -27,6 +28,7 @@ from .rolled import folded
 
 
 @answerable
+@collector_paused()
 def render(
     what: Any,
     path: PathLike | None = None,
