@@ -213,9 +213,11 @@ def _costs(
     up *= np.array([dear.get(lane, 1.0) for lane in xs])[:, None]
     left, right, bottom, top = np.array([(r.left, r.right, r.bottom, r.top) for r in boxes]).reshape(-1, 4).T
     walls = (
-        _between_lanes(x, left - CLEARANCE, right + CLEARANCE), _lanes(y, bottom, top, CLEARANCE),
-        _lanes(x, left, right, CLEARANCE), _between_lanes(y, bottom - CLEARANCE, top + CLEARANCE),
-    )  # fmt: skip
+        _between_lanes(x, left - CLEARANCE, right + CLEARANCE),
+        _lanes(y, bottom, top, CLEARANCE),
+        _lanes(x, left, right, CLEARANCE),
+        _between_lanes(y, bottom - CLEARANCE, top + CLEARANCE),
+    )
     for stretch, lane, upright_lane, upright_stretch in zip(*walls, strict=True):
         across[stretch, lane] = np.inf
         up[upright_lane, upright_stretch] = np.inf
