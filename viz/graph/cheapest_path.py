@@ -30,7 +30,7 @@ class Spot(NamedTuple):
 def cheapest(
     across: Array, up: Array, starts: Sequence[Spot], ends: Sequence[Spot], *, bend: float, last: float, least: float
 ) -> tuple[int, list[tuple[int, int]], int]:
-    """Which of ``starts`` the cheapest path begins at, the crossings it turns at, and which of ``ends`` it leads to.
+    """The number of the cheapest path's start, the crossings it turns at, and the number of its end.
 
     ``across[i, j]`` is the cost from crossing (i, j) to the next on its right, ``up[i, j]`` to the next above, infinite
     where there is no way; a turn costs ``bend``, one at the end itself ``last``, and no path less than ``least``. The
@@ -59,7 +59,7 @@ class _Search:
         self.come = {way: self._begun(np.full(shape, np.inf), way) for way in _ACROSS + _UPRIGHT}
 
     def _begun(self, cost: Array, way: Way) -> Array:
-        """No more than what it costs to begin in a direction, in place."""
+        """The costs, no more than those of beginning in a direction; in place."""
         for i, j, own, price in self.starts:
             if own == way:
                 cost[i, j] = min(cost[i, j], price)
@@ -77,7 +77,7 @@ class _Search:
         return changed
 
     def _carried(self, out: Array, way: Way) -> Array:
-        """What it costs to come to each crossing from one before it in its lane, where ``out`` is to set out there."""
+        """The cost of coming to each crossing from one before it in its lane, where ``out`` is that of setting out."""
         axis = 0 if way[0] else 1
         turned = (slice(None),) * axis + (slice(None, None, way[axis]),)
         along = way[axis] * self.along[axis][turned]
@@ -91,7 +91,7 @@ class _Search:
         return come[turned]
 
     def ending(self, end: Spot, last: float) -> tuple[float, Way]:
-        """What the best path so far to ``end`` costs, and the direction in which it comes there."""
+        """The cost of the best path so far to ``end``, and the direction in which it comes there."""
         aside = _UPRIGHT if end.way[0] else _ACROSS
         return min(
             (float(self.come[way][end.i, end.j]) + end.cost + (0.0 if way == end.way else last), way)

@@ -159,7 +159,8 @@ class _Lanes:
             first, last = self._first_and_last(net)
             if first <= rank < last:
                 heights = [self._port(i, net.back) for i in (net.source, *net.targets) if self._ends_at(net, i, rank)]
-                heights += [net.height] * (first < rank or rank + 1 < last)
+                if first < rank or rank + 1 < last:
+                    heights.append(net.height)
                 if max(heights) > min(heights):
                     spans.append((min(heights), max(heights), net))
         ends: list[float] = []
@@ -252,7 +253,7 @@ def _frames(level: Level, slots: Sequence[Column | Gap], rects: Mapping[int, Rec
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where a net passes ranks."""
+    """The ranks that a net passes, and its height there."""
 
     first: int
     last: int

@@ -1,4 +1,4 @@
-"""Where a line runs: points along it, sampled from the curve that is about to be drawn."""
+"""The way of a line: points along it, sampled from the curve that is about to be drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which lines of a picture run along one another, found in points sampled along all of them.
+"""The lines of a picture that run along one another, found in points sampled along all of them.
 
 The points are sorted into squares, so that it takes time in proportion to them and not to the pairs of lines.
 """

@@ -228,7 +228,7 @@ def _normalized(graph: Graph, node: Node) -> Node | None:
 
 
 def _through(graph: Graph, node: Node, names: Collection[str]) -> Node:
-    """What a node is made of alone, by reductions, movements and the operations named."""
+    """The node that this one is made of alone, by reductions, movements and the operations named."""
     while node.op is not None and (node.op.kind in ("reduction", "movement") or node.op.name in names):
         if len(node.sources) != 1:
             break
