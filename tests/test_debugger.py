@@ -713,6 +713,13 @@ def test_the_ledger_of_a_sample_has_rows_for_what_was_left_out():
     assert sum(row.share for row in rows) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_walk_that_is_too_long_is_refused_before_its_steps_are_looked_for(monkeypatch):
+    monkeypatch.setattr("tinygrad_rnn.bptt.recording.STEP_LIMIT", 100)
+    monkeypatch.setattr("tinygrad_rnn.bptt.recording.timed", lambda _graph: pytest.fail("they were"))
+    with pytest.raises(tg.GraphError, match="every=10"):
+        record(_chain(200)[0])
+
+
 def test_a_walk_of_many_bytes_is_refused_too(monkeypatch):
     monkeypatch.setattr("tinygrad_rnn.bptt.recording.BYTE_LIMIT", 2**18)
     loss, _ = _chain(200)

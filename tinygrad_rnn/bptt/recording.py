@@ -249,8 +249,11 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
                 f"the graph of {loss._described()} was walked backward already (at {tensor.site}); "
                 "debug it before backward(), or call backward(retain_graph=True)"
             )
-    graph = _with_time(tg.Graph(loss))
-    times = sorted({node.scope.step for node in graph.nodes if node.scope.step is not None})
+    graph = tg.Graph(loss)
+    if not anyway and every == 1 and (said := _times(graph)):  # what costs too much is refused before steps are found
+        _check_cost(graph, said, ())
+    graph = _with_time(graph)
+    times = _times(graph)
     left_out = set(times) - {*times[::every], *times[-1:]}
     if not anyway:
         _check_cost(graph, times, left_out)
@@ -266,6 +269,11 @@ def record(loss: tg.Tensor, gradient: Any = None, *, every: int = 1, anyway: boo
     paths = {x.site.filename for x in order if x.site}
     trace.files = {Path(path).name: path for path in paths}
     return trace
+
+
+def _times(graph: tg.Graph) -> list[int]:
+    """The time steps of the nodes."""
+    return sorted({node.scope.step for node in graph.nodes if node.scope.step is not None})
 
 
 def _with_time(graph: tg.Graph) -> tg.Graph:
