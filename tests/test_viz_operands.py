@@ -188,3 +188,20 @@ def test_a_comparison_says_what_it_compares_with():
     for detail in ("gate", "op"):
         dot = viz.render(h.square().sum(), detail=detail).dot
         assert all(f'label="(·) > {t}"' in dot for t in range(3))
+
+
+def test_a_decoder_that_reads_from_the_last_to_the_first_comes_after_its_encoder_all_the_same():
+    """It writes the sequence down in reverse; a cell that reads so and begins anew counts its steps from the end."""
+    tg.manual_seed(0)
+    encoder, decoder, out = tg.nn.RNNCell(2, 2), tg.nn.RNNCell(2, 2), tg.nn.Linear(2, 3)
+    x, h, loss = tg.randn(4, 1, 2), tg.zeros(1, 2), 0.0
+    for t in range(4):
+        h = encoder(x[t], h)
+    for t in range(3):
+        h = decoder(x[3 - t], h)
+        loss = loss + F.cross_entropy(out(h), [t])
+    assert [loop.reverse for loop in find(tg.Graph(loss))] == [False, False]
+    dot, _ = drawn(loss)
+    placed = boxes(dot)
+    handed = {head for tail, head, _ in lines(dot) if tail.endswith("s0_t4") and placed[tail][4].startswith("state")}
+    assert [head.rsplit("_", 2)[1:] for head in handed] == [["s1", "t1"]] and "←" not in dot

@@ -278,11 +278,27 @@ def truncated() -> tg.Tensor:
     return loss
 
 
+def pointer() -> tg.Tensor:
+    """A decoder whose scores point to an input of the encoder, which it reads next (Vinyals et al. 2015)."""
+    encoder, decoder = tg.nn.LSTMCell(2, 3), tg.nn.LSTMCell(2, 3)
+    key, query, energy = tg.nn.Linear(3, 3), tg.nn.Linear(3, 3), tg.nn.Linear(3, 1)
+    x, state, states, loss = tg.randn(STEPS, 1, 2), None, [], 0.0
+    for t in range(STEPS):
+        state = encoder(x[t], state)
+        states.append(state[0])
+    memory, chosen = key(tg.concat(states, 0)), tg.zeros(1, 2)
+    for t in range(STEPS):
+        state = decoder(chosen, state)
+        loss = loss + F.cross_entropy(energy(tg.tanh(memory + query(state[0]))).T, [STEPS - 1 - t])
+        chosen = x[STEPS - 1 - t]
+    return loss
+
+
 NETWORKS = {
     f.__name__.replace("_", "-"): f
     for f in (
         no_class, own_cell, light_gru, attention, layer_norm_lstm, skip_rnn, skip_connections, tied_weights,
         two_streams, top_down, clockwork, two_losses, nested, bidirectional, hierarchical, memory, scheduled_sampling,
-        truncated,
+        truncated, pointer,
     )
 }  # fmt: skip

@@ -88,7 +88,8 @@ def find(graph: Graph) -> tuple[Recurrence, ...]:
 def recurrences(folding: Folding) -> tuple[Recurrence, ...]:
     """Every circle of a graph whose steps are folded, as a `Recurrence`."""
     cells: list[dict[Place, list[int]]] = [defaultdict(list) for _ in folding.circles]
-    for i, (circle, place) in enumerate(zip(folding.core(), folding.place, strict=True)):
+    core = folding.core()
+    for i, (circle, place) in enumerate(zip(core, folding.place, strict=True)):
         if circle is not None and place is not None:
             cells[circle][place].append(i)
     found: list[Recurrence] = []
@@ -98,7 +99,8 @@ def recurrences(folding: Folding) -> tuple[Recurrence, ...]:
         told = [(t, x) for row in loop.inputs for t, x in enumerate(row) if x is not None]
         both = [(t, read_at[x]) for t, x in told if x in read_at]
         falls = len({t for t, _ in both}) > 1 and len({t + earlier for t, earlier in both}) == 1
-        found.append(replace(loop, reverse=loop.reverse or falls))
+        backward = (loop.reverse or falls) and not _goes_on_from_another(loop, core)
+        found.append(replace(loop, reverse=backward))
         read_at.update({x: t for t, x in told if not found[-1].reverse})
     return tuple(found)
 
@@ -171,6 +173,19 @@ def _reads_backward(folding: Folding, own: Sequence[int]) -> bool:
                 at.setdefault(folding.time[n], index)
     order = [at[t] for t in sorted(at)]
     return len(order) > 1 and all(a > b for a, b in pairwise(order))
+
+
+def _goes_on_from_another(loop: Recurrence, core: Sequence[int | None]) -> bool:
+    """Whether it begins with what another cell has computed: then it comes after that, in whatever order it reads."""
+    own, seen = {n for row in loop.rows for n in row.nodes}, set[int]()
+    pending = [n for initial in loop.initial for n in initial]
+    while pending:
+        if (n := pending.pop()) not in seen:
+            if core[n] is not None and n not in own:
+                return True
+            seen.add(n)
+            pending += loop.graph.nodes[n].sources
+    return False
 
 
 def _index(node: Node) -> int | None:
