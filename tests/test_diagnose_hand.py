@@ -7,6 +7,7 @@ import handwritten_fourth as fourth
 import handwritten_loops as loops
 import handwritten_more as more
 import handwritten_third as third
+import handwritten_varied as varied
 import numpy as np
 import pytest
 from handwritten import MISTAKES, STYLES, Mistake, loss_of, right
@@ -272,7 +273,8 @@ IN_BOTH = next(m for m in third.MISTAKES if m[3].startswith("reset gate forgotte
     [(third, m) for m in (third.MISTAKES if NIGHTLY else [IN_BOTH, *QUICK[5::20]])]
     + [(loops, m) for m in some(loops.MISTAKES, 12, first=4)]
     + [(fourth, m) for m in some(fourth.MISTAKES, 12, first=7)]
-    + [(fifth, m) for m in some(fifth.MISTAKES, 20, first=3)],
+    + [(fifth, m) for m in some(fifth.MISTAKES, 20, first=3)]
+    + [(varied, m) for m in some(varied.MISTAKES, 11, first=3)],
     ids=lambda x: x[3] if isinstance(x, tuple) else None,
 )
 def test_mistakes_of_loops_and_in_other_networks_are_named(written, mistake):
@@ -282,11 +284,19 @@ def test_mistakes_of_loops_and_in_other_networks_are_named(written, mistake):
     assert not says or any(says in edit.words for edit in found.edits), str(found)
 
 
-@pytest.mark.parametrize("written, style", some([(w, s) for w in (third, loops, fourth, fifth) for s in w.STYLES], 4))
+@pytest.mark.parametrize(
+    "written, style", some([(w, s) for w in (third, loops, fourth, fifth, varied) for s in w.STYLES], 4)
+)
 def test_the_right_backward_pass_of_these_is_right(written, style):
     assert tg.diagnose(written.loss_of(style), written.gradients(style)).correct
 
 
 def test_how_many_of_these_are_named():
-    assert [sum(bool(says) for *_, says in w.MISTAKES) for w in (third, loops, fourth, fifth)] == [108, 72, 99, 154]
-    assert [len(w.MISTAKES) for w in (third, loops, fourth, fifth)] == [113, 73, 100, 158]
+    assert [sum(bool(says) for *_, says in w.MISTAKES) for w in (third, loops, fourth, fifth, varied)] == [
+        108,
+        72,
+        99,
+        154,
+        42,
+    ]
+    assert [len(w.MISTAKES) for w in (third, loops, fourth, fifth, varied)] == [113, 73, 100, 158, 44]
