@@ -649,7 +649,7 @@ MISTAKES = [
     (
         "ln", "d[\"g\"] += (dy * xh).sum(0)",
         "d[\"g\"] += (dy * a).sum(0)", "dg with a, not normalized",
-        "",
+        "what g receives from g ⊙ (a − mu) uses a where a − mu belongs and comes from the gradient of the div",
     ),
     (
         "ln", "ds2 * 2 * (a - mu) / 4",
