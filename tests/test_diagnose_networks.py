@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nightly import NIGHTLY
 from random_networks import Network, networks
+from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.check.recorded import recorded
 from tinygrad_rnn.diagnosis.edited_walks import Edit, Record, scaled
-from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 
 DRAWS = st.integers(0, 10**6)
 

@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 from geometry import boxes, circular, disorder, faults
+from unlabelled_recurrences import Loop
 
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.recurrence.repeats import find
-from tinygrad_rnn.testing.unlabelled_recurrences import Loop
 from viz.debugger.terminal.line_debugger import run
 
 ORDERS = ("from below", "from above", "at once")

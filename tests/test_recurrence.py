@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import example, given
+from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
 import viz
@@ -17,7 +18,6 @@ from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.scopes import Scope
 from tinygrad_rnn.sequence_patterns import build
-from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 
 
 @given(loops(wider=True))

@@ -6,11 +6,11 @@ import re
 
 import pytest
 from hypothesis import given, settings
+from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn import nn
-from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.debugger.node_names import Names
 from viz.equations.formula_text import Text
 from viz.graph.box_text import Labels

@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nightly import NIGHTLY
 from test_viz import groups, svg_of, texts, tooltip, unrolled
+from unlabelled_recurrences import Loop, loops
 
 import tinygrad_rnn as tg
 import viz
 from tinygrad_rnn.sequence_patterns import build
-from tinygrad_rnn.testing.unlabelled_recurrences import Loop, loops
 from viz.graph.cheapest_path import Spot, cheapest
 from viz.graph.detail_levels import collapse
 from viz.graph.gradient_values import gradients

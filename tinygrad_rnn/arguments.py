@@ -62,7 +62,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
 
 
 def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable[[type[Class]], type[Class]]:
-    """Of a class, called ``name`` in messages: a keyword that a public method does not have is a `KeywordError`.
+    """A decorator of a class, called ``name`` in messages: unknown keywords of public methods are a `KeywordError`.
 
     Or what else ``by`` (`answerable`) makes of a method and its name.
     """
@@ -113,7 +113,7 @@ def _without_arguments(method: Callable[..., Result], name: str) -> Callable[...
 
 
 def _synonyms(function: Callable[..., Any]) -> list[tuple[str, str, int]]:
-    """Of NumPy's and PyTorch's words that a function has both: that given by name only, the other, its position."""
+    """Arguments under NumPy's and PyTorch's word: the one given by name only, the other, and its position."""
     names = list(signature(function).parameters)
     both = [pair for pair in (("axis", "dim"), ("keepdims", "keepdim")) if {*pair} <= {*names}]
     return [(b, a, names.index(a)) for a, b in (sorted(pair, key=names.index) for pair in both)]

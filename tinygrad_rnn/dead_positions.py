@@ -182,7 +182,7 @@ def _terms(op: Primitive, operands: Sequence[Any], attrs: dict[str, Any]) -> lis
 
 
 def _spread(live: Mask, output: str, term: str, shape: Shape, dtype: np.dtype[Any]) -> Mask:
-    """Of an operand with these letters, which elements meet a gradient that counts."""
+    """The mask of the elements, of an operand with these letters, that meet a gradient that counts."""
     live = _any_along(live, tuple(i for i, letter in enumerate(output) if letter not in term), dtype)
     order = [i for i, letter in enumerate(output) if letter in term]
     sizes = {letter: live.shape[i] for i, letter in enumerate(output)}

@@ -57,12 +57,12 @@ class Walk:
 
     @cached_property
     def gradients(self) -> dict[int, Any]:
-        """By node."""
+        """The gradient of each node."""
         return {step.node: step.gradient for step in self.steps}
 
     @cached_property
     def contributions(self) -> dict[tuple[int, int], Any]:
-        """By (node, operand slot)."""
+        """The contribution of each use: (node, operand slot)."""
         return {
             (step.node, sent.slot): self.contribution(k, index)
             for k, step in enumerate(self.steps, 1)

@@ -327,7 +327,7 @@ class _Rates:
         return self.optimizer._rates(self.states[0].get("step", 0) + 1, self.group)
 
     def ahead(self, count: int) -> list[tuple[float, ...]]:
-        """Those of the next ``count`` steps."""
+        """The rates of the next ``count`` steps."""
         if not self.counted:
             return [self()] * count
         step = self.states[0]["step"]

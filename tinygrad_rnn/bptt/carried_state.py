@@ -240,7 +240,7 @@ def _columns(trace: Trace, moment: Moment) -> dict[str, slice]:
 
 
 def _blocks(trace: Trace, earlier: Sequence[Moment], after: Moment) -> dict[int, Array]:
-    """By place in ``earlier``, what ``after`` reads of it: its Jacobian, (batch, state after, state before).
+    """The Jacobian of ``after`` for each moment, by place in ``earlier``, (batch, state after, state before).
 
     Samples do not mix, so one unit serves them all.
     """

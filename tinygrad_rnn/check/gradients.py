@@ -437,7 +437,7 @@ def _faint(comparison: Comparison) -> bool:
 
 
 def _lift(report: Report, upstream: Sequence[Array]) -> float:
-    """By how much more must flow back for the faintest gradients to have all their digits; 1 if they have."""
+    """The factor by which more must flow back for the faintest gradients to have all digits; 1 if they have."""
     if report.broken or report.infinite or not any(map(_faint, report.comparisons)):
         return 1.0
     sizes = [float(np.abs(c.expected).max(initial=0.0)) for c in report.comparisons if np.isfinite(c.expected).all()]

@@ -170,5 +170,5 @@ def _made_inside(container: Any) -> bool:
 
 
 def elements(container: Any) -> Iterable[Any]:
-    """Of one of `CONTAINERS`; of a dict, its values."""
+    """The elements of one of `CONTAINERS`; the values of a dict."""
     return container.values() if is_of(container, dict) else container

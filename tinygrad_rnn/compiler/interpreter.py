@@ -33,7 +33,7 @@ def _address(name: str, real: str) -> int:
 
 
 def entry_points(opcodes: Iterable[int], real: np.dtype[Any]) -> Any:
-    """By number, the addresses of the instructions a program uses."""
+    """The addresses of the instructions that a program uses, by their numbers."""
     addresses: Any = np.zeros(LIMIT, np.int64)
     for number in opcodes:
         if NAMES[number] not in (REGION, HOST, LOOP):

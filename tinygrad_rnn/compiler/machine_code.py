@@ -157,7 +157,7 @@ def _name(symbol: str) -> str:
 
 
 def _described() -> bytes:
-    """Of which sources and by which LLVM."""
+    """A digest of the sources, and of the LLVM, that machine code is made with."""
     return hashlib.sha256(f"{sources()} {llvmlite.__version__}".encode()).digest()
 
 

@@ -64,7 +64,7 @@ class Snapshot:
         return issubclass(type(self.thing), FILES)
 
     def names(self) -> list[str]:
-        """Of something with attributes, those that are others now."""
+        """The names of attributes that are others now."""
         now, before = _contents(self.thing), self.contents
         if not is_of(now, dict) or is_of(self.thing, dict):
             return []

@@ -12,7 +12,7 @@ from .passes import Applied
 
 @dataclass
 class Cost:
-    """Of one kind of instruction, all together."""
+    """The cost of all instructions of one kind."""
 
     count: int = 0
     flops: int = 0

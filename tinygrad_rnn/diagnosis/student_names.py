@@ -102,7 +102,7 @@ class Names:
         return f"the {node.op.name}" + (f" in {part}" if part else "")
 
     def _of_parts(self, node: Node) -> str:
-        """What moves or joins values, or a power, by the values themselves; "" if these have no short names."""
+        """The name of a power, or of what moves or joins values, from their names; "" if these are not short."""
         op = node.op
         assert op is not None
         names = [self.operand(node, slot) for slot in range(len(node.operands)) if isinstance(node.operands[slot], Ref)]

@@ -259,7 +259,7 @@ class Recurrent(Module):
         return self.training and self.variational_dropout > 0
 
     def _mask(self, shape: tuple[int, ...]) -> Tensor:
-        """Of 0 and ``1 / (1 - p)``, for all time steps."""
+        """A mask of 0 and ``1 / (1 - p)``, for all time steps."""
         mask = drop(ones(*shape), self.variational_dropout)
         mask.scope = mask.scope._replace(step=None)
         return labelled(mask, "dropout mask")

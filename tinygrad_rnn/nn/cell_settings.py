@@ -59,7 +59,7 @@ def lstm_more(hidden_size: int, peepholes: str | None, proj_size: int) -> dict[s
 
 
 def lstm_extras(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Those weights, as `lstm_step` takes them."""
+    """The weights of peepholes and projection, as `lstm_step` takes them."""
     peepholes = [weights[name] for name in ("weight_ci", "weight_cf", "weight_co") if name in weights]
     return {"peepholes": peepholes or None, "projection": weights.get("weight_hr")}
 

@@ -212,7 +212,7 @@ class LogSoftmax(Softmax):
         super().__init__(dim, axis=axis)
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, logarithms of what adds up to 1."""
+        """A tensor of the input's shape: logarithms of what adds up to 1."""
         return as_tensor(x).log_softmax(-1 if self.dim is None else self.dim)
 
 
@@ -225,7 +225,7 @@ class Tanh(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, in [-1, 1]."""
+        """A tensor of the input's shape, in [-1, 1]."""
         return as_tensor(x).tanh()
 
 
@@ -238,7 +238,7 @@ class Sigmoid(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, in [0, 1]."""
+        """A tensor of the input's shape, in [0, 1]."""
         return as_tensor(x).sigmoid()
 
 
@@ -255,7 +255,7 @@ class ReLU(Module):
         not_in_place("ReLU", inplace)
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, not negative."""
+        """A tensor of the input's shape, not negative."""
         return as_tensor(x).relu()
 
 
@@ -273,7 +273,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape."""
+        """A tensor of the input's shape."""
         return F.leaky_relu(x, self.negative_slope)
 
 
@@ -291,7 +291,7 @@ class ELU(Module):
         self.alpha = alpha
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, above ``-alpha``."""
+        """A tensor of the input's shape, above ``-alpha``."""
         return F.elu(x, self.alpha)
 
 
@@ -304,7 +304,7 @@ class Softplus(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, positive."""
+        """A tensor of the input's shape, positive."""
         return F.softplus(x)
 
 
@@ -317,7 +317,7 @@ class LogSigmoid(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, negative."""
+        """A tensor of the input's shape, negative."""
         return F.logsigmoid(x)
 
 
@@ -334,7 +334,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Any) -> Tensor:
-        """Of fewer dimensions."""
+        """A tensor of fewer dimensions."""
         return as_tensor(x).flatten(self.start_dim, self.end_dim)
 
 
@@ -351,7 +351,7 @@ class GELU(Module):
         self.approximate = approximate
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape."""
+        """A tensor of the input's shape."""
         return F.gelu(x, self.approximate)
 
     def extra_repr(self) -> str:
@@ -372,7 +372,7 @@ class SiLU(Module):
         not_in_place("SiLU", inplace)
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape."""
+        """A tensor of the input's shape."""
         return F.silu(x)
 
 
@@ -426,7 +426,7 @@ class LayerNorm(_Norm):
         super().__init__(normalized_shape, eps, elementwise_affine, bias, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, each row of mean 0 and variance 1 before weight and bias."""
+        """A tensor of the input's shape, each row of mean 0 and variance 1 before weight and bias."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps or 0.0)
 
 
@@ -453,5 +453,5 @@ class RMSNorm(_Norm):
         super().__init__(normalized_shape, eps, elementwise_affine, False, device, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        """Of the input's shape, each row of mean square 1 before the weight."""
+        """A tensor of the input's shape, each row of mean square 1 before the weight."""
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)

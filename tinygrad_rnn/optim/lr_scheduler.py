@@ -251,7 +251,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, step: int, base: float) -> float:
-        """Of the half cosine."""
+        """The rate on the half cosine."""
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * step / self.T_max)) / 2
 
 
@@ -292,7 +292,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set()
 
     def rate(self, step: int, base: float) -> float:
-        """Of the half cosine that began at the last restart."""
+        """The rate on the half cosine that began at the last restart."""
         at, length = step + self.part, self.T_0
         while self.T_mult > 1 and at >= length:
             at, length = at - length, length * self.T_mult

@@ -163,7 +163,7 @@ class Primitive:
         return self
 
     def __reduce__(self) -> Any:
-        """By its name, as a function: where it is loaded, the table has one of that name."""
+        """Pickled by its name, as a function: where it is loaded, the table has one of that name."""
         if TABLE.get(self.name) is not self:
             raise GraphError(f"{self!r} is not in the table of primitives and cannot be pickled; save its results")
         return _named, (self.name,)

@@ -81,7 +81,7 @@ def _times_columns(a: Any, stack: Any, time: int) -> Any:
 
 
 def _of_rows(step: _Step) -> Any:
-    """Of what takes any number of dimensions in front, the same settings whatever they are."""
+    """The rule for operations that take any number of dimensions in front: their settings do not change."""
     return lambda _time, stacked: step.op(stacked(0), *map(stacked, range(1, len(step.operands))), **step.attrs)
 
 
@@ -110,7 +110,7 @@ def _take(step: _Step) -> Any:
 
 
 def _along(step: _Step) -> Any:
-    """Of what works along axes: the same ones, one further on."""
+    """The rule for operations along axes: the axes are one further on."""
     axis = step.attrs["axis"]
     rank = len(step.shape_of(0))
     if axis is None and "keepdims" not in step.attrs:

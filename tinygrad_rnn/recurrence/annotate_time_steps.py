@@ -99,7 +99,7 @@ class _Naming:
     def _own_scopes(
         self, core: Sequence[int | None], paths: Sequence[tuple[str, ...]], reverse: Sequence[bool]
     ) -> list[tuple[str, ...] | None]:
-        """By circle a scope of its own, None where the program's own scope holds nothing but this cell."""
+        """A scope for each circle, None where the program's own scope holds nothing but this cell."""
         mixed: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
         for node, k in zip(self.nodes, core, strict=True):
             if node.op is not None and node.scope.step is not None and not node.scope.backward:

@@ -59,7 +59,7 @@ class _Parting(Generic[T]):
         self.group = {s: {s} for s in self.loops}
 
     def cells(self) -> list[set[T]]:
-        """By group its operations."""
+        """The operations of each group."""
         return [self._loop(self._first(own), own) for own in self._groups()]
 
     def _first(self, own: Collection[T]) -> T:

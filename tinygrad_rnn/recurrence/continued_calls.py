@@ -46,7 +46,7 @@ def continued(graph: Graph) -> Graph:
 
 
 def _calls(graph: Graph) -> dict[tuple[str, ...], list[list[Node]]]:
-    """By scope what each call of its layer did; a call begins where the steps begin again."""
+    """For each scope, what each call of its layer did; a call begins where the steps begin again."""
     calls: dict[tuple[str, ...], list[list[Node]]] = defaultdict(list)
     cells = {n.scope.path for n in graph.nodes if n.op is not None and n.role == "h" and n.scope.step is not None}
     for node in graph.nodes:

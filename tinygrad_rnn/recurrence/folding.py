@@ -83,14 +83,14 @@ class Folding:
                 self.place[i], self.time[i] = Place(None, number), step
 
     def _on_parameters(self) -> list[bool]:
-        """By node, whether it was computed with a parameter's help."""
+        """For each node, whether it was computed with a parameter's help."""
         found: list[bool] = []
         for node in self.graph.nodes:
             found.append(node.is_parameter if node.op is None else any(found[s] for s in node.sources))
         return found
 
     def _folded_edges(self) -> dict[Place, dict[Place, set[int]]]:
-        """By operation of a step, those that it feeds, and how many steps later."""
+        """For each operation of a step, those that it feeds, and how many steps later."""
         edges: dict[Place, dict[Place, set[int]]] = defaultdict(lambda: defaultdict(set))
         for source, target, _ in self.graph.edges:
             a, b = self.place[source], self.place[target]
@@ -158,7 +158,7 @@ class Folding:
         return True
 
     def core(self) -> list[int | None]:
-        """By node the circle it belongs to: it is on it, or in its step feeds nothing else and is no mere input."""
+        """The circle of each node that is on one, or that in its step feeds nothing else and is no mere input."""
         result: list[int | None] = [self._circle(place) for place in self.place]
         paths = self.paths()
         made = {place for place, depends in zip(self.place, self.depends, strict=True) if place and depends}
@@ -176,7 +176,7 @@ class Folding:
         return result
 
     def paths(self) -> list[tuple[str, ...]]:
-        """By circle, the scope that all of it is in."""
+        """The scope that all of a circle is in, for each."""
         found: list[tuple[str, ...] | None] = [None] * len(self.circles)
         for node in self.graph.nodes:
             k = self._circle(self.place[node.index])

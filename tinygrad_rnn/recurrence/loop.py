@@ -170,7 +170,7 @@ class _Recorded:
 
 
 def shortest(threads: int) -> int:
-    """Of how many time steps a program of so many threads makes a loop."""
+    """The number of time steps from which on a program of so many threads makes a loop."""
     return SHORTEST * (SHARED if threads > 1 else 1)
 
 
@@ -370,7 +370,7 @@ class _Hoisted:
         return made
 
     def _with_bias(self, x: Any) -> tuple[Any, Any] | None:
-        """Of ``(W x + a) + (U h + b)``, b is added outside, too."""
+        """The operands of ``(W x + a) + (U h + b)`` with b added outside of the loop, too."""
         if x.op is not P.add or not all(isinstance(y, Tensor) for y in x.operands):
             return None
         for a, product in (x.operands, x.operands[::-1]):
@@ -462,7 +462,7 @@ class _Reverse:
         self.seeds = arrived
 
     def gradients(self) -> list[Any]:
-        """By operand, None where nothing arrives."""
+        """The gradient of each operand, None where nothing arrives."""
         body, operands = self.body, self.forward.operands
         outer = current.scope
         with recording(True), _aside_of(_tracer()):
@@ -699,7 +699,7 @@ class _Writing:
         self.build, self.body, self.operands = build, body, operands
 
     def steps(self) -> list[list[Any]]:
-        """By time step, what the body's nodes have become."""
+        """The counterparts of the body's nodes, for each time step."""
         body, nodes, first = self.body, self.body.graph.nodes, self.body.inputs + self.body.states
         constants = {x.index: self.build.again(x, ()) for x in nodes if x.op is None and x.value is not None}
         carried = self.operands[body.inputs : first]

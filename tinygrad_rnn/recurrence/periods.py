@@ -31,7 +31,7 @@ class Turn(NamedTuple):
 
 
 def loop_turns(graph: Graph, operations: Sequence[int]) -> dict[int, Turn]:
-    """By node its turn, of those ``operations`` (node numbers, rising) that are steps of a loop.
+    """The turn of each node of ``operations`` (node numbers, rising) that is part of a loop's step.
 
     Its steps share weights, or read on in what was computed for all of them at once.
 

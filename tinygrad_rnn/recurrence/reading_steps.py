@@ -54,17 +54,17 @@ class _Reading:
 
     @cached_property
     def words(self) -> list[Hashable]:
-        """By position what an operation does, with which parameters; what grows has other shapes at every step."""
+        """A key for what each operation does, with which parameters; without shapes, for what grows has others."""
         return [self._word(n) for n in self.operations]
 
     @cached_property
     def place(self) -> dict[int, int]:
-        """By node its position."""
+        """The position of each node in ``operations``."""
         return {n: k for k, n in enumerate(self.operations)}
 
     @cached_property
     def last_use(self) -> list[int]:
-        """By position that of the last operation that reads it."""
+        """The position of the last operation that reads each one."""
         at = self.place
         return [max((at.get(u, -1) for u in self.graph.consumers[n]), default=-1) for n in self.operations]
 
@@ -125,7 +125,7 @@ class _Reading:
         return earlier in through
 
     def times(self, uses: Sequence[int]) -> dict[int, int]:
-        """By node the step it is in: one use each."""
+        """The step of each node; each step has one of the uses."""
         begin = self._beginnings([self.place[n] for n in uses])
         begin.append(self._end(begin))
         return {self.operations[k]: t for t, (a, b) in enumerate(pairwise(begin)) for k in range(a, b)}
@@ -155,7 +155,7 @@ class _Reading:
         return begin
 
     def _crossing(self) -> list[int]:
-        """By position how many values are made before it and used from it on."""
+        """For each position, how many values are made before it and used from it on."""
         change = [0] * (len(self.operations) + 1)
         for k, last in enumerate(self.last_use):
             if last > k:

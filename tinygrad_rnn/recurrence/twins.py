@@ -22,7 +22,7 @@ Likeness = dict[int, tuple[Hashable, "set[Hashable] | None"]]
 
 
 def aligned(graph: Graph, places: Sequence[Hashable | None]) -> list[int]:
-    """By node a number that operations doing the same in different ``places`` (time steps) share.
+    """A number for each node, shared by operations that do the same in different ``places`` (time steps).
 
     The uses of one parameter are the same; so is what leads to them in the same way, and what is made of them in the
     same way. What finds no twin so, because a step lacks an operand or has one more, goes by its operation and its

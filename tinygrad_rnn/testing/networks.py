@@ -59,7 +59,7 @@ class Network:
 
     @property
     def suffixes(self) -> list[str]:
-        """Of the parameters' names, one a layer and direction, in the order of the initial states."""
+        """The endings of the parameters' names, one a layer and direction, in the order of the initial states."""
         ways = ("", "_reverse") if self.bidirectional else ("",)
         return [f"l{layer}{way}" for layer in range(self.layers) for way in ways]
 

@@ -328,7 +328,7 @@ def _letter(stem: str) -> tuple[str, list[str], str]:
 
 
 def _base(text: str) -> str:
-    """What another sign comes above, with its own."""
+    """``text`` in braces if it has a superscript, so that it can get another one."""
     return f"{{{text}}}" if "^" in text else text
 
 

@@ -227,35 +227,11 @@ class Reader:
             args = [self._whole(x, was) if isinstance(operand, Ref) else x for x, was, operand in known]
         return Apply(node.op.name, tuple(args), self._settings(node), node.shape)
 
-    # Formulas of single operations: None where the operation is written as it is ---------------------------
-
-    def _sub(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
-        return e.plus([args[0], e.negative(args[1], node.shape)], node.shape)
+    # Formulas of single operations, see `_FORMULAS` ----------------------------------------------------------
 
     def _mul(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
         factors = zip(args, shapes[::-1])
         return e.times([self._scalar(x) if other == node.shape else x for x, other in factors], node.shape)
-
-    def _neg(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
-        return e.negative(args[0], node.shape)
-
-    def _div(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
-        return e.over(args[0], args[1], node.shape)
-
-    def _cast(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
-        return args[0]
-
-    def _power(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
-        return args[0] if args[1] == 1 else None
-
-    def _permute(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression:
-        return e.turned(args[0], node.attrs["axes"], node.shape)
-
-    def _reshape(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
-        return e.reshaped(args[0], shapes[0], node.shape)
-
-    def _broadcast_to(self, _node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
-        return args[0] if e.is_number(args[0]) else None
 
     def _matmul(self, node: tg.Node, args: list[Expression], shapes: Shapes) -> Expression:
         a, b = (self._whole(x, was) for x, was in zip(args, shapes))
@@ -282,9 +258,6 @@ class Reader:
             return None
         whole = self._whole(args[0], shapes[0]) if e.is_number(args[0]) else args[0]
         return e.picked(whole, node.attrs["index"], {**node.attrs, "part": self._gate(node)}, node.shape)
-
-    def _sum(self, node: tg.Node, args: list[Expression], _shapes: Shapes) -> Expression | None:
-        return None if e.is_number(args[0]) else e.summed(args[0], node.attrs, node.shape)
 
     @staticmethod
     def _settings(node: tg.Node) -> dict[str, Any]:
@@ -348,26 +321,27 @@ class Reader:
         return [condition, *(i for i in users if (n := self.nodes[i]).op is node.op and n.sources == node.sources)]
 
     def _everywhere(self, index: int) -> bool | None:
-        """What a condition is at all places; None if it is not the same at all."""
+        """The value of a condition at all places; None if they differ."""
         value = self.nodes[index].value
         if value is None or not value.size or value.min() != value.max():
             return None
         return bool(value.min())
 
 
+#: The formula of an operation; None where it is written as it is.
 _FORMULAS: dict[tg.Primitive, Callable[[Reader, tg.Node, list[Expression], Shapes], Expression | None]] = {
-    P.sub: Reader._sub,
+    P.sub: lambda _, node, args, _shapes: e.plus([args[0], e.negative(args[1], node.shape)], node.shape),
     P.mul: Reader._mul,
-    P.neg: Reader._neg,
-    P.div: Reader._div,
-    P.cast: Reader._cast,
-    P.power: Reader._power,
-    P.permute: Reader._permute,
-    P.reshape: Reader._reshape,
-    P.broadcast_to: Reader._broadcast_to,
+    P.neg: lambda _, node, args, _shapes: e.negative(args[0], node.shape),
+    P.div: lambda _, node, args, _shapes: e.over(args[0], args[1], node.shape),
+    P.cast: lambda _, _node, args, _shapes: args[0],
+    P.power: lambda _, _node, args, _shapes: args[0] if args[1] == 1 else None,
+    P.permute: lambda _, node, args, _shapes: e.turned(args[0], node.attrs["axes"], node.shape),
+    P.reshape: lambda _, node, args, shapes: e.reshaped(args[0], shapes[0], node.shape),
+    P.broadcast_to: lambda _, _node, args, _shapes: args[0] if e.is_number(args[0]) else None,
     P.matmul: Reader._matmul,
     P.linear: Reader._linear,
     P.where: Reader._where,
     P.getitem: Reader._getitem,
-    P.sum_: Reader._sum,
+    P.sum_: lambda _, node, args, _shapes: None if e.is_number(args[0]) else e.summed(args[0], node.attrs, node.shape),
 }

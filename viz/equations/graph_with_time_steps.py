@@ -78,7 +78,7 @@ def _judged(graph: tg.Graph, names: Known) -> tg.Graph:
 
 
 def _place_beside_the_loop(graph: tg.Graph, nodes: list[tg.Node]) -> None:
-    """What lies between the scores and the loss of a step, outside of the loop, and is used there alone, is in it."""
+    """Give what lies between a step's scores and loss outside of the loop, and is used there alone, that step."""
     placed = {n.index for n in nodes if n.scope.step is not None and graph.nodes[n.index].scope.step is None}
     for node in reversed(nodes):
         steps = {nodes[i].scope.step if i in placed else None for i in graph.consumers[node.index]}

@@ -249,7 +249,7 @@ def _only_judged(graph: Graph, node: Node) -> bool:
 
 
 def targets(graph: Graph) -> set[int]:
-    """What scores are compared with, by a cross-entropy or by a difference that only a loss reads."""
+    """The values that scores are compared with, by a cross-entropy or a difference that only a loss reads."""
     found: set[int] = set()
     for node in graph.nodes:
         if node.op is not None or node.requires_grad or node.name or node.role:

@@ -147,7 +147,7 @@ def _flat_rows(draft: Draft, node: Planned, x: Planned, _users: list[int]) -> Re
 
 
 def _biases_first(draft: Draft, node: Planned, x: Planned, users: list[int]) -> Ref | None:
-    """Of ``(W x + a) + (U h + b)``, a + b is computed once."""
+    """``(W x + a) + (U h + b)`` with a + b computed once."""
     second = draft.operands(node)[1]
     y = draft[second] if isinstance(second, Ref) else node
     if not (x.op is P.linear is y.op and len(x.operands) == len(y.operands) == 3 and x.index != y.index):

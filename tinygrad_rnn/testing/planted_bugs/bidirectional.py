@@ -65,7 +65,7 @@ class BothWaysBackward:
         self.problem, self.jitter = problem, jitter
 
     def gradients(self) -> OracleGradients:
-        """Of the sequence and the four weights."""
+        """The gradients of the sequence and of the four weights."""
         x, (w, u, v, r) = self.problem.x, self.problem.weights
         both, hidden = self.problem.states(x, w, u, v, r, rounded=lambda x: coarse(x, self.jitter)), len(u)
         h, k = both[..., :hidden], both[..., hidden:]

@@ -53,7 +53,7 @@ class PoolingBackward:
         self.problem, self.jitter = problem, jitter
 
     def gradients(self) -> OracleGradients:
-        """Of the weight."""
+        """The gradient of the weight."""
         x, y = self.problem.x, np.tanh(self.problem.x @ self.problem.weight.T)
         dy = self.shared(y == y.max(0)) * self.problem.upstream
         y = coarse(y, self.jitter)

@@ -58,7 +58,7 @@ def _erfc(w: Writer, node: Node, x: str) -> str:
 
 @onnx_rule("floor_divide")
 def _floor_divide(w: Writer, node: Node, a: str, b: str) -> str:
-    """By the remainder, as NumPy: ``floor(a / b)`` would take a quotient that was rounded up for whole."""
+    """The quotient by way of the remainder, as in NumPy: ``floor(a / b)`` may meet one that was rounded up."""
     if node.dtype.kind in "iu":
         return w.add("Div", w.add("Sub", a, w.add("Mod", a, b)), b)
     zero = w.constant(np.zeros((), node.dtype))

@@ -124,7 +124,7 @@ def _called(function: Callable[..., Any], given: tuple[Any, ...]) -> list[tuple[
 
 
 def _sizes(called: list[tuple[str, Tensor]], axes: Mapping[str, Mapping[int, str]]) -> dict[str, int]:
-    """Of each named size, what it is in the arguments."""
+    """The value of each named size in the arguments."""
     shapes, found = {name: x.shape for name, x in called}, dict[str, int]()
     for name, named in axes.items():
         if name not in shapes:

@@ -428,7 +428,7 @@ class JaxProgram:
 
 
 def _left(trace: TracedProgram) -> Iterator[tuple[int, int | None]]:
-    """Of tensors from outside, what becomes of their ``.grad``: which output it is, None for none."""
+    """The output that becomes the ``.grad`` of each tensor from outside, None for none."""
     for x, at in trace.kept:
         if isinstance(x, Tensor):
             yield x.serial, at

@@ -230,6 +230,6 @@ def _divided(body: Body) -> tuple[list[int], list[int], list[int]]:
 
 
 def _between(there: Sequence[int], nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
-    """Those of the values ``there`` that the nodes, or the outputs, use."""
+    """The values in ``there`` that the nodes, or the outputs, use."""
     used = {i for node in nodes for i in node.sources} | {*outputs}
     return [i for i in dict.fromkeys(there) if i in used]

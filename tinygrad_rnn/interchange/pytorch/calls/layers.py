@@ -98,7 +98,7 @@ def _embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int = -1,
 ) -> Any:
-    """Of each bag the sum (mode 0) or mean (1) of its rows."""
+    """The sum (mode 0) or mean (1) of each bag's rows."""
     if mode > 1 or scale_grad_by_freq:
         return NotImplemented
     count, first = int(call.out[0].shape[0]), offsets.numpy()

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
+from hypothesis import strategies as st
 
-from ..functional import concat, stack, zeros
-from ..graph import Graph
-from ..nn.functional import cross_entropy
-from ..optional_packages import needed
-from ..reverse_walk import grad
-from ..tensors import Tensor, tensor
-
-with needed("drawing with Hypothesis", "test"):
-    from hypothesis import strategies as st
+from tinygrad_rnn.functional import concat, stack, zeros
+from tinygrad_rnn.graph import Graph
+from tinygrad_rnn.nn.functional import cross_entropy
+from tinygrad_rnn.reverse_walk import grad
+from tinygrad_rnn.tensors import Tensor, tensor
 
 SIZE = 3
 
@@ -33,19 +30,12 @@ class Written:
 
 @dataclass(frozen=True)
 class Loop:
-    """Settings that say everything; its repr makes it again.
-
-    >>> from tinygrad_rnn.testing.unlabelled_recurrences import Loop
-    >>> graph, cells = Loop(cells=("rnn", "gru"), steps=4).graph()
-    >>> [cell.steps for cell in cells]
-    [4, 4]
-    """
+    """The settings of a program; its repr makes it again."""
 
     cells: tuple[str, ...] = ("rnn",)  #: from below, each fed by the one below it
     steps: int = 3
-    shape: str = (
-        "one pass"  #: or "both ways": the first cell reads it backward too; "decoder": a second pass; "attention"
-    )
+    #: or "both ways": the first cell reads it backward too; "decoder": a second pass; "attention"
+    shape: str = "one pass"
     head: bool = True  #: scores and a loss at every step, else one number of the last state
     skip: bool = False  #: the head reads the input too
     summed: bool = True  #: the losses are summed up in the loop, else after it
