@@ -157,3 +157,12 @@ def test_inputs_keep_their_numbers_where_one_of_two_sequences_has_ended():
     starts = re.findall(r"(rolled_n\d+) -> rolled_n\d+ \[[^\]]*class=flow", dot)
     inputs = re.findall(r"(rolled_n\d+) \[[^\]]*label=[^\]]*x⁽", dot)
     assert len(inputs) == 2 and all(starts.count(each) == 1 for each in inputs)  # each cell reads its own
+
+
+def test_a_dropout_mask_is_another_input_in_equations_too():
+    tg.manual_seed(0)
+    cell, drop, x, h = nn.RNNCell(2, 3), nn.Dropout(0.5), tg.randn(3, 1, 2), tg.zeros(1, 3)
+    for t in range(3):
+        h = drop(cell(x[t], h))
+    lines = [line.text for line in viz.derive(h.sum()).recurrence if not line.left.gradient]
+    assert lines[0] == "x1_t = given[t-1]" and "h_t = tanh_t * x2_t" in lines

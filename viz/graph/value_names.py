@@ -89,8 +89,8 @@ class ValueNames:
                 step = None if node.scope.step is None else node.scope.step + 1
                 found[node.index] = (Name(self.sign(node), self.marks.get(node.scope.path, Mark()), step),)
         for box in self.level.boxes:
-            if not self.nodes[box.main].name and (names := self.of(box)):
-                found[box.main] = names
+            if (box.main in found or not self.nodes[box.main].name) and (names := self.of(box)):
+                found[box.main] = names  # of an input the number, too
         return found
 
     def sign(self, node: Node) -> str:
