@@ -511,9 +511,10 @@ def assert_solved(closed, values):
             (name, right), steps = line.split("  # t = ")[0].split(" = ", 1), line.partition("  # t = ")[2]
             runs = [[int(t) for t in run.split("..")] for run in steps.split(", ") if run]
             told.setdefault(name, []).append((right, {t for run in runs for t in range(run[0], run[-1] + 1)}))
+        number = form.name.lstrip("sqtae") if len(states) > 1 else ""
         for name, write, of in (
-            ("R_{0}", form.jacobian, form.back),
-            ("S_{0}", form.within, form.inside),
+            (f"R{number}_{{0}}", form.jacobian, form.back),
+            (f"S{number}_{{0}}", form.within, form.inside),
             (f"dL_{{0}}/d{form.name}_{{0}}", form.sent, form.direct),
         ):
             for k in of if name.format("t") in told else ():

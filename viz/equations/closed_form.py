@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from string import ascii_letters
 
 from tinygrad_rnn.errors import GraphError
 
@@ -76,18 +77,20 @@ class ClosedForm:
 
     def text(self) -> str:
         """The Jacobian, what each loss sends directly, and the sum of products, a line each."""
-        s, joint = self.name, len(self.states) > 1
+        s, n, joint = self.name, self._number, len(self.states) > 1
         told = [f"{s}_t = [{', '.join(self._part(state) for state in self.states)}]"] if joint else []
         for t, x, of in self._told(self._jacobian, self.back, Text):
-            told.append(f"R_{t} = {x}{_for(of)}" if joint else f"d{s}_{t}/d{s}_{self._beside(t, -1)} = {x}{_for(of)}")
+            told.append(
+                f"R{n}_{t} = {x}{_for(of)}" if joint else f"d{s}_{t}/d{s}_{self._beside(t, -1)} = {x}{_for(of)}"
+            )
         if self._mixed:
-            told += [f"S_{t} = {x}{_for(of)}" for t, x, of in self._told(self._within, self.inside, Text)]
+            told += [f"S{n}_{t} = {x}{_for(of)}" for t, x, of in self._told(self._within, self.inside, Text)]
         if joint:
-            told.append(f"d{s}_t/d{s}_{self._beside('t', -1)} = {'S_t @ R_t' if self._mixed else 'R_t'}")
+            told.append(f"d{s}_t/d{s}_{self._beside('t', -1)} = {f'S{n}_t @ R{n}_t' if self._mixed else f'R{n}_t'}")
         told += [f"dL_{t}/d{s}_{t} = {x}{_for(of)}" for t, x, of in self._told(self._sent, self.direct, Text)]
         product = f"d{s}_k/d{s}_{self._beside('k', -1)} @ ... @ d{s}_{self._beside('t', 1)}/d{s}_t"
         steps = f"k=t..{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}..t"
-        told.append(f"dL/d{s}_t = sum(dL_k/d{s}_k @ {product} for {steps}){' @ S_t' if self._mixed else ''}")
+        told.append(f"dL/d{s}_t = sum(dL_k/d{s}_k @ {product} for {steps}){f' @ S{n}_t' if self._mixed else ''}")
         return "\n".join([*told, *(other.text() for other in self.also)])
 
     def latex(self) -> str:
@@ -96,7 +99,7 @@ class ClosedForm:
         return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(lines) + "\n\\end{aligned}"
 
     def _latex_lines(self) -> list[str]:
-        joint = len(self.states) > 1
+        joint, n = len(self.states) > 1, f"^{{({self._number})}}" if self._number else ""
 
         def s(step: str) -> str:
             name = Latex().symbol(Symbol(self.name, None))
@@ -107,17 +110,17 @@ class ClosedForm:
         sign, other = ("-", "+") if self.toward > 0 else ("+", "-")
         for t, x, of in self._told(self._jacobian, self.back, Latex):
             before = f"t{sign}1" if t == "t" else str(int(t) - self.toward)
-            told.append((rf"R_{{{t}}} &= {x}" if joint else rf"{_over(s(t), s(before))} &= {x}") + _quad(of))
+            told.append((rf"R{n}_{{{t}}} &= {x}" if joint else rf"{_over(s(t), s(before))} &= {x}") + _quad(of))
         if self._mixed:
-            told += [rf"S_{{{t}}} &= {x}" + _quad(of) for t, x, of in self._told(self._within, self.inside, Latex)]
+            told += [rf"S{n}_{{{t}}} &= {x}" + _quad(of) for t, x, of in self._told(self._within, self.inside, Latex)]
         if joint:
-            told.append(rf"{_over(s('t'), s(f't{sign}1'))} &= {'S_t ' if self._mixed else ''}R_t")
+            told.append(rf"{_over(s('t'), s(f't{sign}1'))} &= {f'S{n}_t ' if self._mixed else ''}R{n}_t")
         for t, x, of in self._told(self._sent, self.direct, Latex):
             told.append(rf"{_over(f'L_{{{t}}}', s(t))} &= {x}" + _quad(of))
         ends = (f"k=t}}^{{{self.steps[1]}" if self.toward > 0 else f"k={self.steps[0]}}}^{{t", f"j=k}}^{{t{other}1")
         told.append(
             rf"{_over('L', s('t'))} &= \sum_{{{ends[0]}}} {_over('L_k', s('k'))} "
-            rf"\prod_{{{ends[1]}}} {_over(s('j'), s(f'j{sign}1'))}" + (r" \; S_t" if self._mixed else "")
+            rf"\prod_{{{ends[1]}}} {_over(s('j'), s(f'j{sign}1'))}" + (rf" \; S{n}_t" if self._mixed else "")
         )
         return told
 
@@ -126,6 +129,11 @@ class ClosedForm:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
+
+    @property
+    def _number(self) -> str:
+        """Of which of several states of several parts R and S are: "1" for s1; of a single one, nothing."""
+        return self.name.lstrip(ascii_letters) if len(self.states) > 1 else ""
 
     @property
     def _mixed(self) -> bool:
