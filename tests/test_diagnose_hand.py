@@ -141,7 +141,7 @@ def test_a_gradient_written_down_wrongly_is_another_in_the_half_with_the_mistake
     assert found.edits[0].words == "The gradient of U is transposed."
     assert true.node == edited.node and sides.sessions[0].graph.nodes[true.node].name == "U"
     np.testing.assert_allclose(edited.gradient, true.gradient.T)
-    assert sides.where.endswith("in what is written down for W_hh (U). There, U is W_hh.")
+    assert sides.where.endswith("in what is written down for U.")  # as the debuggers call it, too
 
 
 def test_nothing_found_cannot_be_shown_and_is_placed():
