@@ -288,7 +288,8 @@ class _Text:
         """The beginning of the first step in a periodic stretch: where the fewest values cross from step to step.
 
         ``begin`` is before ``start`` if the first step lacks something; what it lacks may be what it would begin with.
-        But a step that is ``complete``, lacking no operation, begins there if what is left at the end is a last step.
+        Where as few cross at the very beginning, and what is left at the end is a last step, it begins there; so does a
+        step that is ``complete``, lacking no operation, wherever fewer cross.
         """
         spare = (end - begin) % period
         if not spare and begin == start:
@@ -296,13 +297,14 @@ class _Text:
         shorter = range(max(start, begin) - period + 1, begin)
         possible = [*shorter, *range(begin, start + spare + 1 if begin == start else begin + 1)]
         middle = start + ((end - start) // period - 1) * period // 2 // period * period
-        # a first step that lacks no operation and is given a state begins there
+        # what is computed from a first state that was there before is in the graph: such a first step lacks nothing
+        first, outside = (begin, begin) if complete else (start, 0)
         given = any(
-            self.position.get(a, -1) < begin <= self.position.get(b, -1)
-            for k in range(begin, begin + period)
+            self.position.get(a, -1) < outside <= self.position.get(b, -1)
+            for k in range(first, first + period)
             for a, b in zip(self._sources(k), self._sources(k + period))
         )
-        whole = begin if complete and given and self.last_step(begin, end, period, ceiling) else None
+        whole = begin if given and self.last_step(begin, end, period, ceiling) else None
 
         def key(first: int) -> tuple[int, ...]:
             # a step in the middle that lies in the stretch as a whole
@@ -320,7 +322,9 @@ class _Text:
             steps = 0 if begin == start else -((first - end) // period)
             # nor does one step lack its beginning and another its end where nothing else says so
             ragged = first < begin == start and (end - first) % period > 0
-            return ragged, first != whole, len(crossing), steps, -((end - first) // period), abs(first - begin)
+            elsewhere = first != whole
+            further = -((end - first) // period), abs(first - begin)
+            return ragged, complete and elsewhere, len(crossing), steps, elsewhere, *further
 
         return min(possible, key=key)
 
