@@ -166,3 +166,16 @@ def test_a_dropout_mask_is_another_input_in_equations_too():
         h = drop(cell(x[t], h))
     lines = [line.text for line in viz.derive(h.sum()).recurrence if not line.left.gradient]
     assert lines[0] == "x1_t = given[t-1]" and "h_t = tanh_t * x2_t" in lines
+
+
+def test_an_encoder_of_more_steps_than_its_decoder_is_written_once():
+    """Elements of two sequences are called differently at all steps, not only at those that both have."""
+    w, u, a, b = (tg.randn(2, 2).requires_grad_() for _ in range(4))
+    x, z, h = tg.randn(4, 1, 2), tg.randn(3, 1, 2), tg.zeros(1, 2)
+    for t in range(4):
+        h = tg.tanh(x[t] @ w + h @ u)
+    for t in range(3):
+        h = tg.tanh(z[t] @ a + h @ b)
+    lines = {line.text: line.steps for line in viz.derive(h.square().sum()).recurrence}
+    assert lines["x_b_t = given_b[t-1]"] == lines["h1_t = tanh(x_b_t @ W1_xh + h1_(t-1) @ W1_hh)"] == (1, 4)
+    assert lines["x_t = given[t-1]"] == (1, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from keyword import iskeyword
 from typing import Self
@@ -44,13 +44,34 @@ def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, in
     # Of a gate's nodes the last is the gate. What only has its operation's name comes in the order it is computed, so
     # that steps call it the same even if the last one lacks the sum of losses.
     nameless = {i: None for i in sorted(forward) if i != output and _is_nameless(graph.nodes[i])}
+    series = _series(graph, known, stems)
+    of_series: dict[tuple[str, int], str] = {}
     for index in [*(i for i in reversed(stems) if i not in nameless), *nameless]:
         stem, path, step = stems[index]
         shared = set.intersection(*map(set, places[stem])) if places[stem] and stem not in ("weight", "bias") else set()
         shown = _identifier("_".join(part for part in path if part not in shared))
         both = [shown, stem] if graph.nodes[index].is_parameter else [stem, shown]
-        found[index] = _unlike("_".join(filter(None, both)) or "given", step, taken), step
+        wanted = "_".join(filter(None, both)) or "given"
+        steps = series.get(index, [step])
+        if len(steps) > 1:  # of two sequences' elements none is called as the other's are
+            source = wanted, graph.nodes[index].sources[0]
+            found[index] = of_series.get(source) or of_series.setdefault(source, _unlike(wanted, steps, taken)), step
+        else:
+            found[index] = _unlike(wanted, steps, taken), step
     return found
+
+
+def _series(graph: tg.Graph, known: Known, stems: Collection[int]) -> dict[int, list[int | None]]:
+    """By element of a sequence that is read once at each of several steps, those steps."""
+    read: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+    often = set[tuple[str, int]]()
+    for index in stems:
+        node, name = graph.nodes[index], known.name(graph.nodes[index])
+        if name and name.letter == "x" and name.step is not None and node.op is not None and node.op.name == "getitem":
+            source = _stem_of(name), node.sources[0]
+            if read[source].setdefault(name.step, index) != index:
+                often.add(source)
+    return {index: list(steps) for source, steps in read.items() if source not in often for index in steps.values()}
 
 
 class Known:
@@ -79,18 +100,24 @@ def _stem_of(name: Name) -> str:
     return _identifier(name._replace(step=None).text.replace("′", "_prime"))
 
 
-def _unlike(stem: str, step: int | None, taken: dict[str, int]) -> str:
-    """The stem, or with b, c, d ... behind it, so that neither it nor its gradient is called like anything else."""
+def _unlike(stem: str, steps: Sequence[int | None], taken: dict[str, int]) -> str:
+    """The stem, or with b, c, d ... behind it, so that neither it nor its gradient is called like anything else.
+
+    It is so at all ``steps``.
+    """
     stem = f"_{stem}" if stem[0].isdigit() else stem
-    plain = Text()(Symbol(stem, step))
-    for n in count(taken.get(plain, 0)):
+    plain = [Text()(Symbol(stem, step)) for step in steps]
+    for n in count(max(taken.get(name, 0) for name in plain)):
         twin = f"_{chr(97 + n)}" if 0 < n < 19 else f"_n{n}" if n else ""  # no t, which is a time step
-        name = Text()(Symbol(stem + twin, step))
-        free = not _is_called(name) and not iskeyword(name) and not re.search(r"(^|_)t$", name)
-        if free and name not in taken and f"d{name}" not in taken:
-            taken |= {name: 1, f"d{name}": 1, plain: n + 1}
+        told = [Text()(Symbol(stem + twin, step)) for step in steps]
+        if all(_is_free(name) and name not in taken and f"d{name}" not in taken for name in told):
+            taken |= {name: 1 for each in told for name in (each, f"d{each}")} | dict.fromkeys(plain, n + 1)
             return stem + twin
     raise AssertionError("count() never ends")
+
+
+def _is_free(name: str) -> bool:
+    return not _is_called(name) and not iskeyword(name) and not re.search(r"(^|_)t$", name)
 
 
 def _is_nameless(node: tg.Node) -> bool:
