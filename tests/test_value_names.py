@@ -105,7 +105,9 @@ def test_a_mask_that_compares_with_the_step_is_written_once():
     x, h, lengths = tg.randn(4, 3, 2), tg.zeros(3, 3), tg.tensor([[4], [2], [3]])
     for t in range(4):
         h = tg.where(lengths > t, tg.tanh(x[t] @ w + h @ u), h)
-    lines = {line.text: line.steps for line in viz.derive(h.square().sum()).recurrence}
+    found = viz.derive(h.square().sum())
+    assert any(r"> \left( t-1 \right)" in line.latex for line in found.recurrence)
+    lines = {line.text: line.steps for line in found.recurrence}
     assert lines["h_t = where(given > (t-1), tanh_t, h_(t-1))"] == (1, 4)
     assert lines["dL/dh_t = dadd_(t+1) @ W_hh.T + where(given > t, 0, dh_(t+1))"] == (1, 3)
     assert lines["dL/dadd_t = where(given > (t-1), dh_t, 0) * (1 - tanh_t**2)"] == (1, 4)

@@ -163,15 +163,19 @@ class Text:
     def write_function(self, x: Apply) -> Written:
         op = TABLE.get(x.op)
         if op is not None and op.infix:
-            counts = self.counted == COMPARED and op.infix in _COMPARISONS
-            every = type(self)(self.base, counted=EVERY_NUMBER) if counts else self
-            args = [(self if isinstance(a, (Apply, Symbol)) else every).inside(a, PRODUCT) for a in x.args]
-            return f" {op.infix} ".join(args), SUM
+            return self.join_infix(op.infix, op.infix, x), SUM
         if x.op == "one_hot":
             return f"one_hot({self(x.args[0])}, {x.attrs['num_classes']})", ATOM
         usual = {} if op is None else op.usual
         told = [f"{k}={_plain(v)}" for k, v in x.attrs.items() if k != "dtype" and (k not in usual or usual[k] != v)]
         return f"{x.op}({', '.join([*map(self, x.args), *told])})", ATOM
+
+    def join_infix(self, written: str, infix: str, x: Apply) -> str:
+        """``a > b``, or ``a > (t-1)`` where numbers that are compared count with the step."""
+        counts = self.counted == COMPARED and infix in _COMPARISONS
+        every = type(self)(self.base, counted=EVERY_NUMBER) if counts else self
+        args = [(self if isinstance(a, (Apply, Symbol)) else every).inside(a, PRODUCT) for a in x.args]
+        return f" {written} ".join(args)
 
     def index(self, index: Sequence[Any]) -> str:
         """The text of an index between its brackets."""
@@ -279,7 +283,7 @@ class Latex(Text):
         op = TABLE.get(x.op)
         latex = op.latex if op is not None else ""
         if op is not None and op.infix:
-            return f" {latex} ".join(self.inside(a, PRODUCT) for a in x.args), SUM
+            return self.join_infix(latex, op.infix, x), SUM
         if x.op == "one_hot":
             return rf"\mathbf{{1}}_{{{self(x.args[0])}}}", ATOM
         if x.op == "concat":
