@@ -53,6 +53,7 @@ FUNCTIONS |= {
     "full": lambda x, shape: np.full(shape, x, np.float64),
     "scatter": put,
     "at": np.s_,
+    "detach": lambda x: x,
 }
 
 
@@ -67,6 +68,7 @@ def written_out(line):
     def at(text, t):
         text = re.sub(r"_t\b", f"_{t}", text)
         text = re.sub(r"(?<=[\[:])t(?=[\]:])", str(t), text)  # an index: x[t], x[t-1:t]
+        text = re.sub(r"(?<=[<>=] )t\b(?![+-])", str(t), text)  # compared: n > t
         return re.sub(r"_?\(?\bt([+-]\d+)\)?", lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
 
     text = line.text
@@ -831,3 +833,35 @@ def test_a_closed_form_counts_on_in_what_was_made_for_all_steps_at_once(double):
     closed = found.closed_form()
     assert_solved(closed, found.values)
     assert len(closed.text().splitlines()) == 3 and "[t-1]" in closed.text() and "00000" not in closed.text()
+
+
+@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.parametrize("lstm", [False, True])
+def test_truncated_backpropagation_is_one_cell_and_says_where_it_is_cut(double, lstm, window):
+    x, loss = tg.randn(6, 1, 2), 0.0
+    if lstm:
+        layer, state = tg.nn.LSTM(2, 3), None
+        for t in range(0, 6, window):
+            y, state = layer(x[t : t + window], state)
+            state = tuple(s.detach() for s in state)
+            loss = loss + y.square().sum()
+    else:
+        w, u, h = tg.randn(2, 3).requires_grad_(), tg.randn(3, 3).requires_grad_(), tg.zeros(1, 3)
+        for t in range(6):
+            h = tg.tanh(x[t] @ w + (h.detach() if t % window == 0 else h) @ u)
+            loss = loss + h.square().sum()
+    found = viz.derive(loss)
+    assert_true(found)
+    equations = {line.name: line.text for line in found.lines}
+    for t in range(1, 7):
+        reads = "a" if lstm else "h"
+        assert ("detach(" in equations[f"{reads}_{t}"]) == (t > 1 and t % window == 1)
+        assert t == 1 or f"h_{t - 1}" in equations[f"{reads}_{t}"]
+
+
+def test_a_mask_that_compares_with_the_step_holds_at_every_step(double):
+    w, u = tg.randn(2, 3).requires_grad_(), tg.randn(3, 3).requires_grad_()
+    x, h, lengths = tg.randn(4, 3, 2), tg.zeros(3, 3), tg.tensor([[4], [2], [3]])
+    for t in range(4):
+        h = tg.where(lengths > t, tg.tanh(x[t] @ w + h @ u), h)
+    assert_true(viz.derive(h.square().sum()))

@@ -17,6 +17,7 @@ from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import TABLE
 from tinygrad_rnn.primitives.record import broadcast
 from tinygrad_rnn.progress import followed
+from tinygrad_rnn.recurrence.detached import DETACH
 
 from . import expression as e
 from . import log_softmax
@@ -339,6 +340,7 @@ _FORMULAS: dict[tg.Primitive, Callable[[Reader, tg.Node, list[Expression], Shape
     P.permute: lambda _, node, args, _shapes: e.turned(args[0], node.attrs["axes"], node.shape),
     P.reshape: lambda _, node, args, shapes: e.reshaped(args[0], shapes[0], node.shape),
     P.broadcast_to: lambda _, _node, args, _shapes: args[0] if e.is_number(args[0]) else None,
+    DETACH: lambda _, node, args, shapes: e.reshaped(Apply("detach", (args[0],), {}, shapes[0]), shapes[0], node.shape),
     P.matmul: Reader._matmul,
     P.linear: Reader._linear,
     P.where: Reader._where,

@@ -14,6 +14,7 @@ from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
 from tinygrad_rnn.primitives import getitem
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
+from tinygrad_rnn.recurrence.detached import joined
 from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
 
@@ -29,7 +30,7 @@ def rewritten(graph: tg.Graph, names: Known) -> list[tg.Tensor]:
     constant with one row where the later ones have one for each sequence gets as many rows: then its equation is the
     others'. Where that would change any other value it stays as it is.
     """
-    known = _parted(_judged(timed(graph), names))
+    known = _parted(_judged(timed(joined(graph)), names))
     more = len(known) - len(graph)
     tall = _tall_states(known)
     if tall:

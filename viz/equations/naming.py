@@ -23,7 +23,7 @@ from .formula_text import Text
 
 NAME_LIMIT = 40  #: characters
 #: What formulas call beside primitives, so that no value can be called so.
-FUNCTIONS = {"at", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
+FUNCTIONS = {"at", "detach", "diag", "eye", "full", "inf", "matrix", "nan", "ones", "outer", "row", "t"}
 
 
 def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, int | None]]:
