@@ -812,6 +812,14 @@ def test_a_path_is_as_cheap_as_one_found_crossing_by_crossing(seed):
     assert found + 24 * (way != ends[last].way) == pytest.approx(least)
 
 
+def test_boxes_on_a_circle_are_laid_out_whole_too():
+    level = collapse(Loop(("gated",), 3).graph()[0], "op")
+    e = next(e for e in level.edges if level.boxes[e.source].column == level.boxes[e.target].column is not None)
+    level.edges.append(replace(e, source=e.target, target=e.source))
+    layout = in_lanes(level, [(60.0, 20.0)] * len(level.boxes), max_steps=None)
+    assert len(layout.rects) == len(level.boxes) and mended(layout) == 0
+
+
 def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkeypatch):
     """With nothing mended: a skip connection's lines run along others."""
     graph, _ = Loop(("gru", "rnn"), 3, "attention", skip=True, tied=True).graph()

@@ -81,18 +81,23 @@ class _Lanes:
         for n in range(len(self.slots)):
             starts[n] = start
             for i in (i for i in order if self.slot[i] == n):
-                rank[i] = max([start, *(rank[a] + 1 for a in self.fed[i] if self.slot[a] == n)])
+                own = [rank[a] + 1 for a in self.fed[i] if self.slot[a] == n and a in rank]
+                rank[i] = self._off(i, max([start, *own]), rank)
             start = max((rank[i] + 1 for i in rank), default=0)
         for i in (i for i in order if self.slot[i] is None and self.fed[i]):
-            taken = {rank[b] for b in self.feeds[i] if b in rank}
-            rank[i] = 1 + max(rank.get(a, -1) for a in self.fed[i])
-            while rank[i] in taken:
-                rank[i] += 1
+            rank[i] = self._off(i, 1 + max(rank.get(a, -1) for a in self.fed[i]), rank)
         for i in order[::-1]:
             if i not in rank:
                 rank[i] = min((starts.get(self.slot[b], rank[b]) for b in self.feeds[i]), default=0) - 1
         first = min(rank.values(), default=0)
         return {i: rank[i] - first for i in self.slot}
+
+    def _off(self, i: int, rank: int, ranks: Mapping[int, int]) -> int:
+        """A rank from this one on in which nothing stands that the box is joined with."""
+        taken = {ranks[k] for k in (*self.fed[i], *self.feeds[i]) if k in ranks}
+        while rank in taken:
+            rank += 1
+        return rank
 
     def _heights(self) -> dict[int, float]:
         """Boxes near the heights of what they are joined with; those without a step above those beside them."""
@@ -273,18 +278,24 @@ def _nearest(wish: float, taken: Sequence[tuple[float, float]]) -> float:
 
 
 def _ordered(boxes: Iterable[int], feeds: Mapping[int, Sequence[int]]) -> list[int]:
-    """Each box after those that feed it."""
+    """Each box after those that feed it; of boxes on a circle the first one first."""
     missing = dict.fromkeys(boxes, 0)
     for targets in feeds.values():
         for b in targets:
             missing[b] += 1
+    found: dict[int, None] = {}
     ready = [i for i, count in missing.items() if not count]
-    for i in ready:
-        for b in feeds.get(i, ()):
-            missing[b] -= 1
-            if not missing[b]:
-                ready.append(b)
-    return ready
+    for start in (*ready, *missing):
+        pending = [start]
+        while pending:
+            i = pending.pop()
+            if i not in found:
+                found[i] = None
+                for b in feeds.get(i, ()):
+                    missing[b] -= 1
+                    if not missing[b]:
+                        pending.append(b)
+    return list(found)
 
 
 def _middle(values: Sequence[float], otherwise: float) -> float:
