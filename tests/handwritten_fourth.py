@@ -686,7 +686,7 @@ SAYS = {
         "What h of step 5 receives from outside of its loop arrives at every step, and twice at its own",
         "At every step, what … + enc_b receives from h is missing",
         "In every layer alike: at every step, what enc_Wh receives from h @ enc_Wh uses h of the step after",
-        "At every step, what h receives from x of the next step is cut out from place 0 on, not from 3",
+        "At every step, what h receives from [Etgt_t, h] of the next step is cut out from place 0 on, not from 3",
     ],
     "scales": [
         "At every step, what U receives from fast @ U uses fast of the step after",

@@ -6,6 +6,7 @@ import handwritten_fifth as fifth
 import handwritten_fourth as fourth
 import handwritten_loops as loops
 import handwritten_more as more
+import handwritten_sixth as sixth
 import handwritten_third as third
 import handwritten_varied as varied
 import numpy as np
@@ -274,6 +275,7 @@ IN_BOTH = next(m for m in third.MISTAKES if m[3].startswith("reset gate forgotte
     + [(loops, m) for m in some(loops.MISTAKES, 12, first=4)]
     + [(fourth, m) for m in some(fourth.MISTAKES, 12, first=7)]
     + [(fifth, m) for m in some(fifth.MISTAKES, 20, first=3)]
+    + [(sixth, m) for m in some(sixth.MISTAKES, 16, first=3)]
     + [(varied, m) for m in some(varied.MISTAKES, 11, first=3)],
     ids=lambda x: x[3] if isinstance(x, tuple) else None,
 )
@@ -285,18 +287,19 @@ def test_mistakes_of_loops_and_in_other_networks_are_named(written, mistake):
 
 
 @pytest.mark.parametrize(
-    "written, style", some([(w, s) for w in (third, loops, fourth, fifth, varied) for s in w.STYLES], 4)
+    "written, style", some([(w, s) for w in (third, loops, fourth, fifth, sixth, varied) for s in w.STYLES], 4)
 )
 def test_the_right_backward_pass_of_these_is_right(written, style):
     assert tg.diagnose(written.loss_of(style), written.gradients(style)).correct
 
 
 def test_how_many_of_these_are_named():
-    assert [sum(bool(says) for *_, says in w.MISTAKES) for w in (third, loops, fourth, fifth, varied)] == [
+    assert [sum(bool(says) for *_, says in w.MISTAKES) for w in (third, loops, fourth, fifth, sixth, varied)] == [
         108,
         72,
         99,
         154,
+        101,
         42,
     ]
-    assert [len(w.MISTAKES) for w in (third, loops, fourth, fifth, varied)] == [113, 73, 100, 158, 44]
+    assert [len(w.MISTAKES) for w in (third, loops, fourth, fifth, sixth, varied)] == [113, 73, 100, 158, 112, 44]
