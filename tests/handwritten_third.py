@@ -668,7 +668,7 @@ MISTAKES = [
     ('gru_free_running', "caches1[t], p[\"W1\"], p[\"U1\"]", "caches1[t], p[\"W1\"], p[\"U2\"]", "the other layer's recurrent weights",
      "Every rule that needs U1 uses U2"),
     ('gru_free_running', "dy_next = dx1 + dy if", "dy_next = dx1 if", "residual way forgotten in the feedback",
-     'At every step, what y receives from y + ((… ⊙ d["mask1"][t]) @ V) of the next step is missing'),
+     'At every step, what y receives from y + … of the next step is missing'),
     ('gru_free_running', "dx1 + dy if t >= warm else np.zeros((B, D))", "dx1 + dy", "gradient also through inputs that were given",
      ""),
     ('gru_free_running', "if t >= warm", "if t > warm", "off by one: first step that was fed back",

@@ -205,3 +205,20 @@ def test_a_decoder_that_reads_from_the_last_to_the_first_comes_after_its_encoder
     placed = boxes(dot)
     handed = {head for tail, head, _ in lines(dot) if tail.endswith("s0_t4") and placed[tail][4].startswith("state")}
     assert [head.rsplit("_", 2)[1:] for head in handed] == [["s1", "t1"]] and "←" not in dot
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_what_a_loop_says_and_reads_again_comes_after_its_scores(greedy):
+    """The softmax of the scores, or the word with the highest, is fed back: no cell reads a result of its own step."""
+    tg.manual_seed(0)
+    w, u, v = (tg.randn(*shape).requires_grad_() for shape in ((4, 3), (3, 3), (3, 4)))
+    h, y, loss = tg.zeros(1, 3), tg.zeros(1, 4), 0.0
+    for t in range(4):
+        h = tg.tanh(y @ w + h @ u)
+        scores = h @ v
+        y = F.one_hot(scores.argmax(1), 4).float() if greedy else F.softmax(scores, -1)
+        loss = loss + F.cross_entropy(scores, [t])
+    dot = viz.render(loss).dot
+    assert not circular(dot) and not list(faults(dot))
+    tails = {head for _, head, _ in lines(dot)}
+    assert all(name in tails for name, box in boxes(dot).items() if box[4].startswith("state") and "_t" in name)

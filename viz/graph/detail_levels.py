@@ -573,10 +573,11 @@ class _Collapsing:
         box = boxes[end]
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
             return end
-        for stage in range(self.stages[box.members[0]], 0, -1):
-            if (own := index.get((("cell", box.key[2], stage), box.column))) is not None:
+        stage = self.stages[box.members[0]]
+        for k in range(stage, 0, -1):
+            if (own := index.get((("cell", box.key[2], k), box.column))) is not None:
                 return own
-        return index.get((("cell", box.key[2]), box.column), end)
+        return end if stage else index.get((("cell", box.key[2]), box.column), end)  # no box reads its own results
 
     def _edge_kind(self, origin: Node, user: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:
