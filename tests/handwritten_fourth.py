@@ -671,8 +671,8 @@ SAYS = {
     "seq2seq": [
         "A row of Esrc that is looked up again has only what was written there last: it was overwritten",
         "At every step, what Etgt receives from Etgt_t counts a row that is looked up twice only once",
-        "At every step but the first, what h receives from x of the next step is missing",
-        "At every step, what h receives from x of the next step is missing",
+        "At every step but the first, what h receives from [Etgt_t, h] of the next step is missing",
+        "At every step, what h receives from [Etgt_t, h] of the next step is missing",
         "The masks are ignored: gradients pass as if every sequence were of full length",
         "Once, what (… − loss) − loss receives from … / 7 is multiplied by 0.875",
         "Once, at s the derivative of tanh is taken to be 1: it is forgotten",

@@ -296,7 +296,7 @@ MISTAKES = [
     ("padded", "unit * (dunit * unit).mean(1", "unit * (dunit * unit).sum(1", "sum for mean in the norm", "At every step, what the sum receives from (… / 4) + 1e-06, by all ways, is that gradient as it is: the derivative is forgotten."),
     ("padded", " / scale\n        daz", "\n        daz", "the scale forgotten", "At every step, what a receives from unit, by all ways, is g - y * mean(g * y) instead of (g - y * mean(g * y)) / s."),
     ("padded", " / scale\n        daz", " / scale**2\n        daz", "the scale squared", "At every step, what a receives from unit, by all ways, is (g - y * mean(g * y)) / s / s instead of (g - y * mean(g * y)) / s."),
-    ("padded", "dxh[:, :H])", "dxh[:, H:])", "the state's half for the words", "At every step, what x receives from xh is cut out from place 4 on, not from 0."),
+    ("padded", "dxh[:, :H])", "dxh[:, H:])", "the state's half for the words", "At every step, what E_t receives from xh is cut out from place 4 on, not from 0."),
     ("padded", "dpre = dcand * (1 - cand**2)", "dpre = dcand * (1 - unit**2)", "tanh' of the unit", "At every step, at cand the derivative of tanh uses unit."),
     ("padded", "g[\"bz\"] += daz.sum(0)", "g[\"bz\"] += dz.sum(0)", "bias before sigmoid'", "At every step, what bz receives from (xh @ Wz) + bz comes from the gradient of z."),
     ("padded", "g[\"h0\"] = dh.sum(0", "g[\"h0\"] = dh.mean(0", "mean for the first state", "Once, what h0 receives from repeated h0 is divided by 3, the size of the batch."),
