@@ -111,7 +111,7 @@ def residual(mistake=""):
     [
         ("forward", "The time steps are visited in forward order: h receives the carry of the step before"),
         ("no 1/T", "is multiplied by 4, the number of time steps"),
-        ("no final", "what h receives from h ⊙ … is missing"),
+        ("no final", "what h receives from h ⊙ by is missing"),
     ],
 )
 def test_a_loss_of_the_last_state_is_no_step_of_the_loop(mistake, says):

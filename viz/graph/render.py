@@ -28,7 +28,6 @@ from .rolled import folded
 
 
 @answerable
-@collector_paused()
 def render(
     what: Any,
     path: PathLike | None = None,
@@ -73,35 +72,36 @@ def render(
     True
     """
     _check(path, detail, max_steps, captions, title, dot, timeout)
-    forward, outputs = _graph(what)
-    needs_gradients = grads or backward
-    if needs_gradients and not outputs:
-        raise GraphError(
-            "render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients"
-        )
-    graph = _with_backward(outputs) if backward and detail == "op" else forward
-    level = collapse(graph, detail)
-    found = gradients(outputs, level) if needs_gradients else None
-    if backward and found is not None and detail != "op":
-        level = mirrored(level, found)
-    labels = Labels(level, values=values, grads=grads, gradients=found)
+    with collector_paused():
+        forward, outputs = _graph(what)
+        needs_gradients = grads or backward
+        if needs_gradients and not outputs:
+            raise GraphError(
+                "render: a Graph holds no tensors to walk backward from; pass the loss itself to see gradients"
+            )
+        graph = _with_backward(outputs) if backward and detail == "op" else forward
+        level = collapse(graph, detail)
+        found = gradients(outputs, level) if needs_gradients else None
+        if backward and found is not None and detail != "op":
+            level = mirrored(level, found)
+        labels = Labels(level, values=values, grads=grads, gradients=found)
 
-    def laid_out(level: Level, labels: Labels) -> tuple[Layout, list[list[str]]]:
-        shown = {None, *shown_columns(level.columns, max_steps)}
-        lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
-        sizes = [style.box_size(box.kind, text, level.detail) for box, text in zip(level.boxes, lines)]
-        return compose(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout), lines
+        def laid_out(level: Level, labels: Labels) -> tuple[Layout, list[list[str]]]:
+            shown = {None, *shown_columns(level.columns, max_steps)}
+            lines = [labels.lines(box) if box.column in shown else [""] for box in level.boxes]
+            sizes = [style.box_size(box.kind, text, level.detail) for box, text in zip(level.boxes, lines)]
+            return compose(level, sizes, max_steps=max_steps, dot=dot, timeout=timeout), lines
 
-    layout, lines = laid_out(level, labels)
-    fold = None
-    if rolled:
-        cells = level if detail == "cell" else collapse(forward, "cell")
-        if not any(box.kind == "cell" for box in cells.boxes):
-            raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
-        rows = layout if cells is level else laid_out(cells, Labels(cells))[0]
-        fold = folded(cells, rows, layout, dot=dot, timeout=timeout)
-    source = dot_source(level, layout, lines, labels, captions=captions, title=title, rolled=fold)
-    picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
+        layout, lines = laid_out(level, labels)
+        fold = None
+        if rolled:
+            cells = level if detail == "cell" else collapse(forward, "cell")
+            if not any(box.kind == "cell" for box in cells.boxes):
+                raise GraphError("render: rolled=True folds a recurrence, and this graph has none; draw it unrolled")
+            rows = layout if cells is level else laid_out(cells, Labels(cells))[0]
+            fold = folded(cells, rows, layout, dot=dot, timeout=timeout)
+        source = dot_source(level, layout, lines, labels, captions=captions, title=title, rolled=fold)
+        picture = Picture(source, positioned=True, renderer=dot, timeout=timeout)
     if path is not None:
         picture.save(path)
     return picture
