@@ -181,3 +181,11 @@ def test_an_encoder_of_more_steps_than_its_decoder_is_written_once():
     lines = {line.text: line.steps for line in viz.derive(h.square().sum()).recurrence}
     assert lines["x_b_t = given_b[t-1]"] == lines["h1_t = tanh(x_b_t @ W1_xh + h1_(t-1) @ W1_hh)"] == (1, 4)
     assert lines["x_t = given[t-1]"] == (1, 3)
+
+
+def test_the_losses_of_a_long_loop_are_one_sum():
+    w, u, h, loss = tg.randn(2, 3).requires_grad_(), tg.randn(3, 3).requires_grad_(), tg.zeros(1, 3), 0.0
+    for t in range(40):
+        h = tg.tanh(tg.randn(1, 2) @ w + h @ u)
+        loss = loss + nn.functional.cross_entropy(h, [t % 3])
+    assert "L = sum(L_t for t=1..40)" in [line.text for line in viz.derive(loss).recurrence]

@@ -97,10 +97,13 @@ class Reader:
                     uses[source] += 1
                     pending.append(source)
         sizes: dict[int, int] = {}
+        row_of: dict[int, tuple[str, bool]] = {}  #: of symbols and their sums the name that all steps of them have
         for index in followed(sorted(needed), "looking for names", len(needed)):
             node = self.nodes[index]
             own = 0 if node.op is None else WEIGHTED if node.op.name == "linear" else 1
             sizes[index] = own + sum(sizes[s] for s in self._sources(index) if s not in self.symbols)
+            if node.op is P.add and len(rows := {row_of.get(s) for s in node.sources}) == 1 and None not in rows:
+                row_of[index], sizes[index] = row_of[node.sources[0]], 1  # a sum over time steps, however many
             value = self.aliases[index][0] if index in self.aliases else None
             stem, step = self.names.get(index if value is None else value, ("", None))
             elsewhere = step is not None and (stem, value is not None) in also
@@ -112,8 +115,9 @@ class Reader:
                 self.symbols[index] = self.symbol(value, gradient=True)
             elif value is None and (self.is_named(index) or (long and not node.scope.backward)):
                 self.symbols[index] = self.symbol(index)
-            if index in self.symbols:
-                self.shapes[self.symbols[index]] = node.shape
+            if (symbol := self.symbols.get(index)) is not None:
+                self.shapes[symbol] = node.shape
+                row_of[index] = symbol.stem, symbol.gradient
 
     def _sources(self, index: int) -> Sequence[int]:
         """The nodes whose formulas stand in a node's."""
