@@ -928,8 +928,12 @@ def folded_edges(graph):
     level = collapse(graph, "cell")
     cells = {box.key[1] for box in level.boxes if box.kind == "cell"}
 
+    pairs = [(level.boxes[e.source], level.boxes[e.target]) for e in level.edges]
+    put_out = {id(b): a.key for a, b in pairs if a.kind == "cell" and b.kind == "state" and a.column == b.column}
+
     def home(box):
-        return ("cell", box.key[2]) if box.key[0] == "state" and box.key[2] in cells else box.key
+        state = box.key[0] == "state" and box.key[2] in cells
+        return put_out.get(id(box), ("cell", box.key[2])) if state else box.key
 
     ends = [(level.boxes[e.source], level.boxes[e.target]) for e in level.edges if e.kind != "weight"]
     expected = {(home(a), home(b), a.column != b.column) for a, b in ends if not a.before and not b.before}

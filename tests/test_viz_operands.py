@@ -222,3 +222,20 @@ def test_what_a_loop_says_and_reads_again_comes_after_its_scores(greedy):
     assert not circular(dot) and not list(faults(dot))
     tails = {head for _, head, _ in lines(dot)}
     assert all(name in tails for name, box in boxes(dot).items() if box[4].startswith("state") and "_t" in name)
+
+
+def test_a_folded_picture_has_what_comes_from_a_second_stage_of_the_cell():
+    """A context is made of the new state and read by the scores: from its own box there, too."""
+    tg.manual_seed(0)
+    u, w, a, v = (tg.randn(*shape).requires_grad_() for shape in ((3, 3), (3, 3), (3, 3), (6, 4)))
+    x, memory = tg.randn(3, 1, 3), tg.randn(4, 3)
+    h, context, loss = tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+    for t in range(3):
+        h = tg.tanh(x[t] @ w + h @ u + context @ a)
+        context = tg.softmax(h @ memory.T, -1) @ memory
+        loss = loss + F.cross_entropy(tg.cat([h, context], 1) @ v, [t])
+    dot = viz.render(loss, rolled=True).dot
+    placed = {name: box for name, box in boxes(dot).items() if name.startswith("rolled_")}
+    (scores,) = (name for name, box in placed.items() if box[4].startswith("logits"))
+    tails = {tail for tail, head, _ in lines(dot) if head == scores}
+    assert len(tails) == 2 and all(placed[tail][4].startswith("cell") for tail in tails)

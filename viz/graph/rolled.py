@@ -87,11 +87,13 @@ class _Folding:
         """One box for all steps' boxes of a kind; which one each of them has become."""
         homes: dict[Home, int] = {}
         place: dict[int, int] = {}
+        ends = ((e.target, self.level.boxes[e.source], self.level.boxes[e.target]) for e in self.level.edges)
+        makers = {i: a.key for i, a, b in ends if a.kind == "cell" and b.kind == "state" and a.column == b.column}
         for i, box in enumerate(self.level.boxes):
             if box.before or box.key[0] == "∂":
                 continue
             is_state = box.kind == "state" and box.key[0] == "state" and box.key[2] in self.cells
-            key = ("cell", box.key[2]) if is_state else box.key
+            key = makers.get(i, ("cell", box.key[2])) if is_state else box.key
             home: Home = (key, None if box.column is None else box.column.segment)
             if home not in homes:
                 homes[home] = len(self.boxes)
