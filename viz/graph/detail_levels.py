@@ -96,9 +96,8 @@ class _Collapsing:
             if state is not None and state not in self.stands_for[source]:
                 self.stands_for[source].append(state)
         self.before = C.times_before_the_first(graph, self.feeds, names, standing_in)
-        through = C.operands(graph, see_through=True, read_anew=read_anew)[
-            0
-        ]  # a state may be handed to the next pass in a stack
+        # a state may be handed to the next pass in a stack
+        through, _ = C.operands(graph, see_through=True, read_anew=read_anew)
         segments = C.segments(graph, through, C.initial_states(graph, through, names), self.recurrent, names)
         self.columns: list[Column | None] = [
             None if s is None or node.scope.step is None or self._is_total(node) else Column(s, node.scope.step)
