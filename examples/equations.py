@@ -38,7 +38,7 @@ def main(steps: int = 4, out: Path = Path("out"), seed: int = 0) -> float:
 
 
 def _steps(line: Equation) -> str:
-    return f"t = {line.steps[0]} … {line.steps[1]}" if line.steps else ""
+    return f"t = {line.steps[0]} … {line.steps[-1]}" if line.steps else ""
 
 
 if __name__ == "__main__":

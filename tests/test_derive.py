@@ -62,6 +62,15 @@ def evaluated(formula, values):
     return eval(formula, {**FUNCTIONS, **values})
 
 
+def steps_of(text):
+    """The time steps that are written ``1..3, 5``, or ``1, 3, ..., 9``."""
+    if ", ..., " in text:
+        first, second, last = map(int, text.replace(" ..., ", " ").split(", "))
+        return range(first, last + 1, second - first)
+    runs = [[int(t) for t in run.split("..")] for run in text.split(", ")]
+    return [t for run in runs for t in range(run[0], run[-1] + 1)]
+
+
 def written_out(line):
     """The lines one line of the recurrence stands for: every t put in, every sum over t written out."""
 
@@ -72,16 +81,16 @@ def written_out(line):
         return re.sub(r"_?\(?\bt([+-]\d+)\)?", lambda m: ("_" if m[0][0] == "_" else "") + str(t + int(m[1])), text)
 
     text = line.text
-    while found := re.search(r" for t=(\d+)\.\.(\d+)\)", text):
+    while found := re.search(r" for t=([\d., ]+)\)", text):
         depth, start = 1, found.start()
         while depth:  # back to the bracket this closes
             start -= 1
             depth += {")": 1, "(": -1}.get(text[start], 0)
         name = re.search(r"\w+$", text[:start])[0]
-        terms = [at(text[start + 1 : found.start()], t) for t in range(int(found[1]), int(found[2]) + 1)]
+        terms = [at(text[start + 1 : found.start()], t) for t in steps_of(found[1])]
         whole = f"({' + '.join(f'({term})' for term in terms)})" if name == "sum" else f"{name}({', '.join(terms)})"
         text = text[: start - len(name)] + whole + text[found.end() :]
-    return [at(text, t) for t in range(line.steps[0], line.steps[1] + 1)] if line.steps else [text]
+    return [at(text, t) for t in line.steps] if line.steps else [text]
 
 
 def assert_true(derivation, tolerance=1e-10):
@@ -383,8 +392,8 @@ def test_the_repetitions_of_an_own_cell_are_written_once(cell, said, batch, step
     assert_true(derivation)
     network = [line for line in derivation.recurrence if not line.left.gradient]
     assert {(line.left.stem, line.steps) for line in network if line.left.stem in "xh"} == {
-        ("x", (1, steps)),
-        ("h", (1, steps)),
+        ("x", tuple(range(1, steps + 1))),
+        ("h", tuple(range(1, steps + 1))),
     }
     back = [line.text for line in derivation.recurrence if line.text.startswith("dL/dh_")]
     assert len(back) == 2 and back[0].startswith(f"dL/dh_{steps} = ")
@@ -666,7 +675,7 @@ def test_a_layer_that_reads_piece_by_piece_has_its_recurrence_once(layer, double
     assert_true(found)
     lines = found.recurrence
     assert "scatter" not in str(found)
-    assert [line.steps for line in lines if line.left.stem == "h" and not line.left.gradient] == [(1, 6)]
+    assert [line.steps for line in lines if line.left.stem == "h" and not line.left.gradient] == [(1, 2, 3, 4, 5, 6)]
     assert len([line for line in lines if line.left.stem == "h" and line.left.gradient]) == 4  # both ends of two pieces
 
 
@@ -733,7 +742,7 @@ def test_every_repetition_is_written_once_whatever_is_carried(kind, labels, said
     derivation = viz.derive(remembering(kind, labels, said))
     assert_true(derivation)
     network = [line for line in derivation.recurrence if not line.left.gradient]
-    assert all(line.steps == (1, 5) for line in network if line.left.step is not None), derivation
+    assert all(line.steps == (1, 2, 3, 4, 5) for line in network if line.left.step is not None), derivation
     assert len({(line.left.stem, line.left.step is None) for line in network}) == len(network)
     back = [line for line in derivation.recurrence if line.left.gradient]
     for stem in {line.left.stem for line in back if line.left.step is not None}:
@@ -865,3 +874,32 @@ def test_a_mask_that_compares_with_the_step_holds_at_every_step(double):
     for t in range(4):
         h = tg.where(lengths > t, tg.tanh(x[t] @ w + h @ u), h)
     assert_true(viz.derive(h.square().sum()))
+
+
+def test_what_happens_at_every_other_step_is_one_line_that_says_so(double):
+    w, u, v = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (3, 2)))
+    x, h, loss = tg.randn(9, 1, 2), tg.zeros(1, 3), 0.0
+    for t in range(9):
+        h = tg.tanh(x[t] @ w + h @ u)
+        if t % 2 == 0 or t == 3:
+            loss = loss + cross_entropy(h @ v, [t % 2])
+        if t % 4 == 2:
+            h = h.detach()
+    found = viz.derive(loss)
+    assert_true(found)
+    text = str(found)
+    assert "y_t = h_t @ W_hy " in text and "# t = 1, 3..5, 7, 9, " in text
+    assert "L = sum(L_t for t=1, 3..5, 7, 9)" in text
+    assert "detach(h_(t-1)) @ W_hh) " in text and "# t = 4, 8, " in text
+    assert r"\sum_{t = 1, 3\text{–}5, 7, 9} L_{t}" in found.latex()
+    assert len([line for line in found.lines if line.left.stem == "h"]) == 18 and len(found.recurrence) < 20
+
+
+def test_what_is_stacked_backward_stays_so(double):
+    """Stacked as t = 3, 2, 1 it is no stack for t = 1..3."""
+    w, h, kept = tg.randn(2, 2).requires_grad_(), tg.ones(1, 2), []
+    for _ in range(3):
+        h = tg.tanh(h @ w)
+        kept.insert(0, h)
+    found = viz.derive((tg.stack(kept) * tg.randn(3, 1, 2)).sum())
+    assert_true(found)

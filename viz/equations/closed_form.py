@@ -18,7 +18,7 @@ from string import ascii_letters
 from tinygrad_rnn.errors import GraphError
 
 from .expression import Apply, Expression, Symbol, parts
-from .formula_text import Latex, Text
+from .formula_text import Latex, Text, steps_told
 from .jacobians import Shape, Splitter, Way, Writing
 
 #: The ways back by the part of the state that they start at and the one they end at.
@@ -153,7 +153,9 @@ class ClosedForm:
     def _asked(self, write: Write, steps: Mapping[int, object], step: int | None) -> str:
         return self._told(write, steps, Text)[-1][1] if step is None else write(Text(), step)
 
-    def _told(self, write: Write, steps: Mapping[int, object], kind: type[Text]) -> list[tuple[str, str, str]]:
+    def _told(
+        self, write: Write, steps: Mapping[int, object], kind: type[Text]
+    ) -> list[tuple[str, str, Sequence[int]]]:
         """(t, formula, steps) of those that read alike, written for a step t; what most are is the last.
 
         One like no other has its own number; ``steps`` says of which the formula is, where it is not of all.
@@ -166,12 +168,9 @@ class ClosedForm:
             ways.append(alike)
         alike = min(ways, key=len)
         if len(alike) == 1:
-            return [("t", next(iter(alike)), "")]
+            return [("t", next(iter(alike)), ())]
         groups = sorted(alike.items(), key=lambda item: (len(item[1]), item[1]))
-        return [
-            ("t", formula, _runs(of)) if len(of) > 1 else (str(of[0]), write(kind(), of[0]), "")
-            for formula, of in groups
-        ]
+        return [("t", formula, of) if len(of) > 1 else (str(of[0]), write(kind(), of[0]), ()) for formula, of in groups]
 
     def _jacobian(self, writer: Text, t: int) -> str:
         if len(self.states) == 1:
@@ -197,19 +196,12 @@ class ClosedForm:
         return _listed([_listed(row, writer) for row in rows], writer)
 
 
-def _runs(steps: Sequence[int]) -> str:
-    """``t = 1..3, 5``."""
-    ends = [t for t in steps if t + 1 not in steps]
-    starts = [t for t in steps if t - 1 not in steps]
-    return "t = " + ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in zip(starts, ends, strict=True))
+def _for(steps: Sequence[int]) -> str:
+    return f"  # t = {steps_told(steps)}" if steps else ""
 
 
-def _for(steps: str) -> str:
-    return f"  # {steps}" if steps else ""
-
-
-def _quad(steps: str) -> str:
-    return r" \quad " + steps.replace("..", r", \ldots, ") if steps else ""
+def _quad(steps: Sequence[int]) -> str:
+    return rf" \quad t = {steps_told(steps, latex=True)}" if steps else ""
 
 
 def _latex_part(state: str, toward: int) -> str:

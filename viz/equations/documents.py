@@ -19,7 +19,7 @@ from tinygrad_rnn.optional_packages import needed
 from .. import style
 from .closed_form import ClosedForm, closed_form
 from .expression import Expression, Symbol, parts
-from .formula_text import COMPARED, EVERY_NUMBER, INDICES, NOTHING, Latex, Text
+from .formula_text import COMPARED, EVERY_NUMBER, INDICES, NOTHING, Latex, Text, steps_told
 
 _HERE = Path(__file__).parent
 
@@ -32,7 +32,7 @@ class Equation:
     right: Expression
     node: int  #: position in `Derivation.graph` of the value, or of the value whose gradient this is
     site: str | None  #: the source line that made it
-    steps: tuple[int, int] | None = None  #: the first and last time step it holds for, if it is written for a step t
+    steps: tuple[int, ...] | None = None  #: the time steps it holds for, if it is written for a step t
     counted: int = NOTHING  #: whether indices, also numbers that are compared, or all, count on from step to step
     gathered: bool = False  #: whether terms that repeat from step to step are written once
 
@@ -71,27 +71,19 @@ class Derivation:
     @cached_property
     def recurrence(self) -> tuple[Equation, ...]:
         """The equations that repeat, written for a step t."""
-        left = list(self.lines)
-        runs: dict[int, Equation] = {}
-        for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER):  # then, for what is left, counting on with the step
-            groups: dict[tuple[Any, ...], list[Equation]] = {}
-            for line in left:
+        groups: dict[tuple[Any, ...], list[Equation]] = {}
+        for counted in (NOTHING, INDICES, COMPARED, EVERY_NUMBER):
+            for line in self.lines:
                 if line.left.step is not None:
-                    writer = Text(line.left.step, counted=counted)
-                    key = line.left.stem, line.left.gradient, writer(line.right)
-                    groups.setdefault(key, []).append(line)
-            for group in groups.values():
-                found = sorted(line.left.step or 0 for line in group)
-                if len(group) > 1 and found == list(range(found[0], found[-1] + 1)):
-                    runs |= {id(line): group[0] for line in group}
-                    runs[id(group[0])] = replace(group[0], steps=(found[0], found[-1]), counted=counted)
-            left = [line for line in left if id(line) not in runs]
-        shown = [runs.get(id(line), line) for line in self.lines]
-        return tuple(
-            replace(line, gathered=line.steps is None)
-            for line, original in zip(shown, self.lines)
-            if line.steps is not None or line is original
-        )
+                    text = Text(line.left.step, counted=counted)(line.right)
+                    groups.setdefault((counted, line.left.stem, line.left.gradient, text), []).append(line)
+        runs: dict[int, Equation] = {}
+        for (counted, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0][0])):
+            group = [line for line in group if id(line) not in runs]
+            if len(group) > 1:
+                steps = tuple(sorted(line.left.step or 0 for line in group))
+                runs |= dict.fromkeys(map(id, group), replace(group[0], steps=steps, counted=counted))
+        return tuple(dict.fromkeys(runs.get(id(line)) or replace(line, gathered=True) for line in self.lines))
 
     def closed_form(self) -> ClosedForm:
         """The recurrence of the carried state's gradient solved: a sum over later losses of products of Jacobians.
@@ -120,18 +112,18 @@ class Derivation:
         lines = self.lines if every_step else self.recurrence
         written = [line.text for line in lines]
         width = min(max(map(len, written), default=0), 76)
-        told: list[str] = []
+        shown: list[str] = []
         for backward, heading in ((False, "The network"), (True, "Its gradients, from the loss back")):
-            told += ["", heading]
-            told += [
+            shown += ["", heading]
+            shown += [
                 f"  {text:<{width}}  # {self._about(line)}"
                 for line, text in zip(lines, written)
                 if line.left.gradient == backward
             ]
-        return "\n".join(told[1:])
+        return "\n".join(shown[1:])
 
     def _about(self, line: Equation) -> str:
-        steps = f"t = {line.steps[0]}..{line.steps[1]}" if line.steps else ""
+        steps = f"t = {steps_told(line.steps)}" if line.steps else ""
         return ", ".join(filter(None, [steps, f"node #{line.node}", style.visible(line.site or "")]))
 
     def latex(self, *, every_step: bool = False) -> str:
@@ -139,7 +131,7 @@ class Derivation:
         rows = []
         for line in self.lines if every_step else self.recurrence:
             left, right = line.latex.split(" = ", 1)
-            steps = rf" && t = {line.steps[0]}, \ldots, {line.steps[1]}" if line.steps else ""
+            steps = rf" && t = {steps_told(line.steps, latex=True)}" if line.steps else ""
             rows.append(rf"{left} &= {right}{steps}")
         return "\\begin{aligned}\n" + " \\\\[4pt]\n".join(rows) + "\n\\end{aligned}"
 

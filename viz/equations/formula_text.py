@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tinygrad_rnn.primitives import TABLE
@@ -100,7 +101,7 @@ class Text:
             if steps is None:
                 written.append(self.inside(term, PRODUCT))
             else:
-                written.append(type(self)(steps[0], counted=counted).repeated(term, *steps, x.op))
+                written.append(type(self)(steps[0], counted=counted).repeated(term, steps, x.op))
         return self.plus.join(written), SUM if len(written) > 1 else self.repeated_holds
 
     # What text and LaTeX write differently -----------------------------------------------------------------
@@ -120,9 +121,9 @@ class Text:
             return str(number)
         return f"({_relative(number - self.base)})" if number != self.base else "t"
 
-    def repeated(self, body: Expression, first: int, last: int, op: str) -> str:
+    def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
         """A sum (or a stack, a concatenation) over time steps, ``body`` written relative to its own."""
-        return f"{'sum' if op == '+' else op}({self(body)} for t={first}..{last})"
+        return f"{'sum' if op == '+' else op}({self(body)} for t={steps_told(steps)})"
 
     def write_div(self, x: Apply) -> Written:
         return f"{self.inside(x.args[0], PRODUCT)} / {self.inside(x.args[1], NEGATIVE)}", PRODUCT
@@ -234,10 +235,12 @@ class Latex(Text):
     def left(self, x: Symbol) -> str:
         return self.symbol(x)
 
-    def repeated(self, body: Expression, first: int, last: int, op: str) -> str:
+    def repeated(self, body: Expression, steps: Sequence[int], op: str) -> str:
+        first, *_, last = steps
+        over = rf"_{{t={first}}}^{{{last}}}" if _is_run(steps) else f"_{{t = {steps_told(steps, latex=True)}}}"
         if op == "+":
-            return rf"\sum_{{t={first}}}^{{{last}}} {self.inside(body, PRODUCT)}"
-        return rf"\operatorname{{{op}}}_{{t={first}}}^{{{last}}} {self.bracket(self(body))}"
+            return rf"\sum{over} {self.inside(body, PRODUCT)}"
+        return rf"\operatorname{{{op}}}{over} {self.bracket(self(body))}"
 
     def write_div(self, x: Apply) -> Written:
         return rf"\frac{{{self(x.args[0])}}}{{{self(x.args[1])}}}", ATOM
@@ -292,24 +295,43 @@ class Latex(Text):
         return f"{name} {self.bracket(', '.join(map(self, x.args)))}", ATOM
 
 
-def repeats(x: Apply, writer: Callable[[int], Text]) -> list[tuple[Expression, tuple[int, int] | None]]:
+def repeats(x: Apply, writer: Callable[[int], Text]) -> list[tuple[Expression, Sequence[int] | None]]:
     """The terms of a sum (or what is stacked), of those that read the same relative to their own time steps the first.
 
-    With each, the first and the last step; None for a term that is like no other.
+    With each, its steps; None for a term that is like no other.
     """
     groups: dict[str, list[tuple[int, Expression]]] = {}
     for n, term in enumerate(x.args):
         step = max((s.step for s in parts(term) if s.step is not None), default=None)
         groups.setdefault(f"#{n}" if step is None else writer(step)(term), []).append((step or 0, term))
-    found: list[tuple[Expression, tuple[int, int] | None]] = []
+    found: list[tuple[Expression, Sequence[int] | None]] = []
     for group in groups.values():
-        group.sort(key=lambda item: item[0])
+        if x.op == "+":
+            group.sort(key=lambda item: item[0])
         steps = [step for step, _ in group]
-        if len(group) > 1 and steps == list(range(steps[0], steps[-1] + 1)):
-            found.append((group[0][1], (steps[0], steps[-1])))
+        rises = all(a < b for a, b in pairwise(steps))
+        if len(group) > (1 if _is_run(steps) else 2) and rises:
+            found.append((group[0][1], steps))
         else:
             found += [(term, None) for _, term in group]
     return found
+
+
+def steps_told(steps: Sequence[int], *, latex: bool = False) -> str:
+    """Time steps: ``1..3, 5``, or ``1, 3, ..., 9``."""
+    steps = sorted(steps)
+    apart = {b - a for a, b in pairwise(steps)}
+    if len(apart) == 1 and apart != {1} and len(steps) > 3:
+        dots = r"\ldots" if latex else "..."
+        return f"{steps[0]}, {steps[1]}, {dots}, {steps[-1]}"
+    starts = [b for a, b in pairwise([steps[0] - 2, *steps]) if b != a + 1]
+    ends = [a for a, b in pairwise([*steps, steps[-1] + 2]) if b != a + 1]
+    to = ".." if not latex else r", \ldots, " if len(starts) == 1 else r"\text{–}"
+    return ", ".join(f"{a}" if a == b else f"{a}{to}{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _is_run(steps: Sequence[int]) -> bool:
+    return len(steps) == steps[-1] - steps[0] + 1
 
 
 def _letter(stem: str) -> tuple[str, list[str], str]:
