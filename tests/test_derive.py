@@ -903,3 +903,41 @@ def test_what_is_stacked_backward_stays_so(double):
         kept.insert(0, h)
     found = viz.derive((tg.stack(kept) * tg.randn(3, 1, 2)).sum())
     assert_true(found)
+
+
+def test_a_state_that_stands_still_is_the_one_of_the_step_before(double):
+    """Clockwork: some units move at every second step, and the scores read them at all."""
+    w, u, a, b, v = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (3, 3), (3, 3), (6, 4)))
+    for first, when in ((0, (1, 3, 5)), (1, (2, 4, 6))):
+        x, h, slow, loss = tg.randn(6, 1, 2), tg.zeros(1, 3), tg.zeros(1, 3), 0.0
+        for t in range(6):
+            h = tg.tanh(x[t] @ w + h @ u)
+            if t % 2 == first:
+                slow = tg.tanh(h @ a + slow @ b)
+            loss = loss + cross_entropy(tg.concat([h, slow], 1) @ v, [t % 4])
+        found = viz.derive(loss)
+        assert_true(found)
+        lines = {line.text: line.steps for line in found.recurrence}
+        assert lines["h2_t = tanh(h1_t @ W2_xh + h2_(t-1) @ W2_hh)"] == when
+        assert lines["h2_t = h2_(t-1)"] == tuple(t for t in range(1, 7) if t not in when)
+        assert lines["y_t = concat(h1_t, h2_t) @ W_hy"] == (1, 2, 3, 4, 5, 6)
+        assert_solved(found.closed_form(), found.values)
+
+
+def test_what_a_cell_begins_with_has_a_line_and_the_first_step_is_as_all_others(double):
+    """An encoder's last state, a memory that is computed; a sequence that is read from its end begins behind it."""
+    tg.manual_seed(0)
+    w, u, a, b, v = (tg.randn(*s).requires_grad_() for s in ((2, 3), (3, 3), (3, 3), (2, 3), (3, 4)))
+    x, h, y = tg.randn(4, 1, 2), tg.zeros(1, 3), tg.randn(3, 1, 2)
+    for t in reversed(range(4)):
+        h = tg.tanh(x[t] @ w + h @ u)
+    memory, loss = 0.1 * tg.randn(1, 3), 0.0
+    for t in range(3):
+        h, memory = tg.tanh(y[t] @ b + h @ a + memory), 0.5 * memory + h
+        loss = loss + cross_entropy(h @ v, [t])
+    found = viz.derive(loss)
+    assert_true(found)
+    lines = {line.text: line.steps for line in found.recurrence if not line.left.gradient}
+    assert lines["h_reverse_t = tanh(x_b_t @ W_xh_reverse + h_reverse_(t+1) @ W_hh_reverse)"] == (1, 2, 3, 4)
+    assert "h_0 = h_reverse_1" in lines and "h_prime_0 = 0.1 * given" in lines
+    assert all(line.steps or line.left.step in (None, 0) for line in found.recurrence if not line.left.gradient)

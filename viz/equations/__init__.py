@@ -62,13 +62,14 @@ def derive(
     graph = tg.Graph(loss)
     with recording(True):
         known = Known(graph)
-        tensors = rewritten(graph, known)
+        tensors, copied = rewritten(graph, known)
         output = tensors[graph.outputs[0]]
         seed = tg.ones(*loss.shape, dtype=loss.dtype)
         walk = _walked(tensors, output, seed)
     whole = tg.Graph(output, *walk.gradients.values())
     position = whole.by_serial()
-    original = {position[x.serial]: node for x, node in zip(tensors, graph.nodes) if x.serial in position}
+    own = [*graph.nodes, *(graph.nodes[i] for i in copied)]
+    original = {position[x.serial]: node for x, node in zip(tensors, own, strict=True) if x.serial in position}
     gradients = {position[walk.graph.nodes[i].serial]: position[g.serial] for i, g in walk.gradients.items()}
     single = isinstance(wrt, (str, tg.Tensor)) or not isinstance(wrt, Iterable)
     asked: list[Any] = [] if wrt is None else [wrt] if single else list(wrt)
@@ -76,7 +77,7 @@ def derive(
     for target in targets:
         if target not in gradients:
             raise GraphError(f"{whole.nodes[target].label} requires no gradient, so there are no equations for it")
-    known.moved({node.index: place for place, node in original.items()})
+    known.moved({k: position[x.serial] for k, x in enumerate(tensors) if x.serial in position})
     reader = Reader(whole, position[output.serial], gradients, targets, known)
     lines = _lines(reader, original, gradients)
     wanted = [reader.symbol(i, gradient=True) for i in targets]

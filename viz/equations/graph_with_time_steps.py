@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.bptt.state_rows import state_rows
+from tinygrad_rnn.bptt.state_rows import StateRow, state_rows
 from tinygrad_rnn.errors import GraphError
 from tinygrad_rnn.graph import Ref
-from tinygrad_rnn.primitives import getitem
+from tinygrad_rnn.primitives import getitem, reshape
 from tinygrad_rnn.recurrence.annotate_time_steps import timed
 from tinygrad_rnn.recurrence.detached import joined
-from tinygrad_rnn.recurrence.repeats import find
 from tinygrad_rnn.tensors import Array
 
 from ..graph.time_columns import operands, roles
+from ..vocabulary import Name
 from .naming import Known
 
 
-def rewritten(graph: tg.Graph, names: Known) -> list[tg.Tensor]:
-    """The nodes of ``graph`` as tensors of a new graph, in its order.
+def rewritten(graph: tg.Graph, names: Known) -> tuple[list[tg.Tensor], list[int]]:
+    """The nodes of ``graph`` as tensors of a new graph, in its order, then values that a textbook writes beside them.
 
     Each has the time step and the role that `recurrence.timed` finds, or pictures for scores and losses, or that its
-    place among the states says. A constant that several states begin with is one for each. A first state that is a
-    constant with one row where the later ones have one for each sequence gets as many rows: then its equation is the
-    others'. Where that would change any other value it stays as it is.
+    place among the states says. A first state that is a constant with one row where the later ones have one for each
+    sequence gets as many rows: then its equation is the others'. Where that would change any other value it stays as
+    it is. The values beside them are states (see `_Carried`); of each the list says which node it is a copy of.
     """
-    known = _parted(_judged(timed(joined(graph)), names))
-    more = len(known) - len(graph)
-    tall = _tall_states(known)
+    found = timed(joined(graph))
+    rows = state_rows(found)
+    known = _judged(found, rows, names)
+    tall = _tall_states(known, rows)
     if tall:
         try:
             values = known.values(each=lambda node, value: tall.get(node.index, value))
         except GraphError:
-            return known.tensors()[more:]
-        if all(_same(node.value, value) for node, value in zip(known.nodes, values)):
-            return known.with_values(values).tensors()[more:]
-    return known.tensors()[more:]
+            values = []
+        if values and all(_same(node.value, value) for node, value in zip(known.nodes, values)):
+            known = known.with_values(values)
+    carried = _Carried(known, rows, names)
+    tensors = carried.graph().tensors()
+    return [tensors[place] for place in carried.places], carried.copied
 
 
-def _judged(graph: tg.Graph, names: Known) -> tg.Graph:
+def _judged(graph: tg.Graph, rows: Sequence[StateRow], names: Known) -> tg.Graph:
     """``graph`` with names for what a textbook names.
 
     Scores and losses of a time step are called so, also the scores of a network that has them once; what one step alone
@@ -66,15 +70,10 @@ def _judged(graph: tg.Graph, names: Known) -> tg.Graph:
         if given and node.scope.step is None and len(readers) == 1:
             nodes[node.index] = replace(node, scope=node.scope._replace(step=readers.pop()))
     _place_beside_the_loop(graph, nodes)
-    for row in state_rows(graph):
+    for row in rows:
         for index in (n for n in row.nodes if n is not None):
             if not (nodes[index].role or nodes[index].name or row.is_named):
                 nodes[index] = replace(nodes[index], role=row.name)
-        for index in row.initial:
-            node = nodes[index]
-            if node.op is None and not node.name and index not in row.loop.weights:
-                scope = node.scope._replace(path=row.path, step=-1)  # before the first
-                nodes[index] = replace(node, role=row.name, scope=scope)
     return graph.of(nodes, graph.outputs)
 
 
@@ -89,57 +88,156 @@ def _place_beside_the_loop(graph: tg.Graph, nodes: list[tg.Node]) -> None:
             nodes[node.index] = replace(node, scope=node.scope._replace(step=steps.pop()))
 
 
-def _parted(graph: tg.Graph) -> tg.Graph:
-    """``graph`` with a constant of its own, put in front, for every further state that begins with the same one.
-
-    What is read from the same place of what was given several times is read once.
+class _Carried:
+    """The graph with a value of every state at every step: what it begins with, and what it stays at in a step that
+    does not compute it. A constant that several states begin with is one for each, anything else is handed on by an
+    operation that changes nothing. What is read from the same place of what was given several times is read once.
     """
-    uses: dict[tuple[int, Any], list[tuple[int, int]]] = defaultdict(list)  # (constant, state): (user, operand slot)
-    rows = state_rows(graph)
-    for loop in {row.loop: None for row in rows}:
-        names = {n: (row.name, row.path) for row in rows if row.loop is loop for n in row.nodes if n is not None}
-        for row in loop.rows:
-            first, second = (None if n is None else graph.nodes[n] for n in row.nodes[:2])
-            for slot, (x, later) in enumerate(zip(first.operands, second.operands) if first and second else ()):
-                if isinstance(x, Ref) and isinstance(later, Ref) and later.index in names:
-                    leaf = graph.nodes[x.index]
-                    if leaf.op is None and not (leaf.requires_grad or leaf.name):
-                        uses[x.index, names[later.index]].append((row.nodes[0] or 0, slot))
-    of_state = {leaf: (graph.nodes[leaf].role, graph.nodes[leaf].scope.path) for leaf, _ in uses}
-    more = [(leaf, state) for leaf, state in uses if state != of_state[leaf]]
-    instead = {use: Ref(k) for k, key in enumerate(more) for use in uses[key]}
-    nodes = [
-        replace(node, index=k, role=name, scope=node.scope._replace(path=path))
-        for k, (leaf, (name, path)) in enumerate(more)
-        for node in [graph.nodes[leaf]]
-    ]
-    read: dict[str, int] = {}
-    same = {
-        node.index: read.setdefault(f"{node.operands} {node.attrs}", node.index)
-        for node in graph.nodes
-        if node.op is getitem and not node.requires_grad and graph.nodes[node.sources[0]].op is None
-    }
-    for node in graph.nodes:
-        moved = [
-            instead.get((node.index, slot), Ref(same.get(x.index, x.index) + len(more))) if isinstance(x, Ref) else x
-            for slot, x in enumerate(node.operands)
-        ]
-        nodes.append(replace(node, index=node.index + len(more), operands=tuple(moved)))
-    return tg.Graph.of(nodes, [output + len(more) for output in graph.outputs])
+
+    def __init__(self, known: tg.Graph, rows: Sequence[StateRow], names: Known) -> None:
+        self.known, self.names = known, names
+        self.nodes = list(known.nodes)  #: then the copies
+        self.copied: list[int] = []
+        self.instead: dict[tuple[int, int], int] = {}  #: by (user, operand slot) what it reads
+        self.begun: set[int] = set()  #: constants that are the beginning of one state
+        for row in rows:
+            _Standing(self, row).read_through()
+        self.places: list[int] = [0] * len(self.nodes)
+
+    def graph(self) -> tg.Graph:
+        """The graph; ``places`` then says where in it each of the nodes is."""
+        read: dict[str, int] = {}
+        given = self.known.nodes
+        for node in given:
+            if node.op is getitem and not node.requires_grad and given[node.sources[0]].op is None:
+                first = read.setdefault(f"{node.operands} {node.attrs}", node.index)
+                self.instead |= dict.fromkeys(self.uses(node.index) if first != node.index else (), first)
+        made: list[tg.Node] = []
+        copies: dict[int | None, list[int]] = defaultdict(list)  #: by what they are copies of
+        for node in self.nodes[len(given) :]:
+            copies[node.sources[0] if node.op else None].append(node.index)
+        pending = [*reversed(range(len(given))), *copies[None]]
+        while pending:
+            node = self.nodes[i := pending.pop()]
+            operands = [
+                Ref(self.places[self.instead.get((i, slot), x.index)]) if isinstance(x, Ref) else x
+                for slot, x in enumerate(node.operands)
+            ]
+            self.places[i] = len(made)
+            made.append(replace(node, index=len(made), operands=tuple(operands)))
+            pending += copies[i]
+        return tg.Graph.of(made, [self.places[i] for i in self.known.outputs])
+
+    def uses(self, i: int) -> Iterator[tuple[int, int]]:
+        """(user, operand slot) of every use of a node."""
+        for user in dict.fromkeys(self.known.consumers[i]):
+            for slot, x in enumerate(self.known.nodes[user].operands):
+                if isinstance(x, Ref) and x.index == i:
+                    yield user, slot
+
+    def copy(self, i: int, like: tg.Node, name: Name, *, leaf: bool = False) -> int:
+        """A value that is a node's, called as a state is: a constant, or else handed on."""
+        source, k = self.nodes[i], len(self.nodes)
+        made = replace(
+            source, index=k, role=like.role, name=like.name, scope=like.scope._replace(step=(name.step or 0) - 1)
+        )
+        if not leaf:
+            made = replace(made, op=reshape, operands=(Ref(i),), attrs={"shape": source.shape}, starts=False)
+        self.nodes.append(made)
+        self.copied.append(i if i < len(self.known) else self.copied[i - len(self.known)])
+        self.names.of[k] = name
+        return k
 
 
-def _tall_states(graph: tg.Graph) -> dict[int, Array]:
+class _Standing:
+    """One state, and what it is read as: the one of this step, or the one of the step before."""
+
+    def __init__(self, carried: _Carried, row: StateRow) -> None:
+        self.carried, self.row, nodes = carried, row, carried.known.nodes
+        of = [(t, n) for t, n in enumerate(row.nodes) if n is not None]
+        gap = max((b - a for (a, _), (b, _) in pairwise(of)), default=1)
+        at = [nodes[n].scope.step or 0 for block in row.loop.blocks() for n in block[:1]]
+        self.toward = -1 if at[0] > at[-1] else 1
+        earlier = min(gap - 1, at[0]) if self.toward > 0 else 0
+        #: by time, from the step before the first on, what is computed then
+        self.made: list[int | None] = [*[None] * (earlier + 1), *row.nodes, *[None] * (gap - 1)]
+        self.first = at[0] - self.toward * (earlier + 1)
+        self.latest = self.made.copy()
+        for t, now in enumerate(self.made):
+            self.latest[t] = self.latest[t - 1] if t and now is None else now
+        self.like = nodes[of[0][1]]
+        self.known: dict[int, int] = {}  #: by time the value then
+        self.cell = {n: k for k, other in enumerate(row.loop.rows) for n in other.nodes if n is not None}
+
+    def read_through(self) -> None:
+        """Have everything read the value of its time."""
+        name = self.carried.names.of.get(self.like.index)
+        if name is None or name.step is None:
+            return
+        self.name = name
+        uses: dict[Hashable, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
+        for n in (n for n in self.made if n is not None):
+            for key, t, use in self._reads(n):
+                uses[key].append((t, n, use))
+        delay: dict[Hashable, int] = {}
+        for key, own in uses.items():
+            now = any(self.made[t] == n for t, n, _ in own)
+            before = any(self.made[t] is not None and self.latest[t - 1] == n for t, n, _ in own)
+            if now != before:
+                delay[key] = int(before)
+            elif all(self.made[t] is None for t, *_ in own):  # a cell reads what was before
+                delay[key] = int(own[0][2][0] in self.cell)
+        for x in self.row.initial[:1]:
+            for key, t, use in self._reads(x):
+                if key in delay and self.latest[t - delay[key]] is None:
+                    uses[key].append((t, x, use))
+        for key, behind in delay.items():
+            for t, n, use in uses[key]:
+                if self.latest[t - behind] in (n, None):
+                    self.carried.instead[use] = self._at(t - behind)
+
+    def _reads(self, n: int) -> Iterator[tuple[Hashable, int, tuple[int, int]]]:
+        """(what reads it, the same at all steps; when; its place) for every use of a value."""
+        nodes = self.carried.known.nodes
+        for user, slot in self.carried.uses(n):
+            node = nodes[user]
+            time = ((-1 if node.scope.step is None else node.scope.step) - self.first) * self.toward
+            if 0 < time < len(self.made) and not node.scope.backward:
+                learned = tuple(s for s in node.sources if nodes[s].is_parameter)
+                word = self.cell.get(user, (node.op, node.scope.path, node.scope.part, learned))
+                yield (word, slot), time, (user, slot)
+
+    def _at(self, t: int) -> int:
+        """The value at a time."""
+        if t not in self.known:
+            now, name = self.made[t], self.name._replace(step=self.first + self.toward * t + 1)
+            if now is None:
+                now = self.carried.copy(self._at(t - 1), self.like, name) if t else self._begin(name)
+            self.known[t] = now
+        return self.known[t]
+
+    def _begin(self, name: Name) -> int:
+        """What the state begins with, under its name."""
+        x, names = self.row.initial[0], self.carried.names.of
+        node = self.carried.known.nodes[x]
+        leaf = node.op is None and not (node.requires_grad or node.name or x in self.row.loop.weights)
+        if names.get(x) == name or (leaf and x not in self.carried.begun):
+            self.carried.begun.add(x)
+            names[x] = name
+            return x
+        return self.carried.copy(x, self.like, name, leaf=leaf)
+
+
+def _tall_states(graph: tg.Graph, rows: Sequence[StateRow]) -> dict[int, Array]:
     """First states that later ones are taller than, by position, with as many rows as those."""
     found: dict[int, Array] = {}
-    for loop in find(graph):
-        for (row, _), initial in zip(loop.carried, loop.initial, strict=True):
-            later = next(graph.nodes[n] for n in loop.rows[row].nodes if n is not None)
-            for index in initial:
-                node = graph.nodes[index]
-                if node.op is not None or node.requires_grad or node.value is None:
-                    continue
-                if node.shape != later.shape and node.shape[:1] == (1,) and node.shape[1:] == later.shape[1:]:
-                    found[index] = np.broadcast_to(node.value, later.shape).copy()
+    for row in rows:
+        later = next(graph.nodes[n] for n in row.nodes if n is not None)
+        for node in (graph.nodes[index] for index in row.initial):
+            if node.op is not None or node.requires_grad or node.value is None:
+                continue
+            if node.shape != later.shape and node.shape[:1] == (1,) and node.shape[1:] == later.shape[1:]:
+                found[node.index] = np.broadcast_to(node.value, later.shape).copy()
     return found
 
 

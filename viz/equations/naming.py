@@ -13,11 +13,10 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.ancestors import ancestors
 from tinygrad_rnn.primitives import TABLE
 
-from .. import vocabulary
 from ..graph.box_text import common
 from ..graph.detail_levels import collapse
 from ..graph.value_names import ValueNames
-from ..vocabulary import Mark, Name
+from ..vocabulary import Name
 from .expression import Symbol
 from .formula_text import Text
 
@@ -90,9 +89,7 @@ class Known:
         return self
 
     def name(self, node: tg.Node) -> Name | None:
-        """The name of a node; of a first state as its cell says."""
-        if node.role and node.op is None and node.scope.step == -1:
-            return Name(vocabulary.letter(node.role), self.marks.get(node.scope.path, Mark()), 0)
+        """The name of a node."""
         return self.of.get(node.index)
 
 
