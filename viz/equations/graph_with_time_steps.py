@@ -217,7 +217,7 @@ class _Standing:
         return self.known[t]
 
     def _begin(self, name: Name) -> int:
-        """What the state begins with, under its name."""
+        """The value before the first step, under the name of the state."""
         x, names = self.row.initial[0], self.carried.names.of
         node = self.carried.known.nodes[x]
         leaf = node.op is None and not (node.requires_grad or node.name or x in self.row.loop.weights)
