@@ -19,6 +19,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Class = TypeVar("Class")
 
+_PAIRS = (("axis", "dim"), ("keepdims", "keepdim"), ("start_axis", "start_dim"), ("end_axis", "end_dim"))
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
@@ -34,8 +35,7 @@ def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int)
 def answerable(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
     """``function``, whose failures on arguments it was not written for are an `ArgumentError` each.
 
-    A keyword that the signature does not have is a `KeywordError`; what else Python says of a call that does not fit
-    the signature stays, and so does what the user's own functions raise.
+    A call that does not fit the signature is a `KeywordError`; what the user's own functions raise stays.
     Only the call that the user made answers: what fails in a call of ours within it keeps its kind on the way out.
     """
     name = name or function.__qualname__.removesuffix(".__init__").removesuffix(".__post_init__")
@@ -50,8 +50,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
         except TinygradError:
             raise
         except _RAW as error:
-            if isinstance(error, TypeError) and not_called_so(error, 1):
-                _refuse_unknown(kwargs, function, name)
+            refuse_misfit(error, kwargs, function, name)
             if _is_within_another(sys._getframe()) or not _is_ours(error):
                 raise
             given = ", ".join([*map(_shown, args), *(f"{key}={_shown(value)}" for key, value in kwargs.items())])
@@ -62,7 +61,7 @@ def answerable(function: Callable[Arguments, Result], name: str = "") -> Callabl
 
 
 def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable[[type[Class]], type[Class]]:
-    """A decorator of a class, called ``name`` in messages: unknown keywords of public methods are a `KeywordError`.
+    """A decorator of a class, called ``name`` in messages: calls that public methods do not fit are a `KeywordError`.
 
     Or what else ``by`` (`answerable`) makes of a method and its name.
     """
@@ -84,7 +83,7 @@ def naming_keywords(name: str, by: Callable[..., Any] | None = None) -> Callable
 
 
 def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Callable[Arguments, Result]:
-    """``function``, for which a keyword that it does not have is a `KeywordError`, as is one thing under two names."""
+    """``function``, for which a call that does not fit it is a `KeywordError`, and one thing in two words an error."""
     synonyms = _synonyms(function)
 
     @wraps(function)
@@ -94,7 +93,7 @@ def naming_keyword(function: Callable[Arguments, Result], name: str = "") -> Cal
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            refuse_unknown(error, kwargs, function, name or function.__qualname__)
+            refuse_misfit(error, kwargs, function, name or function.__qualname__)
             raise
 
     return call
@@ -105,9 +104,9 @@ def _without_arguments(method: Callable[..., Result], name: str) -> Callable[...
 
     @wraps(method)
     def call(self: Any, *given: Any, **kwargs: Any) -> Result:
-        if kwargs:
-            _refuse_unknown(kwargs, method, name)
-        return method(self, *given)
+        if given or kwargs:
+            raise _misfit(f"() takes no arguments, but {len(given)} were given", kwargs, method, name) from None
+        return method(self)
 
     return call
 
@@ -115,8 +114,8 @@ def _without_arguments(method: Callable[..., Result], name: str) -> Callable[...
 def _synonyms(function: Callable[..., Any]) -> list[tuple[str, str, int]]:
     """Arguments under NumPy's and PyTorch's word: the one given by name only, the other, and its position."""
     names = list(signature(function).parameters)
-    both = [pair for pair in (("axis", "dim"), ("keepdims", "keepdim")) if {*pair} <= {*names}]
-    return [(b, a, names.index(a)) for a, b in (sorted(pair, key=names.index) for pair in both)]
+    both = [sorted(pair, key=names.index) for pair in _PAIRS if {*pair} <= {*names}]
+    return [(b, a, names.index(a)) for a, b in both]
 
 
 def _refuse_both(
@@ -129,31 +128,24 @@ def _refuse_both(
             raise ArgumentError(f"{name}: {other} and {word} are one argument in two words; give one of them")
 
 
-def not_called_so(error: TypeError, depth: int) -> bool:
-    """Whether Python refused a call ``depth`` frames below this one's caller: its arguments do not fit."""
+def refuse_misfit(error: Exception, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
+    """Raise a `KeywordError` if ``error`` says that the caller's own call does not fit ``function``."""
     trace = error.__traceback__
-    for _ in range(depth - 1):
-        trace = None if trace is None else trace.tb_next
-    return trace is not None and trace.tb_next is None
+    if isinstance(error, TypeError) and trace is not None and trace.tb_next is None:
+        raise _misfit(str(error), given, function, name) from None
 
 
-def refuse_unknown(error: TypeError, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
-    """Raise a `KeywordError` with the nearest keyword, if ``error`` says that ``function`` has no such keyword."""
-    if given and not_called_so(error, 1):
-        _refuse_unknown(given, function, name)
-
-
-def _refuse_unknown(given: Mapping[str, Any], function: Callable[..., Any], name: str) -> None:
-    """The first keyword that the function does not have is an error that names the nearest."""
+def _misfit(said: str, given: Mapping[str, Any], function: Callable[..., Any], name: str) -> KeywordError:
+    """The first keyword that ``function`` does not have, and the nearest that it has; or else what Python ``said``."""
     parameters = list(signature(function).parameters.values())
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
-    for keyword in given:
+    any_other = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for keyword in () if any_other else given:
         if keyword not in known:
             near = get_close_matches(keyword, known, 1)
             cure = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
-            raise KeywordError(f"{name} has no argument {keyword!r}; {cure}") from None
+            return KeywordError(f"{name} has no argument {keyword!r}; {cure}")
+    return KeywordError(f"{name}(){said.partition('()')[2]}")
 
 
 def _is_within_another(call: FrameType) -> bool:

@@ -437,8 +437,12 @@ class Composed(Operators):
             )
         return self @ other
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Dimensions ``start_dim`` to ``end_dim``, both included, as one. Raises `ShapeError` if the first comes later.
+    def flatten(
+        self, start_dim: int = 0, end_dim: int = -1, *, start_axis: int | None = None, end_axis: int | None = None
+    ) -> Tensor:
+        """Dimensions ``start_dim`` to ``end_dim`` (``start_axis``, ``end_axis``), both included, as one.
+
+        Raises `ShapeError` if the first comes later.
 
         >>> import tinygrad_rnn as tg
         >>> tg.zeros(2, 3, 4).flatten(1).shape
@@ -446,8 +450,9 @@ class Composed(Operators):
         """
         if not self.ndim:
             return self.reshape(1)
-        (start,) = self._axes("flatten", record.integer(start_dim, "flatten: start_dim"))
-        (end,) = self._axes("flatten", record.integer(end_dim, "flatten: end_dim"))
+        start_dim = record.integer(start_dim if start_axis is None else start_axis, "flatten: start_dim")
+        end_dim = record.integer(end_dim if end_axis is None else end_axis, "flatten: end_dim")
+        (start,), (end,) = self._axes("flatten", start_dim), self._axes("flatten", end_dim)
         if start > end:
             raise ShapeError(f"flatten: dimension {start_dim} comes after {end_dim} in shape {self.shape}")
         merged = record.size_of(self.shape[start : end + 1])

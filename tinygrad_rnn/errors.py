@@ -59,7 +59,7 @@ class DTypeError(ArgumentError, TypeError):
 
 
 class KeywordError(ArgumentError, TypeError):
-    """A keyword that a call does not take; the message names the nearest that it does.
+    """A keyword that a call does not take, where the message names the nearest; or too many arguments, or too few.
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Linear(3, 2, biass=False)

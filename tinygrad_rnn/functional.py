@@ -14,7 +14,7 @@ import numpy as np
 
 from . import numpy_protocol
 from . import primitives as P
-from .arguments import answerable, as_dtype, naming_keyword, refuse_unknown
+from .arguments import answerable, as_dtype, naming_keyword, refuse_misfit
 from .array_conversion import asked_dtype
 from .errors import ArgumentError, DTypeError, ShapeError
 from .primitives.record import integer
@@ -121,6 +121,7 @@ __all__ = [
 ]
 
 
+@naming_keyword
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """``a`` where ``condition`` (booleans) holds, ``b`` elsewhere, all broadcast.
 
@@ -135,6 +136,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     return P.where(as_tensor(condition), a, b)
 
 
+@naming_keyword
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
 
@@ -145,6 +147,7 @@ def maximum(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.maximum, (a, b), {})
 
 
+@naming_keyword
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of ``a`` and ``b``, elementwise and broadcast; equal elements share the gradient half and half.
 
@@ -155,6 +158,7 @@ def minimum(a: Any, b: Any) -> Tensor:
     return _first(a, b)._record(P.minimum, (a, b), {})
 
 
+@naming_keyword
 def matmul(a: Any, b: Any) -> Tensor:
     """Matrix product ``a @ b``: (..., n, m), (..., m, p) -> (..., n, p).
 
@@ -645,7 +649,7 @@ def _function(
         try:
             return method(as_tensor(x), *args, **kwargs)
         except TypeError as error:
-            refuse_unknown(error, kwargs, method, method.__name__)
+            refuse_misfit(error, kwargs, method, method.__name__)
             raise
 
     return function

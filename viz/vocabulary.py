@@ -73,7 +73,7 @@ def letter(role: str) -> str:
 
 
 def weights(graph: tg.Graph, cells: Mapping[tuple[str, ...], Mark]) -> dict[int, Name]:
-    """By parameter what a lecture calls it: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
+    """The lecture's name of each parameter: W_xh, W_hh, W_hy, and b_xh, b_hh, b_hy for what is added to their products.
 
     ``cells``: by the scope of a cell the mark of what belongs to it: its matrices are W_xh⁽²⁾, W_hh⁽²⁾. Only where the
     letter is one parameter's alone, and the name it has is a layer's, not a person's. Those that have no name are
@@ -119,7 +119,7 @@ def _mark(graph: tg.Graph, index: int, cells: Mapping[tuple[str, ...], Mark]) ->
 
 
 def state_letters(graph: tg.Graph) -> dict[int, str]:
-    """By state the letter in W_xh and W_hh: its own if it is all that its cell carries, else h; "" if it has none."""
+    """A state's letter in W_xh and W_hh: its own if it is all that its cell carries, else h; "" if it has none."""
     letters = {node.index: "h" for node in graph.nodes if node.role == "h"}
     rows = state_rows(graph)
     alone = Counter(id(row.loop) for row in rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from ..arguments import answerable, not_called_so, probability, switch
+from ..arguments import answerable, probability, switch
 from ..errors import ArgumentError, ShapeError
 from ..functional import concat, ones, stack, where
 from ..recurrence.first_state import first_state
@@ -223,6 +224,13 @@ class Recurrent(Module):
         self, cell: Module, draw: Callable[[tuple[int, ...]], Tensor] | None = None
     ) -> Callable[[Any, Tensor], tuple[Any, Tensor]]:
         """One step of the cell as a function, as `unroll` wants it; ``draw`` makes the mask for all steps."""
+        try:
+            signature(cell.forward).bind(None, None)
+        except TypeError as error:
+            kind = type(cell).__name__
+            raise ArgumentError(
+                f"Recurrent: a cell is called as cell(x, state); {kind}.forward is not: {error}"
+            ) from None
         mask: list[Tensor] = []
         draw = draw or self._mask
 
@@ -231,15 +239,7 @@ class Recurrent(Module):
                 first, *rest = state if isinstance(state, tuple) else (state,)
                 mask[:] = mask or [draw(first.shape)]
                 state = (first * mask[0], *rest) if isinstance(state, tuple) else first * mask[0]
-            try:
-                new = cell(x, state)
-            except TypeError as error:
-                if not_called_so(error, 2):
-                    kind = type(cell).__name__
-                    raise ArgumentError(
-                        f"Recurrent: a cell is called as cell(x, state); {kind} is not: {error}"
-                    ) from None
-                raise
+            new = cell(x, state)
             new = tuple(new) if isinstance(new, list) else new
             return new, new[0] if isinstance(new, tuple) else new
 

@@ -322,7 +322,7 @@ class LogSigmoid(Module):
 
 
 class Flatten(Module):
-    """`Tensor.flatten` from ``start_dim`` to ``end_dim``.
+    """`Tensor.flatten` from ``start_dim`` to ``end_dim`` (``start_axis``, ``end_axis``).
 
     >>> import tinygrad_rnn as tg
     >>> tg.nn.Flatten()(tg.ones(2, 3, 4)).shape
@@ -330,8 +330,11 @@ class Flatten(Module):
     """
 
     @answerable
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+    def __init__(
+        self, start_dim: int = 1, end_dim: int = -1, *, start_axis: int | None = None, end_axis: int | None = None
+    ) -> None:
+        self.start_dim = start_dim if start_axis is None else start_axis
+        self.end_dim = end_dim if end_axis is None else end_axis
 
     def forward(self, x: Any) -> Tensor:
         """A tensor of fewer dimensions."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from .. import saving
-from ..arguments import answerable, naming_keywords, refuse_unknown
+from ..arguments import answerable, naming_keyword, naming_keywords, refuse_misfit
 from ..array_conversion import asked_dtype
 from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..files import PathLike
@@ -119,6 +119,10 @@ class Module:
     _buffers: tuple[tuple[str, bool], ...] = ()  # names of buffers, and whether they are part of the state
     _hooks: tuple[tuple[bool, Callable[..., Any]], ...] = ()  # before ``forward`` (True) or after it (False)
 
+    def __init_subclass__(cls) -> None:
+        if "extra_repr" in vars(cls):
+            cls.extra_repr = naming_keyword(cls.extra_repr, f"{cls.__name__}.extra_repr")  # type: ignore[method-assign]
+
     def __setattr__(self, name: str, value: Any) -> None:
         if is_of(value, Parameter) and value.name is None:
             value.name = name
@@ -156,7 +160,7 @@ class Module:
                 with scope(self._name):
                     result = self.forward(*args, **kwargs)
         except TypeError as error:
-            refuse_unknown(error, kwargs, self.forward, type(self).__name__)
+            refuse_misfit(error, kwargs, self.forward, type(self).__name__)
             raise
         for before, hook in self._hooks:
             if not before and (changed := hook(self, args, result)) is not None:

@@ -59,7 +59,7 @@ class Cursor:
 
     @cached_property
     def states(self) -> dict[int, carried_state.Moment]:
-        """By node that is a carried state, the moment at which it is."""
+        """For each node that is a carried state the moment at which it is."""
         return {node: m for moments in self.moments.values() for m in moments for node in m.nodes.values()}
 
     # Moving ----------------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ class Inspection(Cursor):
         return hops[::-1]
 
     def _part(self, node: int, row: int, contribution: Array) -> Array:
-        """Of a contribution to a stack, the row the way came from: the others belong to other time steps."""
+        """The row of a contribution to a stack that the way came from: the others belong to other time steps."""
         made = self.graph.nodes[node]
         stacked = made.op is not None and made.op.name == "stack"
         return contribution.take(row, made.attrs["axis"]) if stacked else contribution

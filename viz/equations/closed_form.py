@@ -132,7 +132,7 @@ class ClosedForm:
 
     @property
     def _number(self) -> str:
-        """Of which of several states of several parts R and S are: "1" for s1; of a single one, nothing."""
+        """The number of the state that R and S are of: "1" for s1, where several have several parts; else ""."""
         return self.name.lstrip(ascii_letters) if len(self.states) > 1 else ""
 
     @property

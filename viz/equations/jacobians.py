@@ -92,7 +92,7 @@ class Splitter:
         return found, Apply(x.op, tuple(whole), x.attrs, x.shape)
 
     def _product(self, x: Apply, aims: Set[Symbol]) -> tuple[list[tuple[Symbol, Way]], Expression]:
-        """Of ``g @ W``; where g is joined of the parts of several gates, each meets its own rows of W."""
+        """The parts of ``g @ W``; where g is joined of the parts of several gates, each meets its own rows of W."""
         joined, matrix = x.args
         found: list[tuple[Symbol, Way]] = []
         rest: list[Expression] = []

@@ -61,7 +61,7 @@ def names(graph: tg.Graph, output: int, known: Known) -> dict[int, tuple[str, in
 
 
 def _series(graph: tg.Graph, known: Known, stems: Collection[int]) -> dict[int, list[int | None]]:
-    """By element of a sequence that is read once at each of several steps, those steps."""
+    """The steps of each element of a sequence that is read once at each of several steps."""
     read: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
     often = set[tuple[str, int]]()
     for index in stems:

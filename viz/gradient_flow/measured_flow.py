@@ -136,7 +136,7 @@ def _layers(network: str, session: Inspection, panels: Sequence[str]) -> Iterato
 
 
 def _products(gains: Sequence[Any], moments: Sequence[Any]) -> tuple[Series, Series]:
-    """By the time of the earlier state: a gain's product reaches from the end to the state before its own."""
+    """The products at each time of the earlier state: a gain's reaches from the end to the state before its own."""
     times = [moment.time + 1 for moment in moments[:-1]]
     return (
         {t: g.product for t, g in zip(times, gains) if g.product is not None},

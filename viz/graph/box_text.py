@@ -54,7 +54,7 @@ class Labels:
         return style.shown(name, 8) if name else "L"
 
     def _same_weights(self) -> dict[tuple[str, ...], tuple[str, ...]]:
-        """By recurrent layer the first that has the very same parameters: one layer may read several sequences."""
+        """For each recurrent layer the first with the very same parameters: one layer may read several sequences."""
         own: dict[tuple[str, ...], set[int]] = {path: set() for path in self.level.recurrent}
         for box in self.level.boxes:
             if box.key[0] == "W" and len(box.key) > 1 and box.key[1] == "cell" and box.key[2] in own:
@@ -107,7 +107,7 @@ class Labels:
         return False
 
     def _parameter_names(self) -> dict[int, str]:
-        """By parameter its name, with as much of its place before it as tells it from all others."""
+        """The name of each parameter, with as much of its place before it as tells it from all others."""
         level, own = self.level, dict[int, list[str]]()
         column_of = {
             i: box.column for box in level.boxes if box.column and box.kind != "parameter" for i in box.members

@@ -410,7 +410,7 @@ class _Collapsing:
         return [j for j in (*self.users[node.index], node.index) if self.graph.nodes[j].scope.part == node.scope.part]
 
     def _modules(self) -> dict[int, C.Path]:
-        """By node the module inside a step that it is a part of, if that puts out one value: such a module is a box."""
+        """Each node's module inside a step, if that puts out one value: such a module is a box."""
         members: dict[tuple[C.Path, Column], list[int]] = defaultdict(list)
         for node in self.graph.nodes:
             column, said = self.columns[node.index], self.said[node.index]
@@ -443,7 +443,7 @@ class _Collapsing:
         return self.roles[index] not in (*C.STATES, "x", "logits", "loss", *GATES)
 
     def _stages(self) -> list[int]:
-        """By node how many states of its own cell and time step it is made of: a box reads no results of its own."""
+        """Each node's number of states of its cell and time step that made it: a box reads no results of its own."""
         found: list[int] = []
         for node in self.graph.nodes:
             stage = 0

@@ -144,7 +144,7 @@ def is_askew(points: Sequence[Point]) -> bool:
 
 
 def _apart(places: Iterable[float]) -> list[float]:
-    """Of lanes that are hardly apart, one."""
+    """The lanes, with one for those that are hardly apart."""
     kept: list[float] = []
     for lane in sorted(places):
         if not kept or lane - kept[-1] >= LANE - 1:

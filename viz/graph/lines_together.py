@@ -47,7 +47,7 @@ def together(ways: Sequence[Way], tails: Array, heads: Array) -> set[tuple[int, 
 
 
 class _Points:
-    """Of all lines, in arrays."""
+    """The points of all lines, in arrays."""
 
     def __init__(self, ways: Sequence[Way], tails: Array, heads: Array) -> None:
         self.lengths, self.tails, self.heads = np.array([len(way.points) for way in ways]), tails, heads

@@ -70,7 +70,7 @@ class Layout:
 
 
 def shown_columns(columns: Sequence[Column], max_steps: int | None) -> list[Column | Gap]:
-    """Of each pass over a sequence at most ``max_steps`` steps, the middle left out."""
+    """At most ``max_steps`` steps of each pass over a sequence, the middle left out."""
     result: list[Column | Gap] = []
     for segment in sorted({c.segment for c in columns}):
         own = sorted(c for c in columns if c.segment == segment)
@@ -161,7 +161,7 @@ class Places:
         self.sources = [i for i in rest if i not in after]
 
     def _handed_over(self, both: Sequence[int]) -> dict[int, int]:
-        """Of what one pass leaves and only later passes read, such as a memory, the first pass that reads it."""
+        """The first pass that reads what an earlier one leaves and only later ones read, such as a memory."""
         made = dict.fromkeys(both, -1)
         read = dict.fromkeys(both, len(self.level.columns))
         ends = [

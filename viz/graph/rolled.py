@@ -109,7 +109,7 @@ class _Folding:
         return place
 
     def _cells_begun(self, place: dict[int, int]) -> dict[int, list[int]]:
-        """By initial state the cells that begin with it: several may begin with one."""
+        """For each initial state the cells that begin with it: several may begin with one."""
         box_of = {node: i for i, box in enumerate(self.level.boxes) for node in box.members}
         found: dict[int, list[int]] = {}
         for i, box in enumerate(self.level.boxes):

@@ -360,7 +360,7 @@ def initial_states(
 def times_before_the_first(
     graph: Graph, feeds: Sequence[Sequence[tuple[int, int]]], names: Sequence[Key], initial: Collection[tuple[int, int]]
 ) -> dict[int, int]:
-    """By initial state the time that it stands for, where that is before 0: what a skip connection reads first.
+    """For each initial state the time that it stands for, where that is before 0: what a skip connection reads first.
 
     Told by how many steps before its use the state is that the same operation reads in another step.
     """
@@ -386,7 +386,7 @@ def times_before_the_first(
 
 
 def _neighbours(steps: Sequence[int]) -> dict[int, list[int]]:
-    """By step the next and the previous one."""
+    """The step after each step, and the step before it."""
     return {
         step: [other for k in (at + 1, at - 1) if 0 <= k < len(steps) for other in [steps[k]]]
         for at, step in enumerate(steps)

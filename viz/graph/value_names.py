@@ -21,7 +21,7 @@ _BESIDE = ("∂", "gradient", "update", "W", "module")
 
 
 def value_names(graph: Graph) -> dict[int, tuple[Name, ...]]:
-    """By node its name, if it has one; what several cells begin with has one for each.
+    """The name of each node, if it has one; what several cells begin with has one for each.
 
     >>> import tinygrad_rnn as tg
     >>> w, h, g = tg.ones(2, 2).requires_grad_(), tg.zeros(1, 2), tg.zeros(1, 2)
@@ -108,7 +108,7 @@ class ValueNames:
         return apart and any(not self.nodes[i].shape for i in outputs)
 
     def _marks(self) -> dict[Path, Mark]:
-        """By cell what tells its states from others': a number, and an arrow for the direction."""
+        """The signs that tell each cell's states from others': a number, and an arrow for the direction."""
         recurrent, letters = self.level.recurrent, dict[Path, set[str]]()
         for box in self.box_of.values():
             node = self.nodes[box.main]
@@ -160,7 +160,7 @@ class ValueNames:
         return tuple(Name(sign, self._mark(later, box), when) for sign in (signs if len(signs) > 1 else [own]))
 
     def _numbered_inputs(self) -> dict[int, int]:
-        """By node which of its step's inputs it is, from 0, if any step has several."""
+        """For each node which of its step's inputs it is, from 0, if any step has several."""
         order: dict[Column | None, dict[str, int]] = {}
         found: dict[int, int] = {}
         columns: dict[int, Column | None] = {}
@@ -173,7 +173,7 @@ class ValueNames:
         return found if any(found.values()) else {}
 
     def _elements_of_one_input(self) -> dict[int, int]:
-        """By an input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
+        """For each input's node which element of the data it is, where a step reads several of the same: x₁ and x₂."""
         found: dict[int, int] = {}
         data, window = set[int](), dict[Column | None, set[int]]()
         for box in self.level.boxes:
@@ -191,7 +191,7 @@ class ValueNames:
 
     @cached_property
     def _steps_of(self) -> dict[str, set[Column]]:
-        """By kind of boxes the steps that have one."""
+        """The steps that have a box of each kind."""
         found: dict[str, set[Column]] = defaultdict(set)
         for box in self.level.boxes:
             if box.column is not None:
@@ -204,7 +204,7 @@ class ValueNames:
         return self.nodes[box.main].scope.step is not None or box.kind == "x" or several
 
     def _in_a_row(self) -> dict[int, int]:
-        """By node the number, from 1, of a loss that belongs to no time step, where there are several.
+        """For its node the number, from 1, of a loss that belongs to no time step, where there are several.
 
         Of scores, and of losses that are a part of the output, only if there are as many as steps.
         """

@@ -14,7 +14,7 @@ from .memory import OPTIONS, inner, pointer_to
 
 
 def addresses() -> dict[str, int]:
-    """Of gemm and gemv for both float types, by BLAS's names."""
+    """The addresses of gemm and gemv for both float types, by BLAS's names."""
     return {name: function.address for name, function in _compiled().items()}
 
 

@@ -89,7 +89,7 @@ class Bench:
             self._contribution(rule, flow, incoming.norm, width)
 
     def _ways(self) -> None:
-        """Of a carried state's gradient, how much came which way."""
+        """The parts of a carried state's gradient that came which way."""
         node = self.session.node_at()
         if node in self.session.states:
             ways = self.session.split(node).ways
