@@ -1,5 +1,6 @@
 """PyTorch programs brought in: losses, outputs and gradients equal to PyTorch's own."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -428,6 +429,46 @@ def test_a_function_of_modules_and_tensors():
     ours = same(loss, parameters={**dict(cell.named_parameters()), "w": w})
     assert {name for name, _ in ours.named_parameters()} == {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "w"}
     assert "x" in {node.name for node in tg.Graph(ours()).nodes}
+
+
+SCALE = torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True)
+
+
+def scaled(h):
+    return h * SCALE
+
+
+class Unit:
+    """A cell that is no module: its weights are attributes and entries."""
+
+    def __init__(self):
+        self.W = torch.randn(3, 3, requires_grad=True)
+        self.biases = {"b": torch.randn(3, requires_grad=True)}
+
+    def __call__(self, h):
+        return torch.tanh(h @ self.W + self.biases["b"])
+
+
+class Scaling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return scaled(self.linear(x))
+
+
+def test_weights_of_helpers_and_objects_are_parameters():
+    """They were constants, without a word, where a helper, an object or a module took them from elsewhere."""
+    unit, module, x = Unit(), Scaling(), torch.randn(2, 3)
+    known = {"W": unit.W, "biases.b": unit.biases["b"]}
+
+    def run():
+        return scaled(unit(scaled(unit(x))))
+
+    same(lambda: run().sum(), parameters={"SCALE": SCALE, **known})
+    same(functools.partial(unit, x), parameters=known)
+    same(module, x, parameters={**dict(module.named_parameters()), "SCALE": SCALE})
 
 
 class Odd(nn.Module):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from types import CodeType
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+from ..source_line import in_library
 
 
 def variables(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -25,3 +27,31 @@ def _names(code: CodeType) -> list[str]:
     """Names that a function looks up outside, and those that the functions written inside it do."""
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part)]
     return list(dict.fromkeys([*code.co_names, *inner]))
+
+
+def name_in(frame: FrameType | None, value: Any) -> str:
+    """The name of ``value`` in the user's running functions, the innermost first: ``W``, ``cell.W``, ``weights.0``.
+
+    Without a name (``step().W``) it is a ``parameter``.
+    """
+    while frame is not None:
+        if not in_library(frame):
+            for scope in (frame.f_locals, frame.f_globals):
+                for name, known in list(scope.items()):
+                    for path, part in _parts(name, known):
+                        if part is value:
+                            return path.removeprefix("self.")
+        frame = frame.f_back
+    return "parameter"
+
+
+def _parts(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
+    """A value, its entries or attributes, and theirs, with dotted names."""
+    yield name, value
+    inner: Any = value if isinstance(value, Mapping) else {}
+    if isinstance(value, (list, tuple)):
+        inner = dict(enumerate(value))
+    elif not isinstance(value, (type, ModuleType)):
+        inner = inner or getattr(value, "__dict__", {})
+    for key, part in inner.items() if depth else ():
+        yield from _parts(f"{name}.{key}", part, depth - 1)

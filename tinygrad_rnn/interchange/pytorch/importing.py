@@ -98,7 +98,7 @@ def _finished(recorder: CallRecorder, given: Any, out: Any, tied: Mapping[str, i
         raise GraphError("from_torch: the program returned no tensor; return the loss, or the outputs")
     _place(recorder, outputs)
     program = ImportedProgram(outputs, recorder.origin, hooked(recorder.hooks))
-    parameters = {name: recorder.parameters[key][1] for name, key in tied.items()}
+    parameters = {name: recorder.parameters[key][1] for name, key in tied.items()} | dict(recorder.parameters.values())
     example = mapped(lambda x: array_of(x) if isinstance(x, torch.Tensor) else x, given)
     return Imported(program, parameters, example, result, recorder.notes)
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -28,6 +29,7 @@ from ...tensors import Tensor, serials
 from ...thread_state import current
 from ..composed_operators import read_through, write_through
 from ..nested_results import leaves, mapped
+from ..parameters_by_name import name_in
 from ..program import Detached, Input, constant, detached
 from ..tables import words
 from . import calls, decompositions, recurrent  # noqa: F401  (recurrent enters its calls in the table)
@@ -178,9 +180,20 @@ class CallRecorder:
         with placed(current.scope._replace(step=None, part=None)):
             yield
 
+    def _enter(self, t: Any) -> None:
+        """A parameter that the function does not name itself: one of a helper's, or of an object's."""
+        taken = {name for name, _ in self.parameters.values()}
+        called = name_in(sys._getframe(), t)
+        name = next(x for x in chain([called], (f"{called}_{k}" for k in count(2))) if x not in taken)
+        self.parameters[id(t)] = name, Parameter(array_of(t), name=name)
+        self.ours(t)  # keeps it alive
+
     def is_live(self, t: Any) -> bool:
         """Whether a tensor of PyTorch's has a mirror, or must have one."""
         if id(t) in self.parameters or id(t) in self.inputs or id(t) in self.watched:
+            return True
+        if id(t) not in self.mirrors and t.requires_grad and t.is_leaf:
+            self._enter(t)
             return True
         mirror = self.mirrors.get(id(t))
         if mirror is not None and mirror.ours.serial in self.live:
