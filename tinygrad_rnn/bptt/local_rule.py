@@ -11,8 +11,7 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
-from ..check.derivatives import FIVE_POINTS
-from ..check.tolerances import DIFFERENCE_STEP
+from ..check.derivatives import slopes
 from ..dead_positions import pulled
 from ..graph import Ref
 from ..primitives import TABLE, Primitive
@@ -153,16 +152,19 @@ def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:
     node = trace.graph.nodes[step.node]
     if node.op is None:
         raise tg.GraphError(f"#{step.node} is a leaf: no operation made it, so there is no derivative to check")
+    reference = node.op.reference
+    attrs = {key: np.dtype(np.float64) if key == "dtype" else value for key, value in node.attrs.items()}
     results = []
     for index, sent in enumerate(step.contributions):
         analytic = trace.contribution(k, index).ravel()
         positions = np.unique(np.linspace(0, analytic.size - 1, min(analytic.size, limit)).astype(int))
-        method, slope = "complex step", _complex_step
-        try:
-            numerical = np.array([slope(trace, node, sent.slot, int(i), step.gradient) for i in positions])
-        except TypeError:  # a function of your own that takes no complex numbers
-            method, slope = "five-point difference", _difference
-            numerical = np.array([slope(trace, node, sent.slot, int(i), step.gradient) for i in positions])
+        operands = [_double(x) for x in trace.operands(node.index)]
+
+        def moved(x: Array, slot: int = sent.slot, operands: list[Any] = operands) -> Array:
+            return np.asarray(reference(*operands[:slot], x, *operands[slot + 1 :], **attrs))
+
+        with np.errstate(all="ignore"):
+            numerical, method = slopes(moved, operands[sent.slot], step.gradient.astype(np.float64), positions)
         # rounding: of the result's elements, and (1 - y^2 of a saturated tanh) of what cancels in the rule
         unit = max(np.finfo(node.dtype).eps, np.finfo(analytic.dtype).eps)
         with np.errstate(all="ignore"):
@@ -170,45 +172,15 @@ def check(trace: Trace, k: int, limit: int = CHECK_LIMIT) -> list[Check]:
             difference = float(np.max(np.abs(analytic[positions] - numerical), initial=0.0))
             slack = 64 * np.sqrt(max(step.gradient.size, 1)) * unit * largest
             slack += 8 * unit * float(np.abs(step.gradient).max(initial=0))
-            slack += 1e-7 * largest if slope is _difference else 0.0
+            slack += 1e-7 * largest if method == "finite-difference" else 0.0
         error = difference / largest if largest else difference
-        results.append(Check(sent.slot, sent.target, method, len(positions), error, bool(difference <= slack)))
+        how = "complex step" if method == "complex-step" else "five-point difference"
+        results.append(Check(sent.slot, sent.target, how, len(positions), error, bool(difference <= slack)))
     return results
-
-
-def _complex_step(trace: Trace, node: tg.Node, slot: int, position: int, gradient: Array) -> float:
-    assert node.op is not None
-    operands = [_double(x) for x in trace.operands(node.index)]
-    nudged = np.array(operands[slot], np.complex128)
-    nudged.flat[position] += 1e-30j
-    operands[slot] = nudged
-    with np.errstate(all="ignore"):
-        y = np.asarray(node.op.reference(*operands, **_wide(node)))
-        return float(np.sum(gradient.astype(np.float64) * y.imag) / 1e-30)
-
-
-def _difference(trace: Trace, node: tg.Node, slot: int, position: int, gradient: Array) -> float:
-    """The same derivative by values at five points."""
-    assert node.op is not None
-    operands = [_double(x) for x in trace.operands(node.index)]
-    x = operands[slot]
-    eps = DIFFERENCE_STEP * max(1.0, abs(float(x.flat[position])))
-    slope = 0.0
-    for k, weight in FIVE_POINTS:
-        operands[slot] = x.copy()
-        operands[slot].flat[position] += k * eps
-        with np.errstate(all="ignore"):
-            y = np.asarray(node.op.reference(*operands, **_wide(node)))
-            slope += weight * float(np.sum(gradient.astype(np.float64) * y)) / (12 * eps)
-    return slope
 
 
 def _double(x: Any) -> Any:
     return x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
-
-
-def _wide(node: tg.Node) -> dict[str, Any]:
-    return {key: np.dtype(np.float64) if key == "dtype" else value for key, value in node.attrs.items()}
 
 
 def slots(node: tg.Node) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ shared weight's gradient is found.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,35 @@ def steps_for(x: Array, y: Array | None = None) -> Array:
 TINY = 1e-270
 #: where to look, in steps, and with what weight
 FIVE_POINTS = ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0))
+
+
+def slopes(
+    function: Callable[[Array], Array], x: Array, upstream: Array, positions: Iterable[int] | None = None
+) -> tuple[Array, str]:
+    """The derivative of ``sum(upstream * function(x))`` in the elements of ``x``, or those at ``positions``, and how.
+
+    By the complex step; by differences where ``function`` takes no complex values.
+    """
+    places = range(x.size) if positions is None else positions
+
+    def moved(at: int, step: complex) -> Array:
+        there = x.astype(np.result_type(x, np.float64, type(step)))
+        there.flat[at] += step
+        return function(there)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            return np.array(
+                [np.sum(upstream * (np.imag(moved(k, 1j * COMPLEX_STEP)) / COMPLEX_STEP)) for k in places]
+            ), "complex-step"
+    except (TypeError, np.exceptions.ComplexWarning):
+        sizes = {k: DIFFERENCE_STEP * max(1.0, abs(float(x.flat[k]))) for k in places}
+        found = [
+            sum(w * np.sum(upstream * moved(k, n * eps)) for n, w in FIVE_POINTS) / (12 * eps)
+            for k, eps in sizes.items()
+        ]
+        return np.array(found), "finite-difference"
 
 
 class Forward:

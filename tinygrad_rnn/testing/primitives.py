@@ -7,16 +7,16 @@ The judge of every derivative is the complex step: for ``f`` analytic along the 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ..arguments import answerable
-from ..check.derivatives import FIVE_POINTS
-from ..check.tolerances import COMPLEX_STEP, DIFFERENCE_STEP, KERNEL_ULPS, tolerance
+from ..check.derivatives import slopes
+from ..check.tolerances import KERNEL_ULPS, tolerance
 from ..compiler import compile
 from ..compiler.opcodes import has_kernel
 from ..errors import OutOfRangeError, ShapeError, TinygradError
@@ -27,7 +27,6 @@ from ..reverse_walk import grad
 from ..tensors import Tensor, from_array, tensor
 from .sample_operands import Array, Case, Recipe, Source, recipe_for
 
-RTOL = tolerance("complex-step", np.float64).rtol
 RTOL_SINGLE = tolerance("complex-step", np.float32).rtol
 RTOL_VALUE = tolerance("value", np.float64).rtol
 
@@ -65,16 +64,16 @@ def check_primitive(primitive: Primitive, recipe: Recipe | None = None, *, seed:
         check_case(primitive, case, seed)
     large = _large_case(recipe, seed)
     if large is not None:
-        _gradients_along_a_direction(primitive, large, np.random.default_rng(seed))
+        _gradients_along_a_direction(_Call(primitive, large), np.random.default_rng(seed))
     if primitive.kernel is not None:
         if large is None:
             raise PrimitiveError(f"{primitive.name}: its recipe gives no operand large enough for the kernel")
         cases = [recipe(Source(seed + k)) for k in range(rounds)]
         for case in [*cases, large, *map(_extreme, [*cases, large])]:
-            _kernel(primitive, case)
+            _kernel(_Call(primitive, case))
     if has_kernel(primitive) and can_compile():
         for case in [*(recipe(source) for source in sources), *([] if large is None else [large])]:
-            _compiled(primitive, case)
+            _compiled(_Call(primitive, case))
 
 
 @answerable
@@ -90,7 +89,7 @@ def check_case(primitive: Primitive, case: Case, seed: int = 0) -> None:
     """
     for law in _LAWS:
         try:
-            law(primitive, case, np.random.default_rng(seed))
+            law(_Call(primitive, case), np.random.default_rng(seed))
         except (PrimitiveError, TinygradError):
             raise
         except Exception as error:
@@ -103,211 +102,190 @@ def _smaller_operands(recipe: Recipe, seed: int) -> list[Case]:
     found: dict[int, Case] = {}
     for k in range(40):
         case = recipe(Source(seed + k, sizes=(2, 3)))
-        sizes = {slot: x.size for slot, x in _arrays(case)}
+        sizes = {slot: x.size for slot, x in enumerate(case.operands) if isinstance(x, np.ndarray)}
         for slot, size in sizes.items():
             if size < max(sizes.values()):
                 found.setdefault(slot, case)
     return list(found.values())
 
 
-def _require(holds: Any, primitive: Primitive, case: Case, sentence: str) -> None:
-    if not holds:
-        raise PrimitiveError(f"{primitive.name}: {sentence} [{case}]")
+@dataclass(frozen=True)
+class _Call:
+    """One call of a primitive, on the operands and with the settings of a case, and what is required of it."""
 
+    primitive: Primitive
+    case: Case
 
-def _require_close(
-    got: Array, expected: Array, scale: float, rtol: float, primitive: Primitive, case: Case, what: str
-) -> None:
-    """Normwise: the error against the larger of what is expected and (a thousandth of) what it was made from."""
-    _require(got.shape == expected.shape, primitive, case, f"{what} has shape {got.shape}, not {expected.shape}")
-    if got.dtype.kind != "f":
-        _require(np.array_equal(got, expected), primitive, case, f"{what} is {got} where {expected} is expected")
-        return
-    if not got.size:
-        return
-    error = np.abs(got - expected)
-    bound = rtol * max(norm(expected), 1e-3 * scale)
-    if not norm(error) <= bound:  # also when nan
-        at = np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), got.shape)
-        place = f" at {tuple(map(int, at))}" if at else ""
-        _require(False, primitive, case, f"{what} is {got[at]!s} where {expected[at]!s} is expected{place}")
+    def require(self, holds: Any, sentence: str) -> None:
+        if not holds:
+            raise PrimitiveError(f"{self.primitive.name}: {sentence} [{self.case}]")
 
+    def close(self, got: Array, expected: Array, scale: float, rtol: float, what: str) -> None:
+        """Normwise: the error against the larger of what is expected and (a thousandth of) what it was made from."""
+        self.require(got.shape == expected.shape, f"{what} has shape {got.shape}, not {expected.shape}")
+        if got.dtype.kind != "f":
+            self.require(np.array_equal(got, expected), f"{what} is {got} where {expected} is expected")
+            return
+        if not got.size:
+            return
+        error = np.abs(got - expected)
+        bound = rtol * max(norm(expected), 1e-3 * scale)
+        if not norm(error) <= bound:  # also when nan
+            at = np.unravel_index(int(np.argmax(np.where(np.isnan(error), np.inf, error))), got.shape)
+            place = f" at {tuple(map(int, at))}" if at else ""
+            self.require(False, f"{what} is {got[at]!s} where {expected[at]!s} is expected{place}")
 
-def _arrays(case: Case) -> Iterator[tuple[int, Array]]:
-    return ((slot, x) for slot, x in enumerate(case.operands) if isinstance(x, np.ndarray))
+    @property
+    def arrays(self) -> list[tuple[int, Array]]:
+        return [(slot, x) for slot, x in enumerate(self.case.operands) if isinstance(x, np.ndarray)]
 
+    @property
+    def slots(self) -> list[int]:
+        """The operands that receive a gradient."""
+        return [slot for slot, x in self.arrays if x.dtype.kind == "f" and slot in self.primitive.slots]
 
-def _slots(primitive: Primitive, case: Case) -> list[int]:
-    """The operands that receive a gradient."""
-    return [slot for slot, x in _arrays(case) if x.dtype.kind == "f" and slot in primitive.slots]
+    @property
+    def norm(self) -> float:
+        """A thousand times the size of the largest operand: the scale of a result in single precision."""
+        return 1e3 * max((norm(x) for _, x in self.arrays if x.dtype.kind == "f"), default=0.0)
 
+    def with_(self, *changes: tuple[int, Any]) -> tuple[Any, ...]:
+        """The operands, those in some slots exchanged."""
+        new = dict(changes)
+        return tuple(new.get(slot, x) for slot, x in enumerate(self.case.operands))
 
-def _replaced(operands: tuple[Any, ...], slot: int, value: Any) -> tuple[Any, ...]:
-    return (*operands[:slot], value, *operands[slot + 1 :])
+    def cast(self, dtype: Any) -> _Call:
+        floats = [(slot, x.astype(dtype)) for slot, x in self.arrays if x.dtype.kind == "f"]
+        return _Call(self.primitive, Case(self.with_(*floats), self.case.attrs))
 
+    def leaves(self) -> list[Any]:
+        slots = self.slots
+        return list(self.with_(*((slot, tensor(x, requires_grad=slot in slots)) for slot, x in self.arrays)))
 
-def _leaves(primitive: Primitive, case: Case) -> list[Any]:
-    wanted = _slots(primitive, case)
-    return [
-        tensor(x, requires_grad=i in wanted) if isinstance(x, np.ndarray) else x for i, x in enumerate(case.operands)
-    ]
+    def result(self, operands: Any) -> Tensor:
+        return self.primitive(*operands, **self.case.attrs)
 
+    def pull(self, slot: int, g: Array, y: Array, operands: tuple[Any, ...] | None = None) -> Any:
+        """The rule's answer for one operand."""
+        return self.primitive.pull(slot, g, y, self.case.operands if operands is None else operands, self.case.attrs)
 
-def _as_dtype(case: Case, dtype: Any) -> Case:
-    return Case(
-        tuple(x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in case.operands),
-        case.attrs,
-    )
+    def ruled(self) -> Shape | None:
+        """The shape by the shape rule; None if it refuses."""
+        try:
+            return self.primitive.shape(*(np.shape(x) for x in self.case.operands), **self.case.attrs)
+        except (ShapeError, OutOfRangeError):
+            return None
+        except Exception as error:
+            sentence = f"{self.primitive.name}: the shape rule fails with {error!r} instead of a ShapeError"
+            raise PrimitiveError(f"{sentence} [{self.case}]") from None
+
+    def reference(self) -> Array:
+        return np.asarray(self.primitive.reference(*self.case.operands, **self.case.attrs))
+
+    def computed(self, operands: tuple[Any, ...]) -> Array:
+        """The reference's result; a `TypeError` if it drops an imaginary part, whose slope a rule has to know."""
+        y = np.asarray(self.primitive.reference(*operands, **self.case.attrs))
+        slots = self.primitive.slots
+        if y.dtype.kind == "f" and any(np.iscomplexobj(x) and slot in slots for slot, x in enumerate(operands)):
+            raise TypeError("the reference gives real values of complex ones")
+        return y
 
 
 def _normal(rng: np.random.Generator, like: Any) -> Any:
     return np.asarray(rng.standard_normal(like.shape)).astype(like.dtype)
 
 
-def _ruled(primitive: Primitive, case: Case) -> Shape | None:
-    """The shape by the shape rule; None if it refuses."""
-    try:
-        return primitive.shape(*(np.shape(x) for x in case.operands), **case.attrs)
-    except (ShapeError, OutOfRangeError):
-        return None
-    except Exception as error:
-        sentence = f"{primitive.name}: the shape rule fails with {error!r} instead of a ShapeError [{case}]"
-        raise PrimitiveError(sentence) from None
-
-
-def _reference(primitive: Primitive, case: Case, slot: int) -> Callable[[Array], Array]:
-    """``reference`` as a function of one operand."""
-    return lambda x: _computed(primitive, _replaced(case.operands, slot, x), case.attrs)
-
-
-def _computed(primitive: Primitive, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Array:
-    """The reference's result; a `TypeError` if it drops an imaginary part, whose slope a rule has to know."""
-    y = np.asarray(primitive.reference(*operands, **attrs))
-    if y.dtype.kind == "f" and any(np.iscomplexobj(x) and slot in primitive.slots for slot, x in enumerate(operands)):
-        raise TypeError("the reference gives real values of complex ones")
-    return y
-
-
 def _derivative(function: Callable[[Array], Array], x: Array, g: Array) -> tuple[Array, float]:
-    """The derivative of ``sum(g * function(x))`` in every element of ``x``, and the tolerance it deserves.
-
-    By the complex step; by five-point differences where the function takes no complex values.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            slope = _slopes(lambda moved: np.imag(function(moved)) / COMPLEX_STEP, x, g, ((1j * COMPLEX_STEP, 1.0),))
-        return slope, RTOL
-    except (TypeError, np.exceptions.ComplexWarning):
-        points = tuple((k * DIFFERENCE_STEP, w / 12 / DIFFERENCE_STEP) for k, w in FIVE_POINTS)
-        return _slopes(function, x, g, points), tolerance("finite-difference", np.float64).rtol
-
-
-def _slopes(function: Callable[[Array], Array], x: Array, g: Array, points: Sequence[tuple[complex, float]]) -> Array:
-    slope = np.zeros(x.shape)
-    for at in np.ndindex(x.shape):
-        for step, weight in points:
-            moved = x.astype(np.result_type(x, np.float64, type(step)))
-            moved[at] += step
-            slope[at] += weight * np.sum(g * function(moved))
-    return slope
+    """The derivative of ``sum(g * function(x))`` in every element of ``x``, and the tolerance it deserves."""
+    found, method = slopes(function, x, g)
+    return found.reshape(x.shape), tolerance(method, np.float64).rtol
 
 
 # The laws ------------------------------------------------------------------------------------------------
 
 
-def _value(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _value(call: _Call, rng: np.random.Generator) -> None:
     """The value, its shape and its dtype are the reference's, and stay so in single precision."""
-    expected = np.asarray(primitive.reference(*case.operands, **case.attrs))
-    ruled = _ruled(primitive, case)
-    disagree = f"the shape rule says {ruled}, the reference gives {expected.shape}"
+    expected, ruled = call.reference(), call.ruled()
     whole = all(isinstance(n, int) for n in ruled or ())  # 2.0 == 2, but is no size
-    _require(ruled == expected.shape and whole, primitive, case, disagree)
-    y = primitive(*_leaves(primitive, case), **case.attrs)
-    _require(y.dtype == expected.dtype, primitive, case, f"the result is {y.dtype}, the reference's {expected.dtype}")
-    _require_close(y.numpy(), expected, 0.0, RTOL_VALUE, primitive, case, "the value")
-    if "dtype" not in case.attrs:
+    disagree = f"the shape rule says {ruled}, the reference gives {expected.shape}"
+    call.require(ruled == expected.shape and whole, disagree)
+    y = call.result(call.leaves())
+    call.require(y.dtype == expected.dtype, f"the result is {y.dtype}, the reference's {expected.dtype}")
+    call.close(y.numpy(), expected, 0.0, RTOL_VALUE, "the value")
+    if "dtype" not in call.case.attrs:
         try:
-            complex_value = _computed(primitive, _as_dtype(case, np.complex128).operands, case.attrs)
+            complex_value = call.computed(call.cast(np.complex128).case.operands)
         except (TypeError, np.exceptions.ComplexWarning):
             complex_value = expected  # derivatives are then found by differences
-        what = "the reference's value of complex operands"
-        _require_close(complex_value.real, expected, 0.0, RTOL_VALUE, primitive, case, what)
-    _require(
-        y.requires_grad == bool(_slots(primitive, case)) or y.dtype.kind != "f",
-        primitive,
-        case,
-        f"requires_grad of the result is {y.requires_grad}",
-    )
-    single = _as_dtype(case, np.float32)
-    y32 = primitive(*_leaves(primitive, single), **case.attrs)
-    if y.dtype.kind == "f" and "dtype" not in case.attrs:
-        _require(y32.dtype == np.float32, primitive, single, f"float32 operands give {y32.dtype}")
-        _require_close(y32.numpy(), expected, _norm(case), RTOL_SINGLE, primitive, single, "the value in float32")
+        call.close(complex_value.real, expected, 0.0, RTOL_VALUE, "the reference's value of complex operands")
+    asked = y.requires_grad == bool(call.slots) or y.dtype.kind != "f"
+    call.require(asked, f"requires_grad of the result is {y.requires_grad}")
+    single = call.cast(np.float32)
+    y32 = single.result(single.leaves())
+    if y.dtype.kind == "f" and "dtype" not in call.case.attrs:
+        single.require(y32.dtype == np.float32, f"float32 operands give {y32.dtype}")
+        single.close(y32.numpy(), expected, call.norm, RTOL_SINGLE, "the value in float32")
 
 
-def _norm(case: Case) -> float:
-    return 1e3 * max((norm(x) for _, x in _arrays(case) if x.dtype.kind == "f"), default=0.0)
-
-
-def _gradient(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _gradient(call: _Call, rng: np.random.Generator) -> None:
     """Every element of every gradient is the complex step's; float32 agrees, and keeps shape and dtype."""
-    slots, leaves = _slots(primitive, case), _leaves(primitive, case)
-    y = primitive(*leaves, **case.attrs)
+    slots, leaves = call.slots, call.leaves()
+    y = call.result(leaves)
     g = _normal(rng, y)
-    for slot, x in _arrays(case) if y.dtype.kind == "f" else ():
-        if x.dtype.kind == "f" and slot not in slots:
-            slope, _ = _derivative(_reference(primitive, case, slot), x, g)
-            _require(not slope.any(), primitive, case, f"operand {slot} has no rule, but the result depends on it")
+    expected = {
+        slot: _derivative(lambda z, slot=slot: call.computed(call.with_((slot, z))), x, g)  # type: ignore[misc]
+        for slot, x in call.arrays
+        if y.dtype.kind == "f" and x.dtype.kind == "f"
+    }
+    for slot in expected.keys() - set(slots):
+        unmoved = not expected[slot][0].any()
+        call.require(unmoved, f"operand {slot} has no rule, but the result depends on it")
     if not slots:
         return
     gradients = grad(y, [leaves[slot] for slot in slots], g)
-    single = _as_dtype(case, np.float32)
-    leaves32 = _leaves(primitive, single)
-    gradients32 = grad(primitive(*leaves32, **case.attrs), [leaves32[slot] for slot in slots], g.astype(np.float32))
+    single = call.cast(np.float32)
+    leaves32 = single.leaves()
+    gradients32 = grad(single.result(leaves32), [leaves32[slot] for slot in slots], g.astype(np.float32))
     for slot, found, found32 in zip(slots, gradients, gradients32, strict=True):
         assert found is not None and found32 is not None
-        x = case.operands[slot]
-        expected, rtol = _derivative(_reference(primitive, case, slot), x, g)
+        slope, rtol = expected[slot]
         what = f"the gradient of operand {slot}"
-        _require_close(found.numpy(), expected, norm(g), rtol, primitive, case, what)
-        _require(found.dtype == x.dtype, primitive, case, f"{what} is {found.dtype}")
-        _require(found32.dtype == np.float32, primitive, single, f"{what} is {found32.dtype}")
-        scale = 1e3 * norm(g)
-        _require_close(found32.numpy(), expected, scale, RTOL_SINGLE, primitive, single, f"{what} in float32")
+        call.close(found.numpy(), slope, norm(g), rtol, what)
+        call.require(found.dtype == call.case.operands[slot].dtype, f"{what} is {found.dtype}")
+        single.require(found32.dtype == np.float32, f"{what} is {found32.dtype}")
+        single.close(found32.numpy(), slope, 1e3 * norm(g), RTOL_SINGLE, f"{what} in float32")
 
 
-def _same_tensor_twice(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _same_tensor_twice(call: _Call, rng: np.random.Generator) -> None:
     """One tensor in two slots receives the sum of both contributions."""
-    for a, b in combinations(_slots(primitive, case), 2):
-        x = case.operands[a]
-        if x.shape != case.operands[b].shape:
+    for a, b in combinations(call.slots, 2):
+        x = call.case.operands[a]
+        if x.shape != call.case.operands[b].shape:
             continue
         leaf = tensor(x, requires_grad=True)
-        y = primitive(*_replaced(_replaced(case.operands, a, leaf), b, leaf), **case.attrs)
+        y = call.result(call.with_((a, leaf), (b, leaf)))
         g = _normal(rng, y)
 
         def function(z: Array, a: int = a, b: int = b) -> Array:
-            return _computed(primitive, _replaced(_replaced(case.operands, a, z), b, z), case.attrs)
+            return call.computed(call.with_((a, z), (b, z)))
 
         (found,) = grad(y, leaf, g)
         assert found is not None
-        what = f"the gradient of one tensor passed as operands {a} and {b}"
-        scale = 1e3 * norm(g)
         expected, rtol = _derivative(function, x, g)
-        _require_close(found.numpy(), expected, scale, rtol, primitive, case, what)
+        what = f"the gradient of one tensor passed as operands {a} and {b}"
+        call.close(found.numpy(), expected, 1e3 * norm(g), rtol, what)
 
 
-def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _any_memory_layout(call: _Call, rng: np.random.Generator) -> None:
     """Transposed, reversed and read-only operands and cotangents give the same value and gradients."""
-    leaves = _leaves(primitive, case)
-    y = primitive(*leaves, **case.attrs)
-    turned = [tensor(x.T[::-1] if x.ndim else x, requires_grad=x.dtype.kind == "f") for _, x in _arrays(case)]
+    leaves = call.leaves()
+    y = call.result(leaves)
+    turned = [tensor(x.T[::-1] if x.ndim else x, requires_grad=x.dtype.kind == "f") for _, x in call.arrays]
     views = [t[::-1].T if t.ndim else t for t in turned]
-    numbers = case.operands[len(views) :]
-    z = primitive(*views, *numbers, **case.attrs)
-    _require_close(z.numpy(), y.numpy(), 0.0, RTOL_VALUE, primitive, case, "the value of transposed, reversed operands")
-    wanted = _slots(primitive, case)
+    z = call.result((*views, *call.case.operands[len(views) :]))
+    call.close(z.numpy(), y.numpy(), 0.0, RTOL_VALUE, "the value of transposed, reversed operands")
+    wanted = call.slots
     if not wanted:
         return
     g = _normal(rng, y)
@@ -318,51 +296,47 @@ def _any_memory_layout(primitive: Primitive, case: Case, rng: np.random.Generato
         assert straight is not None and bent is not None
         back = bent.numpy()[::-1].T if bent.ndim else bent.numpy()
         what = f"the gradient of operand {slot}, transposed and reversed,"
-        _require_close(back, straight.numpy(), norm(g), RTOL_VALUE, primitive, case, what)
+        call.close(back, straight.numpy(), norm(g), RTOL_VALUE, what)
 
 
-def _nothing_is_written(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _nothing_is_written(call: _Call, rng: np.random.Generator) -> None:
     """Operands, result and cotangent are read only, and no rule needs what its signature says it ignores."""
-    operands = tuple(x.copy() if isinstance(x, np.ndarray) else x for x in case.operands)
+    primitive, attrs = call.primitive, call.case.attrs
+    operands = call.with_(*((slot, x.copy()) for slot, x in call.arrays))
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
     try:
         for x in arrays:
             x.flags.writeable = False
-        y = np.asarray(primitive.forward(*operands, **case.attrs)).view()
+        y = np.asarray(primitive.forward(*operands, **attrs)).view()
         g = _normal(rng, y)
         y.flags.writeable = g.flags.writeable = False
-        pulled = {slot: primitive.pull(slot, g, y, operands, case.attrs) for slot in _slots(primitive, case)}
+        pulled = {slot: call.pull(slot, g, y, operands) for slot in call.slots}
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        raise PrimitiveError(f"{primitive.name}: it writes to what it was given: {error} [{case}]") from None
+        raise PrimitiveError(f"{primitive.name}: it writes to what it was given: {error} [{call.case}]") from None
     own = primitive.view or not any(np.shares_memory(y, x) for x in arrays)
-    _require(own, primitive, case, "the result shares memory with an operand; set view=True or copy")
-    again = np.asarray(primitive.forward(*operands, **case.attrs))
+    call.require(own, "the result shares memory with an operand; set view=True or copy")
+    again = np.asarray(primitive.forward(*operands, **attrs))
     fresh = primitive.view or not np.shares_memory(y, again)
-    _require(fresh, primitive, case, "the result shares memory with an earlier call's")
-    _require(_same(y, again), primitive, case, "two equal calls give different results")
+    call.require(fresh, "the result shares memory with an earlier call's")
+    call.require(_same(y, again), "two equal calls give different results")
     for slot, value in pulled.items():
-        _require(
-            _fits(value, operands[slot]),
-            primitive,
-            case,
-            f"the rule of operand {slot} gives {type(value).__name__}{list(np.shape(value))}, "
-            f"not an array that sums to shape {operands[slot].shape}",
-        )
-        twice = primitive.pull(slot, g, y, operands, case.attrs)
-        _require(_same(value, twice), primitive, case, f"the rule of operand {slot} gives two equal calls two answers")
+        rule = f"the rule of operand {slot}"
+        kind = f"{type(value).__name__}{list(np.shape(value))}"
+        sums = f"{rule} gives {kind}, not an array that sums to shape {operands[slot].shape}"
+        call.require(_fits(value, operands[slot]), sums)
+        twice = call.pull(slot, g, y, operands)
+        call.require(_same(value, twice), f"{rule} gives two equal calls two answers")
         needs_result, needed = primitive.values_needed(slot)
         kept = range(len(operands)) if needed is None else needed
         junk = tuple(x if i in kept or not isinstance(x, np.ndarray) else _junk(x) for i, x in enumerate(operands))
-        again = primitive.pull(slot, g, y if needs_result else _junk(y), junk, case.attrs)
-        _require(
-            _same(value, again),
-            primitive,
-            case,
-            f"the rule of operand {slot} uses a value whose parameter has a leading underscore; "
-            "the guard against in-place writes would not protect it",
+        again = call.pull(slot, g, y if needs_result else _junk(y), junk)
+        unprotected = (
+            f"{rule} uses a value whose parameter has a leading underscore; "
+            "the guard against in-place writes would not protect it"
         )
+        call.require(_same(value, again), unprotected)
 
 
 def _same(one: Array, other: Array) -> bool:
@@ -382,61 +356,49 @@ def _junk(x: Array) -> Array:
     return np.full(x.shape, np.nan if x.dtype.kind == "f" else 0, x.dtype)
 
 
-def _nothing_is_shared(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _nothing_is_shared(call: _Call, rng: np.random.Generator) -> None:
     """Gradients own their memory: writing to one changes no other, no operand and no upstream gradient."""
-    slots = _slots(primitive, case)
+    slots = call.slots
     for record in (False, True) if slots else ():
-        leaves = _leaves(primitive, case)
-        y = primitive(*leaves, **case.attrs)
+        leaves = call.leaves()
+        y = call.result(leaves)
         g = tensor(_normal(rng, y))
         y.backward(g, create_graph=record)
         owners = [leaf.numpy() for leaf in leaves if isinstance(leaf, Tensor)] + [y.numpy(), g.numpy()]
         for slot in slots:
             held = leaves[slot].grad.numpy()
             shared = any(np.shares_memory(held, other) for other in owners)
-            _require(not shared, primitive, case, f"the gradient of operand {slot} shares memory")
+            call.require(not shared, f"the gradient of operand {slot} shares memory")
             owners.append(held)
 
 
-def _linear_in_the_cotangent(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _linear_in_the_cotangent(call: _Call, rng: np.random.Generator) -> None:
     """``pull(a g + b h) = a pull(g) + b pull(h)``; of a zero cotangent it is exactly zero; accumulating adds it."""
-    y = np.asarray(primitive.forward(*case.operands, **case.attrs))
-    for slot in _slots(primitive, case):
-
-        def pull(g: Array, slot: int = slot) -> Array:
-            return np.asarray(primitive.pull(slot, g, y, case.operands, case.attrs))
-
+    operands, attrs = call.case.operands, call.case.attrs
+    y = np.asarray(call.primitive.forward(*operands, **attrs))
+    for slot in call.slots:
         g, h = _normal(rng, y), _normal(rng, y)
-        one, other = pull(g), pull(h)
+        one, other, both, none = (np.asarray(call.pull(slot, c, y)) for c in (g, h, 2.5 * g - 0.5 * h, 0 * g))
         scale = 1e3 * (norm(one) + norm(other))
-        _require_close(
-            pull(2.5 * g - 0.5 * h),
-            2.5 * one - 0.5 * other,
-            scale,
-            RTOL_VALUE,
-            primitive,
-            case,
-            f"the gradient of operand {slot} for a sum of two upstream gradients",
-        )
-        _require(
-            not pull(0 * g).any(), primitive, case, f"a zero upstream gradient gives operand {slot} something else"
-        )
-        if slot == 0 and primitive.accumulate is not None:
-            start = _normal(rng, case.operands[0])
+        what = f"the gradient of operand {slot} for a sum of two upstream gradients"
+        call.close(both, 2.5 * one - 0.5 * other, scale, RTOL_VALUE, what)
+        call.require(not none.any(), f"a zero upstream gradient gives operand {slot} something else")
+        if slot == 0 and call.primitive.accumulate is not None:
+            start = _normal(rng, operands[0])
             buffer = start.copy()
-            primitive.accumulate(buffer, g, y, *case.operands, **case.attrs)
-            _require_close(buffer - start, one, scale, RTOL_VALUE, primitive, case, "what accumulate adds")
+            call.primitive.accumulate(buffer, g, y, *operands, **attrs)
+            call.close(buffer - start, one, scale, RTOL_VALUE, "what accumulate adds")
 
 
-def _differentiable_again(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _differentiable_again(call: _Call, rng: np.random.Generator) -> None:
     """The recorded gradient's own gradients, in every operand and in the cotangent, are the complex step's.
 
     It steps through the rules on plain arrays, which no recording can mislead.
     """
-    slots, leaves = _slots(primitive, case), _leaves(primitive, case)
+    slots, leaves = call.slots, call.leaves()
     if not slots:
         return
-    y = primitive(*leaves, **case.attrs)
+    y = call.result(leaves)
     g = tensor(_normal(rng, y), requires_grad=True)
     first = grad(y, [leaves[slot] for slot in slots], g, create_graph=True)
     outputs = [x for x in first if x is not None]
@@ -445,35 +407,36 @@ def _differentiable_again(primitive: Primitive, case: Case, rng: np.random.Gener
     scale = 1e3 * sum(norm(w) * (1 + norm(x.numpy())) for w, x in zip(weights, outputs))
 
     def total(operands: tuple[Any, ...], g: Array) -> Array:
-        y = _computed(primitive, operands, case.attrs)
-        pulled = (primitive.pull(slot, g, y, operands, case.attrs) for slot in slots)
+        y = call.computed(operands)
+        pulled = (call.pull(slot, g, y, operands) for slot in slots)
         return np.asarray(sum(np.sum(w * v) for w, v in zip(weights, pulled, strict=True)))  # un-broadcasts, too
 
     for slot, found in zip([*slots, None], second, strict=True):
         if slot is None:
             what, x = "the derivative in the cotangent", g.numpy()
-            expected, rtol = _derivative(lambda z: total(case.operands, z), x, np.ones(()))
+            expected, rtol = _derivative(lambda z: total(call.case.operands, z), x, np.ones(()))
             rtol = rtol if y.dtype == np.float64 else RTOL_SINGLE
         else:
-            what, x = f"the second derivative in operand {slot}", case.operands[slot]
+            what, x = f"the second derivative in operand {slot}", call.case.operands[slot]
 
             def of_operand(z: Array, slot: int = slot) -> Array:
-                return total(_replaced(case.operands, slot, z), g.numpy())
+                return total(call.with_((slot, z)), g.numpy())
 
             expected, rtol = _derivative(of_operand, x, np.ones(()))
         got = np.zeros(x.shape) if found is None else found.numpy()
-        _require_close(got, expected, scale, rtol, primitive, case, what)
+        call.close(got, expected, scale, rtol, what)
 
 
-def _bad_shapes(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _bad_shapes(call: _Call, rng: np.random.Generator) -> None:
     """On any other shapes the rule and the primitive agree: the same result shape, or the same refusal in one line."""
-    for slot, x in _arrays(case):
+    attrs = call.case.attrs
+    for slot, x in call.arrays:
         for shape in _other_shapes(x.shape):
             changed = np.resize(x, shape) if x.size else np.ones(shape, x.dtype)
-            _agree(primitive, Case(_replaced(case.operands, slot, changed), case.attrs))
-    if isinstance(case.attrs.get("axis"), int):
+            _agree(_Call(call.primitive, Case(call.with_((slot, changed)), attrs)))
+    if isinstance(attrs.get("axis"), int):
         for axis in (7, -7):
-            _agree(primitive, Case(case.operands, {**case.attrs, "axis": axis}))
+            _agree(_Call(call.primitive, Case(call.case.operands, {**attrs, "axis": axis})))
 
 
 def _other_shapes(shape: Shape) -> Iterator[Shape]:
@@ -484,21 +447,19 @@ def _other_shapes(shape: Shape) -> Iterator[Shape]:
         yield (*shape[:i], n + 1, *shape[i + 1 :])
 
 
-def _agree(primitive: Primitive, case: Case) -> None:
-    ruled = _ruled(primitive, case)
+def _agree(call: _Call) -> None:
+    ruled = call.ruled()
     try:
-        actual = primitive(*_leaves(primitive, case), **case.attrs).shape
+        actual = call.result(call.leaves()).shape
     except TinygradError as error:
-        _require("\n" not in str(error), primitive, case, f"the refusal is more than one line: {error}")
+        call.require("\n" not in str(error), f"the refusal is more than one line: {error}")
         refused = ruled is None or isinstance(error, OutOfRangeError)
-        _require(refused, primitive, case, f"the shape rule gives {ruled} but the primitive refuses: {error}")
+        call.require(refused, f"the shape rule gives {ruled} but the primitive refuses: {error}")
     except Exception as error:
-        _require(False, primitive, case, f"it fails with {error!r} instead of a ShapeError")
+        call.require(False, f"it fails with {error!r} instead of a ShapeError")
     else:
-        _require(
-            ruled is not None, primitive, case, f"the shape rule refuses what the primitive takes, giving {actual}"
-        )
-        _require(ruled == actual, primitive, case, f"the shape rule says {ruled}, the result has {actual}")
+        call.require(ruled is not None, f"the shape rule refuses what the primitive takes, giving {actual}")
+        call.require(ruled == actual, f"the shape rule says {ruled}, the result has {actual}")
 
 
 _LAWS = (
@@ -523,25 +484,23 @@ def _large_case(recipe: Recipe, seed: int) -> Case | None:
     return next((c for c in cases if c.operands and KERNEL_MIN_SIZE <= np.size(c.operands[0]) <= 2**16), None)
 
 
-def _gradients_along_a_direction(primitive: Primitive, case: Case, rng: np.random.Generator) -> None:
+def _gradients_along_a_direction(call: _Call, rng: np.random.Generator) -> None:
     """One random projection of a large gradient: ``<pull(g), v> = <g, J v>``."""
-    leaves = _leaves(primitive, case)
-    y = primitive(*leaves, **case.attrs)
-    for slot in _slots(primitive, case):
-        x, g = case.operands[slot], _normal(rng, y)
+    leaves = call.leaves()
+    y = call.result(leaves)
+    for slot in call.slots:
+        x, g = call.case.operands[slot], _normal(rng, y)
         v = _normal(rng, x)
         (found,) = grad(y, leaves[slot], g, retain_graph=True)
         assert found is not None
-        function = _reference(primitive, case, slot)
 
-        def along(s: Array, function: Callable[[Array], Array] = function, x: Array = x, v: Array = v) -> Array:
-            return function(x + s * v)
+        def along(s: Array, slot: int = slot, x: Array = x, v: Array = v) -> Array:
+            return call.computed(call.with_((slot, x + s * v)))
 
         expected, rtol = _derivative(along, np.zeros(()), g)
         scale = 1e3 * norm(found.numpy()) * norm(v)
         got = np.sum(found.numpy() * v)
-        what = f"the gradient of operand {slot} along a random direction"
-        _require_close(got, expected, scale, rtol, primitive, case, what)
+        call.close(got, expected, scale, rtol, f"the gradient of operand {slot} along a random direction")
 
 
 def _extreme(case: Case) -> Case:
@@ -555,28 +514,27 @@ def _extreme(case: Case) -> Case:
     return Case(tuple(salted(x) if np.asarray(x).dtype.kind == "f" else x for x in case.operands), case.attrs)
 
 
-def _kernel(primitive: Primitive, case: Case) -> None:
+def _kernel(call: _Call) -> None:
     """The kernel computes what the reference does, to a few units in the last place, nan and inf included."""
-    for dtype in primitive.kernel_dtypes:
-        typed = _as_dtype(case, dtype)
+    for dtype in call.primitive.kernel_dtypes:
+        typed = call.cast(dtype)
         with np.errstate(all="ignore"):
-            expected = np.asarray(primitive.reference(*typed.operands, **typed.attrs))
-        got = np.asarray(primitive.compiled(*typed.operands, **typed.attrs))
+            expected = typed.reference()
+        got = np.asarray(call.primitive.compiled(*typed.case.operands, **typed.case.attrs))
         kinds = f"the kernel gives {got.dtype}{got.shape}, the reference {expected.dtype}{expected.shape}"
-        _require((got.dtype, got.shape) == (expected.dtype, expected.shape), primitive, typed, kinds)
+        typed.require((got.dtype, got.shape) == (expected.dtype, expected.shape), kinds)
         precision = KERNEL_ULPS * float(np.finfo(expected.dtype).eps)
         same = np.isclose(got, expected, rtol=precision, atol=precision, equal_nan=True)
         if not same.all():
             at = tuple(int(i) for i in np.argwhere(~same)[0])
-            sentence = f"the kernel gives {got[at]!s} where the reference gives {expected[at]!s} at {at}"
-            _require(False, primitive, typed, sentence)
+            typed.require(False, f"the kernel gives {got[at]!s} where the reference gives {expected[at]!s} at {at}")
 
 
-def _compiled(primitive: Primitive, case: Case) -> None:
+def _compiled(call: _Call) -> None:
     """Check that the function entered by `compiler.kernel` computes what the reference does, in both precisions."""
     for dtype, rtol in ((np.float64, RTOL_VALUE), (np.float32, RTOL_SINGLE)):
-        typed = _as_dtype(case, dtype)
+        typed = call.cast(dtype)
         with np.errstate(all="ignore"):
-            expected = np.asarray(primitive.reference(*typed.operands, **typed.attrs))
-            got = compile(lambda *given: primitive(*given, **case.attrs))(*_leaves(primitive, typed)).numpy()
-        _require_close(got, expected, _norm(typed), rtol, primitive, typed, "the value in a compiled program")
+            expected = typed.reference()
+            got = compile(lambda *given: call.result(given))(*typed.leaves()).numpy()
+        typed.close(got, expected, typed.norm, rtol, "the value in a compiled program")
