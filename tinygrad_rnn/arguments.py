@@ -23,12 +23,18 @@ _PAIRS = (("axis", "dim"), ("keepdims", "keepdim"), ("start_axis", "start_dim"),
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
+def positional(function: Any) -> list[str]:
+    """The names of what a function, or a module's ``forward``, takes by position; none where Python cannot tell."""
+    try:
+        parameters = signature(getattr(function, "forward", function)).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 def names_at(function: Callable[..., Any], positions: Sequence[int], bound: int) -> list[str]:
     """A function's names of the arguments at these positions after the first ``bound``; "" for one of ``*args``."""
-    parameters = [
-        p for p in signature(function).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    names = [p.name for p in parameters[bound:]]
+    names = positional(function)[bound:]
     return [names[k] if k < len(names) else "" for k in positions]
 
 

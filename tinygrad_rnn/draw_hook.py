@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 class Drawing(Protocol):
     """The functions of `viz` that the engine calls."""
 
+    SideBySide: Callable[[Record, Edit], Any]  #: the true walk and an edited one beside each other
+
     def render(self, what: Any, path: Any = None, **options: Any) -> Any:
         """A picture of a loss or a graph, written to ``path``."""
-
-    def side_by_side(self, record: Record, edit: Edit) -> Any:
-        """The true walk and an edited one beside each other."""
 
 
 _found: Callable[[], Any] | None = None

@@ -5,7 +5,7 @@ The engine itself needs NumPy only; the command and its pictures also what ``dep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -16,6 +16,18 @@ from .errors import DataError, MissingPackageError
 
 #: the packages that are this project itself: what fails to import one of them is a mistake in it
 _OURS = ("tinygrad_rnn", "viz")
+
+
+def when_asked(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A ``__getattr__`` for ``package``: names, by the module that has them, are imported when first asked for."""
+
+    def found(name: str) -> Any:
+        for home, names in homes.items():
+            if name in names.split():
+                return getattr(import_module(home, package), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return found
 
 
 @contextmanager

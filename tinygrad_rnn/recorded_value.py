@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -71,8 +72,8 @@ def is_tensor(x: Any) -> TypeGuard[Tensor]:
     return isinstance(x, Recorded)
 
 
-def made_from(ends: Iterable[Any], operands_of: Callable[[Any], Iterable[Any]]) -> list[Any]:
-    """The tensors ``ends`` and all that ``operands_of`` leads to from them, in the order in which they were made."""
+def made_from(ends: Iterable[Any], operands_of: Callable[[Any], Iterable[Any]] = attrgetter("operands")) -> list[Any]:
+    """The tensors ``ends`` and all that their operands (or ``operands_of``) lead to, in the order of their making."""
     found = {x.serial: x for x in ends}
     pending = list(found.values())
     while pending:

@@ -11,9 +11,10 @@ if __name__ == "viz":
     enter()
 else:
     from pathlib import Path
-    from typing import TYPE_CHECKING, Any
+    from typing import TYPE_CHECKING
 
     from tinygrad_rnn.module_aliases import warn_if_shadowed
+    from tinygrad_rnn.optional_packages import when_asked
     from tinygrad_rnn.source_line import pass_over
 
     from .graph.graphviz_program import RenderError
@@ -36,21 +37,13 @@ else:
         """The public names; submodules are imported by theirs."""
         return __all__
 
-    def __getattr__(name: str) -> Any:
-        if name == "debug":  # a picture needs no debugger: it is imported when first asked for
-            from .debugger import debug
-
-            return debug
-        if name == "derive":
-            from .equations import derive
-
-            return derive
-        if name == "flow":
-            from .gradient_flow import flow
-
-            return flow
-        if name == "side_by_side":
-            from .debugger.side_by_side import SideBySide
-
-            return SideBySide
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    #: a picture needs no debugger and no equations
+    __getattr__ = when_asked(
+        __name__,
+        {
+            ".debugger": "debug",
+            ".debugger.side_by_side": "SideBySide",
+            ".equations": "derive",
+            ".gradient_flow": "flow",
+        },
+    )

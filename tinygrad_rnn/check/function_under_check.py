@@ -6,16 +6,17 @@ although no gradient does.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arguments import positional
 from ..errors import DTypeError, GraphError, ShapeError
 from ..graph import Graph, Node
 from ..tensors import Array, Tensor
+from .recorded import recorded
 from .rounding_noise import doubled
 
 #: by how much of its size a leaf is moved to see what follows it
@@ -98,7 +99,7 @@ def called(function: Callable[..., Any], inputs: Any) -> Called:
 @contextmanager
 def _moved(tensors: Sequence[Tensor]) -> Iterator[None]:
     """Every leaf behind ``tensors`` that requires a gradient, moved by a few units in float32's last place."""
-    leaves = [x for x in tensors_of(tensors).values() if x.op is None and x.requires_grad]
+    leaves = [x for x in recorded(*tensors).values() if x.op is None and x.requires_grad]
     held = [x._array for x in leaves]
     try:
         for x, array in zip(leaves, held, strict=True):
@@ -107,18 +108,6 @@ def _moved(tensors: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for x, array in zip(leaves, held, strict=True):
             x._array = array
-
-
-def tensors_of(outputs: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Every tensor behind the outputs, by serial number."""
-    found: dict[int, Tensor] = {}
-    pending = list(outputs)
-    while pending:
-        x = pending.pop()
-        if x.serial not in found:
-            found[x.serial] = x
-            pending.extend(y for y in x.operands if isinstance(y, Tensor))
-    return found
 
 
 def _severed(here: Graph, aside: Graph) -> str | None:
@@ -176,12 +165,7 @@ def _leaves(function: Callable[..., Any], inputs: Any) -> tuple[dict[str, Any], 
         isinstance(inputs, list) and all(isinstance(x, (int, float)) for x in inputs)
     )
     listed = [inputs] if one else list(inputs)
-    try:
-        signature = inspect.signature(getattr(function, "forward", function))  # a module's own names for its inputs
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = [p.name for p in signature.parameters.values() if p.kind in positional]
-    except (TypeError, ValueError):
-        parameters = []
+    parameters = positional(function)
     names = [parameters[i] if i < len(parameters) else f"input {i}" for i in range(len(listed))]
     return {}, {name: _leaf(x) for name, x in zip(names, listed, strict=True)}
 

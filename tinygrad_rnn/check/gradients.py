@@ -24,11 +24,11 @@ from .chain_rule import Chain
 from .derivatives import Forward, Use
 from .diagnosing import named
 from .first_wrong_rule import first_wrong
-from .function_under_check import Called, called, replayed, tensors_of, upstream_of
+from .function_under_check import Called, called, replayed, upstream_of
 from .in_double_precision import promoted, single
 from .kinks import downstream, find_kinks
 from .malformed_rules import broken_rule
-from .recorded import refuse_written
+from .recorded import recorded, refuse_written
 from .report import Comparison, GradientError, Report
 from .rounding_noise import Noise, noise, shared
 from .tolerances import DIFFERENCE_STEP, finite, tolerance, underflow
@@ -464,7 +464,7 @@ class _Precision:
 
     def leaves(self, nodes: Sequence[Node]) -> list[Tensor]:
         """The tensors of leaves, by position."""
-        tensors = tensors_of(self.outputs)
+        tensors = recorded(*self.outputs)
         return [tensors[self.graph.nodes[node.index].serial] for node in nodes]
 
     @cached_property

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..graph import Graph
 from ..tensors import Tensor
-from .function_under_check import tensors_of
+from .recorded import recorded
 from .rounding_noise import doubled
 
 
@@ -17,7 +17,7 @@ def promoted(graph: Graph, outputs: Sequence[Tensor]) -> tuple[Graph, list[Tenso
 
     Nodes keep their position, source line and scope.
     """
-    tensors, originals = doubled(graph).tensors(), tensors_of(outputs)
+    tensors, originals = doubled(graph).tensors(), recorded(*outputs)
     for node, made in zip(graph.nodes, tensors, strict=True):
         made._hooks = originals[node.serial]._hooks
     promoted_outputs = [tensors[index] for index in graph.outputs]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from ..errors import MutationError
+from ..recorded_value import made_from
 from ..tensors import Tensor
 
 
-def recorded(loss: Tensor) -> dict[int, Tensor]:
-    """All of them, by serial number."""
-    pending, found = [loss], {loss.serial: loss}
-    while pending:
-        for x in pending.pop().operands:
-            if isinstance(x, Tensor) and x.serial not in found:
-                found[x.serial] = x
-                pending.append(x)
-    return found
+def recorded(*outputs: Tensor) -> dict[int, Tensor]:
+    """Every tensor that the outputs were computed from, and they, by serial number."""
+    return {x.serial: x for x in made_from(outputs)}
 
 
 def refuse_written(loss: Tensor, call: str) -> None:

@@ -112,7 +112,7 @@ def _diagnosed(
         pairs,
         search.place(wrong),
         record.attempts.failed,
-        partial(drawing().side_by_side, record, edits[0]) if edits else None,
+        partial(drawing().SideBySide, record, edits[0]) if edits else None,
     )
 
 

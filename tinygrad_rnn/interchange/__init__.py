@@ -5,7 +5,9 @@ Nothing here imports another framework before it is asked to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..optional_packages import when_asked
 
 if TYPE_CHECKING:
     from .export.onnx_file import onnx_rule, to_onnx
@@ -38,28 +40,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Each name is imported when first asked for."""
-    file: Any
-    if name in ("DIALECTS", "Dialect", "load_weights", "save_weights"):
-        from . import weights as file
-    elif name in ("ForeignWarning", "Imported"):
-        from . import program as file
-    elif name == "from_torch":
-        from . import pytorch as file
-    elif name in ("JaxFunction", "from_jax"):
-        from . import jaxprs as file
-    elif name in ("OnnxModel", "from_onnx"):
-        from . import onnx as file
-    elif name in ("Spread", "jax_rule", "to_jax"):
-        from .export import xla as file
-    elif name in ("onnx_rule", "to_onnx"):
-        from .export import onnx_file as file
-    elif name == "to_torch_state_dict":
-        from .export import state_dict as file
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(file, name)
+__getattr__ = when_asked(
+    __name__,
+    {
+        ".weights": "DIALECTS Dialect load_weights save_weights",
+        ".program": "ForeignWarning Imported",
+        ".pytorch": "from_torch",
+        ".jaxprs": "JaxFunction from_jax",
+        ".onnx": "OnnxModel from_onnx",
+        ".export.xla": "Spread jax_rule to_jax",
+        ".export.onnx_file": "onnx_rule to_onnx",
+        ".export.state_dict": "to_torch_state_dict",
+    },
+)
 
 
 def __dir__() -> list[str]:

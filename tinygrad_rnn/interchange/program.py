@@ -19,6 +19,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Ref
 from ..nn.module import Module, Parameter
 from ..primitives.record import Primitive
+from ..recorded_value import made_from
 from ..source_line import Foreign, Place
 from ..tensors import Literal, Tensor, as_tensor, from_array
 from ..thread_state import Scope, current
@@ -142,16 +143,13 @@ def _entering(given: Tensor, step: Step) -> Tensor:
 
 
 def behind(outputs: Sequence[Tensor], origin: Mapping[int, Input | Detached]) -> list[Tensor]:
-    found = {x.serial: x for x in outputs}
-    pending = list(found.values())
-    while pending:
-        x = pending.pop()
+    """Everything that ``outputs`` were computed from, also before what was cut off, in the order of its making."""
+
+    def operands(x: Tensor) -> tuple[Any, ...]:
         cut = origin.get(x.serial)
-        for y in (cut.source,) if isinstance(cut, Detached) else x.operands:
-            if isinstance(y, Tensor) and y.serial not in found:
-                found[y.serial] = y
-                pending.append(y)
-    return [found[serial] for serial in sorted(found)]
+        return (cut.source,) if isinstance(cut, Detached) else x.operands
+
+    return made_from(outputs, operands)
 
 
 def _step(x: Tensor, position: Mapping[int, int], origin: Mapping[int, Input | Detached]) -> Step:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...arguments import positional
 from ...errors import ArgumentError, DTypeError, GraphError
 from ...optional_packages import framework
 from ...tensors import Tensor
@@ -101,19 +101,12 @@ class JaxFunction:
 
     def _flat(self, args: Any, kwargs: Any) -> tuple[list[Any], Any, list[str]]:
         found, structure = jax.tree_util.tree_flatten_with_path((args, kwargs))
-        try:
-            parameters = inspect.signature(self.function).parameters.values()
-            positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        except (TypeError, ValueError):
-            positional = []
+        taken = positional(self.function)
         names = []
         for path, _ in found:
             which, at, *rest = path
-            if which.idx == 0:
-                name = positional[at.idx] if at.idx < len(positional) else f"argument {at.idx}"
-            else:
-                name = str(at.key)
-            names.append(name + jax.tree_util.keystr(tuple(rest)))
+            known = taken[at.idx : at.idx + 1] if which.idx == 0 else [str(at.key)]
+            names.append("".join(known or [f"argument {at.idx}"]) + jax.tree_util.keystr(tuple(rest)))
         return [leaf for _, leaf in found], structure, names
 
     def _trace(self, leaves: Sequence[Any], structure: Any) -> Traced:

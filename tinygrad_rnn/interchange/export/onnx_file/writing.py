@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ....arguments import naming_keyword
+from ....arguments import naming_keyword, positional
 from ....compiler.returned_values import Output
 from ....errors import ArgumentError, DTypeError, GraphError, UnsupportedError
 from ....files import write_atomically
@@ -167,15 +167,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _parameter_names(function: Any, count: int) -> list[str]:
-    target = function.forward if hasattr(function, "forward") else function
-    try:
-        found = [
-            p.name
-            for p in inspect.signature(target).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        found = []
+    found = positional(function)
     return [found[i] if i < len(found) else f"input_{i}" for i in range(count)]
 
 
