@@ -22,8 +22,8 @@ Family = list[Node]
 PLACE = re.compile(r"⟦(\(?)(\d+)⟧")
 #: what tells values apart that are called the same
 APART = re.compile(r", number \d+")
-#: a number at the end of a name, which tells layers apart
-NUMBER = re.compile(r"(?<=[^\W\d])\d+|(?<= of call )\d+")
+#: what tells the names of layers, or of calls, apart
+NUMBER = re.compile(r"(?<=[^\W\d])\d+| of call \d+")
 
 
 class Scene:

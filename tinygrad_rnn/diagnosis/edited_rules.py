@@ -208,6 +208,21 @@ def of_one_row(which: int) -> Rule:
     return rule
 
 
+def alike_along(change: Callable[..., Array], axis: int) -> Rule:
+    """The mean, or sum, of the contribution over an axis, given to each place along it."""
+
+    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
+        raw = record.raw(node, slot, g)
+        return np.broadcast_to(change(raw, axis, keepdims=True), raw.shape)
+
+    return rule
+
+
+def exchanged(one: int, two: int) -> Rule:
+    """The contribution with two axes exchanged, before it is summed to the operand's shape."""
+    return lambda record, node, slot, g: np.swapaxes(record.raw(node, slot, g), one, two)
+
+
 def one_number(record: Record, node: Node, slot: int, g: Array) -> Array:
     """The sum over all elements, given to every element."""
     return np.full(np.shape(record.target(node, slot)), record.raw(node, slot, g).sum())
@@ -268,34 +283,6 @@ def rows_of(record: Record, node: Node) -> Array:
 def selected(record: Record, node: Node) -> Any:
     """The index, as NumPy takes it, of the elements that the node takes."""
     return record.target(node, 1) if node.op is not None and node.op.name == "take" else node.attrs["index"]
-
-
-def once_a_row(record: Record, node: Node, slot: int, g: Array) -> Array:
-    """The gradient of a look-up assigned, not added, to its rows: a row that occurs twice keeps the last."""
-    result = np.zeros(np.shape(record.target(node, slot)))
-    result[selected(record, node)] = g
-    return result
-
-
-def _looked_up(axis: int, add: bool, back: bool) -> Rule:
-    """A look-up's gradient added, or assigned, to the rows by a loop along ``axis`` of the row numbers."""
-
-    def rule(record: Record, node: Node, slot: int, g: Array) -> Array:
-        result, rows = np.zeros(np.shape(record.target(node, slot))), rows_of(record, node)
-        for k in range(rows.shape[axis])[:: -1 if back else 1]:
-            at = np.take(rows, k, axis)
-            result[at] = np.take(g, k, axis) + (result[at] if add else 0.0)
-        return result
-
-    return rule
-
-
-#: of rows that were looked up all at once what a loop along one axis would give
-LOOKED_UP: dict[str, Callable[[int], Rule]] = {
-    "counts a row that is looked up twice only once in each step of axis": lambda axis: _looked_up(axis, True, False),
-    "is overwritten by the last row looked up along axis": lambda axis: _looked_up(axis, False, False),
-    "is overwritten by the first row looked up along axis": lambda axis: _looked_up(axis, False, True),
-}
 
 
 def cut(start: int, size: int, axis: int) -> Rule:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..graph import Node, Ref
 from ..tensors import Array
-from . import edited_rules
 from .edit_context import Scene
 from .edited_rules import (
     TimesLeaf,
@@ -23,8 +22,7 @@ from .edited_rules import (
     turned_leaf,
     without_row,
 )
-from .edited_walks import Edit, Rewrite, Rule, Use, scaled
-from .row_numbers import axis_of
+from .edited_walks import Edit, Part, Rule, Use, scaled
 
 
 def of_leaves(scene: Scene) -> Iterator[Edit]:
@@ -75,7 +73,6 @@ def of_leaves(scene: Scene) -> Iterator[Edit]:
         yield from _blocks(scene, leaf)
         yield from _overwritten(scene, leaf)
         yield from _silent_rows(scene, leaf)
-        yield from _rows_overwritten(scene, leaf)
     for node in scene.record.nodes:  # what is made once and read at every step, as an encoder's states
         if node.op is not None and node.scope.step is None and node.index in scene.record.truth.gradients:
             yield from _overwritten(scene, node)
@@ -134,27 +131,49 @@ def _overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
     """Edits in which of all contributions to a leaf only those of one step, or of one place, are left."""
     uses = [use for use in scene.record.users[leaf.index] if use in scene.record.truth.contributions]
     places = dict.fromkeys(scene.place[user][0] for user, _ in uses)
-    name, left = scene.named(leaf), "is left: it was overwritten"
-    steps = {use: scene.record.nodes[use[0]].scope.step for use in uses}
+    name, over = scene.named(leaf), "is left: it was overwritten"
+    ways = [way for use in uses for way in _ways(scene, use)]
+    steps = {way: scene.record.nodes[way[0][0]].scope.step for way in ways}
     timed = sorted({step for step in steps.values() if step is not None})
     for which, words in ((0, "first"), (-1, "last")) if len(timed) > 1 else ():
-        lost: dict[Use, Rule] = {use: scaled(0.0) for use in uses if steps[use] != timed[which]}
+        left = f"Of all that {name} receives, only what the {words} step"
+        gone = [way for way in ways if steps[way] != timed[which]]
+        lost: dict[Use, Rule] = {way[0]: scaled(0.0) for way in gone if len(way) == 1}
+        late = {way[-1]: Part(tuple(w[:-1] for w in gone if w[-1] == way[-1])) for way in gone if len(way) > 1}
         if len(places) > 1:  # else it is one use of which only one step is left
-            yield Edit(f"Of all that {name} receives, only what the {words} step sends {left}.", lost, cost=1.15)
-        kept = [use for use in uses if steps[use] == timed[which]]
+            yield Edit(f"{left} sends {over}.", lost, parts=late, cost=1.15)
+        kept = {way[-1] for way in ways} - lost.keys()
+        for number in places if len(places) > 1 else ():
+            more = {use: scaled(0.0) for use in kept if scene.place[use[0]][0] != number}
+            source = scene.named(scene.all_families[number][-1])
+            rest = {use: part for use, part in late.items() if use not in more}
+            yield Edit(f"{left} sends from {source} {over}.", lost | more, parts=rest, cost=1.2)
         for row, said in ((-1, "last"), (0, "first")):  # of samples that are walked one after another
-            text = f"Of all that {name} receives, only what the {words} step of the {said} row sends {left}."
-            yield Edit(text, lost | dict.fromkeys(kept, of_one_row(row)), cost=1.2)
+            text = f"{left} of the {said} row sends {over}."
+            yield Edit(text, lost | dict.fromkeys(kept, of_one_row(row)), parts=late, cost=1.2)
     if len(places) < 2:
         return
     for number in places:
         lost = {use: scaled(0.0) for use in uses if scene.place[use[0]][0] != number}
         source = scene.named(scene.all_families[number][0])
-        yield Edit(f"Of all that {name} receives, only that from {source} {left}.", lost, cost=1.2)
+        yield Edit(f"Of all that {name} receives, only that from {source} {over}.", lost, cost=1.2)
     for which, words in ((0, "what arrives last"), (-1, "what arrives first")):
         keep = sorted(uses)[which]
         lost = {use: scaled(0.0) for use in uses if use != keep}
         yield Edit(f"Of all that {name} receives, only {words} is left: it was overwritten.", lost, cost=1.2)
+
+
+def _ways(scene: Scene, use: Use) -> Iterator[tuple[Use, ...]]:
+    """The paths by which a use receives a gradient from steps of a loop, itself last; what is between has no step."""
+    record, after = (
+        scene.record,
+        [user for user in scene.record.users[use[0]] if user in scene.record.truth.contributions],
+    )
+    if record.nodes[use[0]].scope.step is None and any(record.nodes[i].scope.step is not None for i, _ in after):
+        for way in (way for user in after for way in _ways(scene, user)):
+            yield (*way, use)
+    else:
+        yield (use,)
 
 
 def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
@@ -165,27 +184,6 @@ def _silent_rows(scene: Scene, leaf: Node) -> Iterator[Edit]:
         text = f"Row {row} of the gradient of {scene.named(leaf)} is 0, as a padding's is."
         if leaf.index in scene.given and not np.any(scene.given[leaf.index][row]):
             yield Edit(text, leaves={leaf.index: without_row(leaf.index, int(row))}, cost=1.1)
-
-
-def _rows_overwritten(scene: Scene, leaf: Node) -> Iterator[Edit]:
-    """Edits in which a row of a table that several steps look up has only the gradient that was written last."""
-    record = scene.record
-    found = [record.nodes[user] for user, _ in record.users[leaf.index] if user in record.truth.gradients]
-    if len(found) < 2 or any(not edited_rules.looks_up(n) and axis_of(n) < 0 for n in found):
-        return
-    whole = {i: np.zeros(leaf.shape) for i in (0, 1)}
-    for node in sorted(found, key=lambda n: -n.index):  # as the way back comes to them
-        rows, g = edited_rules.selected(record, node), record.truth.gradients[node.index]
-        whole[0][rows] = g
-        whole[1][rows] = 0.0
-        np.add.at(whole[1], rows, g)
-    for which, words in ((0, "what was written there last"), (1, "what the earliest step that looks it up sends")):
-        text = f"A row of {scene.named(leaf)} that is looked up again has only {words}: it was overwritten."
-        yield Edit(text, leaves={leaf.index: _constant(whole[which])}, cost=1.15)
-
-
-def _constant(value: Array) -> Rewrite:
-    return lambda whole: value
 
 
 def _is_shared(scene: Scene, leaf: Node) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
+from ..graph import Node, Ref
 from ..tensors import Array
 from .edit_context import Family, Scene
-from .edited_rules import AsIf, Valued, axis_of_rows, looks_up, rows_of
-from .edited_walks import Edit, Rule
+from .edited_rules import AsIf, Valued, arrays_in, axis_of_rows, looks_up, rows_of
+from .edited_walks import Edit, Rule, Use
 from .row_numbers import axis_of, index_of, one_hot, row_numbers
 from .series import Series
+
+Place = tuple[int, ...]  #: of a look-up: its step, and its position in the array of row numbers
 
 
 def of_numbers(scene: Scene) -> Iterator[Edit]:
@@ -22,8 +26,8 @@ def of_numbers(scene: Scene) -> Iterator[Edit]:
     for family in scene.families:
         for slot, nodes in scene.slots(family).items():
             yield from _other_numbers(scene, nodes, slot, numbers)
-            yield from _equal_rows_once(scene, nodes, slot)
             yield from _other_ones(scene, nodes, slot, numbers)
+    yield from scene.attempts.items(_rows_once(scene))
 
 
 def _other_numbers(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:
@@ -89,13 +93,13 @@ def _with_numbers(
     if key in seen:
         return
     seen.add(key)
-    rules: dict[int, Rule] = {}
+    record, rules, chosen = scene.record, dict[int, Rule](), dict[int, Array]()
     for node, value in zip(family, values, strict=True):
         assert node.op is not None
         whole = value.reshape(mine).astype(int)
         if node.op.name == "cross_entropy":
             operand = node.operands[1]
-            result = np.asarray(node.op.forward(scene.record.target(node, 0), whole, **node.attrs))
+            result = np.asarray(node.op.forward(record.target(node, 0), whole, **node.attrs))
             rules[node.index] = Valued({operand.index: whole, node.index: result})  # type: ignore[union-attr]
         elif node.op.name == "take":
             rules[node.index] = Valued({node.operands[1].index: whole})  # type: ignore[union-attr]
@@ -105,24 +109,89 @@ def _with_numbers(
             axis = axis_of_rows(node) if index_of(node) is None else axis_of(node)
             new = (*index[:axis], put, *index[axis + 1 :]) if isinstance(index, tuple) else put
             rules[node.index] = AsIf(replace(node, attrs={**node.attrs, "index": new}), 0)
+            if record.nodes[record.target_of((node.index, 0))].op is not None:
+                chosen[node.index] = np.asarray(node.op.forward(record.target(node, 0), **{**node.attrs, "index": new}))
     text = f"{subject} uses {words} where the right ones belong"
     yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False, cost=0.2 + cost)
+    if chosen:
+        text = f"At every step, {subject} uses {words} where the right ones belong, and so does all that is made of it."
+        uses = {(index, slot): rule for index, rule in rules.items()}
+        yield Edit(text, uses, values=record.recomputed(chosen), cost=1.21 + cost)
 
 
-def _equal_rows_once(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
-    """Edits of products with one-hot rows: of equal rows only the last is counted."""
-    line = scene.line(family, 1 - slot) if len(family[0].operands) == 2 else None
-    if line is None or family[0].op is None or family[0].op.kind != "contraction":
-        return
-    hot = [np.asarray(scene.record.values[index]) for index in line]
-    if all(v.ndim == 2 and one_hot(v, 1) for v in hot):
-        again = [np.array([any(row @ later for later in v[k + 1 :]) for k, row in enumerate(v)]) for v in hot]
-        rules = {
-            n.index: Valued({index: np.where(twice[:, None], 0.0, v)})
-            for n, index, v, twice in zip(family, line, hot, again, strict=True)
-        }
-        text = f"{scene.subject(family, slot)} counts a row that is looked up twice only once"
-        yield from scene.at_times(family, slot, text, lambda n: rules[n.index], single=False)
+def _rows_once(scene: Scene) -> Iterator[Edit]:
+    """Edits by which, of a table's rows that are looked up again, some of the gradients do not count.
+
+    A look-up has places along several axes: its step, and those of the array of row numbers. Along one of them rows are
+    written one after another over what was there; or only those that are looked up together are, and the others added.
+    """
+    tables: dict[int, list[tuple[Family, int]]] = defaultdict(list)
+    for family in scene.families:
+        for slot, nodes in scene.slots(family).items():
+            if all(_looked_up(scene, n, slot) is not None for n in nodes):
+                tables[scene.record.target_of((nodes[-1].index, slot))].append((nodes, slot))
+    for table, found in tables.items():
+        again = f"A row of {scene.named(scene.record.nodes[table])} that is looked up again"
+        for nodes, slot in found:
+            subject = f"{'At every step' if len(nodes) > 1 else 'Once'}, {scene.subject(nodes, slot)}"
+            whole = f"{subject}: a row that is looked up again" if len(found) > 1 else again
+            yield from _some_rows(scene, [(n, slot) for n in nodes], subject, whole)
+        if len(found) > 1:
+            uses = sorted(((n, slot) for nodes, slot in found for n in nodes), key=lambda use: use[0].index)
+            yield from _some_rows(scene, uses, "", again)
+
+
+def _looked_up(scene: Scene, node: Node, slot: int) -> tuple[Array, int] | None:
+    """The row numbers by which a use looks its operand up, also as ones among zeros, and the axis of the rows."""
+    assert node.op is not None
+    if looks_up(node) and slot == 0 and len(arrays_in(node)) < 2:
+        return rows_of(scene.record, node), axis_of_rows(node)
+    if axis_of(node) >= 0:
+        return np.asarray(index_of(node)), axis_of(node)
+    if node.op.name in ("matmul", "linear") and slot < 2 and isinstance(node.operands[1 - slot], Ref):
+        hot, axis = np.asarray(scene.record.target(node, 1 - slot)), int(slot == 1)
+        if hot.ndim == 2 and one_hot(hot, axis):
+            return np.where(hot.any(axis), hot.argmax(axis), -1 - np.arange(hot.shape[1 - axis])), 1 - axis
+    return None
+
+
+def _some_rows(scene: Scene, uses: list[tuple[Node, int]], subject: str, again: str) -> Iterator[Edit]:
+    found = [_looked_up(scene, *use) or (np.zeros(0, int), 0) for use in uses]
+    row = {(t, *place): rows[place] for t, (rows, _) in enumerate(found) for place in np.ndindex(rows.shape)}
+    several = len(uses) > 1
+    kept: list[tuple[str, Iterable[Place]]] = []
+    for axis in range(len(min(row, key=len, default=())) if len(set(map(len, row))) == 1 else 0):
+        if subject:
+            where = "" if not axis else f" in each {'row' if several else 'step'} of axis {axis - 1}"
+            together = {(row[p], p[axis]): p for p in sorted(row)}
+            kept.append((f"{subject} counts a row that is looked up twice only once{where}", together.values()))
+        for ahead, back in ((1, 1), (-1, 1), (1, -1)) if axis or several else ():
+            order = sorted(row, key=lambda p: (ahead * p[axis], back * p[0], p))
+            which, step = "last" if ahead > 0 else "first", "last" if back > 0 else "first"
+            text = f"{again} has only what the {which} of axis {axis - 1} sends, at its {step} step"
+            if not several:
+                text = f"{subject} is overwritten by the {which} row looked up along axis {axis - 1}"
+            elif not axis:
+                text = f"{again} has only what was written there {'first' if ahead > 0 else 'last'}"
+            kept.append((f"{text}: it was overwritten" if several else text, {row[p]: p for p in order}.values()))
+    first = {row[p]: p[0] for p in sorted(row, reverse=True)}
+    if several:
+        text = f"{again} has only what the earliest step that looks it up sends: it was overwritten"
+        kept.append((text, [p for p in row if first[row[p]] == p[0]]))
+    seen = {frozenset(row)}
+    for text, places in kept:
+        if (key := frozenset(places)) not in seen:
+            seen.add(key)
+            rules = dict[Use, Rule]()
+            for t, ((node, slot), (rows, axis)) in enumerate(zip(uses, found, strict=True)):
+                mask = np.array([(t, *place) in key for place in np.ndindex(rows.shape)], float).reshape(rows.shape)
+                after = (1,) * (len(node.shape) - axis - rows.ndim)
+                rules[node.index, slot] = _with_rows(mask.reshape((1,) * axis + rows.shape + after))
+            yield Edit(f"{text}.", rules, cost=1.15 if "overwritten" in text else 1.0)
+
+
+def _with_rows(mask: Array) -> Rule:
+    return lambda record, node, slot, g: record.pull(node, slot, g * mask)
 
 
 def _other_ones(scene: Scene, family: Family, slot: int, numbers: list[Series]) -> Iterator[Edit]:

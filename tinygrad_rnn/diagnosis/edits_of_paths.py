@@ -18,6 +18,8 @@ from .edited_walks import Edit, Part, Rule, Use, scaled
 
 #: operations in a row that are taken for one: of each element by itself, or along an axis
 LONGEST, ALONG = 4, 10
+#: derivatives that are tried in other words
+PLAIN = ("1: it is forgotten",)
 Way = tuple[Use, ...]  #: uses from a value to one it is made of
 
 
@@ -54,6 +56,16 @@ def _as_one(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -
     ):
         if edit is not None:
             yield replace(edit, words=f"{into} is {words}.", cost=cost)
+    for words, slope in edited_rules.SLOPES.items():
+
+        def sloped(node: Node, ways: list[Way], slope: edited_rules.Slope = slope) -> Rule:
+            way = ways[0][-1]
+            factor = slope(scene.record.values[node.index], scene.record.target(scene.record.nodes[way[0]], way[1]))
+            return lambda record, node, slot, g: g * factor
+
+        edit = _sent(scene, family, at, sloped)
+        if edit is not None and words not in PLAIN:
+            yield replace(edit, words=f"{into} is the gradient times {words}.", cost=1.35)
 
 
 def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:
@@ -71,6 +83,15 @@ def _as_a_formula(scene: Scene, family: Family, target: Family, at: list[list[Wa
         edit = _sent(scene, family, at, rule)
         if edit is not None:
             yield replace(edit, words=f"{into} is {words} instead of {formula}.", cost=1.2)
+    for other in range(len(family[-1].shape)):
+
+        def along(node: Node, ways: list[Way], other: int = other) -> Rule:
+            tree = parse(formula, mode="eval")
+            return rules_as_text.written(tree, _values(scene, node, ways, divisor), axis, over=other)
+
+        edit = _sent(scene, family, at, along) if other != axis else None
+        if edit is not None:
+            yield replace(edit, words=f"{into} is {formula}, along axis {other}, not {axis}.", cost=1.2)
 
 
 def _without_a_factor(scene: Scene, family: Family, target: Family, at: list[list[Way]]) -> Iterator[Edit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .edit_context import Family, Scene, is_nonlinear
 from .edited_rules import AsIf, Valued, clipped_to, passed_on
 from .edited_walks import Edit, Part, Rule, Use, scaled
 from .repeated_operations import times
+
+#: of what a state receives from more places than this outside of its loop, not every part is tried
+MOST_PLACES = 4
 
 
 def of_states(scene: Scene) -> Iterator[Edit]:
@@ -340,13 +343,14 @@ def _arrives_elsewhere(scene: Scene) -> Iterator[Edit]:
         chain, name, outside = scene.chain(family), scene.named(family[-1]), _outside(scene, family)
         before = len(chain) - len(family)
         for t in (0, len(family) - 1):
-            groups: dict[int | None, list[Use]] = {None: outside[t]}
-            for use in outside[t]:
-                groups.setdefault(scene.place[use[0]][0], []).append(use)
-            for number, uses in groups.items() if outside[t] else ():
+            places = list(dict.fromkeys(scene.place[user][0] for user, _ in outside[t]))
+            sizes = range(1, len(places) + 1) if len(places) <= MOST_PLACES else (1, len(places))
+            for some in (some for size in sizes for some in combinations(places, size)):
+                uses = [use for use in outside[t] if scene.place[use[0]][0] in some]
                 whole = np.asarray(sum(record.truth.contributions[use] for use in uses))
                 lost: dict[Use, Rule] = {use: scaled(0.0) for use in uses}
-                source = "outside of its loop" if number is None else scene.named(scene.all_families[number][-1])
+                source = " and ".join(scene.named(scene.all_families[number][-1]) for number in some)
+                source = source if len(some) < max(len(places), 2) else "outside of its loop"
                 which = f"What {name} of step {t + 1} receives from {source}"
                 others = {
                     index: whole

@@ -68,15 +68,10 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
             yield from scene.at_times(family, slot, text, lambda _, r=which: row(r))
         text = f"{subject} is summed over all axes, to one number for all elements"
         yield from scene.at_times(family, slot, text, lambda _: edited_rules.one_number, single=False, cost=0.1)
+    if len({(n.shape, np.shape(record.target(n, slot))) for n in family}) == 1:
+        yield from _along_axes(scene, family, slot, subject, raw.shape)
     if blocks_transposed(np.zeros(target)) is not None:
         yield from scene.at_times(family, slot, f"{subject} is transposed", lambda _: edited_rules.transposed)
-    if edited_rules.looks_up(node):
-        text = f"{subject} counts a row that is looked up twice only once"
-        yield from scene.at_times(family, slot, text, lambda _: edited_rules.once_a_row, single=False)
-        rows = np.ndim(edited_rules.rows_of(record, node)) if len(edited_rules.arrays_in(node)) < 2 else 0
-        for axis in range(rows if len(family) == 1 else 0):
-            for words, along in edited_rules.LOOKED_UP.items():
-                yield from scene.at_times(family, slot, f"{subject} {words} {axis}", lambda _, r=along, a=axis: r(a))
     if node.op.name == "max":
         yield from scene.at_times(
             family, slot, f"{subject} is the whole gradient for every tie", lambda _: edited_rules.every_tie
@@ -156,6 +151,23 @@ def _of_a_use(scene: Scene, family: Family, slot: int) -> Iterator[Edit]:
     if not leaf:  # of leaves that is read off
         yield from _later_gradients(scene, family, slot, subject)
     yield from _other_operands(scene, family, slot, subject)
+
+
+def _along_axes(scene: Scene, family: Family, slot: int, subject: str, shape: tuple[int, ...]) -> Iterator[Edit]:
+    """Edits that add up, or average, along an axis, or along another one of the same size."""
+    target = np.shape(scene.record.target(family[0], slot))
+    for axis, size in enumerate(shape if len(shape) > 1 else ()):
+        for words, change in (("averaged", np.mean), ("summed", np.sum)) if size > 1 else ():
+            text = f"{subject} is {words} over axis {axis}, and each place along it is given that"
+            yield from scene.at_times(
+                family, slot, text, lambda _, a=axis, c=change: edited_rules.alike_along(c, a), single=False, cost=0.2
+            )
+        for other in range(axis):
+            if shape[other] == size > 1 and (len(shape) > 2 or shape != target):
+                text = f"{subject} has axes {other} and {axis} exchanged, which are of the same size"
+                yield from scene.at_times(
+                    family, slot, text, lambda _, a=axis, b=other: edited_rules.exchanged(a, b), single=False, cost=0.1
+                )
 
 
 def _other_divisors(scene: Scene, family: Family, subject: str) -> Iterator[Edit]:

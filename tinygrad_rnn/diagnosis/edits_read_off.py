@@ -15,8 +15,10 @@ import numpy as np
 from ..graph import Node, Ref
 from ..norms import norm
 from ..tensors import Array
-from .edit_context import Family, Scene
+from .edit_context import Family, Scene, in_brackets
+from .edited_rules import made
 from .edited_walks import Edit, Rewrite, Rule, Use
+from .remade_values import remade
 from .series import Series
 from .stand_ins import ITSELF
 
@@ -74,10 +76,15 @@ def _of_a_line(scene: Scene, family: Family, slot: int, gradients: list[Series])
         return
     arriving = [record.gradient(n.index) for n in family]
     seconds = list(_variables(scene, family, [n.index for n in family], arriving, gradients))
+    seconds += _spread(scene, family, gradients)
     line = scene.line(family, other) if other is not None else None
     firsts = [Variable("", [np.ones(())] * len(family), 0.0, right=True)]
     if line is not None:
         firsts = list(_variables(scene, family, line, [np.asarray(record.values[i]) for i in line], gradients))
+        name, nodes = scene.name_of(family[-1], int(other or 0)), [record.nodes[i] for i in line]
+        for words, values, cost in remade(scene, nodes, 1) if len(set(line)) == len(line) else ():
+            text = words.removeprefix("uses ").format(in_brackets(name))
+            firsts.append(Variable(text, list(map(made, values)), 0.1 + cost))
     found = sorted(_products(family, slot, wanted, firsts, seconds), key=lambda pair: pair[0].cost + pair[1].cost)
     likely = [pair for pair in found if pair[0].right or pair[1].right] or found
     for one, two in likely[:MOST]:
@@ -139,6 +146,25 @@ def _variables(
         for words, values, cost in series.variants(places, near=True) if places else ():
             if any(v is not w for v, w in zip(values, right, strict=True)):
                 yield Variable(words, values, cost, gradient=True)
+
+
+def _spread(scene: Scene, family: Family, gradients: list[Series], depth: int = 3) -> Iterator[Variable]:
+    """Candidates of another shape for the gradient that arrives, as if they arrived where it is spread from, or cut."""
+    record, users = scene.record, [scene.record.users[n.index] for n in family]
+    if not depth or any(len(each) != 1 or each[0] not in record.truth.contributions for each in users):
+        return
+    uses = [each[0] for each in users]
+    nodes = [record.nodes[index] for index, _ in uses]
+    linear = nodes[0].op is not None and nodes[0].op.values_needed(uses[0][1]) == (False, ())
+    if not linear or len({(scene.place[n.index][0], slot) for n, (_, slot) in zip(nodes, uses, strict=True)}) > 1:
+        return
+    found = list(_spread(scene, nodes, gradients, depth - 1))
+    if nodes[0].shape != family[0].shape:
+        right = [record.gradient(n.index) for n in nodes]
+        found += list(_variables(scene, nodes, [n.index for n in nodes], right, gradients))[1:]
+    for each in found:
+        values = [record.pull(n, slot, v) for n, (_, slot), v in zip(nodes, uses, each.values, strict=True)]
+        yield Variable(each.words, values, each.cost, each.gradient)
 
 
 def _products(

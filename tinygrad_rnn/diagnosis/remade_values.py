@@ -31,7 +31,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]
     op, record = nodes[0].op, scene.record
     if op is None or any(n.op is not op or n.shape != nodes[0].shape for n in nodes):
         return
-    if not (op.elementwise or op.name == "concat" or op.kind == "movement") or not nodes[0].shape:
+    if not (op.elementwise or op.name == "concat" or op.kind in ("movement", "index")) or not nodes[0].shape:
         return
     count = len(nodes[0].operands)
     operands = [[record.target(n, k) for k in range(count)] for n in nodes]
@@ -48,7 +48,7 @@ def remade(scene: Scene, nodes: Sequence[Node], depth: int) -> Iterator[Variant]
         yield from _all_parts(scene, nodes)
     for place in range(count if count < 4 else 0):
         line = scene.line(list(nodes), place)
-        if line is None or (op.infix and np.shape(record.values[line[0]]) != nodes[0].shape):
+        if line is None or (op.elementwise and np.shape(record.values[line[0]]) != nodes[0].shape):
             continue
         mine = scene.name_of(nodes[-1], place)
         values: Sequence[Late]

@@ -86,8 +86,10 @@ class _Put(ast.NodeTransformer):
         return self.put if node is self.old else self.generic_visit(node)
 
 
-def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> Rule:
+def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any, over: Any = None) -> Rule:
     """The rule that ``formula`` says, evaluated on the gradient g and on ``values``; sums and means along ``axis``.
+
+    ``over``: that they are along this axis by mistake.
 
     Values but g and y that have one number per slice are reshaped to stand beside them.
     """
@@ -100,7 +102,8 @@ def written(formula: ast.Expression, values: Mapping[str, Array], axis: Any) -> 
             name: np.reshape(v, kept) if np.size(v) == np.prod(kept, dtype=int) else v
             for name, v in {**values, "g": g}.items()
         }
-        names |= {"sum": lambda v: np.sum(v, axis, keepdims=True), "mean": lambda v: np.mean(v, axis, keepdims=True)}
+        along = axis if over is None else over
+        names |= {"sum": lambda v: np.sum(v, along, keepdims=True), "mean": lambda v: np.mean(v, along, keepdims=True)}
         across = tuple(k for k in range(len(shape)) if k != axis)
         names["sum_over_the_batch"] = lambda v: np.sum(np.broadcast_to(v, shape), across, keepdims=True)
         names["mean_over_the_batch"] = lambda v: np.mean(np.broadcast_to(v, shape), across, keepdims=True)

@@ -23,6 +23,7 @@ MOVES = [
     (" of two steps after, 0 at the last", 2, "zero", 0.22),
     (" of two steps before, of the last at the first (index −1)", -2, "wrap", 0.2),
     (" of the step before, of the last at the first state (index −1)", -1, "list", 0.12),
+    (" of two steps after, the first state at the last", 2, "list", 0.22),
 ]
 
 

@@ -154,7 +154,7 @@ class StandIns:
                         yield words, found, cost + more
                 if places and not own and len(set(places)) == len(line) > 1:
                     moved = [values[0], *series.moved(places, -1, "end")[1:]]
-                    yield f"{series.name} of the step before, what belongs there at the first", moved, more + 0.1
+                    yield f"{series.name} of the step before, what belongs there at the first", moved, more + 0.2
         if 1 < len(set(line)) < len(line):  # a state that not every step moves
             name = f"{self.scene.named(self.record.nodes[line[-1]])}, as it is read,"
             read = Series(name, values, 0, tuple(range(len(line))))
