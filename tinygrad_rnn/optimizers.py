@@ -374,6 +374,11 @@ def _decayed(p: Value, g: Value, group: Group) -> Value:
     return g + group["weight_decay"] * p if group["weight_decay"] else g
 
 
+def _given(names: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor, from its local names."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * g``.
 
@@ -402,15 +407,7 @@ class SGD(Optimizer):
     ) -> None:
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError("SGD: nesterov wants a momentum above 0 and no dampening")
-        super().__init__(
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-        )
+        super().__init__(**_given(locals()))
 
     def _rates(self, step: int, group: Group) -> tuple[float, ...]:
         return (group["lr"], group["momentum"], 1 - group["dampening"]) if group["momentum"] else (group["lr"],)
@@ -449,15 +446,7 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            maximize=maximize,
-        )
+        super().__init__(**_given(locals()))
 
     def _initial(self, p: Tensor, group: Group) -> State:
         return {"step": 0, "sum": np.full(p.shape, group["initial_accumulator_value"], p.dtype)}
@@ -502,16 +491,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            maximize=maximize,
-        )
+        super().__init__(**_given(locals()))
 
     def _initial(self, p: Tensor, group: Group) -> State:
         keys = ["square_avg", *(["momentum_buffer"] if group["momentum"] else [])]
@@ -568,9 +548,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
-        )
+        super().__init__(**_given(locals()))
 
     def _marks(self) -> dict[str, Any]:
         return {"decoupled_weight_decay": self.decoupled}  # as PyTorch's

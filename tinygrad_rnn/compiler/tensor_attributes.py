@@ -5,34 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..recorded_value import Recorded
 from ..tensors import Tensor
 from .snapshots import alike
 
-#: what is followed otherwise: a tensor's value, its gradient, its place in a graph and where it was made
-FOLLOWED = frozenset(
-    (
-        "_array",
-        "_memory",
-        "serial",
-        "scope",
-        "_made_at",
-        "op",
-        "operands",
-        "attrs",
-        "_grad",
-        "_retains_grad",
-        "_spent",
-        "_freed",
-        "_starts",
-        "_hooks",
-        "requires_grad",
-        "_tracer",
-        "_stand_in",
-        "_root",
-        "_label",
-        "_given_name",
-    )
-)
+#: what is followed otherwise: a tensor's value, its gradient, its place in a graph, where it was made, how it is traced
+FOLLOWED = {*Recorded.__annotations__} - {"name", "role"}
+FOLLOWED |= {"_tracer", "_stand_in", "_root", "_label", "_given_name"}  # of a `Traced`
 
 
 def own(tensor: Tensor) -> dict[str, Any]:

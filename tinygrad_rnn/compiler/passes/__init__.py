@@ -80,21 +80,3 @@ def optimize(graph: Plan, threads: int = 1, sparing: bool = False) -> tuple[Plan
         graph = rewrite(graph)
         applied.append(Applied(rewrite.__name__, before, len(graph)))
     return graph, applied
-
-
-__all__ = [
-    "PASSES",
-    "Applied",
-    "batch_products",
-    "delay",
-    "drop_unseen",
-    "fold_constants",
-    "merge_equal",
-    "optimize",
-    "recompute",
-    "remove_dead",
-    "simplify",
-    "split_batch",
-    "sum_products",
-    "use_tables",
-]
