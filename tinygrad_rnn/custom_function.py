@@ -158,7 +158,7 @@ class Function:
             current.tracer.contexts.append(ctx)
         if single:
             return made
-        parts = iter(_parts(made, backward.shapes))
+        parts = iter(parts_of(made, backward.shapes))
         return tuple(y.detach() if y.serial in ctx._constant else next(parts) for y in outputs)
 
 
@@ -188,10 +188,10 @@ def _run(cls: type[Function], ctx: Context, args: Sequence[Any]) -> tuple[list[T
     return outputs, single
 
 
-def _parts(whole: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+def parts_of(whole: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """A result, or its gradient, as the results that the user knows."""
     if len(shapes) == 1:
-        return [whole.reshape(shapes[0])]
+        return [whole if whole.shape == shapes[0] else whole.reshape(shapes[0])]
     ends = np.cumsum([size_of(shape) for shape in shapes]).tolist()
     return [whole[end - size_of(shape) : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
 
@@ -263,7 +263,7 @@ class _Backward:
         """The contributions to all tensors of the function that want a gradient, by position, given ``g``."""
         plain = not isinstance(g, Tensor)
         given = [from_array(x) if isinstance(x, np.ndarray) else x for x in operands]
-        results = _parts(from_array(y) if isinstance(y, np.ndarray) else y, self.shapes)
+        results = parts_of(from_array(y) if isinstance(y, np.ndarray) else y, self.shapes)
 
         def present(x: Any) -> Any:
             if not isinstance(x, tuple):
@@ -302,7 +302,7 @@ class _Backward:
 
     def _given(self, g: Tensor) -> list[Tensor | None]:
         """The arguments of the backward pass: for each result its gradient, and zeros or None if it has none."""
-        parts = iter(_parts(g, self.shapes))
+        parts = iter(parts_of(g, self.shapes))
         empty = (lambda like: from_array(np.zeros(*like))) if self.ctx._materialize else lambda like: None
         return [next(parts) if like is None else empty(like) for like in self.constant]
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import accumulate
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..primitives.record import Primitive, Unlisted
-from ..tensors import Array, Tensor
+from ..tensors import Array
 
 
 def foreign(
@@ -29,8 +28,8 @@ def foreign(
 
     ``forward`` should take complex arrays, or raise `TypeError`: then differences judge it instead of a complex step.
     An operand for which ``pullback`` gives None gets zeros. ``shapes`` are the results'; several are one vector, one
-    after the other, which `results_of` takes apart. None: the result has the shape of the first operand. The rule has
-    no derivative itself.
+    after the other, which `custom_function.parts_of` takes apart. None: the result has the shape of the first operand.
+    The rule has no derivative itself.
     """
 
     @cache
@@ -49,11 +48,3 @@ def foreign(
         vjp=lambda slot, g, _y, *operands: backward(slot)(g, *operands),
         rule=(r"\bar x = \text{as written by its author}",),
     )
-
-
-def results_of(whole: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-    """The results, of these ``shapes``, of a primitive that `foreign` made; ``whole`` is what it gave."""
-    if len(shapes) == 1:
-        return [whole]
-    ends = accumulate(map(prod, shapes))
-    return [whole[end - prod(shape) : end].reshape(shape) for end, shape in zip(ends, shapes)]

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ...arguments import names_at
+from ...custom_function import parts_of
 from ...reverse_walk import grad
 from ...tensors import Array, Tensor, serials
-from ..foreign_derivative import foreign, results_of
+from ..foreign_derivative import foreign
 from .calls import handles
 from .recorder import Call, CallRecorder, Hook, array_of, user_place
 
@@ -62,7 +63,7 @@ def _recorded(recorder: CallRecorder, imported: Import, cls: Any, call: Any, arg
     recorder.changing = True
     recorder.calls.append((next(serials), recorder.modules.running(), recorder.place))
     with recorder.modules.scope():
-        for x, made in zip(outs, results_of(primitive(*ours), shapes), strict=True):
+        for x, made in zip(outs, parts_of(primitive(*ours), shapes), strict=True):
             recorder.bind(x, made, f"{cls.__name__}.apply")
     return out
 

@@ -21,16 +21,8 @@ from .dialect import Dialect
 #: the version of the format that is written
 KERAS = "3.15.1"
 #: our activations in Keras 3, where they are the same function
-_ACTIVATIONS = {
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "relu": "relu",
-    "softsign": "softsign",
-    "softplus": "softplus",
-    "elu": "elu",
-    "linear": "linear",
-    "hard_sigmoid_6": "hard_sigmoid",
-}
+_ACTIVATIONS = {name: name for name in ("tanh", "sigmoid", "relu", "softsign", "softplus", "elu", "linear")}
+_ACTIVATIONS["hard_sigmoid_6"] = "hard_sigmoid"
 
 
 def write_onnx(file: Path, chosen: Dialect, layer: Any) -> None:

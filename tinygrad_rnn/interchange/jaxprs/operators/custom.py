@@ -12,9 +12,11 @@ import jax
 import numpy as np
 from jax.extend.core import Jaxpr
 
-from ....graph import Graph, Ref
+from ....custom_function import parts_of
+from ....errors import GraphError
+from ....graph import Graph
 from ....tensors import Array, Tensor
-from ...foreign_derivative import foreign, results_of
+from ...foreign_derivative import foreign
 from ..conversion import Spread, raw
 from ..program_places import of_jax
 from .table import calls
@@ -40,7 +42,7 @@ def _custom(run: Run, eqn: Any, inputs: list[Any]) -> list[Any]:
     tensors = [inputs[i] for i in slots]
     whole = _primitive(source.split(" at ")[0] or "custom", run, eqn, inner, inputs, slots)(*tensors)
     whole._made_at = run.place or whole._made_at
-    return list(results_of(whole, [tuple(aval.shape) for aval in outs]))
+    return parts_of(whole, [tuple(aval.shape) for aval in outs])
 
 
 def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any], slots: Sequence[int]) -> Any:
@@ -77,15 +79,12 @@ def _primitive(name: str, run: Run, eqn: Any, inner: Any, inputs: Sequence[Any],
         leaves = [Tensor(x.real) for x in arrays]
         results = [run.tensor(x) for x in type(run)(run.name).jaxpr(inner, (), filled(leaves, cast=False))]
         graph = Graph(*results)
-        moved = {leaf.serial: x for leaf, x in zip(leaves, arrays, strict=True)}
-        values: list[Any] = []
-        for node in graph.nodes:
-            if node.op is None:
-                values.append(moved.get(node.serial, node.value))
-            else:
-                operands = [values[x.index] if isinstance(x, Ref) else x for x in node.operands]
-                values.append(np.asarray(node.op.reference(*operands, **node.attrs)))
-        outs = [values[i] for i in graph.outputs]
+        here = {node.serial for node in graph.nodes}
+        try:
+            moved = {leaf: x for leaf, x in zip(leaves, arrays, strict=True) if leaf.serial in here}
+            outs = graph.evaluate(moved, reference=True)
+        except GraphError as error:
+            raise TypeError(str(error)) from None
         return outs[0] if len(outs) == 1 else np.concatenate([x.reshape(-1) for x in outs])
 
     def pullback(g: Array, *arrays: Array) -> list[Array | None]:
