@@ -214,9 +214,9 @@ def wrong_gradients(problem: Problem, kind: str) -> Iterator[tuple[str, OracleGr
 
     for bug in BUGS:
         if kind in bug.kinds:
-            wrong = bug(double).gradients()  # type: ignore[arg-type]
+            wrong = bug(double).gradients()
             if any(differs(name, value) for name, value in wrong.items()):
-                yield bug.name, wrong if problem.upstream.dtype == np.float64 else bug(problem).gradients()  # type: ignore[arg-type]
+                yield bug.name, wrong if problem.upstream.dtype == np.float64 else bug(problem).gradients()
 
 
 def detection_table(
