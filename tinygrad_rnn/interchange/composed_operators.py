@@ -7,7 +7,8 @@ beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,24 @@ from ..tensors import Tensor
 from .program import constant
 
 # Elementwise ---------------------------------------------------------------------------------------------
+
+#: functions of one number, under the names that frameworks share
+OF_ONE: dict[str, Callable[[Tensor], Tensor]] = {
+    **{name: getattr(Tensor, name) for name in ("abs", "exp", "log", "sqrt", "square", "sin", "cos", "tanh")},
+    **{name: getattr(Tensor, name) for name in ("sigmoid", "relu", "softplus")},
+    "neg": operator.neg,
+    "sign": P.sign,
+    "erf": P.erf,
+    "erfc": P.erfc,
+    "expm1": lambda x: x.exp() - 1.0,
+    "exp2": lambda x: (x * math.log(2.0)).exp(),
+    "log1p": lambda x: (1.0 + x).log(),
+    "rsqrt": lambda x: 1.0 / x.sqrt(),
+    "reciprocal": lambda x: 1.0 / x,
+    "tan": lambda x: x.sin() / x.cos(),
+    "sinh": lambda x: (x.exp() - (-x).exp()) * 0.5,
+    "cosh": lambda x: (x.exp() + (-x).exp()) * 0.5,
+}
 
 
 def as_boolean(x: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from .... import functional as T
 from .... import primitives as P
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import as_boolean
+from ...composed_operators import OF_ONE, as_boolean
+from ...tables import words
 from ..conversion import raw
 from ..program_places import called_by_jax
 from .table import elementwise, plain, primitive
@@ -32,7 +32,9 @@ def _select(which: Any, *values: Any) -> Any:
     return made
 
 
+_SHARED = words("neg abs sign exp exp2 log log1p expm1 sqrt rsqrt square tanh sin cos tan sinh cosh erf erfc")
 elementwise(
+    **{name: OF_ONE[name] for name in _SHARED},
     add=lambda a, b: a + b,
     add_any=lambda a, b: a + b,
     sub=lambda a, b: a - b,
@@ -40,29 +42,10 @@ elementwise(
     div=lambda a, b: a / b,
     rem=_remainder,
     pow=lambda a, b: a**b,
-    neg=lambda x: -x,
-    abs=lambda x: x.abs(),
-    sign=P.sign,
     max=T.maximum,
     min=T.minimum,
-    exp=lambda x: x.exp(),
-    exp2=lambda x: (x * math.log(2.0)).exp(),
-    log=lambda x: x.log(),
-    sqrt=lambda x: x.sqrt(),
-    rsqrt=lambda x: 1.0 / x.sqrt(),
-    log1p=lambda x: (1.0 + x).log(),
-    expm1=lambda x: x.exp() - 1.0,
-    square=lambda x: x.square(),
-    tanh=lambda x: x.tanh(),
     logistic=lambda x: x.sigmoid(),
-    sin=lambda x: x.sin(),
-    cos=lambda x: x.cos(),
-    tan=lambda x: x.sin() / x.cos(),
-    erf=P.erf,
-    erfc=P.erfc,
     one_minus_square=lambda x: 1.0 - x * x,
-    sinh=lambda x: (x.exp() - (-x).exp()) * 0.5,
-    cosh=lambda x: (x.exp() + (-x).exp()) * 0.5,
     gt=P.greater,
     ge=P.greater_equal,
     lt=P.less,

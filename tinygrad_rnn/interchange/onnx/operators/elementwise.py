@@ -12,7 +12,8 @@ from .... import primitives as P
 from ....errors import DataError
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import as_boolean, elu, hard_sigmoid
+from ...composed_operators import OF_ONE, as_boolean, elu, hard_sigmoid
+from ...tables import words
 from .table import operator, simple, static
 
 if TYPE_CHECKING:
@@ -35,26 +36,14 @@ def _power(a: Tensor, b: Tensor) -> Tensor:
     return (a ** (b if b.dtype == a.dtype else b.astype(a.dtype))).astype(a.dtype)
 
 
+_SHARED = words("Neg Abs Sign Reciprocal Exp Log Sqrt Sin Cos Erf Tanh Sigmoid Relu Softplus")
 simple(
+    **{name: OF_ONE[name.lower()] for name in _SHARED},
     Add=lambda a, b: a + b,
     Sub=lambda a, b: a - b,
     Mul=lambda a, b: a * b,
     Div=_divided,
     Pow=_power,
-    Neg=lambda x: -x,
-    Abs=lambda x: x.abs(),
-    Sign=P.sign,
-    Reciprocal=lambda x: 1.0 / x,
-    Exp=lambda x: x.exp(),
-    Log=lambda x: x.log(),
-    Sqrt=lambda x: x.sqrt(),
-    Sin=lambda x: x.sin(),
-    Cos=lambda x: x.cos(),
-    Erf=P.erf,
-    Tanh=lambda x: x.tanh(),
-    Sigmoid=lambda x: x.sigmoid(),
-    Relu=lambda x: x.relu(),
-    Softplus=lambda x: x.softplus(),
     Softsign=F.softsign,
     Mish=lambda x: x * x.softplus().tanh(),
     HardSwish=lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),

@@ -13,7 +13,7 @@ from .... import functional as T
 from .... import primitives as P
 from ....nn import functional as F
 from ....tensors import Tensor, as_tensor
-from ...composed_operators import as_boolean, clamped, elu
+from ...composed_operators import OF_ONE, as_boolean, clamped, elu
 from ...tables import enter_each
 from .table import float_like, handles, numpy_dtype, widened
 
@@ -112,33 +112,15 @@ def _unary(function: Callable[[Tensor], Tensor], *names: str) -> None:
 
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
-    "neg negative": operator.neg,
-    "abs absolute": Tensor.abs,
-    "relu": Tensor.relu,
-    "sign sgn": P.sign,
-    "exp": Tensor.exp,
-    "expm1": lambda x: x.exp() - 1.0,
-    "exp2": lambda x: (x * math.log(2.0)).exp(),
-    "log": Tensor.log,
-    "log1p": lambda x: (x + 1.0).log(),
+    **OF_ONE,
+    "negative": operator.neg,
+    "absolute": Tensor.abs,
+    "sgn": P.sign,
     "log2": lambda x: x.log() / math.log(2.0),
     "log10": lambda x: x.log() / math.log(10.0),
-    "sqrt": Tensor.sqrt,
-    "rsqrt": lambda x: 1.0 / x.sqrt(),
-    "square": Tensor.square,
-    "reciprocal": lambda x: 1.0 / x,
-    "sin": Tensor.sin,
-    "cos": Tensor.cos,
-    "tan": lambda x: x.sin() / x.cos(),
-    "sinh": lambda x: (x.exp() - (-x).exp()) * 0.5,
-    "cosh": lambda x: (x.exp() + (-x).exp()) * 0.5,
-    "tanh": Tensor.tanh,
-    "sigmoid": Tensor.sigmoid,
     "logsigmoid log_sigmoid": F.logsigmoid,
     "silu": F.silu,
     "hardsigmoid": lambda x: clamped((x + 3.0) / 6.0, 0.0, 1.0),
-    "erf": P.erf,
-    "erfc": P.erfc,
     "floor": Tensor.floor,
     "ceil": lambda x: -(-x).floor(),
     "trunc fix": _whole,
