@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
@@ -834,6 +835,18 @@ def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkey
     assert len(faults(dot)) and "lines run along others or through a box; draw fewer steps" in dot
     monkeypatch.setattr("viz.graph.layout.MEASURED", 5)
     assert "was not measured" in viz.render(graph, detail="gate").dot
+
+
+def test_attention_over_many_steps_is_measured_in_seconds():
+    """Every step looks at all the ones before it: at first thousands of lines lie on one another."""
+    cell, h, past = tg.nn.GRUCell(6, 3), tg.zeros(1, 3), [tg.zeros(1, 3)]
+    for x in tg.randn(24, 1, 3):
+        seen = tg.concat(past)
+        h = cell(tg.concat([x, (h @ seen.T).softmax(1) @ seen], 1), h)
+        past.append(h)
+    start = time.process_time()
+    dot = viz.render(h.square().sum(), max_steps=None).dot
+    assert time.process_time() - start < 20 and "lines run along others" not in dot
 
 
 def test_of_one_huge_step_the_boxes_nearest_to_the_result_are_drawn(monkeypatch):

@@ -14,7 +14,7 @@ from . import time_step_tile
 from .connections import Wiring, curve
 from .detail_levels import Level
 from .layout_in_lanes import in_lanes
-from .line_repair import MEASURED, mended
+from .line_repair import FARTHEST, MEASURED, mended
 from .line_routing import Rect
 from .line_ways import sampled
 from .placement import Layout, Line, Places
@@ -41,8 +41,11 @@ def compose(
         why = f"one of its time steps has {most:,}" if most else "it has no time steps to leave out"
         return _timeless(level, sizes, why, dot, timeout)
     layout = _tiled(level, sizes, max_steps, dot, timeout)
-    if len(layout.rects) > MEASURED:
-        layout.note = f"of more than {MEASURED:,} boxes: whether lines run along one another was not measured"
+    at = {i: rect.x for i, rect in layout.rects.items()}
+    ends = [(line.source, line.target) for line in layout.lines]
+    far = sum(abs(at[i] - at[j]) for i, j in ends if i is not None and j is not None)
+    if len(layout.rects) > MEASURED or far > FARTHEST:
+        layout.note = "of so large a picture whether lines run along one another was not measured"
         return layout
     faults = mended(layout)
     if faults:

@@ -23,15 +23,15 @@ HOPELESS = 250  #: More faults are not mended one by one.
 APART = 20.0  #: how much longer a stretch seems along another line, to a line that is drawn anew
 #: Of more boxes nothing is drawn anew: it would take longer than all the rest.
 LARGEST = 1500
-#: Of more boxes a picture is not even measured.
-MEASURED = 3000
+#: Of more boxes, or with longer lines all in all (in points), a picture is not even measured.
+MEASURED, FARTHEST = 3000, 8e6
 
 
 def mended(layout: Layout, loops: Sequence[Rect] = ()) -> int:
     """Draw the lines anew that run through boxes or upon other lines; how many faults are left all the same.
 
-    Of up to `MEASURED` boxes; of more than `LARGEST` no line is drawn anew. What is drawn anew may come to lie upon
-    others: the round that left the fewest faults is kept. ``loops`` are where lines run from a box back to itself.
+    Of more than `LARGEST` boxes no line is drawn anew. What is drawn anew may come to lie upon others: the round that
+    left the fewest faults is kept. ``loops`` are where lines run from a box back to itself.
     """
     mending = _Mending(layout, loops)
     left, best = [mending.left()], list(layout.lines)

@@ -5,7 +5,6 @@ The points are sorted into squares, so that it takes time in proportion to them 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ _CELL = 4.0  #: size of the squares that have to hold lines of two ends at least
 #: Points in one square of lines with one end in common: those of further ones, the shorter lines, are left out.
 _CROWD = 16
 _MOST = 1 << 21  #: pairs of points that are looked at at once
+_ENOUGH = 1 << 20  #: pairs of points that lie on one another: after these a picture is no good, whatever else it has
 _KEY = np.array([1 << 30, 1])  # a square's two numbers as one
 _NEIGHBOURS = [i * (1 << 30) + j for i in (-1, 0, 1) for j in (-1, 0, 1)]
 
@@ -36,14 +36,14 @@ def together(ways: Sequence[Way], tails: Array, heads: Array) -> set[tuple[int, 
     points.keep(points.in_company())
     for ends in (tails, heads):
         points.keep(points.uncrowded(ends))
-    one, other = points.close()
-    counted: Counter[tuple[int, int]] = Counter()
+    (one, other), found = points.close(), set[tuple[int, int]]()
     for mine, its in ((one, other), (other, one)):  # looked at from both: the points of one may just miss the other's
-        beside = np.unique(np.stack([mine, points.line[its]]), axis=1)  # each once, however many of the other are near
-        pairs, count = np.unique(np.sort(np.stack([points.line[beside[0]], beside[1]]), 0), axis=1, return_counts=True)
-        for a, b, n in zip(*pairs.tolist(), count.tolist(), strict=True):
-            counted[a, b] = max(n, counted[a, b])
-    return {pair for pair, n in counted.items() if n * STEP > TOGETHER}
+        beside = np.sort(mine * len(ways) + points.line[its])
+        beside = beside[np.diff(beside, prepend=-1) != 0]  # each once, however many of the other are near
+        both = np.sort([points.line[beside // len(ways)], beside % len(ways)], 0)
+        pairs, count = np.unique(both[0] * len(ways) + both[1], return_counts=True)
+        found.update(divmod(pair, len(ways)) for pair in pairs[count * STEP > TOGETHER].tolist())
+    return found
 
 
 class _Points:
@@ -93,6 +93,8 @@ class _Points:
             (x, y), (u, v) = self.headings[one].T, self.headings[other].T
             kept = (np.abs(self.at[one] - self.at[other]).sum(1) < BESIDE) & (np.abs(x * v - y * u) < ALONG)
             found.append((one[kept], other[kept]))
+            if sum(len(one) for one, _ in found) > _ENOUGH:
+                break
         return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
 
     def _near(self) -> Iterator[tuple[Array, Array]]:
