@@ -137,6 +137,21 @@ def test_losses_and_scores_after_a_loop_have_its_steps():
     assert {f"{letter}_{t}" for letter in "yL" for t in (1, 2, 3)} <= set(viz.debug(loss).names.names)
 
 
+def test_one_tensor_that_a_cell_begins_with_as_h_and_as_c_is_called_what_is_meant():
+    tg.manual_seed(0)
+    cell, start = nn.LSTMCell(2, 3), tg.zeros(1, 3, requires_grad=True)
+    h, c = start, start
+    for x in tg.randn(2, 1, 2):
+        h, c = cell(x, (h, c))
+    session = viz.debug(h.square().sum())
+    walk = range(1, session.last + 1)
+    formulas = [rule.formula for p in walk for rule in session.rules(p) if "_0" in rule.formula]
+    assert {formula.split(" ")[0] for formula in formulas} >= {"∂L/∂h_0", "∂L/∂c_0"}
+    assert "∂L/∂f_1 = ∂L/∂(f_1 ⊙ c_0) ⊙ c_0" in formulas
+    assert any("the highway to the cell state c_0, times" in session.sentence(p) for p in walk)
+    assert '"c_0"' in session.html()
+
+
 def test_layers_that_begin_with_one_constant_are_each_written_once():
     a, b, c, d = (tg.randn(2, 2).requires_grad_() for _ in range(4))
     x, h = tg.randn(3, 1, 2), tg.zeros(1, 2)

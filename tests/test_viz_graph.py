@@ -567,6 +567,10 @@ def on_nights(loop, detail):
 )
 @on_nights(Loop(("normed", "gru", "gru"), 12, "attention", skip=True, tied=True), "gate")
 @on_nights(Loop(("normed", "rnn", "gated"), 7, "attention", skip=True, listed=True, tied=True), "gate")
+@on_nights(
+    Loop(("rnn", "memory", "memory"), 7, "attention", False, False, False, True, True, False, "top down", "slope"),
+    "cell",
+)
 @on_nights(Loop(("lstm", "residual", "residual"), 11, "decoder", skip=True, listed=True, tied=True), "gate")
 def test_the_layout_of_random_recurrent_networks_keeps_what_it_promises(loop, detail):
     """docs/pictures.md lists what."""
@@ -819,6 +823,18 @@ def test_boxes_on_a_circle_are_laid_out_whole_too():
     level.edges.append(replace(e, source=e.target, target=e.source))
     layout = in_lanes(level, [(60.0, 20.0)] * len(level.boxes), max_steps=None)
     assert len(layout.rects) == len(level.boxes) and mended(layout) == 0
+
+
+def test_where_every_line_has_a_lane_steps_stand_in_order_also_where_some_are_left_out():
+    """One left out, and step 1: as tuples both were (0, 1). An input stands below its cell."""
+    graph, _ = Loop(("gru",), 7, skip=True).graph()
+    level = collapse(graph, "cell")
+    layout = in_lanes(level, [(60.0, 20.0)] * len(level.boxes), max_steps=6)
+    cells, inputs = ({i: r for i, r in layout.rects.items() if level.boxes[i].kind == kind} for kind in ("cell", "x"))
+    assert [level.boxes[i].column.step for i in sorted(cells, key=lambda i: cells[i].x)] == [0, 1, 2, 4, 5, 6]
+    for e in level.edges:
+        if e.source in inputs and e.target in cells:
+            assert inputs[e.source].y < cells[e.target].y
 
 
 def test_what_is_wrong_in_a_picture_and_cannot_be_mended_is_said_above_it(monkeypatch):

@@ -221,8 +221,9 @@ _COMMANDS = {
 
 @cache
 def unicode_formula(latex: str) -> str:
-    r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``x̄ = ȳ ⊙ (1 − y²)``."""
-    text = re.sub(r"\\bar\s*\{?(\w)\}?", lambda m: f"{m[1]}\u0304", latex)
+    r"""A primitive's rule as plain text: ``\bar x = \bar y \odot (1 - y^2)`` becomes ``∂L/∂x = ∂L/∂y ⊙ (1 − y²)``."""
+    text = re.sub(r"\\bar\s*(\w)\^\\top", r"(∂L/∂\1)ᵀ", latex)
+    text = re.sub(r"\\bar\s*\{?(\w)\}?", r"∂L/∂\1", text)
     text = text.replace(r"^\top", "ᵀ").replace(r"\,", " ").replace(r"\#", "#").replace("-", "−")
     text = re.sub(r"\\[td]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1/\2)", text)
     text = re.sub(r"\\(?:text|operatorname|mathrel)\s*\{([^}]*)\}", r"\1", text)

@@ -169,5 +169,7 @@ class Cursor:
         made = self.graph.nodes[node]
         if made.op is None:
             return "a parameter" if made.requires_grad else "a constant"
-        shown = [self.names.shown[x.index] if isinstance(x, Ref) else style.number(float(x)) for x in made.operands[:6]]
+        shown = [
+            self.names.read(x.index, node) if isinstance(x, Ref) else style.number(float(x)) for x in made.operands[:6]
+        ]
         return f"{made.op.name}({', '.join(shown)}{', …' if len(made.operands) > 6 else ''})"

@@ -59,9 +59,9 @@ class Inspection(Cursor):
             found.append(replace(local_rule.rule(self.trace, p, index), formula=formula, latex=latex))
         return found
 
-    def shown(self, node: int) -> str:
-        """The name of a node as people read it: ``f_3``, or ``(f_4 ⊙ c_3)`` for one without a name."""
-        return self.names.shown[node]
+    def shown(self, node: int, user: int | None = None) -> str:
+        """The name of a node to one that reads it: ``f_3``, or ``(f_4 ⊙ c_3)`` for one without a name."""
+        return self.names.read(node, user)
 
     def flows(self, position: int | None = None) -> list[session_data.Transfer]:
         """The gradients that the step adds to: before, contribution, after, and how many are still to come."""
@@ -75,7 +75,7 @@ class Inspection(Cursor):
             found.append(
                 session_data.Transfer(
                     sent.target,
-                    self.shown(sent.target),
+                    self.shown(sent.target, self.trace.steps[p - 1].node),
                     sent.slot,
                     at + 1,
                     len(events),

@@ -82,7 +82,7 @@ def _part(part: object) -> str:
     return "…" if part is Ellipsis else str(part) if isinstance(part, int) else "places"
 
 
-def latex(node: tg.Node, slot: int, name: Callable[[int], str], is_one_of_several: bool = False) -> str:
+def latex(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several: bool = False) -> str:
     """The rule for an operand as LaTeX; ``name`` says what a node is called."""
     rule = template(node, slot, is_one_of_several)
     return re.sub(r"\\text\{⟨(#?\w+)⟩\}", lambda m: _latex(_named(node, m[1], name)), rule)
@@ -95,7 +95,7 @@ def _latex(name: str) -> str:
     return " ".join(signs.get(part) or (part if part == "+" else latex_name(part)) for part in parts)
 
 
-def text(node: tg.Node, slot: int, name: Callable[[int], str], is_one_of_several: bool = False) -> str:
+def text(node: tg.Node, slot: int, name: Callable[..., str], is_one_of_several: bool = False) -> str:
     """The rule for an operand as plain text."""
     rule = template(node, slot, is_one_of_several)
     linear = re.sub(r"\\frac\{\\partial L\}\{\\partial \\text\{([^{}]+)\}\}", r"∂L/∂\1", rule)
@@ -104,10 +104,10 @@ def text(node: tg.Node, slot: int, name: Callable[[int], str], is_one_of_several
     return _PLACE.sub(lambda m: _named(node, m[1], name), plain)
 
 
-def _named(node: tg.Node, place: str, name: Callable[[int], str]) -> str:
+def _named(node: tg.Node, place: str, name: Callable[..., str]) -> str:
     if place == "y":
         return name(node.index)
     if place.startswith("#"):
         return name(int(place[1:]))
     operand = node.operands[int(place)]
-    return name(operand.index) if isinstance(operand, tg.Ref) else f"{operand}"
+    return name(operand.index, node.index) if isinstance(operand, tg.Ref) else f"{operand}"

@@ -36,7 +36,7 @@ class Spoken:
         known: ValueNames,
     ) -> None:
         self.graph, self.names, self.values = graph, names, values
-        self.weights, self.targets = known.weights, known.targets
+        self.weights, self.targets, self.as_read = known.weights, known.targets, known.as_read()
         self.found: list[str] = []
         self.sums = set[int]()  #: written as a sum in parentheses
         self.products = set[int]()  #: and these as a product
@@ -65,17 +65,24 @@ class Spoken:
         lettered = gate.op is not None and len(letter) == 1 and step is not None
         return Name(f"a_{letter}", cell, step).text if lettered and gate.role and flattens(gate) else ""
 
-    def _operand(self, index: int) -> str:
+    def read(self, index: int, user: int | None) -> str:
+        """The name of a node to another that reads it: one first state may be a cell's c and its h."""
+        name = None if user is None else self.as_read.get((index, user))
+        return name.text if name else self.found[index]
+
+    def _operand(self, index: int, user: int) -> str:
         """The text of an operand: of a state that is only handed on, the state's."""
         state = handed_on(self.graph.nodes, index)
         whole = state.role in ("h", "c") and math.prod(state.shape) == math.prod(self.graph.nodes[index].shape)
-        return self.found[state.index if whole else index]
+        return self.read(state.index if whole else index, user)
 
     def composed(self, node: Node) -> str:
         """The formula of a node, "" if that is too long."""
         op, index = node.op, node.index
         assert op is not None
-        parts = [self._operand(x.index) if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]]
+        parts = [
+            self._operand(x.index, index) if isinstance(x, Ref) else style.number(float(x)) for x in node.operands[:4]
+        ]
         text = ""
         if op.infix == "+" and len(parts) == 2:
             self.sums.add(index)

@@ -30,12 +30,13 @@ ROLES = {
 }
 
 
-def called(session: Inspection, index: int) -> str:
-    """A node with what it is: ``the forget gate f_3``."""
-    role = ROLES.get(session.names.graph.nodes[index].role or "")
+def called(session: Inspection, index: int, user: int | None = None) -> str:
+    """A node with what it is, to one that reads it: ``the forget gate f_3``."""
+    name, said = session.shown(index, user), session.names.graph.nodes[index].role or ""
     if index == session.trace.output:
-        return f"the loss {session.shown(index)}"
-    return f"{role} {session.shown(index)}" if role else session.shown(index)
+        return f"the loss {name}"
+    role = ROLES.get(said if name == session.shown(index) else name[0])
+    return f"{role} {name}" if role else name
 
 
 def sentence(session: Inspection, position: int) -> str:
@@ -62,7 +63,7 @@ def sentence(session: Inspection, position: int) -> str:
         first = f"The {what} arrived at {leaf}{came}" if count == 1 else f"All {what} arrived at {leaf}{came}"
         norm = style.number(measure(step.gradient).norm)
         return f"{first}: its gradient is finished, norm {norm}, and flows no further."
-    names = [called(session, c.target) for c in step.contributions]
+    names = [called(session, c.target, index) for c in step.contributions]
     targets = _and([name + (" (twice)" if names.count(name) > 1 else "") for name in dict.fromkeys(names)])
     assert node.op is not None
     how = node.op.sentence
@@ -86,7 +87,8 @@ def what_if(session: Inspection) -> str:
 
 def _forward(session: Inspection, node: tg.Node, when: str, who: str) -> str:
     found = measure(np.asarray(node.value, np.float64))
-    text = f"{when}{who} is computed from {_and([session.shown(s) for s in dict.fromkeys(node.sources)]) or 'nothing'}"
+    operands = [session.shown(s, node.index) for s in dict.fromkeys(node.sources)]
+    text = f"{when}{who} is computed from {_and(operands) or 'nothing'}"
     if found.size == 1:
         value = f"it is {_number(node.value)}"
     else:
@@ -115,8 +117,9 @@ def _highway(session: Inspection, position: int) -> str | None:
     if gate is None or state is None or gate.value is None or not gate.value.size:
         return None
     low, high = style.number(float(gate.value.min())), style.number(float(gate.value.max()))
+    to = called(session, state.index, session.node_at(position))
     return (
-        f"carries its gradient along the highway to {called(session, state.index)}, times {called(session, gate.index)}"
+        f"carries its gradient along the highway to {to}, times {called(session, gate.index)}"
         f" (here {low} to {high}), and tells the gate how much its being open mattered"
     )
 

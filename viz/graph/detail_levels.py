@@ -66,6 +66,7 @@ class Level:
     stands_for: Mapping[int, Sequence[int]] = field(default_factory=dict)  #: all of them: c and h may share one
     initial_of: Mapping[tuple[int, int], int | None] = field(default_factory=dict)  #: the one for a user of it
     before: Mapping[int, int] = field(default_factory=dict)  #: by first state its time, where that is not 0: −1
+    makers: Mapping[int, int] = field(default_factory=dict)  #: by box of a state that of the cell that puts it out
 
 
 def collapse(graph: Graph, detail: str) -> Level:
@@ -205,6 +206,7 @@ class _Collapsing:
             boxes[index[owner]].members.append(node.index)
         for box in boxes:
             box.main = self._main(box)
+        self.makers = {i: made for i, box in enumerate(boxes) if (made := self._maker(box, index)) is not None}
         edges = self._edges(boxes, index)
         shown = sorted({box.column for box in boxes if box.column is not None})
         return Level(
@@ -220,6 +222,7 @@ class _Collapsing:
             self.stands_for,
             self.initial_of,
             self.before,
+            self.makers,
         )
 
     def _ordered_paths(self) -> list[C.Path]:
@@ -538,7 +541,7 @@ class _Collapsing:
                     owner = self.owners[source]
                     end = index[target]
                     if owner is None and origin.is_parameter:
-                        end = self._own_cell(end, boxes, index)
+                        end = self.makers.get(end, end)
                         if self.detail == "cell" and self.recurrent and boxes[end].kind != "cell":
                             boxes[end].members.append(source)
                             continue
@@ -547,7 +550,7 @@ class _Collapsing:
                         continue
                     else:
                         start = index[owner]
-                    end = self._entered(start, end, boxes, index)
+                    end = self._entered(start, end, boxes)
                     ends: Hashable = (start, end, slot if self.detail == "op" else 0)
                     ends = (*ends, node.index) if self.detail == "op" else ends  # type: ignore[misc]
                     if ends not in edges:
@@ -562,21 +565,19 @@ class _Collapsing:
                     edges[ends].uses.append((source, node.index, slot))
         return list(edges.values())
 
-    def _entered(self, start: int, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
+    def _entered(self, start: int, end: int, boxes: list[Box]) -> int:
         """The box where an edge ends: a state kept because a sequence has ended, and its mask, go into the cell."""
         of_step = boxes[start].kind == "state" and boxes[start].column == boxes[end].column
-        return end if boxes[start].kind == "cell" or of_step else self._own_cell(end, boxes, index)
+        return end if boxes[start].kind == "cell" or of_step else self.makers.get(end, end)
 
-    def _own_cell(self, end: int, boxes: list[Box], index: dict[tuple[Key, Column | None], int]) -> int:
-        """The box of the cell that puts a state out, whose box is ``end``; else ``end``."""
-        box = boxes[end]
+    def _maker(self, box: Box, index: dict[tuple[Key, Column | None], int]) -> int | None:
+        """The box of the cell that puts out the state in ``box``."""
         if self.detail != "cell" or box.kind != "state" or box.column is None or box.key[0] != "state":
-            return end
-        stage = self.stages[box.members[0]]
-        for k in range(stage, 0, -1):
-            if (own := index.get((("cell", box.key[2], k), box.column))) is not None:
-                return own
-        return end if stage else index.get((("cell", box.key[2]), box.column), end)  # no box reads its own results
+            return None
+        for owner in (self.owners[source] for i in box.members for _, source in self.feeds[i]):
+            if owner is not None and owner[0][:2] == ("cell", box.key[2]) and owner[1] == box.column:
+                return index[owner]
+        return None
 
     def _edge_kind(self, origin: Node, user: Node, start: Box, end: Box) -> str:
         if origin.scope.backward:
@@ -585,7 +586,7 @@ class _Collapsing:
         if apart and (start.kind in ("logits", "x") or (end.kind == "x" and start.kind != "state")):
             return "feedback"
         if start.kind == "cell" and start.column != end.column:
-            return "c"
+            return "c" if self.roles[origin.index] == "c" else "flow"
         if (start.before or apart) and start.kind != "loss" and origin.index not in self.after_loss:
             state = self.initial_of.get((origin.index, user.index))
             is_one = self.detail != "cell" or len(self.stands_for.get(origin.index, ())) == 1  # of a cell both are one

@@ -111,10 +111,21 @@ class _Lanes:
                 wish = {i: _middle([y[k] for k in (*self.fed[i], *self.feeds[i])], y[i]) for i in own}
                 own.sort(key=lambda i: (within[i], wish[i]))
                 y.update(_spaced(own, wish, self.sizes))
+        if self.level.detail == "cell":
+            for kind, joined, up in (("x", self.feeds, -1), ("logits", self.fed, 1)):
+                self._beyond([i for i in y if i >= 0 and self.level.boxes[i].kind == kind], joined, up, y)
         above = max((y[i] + self.sizes[i][1] / 2 for i in y if not within[i]), default=0.0)
         lowest = min((y[i] - self.sizes[i][1] / 2 for i in y if within[i]), default=0.0)
         lift = UNIT * math.ceil((above + 2 * UNIT - lowest) / UNIT)
         return {i: y[i] + lift * within[i] + UNIT / 2 * (self.rank[i] % 2) for i in y}
+
+    def _beyond(self, boxes: Iterable[int], joined: Mapping[int, list[int]], up: int, y: dict[int, float]) -> None:
+        """Move boxes up, or down, out of their ranks if they are not beyond all that they are joined with."""
+        for i in boxes:
+            if up * y[i] <= (end := max((up * y[k] for k in joined[i]), default=-math.inf)):
+                beside = [k for k in self.ranks[self.rank[i]] if k != i]
+                room = [up * y[k] + (self.sizes[i][1] + self.sizes[k][1]) / 2 + BETWEEN for k in beside]
+                y[i] = up * UNIT * math.ceil(max([end + UNIT, *room]) / UNIT)
 
     # Lines -----------------------------------------------------------------------------------------------
 

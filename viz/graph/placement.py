@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 from tinygrad_rnn.files import PathLike
 
@@ -28,8 +27,9 @@ BUS = 16.0  #: how far below a row runs the line of what feeds all of its boxes
 GAP_WIDTH = 110.0  #: room for "× 994 steps"
 
 
-class Gap(NamedTuple):
-    """Steps left out."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Steps left out; no tuple, which would be equal to a `Column`."""
 
     segment: int
     steps: int

@@ -87,13 +87,12 @@ class _Folding:
         """One box for all steps' boxes of a kind; which one each of them has become."""
         homes: dict[Home, int] = {}
         place: dict[int, int] = {}
-        ends = ((e.target, self.level.boxes[e.source], self.level.boxes[e.target]) for e in self.level.edges)
-        makers = {i: a.key for i, a, b in ends if a.kind == "cell" and b.kind == "state" and a.column == b.column}
         for i, box in enumerate(self.level.boxes):
             if box.before or box.key[0] == "∂":
                 continue
-            is_state = box.kind == "state" and box.key[0] == "state" and box.key[2] in self.cells
-            key = makers.get(i, ("cell", box.key[2])) if is_state else box.key
+            key = box.key
+            if box.kind == "state" and box.key[0] == "state" and box.key[2] in self.cells:
+                key = self.level.boxes[self.level.makers[i]].key if i in self.level.makers else ("cell", box.key[2])
             home: Home = (key, None if box.column is None else box.column.segment)
             if home not in homes:
                 homes[home] = len(self.boxes)

@@ -93,6 +93,17 @@ class ValueNames:
                 found[box.main] = names  # of an input the number, too
         return found
 
+    def as_read(self) -> dict[tuple[int, int], Name]:
+        """By first state that stands for several, and a node that reads it, the name of the one that is meant."""
+        found: dict[tuple[int, int], Name] = {}
+        for (source, user), state in self.level.initial_of.items():
+            if state is not None and len(self.level.stands_for[source]) > 1:
+                node = self.nodes[state]
+                found[source, user] = Name(
+                    self.sign(node) or self._state_sign(node), self.marks.get(node.scope.path, Mark()), 0
+                )
+        return found
+
     def sign(self, node: Node) -> str:
         """The letter the lecture uses for a node's role."""
         return vocabulary.letter(self.level.roles[node.index])

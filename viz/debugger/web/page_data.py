@@ -175,6 +175,7 @@ class _Log:
             "brought": self.brought,
             "formulas": self.formulas,
             "own": self.own(),
+            "read": {f"{x} {reader}": name.text for (x, reader), name in self.session.names.as_read.items()},
             "sentences": [session.sentence(p) for p in self.stops],
             "splits": self.splits,
             "layers": [self.layer(path) for path in session.moments],

@@ -17,10 +17,10 @@ function h(tag, attributes = {}, ...children) {
 const fill = (id, ...children) => $(`#${id} > div`).replaceChildren(...children.flat().filter(Boolean));
 const muted = (text) => h("span.muted", {}, text);
 
-function link(node) { // a node's name that leads to its turn
-  const p = positionOf(node);
-  if (p === null || !placeOf.has(p)) return h("span.name", {}, nodes[node].name);
-  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${nodes[node].name}`) }, nodes[node].name);
+function link(node, reader) { // a node's name, as what reads it has it, that leads to its turn
+  const p = positionOf(node), name = operandName(node, reader);
+  if (p === null || !placeOf.has(p)) return h("span.name", {}, name);
+  return h("button.name", { title: expression(node), onclick: () => go(p, `you went to ${name}`) }, name);
 }
 
 // Grids of numbers --------------------------------------------------------------------------------------
@@ -126,14 +126,14 @@ function showRule(p) {
 }
 
 function computed(node) { // in the forward pass: the operands' values, and the result
-  const operands = node.operands.map((x) => (typeof x === "number" ? h("div.given", {}, link(x), grid(array(nodes[x].value), "", { of: x })) : h("div.given", {}, x)));
+  const operands = node.operands.map((x) => (typeof x === "number" ? h("div.given", {}, link(x, node.index), grid(array(nodes[x].value), "", { of: x })) : h("div.given", {}, x)));
   return h("article.operand", {}, h("h3", {}, h("span", {}, node.name, " = ", expression(node.index))),
     h("div.equation", {}, operands.flatMap((x, i) => (i ? [h("span.sign", {}, ","), x] : [x])), h("span.sign", {}, "→"), h("div.given", {}, h("b", {}, node.name), grid(array(node.value), "", { of: node.index }))));
 }
 
 function otherName(p, sent) { // what a product's gradient is multiplied with
-  const other = nodes[steps.get(p).node].operands[1 - sent.slot];
-  return typeof other === "number" ? nodes[other].name : String(other);
+  const { node } = steps.get(p);
+  return operandName(nodes[node].operands[1 - sent.slot], node);
 }
 
 // Formulas -----------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ function formulaOf(node, sent) { // a rule with the network's names at the place
     const slot = Number(found[2]);
     const operand = found[2] === "y" ? node.index : slot === sent.slot ? sent.target : node.operands[slot];
     const x = found[1] ? slot : operand; // "#12": node 12
-    place.replaceWith(typeof x === "number" ? typeset(nodes[x].name) : math("mn", String(x)));
+    place.replaceWith(typeof x === "number" ? typeset(operandName(x, node.index)) : math("mn", String(x)));
   }
   return formula;
 }
@@ -182,7 +182,7 @@ function operand(p, index, sent, upstream) {
   const first = grid(upstream, "upstream gradient", { transposed: outer, of: nodeAt(p) });
   const product = [first, factor && h("span.sign", {}, SIGNS[sent.kind]), factor, h("span.sign", {}, factor ? "=" : "→"), grid(contribution, "contribution", { of: sent.target })];
   return h("article.operand", { "data-slot": sent.slot },
-    h("h3", {}, "to ", link(sent.target), " ", h("span.formula", {}, formulaOf(nodes[steps.get(p).node], sent)),
+    h("h3", {}, "to ", link(sent.target, steps.get(p).node), " ", h("span.formula", {}, formulaOf(nodes[steps.get(p).node], sent)),
       h("span.measures", {}, "norm ", h("b", { title: String(outgoing), "data-norm": outgoing }, number(outgoing)), ratio === null ? null : h("span", { "data-ratio": ratio }, ` (× ${number(ratio)})`), logBar(outgoing), counts(measure(contribution)))),
     h("div.equation", {}, product),
     h("div.equation.sum", {}, h("span.label", {}, "its gradient"), grid(before, "before", { of: sent.target }), h("span.sign", {}, "+"), h("span.sign.muted", {}, "contribution"), h("span.sign", {}, "→"), grid(after, "after", { of: sent.target }), pips(at + 1, list.length)));

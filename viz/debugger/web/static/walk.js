@@ -167,9 +167,11 @@ const bothNames = (node) => (D.own[node] ? `${nodes[node].name} (${D.own[node]})
 function expression(node) {
   const made = nodes[node];
   if (!made.op) return made.requiresGrad ? "a parameter" : "a constant";
-  const shown = made.operands.map((x) => (typeof x === "number" ? nodes[x].name : x));
-  return `${made.op}(${shown.join(", ")})`;
+  return `${made.op}(${made.operands.map((x) => operandName(x, node)).join(", ")})`;
 }
+
+// a first state may be a cell's c and its h
+const operandName = (x, reader) => (typeof x === "number" ? D.read[`${x} ${reader}`] || nodes[x].name : String(x));
 
 function otherTime(p, direction) {
   const here = nodes[nodeAt(p)].time;
